@@ -1,0 +1,26 @@
+"""The Celery application. Workers are plain `celery -A cdcproject worker`."""
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import beat_init, setup_logging, worker_init
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cdcproject.settings")
+
+app = Celery("cdcproject")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def keep_djangos_logging(**_: Any) -> None:
+    """Being connected is the point: Celery then leaves the logging of `settings.LOGGING` alone."""
+
+
+@worker_init.connect
+@beat_init.connect
+def start_embedded_broker(**_: Any) -> None:
+    from cdcproject.broker import ensure_embedded_broker
+
+    ensure_embedded_broker()

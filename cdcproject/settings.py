@@ -1,0 +1,215 @@
+"""Every setting, read from the environment. A wrong value stops start-up with one line."""
+
+import base64
+import hashlib
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+import dj_database_url
+from cryptography.fernet import Fernet
+from environs import Env, EnvError
+from environs.exceptions import EnvValidationError
+
+from cdcproject.logs import LOG_FORMATS, LOG_LEVELS, logging_config
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"
+SQLITE = "django.db.backends.sqlite3"
+POSTGRESQL = "django.db.backends.postgresql"
+
+
+def _stop(message: str) -> NoReturn:
+    sys.exit(f"configuration error: {message}")
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        _stop(f"{name} is {value!r}; use one of {', '.join(choices)}.")
+    return value
+
+
+def _at_least(name: str, value: int, least: int) -> int:
+    if value < least:
+        _stop(f"{name} is {value}; it must be {least} or more.")
+    return value
+
+
+def _database(url: str) -> dict[str, Any]:
+    """PostgreSQL in production, SQLite in WAL mode under var/ when nothing is named."""
+    try:
+        config: dict[str, Any] = dict(
+            dj_database_url.parse(
+                url or f"sqlite:///{quote(str(VAR_DIR / 'db.sqlite3'))}",
+                conn_max_age=60,
+                conn_health_checks=True,
+            )
+        )
+    except ValueError as error:  # its message may hold the password
+        _stop(f"DATABASE_URL is not a database address ({type(error).__name__}).")
+    if config.get("ENGINE") not in (SQLITE, POSTGRESQL):
+        _stop("DATABASE_URL must begin with postgres:// or sqlite:///.")
+    if config["ENGINE"] == SQLITE:
+        # The listener, the workers and the web server write at once: writers queue at BEGIN
+        # (IMMEDIATE) and wait for each other instead of failing in the middle.
+        config["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 30,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+        Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+    return config
+
+
+def _embedded_broker_socket() -> Path:
+    """Under var/, or under the temporary folder where that path is too long for a socket."""
+    path = VAR_DIR / "broker" / "broker.sock"
+    if len(str(path)) < 100:
+        return path
+    digest = hashlib.sha256(str(BASE_DIR).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"salesforce-cdc-{digest}" / "broker.sock"
+
+
+def _encryption_keys(env: Env, secret_key: str, *, debug: bool) -> list[str]:
+    keys = [key.strip() for key in env.list("CDC_ENCRYPTION_KEYS", []) if key.strip()]
+    if not keys and debug:
+        keys = [base64.urlsafe_b64encode(hashlib.sha256(secret_key.encode()).digest()).decode()]
+    if not keys:
+        _stop("CDC_ENCRYPTION_KEYS is not set; give one or more Fernet keys, separated by commas.")
+    for number, key in enumerate(keys, 1):
+        try:
+            Fernet(key)
+        except ValueError:
+            _stop(f"CDC_ENCRYPTION_KEYS: key {number} is not a Fernet key (32 bytes in base64).")
+    return keys
+
+
+env = Env()
+try:
+    DEBUG = env.bool("DEBUG", False)
+    SECRET_KEY = env.str("SECRET_KEY", "") or (
+        "django-insecure-development-only"
+        if DEBUG
+        else _stop("SECRET_KEY is not set; give a long random string, or DEBUG=true to try it out.")
+    )
+    CDC_ENCRYPTION_KEYS = _encryption_keys(env, SECRET_KEY, debug=DEBUG)
+    ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+    CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [])
+    DATABASES = {"default": _database(env.str("DATABASE_URL", ""))}
+    LOG_LEVEL = _one_of("LOG_LEVEL", env.str("LOG_LEVEL", "INFO").upper(), LOG_LEVELS)
+    LOG_FORMAT = _one_of("LOG_FORMAT", env.str("LOG_FORMAT", "console"), LOG_FORMATS)
+    CDC_HANDLER_MODULES = [m.strip() for m in env.list("CDC_HANDLER_MODULES", []) if m.strip()]
+    # A batch is committed when it holds this many changes or its first change is this old.
+    CDC_BATCH_MAX = _at_least("CDC_BATCH_MAX", env.int("CDC_BATCH_MAX", 1000), 1)
+    CDC_BATCH_WAIT_MS = _at_least("CDC_BATCH_WAIT_MS", env.int("CDC_BATCH_WAIT_MS", 20), 0)
+    _broker_url = env.str("CELERY_BROKER_URL", "")
+    _redis_url = env.str("REDIS_URL", "")
+except EnvValidationError as error:
+    _stop(str(error).replace('"', ""))
+except EnvError as error:
+    _stop(str(error))
+
+# ── Celery ──────────────────────────────────────────────────────────────────────────────────
+EMBEDDED_BROKER_SOCKET = None if _broker_url else _embedded_broker_socket()
+CELERY_BROKER_URL = _broker_url or f"redis+socket://{EMBEDDED_BROKER_SOCKET}"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A run may last this long; a worker that has not ended it by then is taken for dead.
+CDC_RUN_SECONDS = 300
+CELERY_TASK_TIME_LIMIT = CDC_RUN_SECONDS
+CELERY_TASK_SOFT_TIME_LIMIT = CDC_RUN_SECONDS - 10
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"visibility_timeout": 2 * CDC_RUN_SECONDS} if "redis" in CELERY_BROKER_URL else {}
+)
+# The database decides about attempts: a message is acknowledged after its run, and one that
+# comes twice is harmless, since a worker claims its delivery first.
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
+CELERY_BEAT_SCHEDULE = {"relay": {"task": "consumer.relay", "schedule": 10.0}}
+
+# ── Attempts ────────────────────────────────────────────────────────────────────────────────
+CDC_MAX_ATTEMPTS = 5
+CDC_RETRY_BASE_SECONDS = 2.0
+CDC_RETRY_CAP_SECONDS = 600.0
+# Waits before a refused login is tried again; after the last the listener stops: users get
+# locked out by more.
+CDC_LOGIN_WAITS = (2.0, 10.0)
+
+# ── Django ──────────────────────────────────────────────────────────────────────────────────
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "listeners",
+    "audit",
+    "handlers",
+    "consumer",
+    "api",
+    "simulator",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "cdcproject.urls"
+WSGI_APPLICATION = "cdcproject.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+# Static files are served from the packages themselves: nothing to collect, nothing to build.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+LOGGING = logging_config(LOG_LEVEL, LOG_FORMAT)
+LOGIN_URL = "admin:login"
+UNFOLD = {
+    "SITE_TITLE": "Salesforce CDC",
+    "SITE_HEADER": "Salesforce CDC",
+    "SITE_SUBHEADER": "Change Data Capture",
+    "SITE_SYMBOL": "sync_alt",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+}
