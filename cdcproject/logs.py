@@ -1,5 +1,6 @@
 """Logging through structlog: readable on a console, or one JSON object a line."""
 
+import threading
 from typing import Any
 
 import structlog
@@ -57,3 +58,16 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
         # Debug output of the HTTP client's would print addresses with credentials in them.
         "loggers": {"urllib3": {"level": "INFO"}, "django.utils.autoreload": {"level": "INFO"}},
     }
+
+
+def log_thread_failures() -> None:
+    """A thread that ends on an unforeseen error says so in the log, in the log's format."""
+
+    def report(failure: threading.ExceptHookArgs) -> None:
+        structlog.get_logger("threads").error(
+            "thread ended",
+            thread=failure.thread.name if failure.thread else "",
+            exc_info=(failure.exc_type, failure.exc_value, failure.exc_traceback),
+        )
+
+    threading.excepthook = report

@@ -37,6 +37,11 @@ def _at_least(name: str, value: int, least: int) -> int:
     return value
 
 
+def _names(env: Env, name: str) -> list[str]:
+    """A list, separated by commas."""
+    return [part.strip() for part in env.str(name, "").split(",") if part.strip()]
+
+
 def _database(url: str) -> dict[str, Any]:
     """PostgreSQL in production, SQLite in WAL mode under var/ when nothing is named."""
     try:
@@ -73,7 +78,7 @@ def _embedded_broker_socket() -> Path:
 
 
 def _encryption_keys(env: Env, secret_key: str, *, debug: bool) -> list[str]:
-    keys = [key.strip() for key in env.list("CDC_ENCRYPTION_KEYS", []) if key.strip()]
+    keys = _names(env, "CDC_ENCRYPTION_KEYS")
     if not keys and debug:
         keys = [base64.urlsafe_b64encode(hashlib.sha256(secret_key.encode()).digest()).decode()]
     if not keys:
@@ -95,12 +100,12 @@ try:
         else _stop("SECRET_KEY is not set; give a long random string, or DEBUG=true to try it out.")
     )
     CDC_ENCRYPTION_KEYS = _encryption_keys(env, SECRET_KEY, debug=DEBUG)
-    ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-    CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [])
+    ALLOWED_HOSTS = _names(env, "ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
+    CSRF_TRUSTED_ORIGINS = _names(env, "CSRF_TRUSTED_ORIGINS")
     DATABASES = {"default": _database(env.str("DATABASE_URL", ""))}
     LOG_LEVEL = _one_of("LOG_LEVEL", env.str("LOG_LEVEL", "INFO").upper(), LOG_LEVELS)
     LOG_FORMAT = _one_of("LOG_FORMAT", env.str("LOG_FORMAT", "console"), LOG_FORMATS)
-    CDC_HANDLER_MODULES = [m.strip() for m in env.list("CDC_HANDLER_MODULES", []) if m.strip()]
+    CDC_HANDLER_MODULES = _names(env, "CDC_HANDLER_MODULES")
     # A batch is committed when it holds this many changes or its first change is this old.
     CDC_BATCH_MAX = _at_least("CDC_BATCH_MAX", env.int("CDC_BATCH_MAX", 1000), 1)
     CDC_BATCH_WAIT_MS = _at_least("CDC_BATCH_WAIT_MS", env.int("CDC_BATCH_WAIT_MS", 20), 0)
@@ -138,6 +143,9 @@ CELERY_BEAT_SCHEDULE = {"relay": {"task": "consumer.relay", "schedule": 10.0}}
 CDC_MAX_ATTEMPTS = 5
 CDC_RETRY_BASE_SECONDS = 2.0
 CDC_RETRY_CAP_SECONDS = 600.0
+# Seconds to stay away when Salesforce asks for it: after "too busy", and at a daily limit.
+CDC_LONG_BACKOFF = (60.0, 300.0)
+CDC_QUOTA_PROBE = 900.0
 # Waits before a refused login is tried again; after the last the listener stops: users get
 # locked out by more.
 CDC_LOGIN_WAITS = (2.0, 10.0)

@@ -1,0 +1,76 @@
+"""What was received and is not recorded yet: bounded, so that a slow database slows the stream."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+
+from consumer.ingest import Message
+
+
+class Buffer:
+    """Messages from the receiving thread to the recording one, in order.
+
+    A message counts as outstanding until it is recorded, not only until it is taken.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._messages: deque[Message] = deque()
+        self._outstanding = 0
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def put(self, messages: Iterable[Message]) -> None:
+        """Add an answer's messages whole; wait first while the buffer is full. After `close` they
+        are dropped: they are past the stored position and come again."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._outstanding < self._limit)
+            if self._closed:
+                return
+            added = list(messages)
+            self._messages.extend(added)
+            self._outstanding += len(added)
+            self._changed.notify_all()
+
+    def take(self, most: int, wait: float) -> list[Message]:
+        """Up to `most` messages: as soon as there are that many, or `wait` seconds after the first
+        was seen. Empty once the buffer is closed and taken to its end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._messages or self._closed)
+            deadline = time.monotonic() + wait
+            while len(self._messages) < most and not self._closed:
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._changed.wait(left):
+                    break
+            return [self._messages.popleft() for _ in range(min(most, len(self._messages)))]
+
+    def done(self, count: int) -> None:
+        with self._changed:
+            self._outstanding -= count
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """No more will come; what is there is still taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def discard(self) -> None:
+        """Close, and forget what nobody has taken: it is past the stored position."""
+        with self._changed:
+            self._messages.clear()
+            self._outstanding = 0
+            self._closed = True
+            self._changed.notify_all()
+
+    def wait_until_recorded(self) -> None:
+        """Until nothing is outstanding, or the buffer was closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._outstanding == 0)
+
+    @property
+    def outstanding(self) -> int:
+        return self._outstanding

@@ -1,0 +1,77 @@
+"""Logging in without hammering: users get locked out by a few wrong passwords.
+
+LoginGivenUp   refused a few times; correct the connection, then the listener starts again
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import structlog
+from django.conf import settings
+
+from listeners.logins import token_source
+from listeners.models import Connection
+from listeners.salesforce.errors import LoginRefused
+from listeners.salesforce.tokens import Token, TokenSource
+
+log = structlog.get_logger(__name__)
+
+
+class LoginGivenUp(Exception):
+    """The login was refused a few times. Correct the connection: that starts the listener again."""
+
+
+class CarefulTokens(TokenSource):
+    """A connection's tokens, for all listeners of this process that use it.
+
+    A refused login is tried again after each of settings.CDC_LOGIN_WAITS (seconds), then never
+    again, for none of them, until the connection changes.
+    """
+
+    def __init__(self, inner: TokenSource, pause: Callable[[float], bool]) -> None:
+        self._inner = inner
+        self._pause = pause
+        self._trying = threading.Lock()
+        self._given_up: LoginGivenUp | None = None
+
+    def get(self) -> Token:
+        """Raises LoginGivenUp, or LoginUnavailable when Salesforce cannot be asked now."""
+        with self._trying:
+            if self._given_up is None:
+                return self._get()
+            raise self._given_up
+
+    def invalidate(self, token: Token) -> None:
+        self._inner.invalidate(token)
+
+    def _get(self) -> Token:
+        for wait in settings.CDC_LOGIN_WAITS:
+            try:
+                return self._inner.get()
+            except LoginRefused as refused:
+                log.warning("login refused", reason=str(refused), next_try_in=wait)
+            if self._pause(wait):
+                break
+        try:
+            return self._inner.get()
+        except LoginRefused as refused:
+            self._given_up = LoginGivenUp(str(refused))
+            raise self._given_up from None
+
+
+class Logins:
+    """One token source a connection, replaced when an operator changes the connection."""
+
+    def __init__(self, pause: Callable[[float], bool]) -> None:
+        self._pause = pause
+        self._sources: dict[tuple[int, str], CarefulTokens] = {}
+
+    def of(self, connection: Connection) -> CarefulTokens:
+        """Raises SecretUnavailable."""
+        key = (connection.pk, connection.updated_at.isoformat())
+        if key not in self._sources:
+            self._sources = {k: v for k, v in self._sources.items() if k[0] != connection.pk}
+            self._sources[key] = CarefulTokens(token_source(connection), self._pause)
+        return self._sources[key]

@@ -1,0 +1,78 @@
+import contextlib
+import signal
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from cdcproject.broker import ensure_embedded_broker
+from cdcproject.logs import log_thread_failures
+from consumer.management.arguments import at_least, seconds
+from consumer.probes import Probes
+from consumer.supervisor import Limits, Supervisor
+from handlers.checks import check_mappings
+from listeners.models import Listener
+
+
+class Command(BaseCommand):
+    help = "Receive the changes of every enabled listener, or of the named ones."
+    # A mapping without its handler is reported, and its deliveries wait: nothing else has to.
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("names", nargs="*", metavar="NAME", help="listeners to host")
+        parser.add_argument(
+            "--until-idle",
+            type=seconds,
+            metavar="SECONDS",
+            help="exit 0 once nothing was received, or left to publish, for that long",
+        )
+        parser.add_argument(
+            "--max-events",
+            type=at_least(1),
+            metavar="N",
+            help="exit 0 once that many changes were recorded and published",
+        )
+        parser.add_argument(
+            "--metrics-port",
+            type=at_least(0),
+            metavar="P",
+            help="serve /healthz/live, /healthz/ready and /metrics there",
+        )
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        self._refuse_unknown(options["names"])
+        for problem in check_mappings():
+            self.stderr.write(str(problem))
+        log_thread_failures()
+        ensure_embedded_broker()
+        supervisor = Supervisor(
+            options["names"], Limits(options["until_idle"], options["max_events"])
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: supervisor.stop())
+        with self._probes(supervisor, options["metrics_port"]):
+            code = supervisor.run()
+        sys.exit(code)
+
+    def _refuse_unknown(self, names: list[str]) -> None:
+        known = dict(Listener.objects.values_list("name", "enabled"))
+        for name in names:
+            if name not in known:
+                raise CommandError(
+                    f"There is no listener {name!r}. Known: {', '.join(sorted(known)) or 'none'}.",
+                    returncode=2,
+                )
+            if not known[name]:
+                raise CommandError(f"Listener {name!r} is disabled; enable it.", returncode=2)
+
+    def _probes(
+        self, supervisor: Supervisor, port: int | None
+    ) -> contextlib.AbstractContextManager[Any]:
+        if port is None:
+            return contextlib.nullcontext()
+        try:
+            return Probes(supervisor, port)
+        except OSError as error:
+            raise CommandError(f"--metrics-port {port}: {error.strerror}", returncode=2) from error

@@ -1,0 +1,223 @@
+"""The receiving thread of a listener: log in → subscribe from the stored position → poll."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+from django.utils import timezone
+
+from consumer import metrics, replay_lost
+from consumer.buffer import Buffer
+from consumer.ingest import Message, quarantine_answer
+from consumer.logins import CarefulTokens, LoginGivenUp
+from listeners.leases import Lease, LeaseLost
+from listeners.models import Listener, Position
+from listeners.salesforce.backoff import full_jitter
+from listeners.salesforce.cometd import CometdStream, StreamOptions
+from listeners.salesforce.errors import (
+    LoginUnavailable,
+    MalformedAnswer,
+    Reaction,
+    ReplayLost,
+    SalesforceError,
+    StreamClosed,
+    TransportFailed,
+)
+from listeners.secrets import SecretUnavailable
+
+log = structlog.get_logger(__name__)
+
+State = Position.State
+
+#: An answer that took longer than this was held for an event: all before it had been sent.
+HELD_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a listener does, for its position's row, for readiness and for the operator."""
+
+    state: Position.State
+    reason: str = ""
+
+
+class Receiver:
+    """Receives one channel into a buffer, and recovers from whatever ends a session.
+
+    Ends when it is stopped, or with state FAILED when only an operator can help.
+    """
+
+    def __init__(
+        self, listener: Listener, lease: Lease, tokens: CarefulTokens, buffer: Buffer
+    ) -> None:
+        self.status = Status(State.CONNECTING)
+        self.last_received_at: datetime | None = None
+        self.last_message_at: float | None = None
+        self._listener = listener
+        self._lease = lease
+        self._buffer = buffer
+        self._stream = CometdStream(
+            tokens,
+            listener.channel,
+            StreamOptions(listener.api_version, listener.connection_timeout, listener.read_timeout),
+        )
+        self._stop = threading.Event()
+        self._failures = 0
+        self._not_before: datetime | None = None
+        self._thread = threading.Thread(
+            target=self._run, name=f"receive {listener.name}", daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Interrupts a held poll; returns at once."""
+        self._stop.set()
+        self._stream.close()
+
+    def join(self, timeout: float) -> bool:
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self._step()
+        except (StreamClosed, LeaseLost):
+            pass  # stopped, or another process goes on
+        except (LoginGivenUp, SecretUnavailable) as error:
+            self._fail(str(error))
+        finally:
+            connection.close()
+
+    def _step(self) -> None:
+        try:
+            if not self._stream.is_open:
+                self._open()
+            self._receive()
+        except StreamClosed:
+            raise
+        except MalformedAnswer as malformed:
+            quarantine_answer(
+                self._listener, self._lease, malformed.raw, malformed.why, timezone.now()
+            )
+            self._recover(malformed)
+        except ReplayLost as lost:
+            self._start_anew(lost)
+        except SalesforceError as error:
+            self._recover(error)
+        except (OperationalError, InterfaceError) as error:
+            connection.close()
+            self._wait(f"the database does not answer: {error}", next(full_jitter(1, 10)))
+
+    def _open(self) -> None:
+        """Everything received is recorded first, so that the stored position is the right one."""
+        self._set(State.CONNECTING, self.status.reason)
+        self._buffer.wait_until_recorded()
+        position = Position.objects.get(listener=self._listener)
+        replay = position.replay_id or self._listener.first_replay
+        self._not_before = None
+        if replay == "-1" and position.tip_since:
+            # Not at the tip again: something may have been committed while we were away.
+            replay, self._not_before = "-2", position.tip_since
+        self._stream.open(replay)
+        metrics.OPENED.labels(self._listener.name).inc()
+        if replay == "-1":
+            since = self._stream.server_time or timezone.now()
+            Position.objects.held(self._lease).update(tip_since=since)
+        log.info("subscribed", listener=self._listener.name, replay=replay)
+        self._set(State.RECEIVING)
+
+    def _receive(self) -> None:
+        asked_at = time.monotonic()
+        messages = self._stream.poll()
+        if not messages or time.monotonic() - asked_at > HELD_SECONDS:
+            self._not_before = None
+        self.last_received_at = now = timezone.now()
+        self._failures = 0
+        self._set(State.RECEIVING)
+        due = self._due(messages)
+        if due:
+            self.last_message_at = time.monotonic()
+            self._buffer.put(Message(message, now) for message in due)
+
+    def _due(self, messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """Without what was committed before this listener began at the tip."""
+        if self._not_before is None:
+            return messages
+        first = self._not_before.timestamp() * 1000
+        return [message for message in messages if _committed(message, first) >= first]
+
+    def _start_anew(self, lost: ReplayLost) -> None:
+        """The position was refused: an incident, then as the listener's policy says."""
+        replay_lost.record(self._listener, self._lease, lost, timezone.now())
+        if self._listener.on_replay_lost == Listener.ReplayLost.STOP:
+            self._fail(str(lost))
+            return
+        self._failures += 1
+        self._wait(str(lost), self._pause(lost))
+
+    def _recover(self, error: SalesforceError) -> None:
+        if error.reaction is Reaction.CONFIGURATION:
+            self._fail(str(error))
+            return
+        self._failures += 1
+        self._wait(str(error), self._pause(error))
+
+    def _pause(self, error: SalesforceError) -> float:
+        """Seconds before the next try."""
+        asked = error.retry_after if isinstance(error, LoginUnavailable | TransportFailed) else None
+        match error.reaction:
+            case Reaction.BACK_OFF_LONG:
+                pause = random.uniform(*settings.CDC_LONG_BACKOFF)
+            case Reaction.QUOTA:
+                pause = settings.CDC_QUOTA_PROBE * random.uniform(0.8, 1.2)
+            case Reaction.RETRY:
+                pause = _jitter(self._failures)
+            case _:  # a lost session is opened again at once, and only then more slowly
+                pause = _jitter(self._failures - 1) if self._failures > 1 else 0.0
+        return max(pause, min(asked or 0.0, 600.0))
+
+    def _wait(self, reason: str, seconds: float) -> None:
+        log.warning(
+            "not receiving", listener=self._listener.name, reason=reason, seconds=round(seconds, 1)
+        )
+        self._set(State.CONNECTING, reason)
+        self._stop.wait(seconds)
+
+    def _fail(self, reason: str) -> None:
+        log.error("listener stopped", listener=self._listener.name, reason=reason)
+        self._set(State.FAILED, reason)
+        self._stop.set()
+
+    def _set(self, state: Position.State, reason: str = "") -> None:
+        if self.status != Status(state, reason):
+            self.status = Status(state, reason)
+        metrics.RECEIVING.labels(self._listener.name).set(state == State.RECEIVING)
+
+
+def _jitter(failures: int) -> float:
+    return random.uniform(0, min(30.0, 1.0 * 2 ** min(failures - 1, 10)))
+
+
+def _committed(message: Mapping[str, Any], default: float) -> float:
+    """When the change was committed, in ms; the default for what cannot be read here."""
+    try:
+        value = message["data"]["payload"]["ChangeEventHeader"]["commitTimestamp"]
+        return float(value)
+    except (KeyError, TypeError, ValueError):
+        return default

@@ -1,0 +1,106 @@
+"""The recording thread of a listener: batch → ingest → publish."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+import structlog
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+from django.utils import timezone
+
+from consumer import metrics
+from consumer.buffer import Buffer
+from consumer.ingest import Ingested, Message, ingest, quarantine_answer
+from handlers import dispatch
+from handlers.models import HandlerMapping
+from listeners.leases import Lease, LeaseLost
+from listeners.models import Listener
+from listeners.salesforce.backoff import full_jitter
+
+log = structlog.get_logger(__name__)
+
+
+class Recorder:
+    """Records what the buffer gives until it is closed and empty, or the lease is lost.
+
+    A database that does not answer is waited for: the batch stays here, the position where it is.
+    """
+
+    def __init__(self, listener: Listener, lease: Lease, buffer: Buffer) -> None:
+        self.recorded = 0
+        self.lease_lost = False
+        self._listener = listener
+        self._lease = lease
+        self._buffer = buffer
+        self._abandon = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name=f"record {listener.name}", daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self, timeout: float) -> bool:
+        """Whether it ended in time."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def abandon(self) -> None:
+        """Stop waiting for the database; the batch at hand comes again after a restart."""
+        self._abandon.set()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while batch := self._buffer.take(
+                settings.CDC_BATCH_MAX, settings.CDC_BATCH_WAIT_MS / 1000
+            ):
+                self._record(batch)
+                self._buffer.done(len(batch))
+        except LeaseLost:
+            self.lease_lost = True
+        finally:
+            self._buffer.discard()
+            connection.close()
+
+    def _record(self, batch: Sequence[Message]) -> None:
+        pauses = full_jitter(0.2, 10)
+        while True:
+            try:
+                mappings = list(HandlerMapping.objects.filter(listener=self._listener))
+                result = ingest(self._listener, self._lease, batch, mappings)
+                break
+            except (OperationalError, InterfaceError) as error:
+                log.warning("the database does not answer", reason=str(error).strip())
+                connection.close()
+                if self._abandon.wait(next(pauses)):
+                    raise LeaseLost from None
+        self._count(result, batch)
+        self._publish(result)
+        self.recorded += result.entries
+
+    def _count(self, result: Ingested, batch: Sequence[Message]) -> None:
+        name = self._listener.name
+        metrics.RECORDED.labels(name).inc(result.entries)
+        metrics.REPEATED.labels(name).inc(result.repeated)
+        metrics.QUARANTINED.labels(name).inc(result.quarantined)
+        metrics.BATCH_SECONDS.labels(name).observe(
+            max(0.0, time.time() - batch[0].received_at.timestamp())
+        )
+
+    def _publish(self, result: Ingested) -> None:
+        try:
+            metrics.PUBLISHED.inc(dispatch.publish(result.ready, timezone.now()))
+        except (dispatch.BrokerUnavailable, OperationalError, InterfaceError) as error:
+            # Committed and not published: the relay finds it.
+            log.warning("published later", deliveries=len(result.ready), reason=str(error))
+
+    def keep_answer(self, raw: str, reason: str) -> None:
+        """Quarantine an answer that is no JSON; called from the receiving thread."""
+        quarantine_answer(self._listener, self._lease, raw, reason, timezone.now())

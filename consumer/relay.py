@@ -1,0 +1,158 @@
+"""Outbox → Celery, for whatever ingest and settle committed and could not hand over.
+
+Runs in every listener process and as a beat task. Several relays at once do no harm: a worker
+claims a delivery before it runs, and each step here is a compare-and-swap.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import structlog
+from django.db import IntegrityError, transaction
+from django.db.models import Count, Exists, F, OuterRef, Q
+
+from handlers import dispatch, registry
+from handlers.models import Delivery
+from handlers.outcomes import Failed
+from handlers.queries import DeliveryQuerySet
+from handlers.runner import Claim, ClaimLost, settle
+
+log = structlog.get_logger(__name__)
+
+#: What is still ready this long after it was received was left behind by who committed it.
+READY_AGE = timedelta(seconds=5)
+#: Queued for this long, and the broker holds fewer messages than that: some were lost.
+QUEUED_AGE = timedelta(seconds=15)
+#: Queued for this long where the broker holds as many, perhaps other people's.
+QUEUED_AGE_BLIND = timedelta(hours=1)
+LIMIT = 5000
+
+
+def has_work(now: datetime) -> bool:
+    """Whether something could be published now."""
+    return (
+        _publishable(Delivery.objects.ready()).exists()
+        or _publishable(Delivery.objects.retry_due(now)).exists()
+    )
+
+
+def publish_due(now: datetime) -> int:
+    """Publish what is ready and nobody published, and what is due for another attempt.
+
+    Never inside a transaction. Raises BrokerUnavailable.
+    """
+    left_behind = Delivery.objects.ready().filter(created_at__lt=now - READY_AGE)
+    ids = [
+        *_publishable(left_behind).order_by("id").values_list("id", flat=True)[:LIMIT],
+        *_publishable(Delivery.objects.retry_due(now))
+        .order_by("due_at")
+        .values_list("id", flat=True)[:LIMIT],
+    ]
+    return dispatch.publish(ids, now)
+
+
+def sweep(now: datetime) -> None:
+    """The rarer repairs. Never inside a transaction. Raises BrokerUnavailable."""
+    retarget()
+    reclaim(now)
+    promote_stranded()
+    requeue_lost(now)
+
+
+def retarget() -> int:
+    """Waiting deliveries follow their mapping to another handler, when theirs is not registered."""
+    waiting = (
+        Delivery.objects.ready()
+        .filter(is_external=False, mapping__isnull=False)
+        .exclude(handler__in=registry.names())
+        .exclude(mapping__handler=F("handler"))
+        .exclude(mapping__handler="")
+    )
+    moved = 0
+    for pk, handler in waiting.values_list("id", "mapping__handler")[:LIMIT]:
+        moved += Delivery.objects.ready().filter(pk=pk).update(handler=handler)
+    return moved
+
+
+def reclaim(now: datetime) -> int:
+    """End the runs whose worker did not end them by their deadline: it is dead, or hangs."""
+    reclaimed = 0
+    overdue = Delivery.objects.overdue(now).select_related("mapping", "entry")
+    for delivery in overdue.order_by("claim_deadline")[:LIMIT]:
+        claim = Claim(delivery, delivery.attempts, delivery.started_at or now)
+        outcome = Failed("its worker did not end it in time: it died or hung", kind="lost")
+        try:
+            with transaction.atomic(durable=True):
+                settle(claim, outcome)
+        except ClaimLost:
+            continue  # it ended after all
+        log.warning("run lost", delivery=delivery.pk, attempt=delivery.attempts)
+        reclaimed += 1
+    return reclaimed
+
+
+def promote_stranded() -> int:
+    """Make the first delivery of a chain ready where nothing before it is left."""
+    open_ones = Delivery.objects.filter(
+        chain=OuterRef("chain"), state__in=[*dispatch.PUBLISHABLE, Delivery.State.RUNNING]
+    )
+    chains = (
+        Delivery.objects.filter(~Exists(open_ones), state=Delivery.State.BLOCKED)
+        .order_by()
+        .values_list("chain", flat=True)
+        .distinct()[:LIMIT]
+    )
+    promoted = 0
+    for chain in list(chains):
+        try:
+            with transaction.atomic(durable=True):
+                promoted += Delivery.objects.promote(chain) is not None
+        except IntegrityError:
+            continue  # somebody else was faster
+    return promoted
+
+
+def requeue_lost(now: datetime) -> int:
+    """Publish again what was queued and is not in the broker any more.
+
+    Never inside a transaction. Raises BrokerUnavailable.
+    """
+    old = Delivery.objects.queued_before(now - QUEUED_AGE)
+    if not old.exists():
+        return 0
+    ids = list(
+        Delivery.objects.queued_before(now - QUEUED_AGE_BLIND).values_list("id", flat=True)[:LIMIT]
+    )
+    for queue, targets in _targets().items():
+        queued = Delivery.objects.filter(targets, state=Delivery.State.QUEUED).count()
+        missing = queued - dispatch.queue_length(queue)
+        if missing > 0:
+            ids += (
+                old.filter(targets)
+                .order_by("queued_at")
+                .values_list("id", flat=True)[: min(missing, LIMIT)]
+            )
+    if ids:
+        log.warning("published again", deliveries=len(ids))
+    return dispatch.publish(ids, now)
+
+
+def _targets() -> dict[str, Q]:
+    """The queues that queued deliveries went to, each with what picks those deliveries."""
+    rows = (
+        Delivery.objects.filter(state=Delivery.State.QUEUED)
+        .order_by()
+        .values_list("queue", "handler")
+        .annotate(Count("id"))
+    )
+    targets: dict[str, Q] = {}
+    for queue, handler, _ in rows:
+        name = dispatch.queue_of(handler, queue)
+        targets[name] = targets.get(name, Q()) | Q(queue=queue, handler=handler)
+    return targets
+
+
+def _publishable(deliveries: DeliveryQuerySet) -> DeliveryQuerySet:
+    """Without those whose handler is not registered: they wait."""
+    return deliveries.filter(Q(is_external=True) | Q(handler__in=registry.names()))

@@ -1,0 +1,73 @@
+"""What about a batch an operator should know, as incidents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from audit.models import AuditLogEntry, Incident
+from audit.queries import Trouble
+from handlers.routing import ON
+
+Kind = Incident.Kind
+
+_REMEDIES = {
+    Kind.GAP: "Salesforce sent the fact of these changes without their data. Read the records.",
+    Kind.OVERFLOW: "More than 100,000 changes in one transaction: read the whole entity again, "
+    "deletions included.",
+    Kind.WILDCARD: "Every record of the entity changed at once: read the whole entity again.",
+    Kind.UNKNOWN_CHANGE_TYPE: "The change is recorded and went to no handler. See what it means "
+    "in Salesforce's release notes.",
+    Kind.UNDECODABLE: "The message is kept raw under Quarantined; nothing else was held up.",
+    Kind.MALFORMED_ANSWER: "The answer is kept raw under Quarantined. Its events are asked for "
+    "again; if this repeats, look at what stands between here and Salesforce.",
+}
+
+
+def moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def report(listener_id: int, entries: Iterable[AuditLogEntry], now: datetime) -> None:
+    """Open or count up an incident for each kind and entity. Inside the caller's transaction."""
+    groups: dict[tuple[Kind, str], list[AuditLogEntry]] = {}
+    for entry in entries:
+        kind = _kind(entry)
+        if kind is not None:
+            groups.setdefault((kind, _key(kind, entry)), []).append(entry)
+    for (kind, key), group in groups.items():
+        Incident.objects.report(listener_id, _trouble(kind, key, group), now)
+
+
+def unreadable(kind: Kind) -> Trouble:
+    """The incident for what was quarantined."""
+    return Trouble(kind, "", f"{kind.label}: kept in quarantine", _REMEDIES[kind])
+
+
+def _kind(entry: AuditLogEntry) -> Kind | None:
+    if entry.change_type == "GAP_OVERFLOW":
+        return Kind.OVERFLOW
+    if entry.change_type.startswith("GAP_"):
+        return Kind.GAP
+    if entry.record_id.endswith("*"):
+        return Kind.WILDCARD
+    return None if entry.change_type in ON else Kind.UNKNOWN_CHANGE_TYPE
+
+
+def _key(kind: Kind, entry: AuditLogEntry) -> str:
+    if kind is Kind.UNKNOWN_CHANGE_TYPE:
+        return f"{entry.entity_name} {entry.change_type}"
+    return entry.entity_name
+
+
+def _trouble(kind: Kind, key: str, group: Sequence[AuditLogEntry]) -> Trouble:
+    times = [entry.commit_timestamp for entry in group]
+    return Trouble(
+        kind,
+        key,
+        f"{kind.label}: {key}",
+        _REMEDIES[kind],
+        moment(min(times)),
+        moment(max(times)),
+        len(group),
+    )

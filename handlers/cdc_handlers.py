@@ -1,0 +1,83 @@
+"""The built-in handlers, registered like anybody's."""
+
+import hashlib
+import hmac
+import json
+import time
+from typing import Any
+
+import requests
+import structlog
+
+from handlers import EventData, Retry, cdc_handler
+from listeners.secrets import REFERENCES, Secret
+
+log = structlog.get_logger("handlers.log_change")
+
+DEFAULT_TIMEOUT = 10.0
+
+
+@cdc_handler(name="handlers.log_change")
+def log_change(event: EventData) -> None:
+    """Log the change: what happened to which record, and the names of its fields."""
+    log.info(
+        "change",
+        id=event.id,
+        listener=event.listener,
+        entity=event.metadata.entity_name,
+        change=event.metadata.change_type,
+        record=event.metadata.record_id,
+        fields=sorted(event.changed_data),
+        commit_timestamp=event.metadata.commit_timestamp,
+        attempt=event.attempt,
+    )
+
+
+def check_post_options(options: dict[str, Any]) -> None:
+    """`url` is needed; `secret` is a reference; `timeout` is in seconds, above 0."""
+    unknown = set(options) - {"url", "secret", "timeout"}
+    if unknown:
+        raise ValueError(f"unknown option {', '.join(sorted(unknown))}; use url, secret, timeout")
+    if not str(options.get("url", "")).startswith(("http://", "https://")):
+        raise ValueError("url is needed and begins with https:// or http://")
+    if "secret" in options and not str(options["secret"]).startswith(REFERENCES):
+        raise ValueError("secret must be a reference, env:NAME or file:PATH")
+    timeout = options.get("timeout", DEFAULT_TIMEOUT)
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+        raise ValueError("timeout is a number of seconds above 0")
+
+
+@cdc_handler(name="handlers.post_to_url", check_options=check_post_options)
+def post_to_url(event: EventData) -> None:
+    """POST the change to a URL as JSON, signed with HMAC-SHA256.
+
+    Options: `url`, `secret` (env:NAME or file:PATH; without it nothing is signed), `timeout`
+    (seconds, 10). Headers: `Cdc-Event-Id` (the same for every attempt), `Cdc-Timestamp` (seconds
+    since 1970) and `Cdc-Signature: sha256=HEX`, the HMAC of `<timestamp>.<body>`.
+    """
+    check_post_options(event.options)
+    body = json.dumps(event.to_dict(), ensure_ascii=False).encode()
+    response = requests.post(
+        event.options["url"],
+        data=body,
+        headers={"Content-Type": "application/json", **_signed(event, body)},
+        timeout=event.options.get("timeout", DEFAULT_TIMEOUT),
+        allow_redirects=False,
+    )
+    if response.status_code in (429, 503) and response.headers.get("Retry-After", "").isdecimal():
+        raise Retry(
+            f"the server answered {response.status_code}",
+            after=min(int(response.headers["Retry-After"]), 3600),
+        )
+    if not 200 <= response.status_code < 300:
+        raise RuntimeError(f"the server answered {response.status_code} {response.reason}")
+
+
+def _signed(event: EventData, body: bytes) -> dict[str, str]:
+    timestamp = str(int(time.time()))
+    headers = {"Cdc-Event-Id": str(event.id), "Cdc-Timestamp": timestamp}
+    if "secret" in event.options:
+        key = Secret.of(event.options["secret"]).reveal().encode()
+        signature = hmac.new(key, f"{timestamp}.".encode() + body, hashlib.sha256)
+        headers["Cdc-Signature"] = f"sha256={signature.hexdigest()}"
+    return headers

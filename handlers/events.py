@@ -1,0 +1,114 @@
+"""The change as a handler sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from audit.models import AuditLogEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """The change event's header. `commit_timestamp` is in milliseconds since 1970, UTC.
+
+    The three field lists are None where Salesforce did not send them.
+    """
+
+    entity_name: str
+    change_type: str
+    change_origin: str
+    transaction_key: str
+    sequence_number: int
+    commit_timestamp: int
+    commit_number: int | None
+    commit_user: str
+    record_id: str
+    record_ids: tuple[str, ...]
+    changed_fields: tuple[str, ...] | None
+    nulled_fields: tuple[str, ...] | None
+    diff_fields: tuple[str, ...] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "entityName": self.entity_name,
+            "changeType": self.change_type,
+            "changeOrigin": self.change_origin,
+            "transactionKey": self.transaction_key,
+            "sequenceNumber": self.sequence_number,
+            "commitTimestamp": self.commit_timestamp,
+            "commitNumber": self.commit_number,
+            "commitUser": self.commit_user,
+            "recordId": self.record_id,
+            "recordIds": list(self.record_ids),
+            "changedFields": _list(self.changed_fields),
+            "nulledFields": _list(self.nulled_fields),
+            "diffFields": _list(self.diff_fields),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class EventData:
+    """One change of one record.
+
+    `id` is the audit entry's, the same for every attempt: use it as an idempotency key.
+    `attempt` counts from 1. `options` are the handler mapping's.
+    """
+
+    id: int
+    listener: str
+    replay_id: str
+    changed_data: dict[str, Any]
+    metadata: Metadata
+    attempt: int = 1
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, entry: AuditLogEntry, *, attempt: int = 1, options: dict[str, Any] | None = None
+    ) -> EventData:
+        """The event of an audit entry, whose listener is loaded."""
+        metadata = Metadata(
+            entity_name=entry.entity_name,
+            change_type=entry.change_type,
+            change_origin=entry.change_origin,
+            transaction_key=entry.transaction_key,
+            sequence_number=entry.sequence_number,
+            commit_timestamp=entry.commit_timestamp,
+            commit_number=entry.commit_number,
+            commit_user=entry.commit_user,
+            record_id=entry.record_id,
+            record_ids=tuple(entry.record_ids()),
+            changed_fields=_tuple(entry.changed_fields),
+            nulled_fields=_tuple(entry.nulled_fields),
+            diff_fields=_tuple(entry.diff_fields),
+        )
+        return cls(
+            id=entry.pk,
+            listener=entry.listener.name,
+            replay_id=entry.replay_id,
+            changed_data=entry.changed_data,
+            metadata=metadata,
+            attempt=attempt,
+            options=options or {},
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The camelCase form, as it is posted and sent to tasks that run elsewhere."""
+        return {
+            "id": self.id,
+            "listener": self.listener,
+            "replayId": self.replay_id,
+            "attempt": self.attempt,
+            "changedData": self.changed_data,
+            "metadata": self.metadata.to_dict(),
+        }
+
+
+def _tuple(names: list[str] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(names)
+
+
+def _list(names: tuple[str, ...] | None) -> list[str] | None:
+    return None if names is None else list(names)

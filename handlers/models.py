@@ -1,0 +1,213 @@
+"""OUT: which handler gets which change, and what became of each delivery."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import Q
+
+from audit.models import AuditLogEntry
+from handlers.queries import DeliveryQuerySet
+from listeners.models import Listener
+from listeners.secrets import REFERENCES
+
+_queue = RegexValidator(r"^[\w.-]*$", "Use letters, digits, dots, hyphens and underscores.")
+
+
+class HandlerMapping(models.Model):
+    """A kind of change, and the handler or the Celery task that gets it."""
+
+    class On(models.TextChoices):
+        CREATE = "create", "onCreate"
+        UPDATE = "update", "onUpdate"
+        DELETE = "delete", "onDelete"
+        RESTORE = "restore", "onRestore"
+
+    class Ordering(models.TextChoices):
+        PER_RECORD = "per_record", "One after the other for each record"
+        UNORDERED = "unordered", "In any order"
+
+    listener = models.ForeignKey(Listener, models.CASCADE, related_name="mappings")
+    on = models.CharField(max_length=10, choices=On)
+    entity = models.CharField(
+        max_length=255, default="*", help_text="An entity such as Account, or * for all of them."
+    )
+    handler = models.CharField(
+        max_length=255,
+        blank=True,
+        help_text="A registered handler. Empty: such changes are recorded only.",
+    )
+    task = models.CharField(
+        max_length=255,
+        blank=True,
+        help_text="In place of a handler: the name of any Celery task, run elsewhere. It is sent "
+        "the event and not tracked past the sending.",
+    )
+    changed_fields = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='Updates only: deliver when one of these changed, such as ["Phone"]. Empty: any.',
+    )
+    ordering = models.CharField(max_length=20, choices=Ordering, default=Ordering.PER_RECORD)
+    queue = models.CharField(
+        max_length=100,
+        blank=True,
+        validators=[_queue],
+        help_text="The Celery queue. Empty: the handler's own, or the default.",
+    )
+    max_attempts = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Empty: the handler's own, or the default.",
+    )
+    options = models.JSONField(
+        default=dict, blank=True, help_text="What the handler takes, as a JSON object."
+    )
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(handler="") | Q(task=""),
+                name="mapping_handler_or_task",
+                violation_error_message="Choose a handler or a task, not both.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        target = self.handler or self.task or "recorded only"
+        return f"{self.get_on_display()} {self.entity}: {target}"
+
+    def clean(self) -> None:
+        errors: dict[str, str] = {}
+        if not _is_list_of_names(self.changed_fields):
+            errors["changed_fields"] = 'Give a list of field names, such as ["Phone", "Name"].'
+        elif self.changed_fields and self.on != self.On.UPDATE:
+            errors["changed_fields"] = "Only updates have changed fields; leave this empty."
+        if not isinstance(self.options, dict):
+            errors["options"] = "Give a JSON object, such as {}."
+        elif "secret" in self.options and not str(self.options["secret"]).startswith(REFERENCES):
+            errors["options"] = "A secret must be a reference: env:NAME or file:PATH."
+        if errors:
+            raise ValidationError(errors)
+
+
+def _is_list_of_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) and name for name in value)
+
+
+class Delivery(models.Model):
+    """One change for one handler: the outbox's row and its state.
+
+    blocked → ready → queued → running → succeeded | skipped | dead, with retrying between two
+    attempts; ready → sent for a task that runs elsewhere.
+    """
+
+    class State(models.TextChoices):
+        BLOCKED = "blocked", "Blocked"
+        READY = "ready", "Ready"
+        QUEUED = "queued", "Queued"
+        RUNNING = "running", "Running"
+        SUCCEEDED = "succeeded", "Succeeded"
+        SKIPPED = "skipped", "Skipped"
+        RETRYING = "retrying", "Retrying"
+        DEAD = "dead", "Dead"
+        SENT = "sent", "Sent"
+
+    UNENDED = (State.BLOCKED, State.READY, State.QUEUED, State.RUNNING, State.RETRYING)
+
+    entry = models.ForeignKey(AuditLogEntry, models.CASCADE, related_name="deliveries")
+    mapping = models.ForeignKey(
+        HandlerMapping, models.SET_NULL, null=True, blank=True, related_name="deliveries"
+    )
+    handler = models.CharField(max_length=255)
+    is_external = models.BooleanField(default=False)
+    queue = models.CharField(max_length=100, blank=True)
+    # Mapping and record: deliveries of one chain run one after the other. Empty: in any order.
+    chain = models.CharField(max_length=300, blank=True)
+    state = models.CharField(max_length=10, choices=State, default=State.READY)
+    attempts = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+    due_at = models.DateTimeField(null=True, blank=True)
+    queued_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    claim_deadline = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "deliveries"
+        constraints = [
+            models.UniqueConstraint(fields=["entry", "mapping"], name="delivery_once_a_mapping"),
+            models.CheckConstraint(
+                condition=~Q(state="retrying") | Q(due_at__isnull=False),
+                name="delivery_retrying_has_due_time",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="running") | Q(claim_deadline__isnull=False),
+                name="delivery_running_has_deadline",
+            ),
+            # Two runs of one chain at once cannot be written down.
+            models.UniqueConstraint(
+                fields=["chain"],
+                condition=Q(state__in=["ready", "queued", "running", "retrying"]) & ~Q(chain=""),
+                name="delivery_one_open_in_a_chain",
+            ),
+        ]
+        indexes = [
+            # relay.publish_due: committed and not published.
+            models.Index(fields=["id"], condition=Q(state="ready"), name="delivery_ready"),
+            # relay.publish_due: due for another attempt.
+            models.Index(fields=["due_at"], condition=Q(state="retrying"), name="delivery_due"),
+            # relay.requeue_lost: published and not begun.
+            models.Index(fields=["queued_at"], condition=Q(state="queued"), name="delivery_queued"),
+            # relay.reclaim: begun by a worker that died.
+            models.Index(
+                fields=["claim_deadline"], condition=Q(state="running"), name="delivery_running"
+            ),
+            # settle: the next in a chain; ingest: what is before it.
+            models.Index(
+                fields=["chain", "id"], condition=Q(state="blocked"), name="delivery_blocked"
+            ),
+            # The console's list of what failed for good.
+            models.Index(fields=["id"], condition=Q(state="dead"), name="delivery_dead"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.handler}: {self.get_state_display()}"
+
+
+class DeliveryAttempt(models.Model):
+    """One run, written when it ended. Append-only."""
+
+    class Outcome(models.TextChoices):
+        SUCCEEDED = "succeeded", "Succeeded"
+        SKIPPED = "skipped", "Skipped"
+        FAILED = "failed", "Failed"
+        RETRY = "retry", "Asked for a retry"
+        LOST = "lost", "Lost with its worker"
+
+    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="attempt_log")
+    number = models.PositiveIntegerField()
+    outcome = models.CharField(max_length=10, choices=Outcome)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField()
+    worker = models.CharField(max_length=255, blank=True)
+    error = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["delivery", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["delivery", "number"], name="attempt_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Attempt {self.number}: {self.get_outcome_display()}"

@@ -1,0 +1,200 @@
+"""A delivery's run in a worker: claim → load → run → settle."""
+
+from __future__ import annotations
+
+import random
+import socket
+import traceback
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, transaction
+from django.utils import timezone
+
+from handlers import dispatch, registry
+from handlers.events import EventData
+from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
+from handlers.outcomes import Failed, Outcome, Retry, Skipped, Succeeded
+from handlers.registry import Handler
+
+log = structlog.get_logger(__name__)
+
+#: How long past the time limit of a run its worker is given to end it, before it counts as dead.
+GRACE = timedelta(seconds=30)
+MAX_ERROR = 10_000
+
+
+class ClaimLost(Exception):
+    """Another worker was given this delivery; what this one did is rolled back or not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to run one attempt of one delivery, until its deadline."""
+
+    delivery: Delivery
+    attempt: int
+    started_at: datetime
+
+
+def run_delivery(delivery_id: int) -> str:
+    """Run a delivery once, if it is there to be run; says how it ended. Never inside a transaction.
+
+    A message that came twice, or too late, finds nothing to claim and ends as `not claimed`.
+    """
+    claim = _claim(delivery_id)
+    if claim is None:
+        return "not claimed"
+    try:
+        outcome, following = _run_and_settle(claim)
+    except ClaimLost:
+        log.warning("claim lost", delivery=delivery_id, attempt=claim.attempt)
+        return "claim lost"
+    _publish(following)
+    return type(outcome).__name__.lower()
+
+
+def _claim(delivery_id: int) -> Claim | None:
+    now = timezone.now()
+    deadline = now + timedelta(seconds=settings.CDC_RUN_SECONDS) + GRACE
+    attempt = Delivery.objects.claim(delivery_id, now, deadline)
+    if attempt is None:
+        return None
+    delivery = Delivery.objects.select_related("entry__listener", "mapping").get(pk=delivery_id)
+    return Claim(delivery, attempt, now)
+
+
+def _run_and_settle(claim: Claim) -> tuple[Outcome, int | None]:
+    handler = registry.find(claim.delivery.handler)
+    if handler is not None and handler.atomic:
+        return _run_atomically(claim, handler)
+    outcome = _run(claim, handler)
+    with transaction.atomic():
+        return outcome, settle(claim, outcome)
+
+
+def _run_atomically(claim: Claim, handler: Handler) -> tuple[Outcome, int | None]:
+    """The handler's writes and the success in one transaction; a failure rolls both back."""
+    try:
+        with transaction.atomic():
+            outcome = _run(claim, handler)
+            if not isinstance(outcome, Failed):
+                return outcome, settle(claim, outcome)
+            raise _RolledBack(outcome)
+    except _RolledBack as rolled_back:
+        outcome = rolled_back.outcome
+    except DatabaseError as error:  # the commit itself was refused: a deferred constraint
+        outcome = Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
+    with transaction.atomic():
+        return outcome, settle(claim, outcome)
+
+
+class _RolledBack(Exception):
+    """Carries a failure out of the transaction that it undoes."""
+
+    def __init__(self, outcome: Failed) -> None:
+        self.outcome = outcome
+        super().__init__(outcome.error)
+
+
+def _run(claim: Claim, handler: Handler | None) -> Outcome:
+    delivery = claim.delivery
+    if delivery.mapping is None:
+        return Skipped("its handler mapping was deleted")
+    if handler is None:
+        return Failed(f"no handler is registered under the name {delivery.handler!r}")
+    event = EventData.of(delivery.entry, attempt=claim.attempt, options=delivery.mapping.options)
+    # A handler may raise anything: whatever it is ends the attempt and is kept with it.
+    try:
+        result = handler(event)
+    except Retry as retry:
+        return Failed(str(retry), after=retry.after, kind="retry")
+    except Exception as error:
+        return Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
+    return result if isinstance(result, Skipped) else Succeeded()
+
+
+def settle(claim: Claim, outcome: Outcome) -> int | None:
+    """Write how a run ended and make the next of its chain ready; that one's id.
+
+    Inside the caller's transaction. Raises ClaimLost when the delivery is no longer this claim's.
+    """
+    now = timezone.now()
+    delivery = claim.delivery
+    won = Delivery.objects.settle(delivery.pk, claim.attempt, **_changes(claim, outcome, now))
+    if not won:
+        raise ClaimLost
+    DeliveryAttempt.objects.create(
+        delivery=delivery,
+        number=claim.attempt,
+        started_at=claim.started_at,
+        finished_at=now,
+        worker=socket.gethostname(),
+        **_logged(outcome),
+    )
+    return Delivery.objects.promote(delivery.chain)
+
+
+def _changes(claim: Claim, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    match outcome:
+        case Succeeded():
+            return {"state": Delivery.State.SUCCEEDED, "error": "", "finished_at": now}
+        case Skipped(reason):
+            return {"state": Delivery.State.SKIPPED, "error": _storable(reason), "finished_at": now}
+        case Failed(error) if claim.attempt >= allowed_attempts(claim.delivery):
+            return {"state": Delivery.State.DEAD, "error": _storable(error), "finished_at": now}
+        case Failed(error, after=after):
+            delay = backoff(claim.attempt) if after is None else after
+            return {
+                "state": Delivery.State.RETRYING,
+                "error": _storable(error),
+                "due_at": now + timedelta(seconds=delay),
+            }
+
+
+def _logged(outcome: Outcome) -> dict[str, str]:
+    match outcome:
+        case Succeeded():
+            return {"outcome": DeliveryAttempt.Outcome.SUCCEEDED}
+        case Skipped(reason):
+            return {"outcome": DeliveryAttempt.Outcome.SKIPPED, "error": _storable(reason)}
+        case Failed(error, trace, kind=kind):
+            return {
+                "outcome": DeliveryAttempt.Outcome(kind),
+                "error": _storable(error),
+                "traceback": _storable(trace),
+            }
+
+
+def _storable(text: str) -> str:
+    """What PostgreSQL takes: no NUL, no lone surrogate, not endless."""
+    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()[-MAX_ERROR:]
+
+
+def allowed_attempts(delivery: Delivery) -> int:
+    """The mapping's word counts, then the handler's, then the setting's."""
+    mapping: HandlerMapping | None = delivery.mapping
+    handler = registry.find(delivery.handler)
+    return (
+        (mapping.max_attempts if mapping else None)
+        or (handler.max_attempts if handler else None)
+        or int(settings.CDC_MAX_ATTEMPTS)
+    )
+
+
+def backoff(attempt: int) -> float:
+    """Seconds until the next attempt: full jitter under an exponential ceiling."""
+    ceiling = settings.CDC_RETRY_BASE_SECONDS * 2 ** min(attempt - 1, 30)
+    return random.uniform(0, min(ceiling, settings.CDC_RETRY_CAP_SECONDS))
+
+
+def _publish(following: int | None) -> None:
+    if following is None:
+        return
+    try:
+        dispatch.publish([following], timezone.now())
+    except dispatch.BrokerUnavailable as error:
+        log.warning("the next of the chain waits for the relay", reason=str(error))
