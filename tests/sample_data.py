@@ -1,0 +1,95 @@
+"""Listeners, messages and mappings for tests."""
+
+import itertools
+
+from django.utils import timezone
+
+from consumer.ingest import Message
+from handlers.models import HandlerMapping
+from listeners.models import Connection, Listener, Position
+
+_numbers = itertools.count(1)
+
+
+def make_listener(**fields) -> Listener:
+    number = next(_numbers)
+    connection = fields.pop("connection", None) or Connection.objects.create(
+        name=f"org{number}",
+        base_url="http://localhost:1",
+        client_id="client",
+        client_secret="secret of the client",
+    )
+    fields = {"name": f"listener{number}", "replay_from": "earliest", **fields}
+    return Listener.objects.create(connection=connection, **fields)
+
+
+def make_mapping(listener: Listener, on="create", handler="tests.remember", **fields):
+    return HandlerMapping.objects.create(listener=listener, on=on, handler=handler, **fields)
+
+
+def lease_of(listener: Listener, holder="this test"):
+    return Position.objects.acquire(listener.pk, holder)
+
+
+def change(
+    change_type="CREATE",
+    records=("001000000000001AAA",),
+    *,
+    entity="Account",
+    transaction=None,
+    sequence=1,
+    replay=None,
+    data=None,
+    **header,
+) -> dict:
+    """A data message of the Streaming API."""
+    number = next(_numbers)
+    return {
+        "channel": "/data/ChangeEvents",
+        "data": {
+            "schema": "c126ffd",
+            "payload": {
+                **(data or {}),
+                "ChangeEventHeader": {
+                    "entityName": entity,
+                    "recordIds": list(records),
+                    "changeType": change_type,
+                    "changeOrigin": "com/salesforce/api/rest/67.0",
+                    "transactionKey": transaction or f"0000-{number}",
+                    "sequenceNumber": sequence,
+                    "commitTimestamp": 1_764_000_000_000 + number,
+                    "commitNumber": 10_000 + number,
+                    "commitUser": "005000000000001AAA",
+                    **header,
+                },
+            },
+            "event": {"replayId": replay or 1000 + number},
+        },
+    }
+
+
+def received(*messages) -> list[Message]:
+    return [Message(message, timezone.now()) for message in messages]
+
+
+def connection_to(url: str, credentials: dict[str, str], **fields) -> Connection:
+    """A connection to a peer with a token endpoint at the usual place."""
+    number = next(_numbers)
+    known = {"client_id", "client_secret", "username", "password", "refresh_token"}
+    return Connection.objects.create(
+        **{
+            "name": f"org{number}",
+            "base_url": url,
+            **{name: value for name, value in credentials.items() if name in known},
+            **fields,
+        }
+    )
+
+
+def listener_of(org, *, handler="tests.remember", auth="client_credentials", **fields) -> Listener:
+    """A listener of a simulator or of another peer, with one mapping for each kind of change."""
+    connection = connection_to(org.url, org.credentials, auth=auth)
+    listener = make_listener(connection=connection, **fields)
+    for on in HandlerMapping.On:
+        make_mapping(listener, on, handler)
+    return listener

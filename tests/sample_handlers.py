@@ -1,0 +1,89 @@
+"""Handlers for tests. They leave their mark in a file, to be seen from another process."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+from django.contrib.auth.models import Group
+
+from handlers import EventData, Retry, Skipped, cdc_handler
+
+JOURNAL = Path(os.environ["CDC_TEST_FOLDER"]) / "journal.jsonl"
+
+
+def note(event: EventData, **more) -> None:
+    """One write of one line: lines of several processes do not mix."""
+    line = {
+        "id": event.id,
+        "record": event.metadata.record_id,
+        "change": event.metadata.change_type,
+        "attempt": event.attempt,
+        **more,
+    }
+    with JOURNAL.open("a") as journal:
+        journal.write(json.dumps(line) + "\n")
+
+
+def read_journal() -> list[dict]:
+    if not JOURNAL.exists():
+        return []
+    return [json.loads(line) for line in JOURNAL.read_text().splitlines()]
+
+
+@cdc_handler(name="tests.remember")
+def remember(event: EventData) -> None:
+    """Note the event."""
+    note(event)
+
+
+@cdc_handler(name="tests.skip")
+def skip(event: EventData) -> Skipped:
+    return Skipped("nothing to do")
+
+
+@cdc_handler(name="tests.fail")
+def fail(event: EventData) -> None:
+    note(event)
+    raise ValueError("this handler always fails")
+
+
+@cdc_handler(name="tests.retry_once")
+def retry_once(event: EventData) -> None:
+    note(event)
+    if event.attempt == 1:
+        raise Retry("not yet", after=0)
+
+
+@cdc_handler(name="tests.fail_twice")
+def fail_twice(event: EventData) -> None:
+    note(event)
+    if event.attempt < 3:
+        raise ValueError(f"attempt {event.attempt} fails")
+
+
+@cdc_handler(name="tests.write_group", atomic=True)
+def write_group(event: EventData) -> None:
+    """Write to the default database, then fail where the mapping says so."""
+    Group.objects.create(name=f"{event.id}-{event.attempt}")
+    if event.options.get("fail"):
+        raise ValueError("after the write")
+
+
+@cdc_handler(name="tests.write_group_apart")
+def write_group_apart(event: EventData) -> None:
+    Group.objects.create(name=f"{event.id}-{event.attempt}")
+    raise ValueError("after the write")
+
+
+@cdc_handler(name="tests.slow")
+def slow(event: EventData) -> None:
+    """Note begin and end, a while apart."""
+    note(event, at="begin")
+    time.sleep(float(event.options.get("seconds", 0.2)))
+    note(event, at="end")
+
+
+@cdc_handler(name="tests.one_try", max_attempts=1, queue="special")
+def one_try(event: EventData) -> None:
+    raise ValueError("no second try")

@@ -1,0 +1,84 @@
+"""Real servers for tests: each on its own port and folder, started and stopped here."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _postgres_binaries() -> Path | None:
+    on_path = shutil.which("initdb")
+    if on_path:
+        return Path(on_path).parent
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return found[-1].parent if found else None
+
+
+def missing_postgres() -> str:
+    """What to install, or an empty text."""
+    if _postgres_binaries() is None:
+        return "PostgreSQL's server is not installed; on Debian: apt-get install postgresql"
+    return ""
+
+
+class PostgresServer:
+    """A PostgreSQL cluster in a folder. It refuses to run as root, so root lends it a user."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
+        self._folder = folder
+        self._binaries = _postgres_binaries()
+
+    def start(self) -> None:
+        self._folder.parent.chmod(0o755)
+        self._folder.mkdir()
+        if os.geteuid() == 0:
+            shutil.chown(self._folder, "postgres")
+        self._run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
+        options = (
+            f"-h 127.0.0.1 -p {self.port} -k {self._folder} -c fsync=off "
+            "-c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
+        )
+        self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        self._run("pg_ctl", "-w", "-m", mode, "stop")
+
+    def restart(self) -> None:
+        self._run("pg_ctl", "-w", "-m", "immediate", "restart")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._binaries / program), *arguments]
+        if os.geteuid() == 0:
+            command = ["runuser", "-u", "postgres", "--", *command]
+        environment = {**os.environ, "PGDATA": str(self._folder)}
+        done = subprocess.run(
+            command,
+            env=environment,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{program} failed: {done.stderr}")
+
+
+def wait_for(condition, *, seconds: float = 30, what: str = "the condition"):
+    """The condition's first true answer; fails with its last one after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come true in {seconds} s; last: {answer!r}")
+        time.sleep(0.05)
+    return answer

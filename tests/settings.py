@@ -1,0 +1,21 @@
+"""The product's settings, with a test database that other processes can open too."""
+
+import os
+from pathlib import Path
+
+from cdcproject.settings import *  # noqa: F403
+from cdcproject.settings import DATABASES, SQLITE
+
+_folder = Path(os.environ["CDC_TEST_FOLDER"])
+if DATABASES["default"]["ENGINE"] == SQLITE:
+    # In memory it would be seen by one process only.
+    DATABASES["default"]["TEST"] = {"NAME": str(_folder / "test.sqlite3")}
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# Short waits: what they decide is which attempt is the last, never whether a test passes.
+CDC_LOGIN_WAITS = (0.05, 0.1)
+CDC_RETRY_BASE_SECONDS = 0.05
+CDC_RETRY_CAP_SECONDS = 0.2
+CDC_LONG_BACKOFF = (0.2, 0.5)
+CDC_QUOTA_PROBE = 0.3
