@@ -1,6 +1,10 @@
+"""Makes `manage.py run_salesforce_simulator` known to Django; nothing else here needs Django."""
+
 from django.apps import AppConfig
 
 
 class SimulatorConfig(AppConfig):
+    """An app without models."""
+
     name = "simulator"
     verbose_name = "Salesforce simulator"

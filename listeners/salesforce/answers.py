@@ -1,0 +1,71 @@
+"""From an HTTP answer to Bayeux messages, or to the error that it stands for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from listeners.salesforce.errors import (
+    CometdRefused,
+    MalformedAnswer,
+    Reaction,
+    SalesforceError,
+    TransportFailed,
+)
+from listeners.salesforce.exchange import Answer, host_of
+
+
+def bayeux_messages(answer: Answer, channel: str) -> list[dict[str, Any]]:
+    """The messages of the answer to a request on the meta ``channel``.
+
+    Raises ``MalformedAnswer``, ``TransportFailed`` (5xx, 429, 408) or ``CometdRefused`` (other
+    statuses without a Bayeux refusal in the body).
+    """
+    if 200 <= answer.status < 300:
+        return _parsed(answer)
+    if answer.status >= 500 or answer.status in {408, 429}:
+        raise TransportFailed(
+            f"HTTP {answer.status}", status=answer.status, retry_after=answer.retry_after()
+        )
+    try:
+        messages = _parsed(answer)
+    except MalformedAnswer:
+        messages = []
+    if any(message.get("successful") is False for message in messages):
+        return messages
+    raise _refused(answer, messages, channel)
+
+
+def _parsed(answer: Answer) -> list[dict[str, Any]]:
+    try:
+        parsed = answer.json()
+    except ValueError as flaw:  # no JSON, or not in UTF-8
+        why = f"not JSON ({flaw})"
+    else:
+        if not isinstance(parsed, list):
+            why = "not a JSON array"
+        elif all(isinstance(element, dict) for element in parsed):
+            return parsed
+        else:
+            why = "an array that holds something else than objects"
+    raise MalformedAnswer(why, answer.text())
+
+
+def _refused(answer: Answer, errors: list[dict[str, Any]], channel: str) -> SalesforceError:
+    codes = [str(error["errorCode"]) for error in errors if "errorCode" in error]
+    said = " ".join([f"HTTP {answer.status}", *codes])
+    if 300 <= answer.status < 400:
+        said = f"{said} redirect to {host_of(answer.headers.get('Location', ''))}"
+    return CometdRefused(said, None, status_reaction(answer.status, codes), channel)
+
+
+def status_reaction(status: int, codes: list[str]) -> Reaction:
+    """The reaction to an HTTP status and Salesforce's ``errorCode``s beside it."""
+    if "REQUEST_LIMIT_EXCEEDED" in codes:
+        return Reaction.QUOTA
+    if status == 401 or 300 <= status < 400:  # a moved org: a new login gives its new address
+        return Reaction.NEW_TOKEN
+    if status == 402:
+        return Reaction.REHANDSHAKE
+    if status == 403:
+        return Reaction.BACK_OFF_LONG
+    return Reaction.CONFIGURATION

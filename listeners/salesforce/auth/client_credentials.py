@@ -1,0 +1,38 @@
+"""OAuth client credentials: the app logs in as the user its settings name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import requests
+
+from listeners.salesforce.auth.endpoint import DEFAULT_TIMEOUT, CredentialBearer, request_token
+from listeners.salesforce.exchange import Timeout
+from listeners.salesforce.tokens import Granted
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCredentials:
+    """``token_url`` must be on the org's own domain: Salesforce refuses this grant elsewhere."""
+
+    token_url: str = field(repr=False)
+    client_id: str
+    client_secret: str = field(repr=False)
+    bearer: CredentialBearer = CredentialBearer.POST_BODY
+    timeout: Timeout = DEFAULT_TIMEOUT
+
+    def login(self, http: requests.Session) -> Granted:
+        """One login attempt. Raises ``LoginRefused`` or ``LoginUnavailable``."""
+        return request_token(
+            http,
+            self.token_url,
+            {"grant_type": "client_credentials"},
+            client=(self.client_id, self.client_secret),
+            bearer=self.bearer,
+            timeout=self.timeout,
+        )
+
+    def rotated(self, refresh_token: str) -> Self:
+        """This grant uses no refresh token."""
+        return self

@@ -1,0 +1,42 @@
+"""OAuth refresh token, with or without rotation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import requests
+
+from listeners.salesforce.auth.endpoint import DEFAULT_TIMEOUT, CredentialBearer, request_token
+from listeners.salesforce.exchange import Timeout
+from listeners.salesforce.tokens import Granted
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """With rotation a refresh token works once: two refreshers at a time revoke each other."""
+
+    token_url: str = field(repr=False)
+    client_id: str
+    client_secret: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    bearer: CredentialBearer = CredentialBearer.POST_BODY
+    timeout: Timeout = DEFAULT_TIMEOUT
+
+    def login(self, http: requests.Session) -> Granted:
+        """One login attempt. Raises ``LoginRefused`` or ``LoginUnavailable``."""
+        granted = request_token(
+            http,
+            self.token_url,
+            {"grant_type": "refresh_token", "refresh_token": self.refresh_token},
+            client=(self.client_id, self.client_secret),
+            bearer=self.bearer,
+            timeout=self.timeout,
+        )
+        if granted.refresh_token == self.refresh_token:  # returned unchanged: nothing to keep
+            return Granted(granted.token)
+        return granted
+
+    def rotated(self, refresh_token: str) -> Self:
+        """This grant with the refresh token that the next login must use."""
+        return replace(self, refresh_token=refresh_token)

@@ -1,0 +1,56 @@
+"""The names of change event channels. They are case-sensitive; a near miss hears nothing."""
+
+from __future__ import annotations
+
+import re
+
+_PREFIX = "/data/"
+_NAME = r"[A-Za-z](?:_?[A-Za-z0-9])*"  # an API name: no doubled and no trailing underscore
+_CUSTOM = rf"(?!.*__c__)(?:{_NAME}__)?{_NAME}"  # perhaps with a managed package's namespace
+_VALID = re.compile(
+    rf"/data/(?:ChangeEvents|[A-Z][A-Za-z0-9]*ChangeEvent|{_CUSTOM}__(?:ChangeEvent|chn))"
+)
+_ENDINGS = re.compile(r"(__ChangeEvent|__chn|ChangeEvents|ChangeEvent)$", re.IGNORECASE)
+_EXACT = {ending.lower(): ending for ending in ("__ChangeEvent", "__chn", "ChangeEvent")}
+_FORMS = (
+    "/data/ChangeEvents, /data/<Entity>ChangeEvent, /data/<Name>__ChangeEvent "
+    "or /data/<Name>__chn (case-sensitive)"
+)
+
+
+def validate_channel(text: str) -> str:
+    """``text`` unchanged if it names a change event channel, else ValueError with a suggestion."""
+    if _VALID.fullmatch(text):
+        return text
+    hint = _suggestion(text)
+    advice = f"did you mean {hint}?" if hint else f"it must be {_FORMS}"
+    raise ValueError(f"{text!r} is not a change event channel: {advice}")
+
+
+def _suggestion(text: str) -> str | None:
+    name = text.strip().strip("/")
+    if "/" in name:
+        folder, name = name.split("/", 1)
+        if folder.casefold() != "data":
+            return None
+    if name.casefold() in {"changeevents", "changeevent", ""}:
+        return f"{_PREFIX}ChangeEvents"
+    candidate = _PREFIX + _repaired(name)
+    return candidate if _VALID.fullmatch(candidate) else None
+
+
+def _repaired(name: str) -> str:
+    ending = _ENDINGS.search(name)
+    if ending is None:  # an object's own name, as the setup pages show it
+        return _of_entity(name)
+    stem = name[: ending.start()]
+    exact = _EXACT[ending[1].lower().removesuffix("s")]
+    if stem.casefold().endswith("__c"):  # Employee__cChangeEvent, Employee__c__ChangeEvent
+        return f"{stem[:-3]}__ChangeEvent"
+    return (stem if exact.startswith("__") else stem[:1].upper() + stem[1:]) + exact
+
+
+def _of_entity(name: str) -> str:
+    if name.casefold().endswith("__c"):
+        return f"{name[:-3]}__ChangeEvent"
+    return f"{name[:1].upper()}{name[1:]}ChangeEvent"

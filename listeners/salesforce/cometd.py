@@ -1,0 +1,241 @@
+"""The Streaming API over HTTP: a thin driver around ``bayeux``, one long poll at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import requests
+
+from listeners.salesforce.answers import bayeux_messages
+from listeners.salesforce.bayeux import CONNECT, BayeuxSession, SessionState
+from listeners.salesforce.errors import (
+    CometdRefused,
+    MalformedAnswer,
+    Reaction,
+    ReplayLost,
+    SalesforceError,
+    StreamClosed,
+    TransportFailed,
+)
+from listeners.salesforce.exchange import Answer
+from listeners.salesforce.line import Line, Request
+from listeners.salesforce.outcomes import Acknowledged, Outcome, Received, Refused, Unclear
+from listeners.salesforce.tokens import Token, TokenSource
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """Times are in seconds. A held connect may take the advised time-out and read_timeout."""
+
+    api_version: str = "67.0"
+    connection_timeout: float = 30.0
+    read_timeout: float = 30.0
+
+
+class CometdStream:
+    """One subscription to one channel.
+
+    One thread opens and polls; any thread may close. The next poll must follow within 40 s of
+    the last, or Salesforce forgets the session. After an error, open again from the stored
+    position unless ``is_open``; polling a stream that is not open raises ``CometdRefused`` with
+    REHANDSHAKE.
+    """
+
+    def __init__(
+        self,
+        tokens: TokenSource,
+        channel: str,
+        options: StreamOptions | None = None,
+        *,
+        http: requests.Session | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``http`` lends its proxies, TLS settings and headers; it is neither used nor closed."""
+        self._tokens = tokens
+        self._channel = channel
+        self._options = options or StreamOptions()
+        self._line = Line(http)
+        self._path = f"/cometd/{self._options.api_version}"
+        self._monotonic = monotonic
+        self._closed = threading.Event()
+        self._current: tuple[Token, BayeuxSession] | None = None
+        self._pending: list[Mapping[str, Any]] = []
+        self._deferred: SalesforceError | None = None
+        self._subscribed_at: float | None = None
+        self._last_answer_at: float | None = None
+        self._server_time: datetime | None = None
+
+    # Queries
+
+    @property
+    def is_open(self) -> bool:
+        """Subscribed, and the next poll goes on where the last one ended."""
+        if self._current is None or self._closed.is_set():
+            return False
+        _, session = self._current
+        return session.state is SessionState.SUBSCRIBED
+
+    @property
+    def subscribed_at(self) -> float | None:
+        """When the last ``open`` succeeded, on the monotonic clock."""
+        return self._subscribed_at
+
+    @property
+    def last_answer_at(self) -> float | None:
+        """When Salesforce last accepted a request, on the monotonic clock."""
+        return self._last_answer_at
+
+    @property
+    def server_time(self) -> datetime | None:
+        """Salesforce's clock at its last accepted answer, to the second; None if it did not say."""
+        return self._server_time
+
+    # Mutators
+
+    def open(self, replay: str) -> None:
+        """Log in, handshake, connect and subscribe from ``replay``: "-1", "-2" or a replay id.
+
+        A refused token is invalidated and replaced once; refused again it raises
+        ``CometdRefused`` with BACK_OFF_LONG. Raises any ``SalesforceError`` of a login or of the
+        stream, ``ReplayLost`` for a position that is no longer valid. May be called again after
+        any failure, though not after ``close``.
+        """
+        if self._closed.is_set():
+            raise StreamClosed
+        first = self._tokens.get()
+        if self._established(first, replay) is None:
+            return
+        self._tokens.invalidate(first)
+        again = self._established(self._tokens.get(), replay)
+        if again is not None:
+            raise CometdRefused(
+                again.error, again.failure_reason, Reaction.BACK_OFF_LONG, again.channel
+            )
+
+    def poll(self) -> list[Mapping[str, Any]]:
+        """One long poll: the data messages it brought, or [] for a mere sign of life.
+
+        Messages that came with an earlier answer are returned at once. A refusal that came
+        together with messages is raised by the next poll. A refused token is already
+        invalidated when NEW_TOKEN is raised.
+        """
+        try:
+            return self._take() or self._next_answer()
+        except CometdRefused as refusal:
+            if refusal.reaction is Reaction.NEW_TOKEN and self._current is not None:
+                self._tokens.invalidate(self._current[0])
+            raise
+
+    def close(self) -> None:
+        """End the stream for good, from any thread; a poll that is waiting raises StreamClosed.
+
+        Tells Salesforce so if it answers within a few seconds; never raises for the network.
+        """
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self._line.interrupt()
+        if self._current is not None:
+            token, session = self._current
+            self._line.hang_up(token, self._path, session.goodbye())
+
+    # Inside
+
+    def _established(self, token: Token, replay: str) -> CometdRefused | None:
+        """The refusal of ``token`` itself, or None after success. Raises any other failure."""
+        try:
+            self._establish(token, replay)
+        except CometdRefused as refusal:
+            if refusal.reaction is Reaction.NEW_TOKEN:
+                return refusal
+            raise
+        return None
+
+    def _establish(self, token: Token, replay: str) -> None:
+        session = BayeuxSession(self._channel, replay)
+        self._current = token, session
+        self._line.forget_cookies()
+        self._pending = []
+        self._deferred = None
+        steps: tuple[Callable[[], Request], ...] = (
+            session.handshake,
+            lambda: session.connect(self._monotonic()),
+            session.subscribe,
+        )
+        for step in steps:
+            self._converse(token, session, step())
+            self._raise_deferred()
+        self._subscribed_at = self._monotonic()
+
+    def _next_answer(self) -> list[Mapping[str, Any]]:
+        if self._closed.is_set():
+            raise StreamClosed
+        self._raise_deferred()
+        if self._current is None or not self.is_open:
+            raise CometdRefused("the session is lost", None, Reaction.REHANDSHAKE, CONNECT)
+        token, session = self._current
+        if self._closed.wait(session.connect_delay(self._monotonic())):
+            raise StreamClosed
+        self._converse(token, session, session.connect(self._monotonic()))
+        if not self._pending:
+            self._raise_deferred()
+        return self._take()
+
+    def _take(self) -> list[Mapping[str, Any]]:
+        taken, self._pending = self._pending, []
+        return taken
+
+    def _raise_deferred(self) -> None:
+        failure, self._deferred = self._deferred, None
+        if failure is not None:
+            raise failure
+
+    def _converse(self, token: Token, session: BayeuxSession, request: Request) -> None:
+        """Send one request; leave messages in ``_pending`` and a refusal in ``_deferred``."""
+        answer = self._answer(token, session, request)
+        try:
+            messages = bayeux_messages(answer, str(request[0]["channel"]))
+        except CometdRefused:
+            session.end()
+            raise
+        except (TransportFailed, MalformedAnswer):
+            session.answer_lost()
+            raise
+        self._settle(session.receive(messages, self._monotonic()), answer)
+
+    def _answer(self, token: Token, session: BayeuxSession, request: Request) -> Answer:
+        if self._closed.is_set():
+            raise StreamClosed
+        hold = session.hold if request[0]["channel"] == CONNECT else 0.0
+        timeout = (self._options.connection_timeout, self._options.read_timeout + hold)
+        answer = self._line.send(token, self._path, request, timeout)
+        if isinstance(answer, Answer):
+            return answer
+        if self._closed.is_set():
+            raise StreamClosed
+        if answer.sent:
+            session.answer_lost()
+        raise TransportFailed(answer.why)
+
+    def _settle(self, outcomes: list[Outcome], answer: Answer) -> None:
+        for outcome in outcomes:
+            match outcome:
+                case Received(messages=messages):
+                    self._pending.extend(messages)
+                case Refused():
+                    self._deferred = self._deferred or _refusal(outcome)
+                case Unclear(why=why):
+                    self._deferred = self._deferred or MalformedAnswer(why, answer.text())
+                case Acknowledged():
+                    self._last_answer_at = self._monotonic()
+                    self._server_time = answer.date()
+
+
+def _refusal(refused: Refused) -> CometdRefused:
+    kind = ReplayLost if refused.reaction is Reaction.REPLAY_LOST else CometdRefused
+    return kind(refused.error, refused.failure_reason, refused.reaction, refused.channel)

@@ -1,0 +1,196 @@
+"""From a CometD data message to change events. Pure: no clock, no network, no state."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from listeners.salesforce.errors import Undecodable
+from listeners.salesforce.events import ChangeEvent
+
+_HEADER = "data.payload.ChangeEventHeader"
+_LATEST_MS = 253_402_300_799_999  # the last millisecond of the year 9999
+_BIGINT = 2**63  # whole numbers of the header are stored as 64-bit integers
+_REPLAY_ID_BITS = 1024  # opaque, but a longer number could not even be written out
+
+
+class _FlawError(Exception):
+    """What is wrong with the message, and where."""
+
+
+def decode(message: Mapping[str, Any]) -> list[ChangeEvent]:
+    """The events of ``message``, one for each record id, in the message's order.
+
+    ``message`` is ``{"channel", "data": {"payload": {…fields…, "ChangeEventHeader": {…}},
+    "event": {"replayId", "EventUuid"?}}}``. Required in the header: entityName, recordIds,
+    changeType, transactionKey, sequenceNumber, commitTimestamp. Raises ``Undecodable``, which
+    names what is missing or wrong and where, and nothing else.
+    """
+    try:
+        return _events(message)
+    except _FlawError as flaw:
+        reason = str(flaw)
+    raise Undecodable(reason, message_text(message), _replay_id_or_none(message))
+
+
+def message_text(message: Mapping[str, Any]) -> str:
+    """``message`` as JSON text in ASCII, so that NULs and lone surrogates can be stored."""
+    try:
+        return json.dumps(message, default=repr)
+    except (TypeError, ValueError, RecursionError):
+        return "(the message can't be written as JSON)"
+
+
+def _events(message: Mapping[str, Any]) -> list[ChangeEvent]:
+    channel = _text(message, "channel", "")
+    data = _object(message, "data", "")
+    payload = _object(data, "payload", "data")
+    header = _object(payload, "ChangeEventHeader", "data.payload")
+    event = _object(data, "event", "data")
+    record_ids = _record_ids(header)
+    changed = {name: value for name, value in payload.items() if name != "ChangeEventHeader"}
+    _require_finite(changed)
+    shared = {
+        "channel": channel,
+        "replay_id": _replay_id(event),
+        "event_uuid": _optional_text(event, "EventUuid", "data.event"),
+        "record_ids": record_ids,
+        **_header_fields(header),
+    }
+    return [
+        ChangeEvent(record_id=record_id, changed_data=dict(changed), **shared)
+        for record_id in record_ids
+    ]
+
+
+def _header_fields(header: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "entity_name": _text(header, "entityName", _HEADER),
+        "change_type": _text(header, "changeType", _HEADER),
+        "change_origin": _optional_text(header, "changeOrigin", _HEADER),
+        "transaction_key": _text(header, "transactionKey", _HEADER),
+        "sequence_number": _whole(header, "sequenceNumber", 0, _BIGINT - 1),
+        "commit_timestamp": _whole(header, "commitTimestamp", 0, _LATEST_MS),
+        "commit_number": _optional_whole(header, "commitNumber"),
+        "commit_user": _optional_text(header, "commitUser", _HEADER),
+        "changed_fields": _optional_names(header, "changedFields"),
+        "nulled_fields": _optional_names(header, "nulledFields"),
+        "diff_fields": _optional_names(header, "diffFields"),
+    }
+
+
+def _at(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name
+
+
+def _required(of: Mapping[str, Any], name: str, where: str) -> Any:
+    value = of.get(name)
+    if value is None:
+        raise _FlawError(f"{_at(where, name)} is {'null' if name in of else 'missing'}")
+    return value
+
+
+def _object(of: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
+    value = _required(of, name, where)
+    if not isinstance(value, Mapping):
+        raise _FlawError(f"{_at(where, name)} is {_kind(value)}, not an object")
+    return value
+
+
+def _text(of: Mapping[str, Any], name: str, where: str) -> str:
+    value = _required(of, name, where)
+    if not isinstance(value, str):
+        raise _FlawError(f"{_at(where, name)} is {_kind(value)}, not a string")
+    if not value:
+        raise _FlawError(f"{_at(where, name)} is empty")
+    return value
+
+
+def _optional_text(of: Mapping[str, Any], name: str, where: str) -> str | None:
+    value = of.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise _FlawError(f"{_at(where, name)} is {_kind(value)}, not a string")
+
+
+def _whole(header: Mapping[str, Any], name: str, least: int, most: int) -> int:
+    value = _required(header, name, _HEADER)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _FlawError(f"{_at(_HEADER, name)} is {_kind(value)}, not a whole number")
+    if not least <= value <= most:
+        raise _FlawError(f"{_at(_HEADER, name)} is not between {least} and {most}")
+    return value
+
+
+def _optional_whole(header: Mapping[str, Any], name: str) -> int | None:
+    return None if header.get(name) is None else _whole(header, name, -_BIGINT, _BIGINT - 1)
+
+
+def _names(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise _FlawError(f"{where} is {_kind(value)}, not an array")
+    for element in value:
+        if not isinstance(element, str):
+            raise _FlawError(f"{where} holds {_kind(element)}, not only strings")
+    return tuple(value)
+
+
+def _optional_names(header: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
+    value = header.get(name)
+    return None if value is None else _names(value, _at(_HEADER, name))
+
+
+def _record_ids(header: Mapping[str, Any]) -> tuple[str, ...]:
+    where = _at(_HEADER, "recordIds")
+    names = _names(_required(header, "recordIds", _HEADER), where)
+    if not names:
+        raise _FlawError(f"{where} is empty")
+    if "" in names:
+        raise _FlawError(f"{where} holds an empty string")
+    return tuple(dict.fromkeys(names))
+
+
+def _replay_id(event: Mapping[str, Any]) -> str:
+    value = _required(event, "replayId", "data.event")
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _FlawError(f"data.event.replayId is {_kind(value)}, not a number or a string")
+    if value.bit_length() > _REPLAY_ID_BITS:
+        raise _FlawError("data.event.replayId is too long a number")
+    return str(value)
+
+
+def _replay_id_or_none(message: Mapping[str, Any]) -> str | None:
+    try:
+        return _replay_id(_object(_object(message, "data", ""), "event", "data"))
+    except _FlawError:
+        return None
+
+
+def _require_finite(changed: dict[str, Any]) -> None:
+    """NaN and Infinity are no JSON, and no database takes them; 1e999 reads as Infinity."""
+    waiting: list[tuple[str, Any]] = list(changed.items())
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _FlawError(f"data.payload.{path} is not a finite number")
+        if isinstance(value, Mapping):
+            waiting.extend((f"{path}.{name}", inner) for name, inner in value.items())
+        elif isinstance(value, list | tuple):
+            waiting.extend((f"{path}[{index}]", inner) for index, inner in enumerate(value))
+
+
+_KINDS = {bool: "a boolean", int: "a number", float: "a number", str: "a string"}
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if value == "":
+        return "an empty string"
+    if isinstance(value, Mapping):
+        return "an object"
+    return _KINDS.get(type(value), "an array")

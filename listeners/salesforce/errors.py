@@ -1,0 +1,215 @@
+"""What can go wrong on the wire, and what to do about it.
+
+    SalesforceError                 each carries a ``reaction``
+    ├── LoginRefused                the credentials or their permissions are wrong
+    ├── LoginUnavailable            the token endpoint could not answer just now
+    ├── TransportFailed             no usable HTTP answer
+    ├── StreamClosed                this side closed the stream
+    ├── MalformedAnswer             an HTTP answer that is no array of Bayeux messages
+    ├── CometdRefused               Salesforce answered, and refused
+    │   └── ReplayLost              the stored position is no longer valid
+    ├── RestRefused                 the REST API answered, and refused
+    └── Undecodable                 (also a ValueError) a data message that is no change event
+
+No message and no ``repr`` holds a token, a secret or a URL, and none of these exceptions has a
+``requests`` exception as its context: ``requests`` quotes URLs and header values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum, auto
+from typing import Any
+
+RAW_LIMIT = 10 * 1024 * 1024  # characters of a refused payload that are kept for quarantine
+
+
+class Reaction(StrEnum):
+    """What the caller does next. Each repetition in a row deserves a longer pause."""
+
+    RETRY = auto()  # full-jitter back-off, then the same session if it is still open
+    REHANDSHAKE = auto()  # open again from the stored position, at once
+    NEW_TOKEN = auto()  # the same, with a new token
+    BACK_OFF_LONG = auto()  # open again after minutes, jittered; tell the operator
+    QUOTA = auto()  # a daily limit: stay off, probe now and then
+    REPLAY_LOST = auto()  # changes may be lost: incident, recovery policy, reconcile
+    CONFIGURATION = auto()  # stop this listener and show the operator why
+
+
+_REMEDY = {
+    Reaction.RETRY: "It is tried again after a pause.",
+    Reaction.REHANDSHAKE: "The stream is opened again from the stored position.",
+    Reaction.NEW_TOKEN: "A new token is fetched; if this repeats, check the login's permissions.",
+    Reaction.BACK_OFF_LONG: "It is tried again in some minutes; if this repeats, look at the org.",
+    Reaction.QUOTA: "The org's daily limit is used up; it is probed until the limit frees up.",
+    Reaction.REPLAY_LOST: "Changes may have been missed since the stored position: reconcile.",
+    Reaction.CONFIGURATION: "Correct the configuration or the permissions, then start it again.",
+}
+
+
+def quoted(text: str, limit: int = 500) -> str:
+    """``text`` from outside, fit for a one-line message: printable, at most ``limit`` long."""
+    line = " ".join(text.split())
+    clean = "".join(character if character.isprintable() else "?" for character in line)
+    return clean if len(clean) <= limit else f"{clean[:limit]}…"
+
+
+class SalesforceError(Exception):
+    """Something on the wire went wrong; ``reaction`` says what to do next."""
+
+    def __init__(self, message: str, *, reaction: Reaction) -> None:
+        super().__init__(message)
+        self.reaction = reaction
+
+
+class LoginRefused(SalesforceError):
+    """The login was refused. Correct the credentials or the connected app; do not hammer."""
+
+    def __init__(self, error: str, description: str = "", *, remedy: str = "") -> None:
+        """``error`` and ``description`` are Salesforce's own words where it gave any."""
+        said = f"{quoted(error)}: {quoted(description)}" if description else quoted(error)
+        remedy = remedy or "Check the connection's credentials and token URL."
+        super().__init__(f"login refused: {said}. {remedy}", reaction=Reaction.CONFIGURATION)
+        self.error = error
+        self.description = description
+
+
+class LoginUnavailable(SalesforceError):
+    """The token endpoint can't answer now. Wait; if it lasts, check the network and token URL."""
+
+    def __init__(self, why: str, *, retry_after: float | None = None) -> None:
+        """``retry_after`` is in seconds, where the answer named a time."""
+        super().__init__(f"login not possible now: {quoted(why)}", reaction=Reaction.RETRY)
+        self.retry_after = retry_after
+
+
+class TransportFailed(SalesforceError):
+    """No usable HTTP answer. Wait; if it lasts, check the network, proxy and instance."""
+
+    def __init__(
+        self, why: str, *, status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        """``status`` is None when no HTTP status came; ``retry_after`` is in seconds."""
+        super().__init__(f"no usable answer: {quoted(why)}", reaction=Reaction.RETRY)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class StreamClosed(SalesforceError):
+    """``close()`` was called on this stream. Nothing to do: make a new stream to go on."""
+
+    def __init__(self) -> None:
+        super().__init__("the stream was closed", reaction=Reaction.RETRY)
+
+
+class MalformedAnswer(SalesforceError):
+    """An answer that is no JSON array of Bayeux messages. Keep ``raw`` and open again.
+
+    Opening again from the stored position brings back the events that were in it. If it
+    repeats, something between this machine and Salesforce rewrites answers: check the proxy.
+    """
+
+    def __init__(self, why: str, raw: str) -> None:
+        super().__init__(f"malformed answer: {quoted(why)}", reaction=Reaction.REHANDSHAKE)
+        self.why = why
+        self.raw = raw[:RAW_LIMIT]
+
+
+class CometdRefused(SalesforceError):
+    """Salesforce refused a Bayeux message; ``reaction`` says whether it can be tried again."""
+
+    def __init__(
+        self, error: str, failure_reason: str | None, reaction: Reaction, channel: str
+    ) -> None:
+        """``channel`` is the meta channel of the refused message, such as /meta/connect."""
+        said = f"{quoted(error)} ({quoted(failure_reason)})" if failure_reason else quoted(error)
+        super().__init__(f"{channel} refused: {said} {_REMEDY[reaction]}", reaction=reaction)
+        self.error = error
+        self.failure_reason = failure_reason
+        self.channel = channel
+
+
+class ReplayLost(CometdRefused):
+    """The position is no longer known to Salesforce. Record the window and reconcile."""
+
+
+class RestRefused(SalesforceError):
+    """The REST API refused a request. Check the login user's permissions and API version."""
+
+    def __init__(self, status: int, error_code: str, description: str, reaction: Reaction) -> None:
+        said = quoted(f"HTTP {status} {error_code} {description}")
+        super().__init__(f"REST request refused: {said}. {_REMEDY[reaction]}", reaction=reaction)
+        self.status = status
+        self.error_code = error_code
+
+
+class Undecodable(SalesforceError, ValueError):
+    """A data message that is no change event. Quarantine ``raw``, move on, tell the operator."""
+
+    def __init__(self, reason: str, raw: str, replay_id: str | None) -> None:
+        """``raw`` is the message as ASCII JSON text; ``replay_id`` is None if it has none."""
+        super().__init__(f"undecodable message: {quoted(reason)}", reaction=Reaction.REHANDSHAKE)
+        self.reason = reason
+        self.raw = raw[:RAW_LIMIT]
+        self.replay_id = replay_id
+
+
+# The words Salesforce uses, the longest story first: the first row that is found in a text wins.
+_BY_WORDS: tuple[tuple[str, Reaction], ...] = (
+    ("server is too busy", Reaction.BACK_OFF_LONG),
+    ("to protect all customers", Reaction.BACK_OFF_LONG),
+    ("concurrent user limit exceeded", Reaction.BACK_OFF_LONG),
+    ("daily limit exceeded", Reaction.QUOTA),
+    ("unknown client", Reaction.REHANDSHAKE),
+    ("has not completed handshake", Reaction.REHANDSHAKE),
+    ("no bayeux_browser cookie", Reaction.REHANDSHAKE),
+    ("does not match the session's user id", Reaction.REHANDSHAKE),
+    ("wasn't found using the provided replay id map", Reaction.CONFIGURATION),
+    ("without view all data", Reaction.CONFIGURATION),
+    ("restricted channel", Reaction.CONFIGURATION),
+    ("cannot create channel", Reaction.CONFIGURATION),
+    ("you requested to subscribe to doesn't exist", Reaction.CONFIGURATION),
+    ("subscription limit exceeded", Reaction.CONFIGURATION),
+    ("channel name not specified", Reaction.CONFIGURATION),
+    ("must start with a leading", Reaction.CONFIGURATION),
+    ("api version in the uri is mandatory", Reaction.CONFIGURATION),
+    ("invalid connection type", Reaction.CONFIGURATION),
+    ("unknown channel", Reaction.CONFIGURATION),
+    ("maximum request size exceeded", Reaction.CONFIGURATION),
+)
+
+
+def classify(
+    failure_reason: str | None, error: str | None, advice: Mapping[str, Any] | None
+) -> Reaction:
+    """The reaction to a refused Bayeux message: its reason, then its error, then its advice."""
+    for text in (failure_reason, error):
+        if text and (known := _by_text(text)):
+            return known
+    match (advice or {}).get("reconnect"):
+        case "handshake":
+            return Reaction.REHANDSHAKE
+        case "none":
+            return Reaction.BACK_OFF_LONG
+        case "retry":
+            return Reaction.RETRY
+        case _:
+            return Reaction.BACK_OFF_LONG if error or failure_reason else Reaction.RETRY
+
+
+def _by_text(text: str) -> Reaction | None:
+    words = text.casefold()
+    if "replayid {" in words and "was invalid" in words:
+        return Reaction.REPLAY_LOST
+    for phrase, reaction in _BY_WORDS:
+        if phrase in words:
+            return reaction
+    match words.lstrip()[:3]:
+        case "401":
+            return Reaction.NEW_TOKEN
+        case "402":
+            return Reaction.REHANDSHAKE
+        case code if code.isdecimal() and code.startswith("5"):
+            return Reaction.RETRY
+        case _:
+            return None

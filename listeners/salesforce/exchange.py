@@ -1,0 +1,190 @@
+"""One HTTP request and its answer, as values.
+
+``requests`` quotes URLs, header values and proxy addresses in its exceptions. Here they end as
+an ``Unanswered`` in this module's own words, so that no secret can ride along in an exception,
+its context or its traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.auth import AuthBase
+
+ANSWER_LIMIT = 256 * 1024 * 1024  # bytes: past any real answer, short of the memory's end
+_CHUNK = 256 * 1024
+
+_KNOWN_FAILURES = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    HTTPException,
+    OSError,
+    UnicodeError,
+)
+
+Timeout = tuple[float, float]  # seconds to connect, seconds between bytes of the answer
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete HTTP answer, of whatever status."""
+
+    status: int
+    headers: Mapping[str, str]
+    set_cookies: tuple[str, ...] = field(repr=False)  # as they stand on the wire
+    body: bytes = field(repr=False)
+
+    def json(self) -> Any:
+        """The body as JSON. Raises ValueError (also for text no parser can hold)."""
+        try:
+            return json.loads(self.body)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+
+    def text(self) -> str:
+        """The body as text; bytes that are no UTF-8 stand as escapes."""
+        return self.body.decode(errors="backslashreplace")
+
+    def date(self) -> datetime | None:
+        """The server's clock, from the Date header."""
+        try:
+            date = parsedate_to_datetime(self.headers.get("Date", ""))
+        except (ValueError, OverflowError):
+            return None
+        return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+    def retry_after(self) -> float | None:
+        """The Retry-After header in seconds from now, or None."""
+        text = self.headers.get("Retry-After", "").strip()
+        if text.isdecimal():
+            return float(text[:9])
+        try:
+            return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        except (ValueError, OverflowError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """No complete answer. ``sent`` is False only if the request certainly never left."""
+
+    why: str
+    sent: bool
+
+
+class BearerAuth(AuthBase):
+    """Sets the bearer token; given as ``auth`` so that a .netrc entry can't take its place."""
+
+    def __init__(self, access_token: str) -> None:
+        self._access_token = access_token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._access_token}"
+        return request
+
+
+def is_web_url(url: str) -> bool:
+    """Whether ``url`` is http(s) with a host and no user name or password in it."""
+    try:
+        parts = urlsplit(url)
+        usable_port = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    return (
+        parts.scheme in {"http", "https"}
+        and bool(parts.hostname)
+        and parts.username is None
+        and parts.password is None
+        and usable_port
+    )
+
+
+def host_of(url: str) -> str:
+    """The host (and port) of ``url``: all of a URL that messages show."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "(an unusable URL)"
+    return f"{parts.hostname}{port}" if parts.hostname else "(an unusable URL)"
+
+
+def exchange(
+    http: requests.Session,
+    method: str,
+    url: str,
+    *,
+    auth: AuthBase,
+    timeout: Timeout,
+    data: bytes | Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer | Unanswered:
+    """Send one request and read all of the answer. Follows no redirect."""
+    try:
+        with http.request(
+            method,
+            url,
+            data=data,
+            headers=headers,
+            auth=auth,
+            timeout=timeout,
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            return _read(response)
+    except _KNOWN_FAILURES as failure:
+        return _explained(failure, host_of(url), timeout)
+
+
+def _read(response: requests.Response) -> Answer | Unanswered:
+    body = bytearray()
+    for chunk in response.iter_content(_CHUNK):
+        body += chunk
+        if len(body) > ANSWER_LIMIT:
+            return Unanswered(f"an answer of more than {ANSWER_LIMIT} bytes", sent=True)
+    raw_headers = response.raw.headers
+    return Answer(
+        status=response.status_code,
+        headers=response.headers,
+        set_cookies=tuple(raw_headers.getlist("Set-Cookie")),
+        body=bytes(body),
+    )
+
+
+# The first row whose kind fits wins: whether the request may have left, and what to say.
+_FAILURES: tuple[tuple[type[Exception], bool, str], ...] = (
+    (urllib3.exceptions.NameResolutionError, False, "the host name of {host} can't be resolved"),
+    (urllib3.exceptions.NewConnectionError, False, "{host} can't be reached"),
+    (urllib3.exceptions.ConnectTimeoutError, False, "{host} took no connection for {connect:g} s"),
+    (urllib3.exceptions.ReadTimeoutError, True, "{host} sent nothing for {read:g} s"),
+    (TimeoutError, True, "{host} sent nothing for {read:g} s"),
+    (urllib3.exceptions.SSLError, True, "no trusted TLS connection to {host}"),
+    (urllib3.exceptions.ProxyError, True, "the proxy on the way to {host} failed"),
+    (urllib3.exceptions.ProtocolError, True, "{host} cut the connection before a whole answer"),
+    (Exception, True, "the request to {host} failed ({kind})"),
+)
+
+
+def _explained(failure: Exception, host: str, timeout: Timeout) -> Unanswered:
+    reason = _root(failure)
+    sent, words = next(row[1:] for row in _FAILURES if isinstance(reason, row[0]))
+    kind = type(reason).__name__
+    return Unanswered(words.format(host=host, connect=timeout[0], read=timeout[1], kind=kind), sent)
+
+
+def _root(failure: Exception) -> Exception:
+    """The urllib3 exception that ``requests`` wrapped, or ``failure`` itself."""
+    inner = failure.args[0] if failure.args else None
+    if isinstance(inner, urllib3.exceptions.MaxRetryError) and inner.reason is not None:
+        return inner.reason
+    return inner if isinstance(inner, urllib3.exceptions.HTTPError) else failure

@@ -1,0 +1,91 @@
+"""The HTTP line to one instance: its connection, its cookies, its limits. Knows no Bayeux."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import requests
+
+from listeners.salesforce.cookies import RawCookies, no_cookies
+from listeners.salesforce.errors import CometdRefused, Reaction
+from listeners.salesforce.exchange import Answer, BearerAuth, Timeout, Unanswered, exchange
+from listeners.salesforce.interrupt import InterruptibleAdapter
+from listeners.salesforce.tokens import Token
+
+REQUEST_LIMIT = 32_768  # bytes; Salesforce answers 413 past it
+_PARTING_TIMEOUT: Timeout = (2.0, 2.0)
+_HEADERS = {"Content-Type": "application/json;charset=UTF-8", "Accept": "application/json"}
+
+Request = Sequence[Mapping[str, Any]]
+
+
+class Line:
+    """Sends one request at a time, until ``hang_up`` from any thread."""
+
+    def __init__(self, lent: requests.Session | None) -> None:
+        """``lent`` gives its proxies, TLS settings and headers; it is neither used nor closed."""
+        self._lent = lent
+        self._cookies = RawCookies()
+        self._adapter = InterruptibleAdapter()
+        self._http = _session_like(lent)
+        self._http.mount("http://", self._adapter)
+        self._http.mount("https://", self._adapter)
+
+    def send(
+        self, token: Token, path: str, request: Request, timeout: Timeout
+    ) -> Answer | Unanswered:
+        """POST ``request`` as one JSON array and keep the answer's cookies."""
+        answer = self._post(self._http, token, path, request, timeout)
+        if isinstance(answer, Answer):
+            self._cookies.store(answer.set_cookies)
+        return answer
+
+    def forget_cookies(self) -> None:
+        """For a new session: the cookies of the last one may tie it to a node that is gone."""
+        self._cookies.clear()
+
+    def interrupt(self) -> None:
+        """End the request that another thread waits for, and refuse all that come after."""
+        self._adapter.interrupt()
+
+    def hang_up(self, token: Token, path: str, parting: Request) -> None:
+        """Send last words on a connection of their own; whether they arrive does not matter."""
+        if parting:
+            with _session_like(self._lent) as http:
+                self._post(http, token, path, parting, _PARTING_TIMEOUT)
+        self._http.close()
+
+    def _post(
+        self,
+        http: requests.Session,
+        token: Token,
+        path: str,
+        request: Request,
+        timeout: Timeout,
+    ) -> Answer | Unanswered:
+        body = json.dumps(request).encode()
+        if len(body) > REQUEST_LIMIT:
+            error = f"a request of {len(body)} bytes; {REQUEST_LIMIT} are the most"
+            raise CometdRefused(error, None, Reaction.CONFIGURATION, str(request[0]["channel"]))
+        return exchange(
+            http,
+            "POST",
+            f"{token.instance_url}{path}",
+            auth=BearerAuth(token.access_token),
+            timeout=timeout,
+            data=body,
+            headers={**_HEADERS, **self._cookies.header()},
+        )
+
+
+def _session_like(lent: requests.Session | None) -> requests.Session:
+    session = requests.Session()
+    session.cookies.set_policy(no_cookies())
+    if lent is not None:
+        session.headers.update(lent.headers)
+        session.proxies = dict(lent.proxies)
+        session.verify, session.cert = lent.verify, lent.cert
+        session.trust_env = lent.trust_env
+    return session

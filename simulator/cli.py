@@ -1,0 +1,97 @@
+"""Running the simulator in the foreground until a signal ends it."""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+from simulator.options import Options, add_arguments, from_arguments
+from simulator.records import JsonObject
+from simulator.server import Simulator, serving
+
+Write = Callable[[str], object]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m simulator`; the exit code is 2 for wrong options and 1 for a taken port."""
+    parser = argparse.ArgumentParser(
+        prog="simulator", description="A Salesforce org on the wire, for development and tests."
+    )
+    add_arguments(parser)
+    parser.add_argument(
+        "--json", action="store_true", help="announce the address and credentials as JSON"
+    )
+    parser.add_argument(
+        "--exit-with-stdin",
+        action="store_true",
+        help="end when standard input is closed, so that no process outlives its parent",
+    )
+    parsed = vars(parser.parse_args(arguments))
+    try:
+        simulator = Simulator(from_arguments(parsed))
+    except (ValueError, LookupError) as error:
+        parser.error(str(error))
+    announce = announce_json if parsed["json"] else announce_text
+    try:
+        run(simulator, announce, sys.stdout.write, follow_stdin=parsed["exit_with_stdin"])
+    except OSError as error:
+        sys.stderr.write(f"cannot listen: {error}\n")
+        return 1
+    return 0
+
+
+def start(options: Options, write: Write) -> None:
+    """Run with these options, announcing with `write`; returns after SIGINT or SIGTERM."""
+    run(Simulator(options), announce_text, write, follow_stdin=False)
+
+
+def run(
+    simulator: Simulator,
+    announce: Callable[[JsonObject, Write], None],
+    write: Write,
+    *,
+    follow_stdin: bool,
+) -> None:
+    """Serve until a signal, or until standard input is closed if asked to."""
+
+    async def serve() -> None:
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, ended.set)
+        if follow_stdin:
+            _at_end_of_stdin(loop, ended)
+        async with serving(simulator) as port:
+            announce(simulator.announcement(port), write)
+            sys.stdout.flush()
+            await ended.wait()
+
+    asyncio.run(serve())
+
+
+def _at_end_of_stdin(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+    def read() -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            loop.remove_reader(sys.stdin)
+            ended.set()
+
+    loop.add_reader(sys.stdin, read)
+
+
+def announce_json(announcement: JsonObject, write: Write) -> None:
+    """One line of JSON, for a program that started the simulator."""
+    write(json.dumps(announcement) + "\n")
+
+
+def announce_text(announcement: JsonObject, write: Write) -> None:
+    """For a reader."""
+    url = announcement["url"]
+    shown = {name: value for name, value in announcement.items() if name not in ("url", "port")}
+    credentials = "".join(f"  {name:14} {value}\n" for name, value in shown.items())
+    write(
+        f"Salesforce simulator at {url} (stop it with Ctrl-C)\n{credentials}"
+        f"  control API    {url}/_simulator/state\n"
+    )

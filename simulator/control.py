@@ -1,0 +1,257 @@
+"""The control API: making changes and faults, and looking at what happened.
+
+It is for tests and demonstrations: JSON, no authentication, meant for a loopback address. Wrong
+input is answered with 400 and `{"error": …}` that names the thing. Whatever publishes events
+answers with `{"events": [{"replay_id", "event_uuid", "entity", "at", "header"}], "count",
+"changes", "record_ids"}`.
+
+`POST /_simulator/changes` — one transaction:
+    `{"changes": [CHANGE, …], "api"?, "client"?, "user"?}`, or one CHANGE alone. A CHANGE is one of
+    `{"op": "create", "entity", "fields", "record_id"?}` or `{…, "records": [{…}, …]}`,
+    `{"op": "update", "entity", "record_ids": […], "fields", "diff_fields"?: […]}`,
+    `{"op": "delete" | "undelete", "entity", "record_ids"}`,
+    `{"op": "gap", "entity", "change_type": "GAP_UPDATE", "record_ids", "apply"?, "fields"?}`,
+    `{"op": "overflow", "entity"}`, `{"op": "wildcard", "entity", "change_type"?}`.
+`POST /_simulator/events` — `{"header": {…}, "fields"?: {…}, "complete"?: true}` or
+    `{"payload": {…}, "entity"?}`: an event with whatever content, logged with a replay id. With
+    `complete`, missing header fields are filled in.
+`POST /_simulator/messages` — `{"channel", "message": {…}}` or `{"channel", "data": …}`: any JSON to
+    the present subscribers of the channel, not logged. Answers `{"sessions": n}`.
+`POST /_simulator/duplicates` — `{"replay_id": n}` or `{"last": n}`: deliver events once more.
+`POST /_simulator/bursts` — `{"count": n, "mix"?: {"create": 1, …}, "entities"?: {"Account": 1}}`:
+    generated events, all at once; `"quiet": true` answers without the events.
+`POST /_simulator/traffic` — `{"rate": events_per_second, "count"?: n}`: replace what is running.
+`POST /_simulator/faults` — `{"kind", "times"?: 1, …}`, `"times": null` until cleared. Kinds that
+    wait: see `simulator.faults.KINDS` for each one's options. Kinds that act at once:
+    `revoke_tokens`, `drop_sessions` (`"error"?`), `age_out` (`"forget"?`).
+`DELETE /_simulator/faults` — forget the waiting ones.
+`POST /_simulator/entities` — `{"name", "selected"?, "visible"?, "prefix"?}`: make or change one.
+`POST /_simulator/channels` — `{"name": "X__chn", "entities": […]}`.
+`POST /_simulator/clock` — `{"advance_seconds": n}`: move the org's clock ahead.
+`POST /_simulator/refresh-token` — a new refresh token, as a new authorization gives.
+`POST /_simulator/recycle-bin/empty` — hard-delete what is in it.
+`GET /_simulator/state?events=N&records=N` — records, events, sessions, token requests, faults.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from simulator import wire
+from simulator.control_requests import Body, ControlError, read_change, read_writer
+from simulator.events import HEADER, StoredEvent
+from simulator.faults import META, UnknownFaultError
+from simulator.records import JsonObject
+from simulator.replies import UNKNOWN_CLIENT
+from simulator.state import org_state, published, traffic_state
+from simulator.traffic import ENTITIES, MIX, UnknownMixError
+
+if TYPE_CHECKING:
+    from simulator.server import Simulator
+
+Action = Callable[[Body], JsonObject | Awaitable[JsonObject]]
+
+
+class Control:
+    """The routes below `/_simulator/`."""
+
+    def __init__(self, simulator: "Simulator") -> None:
+        self._sim = simulator
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add the routes."""
+        actions: dict[str, Action] = {
+            "changes": self.changes,
+            "events": self.events,
+            "messages": self.messages,
+            "duplicates": self.duplicates,
+            "bursts": self.bursts,
+            "traffic": self.traffic,
+            "faults": self.faults,
+            "entities": self.entities,
+            "channels": self.channels,
+            "clock": self.clock,
+            "refresh-token": self.refresh_token,
+            "recycle-bin/empty": self.empty_recycle_bin,
+        }
+        for path, action in actions.items():
+            app.router.add_post(f"/_simulator/{path}", _json_handler(action))
+        app.router.add_delete("/_simulator/faults", self.clear_faults)
+        app.router.add_get("/_simulator/state", self.state)
+
+    def changes(self, body: Body) -> JsonObject:
+        """One transaction."""
+        if body.has("changes"):
+            writer = read_writer(body)
+            parsed = [
+                read_change(item, f"change {number}")
+                for number, item in enumerate(body.items("changes"), start=1)
+            ]
+        else:
+            writer = read_writer(body)
+            parsed = [read_change(body.rest())]
+        body.done()
+        return published(self._sim.org.commit(parsed, now=self._sim.clock.now(), writer=writer))
+
+    def events(self, body: Body) -> JsonObject:
+        """A raw event."""
+        org, now = self._sim.org, self._sim.clock.now()
+        if body.has("payload"):
+            payload = body.mapping("payload")
+            header = payload.get(HEADER)
+        else:
+            header = body.mapping("header")
+            if body.flag("complete", default=False):
+                usual = {"sequenceNumber": 1, "changedFields": [], "recordIds": []}
+                header = {**usual, **org.header(now), **header}
+            payload = {**body.mapping("fields", {}), HEADER: header}
+        named = header.get("entityName") if isinstance(header, dict) else None
+        entity = body.text("entity", str(named or ""))
+        body.done()
+        return published([org.publish_payload(payload, entity=entity, now=now)])
+
+    def messages(self, body: Body) -> JsonObject:
+        """Any message."""
+        channel = body.text("channel")
+        if body.has("message"):
+            message = body.mapping("message")
+        elif body.has("data"):
+            message = {"channel": channel, "data": body.rest()["data"]}
+        else:
+            raise ControlError("the body lacks 'message' or 'data'")
+        return {"sessions": self._sim.bayeux.inject(channel, message)}
+
+    def duplicates(self, body: Body) -> JsonObject:
+        """Events once more."""
+        log = self._sim.org.log
+        again: list[StoredEvent] = []
+        if body.has("replay_id"):
+            replay_id = body.count("replay_id")
+            if (event := log.find(replay_id)) is None:
+                raise ControlError(f"no retained event has the replay_id {replay_id}")
+            again = [event]
+        else:
+            again = log.retained()[-body.count("last", 1) :]
+        for event in again:
+            self._sim.bayeux.publish(event)
+        return published(again)
+
+    def bursts(self, body: Body) -> JsonObject:
+        """Generated events, all at once."""
+        count = body.count("count")
+        mix, entities = body.weights("mix", MIX), body.weights("entities", ENTITIES)
+        quiet = body.flag("quiet")
+        body.done()
+        now = self._sim.clock.now()
+        answer = published(self._sim.traffic.burst(count, now, mix, entities))
+        return {"count": answer["count"], "changes": answer["changes"]} if quiet else answer
+
+    async def traffic(self, body: Body) -> JsonObject:
+        """Generated events at a rate."""
+        rate, count = body.number("rate"), body.count_or_none("count", None)
+        body.done()
+        await self._sim.pump.start(rate, count)
+        return {"running": self._sim.pump.is_running}
+
+    def faults(self, body: Body) -> JsonObject:
+        """A fault, at once or for the next requests."""
+        sim = self._sim
+        match body.text("kind"):
+            case "revoke_tokens":
+                count = sim.tokens.revoke_all()
+            case "drop_sessions":
+                sim.bayeux.unknown_client_error = body.text("error", UNKNOWN_CLIENT)
+                count = sim.bayeux.sessions.drop_all()
+            case "age_out":
+                return {"affected": sim.org.log.lose_all(forget=body.flag("forget"))}
+            case kind:
+                times = body.count_or_none("times", 1)
+                sim.faults.add(kind, times, body.rest())
+                if kind in (*META, "http_status"):
+                    sim.cometd.interrupt()
+                return {"waiting": len(sim.faults.waiting)}
+        sim.cometd.wake()
+        return {"affected": count}
+
+    async def clear_faults(self, _request: web.Request) -> web.StreamResponse:
+        """Forget the waiting faults."""
+        return wire.json_response({"cleared": self._sim.faults.clear()})
+
+    def entities(self, body: Body) -> JsonObject:
+        """Make or change an entity."""
+        entity = self._sim.org.catalogue.define(body.text("name"), body.text("prefix", ""))
+        entity.selected = body.flag("selected", default=entity.selected)
+        entity.visible = body.flag("visible", default=entity.visible)
+        return {
+            "name": entity.name,
+            "prefix": entity.prefix,
+            "selected": entity.selected,
+            "visible": entity.visible,
+        }
+
+    def channels(self, body: Body) -> JsonObject:
+        """Make or change a custom channel."""
+        name, entities = body.text("name"), body.texts("entities")
+        return {"channel": self._sim.org.channels.define(name, list(entities))}
+
+    def clock(self, body: Body) -> JsonObject:
+        """Move the clock ahead."""
+        self._sim.clock.advance(body.number("advance_seconds"))
+        now = self._sim.clock.now()
+        self._sim.org.log.expire(now)
+        self._sim.cometd.wake()
+        return {"now": now}
+
+    def refresh_token(self, _body: Body) -> JsonObject:
+        """A new refresh token."""
+        return {"refresh_token": self._sim.tokens.new_refresh_token()}
+
+    def empty_recycle_bin(self, _body: Body) -> JsonObject:
+        """Hard-delete."""
+        return {"deleted": self._sim.org.store.empty_recycle_bin()}
+
+    async def state(self, request: web.Request) -> web.StreamResponse:
+        """Everything there is to see."""
+        try:
+            limits = {
+                name: int(request.query[name]) if name in request.query else None
+                for name in ("events", "records")
+            }
+        except ValueError:
+            return wire.json_response({"error": "'events' and 'records' must be numbers"}, 400)
+        sim = self._sim
+        return wire.json_response(
+            {
+                **org_state(sim.org, events=limits["events"], records=limits["records"]),
+                **traffic_state(sim.bayeux, sim.tokens, sim.faults, sim.clock.now()),
+                "traffic": {
+                    "running": sim.pump.is_running,
+                    "produced": sim.pump.produced,
+                    "problem": sim.pump.problem,
+                },
+            }
+        )
+
+
+def _json_handler(
+    action: Action,
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """An action as an aiohttp handler; whatever is wrong with the body becomes a 400."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        text = await request.text()
+        try:
+            body = Body(json.loads(text or "{}"))
+            answer = action(body)
+            if not isinstance(answer, dict):
+                answer = await answer
+            body.done()
+        except (ControlError, UnknownFaultError, UnknownMixError, LookupError) as error:
+            return wire.json_response({"error": str(error.args[0])}, 400)
+        except ValueError as error:
+            return wire.json_response({"error": f"bad request: {error}"}, 400)
+        return wire.json_response(answer)
+
+    return handler

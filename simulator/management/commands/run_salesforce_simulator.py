@@ -1,0 +1,26 @@
+"""`manage.py run_salesforce_simulator`: a Salesforce org on the wire, in the foreground."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from simulator import cli
+from simulator.options import add_arguments, from_arguments
+
+
+class Command(BaseCommand):
+    """Serves until SIGINT or SIGTERM."""
+
+    help = "Run a simulated Salesforce org: OAuth, Streaming API, REST and a control API."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The same options as `python -m simulator`."""
+        add_arguments(parser)
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Announce the address and the credentials, and serve."""
+        try:
+            cli.start(from_arguments(options), self.stdout.write)
+        except (ValueError, LookupError, OSError) as error:
+            raise CommandError(str(error)) from error

@@ -1,0 +1,151 @@
+"""The org: records, the event log, and the transactions that tie them together."""
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from simulator import deltas
+from simulator.catalogue import Catalogue
+from simulator.changes import OVERFLOW_ID, Change
+from simulator.channels import Channels
+from simulator.events import HEADER, EventLog, StoredEvent
+from simulator.ids import OpaqueIds, RecordIds, schema_id, with_checksum
+from simulator.preflight import check
+from simulator.records import JsonObject, RecordStore
+from simulator.transaction import Draft, Transaction
+
+ORG_ID = with_checksum("00D5g000004QxWv")
+USER_ID = with_checksum("0055g000009mLcT")
+MAX_EVENT_CHARACTERS = 1_000_000
+FIRST_REPLAY_ID_AFTER = 1_700_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who makes a change, and through which API."""
+
+    user: str = USER_ID
+    api: str = "rest"
+    client: str = "SfdcInternalAPI/"
+
+    @property
+    def origin(self) -> str:
+        """The changeOrigin of this writer's events."""
+        return f"com/salesforce/api/{self.api}/67.0;client={self.client}"
+
+
+SOMEBODY = Writer()
+
+
+class Org:
+    """Everything that is true of the org, apart from who is connected to it."""
+
+    def __init__(
+        self,
+        *,
+        now: int,
+        retention_ms: int = 72 * 3_600_000,
+        retention_events: int = 1_000_000,
+        seed: int | None = None,
+    ) -> None:
+        self.opaque = OpaqueIds(random.Random())
+        self.ids = RecordIds(random.Random(seed))
+        self.catalogue = Catalogue()
+        self.channels = Channels(self.catalogue)
+        self.store = RecordStore()
+        self.log = EventLog(
+            newest_id=max(now - FIRST_REPLAY_ID_AFTER, 1_000),
+            steps=self.opaque.replay_steps(),
+            retention_ms=retention_ms,
+            retention_events=retention_events,
+        )
+        self.overflow_after = 100_000
+        self._commit_number = now
+        self._observers: list[Callable[[StoredEvent], None]] = []
+
+    def observe(self, observer: Callable[[StoredEvent], None]) -> None:
+        """Call `observer` with each event from now on."""
+        self._observers.append(observer)
+
+    def commit(
+        self, changes: Iterable[Change], *, now: int, writer: Writer = SOMEBODY
+    ) -> list[StoredEvent]:
+        """Apply the changes as one transaction and publish what it tells.
+
+        Raises LookupError, and applies nothing, if a change names an entity or a record that is
+        not there.
+        """
+        changes = list(changes)
+        check(self.store, self.catalogue, changes)
+        transaction = Transaction(self.store, self.catalogue, self.ids, now=now, user=writer.user)
+        for change in changes:
+            transaction.apply(change)
+        return self._publish_transaction(transaction.drafts(), now, writer)
+
+    def publish_payload(self, payload: JsonObject, *, entity: str, now: int) -> StoredEvent:
+        """Publish this payload as it is, whatever it is."""
+        event = StoredEvent(
+            replay_id=self.log.next_id(),
+            at=now,
+            entity=entity,
+            schema=schema_id(entity),
+            event_uuid=self.opaque.event_uuid(),
+            payload=payload,
+        )
+        self.log.append(event)
+        self.log.expire(now)
+        for observer in self._observers:
+            observer(event)
+        return event
+
+    def header(self, now: int, writer: Writer = SOMEBODY) -> JsonObject:
+        """The header fields that every event of a new transaction shares."""
+        self._commit_number += self.opaque.commit_step()
+        return {
+            "commitNumber": self._commit_number,
+            "commitUser": writer.user,
+            "changeOrigin": writer.origin,
+            "transactionKey": self.opaque.transaction_key(),
+            "commitTimestamp": now,
+        }
+
+    def _publish_transaction(
+        self, drafts: list[Draft], now: int, writer: Writer
+    ) -> list[StoredEvent]:
+        shared = self.header(now, writer)
+        published = []
+        for sequence, draft in enumerate(self._overflowing(drafts), start=1):
+            if self.catalogue.get(draft.entity).selected:
+                payload = _payload(draft, {**shared, "sequenceNumber": sequence})
+                published.append(self.publish_payload(payload, entity=draft.entity, now=now))
+        return published
+
+    def _overflowing(self, drafts: list[Draft]) -> list[Draft]:
+        """Past the limit of a transaction, one overflow event for each entity."""
+        told, untold = drafts[: self.overflow_after], drafts[self.overflow_after :]
+        entities = dict.fromkeys(draft.entity for draft in untold)
+        return told + [Draft(entity, [OVERFLOW_ID], "GAP_OVERFLOW") for entity in entities]
+
+
+def _payload(draft: Draft, shared: JsonObject) -> JsonObject:
+    """The payload of a draft; one that is too large becomes a gap event."""
+    header: JsonObject = {
+        **shared,
+        "entityName": draft.entity,
+        "changeType": draft.change_type,
+        "changedFields": deltas.names(draft.fields) if draft.change_type == "UPDATE" else [],
+        "recordIds": draft.record_ids,
+    }
+    body = {**draft.fields, **draft.diffs}
+    if draft.change_type.startswith("GAP_"):
+        body = {}
+        if draft.change_type != "GAP_OVERFLOW":
+            header["changeOrigin"] = ""
+    if sum(len(value) for value in body.values() if isinstance(value, str)) > MAX_EVENT_CHARACTERS:
+        header |= {"changeType": f"GAP_{draft.change_type}", "changedFields": []}
+        return {HEADER: header}
+    if draft.change_type == "UPDATE" and (nulled := deltas.nulled(draft.fields)):
+        header["nulledFields"] = nulled
+    if draft.diffs:
+        header["diffFields"] = list(draft.diffs)
+    return {**body, HEADER: header}

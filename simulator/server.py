@@ -1,0 +1,129 @@
+"""The simulator put together, and its HTTP application."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+
+from aiohttp import web
+
+from simulator.bayeux import Bayeux
+from simulator.clock import Clock
+from simulator.cometd import CometdEndpoint, Waiters
+from simulator.control import Control
+from simulator.faults import Faults
+from simulator.oauth import TokenService
+from simulator.options import Options
+from simulator.org import ORG_ID, USER_ID, Org
+from simulator.pump import Pump
+from simulator.records import JsonObject
+from simulator.rest import RestEndpoint, TokenEndpoint
+from simulator.traffic import Traffic
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+SHUTDOWN_SECONDS = 0.1
+
+
+class Simulator:
+    """All the parts of one org."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.clock = Clock()
+        self.faults = Faults()
+        self.org = _org(options, self.clock.now())
+        self.tokens = TokenService(
+            credentials=options.credentials,
+            org_id=ORG_ID,
+            user_id=USER_ID,
+            opaque=self.org.opaque,
+            lifetime_ms=int(options.session_seconds * 1000),
+            rotate=options.rotate_refresh_tokens,
+        )
+        waiters = Waiters()
+        self.bayeux = Bayeux(
+            self.org,
+            self.tokens,
+            self.faults,
+            connect_timeout_ms=int(options.connect_timeout * 1000),
+            max_events_per_answer=options.max_events_per_answer,
+            wake=waiters.wake,
+        )
+        self.cometd = CometdEndpoint(
+            self.bayeux, self.faults, self.clock, waiters, options.connect_timeout
+        )
+        self.traffic = Traffic(self.org, options.seed)
+        self.pump = Pump(self.traffic, self.clock)
+
+    def application(self) -> web.Application:
+        """The routes."""
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        token = TokenEndpoint(self.tokens, self.faults, self.clock)
+        rest = RestEndpoint(self.org, self.tokens, self.bayeux, self.faults, self.clock)
+        app.router.add_post("/services/oauth2/token", token.post)
+        for path in ("/cometd", "/cometd/", "/cometd/{version}", "/cometd/{version}/{tail:.*}"):
+            app.router.add_post(path, self.cometd.post)
+        app.router.add_get("/services/data", rest.versions)
+        app.router.add_get("/services/data/", rest.versions)
+        app.router.add_get(r"/services/data/v{version:[\d.]+}/{path:.*}", rest.get)
+        Control(self).add_routes(app)
+        return app
+
+    def announcement(self, port: int) -> JsonObject:
+        """The address and the credentials."""
+        credentials = self.options.credentials
+        return {
+            "url": f"http://{_name(self.options.host)}:{port}",
+            "port": port,
+            "client_id": credentials.client_id,
+            "client_secret": credentials.client_secret,
+            "username": credentials.username,
+            "password": credentials.password,
+            "refresh_token": credentials.refresh_token,
+            "org_id": ORG_ID,
+        }
+
+
+def _org(options: Options, now: int) -> Org:
+    """The empty org; raises LookupError or ValueError for a wrong custom channel."""
+    org = Org(
+        now=now,
+        retention_ms=int(options.retention_hours * 3_600_000),
+        retention_events=options.retention_events,
+        seed=options.seed,
+    )
+    for definition in options.channel:
+        name, _, entities = definition.partition("=")
+        org.channels.define(name, entities.split(","))
+    return org
+
+
+def _name(host: str) -> str:
+    """`localhost` for an address of this machine: strict cookie jars refuse bare addresses."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    return "localhost" if address.is_loopback or address.is_unspecified else host
+
+
+@asynccontextmanager
+async def serving(simulator: Simulator) -> AsyncIterator[int]:
+    """Listen and generate traffic while the context lasts; gives the port."""
+    options = simulator.options
+    runner = web.AppRunner(
+        simulator.application(),
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, options.host, options.port)
+        await site.start()
+        await simulator.pump.start(options.rate, options.count)
+        yield runner.addresses[0][1]
+    finally:
+        await simulator.pump.stop()
+        await runner.cleanup()
+        await asyncio.sleep(0)

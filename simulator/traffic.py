@@ -1,0 +1,152 @@
+"""Realistic traffic: what sales people and HR write over a day, in random but repeatable order."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from simulator import people
+from simulator.changes import Change, Create, Delete, Undelete, Update
+from simulator.events import StoredEvent
+from simulator.org import Org, Writer
+from simulator.records import JsonObject
+
+ENTITIES: Mapping[str, float] = {
+    "Account": 3,
+    "Contact": 4,
+    "Opportunity": 4,
+    "Employee__c": 2,
+}
+MIX: Mapping[str, float] = {
+    "create": 30,
+    "update": 45,
+    "clear": 8,
+    "update_many": 6,
+    "delete": 7,
+    "undelete": 4,
+}
+WRITERS = (
+    Writer(),
+    Writer(api="soap", client="devconsole"),
+    Writer(api="bulkapi", client="DataLoaderBulk/"),
+    Writer(api="rest", client="erp-sync"),
+)
+
+
+class UnknownMixError(ValueError):
+    """A mix has a key that the generator does not know."""
+
+
+@dataclass(slots=True)
+class Pool:
+    """The records of one entity that the generator made, in a repeatable order."""
+
+    live: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+
+
+class Traffic:
+    """Makes one transaction at a time, the same ones for the same seed."""
+
+    def __init__(self, org: Org, seed: int | None = None) -> None:
+        self._org = org
+        self._rng = random.Random(seed)
+        self._pools = {entity: Pool() for entity in ENTITIES}
+        self._moves = org.store.moves
+
+    def step(
+        self,
+        now: int,
+        mix: Mapping[str, float] = MIX,
+        entities: Mapping[str, float] = ENTITIES,
+    ) -> list[StoredEvent]:
+        """Commit one transaction; it gives exactly one event if the entity is selected."""
+        entity = self._pick(entities)
+        self._follow_what_others_moved()
+        change = self._change(entity, self._pick(mix))
+        events = self._org.commit([change], now=now, writer=self._rng.choice(WRITERS))
+        self._remember(change)
+        return events
+
+    def burst(
+        self,
+        count: int,
+        now: int,
+        mix: Mapping[str, float] = MIX,
+        entities: Mapping[str, float] = ENTITIES,
+    ) -> list[StoredEvent]:
+        """Transactions until `count` events are out; raises UnknownMixError if none can be."""
+        self._check(mix, entities)
+        events: list[StoredEvent] = []
+        while len(events) < count:
+            events += self.step(now, mix, entities)
+        return events
+
+    def _check(self, mix: Mapping[str, float], entities: Mapping[str, float]) -> None:
+        for given, known in ((mix, MIX), (entities, ENTITIES)):
+            if unknown := [key for key in given if key not in known]:
+                raise UnknownMixError(f"unknown {unknown[0]!r}; known are {', '.join(known)}")
+            if not any(weight > 0 for weight in given.values()):
+                raise UnknownMixError("a mix needs a weight above zero")
+        catalogue = self._org.catalogue
+        if not any(catalogue.get(name).selected and entities[name] > 0 for name in entities):
+            raise UnknownMixError("none of the entities is selected for Change Data Capture")
+
+    def _pick(self, weights: Mapping[str, float]) -> str:
+        return self._rng.choices(list(weights), list(weights.values()))[0]
+
+    def _change(self, entity: str, kind: str) -> Change:
+        pool = self._pools[entity]
+        if kind == "undelete" and pool.deleted:
+            return Undelete(entity, (self._rng.choice(pool.deleted),))
+        if kind in ("create", "undelete") or not pool.live:
+            return Create(entity, (self._new_fields(entity),))
+        record_id = self._rng.choice(pool.live)
+        match kind:
+            case "delete":
+                return Delete(entity, (record_id,))
+            case "clear":
+                return Update(entity, (record_id,), self._cleared(entity, record_id))
+            case "update_many":
+                return self._same_for_many(entity)
+            case _:
+                return Update(entity, (record_id,), people.edit(entity, self._rng))
+
+    def _new_fields(self, entity: str) -> JsonObject:
+        accounts = self._pools["Account"].live
+        account_id = self._rng.choice(accounts) if accounts else None
+        return people.new_record(entity, self._rng, account_id)
+
+    def _cleared(self, entity: str, record_id: str) -> JsonObject:
+        fields = self._org.store.get(entity, record_id).fields
+        clearable = [name for name in people.CLEARABLE[entity] if name in fields]
+        if not clearable:
+            return people.edit(entity, self._rng)
+        return {self._rng.choice(clearable): None}
+
+    def _same_for_many(self, entity: str) -> Update:
+        """Records that lack the marker all change alike, so one event tells of all of them."""
+        live = self._pools[entity].live
+        size = min(len(live), self._rng.randint(2, 20))
+        chosen = self._rng.sample(live, size)
+        return Update(entity, tuple(chosen), people.campaign(entity, self._rng))
+
+    def _follow_what_others_moved(self) -> None:
+        store = self._org.store
+        if store.moves == self._moves:
+            return
+        for entity, pool in self._pools.items():
+            pool.live = list(store.live.get(entity, {}))
+            pool.deleted = list(store.recycle_bin.get(entity, {}))
+
+    def _remember(self, change: Change) -> None:
+        pool, store = self._pools[change.entity], self._org.store
+        match change:
+            case Create():
+                pool.live.append(next(reversed(store.live[change.entity])))
+            case Delete(record_ids=(record_id,)):
+                pool.live.remove(record_id)
+                pool.deleted.append(record_id)
+            case Undelete(record_ids=(record_id,)):
+                pool.deleted.remove(record_id)
+                pool.live.append(record_id)
+        self._moves = store.moves

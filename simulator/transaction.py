@@ -1,0 +1,167 @@
+"""One transaction: applies changes to the records and works out the events that tell of it."""
+
+import json
+from dataclasses import dataclass, field
+
+from simulator import changes, deltas
+from simulator.catalogue import Catalogue
+from simulator.ids import RecordIds
+from simulator.records import JsonObject, Record, RecordStore, iso
+
+WITH_ALL_FIELDS = ("CREATE", "UNDELETE")
+
+
+@dataclass(slots=True)
+class Draft:
+    """An event before it has a replay id."""
+
+    entity: str
+    record_ids: list[str]
+    change_type: str
+    fields: JsonObject = field(default_factory=dict)
+    diffs: JsonObject = field(default_factory=dict)
+    alone: bool = False
+
+    def sameness(self) -> str:
+        """Drafts with the same key are the same change on several records."""
+        body = json.dumps([self.entity, self.change_type, self.fields, self.diffs], sort_keys=True)
+        return f"{self.record_ids[0]} {body}" if self.alone else body
+
+
+class Transaction:
+    """Not reusable: apply the changes in order, then take the `drafts`."""
+
+    def __init__(
+        self, store: RecordStore, catalogue: Catalogue, ids: RecordIds, *, now: int, user: str
+    ) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._ids = ids
+        self._now = now
+        self._user = user
+        self._drafts: list[Draft] = []
+        self._by_record: dict[tuple[str, str], Draft] = {}
+        self._touched: dict[tuple[str, str], Record] = {}
+
+    def apply(self, change: changes.Change) -> None:
+        """Apply one change; the caller has checked that it can be applied."""
+        match change:
+            case changes.Create():
+                for fields in change.records:
+                    self._note(self._create(change.entity, fields, change.record_id), "CREATE")
+            case changes.Update():
+                for record_id in change.record_ids:
+                    self._update(change, record_id)
+            case changes.Delete():
+                for record_id in change.record_ids:
+                    self._note(self._store.delete(change.entity, record_id), "DELETE")
+            case changes.Undelete():
+                for record_id in change.record_ids:
+                    self._note(self._undelete(change.entity, record_id), "UNDELETE")
+            case changes.Gap():
+                self._gap(change)
+            case changes.Overflow(entity):
+                self._add(Draft(entity, [changes.OVERFLOW_ID], "GAP_OVERFLOW", alone=True))
+            case changes.Wildcard(entity, change_type):
+                ids = [self._catalogue.get(entity).prefix + "*"]
+                self._add(Draft(entity, ids, change_type, alone=True))
+
+    def drafts(self) -> list[Draft]:
+        """The events of this transaction, the same change on N records as one."""
+        grouped: dict[str, Draft] = {}
+        for draft in self._drafts:
+            if draft.change_type in WITH_ALL_FIELDS:
+                record = self._touched[(draft.entity, draft.record_ids[0])]
+                draft.fields = deltas.non_empty(record.fields)
+            elif draft.change_type == "UPDATE" and not draft.alone:
+                draft.fields["LastModifiedDate"] = iso(self._now)
+            if len(self._drafts) == 1:
+                return self._drafts
+            first = grouped.setdefault(draft.sameness(), draft)
+            if first is not draft:
+                first.record_ids.extend(draft.record_ids)
+        return list(grouped.values())
+
+    def _create(self, entity: str, fields: JsonObject, record_id: str = "") -> Record:
+        kind = self._catalogue.get(entity)
+        stamp = {
+            "OwnerId": self._user,
+            "CreatedDate": iso(self._now),
+            "CreatedById": self._user,
+            "LastModifiedDate": iso(self._now),
+            "LastModifiedById": self._user,
+        }
+        new_id = record_id or self._ids.next(kind.prefix)
+        values = {**stamp, **deltas.non_empty(fields)}
+        if kind.auto_name and "Name" not in values:
+            values["Name"] = kind.auto_name.format(len(self._store.live.get(entity, {})) + 1)
+        record = Record(entity, new_id, values, self._now)
+        self._store.insert(record)
+        return record
+
+    def _write(self, record: Record, delta: JsonObject) -> None:
+        stamp = {"LastModifiedDate": iso(self._now), "LastModifiedById": self._user}
+        record.fields = deltas.non_empty(deltas.combined(record.fields, {**delta, **stamp}))
+        record.modified_at = self._now
+
+    def _update(self, change: changes.Update, record_id: str) -> None:
+        record = self._store.get(change.entity, record_id)
+        delta = deltas.changed(record.fields, change.fields)
+        if record.fields["LastModifiedById"] != self._user:
+            delta["LastModifiedById"] = self._user
+        diffs = {
+            name: deltas.unified_diff(record.fields[name], delta[name])
+            for name in change.diff_fields
+            if isinstance(delta.get(name), str) and isinstance(record.fields.get(name), str)
+        }
+        self._write(record, delta)
+        self._note(record, "UPDATE", delta, diffs)
+
+    def _undelete(self, entity: str, record_id: str) -> Record:
+        record = self._store.undelete(entity, record_id)
+        self._write(record, {})
+        return record
+
+    def _gap(self, change: changes.Gap) -> None:
+        record_ids = list(change.record_ids)
+        if change.apply:
+            record_ids = self._apply_unseen(change)
+        self._add(Draft(change.entity, record_ids, change.change_type, alone=True))
+
+    def _apply_unseen(self, change: changes.Gap) -> list[str]:
+        match change.change_type:
+            case "GAP_CREATE":
+                return [self._create(change.entity, change.fields).record_id]
+            case "GAP_UPDATE":
+                for record_id in change.record_ids:
+                    record = self._store.get(change.entity, record_id)
+                    self._write(record, deltas.changed(record.fields, change.fields))
+            case "GAP_DELETE":
+                for record_id in change.record_ids:
+                    self._store.delete(change.entity, record_id)
+            case "GAP_UNDELETE":
+                for record_id in change.record_ids:
+                    self._undelete(change.entity, record_id)
+        return list(change.record_ids)
+
+    def _note(
+        self,
+        record: Record,
+        change_type: str,
+        delta: JsonObject | None = None,
+        diffs: JsonObject | None = None,
+    ) -> None:
+        """Several writes to one record give one event: the first type, the final data."""
+        key = (record.entity, record.record_id)
+        self._touched[key] = record
+        draft = self._by_record.get(key)
+        if draft is None:
+            draft = Draft(record.entity, [record.record_id], change_type)
+            self._by_record[key] = draft
+            self._add(draft)
+        if draft.change_type == "UPDATE":
+            draft.fields = deltas.combined(draft.fields, delta or {})
+            draft.diffs = {**draft.diffs, **(diffs or {})}
+
+    def _add(self, draft: Draft) -> None:
+        self._drafts.append(draft)

@@ -1,0 +1,70 @@
+"""HTTP answers, and the faults that spoil them."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from simulator.faults import ON_ANSWER, ON_ARRIVAL, Fault, Faults
+
+NO_HEADERS: Mapping[str, str] = {}
+
+
+def json_response(
+    body: object, status: int = 200, headers: Mapping[str, str] = NO_HEADERS
+) -> web.Response:
+    """A JSON answer."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return web.Response(
+        text=text, status=status, headers=dict(headers), content_type="application/json"
+    )
+
+
+def fault_on_arrival(faults: Faults, target: str, channel: str = "") -> web.Response | None:
+    """The answer instead of the real one, if a fault asks for it."""
+    fault = faults.take(ON_ARRIVAL, target=target, channel=channel)
+    if fault is None:
+        return None
+    status = int(fault.options["status"])
+    headers = {}
+    if fault.options["retry_after"] is not None:
+        headers["Retry-After"] = str(fault.options["retry_after"])
+    return web.Response(status=status, headers=headers, text=f"<html><h1>{status}</h1></html>")
+
+
+def fault_on_answer(
+    faults: Faults, target: str, channel: str = "", *, has_events: bool = False
+) -> Fault | None:
+    """The fault that spoils the answer about to be sent."""
+    return faults.take(ON_ANSWER, target=target, channel=channel, has_events=has_events)
+
+
+async def send(
+    request: web.Request, response: web.Response, fault: Fault | None
+) -> web.StreamResponse:
+    """Send the answer, spoilt as the fault says."""
+    if fault is None:
+        return response
+    match fault.kind:
+        case "stall":
+            await asyncio.sleep(float(fault.options["seconds"]))
+            return response
+        case "malformed":
+            text = response.text or ""
+            response.text = text[: max(len(text) * 2 // 3, 1)]
+            return response
+        case _:
+            return await _cut_short(request, response)
+
+
+async def _cut_short(request: web.Request, response: web.Response) -> web.StreamResponse:
+    """Announce the whole answer, send half of it, and hang up."""
+    body = (response.text or "").encode()
+    half = web.StreamResponse(status=response.status, headers={"Content-Length": str(len(body))})
+    half.content_type = "application/json"
+    await half.prepare(request)
+    await half.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return half

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+
+from listeners.salesforce.channel import validate_channel
+
+
+@pytest.mark.parametrize(
+    "channel",
+    [
+        "/data/ChangeEvents",
+        "/data/AccountChangeEvent",
+        "/data/OpportunityContactRoleChangeEvent",
+        "/data/Employee__ChangeEvent",
+        "/data/employee_record2__ChangeEvent",
+        "/data/ns__Employee__ChangeEvent",
+        "/data/My_Channel__chn",
+        "/data/ns__Mine__chn",
+    ],
+)
+def test_a_change_event_channel_passes_unchanged(channel: str) -> None:
+    assert validate_channel(channel) == channel
+
+
+@pytest.mark.parametrize(
+    ("channel", "meant"),
+    [
+        ("/data/changeevents", "/data/ChangeEvents"),
+        ("/data/ChangeEvent", "/data/ChangeEvents"),
+        ("ChangeEvents", "/data/ChangeEvents"),
+        ("/Data/ChangeEvents", "/data/ChangeEvents"),
+        (" /data/ChangeEvents/ ", "/data/ChangeEvents"),
+        ("AccountChangeEvent", "/data/AccountChangeEvent"),
+        ("/AccountChangeEvent", "/data/AccountChangeEvent"),
+        ("/data/accountchangeevent", "/data/AccountChangeEvent"),
+        ("/data/AccountChangeEvents", "/data/AccountChangeEvent"),
+        ("/data/Account", "/data/AccountChangeEvent"),
+        ("/data/Employee__cChangeEvent", "/data/Employee__ChangeEvent"),
+        ("/data/Employee__c__ChangeEvent", "/data/Employee__ChangeEvent"),
+        ("/data/Employee__c", "/data/Employee__ChangeEvent"),
+        ("/data/Employee__changeevent", "/data/Employee__ChangeEvent"),
+        ("/data/ns__Employee__cChangeEvent", "/data/ns__Employee__ChangeEvent"),
+        ("/data/Mine__CHN", "/data/Mine__chn"),
+    ],
+)
+def test_a_near_miss_names_the_channel_that_was_meant(channel: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"did you mean {meant}\\?$"):
+        validate_channel(channel)
+
+
+@pytest.mark.parametrize(
+    "channel",
+    ["/topic/Accounts", "/event/Order__e", "/data/a/b", "/data/Bad__Name__x__chn", "/data/Ä", "/"],
+)
+def test_anything_else_names_the_forms_a_channel_has(channel: str) -> None:
+    with pytest.raises(ValueError, match=r"did you mean|it must be /data/ChangeEvents"):
+        validate_channel(channel)
+
+
+@pytest.mark.parametrize("channel", ["/topic/Accounts", "/event/Order__e", "/data/a/b"])
+def test_another_kind_of_channel_gets_no_guess(channel: str) -> None:
+    with pytest.raises(ValueError, match="it must be /data/ChangeEvents"):
+        validate_channel(channel)
+
+
+def test_a_line_break_at_the_end_is_no_channel() -> None:
+    with pytest.raises(ValueError, match="is not a change event channel"):
+        validate_channel("/data/ChangeEvents\n")

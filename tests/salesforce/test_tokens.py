@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Self
+
+import pytest
+import requests
+
+from listeners.salesforce.errors import LoginRefused
+from listeners.salesforce.tokens import Granted, Token, TokenSource
+
+
+@dataclass
+class CountingGrant:
+    """Gives token 1, 2, 3…; each with a rotated refresh token if ``rotates``."""
+
+    rotates: bool = False
+    used: list[str] = field(default_factory=list)
+    current: str = "refresh-0"
+    before: threading.Barrier | None = None
+
+    def login(self, http: requests.Session) -> Granted:
+        self.used.append(self.current)
+        number = len(self.used)
+        token = Token(f"access-{number}", "https://x.example")
+        return Granted(token, f"refresh-{number}" if self.rotates else None)
+
+    def rotated(self, refresh_token: str) -> Self:
+        self.current = refresh_token
+        return self
+
+
+def access(source: TokenSource) -> str:
+    return source.get().access_token
+
+
+def test_a_token_is_fetched_once_and_kept() -> None:
+    grant = CountingGrant()
+    source = TokenSource(grant)
+
+    assert [access(source), access(source)] == ["access-1", "access-1"]
+    assert len(grant.used) == 1
+
+
+def test_an_invalidated_token_is_replaced() -> None:
+    source = TokenSource(CountingGrant())
+
+    source.invalidate(source.get())
+
+    assert access(source) == "access-2"
+
+
+def test_invalidating_an_old_token_leaves_the_current_one() -> None:
+    source = TokenSource(CountingGrant())
+    old = source.get()
+    source.invalidate(old)
+    source.get()
+
+    source.invalidate(old)
+
+    assert access(source) == "access-2"
+
+
+def test_many_threads_share_one_login() -> None:
+    grant = CountingGrant()
+    source = TokenSource(grant)
+    together = threading.Barrier(8)
+    seen: list[str] = []
+
+    def fetch() -> None:
+        together.wait(10)
+        seen.append(access(source))
+
+    threads = [threading.Thread(target=fetch) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+
+    assert seen == ["access-1"] * 8
+    assert len(grant.used) == 1
+
+
+def test_a_failed_login_is_raised_and_nothing_is_kept() -> None:
+    def outcomes() -> Iterator[Granted]:
+        yield Granted(Token("access-1", "https://x.example"))
+
+    class FailsFirst(CountingGrant):
+        def login(self, http: requests.Session) -> Granted:
+            self.used.append(self.current)
+            if len(self.used) == 1:
+                raise LoginRefused("invalid_grant", "authentication failure")
+            return next(outcomes())
+
+    source = TokenSource(FailsFirst())
+    with pytest.raises(LoginRefused):
+        source.get()
+
+    assert access(source) == "access-1"
+
+
+def test_a_rotated_refresh_token_is_saved_before_the_access_token_is_handed_out() -> None:
+    grant = CountingGrant(rotates=True)
+    order: list[str] = []
+    source = TokenSource(grant, on_refresh_token=order.append)
+
+    order.append(access(source))
+
+    assert order == ["refresh-1", "access-1"]
+
+
+def test_each_login_uses_the_last_rotated_refresh_token() -> None:
+    grant = CountingGrant(rotates=True)
+    source = TokenSource(grant)
+
+    for _ in range(3):
+        source.invalidate(source.get())
+
+    assert grant.used == ["refresh-0", "refresh-1", "refresh-2"]
+
+
+def test_a_refresh_token_that_cannot_be_saved_withholds_the_access_token() -> None:
+    saved: list[str] = []
+
+    def save(refresh_token: str) -> None:
+        if not saved:
+            saved.append("failed")
+            raise OSError("the database is away")
+        saved.append(refresh_token)
+
+    grant = CountingGrant(rotates=True)
+    source = TokenSource(grant, on_refresh_token=save)
+    with pytest.raises(OSError, match="away"):
+        source.get()
+
+    assert access(source) == "access-1"
+    assert saved == ["failed", "refresh-1"]
+    assert len(grant.used) == 1

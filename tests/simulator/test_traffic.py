@@ -1,0 +1,135 @@
+"""Generated traffic: repeatable, realistic, and as much as was asked for."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from simulator.changes import Delete
+from simulator.org import Org
+from simulator.traffic import Traffic, UnknownMixError
+from tests.simulator.process import SimulatorProcess
+
+NOW = 1_712_694_387_250
+OPAQUE = ("transactionKey", "commitNumber")
+
+
+def burst(seed: int, count: int = 300) -> list[Any]:
+    org = Org(now=NOW, seed=seed)
+    return [event.payload for event in Traffic(org, seed).burst(count, NOW)]
+
+
+def repeatable(payload: dict[str, Any]) -> dict[str, Any]:
+    header = payload["ChangeEventHeader"]
+    kept = {name: value for name, value in header.items() if name not in OPAQUE}
+    return {**payload, "ChangeEventHeader": kept}
+
+
+def test_the_same_seed_gives_the_same_traffic() -> None:
+    first, second = burst(7), burst(7)
+
+    assert [repeatable(payload) for payload in first] == [repeatable(line) for line in second]
+
+
+def test_another_seed_gives_other_traffic() -> None:
+    assert burst(7) != burst(8)
+
+
+def test_transaction_keys_never_come_twice() -> None:
+    keys = {line["ChangeEventHeader"]["transactionKey"] for line in burst(7) + burst(7)}
+
+    assert len(keys) == 600
+
+
+def test_the_mix_has_everything() -> None:
+    payloads = burst(7)
+    headers = [payload["ChangeEventHeader"] for payload in payloads]
+
+    types = Counter(header["changeType"] for header in headers)
+    entities = Counter(header["entityName"] for header in headers)
+
+    assert set(types) == {"CREATE", "UPDATE", "DELETE", "UNDELETE"}
+    assert set(entities) == {"Account", "Contact", "Opportunity", "Employee__c"}
+    assert any(len(header["recordIds"]) > 1 for header in headers)
+    assert any(header.get("nulledFields") for header in headers)
+
+
+def test_each_step_is_one_event() -> None:
+    org = Org(now=NOW, seed=3)
+    traffic = Traffic(org, 3)
+
+    assert all(len(traffic.step(NOW)) == 1 for _ in range(500))
+
+
+def test_a_mix_can_be_chosen() -> None:
+    org = Org(now=NOW, seed=3)
+
+    events = Traffic(org, 3).burst(50, NOW, {"create": 1}, {"Contact": 1})
+
+    types = {event.payload["ChangeEventHeader"]["changeType"] for event in events}
+    assert types == {"CREATE"}
+    assert {event.entity for event in events} == {"Contact"}
+
+
+@pytest.mark.parametrize(
+    ("mix", "entities", "message"),
+    [
+        ({"explode": 1}, {"Account": 1}, "unknown 'explode'"),
+        ({"create": 0}, {"Account": 1}, "above zero"),
+        ({"create": 1}, {"Lead": 1}, "unknown 'Lead'"),
+    ],
+)
+def test_a_wrong_mix_is_refused(
+    mix: dict[str, float], entities: dict[str, float], message: str
+) -> None:
+    with pytest.raises(UnknownMixError, match=message):
+        Traffic(Org(now=NOW), 1).burst(1, NOW, mix, entities)
+
+
+def test_nothing_selected_is_refused() -> None:
+    org = Org(now=NOW)
+    org.catalogue.get("Account").selected = False
+
+    with pytest.raises(UnknownMixError, match="selected"):
+        Traffic(org, 1).burst(1, NOW, entities={"Account": 1})
+
+
+def test_it_follows_what_others_do_to_the_records() -> None:
+    org = Org(now=NOW, seed=3)
+    traffic = Traffic(org, 3)
+    traffic.burst(50, NOW, {"create": 1})
+    for entity, records in org.store.live.items():
+        org.commit([Delete(entity, tuple(records))], now=NOW)
+
+    events = traffic.burst(50, NOW)
+
+    assert len(events) == 50
+
+
+def test_a_count_without_a_rate_comes_at_once() -> None:
+    with SimulatorProcess("--count", "40", "--seed", "1") as org:
+        assert org.state(events=0)["events_published"] == 40
+
+
+def test_a_rate_with_a_count_stops_there_and_serves_on() -> None:
+    with SimulatorProcess("--rate", "400", "--count", "60") as org:
+        state = org.wait_for(lambda state: not state["traffic"]["running"])
+
+        assert state["events_published"] == 60
+
+
+def test_traffic_that_can_tell_nothing_says_so(org: SimulatorProcess) -> None:
+    for entity in ("Account", "Contact", "Opportunity", "Employee__c"):
+        org.entity(entity, selected=False)
+
+    org.traffic(rate=100)
+
+    state = org.wait_for(lambda state: not state["traffic"]["running"])
+    assert "selected" in state["traffic"]["problem"]
+
+
+def test_traffic_can_be_started_and_stopped(org: SimulatorProcess) -> None:
+    started = org.traffic(rate=100)
+    stopped = org.traffic(rate=0)
+
+    assert (started, stopped) == ({"running": True}, {"running": False})
