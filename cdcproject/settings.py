@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from environs.exceptions import EnvValidationError
 from cdcproject.logs import LOG_FORMATS, LOG_LEVELS, logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR_DIR = BASE_DIR / "var"
+VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var").absolute()
 SQLITE = "django.db.backends.sqlite3"
 POSTGRESQL = "django.db.backends.postgresql"
 
@@ -73,7 +74,7 @@ def _embedded_broker_socket() -> Path:
     path = VAR_DIR / "broker" / "broker.sock"
     if len(str(path)) < 100:
         return path
-    digest = hashlib.sha256(str(BASE_DIR).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(str(VAR_DIR).encode()).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"salesforce-cdc-{digest}" / "broker.sock"
 
 
@@ -139,6 +140,8 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {"relay": {"task": "consumer.relay", "schedule": 10.0}}
 
+CDC_SWEEP_SECONDS = 10.0  # between the rarer repairs of the outbox
+
 # ── Attempts ────────────────────────────────────────────────────────────────────────────────
 CDC_MAX_ATTEMPTS = 5
 CDC_RETRY_BASE_SECONDS = 2.0
@@ -153,6 +156,7 @@ CDC_LOGIN_WAITS = (2.0, 10.0)
 # ── Django ──────────────────────────────────────────────────────────────────────────────────
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -220,4 +224,5 @@ UNFOLD = {
     "SITE_SYMBOL": "sync_alt",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {"navigation": "handlers.admin_navigation.sidebar"},
 }

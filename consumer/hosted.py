@@ -102,7 +102,7 @@ class HostedListener:
         deadline = time.monotonic() + seconds
         self.receiver.join(seconds)
         self._buffer.close()
-        if self.recorder.join(max(0.1, deadline - time.monotonic())):
+        if self.recorder.join(max(1.0, deadline - time.monotonic())):
             return True
         self.recorder.abandon()
         return self.recorder.join(1.0)

@@ -17,7 +17,7 @@ from django.db import DataError, transaction
 from audit.models import AuditLogEntry, Incident, Quarantined
 from consumer import troubles
 from handlers.models import Delivery, HandlerMapping
-from handlers.routing import route
+from handlers.routing import lanes, route
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position
 from listeners.salesforce.decode import decode, message_text
@@ -171,8 +171,11 @@ def _known(entries: Sequence[AuditLogEntry]) -> set[Identity]:
 
 def _deliver(entries: Sequence[AuditLogEntry], mappings: Sequence[HandlerMapping]) -> list[int]:
     """Insert a delivery for each entry and mapping; the ids of those that can begin."""
+    lane_of = lanes(mappings)
     deliveries = [
-        _delivery(entry, mapping) for entry in entries for mapping in route(entry, mappings)
+        _delivery(entry, mapping, lane_of.get(mapping.pk))
+        for entry in entries
+        for mapping in route(entry, mappings)
     ]
     occupied = _occupied({delivery.chain for delivery in deliveries} - {""})
     for delivery in deliveries:
@@ -224,15 +227,14 @@ def _keep(listener: Listener, unreadable: Unreadable, kind: Incident.Kind) -> in
     return 1
 
 
-def _delivery(entry: AuditLogEntry, mapping: HandlerMapping) -> Delivery:
-    ordered = mapping.handler and mapping.ordering == HandlerMapping.Ordering.PER_RECORD
+def _delivery(entry: AuditLogEntry, mapping: HandlerMapping, lane: int | None) -> Delivery:
     return Delivery(
         entry=entry,
         mapping=mapping,
         handler=mapping.handler or mapping.task,
         is_external=bool(mapping.task),
         queue=mapping.queue,
-        chain=f"{mapping.pk}:{entry.record_id}" if ordered else "",
+        chain="" if lane is None else f"{lane}:{entry.record_id}",
         created_at=entry.received_at,
     )
 

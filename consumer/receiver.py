@@ -81,9 +81,9 @@ class Receiver:
         self._thread.start()
 
     def stop(self) -> None:
-        """Interrupts a held poll; returns at once."""
+        """Interrupts a held poll; returns at once, while the goodbye takes its time."""
         self._stop.set()
-        self._stream.close()
+        threading.Thread(target=self._stream.close, name="goodbye", daemon=True).start()
 
     def join(self, timeout: float) -> bool:
         self._thread.join(timeout)

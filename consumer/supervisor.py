@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
@@ -28,7 +29,6 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 0.25
 CONFIGURATION_SECONDS = 1.0
 RELAY_SECONDS = 1.0
-SWEEP_SECONDS = 10.0
 #: SIGTERM to exit stays under 15 s.
 DRAIN_SECONDS = 10.0
 
@@ -223,7 +223,7 @@ class Supervisor:
             while not self._stop.wait(RELAY_SECONDS):
                 try:
                     relay.publish_due(timezone.now())
-                    if time.monotonic() - swept_at >= SWEEP_SECONDS:
+                    if time.monotonic() - swept_at >= settings.CDC_SWEEP_SECONDS:
                         swept_at = time.monotonic()
                         relay.sweep(timezone.now())
                 except dispatch.BrokerUnavailable as error:

@@ -127,7 +127,8 @@ class Delivery(models.Model):
     handler = models.CharField(max_length=255)
     is_external = models.BooleanField(default=False)
     queue = models.CharField(max_length=100, blank=True)
-    # Mapping and record: deliveries of one chain run one after the other. Empty: in any order.
+    # Lane (routing.lanes) and record: the deliveries of a chain run one after the other. Empty: in
+    # any order.
     chain = models.CharField(max_length=300, blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.READY)
     attempts = models.PositiveIntegerField(default=0)

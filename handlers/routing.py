@@ -1,18 +1,22 @@
 """Which mappings a change goes to. Pure: nothing here reads the database or the clock."""
 
+import json
 from collections.abc import Collection, Iterable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 #: The change types that have handlers, and the mappings' word for them.
 ON = {"CREATE": "create", "UPDATE": "update", "DELETE": "delete", "UNDELETE": "restore"}
 
 
 class _Mapping(Protocol):
+    pk: int
     on: str
     entity: str
     handler: str
     task: str
     changed_fields: list[str]
+    ordering: str
+    options: dict[str, Any]
 
 
 M = TypeVar("M", bound=_Mapping)
@@ -43,6 +47,34 @@ def route(change: Routable, mappings: Iterable[M]) -> list[M]:
         and (mapping.handler or mapping.task)
         and (not mapping.changed_fields or _touches(change, mapping.changed_fields))
     ]
+
+
+def lanes(mappings: Iterable[M]) -> dict[int, int]:
+    """For each mapping that keeps a record's order, the lane its deliveries queue up in.
+
+    Mappings to the same handler share a lane, and so do handlers that never get the same change:
+    a record's update waits for its create, whether one function handles both or two do. Handlers
+    of the same change are in lanes of their own: one that fails holds up no other.
+    """
+    by_handler: dict[str, list[M]] = {}
+    for mapping in sorted(mappings, key=lambda mapping: mapping.pk):
+        if mapping.handler and mapping.ordering == "per_record":
+            identity = f"{mapping.handler} {json.dumps(mapping.options, sort_keys=True)}"
+            by_handler.setdefault(identity, []).append(mapping)
+    merged: list[list[M]] = []
+    for group in by_handler.values():
+        for lane in merged:
+            if not any(_meet(one, other) for one in group for other in lane):
+                lane += group
+                break
+        else:
+            merged.append(list(group))
+    return {mapping.pk: lane[0].pk for lane in merged for mapping in lane}
+
+
+def _meet(one: M, other: M) -> bool:
+    """Whether both can get the same change."""
+    return one.on == other.on and (one.entity == other.entity or "*" in (one.entity, other.entity))
 
 
 def _touches(change: Routable, wanted: Collection[str]) -> bool:

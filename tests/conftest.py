@@ -41,10 +41,7 @@ def broker(_valkey):
 
     with app.connection_for_write() as connection:
         connection.default_channel.client.flushall()
-    yield _valkey
-    app.pool.force_close_all()
-    app.producer_pool.force_close_all()
-    app.set_current()
+    return _valkey
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from consumer.ingest import Message
 from handlers.models import HandlerMapping
+from listeners.leases import Lease
 from listeners.models import Connection, Listener, Position
 
 _numbers = itertools.count(1)
@@ -27,8 +28,13 @@ def make_mapping(listener: Listener, on="create", handler="tests.remember", **fi
     return HandlerMapping.objects.create(listener=listener, on=on, handler=handler, **fields)
 
 
-def lease_of(listener: Listener, holder="this test"):
-    return Position.objects.acquire(listener.pk, holder)
+def lease_of(listener: Listener, holder="this test") -> Lease | None:
+    """The lease, or None while another holds it."""
+    lease = Position.objects.acquire(listener.pk, holder)
+    position = Position.objects.get(listener=listener)
+    return lease or (
+        Lease(listener.pk, holder, position.epoch) if position.holder == holder else None
+    )
 
 
 def change(

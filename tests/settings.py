@@ -1,12 +1,12 @@
 """The product's settings, with a test database that other processes can open too."""
 
-import os
-from pathlib import Path
+from tests.environment import prepare
 
-from cdcproject.settings import *  # noqa: F403
+_folder = prepare()
+
+from cdcproject.settings import *
 from cdcproject.settings import DATABASES, SQLITE
 
-_folder = Path(os.environ["CDC_TEST_FOLDER"])
 if DATABASES["default"]["ENGINE"] == SQLITE:
     # In memory it would be seen by one process only.
     DATABASES["default"]["TEST"] = {"NAME": str(_folder / "test.sqlite3")}
@@ -19,3 +19,4 @@ CDC_RETRY_BASE_SECONDS = 0.05
 CDC_RETRY_CAP_SECONDS = 0.2
 CDC_LONG_BACKOFF = (0.2, 0.5)
 CDC_QUOTA_PROBE = 0.3
+CDC_SWEEP_SECONDS = 0.5

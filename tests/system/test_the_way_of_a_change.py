@@ -1,7 +1,7 @@
 """From Salesforce to a handler's end, with every process for itself."""
 
 from audit.models import AuditLogEntry
-from handlers.models import Delivery, DeliveryAttempt
+from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from listeners.models import Position
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for
@@ -49,3 +49,20 @@ def test_changes_of_one_record_are_handled_in_their_order_by_several_workers(
     handled = [line["id"] for line in read_journal()]
     assert handled == sorted(handled)
     assert len(handled) == 31
+
+
+def test_an_update_waits_for_its_create_though_another_handler_has_it(
+    processes, simulator, org_listener
+):
+    HandlerMapping.objects.filter(on="create").update(
+        handler="tests.slow", options={"seconds": 0.5}
+    )
+    processes.worker(concurrency=2)
+    [account] = simulator.create("Account", Name="Acme")
+    simulator.update("Account", account, Phone="1")
+
+    assert processes.listener("--max-events", "2").wait() == 0
+
+    wait_for(lambda: Delivery.objects.filter(state="succeeded").count() == 2)
+    lines = [(line["change"], line.get("at")) for line in read_journal()]
+    assert lines == [("CREATE", "begin"), ("CREATE", "end"), ("UPDATE", None)]

@@ -1,0 +1,44 @@
+# Needs Python >= 3.11 and make, nothing else. PYTHON=/path/to/python3 picks the interpreter.
+
+VENV ?= .venv
+PYTHON ?= $(shell bin/find-python)
+PY = $(VENV)/bin/python
+PYTEST = $(PY) -m pytest
+
+.PHONY: help demo test check bench lock clean
+.NOTPARALLEL:
+
+help:
+	@echo "make demo    the whole product with a simulated Salesforce org, live; Ctrl-C ends it"
+	@echo "make test    the whole test suite, on SQLite and on PostgreSQL where it is installed"
+	@echo "make check   format, lint, types, import layers, migrations"
+	@echo "make bench   benchmarks"
+	@echo "make lock    requirements*.txt anew from pyproject.toml (needs uv)"
+
+demo:
+	@bin/install "$(VENV)" "$(PYTHON)" requirements.txt
+	@$(PY) -m consumer.demo
+
+test:
+	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
+	$(PYTEST) -n 2 --dist loadscope
+	TEST_DATABASE=postgres $(PYTEST) -n 2 --dist loadscope --ignore tests/simulator --ignore tests/salesforce --ignore tests/project
+
+check:
+	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	DEBUG=true $(PY) -m mypy .
+	$(VENV)/bin/lint-imports
+	DEBUG=true $(PY) manage.py makemigrations --check --dry-run
+
+bench:
+	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
+	$(PY) -m benchmarks
+
+lock:
+	uv pip compile --universal --python-version 3.11 --no-emit-index-url -q pyproject.toml -o requirements.txt
+	uv pip compile --universal --python-version 3.11 --no-emit-index-url -q pyproject.toml --group dev -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,122 @@
+"""Whether a connection works: log in → versions → limits → subscribe to each channel once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from listeners.logins import token_source
+from listeners.models import Connection, Listener
+from listeners.salesforce.cometd import CometdStream, StreamOptions
+from listeners.salesforce.errors import (
+    CometdRefused,
+    LoginRefused,
+    LoginUnavailable,
+    Reaction,
+    RestRefused,
+    SalesforceError,
+)
+from listeners.salesforce.rest import RestClient
+from listeners.salesforce.tokens import TokenSource
+from listeners.secrets import SecretUnavailable
+
+DELIVERED = "DailyDeliveredPlatformEvents"
+TIP = "-1"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    text: str
+    is_failure: bool = False
+
+
+def check_connection(connection: Connection, listeners: Sequence[Listener]) -> Iterator[Finding]:
+    """What is found, step by step. A login that is refused is not tried twice, and ends it."""
+    try:
+        tokens = token_source(connection)
+        token = tokens.get()
+        yield Finding(f"login: accepted ({connection.get_auth_display()})")
+        yield Finding(f"instance: {token.instance_url}")
+        yield Finding(f"org: {token.org_id or 'not told'}")
+        served = _versions(tokens)
+        yield Finding(f"API versions: {served[0]} to {served[-1]}" if served else _NO_VERSIONS)
+        yield _limits(tokens, served)
+        for listener in listeners:
+            yield from _channel(tokens, served, listener)
+    except SecretUnavailable as missing:
+        yield Finding(f"login: not tried, {missing}", is_failure=True)
+    except (LoginRefused, LoginUnavailable) as refused:
+        yield Finding(str(refused), is_failure=True)
+    except SalesforceError as error:
+        yield Finding(f"REST: {error}", is_failure=True)
+
+
+_NO_VERSIONS = "API versions: none told"
+
+
+def _versions(tokens: TokenSource) -> list[str]:
+    told = (entry.get("version") for entry in RestClient(tokens).versions())
+    return sorted((str(version) for version in told if version), key=_order)
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))
+
+
+def _limits(tokens: TokenSource, served: Sequence[str]) -> Finding:
+    """Worth knowing, and not needed to receive changes: a refusal is no failure."""
+    rest = RestClient(tokens, served[-1]) if served else RestClient(tokens)
+    try:
+        limit: Any = rest.limits().get(DELIVERED)
+    except RestRefused as refused:
+        return Finding(f"limits: not readable ({refused})")
+    match limit:
+        case {"Max": most, "Remaining": remaining}:
+            return Finding(f"{DELIVERED}: {remaining} of {most} remaining")
+        case _:
+            return Finding(f"{DELIVERED}: not told")
+
+
+def _channel(tokens: TokenSource, served: Sequence[str], listener: Listener) -> Iterator[Finding]:
+    prefix = f"listener {listener.name}" + ("" if listener.enabled else " (disabled)")
+    if served and listener.api_version not in served:
+        yield Finding(
+            f"{prefix}: API version {listener.api_version} is not served; set api_version to one "
+            f"from {served[0]} to {served[-1]}",
+            is_failure=True,
+        )
+        return
+    try:
+        _subscribe(tokens, listener)
+    except (LoginRefused, LoginUnavailable):
+        raise
+    except SalesforceError as error:
+        text = f"{prefix}: channel {listener.channel}: {error}{_advice(error)}"
+        yield Finding(text, is_failure=True)
+        return
+    yield Finding(f"{prefix}: channel {listener.channel}: permitted")
+
+
+def _subscribe(tokens: TokenSource, listener: Listener) -> None:
+    """From the tip, so that nothing is delivered and no position moves."""
+    options = StreamOptions(
+        listener.api_version, listener.connection_timeout, listener.read_timeout
+    )
+    stream = CometdStream(tokens, listener.channel, options)
+    try:
+        stream.open(TIP)
+    finally:
+        stream.close()
+
+
+def _advice(error: SalesforceError) -> str:
+    refused = isinstance(error, CometdRefused) and error.channel == "/meta/subscribe"
+    if not refused or error.reaction is not Reaction.CONFIGURATION:
+        return ""
+    return (
+        " Check the channel's name, that its entities are selected in Setup under Change Data "
+        "Capture, and that the login's user may view all of their records."
+    )

@@ -1,0 +1,1 @@
+"""The whole product with a simulated Salesforce org, live: `make demo`."""

@@ -1,0 +1,76 @@
+"""The demo's processes: each in a session of its own, with a log file, ended with the demo."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+STOP_SECONDS = 15.0
+
+
+class ChildDied(Exception):
+    """A process of the demo ended by itself; the message holds the end of its log."""
+
+
+class Children:
+    """Starts processes and, whatever happens, ends them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._logs = folder / "logs"
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        self._logs.mkdir(exist_ok=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self, name: str, *arguments: str) -> None:
+        """Run Python with these arguments."""
+        with self.log_of(name).open("wb") as log:
+            self._running[name] = subprocess.Popen(
+                [sys.executable, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C reaches the demo alone, which then ends them in their order.
+                start_new_session=True,
+            )
+
+    def log_of(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
+
+    def check(self) -> None:
+        """Raises ChildDied."""
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                tail = self.log_of(name).read_text(errors="replace").splitlines()[-20:]
+                raise ChildDied(
+                    f"the {name} ended with code {process.returncode}:\n  " + "\n  ".join(tail)
+                )
+
+    def stop(self) -> None:
+        """The last started first; what does not end in time is killed with its children."""
+        for process in reversed(self._running.values()):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in self._running.values():
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self._running.clear()

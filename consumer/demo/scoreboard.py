@@ -1,0 +1,52 @@
+"""What is happening, in one line; and in the end, whether all of it was recorded and handled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import requests
+
+from audit.models import AuditLogEntry
+from handlers.models import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """`sent`: record changes that the org published."""
+
+    sent: int
+    recorded: int
+    handled: int
+    failed: int
+    waiting: int
+    last: str = ""
+
+    @property
+    def is_complete(self) -> bool:
+        return self.recorded == self.sent and self.waiting == 0
+
+    @property
+    def is_perfect(self) -> bool:
+        return self.is_complete and self.failed == 0 and self.handled == self.recorded > 0
+
+    def line(self, seconds: float) -> str:
+        return (
+            f"{seconds:5.0f} s   received {self.sent}   recorded {self.recorded}   "
+            f"handled {self.handled}   failed {self.failed}   waiting {self.waiting}   {self.last}"
+        )
+
+
+def read(simulator: str) -> Score:
+    """The score now. The events' headers say how many records each one changed."""
+    state = requests.get(f"{simulator}/_simulator/state", params={"records": 0}, timeout=30).json()
+    sent = sum(len(event["header"]["recordIds"]) for event in state["events"])
+    counts = Delivery.objects.counts()
+    latest = AuditLogEntry.objects.order_by("-id").first()
+    return Score(
+        sent=sent,
+        recorded=AuditLogEntry.objects.count(),
+        handled=counts.get("succeeded", 0),
+        failed=counts.get("dead", 0),
+        waiting=sum(counts.get(state, 0) for state in Delivery.UNENDED),
+        last=str(latest or ""),
+    )

@@ -1,0 +1,198 @@
+"""How each listener does, as values and as a table."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Q
+from django.db.models.functions import Now
+
+from audit.models import AuditLogEntry, Incident
+from consumer.hosted import SILENCE_SECONDS
+from consumer.troubles import moment
+from handlers.models import Delivery
+from listeners.leases import LEASE
+from listeners.models import Listener, Position
+
+#: How long Salesforce keeps an event, and with it a position, from its commit on.
+RETENTION = timedelta(hours=72)
+#: A state of its own: the lease is alive, and Salesforce has not been heard for too long.
+STALLED = "stalled"
+
+State = Position.State
+
+
+@dataclass(frozen=True)
+class ListenerStatus:
+    listener: str
+    enabled: bool
+    state: str
+    reason: str | None
+    #: The process that holds a live lease.
+    leader: str | None
+    #: When the last recorded change was committed in Salesforce.
+    last_event_at: datetime | None
+    #: When Salesforce last answered, with changes or without.
+    last_received_at: datetime | None
+    #: Of the last change that the stream brought: from its commit to its receipt.
+    lag_seconds: float | None
+    #: Until Salesforce forgets the stored position; 0 when it has. A listener that is away for
+    #: longer loses changes.
+    runway_hours: float | None
+    replay_id: str | None
+    #: Every state of a delivery, with how many there are.
+    backlog: dict[str, int]
+    open_incidents: int
+
+
+def statuses(now: datetime) -> list[ListenerStatus]:
+    """Every listener by name. Reads only; each number is as of its own query."""
+    positions = {position.pk: position for position in Position.objects.all()}
+    live = set(Position.objects.filter(_is_live()).values_list("pk", flat=True))
+    backlogs = _backlogs()
+    incidents = _open_incidents()
+    return [
+        replace(
+            _of(listener, positions.get(listener.pk), listener.pk in live, now),
+            lag_seconds=_lag_seconds(listener),
+            backlog=backlogs[listener.pk],
+            open_incidents=incidents.get(listener.pk, 0),
+        )
+        for listener in Listener.objects.order_by("name")
+    ]
+
+
+def _is_live() -> Q:
+    """On the database's clock, like the lease itself."""
+    return ~Q(holder="") & Q(lease_until__gt=Now())
+
+
+def _of(
+    listener: Listener, position: Position | None, is_live: bool, now: datetime
+) -> ListenerStatus:
+    found = position or Position(listener=listener)
+    state, reason = _state(found, is_live, now)
+    return ListenerStatus(
+        listener=listener.name,
+        enabled=listener.enabled,
+        state=state,
+        reason=reason or None,
+        leader=found.holder if is_live else None,
+        last_event_at=found.last_event_at,
+        last_received_at=found.last_received_at,
+        lag_seconds=None,
+        runway_hours=_runway_hours(found, now),
+        replay_id=found.replay_id or None,
+        backlog={},
+        open_incidents=0,
+    )
+
+
+def _state(position: Position, is_live: bool, now: datetime) -> tuple[str, str]:
+    """What the row says, unless nobody is there any more who could say otherwise."""
+    state = State(position.state)
+    if not is_live and state in (State.CONNECTING, State.RECEIVING):
+        return State.STOPPED, _unexplained(position)
+    if is_live and state == State.RECEIVING:
+        heard = max(filter(None, (position.last_received_at, position.state_since)), default=now)
+        silence = (now - heard).total_seconds()
+        if silence > SILENCE_SECONDS:
+            return STALLED, f"nothing was heard from Salesforce for {silence:.0f} s"
+    return state, position.reason
+
+
+def _unexplained(position: Position) -> str:
+    if position.lease_until is None:
+        return "its process ended without a word"
+    # The lease is pushed back from the last sign of life on.
+    last_sign = position.lease_until - LEASE
+    return f"its process ended without a word at {last_sign:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _runway_hours(position: Position, now: datetime) -> float | None:
+    """From the commit of the event that the position names, or from the tip where it began.
+
+    The position may be idle for days while the stream is open: that loses nothing, and the same
+    position is refused all the same when it has to be taken up again.
+    """
+    named_at = position.last_event_at if position.replay_id else position.tip_since
+    if named_at is None:
+        return None
+    return max(0.0, round((named_at + RETENTION - now) / timedelta(hours=1), 2))
+
+
+def _lag_seconds(listener: Listener) -> float | None:
+    last = (
+        AuditLogEntry.objects.filter(listener=listener, source=AuditLogEntry.Source.STREAM)
+        .order_by("-id")
+        .values_list("commit_timestamp", "received_at")
+        .first()
+    )
+    if last is None:
+        return None
+    committed: int = last[0]
+    received_at: datetime = last[1]
+    # Two clocks: a change cannot have been received before it was made.
+    return max(0.0, round((received_at - moment(committed)).total_seconds(), 3))
+
+
+def _backlogs() -> defaultdict[int, dict[str, int]]:
+    backlogs: defaultdict[int, dict[str, int]] = defaultdict(
+        lambda: dict.fromkeys(Delivery.State.values, 0)
+    )
+    counts = Delivery.objects.order_by().values_list("entry__listener", "state")
+    for listener_id, state, count in counts.annotate(count=Count("id")):
+        backlogs[listener_id][state] = count
+    return backlogs
+
+
+def _open_incidents() -> dict[int, int]:
+    open_ones = Incident.objects.filter(closed_at=None).order_by().values_list("listener")
+    return dict(open_ones.annotate(count=Count("id")))
+
+
+_HEADER = (
+    "LISTENER",
+    "STATE",
+    "LEADER",
+    "LAST EVENT",
+    "LAST RECEIVED",
+    "LAG",
+    "RUNWAY",
+    "BACKLOG",
+    "INCIDENTS",
+)
+
+
+def table(found: Sequence[ListenerStatus]) -> Iterator[str]:
+    """A line for each listener, and one below it where there is a reason to give."""
+    rows = [_HEADER, *map(_cells, found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    reasons = [None, *(status.reason for status in found)]
+    for row, reason in zip(rows, reasons, strict=True):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+        if reason:
+            yield f"  └ {reason}"
+
+
+def _cells(status: ListenerStatus) -> tuple[str, ...]:
+    backlog = ", ".join(f"{count} {state}" for state, count in status.backlog.items() if count)
+    return (
+        status.listener,
+        status.state if status.enabled else f"{status.state} (disabled)",
+        status.leader or "none",
+        _clock(status.last_event_at),
+        _clock(status.last_received_at),
+        "-" if status.lag_seconds is None else f"{status.lag_seconds:.1f} s",
+        "-" if status.runway_hours is None else f"{status.runway_hours:.1f} h",
+        backlog or "none",
+        str(status.open_incidents),
+    )
+
+
+def _clock(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}" if moment else "never"

@@ -1,0 +1,13 @@
+"""What joins listeners, the record and handlers on one page is registered here, on top."""
+
+from django.contrib import admin
+
+from audit.models import AuditLogEntry
+from handlers.admin_audit_log import AuditLogAdmin, DeliveryAdmin
+from handlers.admin_listeners import ListenerAdmin
+from handlers.models import Delivery
+from listeners.models import Listener
+
+admin.site.register(Listener, ListenerAdmin)
+admin.site.register(AuditLogEntry, AuditLogAdmin)
+admin.site.register(Delivery, DeliveryAdmin)

@@ -1,0 +1,135 @@
+"""The event handlers of a listener, inline on its page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from unfold.admin import StackedInline
+from unfold.widgets import (
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from handlers import registry
+from handlers.models import HandlerMapping
+from listeners.secrets import REFERENCES
+
+if TYPE_CHECKING:
+    _MappingForm = forms.ModelForm[HandlerMapping]
+else:
+    _MappingForm = forms.ModelForm
+
+
+class NamesField(forms.CharField):
+    """A list of names, written with commas."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        return [name for part in str(value or "").split(",") if (name := part.strip())]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool(self.to_python(data) != (initial or []))
+
+
+class OptionsField(forms.JSONField):
+    """A JSON object; a plain secret that was refused is not shown again."""
+
+    def clean(self, value: Any) -> Any:
+        cleaned = super().clean(value)
+        return {} if cleaned is None else cleaned
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        value = super().bound_data(data, initial)
+        if isinstance(value, dict) and not str(value.get("secret", "env:")).startswith(REFERENCES):
+            return value | {"secret": ""}
+        return value
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(initial, data or "{}")
+
+
+def handler_choices(current: str) -> Iterator[tuple[str, str]]:
+    """The registered handlers, and the current one, whatever it is: a mapping whose handler is
+    gone can still be saved, and no other such mapping can be made."""
+    yield "", "None: recorded only"
+    for handler in registry.all_handlers():
+        yield (
+            handler.name,
+            f"{handler.name}: {handler.summary}" if handler.summary else handler.name,
+        )
+    if current and registry.find(current) is None:
+        yield current, f"{current} (not registered)"
+
+
+class HandlerMappingForm(_MappingForm):
+    handler = forms.ChoiceField(
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        help_text="None: such changes are recorded only.",
+    )
+    changed_fields = NamesField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Updates only: deliver when one of these changed, such as Phone, Name. "
+        "Empty: any.",
+    )
+    options = OptionsField(
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="What the handler takes, as a JSON object. A secret is a reference, env:NAME or "
+        "file:PATH.",
+    )
+
+    class Meta:
+        model = HandlerMapping
+        fields = (
+            "on",
+            "entity",
+            "handler",
+            "ordering",
+            "task",
+            "changed_fields",
+            "queue",
+            "max_attempts",
+            "options",
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        handler = self.fields.get("handler")  # absent for who may only look
+        if isinstance(handler, forms.ChoiceField):
+            handler.choices = list(handler_choices(self.instance.handler))
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean() or self.cleaned_data
+        handler = registry.find(cleaned.get("handler", ""))
+        options = cleaned.get("options")
+        if handler is not None and handler.check_options and isinstance(options, dict):
+            try:
+                handler.check_options(options)
+            except ValueError as error:
+                self.add_error("options", f"{handler.name}: {error}.")
+        return cleaned
+
+
+class HandlerMappingInline(StackedInline):
+    model = HandlerMapping
+    form = HandlerMappingForm
+    extra = 0
+    verbose_name = "event handler"
+    verbose_name_plural = "event handlers"
+    fieldsets = (
+        (None, {"fields": ("on", "entity", "handler", "ordering")}),
+        (
+            "More: task, fields, queue, attempts, options",
+            {
+                "classes": ("collapse",),
+                "fields": ("task", "changed_fields", "queue", "max_attempts", "options"),
+            },
+        ),
+    )

@@ -1,0 +1,118 @@
+"""A listener's state as the console shows it: where it stands, what waits, what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from audit.models import Incident
+from handlers import registry
+from handlers.admin_labels import state_label
+from handlers.checks import unregistered_message
+from handlers.models import Delivery, HandlerMapping
+from listeners.models import Listener, Position
+
+State = Position.State
+
+#: Counted no further.
+COUNTED = 10_000
+#: What an operator looks for: not yet ended, or ended badly.
+BACKLOG = (*Delivery.UNENDED, Delivery.State.DEAD)
+
+_VARIANTS = {
+    State.CONNECTING: "info",
+    State.RECEIVING: "success",
+    State.STOPPED: "",
+    State.FAILED: "danger",
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The state in a word, its colour, and why."""
+
+    text: str
+    variant: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Backlog:
+    state: str
+    label: SafeString
+    count: str
+
+
+@dataclass(frozen=True)
+class ListenerState:
+    listener: Listener
+    position: Position | None
+    standing: Standing
+    backlog: list[Backlog]
+    incidents: list[Incident]
+    warnings: list[str]
+
+    @classmethod
+    def of(cls, listener: Listener, now: datetime | None = None) -> ListenerState:
+        position = position_of(listener)
+        return cls(
+            listener=listener,
+            position=position,
+            standing=standing(listener, position, now or timezone.now()),
+            backlog=list(_backlog(listener)),
+            incidents=list(Incident.objects.filter(listener=listener, closed_at=None)),
+            warnings=unregistered_warnings(listener.pk),
+        )
+
+
+def position_of(listener: Listener) -> Position | None:
+    """None while it was never started."""
+    position: Position | None = getattr(listener, "position", None)
+    return position if position is not None and position.epoch else None
+
+
+def standing(listener: Listener, position: Position | None, now: datetime) -> Standing:
+    if position is None:
+        reason = "" if listener.enabled else "It is not enabled."
+        return Standing("Never started", "", reason)
+    state = State(position.state)
+    if state in (State.CONNECTING, State.RECEIVING) and not is_held(position, now):
+        return Standing(
+            "Not running",
+            "warning",
+            f"Its process ended while it was {state.label.lower()}, and none has taken over.",
+        )
+    return Standing(state.label, _VARIANTS[state], position.reason)
+
+
+def is_held(position: Position, now: datetime) -> bool:
+    """Whether a process runs it. A clock a second off matters not: a lease is renewed long before
+    it ends."""
+    return bool(position.holder and position.lease_until and position.lease_until > now)
+
+
+def _backlog(listener: Listener) -> Iterator[Backlog]:
+    # One query for each state: each has a partial index, all of them together have none.
+    for state in BACKLOG:
+        found = Delivery.objects.filter(state=state, entry__listener=listener)
+        count = found.order_by()[: COUNTED + 1].count()
+        if count:
+            yield Backlog(
+                state.value, state_label(state), f"{COUNTED}+" if count > COUNTED else str(count)
+            )
+
+
+def unregistered_warnings(listener_id: Any) -> list[str]:
+    chosen = (
+        HandlerMapping.objects.filter(listener_id=listener_id)
+        .exclude(handler="")
+        .order_by("handler")
+        .values_list("handler", flat=True)
+        .distinct()
+    )
+    return [unregistered_message(name) for name in chosen if registry.find(name) is None]

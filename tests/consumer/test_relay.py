@@ -1,0 +1,136 @@
+"""What was committed and not handed over, or handed over and lost."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from cdcproject.celery import app
+from consumer import relay
+from consumer.ingest import ingest
+from handlers import dispatch
+from handlers.models import Delivery, DeliveryAttempt
+from tests.sample_data import change, lease_of, make_mapping, received
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+
+@pytest.fixture
+def later():
+    """A time at which everything that could be old is old."""
+    return timezone.now() + timedelta(minutes=30)
+
+
+def deliveries(listener, *messages, **fields) -> list[int]:
+    mapping = make_mapping(listener, **fields)
+    ingest(listener, lease_of(listener), received(*(messages or [change()])), [mapping])
+    return list(Delivery.objects.order_by("id").values_list("id", flat=True))
+
+
+def waiting() -> int:
+    return dispatch.queue_length("celery")
+
+
+def test_what_was_left_ready_is_published(listener, later):
+    deliveries(listener)
+    assert relay.has_work(timezone.now())
+
+    assert relay.publish_due(later) == 1
+
+    assert waiting() == 1
+    assert not relay.has_work(later)
+
+
+def test_what_was_only_just_committed_is_left_to_who_committed_it(listener):
+    deliveries(listener)
+
+    assert relay.publish_due(timezone.now()) == 0
+
+
+def test_a_retry_is_published_when_it_is_due(listener):
+    deliveries(listener)
+    now = timezone.now()
+    Delivery.objects.update(state="retrying", attempts=1, due_at=now + timedelta(seconds=10))
+
+    assert relay.publish_due(now) == 0
+    assert relay.publish_due(now + timedelta(seconds=11)) == 1
+
+    assert Delivery.objects.get().state == "queued"
+
+
+def test_deliveries_of_an_unregistered_handler_stay(listener, later):
+    deliveries(listener, handler="not.there")
+
+    assert not relay.has_work(later)
+    assert relay.publish_due(later) == 0
+
+
+def test_they_follow_their_mapping_to_a_registered_handler(listener, later):
+    deliveries(listener, handler="not.there")
+    listener.mappings.update(handler="tests.remember")
+
+    assert relay.retarget() == 1
+
+    assert relay.publish_due(later) == 1
+
+
+def test_what_the_broker_lost_is_published_again(listener, later):
+    ids = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(3)])
+    dispatch.publish(ids, timezone.now())
+    with app.connection_for_write() as connection:
+        connection.default_channel.client.flushall()
+
+    assert relay.requeue_lost(later) == 3
+
+    assert waiting() == 3
+
+
+def test_what_the_broker_still_holds_is_not_published_again(listener, later):
+    ids = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(3)])
+    dispatch.publish(ids, timezone.now())
+
+    assert relay.requeue_lost(later) == 0
+
+    assert waiting() == 3
+
+
+def test_only_as_many_as_are_missing_are_published_again_the_oldest_first(listener, later):
+    ids = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(3)])
+    dispatch.publish(ids[:1], timezone.now() - timedelta(minutes=1))
+    with app.connection_for_write() as connection:
+        connection.default_channel.client.flushall()
+    dispatch.publish(ids[1:], timezone.now())
+
+    assert relay.requeue_lost(later) == 1
+
+    assert Delivery.objects.get(pk=ids[0]).queued_at == later
+
+
+def test_a_run_past_its_deadline_is_lost_and_retried(listener):
+    [pk] = deliveries(listener)
+    now = timezone.now()
+    Delivery.objects.claim(pk, now, now - timedelta(seconds=1))
+
+    assert relay.reclaim(now) == 1
+
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.attempts) == ("retrying", 1)
+    assert DeliveryAttempt.objects.get().outcome == "lost"
+
+
+def test_a_run_within_its_deadline_is_left_alone(listener):
+    [pk] = deliveries(listener)
+    now = timezone.now()
+    Delivery.objects.claim(pk, now, now + timedelta(seconds=1))
+
+    assert relay.reclaim(now) == 0
+
+
+def test_a_chain_whose_head_is_gone_goes_on(listener):
+    first, second, third = deliveries(listener, change(), change(), change())
+    Delivery.objects.filter(pk=first).delete()
+
+    assert relay.promote_stranded() == 1
+
+    assert Delivery.objects.get(pk=second).state == "ready"
+    assert Delivery.objects.get(pk=third).state == "blocked"

@@ -1,0 +1,58 @@
+"""Before Django's settings are read: which database, which broker, throwaway keys.
+
+TEST_DATABASE=postgres starts a PostgreSQL server for the run; without it SQLite is used. All of it
+is set in the environment, so that the processes that tests start see the same.
+"""
+
+import atexit
+import os
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from tests.servers import PostgresServer, missing_postgres
+
+
+def prepare() -> Path:
+    """Once in the first process of a run, and a broker of its own for each parallel worker."""
+    if "CDC_TEST_RUN" not in os.environ:
+        _begin()
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    folder = Path(os.environ["CDC_TEST_RUN"]) / worker
+    folder.mkdir(exist_ok=True)
+    os.environ["CDC_TEST_FOLDER"] = str(folder)
+    os.environ["CELERY_BROKER_URL"] = f"redis+socket://{folder}/broker.sock"
+    return folder
+
+
+def _begin() -> None:
+    database = os.environ.get("TEST_DATABASE", "sqlite")
+    if database not in ("sqlite", "postgres"):
+        raise pytest.UsageError(f"TEST_DATABASE is {database!r}; use sqlite or postgres")
+    run = Path(tempfile.mkdtemp(prefix="cdc-tests-"))
+    atexit.register(shutil.rmtree, run, ignore_errors=True)
+    os.environ |= {
+        "CDC_TEST_RUN": str(run),
+        "DATABASE_URL": _postgres(run) if database == "postgres" else f"sqlite:///{run}/db.sqlite3",
+        "SECRET_KEY": secrets.token_urlsafe(40),
+        "CDC_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+        "CDC_HANDLER_MODULES": "tests.sample_handlers",
+        "LOG_FORMAT": "json",
+    }
+    os.environ.pop("DEBUG", None)
+
+
+def _postgres(run: Path) -> str:
+    missing = missing_postgres()
+    if missing and os.environ.get("CI") == "true":
+        raise pytest.UsageError(missing)
+    if missing:
+        pytest.exit(f"not run on PostgreSQL: {missing}", returncode=0)
+    server = PostgresServer(run / "postgres")
+    server.start()
+    atexit.register(server.stop)
+    return server.url

@@ -1,0 +1,113 @@
+"""Outbox → broker."""
+
+import json
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from cdcproject.celery import app
+from consumer.ingest import ingest
+from handlers import dispatch
+from handlers.models import Delivery
+from tests.sample_data import change, lease_of, make_mapping, received
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def messages_in(queue: str) -> list[dict]:
+    """Header and arguments of each waiting message, oldest first."""
+    with app.connection_for_read() as connection:
+        client = connection.default_channel.client
+        raw = [json.loads(text) for text in reversed(client.lrange(queue, 0, -1))]
+    decode = app.connection_for_read().default_channel.decode_body
+    return [{**m["headers"], "kwargs": json.loads(decode(m["body"], "base64"))[1]} for m in raw]
+
+
+def ready(listener, mapping, *messages) -> list[int]:
+    return ingest(
+        listener, lease_of(listener), received(*(messages or [change()])), [mapping]
+    ).ready
+
+
+def test_it_publishes_ids_and_marks_them_queued(listener, broker):
+    records = [change(records=[f"001{n}"]) for n in range(5)]
+    ids = ready(listener, make_mapping(listener), *records)
+
+    assert dispatch.publish(ids, timezone.now()) == 5
+
+    sent = messages_in("celery")
+    assert [m["kwargs"] for m in sent] == [{"delivery_id": pk} for pk in ids]
+    assert {m["task"] for m in sent} == {"tests.remember"}
+    assert sent[0]["id"] == f"delivery-{ids[0]}-1"
+    assert Delivery.objects.counts() == {"queued": 5}
+
+
+def test_the_queue_is_the_mappings_then_the_handlers(listener, broker):
+    by_handler = ready(listener, make_mapping(listener, handler="tests.one_try"))
+    by_mapping = ready(
+        listener, make_mapping(listener, handler="tests.one_try", queue="crm"), change()
+    )
+
+    dispatch.publish([*by_handler, *by_mapping], timezone.now())
+
+    assert [m["kwargs"]["delivery_id"] for m in messages_in("special")] == by_handler
+    assert [m["kwargs"]["delivery_id"] for m in messages_in("crm")] == by_mapping
+
+
+def test_a_task_that_runs_elsewhere_is_sent_the_event_and_not_tracked(listener, broker):
+    mapping = make_mapping(listener, handler="", task="elsewhere.sync", queue="crm")
+    ids = ready(listener, mapping, change(data={"Name": "Ärger", "Phone": None}))
+
+    dispatch.publish(ids, timezone.now())
+
+    [sent] = messages_in("crm")
+    event = sent["kwargs"]["event"]
+    assert sent["task"] == "elsewhere.sync"
+    assert event["changedData"] == {"Name": "Ärger", "Phone": None}
+    assert event["metadata"]["entityName"] == "Account"
+    assert Delivery.objects.get().state == "sent"
+
+
+def test_deliveries_of_an_unregistered_handler_wait(listener, broker):
+    ids = ready(listener, make_mapping(listener, handler="not.there"))
+
+    assert dispatch.publish(ids, timezone.now()) == 0
+
+    assert Delivery.objects.get().state == "ready"
+
+
+def test_what_ended_meanwhile_is_not_published(listener, broker):
+    ids = ready(listener, make_mapping(listener))
+    Delivery.objects.update(state="succeeded")
+
+    assert dispatch.publish(ids, timezone.now()) == 0
+    assert messages_in("celery") == []
+
+
+def test_it_refuses_to_publish_inside_a_transaction(listener, broker):
+    ids = ready(listener, make_mapping(listener))
+
+    with transaction.atomic(), pytest.raises(RuntimeError, match="after the commit"):
+        dispatch.publish(ids, timezone.now())
+
+
+def test_a_broker_that_is_away_leaves_everything_ready_until_it_is_back(listener, broker):
+    ids = ready(listener, make_mapping(listener))
+    broker.stop()
+    try:
+        with pytest.raises(dispatch.BrokerUnavailable):
+            dispatch.publish(ids, timezone.now())
+        assert Delivery.objects.get().state == "ready"
+    finally:
+        broker.start()
+
+    assert dispatch.publish(ids, timezone.now()) == 1
+
+
+def test_the_length_of_a_queue_is_told(listener, broker):
+    ids = ready(listener, make_mapping(listener))
+    dispatch.publish(ids, timezone.now())
+
+    assert dispatch.queue_length("celery") == 1
+    assert dispatch.queue_length("no such queue") == 0

@@ -1,0 +1,118 @@
+"""Which mappings a change goes to."""
+
+import itertools
+from types import SimpleNamespace
+
+import pytest
+
+from handlers.routing import lanes, route
+
+
+_numbers = itertools.count(1)
+
+
+def mapping(on="update", entity="*", handler="h", task="", changed_fields=(), **more):
+    return SimpleNamespace(
+        **{
+            "pk": next(_numbers),
+            "on": on,
+            "entity": entity,
+            "handler": handler,
+            "task": task,
+            "changed_fields": list(changed_fields),
+            "ordering": "per_record",
+            "options": {},
+            **more,
+        }
+    )
+
+
+def changed(change_type="UPDATE", entity="Account", record="001A", fields=None, data=None):
+    return SimpleNamespace(
+        change_type=change_type,
+        entity_name=entity,
+        record_id=record,
+        changed_fields=fields,
+        changed_data=data or {},
+    )
+
+
+@pytest.mark.parametrize(
+    ("change_type", "on"),
+    [("CREATE", "create"), ("UPDATE", "update"), ("DELETE", "delete"), ("UNDELETE", "restore")],
+)
+def test_each_change_type_goes_to_its_kind_of_mapping(change_type, on):
+    mappings = [mapping(kind) for kind in ("create", "update", "delete", "restore")]
+
+    assert [m.on for m in route(changed(change_type), mappings)] == [on]
+
+
+@pytest.mark.parametrize("change_type", ["GAP_UPDATE", "GAP_OVERFLOW", "SNAPSHOT", "update", "X"])
+def test_other_change_types_go_nowhere(change_type):
+    mappings = [mapping(kind) for kind in ("create", "update", "delete", "restore")]
+
+    assert route(changed(change_type), mappings) == []
+
+
+def test_a_wildcard_goes_nowhere():
+    assert route(changed(record="001*"), [mapping()]) == []
+
+
+def test_an_entity_picks_its_own_changes_and_a_star_all():
+    account, contact, every = mapping(entity="Account"), mapping(entity="Contact"), mapping()
+
+    assert route(changed(), [account, contact, every]) == [account, every]
+
+
+def test_a_mapping_without_handler_and_task_gets_nothing():
+    external = mapping(handler="", task="elsewhere.run")
+
+    assert route(changed(), [mapping(handler=""), external]) == [external]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fields", "data", "touched"),
+    [
+        (["Phone"], ["Name", "Phone"], {}, True),
+        (["Phone"], ["Name"], {"Phone": 1}, False),
+        (["Phone"], None, {"Phone": None}, True),
+        (["Phone"], None, {"Name": "x"}, False),
+        (["Name"], ["Name.FirstName"], {}, True),
+        (["Name.FirstName"], ["Name.LastName"], {}, False),
+        (["Name.FirstName"], None, {"Name": {"FirstName": "x"}}, True),
+        (["Name"], ["NameSuffix"], {}, False),
+    ],
+)
+def test_changed_fields_narrow_updates(wanted, fields, data, touched):
+    narrowed = mapping(changed_fields=wanted)
+
+    assert route(changed(fields=fields, data=data), [narrowed]) == ([narrowed] if touched else [])
+
+
+def test_one_handler_for_several_kinds_has_one_lane():
+    create, log, update = mapping("create"), mapping("update", handler="log"), mapping("update")
+
+    lane_of = lanes([create, log, update])
+
+    assert lane_of[create.pk] == lane_of[update.pk] != lane_of[log.pk]
+
+
+def test_a_handler_for_each_kind_has_one_lane():
+    kinds = [mapping(on, handler=on) for on in ("create", "update", "delete", "restore")]
+
+    assert set(lanes(kinds).values()) == {kinds[0].pk}
+
+
+def test_handlers_of_the_same_change_have_lanes_of_their_own():
+    every, account = mapping(handler="a"), mapping(handler="b", entity="Account")
+    elsewhere = mapping(options={"url": "http://other"}, handler="a")
+
+    assert len(set(lanes([every, account, elsewhere]).values())) == 3
+
+
+def test_handlers_of_different_entities_never_meet():
+    assert len(set(lanes([mapping(entity="A"), mapping(entity="B", handler="b")]).values())) == 1
+
+
+def test_unordered_mappings_and_tasks_have_no_lane():
+    assert lanes([mapping(ordering="unordered"), mapping(handler="", task="t")]) == {}

@@ -1,0 +1,143 @@
+"""How a listener process ends."""
+
+import signal
+
+import requests
+
+from audit.models import AuditLogEntry
+from handlers.models import Delivery
+from listeners.models import Listener, Position
+from tests.sample_data import connection_to, make_listener
+from tests.servers import free_port, wait_for
+
+
+def test_sigterm_records_what_was_received_and_exits_0(processes, simulator, org_listener):
+    listener = processes.listener()
+    listener.wait_for_output("subscribed")
+    simulator.burst(500, quiet=True)
+    wait_for(AuditLogEntry.objects.exists)
+
+    assert listener.terminate() == 0, listener.output
+
+    position = Position.objects.get()
+    assert (position.state, position.holder) == ("stopped", "")
+    assert position.replay_id == AuditLogEntry.objects.order_by("id").last().replay_id
+    assert not Delivery.objects.filter(state="ready").exists()
+
+
+def test_an_unknown_listener_is_bad_usage(processes, org_listener):
+    listener = processes.listener("nobody")
+
+    assert listener.wait() == 2
+    assert "There is no listener 'nobody'" in listener.output
+    assert org_listener.name in listener.output
+
+
+def test_a_disabled_listener_is_bad_usage(processes, org_listener):
+    Listener.objects.update(enabled=False)
+
+    listener = processes.listener(org_listener.name)
+
+    assert listener.wait() == 2
+    assert "is disabled" in listener.output
+
+
+def test_a_bad_option_is_bad_usage(processes):
+    listener = processes.listener("--until-idle", "soon")
+
+    assert listener.wait() == 2
+    assert "'soon' is not a number of seconds" in listener.output
+
+
+def test_a_refused_login_is_tried_a_few_times_and_then_ends_with_3(
+    processes, simulator, transactional_db
+):
+    credentials = simulator.credentials | {"password": "wrong-password-1234"}
+    make_listener(connection=connection_to(simulator.url, credentials, auth="password"))
+
+    listener = processes.listener()
+
+    assert listener.wait() == 3, listener.output
+    position = Position.objects.get()
+    assert position.state == "failed"
+    assert "authentication failure" in position.reason
+    assert "wrong-password-1234" not in listener.output
+    assert len(simulator.state(events=0, records=0)["token_requests"]) == 3
+
+
+def test_a_secret_that_is_not_there_ends_with_3_and_says_which(
+    processes, simulator, transactional_db
+):
+    credentials = simulator.credentials | {"client_secret": "env:NOT_SET_ANYWHERE"}
+    make_listener(connection=connection_to(simulator.url, credentials))
+
+    listener = processes.listener()
+
+    assert listener.wait() == 3, listener.output
+    assert "NOT_SET_ANYWHERE is not set" in Position.objects.get().reason
+
+
+def test_one_failed_listener_does_not_stop_the_others(processes, simulator, org_listener):
+    wrong = connection_to(simulator.url, {"client_id": "x", "client_secret": "y"})
+    make_listener(connection=wrong, name="wrong")
+    listener = processes.listener()
+    wait_for(lambda: Position.objects.filter(listener__name="wrong", state="failed").exists())
+
+    simulator.create("Account", Name="Acme")
+
+    wait_for(AuditLogEntry.objects.exists)
+    assert listener.is_running
+
+
+def test_correcting_the_connection_starts_a_failed_listener_again(
+    processes, simulator, org_listener
+):
+    secret = org_listener.connection.client_secret
+    org_listener.connection.client_secret = "wrong"
+    org_listener.connection.save()
+    make_listener(connection=connection_to(simulator.url, simulator.credentials))
+    processes.listener()
+    wait_for(lambda: Position.objects.filter(listener=org_listener, state="failed").exists())
+
+    org_listener.connection.client_secret = secret
+    org_listener.connection.save()
+
+    wait_for(lambda: Position.objects.filter(listener=org_listener, state="receiving").exists())
+
+
+def test_max_events_ends_it_once_they_are_recorded_and_published(
+    processes, simulator, org_listener
+):
+    simulator.burst(50, quiet=True)
+
+    listener = processes.listener("--max-events", "10")
+
+    assert listener.wait() == 0, listener.output
+    assert AuditLogEntry.objects.count() >= 10
+    assert not Delivery.objects.filter(state="ready").exists()
+
+
+def test_ready_means_receiving(processes, simulator, org_listener):
+    port = free_port()
+    listener = processes.listener("--metrics-port", str(port))
+    listener.wait_for_output("subscribed")
+    url = f"http://127.0.0.1:{port}"
+
+    ready = wait_for(lambda: requests.get(f"{url}/healthz/ready", timeout=5))
+    assert (ready.status_code, ready.json()["listeners"]) == (200, {org_listener.name: "receiving"})
+    assert requests.get(f"{url}/healthz/live", timeout=5).ok
+    simulator.kill()
+
+    wait_for(lambda: requests.get(f"{url}/healthz/ready", timeout=5).status_code == 503)
+    assert requests.get(f"{url}/healthz/live", timeout=5).ok
+    metrics = requests.get(f"{url}/metrics", timeout=5).text
+    assert f'cdc_listener_receiving{{listener="{org_listener.name}"}} 0.0' in metrics
+
+
+def test_a_second_sigterm_does_no_harm(processes, simulator, org_listener):
+    listener = processes.listener()
+    listener.wait_for_output("subscribed")
+
+    listener.signal(signal.SIGTERM)
+
+    assert listener.terminate() == 0
