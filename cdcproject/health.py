@@ -5,6 +5,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from kombu.exceptions import OperationalError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from cdcproject.broker import ensure_embedded_broker
 from cdcproject.celery import app
 
 
@@ -36,8 +37,9 @@ def _database() -> str:
 
 def _broker() -> str:
     try:
+        ensure_embedded_broker()
         with app.connection_for_write() as broker:
             broker.ensure_connection(max_retries=1, timeout=2)
-    except (OperationalError, OSError) as error:
+    except (OperationalError, OSError, RuntimeError) as error:
         return type(error).__name__
     return "ok"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ def prepare(folder: Path) -> None:
     """Set the environment for this process and its children, and set Django up."""
     for stale in folder.glob("db.sqlite3*"):
         stale.unlink()  # the simulated org is new each time, so the record of the last one is not
+    shutil.rmtree(folder / "broker", ignore_errors=True)
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "cdcproject.settings",
         "VAR_DIR": str(folder),

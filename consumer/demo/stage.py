@@ -15,10 +15,11 @@ from types import FrameType
 from typing import Any
 
 import requests
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 
-from cdcproject.broker import ensure_embedded_broker
+from cdcproject.broker import is_present
 from consumer.demo import scoreboard
 from consumer.demo.children import ChildDied, Children
 from consumer.demo.scoreboard import Score
@@ -62,7 +63,7 @@ def play(folder: Path, seconds: float) -> int:
 def _play(children: Children, seconds: float) -> int:
     _say("Setting up: database, broker, simulated Salesforce org …")
     call_command("migrate", verbosity=0)
-    ensure_embedded_broker()
+    _start_broker(children)
     org = _start_simulator(children)
     password = _create_user()
     _create_listener(org)
@@ -81,6 +82,13 @@ def _play(children: Children, seconds: float) -> int:
     _watch(children, org["url"], seconds)
     _traffic(org["url"], 0)
     return _judge(_catch_up(children, org["url"]))
+
+
+def _start_broker(children: Children) -> None:
+    """Here and not by the first who needs it, so that it ends with the demo."""
+    path = settings.EMBEDDED_BROKER_SOCKET
+    children.start("broker", "-m", "cdcproject.broker", str(path))
+    _wait(children, lambda: is_present(path), "the broker")
 
 
 def _start_simulator(children: Children) -> dict[str, Any]:
