@@ -28,7 +28,7 @@ check:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
-	DEBUG=true $(PY) -m mypy .
+	DEBUG=true $(PY) -m mypy --cache-dir=/dev/null .
 	$(VENV)/bin/lint-imports
 	DEBUG=true $(PY) manage.py makemigrations --check --dry-run
 

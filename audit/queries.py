@@ -13,10 +13,15 @@ from django.db.models.functions import Coalesce, Greatest, Least
 if TYPE_CHECKING:
     from audit.models import Incident
 
+FAILED = ("retrying", "dead")
+
 
 @dataclass(frozen=True)
 class AuditLogFilter:
-    """What to pick; None or an empty text leaves a field open. Times bound `received_at`."""
+    """What to pick; None or an empty text leaves a field open. Times bound `received_at`.
+
+    `state` is a delivery's, or `failed`: retrying or dead.
+    """
 
     listener: str | None = None
     entity: str | None = None
@@ -45,8 +50,11 @@ class AuditLogQuerySet(models.QuerySet[Any]):
 
     def _with_delivery(self, handler: str | None, state: str | None) -> AuditLogQuerySet:
         """Entries with at least one delivery to that handler and in that state."""
-        wanted = {"handler": handler, "state": state}
-        wanted = {field: value for field, value in wanted.items() if value}
+        wanted: dict[str, Any] = {}
+        if handler:
+            wanted["handler"] = handler
+        if state:
+            wanted["state__in"] = FAILED if state == "failed" else (state,)
         if not wanted:
             return self
         # A subquery and not a join: an entry with three such deliveries is still one entry.
@@ -73,7 +81,10 @@ class Trouble:
 
 class IncidentQuerySet(models.QuerySet[Any]):
     def report(self, listener_id: int, trouble: Trouble, now: datetime) -> Incident:
-        """Open an incident, or count up the open one and widen its window. Inside any transaction."""
+        """Open an incident, or count up the open one and widen its window.
+
+        Inside any transaction.
+        """
         self.bulk_create(
             [
                 self.model(

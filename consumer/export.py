@@ -6,14 +6,13 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Prefetch
+from django.db.models import Prefetch
 
 from audit.models import AuditLogEntry
-from audit.queries import AuditLogFilter, AuditLogQuerySet
+from audit.queries import AuditLogFilter
 from handlers.models import Delivery
 
 #: A state of its own for whoever asks: retrying or dead.
@@ -43,26 +42,18 @@ COLUMNS = (
 )
 
 
-def matching(wanted: AuditLogFilter) -> AuditLogQuerySet:
-    """The entries that a filter picks, with `failed` among its states."""
-    if wanted.state != FAILED:
-        return AuditLogEntry.objects.all().matching(wanted)
-    failed = Delivery.objects.filter(
-        entry_id=OuterRef("pk"), state__in=(Delivery.State.RETRYING, Delivery.State.DEAD)
-    )
-    if wanted.handler:
-        failed = failed.filter(handler=wanted.handler)
-    others = AuditLogEntry.objects.all().matching(replace(wanted, state=None, handler=None))
-    return others.filter(Exists(failed))
-
-
 def exported(wanted: AuditLogFilter, chunk: int = CHUNK) -> Iterator[dict[str, Any]]:
     """Each entry with its deliveries, the oldest first.
 
     Read in chunks by id, so that no transaction stays open: a long one would hold up the database.
     """
     deliveries = Prefetch("deliveries", Delivery.objects.order_by("id"))
-    entries = matching(wanted).select_related("listener").prefetch_related(deliveries)
+    entries = (
+        AuditLogEntry.objects.all()
+        .matching(wanted)
+        .select_related("listener")
+        .prefetch_related(deliveries)
+    )
     last = 0
     while page := list(entries.filter(id__gt=last).order_by("id")[:chunk]):
         yield from map(_row, page)

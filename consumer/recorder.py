@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import IntegrityError, InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from consumer import metrics
 from consumer.buffer import Buffer
-from consumer.ingest import Ingested, Message, ingest, quarantine_answer
+from consumer.ingest import Ingested, Message, ingest
 from handlers import dispatch
 from handlers.models import HandlerMapping
 from listeners.leases import Lease, LeaseLost
@@ -71,19 +71,25 @@ class Recorder:
 
     def _record(self, batch: Sequence[Message]) -> None:
         pauses = full_jitter(0.2, 10)
-        while True:
-            try:
-                mappings = list(HandlerMapping.objects.filter(listener=self._listener))
-                result = ingest(self._listener, self._lease, batch, mappings)
-                break
-            except (OperationalError, InterfaceError) as error:
-                log.warning("the database does not answer", reason=str(error).strip())
-                connection.close()
-                if self._abandon.wait(next(pauses)):
-                    raise LeaseLost from None
+        while (result := self._ingested(batch)) is None:
+            if self._abandon.wait(next(pauses)):
+                raise LeaseLost
         self._count(result, batch)
         self._publish(result)
         self.recorded += result.entries
+
+    def _ingested(self, batch: Sequence[Message]) -> Ingested | None:
+        """None when it has to be tried again."""
+        try:
+            mappings = list(HandlerMapping.objects.filter(listener=self._listener))
+            return ingest(self._listener, self._lease, batch, mappings)
+        except (OperationalError, InterfaceError) as error:
+            log.warning("the database does not answer", reason=str(error).strip())
+            connection.close()
+        except IntegrityError as error:
+            # A mapping was deleted meanwhile: with those that are left it goes through.
+            log.warning("the batch is recorded anew", reason=str(error).strip())
+        return None
 
     def _count(self, result: Ingested, batch: Sequence[Message]) -> None:
         name = self._listener.name
@@ -100,7 +106,3 @@ class Recorder:
         except (dispatch.BrokerUnavailable, OperationalError, InterfaceError) as error:
             # Committed and not published: the relay finds it.
             log.warning("published later", deliveries=len(result.ready), reason=str(error))
-
-    def keep_answer(self, raw: str, reason: str) -> None:
-        """Quarantine an answer that is no JSON; called from the receiving thread."""
-        quarantine_answer(self._listener, self._lease, raw, reason, timezone.now())

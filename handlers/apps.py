@@ -1,3 +1,5 @@
+import sys
+
 from django.apps import AppConfig
 
 
@@ -10,5 +12,8 @@ class HandlersConfig(AppConfig):
 
         from handlers import checks, registry
 
-        registry.discover(settings.CDC_HANDLER_MODULES)
+        try:
+            registry.discover(settings.CDC_HANDLER_MODULES)
+        except registry.NoSuchModule as error:
+            sys.exit(f"configuration error: CDC_HANDLER_MODULES: {error}")
         checks.register_all()

@@ -121,10 +121,22 @@ def all_handlers() -> list[Handler]:
     return [_handlers[name] for name in names()]
 
 
+class NoSuchModule(Exception):
+    """A named module is not there. Correct its name, or put it on the path."""
+
+
 def discover(modules: list[str]) -> None:
-    """Import each installed app's `cdc_handlers.py` and the named modules."""
+    """Import each installed app's `cdc_handlers.py` and the named modules. Raises NoSuchModule.
+
+    What a module raises while it is imported comes out as it is.
+    """
     from django.utils.module_loading import autodiscover_modules
 
     autodiscover_modules("cdc_handlers")
     for module in modules:
-        importlib.import_module(module)
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name and f"{module}.".startswith(f"{error.name}."):
+                raise NoSuchModule(f"there is no module {module!r}") from None
+            raise

@@ -135,7 +135,8 @@ def settle(claim: Claim, outcome: Outcome) -> int | None:
         worker=socket.gethostname(),
         **_logged(outcome),
     )
-    return Delivery.objects.promote(delivery.chain)
+    following: int | None = Delivery.objects.promote(delivery.chain)
+    return following
 
 
 def _changes(claim: Claim, outcome: Outcome, now: datetime) -> dict[str, Any]:

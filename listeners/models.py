@@ -176,7 +176,7 @@ class Listener(models.Model):
             errors["channel"] = str(error)
         if self.replay_from not in ("tip", "earliest") and not self.replay_from.isdecimal():
             errors["replay_from"] = "Use tip, earliest, or a replay id (a whole number)."
-        if self.api_version and float(self.api_version or 0) < 37:
+        if self.api_version.removesuffix(".0").isdecimal() and float(self.api_version) < 37:
             errors["api_version"] = "The Streaming API serves changes from version 37.0 on."
         if errors:
             raise ValidationError(errors)

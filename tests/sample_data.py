@@ -28,7 +28,7 @@ def make_mapping(listener: Listener, on="create", handler="tests.remember", **fi
     return HandlerMapping.objects.create(listener=listener, on=on, handler=handler, **fields)
 
 
-def lease_of(listener: Listener, holder="this test") -> Lease | None:
+def lease_of(listener, holder="this test"):
     """The lease, or None while another holds it."""
     lease = Position.objects.acquire(listener.pk, holder)
     position = Position.objects.get(listener=listener)
@@ -47,7 +47,7 @@ def change(
     replay=None,
     data=None,
     **header,
-) -> dict:
+):
     """A data message of the Streaming API."""
     number = next(_numbers)
     return {

@@ -25,7 +25,7 @@ def note(event: EventData, **more) -> None:
         journal.write(json.dumps(line) + "\n")
 
 
-def read_journal() -> list[dict]:
+def read_journal():
     if not JOURNAL.exists():
         return []
     return [json.loads(line) for line in JOURNAL.read_text().splitlines()]

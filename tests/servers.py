@@ -36,7 +36,9 @@ class PostgresServer:
         self.port = free_port()
         self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
         self._folder = folder
-        self._binaries = _postgres_binaries()
+        binaries = _postgres_binaries()
+        assert binaries, missing_postgres()
+        self._binaries = binaries
 
     def start(self) -> None:
         self._folder.parent.chmod(0o755)
@@ -65,6 +67,7 @@ class PostgresServer:
             command,
             env=environment,
             cwd="/",
+            check=False,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

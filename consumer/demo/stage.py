@@ -87,6 +87,8 @@ def _play(children: Children, seconds: float) -> int:
 def _start_broker(children: Children) -> None:
     """Here and not by the first who needs it, so that it ends with the demo."""
     path = settings.EMBEDDED_BROKER_SOCKET
+    if path is None:
+        raise ChildDied("CELERY_BROKER_URL is set")
     children.start("broker", "-m", "cdcproject.broker", str(path))
     _wait(children, lambda: is_present(path), "the broker")
 

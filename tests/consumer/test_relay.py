@@ -21,7 +21,7 @@ def later():
     return timezone.now() + timedelta(minutes=30)
 
 
-def deliveries(listener, *messages, **fields) -> list[int]:
+def deliveries(listener, *messages, **fields):
     mapping = make_mapping(listener, **fields)
     ingest(listener, lease_of(listener), received(*(messages or [change()])), [mapping])
     return list(Delivery.objects.order_by("id").values_list("id", flat=True))

@@ -15,7 +15,7 @@ from tests.sample_data import change, lease_of, make_mapping, received
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def messages_in(queue: str) -> list[dict]:
+def messages_in(queue):
     """Header and arguments of each waiting message, oldest first."""
     with app.connection_for_read() as connection:
         client = connection.default_channel.client
@@ -24,7 +24,7 @@ def messages_in(queue: str) -> list[dict]:
     return [{**m["headers"], "kwargs": json.loads(decode(m["body"], "base64"))[1]} for m in raw]
 
 
-def ready(listener, mapping, *messages) -> list[int]:
+def ready(listener, mapping, *messages):
     return ingest(
         listener, lease_of(listener), received(*(messages or [change()])), [mapping]
     ).ready

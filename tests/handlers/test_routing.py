@@ -7,7 +7,6 @@ import pytest
 
 from handlers.routing import lanes, route
 
-
 _numbers = itertools.count(1)
 
 

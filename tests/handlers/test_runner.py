@@ -16,7 +16,7 @@ from tests.sample_handlers import read_journal
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
 
 
-def deliver(listener, handler, *messages, **fields) -> list[Delivery]:
+def deliver(listener, handler, *messages, **fields):
     mapping = make_mapping(listener, handler=handler, **fields)
     ingest(listener, lease_of(listener), received(*(messages or [change()])), [mapping])
     return list(Delivery.objects.filter(mapping=mapping).order_by("id"))

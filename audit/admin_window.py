@@ -1,0 +1,82 @@
+"""What the console shows of the record: windows, not editors, and fast over millions of rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+from unfold.views import ChangeList
+
+from listeners.admin_console import ConsoleAdmin
+
+if TYPE_CHECKING:
+    _Paginator = Paginator[Any]
+else:
+    _Paginator = Paginator
+
+#: Counted no further: past it the list says "more than".
+COUNTED = 10_000
+
+
+class CappedPaginator(_Paginator):
+    """Counts up to a limit, so that a page costs the same in a table of any size."""
+
+    template_name = "audit/pagination_capped.html"
+
+    @cached_property
+    def count(self) -> int:
+        return min(self._counted, COUNTED)
+
+    @property
+    def is_capped(self) -> bool:
+        return self._counted > COUNTED
+
+    @cached_property
+    def _counted(self) -> int:
+        rows = self.object_list
+        if isinstance(rows, QuerySet):
+            return int(rows.order_by()[: COUNTED + 1].count())
+        return len(rows)
+
+
+class WindowChangeList(ChangeList):
+    """Says how many it found where somebody searched, and only what was counted."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        narrowed = self.query or self.has_active_filters
+        if not narrowed or self.paginator.is_capped:
+            self.full_result_count = self.result_count  # then unfold is silent about it
+
+
+class WindowAdmin(ConsoleAdmin):
+    """Nobody adds, changes or deletes here, superusers neither."""
+
+    actions: Any = None
+    list_filter_submit = True
+    list_per_page = 50
+    list_max_show_all = 0
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # they would count the whole table
+    # Sorting by a column without an index would read the whole table.
+    sortable_by: Any = ()
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[WindowChangeList]:
+        return WindowChangeList
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        return []  # the page is a template of its own

@@ -1,0 +1,1 @@
+"""The YAML file: document → wanted → plan → apply. See `apply.apply_file`."""

@@ -1,0 +1,65 @@
+"""Connections, listeners and handler mappings made to match a YAML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
+
+from consumer.configuration.document import parse
+from consumer.configuration.plan import Plan, plan
+from consumer.configuration.problems import ConfigurationRefused, Problem, Problems
+from consumer.configuration.wanted import wanted_of
+
+
+@dataclass(frozen=True)
+class Applied:
+    #: The diff, without a secret.
+    lines: list[str]
+    #: What to know beside it.
+    warnings: list[str]
+
+
+def apply_file(path: str, *, dry_run: bool = False, prune: bool = False) -> Applied:
+    """One transaction, never inside another. Raises ConfigurationRefused; nothing is changed then.
+
+    Locks the configuration while it looks, and touches no row that is as the file says.
+    """
+    problems = Problems()
+    wanted = wanted_of(parse(_text(path), problems), problems)
+    try:
+        with transaction.atomic(durable=True):
+            planned = plan(wanted, problems, prune=prune)
+            if problems:
+                raise ConfigurationRefused(path, problems.sorted())
+            if not dry_run:
+                for step in planned.steps:
+                    step.take()
+    except (IntegrityError, ProtectedError):
+        changed = Problem(1, "the database changed at the same time; apply the file once more")
+        raise ConfigurationRefused(path, [changed]) from None
+    return _applied(path, planned)
+
+
+def _applied(path: str, planned: Plan) -> Applied:
+    lines = [step.text for step in planned.steps if step.text] or ["= nothing to change"]
+    warnings = [f"{path}:{warning.line}: {warning.text}" for warning in planned.warnings]
+    return Applied(lines, [*warnings, *planned.notes])
+
+
+def _text(path: str) -> str:
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigurationRefused(
+            path, [Problem(1, f"the file cannot be read: {error.strerror}")]
+        ) from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigurationRefused(
+            path, [Problem(line, "not UTF-8; save the file in that encoding")]
+        ) from None

@@ -1,0 +1,98 @@
+"""A model instance made to match an item of the file: what differs, and what it may not be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.db import models
+
+from consumer.configuration.problems import Problems
+from consumer.configuration.wanted import Item
+from listeners.secrets import Secret
+
+#: The keys that say what else is needed: while they are wrong, nothing is known about that.
+_DECIDING = frozenset({"auth", "on"})
+#: Rows that may be in the file only, and not stored yet.
+_REFERENCES = frozenset({"connection", "listener"})
+#: Shown as "changed" only: what is in them may be meant for few eyes.
+_UNSHOWN = frozenset({"options"})
+
+
+def default_of(model: type[models.Model], name: str) -> Any:
+    field = model._meta.get_field(name)
+    return field.get_default() if isinstance(field, models.Field) else None
+
+
+def assign(instance: models.Model, fields: Iterable[str], item: Item) -> None:
+    """Give each field the file's value, or its default."""
+    for name in fields:
+        value = item.values[name] if name in item.values else default_of(type(instance), name)
+        setattr(instance, name, value)
+
+
+def validate(instance: models.Model, item: Item, problems: Problems) -> None:
+    """Add what the model's own validation says, at the line of each field."""
+    exclude = {*_REFERENCES, *item.spoiled}
+    try:
+        if item.spoiled & _DECIDING:
+            instance.clean_fields(exclude=exclude)
+        else:
+            instance.full_clean(exclude=exclude)
+    except ValidationError as error:
+        for field, messages in error.message_dict.items():
+            if field not in item.spoiled:
+                problems.add(item.line_of(field), _worded(field, messages, item))
+
+
+def _worded(field: str, messages: list[str], item: Item) -> str:
+    if field == NON_FIELD_ERRORS:
+        return " ".join(messages)
+    if item.values.get(field) == "":
+        return f"{field} is empty: {messages[-1]}"
+    if field not in item.values:
+        return f"{field} is missing: {messages[-1]}"
+    return f"{field}: {' '.join(messages)}"
+
+
+def snapshot(instance: models.Model, fields: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(instance, name) for name in fields}
+
+
+def differences(before: dict[str, Any], instance: models.Model) -> dict[str, str]:
+    """The fields that changed, each with the words for the diff."""
+    return {
+        name: _shown(name, old, getattr(instance, name))
+        for name, old in before.items()
+        if not _same(old, getattr(instance, name))
+    }
+
+
+def _same(old: Any, new: Any) -> bool:
+    if isinstance(old, Secret) and isinstance(new, Secret):
+        return old.same_as(new)
+    if isinstance(old, dict):  # in Python 1 equals true
+        return json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
+    return bool(old == new)
+
+
+def _shown(name: str, old: Any, new: Any) -> str:
+    if isinstance(new, Secret) or name in _UNSHOWN:
+        return f"{name}: changed"
+    return f"{name} {_word(old)} → {_word(new)}"
+
+
+def _word(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:g}"
+        case None | "" | []:
+            return "none"
+        case list():
+            return f"[{', '.join(map(str, value))}]"
+        case _:
+            return str(value)

@@ -1,0 +1,91 @@
+"""What has to change in the database so that it is as the file says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from consumer.configuration.keys import CONNECTION, LISTENER, REFERENCE
+from consumer.configuration.mappings import mapping_steps, unregistered
+from consumer.configuration.problems import Problem, Problems, suggestion
+from consumer.configuration.prune import Pruned, pruned
+from consumer.configuration.steps import Step, row_steps
+from consumer.configuration.wanted import Item, Wanted, WantedListener
+from handlers.defaults import create_default_mappings
+from listeners.models import Connection, Listener
+
+
+@dataclass(frozen=True)
+class Plan:
+    #: In the order they are taken: rows before what refers to them.
+    steps: list[Step]
+    warnings: list[Problem]
+    notes: list[str]
+
+
+def plan(wanted: Wanted, problems: Problems, *, prune: bool) -> Plan:
+    """Reads and locks the configuration, writes nothing. Inside the caller's transaction."""
+    return _Planner(wanted, problems).plan(prune=prune)
+
+
+class _Planner:
+    def __init__(self, wanted: Wanted, problems: Problems) -> None:
+        self._wanted = wanted
+        self._problems = problems
+        # Locked against other writers, and not against changes that are being recorded.
+        connections = Connection.objects.select_for_update(no_key=True).order_by("id")
+        self._connections = {connection.name: connection for connection in connections}
+        by_id = {connection.pk: connection for connection in self._connections.values()}
+        self._listeners: dict[str, Listener] = {}
+        for listener in Listener.objects.select_for_update(no_key=True).order_by("id"):
+            listener.connection = by_id[listener.connection_id]
+            self._listeners[listener.name] = listener
+
+    def plan(self, *, prune: bool) -> Plan:
+        steps: list[Step] = []
+        warnings: list[Problem] = []
+        for name, item in self._wanted.connections.items():
+            connection = self._connections.setdefault(name, Connection(name=name))
+            label = f"connection {name}"
+            steps += row_steps(connection, label, CONNECTION, item, self._problems)
+        for name, wanted in self._wanted.listeners.items():
+            steps += self._listener(name, wanted)
+            warnings += unregistered(wanted.handlers or [])
+        rest = self._pruned() if prune and not self._problems else Pruned([], [])
+        return Plan([*steps, *rest.steps], sorted(warnings), rest.notes)
+
+    def _listener(self, name: str, wanted: WantedListener) -> list[Step]:
+        listener = self._listeners.setdefault(name, Listener(name=name))
+        is_new = listener.pk is None
+        steps = row_steps(
+            listener,
+            f"listener {name}",
+            LISTENER,
+            wanted.item,
+            self._problems,
+            connection=self._referred(wanted.item),
+        )
+        if wanted.handlers is not None:
+            return [*steps, *mapping_steps(listener, wanted.handlers, self._problems)]
+        if is_new:
+            steps.append(Step("", partial(create_default_mappings, listener)))
+        return steps
+
+    def _referred(self, item: Item) -> Connection | None:
+        name = item.values.get(REFERENCE)
+        if name is None:
+            return None
+        if name not in self._connections:
+            hint = suggestion(name, sorted(self._connections))
+            self._problems.add(
+                item.line_of(REFERENCE), f"connection: there is no connection {name!r}; {hint}"
+            )
+        return self._connections.get(name)
+
+    def _pruned(self) -> Pruned:
+        connections, listeners = self._wanted.connections, self._wanted.listeners
+        return pruned(
+            [one for name, one in self._connections.items() if name not in connections],
+            [one for name, one in self._listeners.items() if name not in listeners],
+            [one for name, one in self._listeners.items() if name in listeners],
+        )

@@ -1,0 +1,62 @@
+"""What to do with what the file does not name, when asked to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from audit.models import AuditLogEntry, Quarantined
+from consumer.configuration.steps import Step, save_fields
+from listeners.models import Connection, Listener
+
+
+@dataclass(frozen=True)
+class Pruned:
+    steps: list[Step]
+    #: Why something that the file does not name is kept.
+    notes: list[str]
+
+
+def pruned(
+    connections: Sequence[Connection], listeners: Sequence[Listener], named: Sequence[Listener]
+) -> Pruned:
+    """Connections and listeners that the file does not name are deleted where they can be.
+
+    A listener with a history stays for the record, and is disabled; a connection that is in use
+    stays as it is.
+    """
+    with_history = [listener for listener in listeners if _has_history(listener)]
+    without = [listener for listener in listeners if listener not in with_history]
+    remaining = [*named, *with_history]
+    users = {c.pk: [one.name for one in remaining if one.connection == c] for c in connections}
+    unused = [connection for connection in connections if not users[connection.pk]]
+    return Pruned(
+        [
+            *(Step(f"- listener {listener.name}", listener.delete) for listener in without),
+            *(_disabled(listener) for listener in with_history if listener.enabled),
+            *(Step(f"- connection {connection.name}", connection.delete) for connection in unused),
+        ],
+        [
+            f"connection {connection.name} is kept: used by {', '.join(users[connection.pk])}"
+            for connection in connections
+            if users[connection.pk]
+        ],
+    )
+
+
+def _has_history(listener: Listener) -> bool:
+    return (
+        AuditLogEntry.objects.filter(listener=listener).exists()
+        or Quarantined.objects.filter(listener=listener).exists()
+    )
+
+
+def _disabled(listener: Listener) -> Step:
+    text = f"~ listener {listener.name}: enabled true → false (it has a history)"
+    return Step(text, partial(_disable, listener))
+
+
+def _disable(listener: Listener) -> None:
+    listener.enabled = False
+    save_fields(listener, ["enabled"])

@@ -1,0 +1,55 @@
+"""One change of the database each, with its line in the diff."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from django.db import models
+
+from consumer.configuration.fields import assign, differences, snapshot, validate
+from consumer.configuration.keys import REFERENCE, Keys
+from consumer.configuration.problems import Problems
+from consumer.configuration.wanted import Item
+from listeners.models import Connection
+
+
+@dataclass(frozen=True)
+class Step:
+    #: Empty where the step before it says it all.
+    text: str
+    #: Writes; inside the caller's transaction.
+    take: Callable[[], object]
+
+
+def row_steps(
+    instance: models.Model,
+    label: str,
+    keys: Keys,
+    item: Item,
+    problems: Problems,
+    *,
+    connection: Connection | None = None,
+) -> list[Step]:
+    """The step that makes a row match its item, or none. `connection` may not be stored yet."""
+    is_new = instance.pk is None
+    fields = [*keys, REFERENCE] if connection else [*keys]
+    before = {} if is_new else snapshot(instance, fields)
+    assign(instance, keys, item)
+    if connection:
+        setattr(instance, REFERENCE, connection)
+    validate(instance, item, problems)
+    if is_new:
+        return [Step(f"+ {label}", instance.save)]
+    changed = differences(before, instance)
+    if not changed:
+        return []
+    text = f"~ {label}: {', '.join(changed.values())}"
+    return [Step(text, partial(save_fields, instance, changed))]
+
+
+def save_fields(instance: models.Model, names: Iterable[str]) -> None:
+    """Only what changed: what others write meanwhile, such as a rotated token, stays."""
+    stamps = [f.name for f in instance._meta.fields if getattr(f, "auto_now", False)]
+    instance.save(update_fields=[*names, *stamps])

@@ -1,0 +1,160 @@
+"""What a file asks for: its connections, listeners and handlers, read key by key."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from consumer.configuration.document import Entry, Items, Mapping, Node, Scalar, Unusable
+from consumer.configuration.keys import (
+    CONNECTION,
+    FILE,
+    HANDLER,
+    HANDLERS,
+    LISTENER,
+    NOT_YET,
+    REFERENCE,
+    Keys,
+)
+from consumer.configuration.problems import Problems, suggestion
+from consumer.configuration.readers import AlreadyReported, Wrong, text
+from listeners.models import Listener
+
+
+@dataclass(frozen=True)
+class Item:
+    """One connection, listener or handler of the file."""
+
+    line: int
+    values: dict[str, Any]
+    lines: dict[str, int]
+    #: Keys whose values were refused: whatever else is wrong with them is not worth a word.
+    spoiled: frozenset[str]
+
+    def line_of(self, key: str) -> int:
+        return self.lines.get(key, self.line)
+
+
+@dataclass(frozen=True)
+class WantedListener:
+    item: Item
+    #: None: the file does not say, and the listener keeps what it has.
+    handlers: list[Item] | None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    connections: dict[str, Item]
+    listeners: dict[str, WantedListener]
+
+
+def wanted_of(root: Node, problems: Problems) -> Wanted:
+    return _Reading(problems).file(root)
+
+
+class _Reading:
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+
+    def file(self, root: Node) -> Wanted:
+        if not isinstance(root, Mapping):
+            if not isinstance(root, Unusable):
+                self._problems.add(root.line, "the file must begin with connections: or listeners:")
+            return Wanted({}, {})
+        self._refuse_unknown(root, FILE, "the file")
+        connections = [
+            self._item(node, CONNECTION, "a connection")
+            for node in self._list(root.entries.get("connections"), "connections")
+        ]
+        listeners = [
+            self._listener(node) for node in self._list(root.entries.get("listeners"), "listeners")
+        ]
+        named = self._by_name(connections, "connection", "")
+        by_item = {id(one.item): one for one in listeners}
+        default = str(Listener._meta.get_field("name").get_default())
+        items = self._by_name([one.item for one in listeners], "listener", default)
+        return Wanted(named, {name: by_item[id(item)] for name, item in items.items()})
+
+    def _listener(self, node: Mapping) -> WantedListener:
+        keys = {**LISTENER, REFERENCE: text}
+        item = self._item(node, keys, "a listener", apart=(HANDLERS,))
+        if REFERENCE not in (item.values.keys() | item.spoiled):
+            self._problems.add(item.line, "a listener needs a connection; name one")
+        entry = node.entries.get(HANDLERS)
+        if entry is None or _is_null(entry.value):
+            return WantedListener(item, None)
+        handlers = [self._item(one, HANDLER, "a handler") for one in self._list(entry, HANDLERS)]
+        for handler in handlers:
+            if "on" not in (handler.values.keys() | handler.spoiled):
+                self._problems.add(handler.line, "a handler needs on: create, update, …")
+        return WantedListener(item, handlers)
+
+    def _list(self, entry: Entry | None, key: str) -> list[Mapping]:
+        if entry is None or isinstance(entry.value, Unusable) or _is_null(entry.value):
+            return []
+        if not isinstance(entry.value, Items):
+            self._problems.add(entry.line, f"{key}: give a list; begin each entry with a hyphen")
+            return []
+        found: list[Mapping] = []
+        for node in entry.value.items:
+            if isinstance(node, Mapping):
+                found.append(node)
+            elif not isinstance(node, Unusable):
+                self._problems.add(node.line, f"{key}: each entry must be a mapping (key: value)")
+        return found
+
+    def _item(self, node: Mapping, keys: Keys, what: str, apart: Sequence[str] = ()) -> Item:
+        self._refuse_unknown(node, [*keys, *apart], what)
+        values: dict[str, Any] = {}
+        spoiled: set[str] = set()
+        for key, entry in node.entries.items():
+            if key not in keys or _is_null(entry.value):
+                continue
+            try:
+                values[key] = _usable(keys, key, entry.value)
+            except AlreadyReported:
+                spoiled.add(key)
+            except Wrong as wrong:
+                spoiled.add(key)
+                self._problems.add(entry.line, f"{key}: {wrong}")
+        lines = {key: entry.line for key, entry in node.entries.items()}
+        return Item(node.line, values, lines, frozenset(spoiled))
+
+    def _refuse_unknown(self, node: Mapping, known: Collection[str], what: str) -> None:
+        for key, entry in node.entries.items():
+            if key in known:
+                continue
+            if key in NOT_YET:
+                self._problems.add(entry.line, f"{key} is not supported yet; take it out")
+                continue
+            hint = suggestion(key, list(known))
+            self._problems.add(entry.line, f"{what} has no key {key!r}; {hint}")
+
+    def _by_name(self, items: Sequence[Item], what: str, default: str) -> dict[str, Item]:
+        named: dict[str, Item] = {}
+        for item in items:
+            if "name" in item.spoiled:
+                continue
+            name = item.values.setdefault("name", default)
+            if not name:
+                self._problems.add(item.line_of("name"), f"a {what} needs a name")
+            elif name in named:
+                first = named[name].line_of("name")
+                self._problems.add(
+                    item.line_of("name"),
+                    f"a second {what} {name}, the first is in line {first}; choose another name",
+                )
+            else:
+                named[name] = item
+        return named
+
+
+def _usable(keys: Keys, key: str, node: Node) -> Any:
+    if isinstance(node, Unusable):
+        raise AlreadyReported
+    return keys[key](node)
+
+
+def _is_null(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.kind == "null"

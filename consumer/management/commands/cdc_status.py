@@ -1,0 +1,36 @@
+import dataclasses
+import json
+from argparse import ArgumentParser
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from consumer.status import statuses, table
+
+
+class Command(BaseCommand):
+    help = (
+        "Show how each listener does (times in UTC). LAG: from a change's commit to its receipt. "
+        "RUNWAY: how long Salesforce still knows the stored position, 72 hours from the commit of "
+        "its event on. BACKLOG: deliveries by state. INCIDENTS: those that are open."
+    )
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--format", choices=["table", "json"], default="table")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        found = statuses(timezone.now())
+        if options["format"] == "json":
+            rows = [dataclasses.asdict(status) for status in found]
+            self.stdout.write(json.dumps(rows, indent=2, default=_iso))
+        elif found:
+            self.stdout.write("\n".join(table(found)))
+        else:
+            self.stdout.write("No listener yet: make one in the admin or with apply_cdc_config.")
+
+
+def _iso(value: datetime) -> str:
+    return value.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,148 @@
+import json
+from datetime import datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from audit.models import Incident
+from audit.queries import Trouble
+from consumer.status import statuses
+from handlers.models import Delivery
+from listeners.models import Position
+from tests.commands.running import record, run
+from tests.sample_data import change, lease_of, make_listener, make_mapping
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def now():
+    return timezone.now()
+
+
+def status(now):
+    [only] = statuses(now)
+    return only
+
+
+def committed(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def test_a_listener_that_never_ran_is_stopped_and_knows_nothing(listener):
+    [shown] = json.loads(run("cdc_status", "--format", "json").out)
+
+    assert shown == {
+        "listener": listener.name,
+        "enabled": True,
+        "state": "stopped",
+        "reason": None,
+        "leader": None,
+        "last_event_at": None,
+        "last_received_at": None,
+        "lag_seconds": None,
+        "runway_hours": None,
+        "replay_id": None,
+        "backlog": dict.fromkeys(Delivery.State.values, 0),
+        "open_incidents": 0,
+    }
+
+
+def test_a_living_lease_names_the_leader(listener, now):
+    lease_of(listener, "host:1")
+    Position.objects.update(state="receiving", state_since=now, last_received_at=now)
+
+    shown = status(now)
+
+    assert (shown.state, shown.leader, shown.reason) == ("receiving", "host:1", None)
+
+
+def test_who_died_while_receiving_is_not_shown_as_receiving(listener, now):
+    lease_of(listener, "host:1")
+    ended = now - timedelta(minutes=5)
+    Position.objects.update(state="receiving", lease_until=ended + timedelta(seconds=10))
+
+    shown = status(now)
+
+    assert (shown.state, shown.leader) == ("stopped", None)
+    expected = f"its process ended without a word at {ended:%Y-%m-%d %H:%M:%S} UTC"
+    assert shown.reason == expected
+
+
+def test_a_failure_keeps_its_reason_after_its_process_has_gone(listener, now):
+    lease_of(listener)
+    Position.objects.update(state="failed", reason="login refused", holder="", lease_until=None)
+
+    shown = status(now)
+
+    assert (shown.state, shown.reason) == ("failed", "login refused")
+
+
+def test_alive_and_not_hearing_anything_is_stalled(listener, now):
+    lease_of(listener)
+    silent = now - timedelta(minutes=10)
+    Position.objects.update(state="receiving", state_since=silent, last_received_at=silent)
+
+    shown = status(now)
+
+    assert shown.state == "stalled"
+    assert "nothing was heard from Salesforce for 600 s" in shown.reason
+
+
+def test_lag_is_from_the_commit_to_the_receipt_of_the_last_change(listener, now):
+    record(listener, change(commitTimestamp=committed(timezone.now() - timedelta(seconds=30))))
+
+    assert status(now).lag_seconds == pytest.approx(30, abs=5)
+
+
+def test_runway_is_what_is_left_of_72_hours_since_the_event_of_the_position(listener, now):
+    record(listener, change(commitTimestamp=committed(now - timedelta(hours=70)), replay="opaque"))
+
+    shown = status(now)
+
+    assert shown.replay_id == "opaque"
+    assert shown.runway_hours == pytest.approx(2, abs=0.05)
+    assert status(now + timedelta(hours=5)).runway_hours == 0
+
+
+def test_runway_before_the_first_event_counts_from_the_tip(listener, now):
+    lease_of(listener)
+    Position.objects.update(tip_since=now - timedelta(hours=12))
+
+    assert status(now).runway_hours == pytest.approx(60)
+
+
+def test_backlog_and_incidents_are_of_that_listener_only(listener, now):
+    make_mapping(listener, ordering="unordered")
+    other = make_listener(name="zz-other")
+    make_mapping(other)
+    record(listener, change(records=("001a", "001b", "001c")))
+    record(other, change())
+    Delivery.objects.filter(entry__record_id="001a").update(state="dead")
+    for one in (listener, listener, other):
+        Incident.objects.report(one.pk, Trouble("gap", "Account", "Gap", "Read it"), now)
+    Incident.objects.filter(listener=other).update(closed_at=now)
+
+    mine, others = statuses(now)
+
+    assert mine.backlog == {**dict.fromkeys(Delivery.State.values, 0), "ready": 2, "dead": 1}
+    assert others.backlog["ready"] == 1
+    assert (mine.open_incidents, others.open_incidents) == (1, 0)
+
+
+def test_the_table_has_a_line_for_each_listener_and_its_reason_below(now):
+    first, second = make_listener(name="a"), make_listener(name="b", enabled=False)
+    lease_of(first)
+    Position.objects.update(state="connecting", reason="the host does not answer")
+
+    lines = run("cdc_status").lines
+
+    assert lines[0].split()[:3] == ["LISTENER", "STATE", "LEADER"]
+    assert lines[1].split()[:2] == [first.name, "connecting"]
+    assert lines[2] == "  └ the host does not answer"
+    assert lines[3].startswith(f"{second.name}         stopped (disabled)")
+
+
+def test_without_listeners_the_table_says_what_to_do():
+    assert run("cdc_status").out.startswith("No listener yet: make one")
+    assert json.loads(run("cdc_status", "--format", "json").out) == []

@@ -1,0 +1,60 @@
+"""A wrong value stops start-up with one line that names the variable."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.processes import ROOT
+
+GOOD = {"SECRET_KEY": "x" * 50, "CDC_ENCRYPTION_KEYS": "A" * 43 + "="}
+
+
+def start(**environment: str | None) -> subprocess.CompletedProcess[str]:
+    """`manage.py check` with these variables alone."""
+    wanted = {"PATH": os.environ["PATH"], **GOOD, **environment}
+    return subprocess.run(
+        [sys.executable, "-W", "error", "manage.py", "check"],
+        cwd=ROOT,
+        env={name: value for name, value in wanted.items() if value is not None},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"SECRET_KEY": None}, "SECRET_KEY is not set"),
+        ({"CDC_ENCRYPTION_KEYS": None}, "CDC_ENCRYPTION_KEYS is not set"),
+        ({"CDC_ENCRYPTION_KEYS": f"{'A' * 43}=,short"}, "CDC_ENCRYPTION_KEYS: key 2 is not"),
+        ({"DEBUG": "perhaps"}, "DEBUG"),
+        ({"DATABASE_URL": "mysql://u:hunter2@h/d"}, "DATABASE_URL must begin with"),
+        ({"DATABASE_URL": "postgres://u:hunter2@h:port/d"}, "DATABASE_URL is not a database"),
+        ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL is 'LOUD'; use one of"),
+        ({"LOG_FORMAT": "xml"}, "LOG_FORMAT is 'xml'; use one of"),
+        ({"CDC_BATCH_MAX": "many"}, "CDC_BATCH_MAX"),
+        ({"CDC_BATCH_MAX": "0"}, "CDC_BATCH_MAX is 0; it must be 1 or more"),
+        ({"CDC_BATCH_WAIT_MS": "-1"}, "CDC_BATCH_WAIT_MS is -1; it must be 0 or more"),
+        ({"CDC_HANDLER_MODULES": "no.such.module"}, "CDC_HANDLER_MODULES"),
+    ],
+)
+def test_a_wrong_value_stops_start_up_with_one_line(environment, said):
+    done = start(**environment)
+
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "hunter2" not in done.stderr
+
+
+def test_debug_needs_no_keys():
+    assert start(SECRET_KEY=None, CDC_ENCRYPTION_KEYS=None, DEBUG="true").returncode == 0
+
+
+def test_a_handler_module_is_imported():
+    done = start(CDC_HANDLER_MODULES="tests.sample_handlers", CDC_TEST_FOLDER="/nowhere")
+
+    assert done.returncode == 0, done.stderr
