@@ -1,4 +1,4 @@
-"""The record: every change that was received, what was lost or odd about it, and what was unreadable."""
+"""The record: every change that came, what was lost or odd about it, and what was unreadable."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.admin_labels import change_type_label, joined, moment
@@ -98,12 +99,10 @@ class DeliveryAdmin(WindowAdmin):
         "created",
         "state_shown",
         "handler",
-        "entity",
         "record",
         "attempts",
+        "ended",
         "failure",
-        "next_attempt",
-        "finished",
     )
     list_filter = (DeliveryStateFilter, HandlerFilter, DeliveryListenerFilter)
     list_select_related = ("entry",)
@@ -120,25 +119,19 @@ class DeliveryAdmin(WindowAdmin):
     def created(self, delivery: Delivery) -> SafeString | str:
         return moment(delivery.created_at)
 
-    @admin.display(description="next attempt")
-    def next_attempt(self, delivery: Delivery) -> SafeString | str:
-        return moment(delivery.due_at if delivery.state == Delivery.State.RETRYING else None)
-
-    @admin.display(description="finished")
-    def finished(self, delivery: Delivery) -> SafeString | str:
+    @admin.display(description="ended")
+    def ended(self, delivery: Delivery) -> SafeString | str:
+        if delivery.state == Delivery.State.RETRYING:
+            return format_html("again {}", moment(delivery.due_at))
         return moment(delivery.finished_at)
 
     @admin.display(description="state")
     def state_shown(self, delivery: Delivery) -> SafeString:
         return state_label(delivery.state)
 
-    @admin.display(description="entity")
-    def entity(self, delivery: Delivery) -> str:
-        return delivery.entry.entity_name
-
-    @admin.display(description="record ID")
+    @admin.display(description="record")
     def record(self, delivery: Delivery) -> str:
-        return delivery.entry.record_id
+        return f"{delivery.entry.entity_name} {delivery.entry.record_id}"
 
     @admin.display(description="error")
     def failure(self, delivery: Delivery) -> str:

@@ -97,12 +97,12 @@ def committed_at(entry: AuditLogEntry) -> datetime:
 
 
 def summary_names(entry: AuditLogEntry) -> list[str]:
-    """The fields in short: compound fields once, and last what changes with every change. A create
+    """The fields in short: compound fields once, and without what every change changes. A create
     names none as changed, and carries all."""
     names = dict.fromkeys(
         name.partition(".")[0] for name in entry.changed_fields or entry.changed_data
     )
-    return sorted(names, key=lambda name: name in _BOOKKEEPING)
+    return [name for name in names if name not in _BOOKKEEPING] or list(names)
 
 
 def field_rows(entry: AuditLogEntry) -> Iterator[FieldRow]:

@@ -13,7 +13,6 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
 from audit.admin_labels import joined, label, moment
@@ -22,10 +21,11 @@ from handlers import registry
 from handlers.admin_mappings import HandlerMappingInline
 from handlers.admin_state import ListenerState, is_held, position_of, standing
 from handlers.defaults import create_default_mappings
+from listeners.admin_console import ConsoleAdmin
 from listeners.models import Listener, Position
 
 
-class ListenerAdmin(ModelAdmin):
+class ListenerAdmin(ConsoleAdmin):
     list_display = (
         "name",
         "standing",

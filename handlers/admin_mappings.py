@@ -67,11 +67,7 @@ def handler_choices(current: str) -> Iterator[tuple[str, str]]:
 
 
 class HandlerMappingForm(_MappingForm):
-    handler = forms.ChoiceField(
-        required=False,
-        widget=UnfoldAdminSelectWidget,
-        help_text="None: such changes are recorded only.",
-    )
+    handler = forms.ChoiceField(required=False, widget=UnfoldAdminSelectWidget)
     changed_fields = NamesField(
         required=False,
         widget=UnfoldAdminTextInputWidget,
@@ -98,6 +94,7 @@ class HandlerMappingForm(_MappingForm):
             "max_attempts",
             "options",
         )
+        help_texts = {"entity": "Such as Account. * for all."}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

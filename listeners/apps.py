@@ -3,4 +3,4 @@ from django.apps import AppConfig
 
 class ListenersConfig(AppConfig):
     name = "listeners"
-    verbose_name = "Listeners"
+    verbose_name = "Listen"

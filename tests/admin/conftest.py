@@ -1,0 +1,61 @@
+import itertools
+from datetime import UTC, datetime
+
+import pytest
+
+from audit.models import AuditLogEntry
+from handlers.models import Delivery
+
+_numbers = itertools.count(1)
+NOW = datetime(2025, 11, 25, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def make_entry(listener):
+    def make(**fields) -> AuditLogEntry:
+        number = next(_numbers)
+        return AuditLogEntry.objects.create(
+            **{
+                "listener": listener,
+                "channel": "/data/ChangeEvents",
+                "entity_name": "Account",
+                "record_id": f"0015g{number:010}AAA",
+                "change_type": "UPDATE",
+                "transaction_key": f"transaction-{number}",
+                "sequence_number": 1,
+                "commit_timestamp": 1_764_000_000_000,
+                "changed_data": {"Phone": "+49 30 1234567"},
+                "received_at": NOW,
+                **fields,
+            }
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_delivery(make_entry):
+    def make(entry=None, **fields) -> Delivery:
+        return Delivery.objects.create(
+            **{
+                "entry": entry or make_entry(),
+                "handler": "tests.remember",
+                "state": "succeeded",
+                "created_at": NOW,
+                **fields,
+            }
+        )
+
+    return make
+
+
+@pytest.fixture
+def listed(admin_client):
+    """The rows that a list shows."""
+
+    def rows(path: str, **parameters) -> list:
+        response = admin_client.get(path, parameters)
+        assert response.status_code == 200, response.headers
+        return list(response.context["cl"].result_list)
+
+    return rows

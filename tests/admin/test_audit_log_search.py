@@ -1,0 +1,94 @@
+"""Search and filters of the audit log find the rows they name."""
+
+from datetime import timedelta
+
+import pytest
+
+from handlers.admin_filters import long_id
+from tests.admin.conftest import NOW
+from tests.sample_data import make_listener
+
+LOG = "/admin/audit/auditlogentry/"
+SHORT, LONG = "0015g00000EqG9G", "0015g00000EqG9GAAV"
+
+
+@pytest.mark.parametrize("typed", [LONG, SHORT, "0015g00000Eq", f" {LONG} "])
+def test_a_record_is_found_by_its_id(listed, make_entry, typed):
+    first, second = make_entry(record_id=LONG), make_entry(record_id=LONG)
+    make_entry(record_id="0015g00000XqG9GAAV")
+    assert listed(LOG, q=typed) == [second, first]
+
+
+def test_several_records_are_found_at_once(listed, make_entry):
+    entries = [make_entry(record_id=f"0035g000000000{n}AAA") for n in range(3)]
+    found = listed(LOG, q=f"{entries[0].record_id} {entries[2].record_id}")
+    assert found == [entries[2], entries[0]]
+
+
+def test_the_long_form_of_an_id_says_which_letters_are_capitals():
+    assert long_id(SHORT) == LONG
+    assert long_id("a0B000000000001") == "a0B000000000001EAA"
+    assert long_id("*") == "*"
+
+
+def test_entries_are_filtered_by_listener(listed, make_entry):
+    make_entry()
+    other = make_entry(listener=make_listener(name="another"))
+    assert listed(LOG, listener="another") == [other]
+
+
+def test_entries_are_filtered_by_entity(listed, make_entry):
+    make_entry()
+    contact = make_entry(entity_name="Contact")
+    assert listed(LOG, entity=" Contact ") == [contact]
+
+
+@pytest.mark.parametrize("change_type", ["DELETE", "GAP_UPDATE", "NEVER_HEARD_OF"])
+def test_entries_are_filtered_by_change_type(listed, make_entry, change_type):
+    make_entry()
+    other = make_entry(change_type=change_type)
+    assert listed(LOG, change_type=change_type) == [other]
+
+
+def test_entries_are_filtered_by_delivery_state(listed, make_entry, make_delivery):
+    entry = make_entry()
+    make_delivery(entry, state="dead")
+    make_delivery(entry, state="dead")
+    make_delivery(state="succeeded")
+    make_entry()
+    assert listed(LOG, state="dead") == [entry]
+
+
+def test_a_day_alone_is_meant_whole(listed, make_entry):
+    make_entry(received_at=NOW - timedelta(days=1))
+    today = make_entry(received_at=NOW)
+    make_entry(received_at=NOW + timedelta(days=1))
+    bounds = {"received_at_from_0": "2025-11-25", "received_at_to_0": "2025-11-25"}
+    assert listed(LOG, **bounds) == [today]
+
+
+def test_a_moment_bounds_to_the_second(listed, make_entry):
+    make_entry(received_at=NOW - timedelta(seconds=1))
+    entry = make_entry(received_at=NOW)
+    make_entry(received_at=NOW + timedelta(seconds=1))
+    bounds = {
+        "received_at_from_0": "2025-11-25",
+        "received_at_from_1": "12:00:00",
+        "received_at_to_0": "2025-11-25",
+        "received_at_to_1": "12:00:01",
+    }
+    assert listed(LOG, **bounds) == [entry]
+
+
+def test_a_date_that_is_none_is_refused_and_not_ignored(admin_client, make_entry):
+    response = admin_client.get(LOG, {"received_at_from_0": "the other day"})
+    assert response.status_code == 302
+    assert response.url == f"{LOG}?e=1"
+
+
+def test_filters_hold_together(listed, make_entry, make_delivery):
+    make_delivery(make_entry(entity_name="Contact"), state="dead")
+    wanted = make_delivery(make_entry(entity_name="Contact", change_type="CREATE"), state="dead")
+    make_delivery(make_entry(change_type="CREATE"), state="dead")
+    found = listed(LOG, entity="Contact", change_type="CREATE", state="dead")
+    assert found == [wanted.entry]

@@ -1,0 +1,126 @@
+"""Secrets go in and never come out."""
+
+import pytest
+from django.contrib.auth.models import Permission
+
+from listeners.models import Connection
+
+ADD = "/admin/listeners/connection/add/"
+STORED = "the-secret-that-is-stored"
+TYPED = "the-secret-that-was-typed"
+
+
+@pytest.fixture
+def connection(db):
+    return Connection.objects.create(
+        name="prod",
+        base_url="https://example.my.salesforce.com",
+        client_id="client",
+        client_secret=STORED,
+    )
+
+
+def page(connection: Connection, name="change") -> str:
+    return f"/admin/listeners/connection/{connection.pk}/{name}/"
+
+
+def form(**fields) -> dict[str, str]:
+    return {
+        "name": "prod",
+        "auth": "client_credentials",
+        "base_url": "https://example.my.salesforce.com",
+        "client_id": "client",
+        **fields,
+    }
+
+
+def stored_secret(connection: Connection, name="client_secret"):
+    return getattr(Connection.objects.get(pk=connection.pk), name)
+
+
+def test_the_change_page_says_that_a_secret_is_set_and_not_which(admin_client, connection):
+    html = admin_client.get(page(connection)).content.decode()
+    assert "Leave empty to keep it" in html
+    assert STORED not in html
+    assert stored_secret(connection).stored not in html
+
+
+def test_the_list_says_that_a_secret_is_set_and_not_which(admin_client, connection):
+    html = admin_client.get("/admin/listeners/connection/").content.decode()
+    assert "client secret set" in html
+    assert STORED not in html
+    assert stored_secret(connection).stored not in html
+
+
+def test_a_reader_sees_no_secret(client, connection, django_user_model):
+    reader = django_user_model.objects.create_user("reader", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_connection"))
+    client.force_login(reader)
+    html = client.get(page(connection)).content.decode()
+    assert "https://example.my.salesforce.com" in html
+    assert STORED not in html
+    assert stored_secret(connection).stored not in html
+
+
+def test_a_form_that_is_refused_does_not_show_what_was_typed(admin_client, connection):
+    response = admin_client.post(page(connection), form(name="", client_secret=TYPED))
+    assert response.status_code == 200
+    assert "name" in response.context["adminform"].errors
+    assert TYPED not in response.content.decode()
+    assert stored_secret(connection).reveal() == STORED
+
+
+def test_the_history_names_the_field_and_not_the_value(admin_client, connection):
+    admin_client.post(page(connection), form(client_secret=TYPED))
+    html = admin_client.get(page(connection, "history")).content.decode()
+    assert "Client secret" in html
+    assert TYPED not in html
+    assert STORED not in html
+
+
+def test_an_empty_input_keeps_what_is_stored(admin_client, connection):
+    response = admin_client.post(page(connection), form(client_secret="", client_id="other"))
+    assert response.status_code == 302
+    assert stored_secret(connection).reveal() == STORED
+    assert Connection.objects.get().client_id == "other"
+
+
+def test_a_new_value_takes_the_place_of_the_old_one(admin_client, connection):
+    assert admin_client.post(page(connection), form(client_secret=TYPED)).status_code == 302
+    assert stored_secret(connection).reveal() == TYPED
+
+
+def test_a_secret_that_is_not_needed_can_be_cleared(admin_client, connection):
+    connection.password = "no longer used"
+    connection.save()
+    response = admin_client.post(page(connection), form(**{"password-clear": "1"}))
+    assert response.status_code == 302
+    assert not stored_secret(connection, "password")
+
+
+def test_a_secret_that_is_needed_cannot_be_cleared(admin_client, connection):
+    response = admin_client.post(page(connection), form(**{"client_secret-clear": "1"}))
+    assert response.context["adminform"].errors == {
+        "client_secret": ["OAuth 2.0 client credentials needs it."]
+    }
+    assert stored_secret(connection).reveal() == STORED
+
+
+def test_a_reference_is_stored_as_it_is_and_shown(admin_client, connection):
+    admin_client.post(page(connection), form(client_secret=" env:SF_SECRET "))
+    assert stored_secret(connection).reference == "env:SF_SECRET"
+    assert "env:SF_SECRET" in admin_client.get(page(connection)).content.decode()
+
+
+def test_what_a_kind_of_login_lacks_is_said_at_the_field(admin_client, db):
+    response = admin_client.post(ADD, form(auth="password"))
+    assert response.context["adminform"].errors == {
+        "username": ["OAuth 2.0 username and password needs it."],
+        "password": ["OAuth 2.0 username and password needs it."],
+    }
+    assert not Connection.objects.exists()
+
+
+def test_a_new_connection_is_saved_with_its_secret(admin_client, db):
+    assert admin_client.post(ADD, form(client_secret=TYPED)).status_code == 302
+    assert Connection.objects.get().client_secret.reveal() == TYPED

@@ -1,0 +1,83 @@
+"""An operator makes a listener begin anew, and never under the hands of a process that runs it."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from handlers.admin_listeners import forget
+from listeners.models import Position
+from tests.sample_data import lease_of
+
+
+@pytest.fixture
+def position(listener):
+    lease_of(listener)
+    Position.objects.update(replay_id="52478913", tip_since=timezone.now())
+    return Position.objects.get()
+
+
+@pytest.fixture
+def path(listener):
+    return f"/admin/listeners/listener/{listener.pk}/forget-position/"
+
+
+def let_the_lease_run_out() -> None:
+    Position.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
+
+
+def test_it_asks_first(admin_client, path, position):
+    let_the_lease_run_out()
+    html = admin_client.get(path).content.decode()
+    assert "Forget where" in html
+    assert "52478913" in html
+    assert Position.objects.get().replay_id == "52478913"
+
+
+def test_it_forgets_once_nobody_runs_the_listener(admin_client, path, position):
+    let_the_lease_run_out()
+    response = admin_client.post(path, follow=True)
+    assert "it begins again at earliest" in response.content.decode()
+    position.refresh_from_db()
+    assert (position.replay_id, position.tip_since) == ("", None)
+
+
+def test_a_process_that_runs_the_listener_is_left_alone(admin_client, path, position):
+    response = admin_client.post(path, follow=True)
+    assert "Disable the listener or stop the process" in response.content.decode()
+    assert Position.objects.get().replay_id == "52478913"
+
+
+def test_a_disabled_listener_forgets_though_its_process_has_not_let_go(
+    admin_client, path, position, listener
+):
+    lease = lease_of(listener) or Position.objects.get()
+    listener.enabled = False
+    listener.save()
+    admin_client.post(path)
+    assert Position.objects.get().replay_id == ""
+    assert Position.objects.get().epoch == lease.epoch + 1
+
+
+def test_a_holder_that_was_only_paused_cannot_write_its_position_back(listener):
+    lease = lease_of(listener)
+    Position.objects.update(replay_id="1", lease_until=timezone.now() - timedelta(minutes=1))
+    assert forget(Position.objects.get())
+    assert not Position.objects.held(lease).update(replay_id="2")
+
+
+def test_a_listener_that_moved_on_meanwhile_keeps_its_position(position):
+    Position.objects.update(replay_id="52478914")
+    assert not forget(position)
+    assert Position.objects.get().replay_id == "52478914"
+
+
+def test_a_listener_without_a_position_has_nothing_to_forget(admin_client, path):
+    assert "no position to forget" in admin_client.post(path, follow=True).content.decode()
+
+
+def test_only_who_may_change_a_listener_forgets(client, path, position, django_user_model):
+    client.force_login(django_user_model.objects.create_user("reader", is_staff=True))
+    let_the_lease_run_out()
+    assert client.post(path).status_code == 403
+    assert Position.objects.get().replay_id == "52478913"

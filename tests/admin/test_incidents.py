@@ -1,0 +1,81 @@
+"""Incidents are read, filtered and closed."""
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
+from django.utils import timezone
+
+from audit.models import Incident
+from tests.admin.conftest import NOW
+
+INCIDENTS = "/admin/audit/incident/"
+
+
+@pytest.fixture
+def make_incident(listener):
+    def make(**fields) -> Incident:
+        fields = {"kind": "gap", "summary": "Gap events: <b>Account</b>", **fields}
+        return Incident.objects.create(listener=listener, opened_at=NOW, last_seen_at=NOW, **fields)
+
+    return make
+
+
+def close(client, *incidents: Incident):
+    chosen = [incident.pk for incident in incidents]
+    return client.post(
+        INCIDENTS,
+        {"action": "close_incidents", "_selected_action": chosen, "index": "0"},
+        follow=True,
+    )
+
+
+def test_open_and_closed_ones_are_told_apart(listed, make_incident):
+    closed = make_incident(closed_at=NOW)
+    still_open = make_incident()
+    assert listed(INCIDENTS) == [still_open, closed]
+    assert listed(INCIDENTS, state="open") == [still_open]
+    assert listed(INCIDENTS, state="closed") == [closed]
+
+
+def test_an_incident_says_what_to_do(admin_client, make_incident):
+    incident = make_incident(remedy="Read the records.")
+    html = admin_client.get(f"{INCIDENTS}{incident.pk}/change/").content.decode()
+    assert "Read the records." in html
+    assert "Gap events: &lt;b&gt;Account&lt;/b&gt;" in html
+    assert "Close this incident" in html
+
+
+def test_open_incidents_are_counted_in_the_side_bar(admin_client, make_incident):
+    assert "sidebar-badge" not in admin_client.get("/admin/").content.decode()
+    make_incident(summary="one")
+    page = admin_client.get("/admin/")
+    groups = {group["title"]: group["items"] for group in page.context["sidebar_navigation"]}
+    assert [item.get("badge") for item in groups["Record"]] == [None, None, "1", None]
+
+
+def test_the_chosen_incidents_are_closed(admin_client, make_incident):
+    one, another = make_incident(), make_incident(key="Contact")
+    left = make_incident(key="Lead")
+    response = close(admin_client, one, another)
+    assert "Closed 2 incidents." in response.content.decode()
+    assert list(Incident.objects.filter(closed_at=None)) == [left]
+    assert LogEntry.objects.count() == 2
+
+
+def test_one_that_was_closed_before_keeps_its_time(admin_client, make_incident):
+    incident = make_incident(closed_at=NOW)
+    assert "closed already" in close(admin_client, incident).content.decode()
+    incident.refresh_from_db()
+    assert incident.closed_at == NOW < timezone.now()
+
+
+def test_only_who_may_change_incidents_closes_them(client, make_incident, django_user_model):
+    incident = make_incident()
+    reader = django_user_model.objects.create_user("reader", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_incident"))
+    client.force_login(reader)
+    page = client.get(f"{INCIDENTS}{incident.pk}/change/").content.decode()
+    assert "Close this incident" not in page
+    close(client, incident)
+    incident.refresh_from_db()
+    assert incident.is_open

@@ -1,0 +1,73 @@
+"""A new listener begins with four event handlers."""
+
+import pytest
+
+from handlers.defaults import create_default_mappings
+from handlers.models import HandlerMapping
+from listeners.models import Connection, Listener
+from tests.sample_data import make_mapping
+
+ADD = "/admin/listeners/listener/add/"
+
+pytestmark = pytest.mark.django_db
+
+
+def form(**fields) -> dict[str, object]:
+    connection = Connection.objects.create(name="prod", base_url="https://example.com")
+    return {
+        "name": "salesforceListener",
+        "connection": connection.pk,
+        "channel": "/data/ChangeEvents",
+        "transport": "cometd",
+        "replay_from": "tip",
+        "on_replay_lost": "earliest",
+        "enabled": "on",
+        "api_version": "67.0",
+        "connection_timeout": "30",
+        "read_timeout": "30",
+        **fields,
+    }
+
+
+def test_the_form_begins_with_the_default_name(admin_client):
+    html = admin_client.get(ADD).content.decode()
+    assert 'value="salesforceListener"' in html
+    assert 'value="/data/ChangeEvents"' in html
+
+
+def test_a_new_listener_gets_its_four_event_handlers(admin_client):
+    response = admin_client.post(ADD, form())
+    listener = Listener.objects.get()
+    assert response.url == f"/admin/listeners/listener/{listener.pk}/change/"
+    mappings = HandlerMapping.objects.filter(listener=listener)
+    assert [(m.on, m.entity, m.handler, m.task) for m in mappings] == [
+        ("create", "*", "", ""),
+        ("update", "*", "", ""),
+        ("delete", "*", "", ""),
+        ("restore", "*", "", ""),
+    ]
+
+
+def test_saving_it_again_adds_none(admin_client, listener):
+    make_mapping(listener, "create")
+    fields = form(name=listener.name, connection=listener.connection_id)
+    management = {"mappings-TOTAL_FORMS": 0, "mappings-INITIAL_FORMS": 0}
+    response = admin_client.post(
+        f"/admin/listeners/listener/{listener.pk}/change/", fields | management
+    )
+    assert response.status_code == 302
+    assert HandlerMapping.objects.count() == 1
+
+
+def test_a_wrong_channel_is_said_at_the_field(admin_client):
+    response = admin_client.post(ADD, form(channel="/data/accounts"))
+    assert list(response.context["adminform"].errors) == ["channel"]
+    assert not Listener.objects.exists()
+
+
+def test_kinds_that_have_a_mapping_get_no_second_one(listener):
+    mine = make_mapping(listener, "update", entity="Account")
+    created = create_default_mappings(listener)
+    assert [mapping.on for mapping in created] == ["create", "delete", "restore"]
+    assert create_default_mappings(listener) == []
+    assert HandlerMapping.objects.get(on="update") == mine
