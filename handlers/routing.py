@@ -65,7 +65,7 @@ def lanes(mappings: Iterable[M]) -> dict[int, int]:
     for group in by_handler.values():
         for lane in merged:
             if not any(_meet(one, other) for one in group for other in lane):
-                lane += group
+                lane.extend(group)
                 break
         else:
             merged.append(list(group))
