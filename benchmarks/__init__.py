@@ -1,0 +1,1 @@
+"""Benchmarks, run with `make bench`. Figures to compare side by side; they judge nothing."""
