@@ -30,7 +30,6 @@ SUBSCRIBE = "/meta/subscribe"
 UNSUBSCRIBE = "/meta/unsubscribe"
 DISCONNECT = "/meta/disconnect"
 
-TIP = "-1"  # the replay position "from now on"
 DEFAULT_HOLD = 110.0  # seconds Salesforce holds a connect, unless it advises otherwise
 _LONGEST_HOLD = 600.0
 _LONGEST_INTERVAL = 40.0  # seconds: after a longer pause the session is gone anyway
@@ -52,7 +51,6 @@ class BayeuxSession:
         self.state = SessionState.NEW
         self.hold = DEFAULT_HOLD  # seconds the server may hold a connect
         self._replay = replay
-        self._resumable = replay != TIP  # opening again from the stored position loses nothing
         self._client_id: str | None = None
         self._last_id = 0
         self._expected = ""
@@ -113,7 +111,6 @@ class BayeuxSession:
         data = tuple(message for message in messages if not _is_meta(message))
         meta = [message for message in messages if _is_meta(message)]
         outcomes: list[Outcome] = [Received(data)] if data else []
-        self._resumable = self._resumable or bool(data)
         for message in meta:
             self._heed(message.get("advice"))
             outcomes.append(self._meaning(message))
@@ -127,14 +124,12 @@ class BayeuxSession:
         return outcomes
 
     def answer_lost(self) -> None:
-        """A request was sent, and its answer with any events in it never came whole.
+        """A request was sent and its answer did not arrive whole.
 
-        The server counts those events as delivered, so the session can't be trusted any more:
-        opening again from the stored position brings them back. Only with nothing received
-        since "from now on" there is no such position, and the session is the better hope.
+        Events may have gone with it, and Bayeux has no acknowledgement: opening again from the
+        stored position brings them back. Who started at the tip and has none keeps when that was.
         """
-        if self._resumable:
-            self.end()
+        self.end()
 
     def end(self) -> None:
         """The server will not go on with this session."""

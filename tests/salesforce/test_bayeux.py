@@ -171,24 +171,11 @@ def test_a_held_or_a_full_answer_is_followed_at_once() -> None:
     assert (after_full, session.connect_delay(111.0)) == (0.0, 0.0)
 
 
-def test_a_lost_answer_ends_a_session_whose_position_can_be_resumed() -> None:
+def test_a_lost_answer_ends_the_session() -> None:
     session = subscribed("37904280")
 
     session.answer_lost()
 
-    assert session.state is SessionState.LOST
-
-
-def test_a_lost_answer_does_not_end_a_session_that_could_only_restart_at_the_tip() -> None:
-    session = subscribed("-1")
-
-    session.answer_lost()
-    at_the_tip = session.state
-    session.connect(0.0)
-    session.receive([change(1), accepted(CONNECT)], 0.0)
-    session.answer_lost()
-
-    assert at_the_tip is SessionState.SUBSCRIBED
     assert session.state is SessionState.LOST
 
 

@@ -1,0 +1,212 @@
+"""The peer as a process of its own: a CometD server of another make, dressed up as Salesforce."""
+
+import contextlib
+import json
+import os
+import queue
+import shutil
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+
+from tests.servers import wait_for
+
+HERE = Path(__file__).resolve().parent
+LIBRARY = "cometd-nodejs-server"
+START_SECONDS = 20
+STOP_SECONDS = 5
+
+
+def missing_node() -> str:
+    """What to install, or an empty text."""
+    missing = [program for program in ("node", "npm") if shutil.which(program) is None]
+    return f"{' and '.join(missing)} missing; on Debian: apt-get install nodejs npm" * bool(missing)
+
+
+def install_modules(cache: Path) -> Path:
+    """The folder of the node modules: beside this file, or a copy installed in `cache` once.
+
+    Raises RuntimeError with npm's own words.
+    """
+    beside = HERE / "node_modules"
+    if (beside / LIBRARY).is_dir():
+        return beside
+    folder = cache / "node_modules"
+    if (folder / LIBRARY).is_dir():
+        return folder
+    with tempfile.TemporaryDirectory(dir=cache) as workshop:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(HERE / name, workshop)
+        command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+        done = subprocess.run(
+            command, cwd=workshop, capture_output=True, check=False, text=True, timeout=120
+        )
+        if done.returncode:
+            raise RuntimeError(f"npm could not install {LIBRARY}: {done.stderr.strip()}")
+        # Another run may have been faster; its folder holds the same.
+        with contextlib.suppress(OSError):
+            Path(workshop, "node_modules").rename(folder)
+    return folder
+
+
+class PeerProcess:
+    """Starts the peer on a free port, or on `port`, and drives it over its control API.
+
+    With a `port` it can be stopped and started again under the same address; its events, tokens
+    and sessions do not outlive it. `options` are peer.js's own: times in milliseconds.
+    """
+
+    def __init__(self, modules: Path, *, port: int = 0, **options: Any) -> None:
+        self.credentials = {
+            "client_id": "3MVG9-the-client-of-these-tests",
+            "client_secret": "the-client's-secret-0123456789",
+            "username": "integration@example.com",
+            "password": "the-password-and-its-security-token",
+            "refresh_token": "5Aep861-the-first-refresh-token",
+        }
+        self.last_replay_id = 0
+        self._modules = modules
+        self._port = port
+        self._options = options
+        self._process: subprocess.Popen[str] | None = None
+        self._http = requests.Session()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        options = {"port": self._port, "credentials": self.credentials, **self._options}
+        self._process = subprocess.Popen(
+            ["node", str(HERE / "peer.js"), json.dumps(options)],
+            env={**os.environ, "NODE_PATH": str(self._modules)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._port = json.loads(self._first_line(self._process))["port"]
+
+    def _first_line(self, process: subprocess.Popen[str]) -> str:
+        lines: queue.Queue[str] = queue.Queue()
+        output = process.stdout
+        assert output is not None
+        threading.Thread(target=lambda: lines.put(output.readline()), daemon=True).start()
+        try:
+            line = lines.get(timeout=START_SECONDS)
+        except queue.Empty:
+            line = ""
+        if not line:
+            self.close()
+            raise RuntimeError("the peer did not start; its errors are on standard error")
+        return line
+
+    def close(self) -> None:
+        """End it, by the end of its standard input, and let go of the connections to it."""
+        process, self._process = self._process, None
+        if process is not None:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.close()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdout.close()
+        self._http.close()
+
+    # What happens in the org
+
+    def publish(self, *payloads: dict[str, Any], channel: str | None = None) -> list[int]:
+        """Commit events, in order and on the wire at once; their replay ids.
+
+        They go to /data/ChangeEvents and to their entity's channel, or to `channel` alone.
+        """
+        more = {"channel": channel} if channel else {}
+        events = [{"payload": json.dumps(payload), **more} for payload in payloads]
+        replay_ids: list[int] = self._post("publish", events=events)["replay_ids"]
+        self.last_replay_id = replay_ids[-1]
+        return replay_ids
+
+    def forget_events(self) -> None:
+        """Nothing is retained any more; positions are unknown from now on."""
+        self._post("forget")
+
+    # Faults
+
+    def revoke_tokens(self, *, refusal: str = "bayeux") -> None:
+        """Refuse every token given so far, by `bayeux` messages or by `http` status."""
+        self._post("revoke", refusal=refusal)
+
+    def drop_sessions(self) -> None:
+        """Forget every session and what waits in it: 403::Unknown client."""
+        self._post("drop")
+
+    def hang_up(self) -> None:
+        """Cut the connections on which a request waits for its answer."""
+        self._post("hangup")
+
+    def unavailable(self, times: int) -> None:
+        """Answer the next requests with 503."""
+        self._post("fault", kind="unavailable", times=times)
+
+    def busy(self, times: int) -> None:
+        """Refuse the next requests as too busy, in Salesforce's words."""
+        self._post("fault", kind="busy", times=times)
+
+    def cut(self, times: int, *, with_events: bool = False) -> None:
+        """Cut the connection in the middle of the next answers (that bring events)."""
+        self._post("fault", kind="cut-events" if with_events else "cut", times=times)
+
+    def mangle(self, times: int) -> None:
+        """End the JSON of the next answers that bring events in its middle."""
+        self._post("fault", kind="mangle-events", times=times)
+
+    # Queries
+
+    def log(self) -> dict[str, Any]:
+        """`handshakes`, `subscribes`, `logins`, how many polls are `held`, faults `happened`."""
+        answer = self._http.get(f"{self.url}/_peer/log", timeout=10)
+        answer.raise_for_status()
+        log: dict[str, Any] = answer.json()
+        return log
+
+    def happened(self, fault: str) -> int:
+        count: int = self.log()["happened"].get(fault, 0)
+        return count
+
+    def replays(self) -> list[Any]:
+        """The replay ids of the subscriptions that were granted, in order."""
+        return [
+            subscribe["replay"][subscribe["subscription"]]
+            for subscribe in self.log()["subscribes"]
+            if subscribe["successful"]
+        ]
+
+    def wait_until_held(self, polls: int = 1) -> None:
+        """Until that many clients' long polls are held."""
+        wait_for(lambda: self.log()["held"] == polls, what="a held poll")
+
+    def _post(self, action: str, **body: Any) -> dict[str, Any]:
+        answer = self._http.post(f"{self.url}/_peer/{action}", json=body, timeout=30)
+        answer.raise_for_status()
+        result: dict[str, Any] = answer.json()
+        return result
