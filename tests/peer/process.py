@@ -31,7 +31,7 @@ def missing_node() -> str:
 def install_modules(cache: Path) -> Path:
     """The folder of the node modules: beside this file, or a copy installed in `cache` once.
 
-    Raises RuntimeError with npm's own words.
+    Raises RuntimeError that says what to do.
     """
     beside = HERE / "node_modules"
     if (beside / LIBRARY).is_dir():
@@ -47,7 +47,8 @@ def install_modules(cache: Path) -> Path:
             command, cwd=workshop, capture_output=True, check=False, text=True, timeout=120
         )
         if done.returncode:
-            raise RuntimeError(f"npm could not install {LIBRARY}: {done.stderr.strip()}")
+            why = done.stderr.partition("\n")[0]
+            raise RuntimeError(f"npm could not install {LIBRARY}; run `npm ci` in {HERE}: {why}")
         # Another run may have been faster; its folder holds the same.
         with contextlib.suppress(OSError):
             Path(workshop, "node_modules").rename(folder)
