@@ -5,6 +5,7 @@ import hmac
 import json
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import structlog
@@ -57,13 +58,7 @@ def post_to_url(event: EventData) -> None:
     """
     check_post_options(event.options)
     body = json.dumps(event.to_dict(), ensure_ascii=False).encode()
-    response = requests.post(
-        event.options["url"],
-        data=body,
-        headers={"Content-Type": "application/json", **_signed(event, body)},
-        timeout=event.options.get("timeout", DEFAULT_TIMEOUT),
-        allow_redirects=False,
-    )
+    response = _post(event, body)
     if response.status_code in (429, 503) and response.headers.get("Retry-After", "").isdecimal():
         raise Retry(
             f"the server answered {response.status_code}",
@@ -71,6 +66,22 @@ def post_to_url(event: EventData) -> None:
         )
     if not 200 <= response.status_code < 300:
         raise RuntimeError(f"the server answered {response.status_code} {response.reason}")
+
+
+def _post(event: EventData, body: bytes) -> requests.Response:
+    url = event.options["url"]
+    try:
+        return requests.post(
+            url,
+            data=body,
+            headers={"Content-Type": "application/json", **_signed(event, body)},
+            timeout=event.options.get("timeout", DEFAULT_TIMEOUT),
+            allow_redirects=False,
+        )
+    except requests.RequestException as error:
+        # The library's message quotes the whole URL, which may hold a token.
+        reason = f"{urlsplit(url).hostname} did not answer: {type(error).__name__}"
+    raise RuntimeError(reason)
 
 
 def _signed(event: EventData, body: bytes) -> dict[str, str]:
