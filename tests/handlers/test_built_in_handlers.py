@@ -45,7 +45,7 @@ def receiver():
 
     class Handler(BaseHTTPRequestHandler):
         answer = (204, {})
-        requests: list = []
+        requests = None
 
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))

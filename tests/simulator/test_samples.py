@@ -1,32 +1,18 @@
 """What the simulator emits has the shapes of real payloads."""
 
-import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.simulator.process import ROOT, SimulatorProcess
+from tests.samples import sample
+from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import ALL, WireClient
-
-SAMPLES = Path(os.environ.get("CDC_SAMPLES_DIR", ROOT.parent / "shared" / "salesforce" / "samples"))
 
 
 @pytest.fixture
 def org(shared_org: SimulatorProcess) -> SimulatorProcess:
     """The module's simulator."""
     return shared_org
-
-
-def sample(name: str) -> Any:
-    """A sample file; without the samples the test is skipped, but never on a build server."""
-    path = SAMPLES / "cometd" / name
-    if not path.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CDC_SAMPLES_DIR has no {path}")
-        pytest.skip("the samples are not here: set CDC_SAMPLES_DIR")
-    return json.loads(path.read_text())
 
 
 def shape(value: Any) -> Any:
