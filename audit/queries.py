@@ -116,3 +116,7 @@ class IncidentQuerySet(models.QuerySet[Any]):
         open_one.update(**changes)
         incident: Incident = open_one.get()
         return incident
+
+    def close(self, listener_id: int, kind: str, now: datetime) -> int:
+        """Close the open incidents of a kind; how many. Inside any transaction."""
+        return self.filter(listener_id=listener_id, kind=kind, closed_at=None).update(closed_at=now)

@@ -7,6 +7,7 @@ import time
 from django.conf import settings
 from django.utils import timezone
 
+from audit.models import Incident
 from consumer.buffer import Buffer
 from consumer.logins import CarefulTokens
 from consumer.receiver import Receiver, Status
@@ -90,6 +91,8 @@ class HostedListener:
             }
         if changes:
             Position.objects.held(self.lease).update(**changes)
+        if status.state == State.RECEIVING and status != self._written:
+            Incident.objects.close(self.listener.pk, Incident.Kind.CONFIGURATION, timezone.now())
         self._written = status
 
     def interrupt(self) -> None:

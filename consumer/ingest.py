@@ -29,10 +29,14 @@ ROWS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A data message of the channel, as it came, and when."""
+    """A data message of the channel, as it came, and when.
+
+    `passed_over`: committed before its listener began; it moves the position and nothing else.
+    """
 
     data: Any
     received_at: datetime
+    passed_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +94,19 @@ def _ingest_whole(
     mappings: Sequence[HandlerMapping],
 ) -> Ingested:
     """Decodes outside, writes inside."""
+    decoded = [(message, decode(message.data)) for message in messages]
     entries = [
         _entry(listener, event, message.received_at)
-        for message in messages
-        for event in decode(message.data)
+        for message, events in decoded
+        if not message.passed_over
+        for event in events
     ]
     with transaction.atomic(durable=True):
         _hold(lease)
         new = _record(entries)
         ready = _deliver(new, mappings)
         troubles.report(listener.pk, new, messages[-1].received_at)
-        _advance(lease, entries[-1].replay_id, entries)
+        _advance(lease, decoded[-1][1][-1].replay_id, entries)
     return Ingested(entries=len(new), repeated=len(entries) - len(new), ready=ready)
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
+from audit.models import Incident
+from audit.queries import Trouble
 from consumer import metrics, replay_lost
 from consumer.buffer import Buffer
 from consumer.ingest import Message, quarantine_answer
@@ -38,8 +40,11 @@ log = structlog.get_logger(__name__)
 
 State = Position.State
 
-#: An answer that took longer than this was held for an event: all before it had been sent.
-HELD_SECONDS = 1.0
+#: A transaction may be committed a while before it is published, and clocks differ: rather a few
+#: changes from before the beginning than one missing from after it.
+TIP_MARGIN = timedelta(minutes=2)
+#: A session that lived this long was a good one.
+SETTLED_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ class Receiver:
         self._stop = threading.Event()
         self._failures = 0
         self._not_before: datetime | None = None
+        self._tip_since: datetime | None = None
         self._thread = threading.Thread(
             target=self._run, name=f"receive {listener.name}", daemon=True
         )
@@ -106,8 +112,16 @@ class Receiver:
 
     def _step(self) -> None:
         try:
-            if not self._stream.is_open:
+            self._attempt()
+        except (OperationalError, InterfaceError) as error:
+            connection.close()
+            self._wait(f"the database does not answer: {error}", next(full_jitter(1, 10)))
+
+    def _attempt(self) -> None:
+        try:
+            if not (self._stream.is_open or self._stream.has_news):
                 self._open()
+            self._keep_tip()
             self._receive()
         except StreamClosed:
             raise
@@ -120,9 +134,6 @@ class Receiver:
             self._start_anew(lost)
         except SalesforceError as error:
             self._recover(error)
-        except (OperationalError, InterfaceError) as error:
-            connection.close()
-            self._wait(f"the database does not answer: {error}", next(full_jitter(1, 10)))
 
     def _open(self) -> None:
         """Everything received is recorded first, so that the stored position is the right one."""
@@ -137,36 +148,49 @@ class Receiver:
         self._stream.open(replay)
         metrics.OPENED.labels(self._listener.name).inc()
         if replay == "-1":
-            since = self._stream.server_time or timezone.now()
-            Position.objects.held(self._lease).update(tip_since=since)
+            self._tip_since = self._stream.server_time or timezone.now()
         log.info("subscribed", listener=self._listener.name, replay=replay)
-        self._set(State.RECEIVING)
+
+    def _keep_tip(self) -> None:
+        """Nothing is received before it is written down from when on everything is due."""
+        if self._tip_since is None:
+            return
+        if not Position.objects.held(self._lease).update(tip_since=self._tip_since):
+            raise LeaseLost
+        self._tip_since = None
 
     def _receive(self) -> None:
-        asked_at = time.monotonic()
-        messages = self._stream.poll()
-        if not messages or time.monotonic() - asked_at > HELD_SECONDS:
-            self._not_before = None
-        self.last_received_at = now = timezone.now()
-        self._failures = 0
         self._set(State.RECEIVING)
-        due = self._due(messages)
-        if due:
+        messages = self._stream.poll()
+        self.last_received_at = now = timezone.now()
+        self._set(State.RECEIVING)
+        self._note_progress(bool(messages))
+        received = [Message(message, now, self._is_history(message)) for message in messages]
+        if not all(message.passed_over for message in received) or not received:
+            self._not_before = None  # what comes after this is new
+        if received:
             self.last_message_at = time.monotonic()
-            self._buffer.put(Message(message, now) for message in due)
+            self._buffer.put(received)
 
-    def _due(self, messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-        """Without what was committed before this listener began at the tip."""
+    def _note_progress(self, has_messages: bool) -> None:
+        """A session that lasts makes up for what went before; one that ends soon does not."""
+        if time.monotonic() - (self._stream.subscribed_at or 0) >= SETTLED_SECONDS:
+            self._failures = 0
+        elif has_messages:
+            self._failures = min(self._failures, 3)
+
+    def _is_history(self, message: Mapping[str, Any]) -> bool:
+        """Whether it was committed before this listener began at the tip."""
         if self._not_before is None:
-            return messages
-        first = self._not_before.timestamp() * 1000
-        return [message for message in messages if _committed(message, first) >= first]
+            return False
+        first = (self._not_before - TIP_MARGIN).timestamp() * 1000
+        return _committed(message, first) < first
 
     def _start_anew(self, lost: ReplayLost) -> None:
         """The position was refused: an incident, then as the listener's policy says."""
         replay_lost.record(self._listener, self._lease, lost, timezone.now())
         if self._listener.on_replay_lost == Listener.ReplayLost.STOP:
-            self._fail(str(lost))
+            self._end(str(lost))
             return
         self._failures += 1
         self._wait(str(lost), self._pause(lost))
@@ -199,10 +223,26 @@ class Receiver:
         self._set(State.CONNECTING, reason)
         self._stop.wait(seconds)
 
-    def _fail(self, reason: str) -> None:
+    def _end(self, reason: str) -> None:
         log.error("listener stopped", listener=self._listener.name, reason=reason)
         self._set(State.FAILED, reason)
         self._stop.set()
+
+    def _fail(self, reason: str) -> None:
+        """End, with an incident."""
+        self._end(reason)
+        trouble = Trouble(
+            Incident.Kind.CONFIGURATION,
+            "",
+            f"The listener stopped: {reason}",
+            "Correct the connection or the listener: that starts it again.",
+        )
+        try:
+            with transaction.atomic():
+                Incident.objects.report(self._listener.pk, trouble, timezone.now())
+        except (OperationalError, InterfaceError) as error:
+            # The position tells the same, once the database answers.
+            log.warning("no incident was opened", reason=str(error))
 
     def _set(self, state: Position.State, reason: str = "") -> None:
         if self.status != Status(state, reason):

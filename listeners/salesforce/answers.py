@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from listeners.salesforce.bayeux import CONNECT
 from listeners.salesforce.errors import (
     CometdRefused,
     MalformedAnswer,
@@ -30,7 +31,11 @@ def bayeux_messages(answer: Answer, channel: str) -> list[dict[str, Any]]:
         messages = _parsed(answer)
     except MalformedAnswer:
         messages = []
-    if any(message.get("successful") is False for message in messages):
+    # A refusal that says nothing says less than the status.
+    if any(
+        message.get("successful") is False and (message.get("error") or message.get("ext"))
+        for message in messages
+    ):
         return messages
     raise _refused(answer, messages, channel)
 
@@ -41,6 +46,10 @@ def _parsed(answer: Answer) -> list[dict[str, Any]]:
     except ValueError as flaw:  # no JSON, or not in UTF-8
         why = f"not JSON ({flaw})"
     else:
+        if (
+            isinstance(parsed, dict) and "channel" in parsed
+        ):  # older servers answer one message without the array
+            parsed = [parsed]
         if not isinstance(parsed, list):
             why = "not a JSON array"
         elif all(isinstance(element, dict) for element in parsed):
@@ -55,7 +64,11 @@ def _refused(answer: Answer, errors: list[dict[str, Any]], channel: str) -> Sale
     said = " ".join([f"HTTP {answer.status}", *codes])
     if 300 <= answer.status < 400:
         said = f"{said} redirect to {host_of(answer.headers.get('Location', ''))}"
-    return CometdRefused(said, None, status_reaction(answer.status, codes), channel)
+    reaction = status_reaction(answer.status, codes)
+    if channel == CONNECT and reaction is Reaction.CONFIGURATION:
+        # The session worked until now: if it is the configuration, its handshake will say so.
+        reaction = Reaction.REHANDSHAKE
+    return CometdRefused(said, None, reaction, channel)
 
 
 def status_reaction(status: int, codes: list[str]) -> Reaction:

@@ -32,7 +32,7 @@ DISCONNECT = "/meta/disconnect"
 
 DEFAULT_HOLD = 110.0  # seconds Salesforce holds a connect, unless it advises otherwise
 _LONGEST_HOLD = 600.0
-_LONGEST_INTERVAL = 40.0  # seconds: after a longer pause the session is gone anyway
+_LONGEST_INTERVAL = 30.0  # seconds: after a longer pause the session is gone anyway
 _HASTY = 1.0  # seconds: an empty answer that comes sooner was not held at all
 
 
@@ -115,7 +115,10 @@ class BayeuxSession:
             self._heed(message.get("advice"))
             outcomes.append(self._meaning(message))
         answered = any(message["channel"] == self._expected for message in meta)
-        if not answered and not (data and self._expected == CONNECT):
+        # An empty array is a sign of life too, from servers that acknowledge nothing.
+        if not answered and self._expected == CONNECT and not messages:
+            outcomes.append(Acknowledged(CONNECT))
+        elif not answered and not (data and self._expected == CONNECT):
             outcomes.append(Unclear(f"the answer holds no {self._expected} message"))
         if self._expected == CONNECT:
             self._pace(now, empty=not data)

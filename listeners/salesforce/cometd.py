@@ -81,6 +81,11 @@ class CometdStream:
         return session.state is SessionState.SUBSCRIBED
 
     @property
+    def has_news(self) -> bool:
+        """The next poll returns messages, or raises a refusal, that came with the last answer."""
+        return bool(self._pending) or self._deferred is not None
+
+    @property
     def subscribed_at(self) -> float | None:
         """When the last ``open`` succeeded, on the monotonic clock."""
         return self._subscribed_at

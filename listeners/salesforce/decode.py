@@ -13,7 +13,8 @@ from listeners.salesforce.events import ChangeEvent
 _HEADER = "data.payload.ChangeEventHeader"
 _LATEST_MS = 253_402_300_799_999  # the last millisecond of the year 9999
 _BIGINT = 2**63  # whole numbers of the header are stored as 64-bit integers
-_REPLAY_ID_BITS = 1024  # opaque, but a longer number could not even be written out
+_REPLAY_ID_LENGTH = 255  # characters: opaque, but it has to be stored
+_REPLAY_ID_BITS = 800  # such a number has at most 241 digits
 
 
 class _FlawError(Exception):
@@ -155,10 +156,12 @@ def _record_ids(header: Mapping[str, Any]) -> tuple[str, ...]:
 def _replay_id(event: Mapping[str, Any]) -> str:
     value = _required(event, "replayId", "data.event")
     if isinstance(value, str) and value:
+        if not (value.isascii() and value.isprintable() and len(value) <= _REPLAY_ID_LENGTH):
+            raise _FlawError("data.event.replayId is no printable text of reasonable length")
         return value
     if isinstance(value, bool) or not isinstance(value, int):
         raise _FlawError(f"data.event.replayId is {_kind(value)}, not a number or a string")
-    if value.bit_length() > _REPLAY_ID_BITS:
+    if value.bit_length() > _REPLAY_ID_BITS:  # before str(): a longer one could not be written
         raise _FlawError("data.event.replayId is too long a number")
     return str(value)
 

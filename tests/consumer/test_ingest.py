@@ -1,9 +1,10 @@
 """The one transaction: entries, deliveries, position."""
 
 import pytest
+from django.utils import timezone
 
 from audit.models import AuditLogEntry, Incident, Quarantined
-from consumer.ingest import ingest
+from consumer.ingest import Message, ingest
 from handlers.models import Delivery
 from listeners.leases import LeaseLost
 from listeners.models import Position
@@ -165,3 +166,22 @@ def test_an_unordered_mapping_makes_everything_ready(listener):
     )
 
     assert len(result.ready) == 3
+
+
+def test_what_was_committed_before_the_listener_began_moves_the_position_alone(listener):
+    history = Message(change(replay=5), timezone.now(), passed_over=True)
+
+    result = ingest(listener, lease_of(listener), [history], [make_mapping(listener)])
+
+    assert (result.entries, AuditLogEntry.objects.count()) == (0, 0)
+    assert Position.objects.get().replay_id == "5"
+
+
+@pytest.mark.parametrize("replay", ["\ud800x", "a\0b", "9" * 256, 10**300])
+def test_a_replay_id_that_cannot_be_stored_is_quarantined_and_moves_nothing(listener, replay):
+    lease = lease_of(listener)
+
+    result = ingest(listener, lease, received(change(replay=replay), change(replay=8)), [])
+
+    assert (result.entries, result.quarantined) == (1, 1)
+    assert Position.objects.get().replay_id == "8"

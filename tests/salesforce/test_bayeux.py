@@ -141,7 +141,7 @@ def test_advice_that_is_no_time_is_ignored(nonsense: Any) -> None:
 def test_advice_can_stop_the_stream_for_no_longer_than_a_session_lives() -> None:
     session = subscribed(interval=10**9, timeout=10**9)
 
-    assert session.connect_delay(0.0) == 40.0
+    assert session.connect_delay(0.0) == 30.0
     assert session.hold == 600.0
 
 

@@ -37,10 +37,9 @@ def replay_ids(messages: list[Any]) -> list[int]:
         b'["\xff"]',
         b"[" * 200_000,
         b"[" + b"9" * 5000 + b"]",
-        b"[]",
         b'[{"channel": "/meta/subscribe", "successful": true}]',
     ],
-    ids=range(11),
+    ids=range(10),
 )
 def test_an_answer_that_is_no_array_of_messages_is_kept_whole(
     org: ScriptedOrg, body: bytes
@@ -55,6 +54,56 @@ def test_an_answer_that_is_no_array_of_messages_is_kept_whole(
     assert malformed.value.reaction is Reaction.REHANDSHAKE
     assert malformed.value.__context__ is None
     assert not stream.is_open
+
+
+def test_an_empty_array_is_a_sign_of_life(org: ScriptedOrg) -> None:
+    org.tell(CONNECT, Reply(b"[]"), [change(1), accepted(CONNECT)])
+    stream = opened(org)
+
+    assert stream.poll() == []
+    assert replay_ids(stream.poll()) == [1]
+
+
+def test_a_message_without_its_array_is_taken(org: ScriptedOrg) -> None:
+    org.tell(CONNECT, Reply(json.dumps(accepted(CONNECT)).encode()))
+    stream = opened(org)
+
+    assert stream.poll() == []
+    assert stream.is_open
+
+
+def test_a_page_in_place_of_an_answer_opens_the_stream_again(org: ScriptedOrg) -> None:
+    org.tell(CONNECT, Reply(b"<html>not found</html>", 404))
+    stream = opened(org)
+
+    with pytest.raises(CometdRefused) as refused:
+        stream.poll()
+
+    assert refused.value.reaction is Reaction.REHANDSHAKE
+
+
+def test_a_refusal_that_says_nothing_is_judged_by_its_status(org: ScriptedOrg) -> None:
+    org.tell(CONNECT, Reply(b'[{"channel": "/meta/connect", "successful": false}]', 401))
+    stream = opened(org)
+
+    with pytest.raises(CometdRefused) as refused:
+        stream.poll()
+
+    assert refused.value.reaction is Reaction.NEW_TOKEN
+
+
+def test_a_refusal_beside_events_is_news_after_them(org: ScriptedOrg) -> None:
+    limit = "403::Organization total events daily limit exceeded"
+    org.tell(CONNECT, [change(1), {"channel": CONNECT, "successful": False, "error": limit}])
+    stream = opened(org)
+
+    assert replay_ids(stream.poll()) == [1]
+    assert (stream.is_open, stream.has_news) == (False, True)
+    with pytest.raises(CometdRefused) as refused:
+        stream.poll()
+
+    assert refused.value.reaction is Reaction.QUOTA
+    assert not stream.has_news
 
 
 def test_a_handshake_without_a_client_id_is_malformed(org: ScriptedOrg) -> None:

@@ -4,7 +4,7 @@ import signal
 
 import requests
 
-from audit.models import AuditLogEntry
+from audit.models import AuditLogEntry, Incident
 from handlers.models import Delivery
 from listeners.models import Listener, Position
 from tests.sample_data import connection_to, make_listener
@@ -61,6 +61,7 @@ def test_a_refused_login_is_tried_a_few_times_and_then_ends_with_3(
     position = Position.objects.get()
     assert position.state == "failed"
     assert "authentication failure" in position.reason
+    assert "authentication failure" in Incident.objects.get(kind="configuration").summary
     assert "wrong-password-1234" not in listener.output
     assert len(simulator.state(events=0, records=0)["token_requests"]) == 3
 
@@ -103,6 +104,8 @@ def test_correcting_the_connection_starts_a_failed_listener_again(
     org_listener.connection.save()
 
     wait_for(lambda: Position.objects.filter(listener=org_listener, state="receiving").exists())
+    wait_for(lambda: Incident.objects.filter(kind="configuration", closed_at=None).count() == 0)
+    assert Incident.objects.get(kind="configuration").listener == org_listener
 
 
 def test_max_events_ends_it_once_they_are_recorded_and_published(
