@@ -102,9 +102,10 @@ def _says_pong(connection: socket.socket) -> bool:
 
 def keep(path: Path) -> None:
     """Run the server until it is told to stop, or nobody has been connected for a while."""
-    stopped = threading.Event()
+    # Not an event: setting one in a handler could wait for a lock that the interrupted code holds.
+    signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+        signal.signal(number, lambda received, _: signals.append(received))
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     server = ValkeyServer(
         port=0,
@@ -116,7 +117,8 @@ def keep(path: Path) -> None:
     server.start()
     alone_since = time.monotonic()
     with server.client() as client:
-        while not stopped.wait(1.0) and server.is_running():
+        while not signals and server.is_running():
+            time.sleep(0.5)
             if len(client.client_list()) > 1:
                 alone_since = time.monotonic()
             elif time.monotonic() - alone_since > LINGER_SECONDS:

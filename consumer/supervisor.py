@@ -27,6 +27,7 @@ from listeners.secrets import SecretUnavailable
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 0.25
+REHOST_SECONDS = 5.0
 CONFIGURATION_SECONDS = 1.0
 RELAY_SECONDS = 1.0
 #: SIGTERM to exit stays under 15 s.
@@ -51,6 +52,7 @@ class Supervisor:
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._names = list(names)
         self._limits = limits or Limits()
+        self._asked_to_stop = False
         self._stop = threading.Event()
         self._logins = Logins(self._stop.wait)
         self._hosted: dict[int, HostedListener] = {}
@@ -59,6 +61,7 @@ class Supervisor:
         self._busy_at = time.monotonic()
         self._wanted: list[Listener] = []
         self._failed: set[int] = set()
+        self._not_before: dict[int, float] = {}
         self._relay = threading.Thread(target=self._run_relay, name="relay", daemon=True)
 
     # Queries
@@ -79,8 +82,12 @@ class Supervisor:
     # Running
 
     def stop(self) -> None:
-        """Ask it to end: drain, save, release. Safe in a signal handler."""
-        self._stop.set()
+        """Ask it to end: drain, save, release.
+
+        Safe in a signal handler: setting an event there could wait for a lock that the
+        interrupted code holds.
+        """
+        self._asked_to_stop = True
 
     def run(self) -> int:
         """Until stopped or a limit is reached; the exit code."""
@@ -88,7 +95,7 @@ class Supervisor:
         code = EXIT_OK
         looked_at = float("-inf")
         try:
-            while not self._stop.is_set():
+            while not self._asked_to_stop:
                 with self._database():
                     if time.monotonic() - looked_at >= CONFIGURATION_SECONDS:
                         looked_at = time.monotonic()
@@ -99,7 +106,7 @@ class Supervisor:
                         break
                     if self._is_finished():
                         break
-                self._stop.wait(TICK_SECONDS)
+                time.sleep(TICK_SECONDS)
         finally:
             self._stop.set()
             self._let_go(list(self._hosted.values()))
@@ -115,7 +122,9 @@ class Supervisor:
             self._let_go(changed)
         self._failed = self._failed_since_start()
         for listener in self._wanted:
-            if listener.pk not in self._hosted and listener.pk not in self._failed:
+            if listener.pk in self._hosted or listener.pk in self._failed:
+                continue
+            if time.monotonic() >= self._not_before.get(listener.pk, 0.0):
                 self._host(listener)
 
     def _configured(self) -> list[Listener]:
@@ -159,6 +168,8 @@ class Supervisor:
     def _keep_leases(self) -> None:
         for hosted in list(self._hosted.values()):
             if hosted.has_ended:
+                # Whatever ended it may end it again: not in a tight loop.
+                self._not_before[hosted.listener.pk] = time.monotonic() + REHOST_SECONDS
                 self._let_go([hosted])
             elif not hosted.keep_lease():
                 log.warning("another process has the listener", listener=hosted.listener.name)
@@ -204,7 +215,13 @@ class Supervisor:
                 return True
             if heard is not None and heard > self._busy_at:
                 return True
-        return relay.has_work(timezone.now())
+        return self._is_restarting() or relay.has_work(timezone.now())
+
+    def _is_restarting(self) -> bool:
+        """A listener ended unforeseen and has not been started again."""
+        missing = {listener.pk for listener in self._wanted} - set(self._hosted) - self._failed
+        now = time.monotonic()
+        return any(now < self._not_before.get(pk, 0.0) for pk in missing)
 
     # The database and the relay
 
