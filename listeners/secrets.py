@@ -115,7 +115,7 @@ class _SecretAttribute(DeferredAttribute):
         instance.__dict__[self.field.attname] = Secret.of(value)
 
 
-class EncryptedField(models.TextField):  # type: ignore[type-arg]
+class EncryptedField(models.TextField):
     """A text that is encrypted on its way to the database and a `Secret` in Python."""
 
     descriptor_class = _SecretAttribute
