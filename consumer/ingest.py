@@ -18,6 +18,7 @@ from audit.models import AuditLogEntry, Incident, Quarantined
 from consumer import troubles
 from handlers.models import Delivery, HandlerMapping
 from handlers.routing import lanes, route
+from handlers.runner import storable
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position
 from listeners.salesforce.decode import decode, message_text
@@ -226,7 +227,7 @@ def _keep(listener: Listener, unreadable: Unreadable, kind: Incident.Kind) -> in
         replay_id=unreadable.replay_id[:255],
         raw=raw,
         digest=digest,
-        error=unreadable.error.replace("\0", "\\0"),
+        error=storable(unreadable.error),
         received_at=unreadable.received_at,
     )
     Incident.objects.report(listener.pk, troubles.unreadable(kind), unreadable.received_at)

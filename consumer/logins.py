@@ -13,7 +13,7 @@ from django.conf import settings
 
 from listeners.logins import token_source
 from listeners.models import Connection
-from listeners.salesforce.errors import LoginRefused
+from listeners.salesforce.errors import LoginRefused, LoginUnavailable
 from listeners.salesforce.tokens import Token, TokenSource
 
 log = structlog.get_logger(__name__)
@@ -53,7 +53,7 @@ class CarefulTokens(TokenSource):
             except LoginRefused as refused:
                 log.warning("login refused", reason=str(refused), next_try_in=wait)
             if self._pause(wait):
-                break
+                raise LoginUnavailable("the process is stopping")
         try:
             return self._inner.get()
         except LoginRefused as refused:

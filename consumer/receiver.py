@@ -108,6 +108,7 @@ class Receiver:
         except (LoginGivenUp, SecretUnavailable) as error:
             self._fail(str(error))
         finally:
+            metrics.RECEIVING.labels(self._listener.name).set(0)
             connection.close()
 
     def _step(self) -> None:
@@ -149,6 +150,7 @@ class Receiver:
         metrics.OPENED.labels(self._listener.name).inc()
         if replay == "-1":
             self._tip_since = self._stream.server_time or timezone.now()
+        self.last_received_at = timezone.now()
         log.info("subscribed", listener=self._listener.name, replay=replay)
 
     def _keep_tip(self) -> None:

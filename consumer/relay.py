@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 READY_AGE = timedelta(seconds=5)
 #: Queued for this long, and the broker holds fewer messages than that: some were lost.
 QUEUED_AGE = timedelta(seconds=15)
-#: Queued for this long where the broker holds as many, perhaps other people's.
+#: Queued for this long, where the broker does not say how many it holds.
 QUEUED_AGE_BLIND = timedelta(hours=1)
 LIMIT = 5000
 
@@ -121,12 +121,15 @@ def requeue_lost(now: datetime) -> int:
     old = Delivery.objects.queued_before(now - QUEUED_AGE)
     if not old.exists():
         return 0
-    ids = list(
-        Delivery.objects.queued_before(now - QUEUED_AGE_BLIND).values_list("id", flat=True)[:LIMIT]
-    )
+    ids: list[int] = []
     for queue, targets in _targets().items():
         queued = Delivery.objects.filter(targets, state=Delivery.State.QUEUED).count()
-        missing = queued - dispatch.queue_length(queue)
+        length = dispatch.queue_length(queue)
+        if length is None:
+            blind = Delivery.objects.queued_before(now - QUEUED_AGE_BLIND).filter(targets)
+            ids += blind.values_list("id", flat=True)[:LIMIT]
+            continue
+        missing = queued - length
         if missing > 0:
             ids += (
                 old.filter(targets)

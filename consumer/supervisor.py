@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from cdcproject.broker import ensure_embedded_broker
@@ -21,6 +21,7 @@ from consumer import relay
 from consumer.hosted import HostedListener
 from consumer.logins import Logins
 from handlers import dispatch
+from listeners.leases import LEASE
 from listeners.models import Listener, Position
 from listeners.secrets import SecretUnavailable
 
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 0.25
 REHOST_SECONDS = 5.0
+LEASE_PATIENCE = LEASE.total_seconds() + 3.0
 CONFIGURATION_SECONDS = 1.0
 RELAY_SECONDS = 1.0
 #: SIGTERM to exit stays under 15 s.
@@ -58,7 +60,7 @@ class Supervisor:
         self._hosted: dict[int, HostedListener] = {}
         self._recorded_before = 0
         self._started_at = timezone.now()
-        self._busy_at = time.monotonic()
+        self._began_at = self._busy_at = time.monotonic()
         self._wanted: list[Listener] = []
         self._failed: set[int] = set()
         self._not_before: dict[int, float] = {}
@@ -200,7 +202,7 @@ class Supervisor:
     def _is_finished(self) -> bool:
         limits = self._limits
         if limits.max_events is not None and self.recorded >= limits.max_events:
-            return True
+            return not relay.has_work(timezone.now())
         if limits.idle_seconds is None:
             return False
         if self._is_busy():
@@ -221,6 +223,9 @@ class Supervisor:
         """A listener ended unforeseen and has not been started again."""
         missing = {listener.pk for listener in self._wanted} - set(self._hosted) - self._failed
         now = time.monotonic()
+        # The lease of a process that was killed has to run out before it is known to be dead.
+        if missing and now - self._began_at < LEASE_PATIENCE:
+            return True
         return any(now < self._not_before.get(pk, 0.0) for pk in missing)
 
     # The database and the relay
@@ -245,9 +250,15 @@ class Supervisor:
                         relay.sweep(timezone.now())
                 except dispatch.BrokerUnavailable as error:
                     log.warning("published later", reason=str(error))
-                    ensure_embedded_broker()
-                except (OperationalError, InterfaceError) as error:
-                    log.warning("the database does not answer", reason=str(error).strip())
+                    self._revive_broker()
+                except (DatabaseError, InterfaceError) as error:
+                    log.warning("the database refuses", reason=str(error).strip())
                     connection.close()
         finally:
             connection.close()
+
+    def _revive_broker(self) -> None:
+        try:
+            ensure_embedded_broker()
+        except RuntimeError as error:
+            log.warning("no broker", reason=str(error))

@@ -8,7 +8,6 @@ BrokerUnavailable   nothing is marked; the relay tries again, so only the broker
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,14 +16,15 @@ from typing import Any
 
 from celery import Celery, current_app
 from django.db import DEFAULT_DB_ALIAS, connections
-from kombu.exceptions import BatchPublishError, OperationalError
+from django.db.models import Q
+from kombu.exceptions import BatchPublishError, LimitExceeded, OperationalError
 
 from handlers import registry
 from handlers.events import EventData
 from handlers.models import Delivery
 
 BATCH = 1000
-#: The states a message may be published in; the last when it was lost with the broker.
+#: The states of an open delivery that no worker runs.
 PUBLISHABLE = (Delivery.State.READY, Delivery.State.RETRYING, Delivery.State.QUEUED)
 
 
@@ -61,7 +61,11 @@ def publish(delivery_ids: Sequence[int], now: datetime) -> int:
 
 
 def _publish_batch(ids: Sequence[int], now: datetime) -> int:
-    deliveries = Delivery.objects.filter(pk__in=ids, state__in=PUBLISHABLE).order_by("id")
+    # Queued ones were lost with the broker; a retry is published when it is due and not before.
+    publishable = Q(state__in=(Delivery.State.READY, Delivery.State.QUEUED)) | Q(
+        state=Delivery.State.RETRYING, due_at__lte=now
+    )
+    deliveries = Delivery.objects.filter(publishable, pk__in=ids).order_by("id")
     tracked = [
         _tracked(*row)
         for row in deliveries.filter(is_external=False).values_list(
@@ -100,17 +104,18 @@ def queue_of(handler: str, queue: str) -> str:
     return chosen or str(current_app.conf.task_default_queue)
 
 
-def queue_length(queue: str) -> int:
-    """How many messages wait in a queue; 0 when it is not there. Raises BrokerUnavailable."""
+def queue_length(queue: str) -> int | None:
+    """How many messages wait in a queue; 0 when it is not there, None when the broker does not say.
+
+    Raises BrokerUnavailable.
+    """
     app: Celery = current_app._get_current_object()
     with _broker_errors(app), app.connection_for_read() as broker:
-        # Not told is not known: then as many as there could be, so that nothing counts as lost.
-        unknown = sys.maxsize
         try:
             declared = broker.default_channel.queue_declare(queue, passive=True)
         except broker.channel_errors:
             return 0
-        return int(getattr(declared, "message_count", unknown))
+        return getattr(declared, "message_count", None)
 
 
 def _send(messages: Sequence[Message]) -> None:
@@ -139,5 +144,5 @@ def _broker_errors(app: Celery) -> Iterator[None]:
         errors = (*unused.connection_errors, *unused.channel_errors)
     try:
         yield
-    except (*errors, OperationalError, BatchPublishError) as error:
+    except (*errors, OperationalError, BatchPublishError, LimitExceeded) as error:
         raise BrokerUnavailable(f"the broker does not take messages: {error}") from error

@@ -174,9 +174,7 @@ class Delivery(models.Model):
                 fields=["claim_deadline"], condition=Q(state="running"), name="delivery_running"
             ),
             # settle: the next in a chain; ingest: what is before it.
-            models.Index(
-                fields=["chain", "id"], condition=Q(state="blocked"), name="delivery_blocked"
-            ),
+            models.Index(fields=["chain", "id"], name="delivery_chain"),
             # The console's list of what failed for good.
             models.Index(fields=["id"], condition=Q(state="dead"), name="delivery_dead"),
         ]

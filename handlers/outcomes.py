@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+MAX_AFTER = 366 * 86_400.0
+
 
 class Retry(Exception):
     """Raise it to be called again: after so many seconds, or after the usual back-off.
@@ -11,8 +13,8 @@ class Retry(Exception):
     """
 
     def __init__(self, reason: str = "", *, after: float | None = None) -> None:
-        if after is not None and after < 0:
-            raise ValueError(f"Retry(after={after!r}): give a number of seconds, 0 or more.")
+        if after is not None and not 0 <= after <= MAX_AFTER:
+            raise ValueError(f"Retry(after={after!r}): give seconds, from 0 to {MAX_AFTER:.0f}.")
         self.reason = reason
         self.after = after
         super().__init__(reason or "the handler asked for a retry")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import time
 import traceback
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +12,13 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
 from django.utils import timezone
 
 from handlers import dispatch, registry
@@ -25,6 +32,8 @@ log = structlog.get_logger(__name__)
 #: How long past the time limit of a run its worker is given to end it, before it counts as dead.
 GRACE = timedelta(seconds=30)
 MAX_ERROR = 10_000
+#: Seconds between the tries to write an outcome down, while the database does not answer.
+SETTLE_PAUSES = (0.2, 1.0, 3.0, 5.0, 10.0)
 
 
 class ClaimLost(Exception):
@@ -72,8 +81,21 @@ def _run_and_settle(claim: Claim) -> tuple[Outcome, int | None]:
     if handler is not None and handler.atomic:
         return _run_atomically(claim, handler)
     outcome = _run(claim, handler)
+    return outcome, _settled(claim, outcome)
+
+
+def _settled(claim: Claim, outcome: Outcome) -> int | None:
+    """Settle in a transaction. The work is done: a connection that was cut is made anew for it."""
+    for pause in SETTLE_PAUSES:
+        try:
+            with transaction.atomic():
+                return settle(claim, outcome)
+        except (OperationalError, InterfaceError) as error:
+            log.warning("settled later", delivery=claim.delivery.pk, reason=str(error).strip())
+            connection.close()
+            time.sleep(pause)
     with transaction.atomic():
-        return outcome, settle(claim, outcome)
+        return settle(claim, outcome)
 
 
 def _run_atomically(claim: Claim, handler: Handler) -> tuple[Outcome, int | None]:
@@ -88,8 +110,7 @@ def _run_atomically(claim: Claim, handler: Handler) -> tuple[Outcome, int | None
         outcome = rolled_back.outcome
     except DatabaseError as error:  # the commit itself was refused: a deferred constraint
         outcome = Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
-    with transaction.atomic():
-        return outcome, settle(claim, outcome)
+    return outcome, _settled(claim, outcome)
 
 
 class _RolledBack(Exception):
@@ -144,14 +165,14 @@ def _changes(claim: Claim, outcome: Outcome, now: datetime) -> dict[str, Any]:
         case Succeeded():
             return {"state": Delivery.State.SUCCEEDED, "error": "", "finished_at": now}
         case Skipped(reason):
-            return {"state": Delivery.State.SKIPPED, "error": _storable(reason), "finished_at": now}
+            return {"state": Delivery.State.SKIPPED, "error": storable(reason), "finished_at": now}
         case Failed(error) if claim.attempt >= allowed_attempts(claim.delivery):
-            return {"state": Delivery.State.DEAD, "error": _storable(error), "finished_at": now}
+            return {"state": Delivery.State.DEAD, "error": storable(error), "finished_at": now}
         case Failed(error, after=after):
             delay = backoff(claim.attempt) if after is None else after
             return {
                 "state": Delivery.State.RETRYING,
-                "error": _storable(error),
+                "error": storable(error),
                 "due_at": now + timedelta(seconds=delay),
             }
 
@@ -161,16 +182,16 @@ def _logged(outcome: Outcome) -> dict[str, str]:
         case Succeeded():
             return {"outcome": DeliveryAttempt.Outcome.SUCCEEDED}
         case Skipped(reason):
-            return {"outcome": DeliveryAttempt.Outcome.SKIPPED, "error": _storable(reason)}
+            return {"outcome": DeliveryAttempt.Outcome.SKIPPED, "error": storable(reason)}
         case Failed(error, trace, kind=kind):
             return {
                 "outcome": DeliveryAttempt.Outcome(kind),
-                "error": _storable(error),
-                "traceback": _storable(trace),
+                "error": storable(error),
+                "traceback": storable(trace),
             }
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """What PostgreSQL takes: no NUL, no lone surrogate, not endless."""
     return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()[-MAX_ERROR:]
 

@@ -14,6 +14,10 @@ from typing import Self
 STOP_SECONDS = 15.0
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, or SIGTERM. No `except Exception` of a library takes it for its own."""
+
+
 class ChildDied(Exception):
     """A process of the demo ended by itself; the message holds the end of its log."""
 
@@ -24,6 +28,7 @@ class Children:
     def __init__(self, folder: Path) -> None:
         self._logs = folder / "logs"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._is_interrupted = False
 
     def __enter__(self) -> Self:
         self._logs.mkdir(exist_ok=True)
@@ -52,8 +57,15 @@ class Children:
     def log_of(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 
+    def interrupt(self) -> None:
+        """For a signal handler. Where Python drops the exception (a finalizer), `check` has it."""
+        self._is_interrupted = True
+        raise Interrupted
+
     def check(self) -> None:
-        """Raises ChildDied."""
+        """Raises ChildDied, or Interrupted."""
+        if self._is_interrupted:
+            raise Interrupted
         for name, process in self._running.items():
             if process.poll() is not None:
                 tail = self.log_of(name).read_text(errors="replace").splitlines()[-20:]

@@ -21,7 +21,7 @@ from django.core.management import call_command
 
 from cdcproject.broker import is_present
 from consumer.demo import scoreboard
-from consumer.demo.children import ChildDied, Children
+from consumer.demo.children import ChildDied, Children, Interrupted
 from consumer.demo.scoreboard import Score
 from handlers.defaults import create_default_mappings
 from listeners.models import Connection, Listener
@@ -32,27 +32,25 @@ START_SECONDS = 60.0
 CATCH_UP_SECONDS = 60.0
 
 
-class _Interrupted(Exception):
-    """Ctrl-C, or SIGTERM."""
-
-
 def play(folder: Path, seconds: float) -> int:
     """Run the demo for so many seconds (0: until Ctrl-C); the exit code."""
 
+    children = Children(folder)
+
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise _Interrupted
+        children.interrupt()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     try:
-        with Children(folder) as children:
+        with children:
             try:
                 return _play(children, seconds)
             finally:
                 # A second Ctrl-C does not keep the processes from being ended.
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, signal.SIG_IGN)
-    except _Interrupted:
+    except Interrupted:
         _say("\nEverything is stopped.")
         return 0
     except ChildDied as died:

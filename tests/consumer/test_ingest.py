@@ -185,3 +185,13 @@ def test_a_replay_id_that_cannot_be_stored_is_quarantined_and_moves_nothing(list
 
     assert (result.entries, result.quarantined) == (1, 1)
     assert Position.objects.get().replay_id == "8"
+
+
+def test_a_message_whose_very_error_cannot_be_stored_is_quarantined(listener):
+    lease = lease_of(listener)
+
+    result = ingest(
+        listener, lease, received(change(data={"\ud800": float("inf")}, replay=7), change()), []
+    )
+
+    assert (result.entries, result.quarantined) == (1, 1)

@@ -27,7 +27,7 @@ def deliveries(listener, *messages, **fields):
     return list(Delivery.objects.order_by("id").values_list("id", flat=True))
 
 
-def waiting() -> int:
+def waiting():
     return dispatch.queue_length("celery")
 
 
@@ -134,3 +134,12 @@ def test_a_chain_whose_head_is_gone_goes_on(listener):
 
     assert Delivery.objects.get(pk=second).state == "ready"
     assert Delivery.objects.get(pk=third).state == "blocked"
+
+
+def test_messages_that_only_wait_long_are_not_published_again(listener):
+    ids = deliveries(listener)
+    dispatch.publish(ids, timezone.now())
+
+    assert relay.requeue_lost(timezone.now() + timedelta(hours=5)) == 0
+
+    assert waiting() == 1

@@ -1,6 +1,7 @@
 """Outbox → broker."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from django.db import transaction
@@ -111,3 +112,13 @@ def test_the_length_of_a_queue_is_told(listener, broker):
 
     assert dispatch.queue_length("celery") == 1
     assert dispatch.queue_length("no such queue") == 0
+
+
+def test_a_retry_is_not_published_before_it_is_due(listener, broker):
+    ids = ready(listener, make_mapping(listener))
+    due = timezone.now() + timedelta(hours=1)
+    Delivery.objects.update(state="retrying", attempts=1, due_at=due)
+
+    assert dispatch.publish(ids, timezone.now()) == 0
+
+    assert Delivery.objects.get().state == "retrying"

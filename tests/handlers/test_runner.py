@@ -7,6 +7,7 @@ from django.contrib.auth.models import Group
 from django.utils import timezone
 
 from consumer.ingest import ingest
+from handlers import Retry
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.outcomes import Succeeded
 from handlers.runner import Claim, ClaimLost, backoff, run_delivery, settle
@@ -192,3 +193,9 @@ def test_back_off_stays_under_its_ceiling(settings):
 
     for attempt, ceiling in [(1, 2), (2, 4), (4, 16), (5, 30), (500, 30)]:
         assert all(0 <= backoff(attempt) <= ceiling for _ in range(50))
+
+
+@pytest.mark.parametrize("after", [-1, float("inf"), float("nan"), 1e15])
+def test_a_retry_after_no_real_time_is_refused(after):
+    with pytest.raises(ValueError, match="give seconds"):
+        Retry(after=after)

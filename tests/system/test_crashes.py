@@ -105,3 +105,16 @@ def test_a_lost_session_in_a_held_poll_loses_nothing(processes, simulator, org_l
     simulator.create("Account", Name="after")
 
     wait_for(lambda: AuditLogEntry.objects.count() == 2)
+
+
+def test_a_process_started_right_after_a_crash_is_not_idle_before_it_has_the_listener(
+    processes, simulator, org_listener
+):
+    listener = processes.listener()
+    listener.wait_for_output("subscribed")
+    listener.kill()
+    simulator.create("Account", *[{"Name": f"Acme {n}"} for n in range(10)])
+
+    assert processes.listener("--until-idle", "1").wait() == 0
+
+    assert AuditLogEntry.objects.count() == 10
