@@ -111,7 +111,6 @@ try:
     CDC_BATCH_MAX = _at_least("CDC_BATCH_MAX", env.int("CDC_BATCH_MAX", 1000), 1)
     CDC_BATCH_WAIT_MS = _at_least("CDC_BATCH_WAIT_MS", env.int("CDC_BATCH_WAIT_MS", 20), 0)
     _broker_url = env.str("CELERY_BROKER_URL", "")
-    _redis_url = env.str("REDIS_URL", "")
 except EnvValidationError as error:
     _stop(str(error).replace('"', ""))
 except EnvError as error:

@@ -40,10 +40,6 @@ class HostedListener:
     # Queries
 
     @property
-    def has_failed(self) -> bool:
-        return self.receiver.status.state == State.FAILED
-
-    @property
     def has_ended(self) -> bool:
         """A thread is gone: it failed, the lease was lost, or something unforeseen ended it."""
         return not (self.receiver.is_alive and self.recorder.is_alive)
