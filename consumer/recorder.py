@@ -31,7 +31,6 @@ class Recorder:
 
     def __init__(self, listener: Listener, lease: Lease, buffer: Buffer) -> None:
         self.recorded = 0
-        self.lease_lost = False
         self._listener = listener
         self._lease = lease
         self._buffer = buffer
@@ -64,7 +63,7 @@ class Recorder:
                 self._record(batch)
                 self._buffer.done(len(batch))
         except LeaseLost:
-            self.lease_lost = True
+            log.info("recording ended without its lease", listener=self._listener.name)
         finally:
             self._buffer.discard()
             connection.close()
