@@ -107,6 +107,7 @@ class Incident(models.Model):
         MALFORMED_ANSWER = "malformed_answer", "Malformed answer"
         REPLAY_LOST = "replay_lost", "Position refused"
         CONFIGURATION = "configuration", "Configuration failure"
+        LOGIN = "login", "Login tokens"
 
     listener = models.ForeignKey(Listener, models.CASCADE, related_name="incidents")
     kind = models.CharField(max_length=30, choices=Kind)

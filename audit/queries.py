@@ -117,6 +117,8 @@ class IncidentQuerySet(models.QuerySet[Any]):
         incident: Incident = open_one.get()
         return incident
 
-    def close(self, listener_id: int, kind: str, now: datetime) -> int:
-        """Close the open incidents of a kind; how many. Inside any transaction."""
-        return self.filter(listener_id=listener_id, kind=kind, closed_at=None).update(closed_at=now)
+    def close(self, listener_id: int, kind: str, now: datetime, *, key: str | None = None) -> int:
+        """Close the open incidents of a kind, or of a kind and key; how many. Inside any
+        transaction."""
+        found = self.filter(listener_id=listener_id, kind=kind, closed_at=None)
+        return (found if key is None else found.filter(key=key)).update(closed_at=now)

@@ -78,6 +78,16 @@ def _embedded_broker_socket() -> Path:
     return Path(tempfile.gettempdir()) / f"salesforce-cdc-{digest}" / "broker.sock"
 
 
+def _redis_address(url: str, broker_url: str) -> str:
+    """An address for redis-py; empty when there is no Redis."""
+    if not url and "redis" not in broker_url.partition("://")[0]:
+        return ""
+    address = url or broker_url.replace("redis+socket://", "unix://", 1)
+    if not address.startswith(("redis://", "rediss://", "unix://")):
+        _stop("REDIS_URL must begin with redis://, rediss:// or unix://.")
+    return address
+
+
 def _encryption_keys(env: Env, secret_key: str, *, debug: bool) -> list[str]:
     keys = _names(env, "CDC_ENCRYPTION_KEYS")
     if not keys and debug:
@@ -111,6 +121,7 @@ try:
     CDC_BATCH_MAX = _at_least("CDC_BATCH_MAX", env.int("CDC_BATCH_MAX", 1000), 1)
     CDC_BATCH_WAIT_MS = _at_least("CDC_BATCH_WAIT_MS", env.int("CDC_BATCH_WAIT_MS", 20), 0)
     _broker_url = env.str("CELERY_BROKER_URL", "")
+    _redis_url = env.str("REDIS_URL", "")
 except EnvValidationError as error:
     _stop(str(error).replace('"', ""))
 except EnvError as error:
@@ -120,6 +131,8 @@ except EnvError as error:
 EMBEDDED_BROKER_SOCKET = None if _broker_url else _embedded_broker_socket()
 CELERY_BROKER_URL = _broker_url or f"redis+socket://{EMBEDDED_BROKER_SOCKET}"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# The token store "redis" keeps tokens here; without one it uses the broker, when that is Redis.
+REDIS_URL = _redis_address(_redis_url, CELERY_BROKER_URL)
 # A run may last this long; a worker that has not ended it by then is taken for dead.
 CDC_RUN_SECONDS = 300
 CELERY_TASK_TIME_LIMIT = CDC_RUN_SECONDS
@@ -151,6 +164,8 @@ CDC_QUOTA_PROBE = 900.0
 # Waits before a refused login is tried again; after the last the listener stops: users get
 # locked out by more.
 CDC_LOGIN_WAITS = (2.0, 10.0)
+# Seconds until a process that is started anew may try such a login once more.
+CDC_LOGIN_COOLDOWN = 900.0
 
 # ── Django ──────────────────────────────────────────────────────────────────────────────────
 INSTALLED_APPS = [

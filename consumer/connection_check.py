@@ -6,9 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from listeners.logins import token_source
+import requests
+
+from audit.login_troubles import report
+from consumer.receiver import options_of
+from listeners.connection_rules import warnings
+from listeners.logins import session_for, token_source
 from listeners.models import Connection, Listener
-from listeners.salesforce.cometd import CometdStream, StreamOptions
+from listeners.salesforce.auth.soap import LAST_VERSION
+from listeners.salesforce.cometd import CometdStream
 from listeners.salesforce.errors import (
     CometdRefused,
     LoginRefused,
@@ -17,8 +23,9 @@ from listeners.salesforce.errors import (
     RestRefused,
     SalesforceError,
 )
-from listeners.salesforce.rest import RestClient
-from listeners.salesforce.tokens import TokenSource
+from listeners.salesforce.http import ClientFileMissing
+from listeners.salesforce.rest import DEFAULT_VERSION, RestClient
+from listeners.salesforce.tokens import Token, Tokens
 from listeners.secrets import SecretUnavailable
 
 DELIVERED = "DailyDeliveredPlatformEvents"
@@ -35,18 +42,22 @@ class Finding:
 
 def check_connection(connection: Connection, listeners: Sequence[Listener]) -> Iterator[Finding]:
     """What is found, step by step. A login that is refused is not tried twice, and ends it."""
+    for _, warning in warnings(connection):
+        yield Finding(f"note: {warning}")
     try:
-        tokens = token_source(connection)
+        http = session_for(connection)
+        version = listeners[0].api_version if listeners else LAST_VERSION
+        tokens = token_source(connection, version, report=report, insists=True)
         token = tokens.get()
         yield Finding(f"login: accepted ({connection.get_auth_display()})")
-        yield Finding(f"instance: {token.instance_url}")
+        yield Finding(f"instance: {token.instance_url}{_other_than(connection, token)}")
         yield Finding(f"org: {token.org_id or 'not told'}")
-        served = _versions(tokens)
+        served = _versions(RestClient(tokens, http=http))
         yield Finding(f"API versions: {served[0]} to {served[-1]}" if served else _NO_VERSIONS)
-        yield _limits(tokens, served)
+        yield _limits(tokens, http, served)
         for listener in listeners:
-            yield from _channel(tokens, served, listener)
-    except SecretUnavailable as missing:
+            yield from _channel(tokens, http, served, listener)
+    except (SecretUnavailable, ClientFileMissing) as missing:
         yield Finding(f"login: not tried, {missing}", is_failure=True)
     except (LoginRefused, LoginUnavailable) as refused:
         yield Finding(str(refused), is_failure=True)
@@ -57,8 +68,15 @@ def check_connection(connection: Connection, listeners: Sequence[Listener]) -> I
 _NO_VERSIONS = "API versions: none told"
 
 
-def _versions(tokens: TokenSource) -> list[str]:
-    told = (entry.get("version") for entry in RestClient(tokens).versions())
+def _other_than(connection: Connection, token: Token) -> str:
+    """Requests go where the login's answer says."""
+    if connection.base_url in ("", token.instance_url):
+        return ""
+    return f" (as the login says; the base URL is {connection.base_url})"
+
+
+def _versions(rest: RestClient) -> list[str]:
+    told = (entry.get("version") for entry in rest.versions())
     return sorted((str(version) for version in told if version), key=_order)
 
 
@@ -66,9 +84,10 @@ def _order(version: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))
 
 
-def _limits(tokens: TokenSource, served: Sequence[str]) -> Finding:
+def _limits(tokens: Tokens, http: requests.Session, served: Sequence[str]) -> Finding:
     """Worth knowing, and not needed to receive changes: a refusal is no failure."""
-    rest = RestClient(tokens, served[-1]) if served else RestClient(tokens)
+    version = served[-1] if served else DEFAULT_VERSION
+    rest = RestClient(tokens, version, http=http)
     try:
         limit: Any = rest.limits().get(DELIVERED)
     except RestRefused as refused:
@@ -80,7 +99,9 @@ def _limits(tokens: TokenSource, served: Sequence[str]) -> Finding:
             return Finding(f"{DELIVERED}: not told")
 
 
-def _channel(tokens: TokenSource, served: Sequence[str], listener: Listener) -> Iterator[Finding]:
+def _channel(
+    tokens: Tokens, http: requests.Session, served: Sequence[str], listener: Listener
+) -> Iterator[Finding]:
     prefix = f"listener {listener.name}" + ("" if listener.enabled else " (disabled)")
     if served and listener.api_version not in served:
         yield Finding(
@@ -90,7 +111,7 @@ def _channel(tokens: TokenSource, served: Sequence[str], listener: Listener) -> 
         )
         return
     try:
-        _subscribe(tokens, listener)
+        _subscribe(tokens, http, listener)
     except (LoginRefused, LoginUnavailable):
         raise
     except SalesforceError as error:
@@ -100,12 +121,9 @@ def _channel(tokens: TokenSource, served: Sequence[str], listener: Listener) -> 
     yield Finding(f"{prefix}: channel {listener.channel}: permitted")
 
 
-def _subscribe(tokens: TokenSource, listener: Listener) -> None:
+def _subscribe(tokens: Tokens, http: requests.Session, listener: Listener) -> None:
     """From the tip, so that nothing is delivered and no position moves."""
-    options = StreamOptions(
-        listener.api_version, listener.connection_timeout, listener.read_timeout
-    )
-    stream = CometdStream(tokens, listener.channel, options)
+    stream = CometdStream(tokens, listener.channel, options_of(listener), http=http)
     try:
         stream.open(TIP)
     finally:

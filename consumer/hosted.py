@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import requests
 from django.conf import settings
 from django.utils import timezone
 
@@ -17,19 +18,27 @@ from listeners.models import Listener, Position
 
 State = Position.State
 
-#: A poll is held for up to 110 s: past this silence nothing is being received, whatever it says.
-SILENCE_SECONDS = 180.0
+#: A poll is held for up to 110 s: when it is answered this much later than it may be, nothing is
+#: being received, whatever the listener says.
+SILENCE_SECONDS = 150.0
 RENEW_SECONDS = 3.0
 
 
 class HostedListener:
-    def __init__(self, listener: Listener, lease: Lease, tokens: CarefulTokens) -> None:
+    def __init__(
+        self,
+        listener: Listener,
+        lease: Lease,
+        tokens: CarefulTokens,
+        http: requests.Session,
+    ) -> None:
         self.listener = listener
         self.lease = lease
         self.fingerprint = listener.fingerprint
         self._buffer = Buffer(limit=10 * settings.CDC_BATCH_MAX)
-        self.receiver = Receiver(listener, lease, tokens, self._buffer)
+        self.receiver = Receiver(listener, lease, tokens, http, self._buffer)
         self.recorder = Recorder(listener, lease, self._buffer)
+        self._longest_silence = SILENCE_SECONDS + listener.read_timeout
         self._written: Status | None = None
         self._renewed_at = 0.0
 
@@ -50,7 +59,7 @@ class HostedListener:
         return (
             self.receiver.status.state == State.RECEIVING
             and not self.has_ended
-            and (heard is None or (timezone.now() - heard).total_seconds() < SILENCE_SECONDS)
+            and (heard is None or (timezone.now() - heard).total_seconds() < self._longest_silence)
         )
 
     @property

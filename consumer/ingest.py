@@ -16,8 +16,8 @@ from django.db import DataError, transaction
 
 from audit.models import AuditLogEntry, Incident, Quarantined
 from consumer import troubles
-from handlers.models import Delivery, HandlerMapping
-from handlers.routing import lanes, route
+from handlers.deliver import deliver
+from handlers.models import HandlerMapping
 from handlers.runner import storable
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position
@@ -105,7 +105,7 @@ def _ingest_whole(
     with transaction.atomic(durable=True):
         _hold(lease)
         new = _record(entries)
-        ready = _deliver(new, mappings)
+        ready = deliver(new, mappings)
         troubles.report(listener.pk, new, messages[-1].received_at)
         _advance(lease, decoded[-1][1][-1].replay_id, entries)
     return Ingested(entries=len(new), repeated=len(entries) - len(new), ready=ready)
@@ -176,37 +176,6 @@ def _known(entries: Sequence[AuditLogEntry]) -> set[Identity]:
     return set(rows)
 
 
-def _deliver(entries: Sequence[AuditLogEntry], mappings: Sequence[HandlerMapping]) -> list[int]:
-    """Insert a delivery for each entry and mapping; the ids of those that can begin."""
-    lane_of = lanes(mappings)
-    deliveries = [
-        _delivery(entry, mapping, lane_of.get(mapping.pk))
-        for entry in entries
-        for mapping in route(entry, mappings)
-    ]
-    occupied = _occupied({delivery.chain for delivery in deliveries} - {""})
-    for delivery in deliveries:
-        if delivery.chain in occupied:
-            delivery.state = Delivery.State.BLOCKED
-        elif delivery.chain:
-            occupied.add(delivery.chain)
-    created = Delivery.objects.bulk_create(deliveries, batch_size=ROWS)
-    return [delivery.pk for delivery in created if delivery.state == Delivery.State.READY]
-
-
-def _occupied(chains: set[str]) -> set[str]:
-    """The chains with a delivery that has not ended. Locked: who ends one now waits for us, and
-    then finds the one that we add behind it."""
-    if not chains:
-        return set()
-    return set(
-        Delivery.objects.filter(chain__in=chains, state__in=Delivery.UNENDED)
-        .select_for_update()
-        .order_by("id")
-        .values_list("chain", flat=True)
-    )
-
-
 def _advance(lease: Lease, replay_id: str, entries: Sequence[AuditLogEntry]) -> None:
     changes: dict[str, Any] = {"replay_id": replay_id} if replay_id else {}
     if entries:
@@ -232,18 +201,6 @@ def _keep(listener: Listener, unreadable: Unreadable, kind: Incident.Kind) -> in
     )
     Incident.objects.report(listener.pk, troubles.unreadable(kind), unreadable.received_at)
     return 1
-
-
-def _delivery(entry: AuditLogEntry, mapping: HandlerMapping, lane: int | None) -> Delivery:
-    return Delivery(
-        entry=entry,
-        mapping=mapping,
-        handler=mapping.handler or mapping.task,
-        is_external=bool(mapping.task),
-        queue=mapping.queue,
-        chain="" if lane is None else f"{lane}:{entry.record_id}",
-        created_at=entry.received_at,
-    )
 
 
 def _entry(listener: Listener, event: ChangeEvent, received_at: datetime) -> AuditLogEntry:

@@ -11,10 +11,12 @@ from collections.abc import Callable
 import structlog
 from django.conf import settings
 
+from audit.login_troubles import report
 from listeners.logins import token_source
-from listeners.models import Connection
+from listeners.models import Connection, Listener
+from listeners.salesforce.auth.soap import login_version
 from listeners.salesforce.errors import LoginRefused, LoginUnavailable
-from listeners.salesforce.tokens import Token, TokenSource
+from listeners.salesforce.tokens import Token, Tokens
 
 log = structlog.get_logger(__name__)
 
@@ -23,14 +25,14 @@ class LoginGivenUp(Exception):
     """The login was refused a few times. Correct the connection: that starts the listener again."""
 
 
-class CarefulTokens(TokenSource):
+class CarefulTokens:
     """A connection's tokens, for all listeners of this process that use it.
 
     A refused login is tried again after each of settings.CDC_LOGIN_WAITS (seconds), then never
     again, for none of them, until the connection changes.
     """
 
-    def __init__(self, inner: TokenSource, pause: Callable[[float], bool]) -> None:
+    def __init__(self, inner: Tokens, pause: Callable[[float], bool]) -> None:
         self._inner = inner
         self._pause = pause
         self._trying = threading.Lock()
@@ -51,14 +53,19 @@ class CarefulTokens(TokenSource):
             try:
                 return self._inner.get()
             except LoginRefused as refused:
+                if refused.is_final:
+                    raise self._give_up(refused) from None
                 log.warning("login refused", reason=str(refused), next_try_in=wait)
             if self._pause(wait):
                 raise LoginUnavailable("the process is stopping")
         try:
             return self._inner.get()
         except LoginRefused as refused:
-            self._given_up = LoginGivenUp(str(refused))
-            raise self._given_up from None
+            raise self._give_up(refused) from None
+
+    def _give_up(self, refused: LoginRefused) -> LoginGivenUp:
+        self._given_up = LoginGivenUp(str(refused))
+        return self._given_up
 
 
 class Logins:
@@ -66,12 +73,23 @@ class Logins:
 
     def __init__(self, pause: Callable[[float], bool]) -> None:
         self._pause = pause
-        self._sources: dict[tuple[int, str], CarefulTokens] = {}
+        self._sources: dict[tuple[int, str, str], CarefulTokens] = {}
 
-    def of(self, connection: Connection) -> CarefulTokens:
-        """Raises SecretUnavailable."""
-        key = (connection.pk, connection.updated_at.isoformat())
+    def of(self, listener: Listener) -> CarefulTokens:
+        """Raises SecretUnavailable and ClientFileMissing."""
+        connection = listener.connection
+        key = (connection.pk, connection.updated_at.isoformat(), _version(listener))
         if key not in self._sources:
-            self._sources = {k: v for k, v in self._sources.items() if k[0] != connection.pk}
-            self._sources[key] = CarefulTokens(token_source(connection), self._pause)
+            self._sources = {
+                k: v for k, v in self._sources.items() if k[:2] == key[:2] or k[0] != connection.pk
+            }
+            tokens = token_source(connection, listener.api_version, report=report)
+            self._sources[key] = CarefulTokens(tokens, self._pause)
         return self._sources[key]
+
+
+def _version(listener: Listener) -> str:
+    """Listeners of several API versions share a login, unless it has the version in it."""
+    if listener.connection.auth != Connection.Auth.SOAP:
+        return ""
+    return login_version(listener.api_version)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import requests
 import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -62,19 +63,21 @@ class Receiver:
     """
 
     def __init__(
-        self, listener: Listener, lease: Lease, tokens: CarefulTokens, buffer: Buffer
+        self,
+        listener: Listener,
+        lease: Lease,
+        tokens: CarefulTokens,
+        http: requests.Session,
+        buffer: Buffer,
     ) -> None:
+        """`http` lends its proxy and TLS settings."""
         self.status = Status(State.CONNECTING)
         self.last_received_at: datetime | None = None
         self.last_message_at: float | None = None
         self._listener = listener
         self._lease = lease
         self._buffer = buffer
-        self._stream = CometdStream(
-            tokens,
-            listener.channel,
-            StreamOptions(listener.api_version, listener.connection_timeout, listener.read_timeout),
-        )
+        self._stream = CometdStream(tokens, listener.channel, options_of(listener), http=http)
         self._stop = threading.Event()
         self._failures = 0
         self._not_before: datetime | None = None
@@ -250,6 +253,16 @@ class Receiver:
         if self.status != Status(state, reason):
             self.status = Status(state, reason)
         metrics.RECEIVING.labels(self._listener.name).set(state == State.RECEIVING)
+
+
+def options_of(listener: Listener) -> StreamOptions:
+    return StreamOptions(
+        api_version=listener.api_version,
+        connection_timeout=listener.connection_timeout,
+        read_timeout=listener.read_timeout,
+        keep_alive_interval=listener.keep_alive_interval,
+        session_timeout=listener.session_timeout,
+    )
 
 
 def _jitter(failures: int) -> float:

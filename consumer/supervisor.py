@@ -22,7 +22,9 @@ from consumer.hosted import HostedListener
 from consumer.logins import Logins
 from handlers import dispatch
 from listeners.leases import LEASE
+from listeners.logins import session_for
 from listeners.models import Listener, Position
+from listeners.salesforce.http import ClientFileMissing
 from listeners.secrets import SecretUnavailable
 
 log = structlog.get_logger(__name__)
@@ -150,8 +152,9 @@ class Supervisor:
         if lease is None:
             return
         try:
-            tokens = self._logins.of(listener.connection)
-        except SecretUnavailable as error:
+            tokens = self._logins.of(listener)
+            http = session_for(listener.connection)
+        except (SecretUnavailable, ClientFileMissing) as error:
             log.error("listener stopped", listener=listener.name, reason=str(error))
             Position.objects.held(lease).update(
                 state=Position.State.FAILED,
@@ -162,7 +165,7 @@ class Supervisor:
             Position.objects.release(lease)
             return
         log.info("listener started", listener=listener.name, channel=listener.channel)
-        hosted = HostedListener(listener, lease, tokens)
+        hosted = HostedListener(listener, lease, tokens, http)
         self._hosted[listener.pk] = hosted
         self._busy_at = time.monotonic()
         hosted.start()

@@ -22,10 +22,18 @@ from handlers.admin_mappings import HandlerMappingInline
 from handlers.admin_state import ListenerState, is_held, position_of, standing
 from handlers.defaults import create_default_mappings
 from listeners.admin_console import ConsoleAdmin
+from listeners.admin_fields import WithDefaults
 from listeners.models import Listener, Position
 
 
+class ListenerForm(WithDefaults):
+    class Meta:
+        model = Listener
+        fields = "__all__"
+
+
 class ListenerAdmin(ConsoleAdmin):
+    form = ListenerForm
     list_display = (
         "name",
         "standing",
@@ -52,7 +60,14 @@ class ListenerAdmin(ConsoleAdmin):
             "Transport",
             {
                 "classes": ("collapse",),
-                "fields": ("transport", "api_version", "connection_timeout", "read_timeout"),
+                "fields": (
+                    "transport",
+                    "api_version",
+                    "connection_timeout",
+                    "read_timeout",
+                    "keep_alive_interval",
+                    "session_timeout",
+                ),
             },
         ),
     )

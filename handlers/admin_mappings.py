@@ -14,7 +14,9 @@ from unfold.widgets import (
 )
 
 from handlers import registry
+from handlers.conditions import EXAMPLE
 from handlers.models import HandlerMapping
+from listeners.admin_fields import NamesField
 from listeners.secrets import REFERENCES
 
 if TYPE_CHECKING:
@@ -23,34 +25,25 @@ else:
     _MappingForm = forms.ModelForm
 
 
-class NamesField(forms.CharField):
-    """A list of names, written with commas."""
-
-    def prepare_value(self, value: Any) -> Any:
-        return ", ".join(map(str, value)) if isinstance(value, list) else value
-
-    def to_python(self, value: Any) -> Any:
-        return [name for part in str(value or "").split(",") if (name := part.strip())]
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return bool(self.to_python(data) != (initial or []))
-
-
-class OptionsField(forms.JSONField):
-    """A JSON object; a plain secret that was refused is not shown again."""
+class ObjectField(forms.JSONField):
+    """A JSON object; what is left empty is an empty one."""
 
     def clean(self, value: Any) -> Any:
         cleaned = super().clean(value)
         return {} if cleaned is None else cleaned
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(initial, data or "{}")
+
+
+class OptionsField(ObjectField):
+    """A plain secret that was refused is not shown again."""
 
     def bound_data(self, data: Any, initial: Any) -> Any:
         value = super().bound_data(data, initial)
         if isinstance(value, dict) and not str(value.get("secret", "env:")).startswith(REFERENCES):
             return value | {"secret": ""}
         return value
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return super().has_changed(initial, data or "{}")
 
 
 def handler_choices(current: str) -> Iterator[tuple[str, str]]:
@@ -74,6 +67,23 @@ class HandlerMappingForm(_MappingForm):
         help_text="Updates only: deliver when one of these changed, such as Phone, Name. "
         "Empty: any.",
     )
+    condition = ObjectField(
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text=f"Deliver only changes whose values meet this, such as {EXAMPLE}; or in, exists, "
+        'changed_to. Combine with {"all": […]} and {"any": […]}. {}: all changes.',
+    )
+    ignore_origins = NamesField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Leave out what these clients wrote (client=… in Sforce-Call-Options), such as "
+        "my-app; or whole change origins with * for any text. Recorded as skipped.",
+    )
+    ignore_users = NamesField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Leave out what these users wrote: Salesforce user ids. Recorded as skipped.",
+    )
     options = OptionsField(
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
@@ -90,6 +100,9 @@ class HandlerMappingForm(_MappingForm):
             "ordering",
             "task",
             "changed_fields",
+            "condition",
+            "ignore_origins",
+            "ignore_users",
             "queue",
             "max_attempts",
             "options",
@@ -123,10 +136,19 @@ class HandlerMappingInline(StackedInline):
     fieldsets = (
         (None, {"fields": ("on", "entity", "handler", "ordering")}),
         (
-            "More: task, fields, queue, attempts, options",
+            "More: task, fields, condition, own writes, queue, attempts, options",
             {
                 "classes": ("collapse",),
-                "fields": ("task", "changed_fields", "queue", "max_attempts", "options"),
+                "fields": (
+                    "task",
+                    "changed_fields",
+                    "condition",
+                    "ignore_origins",
+                    "ignore_users",
+                    "queue",
+                    "max_attempts",
+                    "options",
+                ),
             },
         ),
     )

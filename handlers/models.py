@@ -10,6 +10,8 @@ from django.db import models
 from django.db.models import Q
 
 from audit.models import AuditLogEntry
+from handlers.conditions import EXAMPLE, flaws
+from handlers.origins import origin_flaws, user_flaws
 from handlers.queries import DeliveryQuerySet
 from listeners.models import Listener
 from listeners.secrets import REFERENCES
@@ -51,6 +53,22 @@ class HandlerMapping(models.Model):
         blank=True,
         help_text='Updates only: deliver when one of these changed, such as ["Phone"]. Empty: any.',
     )
+    condition = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text=f"Deliver only changes whose values meet this, such as {EXAMPLE}. Empty: all.",
+    )
+    ignore_origins = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='Leave out what these clients wrote, such as ["my-app"], or whole change origins '
+        "with * for any text.",
+    )
+    ignore_users = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Leave out what these users wrote: Salesforce user ids.",
+    )
     ordering = models.CharField(max_length=20, choices=Ordering, default=Ordering.PER_RECORD)
     queue = models.CharField(
         max_length=100,
@@ -83,17 +101,34 @@ class HandlerMapping(models.Model):
         return f"{self.get_on_display()} {self.entity}: {target}"
 
     def clean(self) -> None:
-        errors: dict[str, str] = {}
-        if not _is_list_of_names(self.changed_fields):
-            errors["changed_fields"] = 'Give a list of field names, such as ["Phone", "Name"].'
-        elif self.changed_fields and self.on != self.On.UPDATE:
-            errors["changed_fields"] = "Only updates have changed fields; leave this empty."
-        if not isinstance(self.options, dict):
-            errors["options"] = "Give a JSON object, such as {}."
-        elif "secret" in self.options and not str(self.options["secret"]).startswith(REFERENCES):
-            errors["options"] = "A secret must be a reference: env:NAME or file:PATH."
-        if errors:
+        found = {
+            "changed_fields": self._changed_fields_flaws(),
+            "condition": self._condition_flaws(),
+            "ignore_origins": origin_flaws(self.ignore_origins),
+            "ignore_users": user_flaws(self.ignore_users),
+            "options": self._options_flaws(),
+        }
+        if errors := {name: messages for name, messages in found.items() if messages}:
             raise ValidationError(errors)
+
+    def _changed_fields_flaws(self) -> list[str]:
+        if not _is_list_of_names(self.changed_fields):
+            return ['Give a list of field names, such as ["Phone", "Name"].']
+        if self.changed_fields and self.on != self.On.UPDATE:
+            return ["Only updates have changed fields; leave this empty."]
+        return []
+
+    def _condition_flaws(self) -> list[str]:
+        if self.condition and self.on == self.On.DELETE:
+            return ["A delete has no fields; leave this empty."]
+        return flaws(self.condition)
+
+    def _options_flaws(self) -> list[str]:
+        if not isinstance(self.options, dict):
+            return ["Give a JSON object, such as {}."]
+        if "secret" in self.options and not str(self.options["secret"]).startswith(REFERENCES):
+            return ["A secret must be a reference: env:NAME or file:PATH."]
+        return []
 
 
 def _is_list_of_names(value: Any) -> bool:
@@ -104,7 +139,8 @@ class Delivery(models.Model):
     """One change for one handler: the outbox's row and its state.
 
     blocked → ready → queued → running → succeeded | skipped | dead, with retrying between two
-    attempts; ready → sent for a task that runs elsewhere.
+    attempts; ready → sent for a task that runs elsewhere; skipped from the start where the mapping
+    leaves the change out.
     """
 
     class State(models.TextChoices):

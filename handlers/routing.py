@@ -1,8 +1,15 @@
 """Which mappings a change goes to. Pure: nothing here reads the database or the clock."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Collection, Iterable
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from handlers.conditions import matches
+from handlers.origins import left_out
+from handlers.paths import overlap
 
 #: The change types that have handlers, and the mappings' word for them.
 ON = {"CREATE": "create", "UPDATE": "update", "DELETE": "delete", "UNDELETE": "restore"}
@@ -15,6 +22,9 @@ class _Mapping(Protocol):
     handler: str
     task: str
     changed_fields: list[str]
+    condition: dict[str, Any]
+    ignore_origins: list[str]
+    ignore_users: list[str]
     ordering: str
     options: dict[str, Any]
 
@@ -26,12 +36,22 @@ class Routable(Protocol):
     entity_name: str
     record_id: str
     change_type: str
+    change_origin: str
+    commit_user: str
     changed_fields: list[str] | None
     changed_data: dict[str, object]
 
 
-def route(change: Routable, mappings: Iterable[M]) -> list[M]:
-    """The mappings that get this change.
+@dataclass(frozen=True, slots=True)
+class Routed(Generic[M]):
+    """A mapping that gets a change, or would get it: `skipped` says why it does not."""
+
+    mapping: M
+    skipped: str = ""
+
+
+def route(change: Routable, mappings: Iterable[M]) -> list[Routed[M]]:
+    """The mappings that get this change, and those that leave it out for who wrote it.
 
     Gap events, overflows, wildcards and unknown types go to none: they say that something
     happened and not what.
@@ -40,12 +60,13 @@ def route(change: Routable, mappings: Iterable[M]) -> list[M]:
     if on is None or change.record_id.endswith("*"):
         return []
     return [
-        mapping
+        Routed(mapping, left_out(change, mapping.ignore_origins, mapping.ignore_users))
         for mapping in mappings
         if mapping.on == on
         and mapping.entity in ("*", change.entity_name)
         and (mapping.handler or mapping.task)
         and (not mapping.changed_fields or _touches(change, mapping.changed_fields))
+        and matches(mapping.condition, change)
     ]
 
 
@@ -81,8 +102,4 @@ def _touches(change: Routable, wanted: Collection[str]) -> bool:
     """Whether a wanted field changed. `Name` holds `Name.FirstName`: either touches the other."""
     # CometD may leave the list out: then its body holds the changed fields and nothing else.
     changed = change.changed_data if change.changed_fields is None else change.changed_fields
-    return any(_overlap(field, name) for field in changed for name in wanted)
-
-
-def _overlap(field: str, name: str) -> bool:
-    return field == name or field.startswith(f"{name}.") or name.startswith(f"{field}.")
+    return any(overlap(field, name) for field in changed for name in wanted)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
@@ -14,29 +13,29 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from listeners.admin_console import ConsoleAdmin
-from listeners.admin_secrets import SecretField, described
+from listeners.admin_fields import NamesField, ObjectField, WithDefaults
+from listeners.admin_secrets import SecretField, SecretTextarea, described
+from listeners.connection_rules import KINDS, OF_A_KIND, warnings
 from listeners.models import Connection
 
 if TYPE_CHECKING:
-    _ConnectionForm = forms.ModelForm[Connection]
     _UserAdmin = DjangoUserAdmin[User]
 else:
-    _ConnectionForm = forms.ModelForm
     _UserAdmin = DjangoUserAdmin
-
-Auth = Connection.Auth
 
 REFERENCE_HELP = "Or a reference that is looked up when used and never stored: env:NAME, file:PATH."
 
 
-def _only_for(*kinds: str) -> str:
-    """Alpine's condition for a field that these kinds of authentication need."""
+def _condition(name: str) -> str:
+    """Alpine's condition for a field: the kinds of authentication that heed it."""
+    kinds = [kind for kind, needs in KINDS.items() if name in needs.heeded]
     return " || ".join(f"auth == '{kind}'" for kind in kinds)
 
 
-class ConnectionForm(_ConnectionForm):
+class ConnectionForm(WithDefaults):
     client_secret = SecretField(
         label="Client secret", help_text=f"The connected app's consumer secret. {REFERENCE_HELP}"
     )
@@ -45,9 +44,49 @@ class ConnectionForm(_ConnectionForm):
         help_text="The password, with the security token right after it where the org wants one. "
         + REFERENCE_HELP,
     )
+    token = SecretField(
+        label="Bearer token",
+        help_text="An access token or session id. When it ends the listener stops until there is "
+        f"a new one. {REFERENCE_HELP}",
+    )
     refresh_token = SecretField(
         label="Refresh token",
-        help_text=f"Salesforce may rotate it: the new one is stored here then. {REFERENCE_HELP}",
+        help_text="Where Salesforce rotates it, the token store keeps the one that is due; enter "
+        f"one here again only after it was revoked. {REFERENCE_HELP}",
+    )
+    private_key = SecretField(
+        label="Private key",
+        widget=SecretTextarea,
+        help_text=f"RSA, in PEM, without a passphrase. {REFERENCE_HELP}",
+    )
+    proxy_password = SecretField(label="Password", help_text=REFERENCE_HELP)
+    scopes = NamesField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Asked for at the login, such as api, refresh_token. Empty: the app's own.",
+    )
+    optional_params = ObjectField(
+        nothing={},
+        label="Optional parameters",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        help_text='Further parameters of the token request, such as {"device_id": "cdc"}. A value '
+        "may be env:NAME or file:PATH.",
+    )
+    client_config = ObjectField(
+        nothing={},
+        label="HTTP client",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
+        help_text="Of the login: http_version (1.0, 1.1, 2), custom_headers, custom_payload, "
+        "connection_timeout, read_timeout. Of every request: tls with ca_bundle, "
+        'client_certificate, client_key, verify. Such as {"tls": {"ca_bundle": "/etc/ca.pem"}}.',
+    )
+    refresh_config = ObjectField(
+        nothing=None,
+        label="Refresh",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        help_text="Use the refresh token of the login's answer: {} like the login itself, or "
+        "refresh_url, scopes, optional_params, credential_bearer, client_config. Empty: log in "
+        "with the password each time.",
     )
 
     class Meta:
@@ -56,13 +95,31 @@ class ConnectionForm(_ConnectionForm):
             "name",
             "auth",
             "base_url",
+            "login_url",
+            "is_sandbox",
             "token_url",
             "refresh_url",
             "client_id",
             "client_secret",
             "username",
             "password",
+            "token",
             "refresh_token",
+            "private_key",
+            "audience",
+            "scopes",
+            "default_token_exp_time",
+            "clock_skew",
+            "optional_params",
+            "credential_bearer",
+            "client_config",
+            "refresh_config",
+            "token_store",
+            "proxy_scheme",
+            "proxy_host",
+            "proxy_port",
+            "proxy_username",
+            "proxy_password",
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -85,40 +142,69 @@ class ConnectionAdmin(ConsoleAdmin):
         (
             "Salesforce",
             {
-                "description": "The org's own domain, found under Setup, My Domain. The login "
-                "address follows from it; name another only where yours differs.",
-                "fields": ("base_url", "token_url", "refresh_url"),
+                "description": "The base URL is the org's own domain, found under Setup, My "
+                "Domain. Other addresses follow from it; name one only where yours differs.",
+                "fields": ("base_url", "login_url", "is_sandbox", "token_url", "refresh_url"),
             },
         ),
         (
             "Credentials",
             {
-                "description": "Only what the chosen authentication needs. Client credentials: "
-                "client ID and secret. Username and password: both, with the client ID and secret "
-                "of the connected app. Refresh token: the token, client ID and secret. Secrets are "
-                "stored encrypted and never shown.",
+                "description": "Secrets are stored encrypted and never shown.",
                 "fields": (
                     "client_id",
                     "client_secret",
                     "username",
                     "password",
+                    "token",
                     "refresh_token",
+                    "private_key",
+                    "audience",
+                ),
+            },
+        ),
+        (
+            "Tokens",
+            {
+                "classes": ("collapse",),
+                "fields": (
+                    "token_store",
+                    "default_token_exp_time",
+                    "clock_skew",
+                    "scopes",
+                    "optional_params",
+                    "credential_bearer",
+                    "refresh_config",
+                ),
+            },
+        ),
+        (
+            "Network",
+            {
+                "classes": ("collapse",),
+                "description": "A proxy carries every request of this connection.",
+                "fields": (
+                    "client_config",
+                    "proxy_scheme",
+                    "proxy_host",
+                    "proxy_port",
+                    "proxy_username",
+                    "proxy_password",
                 ),
             },
         ),
     )
-    conditional_fields = {
-        "token_url": _only_for(Auth.CLIENT_CREDENTIALS, Auth.PASSWORD),
-        "refresh_url": _only_for(Auth.REFRESH_TOKEN),
-        "username": _only_for(Auth.PASSWORD),
-        "password": _only_for(Auth.PASSWORD),
-        "refresh_token": _only_for(Auth.REFRESH_TOKEN),
-    }
+    conditional_fields = {name: _condition(name) for name in sorted(OF_A_KIND)}
 
     @method_decorator(sensitive_post_parameters(*Connection.SECRETS))
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response: HttpResponse = super().changeform_view(request, *args, **kwargs)
         return response
+
+    def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        for _, text in warnings(obj):
+            messages.warning(request, f"{obj}: {text}")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
         connections: QuerySet[Connection] = super().get_queryset(request)
@@ -129,7 +215,7 @@ class ConnectionAdmin(ConsoleAdmin):
         """The state of each secret that the login needs."""
         return ", ".join(
             f"{name.replace('_', ' ')} {described(getattr(connection, name))}"
-            for name in Connection.REQUIRED.get(connection.auth, ())
+            for name in KINDS[connection.auth].required
             if name in Connection.SECRETS
         )
 

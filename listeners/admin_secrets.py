@@ -59,6 +59,16 @@ class SecretInput(forms.PasswordInput):
         return f"{name}-clear"
 
 
+class SecretTextarea(SecretInput):
+    """The same for a secret of several lines, such as a key in PEM."""
+
+    template_name = "listeners/secret_textarea.html"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attrs |= {"rows": 4, "spellcheck": "false"}
+
+
 class SecretField(forms.Field):
     widget: forms.Widget | type[forms.Widget] = SecretInput
 

@@ -2,43 +2,146 @@
 
 from __future__ import annotations
 
-import structlog
+import os
+import socket
 
+import requests
+from django.utils.crypto import salted_hmac
+
+from listeners.client_settings import client_of, http_config, oauth_options
+from listeners.connection_rules import KINDS
+from listeners.login_ledger import LoginLedger, Reporter, no_report
 from listeners.models import Connection
+from listeners.models.connection import TOKEN_PATH
+from listeners.private_keys import pem_of
+from listeners.salesforce.auth.bearer_token import BearerToken
 from listeners.salesforce.auth.client_credentials import ClientCredentials
+from listeners.salesforce.auth.jwt_bearer import JwtBearer
 from listeners.salesforce.auth.password import Password
 from listeners.salesforce.auth.refresh_token import RefreshToken
-from listeners.salesforce.tokens import Grant, TokenSource
+from listeners.salesforce.auth.soap import LAST_VERSION, Soap
+from listeners.salesforce.http import session_of
+from listeners.salesforce.token_source import Lifetime, TokenSource
+from listeners.salesforce.token_store import digest
+from listeners.salesforce.tokens import Grant, Tokens
 from listeners.secrets import Secret
+from listeners.token_stores import store_of
 
-log = structlog.get_logger(__name__)
-
-
-def grant_of(connection: Connection) -> Grant:
-    """The grant of the connection's kind, secrets revealed. Raises SecretUnavailable."""
-    url = connection.login_url
-    client_id, client_secret = connection.client_id, connection.client_secret.reveal()
-    match Connection.Auth(connection.auth):
-        case Connection.Auth.CLIENT_CREDENTIALS:
-            return ClientCredentials(url, client_id, client_secret)
-        case Connection.Auth.PASSWORD:
-            password = connection.password.reveal()
-            return Password(url, client_id, client_secret, connection.username, password)
-        case Connection.Auth.REFRESH_TOKEN:
-            return RefreshToken(url, client_id, client_secret, connection.refresh_token.reveal())
+Auth = Connection.Auth
 
 
-def token_source(connection: Connection) -> TokenSource:
-    """Tokens for a connection; a rotated refresh token is stored before its access token is used.
+def grant_of(connection: Connection, api_version: str = LAST_VERSION) -> Grant:
+    """The grant of the connection's kind, secrets revealed. Raises SecretUnavailable.
 
-    Raises SecretUnavailable.
+    `api_version` is for the SOAP login, which is capped at the last one that has it.
     """
+    options = oauth_options(connection)
+    token_url = connection.token_url or connection.base_url + TOKEN_PATH
+    client = connection.client_id, _revealed(connection, "client_secret")
+    match Auth(connection.auth):
+        case Auth.SOAP:
+            return Soap(
+                connection.login_url or connection.login_host,
+                connection.username,
+                connection.password.reveal(),
+                api_version=api_version,
+                timeout=options.timeout,
+                headers=options.headers,
+            )
+        case Auth.PASSWORD:
+            password = connection.password.reveal()
+            refresh = _refresh_of(connection, token_url, client)
+            return Password(token_url, *client, connection.username, password, options, refresh)
+        case Auth.REFRESH_TOKEN:
+            refresh_url = connection.refresh_url or connection.base_url + TOKEN_PATH
+            return RefreshToken(refresh_url, *client, connection.refresh_token.reveal(), options)
+        case Auth.CLIENT_CREDENTIALS:
+            return ClientCredentials(token_url, *client, options)
+        case Auth.JWT_BEARER:
+            return JwtBearer(
+                token_url,
+                *client,
+                connection.username,
+                pem_of(connection.private_key.reveal()),
+                connection.audience or connection.login_host,
+                options,
+            )
+        case Auth.BEARER_TOKEN:
+            raise ValueError("a bearer token is not fetched")
+
+
+def _refresh_of(
+    connection: Connection, token_url: str, client: tuple[str, str]
+) -> RefreshToken | None:
+    """How a password login's refresh token is used, if it is: as refresh_config says, and where
+    it says nothing like the login itself."""
+    config = connection.refresh_config
+    if config is None:
+        return None
+    options = oauth_options(connection, config)
+    return RefreshToken(config.get("refresh_url") or token_url, *client, "", options)
+
+
+def token_source(
+    connection: Connection,
+    api_version: str = LAST_VERSION,
+    *,
+    report: Reporter = no_report,
+    insists: bool = False,
+) -> Tokens:
+    """Tokens for a connection, shared with every process that uses the same store.
+
+    `report` is told of troubles with a rotated refresh token; `insists`: an operator asked for
+    this login. Raises SecretUnavailable and ClientFileMissing.
+    """
+    if connection.auth == Auth.BEARER_TOKEN:
+        return BearerToken(connection.token.reveal(), connection.base_url)
     return TokenSource(
-        grant_of(connection), on_refresh_token=lambda token: _keep(connection.pk, token)
+        grant_of(connection, api_version),
+        seed=_seed(connection),
+        store=store_of(connection),
+        ledger=LoginLedger(connection, report, insists=insists),
+        lifetime=Lifetime(connection.default_token_exp_time, connection.clock_skew),
+        http=_login_session(connection),
+        owner=f"{socket.gethostname()}:{os.getpid()}",
     )
 
 
-def _keep(connection_id: int, refresh_token: str) -> None:
-    """The old one is spent: whatever it was, a reference too, the new one takes its place."""
-    Connection.objects.filter(pk=connection_id).update(refresh_token=Secret.of(refresh_token))
-    log.info("refresh token rotated", connection=connection_id)
+def session_for(connection: Connection) -> requests.Session:
+    """A session that reaches the connection's org. Raises SecretUnavailable, ClientFileMissing."""
+    return session_of(http_config(connection))
+
+
+def _login_session(connection: Connection) -> requests.Session:
+    version = client_of(connection.client_config).http_version
+    return session_of(http_config(connection, http_version=version))
+
+
+def _revealed(connection: Connection, name: str) -> str:
+    """A secret that the kind of login heeds; what is left from another kind may lead nowhere."""
+    secret: Secret = getattr(connection, name)
+    return secret.reveal() if name in KINDS[connection.auth].heeded else ""
+
+
+def _seed(connection: Connection) -> str:
+    """Another one for other credentials; no secret can be guessed from it.
+
+    Of a refresh token that is configured, the token alone: its successors outlive all other
+    changes.
+    """
+    if connection.auth == Auth.REFRESH_TOKEN:
+        return digest(connection.refresh_token.reveal())
+    parts = [
+        connection.auth,
+        connection.base_url,
+        connection.token_url,
+        connection.login_url,
+        str(connection.is_sandbox),
+        connection.client_id,
+        connection.username,
+        connection.audience,
+        repr(connection.scopes),
+        repr(connection.refresh_config),
+        *(_revealed(connection, name) for name in ("client_secret", "password", "private_key")),
+    ]
+    return salted_hmac("listeners.logins", "\0".join(parts), algorithm="sha256").hexdigest()

@@ -24,6 +24,8 @@ class Entity:
     prefix: str
     fields: tuple[str, ...] = ()
     auto_name: str = ""
+    required: tuple[str, ...] = ()
+    has_person_name: bool = False
     selected: bool = True
     visible: bool = True
 
@@ -50,16 +52,20 @@ def standard_entities() -> list[Entity]:
                 *("Name", "Type", "Industry", "Phone", "Website", "BillingAddress"),
                 *("AnnualRevenue", "NumberOfEmployees", "Description", "CleanStatus"),
             ),
+            required=("Name",),
         ),
         Entity(
             "Contact",
             "003",
             ("Name", "AccountId", "Title", "Email", "Phone", "MailingAddress", "Birthdate"),
+            required=("LastName",),
+            has_person_name=True,
         ),
         Entity(
             "Opportunity",
             "006",
             ("Name", "AccountId", "StageName", "Amount", "Probability", "CloseDate", "NextStep"),
+            required=("Name", "StageName", "CloseDate"),
         ),
         Entity(
             "Employee__c",
@@ -87,6 +93,13 @@ class Catalogue:
             raise UnknownEntityError(
                 f"unknown entity {name!r}; the org has {', '.join(sorted(self.entities))}"
             ) from None
+
+    def find(self, name: str) -> Entity | None:
+        """The entity, upper and lower case being the same."""
+        if name in self.entities:
+            return self.entities[name]
+        wanted = name.casefold()
+        return next((e for e in self.entities.values() if e.name.casefold() == wanted), None)
 
     def define(self, name: str, prefix: str = "") -> Entity:
         """The entity, made if the org does not have it yet."""

@@ -30,28 +30,38 @@ answers with `{"events": [{"replay_id", "event_uuid", "entity", "at", "header"}]
 `POST /_simulator/clock` — `{"advance_seconds": n}`: move the org's clock ahead.
 `POST /_simulator/refresh-token` — a new refresh token, as a new authorization gives.
 `POST /_simulator/recycle-bin/empty` — hard-delete what is in it.
-`GET /_simulator/state?events=N&records=N` — records, events, sessions, token requests, faults.
+`POST /_simulator/unlock` — let the user in again after `--lock-after` wrong passwords.
+`GET /_simulator/state?events=N&records=N` — records, events, sessions, token requests, logins,
+    faults.
+`GET /_simulator/token-requests?since=MS` — `{"token_requests": […], LOGINS}`. Each request has
+    `at`, `grant_type` (`soap` for a SOAP login), `credential_bearer`, `outcome` (`ok`, an error,
+    `http_status: 503`), `path`, `http_version`, `headers`, `form` (for SOAP `username` and
+    `version`), `refresh_token_reused` and `peer`. LOGINS, which the state has too, is
+    `refresh_requests`, `refresh_reuses`, `refreshes_in_progress`, `failed_logins`,
+    `failed_logins_in_a_row` and `locked`.
+`DELETE /_simulator/token-requests` — forget them, and count refreshes and reuses anew.
+`GET /_simulator/requests?since=MS` — `{"requests": […]}`, the newest 5,000 that were not for a
+    token: `at`, `method`, `path`, `query`, `http_version`, `authorization`, `headers`, `peer`,
+    `status` (null until it is answered, or if its client hung up).
+`DELETE /_simulator/requests` — forget them.
 """
 
-import json
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from simulator import wire
+from simulator.control_http import Action, Numbers, json_handler, query_handler
 from simulator.control_requests import Body, ControlError, read_change, read_writer
 from simulator.events import HEADER, StoredEvent
-from simulator.faults import META, UnknownFaultError
+from simulator.faults import META
 from simulator.records import JsonObject
 from simulator.replies import UNKNOWN_CLIENT
 from simulator.state import org_state, published, traffic_state
-from simulator.traffic import ENTITIES, MIX, UnknownMixError
+from simulator.traffic import ENTITIES, MIX
 
 if TYPE_CHECKING:
     from simulator.server import Simulator
-
-Action = Callable[[Body], JsonObject | Awaitable[JsonObject]]
 
 
 class Control:
@@ -77,9 +87,10 @@ class Control:
             "recycle-bin/empty": self.empty_recycle_bin,
         }
         for path, action in actions.items():
-            app.router.add_post(f"/_simulator/{path}", _json_handler(action))
+            app.router.add_post(f"/_simulator/{path}", json_handler(action))
         app.router.add_delete("/_simulator/faults", self.clear_faults)
-        app.router.add_get("/_simulator/state", self.state)
+        state = query_handler(("events", "records"), self.state)
+        app.router.add_get("/_simulator/state", state)
 
     def changes(self, body: Body) -> JsonObject:
         """One transaction."""
@@ -206,52 +217,21 @@ class Control:
 
     def refresh_token(self, _body: Body) -> JsonObject:
         """A new refresh token."""
-        return {"refresh_token": self._sim.tokens.new_refresh_token()}
+        return {"refresh_token": self._sim.tokens.refresh_tokens.renew()}
 
     def empty_recycle_bin(self, _body: Body) -> JsonObject:
         """Hard-delete."""
         return {"deleted": self._sim.org.store.empty_recycle_bin()}
 
-    async def state(self, request: web.Request) -> web.StreamResponse:
+    def state(self, limits: Numbers) -> JsonObject:
         """Everything there is to see."""
-        try:
-            limits = {
-                name: int(request.query[name]) if name in request.query else None
-                for name in ("events", "records")
-            }
-        except ValueError:
-            return wire.json_response({"error": "'events' and 'records' must be numbers"}, 400)
         sim = self._sim
-        return wire.json_response(
-            {
-                **org_state(sim.org, events=limits["events"], records=limits["records"]),
-                **traffic_state(sim.bayeux, sim.tokens, sim.faults, sim.clock.now()),
-                "traffic": {
-                    "running": sim.pump.is_running,
-                    "produced": sim.pump.produced,
-                    "problem": sim.pump.problem,
-                },
-            }
-        )
-
-
-def _json_handler(
-    action: Action,
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """An action as an aiohttp handler; whatever is wrong with the body becomes a 400."""
-
-    async def handler(request: web.Request) -> web.StreamResponse:
-        text = await request.text()
-        try:
-            body = Body(json.loads(text or "{}"))
-            answer = action(body)
-            if not isinstance(answer, dict):
-                answer = await answer
-            body.done()
-        except (ControlError, UnknownFaultError, UnknownMixError, LookupError) as error:
-            return wire.json_response({"error": str(error.args[0])}, 400)
-        except ValueError as error:
-            return wire.json_response({"error": f"bad request: {error}"}, 400)
-        return wire.json_response(answer)
-
-    return handler
+        return {
+            **org_state(sim.org, events=limits["events"], records=limits["records"]),
+            **traffic_state(sim.bayeux, sim.tokens, sim.faults, sim.clock.now()),
+            "traffic": {
+                "running": sim.pump.is_running,
+                "produced": sim.pump.produced,
+                "problem": sim.pump.problem,
+            },
+        }

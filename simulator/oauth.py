@@ -1,34 +1,29 @@
-"""The token endpoint: three grants, their real errors, expiry, and refresh token rotation.
-
-TokenError: what Salesforce answers, with status 400, to a request it refuses.
-"""
+"""The token service: the grants, their real errors, expiry, and what reuse revokes."""
 
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from simulator import jwt_bearer, scopes
+from simulator.door import Door
+from simulator.evidence import Arrival, TokenLog
 from simulator.ids import OpaqueIds
 from simulator.records import JsonObject
+from simulator.refresh_tokens import RefreshTokens
+from simulator.token_errors import (
+    EXPIRED,
+    INVALID_LOGIN,
+    NO_RUN_AS_USER,
+    UNKNOWN_CLIENT,
+    UNSUPPORTED_GRANT,
+    WRONG_PASSWORD,
+    WRONG_SECRET,
+    TokenError,
+)
 
-SCOPE = "refresh_token api"
-
-
-class TokenError(Exception):
-    """The client must read `error` and `error_description`."""
-
-    def __init__(self, error: str, description: str) -> None:
-        super().__init__(f"{error}: {description}")
-        self.error = error
-        self.description = description
-
-    def body(self) -> JsonObject:
-        """The JSON of the answer."""
-        return {"error": self.error, "error_description": self.description}
-
-
-EXPIRED = TokenError("invalid_grant", "expired access/refresh token")
+GRANT_TYPES = ("password", "refresh_token", "client_credentials", jwt_bearer.GRANT_TYPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +38,32 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenRequest:
-    """A line of the log of token requests."""
+class Rules:
+    """What the org is set up to ask for and to give."""
 
-    at: int
-    grant_type: str
-    credential_bearer: str
-    outcome: str
+    checks_client: bool = True
+    has_run_as_user: bool = True
+    password_gives_refresh_token: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCall:
+    """A request for a token; `now` is the org's time, `client_now` what its client goes by."""
+
+    arrival: Arrival
+    base_url: str
+    form: Mapping[str, str]
+    basic: tuple[str, str] | None = None
+    grant_type: str = ""
+    client_now: int = 0
+
+    @property
+    def bearer(self) -> str:
+        """Where the client's id and secret were."""
+        return "basic" if self.basic else "body"
+
+
+Grant = Callable[[TokenCall, int], JsonObject]
 
 
 @dataclass(slots=True)
@@ -61,85 +75,119 @@ class TokenService:
     user_id: str
     opaque: OpaqueIds
     lifetime_ms: int
-    rotate: bool = False
-    requests: list[TokenRequest] = field(default_factory=list)
+    refresh_tokens: RefreshTokens
+    door: Door
+    app_key: jwt_bearer.AppKey
+    rules: Rules = Rules()
+    log: TokenLog = field(default_factory=TokenLog)
     _expires_at: dict[str, int] = field(default_factory=dict)
-    _refresh_token: str = ""
-    _spent_refresh_tokens: set[str] = field(default_factory=set)
 
-    def __post_init__(self) -> None:
-        self._refresh_token = self.credentials.refresh_token
-
-    def grant(
-        self,
-        form: Mapping[str, str],
-        basic: tuple[str, str] | None,
-        *,
-        base_url: str,
-        now: int,
-        refusal: TokenError | None = None,
+    def answer(
+        self, call: TokenCall, grant: Grant, *, now: int, refusal: TokenError | None = None
     ) -> JsonObject:
         """The answer to a token request; raises TokenError. Either way it is logged.
 
-        With `refusal`, the request is refused with it, however good it is.
+        `grant` is one of this service's methods. With `refusal`, the request is refused with it,
+        however good it is.
         """
         outcome = "ok"
+        token = call.form.get("refresh_token", "") if call.grant_type == "refresh_token" else ""
+        reused = refusal is None and self.refresh_tokens.is_spent(token)
         try:
             if refusal:
                 raise refusal
-            return self._grant(form, basic, base_url, now)
+            return grant(call, now)
         except TokenError as error:
-            outcome = f"{error.error}: {error.description}"
+            outcome = str(error)
             raise
         finally:
-            bearer = "basic" if basic else "body"
-            entry = TokenRequest(now, form.get("grant_type", ""), bearer, outcome)
-            self.requests.append(entry)
+            self.note(call, outcome, reused=reused)
 
-    def _grant(
-        self, form: Mapping[str, str], basic: tuple[str, str] | None, base_url: str, now: int
-    ) -> JsonObject:
-        grant_type = form.get("grant_type", "")
-        if grant_type not in ("password", "refresh_token", "client_credentials"):
-            raise TokenError("unsupported_grant_type", "grant type not supported")
-        self._check_client(*(basic or (form.get("client_id", ""), form.get("client_secret", ""))))
-        extra: JsonObject = {}
-        if grant_type == "password":
-            self._check_user(form)
-        elif grant_type == "refresh_token":
-            extra = self._refresh(form.get("refresh_token", ""))
-        return {**self._issue(base_url, now), **extra}
+    def note(self, call: TokenCall, outcome: str, *, reused: bool = False) -> None:
+        """Log a request for a token."""
+        self.log.add(
+            call.arrival,
+            call.form,
+            grant_type=call.grant_type,
+            bearer=call.bearer,
+            outcome=outcome,
+            reused=reused,
+        )
 
-    def _check_client(self, client_id: str, client_secret: str) -> None:
-        if client_id != self.credentials.client_id:
-            raise TokenError("invalid_client_id", "client identifier invalid")
-        if client_secret != self.credentials.client_secret:
-            raise TokenError("invalid_client", "invalid client credentials")
+    def oauth(self, call: TokenCall, now: int) -> JsonObject:
+        """The answer of the token endpoint; raises TokenError."""
+        if call.grant_type not in GRANT_TYPES:
+            raise TokenError(*UNSUPPORTED_GRANT)
+        if call.grant_type != jwt_bearer.GRANT_TYPE:
+            self._check_client(call)
+        scope = scopes.granted(call.form.get("scope", ""))
+        extra = self._authorize(call)
+        return {**self._issue(call.base_url, now, scope), **extra}
 
-    def _check_user(self, form: Mapping[str, str]) -> None:
-        expected = (self.credentials.username, self.credentials.password)
-        if (form.get("username"), form.get("password")) != expected:
-            raise TokenError("invalid_grant", "authentication failure")
+    def soap(self, password: str) -> Grant:
+        """A SOAP login with this password, which is in no log."""
+
+        def grant(call: TokenCall, now: int) -> JsonObject:
+            if not self.door.admits(call.form.get("username", ""), password):
+                raise TokenError(*INVALID_LOGIN)
+            return self._issue(call.base_url, now, "")
+
+        return grant
+
+    def _check_client(self, call: TokenCall) -> None:
+        names = ("client_id", "client_secret")
+        sent = call.basic or tuple(call.form.get(name) for name in names)
+        optional = call.grant_type == "password" and not self.rules.checks_client
+        expected = (self.credentials.client_id, self.credentials.client_secret)
+        for value, wanted, error in zip(
+            sent, expected, (UNKNOWN_CLIENT, WRONG_SECRET), strict=True
+        ):
+            if value != wanted and not (optional and value is None):
+                raise TokenError(*error)
+
+    def _authorize(self, call: TokenCall) -> JsonObject:
+        """What the grant adds to the answer; raises TokenError."""
+        match call.grant_type:
+            case "password":
+                return self._by_password(call.form)
+            case "refresh_token":
+                return self._refresh(call.form.get("refresh_token", ""))
+            case "client_credentials":
+                if not self.rules.has_run_as_user:
+                    raise TokenError(*NO_RUN_AS_USER)
+            case _:
+                self._check_assertion(call)
+        return {}
+
+    def _by_password(self, form: Mapping[str, str]) -> JsonObject:
+        if not self.door.admits(form.get("username", ""), form.get("password", "")):
+            raise TokenError(*WRONG_PASSWORD)
+        if not self.rules.password_gives_refresh_token:
+            return {}
+        return {"refresh_token": self.refresh_tokens.current or self.refresh_tokens.renew()}
+
+    def _check_assertion(self, call: TokenCall) -> None:
+        subject = jwt_bearer.checked_subject(
+            call.form.get("assertion", ""),
+            self.app_key,
+            client_id=self.credentials.client_id,
+            base_url=call.base_url,
+            now=call.client_now,
+        )
+        if not self.door.is_user(subject):
+            raise TokenError(*jwt_bearer.NOT_APPROVED)
 
     def _refresh(self, refresh_token: str) -> JsonObject:
-        if refresh_token in self._spent_refresh_tokens:
+        if self.refresh_tokens.is_spent(refresh_token):
             self.revoke_all()
-            self._refresh_token = ""
-            raise EXPIRED
-        if not refresh_token or refresh_token != self._refresh_token:
-            raise EXPIRED
-        if not self.rotate:
+            self.refresh_tokens.revoke()
+            raise TokenError(*EXPIRED)
+        self.refresh_tokens.check(refresh_token)
+        if not self.refresh_tokens.rotate:
             return {}
-        return {"refresh_token": self.new_refresh_token()}
+        return {"refresh_token": self.refresh_tokens.renew()}
 
-    def new_refresh_token(self) -> str:
-        """Replace the refresh token, as rotation or a new authorization does."""
-        if self._refresh_token:
-            self._spent_refresh_tokens.add(self._refresh_token)
-        self._refresh_token = f"5Aep861{self.opaque.secret(80)}"
-        return self._refresh_token
-
-    def _issue(self, base_url: str, now: int) -> JsonObject:
+    def _issue(self, base_url: str, now: int, scope: str) -> JsonObject:
         token = f"{self.org_id[:15]}!AQ{self.opaque.secret(94)}"
         self._expires_at[token] = now + self.lifetime_ms
         identity = f"{base_url}/id/{self.org_id}/{self.user_id}"
@@ -149,7 +197,7 @@ class TokenService:
         return {
             "access_token": token,
             "signature": base64.b64encode(digest).decode(),
-            "scope": SCOPE,
+            "scope": scope,
             "instance_url": base_url,
             "id": identity,
             "token_type": "Bearer",
@@ -165,7 +213,3 @@ class TokenService:
         count = len(self._expires_at)
         self._expires_at.clear()
         return count
-
-    def requests_since(self, at: int) -> int:
-        """How many token requests came since then."""
-        return sum(1 for request in self.requests if request.at >= at)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from simulator.oauth import Credentials
+from simulator.oauth import Credentials, Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,17 @@ class Options:
     retention_hours: float = 72.0
     retention_events: int = 1_000_000
     max_events_per_answer: int = 2_000
+    query_batch_size: int = 2_000
+    token_seconds: float = 0.0
+    lock_after: int = 0
     rotate_refresh_tokens: bool = False
+    password_refresh_tokens: bool = False
+    no_client_check: bool = False
+    no_client_credentials_user: bool = False
+    jwt_public_key: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
     client_id: str = "3MVG9simulatorConsumerKey"
     client_secret: str = "simulator-consumer-secret"
     username: str = "integration@simulator.example"
@@ -41,6 +51,15 @@ class Options:
             refresh_token=self.refresh_token,
         )
 
+    @property
+    def rules(self) -> Rules:
+        """What the token endpoint asks for and gives."""
+        return Rules(
+            checks_client=not self.no_client_check,
+            has_run_as_user=not self.no_client_credentials_user,
+            password_gives_refresh_token=self.password_refresh_tokens,
+        )
+
 
 HELP = {
     "host": "the address to listen on",
@@ -53,11 +72,26 @@ HELP = {
     "retention_hours": "hours that events are retained",
     "retention_events": "how many events are retained at most",
     "max_events_per_answer": "how many events one answer carries at most",
+    "query_batch_size": "how many rows one answer to a query carries at most",
+    "token_seconds": "seconds that a token request or a SOAP login takes",
+    "lock_after": "lock the user after this many wrong passwords in a row; 0 never does",
     "client_id": "the connected app's consumer key",
     "client_secret": "the connected app's consumer secret",
     "username": "the integration user's name",
     "password": "the integration user's password, security token included",
     "refresh_token": "a refresh token to start with",
+    "jwt_public_key": "a PEM file with the public key or certificate of the JWT bearer grant; "
+    "without one, a key pair is made and its private key announced",
+    "tls_cert": "a PEM file with a certificate, to serve https with",
+    "tls_key": "the PEM file with the certificate's key, if it is not in the same file",
+    "tls_client_ca": "a PEM file with the authority that clients' certificates must be from",
+}
+FLAGS = {
+    "rotate_refresh_tokens": "each refresh answers with a new single-use refresh token; reuse "
+    "revokes everything",
+    "password_refresh_tokens": "the password grant answers with the current refresh token too",
+    "no_client_check": "the password grant needs no client id and secret; sent ones must be right",
+    "no_client_credentials_user": "the client credentials grant is refused, for want of a user",
 }
 TYPES: dict[str, type[int] | type[float]] = {
     "port": int,
@@ -69,8 +103,10 @@ TYPES: dict[str, type[int] | type[float]] = {
     "retention_hours": float,
     "retention_events": int,
     "max_events_per_answer": int,
+    "query_batch_size": int,
+    "token_seconds": float,
+    "lock_after": int,
 }
-
 
 POSITIVE = (
     "connect_timeout",
@@ -78,7 +114,9 @@ POSITIVE = (
     "retention_hours",
     "retention_events",
     "max_events_per_answer",
+    "query_batch_size",
 )
+NOT_NEGATIVE = ("token_seconds", "lock_after")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,14 +125,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, text in HELP.items():
         flag = "--" + name.replace("_", "-")
         default = getattr(defaults, name)
-        parser.add_argument(
-            flag, type=TYPES.get(name, str), default=default, help=f"{text} (default {default})"
-        )
-    parser.add_argument(
-        "--rotate-refresh-tokens",
-        action="store_true",
-        help="each refresh answers with a new single-use refresh token; reuse revokes everything",
-    )
+        told = text if default == "" else f"{text} (default {default})"
+        parser.add_argument(flag, type=TYPES.get(name, str), default=default, help=told)
+    for name, text in FLAGS.items():
+        parser.add_argument("--" + name.replace("_", "-"), action="store_true", help=text)
     parser.add_argument(
         "--channel",
         action="append",
@@ -109,12 +143,21 @@ def from_arguments(arguments: Mapping[str, Any]) -> Options:
     known = {field.name for field in fields(Options)}
     values = {name: value for name, value in arguments.items() if name in known}
     options = Options(**{**values, "channel": tuple(values.get("channel", ()))})
+    _check(options)
+    return options
+
+
+def _check(options: Options) -> None:
     for name in POSITIVE:
         if getattr(options, name) <= 0:
             raise ValueError(f"--{name.replace('_', '-')} must be above zero")
+    for name in NOT_NEGATIVE:
+        if getattr(options, name) < 0:
+            raise ValueError(f"--{name.replace('_', '-')} must not be negative")
     if options.rate < 0 or (options.count or 0) < 0:
         raise ValueError("--rate and --count must not be negative")
     for definition in options.channel:
         if "=" not in definition:
             raise ValueError(f"--channel wants NAME__chn=ENTITY,ENTITY, not {definition!r}")
-    return options
+    if (options.tls_key or options.tls_client_ca) and not options.tls_cert:
+        raise ValueError("--tls-key and --tls-client-ca need --tls-cert")

@@ -27,11 +27,13 @@ class Writer:
     user: str = USER_ID
     api: str = "rest"
     client: str = "SfdcInternalAPI/"
+    version: str = "67.0"
 
     @property
     def origin(self) -> str:
-        """The changeOrigin of this writer's events."""
-        return f"com/salesforce/api/{self.api}/67.0;client={self.client}"
+        """The changeOrigin of this writer's events; a client that names itself is told."""
+        path = f"com/salesforce/api/{self.api}/{self.version}"
+        return f"{path};client={self.client}" if self.client else path
 
 
 SOMEBODY = Writer()

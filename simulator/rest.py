@@ -1,88 +1,49 @@
-"""The REST API that a consumer needs beside the events, and the token endpoint."""
+"""`/services/data/…`: what a REST request asks for, and the answer on the wire."""
 
-import base64
-import binascii
-from contextlib import suppress
-from urllib.parse import parse_qsl
+import json
+import re
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from simulator import wire
-from simulator.bayeux import Bayeux
-from simulator.catalogue import UnknownEntityError
-from simulator.clock import Clock
 from simulator.cometd import bearer_token
-from simulator.faults import Faults
-from simulator.oauth import TokenError, TokenService
-from simulator.org import Org
-from simulator.records import JsonObject, UnknownRecordError
-from simulator.representation import chosen_fields, record_json
-from simulator.soql import SoqlError, select
+from simulator.org import Writer
+from simulator.records import JsonObject
+from simulator.rest_errors import RestError
+from simulator.rest_queries import Queries
+from simulator.rest_records import Records
+
+if TYPE_CHECKING:
+    from simulator.server import Simulator
 
 LABELS = {"60.0": "Spring '24", "64.0": "Summer '25", "66.0": "Spring '26", "67.0": "Summer '26"}
 DAILY_EVENTS = 50_000
-ERRORS = {
-    "INVALID_SESSION_ID": (401, "Session expired or invalid"),
-    "NOT_FOUND": (404, "The requested resource does not exist"),
-    "ENTITY_IS_DELETED": (404, "entity is deleted"),
-    "MALFORMED_QUERY": (400, "unexpected token"),
-}
-
-
-def error(code: str, message: str = "") -> web.Response:
-    """A REST error: a list with one object."""
-    status, usual = ERRORS[code]
-    return wire.json_response([{"message": message or usual, "errorCode": code}], status)
-
-
-class TokenEndpoint:
-    """`POST /services/oauth2/token`."""
-
-    def __init__(self, tokens: TokenService, faults: Faults, clock: Clock) -> None:
-        self._tokens = tokens
-        self._faults = faults
-        self._clock = clock
-
-    async def post(self, request: web.Request) -> web.StreamResponse:
-        """Answer a token request."""
-        if spoilt := wire.fault_on_arrival(self._faults, "token"):
-            return spoilt
-        body = (await request.read()).decode("utf-8", "replace")
-        is_form = request.content_type == "application/x-www-form-urlencoded"
-        form = dict(parse_qsl(body, keep_blank_values=True)) if is_form else {}
-        fault = self._faults.take(("refuse_login",), target="token")
-        refusal = None
-        if fault:
-            refusal = TokenError(fault.options["error"], fault.options["error_description"])
-        try:
-            answer = self._tokens.grant(
-                form,
-                _basic(request),
-                base_url=f"{request.scheme}://{request.host}",
-                now=self._clock.now(),
-                refusal=refusal,
-            )
-            response = wire.json_response(answer, headers={"Cache-Control": "no-store"})
-        except TokenError as refused:
-            response = wire.json_response(refused.body(), 400)
-        return await wire.send(request, response, wire.fault_on_answer(self._faults, "token"))
+DAILY_REQUESTS = 100_000
+LISTS = ("ids", "fields")
+METHODS = ("GET", "POST", "PATCH", "DELETE")
 
 
 class RestEndpoint:
-    """`GET /services/data/…`."""
+    """The REST API."""
 
-    def __init__(
-        self, org: Org, tokens: TokenService, bayeux: Bayeux, faults: Faults, clock: Clock
-    ) -> None:
-        self._org = org
-        self._tokens = tokens
-        self._bayeux = bayeux
-        self._faults = faults
-        self._clock = clock
+    def __init__(self, simulator: "Simulator") -> None:
+        self._sim = simulator
+        self._queries = Queries(simulator.org, simulator.options.query_batch_size)
+        self._served = 0
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add the routes."""
+        app.router.add_get("/services/data", self.versions)
+        app.router.add_get("/services/data/", self.versions)
+        for method in METHODS:
+            app.router.add_route(
+                method, r"/services/data/v{version:[\d.]+}/{path:.*}", self.resource
+            )
 
     async def versions(self, request: web.Request) -> web.StreamResponse:
         """The list of API versions; needs no token."""
-        if spoilt := wire.fault_on_arrival(self._faults, "rest"):
+        if spoilt := wire.fault_on_arrival(self._sim.faults, "rest"):
             return spoilt
         listed = [
             {"label": label, "url": f"/services/data/v{version}", "version": version}
@@ -90,69 +51,111 @@ class RestEndpoint:
         ]
         return await self._send(request, wire.json_response(listed))
 
-    async def get(self, request: web.Request) -> web.StreamResponse:
+    async def resource(self, request: web.Request) -> web.StreamResponse:
         """Everything below a version."""
-        if spoilt := wire.fault_on_arrival(self._faults, "rest"):
+        if spoilt := wire.fault_on_arrival(self._sim.faults, "rest"):
             return spoilt
-        if not self._tokens.is_valid(bearer_token(request), self._clock.now()):
-            return await self._send(request, error("INVALID_SESSION_ID"))
-        return await self._send(request, self._resource(request))
+        body = await request.read()
+        try:
+            if not self._sim.tokens.is_valid(bearer_token(request), self._sim.clock.now()):
+                raise RestError("INVALID_SESSION_ID")
+            response = self._answer(request, body)
+        except RestError as refused:
+            response = wire.json_response(refused.body(), refused.status)
+        self._served += 1
+        response.headers["Sforce-Limit-Info"] = f"api-usage={self._served}/{DAILY_REQUESTS}"
+        return await self._send(request, response)
 
     async def _send(self, request: web.Request, response: web.Response) -> web.StreamResponse:
-        return await wire.send(request, response, wire.fault_on_answer(self._faults, "rest"))
+        return await wire.send(request, response, wire.fault_on_answer(self._sim.faults, "rest"))
 
-    def _resource(self, request: web.Request) -> web.Response:
+    def _answer(self, request: web.Request, body: bytes) -> web.Response:
         version = request.match_info["version"]
-        match request.match_info["path"].strip("/").split("/"):
-            case ["limits"]:
-                remaining = max(DAILY_EVENTS - self._bayeux.delivered, 0)
-                limit = {"Max": DAILY_EVENTS, "Remaining": remaining}
-                return wire.json_response({"DailyDeliveredPlatformEvents": limit})
-            case ["sobjects", entity, "describe"]:
-                return self._describe(entity)
-            case ["sobjects", entity, record_id]:
-                return self._record(entity, record_id, version, request.query.get("fields", ""))
-            case ["query"]:
-                return self._query(request.query.get("q", ""), version)
+        path = request.match_info["path"].strip("/").split("/")
+        records = Records(self._sim.org, version)
+        answer: object
+        match (request.method, *path):
+            case ("GET", "limits"):
+                answer = self._limits()
+            case ("GET", "query" | "queryAll", *rest):
+                answer = self._query(request, version, path[0], rest)
+            case ("GET", "sobjects"):
+                answer = records.describe_all()
+            case ("GET", "sobjects", entity, "describe"):
+                answer = records.describe(entity)
+            case ("GET", "composite", "sobjects", entity):
+                ids, fields = (request.query.get(name, "").split(",") for name in LISTS)
+                answer = records.read_many(entity, ids, fields)
+            case ("POST", "composite", "sobjects", entity):
+                ids, fields = (_list(_json(body), name) for name in LISTS)
+                answer = records.read_many(entity, ids, fields)
+            case (_, "sobjects", *_):
+                return self._sobject(request, records, path[1:], body)
             case _:
-                return error("NOT_FOUND")
+                raise RestError("NOT_FOUND")
+        return wire.json_response(answer)
 
-    def _record(self, entity: str, record_id: str, version: str, names: str) -> web.Response:
-        if self._org.store.is_deleted(entity, record_id):
-            return error("ENTITY_IS_DELETED")
-        try:
-            record = self._org.store.get(entity, record_id)
-        except UnknownRecordError:
-            return error("NOT_FOUND")
-        shown = record_json(record, version)
-        return wire.json_response(chosen_fields(shown, names.split(",")) if names else shown)
+    def _query(self, request: web.Request, version: str, kind: str, rest: list[str]) -> JsonObject:
+        options = request.headers.get("Sforce-Query-Options", "")
+        if rest:
+            return self._queries.more("/".join(rest), version, options)
+        text = request.query.get("q", "")
+        return self._queries.run(text, version, options, deleted=kind == "queryAll")
 
-    def _describe(self, entity: str) -> web.Response:
-        try:
-            described = self._org.catalogue.get(entity)
-        except UnknownEntityError:
-            return error("NOT_FOUND")
-        body: JsonObject = {
-            "name": described.name,
-            "keyPrefix": described.prefix,
-            "custom": described.name.endswith("__c"),
-            "fields": [{"name": name} for name in ("Id", *described.all_fields)],
+    def _sobject(
+        self, request: web.Request, records: Records, path: list[str], body: bytes
+    ) -> web.Response:
+        writer, now = _writer(request), self._sim.clock.now()
+        match (request.method, *path):
+            case ("GET", entity, record_id):
+                shown = records.read(entity, record_id, request.query.get("fields", ""))
+                return wire.json_response(shown)
+            case ("POST", entity):
+                made = records.create(entity, _json(body), writer, now)
+                location = f"{request.path.rstrip('/')}/{made['id']}"
+                return wire.json_response(made, 201, {"Location": location})
+            case ("PATCH", entity, record_id):
+                records.update(entity, record_id, _json(body), writer, now)
+            case ("DELETE", entity, record_id):
+                records.delete(entity, record_id, writer, now)
+            case (method, _) | (method, _, _):
+                raise RestError("METHOD_NOT_ALLOWED", f"HTTP Method '{method}' not allowed.")
+            case _:
+                raise RestError("NOT_FOUND")
+        return web.Response(status=204)
+
+    def _limits(self) -> JsonObject:
+        events = max(DAILY_EVENTS - self._sim.bayeux.delivered, 0)
+        requests = max(DAILY_REQUESTS - self._served, 0)
+        return {
+            "DailyApiRequests": {"Max": DAILY_REQUESTS, "Remaining": requests},
+            "DailyDeliveredPlatformEvents": {"Max": DAILY_EVENTS, "Remaining": events},
         }
-        return wire.json_response(body)
-
-    def _query(self, text: str, version: str) -> web.Response:
-        try:
-            rows = select(self._org.store, self._org.catalogue, text, version)
-        except SoqlError as refused:
-            return error("MALFORMED_QUERY", str(refused))
-        return wire.json_response({"totalSize": len(rows), "done": True, "records": rows})
 
 
-def _basic(request: web.Request) -> tuple[str, str] | None:
-    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    with suppress(binascii.Error, UnicodeDecodeError):
-        client_id, _, secret = base64.b64decode(encoded).decode().partition(":")
-        return client_id, secret
-    return "", ""
+def _writer(request: web.Request) -> Writer:
+    """The client that `Sforce-Call-Options: client=X` names, if any."""
+    options = request.headers.get("Sforce-Call-Options", "")
+    named = re.search(r"(?:^|,)\s*client\s*=\s*([^,]*)", options, re.IGNORECASE)
+    client = named[1].strip() if named else ""
+    return Writer(api="rest", client=client, version=request.match_info["version"])
+
+
+def _json(body: bytes) -> JsonObject:
+    try:
+        parsed = json.loads(body)
+    except json.JSONDecodeError as error:
+        message = f"{error.msg} at [line:{error.lineno}, column:{error.colno}]"
+        raise RestError("JSON_PARSER_ERROR", message) from None
+    except UnicodeDecodeError as error:
+        raise RestError("JSON_PARSER_ERROR", f"Invalid UTF-8: {error}") from None
+    if not isinstance(parsed, dict):
+        raise RestError("JSON_PARSER_ERROR", "Can not deserialize SObject at [line:1, column:1]")
+    return parsed
+
+
+def _list(body: JsonObject, name: str) -> list[str]:
+    value = body.get(name)
+    if not isinstance(value, list):
+        raise RestError("JSON_PARSER_ERROR", f"{name} must be a list")
+    return [str(item) for item in value]

@@ -11,16 +11,25 @@ from simulator.bayeux import Bayeux
 from simulator.clock import Clock
 from simulator.cometd import CometdEndpoint, Waiters
 from simulator.control import Control
+from simulator.control_evidence import EvidenceControl
+from simulator.door import Door
+from simulator.evidence import RequestLog
 from simulator.faults import Faults
+from simulator.jwt_bearer import AppKey
+from simulator.logins import Logins
 from simulator.oauth import TokenService
 from simulator.options import Options
 from simulator.org import ORG_ID, USER_ID, Org
 from simulator.pump import Pump
 from simulator.records import JsonObject
-from simulator.rest import RestEndpoint, TokenEndpoint
+from simulator.refresh_tokens import RefreshTokens
+from simulator.rest import RestEndpoint
+from simulator.tls import server_context
 from simulator.traffic import Traffic
+from simulator.watch import watching
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
+MAX_LINE_BYTES = 16 * 1024
 SHUTDOWN_SECONDS = 0.1
 
 
@@ -32,14 +41,10 @@ class Simulator:
         self.clock = Clock()
         self.faults = Faults()
         self.org = _org(options, self.clock.now())
-        self.tokens = TokenService(
-            credentials=options.credentials,
-            org_id=ORG_ID,
-            user_id=USER_ID,
-            opaque=self.org.opaque,
-            lifetime_ms=int(options.session_seconds * 1000),
-            rotate=options.rotate_refresh_tokens,
-        )
+        self.app_key = AppKey(options.jwt_public_key)
+        self.tls = server_context(options.tls_cert, options.tls_key, options.tls_client_ca)
+        self.tokens = _tokens(options, self.org, self.app_key)
+        self.requests = RequestLog()
         waiters = Waiters()
         self.bayeux = Bayeux(
             self.org,
@@ -57,23 +62,25 @@ class Simulator:
 
     def application(self) -> web.Application:
         """The routes."""
-        app = web.Application(client_max_size=MAX_BODY_BYTES)
-        token = TokenEndpoint(self.tokens, self.faults, self.clock)
-        rest = RestEndpoint(self.org, self.tokens, self.bayeux, self.faults, self.clock)
-        app.router.add_post("/services/oauth2/token", token.post)
+        app = web.Application(
+            client_max_size=MAX_BODY_BYTES, middlewares=[watching(self.requests, self.clock)]
+        )
+        logins = Logins(self.tokens, self.faults, self.clock, self.options.token_seconds)
+        app.router.add_post("/services/oauth2/token", logins.oauth)
+        app.router.add_post("/services/Soap/u/{version}", logins.soap)
         for path in ("/cometd", "/cometd/", "/cometd/{version}", "/cometd/{version}/{tail:.*}"):
             app.router.add_post(path, self.cometd.post)
-        app.router.add_get("/services/data", rest.versions)
-        app.router.add_get("/services/data/", rest.versions)
-        app.router.add_get(r"/services/data/v{version:[\d.]+}/{path:.*}", rest.get)
+        RestEndpoint(self).add_routes(app)
+        EvidenceControl(self).add_routes(app)
         Control(self).add_routes(app)
         return app
 
     def announcement(self, port: int) -> JsonObject:
         """The address and the credentials."""
         credentials = self.options.credentials
-        return {
-            "url": f"http://{_name(self.options.host)}:{port}",
+        scheme = "https" if self.tls else "http"
+        announced = {
+            "url": f"{scheme}://{_name(self.options.host)}:{port}",
             "port": port,
             "client_id": credentials.client_id,
             "client_secret": credentials.client_secret,
@@ -82,6 +89,9 @@ class Simulator:
             "refresh_token": credentials.refresh_token,
             "org_id": ORG_ID,
         }
+        if private_key := self.app_key.private_pem:
+            announced["private_key"] = private_key
+        return announced
 
 
 def _org(options: Options, now: int) -> Org:
@@ -96,6 +106,23 @@ def _org(options: Options, now: int) -> Org:
         name, _, entities = definition.partition("=")
         org.channels.define(name, entities.split(","))
     return org
+
+
+def _tokens(options: Options, org: Org, app_key: AppKey) -> TokenService:
+    credentials = options.credentials
+    return TokenService(
+        credentials=credentials,
+        org_id=ORG_ID,
+        user_id=USER_ID,
+        opaque=org.opaque,
+        lifetime_ms=int(options.session_seconds * 1000),
+        refresh_tokens=RefreshTokens(
+            org.opaque, credentials.refresh_token, options.rotate_refresh_tokens
+        ),
+        door=Door(credentials.username, credentials.password, options.lock_after),
+        app_key=app_key,
+        rules=options.rules,
+    )
 
 
 def _name(host: str) -> str:
@@ -116,10 +143,11 @@ async def serving(simulator: Simulator) -> AsyncIterator[int]:
         access_log=None,
         handler_cancellation=True,
         shutdown_timeout=SHUTDOWN_SECONDS,
+        max_line_size=MAX_LINE_BYTES,
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, options.host, options.port)
+        site = web.TCPSite(runner, options.host, options.port, ssl_context=simulator.tls)
         await site.start()
         await simulator.pump.start(options.rate, options.count)
         yield runner.addresses[0][1]

@@ -1,15 +1,12 @@
 """What the control API tells of the org and of who is connected."""
 
-from dataclasses import asdict
-
 from simulator.bayeux import Bayeux
 from simulator.events import HEADER, StoredEvent
+from simulator.evidence import MINUTE_MS
 from simulator.faults import Faults
 from simulator.oauth import TokenService
 from simulator.org import Org
 from simulator.records import JsonObject
-
-MINUTE_MS = 60_000
 
 
 def event_line(event: StoredEvent) -> JsonObject:
@@ -58,6 +55,18 @@ def org_state(org: Org, *, events: int | None, records: int | None) -> JsonObjec
     }
 
 
+def logins_state(tokens: TokenService) -> JsonObject:
+    """The counters of logins, and whether the user is locked."""
+    return {
+        "refresh_requests": tokens.log.refreshes,
+        "refresh_reuses": tokens.log.reuses,
+        "refreshes_in_progress": tokens.refresh_tokens.in_progress,
+        "failed_logins": tokens.door.failed,
+        "failed_logins_in_a_row": tokens.door.failed_in_a_row,
+        "locked": tokens.door.locked,
+    }
+
+
 def traffic_state(bayeux: Bayeux, tokens: TokenService, faults: Faults, now: int) -> JsonObject:
     """Sessions, token requests and waiting faults."""
     bayeux.sessions.sweep(now)
@@ -77,10 +86,9 @@ def traffic_state(bayeux: Bayeux, tokens: TokenService, faults: Faults, now: int
             for session in sessions
         ],
         "delivered": bayeux.delivered,
-        "token_requests": [
-            {**asdict(request), "minute": request.at // MINUTE_MS} for request in tokens.requests
-        ],
-        "token_requests_last_minute": tokens.requests_since(now - MINUTE_MS),
+        "token_requests": [request.line() for request in tokens.log.entries],
+        "token_requests_last_minute": len(tokens.log.since(now - MINUTE_MS)),
+        "logins": logins_state(tokens),
         "faults": [
             {"kind": fault.kind, "remaining": fault.remaining, **fault.options}
             for fault in faults.waiting

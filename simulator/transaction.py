@@ -54,7 +54,7 @@ class Transaction:
                     self._update(change, record_id)
             case changes.Delete():
                 for record_id in change.record_ids:
-                    self._note(self._store.delete(change.entity, record_id), "DELETE")
+                    self._note(self._delete(change.entity, record_id), "DELETE")
             case changes.Undelete():
                 for record_id in change.record_ids:
                     self._note(self._undelete(change.entity, record_id), "UNDELETE")
@@ -117,6 +117,12 @@ class Transaction:
         self._write(record, delta)
         self._note(record, "UPDATE", delta, diffs)
 
+    def _delete(self, entity: str, record_id: str) -> Record:
+        """SystemModstamp tells of a deletion too, which is how queryAll finds the recent ones."""
+        record = self._store.delete(entity, record_id)
+        record.modified_at = self._now
+        return record
+
     def _undelete(self, entity: str, record_id: str) -> Record:
         record = self._store.undelete(entity, record_id)
         self._write(record, {})
@@ -138,7 +144,7 @@ class Transaction:
                     self._write(record, deltas.changed(record.fields, change.fields))
             case "GAP_DELETE":
                 for record_id in change.record_ids:
-                    self._store.delete(change.entity, record_id)
+                    self._delete(change.entity, record_id)
             case "GAP_UNDELETE":
                 for record_id in change.record_ids:
                     self._undelete(change.entity, record_id)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from simulator.evidence import Arrival
 from simulator.faults import ON_ANSWER, ON_ARRIVAL, Fault, Faults
 
 NO_HEADERS: Mapping[str, str] = {}
@@ -18,6 +19,18 @@ def json_response(
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     return web.Response(
         text=text, status=status, headers=dict(headers), content_type="application/json"
+    )
+
+
+def arrival(request: web.Request, now: int) -> Arrival:
+    """How a request came, for the logs that tests look at."""
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    return Arrival(
+        at=now,
+        path=request.path,
+        http_version=f"{request.version.major}.{request.version.minor}",
+        headers=dict(request.headers),
+        peer=f"{peer[0]}:{peer[1]}" if peer else "",
     )
 
 
@@ -62,7 +75,7 @@ async def _cut_short(request: web.Request, response: web.Response) -> web.Stream
     """Announce the whole answer, send half of it, and hang up."""
     body = (response.text or "").encode()
     half = web.StreamResponse(status=response.status, headers={"Content-Length": str(len(body))})
-    half.content_type = "application/json"
+    half.content_type = response.content_type
     await half.prepare(request)
     await half.write(body[: len(body) // 2])
     if request.transport is not None:

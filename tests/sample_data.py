@@ -16,6 +16,7 @@ def make_listener(**fields) -> Listener:
     number = next(_numbers)
     connection = fields.pop("connection", None) or Connection.objects.create(
         name=f"org{number}",
+        auth="client_credentials",
         base_url="http://localhost:1",
         client_id="client",
         client_secret="secret of the client",
@@ -85,6 +86,7 @@ def connection_to(url: str, credentials: dict[str, str], **fields) -> Connection
     return Connection.objects.create(
         **{
             "name": f"org{number}",
+            "auth": "client_credentials",
             "base_url": url,
             **{name: value for name, value in credentials.items() if name in known},
             **fields,

@@ -18,7 +18,7 @@ _DECIDING = frozenset({"auth", "on"})
 #: Rows that may be in the file only, and not stored yet.
 _REFERENCES = frozenset({"connection", "listener"})
 #: Shown as "changed" only: what is in them may be meant for few eyes.
-_UNSHOWN = frozenset({"options"})
+_UNSHOWN = frozenset({"options", "optional_params", "client_config", "refresh_config"})
 
 
 def default_of(model: type[models.Model], name: str) -> Any:
@@ -92,6 +92,8 @@ def _word(value: Any) -> str:
             return f"{value:g}"
         case None | "" | []:
             return "none"
+        case dict():
+            return json.dumps(value, ensure_ascii=False) if value else "none"
         case list():
             return f"[{', '.join(map(str, value))}]"
         case _:

@@ -5,6 +5,7 @@ another one, add the model's field and one line below; what is left out has the 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from consumer.configuration.readers import (
     Reader,
@@ -13,7 +14,9 @@ from consumer.configuration.readers import (
     choice,
     json_object,
     names,
+    names_like,
     number,
+    object_like,
     text,
     whole_number,
 )
@@ -26,7 +29,7 @@ FILE = ("connections", "listeners")
 
 CONNECTION: Keys = {
     "name": text,
-    "auth": choice(Connection.Auth, not_yet=("soap", "bearer_token", "jwt_bearer")),
+    "auth": choice(Connection.Auth),
     "base_url": text,
     "token_url": text,
     "refresh_url": text,
@@ -35,6 +38,37 @@ CONNECTION: Keys = {
     "username": text,
     "password": text,
     "refresh_token": text,
+    "token": text,
+    "private_key": text,
+    "login_url": text,
+    "is_sandbox": boolean,
+    "audience": text,
+    "scopes": names,
+    "default_token_exp_time": number,
+    "clock_skew": number,
+    "optional_params": json_object,
+    "credential_bearer": choice(Connection.CredentialBearer),
+    "client_config": json_object,
+    "refresh_config": json_object,
+    "token_store": choice(Connection.TokenStore),
+    "proxy_scheme": choice(Connection.ProxyScheme),
+    "proxy_host": text,
+    "proxy_port": whole_number,
+    "proxy_username": text,
+    "proxy_password": text,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """A key that holds a mapping, each part of which is a field of its own."""
+
+    prefix: str
+    parts: tuple[str, ...]
+
+
+NESTED = {
+    "proxy_config": Nested("proxy_", ("scheme", "host", "port", "username", "password")),
 }
 
 LISTENER: Keys = {
@@ -47,6 +81,8 @@ LISTENER: Keys = {
     "api_version": api_version,
     "connection_timeout": number,
     "read_timeout": number,
+    "keep_alive_interval": number,
+    "session_timeout": number,
 }
 #: Of a listener, read apart: a reference and a list.
 REFERENCE, HANDLERS = "connection", "handlers"
@@ -57,6 +93,9 @@ HANDLER: Keys = {
     "handler": text,
     "task": text,
     "changed_fields": names,
+    "condition": object_like("{field: Phone, exists: true}"),
+    "ignore_origins": names_like("[my-app]"),
+    "ignore_users": names_like("[005000000000001AAA]"),
     "ordering": choice(HandlerMapping.Ordering),
     "queue": text,
     "max_attempts": whole_number,
@@ -64,24 +103,4 @@ HANDLER: Keys = {
 }
 
 #: Planned, and refused with these words instead of "unknown".
-NOT_YET = frozenset(
-    {
-        "token",
-        "login_url",
-        "is_sandbox",
-        "scopes",
-        "default_token_exp_time",
-        "clock_skew",
-        "optional_params",
-        "credential_bearer",
-        "client_config",
-        "refresh_config",
-        "token_store",
-        "private_key",
-        "proxy_config",
-        "keep_alive_interval",
-        "session_timeout",
-        "pubsub_endpoint",
-        "gap_policy",
-    }
-)
+NOT_YET = frozenset({"pubsub_endpoint", "gap_policy"})

@@ -12,6 +12,7 @@ from consumer.configuration.prune import Pruned, pruned
 from consumer.configuration.steps import Step, row_steps
 from consumer.configuration.wanted import Item, Wanted, WantedListener
 from handlers.defaults import create_default_mappings
+from listeners.connection_rules import warnings as connection_warnings
 from listeners.models import Connection, Listener
 
 
@@ -48,6 +49,10 @@ class _Planner:
             connection = self._connections.setdefault(name, Connection(name=name))
             label = f"connection {name}"
             steps += row_steps(connection, label, CONNECTION, item, self._problems)
+            warnings += [
+                Problem(item.line_of(field), f"{label}: {text}")
+                for field, text in connection_warnings(connection)
+            ]
         for name, wanted in self._wanted.listeners.items():
             steps += self._listener(name, wanted)
             warnings += unregistered(wanted.handlers or [])

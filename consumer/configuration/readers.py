@@ -77,27 +77,39 @@ def whole_number(node: Node) -> int:
 
 def api_version(node: Node) -> str:
     value = text(node)
-    if not re.fullmatch(r"\d{2}(\.0)?", value, re.ASCII):
+    if not re.fullmatch(r"\d+(\.\d)?", value, re.ASCII):
         raise Wrong("write it like 67.0")
-    return value if value.endswith(".0") else f"{value}.0"
+    return value if "." in value else f"{value}.0"
 
 
-def names(node: Node) -> list[str]:
-    if not isinstance(node, Items):
-        raise Wrong(f"give a list such as [Phone, Name], not {_described(node)}")
-    return [text(item) for item in node.items if not _is_unusable(item)]
+def names_like(example: str) -> Reader:
+    def read(node: Node) -> list[str]:
+        if not isinstance(node, Items):
+            raise Wrong(f"give a list such as {example}, not {_described(node)}")
+        return [text(item) for item in node.items if not _is_unusable(item)]
+
+    return read
 
 
-def json_object(node: Node) -> dict[str, Any]:
-    if not isinstance(node, Mapping):
-        raise Wrong(f"give a mapping such as {{url: …}}, not {_described(node)}")
-    return {key: _json(entry.value) for key, entry in node.entries.items()}
+def object_like(example: str) -> Reader:
+    """A JSON object."""
+
+    def read(node: Node) -> Any:
+        if not isinstance(node, Mapping):
+            raise Wrong(f"give a mapping such as {example}, not {_described(node)}")
+        return _json(node)
+
+    return read
+
+
+names = names_like("[Phone, Name]")
+json_object = object_like("{url: …}")
 
 
 def _json(node: Node) -> Any:
     match node:
         case Mapping():
-            return json_object(node)
+            return {key: _json(entry.value) for key, entry in node.entries.items()}
         case Items():
             return [_json(item) for item in node.items]
         case Scalar(kind="null"):

@@ -13,6 +13,7 @@ from consumer.configuration.keys import (
     HANDLER,
     HANDLERS,
     LISTENER,
+    NESTED,
     NOT_YET,
     REFERENCE,
     Keys,
@@ -105,6 +106,7 @@ class _Reading:
         return found
 
     def _item(self, node: Mapping, keys: Keys, what: str, apart: Sequence[str] = ()) -> Item:
+        node = self._flattened(node, keys)
         self._refuse_unknown(node, [*keys, *apart], what)
         values: dict[str, Any] = {}
         spoiled: set[str] = set()
@@ -120,6 +122,23 @@ class _Reading:
                 self._problems.add(entry.line, f"{key}: {wrong}")
         lines = {key: entry.line for key, entry in node.entries.items()}
         return Item(node.line, values, lines, frozenset(spoiled))
+
+    def _flattened(self, node: Mapping, keys: Keys) -> Mapping:
+        """The parts of a nested mapping beside the other keys, under their fields' names."""
+        entries: dict[str, Entry] = {}
+        for key, entry in node.entries.items():
+            nested = NESTED.get(key)
+            if nested is None or nested.prefix + nested.parts[0] not in keys:
+                entries[key] = entry
+            elif isinstance(entry.value, Mapping):
+                self._refuse_unknown(entry.value, nested.parts, key)
+                inner = entry.value.entries
+                entries |= {nested.prefix + n: inner[n] for n in nested.parts if n in inner}
+            elif not isinstance(entry.value, Unusable) and not _is_null(entry.value):
+                self._problems.add(
+                    entry.line, f"{key}: give a mapping of {', '.join(nested.parts)}"
+                )
+        return Mapping(node.line, entries)
 
     def _refuse_unknown(self, node: Mapping, known: Collection[str], what: str) -> None:
         for key, entry in node.entries.items():

@@ -46,8 +46,11 @@ class SessionState(StrEnum):
 class BayeuxSession:
     """One client's session: handshake, first connect, subscribe, then connect for ever."""
 
-    def __init__(self, channel: str, replay: str) -> None:
+    def __init__(self, channel: str, replay: str, *, longest_hold: float | None = None) -> None:
+        """``longest_hold``: seconds after which a connect is asked to be answered; None leaves
+        it to the server."""
         self.channel = channel
+        self._longest_hold = longest_hold
         self.state = SessionState.NEW
         self.hold = DEFAULT_HOLD  # seconds the server may hold a connect
         self._replay = replay
@@ -77,6 +80,8 @@ class BayeuxSession:
         request = self._request(CONNECT) | {"connectionType": "long-polling"}
         if self._connects == 0:
             request["advice"] = {"timeout": 0}  # as CometD's own clients: answer at once
+        elif self._longest_hold is not None and self._longest_hold < self.hold:
+            request["advice"] = {"timeout": round(self._longest_hold * 1000)}
         self._connects += 1
         self._sent_at = now
         return [request]

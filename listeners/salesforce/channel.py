@@ -18,13 +18,18 @@ _FORMS = (
 )
 
 
-def validate_channel(text: str) -> str:
-    """``text`` unchanged if it names a change event channel, else ValueError with a suggestion."""
-    if _VALID.fullmatch(text):
-        return text
+def channel_of(text: str) -> str:
+    """The channel that ``text`` names: a missing ``/data/`` is added, a trailing slash dropped.
+
+    Raises ValueError with the accepted forms, and a suggestion where there is one.
+    """
+    name = text.removesuffix("/").removeprefix("/")
+    channel = _PREFIX + name.removeprefix(_PREFIX[1:])
+    if _VALID.fullmatch(channel):
+        return channel
     hint = _suggestion(text)
-    advice = f"did you mean {hint}?" if hint else f"it must be {_FORMS}"
-    raise ValueError(f"{text!r} is not a change event channel: {advice}")
+    advice = f"did you mean {hint}? The forms are" if hint else "it must be"
+    raise ValueError(f"{text!r} is not a change event channel: {advice} {_FORMS}")
 
 
 def _suggestion(text: str) -> str | None:

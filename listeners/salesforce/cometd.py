@@ -25,16 +25,30 @@ from listeners.salesforce.errors import (
 from listeners.salesforce.exchange import Answer
 from listeners.salesforce.line import Line, Request
 from listeners.salesforce.outcomes import Acknowledged, Outcome, Received, Refused, Unclear
-from listeners.salesforce.tokens import Token, TokenSource
+from listeners.salesforce.silence import SilenceWatch
+from listeners.salesforce.tokens import Token, Tokens
 
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """Times are in seconds. A held connect may take the advised time-out and read_timeout."""
+    """Times are in seconds.
+
+    connection_timeout    for each of connecting, handshake and subscription
+    read_timeout          silence allowed past the time that the server holds a connect
+    keep_alive_interval   silence after which it is checked that somebody is there
+    session_timeout       time without an answer after which a session is not gone on with
+    """
 
     api_version: str = "67.0"
     connection_timeout: float = 30.0
     read_timeout: float = 30.0
+    keep_alive_interval: float = 120.0
+    session_timeout: float = 900.0
+
+    @property
+    def longest_hold(self) -> float:
+        """What a connect is asked to be held for at most, so that silence means something."""
+        return min(self.keep_alive_interval, self.session_timeout / 2)
 
 
 class CometdStream:
@@ -48,7 +62,7 @@ class CometdStream:
 
     def __init__(
         self,
-        tokens: TokenSource,
+        tokens: Tokens,
         channel: str,
         options: StreamOptions | None = None,
         *,
@@ -59,7 +73,7 @@ class CometdStream:
         self._tokens = tokens
         self._channel = channel
         self._options = options or StreamOptions()
-        self._line = Line(http)
+        self._line = Line(http, self._options.keep_alive_interval)
         self._path = f"/cometd/{self._options.api_version}"
         self._monotonic = monotonic
         self._closed = threading.Event()
@@ -69,6 +83,9 @@ class CometdStream:
         self._subscribed_at: float | None = None
         self._last_answer_at: float | None = None
         self._server_time: datetime | None = None
+        self._watch = SilenceWatch(
+            self._options.keep_alive_interval, self._is_somebody_there, self._line.cut
+        )
 
     # Queries
 
@@ -144,6 +161,7 @@ class CometdStream:
         if self._closed.is_set():
             return
         self._closed.set()
+        self._watch.end()
         self._line.interrupt()
         if self._current is not None:
             token, session = self._current
@@ -162,7 +180,7 @@ class CometdStream:
         return None
 
     def _establish(self, token: Token, replay: str) -> None:
-        session = BayeuxSession(self._channel, replay)
+        session = BayeuxSession(self._channel, replay, longest_hold=self._options.longest_hold)
         self._current = token, session
         self._line.forget_cookies()
         self._pending = []
@@ -183,13 +201,35 @@ class CometdStream:
         self._raise_deferred()
         if self._current is None or not self.is_open:
             raise CometdRefused("the session is lost", None, Reaction.REHANDSHAKE, CONNECT)
-        token, session = self._current
+        _, session = self._current
         if self._closed.wait(session.connect_delay(self._monotonic())):
             raise StreamClosed
-        self._converse(token, session, session.connect(self._monotonic()))
+        self._refuse_idle(session)
+        token = self._fresh(session)
+        with self._watch.waiting():
+            self._converse(token, session, session.connect(self._monotonic()))
         if not self._pending:
             self._raise_deferred()
         return self._take()
+
+    def _refuse_idle(self, session: BayeuxSession) -> None:
+        idle = self._monotonic() - (self._last_answer_at or self._monotonic())
+        if idle > self._options.session_timeout:
+            session.end()
+            error = f"no answer for {idle:.0f} s, more than session_timeout"
+            raise CometdRefused(error, None, Reaction.REHANDSHAKE, CONNECT)
+
+    def _fresh(self, session: BayeuxSession) -> Token:
+        """The token to go on with: a renewed one of the same user takes the old one's place."""
+        token = self._tokens.get()
+        self._current = token, session
+        return token
+
+    def _is_somebody_there(self) -> bool:
+        if self._current is None:
+            return True
+        token, _ = self._current
+        return self._line.is_answered(token.instance_url, self._options.connection_timeout)
 
     def _take(self) -> list[Mapping[str, Any]]:
         taken, self._pending = self._pending, []
@@ -216,8 +256,7 @@ class CometdStream:
     def _answer(self, token: Token, session: BayeuxSession, request: Request) -> Answer:
         if self._closed.is_set():
             raise StreamClosed
-        hold = session.hold if request[0]["channel"] == CONNECT else 0.0
-        timeout = (self._options.connection_timeout, self._options.read_timeout + hold)
+        timeout = (self._options.connection_timeout, self._patience(session, request))
         answer = self._line.send(token, self._path, request, timeout)
         if isinstance(answer, Answer):
             return answer
@@ -226,6 +265,13 @@ class CometdStream:
         if answer.sent:
             session.answer_lost()
         raise TransportFailed(answer.why)
+
+    def _patience(self, session: BayeuxSession, request: Request) -> float:
+        """Seconds to wait for the answer."""
+        if session.state is not SessionState.SUBSCRIBED:
+            return self._options.connection_timeout
+        held = session.hold if request[0]["channel"] == CONNECT else 0.0
+        return min(self._options.read_timeout + held, self._options.session_timeout)
 
     def _settle(self, outcomes: list[Outcome], answer: Answer) -> None:
         for outcome in outcomes:

@@ -47,6 +47,9 @@ _REMEDY = {
 }
 
 
+AUTHORIZE_AGAIN = "Authorize again and enter the new refresh token."
+
+
 def quoted(text: str, limit: int = 500) -> str:
     """``text`` from outside, fit for a one-line message: printable, at most ``limit`` long."""
     line = " ".join(text.split())
@@ -65,22 +68,40 @@ class SalesforceError(Exception):
 class LoginRefused(SalesforceError):
     """The login was refused. Correct the credentials or the connected app; do not hammer."""
 
-    def __init__(self, error: str, description: str = "", *, remedy: str = "") -> None:
-        """``error`` and ``description`` are Salesforce's own words where it gave any."""
+    def __init__(
+        self,
+        error: str,
+        description: str = "",
+        *,
+        remedy: str = "",
+        is_final: bool = False,
+        ends_refresh_token: bool = False,
+    ) -> None:
+        """``error`` and ``description`` are Salesforce's own words where it gave any.
+
+        ``is_final``: trying the same again cannot help. ``ends_refresh_token``: the refresh token
+        that was sent is revoked or used up.
+        """
         said = f"{quoted(error)}: {quoted(description)}" if description else quoted(error)
         remedy = remedy or "Check the connection's credentials and token URL."
         super().__init__(f"login refused: {said}. {remedy}", reaction=Reaction.CONFIGURATION)
         self.error = error
         self.description = description
+        self.is_final = is_final
+        self.ends_refresh_token = ends_refresh_token
 
 
 class LoginUnavailable(SalesforceError):
     """The token endpoint can't answer now. Wait; if it lasts, check the network and token URL."""
 
-    def __init__(self, why: str, *, retry_after: float | None = None) -> None:
-        """``retry_after`` is in seconds, where the answer named a time."""
+    def __init__(
+        self, why: str, *, retry_after: float | None = None, may_have_worked: bool = False
+    ) -> None:
+        """``retry_after`` is in seconds, where the answer named a time. ``may_have_worked``: the
+        request was sent and its answer did not arrive."""
         super().__init__(f"login not possible now: {quoted(why)}", reaction=Reaction.RETRY)
         self.retry_after = retry_after
+        self.may_have_worked = may_have_worked
 
 
 class TransportFailed(SalesforceError):

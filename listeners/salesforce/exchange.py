@@ -21,6 +21,8 @@ import requests
 import urllib3
 from requests.auth import AuthBase
 
+from listeners.salesforce.errors import LoginRefused
+
 ANSWER_LIMIT = 256 * 1024 * 1024  # bytes: past any real answer, short of the memory's end
 _CHUNK = 256 * 1024
 
@@ -93,6 +95,13 @@ class BearerAuth(AuthBase):
         return request
 
 
+class NoAuth(AuthBase):
+    """Sends none; given so that no .netrc entry is sent."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
+
+
 def is_web_url(url: str) -> bool:
     """Whether ``url`` is http(s) with a host and no user name or password in it."""
     try:
@@ -117,6 +126,15 @@ def host_of(url: str) -> str:
     except ValueError:
         return "(an unusable URL)"
     return f"{parts.hostname}{port}" if parts.hostname else "(an unusable URL)"
+
+
+def header_safe(access_token: Any, giver: str) -> str:
+    """The token, if it can stand in a header: ``requests`` would quote it in its complaint."""
+    if isinstance(access_token, str) and access_token:
+        if access_token.isascii() and access_token.isprintable() and " " not in access_token:
+            return access_token
+        raise LoginRefused(f"{giver} gave an access_token that can't be sent in a header")
+    raise LoginRefused(f"{giver} gave no access_token")
 
 
 def exchange(

@@ -12,9 +12,10 @@ import weakref
 from typing import Any, ClassVar, cast
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
+
+from listeners.salesforce.http import KeepAliveAdapter, keep_alive_options, mixed_into
 
 
 class _Sockets:
@@ -34,6 +35,10 @@ class _Sockets:
     def interrupt(self) -> None:
         with self._lock:
             self._interrupted = True
+        self.cut()
+
+    def cut(self) -> None:
+        with self._lock:
             for opened in list(self._sockets):
                 _shut_down(opened)
 
@@ -69,31 +74,27 @@ class _TrackedConnection(HTTPConnection):
             self.sockets.add(self.sock)
 
 
-class InterruptibleAdapter(HTTPAdapter):
+class InterruptibleAdapter(KeepAliveAdapter):
     """One request at a time, never retried; ``interrupt`` ends it and all that come after."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep_alive: float | None = None) -> None:
+        """``keep_alive``: seconds of silence before TCP probes begin."""
         self._sockets = _Sockets()
-        self._tracked: dict[type[Any], type[Any]] = {}
-        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+        super().__init__(
+            keep_alive_options(keep_alive), pool_connections=1, pool_maxsize=1, max_retries=0
+        )
 
     def interrupt(self) -> None:
         """Callable from any thread, for good. A name lookup or TCP connect runs to its time-out."""
         self._sockets.interrupt()
 
+    def cut(self) -> None:
+        """End the request that is under way; the next one goes over a new connection."""
+        self._sockets.cut()
+
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
     ) -> ConnectionPool:
         pool = super().get_connection_with_tls_context(request, *args, **kwargs)
-        tracking = cast(HTTPConnectionPool, pool)
-        tracking.ConnectionCls = self._tracked_class(tracking.ConnectionCls)
+        mixed_into(cast(HTTPConnectionPool, pool), _TrackedConnection, sockets=self._sockets)
         return pool
-
-    def _tracked_class(self, plain: type[Any]) -> type[Any]:
-        if issubclass(plain, _TrackedConnection):
-            return plain
-        if plain not in self._tracked:
-            name = f"Tracked{plain.__name__}"
-            own = {"sockets": self._sockets}
-            self._tracked[plain] = type(name, (_TrackedConnection, plain), own)
-        return self._tracked[plain]

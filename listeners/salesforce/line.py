@@ -10,7 +10,14 @@ import requests
 
 from listeners.salesforce.cookies import RawCookies, no_cookies
 from listeners.salesforce.errors import CometdRefused, Reaction
-from listeners.salesforce.exchange import Answer, BearerAuth, Timeout, Unanswered, exchange
+from listeners.salesforce.exchange import (
+    Answer,
+    BearerAuth,
+    NoAuth,
+    Timeout,
+    Unanswered,
+    exchange,
+)
 from listeners.salesforce.interrupt import InterruptibleAdapter
 from listeners.salesforce.tokens import Token
 
@@ -24,11 +31,14 @@ Request = Sequence[Mapping[str, Any]]
 class Line:
     """Sends one request at a time, until ``hang_up`` from any thread."""
 
-    def __init__(self, lent: requests.Session | None) -> None:
-        """``lent`` gives its proxies, TLS settings and headers; it is neither used nor closed."""
+    def __init__(self, lent: requests.Session | None, keep_alive: float | None = None) -> None:
+        """``lent`` gives its proxies, TLS settings and headers; it is neither used nor closed.
+
+        ``keep_alive``: seconds of silence before TCP probes begin.
+        """
         self._lent = lent
         self._cookies = RawCookies()
-        self._adapter = InterruptibleAdapter()
+        self._adapter = InterruptibleAdapter(keep_alive)
         self._http = _session_like(lent)
         self._http.mount("http://", self._adapter)
         self._http.mount("https://", self._adapter)
@@ -49,6 +59,26 @@ class Line:
     def interrupt(self) -> None:
         """End the request that another thread waits for, and refuse all that come after."""
         self._adapter.interrupt()
+
+    def cut(self) -> None:
+        """End the request that another thread waits for, and that one only."""
+        self._adapter.cut()
+
+    def is_answered(self, instance_url: str, seconds: float) -> bool:
+        """Whether the instance answers a small question, on a connection of its own.
+
+        The list of API versions: it needs no token and counts against no limit.
+        """
+        with _session_like(self._lent) as http:
+            answer = exchange(
+                http,
+                "GET",
+                f"{instance_url}/services/data/",
+                auth=NoAuth(),
+                timeout=(seconds, seconds),
+                headers={"Accept": "application/json"},
+            )
+        return isinstance(answer, Answer)
 
     def hang_up(self, token: Token, path: str, parting: Request) -> None:
         """Send last words on a connection of their own; whether they arrive does not matter."""

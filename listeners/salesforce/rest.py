@@ -10,9 +10,10 @@ import requests
 from listeners.salesforce.answers import status_reaction
 from listeners.salesforce.errors import Reaction, RestRefused, SalesforceError, TransportFailed
 from listeners.salesforce.exchange import Answer, BearerAuth, Timeout, Unanswered, exchange
-from listeners.salesforce.tokens import Token, TokenSource
+from listeners.salesforce.tokens import Token, Tokens
 
 Kind = TypeVar("Kind")
+DEFAULT_VERSION = "67.0"
 
 
 class RestClient:
@@ -24,8 +25,8 @@ class RestClient:
 
     def __init__(
         self,
-        tokens: TokenSource,
-        api_version: str = "67.0",
+        tokens: Tokens,
+        api_version: str = DEFAULT_VERSION,
         timeout: Timeout = (10.0, 30.0),
         *,
         http: requests.Session | None = None,

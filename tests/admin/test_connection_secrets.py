@@ -14,6 +14,7 @@ TYPED = "the-secret-that-was-typed"
 def connection(db):
     return Connection.objects.create(
         name="prod",
+        auth="client_credentials",
         base_url="https://example.my.salesforce.com",
         client_id="client",
         client_secret=STORED,

@@ -18,6 +18,7 @@ connections:
     base_url: https://example.my.salesforce.com
     client_id: the-client
     client_secret: hush
+    auth: client_credentials
 """
 
 

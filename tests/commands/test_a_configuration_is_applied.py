@@ -165,6 +165,7 @@ def test_variables_are_replaced_inside_a_value_and_can_be_escaped(file, monkeypa
         """\
         connections:
           - name: prod
+            auth: client_credentials
             base_url: https://${ORG}.my.salesforce.com
             client_id: $${ORG}
             client_secret: "a${ORG}b$c"
@@ -187,6 +188,7 @@ def test_anchors_and_merges_work_and_numbers_keep_their_digits_as_text(file):
         connections:
           - &base
             name: prod
+            auth: client_credentials
             base_url: https://example.my.salesforce.com
             client_id: 0123
             client_secret: 007

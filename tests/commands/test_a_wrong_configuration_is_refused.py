@@ -13,6 +13,7 @@ def connection(extra: str = "", **changed: str) -> str:
         "base_url": "https://example.my.salesforce.com",
         "client_id": "the-client",
         "client_secret": "hush",
+        "auth": "client_credentials",
         **changed,
     }
     lines = [f"    {key}: {value}" for key, value in fields.items()]
@@ -24,92 +25,92 @@ def connection(extra: str = "", **changed: str) -> str:
     [
         (
             CONNECTION + "    client_secert: x\n",
-            "6: a connection has no key 'client_secert'; did you mean 'client_secret'?",
+            "7: a connection has no key 'client_secert'; did you mean 'client_secret'?",
         ),
         ("connection: []\n", "1: the file has no key 'connection'; did you mean 'connections'?"),
         (
             LISTENER + "    chanel: x\n",
-            "8: a listener has no key 'chanel'; did you mean 'channel'",
+            "9: a listener has no key 'chanel'; did you mean 'channel'",
         ),
-        (LISTENER + "    keep_alive_interval: 5\n", "8: keep_alive_interval is not supported yet"),
+        (LISTENER + "    gap_policy: fetch\n", "9: gap_policy is not supported yet"),
         (
             LISTENER + "    transport: pubsub\n",
-            "8: transport: pubsub is not supported yet; use",
+            "9: transport: pubsub is not supported yet; use",
         ),
-        (connection(auth="soap"), "7: auth: soap is not supported yet; use one of client_cred"),
+        (connection(auth="saop"), "7: auth: 'saop' is not known; did you mean 'soap'?"),
         (connection(auth="pasword"), "7: auth: 'pasword' is not known; did you mean 'password'?"),
         (
             CONNECTION + "    client_id: again\n",
-            "6: 'client_id' stands here twice, first in line",
+            "7: 'client_id' stands here twice, first in line",
         ),
         (
             CONNECTION + "  - {name: prod, base_url: 'https://a.example', client_id: a, "
             "client_secret: b}\n",
-            "6: a second connection prod, the first is in line 2; choose another name",
+            "7: a second connection prod, the first is in line 2; choose another name",
         ),
-        (LISTENER + "  - connection: prod\n", "8: a second listener salesforceListener, the first"),
+        (LISTENER + "  - connection: prod\n", "9: a second listener salesforceListener, the first"),
         ("connections:\n  - client_id: x\n    base_url: y\n", "2: a connection needs a name"),
         ("listeners:\n  - name: x\n", "2: a listener needs a connection; name one"),
         (
             LISTENER.replace("connection: prod", "connection: prot"),
-            "7: connection: there is no connection 'prot'; did you mean 'prod'?",
+            "8: connection: there is no connection 'prot'; did you mean 'prod'?",
         ),
         (
-            "connections:\n  - {name: prod, base_url: 'https://a.example'}\n",
+            "connections:\n  - {name: prod, auth: client_credentials, base_url: 'https://a.example'}\n",
             "2: client_id is missing: OAuth 2.0 client credentials needs it.",
         ),
         (connection(client_secret='""'), "6: client_secret is empty: OAuth 2.0 client credentials"),
         (connection(client_secret="[hush]"), "6: client_secret: give a text, not a list"),
         (connection(client_secret="true"), "6: client_secret: give a text; put quotes around it"),
         (connection(base_url="example.com"), "4: base_url: Enter a valid URL."),
-        (LISTENER + "    enabled: 1\n", "8: enabled: write true or false, not this number"),
-        (LISTENER + "    read_timeout: soon\n", "8: read_timeout: give a number, not this text"),
-        (LISTENER + "    read_timeout: .inf\n", "8: read_timeout: give a number, not this number"),
-        (LISTENER + "    read_timeout: 0\n", "8: read_timeout: Ensure this value is greater than"),
-        (LISTENER + "    api_version: 67.5\n", "8: api_version: write it like 67.0"),
-        (LISTENER + "    api_version: 20.0\n", "8: api_version: The Streaming API serves changes"),
-        (LISTENER + "    replay_from: -3\n", "8: replay_from: Use tip, earliest, or a replay id"),
+        (LISTENER + "    enabled: 1\n", "9: enabled: write true or false, not this number"),
+        (LISTENER + "    read_timeout: soon\n", "9: read_timeout: give a number, not this text"),
+        (LISTENER + "    read_timeout: .inf\n", "9: read_timeout: give a number, not this number"),
+        (LISTENER + "    read_timeout: 0\n", "9: read_timeout: Ensure this value is greater than"),
+        (LISTENER + "    api_version: summer\n", "9: api_version: write it like 67.0"),
+        (LISTENER + "    api_version: 20.0\n", "9: api_version: The Streaming API serves changes"),
+        (LISTENER + "    replay_from: -3\n", "9: replay_from: Use tip, earliest, or a replay id"),
         (
             LISTENER + "    channel: /data/accountchangeevent\n",
-            "8: channel: '/data/accountchangeevent' is not a change event channel: did you mean",
+            "9: channel: '/data/accountchangeevent' is not a change event channel: did you mean",
         ),
         (
             LISTENER + "    handlers: log\n",
-            "8: handlers: give a list; begin each entry with a",
+            "9: handlers: give a list; begin each entry with a",
         ),
-        (LISTENER + "    handlers: [log]\n", "8: handlers: each entry must be a mapping"),
+        (LISTENER + "    handlers: [log]\n", "9: handlers: each entry must be a mapping"),
         (
             LISTENER + "    handlers:\n      - {handler: x}\n",
-            "9: a handler needs on: create",
+            "10: a handler needs on: create",
         ),
         (
             LISTENER + "    handlers:\n      - {on: undelete, handler: x}\n",
-            "9: on: 'undelete' is not known; did you mean 'delete'?",
+            "10: on: 'undelete' is not known; did you mean 'delete'?",
         ),
         (
             LISTENER + "    handlers:\n      - {on: create, handler: a, task: b}\n",
-            "9: Choose a handler or a task, not both.",
+            "10: Choose a handler or a task, not both.",
         ),
         (
             LISTENER + "    handlers:\n      - {on: create, changed_fields: [Phone]}\n",
-            "9: changed_fields: Only updates have changed fields; leave this empty.",
+            "10: changed_fields: Only updates have changed fields; leave this empty.",
         ),
         (
             LISTENER + "    handlers:\n      - {on: update, changed_fields: Phone}\n",
-            "9: changed_fields: give a list such as [Phone, Name], not this text",
+            "10: changed_fields: give a list such as [Phone, Name], not this text",
         ),
         (
             LISTENER + "    handlers:\n      - {on: update, max_attempts: 0}\n",
-            "9: max_attempts: Ensure this value is greater than or equal to 1.",
+            "10: max_attempts: Ensure this value is greater than or equal to 1.",
         ),
         (
             LISTENER + "    handlers:\n      - on: create\n        handler: handlers.post_to_url\n"
             "        options: {url: ftp://x}\n",
-            "11: options: url is needed and begins with https:// or http://",
+            "12: options: url is needed and begins with https:// or http://",
         ),
         (
             LISTENER + "    handlers:\n      - {on: create, handler: handlers.post_to_url}\n",
-            "9: options: url is needed and begins with https:// or http://",
+            "10: options: url is needed and begins with https:// or http://",
         ),
         (
             connection(client_id="${NOT_SET_HERE}"),

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from handlers.routing import lanes, route
+from handlers.routing import Routed, lanes, route
 
 _numbers = itertools.count(1)
 
@@ -19,6 +19,9 @@ def mapping(on="update", entity="*", handler="h", task="", changed_fields=(), **
             "handler": handler,
             "task": task,
             "changed_fields": list(changed_fields),
+            "condition": {},
+            "ignore_origins": [],
+            "ignore_users": [],
             "ordering": "per_record",
             "options": {},
             **more,
@@ -26,14 +29,29 @@ def mapping(on="update", entity="*", handler="h", task="", changed_fields=(), **
     )
 
 
-def changed(change_type="UPDATE", entity="Account", record="001A", fields=None, data=None):
+def changed(
+    change_type="UPDATE",
+    entity="Account",
+    record="001A",
+    fields=None,
+    data=None,
+    origin="",
+    user="",
+):
     return SimpleNamespace(
         change_type=change_type,
         entity_name=entity,
         record_id=record,
         changed_fields=fields,
         changed_data=data or {},
+        change_origin=origin,
+        commit_user=user,
     )
+
+
+def got(change, mappings):
+    """The mappings that the change is delivered to."""
+    return [routed.mapping for routed in route(change, mappings) if not routed.skipped]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +61,7 @@ def changed(change_type="UPDATE", entity="Account", record="001A", fields=None, 
 def test_each_change_type_goes_to_its_kind_of_mapping(change_type, on):
     mappings = [mapping(kind) for kind in ("create", "update", "delete", "restore")]
 
-    assert [m.on for m in route(changed(change_type), mappings)] == [on]
+    assert [m.on for m in got(changed(change_type), mappings)] == [on]
 
 
 @pytest.mark.parametrize("change_type", ["GAP_UPDATE", "GAP_OVERFLOW", "SNAPSHOT", "update", "X"])
@@ -60,13 +78,13 @@ def test_a_wildcard_goes_nowhere():
 def test_an_entity_picks_its_own_changes_and_a_star_all():
     account, contact, every = mapping(entity="Account"), mapping(entity="Contact"), mapping()
 
-    assert route(changed(), [account, contact, every]) == [account, every]
+    assert got(changed(), [account, contact, every]) == [account, every]
 
 
 def test_a_mapping_without_handler_and_task_gets_nothing():
     external = mapping(handler="", task="elsewhere.run")
 
-    assert route(changed(), [mapping(handler=""), external]) == [external]
+    assert got(changed(), [mapping(handler=""), external]) == [external]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +103,50 @@ def test_a_mapping_without_handler_and_task_gets_nothing():
 def test_changed_fields_narrow_updates(wanted, fields, data, touched):
     narrowed = mapping(changed_fields=wanted)
 
-    assert route(changed(fields=fields, data=data), [narrowed]) == ([narrowed] if touched else [])
+    assert got(changed(fields=fields, data=data), [narrowed]) == ([narrowed] if touched else [])
+
+
+def test_a_condition_and_the_changed_fields_must_both_be_met():
+    won = mapping(
+        changed_fields=["Phone"], condition={"field": "StageName", "equals": "Closed Won"}
+    )
+
+    assert got(changed(data={"Phone": "1", "StageName": "Closed Won"}), [won]) == [won]
+    assert route(changed(data={"Phone": "1", "StageName": "Open"}), [won]) == []
+    assert route(changed(data={"StageName": "Closed Won"}), [won]) == []
+
+
+def test_a_change_of_ones_own_is_skipped_with_the_reason():
+    deaf, other = mapping(ignore_origins=["my-app"]), mapping()
+    own = changed(origin="com/salesforce/api/rest/67.0;client=my-app")
+
+    assert route(own, [deaf, other]) == [
+        Routed(deaf, "written by client my-app, which this mapping leaves out"),
+        Routed(other),
+    ]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"on": "create"},
+        {"entity": "Contact"},
+        {"handler": ""},
+        {"changed_fields": ["Phone"]},
+        {"condition": {"field": "Phone", "exists": True}},
+    ],
+)
+def test_a_change_of_ones_own_that_the_mapping_would_not_get_is_not_skipped(more):
+    deaf = mapping(ignore_origins=["my-app"], **more)
+    own = changed(origin="com/salesforce/api/rest/67.0;client=my-app", data={"Name": "x"})
+
+    assert route(own, [deaf]) == []
+
+
+def test_two_equal_mappings_get_a_change_each():
+    twins = [mapping(), mapping()]
+
+    assert got(changed(), twins) == twins
 
 
 def test_one_handler_for_several_kinds_has_one_lane():

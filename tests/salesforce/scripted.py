@@ -16,9 +16,9 @@ from typing import Any, Self
 
 import requests
 
-from listeners.salesforce.auth import ClientCredentials
+from listeners.salesforce.auth.client_credentials import ClientCredentials
 from listeners.salesforce.cometd import CometdStream, StreamOptions
-from listeners.salesforce.tokens import TokenSource
+from listeners.salesforce.token_source import TokenSource
 from tests.salesforce.messages import CHANNEL, CONNECT, SUBSCRIBE, accepted, token_answer
 
 SECRET = "s3cr3t-client-secret"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from listeners.salesforce.channel import validate_channel
+from listeners.salesforce.channel import channel_of
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,21 @@ from listeners.salesforce.channel import validate_channel
     ],
 )
 def test_a_change_event_channel_passes_unchanged(channel: str) -> None:
-    assert validate_channel(channel) == channel
+    assert channel_of(channel) == channel
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AccountChangeEvent",
+        "/AccountChangeEvent",
+        "data/AccountChangeEvent",
+        "/data/AccountChangeEvent/",
+        "AccountChangeEvent/",
+    ],
+)
+def test_a_missing_folder_is_added_and_a_trailing_slash_dropped(text: str) -> None:
+    assert channel_of(text) == "/data/AccountChangeEvent"
 
 
 @pytest.mark.parametrize(
@@ -27,11 +41,8 @@ def test_a_change_event_channel_passes_unchanged(channel: str) -> None:
     [
         ("/data/changeevents", "/data/ChangeEvents"),
         ("/data/ChangeEvent", "/data/ChangeEvents"),
-        ("ChangeEvents", "/data/ChangeEvents"),
         ("/Data/ChangeEvents", "/data/ChangeEvents"),
         (" /data/ChangeEvents/ ", "/data/ChangeEvents"),
-        ("AccountChangeEvent", "/data/AccountChangeEvent"),
-        ("/AccountChangeEvent", "/data/AccountChangeEvent"),
         ("/data/accountchangeevent", "/data/AccountChangeEvent"),
         ("/data/AccountChangeEvents", "/data/AccountChangeEvent"),
         ("/data/Account", "/data/AccountChangeEvent"),
@@ -44,8 +55,8 @@ def test_a_change_event_channel_passes_unchanged(channel: str) -> None:
     ],
 )
 def test_a_near_miss_names_the_channel_that_was_meant(channel: str, meant: str) -> None:
-    with pytest.raises(ValueError, match=f"did you mean {meant}\\?$"):
-        validate_channel(channel)
+    with pytest.raises(ValueError, match=f"did you mean {meant}\\? The forms are /data/"):
+        channel_of(channel)
 
 
 @pytest.mark.parametrize(
@@ -54,15 +65,15 @@ def test_a_near_miss_names_the_channel_that_was_meant(channel: str, meant: str) 
 )
 def test_anything_else_names_the_forms_a_channel_has(channel: str) -> None:
     with pytest.raises(ValueError, match=r"did you mean|it must be /data/ChangeEvents"):
-        validate_channel(channel)
+        channel_of(channel)
 
 
 @pytest.mark.parametrize("channel", ["/topic/Accounts", "/event/Order__e", "/data/a/b"])
 def test_another_kind_of_channel_gets_no_guess(channel: str) -> None:
     with pytest.raises(ValueError, match="it must be /data/ChangeEvents"):
-        validate_channel(channel)
+        channel_of(channel)
 
 
 def test_a_line_break_at_the_end_is_no_channel() -> None:
     with pytest.raises(ValueError, match="is not a change event channel"):
-        validate_channel("/data/ChangeEvents\n")
+        channel_of("/data/ChangeEvents\n")

@@ -6,18 +6,29 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from listeners.salesforce.auth import GRANTS, ClientCredentials, Password, RefreshToken
-from listeners.salesforce.auth.endpoint import CredentialBearer
+from listeners.salesforce.auth.client_credentials import ClientCredentials
+from listeners.salesforce.auth.endpoint import CredentialBearer, OAuthOptions
+from listeners.salesforce.auth.password import Password
+from listeners.salesforce.auth.refresh_token import RefreshToken
 from listeners.salesforce.errors import LoginRefused, LoginUnavailable, Reaction
 from listeners.salesforce.tokens import Grant, Granted
 from tests.salesforce.messages import token_answer
 from tests.salesforce.scripted import SECRET, TOKEN_PATH, Reply, ScriptedOrg, of_json, plain_http
 
 ID = "the-client"
+PATIENT = OAuthOptions(timeout=(5, 5))
+IN_HEADER = OAuthOptions(bearer=CredentialBearer.AUTH_HEADER)
+GRANTS: dict[str, type[Any]] = {
+    "client_credentials": ClientCredentials,
+    "password": Password,
+    "refresh_token": RefreshToken,
+}
 
 
 def grant(org: ScriptedOrg) -> ClientCredentials:
-    return ClientCredentials(f"{org.url}{TOKEN_PATH}", ID, SECRET, timeout=(5, 5))
+    return ClientCredentials(
+        f"{org.url}{TOKEN_PATH}", ID, SECRET, options=OAuthOptions(timeout=(5, 5))
+    )
 
 
 def login(org: ScriptedOrg, way: Grant | None = None) -> Granted:
@@ -57,7 +68,10 @@ def test_each_grant_posts_its_own_form(
 def test_client_id_and_secret_can_travel_in_the_header(org: ScriptedOrg) -> None:
     url = f"{org.url}{TOKEN_PATH}"
 
-    login(org, ClientCredentials(url, ID, "sécret", bearer=CredentialBearer.AUTH_HEADER))
+    login(
+        org,
+        ClientCredentials(url, ID, "sécret", IN_HEADER),
+    )
 
     expected = base64.b64encode(f"{ID}:sécret".encode()).decode()
     assert org.calls[0].headers["Authorization"] == f"Basic {expected}"
@@ -214,12 +228,14 @@ def test_a_host_that_does_not_exist_is_worth_another_try() -> None:
     url = "https://salesforce.invalid/services/oauth2/token"
 
     with pytest.raises(LoginUnavailable, match=r"salesforce\.invalid"):
-        ClientCredentials(url, ID, SECRET, timeout=(5, 5)).login(plain_http())
+        ClientCredentials(url, ID, SECRET, PATIENT).login(plain_http())
 
 
 def test_a_host_that_does_not_answer_is_worth_another_try(org: ScriptedOrg) -> None:
     org.hold(TOKEN_PATH)
-    way = ClientCredentials(f"{org.url}{TOKEN_PATH}", ID, SECRET, timeout=(5, 0.1))
+    way = ClientCredentials(
+        f"{org.url}{TOKEN_PATH}", ID, SECRET, options=OAuthOptions(timeout=(5, 0.1))
+    )
 
     with pytest.raises(LoginUnavailable, match=r"sent nothing for 0\.1 s"):
         way.login(plain_http())
@@ -232,7 +248,7 @@ def test_a_rotated_refresh_token_comes_with_the_answer(org: ScriptedOrg) -> None
     granted = login(org, way)
 
     assert granted.refresh_token == "new"
-    assert way.rotated("new").refresh_token == "new"
+    assert way.with_refresh_token("new").refresh_token == "new"
 
 
 def test_a_refresh_token_returned_unchanged_is_no_rotation(org: ScriptedOrg) -> None:

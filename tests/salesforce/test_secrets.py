@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from listeners.salesforce.auth import ClientCredentials, Password, RefreshToken
-from listeners.salesforce.auth.endpoint import CredentialBearer
+from listeners.salesforce.auth.client_credentials import ClientCredentials
+from listeners.salesforce.auth.endpoint import CredentialBearer, OAuthOptions
+from listeners.salesforce.auth.password import Password
+from listeners.salesforce.auth.refresh_token import RefreshToken
 from listeners.salesforce.cometd import CometdStream, StreamOptions
 from listeners.salesforce.errors import SalesforceError
 from listeners.salesforce.rest import RestClient
-from listeners.salesforce.tokens import Granted, Token, TokenSource
+from listeners.salesforce.token_source import TokenSource
+from listeners.salesforce.tokens import Granted, Token
 from tests.salesforce.messages import CHANNEL, CONNECT, HANDSHAKE, refused
 from tests.salesforce.scripted import TOKEN_PATH, Reply, ScriptedOrg, of_json, plain_http
 
@@ -39,12 +43,13 @@ def failure_of(call: Callable[[], object]) -> SalesforceError:
 
 
 def grants(url: str) -> list[Any]:
-    header = CredentialBearer.AUTH_HEADER
+    short = OAuthOptions(timeout=(2, 0.2))
+    header = replace(short, bearer=CredentialBearer.AUTH_HEADER)
     return [
-        ClientCredentials(url, "the-client", HUSH, timeout=(2, 0.2)),
-        ClientCredentials(url, "the-client", HUSH, bearer=header, timeout=(2, 0.2)),
-        Password(url, "the-client", HUSH, "me@example.com", f"pass-{HUSH}", timeout=(2, 0.2)),
-        RefreshToken(url, "the-client", HUSH, f"refresh-{HUSH}", timeout=(2, 0.2)),
+        ClientCredentials(url, "the-client", HUSH, short),
+        ClientCredentials(url, "the-client", HUSH, header),
+        Password(url, "the-client", HUSH, "me@example.com", f"pass-{HUSH}", short),
+        RefreshToken(url, "the-client", HUSH, f"refresh-{HUSH}", short),
     ]
 
 
@@ -79,7 +84,9 @@ def test_a_stream_or_rest_call_that_fails_in_any_way_says_no_token(org: Scripted
         def login(self, http: Any) -> Granted:
             return Granted(Token(HUSH, org.url), f"refresh-{HUSH}")
 
-        def rotated(self, refresh_token: str) -> Fixed:
+        refresh_token = ""
+
+        def with_refresh_token(self, refresh_token: str) -> Fixed:
             return self
 
     tokens = TokenSource(Fixed(), http=plain_http())

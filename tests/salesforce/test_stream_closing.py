@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from listeners.salesforce.auth import ClientCredentials
+from listeners.salesforce.auth.client_credentials import ClientCredentials
 from listeners.salesforce.cometd import CometdStream, StreamOptions
 from listeners.salesforce.errors import SalesforceError, StreamClosed
-from listeners.salesforce.tokens import TokenSource
+from listeners.salesforce.token_source import TokenSource
 from tests.salesforce.messages import (
     CHANNEL,
     CLIENT_ID,

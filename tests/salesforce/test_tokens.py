@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import pytest
 import requests
 
 from listeners.salesforce.errors import LoginRefused
-from listeners.salesforce.tokens import Granted, Token, TokenSource
+from listeners.salesforce.token_source import TokenSource
+from listeners.salesforce.tokens import Granted, Token
 
 
 @dataclass
@@ -18,18 +19,16 @@ class CountingGrant:
 
     rotates: bool = False
     used: list[str] = field(default_factory=list)
-    current: str = "refresh-0"
-    before: threading.Barrier | None = None
+    refresh_token: str = "refresh-0"
 
     def login(self, http: requests.Session) -> Granted:
-        self.used.append(self.current)
+        self.used.append(self.refresh_token)
         number = len(self.used)
         token = Token(f"access-{number}", "https://x.example")
         return Granted(token, f"refresh-{number}" if self.rotates else None)
 
-    def rotated(self, refresh_token: str) -> Self:
-        self.current = refresh_token
-        return self
+    def with_refresh_token(self, refresh_token: str) -> Self:
+        return replace(self, refresh_token=refresh_token)
 
 
 def access(source: TokenSource) -> str:
@@ -89,7 +88,7 @@ def test_a_failed_login_is_raised_and_nothing_is_kept() -> None:
 
     class FailsFirst(CountingGrant):
         def login(self, http: requests.Session) -> Granted:
-            self.used.append(self.current)
+            self.used.append(self.refresh_token)
             if len(self.used) == 1:
                 raise LoginRefused("invalid_grant", "authentication failure")
             return next(outcomes())
@@ -101,16 +100,6 @@ def test_a_failed_login_is_raised_and_nothing_is_kept() -> None:
     assert access(source) == "access-1"
 
 
-def test_a_rotated_refresh_token_is_saved_before_the_access_token_is_handed_out() -> None:
-    grant = CountingGrant(rotates=True)
-    order: list[str] = []
-    source = TokenSource(grant, on_refresh_token=order.append)
-
-    order.append(access(source))
-
-    assert order == ["refresh-1", "access-1"]
-
-
 def test_each_login_uses_the_last_rotated_refresh_token() -> None:
     grant = CountingGrant(rotates=True)
     source = TokenSource(grant)
@@ -119,22 +108,3 @@ def test_each_login_uses_the_last_rotated_refresh_token() -> None:
         source.invalidate(source.get())
 
     assert grant.used == ["refresh-0", "refresh-1", "refresh-2"]
-
-
-def test_a_refresh_token_that_cannot_be_saved_withholds_the_access_token() -> None:
-    saved: list[str] = []
-
-    def save(refresh_token: str) -> None:
-        if not saved:
-            saved.append("failed")
-            raise OSError("the database is away")
-        saved.append(refresh_token)
-
-    grant = CountingGrant(rotates=True)
-    source = TokenSource(grant, on_refresh_token=save)
-    with pytest.raises(OSError, match="away"):
-        source.get()
-
-    assert access(source) == "access-1"
-    assert saved == ["failed", "refresh-1"]
-    assert len(grant.used) == 1

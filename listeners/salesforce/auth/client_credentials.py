@@ -7,8 +7,7 @@ from typing import Self
 
 import requests
 
-from listeners.salesforce.auth.endpoint import DEFAULT_TIMEOUT, CredentialBearer, request_token
-from listeners.salesforce.exchange import Timeout
+from listeners.salesforce.auth.endpoint import DEFAULTS, OAuthOptions, request_token
 from listeners.salesforce.tokens import Granted
 
 
@@ -19,20 +18,23 @@ class ClientCredentials:
     token_url: str = field(repr=False)
     client_id: str
     client_secret: str = field(repr=False)
-    bearer: CredentialBearer = CredentialBearer.POST_BODY
-    timeout: Timeout = DEFAULT_TIMEOUT
+    options: OAuthOptions = DEFAULTS
+
+    @property
+    def refresh_token(self) -> str:
+        return ""
 
     def login(self, http: requests.Session) -> Granted:
         """One login attempt. Raises ``LoginRefused`` or ``LoginUnavailable``."""
-        return request_token(
+        granted = request_token(
             http,
             self.token_url,
             {"grant_type": "client_credentials"},
             client=(self.client_id, self.client_secret),
-            bearer=self.bearer,
-            timeout=self.timeout,
+            options=self.options,
         )
+        return Granted(granted.token)
 
-    def rotated(self, refresh_token: str) -> Self:
+    def with_refresh_token(self, refresh_token: str) -> Self:
         """This grant uses no refresh token."""
         return self

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import requests
 from requests.auth import AuthBase
 
-from listeners.salesforce.errors import LoginRefused, LoginUnavailable, SalesforceError
+from listeners.salesforce.errors import (
+    AUTHORIZE_AGAIN,
+    LoginRefused,
+    LoginUnavailable,
+    SalesforceError,
+)
 from listeners.salesforce.exchange import (
     Answer,
     Timeout,
     Unanswered,
     exchange,
+    header_safe,
     host_of,
     is_web_url,
 )
@@ -32,15 +40,29 @@ _PASSING = (
     "server_error",
     "temporarily_unavailable",
 )
+# Found in an invalid_grant that says nothing about the refresh token itself.
+_NOT_THE_TOKEN = (
+    "request not supported on this domain",
+    "ip restricted",
+    "inactive user",
+    "inactive organization",
+    "user is locked",
+    "is not approved",
+    "hasn't approved",
+)
 # Found in error or error_description: what the operator should do.
 _REMEDIES = (
     ("authentication failure", "Check the user name, and the password with its security token."),
-    ("expired access/refresh token", "Authorize again and store the new refresh token."),
+    ("expired access/refresh token", AUTHORIZE_AGAIN),
     ("request not supported on this domain", "Use the org's own domain in the token URL."),
     ("no client credentials user enabled", "Name a run-as user in the app's settings."),
     ("invalid_client_id", "Check the client id; a new app takes minutes to become known."),
     ("client identifier invalid", "Check the client id; a new app takes minutes to become known."),
     ("invalid_client", "Check the client secret."),
+    ("invalid assertion", "Check the private key, the client id, the user name and the clock."),
+    ("audience is invalid", "Set the audience to the login URL that the org expects."),
+    ("hasn't approved", "Pre-authorize the user for the connected app."),
+    ("invalid_scope", "Ask for scopes that the connected app allows."),
     ("unsupported_grant_type", "Allow this OAuth flow in the org and in the app's settings."),
 )
 
@@ -65,38 +87,68 @@ class _ClientAuth(AuthBase):
         return request
 
 
+@dataclass(frozen=True, slots=True)
+class OAuthOptions:
+    """What every OAuth grant can be told beside its own fields.
+
+    ``params`` and ``payload`` (already form-encoded) are added to the form, ``headers`` to the
+    request. ``instance_url`` is for an answer that names none.
+    """
+
+    bearer: CredentialBearer = CredentialBearer.POST_BODY
+    scopes: tuple[str, ...] = ()
+    params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    payload: str = field(default="", repr=False)
+    timeout: Timeout = DEFAULT_TIMEOUT
+    instance_url: str = ""
+
+
+DEFAULTS = OAuthOptions()
+
+
 def request_token(
     http: requests.Session,
     token_url: str,
     form: Mapping[str, str],
     *,
-    client: tuple[str, str],
-    bearer: CredentialBearer,
-    timeout: Timeout,
+    client: tuple[str, str] | None,
+    options: OAuthOptions,
 ) -> Granted:
-    """Post ``form`` with the ``client`` (id, secret) and read the answer.
+    """Post ``form`` with the ``client`` (id, secret), if there is one, and read the answer.
 
     Raises ``LoginRefused`` with Salesforce's words, or ``LoginUnavailable``.
     """
     if not is_web_url(token_url):
         raise LoginRefused("the token URL is not an http(s) URL", remedy="Correct the token URL.")
-    in_header = bearer == CredentialBearer.AUTH_HEADER
-    in_body = {} if in_header else dict(zip(("client_id", "client_secret"), client, strict=True))
+    in_header = options.bearer == CredentialBearer.AUTH_HEADER
+    body = {**form, **({} if in_header else _in_body(client)), **options.params}
+    if options.scopes:
+        body["scope"] = " ".join(options.scopes)
     answer = exchange(
         http,
         "POST",
         token_url,
         auth=_ClientAuth(client if in_header else None),
-        timeout=timeout,
-        data={**form, **in_body},
-        headers={"Accept": "application/json"},
+        timeout=options.timeout,
+        data="&".join(filter(None, (urlencode(body), options.payload))).encode(),
+        headers={**options.headers, "Accept": "application/json", "Content-Type": _FORM},
     )
     if isinstance(answer, Unanswered):
-        raise LoginUnavailable(answer.why)
-    return _granted(answer, host_of(token_url))
+        raise LoginUnavailable(answer.why, may_have_worked=answer.sent)
+    return _granted(answer, host_of(token_url), options.instance_url)
 
 
-def _granted(answer: Answer, host: str) -> Granted:
+_FORM = "application/x-www-form-urlencoded"
+
+
+def _in_body(client: tuple[str, str] | None) -> dict[str, str]:
+    """The client's id, and its secret if it has one."""
+    pairs = zip(("client_id", "client_secret"), client or (), strict=False)
+    return {name: value for name, value in pairs if value}
+
+
+def _granted(answer: Answer, host: str, fallback: str) -> Granted:
     if answer.status != 200:
         raise _failure(answer, host)
     try:
@@ -107,23 +159,27 @@ def _granted(answer: Answer, host: str) -> Granted:
         raise LoginUnavailable(f"{host} answered with a page that is no token answer")
     if "access_token" not in body and "error" in body:
         raise _refusal(body, answer)
-    instance_url = str(body.get("instance_url") or "").rstrip("/")
+    instance_url = str(body.get("instance_url") or fallback).rstrip("/")
     if not is_web_url(instance_url):
         raise LoginRefused(f"{host} gave no usable instance_url")
     refresh_token = body.get("refresh_token")
     org_id, user_id = _identity(body.get("id"))
     token = Token(
-        access_token=_header_safe(body.get("access_token"), host),
+        access_token=header_safe(body.get("access_token"), host),
         instance_url=instance_url,
         org_id=org_id,
         user_id=user_id,
         issued_at=_milliseconds(body.get("issued_at")),
         scope=_text_or_none(body.get("scope")),
+        expires_in=_seconds(body.get("expires_in")),
     )
     return Granted(token, _text_or_none(refresh_token))
 
 
 def _failure(answer: Answer, host: str) -> SalesforceError:
+    if answer.status == 407:
+        remedy = "Check the proxy's user name and password."
+        return LoginRefused(f"the proxy before {host} answered HTTP 407", remedy=remedy)
     if answer.status >= 500 or answer.status in {408, 429}:
         why = f"{host} answered HTTP {answer.status}"
         return LoginUnavailable(why, retry_after=answer.retry_after())
@@ -146,16 +202,13 @@ def _refusal(body: Mapping[str, Any], answer: Answer) -> SalesforceError:
     if any(phrase in words for phrase in _PASSING):
         return LoginUnavailable(f"{error}: {description}", retry_after=answer.retry_after())
     remedy = next((remedy for phrase, remedy in _REMEDIES if phrase in words), "")
-    return LoginRefused(error, description, remedy=remedy)
-
-
-def _header_safe(access_token: Any, host: str) -> str:
-    """The token, if it can stand in a header: ``requests`` would quote it in its complaint."""
-    if isinstance(access_token, str) and access_token:
-        if access_token.isascii() and access_token.isprintable() and " " not in access_token:
-            return access_token
-        raise LoginRefused(f"{host} gave an access_token that can't be sent in a header")
-    raise LoginRefused(f"{host} gave no access_token")
+    return LoginRefused(
+        error,
+        description,
+        remedy=remedy,
+        ends_refresh_token=error == "invalid_grant"
+        and not any(phrase in words for phrase in _NOT_THE_TOKEN),
+    )
 
 
 def _identity(identity: Any) -> tuple[str | None, str | None]:
@@ -175,6 +228,15 @@ def _milliseconds(text: Any) -> int | None:
     if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 20:
         return int(text)
     return None
+
+
+def _seconds(value: Any) -> float | None:
+    """Salesforce's answers have no ``expires_in``; those with a JWT as access token may."""
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        return None
+    return seconds if 0 < seconds < math.inf else None
 
 
 def _text_or_none(value: Any) -> str | None:

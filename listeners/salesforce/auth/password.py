@@ -1,40 +1,47 @@
-"""OAuth user name and password."""
+"""OAuth user name and password, with or without the refresh token of the answer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Self
+from dataclasses import dataclass, field, replace
 
 import requests
 
-from listeners.salesforce.auth.endpoint import DEFAULT_TIMEOUT, CredentialBearer, request_token
-from listeners.salesforce.exchange import Timeout
-from listeners.salesforce.tokens import Granted
+from listeners.salesforce.auth.endpoint import DEFAULTS, OAuthOptions, request_token
+from listeners.salesforce.auth.refresh_token import RefreshToken
+from listeners.salesforce.tokens import Grant, Granted
 
 
 @dataclass(frozen=True, slots=True)
 class Password:
-    """``password`` is the password with the user's security token appended, if one is needed."""
+    """``password`` is the password with the user's security token appended, if one is needed.
+
+    ``client_id`` and ``client_secret`` may be empty. With ``refresh`` the answer's refresh token
+    takes the password's place until it is revoked.
+    """
 
     token_url: str = field(repr=False)
     client_id: str
     client_secret: str = field(repr=False)
     username: str
     password: str = field(repr=False)
-    bearer: CredentialBearer = CredentialBearer.POST_BODY
-    timeout: Timeout = DEFAULT_TIMEOUT
+    options: OAuthOptions = DEFAULTS
+    refresh: RefreshToken | None = None
+
+    @property
+    def refresh_token(self) -> str:
+        return ""
 
     def login(self, http: requests.Session) -> Granted:
         """One login attempt. Raises ``LoginRefused`` or ``LoginUnavailable``."""
-        return request_token(
+        granted = request_token(
             http,
             self.token_url,
             {"grant_type": "password", "username": self.username, "password": self.password},
-            client=(self.client_id, self.client_secret),
-            bearer=self.bearer,
-            timeout=self.timeout,
+            client=(self.client_id, self.client_secret) if self.client_id else None,
+            options=self.options,
         )
+        return granted if self.refresh else Granted(granted.token)
 
-    def rotated(self, refresh_token: str) -> Self:
-        """This grant uses no refresh token."""
-        return self
+    def with_refresh_token(self, refresh_token: str) -> Grant:
+        """The refresh that takes this login's place, if it may."""
+        return replace(self.refresh, refresh_token=refresh_token) if self.refresh else self

@@ -7,8 +7,7 @@ from typing import Self
 
 import requests
 
-from listeners.salesforce.auth.endpoint import DEFAULT_TIMEOUT, CredentialBearer, request_token
-from listeners.salesforce.exchange import Timeout
+from listeners.salesforce.auth.endpoint import DEFAULTS, OAuthOptions, request_token
 from listeners.salesforce.tokens import Granted
 
 
@@ -20,8 +19,7 @@ class RefreshToken:
     client_id: str
     client_secret: str = field(repr=False)
     refresh_token: str = field(repr=False)
-    bearer: CredentialBearer = CredentialBearer.POST_BODY
-    timeout: Timeout = DEFAULT_TIMEOUT
+    options: OAuthOptions = DEFAULTS
 
     def login(self, http: requests.Session) -> Granted:
         """One login attempt. Raises ``LoginRefused`` or ``LoginUnavailable``."""
@@ -29,14 +27,13 @@ class RefreshToken:
             http,
             self.token_url,
             {"grant_type": "refresh_token", "refresh_token": self.refresh_token},
-            client=(self.client_id, self.client_secret),
-            bearer=self.bearer,
-            timeout=self.timeout,
+            client=(self.client_id, self.client_secret) if self.client_id else None,
+            options=self.options,
         )
         if granted.refresh_token == self.refresh_token:  # returned unchanged: nothing to keep
             return Granted(granted.token)
         return granted
 
-    def rotated(self, refresh_token: str) -> Self:
+    def with_refresh_token(self, refresh_token: str) -> Self:
         """This grant with the refresh token that the next login must use."""
         return replace(self, refresh_token=refresh_token)

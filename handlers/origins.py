@@ -1,0 +1,97 @@
+"""Whose changes a mapping leaves out: by where they were made, and by who made them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from handlers.conditions import is_storable
+
+#: As many characters of a Salesforce id tell it from all others; three more only check them.
+SHORT_ID = 15
+_USER_ID = re.compile(r"[A-Za-z0-9]{15}([A-Za-z0-9]{3})?")
+
+
+class Written(Protocol):
+    change_origin: str
+    commit_user: str
+
+
+def left_out(change: Written, origins: Sequence[str], users: Sequence[str]) -> str:
+    """Why a mapping that ignores these origins and users leaves a change out; empty: it does not.
+
+    An entry of `origins` is a client id, or, with a `/` in it, a whole change origin in which `*`
+    stands for any text. Clients have a `/` in their id too (`Workbench/`): an entry is that of its
+    client in any case.
+    """
+    writer = _writer(change, origins, users)
+    return writer and f"written by {writer}, which this mapping leaves out"
+
+
+def _writer(change: Written, origins: Sequence[str], users: Sequence[str]) -> str:
+    origin = change.change_origin
+    if origins and origin:
+        client = client_of(origin)
+        if client and client in origins:
+            return f"client {client}"
+        if any("/" in one and _is_like(origin, one) for one in origins):
+            return f"origin {origin}"
+    user = change.commit_user
+    if user and any(user[:SHORT_ID] == one[:SHORT_ID] for one in users):
+        return f"user {user}"
+    return ""
+
+
+def client_of(origin: str) -> str:
+    """The id that the writer gave in Sforce-Call-Options: `com/…/rest/67.0;client=my-app`."""
+    for part in origin.split(";"):
+        if part.startswith("client="):
+            return part.removeprefix("client=")
+    return ""
+
+
+def _is_like(text: str, pattern: str) -> bool:
+    """Whether a text is as a pattern with `*` for any text says. In one pass, whatever it says."""
+    first, *others = pattern.split("*")
+    if not others:
+        return text == pattern
+    if not text.startswith(first):
+        return False
+    at = len(first)
+    *middle, last = others
+    for part in middle:
+        found = text.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return text.endswith(last) and len(text) - len(last) >= at
+
+
+def origin_flaws(origins: Any) -> list[str]:
+    """What is wrong with a list of origins."""
+    if not _is_list_of_texts(origins):
+        return ['Give a list of client ids or change origins, such as ["my-app"].']
+    return [
+        f'"{one}": a client id is compared as it is; with a wildcard, write the whole origin, '
+        f'such as "*/rest/*;client={one}".'
+        for one in origins
+        if "*" in one and "/" not in one
+    ]
+
+
+def user_flaws(users: Any) -> list[str]:
+    """What is wrong with a list of users."""
+    if not _is_list_of_texts(users):
+        return ['Give a list of Salesforce user ids, such as ["005000000000001AAA"].']
+    return [
+        f'"{one}" is no Salesforce id: it has 15 or 18 letters and digits.'
+        for one in users
+        if not _USER_ID.fullmatch(one)
+    ]
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(one, str) and one.strip() and is_storable(one) for one in value
+    )

@@ -1,0 +1,171 @@
+"""What each kind of login needs and heeds, and what a connection's settings may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from listeners import client_rules
+from listeners.private_keys import private_key_problem
+from listeners.secrets import Secret, SecretUnavailable
+
+if TYPE_CHECKING:
+    from listeners.models.connection import Connection
+
+_OAUTH = (
+    "scopes",
+    "default_token_exp_time",
+    "clock_skew",
+    "optional_params",
+    "credential_bearer",
+    "client_config",
+    "token_store",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The fields that a kind of login cannot do without, and the others that it heeds."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+
+    @property
+    def heeded(self) -> frozenset[str]:
+        return frozenset(self.required + self.optional)
+
+
+KINDS: dict[str, Kind] = {
+    "soap": Kind(
+        ("username", "password"), ("login_url", "is_sandbox", "client_config", "token_store")
+    ),
+    "bearer_token": Kind(("base_url", "token"), ("client_config",)),
+    "password": Kind(
+        ("base_url", "username", "password"),
+        ("token_url", "client_id", "client_secret", "refresh_config", *_OAUTH),
+    ),
+    "refresh_token": Kind(
+        ("base_url", "refresh_token", "client_id", "client_secret"), ("refresh_url", *_OAUTH)
+    ),
+    "client_credentials": Kind(("base_url", "client_id", "client_secret"), ("token_url", *_OAUTH)),
+    "jwt_bearer": Kind(
+        ("base_url", "client_id", "username", "private_key"),
+        ("token_url", "client_secret", "audience", "is_sandbox", *_OAUTH),
+    ),
+}
+#: Fields that belong to some kinds only; all others belong to every connection.
+OF_A_KIND = frozenset().union(*(kind.heeded for kind in KINDS.values()))
+
+SOAP_RETIRES = (
+    "Salesforce retires SOAP login: it is absent from API version 65.0 on, so the login alone uses "
+    "64.0 at most. Choose client_credentials or jwt_bearer before it ends."
+)
+
+
+def problems(connection: Connection) -> dict[str, str]:
+    """What is wrong, by field; empty when all is well."""
+    kind = KINDS.get(connection.auth)
+    if kind is None:  # the field's own validation says so
+        return {}
+    missing = {
+        name: f"{connection.get_auth_display()} needs it."
+        for name in kind.required
+        if not getattr(connection, name)
+    }
+    return {**_settings(connection, kind), **_references(connection), **missing}
+
+
+def warnings(connection: Connection) -> list[tuple[str, str]]:
+    """What an operator should know about settings that are valid: (field, text)."""
+    kind = KINDS.get(connection.auth)
+    if kind is None:
+        return []
+    found = [
+        (name, f"{name} does nothing with {connection.auth}")
+        for name in sorted(OF_A_KIND - kind.heeded)
+        if getattr(connection, name) != default_of(connection, name)
+        and not (isinstance(getattr(connection, name), Secret) and not getattr(connection, name))
+    ]
+    if connection.auth == "soap":
+        found.append(("auth", SOAP_RETIRES))
+    if connection.auth == "refresh_token":
+        found += [("refresh_token", text) for text in _refresh_token_warnings(connection)]
+    return found
+
+
+def default_of(connection: Connection, name: str) -> Any:
+    field: Any = connection._meta.get_field(name)
+    return field.get_default()
+
+
+def _settings(connection: Connection, kind: Kind) -> dict[str, str]:
+    found = {
+        "scopes": client_rules.scopes_problem(connection.scopes),
+        "optional_params": client_rules.params_problem(connection.optional_params),
+        "client_config": client_rules.client_problem(
+            connection.client_config, only_tls=connection.auth == "bearer_token"
+        ),
+        "refresh_config": client_rules.refresh_problem(connection.refresh_config),
+        "private_key": private_key_problem(connection.private_key),
+        "token_store": _store_problem(connection),
+    }
+    mine = {name: text for name, text in found.items() if text and name in kind.heeded}
+    return {**mine, **_proxy_problems(connection)}
+
+
+def _store_problem(connection: Connection) -> str:
+    if connection.token_store == "redis" and not settings.REDIS_URL:
+        return "Set REDIS_URL: the broker is no Redis that could keep tokens."
+    return ""
+
+
+def _proxy_problems(connection: Connection) -> dict[str, str]:
+    found: dict[str, str] = {}
+    host = connection.proxy_host
+    if not host:
+        for name in ("proxy_port", "proxy_username", "proxy_password"):
+            if getattr(connection, name):
+                found["proxy_host"] = f"{name} is set: name the proxy's host."
+        return found
+    bare = host.removeprefix("[").removesuffix("]") if ":" in host else host
+    if not all(part.isalnum() or part in ".-:_" for part in bare) or host.count(":") == 1:
+        found["proxy_host"] = "Give the host alone, without scheme, user or port."
+    if not connection.proxy_port:
+        found["proxy_port"] = "Give the proxy's port."
+    if connection.proxy_password and not connection.proxy_username:
+        found["proxy_username"] = "A password needs a user name."
+    return found
+
+
+def _references(connection: Connection) -> dict[str, str]:
+    return {
+        name: "Name the variable or the file: env:NAME or file:PATH."
+        for name in connection.SECRETS
+        if getattr(connection, name).reference in ("env:", "file:")
+    }
+
+
+def _refresh_token_warnings(connection: Connection) -> list[str]:
+    others = type(connection).objects.filter(auth="refresh_token").exclude(pk=connection.pk)
+    twins = [
+        f"connection {other.name} has the same refresh token: where Salesforce rotates it, "
+        "each use by one revokes the other's; use one connection for several listeners"
+        for other in others
+        if _same_token(connection.refresh_token, other.refresh_token)
+    ]
+    return [_FORGETFUL, *twins] if connection.token_store == "memory" else twins
+
+
+_FORGETFUL = (
+    "a refresh token that Salesforce rotates does not outlive the process in the memory; use the "
+    "token store database or redis"
+)
+
+
+def _same_token(one: Secret, other: Secret) -> bool:
+    try:
+        return bool(one) and one.reveal() == other.reveal()
+    except SecretUnavailable:
+        return one.same_as(other)

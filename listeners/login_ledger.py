@@ -1,0 +1,97 @@
+"""What the database remembers of a connection's logins, whichever store keeps its tokens."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+from django.conf import settings
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from listeners.models import Connection, SpentToken, TokenState
+from listeners.salesforce.errors import LoginRefused
+from listeners.salesforce.token_ledger import Trouble
+from listeners.salesforce.token_store import digest
+from listeners.token_stores.apart import apart
+
+log = structlog.get_logger(__name__)
+
+
+class Reporter(Protocol):
+    """Opens (`is_open`) or closes the incident of a connection's trouble."""
+
+    def __call__(self, connection_id: int, trouble: Trouble, *, is_open: bool) -> None: ...
+
+
+def no_report(connection_id: int, trouble: Trouble, *, is_open: bool) -> None:
+    """For whoever tells the operator in another way."""
+
+
+class LoginLedger:
+    def __init__(
+        self, connection: Connection, report: Reporter = no_report, *, insists: bool = False
+    ) -> None:
+        """`insists`: an operator asked for this login, however often it was refused before."""
+        self._connection_id = connection.pk
+        self._saved_at = connection.updated_at.isoformat()
+        self._report = report
+        self._insists = insists
+
+    def check(self, seed: str) -> None:
+        """Raises LoginRefused while these credentials are refused: all processes together try
+        them a few times, and after that once in CDC_LOGIN_COOLDOWN."""
+        if self._insists:
+            return
+        seed = self._attempt(seed)
+        state = apart(TokenState.objects.filter(connection_id=self._connection_id).first)
+        if state is None or state.refused_seed != seed or state.refused_at is None:
+            return
+        since = timezone.now() - state.refused_at
+        cooldown = timedelta(seconds=settings.CDC_LOGIN_COOLDOWN)
+        if state.refusals > len(settings.CDC_LOGIN_WAITS) and since < cooldown:
+            raise LoginRefused(
+                f"not tried again after {state.refusals} refusals, the last at "
+                f"{state.refused_at:%Y-%m-%d %H:%M:%S} UTC",
+                state.refusal,
+                remedy="Correct and save the connection, or check it: either tries again at once.",
+                is_final=True,
+            )
+
+    def refused(self, seed: str, reason: str) -> None:
+        apart(lambda: self._refused(self._attempt(seed), reason))
+
+    def accepted(self, seed: str) -> None:
+        apart(lambda: self._state().filter(refusals__gt=0).update(refusals=0, refusal=""))
+
+    def is_spent(self, refresh_token: str) -> bool:
+        spent = SpentToken.objects.filter(
+            connection_id=self._connection_id, digest=digest(refresh_token)
+        )
+        return apart(spent.exists)
+
+    def spend(self, refresh_token: str) -> None:
+        row = SpentToken(connection_id=self._connection_id, digest=digest(refresh_token))
+        apart(lambda: SpentToken.objects.bulk_create([row], ignore_conflicts=True))
+
+    def trouble(self, trouble: Trouble) -> None:
+        log.error("trouble with a refresh token", connection=self._connection_id, what=trouble)
+        apart(lambda: self._report(self._connection_id, trouble, is_open=True))
+
+    def mended(self, trouble: Trouble) -> None:
+        apart(lambda: self._report(self._connection_id, trouble, is_open=False))
+
+    def _attempt(self, seed: str) -> str:
+        """Saving the connection, if only as it was, asks to try again."""
+        return digest(f"{seed} {self._saved_at}")
+
+    def _refused(self, seed: str, reason: str) -> None:
+        TokenState.objects.get_or_create(connection_id=self._connection_id)
+        now = timezone.now()
+        same = self._state().filter(refused_seed=seed)
+        if not same.update(refusals=F("refusals") + 1, refused_at=now, refusal=reason):
+            self._state().update(refused_seed=seed, refusals=1, refused_at=now, refusal=reason)
+
+    def _state(self) -> QuerySet[TokenState]:
+        return TokenState.objects.filter(connection_id=self._connection_id)

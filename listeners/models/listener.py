@@ -1,0 +1,120 @@
+"""A channel of an org, and how to hear it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator, RegexValidator
+from django.db import models
+
+from listeners.models.connection import Connection, name_validator
+from listeners.salesforce.channel import channel_of
+
+_API_VERSION = re.compile(r"^[0-9]+\.[0-9]\Z")
+
+
+class Listener(models.Model):
+    """A channel of an org, heard by one process at a time."""
+
+    class Transport(models.TextChoices):
+        COMETD = "cometd", "Streaming API (CometD)"
+
+    class ReplayLost(models.TextChoices):
+        EARLIEST = "earliest", "Go on with the earliest event that Salesforce still has"
+        TIP = "tip", "Go on with new events only"
+        STOP = "stop", "Stop and wait for an operator"
+
+    name = models.CharField(
+        max_length=100, unique=True, default="salesforceListener", validators=[name_validator]
+    )
+    connection = models.ForeignKey(Connection, models.PROTECT, related_name="listeners")
+    channel = models.CharField(
+        max_length=255,
+        default="/data/ChangeEvents",
+        help_text="/data/ChangeEvents for every selected entity, /data/AccountChangeEvent for one, "
+        "/data/Name__chn for a custom channel. Upper and lower case matter.",
+    )
+    transport = models.CharField(max_length=20, choices=Transport, default=Transport.COMETD)
+    replay_from = models.CharField(
+        max_length=100,
+        default="tip",
+        help_text="Where to begin the first time: tip (new events only), earliest (all that "
+        "Salesforce retains, 72 hours), or a replay id. After that the stored position counts.",
+    )
+    on_replay_lost = models.CharField(
+        max_length=20,
+        choices=ReplayLost,
+        default=ReplayLost.EARLIEST,
+        help_text="What to do when Salesforce refuses the stored position. "
+        "An incident is opened in any case.",
+    )
+    enabled = models.BooleanField(default=True)
+    api_version = models.CharField(
+        "API version",
+        max_length=10,
+        default="67.0",
+        validators=[RegexValidator(_API_VERSION, "Write it like 67.0.")],
+    )
+    connection_timeout = models.FloatField(
+        default=30,
+        validators=[MinValueValidator(0.1)],
+        help_text="Seconds for each of connecting, handshake and subscription.",
+    )
+    read_timeout = models.FloatField(
+        default=30,
+        validators=[MinValueValidator(0.1)],
+        help_text="Seconds of silence allowed past the time that Salesforce holds a long poll.",
+    )
+    keep_alive_interval = models.FloatField(
+        default=120,
+        validators=[MinValueValidator(0.1)],
+        help_text="Seconds of silence after which the connection is checked: a long poll is asked "
+        "to be answered by then, TCP probes begin, and Salesforce is asked whether it is there.",
+    )
+    session_timeout = models.FloatField(
+        default=900,
+        validators=[MinValueValidator(0.1)],
+        help_text="Seconds without an answer after which a session is thrown away and a new one "
+        "opened from the stored position, rather than resumed.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        errors: dict[str, Any] = {}
+        try:
+            self.channel = channel_of(self.channel)
+        except ValueError as error:
+            errors["channel"] = str(error)
+        if self.replay_from not in ("tip", "earliest") and not self.replay_from.isdecimal():
+            errors["replay_from"] = "Use tip, earliest, or a replay id (a whole number)."
+        if _API_VERSION.fullmatch(self.api_version) and float(self.api_version) < 37:
+            errors["api_version"] = "The Streaming API serves changes from version 37.0 on."
+        if errors:
+            raise ValidationError(errors)
+
+    @property
+    def first_replay(self) -> str:
+        """The replay id to subscribe with when nothing was received yet."""
+        return {"tip": "-1", "earliest": "-2"}.get(self.replay_from, self.replay_from)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever an operator changes the listener or its connection."""
+        parts = (
+            self.pk,
+            self.enabled,
+            self.updated_at.isoformat(),
+            self.connection_id,
+            self.connection.updated_at.isoformat(),
+        )
+        return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -1,0 +1,57 @@
+"""Where a listener stands, and who runs it."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from listeners.leases import PositionQuerySet
+from listeners.models.listener import Listener
+
+
+class Position(models.Model):
+    """Where a listener stands, and which process runs it: the lease, with its epoch.
+
+    The epoch grows with every change of holder; each ingest transaction checks it, so that a
+    holder that was paused or cut off cannot write any more.
+    """
+
+    class State(models.TextChoices):
+        CONNECTING = "connecting", "Connecting"
+        RECEIVING = "receiving", "Receiving"
+        STOPPED = "stopped", "Stopped"
+        FAILED = "failed", "Failed"
+
+    listener = models.OneToOneField(
+        Listener, models.CASCADE, related_name="position", primary_key=True
+    )
+    replay_id = models.CharField(
+        max_length=255, blank=True, help_text="The last event that is recorded; opaque."
+    )
+    # Subscribed at tip, and nothing received since: what was committed after this is still due.
+    tip_since = models.DateTimeField(null=True, blank=True)
+    holder = models.CharField(max_length=200, blank=True)
+    epoch = models.BigIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    state = models.CharField(max_length=20, choices=State, default=State.STOPPED)
+    reason = models.TextField(blank=True)
+    state_since = models.DateTimeField(null=True, blank=True)
+    failed_fingerprint = models.CharField(max_length=64, blank=True)
+    last_received_at = models.DateTimeField(
+        null=True, blank=True, help_text="When Salesforce last answered, with events or without."
+    )
+    last_event_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When the last recorded change was committed in Salesforce.",
+    )
+
+    objects = PositionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(epoch__gte=0), name="position_epoch_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.listener} at {self.replay_id or 'no event yet'}"

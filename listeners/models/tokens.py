@@ -1,0 +1,62 @@
+"""What is kept of a connection's logins: its current tokens, their lock, and what was refused."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+
+from listeners.models.connection import Connection
+from listeners.secrets import EncryptedField
+
+
+def _new_key() -> str:
+    return uuid.uuid4().hex
+
+
+class TokenState(models.Model):
+    """One row a connection. Written by whoever logs in, by compare-and-swap on the fence."""
+
+    connection = models.OneToOneField(
+        Connection, models.CASCADE, related_name="token_state", primary_key=True
+    )
+    #: The name under which other stores keep this connection's tokens.
+    key = models.CharField(max_length=32, default=_new_key, unique=True)
+
+    #: For the token store "database": what `listeners.salesforce.token_store.Kept` holds, in JSON.
+    kept = EncryptedField()
+    # The lock grows its fence with every holder: who held it before cannot write any more.
+    fence = models.BigIntegerField(default=0)
+    lock_owner = models.CharField(max_length=200, blank=True)
+    lock_until = models.DateTimeField(null=True, blank=True)
+
+    # Logins refused in a row with the same credentials, whatever process tried.
+    refused_seed = models.CharField(max_length=64, blank=True)
+    refusals = models.PositiveIntegerField(default=0)
+    refused_at = models.DateTimeField(null=True, blank=True)
+    refusal = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(fence__gte=0), name="token_fence_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Tokens of {self.connection}"
+
+
+class SpentToken(models.Model):
+    """A refresh token that was used up or revoked, as a digest: never to be sent again."""
+
+    connection = models.ForeignKey(Connection, models.CASCADE, related_name="spent_tokens")
+    digest = models.CharField(max_length=64, help_text="SHA-256 of the token.")
+    spent_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["connection", "digest"], name="spent_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"A spent refresh token of {self.connection}"

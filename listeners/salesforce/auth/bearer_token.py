@@ -1,0 +1,31 @@
+"""A token that somebody else got: nothing to log in with when it ends."""
+
+from __future__ import annotations
+
+import threading
+
+from listeners.salesforce.errors import LoginRefused
+from listeners.salesforce.exchange import header_safe
+from listeners.salesforce.tokens import Token
+
+
+class BearerToken:
+    """Gives out the one token, until Salesforce refuses it."""
+
+    def __init__(self, access_token: str, instance_url: str) -> None:
+        self._token = Token(header_safe(access_token, "the connection"), instance_url)
+        self._ended = threading.Event()
+
+    def get(self) -> Token:
+        """Raises ``LoginRefused`` once the token was refused."""
+        if self._ended.is_set():
+            raise LoginRefused(
+                "the bearer token expired or was revoked",
+                remedy="Enter a new one, or choose an authentication that renews its tokens.",
+                is_final=True,
+            )
+        return self._token
+
+    def invalidate(self, token: Token) -> None:
+        """There is no other."""
+        self._ended.set()

@@ -1,0 +1,63 @@
+"""OAuth JWT bearer: a signed assertion in place of a password; what Salesforce recommends."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Self
+
+import jwt
+import requests
+
+from listeners.salesforce.auth.endpoint import DEFAULTS, OAuthOptions, request_token
+from listeners.salesforce.errors import LoginRefused
+from listeners.salesforce.tokens import Granted
+
+GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_LIFE = 120  # seconds; Salesforce takes 3 minutes at most, and clocks differ
+
+
+@dataclass(frozen=True, slots=True)
+class JwtBearer:
+    """``audience`` is the login URL of the kind of org; ``private_key`` an RSA key in PEM."""
+
+    token_url: str = field(repr=False)
+    client_id: str
+    client_secret: str = field(repr=False)
+    username: str
+    private_key: str = field(repr=False)
+    audience: str
+    options: OAuthOptions = DEFAULTS
+
+    @property
+    def refresh_token(self) -> str:
+        return ""
+
+    def login(self, http: requests.Session) -> Granted:
+        """One login attempt. Raises ``LoginRefused`` or ``LoginUnavailable``."""
+        granted = request_token(
+            http,
+            self.token_url,
+            {"grant_type": GRANT_TYPE, "assertion": self._assertion()},
+            client=(self.client_id, self.client_secret) if self.client_secret else None,
+            options=self.options,
+        )
+        return Granted(granted.token)
+
+    def with_refresh_token(self, refresh_token: str) -> Self:
+        """This grant uses no refresh token."""
+        return self
+
+    def _assertion(self) -> str:
+        claims = {
+            "iss": self.client_id,
+            "sub": self.username,
+            "aud": self.audience,
+            "exp": int(time.time()) + _LIFE,
+        }
+        try:
+            return jwt.encode(claims, self.private_key, algorithm="RS256")
+        except (ValueError, TypeError, jwt.PyJWTError):
+            remedy = "Give an RSA private key in PEM, without a passphrase."
+        # Raised outside of the handler: the cause may quote a piece of the key.
+        raise LoginRefused("the private key cannot sign", remedy=remedy, is_final=True)

@@ -1,0 +1,151 @@
+"""SOAP login with user name and password. Salesforce retires it: absent from API 65.0 on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+import requests
+
+from listeners.salesforce.errors import LoginRefused, LoginUnavailable, SalesforceError
+from listeners.salesforce.exchange import (
+    Answer,
+    NoAuth,
+    Timeout,
+    Unanswered,
+    exchange,
+    header_safe,
+    host_of,
+    is_web_url,
+)
+from listeners.salesforce.tokens import Granted, Token
+
+LAST_VERSION = "64.0"
+
+_ENVELOPE = """<?xml version="1.0" encoding="utf-8"?>
+<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/">
+  <soapenv:Body>
+    <login xmlns="urn:partner.soap.sforce.com">
+      <username>{username}</username>
+      <password>{password}</password>
+    </login>
+  </soapenv:Body>
+</soapenv:Envelope>"""
+_HEADERS = {"Content-Type": "text/xml; charset=UTF-8", "SOAPAction": "login"}
+_REMEDY = "Check the user name, and the password with its security token right after it."
+
+
+def login_version(api_version: str) -> str:
+    """The version for the login: ``api_version``, though none that has no SOAP login."""
+    return api_version if float(api_version) <= float(LAST_VERSION) else LAST_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Soap:
+    """``password`` is the password and the security token, without a separator."""
+
+    login_url: str = field(repr=False)
+    username: str
+    password: str = field(repr=False)
+    api_version: str = LAST_VERSION
+    timeout: Timeout = (10.0, 30.0)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def refresh_token(self) -> str:
+        return ""
+
+    def login(self, http: requests.Session) -> Granted:
+        """One login attempt. Raises ``LoginRefused`` or ``LoginUnavailable``."""
+        if not is_web_url(self.login_url):
+            raise LoginRefused("the login URL is no http(s) URL", remedy="Correct the login URL.")
+        body = _ENVELOPE.format(username=escape(self.username), password=escape(self.password))
+        answer = exchange(
+            http,
+            "POST",
+            f"{self.login_url}/services/Soap/u/{login_version(self.api_version)}",
+            auth=NoAuth(),
+            timeout=self.timeout,
+            data=body.encode(),
+            headers={**self.headers, **_HEADERS},
+        )
+        if isinstance(answer, Unanswered):
+            raise LoginUnavailable(answer.why)
+        return Granted(_token(answer, host_of(self.login_url)))
+
+    def with_refresh_token(self, refresh_token: str) -> Self:
+        """This grant uses no refresh token."""
+        return self
+
+
+def _token(answer: Answer, host: str) -> Token:
+    root = _parsed(answer)
+    if root is None:
+        raise _unreadable(answer, host)
+    fault = _text(root, "faultcode")
+    if fault is not None:
+        raise _refusal(fault.rpartition(":")[2], _text(root, "faultstring") or "", answer)
+    session_id = _text(root, "sessionId")
+    server = urlsplit(_text(root, "serverUrl") or "")
+    instance_url = f"{server.scheme}://{server.netloc}"
+    if not session_id or not is_web_url(instance_url):
+        if answer.status != 200:
+            raise _unreadable(answer, host)
+        raise LoginRefused(f"{host} gave no session and server URL", remedy="Check the login URL.")
+    return Token(
+        access_token=header_safe(session_id, host),
+        instance_url=instance_url,
+        org_id=_text(root, "organizationId"),
+        user_id=_text(root, "userId"),
+        expires_in=_seconds(_text(root, "sessionSecondsValid")),
+    )
+
+
+def _parsed(answer: Answer) -> ElementTree.Element | None:
+    if b"<!DOCTYPE" in answer.body or b"<!ENTITY" in answer.body:
+        return None
+    try:
+        return ElementTree.fromstring(answer.body)
+    except ElementTree.ParseError:
+        return None
+
+
+def _text(root: ElementTree.Element, name: str) -> str | None:
+    """The text of the first element of that name, in whatever namespace."""
+    for element in root.iter():
+        if isinstance(element.tag, str) and element.tag.rpartition("}")[2] == name:
+            return element.text or ""
+    return None
+
+
+def _refusal(code: str, words: str, answer: Answer) -> SalesforceError:
+    passing = ("SERVER_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "LOGIN_RATE_EXCEEDED")
+    if code in passing or "login rate exceeded" in words.casefold():
+        return LoginUnavailable(f"{code}: {words}", retry_after=answer.retry_after())
+    words = words.removeprefix(f"{code}: ")
+    remedy = _REMEDY if code == "INVALID_LOGIN" else "Check the user and its permissions."
+    return LoginRefused(code, words, remedy=remedy)
+
+
+def _unreadable(answer: Answer, host: str) -> SalesforceError:
+    if answer.status == 407:
+        remedy = "Check the proxy's user name and password."
+        return LoginRefused(f"the proxy before {host} answered HTTP 407", remedy=remedy)
+    if answer.status >= 500 or answer.status in {200, 408, 429}:
+        why = f"{host} answered HTTP {answer.status} with a page that is no SOAP answer"
+        return LoginUnavailable(why, retry_after=answer.retry_after())
+    remedy = "Check the login URL."
+    return LoginRefused(f"{host} answered HTTP {answer.status}", remedy=remedy)
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        seconds = float(text or "")
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < math.inf else None

@@ -1,0 +1,166 @@
+"""How this side reaches Salesforce: proxy, TLS, TCP keep-alive and HTTP version, as sessions."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
+
+from listeners.salesforce.errors import Reaction, SalesforceError
+
+SocketOptions = list[tuple[int, int, int | bytes]]
+
+
+class ClientFileMissing(SalesforceError):
+    """A certificate or CA bundle cannot be read. Put the file there, or correct client_config."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"the file {path} of client_config.tls cannot be read; correct the path",
+            reaction=Reaction.CONFIGURATION,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """``scheme`` is spoken to the proxy itself; what goes through it may be http or https."""
+
+    host: str
+    port: int
+    scheme: str = "http"
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+    def url(self) -> str:
+        user = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@"
+        return f"{self.scheme}://{user if self.username else ''}{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Paths of PEM files; empty: the usual authorities, and no client certificate."""
+
+    ca_bundle: str = ""
+    client_certificate: str = ""
+    client_key: str = ""
+    verify: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HttpConfig:
+    """Of a connection; ``keep_alive`` is in seconds of silence before TCP probes begin."""
+
+    proxy: Proxy | None = None
+    tls: Tls = Tls()
+    keep_alive: float | None = None
+    http_version: str = "1.1"
+
+
+def session_of(config: HttpConfig) -> requests.Session:
+    """A session that does as configured. Raises ``ClientFileMissing``."""
+    session = requests.Session()
+    tls = config.tls
+    for path in (tls.ca_bundle, tls.client_certificate, tls.client_key):
+        _check_readable(path)
+    session.verify = tls.ca_bundle or tls.verify
+    if tls.client_certificate:
+        session.cert = (
+            (tls.client_certificate, tls.client_key) if tls.client_key else tls.client_certificate
+        )
+    if config.proxy is not None:
+        session.proxies = dict.fromkeys(("http", "https"), config.proxy.url())
+    if config.proxy is not None or tls != Tls():
+        # Else HTTPS_PROXY, NO_PROXY and REQUESTS_CA_BUNDLE would outrank what was configured.
+        session.trust_env = False
+    adapter = _adapter(config)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    return session
+
+
+def _check_readable(path: str) -> None:
+    if not path:
+        return
+    try:
+        with Path(path).open("rb"):
+            pass
+    except OSError:
+        raise ClientFileMissing(path) from None
+
+
+def _adapter(config: HttpConfig) -> HTTPAdapter:
+    options = keep_alive_options(config.keep_alive)
+    if config.http_version == "2":
+        from listeners.salesforce.http2 import Http2Adapter
+
+        return Http2Adapter()
+    if config.http_version == "1.0":
+        return _Http10Adapter(options)
+    return KeepAliveAdapter(options)
+
+
+def keep_alive_options(seconds: float | None) -> SocketOptions:
+    """Socket options: three probes, a third of the silence apart, after ``seconds`` of it."""
+    options: SocketOptions = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+    if seconds is None:
+        return options
+    options.append((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
+    wanted = (
+        ("TCP_KEEPIDLE", max(1, round(seconds))),
+        ("TCP_KEEPINTVL", max(1, round(seconds / 3))),
+        ("TCP_KEEPCNT", 3),
+    )
+    options += [
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in wanted
+        if hasattr(socket, name)  # not every system can be told
+    ]
+    return options
+
+
+class KeepAliveAdapter(HTTPAdapter):
+    """Connections with socket options, those to a proxy too."""
+
+    def __init__(self, options: Sequence[Any] = (), **more: Any) -> None:
+        self._options = list(options)
+        super().__init__(**more)
+
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **kwargs: Any
+    ) -> None:
+        super().init_poolmanager(connections, maxsize, block, **kwargs, **self._own())
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        return super().proxy_manager_for(proxy, **kwargs, **self._own())
+
+    def _own(self) -> dict[str, Any]:
+        return {"socket_options": self._options} if self._options else {}
+
+
+class _Http10Connection(HTTPConnection):
+    """Mixed into each kind of connection class."""
+
+    _http_vsn = 10
+    _http_vsn_str = "HTTP/1.0"
+
+
+class _Http10Adapter(KeepAliveAdapter):
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
+        pool = super().get_connection_with_tls_context(*args, **kwargs)
+        mixed_into(cast(HTTPConnectionPool, pool), _Http10Connection)
+        return pool
+
+
+def mixed_into(pool: HTTPConnectionPool, mixin: type[HTTPConnection], **own: Any) -> None:
+    """Let the pool make connections of its own class with ``mixin`` before it."""
+    plain: type[Any] = pool.ConnectionCls
+    if not issubclass(plain, mixin):
+        pool.ConnectionCls = type(f"{mixin.__name__}{plain.__name__}", (mixin, plain), own)

@@ -1,0 +1,72 @@
+"""Looks after a long poll that stays silent: is the peer still there?"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class SilenceWatch:
+    """Calls ``check`` after each ``interval`` seconds of silence, on a thread of its own, and
+    ``give_up`` when it says that nobody is there."""
+
+    def __init__(
+        self, interval: float, check: Callable[[], bool], give_up: Callable[[], None]
+    ) -> None:
+        self._interval = interval
+        self._check = check
+        self._give_up = give_up
+        self._changed = threading.Condition()
+        self._waiting = 0  # which wait this is; even: nobody waits
+        self._since = 0.0
+        self._thread: threading.Thread | None = None
+        self._ended = False
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While a silence is being waited out."""
+        with self._changed:
+            self._waiting += 1
+            self._since = time.monotonic()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="silence", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._waiting += 1
+
+    def end(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while (turn := self._next_due()) is not None:
+            if self._check() or self._ended:
+                self._start_over(turn)
+            elif self._is_current(turn):
+                self._give_up()
+
+    def _next_due(self) -> int | None:
+        """The wait that has been silent for an interval; None at the end."""
+        with self._changed:
+            while not self._ended:
+                silent = time.monotonic() - self._since if self._waiting % 2 else 0.0
+                if silent >= self._interval:
+                    self._since = time.monotonic()
+                    return self._waiting
+                self._changed.wait(self._interval - silent)
+            return None
+
+    def _start_over(self, turn: int) -> None:
+        with self._changed:
+            if turn == self._waiting:
+                self._since = time.monotonic()
+
+    def _is_current(self, turn: int) -> bool:
+        with self._changed:
+            return turn == self._waiting

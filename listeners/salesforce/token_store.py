@@ -1,0 +1,132 @@
+"""Where the tokens of a login are kept, and the lock under which they are renewed.
+
+TokenStoreUnavailable   the store does not answer; what a login gave is kept and stored later
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
+
+from listeners.salesforce.errors import Reaction, SalesforceError
+from listeners.salesforce.tokens import Token
+
+
+class TokenStoreUnavailable(SalesforceError):
+    """The token store does not answer. Bring the database or Redis back; it is tried again."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the token store does not answer: {why}", reaction=Reaction.RETRY)
+
+
+def digest(text: str) -> str:
+    """SHA-256 of a secret that is long and random, such as a token."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a store holds for one connection.
+
+    seed            digest of the credentials it was got with; of others it says nothing
+    expires_at      seconds since 1970 after which the token is not used
+    renew_at        seconds since 1970 after which it is renewed
+    refresh_token   what the next refresh sends; empty where the configured one is due
+    rotates         Salesforce has replaced a refresh token before
+    sending         digest of the refresh token of a refresh whose outcome is not known
+    """
+
+    seed: str = ""
+    token: Token | None = None
+    expires_at: float = 0.0
+    renew_at: float = 0.0
+    refresh_token: str = field(default="", repr=False)
+    rotates: bool = False
+    sending: str = ""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Kept:
+        """Raises ValueError or TypeError for what ``to_json`` did not write."""
+        if not text:
+            return cls()
+        values = json.loads(text)
+        token = values.pop("token")
+        return cls(token=Token(**token) if token else None, **values)
+
+
+class TokenStore(Protocol):
+    """One connection's tokens, shared by whoever uses the same store.
+
+    Each method raises ``TokenStoreUnavailable``.
+    """
+
+    def load(self) -> Kept: ...
+
+    def lock(self, owner: str, seconds: float) -> int | None:
+        """The fence of a new lock, above all before it; None while somebody else holds one."""
+
+    def extend(self, fence: int, seconds: float) -> bool:
+        """Hold the lock for longer; False when it has gone to somebody else."""
+
+    def save(self, fence: int, kept: Kept) -> bool:
+        """Replace what is kept, durably; False when the lock has gone to somebody else."""
+
+    def unlock(self, fence: int) -> None:
+        """Give the lock back; nothing happens when it has gone to somebody else."""
+
+    def close(self) -> None:
+        """This thread needs the store no more."""
+
+
+class MemoryStore:
+    """For one process: its threads share the tokens, and they end with it."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._guard = threading.Lock()
+        self._kept = Kept()
+        self._fence = 0
+        self._locked_until: float | None = None
+
+    def load(self) -> Kept:
+        with self._guard:
+            return self._kept
+
+    def lock(self, owner: str, seconds: float) -> int | None:
+        with self._guard:
+            now = self._monotonic()
+            if self._locked_until is not None and now < self._locked_until:
+                return None
+            self._fence += 1
+            self._locked_until = now + seconds
+            return self._fence
+
+    def extend(self, fence: int, seconds: float) -> bool:
+        with self._guard:
+            if fence != self._fence:
+                return False
+            self._locked_until = self._monotonic() + seconds
+            return True
+
+    def save(self, fence: int, kept: Kept) -> bool:
+        with self._guard:
+            if fence != self._fence:
+                return False
+            self._kept = kept
+            return True
+
+    def unlock(self, fence: int) -> None:
+        with self._guard:
+            if fence == self._fence:
+                self._locked_until = None
+
+    def close(self) -> None:
+        pass

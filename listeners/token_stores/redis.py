@@ -1,0 +1,106 @@
+"""Tokens in Redis, encrypted. Let it write to disk (appendonly yes): what it forgets is gone, and a
+rotated refresh token has to be authorized anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import redis
+from django.conf import settings
+
+from listeners.models import TokenState
+from listeners.salesforce.token_store import Kept, TokenStoreUnavailable
+from listeners.secrets import Secret
+from listeners.token_stores.apart import apart
+from listeners.token_stores.database import readable
+
+Result = TypeVar("Result")
+
+_TIMEOUT = 5.0  # seconds, to connect and for an answer
+_SYNC_MS = 1000
+
+# KEYS: lock, fence, kept. A lock holds its fence; a fence only grows.
+_LOCK = """
+if redis.call('exists', KEYS[1]) == 1 then return false end
+local fence = redis.call('incr', KEYS[2])
+redis.call('set', KEYS[1], fence, 'px', ARGV[1])
+return fence
+"""
+_EXTEND = """
+if redis.call('get', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
+return 1
+"""
+_SAVE = """
+if redis.call('get', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('set', KEYS[3], ARGV[2])
+return 1
+"""
+_UNLOCK = """
+if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1]) end
+return 1
+"""
+
+
+@lru_cache
+def _client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, decode_responses=True
+    )
+
+
+class RedisStore:
+    def __init__(self, connection_id: int) -> None:
+        self._connection_id = connection_id
+        self._names: list[str] = []
+
+    def load(self) -> Kept:
+        stored = self._answered(lambda: _client(settings.REDIS_URL).get(self._keys()[2]))
+        return readable(Secret(str(stored or "")))
+
+    def lock(self, owner: str, seconds: float) -> int | None:
+        fence = self._script(_LOCK, round(seconds * 1000))
+        return None if fence is None else int(fence)
+
+    def extend(self, fence: int, seconds: float) -> bool:
+        return bool(self._script(_EXTEND, fence, round(seconds * 1000)))
+
+    def save(self, fence: int, kept: Kept) -> bool:
+        saved = bool(self._script(_SAVE, fence, Secret.of(kept.to_json()).stored))
+        # Wait for its disk where it has one: a server without appendonly refuses to promise it.
+        with suppress(redis.RedisError):
+            _client(settings.REDIS_URL).waitaof(1, 0, _SYNC_MS)
+        return saved
+
+    def unlock(self, fence: int) -> None:
+        self._script(_UNLOCK, fence)
+
+    def close(self) -> None:
+        """Connections go back to the pool by themselves."""
+
+    def _script(self, text: str, *arguments: Any) -> Any:
+        keys = self._keys()
+        return self._answered(
+            lambda: _client(settings.REDIS_URL).eval(text, len(keys), *keys, *arguments)
+        )
+
+    def _keys(self) -> list[str]:
+        """Named by the row's random key: several installations may share one Redis."""
+        if not self._names:
+            key = apart(self._key)
+            self._names = [f"salesforce-cdc:{{{key}}}:{part}" for part in ("lock", "fence", "kept")]
+        return self._names
+
+    def _key(self) -> str:
+        row, _ = TokenState.objects.get_or_create(connection_id=self._connection_id)
+        return row.key
+
+    def _answered(self, ask: Callable[[], Result]) -> Result:
+        try:
+            return ask()
+        except redis.RedisError as error:
+            why = f"Redis, {type(error).__name__}"  # its words may hold the address
+        raise TokenStoreUnavailable(why)

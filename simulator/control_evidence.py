@@ -1,0 +1,53 @@
+"""The control API's part about clients: what they sent, and whether they can still log in."""
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from simulator import wire
+from simulator.control_http import Numbers, json_handler, query_handler
+from simulator.control_requests import Body
+from simulator.records import JsonObject
+from simulator.state import logins_state
+
+if TYPE_CHECKING:
+    from simulator.server import Simulator
+
+
+class EvidenceControl:
+    """Routes below `/_simulator/`; `simulator.control` describes them."""
+
+    def __init__(self, simulator: "Simulator") -> None:
+        self._tokens = simulator.tokens
+        self._requests = simulator.requests
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add the routes."""
+        app.router.add_post("/_simulator/unlock", json_handler(self.unlock))
+        token_requests = query_handler(("since",), self.token_requests)
+        app.router.add_get("/_simulator/token-requests", token_requests)
+        app.router.add_delete("/_simulator/token-requests", self.clear_token_requests)
+        app.router.add_get("/_simulator/requests", query_handler(("since",), self.requests))
+        app.router.add_delete("/_simulator/requests", self.clear_requests)
+
+    def unlock(self, _body: Body) -> JsonObject:
+        """Let the user in again."""
+        self._tokens.door.unlock()
+        return logins_state(self._tokens)
+
+    def token_requests(self, since: Numbers) -> JsonObject:
+        """What came to the token endpoint and as SOAP logins."""
+        lines = [entry.line() for entry in self._tokens.log.since(since["since"] or 0)]
+        return {"token_requests": lines, **logins_state(self._tokens)}
+
+    async def clear_token_requests(self, _request: web.Request) -> web.StreamResponse:
+        """Forget them."""
+        return wire.json_response({"cleared": self._tokens.log.clear()})
+
+    def requests(self, since: Numbers) -> JsonObject:
+        """What came elsewhere."""
+        return {"requests": [entry.line() for entry in self._requests.since(since["since"] or 0)]}
+
+    async def clear_requests(self, _request: web.Request) -> web.StreamResponse:
+        """Forget them."""
+        return wire.json_response({"cleared": self._requests.clear()})

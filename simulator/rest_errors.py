@@ -1,0 +1,40 @@
+"""What the REST API answers to a request that it refuses.
+
+RestError: becomes a JSON list with one object, under the status that belongs to its code.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from simulator.records import JsonObject
+
+STATUSES: Mapping[str, int] = {
+    "INVALID_SESSION_ID": 401,
+    "NOT_FOUND": 404,
+    "ENTITY_IS_DELETED": 404,
+    "METHOD_NOT_ALLOWED": 405,
+}
+MESSAGES: Mapping[str, str] = {
+    "INVALID_SESSION_ID": "Session expired or invalid",
+    "NOT_FOUND": "The requested resource does not exist",
+    "ENTITY_IS_DELETED": "entity is deleted",
+}
+
+
+class RestError(Exception):
+    """Read `errorCode`; the message is for people, and `fields` names the fields at fault."""
+
+    def __init__(self, code: str, message: str = "", fields: Iterable[str] | None = None) -> None:
+        self.code = code
+        self.message = message or MESSAGES[code]
+        self.fields = None if fields is None else list(fields)
+        super().__init__(f"{code}: {self.message}")
+
+    @property
+    def status(self) -> int:
+        """400, unless the code has a status of its own."""
+        return STATUSES.get(self.code, 400)
+
+    def body(self) -> list[JsonObject]:
+        """The JSON of the answer."""
+        error: JsonObject = {"message": self.message, "errorCode": self.code}
+        return [error if self.fields is None else {**error, "fields": self.fields}]

@@ -1,0 +1,137 @@
+"""Running a query on the org's records."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from simulator.catalogue import Entity
+from simulator.description import DATETIMES, Fields
+from simulator.org import Org
+from simulator.records import JsonObject, Record
+from simulator.representation import chosen_fields, record_json
+from simulator.rest_errors import RestError
+from simulator.soql import Order, Query, SoqlError, located, parse
+from simulator.soql_where import (
+    All,
+    Comparison,
+    Negation,
+    Some,
+    Where,
+    comparisons,
+    holds,
+    ids_wanted,
+    sort_key,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The rows of a query, or only their number."""
+
+    rows: list[JsonObject]
+    count: int
+    is_count: bool
+
+
+def select(org: Org, text: str, version: str, *, deleted: bool) -> Found:
+    """The rows in order of creation unless the query has another; raises RestError.
+
+    With `deleted`, what is in the Recycle Bin too.
+    """
+    try:
+        query = parse(text)
+    except SoqlError as error:
+        raise RestError("MALFORMED_QUERY", str(error)) from None
+    entity = org.catalogue.find(query.entity)
+    if entity is None:
+        message = (
+            f"sObject type '{query.entity}' is not supported. If you are attempting to use a "
+            "custom object, be sure to append the '__c' after the entity name. Please reference "
+            "your WSDL or the describe call for the appropriate names."
+        )
+        raise RestError("INVALID_TYPE", located(text, text.find(query.entity), message))
+    query = _Names(org, entity, text).checked(query)
+    rows = [
+        row for row in _rows(org, entity, query.where, version, deleted) if holds(query.where, row)
+    ]
+    for order in reversed(query.order):
+        rows = _sorted(rows, order)
+    end = None if query.limit is None else query.offset + query.limit
+    rows = rows[query.offset : end]
+    chosen = [chosen_fields(row, query.names) for row in rows] if query.names else []
+    return Found(chosen, len(rows), is_count=not query.names)
+
+
+def _rows(
+    org: Org, entity: Entity, where: Where, version: str, deleted: bool
+) -> Iterator[JsonObject]:
+    wanted = ids_wanted(where)
+    stores = [(False, org.store.live), (True, org.store.recycle_bin)]
+    for is_deleted, records in stores if deleted else stores[:1]:
+        of_entity = records.get(entity.name, {})
+        for record in of_entity.values() if wanted is None else _present(of_entity, wanted):
+            yield record_json(record, version, deleted=is_deleted)
+
+
+def _present(records: dict[str, Record], ids: Iterable[str]) -> Iterator[Record]:
+    return (records[record_id] for record_id in ids if record_id in records)
+
+
+def _sorted(rows: list[JsonObject], order: Order) -> list[JsonObject]:
+    empty = [row for row in rows if row.get(order.name) is None]
+    full = [row for row in rows if row.get(order.name) is not None]
+    full.sort(key=lambda row: sort_key(row[order.name]), reverse=order.descending)
+    return full + empty if order.nulls_last else empty + full
+
+
+class _Names:
+    """Puts the org's spelling of each field name into a query; raises RestError."""
+
+    def __init__(self, org: Org, entity: Entity, text: str) -> None:
+        live = org.store.live.get(entity.name, {}).values()
+        self._fields = Fields(entity, live)
+        self._entity = entity
+        self._text = text
+
+    def checked(self, query: Query) -> Query:
+        for comparison in comparisons(query.where):
+            self._check_type(comparison)
+        return replace(
+            query,
+            names=tuple(self._canonical(name) for name in query.names),
+            where=self._where(query.where),
+            order=tuple(replace(key, name=self._canonical(key.name)) for key in query.order),
+        )
+
+    def _where(self, where: Where) -> Where:
+        match where:
+            case All(parts):
+                return All(tuple(self._where(part) for part in parts))
+            case Some(parts):
+                return Some(tuple(self._where(part) for part in parts))
+            case Negation(part):
+                return Negation(self._where(part))
+            case Comparison(name):
+                return replace(where, name=self._canonical(name))
+            case None:
+                return None
+
+    def _canonical(self, name: str) -> str:
+        canonical = self._fields.canonical(name)
+        if canonical is None:
+            message = (
+                f"No such column '{name}' on entity '{self._entity.name}'. If you are attempting "
+                "to use a custom field, be sure to append the '__c' after the custom field name. "
+                "Please reference your WSDL or the describe call for the appropriate names."
+            )
+            raise RestError("INVALID_FIELD", located(self._text, self._text.find(name), message))
+        return canonical
+
+    def _check_type(self, comparison: Comparison) -> None:
+        if self._fields.canonical(comparison.name) not in DATETIMES:
+            return
+        if any(literal.kind not in ("moment", "word") for literal in comparison.literals):
+            message = (
+                f"value of filter criterion for field '{comparison.name}' must be of type dateTime "
+                "and should not be enclosed in quotes"
+            )
+            raise RestError("INVALID_FIELD", located(self._text, comparison.at, message))

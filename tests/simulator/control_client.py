@@ -1,0 +1,183 @@
+"""The simulator's control API as methods."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import requests
+
+
+class ControlClient:
+    """Drives a simulator whose address is `url`.
+
+    Whatever creates events returns the control API's answer, except `create`, which returns ids.
+    """
+
+    def __init__(self, ca: Path | None, client_cert: tuple[Path, Path] | None) -> None:
+        self.url = ""
+        self.http = requests.Session()
+        self.http.trust_env = False  # REQUESTS_CA_BUNDLE would win over `ca`
+        self.http.verify = str(ca) if ca else True
+        self.http.cert = (str(client_cert[0]), str(client_cert[1])) if client_cert else None
+
+    def create(self, entity: str, *records: dict[str, Any], **fields: Any) -> list[str]:
+        """Create a record from keywords, or several from dicts, in one transaction; their ids."""
+        body = {"op": "create", "entity": entity, "records": list(records) or [fields]}
+        record_ids: list[str] = self.change(body)["record_ids"]
+        return record_ids
+
+    def update(self, entity: str, record_ids: str | list[str], **fields: Any) -> dict[str, Any]:
+        """Set the same fields on records, None to clear; the same change on N is one event."""
+        ids = _listed(record_ids)
+        return self.change({"op": "update", "entity": entity, "record_ids": ids, "fields": fields})
+
+    def delete(self, entity: str, record_ids: str | list[str]) -> dict[str, Any]:
+        """Delete records."""
+        ids = _listed(record_ids)
+        return self.change({"op": "delete", "entity": entity, "record_ids": ids})
+
+    def undelete(self, entity: str, record_ids: str | list[str]) -> dict[str, Any]:
+        """Take records back from the Recycle Bin."""
+        ids = _listed(record_ids)
+        return self.change({"op": "undelete", "entity": entity, "record_ids": ids})
+
+    def gap(
+        self,
+        change_type: str,
+        entity: str,
+        record_ids: str | list[str],
+        *,
+        apply: bool = False,
+        **fields: Any,
+    ) -> dict[str, Any]:
+        """Send a GAP_… event; with `apply`, also make the change (with `fields`) to the records."""
+        body = {"op": "gap", "entity": entity, "change_type": change_type, "apply": apply}
+        return self.change({**body, "record_ids": _listed(record_ids), "fields": fields})
+
+    def overflow(self, entity: str) -> dict[str, Any]:
+        """Send a GAP_OVERFLOW event."""
+        return self.change({"op": "overflow", "entity": entity})
+
+    def wildcard(self, entity: str, change_type: str = "UPDATE") -> dict[str, Any]:
+        """Send an event whose recordIds are `001*`."""
+        return self.change({"op": "wildcard", "entity": entity, "change_type": change_type})
+
+    def change(self, *changes: dict[str, Any], **writer: str) -> dict[str, Any]:
+        """Commit changes as one transaction; `writer` may set `api`, `client` and `user`."""
+        return self.post("changes", changes=list(changes), **writer)
+
+    def raw(
+        self, header: dict[str, Any], *, complete: bool = False, **fields: Any
+    ) -> dict[str, Any]:
+        """Send an event with this header as it is; with `complete`, missing parts are filled in."""
+        return self.post("events", header=header, fields=fields, complete=complete)
+
+    def raw_payload(self, payload: dict[str, Any], entity: str = "") -> dict[str, Any]:
+        """Log and send an event with this payload, header or not."""
+        return self.post("events", payload=payload, entity=entity)
+
+    def inject(self, channel: str, message: dict[str, Any]) -> int:
+        """Send any message to the present subscribers of a channel; how many there are."""
+        sessions: int = self.post("messages", channel=channel, message=message)["sessions"]
+        return sessions
+
+    def duplicate(self, replay_id: int) -> dict[str, Any]:
+        """Deliver a retained event once more."""
+        return self.post("duplicates", replay_id=replay_id)
+
+    def burst(self, count: int, **options: Any) -> dict[str, Any]:
+        """Generate events all at once; `mix` and `entities` may set weights, `quiet` the answer."""
+        return self.post("bursts", count=count, **options)
+
+    def traffic(self, rate: float, count: int | None = None) -> dict[str, Any]:
+        """Generate events at a rate from now on; a rate of 0 stops it."""
+        return self.post("traffic", rate=rate, count=count)
+
+    def fault(self, kind: str, **options: Any) -> dict[str, Any]:
+        """Add a fault; see `simulator.control` for the kinds, `times=None` for until cleared."""
+        return self.post("faults", kind=kind, **options)
+
+    def clear_faults(self) -> None:
+        """Forget the faults that wait."""
+        self._checked(self.http.delete(f"{self.url}/_simulator/faults", timeout=10))
+
+    def entity(self, name: str, **options: Any) -> dict[str, Any]:
+        """Make an entity, or change whether it is `selected` or `visible`."""
+        return self.post("entities", name=name, **options)
+
+    def channel(self, name: str, *entities: str) -> str:
+        """Make a custom channel `X__chn`; its path."""
+        path: str = self.post("channels", name=name, entities=list(entities))["channel"]
+        return path
+
+    def advance(self, seconds: float) -> None:
+        """Move the org's clock ahead: tokens, idle sessions and events age at once."""
+        self.post("clock", advance_seconds=seconds)
+
+    def new_refresh_token(self) -> str:
+        """Authorize anew, after rotation has revoked everything."""
+        token: str = self.post("refresh-token")["refresh_token"]
+        return token
+
+    def unlock(self) -> None:
+        """Let the user in again, after `--lock-after` wrong passwords."""
+        self.post("unlock")
+
+    def token_requests(self, since: int = 0) -> list[dict[str, Any]]:
+        """What came to the token endpoint and as SOAP logins, from then on."""
+        found: list[dict[str, Any]] = self._seen("token-requests", since)["token_requests"]
+        return found
+
+    def api_requests(self, since: int = 0) -> list[dict[str, Any]]:
+        """What came to the Streaming and the REST API, from then on."""
+        found: list[dict[str, Any]] = self._seen("requests", since)["requests"]
+        return found
+
+    def forget_requests(self) -> None:
+        """Empty both logs, and count refreshes and reuses anew."""
+        for log in ("requests", "token-requests"):
+            self._checked(self.http.delete(f"{self.url}/_simulator/{log}", timeout=10))
+
+    def _seen(self, log: str, since: int) -> dict[str, Any]:
+        url = f"{self.url}/_simulator/{log}"
+        return self._checked(self.http.get(url, params={"since": since}, timeout=30))
+
+    def state(self, *, events: int | None = None, records: int | None = None) -> dict[str, Any]:
+        """Records, events, sessions, token requests and faults; the arguments limit the lists."""
+        limits = {"events": events, "records": records}
+        return self._checked(
+            self.http.get(f"{self.url}/_simulator/state", params=limits, timeout=30)
+        )
+
+    def wait_for(
+        self, condition: Callable[[dict[str, Any]], bool], seconds: float = 20
+    ) -> dict[str, Any]:
+        """The first state, without its events and records, for which the condition holds."""
+        deadline = time.monotonic() + seconds
+        while not condition(state := self.state(events=0, records=0)):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the simulator did not come to that state: {state}")
+            time.sleep(0.01)
+        return state
+
+    def wait_until_held(self) -> None:
+        """Until a client's long poll is held."""
+        self.wait_for(lambda state: any(session["held"] for session in state["sessions"]))
+
+    def post(self, action: str, **body: Any) -> dict[str, Any]:
+        """Any request to the control API; raises ValueError with its error message."""
+        return self._checked(
+            self.http.post(f"{self.url}/_simulator/{action}", json=body, timeout=60)
+        )
+
+    def _checked(self, response: requests.Response) -> dict[str, Any]:
+        if response.status_code == 400:
+            raise ValueError(response.json()["error"])
+        response.raise_for_status()
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+def _listed(record_ids: str | list[str]) -> list[str]:
+    return [record_ids] if isinstance(record_ids, str) else record_ids

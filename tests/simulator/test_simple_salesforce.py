@@ -1,0 +1,158 @@
+"""simple-salesforce, a client that nobody here wrote, logs in, reads and writes."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+from simple_salesforce.api import Salesforce
+from simple_salesforce.exceptions import (
+    SalesforceAuthenticationFailed,
+    SalesforceMalformedRequest,
+    SalesforceResourceNotFound,
+)
+
+from tests.simulator.process import SimulatorProcess
+
+LOGINS = ["soap", "password", "client credentials", "JWT"]
+
+
+class ToTheSimulator(HTTPAdapter):
+    """Sends to the simulator what was meant for https://…salesforce.com."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._there = urlsplit(url)
+
+    def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        here = urlsplit(request.url)
+        request.url = urlunsplit(here._replace(scheme="http", netloc=self._there.netloc))
+        return super().send(request, *args, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def session(shared_org: SimulatorProcess) -> Iterator[requests.Session]:
+    """An HTTP session in which every Salesforce is the simulator."""
+    with requests.Session() as http:
+        http.mount("https://", ToTheSimulator(shared_org.url))
+        yield http
+
+
+def arguments(org: SimulatorProcess, kind: str) -> dict[str, Any]:
+    """How to log in with simple-salesforce."""
+    known = org.credentials
+    app = {"consumer_key": known["client_id"]}
+    user = {"username": known["username"]}
+    secret = {**app, "consumer_secret": known["client_secret"]}
+    ways = {
+        "soap": {
+            **user,
+            "password": known["password"][:-5],
+            "security_token": known["password"][-5:],
+        },
+        "password": {**user, **secret, "password": known["password"]},
+        "client credentials": {**secret, "domain": "acme.my"},
+        "JWT": {**app, **user, "privatekey": known["private_key"]},
+    }
+    return ways[kind]
+
+
+@pytest.fixture(scope="module")
+def sf(shared_org: SimulatorProcess, session: requests.Session) -> Any:
+    """A client that is logged in."""
+    return Salesforce(**arguments(shared_org, "soap"), session=session)
+
+
+@pytest.mark.parametrize("kind", LOGINS)
+def test_logs_in(shared_org: SimulatorProcess, session: requests.Session, kind: str) -> None:
+    sf = Salesforce(**arguments(shared_org, kind), session=session)
+
+    assert sf.limits()["DailyDeliveredPlatformEvents"]["Max"] == 50_000
+
+
+@pytest.mark.parametrize("kind", ["soap", "password"])
+def test_is_refused_with_a_wrong_password(
+    shared_org: SimulatorProcess, session: requests.Session, kind: str
+) -> None:
+    wrong = {**arguments(shared_org, kind), "password": "wrong"}
+
+    with pytest.raises(SalesforceAuthenticationFailed) as caught:
+        Salesforce(**wrong, session=session)
+
+    expected = {"soap": "INVALID_LOGIN", "password": "authentication failure"}
+    assert expected[kind] in f"{caught.value.code} {caught.value}"
+
+
+def test_logs_in_again_when_the_session_is_over(shared_org: SimulatorProcess, sf: Any) -> None:
+    shared_org.fault("revoke_tokens")
+    before = len(shared_org.token_requests())
+
+    sf.limits()
+
+    assert len(shared_org.token_requests()) == before + 1
+
+
+def test_creates_reads_updates_and_deletes(sf: Any) -> None:
+    made = sf.Account.create({"Name": "Acme", "BillingCity": "Kyoto"})
+    record_id = made["id"]
+    status = sf.Account.update(
+        record_id, {"Phone": "1", "BillingCity": None, "BillingCountry": "JP"}
+    )
+    record = sf.Account.get(record_id)
+    gone = sf.Account.delete(record_id)
+
+    assert (made["success"], status, gone) == (True, 204, 204)
+    assert (record["Name"], record["Phone"]) == ("Acme", "1")
+    assert record["BillingAddress"] == {"country": "JP"}
+    with pytest.raises(SalesforceResourceNotFound, match="ENTITY_IS_DELETED"):
+        sf.Account.get(record_id)
+
+
+def test_describes(sf: Any) -> None:
+    fields = {field["name"]: field for field in sf.Contact.describe()["fields"]}
+
+    assert (fields["LastName"]["nillable"], fields["Email"]["type"]) == (False, "email")
+    listed = sf.describe()
+    assert listed is not None
+    assert "Employee__c" in [described["name"] for described in listed["sobjects"]]
+
+
+def test_reads_a_long_answer_batch_by_batch(shared_org: SimulatorProcess, sf: Any) -> None:
+    shared_org.create("Employee__c", *({"Last_Name__c": f"E{n:03}"} for n in range(450)))
+    text = "SELECT Last_Name__c FROM Employee__c ORDER BY Last_Name__c"
+    header = {"Sforce-Query-Options": "batchSize=200"}
+
+    first = sf.query(text, headers=header)
+    second = sf.query_more(first["nextRecordsUrl"], identifier_is_url=True, headers=header)
+    everything = sf.query_all(text, headers=header)
+
+    assert (first["totalSize"], first["done"], len(first["records"])) == (450, False, 200)
+    assert [row["Last_Name__c"] for row in second["records"]][::199] == ["E200", "E399"]
+    names = [row["Last_Name__c"] for row in everything["records"]]
+    assert names == [f"E{n:03}" for n in range(450)]
+
+
+def test_sees_deleted_records_only_if_it_asks_for_them(
+    shared_org: SimulatorProcess, sf: Any
+) -> None:
+    kept, deleted = shared_org.create("Opportunity", {"Name": "Kept"}, {"Name": "Gone"})
+    shared_org.delete("Opportunity", deleted)
+    text = f"SELECT Id, IsDeleted FROM Opportunity WHERE Id IN ('{kept}', '{deleted[:15]}')"
+
+    live, every = sf.query(text), sf.query(text, include_deleted=True)
+
+    assert [row["Id"] for row in live["records"]] == [kept]
+    assert {row["Id"]: row["IsDeleted"] for row in every["records"]} == {kept: False, deleted: True}
+
+
+def test_is_told_what_is_wrong_with_a_record(sf: Any) -> None:
+    with pytest.raises(SalesforceMalformedRequest) as caught:
+        sf.Contact.create({"FirstName": "Mei"})
+
+    content: Any = caught.value.content
+    assert (content[0]["errorCode"], content[0]["fields"]) == (
+        "REQUIRED_FIELD_MISSING",
+        ["LastName"],
+    )
