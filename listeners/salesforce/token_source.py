@@ -37,9 +37,9 @@ from listeners.salesforce.token_store import (
 )
 from listeners.salesforce.tokens import Grant, Granted, Token
 
-#: A holder that was killed is replaced after this long; one that lives extends its lock.
+#: One that lives extends its lock.
 LOCK_SECONDS = 10.0
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.05
 #: How long to wait for another process' login: it may have to wait for its time-outs.
 WAIT_SECONDS = 60.0
 #: After a renewal ahead of time that failed, while the token still is good.
@@ -77,8 +77,12 @@ class TokenSource:
         http: requests.Session | None = None,
         owner: str = "",
         now: Callable[[], float] = time.time,
+        lock_seconds: float = LOCK_SECONDS,
     ) -> None:
-        """``seed`` changes with the credentials: tokens got with others are not used."""
+        """``seed`` changes with the credentials: tokens got with others are not used.
+
+        ``lock_seconds``: who was killed while it logged in is replaced after this long.
+        """
         self._grant = grant
         self._seed = seed
         self._store = store or MemoryStore()
@@ -87,11 +91,12 @@ class TokenSource:
         self._http = http or requests.Session()
         self._owner = owner
         self._now = now
+        self._lock_seconds = lock_seconds
         self._lock = threading.Lock()
         self._kept = Kept()
         self._refused: deque[str] = deque(maxlen=20)
         self._not_ahead_before = 0.0
-        self._safekeeper = Safekeeper(self._store, self._ledger, LOCK_SECONDS)
+        self._safekeeper = Safekeeper(self._store, self._ledger, lock_seconds)
 
     def get(self) -> Token:
         """The token to use now, renewed ahead of its end.
@@ -138,7 +143,7 @@ class TokenSource:
         while True:
             if token := self._adopted(self._store.load()):
                 return token
-            fence = self._store.lock(self._owner, LOCK_SECONDS)
+            fence = self._store.lock(self._owner, self._lock_seconds)
             if fence is not None:
                 return self._under_lock(fence)
             if token := self._good(self._kept):
@@ -150,11 +155,11 @@ class TokenSource:
     def _under_lock(self, fence: int) -> Token:
         is_stored = True
         try:
-            with Heartbeat(self._store, fence, LOCK_SECONDS):
+            with Heartbeat(self._store, fence, self._lock_seconds):
                 kept = self._store.load()
                 if token := self._adopted(kept):
                     return token
-                new, spent = self._logged_in(kept if kept.seed == self._seed else Kept(), fence)
+                new, spent = self._logged_in(self._basis(kept), fence)
                 is_stored = self._safekeeper.put(fence, new, spent)
         finally:
             if is_stored:
@@ -162,6 +167,13 @@ class TokenSource:
                     self._store.unlock(fence)
         self._kept = new
         return self._token_of(new)
+
+    def _basis(self, stored: Kept) -> Kept:
+        """What the next login goes on from. A store that forgot everything is no reason to forget
+        the refresh token here; whether it was spent meanwhile, the ledger knows."""
+        if stored.seed == self._seed:
+            return stored
+        return self._kept if not stored.seed and self._kept.seed == self._seed else Kept()
 
     @staticmethod
     def _token_of(kept: Kept) -> Token:

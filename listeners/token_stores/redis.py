@@ -22,20 +22,27 @@ Result = TypeVar("Result")
 _TIMEOUT = 5.0  # seconds, to connect and for an answer
 _SYNC_MS = 1000
 
-# KEYS: lock, fence, kept. A lock holds its fence; a fence only grows.
+# KEYS: lock, fence, kept. A lock holds its fence, and a fence only grows: where Redis forgot it, it
+# begins at the time, above all that were. A holder whose fence was forgotten still is the last one.
 _LOCK = """
 if redis.call('exists', KEYS[1]) == 1 then return false end
 local fence = redis.call('incr', KEYS[2])
+if fence == 1 then
+    fence = tonumber(redis.call('time')[1])
+    redis.call('set', KEYS[2], fence)
+end
 redis.call('set', KEYS[1], fence, 'px', ARGV[1])
 return fence
 """
 _EXTEND = """
-if redis.call('get', KEYS[2]) ~= ARGV[1] then return 0 end
+if (redis.call('get', KEYS[2]) or ARGV[1]) ~= ARGV[1] then return 0 end
+redis.call('set', KEYS[2], ARGV[1])
 redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
 return 1
 """
 _SAVE = """
-if redis.call('get', KEYS[2]) ~= ARGV[1] then return 0 end
+if (redis.call('get', KEYS[2]) or ARGV[1]) ~= ARGV[1] then return 0 end
+redis.call('set', KEYS[2], ARGV[1])
 redis.call('set', KEYS[3], ARGV[2])
 return 1
 """

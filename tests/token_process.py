@@ -1,0 +1,88 @@
+"""A process that uses a connection's tokens, told what to do line by line.
+
+    python -m tests.token_process CONNECTION        commands on stdin, answers on stdout, in JSON
+
+`{"at": SECONDS}` sets its clock, asks for the token and answers `{"token": …}` or `{"refused": …}`.
+`{"die": POINT, "flag": PATH}` lets the first process that comes to POINT, and can remove the file,
+kill itself there with SIGKILL.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import django
+
+POINTS = ("locked", "about to send", "stored")
+
+
+class MortalStore:
+    """A token store in whose hands its process may die."""
+
+    def __init__(self, store):
+        self._store = store
+        self.point = ""
+        self.flag = Path("/nonexistent")
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def lock(self, owner, seconds):
+        fence = self._store.lock(owner, seconds)
+        if fence is not None:
+            self._die_at("locked")
+        return fence
+
+    def save(self, fence, kept):
+        saved = self._store.save(fence, kept)
+        self._die_at("about to send" if kept.sending else "stored")
+        return saved
+
+    def _die_at(self, point):
+        if point != self.point:
+            return
+        try:
+            self.flag.unlink()
+        except FileNotFoundError:
+            return
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(name: str) -> None:
+    django.setup()
+
+    from audit.login_troubles import report
+    from listeners.login_ledger import LoginLedger
+    from listeners.logins import grant_of, seed_of
+    from listeners.models import Connection
+    from listeners.salesforce.errors import SalesforceError
+    from listeners.salesforce.token_source import TokenSource
+    from listeners.token_stores import store_of
+
+    connection = Connection.objects.get(name=name)
+    store = MortalStore(store_of(connection))
+    clock = [0.0]
+    source = TokenSource(
+        grant_of(connection),
+        seed=seed_of(connection),
+        store=store,
+        ledger=LoginLedger(connection, report),
+        owner=f"process {os.getpid()}",
+        now=lambda: clock[0],
+        lock_seconds=1.0,
+    )
+    for line in sys.stdin:
+        command = json.loads(line)
+        store.point, store.flag = command.get("die", ""), Path(command.get("flag", "/nonexistent"))
+        clock[0] = command["at"]
+        try:
+            answer = {"token": source.get().access_token}
+        except SalesforceError as error:
+            answer = {"refused": str(error)}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
