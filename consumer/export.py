@@ -6,40 +6,16 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from typing import Any
-
-from django.db.models import Prefetch
 
 from audit.models import AuditLogEntry
 from audit.queries import AuditLogFilter
-from handlers.models import Delivery
+from handlers.exported import COLUMNS, exported_entry, with_deliveries
 
 #: A state of its own for whoever asks: retrying or dead.
 FAILED = "failed"
 
 CHUNK = 1000
-
-COLUMNS = (
-    "id",
-    "listener",
-    "channel",
-    "entity_name",
-    "record_id",
-    "change_type",
-    "change_origin",
-    "transaction_key",
-    "sequence_number",
-    "commit_timestamp",
-    "commit_number",
-    "commit_user",
-    "replay_id",
-    "changed_fields",
-    "changed_data",
-    "source",
-    "received_at",
-    "deliveries",
-)
 
 
 def exported(wanted: AuditLogFilter, chunk: int = CHUNK) -> Iterator[dict[str, Any]]:
@@ -47,16 +23,10 @@ def exported(wanted: AuditLogFilter, chunk: int = CHUNK) -> Iterator[dict[str, A
 
     Read in chunks by id, so that no transaction stays open: a long one would hold up the database.
     """
-    deliveries = Prefetch("deliveries", Delivery.objects.order_by("id"))
-    entries = (
-        AuditLogEntry.objects.all()
-        .matching(wanted)
-        .select_related("listener")
-        .prefetch_related(deliveries)
-    )
+    entries = with_deliveries(AuditLogEntry.objects.all().matching(wanted))
     last = 0
     while page := list(entries.filter(id__gt=last).order_by("id")[:chunk]):
-        yield from map(_row, page)
+        yield from map(exported_entry, page)
         last = page[-1].pk
 
 
@@ -73,35 +43,6 @@ def csv_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     yield _csv(COLUMNS)
     for row in rows:
         yield _csv([_cell(value) for value in row.values()])
-
-
-def _row(entry: AuditLogEntry) -> dict[str, Any]:
-    row = {name: getattr(entry, name) for name in COLUMNS if name != "deliveries"}
-    return {
-        **row,
-        "listener": entry.listener.name,
-        "commit_user": entry.commit_user or None,
-        "replay_id": entry.exported_replay_id,
-        "received_at": _time(entry.received_at),
-        "deliveries": [_delivery(delivery) for delivery in entry.deliveries.all()],
-    }
-
-
-def _delivery(delivery: Delivery) -> dict[str, Any]:
-    return {
-        "id": delivery.pk,
-        "handler": delivery.handler,
-        "state": delivery.state,
-        "attempts": delivery.attempts,
-        "error": delivery.error or None,
-        "queued_at": _time(delivery.queued_at),
-        "started_at": _time(delivery.started_at),
-        "finished_at": _time(delivery.finished_at),
-    }
-
-
-def _time(moment: datetime | None) -> str | None:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
 
 
 def _json(value: Any) -> str:

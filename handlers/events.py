@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from simple_salesforce.api import Salesforce
+
     from audit.models import AuditLogEntry
+    from listeners.models import Listener
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class EventData:
     metadata: Metadata
     attempt: int = 1
     options: dict[str, Any] = field(default_factory=dict)
+    _heard_by: Listener | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -92,7 +96,26 @@ class EventData:
             metadata=metadata,
             attempt=attempt,
             options=options or {},
+            _heard_by=entry.listener,
         )
+
+    @property
+    def salesforce(self) -> Salesforce:
+        """A ready REST client of the org that the change came from, as simple-salesforce has it:
+        `event.salesforce.Account.get(event.metadata.record_id)`.
+
+        It shares the connection's token, which is renewed as needed. What it writes comes back as
+        a change with `client=salesforce-cdc` in its origin: a mapping's `ignore_origins` leaves
+        that out. Raises simple_salesforce's exceptions, and `LoginRefused` or `LoginUnavailable`.
+        """
+        # Imported by who calls back: handler modules are read before the apps are ready, and a
+        # SOAP library comes with it.
+        from audit.login_troubles import report
+        from listeners.clients import client_for
+
+        if self._heard_by is None:
+            raise RuntimeError("this event came from no listener: it has no org to call back")
+        return cast("Salesforce", client_for(self._heard_by, report))
 
     def to_dict(self) -> dict[str, Any]:
         """The camelCase form, as it is posted and sent to tasks that run elsewhere."""

@@ -87,3 +87,16 @@ def slow(event: EventData) -> None:
 @cdc_handler(name="tests.one_try", max_attempts=1, queue="special")
 def one_try(event: EventData) -> None:
     raise ValueError("no second try")
+
+
+@cdc_handler(name="tests.call_back")
+def call_back(event: EventData) -> None:
+    """Read the record and write to it."""
+    account = event.salesforce.Account.get(event.metadata.record_id)
+    event.salesforce.Account.update(event.metadata.record_id, {"Description": account["Name"]})
+    note(event, name=account["Name"])
+
+
+@cdc_handler(name="tests.call_back_atomic", atomic=True)
+def call_back_atomic(event: EventData) -> None:
+    note(event, name=event.salesforce.Account.get(event.metadata.record_id)["Name"])

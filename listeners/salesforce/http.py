@@ -64,9 +64,9 @@ class HttpConfig:
     http_version: str = "1.1"
 
 
-def session_of(config: HttpConfig) -> requests.Session:
-    """A session that does as configured. Raises ``ClientFileMissing``."""
-    session = requests.Session()
+def session_of(config: HttpConfig, session: requests.Session | None = None) -> requests.Session:
+    """A session, or the given one, that does as configured. Raises ``ClientFileMissing``."""
+    session = session or requests.Session()
     tls = config.tls
     for path in (tls.ca_bundle, tls.client_certificate, tls.client_key):
         _check_readable(path)

@@ -38,11 +38,13 @@ class TokenUser:
         )
 
     def ask(self, **command: object) -> None:
+        assert self._process.stdin
         self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
 
     def answer(self) -> dict[str, str] | None:
         """None when it died."""
+        assert self._process.stdout
         line = self._process.stdout.readline()
         return json.loads(line) if line else None
 
@@ -52,6 +54,8 @@ class TokenUser:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
+        assert self._process.stdin
+        assert self._process.stdout
         with suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.stdout.close()

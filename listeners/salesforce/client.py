@@ -1,0 +1,63 @@
+"""simple-salesforce on a connection's token: a REST client that needs no login of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from simple_salesforce.api import Salesforce
+
+from listeners.salesforce.exchange import BearerAuth
+from listeners.salesforce.tokens import Token, Tokens
+
+#: What these clients call themselves: changes that they write carry it in `changeOrigin`.
+CLIENT_ID = "salesforce-cdc"
+TIMEOUT = (10.0, 120.0)  # seconds to connect, and of silence
+_PLACEHOLDER = "set by the session"
+
+
+class TokenSession(requests.Session):
+    """Sends each request with the token that is due, and once more after a new login when
+    Salesforce refuses it. The token goes to the instance that it is for, and nowhere else."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        super().__init__()
+        self._tokens = tokens
+        self._hosts = {_host(tokens.get().instance_url)}
+        self.headers["Sforce-Call-Options"] = f"client={CLIENT_ID}"
+
+    def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> Any:
+        """Raises what requests raises, `LoginRefused` and `LoginUnavailable`."""
+        kwargs.setdefault("timeout", TIMEOUT)
+        text = url if isinstance(url, str) else url.decode()
+        if _host(text) not in self._hosts:
+            return super().request(method, text, *args, **kwargs)
+        token = self._tokens.get()
+        answer = self._sent(token, method, text, *args, **kwargs)
+        if answer.status_code != 401:
+            return answer
+        self._tokens.invalidate(token)
+        return self._sent(self._tokens.get(), method, text, *args, **kwargs)
+
+    def _sent(self, token: Token, method: str | bytes, url: str, *args: Any, **kwargs: Any) -> Any:
+        self._hosts.add(_host(token.instance_url))  # an org may move
+        parts = urlsplit(url)
+        address = f"{token.instance_url}{parts.path}{'?' if parts.query else ''}{parts.query}"
+        kwargs |= {"auth": BearerAuth(token.access_token)}
+        return super().request(method, address, *args, **kwargs)
+
+
+def rest_client(session: TokenSession, tokens: Tokens, api_version: str) -> Salesforce:
+    """A `simple_salesforce.Salesforce`, whose every request goes through `session`."""
+    return Salesforce(
+        instance_url=tokens.get().instance_url,
+        session_id=_PLACEHOLDER,
+        session=session,
+        version=api_version,
+    )
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or {'http': 80}.get(parts.scheme, 443)}"
