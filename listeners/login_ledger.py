@@ -63,7 +63,10 @@ class LoginLedger:
         apart(lambda: self._refused(self._attempt(seed), reason))
 
     def accepted(self, seed: str) -> None:
+        """A login worked: nothing of what was wrong before still is."""
         apart(lambda: self._state().filter(refusals__gt=0).update(refusals=0, refusal=""))
+        for trouble in (Trouble.CUT_OFF, Trouble.REVOKED):
+            self.mended(trouble)
 
     def is_spent(self, refresh_token: str) -> bool:
         spent = SpentToken.objects.filter(

@@ -208,6 +208,7 @@ class TokenSource:
             self._store.save(fence, kept)  # nobody takes the revoked pair up again
             if self._grant.refresh_token:
                 self._ledger.trouble(Trouble.REVOKED)
+                refused.is_final = True
                 raise
             return self._grant.login(self._http), self._grant, kept
 
