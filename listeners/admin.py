@@ -142,8 +142,8 @@ class ConnectionAdmin(ConsoleAdmin):
         (
             "Salesforce",
             {
-                "description": "The base URL is the org's own domain, found under Setup, My "
-                "Domain. Other addresses follow from it; name one only where yours differs.",
+                "description": "The org's own domain is found under Setup, My Domain. Name another "
+                "address only where yours differs.",
                 "fields": ("base_url", "login_url", "is_sandbox", "token_url", "refresh_url"),
             },
         ),

@@ -181,6 +181,7 @@ def test_after_a_kill_in_the_middle_of_a_refresh_a_new_token_helps(user_of, stor
         first.ask(at=LIFE + 1)
         wait_for(lambda: logins(org)["refreshes_in_progress"], what="the refresh")
         first.kill()
+        wait_for(lambda: not logins(org)["refreshes_in_progress"], what="the refresh's end")
 
         second.ask(at=LIFE + 1)
         refused = second.answer()
