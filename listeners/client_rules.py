@@ -89,7 +89,7 @@ def _scopes(value: Any, path: str) -> None:
 def _params(value: Any, path: str) -> None:
     for name, text in _texts(value, path).items():
         if name in _RESERVED:
-            _refuse(path, f"{name} is what the login itself says; take it out.")
+            _refuse(path, f"the parameter {name} is what the login itself says; take it out.")
         _refuse_plain_secret(name, text, path)
 
 
@@ -198,7 +198,9 @@ def _texts(value: Any, path: str) -> Mapping[str, str]:
 def _refuse_plain_secret(name: str, text: str, path: str) -> None:
     """These settings are shown in the console: what may be a secret stays outside of them."""
     if _SENSITIVE.search(name) and not text.startswith(REFERENCES):
-        _refuse(path, f"{name} may be a secret: give a reference, env:NAME or file:PATH.")
+        _refuse(
+            path, f"the value of {name} may be a secret: give a reference, env:NAME or file:PATH."
+        )
 
 
 def _at(path: str, name: str) -> str:

@@ -127,7 +127,8 @@ def _proxy_problems(connection: Connection) -> dict[str, str]:
     if not host:
         for name in ("proxy_port", "proxy_username", "proxy_password"):
             if getattr(connection, name):
-                found["proxy_host"] = f"{name} is set: name the proxy's host."
+                part = name.removeprefix("proxy_")
+                found["proxy_host"] = f"The {part} is set: name the proxy's host."
         return found
     bare = host.removeprefix("[").removesuffix("]") if ":" in host else host
     if not all(part.isalnum() or part in ".-:_" for part in bare) or host.count(":") == 1:

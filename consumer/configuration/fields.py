@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models
 
+from consumer.configuration.keys import written
 from consumer.configuration.problems import Problems
 from consumer.configuration.wanted import Item
 from listeners.secrets import Secret
@@ -51,10 +52,10 @@ def _worded(field: str, messages: list[str], item: Item) -> str:
     if field == NON_FIELD_ERRORS:
         return " ".join(messages)
     if item.values.get(field) == "":
-        return f"{field} is empty: {messages[-1]}"
+        return f"{written(field)} is empty: {messages[-1]}"
     if field not in item.values:
-        return f"{field} is missing: {messages[-1]}"
-    return f"{field}: {' '.join(messages)}"
+        return f"{written(field)} is missing: {messages[-1]}"
+    return f"{written(field)}: {' '.join(messages)}"
 
 
 def snapshot(instance: models.Model, fields: Iterable[str]) -> dict[str, Any]:

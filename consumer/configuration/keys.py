@@ -70,6 +70,18 @@ class Nested:
 NESTED = {
     "proxy_config": Nested("proxy_", ("scheme", "host", "port", "username", "password")),
 }
+#: What the file calls a field that is a part of a mapping, and the mapping's key.
+WRITTEN = {
+    nested.prefix + part: (f"{key}.{part}", key)
+    for key, nested in NESTED.items()
+    for part in nested.parts
+}
+
+
+def written(field: str) -> str:
+    """The key as it stands in the file."""
+    return WRITTEN[field][0] if field in WRITTEN else field
+
 
 LISTENER: Keys = {
     "name": text,

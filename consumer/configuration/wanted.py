@@ -16,7 +16,9 @@ from consumer.configuration.keys import (
     NESTED,
     NOT_YET,
     REFERENCE,
+    WRITTEN,
     Keys,
+    written,
 )
 from consumer.configuration.problems import Problems, suggestion
 from consumer.configuration.readers import AlreadyReported, Wrong, text
@@ -34,7 +36,9 @@ class Item:
     spoiled: frozenset[str]
 
     def line_of(self, key: str) -> int:
-        return self.lines.get(key, self.line)
+        """Of the key, or of the mapping that it would stand in."""
+        _, outer = WRITTEN.get(key, ("", ""))
+        return self.lines.get(key, self.lines.get(outer, self.line))
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,7 @@ class _Reading:
         return found
 
     def _item(self, node: Mapping, keys: Keys, what: str, apart: Sequence[str] = ()) -> Item:
+        outer = {key: entry.line for key, entry in node.entries.items()}
         node = self._flattened(node, keys)
         self._refuse_unknown(node, [*keys, *apart], what)
         values: dict[str, Any] = {}
@@ -119,8 +124,8 @@ class _Reading:
                 spoiled.add(key)
             except Wrong as wrong:
                 spoiled.add(key)
-                self._problems.add(entry.line, f"{key}: {wrong}")
-        lines = {key: entry.line for key, entry in node.entries.items()}
+                self._problems.add(entry.line, f"{written(key)}: {wrong}")
+        lines = outer | {key: entry.line for key, entry in node.entries.items()}
         return Item(node.line, values, lines, frozenset(spoiled))
 
     def _flattened(self, node: Mapping, keys: Keys) -> Mapping:

@@ -1,0 +1,293 @@
+"""Every setting of a connection and of a listener, in the YAML file."""
+
+from textwrap import indent
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from listeners.models import Connection, Listener
+
+JWT = """\
+connections:
+  - name: prod
+    auth: jwt_bearer
+    base_url: https://example.my.salesforce.com/
+    token_url: https://example.my.salesforce.com/services/oauth2/token
+    client_id: the-client
+    username: me@example.com
+    private_key: env:SF_KEY
+    audience: https://test.salesforce.com
+    is_sandbox: true
+    scopes: [api, refresh_token]
+    default_token_exp_time: 1800
+    clock_skew: 2.5
+    optional_params: {device_id: cdc, api_key: "env:SF_API_KEY"}
+    credential_bearer: auth_header
+    client_config:
+      http_version: 1.1
+      custom_headers: {X-Team: crm, X-Api-Key: "file:/run/secrets/key"}
+      custom_payload: format=json
+      connection_timeout: 5
+      read_timeout: 7.5
+      tls: {ca_bundle: /etc/ca.pem, client_certificate: /etc/me.pem, client_key: /etc/me.key}
+    token_store: redis
+    proxy_config: {scheme: https, host: proxy.example, port: 3128, username: me, password: hush}
+listeners:
+  - connection: prod
+    channel: AccountChangeEvent/
+    keep_alive_interval: 60
+    session_timeout: 300
+    connection_timeout: 3
+    read_timeout: 4
+    api_version: 58
+"""
+
+
+def pem(key) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def test_each_setting_lands_in_its_field(file):
+    file.apply(JWT)
+
+    connection = Connection.objects.get()
+    assert connection.base_url == "https://example.my.salesforce.com"
+    assert (connection.audience, connection.is_sandbox) == ("https://test.salesforce.com", True)
+    assert connection.scopes == ["api", "refresh_token"]
+    assert (connection.default_token_exp_time, connection.clock_skew) == (1800, 2.5)
+    assert connection.optional_params == {"device_id": "cdc", "api_key": "env:SF_API_KEY"}
+    assert connection.credential_bearer == "auth_header"
+    assert connection.client_config["tls"]["client_key"] == "/etc/me.key"
+    assert connection.token_store == "redis"
+    assert connection.private_key.reference == "env:SF_KEY"
+    assert (connection.proxy_scheme, connection.proxy_host) == ("https", "proxy.example")
+    assert (connection.proxy_port, connection.proxy_username) == (3128, "me")
+    assert connection.proxy_password.reveal() == "hush"
+    listener = Listener.objects.get()
+    assert listener.channel == "/data/AccountChangeEvent"
+    assert (listener.keep_alive_interval, listener.session_timeout) == (60, 300)
+    assert (listener.connection_timeout, listener.read_timeout) == (3, 4)
+    assert listener.api_version == "58.0"
+
+
+def test_the_same_file_again_changes_nothing(file):
+    file.apply(JWT)
+
+    assert file.apply(JWT).lines == ["= nothing to change"]
+
+
+def test_what_is_left_out_has_its_default_again(file):
+    file.apply(JWT)
+    kept = JWT.split("    scopes:", maxsplit=1)[0]
+
+    lines = file.apply(kept).lines
+
+    connection = Connection.objects.get()
+    assert (connection.scopes, connection.client_config) == ([], {})
+    assert (connection.token_store, connection.proxy_host) == ("database", "")
+    assert not connection.proxy_password
+    [line] = lines
+    assert "scopes [api, refresh_token] → none" in line
+    assert "client_config: changed" in line
+    assert "proxy_password: changed" in line
+    assert "hush" not in line
+
+
+SOAP = """\
+connections:
+  - name: prod
+    username: me@example.com
+    password: hush
+"""
+
+
+def test_soap_is_the_default_and_warns_that_it_ends(file):
+    output = file.apply(SOAP)
+
+    assert Connection.objects.get().auth == "soap"
+    assert "Salesforce retires SOAP login" in output.err
+
+
+def test_what_the_kind_does_not_heed_is_said_at_its_line(file):
+    output = file.apply(SOAP + "    scopes: [api]\n    client_id: x\n")
+
+    assert "cdc.yaml:5: connection prod: scopes does nothing with soap" in output.err
+    assert "cdc.yaml:6: connection prod: client_id does nothing with soap" in output.err
+
+
+def test_two_connections_with_one_refresh_token_are_warned_of(file):
+    file.apply(REFRESH)
+
+    output = file.apply(REFRESH.replace("name: prod", "name: other"))
+
+    assert "connection prod has the same refresh token" in output.err
+
+
+REFRESH = """\
+connections:
+  - name: prod
+    auth: refresh_token
+    base_url: https://example.my.salesforce.com
+    client_id: the-client
+    client_secret: hush
+    refresh_token: 5Aep861
+"""
+
+
+def test_a_rotating_token_in_memory_is_warned_of(file):
+    assert "does not outlive the process" in file.apply(REFRESH + "    token_store: memory\n").err
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("scopes: api", "8: scopes: give a list such as [Phone, Name], not this text"),
+        ("scopes: ['a b']", "8: scopes: 'a b' is no scope: one word each."),
+        ("default_token_exp_time: 0", "8: default_token_exp_time: Ensure this value is greater"),
+        ("clock_skew: -1", "8: clock_skew: Ensure this value is greater than or equal to 0."),
+        ("clock_skew: soon", "8: clock_skew: give a number, not this text"),
+        (
+            "optional_params: {grant_type: x}",
+            "8: optional_params: The parameter grant_type is what the login itself says; take it out.",
+        ),
+        (
+            "optional_params: {api_key: hush}",
+            "8: optional_params: The value of api_key may be a secret: give a reference",
+        ),
+        ("optional_params: {n: 1}", "8: optional_params: The value of 'n' must be a text."),
+        ("credential_bearer: body", "8: credential_bearer: 'body' is not known; "),
+        ("token_store: memcache", "8: token_store: 'memcache' is not known; "),
+        (
+            "client_config: {http_versoin: 1.1}",
+            "8: client_config: There is no 'http_versoin'; did you mean http_version?",
+        ),
+        (
+            "client_config: {http_version: 3}",
+            "8: client_config: http_version: use one of 1.0, 1.1, 2.",
+        ),
+        (
+            "client_config: {read_timeout: 0}",
+            "8: client_config: read_timeout: give seconds, a number above 0.",
+        ),
+        (
+            "client_config: {custom_headers: {'X Y': a}}",
+            "8: client_config: custom_headers: 'X Y' is no header's name.",
+        ),
+        (
+            "client_config: {custom_headers: {Host: a}}",
+            "8: client_config: custom_headers: Host is set by the request itself; take it out.",
+        ),
+        (
+            "client_config: {custom_headers: {Authorization: hush}}",
+            "8: client_config: custom_headers: the value of Authorization may be a secret: give a reference",
+        ),
+        (
+            "client_config: {custom_payload: nonsense}",
+            "8: client_config: custom_payload: give a text such as name=value&other=value.",
+        ),
+        (
+            "client_config: {tls: {verify: maybe}}",
+            "8: client_config: tls.verify: write true or false.",
+        ),
+        (
+            "client_config: {tls: {client_key: /k}}",
+            "8: client_config: tls.client_certificate: a client_key needs its certificate.",
+        ),
+        (
+            "client_config: {tls: {verify: false, ca_bundle: /c}}",
+            "8: client_config: tls.ca_bundle: does nothing while verify is false; choose one.",
+        ),
+        ("proxy_config: proxy.example", "8: proxy_config: give a mapping of scheme, host, port"),
+        ("proxy_config: {hots: p}", "8: proxy_config has no key 'hots'; did you mean 'host'?"),
+        ("proxy_config: {host: p}", "8: proxy_config.port is missing: Give the proxy's port."),
+        (
+            "proxy_config: {host: 'http://p', port: 1}",
+            "8: proxy_config.host: Give the host alone, without scheme, user or port.",
+        ),
+        (
+            "proxy_config: {host: p, port: 70000}",
+            "8: proxy_config.port: Ensure this value is less than",
+        ),
+        (
+            "proxy_config: {port: 3128}",
+            "8: proxy_config.host is missing: The port is set: name the",
+        ),
+        (
+            "proxy_config: {scheme: socks5, host: p, port: 1}",
+            "8: proxy_config.scheme: 'socks5' is not",
+        ),
+        (
+            "proxy_config: {host: p, port: 1, password: hush}",
+            "8: proxy_config.username is missing: A password needs a user name.",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_said_at_its_line(refusal, lines, expected):
+    [line] = refusal(REFRESH + indent(lines, "    ") + "\n")
+
+    assert line.startswith(expected), line
+    assert "hush" not in line
+    assert not Connection.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("refresh_config", "expected"),
+    [
+        ("{refresh_url: nonsense}", "refresh_url: give an http(s) address."),
+        ("{scope: [api]}", "There is no 'scope'; did you mean scopes?"),
+        ("{credential_bearer: x}", "credential_bearer: use one of auth_header, post_body."),
+        ("{client_config: {tls: {}}}", "client_config.tls: TLS is the connection's"),
+    ],
+)
+def test_a_wrong_refresh_config_is_said_at_its_line(refusal, refresh_config, expected):
+    text = SOAP + "    auth: password\n    base_url: https://a.example\n"
+
+    [line] = refusal(f"{text}    refresh_config: {refresh_config}\n")
+
+    assert line.startswith(f"7: refresh_config: {expected}"), line
+
+
+@pytest.mark.parametrize("secret", ["hush", "another kind"])
+def test_a_private_key_must_be_rsa_in_pem(refusal, secret, tmp_path):
+    if secret == "another kind":
+        secret = pem(ec.generate_private_key(ec.SECP256R1()))
+    key = JWT.split("listeners:", maxsplit=1)[0].replace(
+        "private_key: env:SF_KEY", "private_key: |\n" + indent(secret, "      ")
+    )
+
+    [line] = refusal(key)
+
+    assert line.startswith("8: private_key: Give an RSA private key in PEM")
+    assert secret.splitlines()[-2:][0] not in line
+
+
+def test_an_rsa_key_is_taken_and_not_shown(file):
+    key = pem(rsa.generate_private_key(65537, 2048))
+    output = file.apply(
+        JWT.replace("private_key: env:SF_KEY", "private_key: |\n" + indent(key, "      "))
+    )
+
+    assert Connection.objects.get().private_key.reveal() == key.rstrip("\n") + "\n"
+    assert key.splitlines()[1] not in output.out + output.err
+
+
+def test_a_bearer_token_takes_tls_and_nothing_else_of_the_client(refusal):
+    text = """\
+connections:
+  - name: prod
+    auth: bearer_token
+    base_url: https://example.my.salesforce.com
+    token: hush
+    client_config: {http_version: 1.0, tls: {verify: false}}
+"""
+    assert refusal(text) == [
+        "6: client_config: http_version: does nothing with a bearer token; only tls does."
+    ]
+
+
+@pytest.mark.parametrize("version", ["36.0", "67.55", "v67.0", "67.", ".5"])
+def test_an_api_version_has_its_form_and_is_37_or_later(refusal, version):
+    [line] = refusal(REFRESH + f"listeners:\n  - connection: prod\n    api_version: '{version}'\n")
+
+    assert line.startswith("10: api_version: ")
