@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet
 from environs import Env, EnvError
 from environs.exceptions import EnvValidationError
 
+from cdcproject import rest
 from cdcproject.logs import LOG_FORMATS, LOG_LEVELS, logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -178,6 +179,11 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "listeners",
     "audit",
     "handlers",
@@ -230,6 +236,8 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 LOGGING = logging_config(LOG_LEVEL, LOG_FORMAT)
 LOGIN_URL = "admin:login"
+REST_FRAMEWORK = rest.REST_FRAMEWORK
+SPECTACULAR_SETTINGS = rest.SPECTACULAR_SETTINGS
 UNFOLD = {
     "SITE_TITLE": "Salesforce CDC",
     "SITE_HEADER": "Salesforce CDC",

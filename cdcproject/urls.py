@@ -1,7 +1,7 @@
-"""All addresses: the admin, health and metrics."""
+"""All addresses: the admin, the API, health and metrics."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 from django.views.generic import RedirectView
 
 from cdcproject import health
@@ -9,6 +9,7 @@ from cdcproject import health
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("api/", include("api.urls")),
     path("healthz/live", health.live),
     path("healthz/ready", health.ready),
     path("metrics", health.metrics),

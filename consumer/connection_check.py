@@ -12,7 +12,7 @@ from audit.login_troubles import report
 from consumer.receiver import options_of
 from listeners.connection_rules import warnings
 from listeners.logins import session_for, token_source
-from listeners.models import Connection, Listener
+from listeners.models import Connection, Listener, Position
 from listeners.salesforce.auth.soap import LAST_VERSION
 from listeners.salesforce.cometd import CometdStream
 from listeners.salesforce.errors import (
@@ -55,6 +55,7 @@ def check_connection(connection: Connection, listeners: Sequence[Listener]) -> I
         served = _versions(RestClient(tokens, http=http))
         yield Finding(f"API versions: {served[0]} to {served[-1]}" if served else _NO_VERSIONS)
         yield _limits(tokens, http, served)
+        _start_again(listeners)
         for listener in listeners:
             yield from _channel(tokens, http, served, listener)
     except (SecretUnavailable, ClientFileMissing) as missing:
@@ -63,6 +64,13 @@ def check_connection(connection: Connection, listeners: Sequence[Listener]) -> I
         yield Finding(str(refused), is_failure=True)
     except SalesforceError as error:
         yield Finding(f"REST: {error}", is_failure=True)
+
+
+def _start_again(listeners: Sequence[Listener]) -> None:
+    """The login works: listeners that stopped over it are tried again by their processes."""
+    Position.objects.filter(listener__in=listeners, state=Position.State.FAILED).update(
+        failed_fingerprint=""
+    )
 
 
 _NO_VERSIONS = "API versions: none told"

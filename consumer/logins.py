@@ -6,6 +6,7 @@ LoginGivenUp   refused a few times; correct the connection, then the listener st
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import structlog
@@ -16,6 +17,7 @@ from listeners.logins import token_source
 from listeners.models import Connection, Listener
 from listeners.salesforce.auth.soap import login_version
 from listeners.salesforce.errors import LoginRefused, LoginUnavailable
+from listeners.salesforce.token_source import TokenSource
 from listeners.salesforce.tokens import Token, Tokens
 
 log = structlog.get_logger(__name__)
@@ -48,6 +50,14 @@ class CarefulTokens:
     def invalidate(self, token: Token) -> None:
         self._inner.invalidate(token)
 
+    def settle(self, seconds: float) -> None:
+        if isinstance(self._inner, TokenSource):
+            self._inner.settle(seconds)
+
+    @property
+    def has_given_up(self) -> bool:
+        return self._given_up is not None
+
     def _get(self) -> Token:
         for wait in settings.CDC_LOGIN_WAITS:
             try:
@@ -78,14 +88,20 @@ class Logins:
     def of(self, listener: Listener) -> CarefulTokens:
         """Raises SecretUnavailable and ClientFileMissing."""
         connection = listener.connection
-        key = (connection.pk, connection.updated_at.isoformat(), _version(listener))
-        if key not in self._sources:
+        key = (connection.pk, connection.fingerprint, _version(listener))
+        if key not in self._sources or self._sources[key].has_given_up:
             self._sources = {
                 k: v for k, v in self._sources.items() if k[:2] == key[:2] or k[0] != connection.pk
             }
             tokens = token_source(connection, listener.api_version, report=report)
             self._sources[key] = CarefulTokens(tokens, self._pause)
         return self._sources[key]
+
+    def settle(self, seconds: float) -> None:
+        """Wait for logins that are under way: what they give is stored then."""
+        deadline = time.monotonic() + seconds
+        for source in self._sources.values():
+            source.settle(max(0.0, deadline - time.monotonic()))
 
 
 def _version(listener: Listener) -> str:

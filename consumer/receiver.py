@@ -13,12 +13,10 @@ from typing import Any
 import requests
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
-from audit.models import Incident
-from audit.queries import Trouble
-from consumer import metrics, replay_lost
+from consumer import metrics, replay_lost, troubles
 from consumer.buffer import Buffer
 from consumer.ingest import Message, quarantine_answer
 from consumer.logins import CarefulTokens, LoginGivenUp
@@ -120,6 +118,14 @@ class Receiver:
         except (OperationalError, InterfaceError) as error:
             connection.close()
             self._wait(f"the database does not answer: {error}", next(full_jitter(1, 10)))
+        except (StreamClosed, LeaseLost, LoginGivenUp, SecretUnavailable):
+            raise
+        except Exception as error:
+            # Nobody foresaw it. It may pass; the listener neither ends nor hides it.
+            log.exception("unforeseen", listener=self._listener.name)
+            self._failures += 1
+            self._stream.forget()
+            self._wait(f"unforeseen: {type(error).__name__}", _jitter(self._failures))
 
     def _attempt(self) -> None:
         try:
@@ -236,18 +242,7 @@ class Receiver:
     def _fail(self, reason: str) -> None:
         """End, with an incident."""
         self._end(reason)
-        trouble = Trouble(
-            Incident.Kind.CONFIGURATION,
-            "",
-            f"The listener stopped: {reason}",
-            "Correct the connection or the listener: that starts it again.",
-        )
-        try:
-            with transaction.atomic():
-                Incident.objects.report(self._listener.pk, trouble, timezone.now())
-        except (OperationalError, InterfaceError) as error:
-            # The position tells the same, once the database answers.
-            log.warning("no incident was opened", reason=str(error))
+        troubles.stopped(self._listener.pk, reason, timezone.now())
 
     def _set(self, state: Position.State, reason: str = "") -> None:
         if self.status != Status(state, reason):

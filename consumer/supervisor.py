@@ -17,14 +17,14 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django.utils import timezone
 
 from cdcproject.broker import ensure_embedded_broker
-from consumer import relay
+from consumer import relay, troubles
 from consumer.hosted import HostedListener
 from consumer.logins import Logins
 from handlers import dispatch
-from listeners.leases import LEASE
+from listeners.leases import LEASE, Lease
 from listeners.logins import session_for
 from listeners.models import Listener, Position
-from listeners.salesforce.http import ClientFileMissing
+from listeners.salesforce.errors import SalesforceError
 from listeners.secrets import SecretUnavailable
 
 log = structlog.get_logger(__name__)
@@ -36,6 +36,7 @@ CONFIGURATION_SECONDS = 1.0
 RELAY_SECONDS = 1.0
 #: SIGTERM to exit stays under 15 s.
 DRAIN_SECONDS = 10.0
+SETTLE_SECONDS = 2.0
 
 EXIT_OK = 0
 EXIT_ALL_FAILED = 3
@@ -114,6 +115,7 @@ class Supervisor:
         finally:
             self._stop.set()
             self._let_go(list(self._hosted.values()))
+            self._logins.settle(SETTLE_SECONDS)
             self._relay.join(2)
         return code
 
@@ -154,21 +156,30 @@ class Supervisor:
         try:
             tokens = self._logins.of(listener)
             http = session_for(listener.connection)
-        except (SecretUnavailable, ClientFileMissing) as error:
-            log.error("listener stopped", listener=listener.name, reason=str(error))
-            Position.objects.held(lease).update(
-                state=Position.State.FAILED,
-                reason=str(error),
-                state_since=timezone.now(),
-                failed_fingerprint=listener.fingerprint,
-            )
-            Position.objects.release(lease)
+        except (SecretUnavailable, SalesforceError) as error:
+            self._fail(listener, lease, str(error))
+            return
+        except ValueError as error:  # stored past its validation
+            kind = type(error).__name__
+            self._fail(listener, lease, f"the connection's settings cannot be used ({kind})")
             return
         log.info("listener started", listener=listener.name, channel=listener.channel)
         hosted = HostedListener(listener, lease, tokens, http)
         self._hosted[listener.pk] = hosted
         self._busy_at = time.monotonic()
         hosted.start()
+
+    @staticmethod
+    def _fail(listener: Listener, lease: Lease, reason: str) -> None:
+        log.error("listener stopped", listener=listener.name, reason=reason)
+        Position.objects.held(lease).update(
+            state=Position.State.FAILED,
+            reason=reason,
+            state_since=timezone.now(),
+            failed_fingerprint=listener.fingerprint,
+        )
+        Position.objects.release(lease)
+        troubles.stopped(listener.pk, reason, timezone.now())
 
     def _keep_leases(self) -> None:
         for hosted in list(self._hosted.values()):

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+import structlog
+from django.db import InterfaceError, OperationalError, transaction
+
 from audit.models import AuditLogEntry, Incident
 from audit.queries import Trouble
 from handlers.routing import ON
+
+log = structlog.get_logger(__name__)
 
 Kind = Incident.Kind
 
@@ -37,6 +42,24 @@ def report(listener_id: int, entries: Iterable[AuditLogEntry], now: datetime) ->
             groups.setdefault((kind, _key(kind, entry)), []).append(entry)
     for (kind, key), group in groups.items():
         Incident.objects.report(listener_id, _trouble(kind, key, group), now)
+
+
+def stopped(listener_id: int, reason: str, now: datetime) -> None:
+    """Open the incident of a listener that only an operator can help. Never inside a transaction.
+
+    While the database does not answer there is none: the position tells the same later.
+    """
+    trouble = Trouble(
+        Kind.CONFIGURATION,
+        "",
+        f"The listener stopped: {reason}",
+        "Correct the connection or the listener: that starts it again.",
+    )
+    try:
+        with transaction.atomic():
+            Incident.objects.report(listener_id, trouble, now)
+    except (OperationalError, InterfaceError) as error:
+        log.warning("no incident was opened", reason=str(error))
 
 
 def unreadable(kind: Kind) -> Trouble:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simple_salesforce.api import Salesforce
-
     from audit.models import AuditLogEntry
     from listeners.models import Listener
 
@@ -100,8 +98,9 @@ class EventData:
         )
 
     @property
-    def salesforce(self) -> Salesforce:
-        """A ready REST client of the org that the change came from, as simple-salesforce has it:
+    def salesforce(self) -> Any:
+        """A ready REST client of the org that the change came from, a
+        `simple_salesforce.Salesforce` (whose own types know no record types, hence none here):
         `event.salesforce.Account.get(event.metadata.record_id)`.
 
         It shares the connection's token, which is renewed as needed. What it writes comes back as
@@ -115,7 +114,7 @@ class EventData:
 
         if self._heard_by is None:
             raise RuntimeError("this event came from no listener: it has no org to call back")
-        return cast("Salesforce", client_for(self._heard_by, report))
+        return client_for(self._heard_by, report)
 
     def to_dict(self) -> dict[str, Any]:
         """The camelCase form, as it is posted and sent to tasks that run elsewhere."""

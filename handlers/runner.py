@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import sys
 import time
 import traceback
 from dataclasses import dataclass
@@ -100,6 +101,7 @@ def _settled(claim: Claim, outcome: Outcome) -> int | None:
 
 def _run_atomically(claim: Claim, handler: Handler) -> tuple[Outcome, int | None]:
     """The handler's writes and the success in one transaction; a failure rolls both back."""
+    _renew_token(claim)
     try:
         with transaction.atomic():
             outcome = _run(claim, handler)
@@ -111,6 +113,14 @@ def _run_atomically(claim: Claim, handler: Handler) -> tuple[Outcome, int | None
     except DatabaseError as error:  # the commit itself was refused: a deferred constraint
         outcome = Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
     return outcome, _settled(claim, outcome)
+
+
+def _renew_token(claim: Claim) -> None:
+    """For handlers that call Salesforce back: not from inside their transaction, which on SQLite
+    would keep the new token from being stored."""
+    clients = sys.modules.get("listeners.clients")  # where nobody called back, nothing is loaded
+    if clients is not None:
+        clients.renew(claim.delivery.entry.listener)
 
 
 class _RolledBack(Exception):

@@ -17,9 +17,10 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from listeners.admin_console import ConsoleAdmin
 from listeners.admin_fields import NamesField, ObjectField, WithDefaults
-from listeners.admin_secrets import SecretField, SecretTextarea, described
+from listeners.admin_secrets import SecretField, SecretTextarea
 from listeners.connection_rules import KINDS, OF_A_KIND, warnings
 from listeners.models import Connection
+from listeners.secrets import described
 
 if TYPE_CHECKING:
     _UserAdmin = DjangoUserAdmin[User]
@@ -41,6 +42,7 @@ class ConnectionForm(WithDefaults):
     )
     password = SecretField(
         label="Password",
+        is_token=False,
         help_text="The password, with the security token right after it where the org wants one. "
         + REFERENCE_HELP,
     )
@@ -56,10 +58,11 @@ class ConnectionForm(WithDefaults):
     )
     private_key = SecretField(
         label="Private key",
+        is_token=False,
         widget=SecretTextarea,
         help_text=f"RSA, in PEM, without a passphrase. {REFERENCE_HELP}",
     )
-    proxy_password = SecretField(label="Password", help_text=REFERENCE_HELP)
+    proxy_password = SecretField(label="Password", is_token=False, help_text=REFERENCE_HELP)
     scopes = NamesField(
         required=False,
         widget=UnfoldAdminTextInputWidget,

@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from unfold.widgets import INPUT_CLASSES
 
-from listeners.secrets import REFERENCES, Secret
+from listeners.secrets import REFERENCES, Secret, described
 
 
 class Entry(Enum):
@@ -17,11 +17,6 @@ class Entry(Enum):
 
     KEEP = "keep"
     CLEAR = "clear"
-
-
-def described(secret: Secret) -> str:
-    """`set`, `not set`, or the reference."""
-    return secret.reference or ("set" if secret else "not set")
 
 
 class SecretInput(forms.PasswordInput):
@@ -72,9 +67,11 @@ class SecretTextarea(SecretInput):
 class SecretField(forms.Field):
     widget: forms.Widget | type[forms.Widget] = SecretInput
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, is_token: bool = True, **kwargs: Any) -> None:
+        """`is_token`: blanks around it came with the pasting; a password may begin with one."""
         super().__init__(required=False, **kwargs)
         self.stored = Secret("")
+        self._is_token = is_token
 
     def remember(self, stored: Secret) -> None:
         """What the row holds: kept when nothing is entered."""
@@ -89,7 +86,7 @@ class SecretField(forms.Field):
             case str() if value.strip().startswith(REFERENCES):
                 return Secret.of(value.strip())
             case str() if value:
-                return Secret.of(value)
+                return Secret.of(value.strip() if self._is_token else value)
             case _:
                 return self.stored
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +13,22 @@ from listeners.login_ledger import Reporter
 from listeners.logins import token_source
 from listeners.models import Listener
 from listeners.salesforce.client import TokenSession, rest_client
+from listeners.salesforce.errors import SalesforceError
 from listeners.salesforce.http import session_of
+from listeners.salesforce.tokens import Tokens
 
-Key = tuple[int, int, str, str]
+Key = tuple[int, int, str, str]  # process, connection, its fingerprint, API version
+
+
+@dataclass(frozen=True)
+class _Client:
+    salesforce: Any
+    tokens: Tokens
 
 
 @dataclass
 class _Clients(threading.local):
-    by_key: dict[Key, Any] = field(default_factory=dict)
+    by_key: dict[Key, _Client] = field(default_factory=dict)
 
 
 _clients = _Clients()
@@ -32,13 +41,28 @@ def client_for(listener: Listener, report: Reporter) -> Any:
     and LoginUnavailable.
     """
     connection = listener.connection
-    # Never one of the process that this one was forked from: they would share its sockets.
-    key = (os.getpid(), connection.pk, connection.updated_at.isoformat(), listener.api_version)
+    key = _key(listener)
     if key not in _clients.by_key:
         for old in [one for one in _clients.by_key if one[1] == connection.pk and one != key]:
             del _clients.by_key[old]
         tokens = token_source(connection, listener.api_version, report=report)
         session = TokenSession(tokens)
         session_of(http_config(connection), session)
-        _clients.by_key[key] = rest_client(session, tokens, listener.api_version)
-    return _clients.by_key[key]
+        salesforce = rest_client(session, tokens, listener.api_version)
+        _clients.by_key[key] = _Client(salesforce, tokens)
+    return _clients.by_key[key].salesforce
+
+
+def renew(listener: Listener) -> None:
+    """Renew the token of this thread's client, if there is one and it is due. What is wrong with
+    the login shows when it is needed."""
+    client = _clients.by_key.get(_key(listener)) if _clients.by_key else None
+    if client is not None:
+        with suppress(SalesforceError):
+            client.tokens.get()
+
+
+def _key(listener: Listener) -> Key:
+    """Never a client of the process that this one was forked from: they would share sockets."""
+    connection = listener.connection
+    return os.getpid(), connection.pk, connection.fingerprint, listener.api_version

@@ -55,6 +55,7 @@ KINDS: dict[str, Kind] = {
         ("token_url", "client_secret", "audience", "is_sandbox", *_OAUTH),
     ),
 }
+_SHOWN = frozenset({"scopes", "optional_params", "client_config", "refresh_config"})
 #: Fields that belong to some kinds only; all others belong to every connection.
 OF_A_KIND = frozenset().union(*(kind.heeded for kind in KINDS.values()))
 
@@ -110,8 +111,15 @@ def _settings(connection: Connection, kind: Kind) -> dict[str, str]:
         "refresh_config": client_rules.refresh_problem(connection.refresh_config),
         "private_key": private_key_problem(connection.private_key),
         "token_store": _store_problem(connection),
+        "clock_skew": _skew_problem(connection),
+        "token": _token_problem(connection.token),
     }
-    mine = {name: text for name, text in found.items() if text and name in kind.heeded}
+    # What is JSON is shown, heeded or not: no plain secret may lie in it.
+    mine = {
+        name: text
+        for name, text in found.items()
+        if text and (name in kind.heeded or name in _SHOWN)
+    }
     return {**mine, **_proxy_problems(connection)}
 
 
@@ -119,6 +127,25 @@ def _store_problem(connection: Connection) -> str:
     if connection.token_store == "redis" and not settings.REDIS_URL:
         return "Set REDIS_URL: the broker is no Redis that could keep tokens."
     return ""
+
+
+def _skew_problem(connection: Connection) -> str:
+    if connection.clock_skew and connection.clock_skew >= connection.default_token_exp_time:
+        return "It must be shorter than a token's lifetime (default_token_exp_time)."
+    return ""
+
+
+def _token_problem(token: Secret) -> str:
+    """What can stand in a header; a reference is read when it is used."""
+    if token.reference:
+        return ""
+    try:
+        text = token.reveal()
+    except SecretUnavailable as unavailable:
+        return f"It cannot be checked: {unavailable}."
+    if text.isascii() and text.isprintable() and " " not in text:
+        return ""
+    return "Give the token alone: no blanks, no line breaks, no word such as Bearer before it."
 
 
 def _proxy_problems(connection: Connection) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Protocol
 
 import structlog
@@ -11,10 +10,10 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from listeners.models import Connection, SpentToken, TokenState
-from listeners.salesforce.errors import LoginRefused
+from listeners.salesforce.errors import LoginRefused, LoginUnavailable
 from listeners.salesforce.token_ledger import Trouble
 from listeners.salesforce.token_store import digest
-from listeners.token_stores.apart import apart
+from listeners.token_stores.answered import answered
 
 log = structlog.get_logger(__name__)
 
@@ -40,17 +39,23 @@ class LoginLedger:
         self._insists = insists
 
     def check(self, seed: str) -> None:
-        """Raises LoginRefused while these credentials are refused: all processes together try
-        them a few times, and after that once in CDC_LOGIN_COOLDOWN."""
+        """All processes together try refused credentials a few times, with the growing waits of
+        settings.CDC_LOGIN_WAITS between, and after that once in settings.CDC_LOGIN_COOLDOWN.
+
+        Raises LoginUnavailable within a wait, and LoginRefused after the last.
+        """
         if self._insists:
             return
         seed = self._attempt(seed)
-        state = apart(TokenState.objects.filter(connection_id=self._connection_id).first)
+        state = answered(TokenState.objects.filter(connection_id=self._connection_id).first)
         if state is None or state.refused_seed != seed or state.refused_at is None:
             return
-        since = timezone.now() - state.refused_at
-        cooldown = timedelta(seconds=settings.CDC_LOGIN_COOLDOWN)
-        if state.refusals > len(settings.CDC_LOGIN_WAITS) and since < cooldown:
+        since = (timezone.now() - state.refused_at).total_seconds()
+        waits = settings.CDC_LOGIN_WAITS
+        if 0 < state.refusals <= len(waits) and since < waits[state.refusals - 1]:
+            rest = waits[state.refusals - 1] - since
+            raise LoginUnavailable(f"refused {since:.0f} s ago: {state.refusal}", retry_after=rest)
+        if state.refusals > len(waits) and since < settings.CDC_LOGIN_COOLDOWN:
             raise LoginRefused(
                 f"not tried again after {state.refusals} refusals, the last at "
                 f"{state.refused_at:%Y-%m-%d %H:%M:%S} UTC",
@@ -60,11 +65,12 @@ class LoginLedger:
             )
 
     def refused(self, seed: str, reason: str) -> None:
-        apart(lambda: self._refused(self._attempt(seed), reason))
+        answered(lambda: self._refused(self._attempt(seed), reason))
 
     def accepted(self, seed: str) -> None:
         """A login worked: nothing of what was wrong before still is."""
-        apart(lambda: self._state().filter(refusals__gt=0).update(refusals=0, refusal=""))
+        of_these = self._state().filter(refused_seed=self._attempt(seed), refusals__gt=0)
+        answered(lambda: of_these.update(refusals=0, refusal=""))
         for trouble in (Trouble.CUT_OFF, Trouble.REVOKED):
             self.mended(trouble)
 
@@ -72,18 +78,18 @@ class LoginLedger:
         spent = SpentToken.objects.filter(
             connection_id=self._connection_id, digest=digest(refresh_token)
         )
-        return apart(spent.exists)
+        return answered(spent.exists)
 
     def spend(self, refresh_token: str) -> None:
         row = SpentToken(connection_id=self._connection_id, digest=digest(refresh_token))
-        apart(lambda: SpentToken.objects.bulk_create([row], ignore_conflicts=True))
+        answered(lambda: SpentToken.objects.bulk_create([row], ignore_conflicts=True))
 
     def trouble(self, trouble: Trouble) -> None:
         log.error("trouble with a refresh token", connection=self._connection_id, what=trouble)
-        apart(lambda: self._report(self._connection_id, trouble, is_open=True))
+        answered(lambda: self._report(self._connection_id, trouble, is_open=True))
 
     def mended(self, trouble: Trouble) -> None:
-        apart(lambda: self._report(self._connection_id, trouble, is_open=False))
+        answered(lambda: self._report(self._connection_id, trouble, is_open=False))
 
     def _attempt(self, seed: str) -> str:
         """Saving the connection, if only as it was, asks to try again."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-
 import requests
 from django.utils.crypto import salted_hmac
 
@@ -21,11 +18,12 @@ from listeners.salesforce.auth.password import Password
 from listeners.salesforce.auth.refresh_token import RefreshToken
 from listeners.salesforce.auth.soap import LAST_VERSION, Soap
 from listeners.salesforce.http import session_of
-from listeners.salesforce.token_source import Lifetime, TokenSource
+from listeners.salesforce.login import Lifetime
+from listeners.salesforce.token_source import TokenSource
 from listeners.salesforce.token_store import digest
 from listeners.salesforce.tokens import Grant, Tokens
 from listeners.secrets import Secret
-from listeners.token_stores import store_of
+from listeners.token_stores import former_stores, store_of
 
 Auth = Connection.Auth
 
@@ -92,7 +90,8 @@ def token_source(
     """Tokens for a connection, shared with every process that uses the same store.
 
     `report` is told of troubles with a rotated refresh token; `insists`: an operator asked for
-    this login. Raises SecretUnavailable and ClientFileMissing.
+    this login, whatever was refused before and whatever token there is. Raises SecretUnavailable
+    and ClientFileMissing.
     """
     if connection.auth == Auth.BEARER_TOKEN:
         return BearerToken(connection.token.reveal(), connection.base_url)
@@ -100,10 +99,11 @@ def token_source(
         grant_of(connection, api_version),
         seed=seed_of(connection),
         store=store_of(connection),
+        former_stores=former_stores(connection),
         ledger=LoginLedger(connection, report, insists=insists),
         lifetime=Lifetime(connection.default_token_exp_time, connection.clock_skew),
         http=_login_session(connection),
-        owner=f"{socket.gethostname()}:{os.getpid()}",
+        anew=insists,
     )
 
 
@@ -130,6 +130,7 @@ def seed_of(connection: Connection) -> str:
     changes.
     """
     if connection.auth == Auth.REFRESH_TOKEN:
+        # Such a token is long and random; and another SECRET_KEY must not hide its successors.
         return digest(connection.refresh_token.reveal())
     parts = [
         connection.auth,

@@ -56,6 +56,8 @@ class Secret:
             value = os.environ.get(name)
             if value is None:
                 raise SecretUnavailable(f"the environment variable {name} is not set")
+            if not _is_text(value):
+                raise SecretUnavailable(f"the environment variable {name} is not in UTF-8")
             return value
         if kind == "file":
             return _read(Path(name))
@@ -97,6 +99,16 @@ class Secret:
         return f"<Secret {self.reference or ('set' if self else 'empty')}>"
 
     __str__ = __repr__
+
+
+def described(secret: Secret) -> str:
+    """`set`, `not set`, or the reference."""
+    return secret.reference or ("set" if secret else "not set")
+
+
+def _is_text(value: str) -> bool:
+    """Bytes of the environment that are no UTF-8 stand as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _read(path: Path) -> str:

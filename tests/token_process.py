@@ -69,7 +69,6 @@ def main(name: str) -> None:
         seed=seed_of(connection),
         store=store,
         ledger=LoginLedger(connection, report),
-        owner=f"process {os.getpid()}",
         now=lambda: clock[0],
         lock_seconds=1.0,
     )

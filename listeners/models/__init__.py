@@ -4,6 +4,6 @@ kept of a connection's logins."""
 from listeners.models.connection import Connection
 from listeners.models.listener import Listener
 from listeners.models.position import Position
-from listeners.models.tokens import SpentToken, TokenState
+from listeners.models.tokens import KeptTokens, SpentToken, TokenState
 
-__all__ = ["Connection", "Listener", "Position", "SpentToken", "TokenState"]
+__all__ = ["Connection", "KeptTokens", "Listener", "Position", "SpentToken", "TokenState"]

@@ -12,9 +12,10 @@ from django.core.validators import (
     URLValidator,
 )
 from django.db import models
+from django.utils.crypto import salted_hmac
 
 from listeners import connection_rules as rules
-from listeners.secrets import EncryptedField
+from listeners.secrets import EncryptedField, Secret, SecretUnavailable
 
 if TYPE_CHECKING:
     from django.db.models.fields.related_descriptors import RelatedManager
@@ -201,5 +202,22 @@ class Connection(models.Model):
         return SANDBOX if self.is_sandbox else PRODUCTION
 
     @property
+    def fingerprint(self) -> str:
+        """Changes whenever an operator changes the connection, or what its references lead to."""
+        led_to = [_led_to(getattr(self, name)) for name in self.SECRETS]
+        text = repr((self.pk, self.updated_at.isoformat(), led_to))
+        return salted_hmac("listeners.connection", text, algorithm="sha256").hexdigest()
+
+    @property
     def has_proxy(self) -> bool:
         return bool(self.proxy_host)
+
+
+def _led_to(secret: Secret) -> str:
+    """What a reference stands for just now."""
+    if not secret.reference:
+        return ""
+    try:
+        return secret.reveal()
+    except SecretUnavailable as unavailable:
+        return str(unavailable)

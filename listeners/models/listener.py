@@ -109,12 +109,12 @@ class Listener(models.Model):
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever an operator changes the listener or its connection."""
+        """Changes with the listener, its connection, or what that one's references lead to."""
         parts = (
             self.pk,
             self.enabled,
             self.updated_at.isoformat(),
             self.connection_id,
-            self.connection.updated_at.isoformat(),
+            self.connection.fingerprint,
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -24,9 +24,8 @@ class TokenState(models.Model):
     #: The name under which other stores keep this connection's tokens.
     key = models.CharField(max_length=32, default=_new_key, unique=True)
 
-    #: For the token store "database": what `listeners.salesforce.token_store.Kept` holds, in JSON.
-    kept = EncryptedField()
-    # The lock grows its fence with every holder: who held it before cannot write any more.
+    # The lock of the token store "database". Its fence grows with every holder: who held it before
+    # cannot write any more.
     fence = models.BigIntegerField(default=0)
     lock_owner = models.CharField(max_length=200, blank=True)
     lock_until = models.DateTimeField(null=True, blank=True)
@@ -40,6 +39,25 @@ class TokenState(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(fence__gte=0), name="token_fence_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Logins of {self.connection}"
+
+
+class KeptTokens(models.Model):
+    """For the token store "database": what is kept of one set of credentials."""
+
+    connection = models.ForeignKey(Connection, models.CASCADE, related_name="kept_tokens")
+    seed = models.CharField(max_length=64)
+    #: `listeners.salesforce.token_store.Kept`, in JSON.
+    kept = EncryptedField()
+    kept_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name_plural = "kept tokens"
+        constraints = [
+            models.UniqueConstraint(fields=["connection", "seed"], name="kept_once_a_seed"),
         ]
 
     def __str__(self) -> str:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
 from simple_salesforce.api import Salesforce
 
 from listeners.salesforce.exchange import BearerAuth
+from listeners.salesforce.http import ConfiguredSession
 from listeners.salesforce.tokens import Token, Tokens
 
 #: What these clients call themselves: changes that they write carry it in `changeOrigin`.
 CLIENT_ID = "salesforce-cdc"
 TIMEOUT = (10.0, 120.0)  # seconds to connect, and of silence
 _PLACEHOLDER = "set by the session"
+_BULK_SESSION = "X-SFDC-Session"
 
 
-class TokenSession(requests.Session):
+class TokenSession(ConfiguredSession):
     """Sends each request with the token that is due, and once more after a new login when
     Salesforce refuses it. The token goes to the instance that it is for, and nowhere else."""
 
@@ -45,6 +46,8 @@ class TokenSession(requests.Session):
         parts = urlsplit(url)
         address = f"{token.instance_url}{parts.path}{'?' if parts.query else ''}{parts.query}"
         kwargs |= {"auth": BearerAuth(token.access_token)}
+        if _BULK_SESSION in (kwargs.get("headers") or {}):  # Bulk API 1.0 has it there
+            kwargs["headers"] = {**kwargs["headers"], _BULK_SESSION: token.access_token}
         return super().request(method, address, *args, **kwargs)
 
 

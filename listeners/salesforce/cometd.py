@@ -153,6 +153,11 @@ class CometdStream:
                 self._tokens.invalidate(self._current[0])
             raise
 
+    def forget(self) -> None:
+        """The session cannot be gone on with: open again from the stored position."""
+        if self._current is not None:
+            self._current[1].end()
+
     def close(self) -> None:
         """End the stream for good, from any thread; a poll that is waiting raises StreamClosed.
 

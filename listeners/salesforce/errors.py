@@ -76,11 +76,13 @@ class LoginRefused(SalesforceError):
         remedy: str = "",
         is_final: bool = False,
         ends_refresh_token: bool = False,
+        may_have_worked: bool = False,
     ) -> None:
         """``error`` and ``description`` are Salesforce's own words where it gave any.
 
         ``is_final``: trying the same again cannot help. ``ends_refresh_token``: the refresh token
-        that was sent is revoked or used up.
+        that was sent is not taken. ``may_have_worked``: the answer does not say that it was
+        Salesforce who refused.
         """
         said = f"{quoted(error)}: {quoted(description)}" if description else quoted(error)
         remedy = remedy or "Check the connection's credentials and token URL."
@@ -89,6 +91,12 @@ class LoginRefused(SalesforceError):
         self.description = description
         self.is_final = is_final
         self.ends_refresh_token = ends_refresh_token
+        self.may_have_worked = may_have_worked
+
+    @property
+    def is_revocation(self) -> bool:
+        """The refresh token is revoked or used up, for good."""
+        return self.ends_refresh_token and "expired access/refresh token" in self.description
 
 
 class LoginUnavailable(SalesforceError):
@@ -97,8 +105,8 @@ class LoginUnavailable(SalesforceError):
     def __init__(
         self, why: str, *, retry_after: float | None = None, may_have_worked: bool = False
     ) -> None:
-        """``retry_after`` is in seconds, where the answer named a time. ``may_have_worked``: the
-        request was sent and its answer did not arrive."""
+        """``retry_after`` is in seconds, where the answer named a time. ``may_have_worked``: it
+        is not known what became of the request."""
         super().__init__(f"login not possible now: {quoted(why)}", reaction=Reaction.RETRY)
         self.retry_after = retry_after
         self.may_have_worked = may_have_worked

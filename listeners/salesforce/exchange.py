@@ -133,8 +133,9 @@ def header_safe(access_token: Any, giver: str) -> str:
     if isinstance(access_token, str) and access_token:
         if access_token.isascii() and access_token.isprintable() and " " not in access_token:
             return access_token
-        raise LoginRefused(f"{giver} gave an access_token that can't be sent in a header")
-    raise LoginRefused(f"{giver} gave no access_token")
+        why = f"{giver} gave an access_token that can't be sent in a header"
+        raise LoginRefused(why, may_have_worked=True)
+    raise LoginRefused(f"{giver} gave no access_token", may_have_worked=True)
 
 
 def exchange(

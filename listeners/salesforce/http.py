@@ -64,9 +64,21 @@ class HttpConfig:
     http_version: str = "1.1"
 
 
-def session_of(config: HttpConfig, session: requests.Session | None = None) -> requests.Session:
+class ConfiguredSession(requests.Session):
+    """What is configured outranks the environment; what isn't, the environment may say."""
+
+    def merge_environment_settings(self, url: Any, *args: Any, **kwargs: Any) -> Any:
+        merged = super().merge_environment_settings(url, *args, **kwargs)
+        if self.proxies:
+            merged["proxies"] = dict(self.proxies)
+        if self.verify is not True:
+            merged["verify"] = self.verify
+        return merged
+
+
+def session_of(config: HttpConfig, session: ConfiguredSession | None = None) -> ConfiguredSession:
     """A session, or the given one, that does as configured. Raises ``ClientFileMissing``."""
-    session = session or requests.Session()
+    session = session or ConfiguredSession()
     tls = config.tls
     for path in (tls.ca_bundle, tls.client_certificate, tls.client_key):
         _check_readable(path)
@@ -77,9 +89,6 @@ def session_of(config: HttpConfig, session: requests.Session | None = None) -> r
         )
     if config.proxy is not None:
         session.proxies = dict.fromkeys(("http", "https"), config.proxy.url())
-    if config.proxy is not None or tls != Tls():
-        # Else HTTPS_PROXY, NO_PROXY and REQUESTS_CA_BUNDLE would outrank what was configured.
-        session.trust_env = False
     adapter = _adapter(config)
     session.mount("http://", adapter)
     session.mount("https://", adapter)

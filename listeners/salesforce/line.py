@@ -18,6 +18,7 @@ from listeners.salesforce.exchange import (
     Unanswered,
     exchange,
 )
+from listeners.salesforce.http import ConfiguredSession
 from listeners.salesforce.interrupt import InterruptibleAdapter
 from listeners.salesforce.tokens import Token
 
@@ -111,7 +112,7 @@ class Line:
 
 
 def _session_like(lent: requests.Session | None) -> requests.Session:
-    session = requests.Session()
+    session = ConfiguredSession()
     session.cookies.set_policy(no_cookies())
     if lent is not None:
         session.headers.update(lent.headers)

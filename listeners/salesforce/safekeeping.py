@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from types import TracebackType
 
-from listeners.salesforce.errors import LoginUnavailable
 from listeners.salesforce.token_ledger import Ledger, Trouble
-from listeners.salesforce.token_store import Kept, TokenStore, TokenStoreUnavailable
+from listeners.salesforce.token_store import Kept, TokenStore, TokenStoreUnavailable, digest
 
+#: A login that takes longer than this has come to nothing, whatever it still waits for.
+LONGEST_LOGIN = 90.0
 _RETRY_SECONDS = 1.0
 
 
@@ -36,8 +38,9 @@ class Heartbeat:
         self._thread.join()
 
     def _run(self) -> None:
+        ends = time.monotonic() + LONGEST_LOGIN
         beaten = False
-        while not self._done.wait(self._seconds / 4):
+        while not self._done.wait(self._seconds / 4) and time.monotonic() < ends:
             beaten = True
             with suppress(TokenStoreUnavailable):  # it is tried again before the lock ends
                 if not self._store.extend(self._fence, self._seconds):
@@ -47,12 +50,12 @@ class Heartbeat:
 
 
 class Safekeeper:
-    """Stores what a login gave; while the store does not answer, it is held here and the lock is
-    kept, so that nobody sends the refresh token that this one replaced."""
+    """Stores what a login gave; while that cannot be done, it is held here and stored later."""
 
-    def __init__(self, store: TokenStore, ledger: Ledger, seconds: float) -> None:
+    def __init__(self, store: TokenStore, ledger: Ledger, owner: str, seconds: float) -> None:
         self._store = store
         self._ledger = ledger
+        self._owner = owner
         self._seconds = seconds
         self._held: Kept | None = None
 
@@ -62,48 +65,62 @@ class Safekeeper:
         return self._held
 
     def put(self, fence: int, new: Kept, spent: str) -> bool:
-        """Store ``new``, and that the refresh token ``spent`` is used up; False when it is held.
+        """Store ``new``, and that the refresh token ``spent`` is used up.
 
-        Raises LoginUnavailable when another process has taken the lock over.
+        False when it is held: then the lock is kept, so that nobody sends what is spent. What can
+        be had again by another login is not held.
         """
         try:
-            self._store_all(fence, new, spent)
+            if self._store_all(fence, new, spent) or not spent:
+                return True
         except TokenStoreUnavailable:
             if not spent:
-                return True  # the old refresh token, or the credentials, are good for another login
-            self._held = new
-            threading.Thread(
-                target=self._keep_on, args=(fence, new, spent), name="tokens", daemon=True
-            ).start()
-            return False
-        return True
+                return True
+        self._held = new
+        threading.Thread(
+            target=self._keep_on, args=(fence, new, spent), name="tokens", daemon=True
+        ).start()
+        return False
 
-    def _store_all(self, fence: int, new: Kept, spent: str) -> None:
+    def _store_all(self, fence: int, new: Kept, spent: str) -> bool:
         if not self._store.save(fence, new):
-            raise LoginUnavailable("another process took over the login")
+            return False
         self._ledger.accepted(new.seed)
         if spent:
             self._ledger.spend(spent)
+        return True
 
     def _keep_on(self, fence: int, new: Kept, spent: str) -> None:
         pause = threading.Event()
-        told = False
-        while True:
-            try:
-                if not told:
-                    self._ledger.trouble(Trouble.NOT_STORED)
-                    told = True
-            except TokenStoreUnavailable:
-                pass  # the incident waits for its database
-            try:
-                self._store.extend(fence, self._seconds)
-                self._store_all(fence, new, spent)
-                self._ledger.mended(Trouble.NOT_STORED)
-                self._store.unlock(fence)
-                break
-            except LoginUnavailable:
-                break  # another process went on with what it had: this pair is no longer the one
-            except TokenStoreUnavailable:
+        current: int | None = fence
+        told = ended = False
+        while not ended:
+            with suppress(TokenStoreUnavailable):  # the incident waits for its database
+                told = told or self._tell()
+            with suppress(TokenStoreUnavailable):
+                current = self._retaken(current)
+                ended = current is not None and self._settled(current, new, spent)
+            if not ended:
                 pause.wait(_RETRY_SECONDS)
         self._held = None
         self._store.close()
+
+    def _tell(self) -> bool:
+        self._ledger.trouble(Trouble.NOT_STORED)
+        return True
+
+    def _retaken(self, fence: int | None) -> int | None:
+        """The lock, held on to or taken anew; None while another process has it."""
+        if fence is not None and self._store.extend(fence, self._seconds):
+            return fence
+        return self._store.lock(self._owner, self._seconds)
+
+    def _settled(self, fence: int, new: Kept, spent: str) -> bool:
+        """Whether nothing is left to do: it is stored, or others have gone past it."""
+        stored = self._store.load(new.seed)
+        is_due = stored.sending == digest(spent) or stored.refresh_token in ("", spent)
+        if is_due and not self._store_all(fence, new, spent):
+            return False
+        self._ledger.mended(Trouble.NOT_STORED)
+        self._store.unlock(fence)
+        return True

@@ -1,6 +1,6 @@
 """One connection's current token, for any number of threads and processes.
 
-get: is the token good? ── yes ──▶ it
+get: is the token good? ── yes ──▶ it             (due soon: a renewal begins beside it)
          │ no
          ▼
 is the stored one good? ── yes ──▶ it
@@ -13,21 +13,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 
 import requests
 
-from listeners.salesforce.errors import (
-    AUTHORIZE_AGAIN,
-    LoginRefused,
-    LoginUnavailable,
-    SalesforceError,
-)
+from listeners.salesforce.errors import LoginRefused, LoginUnavailable
+from listeners.salesforce.login import Lifetime, Login
+from listeners.salesforce.renewal import Renewal
 from listeners.salesforce.safekeeping import Heartbeat, Safekeeper
-from listeners.salesforce.token_ledger import Ledger, NoLedger, Trouble
+from listeners.salesforce.token_ledger import Ledger, NoLedger
 from listeners.salesforce.token_store import (
     Kept,
     MemoryStore,
@@ -35,28 +31,18 @@ from listeners.salesforce.token_store import (
     TokenStoreUnavailable,
     digest,
 )
-from listeners.salesforce.tokens import Grant, Granted, Token
+from listeners.salesforce.tokens import Grant, Token
 
 #: One that lives extends its lock.
 LOCK_SECONDS = 10.0
+#: How many locks' time whoever has sent a refresh token is given to say what came of it.
+_GRACE_LOCKS = 4
 _LOOK_SECONDS = 0.05
 #: How long to wait for another process' login: it may have to wait for its time-outs.
 WAIT_SECONDS = 60.0
 #: After a renewal ahead of time that failed, while the token still is good.
 AHEAD_PAUSE_SECONDS = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Lifetime:
-    """How long a token is taken to live, in seconds, where the login's answer doesn't say."""
-
-    default: float = 3600.0
-    clock_skew: float = 0.0
-
-    def of(self, token: Token, now: float) -> tuple[float, float]:
-        """(expires_at, renew_at): renewed in the last tenth of its life, a minute at most."""
-        life = max(0.0, (token.expires_in or self.default) - self.clock_skew)
-        return now + life, now + life - min(60.0, life / 10)
+_REMEMBERED = 20
 
 
 class TokenSource:
@@ -70,185 +56,174 @@ class TokenSource:
         self,
         grant: Grant,
         *,
-        seed: str = "",
+        seed: str = "configured",
         store: TokenStore | None = None,
+        former_stores: Sequence[TokenStore] = (),
         ledger: Ledger | None = None,
         lifetime: Lifetime | None = None,
         http: requests.Session | None = None,
-        owner: str = "",
         now: Callable[[], float] = time.time,
         lock_seconds: float = LOCK_SECONDS,
+        anew: bool = False,
     ) -> None:
         """``seed`` changes with the credentials: tokens got with others are not used.
 
-        ``lock_seconds``: who was killed while it logged in is replaced after this long.
+        ``former_stores`` may hold a rotated refresh token from before the store was changed.
+        ``lock_seconds``: who was killed while it logged in is replaced after this long. ``anew``:
+        the first token comes from a login, whatever the store holds.
         """
-        self._grant = grant
         self._seed = seed
         self._store = store or MemoryStore()
+        self._former_stores = former_stores
         self._ledger = ledger or NoLedger()
-        self._lifetime = lifetime or Lifetime()
-        self._http = http or requests.Session()
-        self._owner = owner
+        self._owner = uuid.uuid4().hex
         self._now = now
         self._lock_seconds = lock_seconds
-        self._lock = threading.Lock()
+        self._anew = anew
+        self._guard = threading.Lock()  # never held while waiting
         self._kept = Kept()
-        self._refused: deque[str] = deque(maxlen=20)
+        self._refused: dict[str, float] = {}
         self._not_ahead_before = 0.0
-        self._safekeeper = Safekeeper(self._store, self._ledger, lock_seconds)
+        self._renewal: Renewal | None = None
+        self._safekeeper = Safekeeper(self._store, self._ledger, self._owner, lock_seconds)
+        self._login = Login(
+            grant,
+            seed,
+            self._store,
+            self._ledger,
+            lifetime=lifetime or Lifetime(),
+            http=http or requests.Session(),
+            owner=self._owner,
+            now=now,
+            is_good=self._is_good,
+        )
 
     def get(self) -> Token:
-        """The token to use now, renewed ahead of its end.
+        """The token to use now. One that is good is given at once; near its end it is renewed
+        meanwhile.
 
         Raises ``LoginRefused``, ``LoginUnavailable`` or ``TokenStoreUnavailable``.
         """
-        with self._lock:
-            if token := self._good(self._kept, ahead=True):
+        with self._guard:
+            token = self._good(self._kept)
+            if token is not None and not self._is_due(self._kept):
                 return token
-            try:
-                return self._renewed()
-            except SalesforceError:
-                token = self._good(self._kept)
-                if token is None:
-                    raise
-                self._not_ahead_before = self._now() + AHEAD_PAUSE_SECONDS
-                return token
+            if self._renewal is None or self._renewal.is_over:
+                self._renewal = Renewal(self._renewed, self._store.close)
+            renewal = self._renewal
+        return token or renewal.token()
 
     def invalidate(self, token: Token) -> None:
-        """Salesforce refused ``token``: it is not given out again; a newer one stays."""
-        with self._lock:
-            self._refused.append(digest(token.access_token))
+        """Salesforce refused ``token``: it is not given out again, unless a later login gives the
+        same once more; a newer one stays."""
+        with self._guard:
+            mark = digest(token.access_token)
+            same = self._kept.token is not None and self._kept.token == token
+            self._refused[mark] = self._kept.expires_at if same else self._now()
+            while len(self._refused) > _REMEMBERED:
+                del self._refused[next(iter(self._refused))]
 
-    def _good(self, kept: Kept, *, ahead: bool = False) -> Token | None:
+    def settle(self, seconds: float) -> None:
+        """Wait for a login that is under way: what it gives is stored then."""
+        with self._guard:
+            renewal = self._renewal
+        if renewal is not None:
+            renewal.wait(seconds)
+
+    # What is good
+
+    def _good(self, kept: Kept) -> Token | None:
         """The kept token, if it is these credentials', not refused and not at its end."""
-        token, now = kept.token, self._now()
-        if token is None or kept.seed != self._seed or now >= kept.expires_at:
+        token = kept.token
+        if token is None or kept.seed != self._seed or self._now() >= kept.expires_at:
             return None
-        if digest(token.access_token) in self._refused:
-            return None
-        due = ahead and now >= kept.renew_at and now >= self._not_ahead_before
-        return None if due else token
+        refused_until = self._refused.get(digest(token.access_token))
+        return None if refused_until is not None and kept.expires_at <= refused_until else token
+
+    def _is_good(self, kept: Kept) -> bool:
+        with self._guard:
+            return self._good(kept) is not None
+
+    def _is_due(self, kept: Kept) -> bool:
+        now = self._now()
+        return now >= kept.renew_at and now >= self._not_ahead_before
 
     def _adopted(self, kept: Kept) -> Token | None:
         """Take ``kept`` over if it is good; its token unless it is due for renewal."""
-        if self._good(kept):
+        with self._guard:
+            token = self._good(kept)
+            if token is None or self._anew:
+                return None
             self._kept = kept
-        return self._good(kept, ahead=True)
+            return None if self._now() >= kept.renew_at else token
+
+    # The renewal, on its thread
 
     def _renewed(self) -> Token:
-        if (held := self._safekeeper.held) and (token := self._adopted(held)):
-            return token
+        try:
+            return self._taken_or_granted()
+        except LoginRefused:
+            self._not_ahead_before = self._kept.expires_at
+            raise
+        except LoginUnavailable as unavailable:
+            pause = max(AHEAD_PAUSE_SECONDS, unavailable.retry_after or 0.0)
+            self._not_ahead_before = self._now() + pause
+            raise
+
+    def _taken_or_granted(self) -> Token:
         patience = time.monotonic() + WAIT_SECONDS
         while True:
-            if token := self._adopted(self._store.load()):
+            kept = self._safekeeper.held or self._store.load(self._seed)
+            if token := self._adopted(kept):
                 return token
             fence = self._store.lock(self._owner, self._lock_seconds)
-            if fence is not None:
-                return self._under_lock(fence)
-            if token := self._good(self._kept):
-                return token  # whoever holds the lock renews it
+            if fence is not None and (token := self._under_lock(fence)):
+                return token
             if time.monotonic() > patience:
                 raise LoginUnavailable("another process has been logging in for a minute")
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_LOOK_SECONDS if fence is None else 10 * _LOOK_SECONDS)
 
-    def _under_lock(self, fence: int) -> Token:
+    def _under_lock(self, fence: int) -> Token | None:
+        """None while it is not known what came of another process' refresh."""
         is_stored = True
         try:
             with Heartbeat(self._store, fence, self._lock_seconds):
-                kept = self._store.load()
-                if token := self._adopted(kept):
+                stored = self._store.load(self._seed)
+                if token := self._adopted(stored):
                     return token
-                new, spent = self._logged_in(self._basis(kept), fence)
+                basis = self._basis(stored)
+                if self._is_unsettled(basis):
+                    return None
+                new, spent = self._login.make(basis, fence)
                 is_stored = self._safekeeper.put(fence, new, spent)
         finally:
             if is_stored:
                 with suppress(TokenStoreUnavailable):  # then it runs out
                     self._store.unlock(fence)
-        self._kept = new
-        return self._token_of(new)
+        with self._guard:
+            self._kept = new
+            self._anew = False
+        return new.token
 
     def _basis(self, stored: Kept) -> Kept:
-        """What the next login goes on from. A store that forgot everything is no reason to forget
-        the refresh token here; whether it was spent meanwhile, the ledger knows."""
-        if stored.seed == self._seed:
-            return stored
-        return self._kept if not stored.seed and self._kept.seed == self._seed else Kept()
+        """What the next login goes on from: of what is known here and there, the refresh token
+        that is not spent. A store that forgot everything is no reason to forget it."""
+        if held := self._safekeeper.held:
+            return held
+        for kept in (stored, self._kept, *map(self._formerly, self._former_stores)):
+            is_ours = kept.seed == self._seed and kept.refresh_token
+            if is_ours and not self._ledger.is_spent(kept.refresh_token):
+                return kept
+        return stored if stored.seed else Kept(self._seed)
 
-    @staticmethod
-    def _token_of(kept: Kept) -> Token:
-        if kept.token is None:
-            raise LoginUnavailable("the login gave no token")
-        return kept.token
-
-    # The login, under the lock
-
-    def _logged_in(self, kept: Kept, fence: int) -> tuple[Kept, str]:
-        """What to keep after a login, and the refresh token that it used up."""
-        self._ledger.check(self._seed)
-        grant = self._grant.with_refresh_token(kept.refresh_token) if kept.refresh_token else None
+    def _formerly(self, store: TokenStore) -> Kept:
         try:
-            return self._to_keep(*self._sent(grant or self._grant, kept, fence))
-        except LoginRefused as refused:
-            if not refused.is_final:
-                self._ledger.refused(self._seed, str(refused))
-            raise
+            return store.load(self._seed)
+        except TokenStoreUnavailable:
+            return Kept()
 
-    def _sent(self, grant: Grant, kept: Kept, fence: int) -> tuple[Granted, Grant, Kept]:
-        """The answer, the grant that got it, and what of the kept still holds."""
-        if not grant.refresh_token:
-            return grant.login(self._http), grant, kept
-        try:
-            return self._refreshed(grant, kept, fence), grant, kept
-        except LoginRefused as refused:
-            if not refused.ends_refresh_token:
-                raise
-            self._ledger.spend(grant.refresh_token)
-            kept = Kept(seed=self._seed, rotates=kept.rotates)
-            self._store.save(fence, kept)  # nobody takes the revoked pair up again
-            if self._grant.refresh_token:
-                self._ledger.trouble(Trouble.REVOKED)
-                refused.is_final = True
-                raise
-            return self._grant.login(self._http), self._grant, kept
-
-    def _refreshed(self, grant: Grant, kept: Kept, fence: int) -> Granted:
-        """One refresh, written down before it is sent: whoever finds this process gone in the
-        middle of it knows that the token may be spent."""
-        if self._ledger.is_spent(grant.refresh_token):
-            raise LoginRefused(
-                "this refresh token was used up or revoked before",
-                remedy=AUTHORIZE_AGAIN,
-                is_final=True,
-            )
-        mark = digest(grant.refresh_token)
-        if kept.sending == mark:
-            self._found_cut_off(kept)
-        if not self._store.save(fence, replace(kept, seed=self._seed, sending=mark)):
-            raise LoginUnavailable("another process took over the login")
-        try:
-            return grant.login(self._http)
-        except LoginUnavailable as unavailable:
-            if not unavailable.may_have_worked:
-                self._store.save(fence, replace(kept, seed=self._seed, sending=""))
-            raise
-
-    def _found_cut_off(self, kept: Kept) -> None:
-        if kept.rotates:
-            self._ledger.trouble(Trouble.CUT_OFF)
-        if self._good(kept):
-            # If it is spent, sending it again would revoke this token too: not while it is good.
-            raise LoginUnavailable("the last refresh was cut off")
-
-    def _to_keep(self, granted: Granted, grant: Grant, kept: Kept) -> tuple[Kept, str]:
-        expires_at, renew_at = self._lifetime.of(granted.token, self._now())
-        new = granted.refresh_token or ""
-        spent = grant.refresh_token if new != grant.refresh_token and new else ""
-        return Kept(
-            seed=self._seed,
-            token=granted.token,
-            expires_at=expires_at,
-            renew_at=renew_at,
-            refresh_token=new or kept.refresh_token,
-            rotates=kept.rotates or bool(spent),
-        ), spent
+    def _is_unsettled(self, kept: Kept) -> bool:
+        """Another process has sent the refresh token that is due, and may yet store what it got."""
+        if not self._login.is_marked(kept) or kept.sender == self._owner:
+            return False
+        return time.time() - kept.sent_at < _GRACE_LOCKS * self._lock_seconds

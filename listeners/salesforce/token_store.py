@@ -9,9 +9,9 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Protocol
 
 from listeners.salesforce.errors import Reaction, SalesforceError
 from listeners.salesforce.tokens import Token
@@ -31,14 +31,16 @@ def digest(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a store holds for one connection.
+    """What a store holds of one set of credentials.
 
-    seed            digest of the credentials it was got with; of others it says nothing
+    seed            digest of the credentials
     expires_at      seconds since 1970 after which the token is not used
     renew_at        seconds since 1970 after which it is renewed
     refresh_token   what the next refresh sends; empty where the configured one is due
     rotates         Salesforce has replaced a refresh token before
-    sending         digest of the refresh token of a refresh whose outcome is not known
+    sending         digest of the refresh token of a refresh whose outcome is not known,
+    sender          whose refresh that is, and
+    sent_at         since when, in seconds since 1970
     """
 
     seed: str = ""
@@ -48,27 +50,39 @@ class Kept:
     refresh_token: str = field(default="", repr=False)
     rotates: bool = False
     sending: str = ""
+    sender: str = ""
+    sent_at: float = 0.0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Kept:
-        """Raises ValueError or TypeError for what ``to_json`` did not write."""
-        if not text:
-            return cls()
-        values = json.loads(text)
-        token = values.pop("token")
-        return cls(token=Token(**token) if token else None, **values)
+        """Raises ValueError for what no ``to_json`` wrote; a later version's fields are left
+        out."""
+        match json.loads(text):
+            case {"token": None, **values}:
+                token = None
+            case {"token": dict() as parts, **values} if "access_token" in parts:
+                token = Token(**_known(Token, parts))
+            case _:
+                raise ValueError("no tokens")
+        return cls(token=token, **_known(cls, values))
+
+
+def _known(kind: type[Any], values: Mapping[Any, Any]) -> dict[str, Any]:
+    return {one.name: values[one.name] for one in fields(kind) if one.name in values}
 
 
 class TokenStore(Protocol):
-    """One connection's tokens, shared by whoever uses the same store.
+    """One connection's tokens, shared by whoever uses the same store: a slot for each seed, so that
+    a process that still has the credentials of yesterday overwrites nothing.
 
     Each method raises ``TokenStoreUnavailable``.
     """
 
-    def load(self) -> Kept: ...
+    def load(self, seed: str) -> Kept:
+        """What is kept under the seed; ``Kept()``, without one, when there is nothing."""
 
     def lock(self, owner: str, seconds: float) -> int | None:
         """The fence of a new lock, above all before it; None while somebody else holds one."""
@@ -77,7 +91,8 @@ class TokenStore(Protocol):
         """Hold the lock for longer; False when it has gone to somebody else."""
 
     def save(self, fence: int, kept: Kept) -> bool:
-        """Replace what is kept, durably; False when the lock has gone to somebody else."""
+        """Replace what its seed's slot holds, durably; False when the lock has gone to somebody
+        else."""
 
     def unlock(self, fence: int) -> None:
         """Give the lock back; nothing happens when it has gone to somebody else."""
@@ -92,13 +107,13 @@ class MemoryStore:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._guard = threading.Lock()
-        self._kept = Kept()
+        self._kept: dict[str, Kept] = {}
         self._fence = 0
         self._locked_until: float | None = None
 
-    def load(self) -> Kept:
+    def load(self, seed: str) -> Kept:
         with self._guard:
-            return self._kept
+            return self._kept.get(seed, Kept())
 
     def lock(self, owner: str, seconds: float) -> int | None:
         with self._guard:
@@ -120,7 +135,7 @@ class MemoryStore:
         with self._guard:
             if fence != self._fence:
                 return False
-            self._kept = kept
+            self._kept[kept.seed] = kept
             return True
 
     def unlock(self, fence: int) -> None:

@@ -6,11 +6,24 @@ encrypted. To add one, copy a slice and add it to `store_of`.
 
 from __future__ import annotations
 
+from django.conf import settings
+
 from listeners.models import Connection
 from listeners.salesforce.token_store import TokenStore
 from listeners.token_stores.database import DatabaseStore
 from listeners.token_stores.memory import memory_store
 from listeners.token_stores.redis import RedisStore
+
+
+def former_stores(connection: Connection) -> list[TokenStore]:
+    """Where a rotated refresh token may have been left when the store was changed."""
+    chosen = Connection.TokenStore(connection.token_store)
+    found: list[TokenStore] = []
+    if chosen is not Connection.TokenStore.DATABASE:
+        found.append(DatabaseStore(connection.pk))
+    if chosen is not Connection.TokenStore.REDIS and settings.REDIS_URL:
+        found.append(RedisStore(connection.pk))
+    return found
 
 
 def store_of(connection: Connection) -> TokenStore:

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 from typing import Any
 
-from django.db import connection
+import structlog
+from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
-from listeners.models import TokenState
-from listeners.salesforce.token_store import Kept, TokenStoreUnavailable
+from listeners.models import KeptTokens, TokenState
+from listeners.salesforce.token_store import Kept
 from listeners.secrets import Secret, SecretUnavailable
-from listeners.token_stores.apart import apart
+from listeners.token_stores.answered import answered
+
+log = structlog.get_logger(__name__)
+
+#: Tokens of credentials that nobody has used for so long are forgotten.
+_FORGET = timedelta(days=7)
 
 
 class DatabaseStore:
     def __init__(self, connection_id: int) -> None:
         self._connection_id = connection_id
 
-    def load(self) -> Kept:
-        return readable(apart(self._stored))
+    def load(self, seed: str) -> Kept:
+        row = answered(
+            KeptTokens.objects.filter(connection_id=self._connection_id, seed=seed).first
+        )
+        return readable(row.kept) if row else Kept()
 
     def lock(self, owner: str, seconds: float) -> int | None:
-        return apart(lambda: self._lock(owner, seconds))
+        return answered(lambda: self._lock(owner, seconds))
 
     def extend(self, fence: int, seconds: float) -> bool:
         return self._change(fence, lock_until=Now() + timedelta(seconds=seconds))
 
     def save(self, fence: int, kept: Kept) -> bool:
-        return self._change(fence, kept=Secret.of(kept.to_json()))
+        return answered(lambda: self._save(fence, kept))
 
     def unlock(self, fence: int) -> None:
         self._change(fence, lock_owner="", lock_until=None)
@@ -37,42 +47,48 @@ class DatabaseStore:
     def close(self) -> None:
         connection.close()
 
-    def _rows(self) -> QuerySet[TokenState]:
+    def _state(self) -> QuerySet[TokenState]:
         return TokenState.objects.filter(connection_id=self._connection_id)
-
-    def _stored(self) -> Secret:
-        row = self._rows().only("kept").first()
-        return row.kept if row else Secret("")
 
     def _lock(self, owner: str, seconds: float) -> int | None:
         TokenState.objects.bulk_create(
             [TokenState(connection_id=self._connection_id)], ignore_conflicts=True
         )
+        # A name for this lock alone: its fence is read back by it.
+        name = f"{owner} {uuid.uuid4().hex}"
         free = Q(lock_owner="") | Q(lock_until__isnull=True) | Q(lock_until__lt=Now())
-        taken = (
-            self._rows()
-            .filter(free)
-            .update(
-                lock_owner=owner,
-                lock_until=Now() + timedelta(seconds=seconds),
-                fence=F("fence") + 1,
-            )
+        self._state().filter(free).update(
+            lock_owner=name,
+            lock_until=Now() + timedelta(seconds=seconds),
+            fence=F("fence") + 1,
         )
-        if not taken:
-            return None
-        mine = self._rows().filter(lock_owner=owner).values_list("fence", flat=True)
-        return mine.first()
+        return self._state().filter(lock_owner=name).values_list("fence", flat=True).first()
+
+    def _save(self, fence: int, kept: Kept) -> bool:
+        """In one transaction, under the fence's row lock."""
+        with transaction.atomic():
+            if not self._state().filter(fence=fence).update(fence=fence):
+                return False
+            rows = KeptTokens.objects.filter(connection_id=self._connection_id)
+            rows.update_or_create(
+                connection_id=self._connection_id,
+                seed=kept.seed,
+                defaults={"kept": kept.to_json()},  # the field encrypts it
+            )
+            rows.exclude(seed=kept.seed).filter(kept_at__lt=Now() - _FORGET).delete()
+        return True
 
     def _change(self, fence: int, **changes: Any) -> bool:
-        return bool(apart(lambda: self._rows().filter(fence=fence).update(**changes)))
+        return bool(answered(lambda: self._state().filter(fence=fence).update(**changes)))
 
 
 def readable(stored: Secret) -> Kept:
-    """What is stored, decrypted. Raises TokenStoreUnavailable for what cannot be read."""
+    """What is stored, decrypted. What cannot be read counts as nothing: whether a configured
+    refresh token may be sent once more, the ledger knows."""
     try:
         return Kept.from_json(stored.reveal())
     except SecretUnavailable as unavailable:
-        why = str(unavailable)
-    except (ValueError, TypeError, KeyError):
-        why = "it holds something that this version did not write"
-    raise TokenStoreUnavailable(why)
+        log.error("stored tokens cannot be read", reason=str(unavailable))
+    except ValueError:
+        log.error("stored tokens cannot be read", reason="no version of this product wrote them")
+    return Kept()

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import threading
 
+from django.db import connection
+
 from listeners.salesforce.token_store import MemoryStore
 
 _guard = threading.Lock()
-_stores: dict[int, MemoryStore] = {}
 
 
-def memory_store(connection_id: int) -> MemoryStore:
+class ProcessStore(MemoryStore):
+    def close(self) -> None:
+        """The ledger beside it uses the database."""
+        connection.close()
+
+
+_stores: dict[int, ProcessStore] = {}
+
+
+def memory_store(connection_id: int) -> ProcessStore:
     """The one store of this process for this connection."""
     with _guard:
-        return _stores.setdefault(connection_id, MemoryStore())
+        return _stores.setdefault(connection_id, ProcessStore())

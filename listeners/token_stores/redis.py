@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 
 import redis
 from django.conf import settings
+from django.db import connection
 
 from listeners.models import TokenState
 from listeners.salesforce.token_store import Kept, TokenStoreUnavailable
 from listeners.secrets import Secret
-from listeners.token_stores.apart import apart
+from listeners.token_stores.answered import answered
 from listeners.token_stores.database import readable
 
 Result = TypeVar("Result")
@@ -22,8 +23,9 @@ Result = TypeVar("Result")
 _TIMEOUT = 5.0  # seconds, to connect and for an answer
 _SYNC_MS = 1000
 
-# KEYS: lock, fence, kept. A lock holds its fence, and a fence only grows: where Redis forgot it, it
-# begins at the time, above all that were. A holder whose fence was forgotten still is the last one.
+# KEYS: lock, fence, kept (a hash, by seed). A lock holds its fence, and a fence only grows: where
+# Redis forgot it, it begins at the time, above all that were. A holder whose fence was forgotten
+# still is the last one.
 _LOCK = """
 if redis.call('exists', KEYS[1]) == 1 then return false end
 local fence = redis.call('incr', KEYS[2])
@@ -43,7 +45,7 @@ return 1
 _SAVE = """
 if (redis.call('get', KEYS[2]) or ARGV[1]) ~= ARGV[1] then return 0 end
 redis.call('set', KEYS[2], ARGV[1])
-redis.call('set', KEYS[3], ARGV[2])
+redis.call('hset', KEYS[3], ARGV[2], ARGV[3])
 return 1
 """
 _UNLOCK = """
@@ -64,9 +66,9 @@ class RedisStore:
         self._connection_id = connection_id
         self._names: list[str] = []
 
-    def load(self) -> Kept:
-        stored = self._answered(lambda: _client(settings.REDIS_URL).get(self._keys()[2]))
-        return readable(Secret(str(stored or "")))
+    def load(self, seed: str) -> Kept:
+        stored = self._asked(lambda: self._redis().hget(self._keys()[2], seed))
+        return readable(Secret(str(stored))) if stored else Kept()
 
     def lock(self, owner: str, seconds: float) -> int | None:
         fence = self._script(_LOCK, round(seconds * 1000))
@@ -76,28 +78,35 @@ class RedisStore:
         return bool(self._script(_EXTEND, fence, round(seconds * 1000)))
 
     def save(self, fence: int, kept: Kept) -> bool:
-        saved = bool(self._script(_SAVE, fence, Secret.of(kept.to_json()).stored))
+        text = Secret.of(kept.to_json()).stored
+        saved = bool(self._script(_SAVE, fence, kept.seed, text))
         # Wait for its disk where it has one: a server without appendonly refuses to promise it.
         with suppress(redis.RedisError):
-            _client(settings.REDIS_URL).waitaof(1, 0, _SYNC_MS)
+            self._redis().waitaof(1, 0, _SYNC_MS)
         return saved
 
     def unlock(self, fence: int) -> None:
         self._script(_UNLOCK, fence)
 
     def close(self) -> None:
-        """Connections go back to the pool by themselves."""
+        """Redis connections go back to the pool by themselves; the row's key came from the
+        database."""
+        connection.close()
+
+    @staticmethod
+    def _redis() -> redis.Redis:
+        if not settings.REDIS_URL:
+            raise TokenStoreUnavailable("REDIS_URL is not set, and the broker is no Redis")
+        return _client(settings.REDIS_URL)
 
     def _script(self, text: str, *arguments: Any) -> Any:
         keys = self._keys()
-        return self._answered(
-            lambda: _client(settings.REDIS_URL).eval(text, len(keys), *keys, *arguments)
-        )
+        return self._asked(lambda: self._redis().eval(text, len(keys), *keys, *arguments))
 
     def _keys(self) -> list[str]:
         """Named by the row's random key: several installations may share one Redis."""
         if not self._names:
-            key = apart(self._key)
+            key = answered(self._key)
             self._names = [f"salesforce-cdc:{{{key}}}:{part}" for part in ("lock", "fence", "kept")]
         return self._names
 
@@ -105,7 +114,7 @@ class RedisStore:
         row, _ = TokenState.objects.get_or_create(connection_id=self._connection_id)
         return row.key
 
-    def _answered(self, ask: Callable[[], Result]) -> Result:
+    def _asked(self, ask: Callable[[], Result]) -> Result:
         try:
             return ask()
         except redis.RedisError as error:

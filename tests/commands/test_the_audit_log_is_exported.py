@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry
 from audit.queries import AuditLogFilter
-from consumer.export import COLUMNS, csv_lines, exported, json_lines
+from consumer.export import csv_lines, exported, json_lines
+from handlers.exported import COLUMNS
 from handlers.models import Delivery
 from tests.commands.running import record, run
 from tests.sample_data import change, make_listener, make_mapping

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry, Incident
 from handlers.models import HandlerMapping
-from listeners.models import Connection, Position, TokenState
+from listeners.models import Connection, KeptTokens, Position
 from listeners.token_stores.database import readable
 from tests import sample_data
 from tests.peer.outcome import (
@@ -106,7 +106,7 @@ def test_faults_in_the_middle_of_a_burst_change_nothing_in_the_outcome(
         assert log["happened"] == {"unavailable": 2, "busy": 1, "cut-events": 1, "cut": 2}
         first = peer.credentials["refresh_token"]
         assert Connection.objects.get().refresh_token.reveal() == first
-        kept = readable(TokenState.objects.get().kept).refresh_token
+        kept = readable(KeptTokens.objects.get().kept).refresh_token
         assert kept not in ("", first) if auth == "refresh_token" else kept == ""
 
 

@@ -13,7 +13,8 @@ class BearerToken:
     """Gives out the one token, until Salesforce refuses it."""
 
     def __init__(self, access_token: str, instance_url: str) -> None:
-        self._token = Token(header_safe(access_token, "the connection"), instance_url)
+        self._access_token = access_token
+        self._instance_url = instance_url
         self._ended = threading.Event()
 
     def get(self) -> Token:
@@ -24,7 +25,7 @@ class BearerToken:
                 remedy="Enter a new one, or choose an authentication that renews its tokens.",
                 is_final=True,
             )
-        return self._token
+        return Token(header_safe(self._access_token, "the connection"), self._instance_url)
 
     def invalidate(self, token: Token) -> None:
         """There is no other."""

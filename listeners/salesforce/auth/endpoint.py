@@ -156,12 +156,13 @@ def _granted(answer: Answer, host: str, fallback: str) -> Granted:
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise LoginUnavailable(f"{host} answered with a page that is no token answer")
+        why = f"{host} answered with a page that is no token answer"
+        raise LoginUnavailable(why, may_have_worked=True)
     if "access_token" not in body and "error" in body:
         raise _refusal(body, answer)
     instance_url = str(body.get("instance_url") or fallback).rstrip("/")
     if not is_web_url(instance_url):
-        raise LoginRefused(f"{host} gave no usable instance_url")
+        raise LoginRefused(f"{host} gave no usable instance_url", may_have_worked=True)
     refresh_token = body.get("refresh_token")
     org_id, user_id = _identity(body.get("id"))
     token = Token(
@@ -182,7 +183,9 @@ def _failure(answer: Answer, host: str) -> SalesforceError:
         return LoginRefused(f"the proxy before {host} answered HTTP 407", remedy=remedy)
     if answer.status >= 500 or answer.status in {408, 429}:
         why = f"{host} answered HTTP {answer.status}"
-        return LoginUnavailable(why, retry_after=answer.retry_after())
+        return LoginUnavailable(
+            why, retry_after=answer.retry_after(), may_have_worked=answer.status != 429
+        )
     if 300 <= answer.status < 400:
         elsewhere = host_of(answer.headers.get("Location", ""))
         return LoginRefused(f"{host} redirects to {elsewhere}", remedy="Correct the token URL.")

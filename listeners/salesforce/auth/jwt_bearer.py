@@ -57,7 +57,7 @@ class JwtBearer:
         }
         try:
             return jwt.encode(claims, self.private_key, algorithm="RS256")
-        except (ValueError, TypeError, jwt.PyJWTError):
+        except (ValueError, TypeError, AttributeError, jwt.PyJWTError):
             remedy = "Give an RSA private key in PEM, without a passphrase."
-        # Raised outside of the handler: the cause may quote a piece of the key.
+        # (A public key has no `sign`.) Raised outside of the handler: the cause may quote the key.
         raise LoginRefused("the private key cannot sign", remedy=remedy, is_final=True)

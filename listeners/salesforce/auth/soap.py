@@ -91,8 +91,7 @@ def _token(answer: Answer, host: str) -> Token:
     if fault is not None:
         raise _refusal(fault.rpartition(":")[2], _text(root, "faultstring") or "", answer)
     session_id = _text(root, "sessionId")
-    server = urlsplit(_text(root, "serverUrl") or "")
-    instance_url = f"{server.scheme}://{server.netloc}"
+    instance_url = _origin(_text(root, "serverUrl") or "")
     if not session_id or not is_web_url(instance_url):
         if answer.status != 200:
             raise _unreadable(answer, host)
@@ -106,12 +105,20 @@ def _token(answer: Answer, host: str) -> Token:
     )
 
 
+def _origin(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def _parsed(answer: Answer) -> ElementTree.Element | None:
     if b"<!DOCTYPE" in answer.body or b"<!ENTITY" in answer.body:
         return None
     try:
         return ElementTree.fromstring(answer.body)
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, LookupError, ValueError):  # of its encoding too
         return None
 
 

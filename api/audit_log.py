@@ -1,0 +1,80 @@
+"""`audit-log/`: every change that came, in the form of the export."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django_filters import rest_framework as filters
+from rest_framework import serializers
+from rest_framework.viewsets import ReadOnlyModelViewSet
+
+from audit.models import AuditLogEntry
+from audit.queries import AuditLogFilter
+from handlers.exported import COLUMNS, exported_entry, with_deliveries
+from handlers.models import Delivery
+
+
+class ExportedDeliverySerializer(serializers.Serializer[Delivery]):
+    id = serializers.IntegerField()
+    handler = serializers.CharField()
+    state = serializers.ChoiceField(choices=Delivery.State.choices)
+    attempts = serializers.IntegerField()
+    error = serializers.CharField(allow_null=True)
+    queued_at = serializers.DateTimeField(allow_null=True)
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+
+class ReplayIdField(serializers.Field[Any, Any, Any, Any]):
+    """A number where Salesforce gave a number (CometD), the text otherwise."""
+
+    _spectacular_annotation = {"field": {"type": ["integer", "string", "null"]}}
+
+
+class EntrySerializer(serializers.ModelSerializer[AuditLogEntry]):
+    """One change of one record, as the export has it. The fields here are for the schema."""
+
+    listener = serializers.CharField(read_only=True)
+    commit_user = serializers.CharField(read_only=True, allow_null=True)
+    replay_id = ReplayIdField(read_only=True)
+    changed_fields = serializers.ListField(
+        child=serializers.CharField(),
+        read_only=True,
+        allow_null=True,
+        help_text="null where the event did not say.",
+    )
+    changed_data = serializers.DictField(read_only=True)
+    deliveries = ExportedDeliverySerializer(many=True, read_only=True)
+
+    class Meta:
+        model = AuditLogEntry
+        fields = COLUMNS
+        read_only_fields = COLUMNS
+
+    def to_representation(self, instance: AuditLogEntry) -> dict[str, Any]:
+        return exported_entry(instance)
+
+
+class EntryFilter(filters.FilterSet):
+    listener = filters.CharFilter(help_text="A listener's name.")
+    entity = filters.CharFilter(help_text="Such as Account.")
+    record_id = filters.CharFilter(help_text="As Salesforce wrote it, in 18 characters.")
+    change_type = filters.CharFilter(help_text="Such as UPDATE.")
+    since = filters.IsoDateTimeFilter(help_text="Received at this time or later; UTC.")
+    until = filters.IsoDateTimeFilter(help_text="Received before this time; UTC.")
+
+    def filter_queryset(self, queryset: Any) -> Any:
+        """One place knows how to pick, for the export too."""
+        wanted = {name: value for name, value in self.form.cleaned_data.items() if value}
+        if "record_id" in wanted:
+            wanted["record"] = wanted.pop("record_id")
+        return queryset.matching(AuditLogFilter(**wanted))
+
+
+class AuditLogViewSet(ReadOnlyModelViewSet[AuditLogEntry]):
+    """Every change of every record that was recorded, with its deliveries."""
+
+    queryset: QuerySet[AuditLogEntry] = with_deliveries(AuditLogEntry.objects.all())
+    serializer_class = EntrySerializer
+    filterset_class = EntryFilter

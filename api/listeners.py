@@ -1,0 +1,98 @@
+"""`listeners/`: which channel of an org to hear, and how."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied
+
+from api.fields import NameField
+from api.mappings import HandlerSerializer
+from api.problems import Conflict
+from api.rows import RowSerializer
+from api.standing import STATES, position_of, standing
+from api.views import SettingsViewSet
+from audit.models import AuditLogEntry, Quarantined
+from handlers.defaults import create_default_mappings
+from handlers.models import HandlerMapping
+from listeners.models import Connection, Listener, Position
+
+
+class PositionSerializer(serializers.ModelSerializer[Position]):
+    """Where a listener stands. `tip_since`: it began with new events only, and had none since."""
+
+    class Meta:
+        model = Position
+        fields = ("replay_id", "tip_since", "last_event_at", "last_received_at")
+        read_only_fields = fields
+
+
+class ListenerSerializer(RowSerializer[Listener]):
+    """What to hear. `reason` says why it is in its `state`."""
+
+    connection = NameField(queryset=Connection.objects.all())
+    handlers = HandlerSerializer(
+        many=True,
+        required=False,
+        write_only=True,
+        help_text="Of a new listener. A kind of change that it leaves out is recorded only.",
+    )
+    state = serializers.SerializerMethodField()
+    reason = serializers.SerializerMethodField()
+    position = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Listener
+        fields = "__all__"
+
+    @extend_schema_field(serializers.ChoiceField(choices=STATES))
+    def get_state(self, listener: Listener) -> str:
+        return standing(listener, timezone.now()).state
+
+    def get_reason(self, listener: Listener) -> str | None:
+        return standing(listener, timezone.now()).reason
+
+    @extend_schema_field(PositionSerializer(allow_null=True))
+    def get_position(self, listener: Listener) -> Any:
+        position = position_of(listener)
+        return PositionSerializer(position).data if position else None
+
+    def validate_handlers(self, mappings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if self.instance:
+            raise serializers.ValidationError("Change them at /api/v1/handler-mappings/.")
+        if not self.context["request"].user.has_perm("handlers.add_handlermapping"):
+            raise PermissionDenied("You may not add handlers; leave out handlers.")
+        return mappings
+
+    def create(self, validated_data: dict[str, Any]) -> Listener:
+        """With its handlers, and an empty one for each kind of change that they leave out."""
+        mappings = validated_data.pop("handlers", [])
+        listener = super().create(validated_data)
+        for mapping in mappings:
+            HandlerMapping.objects.create(listener=listener, **mapping)
+        create_default_mappings(listener)
+        return listener
+
+
+class ListenerViewSet(SettingsViewSet[Listener]):
+    """A channel of an org, and how to hear it."""
+
+    queryset: QuerySet[Listener] = Listener.objects.select_related("connection", "position")
+    serializer_class = ListenerSerializer
+    ordering = ("name",)
+
+    def perform_destroy(self, instance: Listener) -> None:
+        # Looked for first: Django would read the whole history to say that there is one.
+        history: tuple[QuerySet[Any], ...] = (
+            AuditLogEntry.objects.filter(listener=instance),
+            Quarantined.objects.filter(listener=instance),
+        )
+        if any(rows.exists() for rows in history):
+            raise Conflict(
+                f"Listener {instance} has a history, which stays for the record; disable it."
+            )
+        instance.delete()

@@ -1,0 +1,11 @@
+"""Who may do what: Django's permissions of the model, the one to view it among them."""
+
+from rest_framework.permissions import DjangoModelPermissions
+
+_VIEW = ["%(app_label)s.view_%(model_name)s"]
+
+
+class ModelPermissions(DjangoModelPermissions):
+    """DRF's own lets everybody who is logged in read everything."""
+
+    perms_map = {**DjangoModelPermissions.perms_map, "GET": _VIEW, "HEAD": _VIEW, "OPTIONS": _VIEW}

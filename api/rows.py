@@ -1,0 +1,130 @@
+"""Serializers of what an operator sets. DRF reads names and types; the model's own validation says
+the rest, as in the console and the file."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from django.core.exceptions import NON_FIELD_ERRORS
+from django.core.exceptions import ValidationError as Refused
+from django.db import models
+from rest_framework import serializers
+from rest_framework.settings import api_settings
+
+from api.fields import NamesField, NumberField, ObjectField, SecretField
+from listeners.secrets import EncryptedField, Secret
+
+M = TypeVar("M", bound=models.Model)
+
+
+class FieldsSerializer(serializers.ModelSerializer[M]):
+    """Fields of a model, read by name and type only."""
+
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        EncryptedField: SecretField,
+        models.FloatField: NumberField,
+    }
+
+    def build_standard_field(
+        self, field_name: str, model_field: models.Field[Any, Any]
+    ) -> tuple[type[serializers.Field[Any, Any, Any, Any]], dict[str, Any]]:
+        kind, kwargs = super().build_standard_field(field_name, model_field)
+        if isinstance(model_field, models.JSONField):
+            kind = NamesField if model_field.default is list else ObjectField
+        # The model's validators run in `full_clean`, with everything else that it finds.
+        return kind, {**kwargs, "validators": []}
+
+    def to_internal_value(self, data: Any) -> Any:
+        errors = self._unknown(data) if isinstance(data, dict) else {}
+        try:
+            values = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            raise serializers.ValidationError({**_by_field(error), **errors}) from None
+        if errors:
+            raise serializers.ValidationError(errors)
+        return values
+
+    def _unknown(self, data: dict[str, Any]) -> dict[str, str]:
+        """A setting that does nothing is a defect, so it is refused. What can only be read may be
+        sent back as it was read."""
+        return {name: _no_such_field(name, self.fields) for name in data if name not in self.fields}
+
+
+class RowSerializer(FieldsSerializer[M]):
+    """A row. Saving is inside the caller's transaction."""
+
+    #: What `full_clean` cannot know yet.
+    unchecked: frozenset[str] = frozenset()
+
+    def get_default_field_names(self, declared_fields: Any, model_info: Any) -> list[str]:
+        """The row's own fields first: its name at the top, what is derived at the end."""
+        names = super().get_default_field_names(declared_fields, model_info)
+        model: type[models.Model] = self.Meta.model
+        own = {field.name for field in model._meta.fields}
+        return sorted(names, key=lambda name: name not in own)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """What the whole row would be, cleaned by the model itself."""
+        model: type[models.Model] = self.Meta.model
+        row: models.Model = copy.copy(self.instance) if self.instance else model()
+        mine = attrs.keys() & {field.name for field in row._meta.fields}
+        for name in mine:
+            setattr(row, name, attrs[name])
+        try:
+            row.full_clean(exclude=self.unchecked)
+        except Refused as refused:
+            raise serializers.ValidationError(self.at_fields(refused.message_dict)) from None
+        return attrs | {name: getattr(row, name) for name in mine}
+
+    def at_fields(self, messages: dict[str, list[str]]) -> dict[str, Any]:
+        """The model's messages, under the names that they have here."""
+        whole = api_settings.NON_FIELD_ERRORS_KEY
+        return {whole if name == NON_FIELD_ERRORS else name: messages[name] for name in messages}
+
+    def create(self, validated_data: dict[str, Any]) -> M:
+        model: type[M] = self.Meta.model
+        row = model(**validated_data)
+        row.save(force_insert=True)
+        return row
+
+    def update(self, instance: M, validated_data: dict[str, Any]) -> M:
+        """Only what differs: a listener is not started anew for nothing."""
+        changed = [
+            name for name, new in validated_data.items() if not _same(getattr(instance, name), new)
+        ]
+        for name in changed:
+            setattr(instance, name, validated_data[name])
+        if changed:
+            stamps = [f.name for f in instance._meta.fields if getattr(f, "auto_now", False)]
+            instance.save(update_fields=[*changed, *stamps])
+        return instance
+
+
+class NoteSerializer(serializers.Serializer[dict[str, str]]):
+    """Something to know about a setting that is valid."""
+
+    field = serializers.CharField()
+    message = serializers.CharField()
+
+
+def _by_field(error: serializers.ValidationError) -> dict[str, Any]:
+    found = error.detail
+    return dict(found) if isinstance(found, dict) else {api_settings.NON_FIELD_ERRORS_KEY: found}
+
+
+def _no_such_field(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, list(known), n=1)
+    return "There is no such field" + (f"; did you mean {close[0]}?" if close else ".")
+
+
+def _same(old: Any, new: Any) -> bool:
+    if isinstance(old, Secret) and isinstance(new, Secret):
+        return old.same_as(new)
+    if isinstance(old, dict):  # in Python 1 equals true
+        return json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
+    return bool(old == new)

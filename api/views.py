@@ -1,0 +1,63 @@
+"""What the resources have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from django.db import IntegrityError, models, transaction
+from django.db.models import ProtectedError, QuerySet
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework.viewsets import ModelViewSet
+
+from api.problems import Conflict
+
+M = TypeVar("M", bound=models.Model)
+
+
+class SettingsViewSet(ModelViewSet[M]):
+    """What an operator sets: each change in one transaction, checked against the row it changes."""
+
+    def get_queryset(self) -> QuerySet[M]:
+        rows = super().get_queryset()
+        if self.action in ("update", "partial_update", "destroy"):
+            # Against other writers, and not against changes that are being recorded.
+            return rows.select_for_update(of=("self",), no_key=True)
+        return rows
+
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        with _change():
+            return super().create(request, *args, **kwargs)
+
+    def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        with _change():
+            return super().update(request, *args, **kwargs)
+
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        with _change():
+            return super().destroy(request, *args, **kwargs)
+
+
+@contextmanager
+def _change() -> Iterator[None]:
+    """One transaction. What the database itself refuses, another change has brought about."""
+    try:
+        with transaction.atomic():
+            yield
+    except (IntegrityError, ProtectedError):
+        raise Conflict from None
+
+
+class NowhereView(APIView):
+    """An address under /api/ where nothing is: a problem in JSON, and not a page."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    schema = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise NotFound("There is nothing at this address.")

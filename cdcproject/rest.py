@@ -1,0 +1,48 @@
+"""How the REST API is set up: who may call it, how often, and what it answers."""
+
+REST_FRAMEWORK = {
+    # The token first: who sends neither is told so by a 401 that names it.
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["api.permissions.ModelPermissions"],
+    # JSON alone: a browsable page would put what was typed into its forms again.
+    "DEFAULT_PARSER_CLASSES": ["api.rendering.Parser"],
+    "DEFAULT_RENDERER_CLASSES": ["api.rendering.Renderer"],
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_PAGINATION_CLASS": "api.pagination.Pages",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "api.problems.answer",
+    # Of each process: requests of one user, or of one address that is nobody's.
+    "DEFAULT_THROTTLE_CLASSES": [
+        "rest_framework.throttling.AnonRateThrottle",
+        "rest_framework.throttling.UserRateThrottle",
+    ],
+    "DEFAULT_THROTTLE_RATES": {"anon": "60/min", "user": "1200/min"},
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Salesforce CDC",
+    "DESCRIPTION": "Connections, listeners and handlers of Salesforce Change Data Capture, and "
+    "what was recorded. Secrets go in and never come out.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v[0-9]+",
+    "SERVE_INCLUDE_SCHEMA": False,
+    # What is sent and what is answered are two shapes: secrets are in the first only.
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "api.schema.add_problems",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "DeliveryState": "handlers.models.Delivery.State",
+        "ListenerState": "api.standing.STATES",
+    },
+    # Everything from this server: the page works without the internet.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
+}

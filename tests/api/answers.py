@@ -1,0 +1,22 @@
+"""How tests read an answer."""
+
+from typing import Any
+
+
+def problem(response: Any, status: int) -> dict[str, Any]:
+    """The problem of an answer that must be one."""
+    assert response.status_code == status, response.content
+    assert response.headers["Content-Type"] == "application/problem+json"
+    found: dict[str, Any] = response.json()
+    assert set(found) == {"type", "title", "status", "detail", "errors"}
+    assert found["status"] == status
+    return found
+
+
+def errors(response: Any) -> dict[str, list[str]]:
+    """Of a refused request: the messages of each field."""
+    found: dict[str, list[str]] = {}
+    for error in problem(response, 400)["errors"]:
+        assert set(error) == {"field", "message"}
+        found.setdefault(error["field"], []).append(error["message"])
+    return found

@@ -1,0 +1,35 @@
+"""Requests that are as short as they can be."""
+
+import json
+from typing import Any
+
+from rest_framework.test import APIClient
+
+CONNECTIONS = "/api/v1/connections/"
+LISTENERS = "/api/v1/listeners/"
+MAPPINGS = "/api/v1/handler-mappings/"
+AUDIT_LOG = "/api/v1/audit-log/"
+DELIVERIES = "/api/v1/deliveries/"
+INCIDENTS = "/api/v1/incidents/"
+EVERYTHING = (CONNECTIONS, LISTENERS, MAPPINGS, AUDIT_LOG, DELIVERIES, INCIDENTS)
+
+
+def sent(client: APIClient, method: str, address: str, fields: dict[str, Any]) -> Any:
+    """As JSON, with an escape for what is no character."""
+    body = json.dumps(fields)
+    return client.generic(method.upper(), address, body, content_type="application/json")
+
+
+def connection(**fields) -> dict[str, Any]:
+    return {
+        "name": "prod",
+        "auth": "client_credentials",
+        "base_url": "https://example.my.salesforce.com",
+        "client_id": "client",
+        "client_secret": "hush",
+        **fields,
+    }
+
+
+def proxy(**parts) -> dict[str, Any]:
+    return {"host": "proxy.example", "port": 3128, "username": "me", "password": "hush", **parts}

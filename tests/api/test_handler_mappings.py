@@ -1,0 +1,121 @@
+from typing import Any
+
+import pytest
+
+from handlers.models import HandlerMapping
+from tests.api.answers import errors
+from tests.api.requests import MAPPINGS
+from tests.sample_data import make_listener, make_mapping
+
+
+@pytest.fixture
+def listener(db):
+    return make_listener(name="crm")
+
+
+def mapping(**fields) -> dict[str, Any]:
+    return {"listener": "crm", "on": "update", "handler": "tests.remember", **fields}
+
+
+def test_a_mapping_is_made_read_changed_and_deleted(api, listener):
+    wanted = mapping(
+        entity="Account",
+        changed_fields=["Phone"],
+        condition={"field": "Phone", "exists": True},
+        ignore_origins=["my-app"],
+        ignore_users=["005000000000001AAA"],
+        ordering="unordered",
+        queue="crm",
+        max_attempts=7,
+        options={"any": "thing"},
+    )
+
+    response = api.post(MAPPINGS, wanted)
+
+    assert response.status_code == 201
+    stored = response.json()
+    assert stored == {**wanted, "id": stored["id"], "task": "", "warnings": []}
+    page = f"{MAPPINGS}{stored['id']}/"
+    assert api.get(page).json() == stored
+    assert api.put(page, stored).json() == stored
+    assert api.patch(page, {"queue": ""}).json()["queue"] == ""
+    assert api.delete(page).status_code == 204
+    assert not HandlerMapping.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "at", "message"),
+    [
+        ({"on": "upsert"}, "on", "is not a valid choice"),
+        ({"listener": "nobody"}, "listener", "There is no listener 'nobody'."),
+        ({"task": "crm.sync"}, "", "Choose a handler or a task, not both."),
+        ({"on": "create", "changed_fields": ["A"]}, "changed_fields", "Only updates have"),
+        ({"changed_fields": "Phone"}, "changed_fields", "Give a list of field names"),
+        ({"condition": {"equals": 1}}, "condition", '"equals" needs "field".'),
+        ({"ignore_origins": ["my-*"]}, "ignore_origins", "is compared as it is"),
+        ({"ignore_users": ["me"]}, "ignore_users", "is no Salesforce id"),
+        ({"queue": "a b"}, "queue", "Use letters, digits"),
+        ({"max_attempts": 0}, "max_attempts", "greater than or equal to 1"),
+        ({"max_attempts": 10**20}, "max_attempts", "less than or equal to"),
+        ({"options": []}, "options", "Give a JSON object"),
+        ({"options": {"secret": "plain"}}, "options", "A secret must be a reference"),
+        (
+            {"handler": "handlers.post_to_url", "options": {"url": "ftp://x"}},
+            "options",
+            "handlers.post_to_url: url is needed and begins with https:// or http://.",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_at_the_field_and_nothing_is_written(
+    api, listener, fields, at, message
+):
+    found = errors(api.post(MAPPINGS, mapping(**fields)))
+
+    assert list(found) == [at]
+    assert message in found[at][0]
+    assert not HandlerMapping.objects.exists()
+
+
+def test_a_handlers_own_check_sees_the_mapping_as_it_will_be(api, listener):
+    made = make_mapping(listener, options={"url": "https://example.com"})
+    page = f"{MAPPINGS}{made.pk}/"
+
+    assert api.patch(page, {"handler": "handlers.post_to_url"}).status_code == 200
+    assert "options" in errors(api.patch(page, {"options": {"utl": "https://example.com"}}))
+    assert "options" in errors(api.patch(page, {"options": {}}))
+
+
+def test_a_handler_that_is_not_registered_is_taken_with_a_warning(api, listener):
+    response = api.post(MAPPINGS, mapping(handler="crm.later"))
+
+    assert response.status_code == 201
+    [warning] = response.json()["warnings"]
+    assert warning["field"] == "handler"
+    assert "No handler is registered under the name 'crm.later'." in warning["message"]
+
+
+def test_a_mapping_stays_with_its_listener(api, listener):
+    make_listener(name="other")
+    made = make_mapping(listener)
+
+    found = errors(api.patch(f"{MAPPINGS}{made.pk}/", {"listener": "other"}))
+
+    assert "A mapping stays with its listener" in found["listener"][0]
+
+
+def test_filters_pick_together(api, listener):
+    other = make_listener(name="other")
+    make_mapping(listener, "create", entity="Account")
+    make_mapping(listener, "update", entity="Account")
+    make_mapping(other, "update", entity="*", handler="tests.skip")
+
+    def found(**filters) -> list[tuple[str, str, str]]:
+        rows = api.get(MAPPINGS, filters).json()["results"]
+        return [(row["listener"], row["on"], row["entity"]) for row in rows]
+
+    assert found(listener="crm") == [("crm", "create", "Account"), ("crm", "update", "Account")]
+    assert found(on="update", entity="Account") == [("crm", "update", "Account")]
+    assert found(entity="*") == [("other", "update", "*")]
+    assert found(handler="tests.skip") == [("other", "update", "*")]
+    assert found(listener="nobody") == []
+    assert "on" in errors(api.get(MAPPINGS, {"on": "upsert"}))

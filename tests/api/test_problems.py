@@ -1,0 +1,94 @@
+"""Whatever goes wrong is told in one form."""
+
+import pytest
+from django.db import IntegrityError
+from rest_framework.test import APIClient
+
+from listeners.models import Connection
+from tests.api.answers import errors, problem
+from tests.api.requests import CONNECTIONS, connection
+
+
+def test_the_members_are_those_of_rfc_9457(api):
+    assert problem(api.get(f"{CONNECTIONS}1/"), 404) == {
+        "type": "about:blank",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "No Connection matches the given query.",
+        "errors": [],
+    }
+
+
+def test_a_refusal_lists_each_message_with_the_path_of_its_field(api):
+    wanted = connection(name="", proxy_config={"port": "x", "host": ["y"]})
+
+    found = problem(api.post(CONNECTIONS, wanted), 400)
+
+    assert found["title"] == "Bad Request"
+    assert found["errors"] == [
+        {"field": "name", "message": "This field may not be blank."},
+        {"field": "proxy_config.host", "message": "Not a valid string."},
+        {"field": "proxy_config.port", "message": "A valid integer is required."},
+    ]
+
+
+@pytest.mark.parametrize("body", ["[]", '"text"', "3"])
+def test_a_body_that_is_no_object_is_wrong_as_a_whole(api, body):
+    found = errors(api.post(CONNECTIONS, body, content_type="application/json"))
+
+    assert list(found) == [""]
+
+
+@pytest.mark.parametrize("body", ["{", "", '{"a": NaN}', b"\xff", "[" * 100_000])
+def test_a_body_that_is_no_json_is_said_to_be_none(api, body):
+    problem(api.post(CONNECTIONS, body, content_type="application/json"), 400)
+
+
+def test_json_alone_is_read_and_written(api):
+    problem(api.post(CONNECTIONS, "a=b", content_type="application/x-www-form-urlencoded"), 415)
+    problem(api.get(CONNECTIONS, headers={"Accept": "text/html"}), 406)
+    problem(api.get(CONNECTIONS, {"format": "api"}), 404)
+    browser = api.get(CONNECTIONS, headers={"Accept": "text/html,*/*;q=0.8"})
+    assert browser.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("address", ["/api/", "/api/v1/nothing/", "/api/v2/connections/"])
+def test_an_address_where_nothing_is_answers_in_the_same_form(address):
+    for method in ("get", "post", "delete"):
+        problem(getattr(APIClient(), method)(address), 404)
+
+
+def test_a_slash_that_was_forgotten_is_added(db):
+    response = APIClient().get("/api/v1/connections")
+
+    assert (response.status_code, response.headers["Location"]) == (301, CONNECTIONS)
+
+
+def test_a_page_of_documentation_says_its_problems_in_json_too(db):
+    problem(APIClient().post("/api/docs/"), 405)
+    problem(APIClient().post("/api/schema/"), 405)
+
+
+def test_two_who_write_the_same_at_once_are_told(api, monkeypatch):
+    def lose(self, *args, **kwargs):
+        raise IntegrityError("UNIQUE constraint failed")
+
+    monkeypatch.setattr(Connection, "save", lose)
+
+    found = problem(api.post(CONNECTIONS, connection()), 409)
+
+    assert found["detail"] == "The database changed at the same time; send it again."
+
+
+def test_a_failure_of_our_own_is_logged_and_not_shown(api, monkeypatch, caplog):
+    def fail(self):
+        raise RuntimeError("the inner workings")
+
+    monkeypatch.setattr(Connection, "clean", fail)
+    api.raise_request_exception = False
+
+    found = problem(api.post(CONNECTIONS, connection()), 500)
+
+    assert "inner workings" not in str(found)
+    assert "the inner workings" in caplog.text
+    assert not Connection.objects.exists()

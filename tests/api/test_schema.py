@@ -1,0 +1,59 @@
+"""The description of the API, and the page that shows it."""
+
+import json
+import re
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from rest_framework.test import APIClient
+
+from handlers.exported import COLUMNS
+from tests.api.requests import EVERYTHING
+
+
+@pytest.fixture
+def schema(db):
+    return APIClient().get("/api/schema/?format=json").json()
+
+
+def test_it_is_generated_without_a_warning_and_is_valid(capfd):
+    call_command("spectacular", "--validate", "--fail-on-warn", stdout=StringIO())
+
+    assert "Warning" not in capfd.readouterr().err
+
+
+def test_it_is_openapi_3_1_and_has_every_address(schema):
+    assert schema["openapi"].startswith("3.1.")
+    assert set(schema["paths"]) == {
+        *EVERYTHING,
+        *(f"{address}{{id}}/" for address in EVERYTHING),
+    }
+
+
+def test_every_operation_may_answer_with_a_problem(schema):
+    for path in schema["paths"].values():
+        for operation in path.values():
+            content = operation["responses"]["default"]["content"]
+            assert list(content) == ["application/problem+json"]
+    assert "errors" in schema["components"]["schemas"]["Problem"]["properties"]
+
+
+def test_an_entry_has_the_columns_of_the_export(schema):
+    assert list(schema["components"]["schemas"]["Entry"]["properties"]) == list(COLUMNS)
+
+
+def test_the_page_needs_no_other_host(client, db):
+    html = client.get("/api/docs/").content.decode()
+
+    assets = re.findall(r'(?:src|href)="([^"]+)"', html)
+    assert len(assets) >= 4
+    for asset in assets:
+        assert asset.startswith("/static/drf_spectacular_sidecar/")
+        response = client.get(asset)
+        assert response.status_code == 200, asset
+        assert len(response.getvalue()) > 100
+    assert not re.search(r"https?://(?!www\.w3\.org)", html)
+    settings = re.search(r"const swaggerSettings = (\{.*?\});", html, re.DOTALL)
+    assert settings is not None
+    assert json.loads(settings[1])["validatorUrl"] is None

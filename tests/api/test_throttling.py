@@ -1,0 +1,39 @@
+import pytest
+from django.conf import settings
+from rest_framework.test import APIClient
+
+from tests.api.answers import problem
+from tests.api.requests import LISTENERS
+
+
+@pytest.fixture
+def rates(monkeypatch):
+    """The product's own setting, with a lower number."""
+
+    def lower(**rates: str) -> None:
+        for who, rate in rates.items():
+            assert who in settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]
+            monkeypatch.setitem(settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"], who, rate)
+
+    return lower
+
+
+def test_a_user_who_asks_too_often_is_told_when_to_come_back(client_of, rates):
+    rates(user="3/min")
+    ann, bob = client_of("view_listener"), client_of("view_listener")
+
+    assert [ann.get(LISTENERS).status_code for _ in range(3)] == [200] * 3
+    refused = ann.get(LISTENERS)
+
+    problem(refused, 429)
+    assert 0 < int(refused.headers["Retry-After"]) <= 60
+    assert bob.get(LISTENERS).status_code == 200
+
+
+def test_an_address_that_is_nobodys_reads_the_documentation_so_often(db):
+    client = APIClient()
+
+    answers = [client.get("/api/docs/") for _ in range(61)]
+
+    assert [answer.status_code for answer in answers] == [200] * 60 + [429]
+    problem(answers[-1], 429)

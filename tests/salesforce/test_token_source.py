@@ -1,0 +1,378 @@
+"""How tokens are renewed, and what becomes of a refresh token when something goes wrong."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import pytest
+import requests
+
+from listeners.salesforce.errors import LoginRefused, LoginUnavailable
+from listeners.salesforce.login import Lifetime
+from listeners.salesforce.token_ledger import NoLedger, Trouble
+from listeners.salesforce.token_source import TokenSource
+from listeners.salesforce.token_store import Kept, MemoryStore, TokenStoreUnavailable
+from listeners.salesforce.tokens import Granted, Token
+
+LIFE = Lifetime(1000.0)
+
+
+@dataclass
+class Org:
+    """Rotates refresh tokens, and revokes everything when one comes twice."""
+
+    valid: str = "refresh-0"
+    sent: list[str] = field(default_factory=list)
+    answers: list[Callable[[Granted], Granted]] = field(default_factory=list)
+
+    def refresh(self, refresh_token: str) -> Granted:
+        self.sent.append(refresh_token)
+        if refresh_token != self.valid:
+            self.valid = ""
+            raise LoginRefused(
+                "invalid_grant", "expired access/refresh token", ends_refresh_token=True
+            )
+        number = len(self.sent)
+        granted = Granted(Token(f"access-{number}", "https://x.example"), f"refresh-{number}")
+        if not self.answers:
+            self.valid = f"refresh-{number}"
+            return granted
+        return self.answers.pop(0)(granted)
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """The grant; it logs in at its org."""
+
+    org: Org
+    refresh_token: str = "refresh-0"
+
+    def login(self, http: requests.Session) -> Granted:
+        return self.org.refresh(self.refresh_token)
+
+    def with_refresh_token(self, refresh_token: str) -> Self:
+        return replace(self, refresh_token=refresh_token)
+
+
+class Clock:
+    """Seconds since 1970, as a test says."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class RememberingLedger(NoLedger):
+    def __init__(self) -> None:
+        super().__init__()
+        self.troubles: list[Trouble] = []
+        self.mends: list[Trouble] = []
+
+    def trouble(self, trouble: Trouble) -> None:
+        self.troubles.append(trouble)
+
+    def mended(self, trouble: Trouble) -> None:
+        self.mends.append(trouble)
+
+
+@dataclass
+class Setting:
+    """An org, a store and a ledger that several sources share."""
+
+    org: Org = field(default_factory=Org)
+    store: MemoryStore = field(default_factory=MemoryStore)
+    ledger: RememberingLedger = field(default_factory=RememberingLedger)
+    clock: Clock = field(default_factory=Clock)
+
+    def source(self, **more: Any) -> TokenSource:
+        settings: dict[str, Any] = {
+            "store": self.store,
+            "ledger": self.ledger,
+            "now": self.clock,
+            "lifetime": LIFE,
+            "lock_seconds": 0.4,
+        }
+        return TokenSource(Refresh(self.org), **{**settings, **more})
+
+
+@pytest.fixture
+def given() -> Setting:
+    return Setting()
+
+
+def test_a_token_near_its_end_is_given_while_a_new_one_is_fetched(given: Setting) -> None:
+    slow, source = threading.Event(), given.source()
+    first = source.get()
+    given.org.answers.append(lambda granted: _rotate(given.org, granted, slow))
+    given.clock.seconds = 950.0
+
+    assert source.get() == first
+    slow.set()
+    source.settle(20)
+
+    assert source.get().access_token == "access-2"
+
+
+def test_a_renewal_ahead_of_time_that_fails_leaves_the_token_in_use(given: Setting) -> None:
+    source = given.source()
+    first = source.get()
+    given.org.answers.append(_unavailable(may_have_worked=False))
+    given.clock.seconds = 950.0
+
+    source.get()
+    source.settle(20)
+
+    assert source.get() == first
+    assert len(given.org.sent) == 2, "not again before a pause"
+
+
+def test_what_was_refused_counts_again_when_a_later_login_gives_the_same(given: Setting) -> None:
+    @dataclass(frozen=True)
+    class Same:
+        logins: list[int] = field(default_factory=list)
+        refresh_token = ""
+
+        def login(self, http: requests.Session) -> Granted:
+            self.logins.append(1)
+            return Granted(Token("the same", "https://x.example"))
+
+        def with_refresh_token(self, refresh_token: str) -> Self:
+            return self
+
+    grant = Same()
+    source = TokenSource(grant, now=given.clock)
+    source.invalidate(source.get())
+    given.clock.seconds = 1.0
+
+    for _ in range(5):
+        source.get()
+
+    assert len(grant.logins) == 2
+
+
+def test_other_credentials_do_not_touch_what_is_kept(given: Setting) -> None:
+    mine, other = (
+        given.source(seed="mine"),
+        TokenSource(Refresh(Org(valid="x", sent=[]), "x"), seed="of yesterday", store=given.store),
+    )
+    mine.get()
+
+    other.get()
+
+    given.clock.seconds = 2000.0
+    assert mine.get().access_token == "access-2"
+    assert given.org.sent == ["refresh-0", "refresh-1"]
+
+
+def test_a_spent_refresh_token_is_not_sent_again(given: Setting) -> None:
+    given.source().get()
+    forgetful = given.source(store=MemoryStore())
+
+    with pytest.raises(LoginRefused, match="used up or revoked before") as refused:
+        forgetful.get()
+
+    assert refused.value.is_final
+    assert given.org.sent == ["refresh-0"]
+
+
+def test_a_revoked_pair_is_cleared_and_not_tried_again(given: Setting) -> None:
+    source = given.source()
+    source.get()
+    given.org.valid = "somebody else's"
+    given.clock.seconds = 2000.0
+
+    for _ in range(3):
+        with pytest.raises(LoginRefused):
+            source.get()
+
+    assert given.org.sent == ["refresh-0", "refresh-1"]
+    assert given.store.load("configured") == Kept(seed="configured", rotates=True)
+    assert given.ledger.troubles == [Trouble.REVOKED]
+
+
+def test_an_answer_that_was_lost_is_not_asked_for_again_while_the_token_is_good(
+    given: Setting,
+) -> None:
+    source = given.source()
+    first = source.get()
+    given.org.answers.append(_unavailable(may_have_worked=True))
+    for seconds in (950.0, 980.0):
+        given.clock.seconds = seconds
+        assert source.get() == first
+        source.settle(20)
+
+    assert given.org.sent == ["refresh-0", "refresh-1"]
+    given.clock.seconds = 2000.0
+    assert source.get().access_token == "access-3"
+    assert Trouble.CUT_OFF in given.ledger.troubles
+
+
+@pytest.mark.parametrize("what", ["refused", "unavailable"])
+def test_a_clear_no_leaves_no_doubt_about_the_refresh_token(given: Setting, what: str) -> None:
+    source = given.source()
+    source.get()
+    no = LoginRefused("invalid_client") if what == "refused" else LoginUnavailable("no route")
+    given.org.answers.append(_raising(no))
+    given.clock.seconds = 2000.0
+    with pytest.raises(type(no)):
+        source.get()
+
+    assert source.get().access_token == "access-3"
+    assert given.ledger.troubles == []
+
+
+def test_another_process_waits_for_who_has_sent_the_refresh_token(given: Setting) -> None:
+    """It may be cut off from the store and come back with the answer."""
+    source = given.source()
+    source.get()
+    given.clock.seconds = 2000.0
+    slow = threading.Event()
+    given.org.answers.append(lambda granted: _rotate(given.org, granted, slow))
+    results: list[str] = []
+    threads = [
+        threading.Thread(target=lambda s=s: results.append(s.get().access_token))
+        for s in (source, given.source())
+    ]
+    threads[0].start()
+    while len(given.org.sent) < 2:
+        pass
+    cut_off(given.store)
+    threads[1].start()
+    slow.set()
+    for thread in threads:
+        thread.join(20)
+
+    assert results == ["access-2", "access-2"]
+    assert given.org.sent == ["refresh-0", "refresh-1"]
+
+
+def test_a_token_that_could_not_be_stored_is_stored_later_under_a_new_lock(
+    given: Setting,
+) -> None:
+    store = Failing(given.store)
+    source = given.source(store=store)
+    source.get()
+    given.clock.seconds = 2000.0
+    store.fails_from_save = 2  # the mark is written, the new pair is not
+
+    assert source.get().access_token == "access-2"
+
+    cut_off(given.store)
+    store.fails_from_save = None
+    _until(lambda: given.store.load("configured").refresh_token == "refresh-2")
+    _until(lambda: Trouble.NOT_STORED in given.ledger.mends)
+    given.clock.seconds = 4000.0
+    assert given.source().get().access_token == "access-3"
+    assert given.org.sent == ["refresh-0", "refresh-1", "refresh-2"]
+
+
+def test_who_waits_for_a_login_may_be_interrupted_without_losing_it(given: Setting) -> None:
+    slow = threading.Event()
+    given.org.answers.append(lambda granted: _rotate(given.org, granted, slow))
+    source = given.source()
+    waiting = threading.Thread(target=source.get, daemon=True)
+    waiting.start()  # as good as gone: nobody takes its result
+    while not given.org.sent:
+        pass
+    slow.set()
+    source.settle(20)
+
+    assert given.store.load("configured").refresh_token == "refresh-1"
+
+
+def test_a_former_store_is_where_the_line_goes_on(given: Setting) -> None:
+    given.source().get()
+    moved = given.source(store=MemoryStore(), former_stores=[given.store])
+
+    assert moved.get().access_token == "access-2"
+    assert given.org.sent == ["refresh-0", "refresh-1"]
+
+
+def test_an_operator_can_ask_for_a_login_though_the_token_is_good(given: Setting) -> None:
+    given.source().get()
+    source = given.source(anew=True)
+
+    assert [source.get().access_token, source.get().access_token] == ["access-2", "access-2"]
+
+
+@pytest.mark.parametrize("text", ["null", "[]", '"x"', "{}", '{"token": "x"}', '{"token": {}}'])
+def test_what_no_version_has_written_is_no_value(text: str) -> None:
+    with pytest.raises(ValueError):
+        Kept.from_json(text)
+
+
+def test_fields_of_a_later_version_are_left_out() -> None:
+    kept = Kept("seed", Token("a", "https://x.example"), 5.0, 4.0, "r", True)
+
+    text = kept.to_json().replace('"seed": "seed"', '"seed": "seed", "later": 1')
+
+    assert Kept.from_json(text) == kept
+    assert "refresh" not in repr(kept).replace("refresh_token", "")
+
+
+@dataclass
+class Failing:
+    """A store whose saves fail from one on."""
+
+    store: MemoryStore
+    fails_from_save: int | None = None
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.store, name)
+
+    def save(self, fence: int, kept: Kept) -> bool:
+        if self.fails_from_save is not None:
+            self.fails_from_save -= 1
+            if self.fails_from_save < 1:
+                self.fails_from_save = 1
+                raise TokenStoreUnavailable("it is away")
+        return self.store.save(fence, kept)
+
+    def extend(self, fence: int, seconds: float) -> bool:
+        if self.fails_from_save is not None:
+            raise TokenStoreUnavailable("it is away")
+        return self.store.extend(fence, seconds)
+
+
+def cut_off(store: MemoryStore) -> None:
+    """Somebody else takes the lock, as after it ran out, and gives it back."""
+    store._locked_until = None
+    fence = store.lock("somebody else", 10)
+    assert fence is not None
+    store.unlock(fence)
+
+
+def _rotate(org: Org, granted: Granted, slow: threading.Event) -> Granted:
+    assert granted.refresh_token
+    org.valid = granted.refresh_token
+    slow.wait(20)
+    return granted
+
+
+def _raising(failure: Exception) -> Callable[[Granted], Granted]:
+    def answer(granted: Granted) -> Granted:
+        raise failure
+
+    return answer
+
+
+def _unavailable(*, may_have_worked: bool) -> Callable[[Granted], Granted]:
+    return _raising(LoginUnavailable("no answer", may_have_worked=may_have_worked))
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in _patience():
+        if condition():
+            return
+        pause.wait(0.02)
+    raise AssertionError("it did not come true")
+
+
+def _patience() -> Iterator[int]:
+    return iter(range(1500))
