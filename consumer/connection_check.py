@@ -27,6 +27,7 @@ from listeners.salesforce.http import ClientFileMissing
 from listeners.salesforce.rest import DEFAULT_VERSION, RestClient
 from listeners.salesforce.tokens import Token, Tokens
 from listeners.secrets import SecretUnavailable
+from listeners.token_stores.redis import RedisStore
 
 DELIVERED = "DailyDeliveredPlatformEvents"
 TIP = "-1"
@@ -52,6 +53,8 @@ def check_connection(connection: Connection, listeners: Sequence[Listener]) -> I
         yield Finding(f"login: accepted ({connection.get_auth_display()})")
         yield Finding(f"instance: {token.instance_url}{_other_than(connection, token)}")
         yield Finding(f"org: {token.org_id or 'not told'}")
+        if connection.token_store == Connection.TokenStore.REDIS:
+            yield from _redis(RedisStore(connection.pk))
         served = _versions(RestClient(tokens, http=http))
         yield Finding(f"API versions: {served[0]} to {served[-1]}" if served else _NO_VERSIONS)
         yield _limits(tokens, http, served)
@@ -64,6 +67,14 @@ def check_connection(connection: Connection, listeners: Sequence[Listener]) -> I
         yield Finding(str(refused), is_failure=True)
     except SalesforceError as error:
         yield Finding(f"REST: {error}", is_failure=True)
+
+
+def _redis(store: RedisStore) -> Iterator[Finding]:
+    if store.writes_to_disk() is False:
+        yield Finding(
+            "note: Redis does not write to disk (appendonly no): a rotated refresh token does not "
+            "outlive it"
+        )
 
 
 def _start_again(listeners: Sequence[Listener]) -> None:

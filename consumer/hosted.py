@@ -15,12 +15,10 @@ from consumer.receiver import Receiver, Status
 from consumer.recorder import Recorder
 from listeners.leases import Lease
 from listeners.models import Listener, Position
+from listeners.standing import longest_silence
 
 State = Position.State
 
-#: A poll is held for up to 110 s: when it is answered this much later than it may be, nothing is
-#: being received, whatever the listener says.
-SILENCE_SECONDS = 150.0
 RENEW_SECONDS = 3.0
 
 
@@ -38,7 +36,7 @@ class HostedListener:
         self._buffer = Buffer(limit=10 * settings.CDC_BATCH_MAX)
         self.receiver = Receiver(listener, lease, tokens, http, self._buffer)
         self.recorder = Recorder(listener, lease, self._buffer)
-        self._longest_silence = SILENCE_SECONDS + listener.read_timeout
+        self._longest_silence = longest_silence(listener)
         self._written: Status | None = None
         self._renewed_at = 0.0
 

@@ -11,18 +11,13 @@ from django.db.models import Count, Q
 from django.db.models.functions import Now
 
 from audit.models import AuditLogEntry, Incident
-from consumer.hosted import SILENCE_SECONDS
 from consumer.troubles import moment
 from handlers.models import Delivery
-from listeners.leases import LEASE
 from listeners.models import Listener, Position
+from listeners.standing import standing
 
 #: How long Salesforce keeps an event, and with it a position, from its commit on.
 RETENTION = timedelta(hours=72)
-#: A state of its own: the lease is alive, and Salesforce has not been heard for too long.
-STALLED = "stalled"
-
-State = Position.State
 
 
 @dataclass(frozen=True)
@@ -74,12 +69,12 @@ def _of(
     listener: Listener, position: Position | None, is_live: bool, now: datetime
 ) -> ListenerStatus:
     found = position or Position(listener=listener)
-    state, reason = _state(found, is_live, now)
+    stands = standing(listener, found, now, is_held=is_live)
     return ListenerStatus(
         listener=listener.name,
         enabled=listener.enabled,
-        state=state,
-        reason=reason or None,
+        state=stands.state,
+        reason=stands.reason,
         leader=found.holder if is_live else None,
         last_event_at=found.last_event_at,
         last_received_at=found.last_received_at,
@@ -89,27 +84,6 @@ def _of(
         backlog={},
         open_incidents=0,
     )
-
-
-def _state(position: Position, is_live: bool, now: datetime) -> tuple[str, str]:
-    """What the row says, unless nobody is there any more who could say otherwise."""
-    state = State(position.state)
-    if not is_live and state in (State.CONNECTING, State.RECEIVING):
-        return State.STOPPED, _unexplained(position)
-    if is_live and state == State.RECEIVING:
-        heard = max(filter(None, (position.last_received_at, position.state_since)), default=now)
-        silence = (now - heard).total_seconds()
-        if silence > SILENCE_SECONDS:
-            return STALLED, f"nothing was heard from Salesforce for {silence:.0f} s"
-    return state, position.reason
-
-
-def _unexplained(position: Position) -> str:
-    if position.lease_until is None:
-        return "its process ended without a word"
-    # The lease is pushed back from the last sign of life on.
-    last_sign = position.lease_until - LEASE
-    return f"its process ended without a word at {last_sign:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _runway_hours(position: Position, now: datetime) -> float | None:

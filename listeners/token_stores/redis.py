@@ -93,6 +93,16 @@ class RedisStore:
         database."""
         connection.close()
 
+    def writes_to_disk(self) -> bool | None:
+        """None where the server does not tell. Raises TokenStoreUnavailable."""
+        try:
+            told = self._redis().config_get("appendonly")
+        except redis.ResponseError:
+            return None
+        except redis.RedisError as error:
+            raise TokenStoreUnavailable(f"Redis, {type(error).__name__}") from None
+        return bool(dict(told).get("appendonly") == "yes")
+
     @staticmethod
     def _redis() -> redis.Redis:
         if not settings.REDIS_URL:

@@ -109,3 +109,36 @@ def test_an_unknown_name_is_bad_usage(connection):
         run("check_cdc_connection", "prot")
 
     assert refused.value.returncode == 2
+
+
+def test_a_redis_that_does_not_write_to_disk_is_noted(connection, broker):
+    connection.token_store = "redis"
+    connection.save()
+
+    assert "note: Redis does not write to disk" in run("check_cdc_connection", "prod").out
+
+
+def test_a_redis_that_is_away_is_a_reason(connection, settings):
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    connection.token_store = "redis"
+    connection.save()
+
+    assert "the token store does not answer: Redis, ConnectionError" in failure("prod")
+
+
+def test_a_check_logs_in_though_there_is_a_token(org, connection):
+    run("check_cdc_connection", "prod")
+    before = len(org.state()["token_requests"])
+
+    run("check_cdc_connection", "prod")
+
+    assert len(org.state()["token_requests"]) == before + 1
+
+
+def test_a_soap_login_is_noted_to_end(org):
+    connection = connection_to(org.url, org.credentials, auth="soap", login_url=org.url)
+
+    output = run("check_cdc_connection", connection.name)
+
+    assert "note: Salesforce retires SOAP login" in output.out
+    assert "login: accepted (SOAP login)" in output.out

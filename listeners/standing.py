@@ -1,0 +1,54 @@
+"""Where a listener stands, as the status command and the API say it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from listeners.leases import LEASE
+from listeners.models import Listener, Position
+
+State = Position.State
+
+#: A state of its own: the lease is alive, and Salesforce has not been heard for too long.
+STALLED = "stalled"
+STATES = [*State.values, STALLED]
+
+#: A poll is held for up to 110 s: when it is answered this much later than it may be, nothing is
+#: being received, whatever the listener says.
+_SILENCE_SECONDS = 150.0
+
+
+@dataclass(frozen=True)
+class Standing:
+    state: str
+    reason: str | None = None
+
+
+def longest_silence(listener: Listener) -> float:
+    """Seconds without a word from Salesforce after which a listener is not receiving."""
+    return _SILENCE_SECONDS + listener.read_timeout
+
+
+def standing(listener: Listener, position: Position, now: datetime, *, is_held: bool) -> Standing:
+    """What its row says, unless nobody is there any more who could say otherwise.
+
+    `is_held`: its lease is alive.
+    """
+    state = State(position.state)
+    if not is_held and state in (State.CONNECTING, State.RECEIVING):
+        return Standing(State.STOPPED.value, _unexplained(position))
+    if is_held and state == State.RECEIVING:
+        heard = max(filter(None, (position.last_received_at, position.state_since)), default=now)
+        silence = (now - heard).total_seconds()
+        if silence > longest_silence(listener):
+            return Standing(STALLED, f"nothing was heard from Salesforce for {silence:.0f} s")
+    return Standing(state.value, position.reason or None)
+
+
+def _unexplained(position: Position) -> str:
+    if position.lease_until is None:
+        return "its process ended without a word"
+    # The lease is pushed back from the last sign of life on.
+    last_sign = position.lease_until - LEASE
+    return f"its process ended without a word at {last_sign:%Y-%m-%d %H:%M:%S} UTC"
