@@ -107,7 +107,8 @@ def _settings(connection: Connection, kind: Kind) -> dict[str, str]:
         "optional_params": client_rules.params_problem(connection.optional_params),
         "client_config": client_rules.client_problem(
             connection.client_config, only_tls=connection.auth == "bearer_token"
-        ),
+        )
+        or _payload_problem(connection),
         "refresh_config": client_rules.refresh_problem(connection.refresh_config),
         "private_key": private_key_problem(connection.private_key),
         "token_store": _store_problem(connection),
@@ -121,6 +122,12 @@ def _settings(connection: Connection, kind: Kind) -> dict[str, str]:
         if text and (name in kind.heeded or name in _SHOWN)
     }
     return {**mine, **_proxy_problems(connection)}
+
+
+def _payload_problem(connection: Connection) -> str:
+    if connection.auth == "soap" and connection.client_config.get("custom_payload"):
+        return "custom_payload: does nothing with a SOAP login, which has no form; take it out."
+    return ""
 
 
 def _store_problem(connection: Connection) -> str:

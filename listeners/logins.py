@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import requests
 from django.utils.crypto import salted_hmac
 
@@ -77,7 +80,9 @@ def _refresh_of(
     if config is None:
         return None
     options = oauth_options(connection, config)
-    return RefreshToken(config.get("refresh_url") or token_url, *client, "", options)
+    url = config.get("refresh_url") or token_url
+    http = _login_session(connection, config.get("client_config"))
+    return RefreshToken(url, *client, "", options, http)
 
 
 def token_source(
@@ -112,8 +117,11 @@ def session_for(connection: Connection) -> requests.Session:
     return session_of(http_config(connection))
 
 
-def _login_session(connection: Connection) -> requests.Session:
-    version = client_of(connection.client_config).http_version
+def _login_session(
+    connection: Connection, instead: Mapping[str, Any] | None = None
+) -> requests.Session:
+    config = connection.client_config if instead is None else instead
+    version = client_of(config).http_version
     return session_of(http_config(connection, http_version=version))
 
 

@@ -62,6 +62,8 @@ def _parsed(answer: Answer) -> list[dict[str, Any]]:
 def _refused(answer: Answer, errors: list[dict[str, Any]], channel: str) -> SalesforceError:
     codes = [str(error["errorCode"]) for error in errors if "errorCode" in error]
     said = " ".join([f"HTTP {answer.status}", *codes])
+    if answer.status == 407:
+        said = "HTTP 407 of the proxy: check its user name and password."
     if 300 <= answer.status < 400:
         said = f"{said} redirect to {host_of(answer.headers.get('Location', ''))}"
     reaction = status_reaction(answer.status, codes)

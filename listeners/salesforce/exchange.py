@@ -162,6 +162,8 @@ def exchange(
         ) as response:
             return _read(response)
     except _KNOWN_FAILURES as failure:
+        if _is_refused_by_proxy(failure):
+            return Answer(407, {}, (), b"")  # as it answers a request that is for plain http
         return _explained(failure, host_of(url), timeout)
 
 
@@ -199,6 +201,13 @@ def _explained(failure: Exception, host: str, timeout: Timeout) -> Unanswered:
     sent, words = next(row[1:] for row in _FAILURES if isinstance(reason, row[0]))
     kind = type(reason).__name__
     return Unanswered(words.format(host=host, connect=timeout[0], read=timeout[1], kind=kind), sent)
+
+
+def _is_refused_by_proxy(failure: Exception) -> bool:
+    reason = _root(failure)
+    return isinstance(reason, urllib3.exceptions.ProxyError) and (
+        "Tunnel connection failed: 407" in str(reason.original_error)
+    )
 
 
 def _root(failure: Exception) -> Exception:

@@ -13,6 +13,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
+from urllib3.exceptions import ConnectTimeoutError
 
 from listeners.salesforce.errors import Reaction, SalesforceError
 
@@ -41,7 +42,8 @@ class Proxy:
 
     def url(self) -> str:
         user = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@"
-        return f"{self.scheme}://{user if self.username else ''}{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host and self.host[0] != "[" else self.host
+        return f"{self.scheme}://{user if self.username else ''}{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,16 @@ def keep_alive_options(seconds: float | None) -> SocketOptions:
     return options
 
 
+class _Connection(HTTPConnection):
+    """Mixed into each kind of connection class: TLS handshakes are part of connecting."""
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except TimeoutError:
+            raise ConnectTimeoutError from None
+
+
 class KeepAliveAdapter(HTTPAdapter):
     """Connections with socket options, those to a proxy too."""
 
@@ -150,14 +162,18 @@ class KeepAliveAdapter(HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         return super().proxy_manager_for(proxy, **kwargs, **self._own())
 
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
+        pool = super().get_connection_with_tls_context(*args, **kwargs)
+        mixed_into(cast(HTTPConnectionPool, pool), _Connection)
+        return pool
+
     def _own(self) -> dict[str, Any]:
         return {"socket_options": self._options} if self._options else {}
 
 
 class _Http10Connection(HTTPConnection):
-    """Mixed into each kind of connection class."""
+    """Mixed into each kind of connection class. With ``_http_vsn = 10`` there would be no Host."""
 
-    _http_vsn = 10
     _http_vsn_str = "HTTP/1.0"
 
 

@@ -10,8 +10,12 @@ from typing import Any
 import certifi
 import httpx
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPHeaderDict, HTTPResponse
+
+_NO_CONNECTION = urllib3.connection.HTTPConnection("")
+_NO_POOL = urllib3.HTTPConnectionPool("none")
 
 # Said of the answer as it came, before httpx unpacked it.
 _OF_THE_WIRE = frozenset({"content-encoding", "content-length", "transfer-encoding"})
@@ -30,13 +34,14 @@ class Http2Adapter(HTTPAdapter):
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
         connect, read = timeout
-        scheme = str(request.url).partition(":")[0]
+        through = (proxies or {}).get(str(request.url).partition(":")[0])
+        context = _tls(verify, cert)
         try:
             with httpx.Client(
                 http1=False,
                 http2=True,
-                verify=_tls(verify, cert),
-                proxy=(proxies or {}).get(scheme),
+                verify=context,
+                proxy=_proxy(through, context),
                 timeout=httpx.Timeout(read, connect=connect),
                 trust_env=False,
             ) as client:
@@ -46,13 +51,42 @@ class Http2Adapter(HTTPAdapter):
                     headers=dict(request.headers),
                     content=request.body,
                 )
-        except httpx.ConnectTimeout:
-            raise requests.ConnectTimeout from None
-        except httpx.TimeoutException:
-            raise requests.ReadTimeout from None
         except (httpx.HTTPError, httpx.InvalidURL) as failure:
-            raise requests.ConnectionError(type(failure).__name__) from None
+            raise requests.ConnectionError(_as_urllib3(failure)) from None
         return self.build_response(request, _raw(answer))
+
+
+def _proxy(url: str | None, context: ssl.SSLContext) -> httpx.Proxy | None:
+    """An https proxy is trusted as the host is."""
+    if url is None:
+        return None
+    return httpx.Proxy(url, ssl_context=context if url.startswith("https:") else None)
+
+
+def _as_urllib3(failure: Exception) -> urllib3.exceptions.HTTPError:
+    """The failure that HTTP/1.1 would have had, so that both are told in the same words."""
+    match failure:
+        case httpx.ConnectTimeout() | httpx.PoolTimeout():
+            return urllib3.exceptions.ConnectTimeoutError()
+        case httpx.TimeoutException():
+            return urllib3.exceptions.ReadTimeoutError(_NO_POOL, "", "")
+        case httpx.ProxyError():
+            refused = OSError(f"Tunnel connection failed: {failure}")
+            return urllib3.exceptions.ProxyError("", refused)
+        case httpx.ConnectError() if _was_caused_by(failure, ssl.SSLError):
+            return urllib3.exceptions.SSLError()
+        case httpx.ConnectError():
+            return urllib3.exceptions.NewConnectionError(_NO_CONNECTION, "")
+        case _:
+            return urllib3.exceptions.ProtocolError(type(failure).__name__)
+
+
+def _was_caused_by(failure: BaseException | None, kind: type[Exception]) -> bool:
+    while failure is not None:
+        if isinstance(failure, kind):
+            return True
+        failure = failure.__cause__ or failure.__context__
+    return False
 
 
 def _tls(verify: bool | str, cert: Any) -> ssl.SSLContext:

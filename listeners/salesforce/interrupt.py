@@ -14,6 +14,7 @@ from typing import Any, ClassVar, cast
 import requests
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
+from urllib3.util.ssltransport import SSLTransport
 
 from listeners.salesforce.http import KeepAliveAdapter, keep_alive_options, mixed_into
 
@@ -71,7 +72,9 @@ class _TrackedConnection(HTTPConnection):
             if before_tls is not None:
                 before_tls.close()
         if self.sock is not None:
-            self.sockets.add(self.sock)
+            # TLS within the TLS of an https proxy is no socket, but has one.
+            opened: Any = self.sock
+            self.sockets.add(opened.socket if isinstance(opened, SSLTransport) else opened)
 
 
 class InterruptibleAdapter(KeepAliveAdapter):

@@ -50,6 +50,7 @@ class SilenceWatch:
                 self._start_over(turn)
             elif self._is_current(turn):
                 self._give_up()
+                self._start_over(turn)
 
     def _next_due(self) -> int | None:
         """The wait that has been silent for an interval; None at the end."""

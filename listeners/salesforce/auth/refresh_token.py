@@ -20,11 +20,12 @@ class RefreshToken:
     client_secret: str = field(repr=False)
     refresh_token: str = field(repr=False)
     options: OAuthOptions = DEFAULTS
+    own_http: requests.Session | None = field(default=None, repr=False, compare=False)
 
     def login(self, http: requests.Session) -> Granted:
         """One login attempt. Raises ``LoginRefused`` or ``LoginUnavailable``."""
         granted = request_token(
-            http,
+            self.own_http or http,
             self.token_url,
             {"grant_type": "refresh_token", "refresh_token": self.refresh_token},
             client=(self.client_id, self.client_secret) if self.client_id else None,

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.salesforce.scripted import ScriptedOrg
+from tests.settings_on_the_wire.counting_proxy import CountingProxy
+from tests.settings_on_the_wire.secure import SecureOrg, secure_org
+from tests.simulator.process import SimulatorProcess
+
+#: Seconds that a long poll is held: short, so that tests need not wait for it.
+HOLD = "0.3"
+
+
+@pytest.fixture(autouse=True)
+def _stored(transactional_db: None) -> None:
+    """Rows that other threads and processes see."""
+
+
+@pytest.fixture(scope="session")
+def _plain() -> Iterator[SimulatorProcess]:
+    with SimulatorProcess("--connect-timeout", HOLD, "--password-refresh-tokens") as running:
+        yield running
+
+
+@pytest.fixture
+def org(_plain: SimulatorProcess) -> SimulatorProcess:
+    """A Salesforce org over plain http; it has no requests, sessions and faults yet."""
+    return _emptied(_plain)
+
+
+@pytest.fixture(scope="session")
+def _secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureOrg]:
+    with secure_org(tmp_path_factory.mktemp("tls"), HOLD) as running:
+        yield running
+
+
+@pytest.fixture
+def secure(_secure: SecureOrg) -> SecureOrg:
+    """A Salesforce org over https that demands a client certificate."""
+    _emptied(_secure.org)
+    return _secure
+
+
+@pytest.fixture
+def scripted() -> Iterator[ScriptedOrg]:
+    """An org that answers as it is told."""
+    with ScriptedOrg() as running:
+        yield running
+
+
+@pytest.fixture
+def proxy() -> Iterator[CountingProxy]:
+    with CountingProxy() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy of the machine that the tests run on."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+def _emptied(running: SimulatorProcess) -> SimulatorProcess:
+    running.clear_faults()
+    running.fault("drop_sessions")  # of streams that were given up, and said no goodbye
+    running.forget_requests()
+    return running

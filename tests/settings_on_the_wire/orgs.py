@@ -1,0 +1,69 @@
+"""The orgs that these tests talk to, and what of their logs tests ask for."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from tests.simulator.process import SimulatorProcess
+
+TOKEN_PATH = "/services/oauth2/token"
+VERSIONS_PATH = "/services/data/"
+
+
+#: What an org that asks for nothing in particular is told.
+ANY_CREDENTIALS = {
+    "client_id": "the-client",
+    "client_secret": "hush",
+    "username": "me@example.com",
+    "password": "hush hush",
+    "refresh_token": "5Aep861",
+}
+
+
+class Org(Protocol):
+    """What a connection is made for; it may have `credentials`."""
+
+    @property
+    def url(self) -> str: ...
+
+
+def credentials_of(org: Org) -> dict[str, str]:
+    told: dict[str, str] = getattr(org, "credentials", {})
+    return ANY_CREDENTIALS | told
+
+
+def issue_token(org: SimulatorProcess) -> str:
+    """An access token that somebody else got."""
+    form = {name: org.credentials[name] for name in ("client_id", "client_secret")}
+    answer = org.http.post(
+        f"{org.url}{TOKEN_PATH}", data={"grant_type": "client_credentials", **form}, timeout=10
+    )
+    answer.raise_for_status()
+    org.forget_requests()
+    token: str = answer.json()["access_token"]
+    return token
+
+
+def grant_types(org: SimulatorProcess) -> list[str]:
+    return [request["grant_type"] for request in org.token_requests()]
+
+
+def only_login(org: SimulatorProcess) -> dict[str, Any]:
+    """The one token request that came."""
+    [request] = org.token_requests()
+    return request
+
+
+def paths(org: SimulatorProcess) -> list[str]:
+    return [request["path"] for request in org.api_requests()]
+
+
+def bearers(org: SimulatorProcess) -> list[str]:
+    """The access tokens that came, in the order of their first use."""
+    seen = [request["authorization"].removeprefix("Bearer ") for request in org.api_requests()]
+    return list(dict.fromkeys(token for token in seen if token))
+
+
+def peers(org: SimulatorProcess) -> set[str]:
+    """From where requests of every kind came."""
+    return {request["peer"] for request in (*org.token_requests(), *org.api_requests())}

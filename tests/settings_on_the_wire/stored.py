@@ -1,0 +1,100 @@
+"""Connections and listeners as an operator stores them, and what the product makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any
+
+from consumer.connection_check import Finding, check_connection
+from consumer.receiver import options_of
+from listeners.connection_rules import KINDS
+from listeners.logins import session_for, token_source
+from listeners.models import Connection, Listener
+from listeners.salesforce.cometd import CometdStream
+from listeners.salesforce.errors import SalesforceError
+from tests.sample_data import connection_to, make_listener
+from tests.settings_on_the_wire.orgs import Org, credentials_of
+
+
+def stored(org: Org, auth: str = "client_credentials", **fields: Any) -> Connection:
+    """A connection that its own rules accept, read back from the database.
+
+    What its kind of login heeds and `fields` don't say is right for the org.
+    """
+    known = credentials_of(org)
+    where = {"login_url": org.url} if auth == "soap" else {"base_url": org.url}
+    told = {name: known[name] for name in known.keys() & KINDS[auth].heeded}
+    values = {"base_url": "", **where, **told, **fields}
+    connection = connection_to(values.pop("base_url"), {}, auth=auth, **values)
+    connection.full_clean()
+    connection.save()
+    return Connection.objects.get(pk=connection.pk)
+
+
+def listening(connection: Connection, **fields: Any) -> Listener:
+    """A listener that its own rules accept, read back from the database."""
+    listener = make_listener(connection=connection, **fields)
+    listener.full_clean()
+    listener.save()
+    return Listener.objects.select_related("connection").get(pk=listener.pk)
+
+
+@contextmanager
+def stream_of(listener: Listener, **more: Any) -> Iterator[CometdStream]:
+    """The listener's stream, built as the receiver builds it."""
+    tokens = token_source(listener.connection, listener.api_version)
+    with session_for(listener.connection) as http:
+        stream = CometdStream(tokens, listener.channel, options_of(listener), http=http, **more)
+        try:
+            yield stream
+        finally:
+            stream.close()
+
+
+def poll_until(
+    stream: CometdStream, condition: Callable[[], bool], polls: int = 50
+) -> list[Mapping[str, Any]]:
+    """Poll, so many times at most; the messages that came."""
+    messages: list[Mapping[str, Any]] = []
+    for _ in range(polls):
+        if condition():
+            break
+        messages += stream.poll()
+    return messages
+
+
+@contextmanager
+def polling(stream: CometdStream) -> Iterator[list[Any]]:
+    """While another thread waits in a poll; what that came to, once it has."""
+    results: list[Any] = []
+
+    def run() -> None:
+        try:
+            results.append(stream.poll())
+        except SalesforceError as error:
+            results.append(error)
+
+    thread = Thread(target=run)
+    thread.start()
+    try:
+        yield results
+    finally:
+        stream.close()
+        thread.join()
+
+
+def findings(connection: Connection, *listeners: Listener) -> list[Finding]:
+    """What the check of a connection finds, with a listener of its own if none is given."""
+    return list(check_connection(connection, listeners or (listening(connection),)))
+
+
+def failures(connection: Connection, *listeners: Listener) -> list[str]:
+    return [found.text for found in findings(connection, *listeners) if found.is_failure]
+
+
+def failure(connection: Connection) -> str:
+    """Why the check fails; there has to be one reason."""
+    [text] = failures(connection)
+    return text
