@@ -4,6 +4,8 @@ VENV ?= .venv
 PYTHON ?= $(shell bin/find-python)
 PY = $(VENV)/bin/python
 PYTEST = $(PY) -m pytest
+# What does not depend on the database is not run on a second one.
+NO_DATABASE = $(addprefix --ignore tests/,simulator salesforce project settings_on_the_wire)
 
 .PHONY: help demo test check bench lock clean
 .NOTPARALLEL:
@@ -22,7 +24,7 @@ demo:
 test:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
 	$(PYTEST) -n 2 --dist loadscope
-	TEST_DATABASE=postgres $(PYTEST) -n 2 --dist loadscope --ignore tests/simulator --ignore tests/salesforce --ignore tests/project
+	$(if $(ONLY_SQLITE),,TEST_DATABASE=postgres $(PYTEST) -n 2 --dist loadscope $(NO_DATABASE))
 
 check:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
