@@ -9,7 +9,7 @@ from typing import Any
 import requests
 
 from audit.login_troubles import report
-from consumer.receiver import options_of
+from listeners.client_settings import stream_options
 from listeners.connection_rules import warnings
 from listeners.logins import session_for, token_source
 from listeners.models import Connection, Listener, Position
@@ -142,7 +142,7 @@ def _channel(
 
 def _subscribe(tokens: Tokens, http: requests.Session, listener: Listener) -> None:
     """From the tip, so that nothing is delivered and no position moves."""
-    stream = CometdStream(tokens, listener.channel, options_of(listener), http=http)
+    stream = CometdStream(tokens, listener.channel, stream_options(listener), http=http)
     try:
         stream.open(TIP)
     finally:

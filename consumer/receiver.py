@@ -20,10 +20,11 @@ from consumer import metrics, replay_lost, troubles
 from consumer.buffer import Buffer
 from consumer.ingest import Message, quarantine_answer
 from consumer.logins import CarefulTokens, LoginGivenUp
+from listeners.client_settings import stream_options
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position
 from listeners.salesforce.backoff import full_jitter
-from listeners.salesforce.cometd import CometdStream, StreamOptions
+from listeners.salesforce.cometd import CometdStream
 from listeners.salesforce.errors import (
     LoginUnavailable,
     MalformedAnswer,
@@ -75,7 +76,7 @@ class Receiver:
         self._listener = listener
         self._lease = lease
         self._buffer = buffer
-        self._stream = CometdStream(tokens, listener.channel, options_of(listener), http=http)
+        self._stream = CometdStream(tokens, listener.channel, stream_options(listener), http=http)
         self._stop = threading.Event()
         self._failures = 0
         self._not_before: datetime | None = None
@@ -248,16 +249,6 @@ class Receiver:
         if self.status != Status(state, reason):
             self.status = Status(state, reason)
         metrics.RECEIVING.labels(self._listener.name).set(state == State.RECEIVING)
-
-
-def options_of(listener: Listener) -> StreamOptions:
-    return StreamOptions(
-        api_version=listener.api_version,
-        connection_timeout=listener.connection_timeout,
-        read_timeout=listener.read_timeout,
-        keep_alive_interval=listener.keep_alive_interval,
-        session_timeout=listener.session_timeout,
-    )
 
 
 def _jitter(failures: int) -> float:

@@ -11,10 +11,11 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from listeners.client_rules import http_version as version_of
-from listeners.models import Connection
+from listeners.models import Connection, Listener
 from listeners.salesforce.auth.endpoint import CredentialBearer, OAuthOptions
 from listeners.salesforce.exchange import Timeout
 from listeners.salesforce.http import HttpConfig, Proxy, Tls
+from listeners.salesforce.stream_options import StreamOptions
 from listeners.secrets import REFERENCES, Secret
 
 CONNECTION_TIMEOUT, READ_TIMEOUT = 10.0, 30.0
@@ -91,3 +92,14 @@ def looked_up(text: str) -> str:
 
 def _looked_up(texts: Mapping[str, str]) -> dict[str, str]:
     return {name: looked_up(text) for name, text in texts.items()}
+
+
+def stream_options(listener: Listener) -> StreamOptions:
+    """How the listener's channel is heard."""
+    return StreamOptions(
+        api_version=listener.api_version,
+        connection_timeout=listener.connection_timeout,
+        read_timeout=listener.read_timeout,
+        keep_alive_interval=listener.keep_alive_interval,
+        session_timeout=listener.session_timeout,
+    )

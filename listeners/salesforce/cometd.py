@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,29 +25,8 @@ from listeners.salesforce.exchange import Answer
 from listeners.salesforce.line import Line, Request
 from listeners.salesforce.outcomes import Acknowledged, Outcome, Received, Refused, Unclear
 from listeners.salesforce.silence import SilenceWatch
+from listeners.salesforce.stream_options import StreamOptions
 from listeners.salesforce.tokens import Token, Tokens
-
-
-@dataclass(frozen=True)
-class StreamOptions:
-    """Times are in seconds.
-
-    connection_timeout    for each of connecting, handshake and subscription
-    read_timeout          silence allowed past the time that the server holds a connect
-    keep_alive_interval   silence after which it is checked that somebody is there
-    session_timeout       time without an answer after which a session is not gone on with
-    """
-
-    api_version: str = "67.0"
-    connection_timeout: float = 30.0
-    read_timeout: float = 30.0
-    keep_alive_interval: float = 120.0
-    session_timeout: float = 900.0
-
-    @property
-    def longest_hold(self) -> float:
-        """What a connect is asked to be held for at most, so that silence means something."""
-        return min(self.keep_alive_interval, self.session_timeout / 2)
 
 
 class CometdStream:

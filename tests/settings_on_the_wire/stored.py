@@ -8,7 +8,7 @@ from threading import Thread
 from typing import Any
 
 from consumer.connection_check import Finding, check_connection
-from consumer.receiver import options_of
+from listeners.client_settings import stream_options
 from listeners.connection_rules import KINDS
 from listeners.logins import session_for, token_source
 from listeners.models import Connection, Listener
@@ -46,7 +46,7 @@ def stream_of(listener: Listener, **more: Any) -> Iterator[CometdStream]:
     """The listener's stream, built as the receiver builds it."""
     tokens = token_source(listener.connection, listener.api_version)
     with session_for(listener.connection) as http:
-        stream = CometdStream(tokens, listener.channel, options_of(listener), http=http, **more)
+        stream = CometdStream(tokens, listener.channel, stream_options(listener), http=http, **more)
         try:
             yield stream
         finally:

@@ -1,0 +1,27 @@
+"""How a stream is heard, whatever its transport."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """Times are in seconds.
+
+    connection_timeout    for each of connecting, handshake and subscription
+    read_timeout          silence allowed past the time that the server holds a connect
+    keep_alive_interval   silence after which it is checked that somebody is there
+    session_timeout       time without an answer after which a session is not gone on with
+    """
+
+    api_version: str = "67.0"
+    connection_timeout: float = 30.0
+    read_timeout: float = 30.0
+    keep_alive_interval: float = 120.0
+    session_timeout: float = 900.0
+
+    @property
+    def longest_hold(self) -> float:
+        """What a connect is asked to be held for at most, so that silence means something."""
+        return min(self.keep_alive_interval, self.session_timeout / 2)
