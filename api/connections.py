@@ -64,7 +64,9 @@ class ConnectionSerializer(RowSerializer[Connection]):
 
     @extend_schema_field(NoteSerializer(many=True))
     def get_warnings(self, connection: Connection) -> list[dict[str, str]]:
-        return [{"field": field, "message": text} for field, text in warnings(connection)]
+        # In a list each would be compared with all the others.
+        found = warnings(connection, alone=isinstance(self.parent, serializers.ListSerializer))
+        return [{"field": field, "message": text} for field, text in found]
 
     def at_fields(self, messages: dict[str, list[str]]) -> dict[str, Any]:
         found = super().at_fields(messages)

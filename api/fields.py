@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -10,6 +9,7 @@ from rest_framework import serializers
 from rest_framework.fields import empty
 
 from listeners.secrets import REFERENCES, Secret
+from listeners.values import is_storable_text
 
 
 class SecretField(serializers.CharField):
@@ -35,40 +35,13 @@ class NumberField(serializers.FloatField):
         return super().to_internal_value(data)
 
 
-class _StoredJSONField(serializers.JSONField):
-    default_error_messages = {
-        "unstorable": "It holds what no database keeps: a null character, half a surrogate pair "
-        "or a number that is not finite."
-    }
-
-    def to_internal_value(self, data: Any) -> Any:
-        value = super().to_internal_value(data)
-        if not _is_storable(value):
-            self.fail("unstorable")
-        return value
-
-
-def _is_storable(value: Any) -> bool:
-    match value:
-        case dict():
-            return all(_is_storable(name) and _is_storable(item) for name, item in value.items())
-        case list():
-            return all(map(_is_storable, value))
-        case str():
-            return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in value)
-        case float():
-            return math.isfinite(value)
-        case _:
-            return True
-
-
 @extend_schema_field({"type": "array", "items": {"type": "string"}})
-class NamesField(_StoredJSONField):
+class NamesField(serializers.JSONField):
     """A list of texts, as the model's own validation says."""
 
 
 @extend_schema_field({"type": "object", "additionalProperties": {}})
-class ObjectField(_StoredJSONField):
+class ObjectField(serializers.JSONField):
     """A JSON object, as the model's own validation says."""
 
 
@@ -85,7 +58,9 @@ class NameField(serializers.SlugRelatedField[Any]):
         if not isinstance(data, str):
             self.fail("invalid")
         rows = self.get_queryset()
-        found = rows.filter(name=data).first() if rows is not None and _is_storable(data) else None
+        found = (
+            rows.filter(name=data).first() if rows is not None and is_storable_text(data) else None
+        )
         if found is None:
             self.fail("does_not_exist", slug_name=self.field_name, value=data)
         return found

@@ -40,6 +40,8 @@ log = structlog.get_logger(__name__)
 
 State = Position.State
 
+_PRESETS = ("-1", "-2")
+
 #: A transaction may be committed a while before it is published, and clocks differ: rather a few
 #: changes from before the beginning than one missing from after it.
 TIP_MARGIN = timedelta(minutes=2)
@@ -81,6 +83,8 @@ class Receiver:
         self._failures = 0
         self._not_before: datetime | None = None
         self._tip_since: datetime | None = None
+        self._belongs_to: str | None = None
+        self._tokens = tokens
         self._thread = threading.Thread(
             target=self._run, name=f"receive {listener.name}", daemon=True
         )
@@ -132,7 +136,7 @@ class Receiver:
         try:
             if not (self._stream.is_open or self._stream.has_news):
                 self._open()
-            self._keep_tip()
+            self._keep_beginning()
             self._receive()
         except StreamClosed:
             raise
@@ -151,6 +155,8 @@ class Receiver:
         self._set(State.CONNECTING, self.status.reason)
         self._buffer.wait_until_recorded()
         position = Position.objects.get(listener=self._listener)
+        org_id = self._tokens.get().org_id
+        self._refuse_foreign(position, org_id)
         replay = position.replay_id or self._listener.first_replay
         self._not_before = None
         if replay == "-1" and position.tip_since:
@@ -160,16 +166,30 @@ class Receiver:
         metrics.OPENED.labels(self._listener.name).inc()
         if replay == "-1":
             self._tip_since = self._stream.server_time or timezone.now()
+        self._belongs_to = org_id or position.org_id
         self.last_received_at = timezone.now()
         log.info("subscribed", listener=self._listener.name, replay=replay)
 
-    def _keep_tip(self) -> None:
-        """Nothing is received before it is written down from when on everything is due."""
-        if self._tip_since is None:
+    def _refuse_foreign(self, position: Position, org_id: str | None) -> None:
+        """Replay ids are an org's and a channel's own: elsewhere one would skip or repeat events."""
+        if position.replay_id in ("", *_PRESETS) or position.belongs_to(
+            org_id, self._listener.channel
+        ):
             return
-        if not Position.objects.held(self._lease).update(tip_since=self._tip_since):
+        error = "the position belongs to another org or channel"
+        raise ReplayLost(error, None, Reaction.REPLAY_LOST, "/meta/subscribe")
+
+    def _keep_beginning(self) -> None:
+        """Nothing is received before it is written down where this is, and from when on
+        everything is due."""
+        if self._belongs_to is None:
+            return
+        changes: dict[str, Any] = {"org_id": self._belongs_to, "channel": self._listener.channel}
+        if self._tip_since is not None:
+            changes["tip_since"] = self._tip_since
+        if not Position.objects.held(self._lease).update(**changes):
             raise LeaseLost
-        self._tip_since = None
+        self._belongs_to = self._tip_since = None
 
     def _receive(self) -> None:
         self._set(State.RECEIVING)

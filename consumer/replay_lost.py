@@ -15,7 +15,8 @@ from listeners.salesforce.errors import ReplayLost
 _GOES_ON = {
     Listener.ReplayLost.EARLIEST: "It goes on with the earliest event that Salesforce retains.",
     Listener.ReplayLost.TIP: "It goes on with new events only.",
-    Listener.ReplayLost.STOP: "It has stopped: correct replay_from or on_replay_lost.",
+    Listener.ReplayLost.STOP: "It has stopped: forget the position, or choose "
+    "another on_replay_lost.",
 }
 
 

@@ -159,7 +159,7 @@ class Supervisor:
         except (SecretUnavailable, SalesforceError) as error:
             self._fail(listener, lease, str(error))
             return
-        except ValueError as error:  # stored past its validation
+        except Exception as error:  # stored past its validation: one row, one listener
             kind = type(error).__name__
             self._fail(listener, lease, f"the connection's settings cannot be used ({kind})")
             return

@@ -195,6 +195,11 @@ def forget(position: Position) -> bool:
     seen = {"pk": position.pk, "epoch": position.epoch, "replay_id": position.replay_id}
     return bool(
         Position.objects.filter(**seen).update(
-            replay_id="", tip_since=None, holder="", lease_until=None, epoch=F("epoch") + 1
+            replay_id="",
+            tip_since=None,
+            holder="",
+            lease_until=None,
+            failed_fingerprint="",
+            epoch=F("epoch") + 1,
         )
     )

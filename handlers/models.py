@@ -15,6 +15,7 @@ from handlers.origins import origin_flaws, user_flaws
 from handlers.queries import DeliveryQuerySet
 from listeners.models import Listener
 from listeners.secrets import REFERENCES
+from listeners.values import storable
 
 _queue = RegexValidator(r"^[\w.-]*$", "Use letters, digits, dots, hyphens and underscores.")
 
@@ -49,22 +50,26 @@ class HandlerMapping(models.Model):
         "the event and not tracked past the sending.",
     )
     changed_fields = models.JSONField(
+        validators=[storable],
         default=list,
         blank=True,
         help_text='Updates only: deliver when one of these changed, such as ["Phone"]. Empty: any.',
     )
     condition = models.JSONField(
+        validators=[storable],
         default=dict,
         blank=True,
         help_text=f"Deliver only changes whose values meet this, such as {EXAMPLE}. Empty: all.",
     )
     ignore_origins = models.JSONField(
+        validators=[storable],
         default=list,
         blank=True,
         help_text='Leave out what these clients wrote, such as ["my-app"], or whole change origins '
         "with * for any text.",
     )
     ignore_users = models.JSONField(
+        validators=[storable],
         default=list,
         blank=True,
         help_text="Leave out what these users wrote: Salesforce user ids.",
@@ -83,7 +88,10 @@ class HandlerMapping(models.Model):
         help_text="Empty: the handler's own, or the default.",
     )
     options = models.JSONField(
-        default=dict, blank=True, help_text="What the handler takes, as a JSON object."
+        validators=[storable],
+        default=dict,
+        blank=True,
+        help_text="What the handler takes, as a JSON object.",
     )
 
     class Meta:

@@ -22,6 +22,7 @@ from django.db import (
 )
 from django.utils import timezone
 
+from audit.login_troubles import report
 from handlers import dispatch, registry
 from handlers.events import EventData
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
@@ -120,7 +121,7 @@ def _renew_token(claim: Claim) -> None:
     would keep the new token from being stored."""
     clients = sys.modules.get("listeners.clients")  # where nobody called back, nothing is loaded
     if clients is not None:
-        clients.renew(claim.delivery.entry.listener)
+        clients.renew(claim.delivery.entry.listener, report)
 
 
 class _RolledBack(Exception):

@@ -133,6 +133,24 @@ class ConnectionForm(WithDefaults):
                 field.remember(getattr(self.instance, name))
                 self.initial.pop(name, None)
 
+    def full_clean(self) -> None:
+        super().full_clean()
+        if self.is_bound and self.errors:
+            self._say_what_is_not_seen()
+
+    def _say_what_is_not_seen(self) -> None:
+        """A typed secret is not shown again, and a field of another kind not at all."""
+        heeded = KINDS[self.data["auth"]].heeded if self.data.get("auth") in KINDS else OF_A_KIND
+        for name in list(self.errors):
+            if name in OF_A_KIND - heeded:
+                label = self.fields[name].label or name
+                for message in self.errors[name]:
+                    self.add_error(None, f"{label}: {message}")
+        for name in Connection.SECRETS:
+            field = self.fields.get(name)
+            if isinstance(field, SecretField) and field.was_typed(self[name].data):
+                self.add_error(name, "Enter it once more: it was not saved, and is not shown.")
+
 
 @admin.register(Connection)
 class ConnectionAdmin(ConsoleAdmin):

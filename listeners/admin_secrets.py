@@ -90,5 +90,9 @@ class SecretField(forms.Field):
             case _:
                 return self.stored
 
+    @staticmethod
+    def was_typed(data: Any) -> bool:
+        return isinstance(data, str) and bool(data.strip())
+
     def has_changed(self, initial: Any, data: Any) -> bool:
         return data is not None and data is not Entry.KEEP

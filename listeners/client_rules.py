@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from django.core.exceptions import ValidationError
-from django.core.validators import URLValidator
 
 from listeners.secrets import REFERENCES
+from listeners.values import address
 
 HTTP_VERSIONS = ("1.0", "1.1", "2")
 CLIENT_KEYS = (
@@ -25,6 +25,7 @@ CLIENT_KEYS = (
 )
 TLS_KEYS = ("ca_bundle", "client_certificate", "client_key", "verify")
 REFRESH_KEYS = ("refresh_url", "scopes", "optional_params", "credential_bearer", "client_config")
+LONGEST_SECONDS = 3600
 BEARERS = ("auth_header", "post_body")
 
 #: What the login itself says; a parameter of that name would contradict it.
@@ -43,7 +44,6 @@ _RESERVED = frozenset(
 _SENSITIVE = re.compile(r"auth|cookie|secret|token|passw|key|credential", re.IGNORECASE)
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749, 3.3
-_url = URLValidator(schemes=["https", "http"])
 
 
 class _Problem(Exception):
@@ -58,8 +58,8 @@ def params_problem(value: Any) -> str:
     return _said(_params, value, "")
 
 
-def client_problem(value: Any, *, only_tls: bool = False) -> str:
-    return _said(_tls_only if only_tls else _client, value, "")
+def client_problem(value: Any) -> str:
+    return _said(_client, value, "")
 
 
 def refresh_problem(value: Any) -> str:
@@ -102,17 +102,10 @@ def _client(value: Any, path: str) -> None:
     _payload(value.get("custom_payload", ""), _at(path, "custom_payload"))
     for name in ("connection_timeout", "read_timeout"):
         seconds = value.get(name, 1)
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-            _refuse(_at(path, name), "give seconds, a number above 0.")
+        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if not is_number or not 0 < seconds <= LONGEST_SECONDS:
+            _refuse(_at(path, name), f"give seconds, a number up to {LONGEST_SECONDS}.")
     _tls(value.get("tls", {}), _at(path, "tls"))
-
-
-def _tls_only(value: Any, path: str) -> None:
-    """A bearer token is never fetched: there is nothing else that a client could do."""
-    _client(value, path)
-    for name in value:
-        if name != "tls":
-            _refuse(_at(path, name), "does nothing with a bearer token; only tls does.")
 
 
 def http_version(value: Any) -> str:
@@ -142,7 +135,8 @@ def _payload(value: Any, path: str) -> None:
     except ValueError:
         pairs = []
         _refuse(path, "give a text such as name=value&other=value.")
-    _params(dict(pairs), path)
+    for name, text in pairs:  # one may stand there twice
+        _params({name: text}, path)
 
 
 def _tls(value: Any, path: str) -> None:
@@ -161,10 +155,11 @@ def _tls(value: Any, path: str) -> None:
 def _refresh(value: Any, path: str) -> None:
     _keys(value, path, REFRESH_KEYS)
     if "refresh_url" in value:
+        url = value["refresh_url"]
         try:
-            _url(value["refresh_url"])
-        except ValidationError:
-            _refuse(_at(path, "refresh_url"), "give an http(s) address.")
+            address(url if isinstance(url, str) else "")
+        except ValidationError as error:
+            _refuse(_at(path, "refresh_url"), error.messages[0])
     if value.get("credential_bearer", BEARERS[0]) not in BEARERS:
         _refuse(_at(path, "credential_bearer"), f"use one of {', '.join(BEARERS)}.")
     _scopes(value.get("scopes", []), _at(path, "scopes"))

@@ -16,6 +16,7 @@ from listeners.salesforce.client import TokenSession, rest_client
 from listeners.salesforce.errors import SalesforceError
 from listeners.salesforce.http import session_of
 from listeners.salesforce.tokens import Tokens
+from listeners.secrets import SecretUnavailable
 
 Key = tuple[int, int, str, str]  # process, connection, its fingerprint, API version
 
@@ -29,6 +30,8 @@ class _Client:
 @dataclass
 class _Clients(threading.local):
     by_key: dict[Key, _Client] = field(default_factory=dict)
+    #: Connections that handlers here have called back.
+    wanted: set[int] = field(default_factory=set)
 
 
 _clients = _Clients()
@@ -42,9 +45,12 @@ def client_for(listener: Listener, report: Reporter) -> Any:
     """
     connection = listener.connection
     key = _key(listener)
+    _clients.wanted.add(connection.pk)
     if key not in _clients.by_key:
-        for old in [one for one in _clients.by_key if one[1] == connection.pk and one != key]:
-            del _clients.by_key[old]
+        # Of the same connection as it was before, or of another process.
+        for old in [one for one in _clients.by_key if one[1] == connection.pk]:
+            if old[:3] != key[:3]:
+                _clients.by_key.pop(old).salesforce.session.close()
         tokens = token_source(connection, listener.api_version, report=report)
         session = TokenSession(tokens)
         session_of(http_config(connection), session)
@@ -53,13 +59,13 @@ def client_for(listener: Listener, report: Reporter) -> Any:
     return _clients.by_key[key].salesforce
 
 
-def renew(listener: Listener) -> None:
-    """Renew the token of this thread's client, if there is one and it is due. What is wrong with
-    the login shows when it is needed."""
-    client = _clients.by_key.get(_key(listener)) if _clients.by_key else None
-    if client is not None:
-        with suppress(SalesforceError):
-            client.tokens.get()
+def renew(listener: Listener, report: Reporter) -> None:
+    """Make this thread's client ready, with a token that is good, if handlers here have wanted it
+    before. What is wrong with the login shows when it is needed."""
+    if listener.connection_id in _clients.wanted:
+        with suppress(SalesforceError, SecretUnavailable):
+            client_for(listener, report)
+            _clients.by_key[_key(listener)].tokens.get()
 
 
 def _key(listener: Listener) -> Key:

@@ -10,6 +10,7 @@ from django.conf import settings
 from listeners import client_rules
 from listeners.private_keys import private_key_problem
 from listeners.secrets import Secret, SecretUnavailable
+from listeners.values import is_host
 
 if TYPE_CHECKING:
     from listeners.models.connection import Connection
@@ -55,6 +56,11 @@ KINDS: dict[str, Kind] = {
         ("token_url", "client_secret", "audience", "is_sandbox", *_OAUTH),
     ),
 }
+#: Parts of client_config that a kind has no use for.
+_UNHEEDED_OF_CLIENT: dict[str, set[str]] = {
+    "bearer_token": set(client_rules.CLIENT_KEYS) - {"tls"},
+    "soap": {"custom_payload"},
+}
 _SHOWN = frozenset({"scopes", "optional_params", "client_config", "refresh_config"})
 #: Fields that belong to some kinds only; all others belong to every connection.
 OF_A_KIND = frozenset().union(*(kind.heeded for kind in KINDS.values()))
@@ -78,8 +84,11 @@ def problems(connection: Connection) -> dict[str, str]:
     return {**_settings(connection, kind), **_references(connection), **missing}
 
 
-def warnings(connection: Connection) -> list[tuple[str, str]]:
-    """What an operator should know about settings that are valid: (field, text)."""
+def warnings(connection: Connection, *, alone: bool = False) -> list[tuple[str, str]]:
+    """What an operator should know about settings that are valid: (field, text).
+
+    `alone`: without a look at the other connections.
+    """
     kind = KINDS.get(connection.auth)
     if kind is None:
         return []
@@ -89,10 +98,15 @@ def warnings(connection: Connection) -> list[tuple[str, str]]:
         if getattr(connection, name) != default_of(connection, name)
         and not (isinstance(getattr(connection, name), Secret) and not getattr(connection, name))
     ]
+    found += [
+        ("client_config", f"{name} does nothing with {connection.auth}")
+        for name in sorted(_UNHEEDED_OF_CLIENT.get(connection.auth, set()))
+        if name in connection.client_config
+    ]
     if connection.auth == "soap":
         found.append(("auth", SOAP_RETIRES))
     if connection.auth == "refresh_token":
-        found += [("refresh_token", text) for text in _refresh_token_warnings(connection)]
+        found += [("refresh_token", text) for text in _refresh_token_warnings(connection, alone)]
     return found
 
 
@@ -105,10 +119,7 @@ def _settings(connection: Connection, kind: Kind) -> dict[str, str]:
     found = {
         "scopes": client_rules.scopes_problem(connection.scopes),
         "optional_params": client_rules.params_problem(connection.optional_params),
-        "client_config": client_rules.client_problem(
-            connection.client_config, only_tls=connection.auth == "bearer_token"
-        )
-        or _payload_problem(connection),
+        "client_config": client_rules.client_problem(connection.client_config),
         "refresh_config": client_rules.refresh_problem(connection.refresh_config),
         "private_key": private_key_problem(connection.private_key),
         "token_store": _store_problem(connection),
@@ -122,12 +133,6 @@ def _settings(connection: Connection, kind: Kind) -> dict[str, str]:
         if text and (name in kind.heeded or name in _SHOWN)
     }
     return {**mine, **_proxy_problems(connection)}
-
-
-def _payload_problem(connection: Connection) -> str:
-    if connection.auth == "soap" and connection.client_config.get("custom_payload"):
-        return "custom_payload: does nothing with a SOAP login, which has no form; take it out."
-    return ""
 
 
 def _store_problem(connection: Connection) -> str:
@@ -164,8 +169,7 @@ def _proxy_problems(connection: Connection) -> dict[str, str]:
                 part = name.removeprefix("proxy_")
                 found["proxy_host"] = f"The {part} is set: name the proxy's host."
         return found
-    bare = host.removeprefix("[").removesuffix("]") if ":" in host else host
-    if not all(part.isalnum() or part in ".-:_" for part in bare) or host.count(":") == 1:
+    if not is_host(host):
         found["proxy_host"] = "Give the host alone, without scheme, user or port."
     if not connection.proxy_port:
         found["proxy_port"] = "Give the proxy's port."
@@ -182,8 +186,9 @@ def _references(connection: Connection) -> dict[str, str]:
     }
 
 
-def _refresh_token_warnings(connection: Connection) -> list[str]:
-    others = type(connection).objects.filter(auth="refresh_token").exclude(pk=connection.pk)
+def _refresh_token_warnings(connection: Connection, alone: bool) -> list[str]:
+    rows = type(connection).objects.filter(auth="refresh_token").exclude(pk=connection.pk)
+    others = [] if alone else list(rows)
     twins = [
         f"connection {other.name} has the same refresh token: where Salesforce rotates it, "
         "each use by one revokes the other's; use one connection for several listeners"

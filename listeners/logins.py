@@ -106,10 +106,16 @@ def token_source(
         store=store_of(connection),
         former_stores=former_stores(connection),
         ledger=LoginLedger(connection, report, insists=insists),
-        lifetime=Lifetime(connection.default_token_exp_time, connection.clock_skew),
+        lifetime=_lifetime(connection),
         http=_login_session(connection),
         anew=insists,
     )
+
+
+def _lifetime(connection: Connection) -> Lifetime:
+    if connection.auth == Auth.SOAP:  # its answer says how long
+        return Lifetime()
+    return Lifetime(connection.default_token_exp_time, connection.clock_skew)
 
 
 def session_for(connection: Connection) -> requests.Session:
@@ -150,6 +156,8 @@ def seed_of(connection: Connection) -> str:
         connection.username,
         connection.audience,
         repr(connection.scopes),
+        repr(connection.optional_params),
+        repr(connection.client_config.get("custom_payload")),
         repr(connection.refresh_config),
         *(_revealed(connection, name) for name in ("client_secret", "password", "private_key")),
     ]

@@ -124,6 +124,8 @@ class _SecretAttribute(DeferredAttribute):
     """Whatever is assigned becomes a Secret at once, so no plain text lingers on an instance."""
 
     def __set__(self, instance: models.Model, value: Secret | str | None) -> None:
+        if isinstance(value, str):
+            value = value.rstrip("\r\n")  # as at the end of a file
         instance.__dict__[self.field.attname] = Secret.of(value)
 
 

@@ -14,9 +14,8 @@ State = Position.State
 STALLED = "stalled"
 STATES = [*State.values, STALLED]
 
-#: A poll is held for up to 110 s: when it is answered this much later than it may be, nothing is
-#: being received, whatever the listener says.
-_SILENCE_SECONDS = 150.0
+#: Seconds that a poll may be held, and that its answer may be late.
+_HELD, _LONGEST_HELD, _LATE = 110.0, 600.0, 40.0
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,8 @@ class Standing:
 
 def longest_silence(listener: Listener) -> float:
     """Seconds without a word from Salesforce after which a listener is not receiving."""
-    return _SILENCE_SECONDS + listener.read_timeout
+    held = min(_LONGEST_HELD, max(_HELD, listener.keep_alive_interval))
+    return held + _LATE + listener.read_timeout
 
 
 def standing(listener: Listener, position: Position, now: datetime, *, is_held: bool) -> Standing:

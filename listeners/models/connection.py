@@ -9,13 +9,14 @@ from django.core.validators import (
     MaxValueValidator,
     MinValueValidator,
     RegexValidator,
-    URLValidator,
 )
 from django.db import models
 from django.utils.crypto import salted_hmac
 
 from listeners import connection_rules as rules
-from listeners.secrets import EncryptedField, Secret, SecretUnavailable
+from listeners.references import led_to
+from listeners.secrets import EncryptedField
+from listeners.values import address, origin, storable
 
 if TYPE_CHECKING:
     from django.db.models.fields.related_descriptors import RelatedManager
@@ -26,8 +27,7 @@ name_validator = RegexValidator(
     r"^[A-Za-z][A-Za-z0-9_.-]*$",
     "Use letters, digits, dots, hyphens and underscores, and begin with a letter.",
 )
-_url = URLValidator(schemes=["https", "http"])
-
+_YEAR = 366 * 86_400
 TOKEN_PATH = "/services/oauth2/token"
 PRODUCTION, SANDBOX = "https://login.salesforce.com", "https://test.salesforce.com"
 
@@ -72,14 +72,14 @@ class Connection(models.Model):
         "base URL",
         max_length=500,
         blank=True,
-        validators=[_url],
+        validators=[origin],
         help_text="Your org's own domain, such as https://example.my.salesforce.com.",
     )
     login_url = models.CharField(
         "login URL",
         max_length=500,
         blank=True,
-        validators=[_url],
+        validators=[origin],
         help_text=f"Where SOAP logs in. Empty: {PRODUCTION}, or {SANDBOX} for a sandbox.",
     )
     is_sandbox = models.BooleanField("sandbox", default=False)
@@ -87,14 +87,14 @@ class Connection(models.Model):
         "token URL",
         max_length=500,
         blank=True,
-        validators=[_url],
+        validators=[address],
         help_text=f"Where to log in. Empty: the base URL with {TOKEN_PATH}.",
     )
     refresh_url = models.CharField(
         "refresh URL",
         max_length=500,
         blank=True,
-        validators=[_url],
+        validators=[address],
         help_text=f"Where a refresh token is exchanged. Empty: the base URL with {TOKEN_PATH}.",
     )
     client_id = models.CharField(
@@ -118,21 +118,25 @@ class Connection(models.Model):
         help_text=f"Whom the assertion is for. Empty: {PRODUCTION}, or {SANDBOX} for a sandbox.",
     )
     scopes = models.JSONField(
-        default=list, blank=True, help_text='Asked for at the login, such as ["api"].'
+        validators=[storable],
+        default=list,
+        blank=True,
+        help_text='Asked for at the login, such as ["api"].',
     )
     default_token_exp_time = models.FloatField(
         "default token lifetime",
         default=3600,
-        validators=[MinValueValidator(0.1)],
+        validators=[MinValueValidator(0.1), MaxValueValidator(_YEAR)],
         help_text="Seconds that an access token is taken to live: Salesforce doesn't say.",
     )
     clock_skew = models.FloatField(
         default=0,
-        validators=[MinValueValidator(0)],
+        validators=[MinValueValidator(0), MaxValueValidator(_YEAR)],
         help_text="Seconds by which a token is taken to end earlier.",
     )
     optional_params = models.JSONField(
         "optional parameters",
+        validators=[storable],
         default=dict,
         blank=True,
         help_text="Further parameters of the token request. A value may be env:NAME or file:PATH.",
@@ -145,6 +149,7 @@ class Connection(models.Model):
     )
     client_config = models.JSONField(
         "HTTP client",
+        validators=[storable],
         default=dict,
         blank=True,
         help_text="How to reach the login: http_version, custom_headers, custom_payload, "
@@ -153,6 +158,7 @@ class Connection(models.Model):
     )
     refresh_config = models.JSONField(
         "refresh",
+        validators=[storable],
         null=True,
         blank=True,
         default=None,
@@ -204,20 +210,9 @@ class Connection(models.Model):
     @property
     def fingerprint(self) -> str:
         """Changes whenever an operator changes the connection, or what its references lead to."""
-        led_to = [_led_to(getattr(self, name)) for name in self.SECRETS]
-        text = repr((self.pk, self.updated_at.isoformat(), led_to))
+        text = repr((self.pk, self.updated_at.isoformat(), led_to(self)))
         return salted_hmac("listeners.connection", text, algorithm="sha256").hexdigest()
 
     @property
     def has_proxy(self) -> bool:
         return bool(self.proxy_host)
-
-
-def _led_to(secret: Secret) -> str:
-    """What a reference stands for just now."""
-    if not secret.reference:
-        return ""
-    try:
-        return secret.reveal()
-    except SecretUnavailable as unavailable:
-        return str(unavailable)

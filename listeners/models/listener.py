@@ -7,12 +7,15 @@ import re
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
 from listeners.models.connection import Connection, name_validator
 from listeners.salesforce.channel import channel_of
 
+_HOUR, _DAY = 3600, 86_400
+_LONGEST_CHANNEL = 255
+_REPLAY_ID = re.compile(r"[0-9]{1,20}")
 _API_VERSION = re.compile(r"^[0-9]+\.[0-9]\Z")
 
 
@@ -32,7 +35,7 @@ class Listener(models.Model):
     )
     connection = models.ForeignKey(Connection, models.PROTECT, related_name="listeners")
     channel = models.CharField(
-        max_length=255,
+        max_length=_LONGEST_CHANNEL,
         default="/data/ChangeEvents",
         help_text="/data/ChangeEvents for every selected entity, /data/AccountChangeEvent for one, "
         "/data/Name__chn for a custom channel. Upper and lower case matter.",
@@ -60,23 +63,23 @@ class Listener(models.Model):
     )
     connection_timeout = models.FloatField(
         default=30,
-        validators=[MinValueValidator(0.1)],
+        validators=[MinValueValidator(0.1), MaxValueValidator(_HOUR)],
         help_text="Seconds for each of connecting, handshake and subscription.",
     )
     read_timeout = models.FloatField(
         default=30,
-        validators=[MinValueValidator(0.1)],
+        validators=[MinValueValidator(0.1), MaxValueValidator(_HOUR)],
         help_text="Seconds of silence allowed past the time that Salesforce holds a long poll.",
     )
     keep_alive_interval = models.FloatField(
         default=120,
-        validators=[MinValueValidator(0.1)],
+        validators=[MinValueValidator(0.1), MaxValueValidator(_HOUR)],
         help_text="Seconds of silence after which the connection is checked: a long poll is asked "
         "to be answered by then, TCP probes begin, and Salesforce is asked whether it is there.",
     )
     session_timeout = models.FloatField(
         default=900,
-        validators=[MinValueValidator(0.1)],
+        validators=[MinValueValidator(0.1), MaxValueValidator(_DAY)],
         help_text="Seconds without an answer after which a session is thrown away and a new one "
         "opened from the stored position, rather than resumed.",
     )
@@ -93,9 +96,13 @@ class Listener(models.Model):
         errors: dict[str, Any] = {}
         try:
             self.channel = channel_of(self.channel)
+            if len(self.channel) > _LONGEST_CHANNEL:
+                errors["channel"] = f"Give a channel of {_LONGEST_CHANNEL} characters at most."
         except ValueError as error:
             errors["channel"] = str(error)
-        if self.replay_from not in ("tip", "earliest") and not self.replay_from.isdecimal():
+        if self.replay_from not in ("tip", "earliest") and not _REPLAY_ID.fullmatch(
+            self.replay_from
+        ):
             errors["replay_from"] = "Use tip, earliest, or a replay id (a whole number)."
         if _API_VERSION.fullmatch(self.api_version) and float(self.api_version) < 37:
             errors["api_version"] = "The Streaming API serves changes from version 37.0 on."

@@ -28,6 +28,9 @@ class Position(models.Model):
     replay_id = models.CharField(
         max_length=255, blank=True, help_text="The last event that is recorded; opaque."
     )
+    # Org and channel that the position belongs to; of another one it says nothing.
+    org_id = models.CharField(max_length=18, blank=True)
+    channel = models.CharField(max_length=255, blank=True)
     # Subscribed at tip, and nothing received since: what was committed after this is still due.
     tip_since = models.DateTimeField(null=True, blank=True)
     holder = models.CharField(max_length=200, blank=True)
@@ -52,6 +55,12 @@ class Position(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(epoch__gte=0), name="position_epoch_not_negative"),
         ]
+
+    def belongs_to(self, org_id: str | None, channel: str) -> bool:
+        """Whether its replay id means something there. Positions from before this was kept, and
+        orgs that a login does not name, are taken for the same."""
+        same_org = not org_id or not self.org_id or org_id[:15] == self.org_id[:15]
+        return same_org and self.channel in ("", channel)
 
     def __str__(self) -> str:
         return f"{self.listener} at {self.replay_id or 'no event yet'}"

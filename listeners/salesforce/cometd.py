@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from listeners.salesforce.answers import bayeux_messages
 from listeners.salesforce.bayeux import CONNECT, BayeuxSession, SessionState
 from listeners.salesforce.errors import (
     CometdRefused,
+    LoginUnavailable,
     MalformedAnswer,
     Reaction,
     ReplayLost,
@@ -26,6 +28,7 @@ from listeners.salesforce.line import Line, Request
 from listeners.salesforce.outcomes import Acknowledged, Outcome, Received, Refused, Unclear
 from listeners.salesforce.silence import SilenceWatch
 from listeners.salesforce.stream_options import StreamOptions
+from listeners.salesforce.token_store import TokenStoreUnavailable
 from listeners.salesforce.tokens import Token, Tokens
 
 
@@ -188,7 +191,7 @@ class CometdStream:
         if self._closed.wait(session.connect_delay(self._monotonic())):
             raise StreamClosed
         self._refuse_idle(session)
-        token = self._fresh(session)
+        token = self._fresh(self._current)
         with self._watch.waiting():
             self._converse(token, session, session.connect(self._monotonic()))
         if not self._pending:
@@ -202,9 +205,18 @@ class CometdStream:
             error = f"no answer for {idle:.0f} s, more than session_timeout"
             raise CometdRefused(error, None, Reaction.REHANDSHAKE, CONNECT)
 
-    def _fresh(self, session: BayeuxSession) -> Token:
-        """The token to go on with: a renewed one of the same user takes the old one's place."""
-        token = self._tokens.get()
+    def _fresh(self, current: tuple[Token, BayeuxSession]) -> Token:
+        """The token to go on with: a renewed one of the same user takes the old one's place.
+
+        When its end was only assumed, and none can be had now, the session goes on with the old
+        one: Salesforce says when it really has ended. An org that has moved is opened anew.
+        """
+        token, session = current
+        with suppress(LoginUnavailable, TokenStoreUnavailable):
+            token = self._tokens.get()
+        if token.instance_url != current[0].instance_url:
+            session.end()
+            raise CometdRefused("the org has moved", None, Reaction.REHANDSHAKE, CONNECT)
         self._current = token, session
         return token
 

@@ -17,6 +17,8 @@ from urllib3.exceptions import ConnectTimeoutError
 
 from listeners.salesforce.errors import Reaction, SalesforceError
 
+_LONGEST_IDLE = 32_767  # seconds; Linux takes no more
+
 SocketOptions = list[tuple[int, int, int | bytes]]
 
 
@@ -125,8 +127,8 @@ def keep_alive_options(seconds: float | None) -> SocketOptions:
         return options
     options.append((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
     wanted = (
-        ("TCP_KEEPIDLE", max(1, round(seconds))),
-        ("TCP_KEEPINTVL", max(1, round(seconds / 3))),
+        ("TCP_KEEPIDLE", min(_LONGEST_IDLE, max(1, round(seconds)))),
+        ("TCP_KEEPINTVL", min(_LONGEST_IDLE, max(1, round(seconds / 3)))),
         ("TCP_KEEPCNT", 3),
     )
     options += [

@@ -12,6 +12,7 @@ import httpx
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.utils import select_proxy
 from urllib3 import HTTPHeaderDict, HTTPResponse
 
 _NO_CONNECTION = urllib3.connection.HTTPConnection("")
@@ -34,7 +35,7 @@ class Http2Adapter(HTTPAdapter):
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
         connect, read = timeout
-        through = (proxies or {}).get(str(request.url).partition(":")[0])
+        through = select_proxy(str(request.url), dict(proxies or {}))
         context = _tls(verify, cert)
         try:
             with httpx.Client(
@@ -58,8 +59,9 @@ class Http2Adapter(HTTPAdapter):
 
 def _proxy(url: str | None, context: ssl.SSLContext) -> httpx.Proxy | None:
     """An https proxy is trusted as the host is."""
-    if url is None:
+    if not url:
         return None
+    url = url if "://" in url else f"http://{url}"
     return httpx.Proxy(url, ssl_context=context if url.startswith("https:") else None)
 
 

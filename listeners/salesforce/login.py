@@ -11,7 +11,7 @@ import requests
 from listeners.salesforce.errors import AUTHORIZE_AGAIN, LoginRefused, LoginUnavailable
 from listeners.salesforce.token_ledger import Ledger, Trouble
 from listeners.salesforce.token_store import Kept, TokenStore, digest
-from listeners.salesforce.tokens import Grant, Granted, Token
+from listeners.salesforce.tokens import Grant, Granted
 
 #: Longer than a long poll is held: an idle stream passes by here before its token's end.
 _AHEAD_SECONDS = 150.0
@@ -25,10 +25,13 @@ class Lifetime:
     default: float = 3600.0
     clock_skew: float = 0.0
 
-    def of(self, token: Token, now: float) -> tuple[float, float]:
-        """(expires_at, renew_at): renewed in the last tenth of its life, 150 s at most."""
-        life = max(_SHORTEST_LIFE, (token.expires_in or self.default) - self.clock_skew)
-        return now + life, now + life - min(_AHEAD_SECONDS, life / 10)
+    def of(self, kept: Kept) -> tuple[float, float]:
+        """When the token ends, and from when on it is renewed, in seconds since 1970: in the last
+        tenth of its life, 150 s at most."""
+        told = kept.token.expires_in if kept.token else None
+        life = max(_SHORTEST_LIFE, (told or self.default) - self.clock_skew)
+        ends = kept.granted_at + life
+        return ends, ends - min(_AHEAD_SECONDS, life / 10)
 
 
 class Login:
@@ -41,7 +44,6 @@ class Login:
         store: TokenStore,
         ledger: Ledger,
         *,
-        lifetime: Lifetime,
         http: requests.Session,
         owner: str,
         now: Callable[[], float],
@@ -51,7 +53,6 @@ class Login:
         self._seed = seed
         self._store = store
         self._ledger = ledger
-        self._lifetime = lifetime
         self._http = http
         self._owner = owner
         self._now = now
@@ -133,14 +134,12 @@ class Login:
             raise LoginUnavailable("the last refresh was cut off")
 
     def _to_keep(self, granted: Granted, grant: Grant, kept: Kept) -> tuple[Kept, str]:
-        expires_at, renew_at = self._lifetime.of(granted.token, self._now())
         new = granted.refresh_token or ""
         spent = grant.refresh_token if new and new != grant.refresh_token else ""
         return Kept(
             seed=self._seed,
             token=granted.token,
-            expires_at=expires_at,
-            renew_at=renew_at,
+            granted_at=self._now(),
             refresh_token=new or kept.refresh_token,
             rotates=kept.rotates or bool(spent),
         ), spent

@@ -24,4 +24,6 @@ class StreamOptions:
     @property
     def longest_hold(self) -> float:
         """What a connect is asked to be held for at most, so that silence means something."""
-        return min(self.keep_alive_interval, self.session_timeout / 2)
+        # Its answer comes before the silence is looked into.
+        early = min(1.0, self.keep_alive_interval / 10)
+        return min(self.keep_alive_interval - early, self.session_timeout / 2)

@@ -73,6 +73,7 @@ class TokenSource:
         the first token comes from a login, whatever the store holds.
         """
         self._seed = seed
+        self._lifetime = lifetime or Lifetime()
         self._store = store or MemoryStore()
         self._former_stores = former_stores
         self._ledger = ledger or NoLedger()
@@ -91,7 +92,6 @@ class TokenSource:
             seed,
             self._store,
             self._ledger,
-            lifetime=lifetime or Lifetime(),
             http=http or requests.Session(),
             owner=self._owner,
             now=now,
@@ -119,7 +119,7 @@ class TokenSource:
         with self._guard:
             mark = digest(token.access_token)
             same = self._kept.token is not None and self._kept.token == token
-            self._refused[mark] = self._kept.expires_at if same else self._now()
+            self._refused[mark] = self._kept.granted_at if same else self._now()
             while len(self._refused) > _REMEMBERED:
                 del self._refused[next(iter(self._refused))]
 
@@ -135,10 +135,10 @@ class TokenSource:
     def _good(self, kept: Kept) -> Token | None:
         """The kept token, if it is these credentials', not refused and not at its end."""
         token = kept.token
-        if token is None or kept.seed != self._seed or self._now() >= kept.expires_at:
+        if token is None or kept.seed != self._seed or self._now() >= self._lifetime.of(kept)[0]:
             return None
-        refused_until = self._refused.get(digest(token.access_token))
-        return None if refused_until is not None and kept.expires_at <= refused_until else token
+        refused_of = self._refused.get(digest(token.access_token))
+        return None if refused_of is not None and kept.granted_at <= refused_of else token
 
     def _is_good(self, kept: Kept) -> bool:
         with self._guard:
@@ -146,7 +146,7 @@ class TokenSource:
 
     def _is_due(self, kept: Kept) -> bool:
         now = self._now()
-        return now >= kept.renew_at and now >= self._not_ahead_before
+        return now >= self._lifetime.of(kept)[1] and now >= self._not_ahead_before
 
     def _adopted(self, kept: Kept) -> Token | None:
         """Take ``kept`` over if it is good; its token unless it is due for renewal."""
@@ -155,7 +155,7 @@ class TokenSource:
             if token is None or self._anew:
                 return None
             self._kept = kept
-            return None if self._now() >= kept.renew_at else token
+            return None if self._now() >= self._lifetime.of(kept)[1] else token
 
     # The renewal, on its thread
 
@@ -163,7 +163,7 @@ class TokenSource:
         try:
             return self._taken_or_granted()
         except LoginRefused:
-            self._not_ahead_before = self._kept.expires_at
+            self._not_ahead_before = self._lifetime.of(self._kept)[0]
             raise
         except LoginUnavailable as unavailable:
             pause = max(AHEAD_PAUSE_SECONDS, unavailable.retry_after or 0.0)

@@ -34,8 +34,7 @@ class Kept:
     """What a store holds of one set of credentials.
 
     seed            digest of the credentials
-    expires_at      seconds since 1970 after which the token is not used
-    renew_at        seconds since 1970 after which it is renewed
+    granted_at      when the token was got, in seconds since 1970
     refresh_token   what the next refresh sends; empty where the configured one is due
     rotates         Salesforce has replaced a refresh token before
     sending         digest of the refresh token of a refresh whose outcome is not known,
@@ -45,8 +44,7 @@ class Kept:
 
     seed: str = ""
     token: Token | None = None
-    expires_at: float = 0.0
-    renew_at: float = 0.0
+    granted_at: float = 0.0
     refresh_token: str = field(default="", repr=False)
     rotates: bool = False
     sending: str = ""

@@ -125,3 +125,52 @@ def test_what_a_kind_of_login_lacks_is_said_at_the_field(admin_client, db):
 def test_a_new_connection_is_saved_with_its_secret(admin_client, db):
     assert admin_client.post(ADD, form(client_secret=TYPED)).status_code == 302
     assert Connection.objects.get().client_secret.reveal() == TYPED
+
+
+def test_a_typed_secret_that_was_not_saved_is_asked_for_again(admin_client, connection):
+    response = admin_client.post(page(connection), form(client_secret=TYPED, base_url="nonsense"))
+    errors = response.context["adminform"].errors
+    assert errors["client_secret"] == ["Enter it once more: it was not saved, and is not shown."]
+    assert TYPED not in response.content.decode()
+    assert stored_secret(connection).reveal() == STORED
+
+
+def test_blanks_around_a_pasted_secret_are_dropped(admin_client, connection):
+    admin_client.post(page(connection), form(client_secret=f" {TYPED}\n"))
+    assert stored_secret(connection).reveal() == TYPED
+
+
+def test_what_is_wrong_in_a_field_of_another_kind_is_said_where_it_is_seen(
+    admin_client, connection
+):
+    response = admin_client.post(page(connection), form(refresh_config='{"scope": []}'))
+    form_errors = response.context["adminform"].errors["__all__"]
+    assert form_errors == ["Refresh: There is no 'scope'; did you mean scopes?"]
+
+
+@pytest.mark.parametrize("text", ['{"read_timeout": Infinity}', '{"custom_payload": "\\u0000=1"}'])
+def test_what_no_database_keeps_is_said_at_the_field(admin_client, connection, text):
+    response = admin_client.post(page(connection), form(client_config=text))
+    [error, *_] = response.context["adminform"].errors["client_config"]
+    assert error.startswith("It holds what no database keeps")
+
+
+def test_the_kind_can_be_changed(admin_client, connection):
+    fields = {"auth": "password", "username": "me@example.com", "password": " with blanks "}
+    response = admin_client.post(page(connection), form(**fields))
+    assert response.status_code == 302
+    changed = Connection.objects.get(pk=connection.pk)
+    assert (changed.auth, changed.password.reveal()) == ("password", " with blanks ")
+    assert changed.client_secret.reveal() == STORED
+
+
+def test_the_private_key_goes_in_with_its_lines_and_never_comes_out(admin_client, connection):
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = rsa.generate_private_key(65537, 2048)
+    text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    fields = {"auth": "jwt_bearer", "username": "me@example.com", "private_key": text}
+    assert admin_client.post(page(connection), form(**fields)).status_code == 302
+    assert stored_secret(connection, "private_key").reveal().split() == text.split()
+    assert text.splitlines()[3] not in admin_client.get(page(connection)).content.decode()

@@ -77,7 +77,7 @@ def test_all_that_a_kind_of_login_lacks_is_said_at_once(api):
     ("fields", "at", "message"),
     [
         ({"auth": "magic"}, "auth", "is not a valid choice"),
-        ({"base_url": "ftp://example.com"}, "base_url", "Enter a valid URL."),
+        ({"base_url": "ftp://example.com"}, "base_url", "Give an address such as"),
         ({"clock_skew": -1}, "clock_skew", "greater than or equal to 0"),
         ({"clock_skew": True}, "clock_skew", "A valid number is required."),
         ({"clock_skew": "NaN"}, "clock_skew", "A valid number is required."),

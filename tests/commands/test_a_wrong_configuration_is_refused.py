@@ -62,7 +62,7 @@ def connection(extra: str = "", **changed: str) -> str:
         (connection(client_secret='""'), "6: client_secret is empty: OAuth 2.0 client credentials"),
         (connection(client_secret="[hush]"), "6: client_secret: give a text, not a list"),
         (connection(client_secret="true"), "6: client_secret: give a text; put quotes around it"),
-        (connection(base_url="example.com"), "4: base_url: Enter a valid URL."),
+        (connection(base_url="example.com"), "4: base_url: Give an address such as"),
         (LISTENER + "    enabled: 1\n", "9: enabled: write true or false, not this number"),
         (LISTENER + "    read_timeout: soon\n", "9: read_timeout: give a number, not this text"),
         (LISTENER + "    read_timeout: .inf\n", "9: read_timeout: give a number, not this number"),

@@ -168,7 +168,7 @@ def test_a_rotating_token_in_memory_is_warned_of(file):
         ),
         (
             "client_config: {read_timeout: 0}",
-            "8: client_config: read_timeout: give seconds, a number above 0.",
+            "8: client_config: read_timeout: give seconds, a number up to 3600.",
         ),
         (
             "client_config: {custom_headers: {'X Y': a}}",
@@ -234,7 +234,7 @@ def test_a_wrong_setting_is_said_at_its_line(refusal, lines, expected):
 @pytest.mark.parametrize(
     ("refresh_config", "expected"),
     [
-        ("{refresh_url: nonsense}", "refresh_url: give an http(s) address."),
+        ("{refresh_url: nonsense}", "refresh_url: Give an address such as"),
         ("{scope: [api]}", "There is no 'scope'; did you mean scopes?"),
         ("{credential_bearer: x}", "credential_bearer: use one of auth_header, post_body."),
         ("{client_config: {tls: {}}}", "client_config.tls: TLS is the connection's"),
@@ -268,12 +268,18 @@ def test_an_rsa_key_is_taken_and_not_shown(file):
         JWT.replace("private_key: env:SF_KEY", "private_key: |\n" + indent(key, "      "))
     )
 
-    assert Connection.objects.get().private_key.reveal() == key.rstrip("\n") + "\n"
+    assert Connection.objects.get().private_key.reveal() == key.rstrip("\n")
     assert key.splitlines()[1] not in output.out + output.err
 
 
-def test_a_bearer_token_takes_tls_and_nothing_else_of_the_client(refusal):
-    text = """\
+def test_what_a_kind_has_no_use_for_in_the_client_is_warned_of(file):
+    output = file.apply(BEARER)
+
+    assert "cdc.yaml:6: connection prod: http_version does nothing with bearer_token" in output.err
+    assert "tls does nothing" not in output.err
+
+
+BEARER = """\
 connections:
   - name: prod
     auth: bearer_token
@@ -281,9 +287,47 @@ connections:
     token: hush
     client_config: {http_version: 1.0, tls: {verify: false}}
 """
-    assert refusal(text) == [
-        "6: client_config: http_version: does nothing with a bearer token; only tls does."
-    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://me:hush@example.com", "base_url: Give an address such as"),
+        ("https://example.com?token=hush", "base_url: Give the address without a query"),
+        ("https://example.com/#hush", "base_url: Give the address without a query"),
+        ("https://example.com/path", "base_url: Give scheme and host alone, without a path."),
+        ("ftp://example.com", "base_url: Give an address such as"),
+        ("https://example.com:0", "base_url: Give an address such as"),
+        ("https://exa mple.com", "base_url: Give an address such as"),
+    ],
+)
+def test_an_address_holds_no_secret_and_nothing_that_paths_cannot_follow(refusal, url, expected):
+    [line] = refusal(BEARER.replace("https://example.my.salesforce.com", f"'{url}'"))
+
+    assert line.startswith(f"4: {expected}")
+    assert "hush" not in line
+
+
+@pytest.mark.parametrize("url", ["http://simulator:8080", "https://10.0.0.1", "http://[::1]:80/"])
+def test_hosts_of_an_intranet_are_taken(file, url):
+    file.apply(BEARER.replace("https://example.my.salesforce.com", f"'{url}'"))
+
+    assert Connection.objects.get().base_url == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("keep_alive_interval: 86400", "keep_alive_interval: Ensure this value is less than"),
+        ("session_timeout: 1.0e300", "session_timeout: Ensure this value is less than"),
+        ("connection_timeout: 1.0e300", "connection_timeout: Ensure this value is less than"),
+        ("replay_from: '١٢٣'", "replay_from: Use tip, earliest, or a replay id"),
+    ],
+)
+def test_a_listener_setting_out_of_range_is_said_at_its_line(refusal, lines, expected):
+    [line] = refusal(REFRESH + f"listeners:\n  - connection: prod\n    {lines}\n")
+
+    assert line.startswith(f"10: {expected}")
 
 
 @pytest.mark.parametrize("version", ["36.0", "67.55", "v67.0", "67.", ".5"])

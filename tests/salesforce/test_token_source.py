@@ -307,7 +307,7 @@ def test_what_no_version_has_written_is_no_value(text: str) -> None:
 
 
 def test_fields_of_a_later_version_are_left_out() -> None:
-    kept = Kept("seed", Token("a", "https://x.example"), 5.0, 4.0, "r", True)
+    kept = Kept("seed", Token("a", "https://x.example"), 5.0, "r", True)
 
     text = kept.to_json().replace('"seed": "seed"', '"seed": "seed", "later": 1')
 

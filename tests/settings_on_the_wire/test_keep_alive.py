@@ -43,7 +43,7 @@ def keepalive_timer(address: str) -> float | None:
 
 @pytest.mark.parametrize(
     ("interval", "session_timeout", "asked"),
-    [(20, 900, {"timeout": 20_000}), (120, 900, None), (120, 100, {"timeout": 50_000})],
+    [(20, 900, {"timeout": 19_000}), (120, 900, None), (120, 100, {"timeout": 50_000})],
 )
 def test_a_poll_is_asked_to_be_answered_by_then_if_it_would_be_held_for_longer(
     scripted: ScriptedOrg, interval: float, session_timeout: float, asked: dict[str, int] | None

@@ -17,6 +17,10 @@ def org():
         yield simulator
 
 
+def refreshes(org) -> int:
+    return org.state()["logins"]["refresh_requests"]
+
+
 def state_of(listener) -> str:
     return getattr(Position.objects.filter(listener=listener).first(), "state", "")
 
@@ -41,7 +45,7 @@ def test_a_new_one_entered_in_the_admin_starts_the_listener_again(processes, org
     reason = Position.objects.get(listener=listener).reason
     assert "expired access/refresh token" in reason
     assert "Authorize again and enter the new refresh token." in reason
-    asked = len(org.state()["token_requests"])
+    asked = refreshes(org)
     org.create("Account", Name="meanwhile")
     # The reuse revoked that one too; whoever reads the incident authorizes after it.
     authorized_anew = org.new_refresh_token()
@@ -63,5 +67,5 @@ def test_a_new_one_entered_in_the_admin_starts_the_listener_again(processes, org
     wait_for(lambda: Delivery.objects.filter(state="succeeded").count() == 1)
     assert process.is_running
     wait_for(lambda: open_incidents(listener) == set(), what="the end of the incidents")
-    assert len(org.state()["token_requests"]) == asked + 1
+    assert refreshes(org) == asked + 1
     assert SpentToken.objects.filter(connection=connection).count() == 3

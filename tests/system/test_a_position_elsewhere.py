@@ -1,0 +1,92 @@
+"""A position says something in its own org and channel only."""
+
+import pytest
+
+from audit.models import AuditLogEntry, Incident
+from listeners.models import Listener, Position
+from tests.sample_data import connection_to, listener_of
+from tests.servers import wait_for
+from tests.simulator.process import SimulatorProcess
+
+
+@pytest.fixture
+def listener(transactional_db, simulator):
+    """Stopped, with a position behind its first change."""
+    simulator.create("Account", Name="first")
+    return listener_of(simulator)
+
+
+def run_until_idle(processes) -> None:
+    process = processes.listener("--until-idle", "1")
+    assert process.wait() == 0, process.output
+
+
+def test_on_another_channel_it_is_lost_and_the_policy_is_followed(processes, simulator, listener):
+    run_until_idle(processes)
+    simulator.create("Contact", LastName="meanwhile")
+
+    Listener.objects.filter(pk=listener.pk).update(channel="/data/ContactChangeEvent")
+    run_until_idle(processes)
+
+    [incident] = Incident.objects.filter(kind="replay_lost")
+    assert "another org or channel" in incident.remedy
+    changes = AuditLogEntry.objects.order_by("id").values_list("entity_name", flat=True)
+    assert list(changes) == ["Account", "Contact"]
+    position = Position.objects.get()
+    assert position.channel == "/data/ContactChangeEvent"
+    run_until_idle(processes)
+    assert Incident.objects.count() == 1, "it is told once"
+
+
+def test_in_another_org_it_is_lost(processes, simulator, listener):
+    run_until_idle(processes)
+    Position.objects.update(org_id="00D000000000001AAA")  # as if that had been another one
+
+    run_until_idle(processes)
+
+    assert Incident.objects.filter(kind="replay_lost").count() == 1
+    assert Position.objects.get().org_id == simulator.credentials["org_id"]
+    assert AuditLogEntry.objects.count() == 1, "what is the same adds nothing"
+
+
+def test_another_login_to_the_same_org_goes_on_where_it_was(processes, simulator, listener):
+    run_until_idle(processes)
+    simulator.create("Account", Name="second")
+
+    other = connection_to(simulator.url, simulator.credentials, auth="password")
+    Listener.objects.filter(pk=listener.pk).update(connection=other)
+    run_until_idle(processes)
+
+    assert not Incident.objects.exists()
+    assert AuditLogEntry.objects.count() == 2
+
+
+def test_a_forgotten_position_starts_a_listener_that_stopped_over_it(
+    processes, simulator, admin_client
+):
+    """It was refused, and the policy is to stop: forgetting it is what helps."""
+    keeps_the_process = listener_of(simulator, channel="/data/ContactChangeEvent")
+    simulator.create("Account", Name="first")
+    listener = listener_of(simulator, on_replay_lost="stop", replay_from="999999999")
+    process = processes.listener()
+    wait_for(lambda: state_of(listener) == "failed")
+    wait_for(lambda: state_of(keeps_the_process) == "receiving")
+    Position.objects.filter(listener=listener).update(replay_id="999999999")
+    Listener.objects.filter(pk=listener.pk).update(replay_from="earliest")
+
+    page = f"/admin/listeners/listener/{listener.pk}/forget-position/"
+    response = admin_client.post(page)
+
+    assert response.status_code == 302
+    wait_for(lambda: AuditLogEntry.objects.filter(listener=listener).count() == 1)
+    assert process.is_running
+
+
+def state_of(listener) -> str:
+    return getattr(Position.objects.filter(listener=listener).first(), "state", "")
+
+
+@pytest.fixture
+def simulator():
+    with SimulatorProcess("--connect-timeout", "2") as org:
+        yield org
