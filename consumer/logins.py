@@ -13,6 +13,7 @@ import structlog
 from django.conf import settings
 
 from audit.login_troubles import report
+from listeners.connection_rules import SOAP_RETIRES
 from listeners.logins import token_source
 from listeners.models import Connection, Listener
 from listeners.salesforce.auth.soap import login_version
@@ -93,6 +94,8 @@ class Logins:
             self._sources = {
                 k: v for k, v in self._sources.items() if k[:2] == key[:2] or k[0] != connection.pk
             }
+            if connection.auth == Connection.Auth.SOAP:
+                log.warning("this login ends", connection=connection.name, why=SOAP_RETIRES)
             tokens = token_source(connection, listener.api_version, report=report)
             self._sources[key] = CarefulTokens(tokens, self._pause)
         return self._sources[key]

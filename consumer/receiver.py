@@ -171,7 +171,7 @@ class Receiver:
         log.info("subscribed", listener=self._listener.name, replay=replay)
 
     def _refuse_foreign(self, position: Position, org_id: str | None) -> None:
-        """Replay ids are an org's and a channel's own: elsewhere one would skip or repeat events."""
+        """Replay ids are an org's and a channel's own: elsewhere one would skip or repeat."""
         if position.replay_id in ("", *_PRESETS) or position.belongs_to(
             org_id, self._listener.channel
         ):
