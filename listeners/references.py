@@ -1,4 +1,4 @@
-"""What a connection's references stand for just now: whoever uses them starts anew when it changes."""
+"""What a connection's references stand for just now: its users start anew when that changes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""What may be stored: addresses, and JSON that every database takes. For the models' fields, so that
-the admin, the file and the API refuse the same."""
+"""What may be stored: addresses, and JSON that every database takes.
+
+For the models' fields, so that the admin, the file and the API refuse the same.
+"""
 
 from __future__ import annotations
 
