@@ -55,8 +55,11 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["stderr"], "level": level},
-        # Debug output of the HTTP client's would print addresses with credentials in them.
-        "loggers": {"urllib3": {"level": "INFO"}, "django.utils.autoreload": {"level": "INFO"}},
+        # Debug output of the HTTP clients would print addresses and headers with credentials.
+        "loggers": {
+            name: {"level": "INFO"}
+            for name in ("urllib3", "hpack", "httpcore", "httpx", "django.utils.autoreload")
+        },
     }
 
 

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import dj_database_url
 from cryptography.fernet import Fernet
@@ -79,8 +79,17 @@ def _embedded_broker_socket() -> Path:
     return Path(tempfile.gettempdir()) / f"salesforce-cdc-{digest}" / "broker.sock"
 
 
+def _check_address(name: str, url: str) -> None:
+    try:
+        _ = urlsplit(url).port
+    except ValueError:  # its message may hold the password
+        _stop(f"{name} is not an address; write special characters of its password as %XX.")
+
+
 def _redis_address(url: str, broker_url: str) -> str:
     """An address for redis-py; empty when there is no Redis."""
+    for name, text in (("REDIS_URL", url), ("CELERY_BROKER_URL", broker_url)):
+        _check_address(name, text)
     if not url and "redis" not in broker_url.partition("://")[0]:
         return ""
     address = url or broker_url.replace("redis+socket://", "unix://", 1)
@@ -236,6 +245,7 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 LOGGING = logging_config(LOG_LEVEL, LOG_FORMAT)
 LOGIN_URL = "admin:login"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "cdcproject.error_pages.SecretsStayHidden"
 REST_FRAMEWORK = rest.REST_FRAMEWORK
 SPECTACULAR_SETTINGS = rest.SPECTACULAR_SETTINGS
 UNFOLD = {

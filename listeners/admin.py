@@ -12,6 +12,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
+from rest_framework.authtoken.models import Token
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
@@ -255,6 +256,24 @@ class UserAdmin(_UserAdmin, ConsoleAdmin):
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     get_action_choices = ConsoleAdmin.get_action_choices
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What goes with a user, without the user's key of the API, which is its own name."""
+        found, *rest = super().get_deleted_objects(objs, request)
+        keys = Token.objects.filter(user__in=objs).values_list("key", flat=True)
+        return _without(found, set(keys)), *rest
+
+
+def _without(lines: list[Any], keys: set[str]) -> list[Any]:
+    """The nested lines of a deletion, in which a key stands for itself."""
+    return [
+        _without(line, keys)
+        if isinstance(line, list)
+        else "API token"
+        if any(key in str(line) for key in keys)
+        else line
+        for line in lines
+    ]
 
 
 @admin.register(Group)

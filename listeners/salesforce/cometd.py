@@ -254,7 +254,9 @@ class CometdStream:
         timeout = (self._options.connection_timeout, self._patience(session, request))
         answer = self._line.send(token, self._path, request, timeout)
         if isinstance(answer, Answer):
-            return answer
+            # Answers are quoted and kept. (Looked for first: they may be large.)
+            repeats = token.access_token.encode() in answer.body
+            return answer.hiding(token.access_token) if repeats else answer
         if self._closed.is_set():
             raise StreamClosed
         if answer.sent:

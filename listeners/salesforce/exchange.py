@@ -7,15 +7,17 @@ its context or its traceback.
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
+from xml.sax.saxutils import escape
 
 import requests
 import urllib3
@@ -52,6 +54,22 @@ class Answer:
             return json.loads(self.body)
         except RecursionError:
             raise ValueError("nested too deeply") from None
+
+    def hiding(self, *secrets: str) -> Answer:
+        """The same without what was sent: a peer may repeat it, and answers are shown and kept."""
+        body = self.body
+        for secret in filter(None, secrets):
+            for form in {
+                secret,
+                quote(secret),
+                quote_plus(secret),
+                escape(secret),
+                json.dumps(secret)[1:-1],
+                json.dumps(secret, ensure_ascii=False)[1:-1],
+                base64.b64encode(secret.encode()).decode(),
+            }:
+                body = body.replace(form.encode(), b"...")
+        return replace(self, body=body)
 
     def text(self) -> str:
         """The body as text; bytes that are no UTF-8 stand as escapes."""

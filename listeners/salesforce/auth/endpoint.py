@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -136,7 +136,9 @@ def request_token(
     )
     if isinstance(answer, Unanswered):
         raise LoginUnavailable(answer.why, may_have_worked=answer.sent)
-    return _granted(answer, host_of(token_url), options.instance_url)
+    basic = ":".join(client) if client else ""
+    sent = (*_secrets(form, client), *options.params.values(), *options.headers.values(), basic)
+    return _granted(answer, answer.hiding(*sent), host_of(token_url), options.instance_url)
 
 
 _FORM = "application/x-www-form-urlencoded"
@@ -148,9 +150,16 @@ def _in_body(client: tuple[str, str] | None) -> dict[str, str]:
     return {name: value for name, value in pairs if value}
 
 
-def _granted(answer: Answer, host: str, fallback: str) -> Granted:
+def _secrets(form: Mapping[str, str], client: tuple[str, str] | None) -> Iterator[str]:
+    yield from (form[name] for name in ("password", "refresh_token", "assertion") if name in form)
+    if client:
+        yield client[1]
+
+
+def _granted(answer: Answer, hidden: Answer, host: str, fallback: str) -> Granted:
+    """``hidden``: the answer without the secrets that were sent, for what is said of it."""
     if answer.status != 200:
-        raise _failure(answer, host)
+        raise _failure(hidden, host)
     try:
         body = answer.json()
     except ValueError:
@@ -159,7 +168,7 @@ def _granted(answer: Answer, host: str, fallback: str) -> Granted:
         why = f"{host} answered with a page that is no token answer"
         raise LoginUnavailable(why, may_have_worked=True)
     if "access_token" not in body and "error" in body:
-        raise _refusal(body, answer)
+        raise _failure(replace(hidden, status=400), host)
     instance_url = str(body.get("instance_url") or fallback).rstrip("/")
     if not is_web_url(instance_url):
         raise LoginRefused(f"{host} gave no usable instance_url", may_have_worked=True)

@@ -76,6 +76,8 @@ class Soap:
         )
         if isinstance(answer, Unanswered):
             raise LoginUnavailable(answer.why)
+        if answer.status != 200:
+            answer = answer.hiding(self.password, *self.headers.values())
         return Granted(_token(answer, host_of(self.login_url)))
 
     def with_refresh_token(self, refresh_token: str) -> Self:

@@ -1,0 +1,69 @@
+import logging
+from io import StringIO
+
+import pytest
+import redis
+from django.conf import settings
+from django.contrib.auth import get_user_model
+
+from tests.secrecy.places import Tap
+from tests.secrecy.planted import Planted
+
+
+@pytest.fixture(autouse=True)
+def _quiet_environment(monkeypatch):
+    """No proxy of the machine that the tests run on."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def planted():
+    """The secrets of this test: the installation's own, and what the test adds."""
+    planted = Planted()
+    planted.add("SECRET_KEY", settings.SECRET_KEY)
+    for number, key in enumerate(settings.CDC_ENCRYPTION_KEYS, 1):
+        planted.add(f"CDC_ENCRYPTION_KEYS {number}", key)
+    return planted
+
+
+@pytest.fixture
+def store(broker):
+    """The Redis of broker and token store, empty, on a client of its own."""
+    with redis.Redis(unix_socket_path=_broker_path()) as client:
+        yield client
+
+
+@pytest.fixture
+def tap(store):
+    """Hears what Redis is told while the context lasts."""
+    return Tap(store, _broker_path())
+
+
+def _broker_path() -> str:
+    return settings.CELERY_BROKER_URL.removeprefix("redis+socket://")
+
+
+@pytest.fixture
+def heard():
+    """What was logged in this process, as the product writes it, whatever the level."""
+    lines = StringIO()
+    handler = logging.StreamHandler(lines)
+    handler.setFormatter(logging.getLogger().handlers[0].formatter)
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield lambda: {"this process's log": lines.getvalue()}
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+@pytest.fixture
+def admin(db, client):
+    """A client that is logged in to the console and may do everything."""
+    user = get_user_model().objects.create_superuser("admin", password=None)
+    client.force_login(user)
+    client.raise_request_exception = False
+    return client

@@ -1,0 +1,128 @@
+"""Everywhere that a secret could have come to: each place by its name, as text."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import redis
+from django.apps import apps
+from django.contrib.sessions.models import Session
+from django.db import connection
+
+from cdcproject.celery import app
+from listeners.secrets import EncryptedField
+from tests.processes import Process
+
+#: Keys of the API, which its own library stores as they are and looks up by their value.
+_API_TOKENS = "authtoken_token.key"
+_LAST = "the last that is to be heard"
+
+
+def of_the_database() -> dict[str, str]:
+    """Every value of every column of every table, and what sessions hold."""
+    found: dict[str, list[str]] = {}
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
+            columns = [f"{table}.{column[0]}" for column in cursor.description]
+            for row in cursor.fetchall():
+                for column, value in zip(columns, row, strict=True):
+                    found.setdefault(column, []).append(as_text(value))
+    found.pop(_API_TOKENS, None)
+    found["sessions"] = [str(session.get_decoded()) for session in Session.objects.all()]
+    return {column: "\n".join(values) for column, values in found.items()}
+
+
+def encrypted_columns() -> dict[str, list[str]]:
+    """What is stored in each field for secrets, as it is stored."""
+    stored: dict[str, list[str]] = {}
+    for model in apps.get_models():
+        for field in model._meta.fields:
+            if isinstance(field, EncryptedField):
+                rows = model._default_manager.values_list(field.attname, flat=True)
+                stored[f"{model._meta.db_table}.{field.column}"] = [one.stored for one in rows]
+    return stored
+
+
+def of_redis(client: redis.Redis) -> dict[str, str]:
+    """Every key and its value: what waits for the workers, and the token store."""
+    readers: dict[Any, Any] = {
+        b"string": client.get,
+        b"hash": client.hgetall,
+        b"list": lambda key: client.lrange(key, 0, -1),
+        b"set": client.smembers,
+        b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
+    }
+    return {
+        f"Redis {key!r}": as_text(key) + as_text(str(readers[client.type(key)](key)))
+        for key in client.scan_iter()
+    }
+
+
+def of_files(folder: Path) -> dict[str, str]:
+    """Every regular file below a folder, byte for byte: deleted rows of a database too."""
+    return {
+        str(path): as_text(path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def of_process(name: str, process: Process) -> dict[str, str]:
+    """What it has said, and its command line with those of its children."""
+    found = {f"output of {name}": process.output}
+    with suppress(psutil.NoSuchProcess):
+        family = [psutil.Process(process.pid)]
+        family += family[0].children(recursive=True)
+        found[f"command lines of {name}"] = "\n".join(" ".join(one.cmdline()) for one in family)
+    return found
+
+
+def of_inspection() -> dict[str, str]:
+    """What workers tell about themselves."""
+    workers = app.control.inspect(timeout=10, limit=1)
+    answers = {"conf": workers.conf(with_defaults=True), "stats": workers.stats()}
+    assert all(answers.values()), "a worker has to be there"
+    for question in ("active", "reserved", "scheduled", "registered", "report"):
+        answers[question] = getattr(workers, question)()
+    return {f"celery inspect {question}": str(answer) for question, answer in answers.items()}
+
+
+def as_text(value: Any) -> str:
+    if isinstance(value, bytes | memoryview):
+        return bytes(value).decode("latin-1")
+    return str(value)
+
+
+class Tap:
+    """Hears every command that Redis gets, whoever sends it, however short it is kept."""
+
+    def __init__(self, client: redis.Redis, path: str) -> None:
+        self._client = client
+        self._bytes = bytearray()
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(path)
+        self._socket.sendall(b"MONITOR\r\n")
+        self._thread = threading.Thread(target=self._listen)
+
+    def __enter__(self) -> Tap:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.echo(_LAST)
+        self._thread.join(10)
+        self._socket.close()
+
+    def _listen(self) -> None:
+        while _LAST.encode() not in self._bytes[-1000:] and (more := self._socket.recv(65_536)):
+            self._bytes += more
+
+    @property
+    def heard(self) -> dict[str, str]:
+        return {"commands to Redis": as_text(bytes(self._bytes))}

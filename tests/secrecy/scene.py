@@ -1,0 +1,92 @@
+"""The product's processes, talkative, and the search through all that they leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import redis
+from django.db import connection
+
+from tests.processes import Process, Processes, same_database
+from tests.secrecy import places
+from tests.secrecy.planted import Planted
+
+HANDLERS = "tests.sample_handlers,tests.secrecy.handlers"
+
+
+class Scene:
+    """Processes that log everything in one format, on this test's database and broker."""
+
+    def __init__(
+        self, processes: Processes, planted: Planted, folder: Path, **environment: str
+    ) -> None:
+        self._processes = processes
+        self._planted = planted
+        self._var = folder / "var"
+        self._var.mkdir()
+        self._started: dict[str, Process] = {}
+        self._seen: dict[str, str] = {}
+        self.environment = {
+            "LOG_LEVEL": "DEBUG",
+            "VAR_DIR": str(self._var),
+            "CDC_HANDLER_MODULES": HANDLERS,
+            **_with_password(planted),
+            **environment,
+        }
+
+    def start(self, name: str, *arguments: str) -> Process:
+        process = self._processes.start(*arguments, **self.environment)
+        self._started[name] = process
+        return process
+
+    def worker(self) -> Process:
+        """With beat in it."""
+        worker = self.start(
+            "worker", "-m", "celery", "-A", "cdcproject", "worker", "-l", "DEBUG", "-c", "2",
+            "--beat", "--without-mingle", "--without-gossip", "-Q", "celery,special",
+        )  # fmt: skip
+        worker.wait_for_output("ready.")
+        return worker
+
+    def commands(self, *commands: list[str]) -> str:
+        """What management commands say."""
+        process = self.start(
+            f"commands {len(self._started)}", "-m", "tests.secrecy.commands", json.dumps(commands)
+        )
+        process.wait()
+        return process.output
+
+    def look(self, store: redis.Redis) -> None:
+        """Remember what Redis holds just now, and what the processes are called."""
+        for place, text in {**places.of_redis(store), **self.of_processes()}.items():
+            self._seen[place] = self._seen.get(place, "") + text
+
+    def leaks(self, *more: dict[str, str]) -> list[str]:
+        """In all that is left behind, and in what else was seen."""
+        everywhere = [self._seen, self.of_processes(), places.of_the_database()]
+        everywhere += [places.of_files(folder) for folder in (self._var, _folder_of_tests())]
+        found = [self._planted.leaks(seen) for seen in (*everywhere, *more)]
+        return sorted({leak for leaks in found for leak in leaks})
+
+    def of_processes(self) -> dict[str, str]:
+        """What they said, and their command lines."""
+        found: dict[str, str] = {}
+        for name, process in self._started.items():
+            found |= places.of_process(name, process)
+        return found
+
+
+def _with_password(planted: Planted) -> dict[str, str]:
+    """PostgreSQL's address with a password in it, which its test server doesn't ask for."""
+    if connection.vendor == "sqlite":
+        return {}
+    address = same_database()["DATABASE_URL"]
+    password = planted.plain("password of DATABASE_URL")
+    return {"DATABASE_URL": address.replace("postgres@", f"postgres:{password}@", 1)}
+
+
+def _folder_of_tests() -> Path:
+    """The file of SQLite is in it."""
+    return Path(os.environ["CDC_TEST_FOLDER"])

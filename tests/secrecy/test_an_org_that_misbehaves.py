@@ -1,0 +1,85 @@
+"""Refresh tokens that rotate while the org answers 503, nonsense or half of what it should."""
+
+from __future__ import annotations
+
+import pytest
+
+from audit.models import Incident, Quarantined
+from listeners.models import Connection, KeptTokens, Position, SpentToken
+from listeners.secrets import Secret
+from tests.secrecy.connections import (
+    listener_of,
+    map_to,
+    org_with_secrets,
+    plant_what_is_kept,
+    plant_what_was_sent,
+)
+from tests.secrecy.scene import Scene
+from tests.servers import wait_for
+
+KINDS = ("soap", "client_credentials", "jwt_bearer", "password", "refresh_token")
+
+
+@pytest.mark.parametrize(
+    ("log_format", "token_store"), [("json", "database"), ("console", "redis")]
+)
+def test_no_secret_is_left_anywhere(
+    processes, store, tap, planted, tmp_path, log_format, token_store
+):
+    with org_with_secrets(planted, "--rotate-refresh-tokens") as org, tap:
+        planted.add_key("private_key", org.credentials["private_key"])
+        for kind in KINDS:
+            listener = listener_of(kind, org, {"token_store": token_store})
+            map_to(listener, "tests.call_back")
+        scene = Scene(processes, planted, tmp_path, LOG_FORMAT=log_format)
+        process = scene.start("listener", "manage.py", "run_cdc_listener")
+        scene.worker()
+        wait_for(lambda: receiving() == len(KINDS), what="receiving")
+        plant_what_is_kept(planted, store)
+
+        for target in ("token", "cometd", "rest"):
+            org.fault("http_status", target=target, status=503, times=2)
+            org.fault("malformed", target=target, times=2)
+            org.fault("close", target=target, times=2)
+        org.fault("refuse_login", error="invalid_grant", error_description="retry your request")
+        org.fault("revoke_tokens")
+        org.create("Account", Name="Acme")
+        wait_for(Quarantined.objects.exists, what="a malformed answer")
+        plant_what_is_kept(planted, store)
+        spoil_tokens(store)
+        org.fault("revoke_tokens")
+        org.create("Account", Name="Later")
+        scene.look(store)
+        wait_for(SpentToken.objects.exists, what="a refresh")
+
+        # Somebody else uses the refresh token that is due: its reuse revokes everything.
+        org.new_refresh_token()
+        org.fault("revoke_tokens")
+        refused = Incident.objects.filter(kind__in=["login", "configuration"])
+        wait_for(refused.exists, what="an incident")
+        said = scene.commands(
+            *(["check_cdc_connection", kind] for kind in KINDS),
+            ["cdc_status"],
+            ["export_audit_log"],
+        )
+        scene.look(store)
+        process.terminate()
+        plant_what_was_sent(org, planted)
+
+    plant_what_is_kept(planted, store)
+    assert "revoked" in said
+    assert scene.leaks(tap.heard) == []
+
+
+def receiving() -> int:
+    return Position.objects.filter(state=Position.State.RECEIVING).count()
+
+
+def spoil_tokens(store) -> None:
+    """What is kept of a login that can be had again cannot be read any more."""
+    for row in KeptTokens.objects.filter(connection__auth="soap"):
+        KeptTokens.objects.filter(pk=row.pk).update(kept=Secret(row.kept.stored[:-8]))
+    key = Connection.objects.get(auth="soap").token_state.key
+    for name in store.scan_iter(f"*{key}*:kept"):
+        for seed, kept in store.hgetall(name).items():
+            store.hset(name, seed, kept[:-8])
