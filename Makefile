@@ -4,8 +4,11 @@ VENV ?= .venv
 PYTHON ?= $(shell bin/find-python)
 PY = $(VENV)/bin/python
 PYTEST = $(PY) -m pytest
-# What does not depend on the database is not run on a second one.
-NO_DATABASE = $(addprefix --ignore tests/,simulator salesforce project settings_on_the_wire)
+# Folders of tests, apart by spaces: left out of the run, and of the one on PostgreSQL (what does not
+# depend on the database is not run on a second one).
+IGNORE ?=
+NO_DATABASE = simulator salesforce project settings_on_the_wire secrecy
+IGNORING = $(addprefix --ignore tests/,$(1))
 
 .PHONY: help demo test check bench lock clean
 .NOTPARALLEL:
@@ -23,8 +26,8 @@ demo:
 
 test:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
-	$(PYTEST) -n 2 --dist loadscope
-	$(if $(ONLY_SQLITE),,TEST_DATABASE=postgres $(PYTEST) -n 2 --dist loadscope $(NO_DATABASE))
+	$(PYTEST) -n 3 --dist loadscope $(call IGNORING,$(IGNORE))
+	$(if $(ONLY_SQLITE),,TEST_DATABASE=postgres $(PYTEST) -n 3 --dist loadscope $(call IGNORING,$(IGNORE) $(NO_DATABASE)))
 
 check:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
