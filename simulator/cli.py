@@ -21,9 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="simulator", description="A Salesforce org on the wire, for development and tests."
     )
     add_arguments(parser)
-    parser.add_argument(
-        "--json", action="store_true", help="announce the address and credentials as JSON"
-    )
+    add_announcing(parser)
     parser.add_argument(
         "--exit-with-stdin",
         action="store_true",
@@ -43,9 +41,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def start(options: Options, write: Write) -> None:
+def add_announcing(parser: argparse.ArgumentParser) -> None:
+    """Declare how the address and the credentials are told."""
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="announce the address and credentials as JSON, the private key of JWT logins too",
+    )
+
+
+def start(options: Options, write: Write, *, as_json: bool = False) -> None:
     """Run with these options, announcing with `write`; returns after SIGINT or SIGTERM."""
-    run(Simulator(options), announce_text, write, follow_stdin=False)
+    announce = announce_json if as_json else announce_text
+    run(Simulator(options), announce, write, follow_stdin=False)
 
 
 def run(
@@ -95,4 +103,5 @@ def announce_text(announcement: JsonObject, write: Write) -> None:
     write(
         f"Salesforce simulator at {url} (stop it with Ctrl-C)\n{credentials}"
         f"  control API    {url}/_simulator/state\n"
+        "  private key    of JWT logins: start it with --json\n"
     )

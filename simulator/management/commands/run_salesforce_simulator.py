@@ -17,10 +17,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """The same options as `python -m simulator`."""
         add_arguments(parser)
+        cli.add_announcing(parser)
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Announce the address and the credentials, and serve."""
         try:
-            cli.start(from_arguments(options), self.stdout.write)
+            cli.start(from_arguments(options), self.stdout.write, as_json=bool(options["json"]))
         except (ValueError, LookupError, OSError) as error:
             raise CommandError(str(error)) from error
