@@ -44,6 +44,15 @@ def _names(env: Env, name: str) -> list[str]:
     return [part.strip() for part in env.str(name, "").split(",") if part.strip()]
 
 
+_POSTGRESQL_OPTIONS: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+
 def _database(url: str) -> dict[str, Any]:
     """PostgreSQL in production, SQLite in WAL mode under var/ when nothing is named."""
     try:
@@ -58,6 +67,9 @@ def _database(url: str) -> dict[str, Any]:
         _stop(f"DATABASE_URL is not a database address ({type(error).__name__}).")
     if config.get("ENGINE") not in (SQLITE, POSTGRESQL):
         _stop("DATABASE_URL must begin with postgres:// or sqlite:///.")
+    if config["ENGINE"] == POSTGRESQL:
+        # A server that vanished without a word is one that does not answer.
+        config["OPTIONS"] = {**_POSTGRESQL_OPTIONS, **config.get("OPTIONS", {})}
     if config["ENGINE"] == SQLITE:
         # The listener, the workers and the web server write at once: writers queue at BEGIN
         # (IMMEDIATE) and wait for each other instead of failing in the middle.
@@ -147,8 +159,15 @@ REDIS_URL = _redis_address(_redis_url, CELERY_BROKER_URL)
 CDC_RUN_SECONDS = 300
 CELERY_TASK_TIME_LIMIT = CDC_RUN_SECONDS
 CELERY_TASK_SOFT_TIME_LIMIT = CDC_RUN_SECONDS - 10
+# A broker that hangs is one that is away: whoever publishes goes on without it.
 CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {"visibility_timeout": 2 * CDC_RUN_SECONDS} if "redis" in CELERY_BROKER_URL else {}
+    {
+        "visibility_timeout": 2 * CDC_RUN_SECONDS,
+        "socket_timeout": 10.0,
+        "socket_connect_timeout": 5.0,
+    }
+    if "redis" in CELERY_BROKER_URL
+    else {}
 )
 # The database decides about attempts: a message is acknowledged after its run, and one that
 # comes twice is harmless, since a worker claims its delivery first.

@@ -22,6 +22,8 @@ from listeners.salesforce.backoff import full_jitter
 
 log = structlog.get_logger(__name__)
 
+BROKER_PAUSE_SECONDS = 10.0
+
 
 class Recorder:
     """Records what the buffer gives until it is closed and empty, or the lease is lost.
@@ -35,6 +37,7 @@ class Recorder:
         self._lease = lease
         self._buffer = buffer
         self._abandon = threading.Event()
+        self._no_broker_before = 0.0
         self._thread = threading.Thread(
             target=self._run, name=f"record {listener.name}", daemon=True
         )
@@ -100,8 +103,12 @@ class Recorder:
         )
 
     def _publish(self, result: Ingested) -> None:
+        """What is not published now, the relay finds: a broker that hangs must not hold up what is
+        recorded, so it is not asked again for a while."""
+        if time.monotonic() < self._no_broker_before:
+            return
         try:
             metrics.PUBLISHED.inc(dispatch.publish(result.ready, timezone.now()))
         except (dispatch.BrokerUnavailable, OperationalError, InterfaceError) as error:
-            # Committed and not published: the relay finds it.
+            self._no_broker_before = time.monotonic() + BROKER_PAUSE_SECONDS
             log.warning("published later", deliveries=len(result.ready), reason=str(error))

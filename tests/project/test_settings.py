@@ -1,6 +1,7 @@
 """A wrong value stops start-up with one line that names the variable."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -33,6 +34,8 @@ def start(**environment: str | None) -> subprocess.CompletedProcess[str]:
         ({"DEBUG": "perhaps"}, "DEBUG"),
         ({"DATABASE_URL": "mysql://u:hunter2@h/d"}, "DATABASE_URL must begin with"),
         ({"DATABASE_URL": "postgres://u:hunter2@h:port/d"}, "DATABASE_URL is not a database"),
+        ({"REDIS_URL": "http://h/0"}, "REDIS_URL must begin with redis://"),
+        ({"REDIS_URL": "redis://:hun/ter2@h/0"}, "REDIS_URL is not an address"),
         ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL is 'LOUD'; use one of"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT is 'xml'; use one of"),
         ({"CDC_BATCH_MAX": "many"}, "CDC_BATCH_MAX"),
@@ -58,3 +61,25 @@ def test_a_handler_module_is_imported():
     done = start(CDC_HANDLER_MODULES="tests.sample_handlers", CDC_TEST_FOLDER="/nowhere")
 
     assert done.returncode == 0, done.stderr
+
+
+def test_a_database_that_takes_connections_and_says_nothing_is_not_waited_for_for_ever():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "manage.py", "migrate", "--check"],
+            cwd=ROOT,
+            env={
+                "PATH": os.environ["PATH"],
+                **GOOD,
+                "DATABASE_URL": f"postgres://cdc:hunter2@127.0.0.1:{port}/cdc",
+            },
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    assert done.returncode != 0
+    assert "timeout" in done.stderr
+    assert "hunter2" not in done.stderr

@@ -1,5 +1,6 @@
 """Processes killed with SIGKILL, brokers stopped: nothing is lost, nothing runs twice at once."""
 
+import psutil
 import pytest
 from django.utils import timezone
 
@@ -118,3 +119,28 @@ def test_a_process_started_right_after_a_crash_is_not_idle_before_it_has_the_lis
     assert processes.listener("--until-idle", "1").wait() == 0
 
     assert AuditLogEntry.objects.count() == 10
+
+
+def test_a_broker_that_hangs_holds_up_neither_recording_nor_the_end(
+    processes, simulator, org_listener, broker
+):
+    listener = processes.listener()
+    listener.wait_for_output("subscribed")
+    frozen = psutil.Process(int(broker.client().info("server")["process_id"]))
+    frozen.suspend()
+    try:
+        for number in range(3):  # one batch after the other: the first one's messages hang
+            simulator.create("Account", *[{"Name": f"Acme {number} {n}"} for n in range(10)])
+            recorded = 10 * (number + 1)
+            wait_for(lambda n=recorded: AuditLogEntry.objects.count() == n, what="the recording")
+        wait_for(lambda: Position.objects.get().state == "receiving")
+        assert Position.objects.get().lease_until > timezone.now()
+
+        assert listener.terminate() == 0, listener.output
+    finally:
+        frozen.resume()
+    processes.worker()
+    processes.listener()
+
+    wait_for(lambda: succeeded() == 30)
+    assert len(read_journal()) == 30
