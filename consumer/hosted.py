@@ -82,6 +82,10 @@ class HostedListener:
         self._write(status)
         return True
 
+    def renew(self) -> None:
+        """Push the lease's end back, from any thread. Whether it was lost, keep_lease finds."""
+        Position.objects.renew(self.lease)
+
     def _write(self, status: Status, **more: object) -> None:
         changes: dict[str, object] = {"last_received_at": self.receiver.last_received_at, **more}
         if changes["last_received_at"] is None:

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from cdcproject.broker import ensure_embedded_broker
 from consumer import relay, troubles
-from consumer.hosted import HostedListener
+from consumer.hosted import RENEW_SECONDS, HostedListener
 from consumer.logins import Logins
 from handlers import dispatch
 from listeners.leases import LEASE, Lease
@@ -68,6 +68,8 @@ class Supervisor:
         self._failed: set[int] = set()
         self._not_before: dict[int, float] = {}
         self._relay = threading.Thread(target=self._run_relay, name="relay", daemon=True)
+        self._ended = threading.Event()
+        self._renewer = threading.Thread(target=self._renew_leases, name="leases", daemon=True)
 
     # Queries
 
@@ -97,6 +99,7 @@ class Supervisor:
     def run(self) -> int:
         """Until stopped or a limit is reached; the exit code."""
         self._relay.start()
+        self._renewer.start()
         code = EXIT_OK
         looked_at = float("-inf")
         try:
@@ -116,6 +119,8 @@ class Supervisor:
             self._stop.set()
             self._let_go(list(self._hosted.values()))
             self._logins.settle(SETTLE_SECONDS)
+            self._ended.set()
+            self._renewer.join(2)
             self._relay.join(2)
         return code
 
@@ -190,6 +195,17 @@ class Supervisor:
             elif not hosted.keep_lease():
                 log.warning("another process has the listener", listener=hosted.listener.name)
                 self._let_go([hosted])
+
+    def _renew_leases(self) -> None:
+        """Apart from the rest: while one listener is drained, the others keep their leases, and it
+        keeps its own."""
+        try:
+            while not self._ended.wait(RENEW_SECONDS):
+                for hosted in list(self._hosted.values()):
+                    with self._database():
+                        hosted.renew()
+        finally:
+            connection.close()
 
     def _let_go(self, several: Sequence[HostedListener]) -> None:
         """Stop listeners side by side: what they received is recorded and published."""

@@ -6,7 +6,8 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
-from listeners.models import Position
+from listeners.models import Listener, Position
+from tests.sample_data import listener_of
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 
@@ -144,3 +145,30 @@ def test_a_broker_that_hangs_holds_up_neither_recording_nor_the_end(
 
     wait_for(lambda: succeeded() == 30)
     assert len(read_journal()) == 30
+
+
+def test_a_listener_that_is_slow_to_end_costs_no_other_its_lease(
+    processes, simulator, org_listener, broker
+):
+    other = listener_of(simulator, channel="/data/ContactChangeEvent")
+    processes.listener()
+    wait_for(lambda: Position.objects.filter(state="receiving").count() == 2)
+    holder = Position.objects.get(listener=other).holder
+    standby = processes.listener()
+    frozen = psutil.Process(int(broker.client().info("server")["process_id"]))
+    frozen.suspend()
+    try:
+        simulator.create("Account", Name="Acme")
+        wait_for(lambda: AuditLogEntry.objects.count() == 1)
+
+        Listener.objects.filter(pk=org_listener.pk).update(enabled=False)
+
+        wait_for(
+            lambda: Position.objects.get(listener=org_listener).state == "stopped",
+            what="the slow end",
+        )
+        position = Position.objects.get(listener=other)
+        assert (position.holder, position.epoch) == (holder, 1)
+        assert standby.is_running
+    finally:
+        frozen.resume()
