@@ -14,12 +14,13 @@ from api.fields import NameField
 from api.mappings import HandlerSerializer
 from api.problems import Conflict
 from api.rows import RowSerializer
-from api.standing import STATES, position_of, standing
+from api.standing import standing
 from api.views import SettingsViewSet
 from audit.models import AuditLogEntry, Quarantined
 from handlers.defaults import create_default_mappings
 from handlers.models import HandlerMapping
 from listeners.models import Connection, Listener, Position
+from listeners.standing import STATES, position_of
 
 
 class PositionSerializer(serializers.ModelSerializer[Position]):

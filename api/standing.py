@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from listeners import standing as stored
 from listeners.models import Listener, Position
-from listeners.standing import STATES, Standing
-from listeners.standing import standing as of_position
-
-__all__ = ["STATES", "position_of", "standing"]
 
 
-def standing(listener: Listener, now: datetime) -> Standing:
-    position = position_of(listener)
+def standing(listener: Listener, now: datetime) -> stored.Standing:
+    position = stored.position_of(listener)
     if position is None:
-        return Standing(Position.State.STOPPED.value)
-    is_held = bool(position.holder and position.lease_until and position.lease_until > now)
-    return of_position(listener, position, now, is_held=is_held)
-
-
-def position_of(listener: Listener) -> Position | None:
-    """None while it was never started."""
-    position: Position | None = getattr(listener, "position", None)
-    return position if position is not None and position.epoch else None
+        return stored.Standing(Position.State.STOPPED.value)
+    return stored.standing(listener, position, now, is_live=stored.is_held(position, now))

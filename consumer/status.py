@@ -69,7 +69,7 @@ def _of(
     listener: Listener, position: Position | None, is_live: bool, now: datetime
 ) -> ListenerStatus:
     found = position or Position(listener=listener)
-    stands = standing(listener, found, now, is_held=is_live)
+    stands = standing(listener, found, now, is_live=is_live)
     return ListenerStatus(
         listener=listener.name,
         enabled=listener.enabled,

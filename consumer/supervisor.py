@@ -165,6 +165,7 @@ class Supervisor:
             self._fail(listener, lease, str(error))
             return
         except Exception as error:  # stored past its validation: one row, one listener
+            log.exception("unforeseen", listener=listener.name)
             kind = type(error).__name__
             self._fail(listener, lease, f"the connection's settings cannot be used ({kind})")
             return

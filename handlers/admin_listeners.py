@@ -19,11 +19,12 @@ from audit.admin_labels import joined, label, moment
 from audit.models import Incident
 from handlers import registry
 from handlers.admin_mappings import HandlerMappingInline
-from handlers.admin_state import ListenerState, is_held, position_of, standing
+from handlers.admin_state import ListenerState, standing
 from handlers.defaults import create_default_mappings
 from listeners.admin_console import ConsoleAdmin
 from listeners.admin_fields import WithDefaults
 from listeners.models import Listener, Position
+from listeners.standing import is_held, position_of
 
 
 class ListenerForm(WithDefaults):

@@ -16,6 +16,7 @@ from handlers.admin_labels import state_label
 from handlers.checks import unregistered_message
 from handlers.models import Delivery, HandlerMapping
 from listeners.models import Listener, Position
+from listeners.standing import is_held, position_of
 
 State = Position.State
 
@@ -70,12 +71,6 @@ class ListenerState:
         )
 
 
-def position_of(listener: Listener) -> Position | None:
-    """None while it was never started."""
-    position: Position | None = getattr(listener, "position", None)
-    return position if position is not None and position.epoch else None
-
-
 def standing(listener: Listener, position: Position | None, now: datetime) -> Standing:
     if position is None:
         reason = "" if listener.enabled else "It is not enabled."
@@ -88,12 +83,6 @@ def standing(listener: Listener, position: Position | None, now: datetime) -> St
             f"Its process ended while it was {state.label.lower()}, and none has taken over.",
         )
     return Standing(state.label, _VARIANTS[state], position.reason)
-
-
-def is_held(position: Position, now: datetime) -> bool:
-    """Whether a process runs it. A clock a second off matters not: a lease is renewed long before
-    it ends."""
-    return bool(position.holder and position.lease_until and position.lease_until > now)
 
 
 def _backlog(listener: Listener) -> Iterator[Backlog]:

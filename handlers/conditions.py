@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import Any, Protocol
 
 from handlers.paths import ABSENT, overlap, value_at
+from listeners.values import is_storable_text
 
 EXAMPLE = '{"field": "StageName", "equals": "Closed Won"}'
 #: How deep `all` and `any` may be nested.
@@ -143,13 +144,8 @@ def _plain_flaws(value: Any, at: str) -> Iterator[str]:
             yield f"{at}: give one value; for a part of a compound field, name it in the field."
         case float() if not math.isfinite(value):
             yield f"{at}: give a finite number."
-        case str() if not is_storable(value):
+        case str() if not is_storable_text(value):
             yield f"{at}: a NUL or half a surrogate pair is no text; take it out."
-
-
-def is_storable(text: str) -> bool:
-    """Whether every database takes it."""
-    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _unknown(key: object) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from handlers.conditions import is_storable
+from listeners.values import is_storable_text
 
 #: As many characters of a Salesforce id tell it from all others; three more only check them.
 SHORT_ID = 15
@@ -93,5 +93,5 @@ def user_flaws(users: Any) -> list[str]:
 
 def _is_list_of_texts(value: Any) -> bool:
     return isinstance(value, list) and all(
-        isinstance(one, str) and one.strip() and is_storable(one) for one in value
+        isinstance(one, str) and one.strip() and is_storable_text(one) for one in value
     )

@@ -24,21 +24,33 @@ class Standing:
     reason: str | None = None
 
 
+def position_of(listener: Listener) -> Position | None:
+    """None while it was never started."""
+    position: Position | None = getattr(listener, "position", None)
+    return position if position is not None and position.epoch else None
+
+
+def is_held(position: Position, now: datetime) -> bool:
+    """Whether a process runs it. A clock a second off matters not: a lease is renewed long before
+    it ends."""
+    return bool(position.holder and position.lease_until and position.lease_until > now)
+
+
 def longest_silence(listener: Listener) -> float:
     """Seconds without a word from Salesforce after which a listener is not receiving."""
     held = min(_LONGEST_HELD, max(_HELD, listener.keep_alive_interval))
     return held + _LATE + listener.read_timeout
 
 
-def standing(listener: Listener, position: Position, now: datetime, *, is_held: bool) -> Standing:
+def standing(listener: Listener, position: Position, now: datetime, *, is_live: bool) -> Standing:
     """What its row says, unless nobody is there any more who could say otherwise.
 
-    `is_held`: its lease is alive.
+    `is_live`: its lease is alive.
     """
     state = State(position.state)
-    if not is_held and state in (State.CONNECTING, State.RECEIVING):
+    if not is_live and state in (State.CONNECTING, State.RECEIVING):
         return Standing(State.STOPPED.value, _unexplained(position))
-    if is_held and state == State.RECEIVING:
+    if is_live and state == State.RECEIVING:
         heard = max(filter(None, (position.last_received_at, position.state_since)), default=now)
         silence = (now - heard).total_seconds()
         if silence > longest_silence(listener):

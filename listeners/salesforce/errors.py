@@ -99,6 +99,12 @@ class LoginRefused(SalesforceError):
         return self.ends_refresh_token and "expired access/refresh token" in self.description
 
 
+def refused_by_proxy(host: str) -> LoginRefused:
+    """A proxy's 407 to a login."""
+    remedy = "Check the proxy's user name and password."
+    return LoginRefused(f"the proxy before {host} answered HTTP 407", remedy=remedy)
+
+
 class LoginUnavailable(SalesforceError):
     """The token endpoint can't answer now. Wait; if it lasts, check the network and token URL."""
 

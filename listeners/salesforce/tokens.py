@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import requests
 
@@ -20,6 +21,15 @@ class Token:
     scope: str | None = None
     #: Seconds to live, where the answer says so; most of Salesforce's don't.
     expires_in: float | None = None
+
+
+def life_of(told: Any) -> float | None:
+    """The seconds that an answer names, as a number or a text; None for anything else."""
+    try:
+        seconds = float(told)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return seconds if 0 < seconds < math.inf else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import Self
 
 READY_SECONDS = 10
 
 
-class LoopServer:
+class LoopServer(ABC):
     """Calls `serve` for each connection until the context ends; then cuts those that are open."""
 
     def __init__(self, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
@@ -24,8 +25,9 @@ class LoopServer:
         self._serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
 
+    @abstractmethod
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        raise NotImplementedError
+        """Until the peer has gone, or the answer is given."""
 
     def __enter__(self) -> Self:
         self._thread.start()

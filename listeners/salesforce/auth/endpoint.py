@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -18,6 +17,7 @@ from listeners.salesforce.errors import (
     LoginRefused,
     LoginUnavailable,
     SalesforceError,
+    refused_by_proxy,
 )
 from listeners.salesforce.exchange import (
     Answer,
@@ -28,7 +28,7 @@ from listeners.salesforce.exchange import (
     host_of,
     is_web_url,
 )
-from listeners.salesforce.tokens import Granted, Token
+from listeners.salesforce.tokens import Granted, Token, life_of
 
 DEFAULT_TIMEOUT: Timeout = (10.0, 30.0)
 
@@ -181,15 +181,14 @@ def _granted(answer: Answer, hidden: Answer, host: str, fallback: str) -> Grante
         user_id=user_id,
         issued_at=_milliseconds(body.get("issued_at")),
         scope=_text_or_none(body.get("scope")),
-        expires_in=_seconds(body.get("expires_in")),
+        expires_in=life_of(body.get("expires_in")),  # of a JWT as access token
     )
     return Granted(token, _text_or_none(refresh_token))
 
 
 def _failure(answer: Answer, host: str) -> SalesforceError:
     if answer.status == 407:
-        remedy = "Check the proxy's user name and password."
-        return LoginRefused(f"the proxy before {host} answered HTTP 407", remedy=remedy)
+        return refused_by_proxy(host)
     if answer.status >= 500 or answer.status in {408, 429}:
         why = f"{host} answered HTTP {answer.status}"
         return LoginUnavailable(
@@ -240,15 +239,6 @@ def _milliseconds(text: Any) -> int | None:
     if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 20:
         return int(text)
     return None
-
-
-def _seconds(value: Any) -> float | None:
-    """Salesforce's answers have no ``expires_in``; those with a JWT as access token may."""
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        return None
-    return seconds if 0 < seconds < math.inf else None
 
 
 def _text_or_none(value: Any) -> str | None:

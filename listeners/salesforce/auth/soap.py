@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -12,7 +11,12 @@ from xml.sax.saxutils import escape
 
 import requests
 
-from listeners.salesforce.errors import LoginRefused, LoginUnavailable, SalesforceError
+from listeners.salesforce.errors import (
+    LoginRefused,
+    LoginUnavailable,
+    SalesforceError,
+    refused_by_proxy,
+)
 from listeners.salesforce.exchange import (
     Answer,
     NoAuth,
@@ -23,7 +27,7 @@ from listeners.salesforce.exchange import (
     host_of,
     is_web_url,
 )
-from listeners.salesforce.tokens import Granted, Token
+from listeners.salesforce.tokens import Granted, Token, life_of
 
 LAST_VERSION = "64.0"
 
@@ -103,7 +107,7 @@ def _token(answer: Answer, host: str) -> Token:
         instance_url=instance_url,
         org_id=_text(root, "organizationId"),
         user_id=_text(root, "userId"),
-        expires_in=_seconds(_text(root, "sessionSecondsValid")),
+        expires_in=life_of(_text(root, "sessionSecondsValid")),
     )
 
 
@@ -143,18 +147,9 @@ def _refusal(code: str, words: str, answer: Answer) -> SalesforceError:
 
 def _unreadable(answer: Answer, host: str) -> SalesforceError:
     if answer.status == 407:
-        remedy = "Check the proxy's user name and password."
-        return LoginRefused(f"the proxy before {host} answered HTTP 407", remedy=remedy)
+        return refused_by_proxy(host)
     if answer.status >= 500 or answer.status in {200, 408, 429}:
         why = f"{host} answered HTTP {answer.status} with a page that is no SOAP answer"
         return LoginUnavailable(why, retry_after=answer.retry_after())
     remedy = "Check the login URL."
     return LoginRefused(f"{host} answered HTTP {answer.status}", remedy=remedy)
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        seconds = float(text or "")
-    except ValueError:
-        return None
-    return seconds if 0 < seconds < math.inf else None
