@@ -39,7 +39,7 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "DeliveryState": "handlers.models.Delivery.State",
-        "ListenerState": "api.standing.STATES",
+        "ListenerState": "listeners.standing.STATES",
     },
     # Everything from this server: the page works without the internet.
     "SWAGGER_UI_DIST": "SIDECAR",
