@@ -15,6 +15,7 @@ from typing import Any
 from django.db import DataError, transaction
 
 from audit.models import AuditLogEntry, Incident, Quarantined
+from audit.recording import record
 from consumer import troubles
 from handlers.deliver import deliver
 from handlers.models import HandlerMapping
@@ -24,8 +25,6 @@ from listeners.models import Listener, Position
 from listeners.salesforce.decode import decode, message_text
 from listeners.salesforce.errors import Undecodable
 from listeners.salesforce.events import ChangeEvent
-
-ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ def _ingest_whole(
     ]
     with transaction.atomic(durable=True):
         _hold(lease)
-        new = _record(entries)
+        new = record(entries)
         ready = deliver(new, mappings)
         troubles.report(listener.pk, new, messages[-1].received_at)
         _advance(lease, decoded[-1][1][-1].replay_id, entries)
@@ -138,42 +137,6 @@ def _hold(lease: Lease) -> None:
     """Lock the position for this transaction, if the lease still is the current one."""
     if Position.objects.held(lease).select_for_update().first() is None:
         raise LeaseLost
-
-
-def _record(entries: Sequence[AuditLogEntry]) -> list[AuditLogEntry]:
-    """Insert the entries that are not there yet, in order."""
-    known = _known(entries)
-    new: list[AuditLogEntry] = []
-    for entry in entries:
-        identity = _identity(entry)
-        if identity not in known:
-            known.add(identity)
-            new.append(entry)
-    return AuditLogEntry.objects.bulk_create(new, batch_size=ROWS)
-
-
-Identity = tuple[str, int, str, str, str]
-
-
-def _identity(entry: AuditLogEntry) -> Identity:
-    return (
-        entry.transaction_key,
-        entry.sequence_number,
-        entry.entity_name,
-        entry.record_id,
-        entry.change_type,
-    )
-
-
-def _known(entries: Sequence[AuditLogEntry]) -> set[Identity]:
-    """The identities that this listener has recorded before. The lease keeps others from adding."""
-    if not entries:
-        return set()
-    rows = AuditLogEntry.objects.filter(
-        listener_id=entries[0].listener_id,
-        transaction_key__in={entry.transaction_key for entry in entries},
-    ).values_list("transaction_key", "sequence_number", "entity_name", "record_id", "change_type")
-    return set(rows)
 
 
 def _advance(lease: Lease, replay_id: str, entries: Sequence[AuditLogEntry]) -> None:

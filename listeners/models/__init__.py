@@ -1,9 +1,20 @@
-"""What to hear and how: Connection, Listener, Position (where it stands, who runs it), and what is
-kept of a connection's logins."""
+"""What to hear and how: Connection, Listener, Position (where it stands, who runs it), the
+processes that run listeners, and what is kept of a connection's logins and of its org's limits."""
 
 from listeners.models.connection import Connection
 from listeners.models.listener import Listener
 from listeners.models.position import Position
+from listeners.models.process import ListenerProcess
 from listeners.models.tokens import KeptTokens, SpentToken, TokenState
+from listeners.models.usage import OrgUsage
 
-__all__ = ["Connection", "KeptTokens", "Listener", "Position", "SpentToken", "TokenState"]
+__all__ = [
+    "Connection",
+    "KeptTokens",
+    "Listener",
+    "ListenerProcess",
+    "OrgUsage",
+    "Position",
+    "SpentToken",
+    "TokenState",
+]

@@ -30,6 +30,11 @@ class Listener(models.Model):
         TIP = "tip", "Go on with new events only"
         STOP = "stop", "Stop and wait for an operator"
 
+    class GapPolicy(models.TextChoices):
+        FETCH = "fetch", "Read the record and deliver it"
+        DELIVER = "deliver", "Deliver the gap event as it is"
+        RECORD = "record", "Record only"
+
     name = models.CharField(
         max_length=100, unique=True, default="salesforceListener", validators=[name_validator]
     )
@@ -53,6 +58,12 @@ class Listener(models.Model):
         default=ReplayLost.EARLIEST,
         help_text="What to do when Salesforce refuses the stored position. "
         "An incident is opened in any case.",
+    )
+    gap_policy = models.CharField(
+        max_length=20,
+        choices=GapPolicy,
+        default=GapPolicy.FETCH,
+        help_text="What to do with a gap event, which says that a record changed and not how.",
     )
     enabled = models.BooleanField(default=True)
     api_version = models.CharField(

@@ -1,4 +1,4 @@
-"""OUT: which handler gets which change, and what became of each delivery."""
+"""Which handler gets which change."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 
-from audit.models import AuditLogEntry
 from handlers.conditions import EXAMPLE, flaws
 from handlers.origins import origin_flaws, user_flaws
-from handlers.queries import DeliveryQuerySet
 from listeners.models import Listener
 from listeners.secrets import REFERENCES
 from listeners.values import storable
@@ -32,6 +30,10 @@ class HandlerMapping(models.Model):
     class Ordering(models.TextChoices):
         PER_RECORD = "per_record", "One after the other for each record"
         UNORDERED = "unordered", "In any order"
+
+    class OnDead(models.TextChoices):
+        CONTINUE = "continue", "Go on with the record's next change"
+        HALT = "halt", "Hold the record's next changes back"
 
     listener = models.ForeignKey(Listener, models.CASCADE, related_name="mappings")
     on = models.CharField(max_length=10, choices=On)
@@ -75,6 +77,13 @@ class HandlerMapping(models.Model):
         help_text="Leave out what these users wrote: Salesforce user ids.",
     )
     ordering = models.CharField(max_length=20, choices=Ordering, default=Ordering.PER_RECORD)
+    on_dead = models.CharField(
+        "after a dead letter",
+        max_length=10,
+        choices=OnDead,
+        default=OnDead.CONTINUE,
+        help_text="What follows a change of the same record that failed for good.",
+    )
     queue = models.CharField(
         max_length=100,
         blank=True,
@@ -141,116 +150,3 @@ class HandlerMapping(models.Model):
 
 def _is_list_of_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) and name for name in value)
-
-
-class Delivery(models.Model):
-    """One change for one handler: the outbox's row and its state.
-
-    blocked → ready → queued → running → succeeded | skipped | dead, with retrying between two
-    attempts; ready → sent for a task that runs elsewhere; skipped from the start where the mapping
-    leaves the change out.
-    """
-
-    class State(models.TextChoices):
-        BLOCKED = "blocked", "Blocked"
-        READY = "ready", "Ready"
-        QUEUED = "queued", "Queued"
-        RUNNING = "running", "Running"
-        SUCCEEDED = "succeeded", "Succeeded"
-        SKIPPED = "skipped", "Skipped"
-        RETRYING = "retrying", "Retrying"
-        DEAD = "dead", "Dead"
-        SENT = "sent", "Sent"
-
-    UNENDED = (State.BLOCKED, State.READY, State.QUEUED, State.RUNNING, State.RETRYING)
-
-    entry = models.ForeignKey(AuditLogEntry, models.CASCADE, related_name="deliveries")
-    mapping = models.ForeignKey(
-        HandlerMapping, models.SET_NULL, null=True, blank=True, related_name="deliveries"
-    )
-    handler = models.CharField(max_length=255)
-    is_external = models.BooleanField(default=False)
-    queue = models.CharField(max_length=100, blank=True)
-    # Lane (routing.lanes) and record: the deliveries of a chain run one after the other. Empty: in
-    # any order.
-    chain = models.CharField(max_length=300, blank=True)
-    state = models.CharField(max_length=10, choices=State, default=State.READY)
-    attempts = models.PositiveIntegerField(default=0)
-    error = models.TextField(blank=True)
-    created_at = models.DateTimeField()
-    due_at = models.DateTimeField(null=True, blank=True)
-    queued_at = models.DateTimeField(null=True, blank=True)
-    started_at = models.DateTimeField(null=True, blank=True)
-    claim_deadline = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
-
-    objects = DeliveryQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["-id"]
-        verbose_name_plural = "deliveries"
-        constraints = [
-            models.UniqueConstraint(fields=["entry", "mapping"], name="delivery_once_a_mapping"),
-            models.CheckConstraint(
-                condition=~Q(state="retrying") | Q(due_at__isnull=False),
-                name="delivery_retrying_has_due_time",
-            ),
-            models.CheckConstraint(
-                condition=~Q(state="running") | Q(claim_deadline__isnull=False),
-                name="delivery_running_has_deadline",
-            ),
-            # Two runs of one chain at once cannot be written down.
-            models.UniqueConstraint(
-                fields=["chain"],
-                condition=Q(state__in=["ready", "queued", "running", "retrying"]) & ~Q(chain=""),
-                name="delivery_one_open_in_a_chain",
-            ),
-        ]
-        indexes = [
-            # relay.publish_due: committed and not published.
-            models.Index(fields=["id"], condition=Q(state="ready"), name="delivery_ready"),
-            # relay.publish_due: due for another attempt.
-            models.Index(fields=["due_at"], condition=Q(state="retrying"), name="delivery_due"),
-            # relay.requeue_lost: published and not begun.
-            models.Index(fields=["queued_at"], condition=Q(state="queued"), name="delivery_queued"),
-            # relay.reclaim: begun by a worker that died.
-            models.Index(
-                fields=["claim_deadline"], condition=Q(state="running"), name="delivery_running"
-            ),
-            # settle: the next in a chain; ingest: what is before it.
-            models.Index(fields=["chain", "id"], name="delivery_chain"),
-            # The console's list of what failed for good.
-            models.Index(fields=["id"], condition=Q(state="dead"), name="delivery_dead"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.handler}: {self.get_state_display()}"
-
-
-class DeliveryAttempt(models.Model):
-    """One run, written when it ended. Append-only."""
-
-    class Outcome(models.TextChoices):
-        SUCCEEDED = "succeeded", "Succeeded"
-        SKIPPED = "skipped", "Skipped"
-        FAILED = "failed", "Failed"
-        RETRY = "retry", "Asked for a retry"
-        LOST = "lost", "Lost with its worker"
-
-    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="attempt_log")
-    number = models.PositiveIntegerField()
-    outcome = models.CharField(max_length=10, choices=Outcome)
-    started_at = models.DateTimeField()
-    finished_at = models.DateTimeField()
-    worker = models.CharField(max_length=255, blank=True)
-    error = models.TextField(blank=True)
-    traceback = models.TextField(blank=True)
-
-    class Meta:
-        ordering = ["delivery", "number"]
-        constraints = [
-            models.UniqueConstraint(fields=["delivery", "number"], name="attempt_once"),
-        ]
-
-    def __str__(self) -> str:
-        return f"Attempt {self.number}: {self.get_outcome_display()}"

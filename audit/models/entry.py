@@ -1,11 +1,11 @@
-"""The record: every change that came, what was lost or odd about it, and what was unreadable."""
+"""Every change that came."""
 
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 
-from audit.queries import AuditLogQuerySet, IncidentQuerySet
+from audit.queries import AuditLogQuerySet
 from listeners.models import Listener
 
 
@@ -40,6 +40,10 @@ class AuditLogEntry(models.Model):
     changed_data = models.JSONField(default=dict, blank=True)
     source = models.CharField(max_length=20, choices=Source, default=Source.STREAM)
     received_at = models.DateTimeField()
+    # Of what was read over REST, both in ms since 1970, UTC: the record's LastModifiedDate, and the
+    # moment up to which every committed change is in what was read. Null for the stream's entries.
+    as_of = models.BigIntegerField(null=True, blank=True)
+    read_at = models.BigIntegerField(null=True, blank=True)
 
     objects = AuditLogQuerySet.as_manager()
 
@@ -65,6 +69,8 @@ class AuditLogEntry(models.Model):
             models.Index(fields=["entity_name", "-id"], name="entry_entity"),
             models.Index(fields=["listener", "-id"], name="entry_listener"),
             models.Index(fields=["received_at"], name="entry_received"),
+            # ingest: is a change older than what was read of its record?
+            models.Index(fields=["record_id"], condition=Q(as_of__isnull=False), name="entry_read"),
         ]
 
     def __str__(self) -> str:
@@ -93,78 +99,3 @@ class AuditLogEntry(models.Model):
             .order_by("id")
             .values_list("record_id", flat=True)
         )
-
-
-class Incident(models.Model):
-    """Something an operator should know: what happened, in which window, and what to do."""
-
-    class Kind(models.TextChoices):
-        GAP = "gap", "Gap events"
-        OVERFLOW = "overflow", "Overflow"
-        WILDCARD = "wildcard", "Whole entity changed"
-        UNKNOWN_CHANGE_TYPE = "unknown_change_type", "Unknown change type"
-        UNDECODABLE = "undecodable", "Undecodable event"
-        MALFORMED_ANSWER = "malformed_answer", "Malformed answer"
-        REPLAY_LOST = "replay_lost", "Position refused"
-        CONFIGURATION = "configuration", "Configuration failure"
-        LOGIN = "login", "Login tokens"
-
-    listener = models.ForeignKey(Listener, models.CASCADE, related_name="incidents")
-    kind = models.CharField(max_length=30, choices=Kind)
-    # What tells two incidents of one kind apart, such as the entity.
-    key = models.CharField(max_length=255, blank=True)
-    summary = models.TextField()
-    remedy = models.TextField(blank=True)
-    window_start = models.DateTimeField(null=True, blank=True)
-    window_end = models.DateTimeField(null=True, blank=True)
-    count = models.PositiveBigIntegerField(default=0)
-    opened_at = models.DateTimeField()
-    last_seen_at = models.DateTimeField()
-    closed_at = models.DateTimeField(null=True, blank=True)
-
-    objects = IncidentQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["-id"]
-        constraints = [
-            # The same trouble again counts up the open incident.
-            models.UniqueConstraint(
-                fields=["listener", "kind", "key"],
-                condition=Q(closed_at__isnull=True),
-                name="incident_one_open",
-            ),
-            models.CheckConstraint(
-                condition=Q(window_end__isnull=True) | Q(window_end__gte=F("window_start")),
-                name="incident_window_ordered",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.get_kind_display()}: {self.summary}"
-
-    @property
-    def is_open(self) -> bool:
-        return self.closed_at is None
-
-
-class Quarantined(models.Model):
-    """A message that could not be decoded or stored, as it came."""
-
-    listener = models.ForeignKey(Listener, models.PROTECT, related_name="quarantined")
-    channel = models.CharField(max_length=255)
-    replay_id = models.CharField("replay ID", max_length=255, blank=True)
-    raw = models.TextField()
-    digest = models.CharField(max_length=64, help_text="SHA-256 of the message.")
-    error = models.TextField()
-    received_at = models.DateTimeField()
-
-    class Meta:
-        ordering = ["-id"]
-        verbose_name_plural = "quarantined"
-        constraints = [
-            # A replayed message is kept once.
-            models.UniqueConstraint(fields=["listener", "digest"], name="quarantined_once"),
-        ]
-
-    def __str__(self) -> str:
-        return f"Quarantined message {self.pk}: {self.error}"

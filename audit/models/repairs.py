@@ -1,0 +1,99 @@
+"""What is known to be incomplete, and how far its completion is."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+from audit.models.entry import AuditLogEntry
+from audit.models.incident import Incident
+from listeners.models import Listener
+
+
+class DirtyRecord(models.Model):
+    """A record that a gap event told of, until it was read over REST. One row a gap entry."""
+
+    entry = models.OneToOneField(
+        AuditLogEntry, models.CASCADE, primary_key=True, related_name="dirty"
+    )
+    listener = models.ForeignKey(Listener, models.CASCADE, related_name="dirty_records")
+    entity_name = models.CharField(max_length=255)
+    attempts = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True)
+    due_at = models.DateTimeField()
+    # Who reads it now has until then.
+    claimed_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["listener", "entity_name", "due_at"], name="dirty_due")]
+
+    def __str__(self) -> str:
+        return f"{self.entity_name}: entry {self.entry_id}"
+
+
+class Reconciliation(models.Model):
+    """A comparison of an org's records with the audit log: a window of time, or a whole entity.
+
+    What is missing is recorded with source `reconcile`.
+    """
+
+    class Reason(models.TextChoices):
+        REPLAY_LOST = "replay_lost", "The position was refused"
+        OUTAGE = "outage", "Not receiving for too long"
+        OVERFLOW = "overflow", "Overflow"
+        WILDCARD = "wildcard", "Whole entity changed"
+        ASKED = "asked", "An operator asked"
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+
+    listener = models.ForeignKey(Listener, models.CASCADE, related_name="reconciliations")
+    entity_name = models.CharField(
+        "entity", max_length=255, blank=True, help_text="Empty: every entity of the channel."
+    )
+    reason = models.CharField(max_length=20, choices=Reason)
+    # The overflow or the wildcard that it is for.
+    entry = models.ForeignKey(AuditLogEntry, models.CASCADE, null=True, blank=True)
+    incident = models.ForeignKey(
+        Incident, models.SET_NULL, null=True, blank=True, related_name="reconciliations"
+    )
+    window_start = models.DateTimeField(
+        null=True, blank=True, help_text="Empty: from the org's first record on."
+    )
+    window_end = models.DateTimeField()
+    requested_by = models.CharField(max_length=150, blank=True)
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    # How far it is; opaque. What was compared before is not compared again after a crash.
+    cursor = models.JSONField(default=dict, blank=True)
+    compared = models.PositiveBigIntegerField(default=0, help_text="Records that Salesforce named.")
+    present = models.PositiveBigIntegerField(default=0, help_text="Of them in the audit log.")
+    added = models.PositiveBigIntegerField(default=0, help_text="Of them missing, and added.")
+    attempts = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True)
+    due_at = models.DateTimeField()
+    claimed_until = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(window_start__isnull=True) | Q(window_end__gte=F("window_start")),
+                name="reconciliation_window_ordered",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["due_at"],
+                condition=Q(state__in=["waiting", "running"]),
+                name="reconciliation_due",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_reason_display()}: {self.entity_name or 'every entity'}"

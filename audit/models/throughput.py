@@ -1,0 +1,26 @@
+"""How much came, by the minute."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from listeners.models import Listener
+
+
+class Throughput(models.Model):
+    """What a listener received in one minute. The org counts events, and a repeated one again."""
+
+    listener = models.ForeignKey(Listener, models.CASCADE, related_name="throughput")
+    minute = models.DateTimeField()
+    events = models.PositiveBigIntegerField(default=0, help_text="Delivered by Salesforce.")
+    entries = models.PositiveBigIntegerField(default=0, help_text="New in the audit log.")
+
+    class Meta:
+        ordering = ["-minute"]
+        constraints = [
+            models.UniqueConstraint(fields=["listener", "minute"], name="throughput_once"),
+        ]
+        indexes = [models.Index(fields=["minute"], name="throughput_minute")]
+
+    def __str__(self) -> str:
+        return f"{self.minute:%Y-%m-%d %H:%M}: {self.events}"

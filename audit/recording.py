@@ -1,0 +1,48 @@
+"""Entries → the audit log: what is there already adds nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from audit.models import AuditLogEntry
+
+ROWS = 1000
+
+
+def record(entries: Sequence[AuditLogEntry]) -> list[AuditLogEntry]:
+    """Insert the entries of one listener that are not there yet, in order; those.
+
+    Inside the caller's transaction, which has locked the listener's position: nobody else adds.
+    """
+    known = _known(entries)
+    new: list[AuditLogEntry] = []
+    for entry in entries:
+        identity = _identity(entry)
+        if identity not in known:
+            known.add(identity)
+            new.append(entry)
+    return AuditLogEntry.objects.bulk_create(new, batch_size=ROWS)
+
+
+Identity = tuple[str, int, str, str, str]
+
+
+def _identity(entry: AuditLogEntry) -> Identity:
+    return (
+        entry.transaction_key,
+        entry.sequence_number,
+        entry.entity_name,
+        entry.record_id,
+        entry.change_type,
+    )
+
+
+def _known(entries: Sequence[AuditLogEntry]) -> set[Identity]:
+    """The identities that this listener has recorded before."""
+    if not entries:
+        return set()
+    rows = AuditLogEntry.objects.filter(
+        listener_id=entries[0].listener_id,
+        transaction_key__in={entry.transaction_key for entry in entries},
+    ).values_list("transaction_key", "sequence_number", "entity_name", "record_id", "change_type")
+    return set(rows)

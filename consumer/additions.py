@@ -1,0 +1,31 @@
+"""What was read over REST → the audit log and its deliveries, beside the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from django.db import transaction
+
+from audit.models import AuditLogEntry
+from audit.recording import record
+from handlers.deliver import deliver
+from handlers.models import HandlerMapping
+from listeners.models import Listener, Position
+
+
+def add(listener: Listener, choose: Callable[[], Sequence[AuditLogEntry]]) -> list[int]:
+    """Record what `choose` finds missing, and its deliveries; the ids of those to publish now.
+
+    One transaction, which keeps the stream from recording meanwhile: what `choose` reads in it is
+    how things stand. It should do nothing slow. Never inside a transaction.
+    """
+    with transaction.atomic(durable=True):
+        lock(listener)
+        new = record(choose())
+        return deliver(new, list(HandlerMapping.objects.filter(listener=listener)))
+
+
+def lock(listener: Listener) -> None:
+    """Keep others from recording for this listener until the caller's transaction ends."""
+    Position.objects.bulk_create([Position(listener=listener)], ignore_conflicts=True)
+    Position.objects.select_for_update().get(listener=listener)

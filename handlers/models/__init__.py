@@ -1,0 +1,7 @@
+"""OUT: which handler gets which change, and what became of each delivery."""
+
+from handlers.models.attempt import DeliveryAttempt
+from handlers.models.delivery import Delivery, Redelivery
+from handlers.models.mapping import HandlerMapping
+
+__all__ = ["Delivery", "DeliveryAttempt", "HandlerMapping", "Redelivery"]

@@ -1,0 +1,40 @@
+"""The runs of a delivery."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from handlers.models.delivery import Delivery, Redelivery
+
+
+class DeliveryAttempt(models.Model):
+    """One run, written when it ended. Append-only."""
+
+    class Outcome(models.TextChoices):
+        SUCCEEDED = "succeeded", "Succeeded"
+        SKIPPED = "skipped", "Skipped"
+        FAILED = "failed", "Failed"
+        RETRY = "retry", "Asked for a retry"
+        LOST = "lost", "Lost with its worker"
+
+    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="attempt_log")
+    number = models.PositiveIntegerField()
+    outcome = models.CharField(max_length=10, choices=Outcome)
+    # Which wish it fulfils, when it was asked for and not due by itself.
+    redelivery = models.ForeignKey(
+        Redelivery, models.SET_NULL, null=True, blank=True, related_name="attempts"
+    )
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField()
+    worker = models.CharField(max_length=255, blank=True)
+    error = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["delivery", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["delivery", "number"], name="attempt_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Attempt {self.number}: {self.get_outcome_display()}"

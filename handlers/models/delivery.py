@@ -1,0 +1,127 @@
+"""What became of each change for each of its handlers."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from audit.models import AuditLogEntry
+from handlers.models.mapping import HandlerMapping
+from handlers.queries import DeliveryQuerySet
+
+
+class Redelivery(models.Model):
+    """A wish to send recorded changes to their handlers again: whose, why, and which."""
+
+    requested_by = models.CharField(max_length=150)
+    reason = models.TextField(blank=True)
+    criteria = models.JSONField(default=dict, blank=True, help_text="What was asked for.")
+    requested_at = models.DateTimeField()
+    count = models.PositiveBigIntegerField(default=0, help_text="Deliveries sent again.")
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "redeliveries"
+
+    def __str__(self) -> str:
+        return f"Redelivery {self.pk} by {self.requested_by}"
+
+
+class Delivery(models.Model):
+    """One change for one handler: the outbox's row and its state.
+
+    blocked → ready → queued → running → succeeded | skipped | dead, with retrying between two
+    attempts; ready → sent for a task that runs elsewhere; skipped from the start where the mapping
+    leaves the change out.
+    """
+
+    class State(models.TextChoices):
+        BLOCKED = "blocked", "Blocked"
+        READY = "ready", "Ready"
+        QUEUED = "queued", "Queued"
+        RUNNING = "running", "Running"
+        SUCCEEDED = "succeeded", "Succeeded"
+        SKIPPED = "skipped", "Skipped"
+        RETRYING = "retrying", "Retrying"
+        DEAD = "dead", "Dead"
+        SENT = "sent", "Sent"
+
+    UNENDED = (State.BLOCKED, State.READY, State.QUEUED, State.RUNNING, State.RETRYING)
+
+    entry = models.ForeignKey(AuditLogEntry, models.CASCADE, related_name="deliveries")
+    mapping = models.ForeignKey(
+        HandlerMapping, models.SET_NULL, null=True, blank=True, related_name="deliveries"
+    )
+    handler = models.CharField(max_length=255)
+    is_external = models.BooleanField(default=False)
+    queue = models.CharField(max_length=100, blank=True)
+    # Lane (routing.lanes) and record: the deliveries of a chain run one after the other. Empty: in
+    # any order.
+    chain = models.CharField(max_length=300, blank=True)
+    state = models.CharField(max_length=10, choices=State, default=State.READY)
+    # Blocked until its record was read over REST, whatever ends before it in its chain.
+    awaits_record = models.BooleanField(default=False)
+    # Dead, and what follows in its chain is held back (the mapping's on_dead).
+    halts = models.BooleanField(default=False)
+    attempts = models.PositiveIntegerField(default=0)
+    # Of the attempts, those from before it was last redelivered: they count against no limit.
+    attempts_before = models.PositiveIntegerField(default=0)
+    redelivery = models.ForeignKey(
+        Redelivery, models.SET_NULL, null=True, blank=True, related_name="deliveries"
+    )
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+    due_at = models.DateTimeField(null=True, blank=True)
+    queued_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    claim_deadline = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "deliveries"
+        constraints = [
+            models.UniqueConstraint(fields=["entry", "mapping"], name="delivery_once_a_mapping"),
+            models.CheckConstraint(
+                condition=~Q(state="retrying") | Q(due_at__isnull=False),
+                name="delivery_retrying_has_due_time",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="running") | Q(claim_deadline__isnull=False),
+                name="delivery_running_has_deadline",
+            ),
+            models.CheckConstraint(
+                condition=Q(awaits_record=False) | Q(state="blocked"),
+                name="delivery_awaiting_is_blocked",
+            ),
+            models.CheckConstraint(
+                condition=Q(halts=False) | Q(state="dead"), name="delivery_halting_is_dead"
+            ),
+            # Two runs of one chain at once cannot be written down.
+            models.UniqueConstraint(
+                fields=["chain"],
+                condition=Q(state__in=["ready", "queued", "running", "retrying"]) & ~Q(chain=""),
+                name="delivery_one_open_in_a_chain",
+            ),
+        ]
+        indexes = [
+            # relay.publish_due: committed and not published.
+            models.Index(fields=["id"], condition=Q(state="ready"), name="delivery_ready"),
+            # relay.publish_due: due for another attempt.
+            models.Index(fields=["due_at"], condition=Q(state="retrying"), name="delivery_due"),
+            # relay.requeue_lost: published and not begun.
+            models.Index(fields=["queued_at"], condition=Q(state="queued"), name="delivery_queued"),
+            # relay.reclaim: begun by a worker that died.
+            models.Index(
+                fields=["claim_deadline"], condition=Q(state="running"), name="delivery_running"
+            ),
+            # settle: the next in a chain; ingest: what is before it.
+            models.Index(fields=["chain", "id"], name="delivery_chain"),
+            # The console's list of what failed for good.
+            models.Index(fields=["id"], condition=Q(state="dead"), name="delivery_dead"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.handler}: {self.get_state_display()}"
