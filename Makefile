@@ -7,10 +7,15 @@ PYTEST = $(PY) -m pytest
 # Folders of tests, apart by spaces: left out of the run, and of the one on PostgreSQL (what does not
 # depend on the database is not run on a second one).
 IGNORE ?=
-NO_DATABASE = simulator salesforce project settings_on_the_wire secrecy
+NO_DATABASE = simulator salesforce project settings_on_the_wire secrecy \
+	bad_inputs/test_protocol.py bad_inputs/test_configuration.py
 IGNORING = $(addprefix --ignore tests/,$(1))
 
-.PHONY: help demo test check bench lock clean
+# For `make chaos` and `make soak`: CHAOS="--seed 7 --broker valkey", SOAK="--minutes 60 --rate 100".
+CHAOS ?=
+SOAK ?=
+
+.PHONY: help demo test check bench chaos soak lock clean
 .NOTPARALLEL:
 
 help:
@@ -18,6 +23,8 @@ help:
 	@echo "make test    the whole test suite, on SQLite and on PostgreSQL where it is installed"
 	@echo "make check   format, lint, types, import layers, migrations"
 	@echo "make bench   benchmarks"
+	@echo "make chaos   random faults while changes come in: nothing lost, nothing twice, in order"
+	@echo "make soak    half an hour of steady load: memory, files, connections and threads stay"
 	@echo "make lock    requirements*.txt anew from pyproject.toml (needs uv)"
 
 demo:
@@ -40,6 +47,14 @@ check:
 bench:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
 	$(PY) -m benchmarks
+
+chaos:
+	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
+	$(PY) -m chaos $(CHAOS)
+
+soak:
+	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
+	$(PY) -m chaos.soak $(SOAK)
 
 lock:
 	uv pip compile --universal --python-version 3.11 --no-emit-index-url -q pyproject.toml -o requirements.txt

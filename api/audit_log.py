@@ -7,8 +7,8 @@ from typing import Any
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from rest_framework import serializers
-from rest_framework.viewsets import ReadOnlyModelViewSet
 
+from api.redelivering import Redeliverable
 from audit.models import AuditLogEntry
 from audit.queries import AuditLogFilter
 from handlers.exported import COLUMNS, exported_entry, with_deliveries
@@ -72,9 +72,12 @@ class EntryFilter(filters.FilterSet):
         return queryset.matching(AuditLogFilter(**wanted))
 
 
-class AuditLogViewSet(ReadOnlyModelViewSet[AuditLogEntry]):
+class AuditLogViewSet(Redeliverable[AuditLogEntry]):
     """Every change of every record that was recorded, with its deliveries."""
 
     queryset: QuerySet[AuditLogEntry] = with_deliveries(AuditLogEntry.objects.all())
     serializer_class = EntrySerializer
     filterset_class = EntryFilter
+
+    def deliveries_of(self, row: AuditLogEntry) -> QuerySet[Delivery]:
+        return Delivery.objects.filter(entry=row)

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import QuerySet
+from django.utils import timezone
 from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
-from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from api.audit_log import ExportedDeliverySerializer
+from api.problems import Conflict
+from api.redelivering import ReasonSerializer, Redeliverable
 from audit.queries import FAILED
 from handlers.exported import exported_delivery
+from handlers.halting import NotHalting, go_on_without
 from handlers.models import Delivery, DeliveryAttempt
+from handlers.parked import Wait, waits_for
 
 #: Not read for a list: a change may be large.
 _DATA = ("changed_fields", "nulled_fields", "diff_fields", "changed_data")
@@ -43,8 +52,27 @@ class AttemptSerializer(serializers.ModelSerializer[DeliveryAttempt]):
         exclude = ("id", "delivery")
 
 
+class WaitSerializer(serializers.Serializer[Wait]):
+    delivery = serializers.IntegerField(
+        allow_null=True, help_text="null: it waits for no other delivery."
+    )
+    reason = serializers.CharField()
+
+
 class DeliveryDetailSerializer(DeliverySerializer):
+    halts = serializers.BooleanField(
+        help_text="It is dead, and the next changes of its record wait until it is sent again or "
+        "given up."
+    )
+    redelivery = serializers.IntegerField(source="redelivery_id", allow_null=True)
+    waits_for = serializers.SerializerMethodField()
     attempt_log = AttemptSerializer(many=True)
+
+    @extend_schema_field(WaitSerializer(allow_null=True))
+    def get_waits_for(self, delivery: Delivery) -> Any:
+        """Why a blocked one does not begin."""
+        wait = waits_for(delivery)
+        return WaitSerializer(wait).data if wait else None
 
 
 class DeliveryFilter(filters.FilterSet):
@@ -54,18 +82,40 @@ class DeliveryFilter(filters.FilterSet):
         choices=[*Delivery.State.choices, ("failed", "Retrying or dead")], method="in_state"
     )
     entry = filters.NumberFilter(help_text="An audit entry's id.")
+    halts = filters.BooleanFilter(help_text="Dead, and its record's next changes wait.")
 
     def in_state(self, queryset: Any, name: str, state: str) -> Any:
         return queryset.filter(state__in=FAILED if state == "failed" else (state,))
 
 
-class DeliveryViewSet(ReadOnlyModelViewSet[Delivery]):
+class DeliveryViewSet(Redeliverable[Delivery]):
     """One change for one handler: its state, its attempts, its error."""
 
     queryset = Delivery.objects.select_related("entry__listener").defer(
         *(f"entry__{name}" for name in _DATA)
     )
     filterset_class = DeliveryFilter
+
+    def deliveries_of(self, row: Delivery) -> QuerySet[Delivery]:
+        return Delivery.objects.filter(pk=row.pk)
+
+    @extend_schema(request=ReasonSerializer, responses=DeliveryDetailSerializer)
+    @action(detail=True, methods=["post"], url_path="go-on")
+    def go_on(self, request: Request, **_: Any) -> Response:
+        """Go on without a dead delivery that halts: the next of its record begins."""
+        delivery = self.get_object()
+        asked = ReasonSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        try:
+            go_on_without(
+                delivery.pk,
+                request.user.get_username(),
+                asked.validated_data["reason"],
+                timezone.now(),
+            )
+        except NotHalting as error:
+            raise Conflict(str(error)) from None
+        return Response(DeliveryDetailSerializer(self.get_object()).data)
 
     def get_serializer_class(self) -> type[BaseSerializer[Delivery]]:
         return DeliveryDetailSerializer if self.action == "retrieve" else DeliverySerializer

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.utils import timezone
 from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
+from api.permissions import MayChangeIncidents
+from api.problems import Conflict
+from api.redelivering import StrictSerializer
 from audit.models import Incident
+from audit.queries import IncidentQuerySet
+
+LONGEST_NOTE = 1000
 
 
 class IncidentSerializer(serializers.ModelSerializer[Incident]):
@@ -15,7 +28,13 @@ class IncidentSerializer(serializers.ModelSerializer[Incident]):
 
     class Meta:
         model = Incident
-        fields = "__all__"
+        exclude = ("told", "notify_due_at", "notify_attempts")
+
+
+class ClosingSerializer(StrictSerializer):
+    note = serializers.CharField(
+        default="", allow_blank=True, max_length=LONGEST_NOTE, help_text="Why it can be closed."
+    )
 
 
 class IncidentFilter(filters.FilterSet):
@@ -25,8 +44,34 @@ class IncidentFilter(filters.FilterSet):
 
 
 class IncidentViewSet(ReadOnlyModelViewSet[Incident]):
-    """What happened, in which window, and what to do about it."""
+    """What happened, in which window, what is being done about it, and what to do."""
 
     queryset = Incident.objects.select_related("listener")
     serializer_class = IncidentSerializer
     filterset_class = IncidentFilter
+    permission_classes = (MayChangeIncidents,)
+
+    @extend_schema(request=ClosingSerializer, responses=IncidentSerializer)
+    @action(detail=True, methods=["post"])
+    def close(self, request: Request, **_: Any) -> Response:
+        """Close it by hand. If the same happens again, another one is opened."""
+        asked = ClosingSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        note, by = asked.validated_data["note"], request.user.get_username()
+        if not self._mine().settle(timezone.now(), by=by, note=note):
+            raise Conflict("The incident is closed.")
+        return self._shown()
+
+    @extend_schema(request=None, responses=IncidentSerializer)
+    @action(detail=True, methods=["post"])
+    def acknowledge(self, request: Request, **_: Any) -> Response:
+        """Say that you look after it; it stays open."""
+        if not self._mine().acknowledge(request.user.get_username(), timezone.now()):
+            raise Conflict("The incident is closed, or acknowledged already.")
+        return self._shown()
+
+    def _mine(self) -> IncidentQuerySet:
+        return Incident.objects.filter(pk=self.get_object().pk)
+
+    def _shown(self) -> Response:
+        return Response(self.get_serializer(self.get_object()).data)

@@ -52,7 +52,7 @@ class FieldsSerializer(serializers.ModelSerializer[M]):
     def _unknown(self, data: dict[str, Any]) -> dict[str, str]:
         """A setting that does nothing is a defect, so it is refused. What can only be read may be
         sent back as it was read."""
-        return {name: _no_such_field(name, self.fields) for name in data if name not in self.fields}
+        return unknown_fields(data, self.fields)
 
 
 class RowSerializer(FieldsSerializer[M]):
@@ -115,6 +115,12 @@ class NoteSerializer(serializers.Serializer[dict[str, str]]):
 def _by_field(error: serializers.ValidationError) -> dict[str, Any]:
     found = error.detail
     return dict(found) if isinstance(found, dict) else {api_settings.NON_FIELD_ERRORS_KEY: found}
+
+
+def unknown_fields(data: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """A message for each name in `data` that is no field."""
+    names = list(known)
+    return {name: _no_such_field(name, names) for name in data if name not in names}
 
 
 def _no_such_field(name: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from api.deliveries import DeliveryViewSet
 from api.incidents import IncidentViewSet
 from api.listeners import ListenerViewSet
 from api.mappings import MappingViewSet
+from api.redeliveries import RedeliveryViewSet
 from api.views import NowhereView
 
 
@@ -23,6 +24,7 @@ router.register("listeners", ListenerViewSet)
 router.register("handler-mappings", MappingViewSet)
 router.register("audit-log", AuditLogViewSet)
 router.register("deliveries", DeliveryViewSet)
+router.register("redeliveries", RedeliveryViewSet)
 router.register("incidents", IncidentViewSet)
 
 urlpatterns = [

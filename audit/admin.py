@@ -1,5 +1,5 @@
-"""Incidents and quarantined messages. The audit log is with its deliveries, in
-`handlers.admin_audit_log`."""
+"""Incidents. The audit log is with its deliveries, in `handlers.admin_audit_log`; quarantined
+messages are in `consumer.admin`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
 from audit.admin_labels import label, moment
 from audit.admin_window import WindowAdmin
-from audit.models import Incident, Quarantined
-
-#: A page shows this much of a raw message; the rest is in the database.
-SHOWN = 100_000
+from audit.models import Incident
 
 
 class OpenFilter(admin.SimpleListFilter):
@@ -39,7 +37,7 @@ class OpenFilter(admin.SimpleListFilter):
 
 @admin.register(Incident)
 class IncidentAdmin(WindowAdmin):
-    actions = ("close_incidents",)
+    actions = ("acknowledge_incidents", "close_incidents")
     list_display = ("kind", "state", "listener", "summary", "count", "opened", "last_seen")
     list_filter = (
         OpenFilter,
@@ -54,7 +52,12 @@ class IncidentAdmin(WindowAdmin):
 
     @admin.display(description="state")
     def state(self, incident: Incident) -> SafeString:
-        return label("open", "danger") if incident.is_open else label("closed", "success")
+        if not incident.is_open:
+            return label("closed", "success")
+        if incident.acknowledged_at:
+            title = f"Acknowledged by {incident.acknowledged_by}"
+            return label("open, acknowledged", "warning", title=title)
+        return label("open", "danger")
 
     @admin.display(description="opened")
     def opened(self, incident: Incident) -> SafeString | str:
@@ -64,20 +67,44 @@ class IncidentAdmin(WindowAdmin):
     def last_seen(self, incident: Incident) -> SafeString | str:
         return moment(incident.last_seen_at)
 
+    @admin.action(description="Acknowledge the selected incidents", permissions=["close"])
+    def acknowledge_incidents(self, request: HttpRequest, incidents: QuerySet[Incident]) -> None:
+        done = 0
+        for incident in incidents:
+            mine = Incident.objects.filter(pk=incident.pk)
+            if mine.acknowledge(request.user.get_username(), timezone.now()):
+                done += 1
+                self.log_change(request, incident, "Acknowledged.")
+        if done:
+            messages.success(request, f"Acknowledged {done} incident{'s' if done != 1 else ''}.")
+        else:
+            messages.info(request, "What you selected was closed or acknowledged already.")
+
     @admin.action(description="Close the selected incidents", permissions=["close"])
-    def close_incidents(self, request: HttpRequest, incidents: QuerySet[Incident]) -> None:
+    def close_incidents(
+        self, request: HttpRequest, incidents: QuerySet[Incident]
+    ) -> HttpResponse | None:
+        """Asks for a note first, unless one came with the request."""
+        if "note" not in request.POST:
+            context = {
+                **self.admin_site.each_context(request),
+                "opts": self.opts,
+                "incidents": incidents.filter(closed_at=None),
+                "title": "Close incidents",
+            }
+            return TemplateResponse(request, "audit/close_incidents.html", context)
         closed = 0
+        by, note = request.user.get_username(), request.POST["note"].strip()
         for incident in incidents:
             # Whoever closed it meanwhile stays the one who did.
-            if Incident.objects.filter(pk=incident.pk, closed_at=None).update(
-                closed_at=timezone.now()
-            ):
+            if Incident.objects.filter(pk=incident.pk).settle(timezone.now(), by=by, note=note):
                 closed += 1
-                self.log_change(request, incident, "Closed.")
+                self.log_change(request, incident, f"Closed. {note}".strip())
         if closed:
             messages.success(request, f"Closed {closed} incident{'s' if closed != 1 else ''}.")
         else:
             messages.info(request, "What you selected was closed already.")
+        return None
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -86,35 +113,5 @@ class IncidentAdmin(WindowAdmin):
             "incident": kwargs.get("obj"),
             "can_close": self.has_close_permission(request),
         }
-        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return response
-
-
-@admin.register(Quarantined)
-class QuarantinedAdmin(WindowAdmin):
-    list_display = ("received", "listener", "channel", "replay_id", "error")
-    list_filter = (("listener", RelatedDropdownFilter),)
-    list_select_related = ("listener",)
-    change_form_outer_before_template = "audit/quarantined.html"
-
-    @admin.display(description="received")
-    def received(self, quarantined: Quarantined) -> SafeString | str:
-        return moment(quarantined.received_at)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Quarantined]:
-        quarantined: QuerySet[Quarantined] = super().get_queryset(request)
-        return quarantined.defer("raw")  # a message may have megabytes
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        quarantined = kwargs.get("obj")
-        if isinstance(quarantined, Quarantined):
-            context |= {
-                "quarantined": quarantined,
-                "raw": quarantined.raw[:SHOWN],
-                "is_cut": len(quarantined.raw) > SHOWN,
-                "length": len(quarantined.raw),
-            }
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response

@@ -68,7 +68,11 @@ class AuditLogQuerySet(models.QuerySet[Any]):
 
 @dataclass(frozen=True)
 class Trouble:
-    """What an incident is opened with, or counted up with."""
+    """What an incident is opened with, or counted up with.
+
+    `action`: what is being done about it; `remedy`: what the operator should do. `lasts`: a
+    condition rather than an event: seen again, it is not counted again.
+    """
 
     kind: str
     key: str
@@ -77,48 +81,74 @@ class Trouble:
     window_start: datetime | None = None
     window_end: datetime | None = None
     count: int = 1
+    action: str = ""
+    lasts: bool = False
 
 
 class IncidentQuerySet(models.QuerySet[Any]):
-    def report(self, listener_id: int, trouble: Trouble, now: datetime) -> Incident:
-        """Open an incident, or count up the open one and widen its window.
+    def opened(self) -> IncidentQuerySet:
+        return self.filter(closed_at=None)
 
-        Inside any transaction.
-        """
-        self.bulk_create(
-            [
-                self.model(
-                    listener_id=listener_id,
-                    kind=trouble.kind,
-                    key=trouble.key[:255],
-                    summary=trouble.summary,
-                    remedy=trouble.remedy,
-                    window_start=trouble.window_start,
-                    window_end=trouble.window_end,
-                    opened_at=now,
-                    last_seen_at=now,
-                )
-            ],
-            ignore_conflicts=True,
-        )
-        open_one = self.filter(
-            listener_id=listener_id, kind=trouble.kind, key=trouble.key[:255], closed_at=None
-        )
-        changes: dict[str, object] = {
-            "count": F("count") + trouble.count,
-            "last_seen_at": now,
-            "summary": trouble.summary,
+    # Inside any transaction: reporting, closing, acknowledging.
+
+    def report(self, listener_id: int, trouble: Trouble, now: datetime) -> Incident:
+        """Open an incident, or count up the open one and widen its window."""
+        about: dict[str, Any] = {
+            "listener_id": listener_id,
+            "kind": trouble.kind,
+            "key": trouble.key[:255],
         }
-        if trouble.window_start and trouble.window_end:
-            start, end = trouble.window_start, trouble.window_end
-            changes["window_start"] = Least(Coalesce("window_start", start), start)
-            changes["window_end"] = Greatest(Coalesce("window_end", end), end)
-        open_one.update(**changes)
+        fresh = self.model(
+            **about,
+            summary=trouble.summary,
+            action=trouble.action,
+            remedy=trouble.remedy,
+            window_start=trouble.window_start,
+            window_end=trouble.window_end,
+            count=1 if trouble.lasts else 0,
+            opened_at=now,
+            last_seen_at=now,
+            notify_due_at=now,
+        )
+        self.bulk_create([fresh], ignore_conflicts=True)
+        open_one = self.opened().filter(**about)
+        open_one.update(**_seen_again(trouble, now))
         incident: Incident = open_one.get()
         return incident
 
-    def close(self, listener_id: int, kind: str, now: datetime, *, key: str | None = None) -> int:
-        """Close the open incidents of a kind, or of a kind and key; how many. Inside any
-        transaction."""
-        found = self.filter(listener_id=listener_id, kind=kind, closed_at=None)
-        return (found if key is None else found.filter(key=key)).update(closed_at=now)
+    def close(
+        self, listener_id: int, kind: str, now: datetime, *, key: str | None = None, note: str = ""
+    ) -> int:
+        """Close the open incidents of a kind, or of a kind and key, by evidence; how many.
+
+        `note` says what the evidence is.
+        """
+        found = self.opened().filter(listener_id=listener_id, kind=kind)
+        return (found if key is None else found.filter(key=key)).settle(now, note=note)
+
+    def settle(self, now: datetime, *, by: str = "", note: str = "") -> int:
+        """Close those of these that are open: by evidence, or by somebody; how many."""
+        return self.opened().update(
+            closed_at=now, closed_by=by[:150], note=note, notify_due_at=now, notify_attempts=0
+        )
+
+    def acknowledge(self, by: str, now: datetime) -> int:
+        """Write down who looks after those of these that are open and nobody's yet; how many."""
+        return (
+            self.opened()
+            .filter(acknowledged_at=None)
+            .update(acknowledged_at=now, acknowledged_by=by[:150])
+        )
+
+
+def _seen_again(trouble: Trouble, now: datetime) -> dict[str, object]:
+    changes: dict[str, object] = {"last_seen_at": now, "summary": trouble.summary}
+    if trouble.lasts:
+        changes |= {"action": trouble.action, "remedy": trouble.remedy}
+    else:
+        changes["count"] = F("count") + trouble.count
+    if trouble.window_start and trouble.window_end:
+        start, end = trouble.window_start, trouble.window_end
+        changes["window_start"] = Least(Coalesce("window_start", start), start)
+        changes["window_end"] = Greatest(Coalesce("window_end", end), end)
+    return changes

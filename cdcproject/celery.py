@@ -19,6 +19,16 @@ def keep_djangos_logging(**_: Any) -> None:
 
 
 @worker_init.connect
+def limit_database_sessions(**_: Any) -> None:
+    """A transaction may last as long as a run: a handler's own may wait for other services."""
+    from django.conf import settings
+
+    from cdcproject.database import limit_sessions
+
+    limit_sessions(idle_in_transaction=settings.CDC_RUN_SECONDS + 30)
+
+
+@worker_init.connect
 @beat_init.connect
 def start_embedded_broker(**_: Any) -> None:
     from cdcproject.broker import ensure_embedded_broker

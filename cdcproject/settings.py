@@ -10,12 +10,14 @@ from typing import Any, NoReturn
 from urllib.parse import quote, urlsplit
 
 import dj_database_url
+from celery.schedules import crontab
 from cryptography.fernet import Fernet
 from environs import Env, EnvError
 from environs.exceptions import EnvValidationError
 
 from cdcproject import rest
 from cdcproject.logs import LOG_FORMATS, LOG_LEVELS, logging_config
+from cdcproject.notices import NoticeError, mail, web_address, webhook
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var").absolute()
@@ -37,6 +39,19 @@ def _at_least(name: str, value: int, least: int) -> int:
     if value < least:
         _stop(f"{name} is {value}; it must be {least} or more.")
     return value
+
+
+def _retention_days(env: Env) -> int | None:
+    """None: the audit log is kept for ever."""
+    if not env.str("CDC_RETENTION_DAYS", ""):
+        return None
+    days = env.int("CDC_RETENTION_DAYS")
+    if not CDC_LEAST_RETENTION_DAYS <= days <= CDC_MOST_RETENTION_DAYS:
+        _stop(
+            f"CDC_RETENTION_DAYS is {days}; give {CDC_LEAST_RETENTION_DAYS} to "
+            f"{CDC_MOST_RETENTION_DAYS}, or leave it out to keep everything."
+        )
+    return days
 
 
 def _names(env: Env, name: str) -> list[str]:
@@ -124,6 +139,10 @@ def _encryption_keys(env: Env, secret_key: str, *, debug: bool) -> list[str]:
     return keys
 
 
+# Salesforce sends again what is younger than 72 hours: pruned, it would be recorded anew.
+CDC_LEAST_RETENTION_DAYS = 4
+CDC_MOST_RETENTION_DAYS = 36_500
+
 env = Env()
 try:
     DEBUG = env.bool("DEBUG", False)
@@ -142,8 +161,22 @@ try:
     # A batch is committed when it holds this many changes or its first change is this old.
     CDC_BATCH_MAX = _at_least("CDC_BATCH_MAX", env.int("CDC_BATCH_MAX", 1000), 1)
     CDC_BATCH_WAIT_MS = _at_least("CDC_BATCH_WAIT_MS", env.int("CDC_BATCH_WAIT_MS", 20), 0)
+    CDC_RETENTION_DAYS = _retention_days(env)
+    # A run may last this long: then its worker is killed.
+    CDC_RUN_SECONDS = _at_least("CDC_RUN_SECONDS", env.int("CDC_RUN_SECONDS", 300), 20)
+    # A worker that has not renewed its claim to a run for this long is taken for dead: longer than
+    # a database is away that fails over, since nothing is renewed meanwhile.
+    CDC_CLAIM_SECONDS = _at_least("CDC_CLAIM_SECONDS", env.int("CDC_CLAIM_SECONDS", 90), 4)
+    # A listener that should be receiving, and has not been for so many seconds, is an incident.
+    CDC_OUTAGE_SECONDS = _at_least("CDC_OUTAGE_SECONDS", env.int("CDC_OUTAGE_SECONDS", 300), 1)
+    _mail = mail(env)
+    _webhook = webhook(env)
+    # Where the console is, for the links in what is told of an incident.
+    CDC_PUBLIC_URL = web_address(env, "CDC_PUBLIC_URL").rstrip("/")
     _broker_url = env.str("CELERY_BROKER_URL", "")
     _redis_url = env.str("REDIS_URL", "")
+except NoticeError as error:
+    _stop(str(error))
 except EnvValidationError as error:
     _stop(str(error).replace('"', ""))
 except EnvError as error:
@@ -155,8 +188,6 @@ CELERY_BROKER_URL = _broker_url or f"redis+socket://{EMBEDDED_BROKER_SOCKET}"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # The token store "redis" keeps tokens here; without one it uses the broker, when that is Redis.
 REDIS_URL = _redis_address(_redis_url, CELERY_BROKER_URL)
-# A run may last this long; a worker that has not ended it by then is taken for dead.
-CDC_RUN_SECONDS = 300
 CELERY_TASK_TIME_LIMIT = CDC_RUN_SECONDS
 CELERY_TASK_SOFT_TIME_LIMIT = CDC_RUN_SECONDS - 10
 # A broker that hangs is one that is away: whoever publishes goes on without it.
@@ -179,9 +210,30 @@ CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
-CELERY_BEAT_SCHEDULE = {"relay": {"task": "consumer.relay", "schedule": 10.0}}
+# While no worker runs these do not pile up: one that is late has a successor.
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "relay": {"task": "consumer.relay", "schedule": 10.0, "options": {"expires": 10.0}},
+    "watch": {"task": "consumer.watch", "schedule": 30.0, "options": {"expires": 30.0}},
+}
+if CDC_RETENTION_DAYS is not None:
+    CELERY_BEAT_SCHEDULE["prune"] = {
+        "task": "consumer.prune",
+        "schedule": crontab(hour="3", minute="0"),
+        "options": {"expires": 3600.0},
+    }
 
 CDC_SWEEP_SECONDS = 10.0  # between the rarer repairs of the outbox
+# A process that runs more listeners than another lets one go, this long after the last, or after
+# that one's start.
+CDC_HAND_OVER_SECONDS = 2.0
+CDC_WATCH_SECONDS = 30.0  # between two looks for what is an incident, or is none any more
+# Queued for this long, and the broker holds fewer messages than are queued: some were lost.
+CDC_QUEUED_SECONDS = 15.0
+
+# ── Telling of incidents ────────────────────────────────────────────────────────────────────
+CDC_MAIL = _mail
+CDC_INCIDENT_WEBHOOK = _webhook.url
+CDC_INCIDENT_WEBHOOK_SECRET = _webhook.secret
 
 # ── Attempts ────────────────────────────────────────────────────────────────────────────────
 CDC_MAX_ATTEMPTS = 5
@@ -190,6 +242,9 @@ CDC_RETRY_CAP_SECONDS = 600.0
 # Seconds to stay away when Salesforce asks for it: after "too busy", and at a daily limit.
 CDC_LONG_BACKOFF = (60.0, 300.0)
 CDC_QUOTA_PROBE = 900.0
+# Seconds without a change after which a listener that lost its position has been sent again what
+# Salesforce still has: then the rest is compared over REST.
+CDC_CAUGHT_UP_SECONDS = 15.0
 # Waits before a refused login is tried again; after the last the listener stops: users get
 # locked out by more.
 CDC_LOGIN_WAITS = (2.0, 10.0)

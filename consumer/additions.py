@@ -10,6 +10,7 @@ from audit.models import AuditLogEntry
 from audit.recording import record
 from handlers.deliver import deliver
 from handlers.models import HandlerMapping
+from listeners import milestones
 from listeners.models import Listener, Position
 
 
@@ -22,7 +23,9 @@ def add(listener: Listener, choose: Callable[[], Sequence[AuditLogEntry]]) -> li
     with transaction.atomic(durable=True):
         lock(listener)
         new = record(choose())
-        return deliver(new, list(HandlerMapping.objects.filter(listener=listener)))
+        ready = deliver(new, list(HandlerMapping.objects.filter(listener=listener)))
+        milestones.reach("added")
+    return ready
 
 
 def lock(listener: Listener) -> None:

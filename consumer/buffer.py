@@ -17,6 +17,8 @@ class Buffer:
     """
 
     def __init__(self, limit: int) -> None:
+        #: The position that what comes next follows; None before the first subscription.
+        self.follows: str | None = None
         self._limit = limit
         self._messages: deque[Message] = deque()
         self._outstanding = 0

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
+from django.utils import timezone
 
 from audit.login_troubles import report
+from consumer.usage import LIMIT, keep, keep_failure
 from listeners.client_settings import stream_options
 from listeners.connection_rules import warnings
 from listeners.logins import session_for, token_source
@@ -29,7 +31,6 @@ from listeners.salesforce.tokens import Token, Tokens
 from listeners.secrets import SecretUnavailable
 from listeners.token_stores.redis import RedisStore
 
-DELIVERED = "DailyDeliveredPlatformEvents"
 TIP = "-1"
 
 
@@ -57,7 +58,7 @@ def check_connection(connection: Connection, listeners: Sequence[Listener]) -> I
             yield from _redis(RedisStore(connection.pk))
         served = _versions(RestClient(tokens, http=http))
         yield Finding(f"API versions: {served[0]} to {served[-1]}" if served else _NO_VERSIONS)
-        yield _limits(tokens, http, served)
+        yield _limits(connection, tokens, http, served)
         _start_again(listeners)
         for listener in listeners:
             yield from _channel(tokens, http, served, listener)
@@ -103,19 +104,23 @@ def _order(version: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))
 
 
-def _limits(tokens: Tokens, http: requests.Session, served: Sequence[str]) -> Finding:
-    """Worth knowing, and not needed to receive changes: a refusal is no failure."""
+def _limits(
+    connection: Connection, tokens: Tokens, http: requests.Session, served: Sequence[str]
+) -> Finding:
+    """Kept for the console and the status. A refusal is no failure: changes come without it."""
     version = served[-1] if served else DEFAULT_VERSION
     rest = RestClient(tokens, version, http=http)
     try:
-        limit: Any = rest.limits().get(DELIVERED)
+        limit: Any = rest.limits().get(LIMIT)
     except RestRefused as refused:
+        keep_failure(connection, str(refused))
         return Finding(f"limits: not readable ({refused})")
+    keep(connection, limit, timezone.now())
     match limit:
         case {"Max": most, "Remaining": remaining}:
-            return Finding(f"{DELIVERED}: {remaining} of {most} remaining")
+            return Finding(f"{LIMIT}: {remaining} of {most} remaining")
         case _:
-            return Finding(f"{DELIVERED}: not told")
+            return Finding(f"{LIMIT}: not told")
 
 
 def _channel(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 
 import requests
 from django.conf import settings
 from django.utils import timezone
 
-from audit.models import Incident
+from consumer import troubles
 from consumer.buffer import Buffer
 from consumer.logins import CarefulTokens
 from consumer.receiver import Receiver, Status
@@ -19,7 +20,8 @@ from listeners.standing import longest_silence
 
 State = Position.State
 
-RENEW_SECONDS = 3.0
+#: Between two notes of when Salesforce was last heard.
+NOTE_SECONDS = 3.0
 
 
 class HostedListener:
@@ -38,7 +40,11 @@ class HostedListener:
         self.recorder = Recorder(listener, lease, self._buffer)
         self._longest_silence = longest_silence(listener)
         self._written: Status | None = None
-        self._renewed_at = 0.0
+        self._noted: datetime | None = None
+        self._noted_at = 0.0
+        self.started_at = time.monotonic()
+        self.lease_is_lost = False
+        self.leave_by = float("inf")
 
     def start(self) -> None:
         self.recorder.start()
@@ -65,63 +71,65 @@ class HostedListener:
         """Messages received and not recorded yet."""
         return self._buffer.outstanding
 
+    @property
+    def recorded(self) -> int:
+        """Changes recorded."""
+        return self.recorder.recorded
+
+    @property
+    def has_said_goodbye(self) -> bool:
+        return self.receiver.has_said_goodbye
+
     # Mutators
 
-    def keep_lease(self) -> bool:
-        """Renew the lease and write the status down, when it is time or something changed.
+    def note_status(self) -> bool:
+        """Write down how it does, when that changed or Salesforce was heard a while ago.
 
         False when another process has the listener. Raises the database's errors.
         """
         status = self.receiver.status
-        now = time.monotonic()
-        if status == self._written and now - self._renewed_at < RENEW_SECONDS:
-            return True
-        if not Position.objects.renew(self.lease):
-            return False
-        self._renewed_at = now
-        self._write(status)
-        return True
+        heard = self.receiver.last_received_at
+        is_due = heard != self._noted and time.monotonic() - self._noted_at >= NOTE_SECONDS
+        return (status == self._written and not is_due) or self._write(status)
 
-    def renew(self) -> None:
-        """Push the lease's end back, from any thread. Whether it was lost, keep_lease finds."""
-        Position.objects.renew(self.lease)
-
-    def _write(self, status: Status, **more: object) -> None:
-        changes: dict[str, object] = {"last_received_at": self.receiver.last_received_at, **more}
-        if changes["last_received_at"] is None:
-            del changes["last_received_at"]
+    def _write(self, status: Status, **more: object) -> bool:
+        heard = self.receiver.last_received_at
+        changes: dict[str, object] = more if heard is None else {"last_received_at": heard, **more}
+        if self.receiver.caught_up_at is not None:
+            changes["caught_up_at"] = self.receiver.caught_up_at
         if status != self._written:
             changes |= {
                 "state": status.state,
                 "reason": status.reason,
                 "state_since": timezone.now(),
             }
-        if changes:
-            Position.objects.held(self.lease).update(**changes)
+        if changes and not Position.objects.held(self.lease).update(**changes):
+            return False
         if status.state == State.RECEIVING and status != self._written:
-            Incident.objects.close(self.listener.pk, Incident.Kind.CONFIGURATION, timezone.now())
+            troubles.started(self.listener.pk, timezone.now())
         self._written = status
+        self._noted, self._noted_at = heard, time.monotonic()
+        return True
 
-    def interrupt(self) -> None:
-        """Begin to stop: nothing more is received."""
+    def leave(self, by: float) -> None:
+        """Receive nothing more; record and publish what was received, until `by`."""
+        self.leave_by = by
         self.receiver.stop()
 
-    def drain(self, seconds: float) -> bool:
-        """Record and publish what was received; whether all of it was done in time."""
-        self.receiver.stop()
-        deadline = time.monotonic() + seconds
-        self.receiver.join(seconds)
-        self._buffer.close()
-        if self.recorder.join(max(1.0, deadline - time.monotonic())):
-            return True
-        self.recorder.abandon()
-        return self.recorder.join(1.0)
+    def has_left(self) -> bool:
+        """Whether its threads have ended; sees to it that they do, once they are done or late."""
+        is_late = time.monotonic() >= self.leave_by
+        if is_late or not self.receiver.is_alive:
+            self._buffer.close()
+        if is_late:
+            self.recorder.abandon()
+        return not (self.receiver.is_alive or self.recorder.is_alive)
 
     def release(self) -> None:
         """Give the lease back with the last word on how the listener did."""
+        free = {"holder": "", "lease_until": None}
         status = self.receiver.status
         if status.state == State.FAILED:
-            self._write(status, failed_fingerprint=self.fingerprint)
+            self._write(status, failed_fingerprint=self.fingerprint, **free)
         else:
-            self._write(Status(State.STOPPED))
-        Position.objects.release(self.lease)
+            self._write(Status(State.STOPPED), **free)

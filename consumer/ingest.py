@@ -6,7 +6,6 @@ LeaseLost   another process has the listener; nothing was written
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,13 +13,15 @@ from typing import Any
 
 from django.db import DataError, transaction
 
-from audit.models import AuditLogEntry, Incident, Quarantined
+from audit import traffic
+from audit.models import AuditLogEntry
 from audit.recording import record
-from consumer import troubles
+from consumer import gaps, troubles
+from consumer.quarantine import Unreadable, keep
 from handlers.deliver import deliver
 from handlers.models import HandlerMapping
-from handlers.runner import storable
-from listeners.leases import Lease, LeaseLost
+from listeners import milestones
+from listeners.leases import Lease, LeaseLost, lease_end
 from listeners.models import Listener, Position
 from listeners.salesforce.decode import decode, message_text
 from listeners.salesforce.errors import Undecodable
@@ -39,30 +40,25 @@ class Message:
     passed_over: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """What could not be decoded or stored: its raw text, the reason, its replay id if known."""
-
-    raw: str
-    error: str
-    replay_id: str
-    received_at: datetime
-
-
 @dataclass(slots=True)
 class Ingested:
-    """What a batch added. `ready`: the deliveries to publish now."""
+    """What a batch added. `ready`: the deliveries to publish now; `reads`: records wait to be read;
+    `replay_id`: where the position is now, empty where it stayed."""
 
     entries: int = 0
     repeated: int = 0
     quarantined: int = 0
     ready: list[int] = field(default_factory=list)
+    reads: bool = False
+    replay_id: str = ""
 
     def add(self, other: Ingested) -> None:
         self.entries += other.entries
         self.repeated += other.repeated
         self.quarantined += other.quarantined
         self.ready += other.ready
+        self.reads |= other.reads
+        self.replay_id = other.replay_id or self.replay_id
 
 
 def ingest(
@@ -96,18 +92,24 @@ def _ingest_whole(
     """Decodes outside, writes inside."""
     decoded = [(message, decode(message.data)) for message in messages]
     entries = [
-        _entry(listener, event, message.received_at)
+        entry_of(listener, event, message.received_at)
         for message, events in decoded
         if not message.passed_over
         for event in events
     ]
     with transaction.atomic(durable=True):
         _hold(lease)
+        milestones.reach("recording")
         new = record(entries)
-        ready = deliver(new, mappings)
-        troubles.report(listener.pk, new, messages[-1].received_at)
-        _advance(lease, decoded[-1][1][-1].replay_id, entries)
-    return Ingested(entries=len(new), repeated=len(entries) - len(new), ready=ready)
+        ready = deliver(new, mappings, gap_policy=listener.gap_policy)
+        reported = troubles.report(listener.pk, new, messages[-1].received_at)
+        reads = gaps.follow(listener, reported, messages[-1].received_at)
+        replay_id = decoded[-1][1][-1].replay_id
+        _advance(lease, replay_id, entries)
+        traffic.count(listener.pk, messages[-1].received_at, len(messages), len(new))
+        milestones.reach("recorded")
+    milestones.reach("committed")
+    return Ingested(len(new), len(entries) - len(new), 0, ready, reads, replay_id)
 
 
 def _quarantine(listener: Listener, lease: Lease, message: Message, error: Exception) -> Ingested:
@@ -120,17 +122,17 @@ def _quarantine(listener: Listener, lease: Lease, message: Message, error: Excep
     unreadable = Unreadable(raw, reason, replay_id, message.received_at)
     with transaction.atomic(durable=True):
         _hold(lease)
-        quarantined = _keep(listener, unreadable, Incident.Kind.UNDECODABLE)
+        quarantined = keep(listener, unreadable)
         _advance(lease, unreadable.replay_id, [])
-    return Ingested(quarantined=quarantined)
+        traffic.count(listener.pk, message.received_at, 1, 0)
+    return Ingested(quarantined=quarantined, replay_id=unreadable.replay_id)
 
 
 def quarantine_answer(listener: Listener, lease: Lease, raw: str, error: str, now: datetime) -> int:
     """Keep an answer that is no JSON; the position stays, so that its events come again."""
     with transaction.atomic(durable=True):
         _hold(lease)
-        unreadable = Unreadable(raw, error, "", now)
-        return _keep(listener, unreadable, Incident.Kind.MALFORMED_ANSWER)
+        return keep(listener, Unreadable(raw, error, "", now, is_answer=True))
 
 
 def _hold(lease: Lease) -> None:
@@ -140,33 +142,16 @@ def _hold(lease: Lease) -> None:
 
 
 def _advance(lease: Lease, replay_id: str, entries: Sequence[AuditLogEntry]) -> None:
-    changes: dict[str, Any] = {"replay_id": replay_id} if replay_id else {}
+    changes: dict[str, Any] = {"lease_until": lease_end()}
+    if replay_id:
+        changes["replay_id"] = replay_id
     if entries:
         changes["last_event_at"] = troubles.moment(max(e.commit_timestamp for e in entries))
-    if changes and not Position.objects.held(lease).update(**changes):
+    if not Position.objects.held(lease).update(**changes):
         raise LeaseLost
 
 
-def _keep(listener: Listener, unreadable: Unreadable, kind: Incident.Kind) -> int:
-    """Inside the caller's transaction; 0 when the same text was kept before."""
-    raw = unreadable.raw.replace("\0", "\\u0000").encode(errors="backslashreplace").decode()
-    digest = hashlib.sha256(raw.encode()).hexdigest()
-    if Quarantined.objects.filter(listener=listener, digest=digest).exists():
-        return 0
-    Quarantined.objects.create(
-        listener=listener,
-        channel=listener.channel,
-        replay_id=unreadable.replay_id[:255],
-        raw=raw,
-        digest=digest,
-        error=storable(unreadable.error),
-        received_at=unreadable.received_at,
-    )
-    Incident.objects.report(listener.pk, troubles.unreadable(kind), unreadable.received_at)
-    return 1
-
-
-def _entry(listener: Listener, event: ChangeEvent, received_at: datetime) -> AuditLogEntry:
+def entry_of(listener: Listener, event: ChangeEvent, received_at: datetime) -> AuditLogEntry:
     return AuditLogEntry(
         listener=listener,
         channel=event.channel,

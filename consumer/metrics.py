@@ -1,6 +1,15 @@
 """Prometheus metrics of a listener process."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
 from prometheus_client import Counter, Gauge, Histogram
+
+from audit.traffic import Usage
+from consumer.watch import Watched
+from listeners.standing import runway_hours
 
 RECORDED = Counter("cdc_changes_recorded", "Changes recorded.", ["listener"])
 REPEATED = Counter("cdc_changes_repeated", "Changes that were recorded before.", ["listener"])
@@ -11,3 +20,25 @@ RECEIVING = Gauge("cdc_listener_receiving", "1 while the listener receives.", ["
 BATCH_SECONDS = Histogram(
     "cdc_record_seconds", "From receipt to the recording of a batch's first change.", ["listener"]
 )
+
+# Of every listener, whatever process runs it.
+RUNWAY = Gauge("cdc_runway_hours", "Until Salesforce forgets the stored position.", ["listener"])
+DELIVERED = Gauge("cdc_events_delivered_24h", "Events delivered in 24 hours.", ["listener"])
+ORG_LIMIT = Gauge("cdc_org_events_limit", "Events that the org allows a day.", ["listener"])
+ORG_REMAINING = Gauge("cdc_org_events_remaining", "Of those, how many are left.", ["listener"])
+
+
+def show(seen: Sequence[Watched], usages: Mapping[int, Usage], now: datetime) -> None:
+    """Set the gauges anew; what is not known has no sample."""
+    for gauge in (RUNWAY, DELIVERED, ORG_LIMIT, ORG_REMAINING):
+        gauge.clear()
+    for one in seen:
+        usage = usages.get(one.listener.pk, Usage())
+        for gauge, value in (
+            (RUNWAY, runway_hours(one.position, now) if one.position else None),
+            (DELIVERED, usage.delivered),
+            (ORG_LIMIT, usage.org_limit),
+            (ORG_REMAINING, usage.org_remaining),
+        ):
+            if value is not None:
+                gauge.labels(one.listener.name).set(value)

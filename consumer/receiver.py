@@ -13,13 +13,16 @@ from typing import Any
 import requests
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 from django.utils import timezone
 
 from consumer import metrics, replay_lost, troubles
 from consumer.buffer import Buffer
+from consumer.database import AWAY
 from consumer.ingest import Message, quarantine_answer
 from consumer.logins import CarefulTokens, LoginGivenUp
+from consumer.refusals import Refusals
+from listeners import milestones
 from listeners.client_settings import stream_options
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position
@@ -74,6 +77,7 @@ class Receiver:
         """`http` lends its proxy and TLS settings."""
         self.status = Status(State.CONNECTING)
         self.last_received_at: datetime | None = None
+        self.caught_up_at: datetime | None = None
         self.last_message_at: float | None = None
         self._listener = listener
         self._lease = lease
@@ -81,6 +85,8 @@ class Receiver:
         self._stream = CometdStream(tokens, listener.channel, stream_options(listener), http=http)
         self._stop = threading.Event()
         self._failures = 0
+        self._empty_answers = 0
+        self._refusals = Refusals(listener)
         self._not_before: datetime | None = None
         self._tip_since: datetime | None = None
         self._belongs_to: str | None = None
@@ -88,6 +94,7 @@ class Receiver:
         self._thread = threading.Thread(
             target=self._run, name=f"receive {listener.name}", daemon=True
         )
+        self._goodbye = threading.Thread(target=self._stream.close, name="goodbye", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -95,15 +102,17 @@ class Receiver:
     def stop(self) -> None:
         """Interrupts a held poll; returns at once, while the goodbye takes its time."""
         self._stop.set()
-        threading.Thread(target=self._stream.close, name="goodbye", daemon=True).start()
-
-    def join(self, timeout: float) -> bool:
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        if self._goodbye.ident is None:
+            self._goodbye.start()
 
     @property
     def is_alive(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def has_said_goodbye(self) -> bool:
+        """Salesforce knows that it was stopped, or did not answer."""
+        return self._goodbye.ident is not None and not self._goodbye.is_alive()
 
     def _run(self) -> None:
         try:
@@ -120,7 +129,7 @@ class Receiver:
     def _step(self) -> None:
         try:
             self._attempt()
-        except (OperationalError, InterfaceError) as error:
+        except AWAY as error:
             connection.close()
             self._wait(f"the database does not answer: {error}", next(full_jitter(1, 10)))
         except (StreamClosed, LeaseLost, LoginGivenUp, SecretUnavailable):
@@ -155,6 +164,7 @@ class Receiver:
         self._set(State.CONNECTING, self.status.reason)
         self._buffer.wait_until_recorded()
         position = Position.objects.get(listener=self._listener)
+        self._buffer.follows = position.replay_id
         org_id = self._tokens.get().org_id
         self._refuse_foreign(position, org_id)
         replay = position.replay_id or self._listener.first_replay
@@ -162,8 +172,11 @@ class Receiver:
         if replay == "-1" and position.tip_since:
             # Not at the tip again: something may have been committed while we were away.
             replay, self._not_before = "-2", position.tip_since
+        self._empty_answers = 0
         self._stream.open(replay)
+        milestones.reach("subscribed")
         metrics.OPENED.labels(self._listener.name).inc()
+        self._refusals.opened(self._stream.has_replay, timezone.now())
         if replay == "-1":
             self._tip_since = self._stream.server_time or timezone.now()
         self._belongs_to = org_id or position.org_id
@@ -195,14 +208,25 @@ class Receiver:
         self._set(State.RECEIVING)
         messages = self._stream.poll()
         self.last_received_at = now = timezone.now()
+        self._note_caught_up(not messages, now)
         self._set(State.RECEIVING)
         self._note_progress(bool(messages))
+        self._refusals.received(now)
         received = [Message(message, now, self._is_history(message)) for message in messages]
         if not all(message.passed_over for message in received) or not received:
             self._not_before = None  # what comes after this is new
         if received:
             self.last_message_at = time.monotonic()
+            milestones.reach("received")
             self._buffer.put(received)
+
+    def _note_caught_up(self, is_empty: bool, now: datetime) -> None:
+        """Two answers in a row without a change, and nothing left to record: nothing more waits.
+        (One alone may come before what a new subscription has replayed.)"""
+        has_rest = not is_empty or self._buffer.outstanding
+        self._empty_answers = 0 if has_rest else self._empty_answers + 1
+        if self._empty_answers >= 2:
+            self.caught_up_at = now
 
     def _note_progress(self, has_messages: bool) -> None:
         """A session that lasts makes up for what went before; one that ends soon does not."""
@@ -232,6 +256,7 @@ class Receiver:
             self._fail(str(error))
             return
         self._failures += 1
+        self._refusals.note(error, timezone.now())
         self._wait(str(error), self._pause(error))
 
     def _pause(self, error: SalesforceError) -> float:

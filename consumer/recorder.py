@@ -8,21 +8,26 @@ from collections.abc import Sequence
 
 import structlog
 from django.conf import settings
-from django.db import IntegrityError, InterfaceError, OperationalError, connection
+from django.db import IntegrityError, connection
 from django.utils import timezone
 
-from consumer import metrics
+from consumer import gaps, metrics
 from consumer.buffer import Buffer
+from consumer.database import AWAY
 from consumer.ingest import Ingested, Message, ingest
 from handlers import dispatch
 from handlers.models import HandlerMapping
 from listeners.leases import Lease, LeaseLost
-from listeners.models import Listener
+from listeners.models import Listener, Position
 from listeners.salesforce.backoff import full_jitter
 
 log = structlog.get_logger(__name__)
 
 BROKER_PAUSE_SECONDS = 10.0
+
+
+class CommitsLost(Exception):
+    """The position is not where it was left. The listener begins anew from where it is."""
 
 
 class Recorder:
@@ -45,11 +50,6 @@ class Recorder:
     def start(self) -> None:
         self._thread.start()
 
-    def join(self, timeout: float) -> bool:
-        """Whether it ended in time."""
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
-
     def abandon(self) -> None:
         """Stop waiting for the database; the batch at hand comes again after a restart."""
         self._abandon.set()
@@ -67,6 +67,12 @@ class Recorder:
                 self._buffer.done(len(batch))
         except LeaseLost:
             log.info("recording ended without its lease", listener=self._listener.name)
+        except CommitsLost:
+            log.error(
+                "the database lost what it had committed; it comes again",
+                listener=self._listener.name,
+                remedy="commit synchronously, to a standby too",
+            )
         finally:
             self._buffer.discard()
             connection.close()
@@ -76,6 +82,7 @@ class Recorder:
         while (result := self._ingested(batch)) is None:
             if self._abandon.wait(next(pauses)):
                 raise LeaseLost
+        self._buffer.follows = result.replay_id or self._buffer.follows
         self._count(result, batch)
         self._publish(result)
         self.recorded += result.entries
@@ -83,15 +90,23 @@ class Recorder:
     def _ingested(self, batch: Sequence[Message]) -> Ingested | None:
         """None when it has to be tried again."""
         try:
+            self._refuse_lost_commits()
             mappings = list(HandlerMapping.objects.filter(listener=self._listener))
             return ingest(self._listener, self._lease, batch, mappings)
-        except (OperationalError, InterfaceError) as error:
+        except AWAY as error:
             log.warning("the database does not answer", reason=str(error).strip())
             connection.close()
         except IntegrityError as error:
             # A mapping was deleted meanwhile: with those that are left it goes through.
             log.warning("the batch is recorded anew", reason=str(error).strip())
         return None
+
+    def _refuse_lost_commits(self) -> None:
+        """A standby took over that lacked the last commits, or they were not on disk: to go on from
+        here would leave a gap. (Also found where only a commit's answer was lost, and harmless.)"""
+        position = Position.objects.held(self._lease).values_list("replay_id", flat=True).first()
+        if position not in (None, self._buffer.follows) and self._buffer.follows is not None:
+            raise CommitsLost
 
     def _count(self, result: Ingested, batch: Sequence[Message]) -> None:
         name = self._listener.name
@@ -109,6 +124,8 @@ class Recorder:
             return
         try:
             metrics.PUBLISHED.inc(dispatch.publish(result.ready, timezone.now()))
-        except (dispatch.BrokerUnavailable, OperationalError, InterfaceError) as error:
+            if result.reads:
+                gaps.ask(self._listener.pk, timezone.now())
+        except (dispatch.BrokerUnavailable, *AWAY) as error:
             self._no_broker_before = time.monotonic() + BROKER_PAUSE_SECONDS
             log.warning("published later", deliveries=len(result.ready), reason=str(error))

@@ -9,21 +9,22 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import structlog
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Exists, F, OuterRef, Q
 
-from handlers import dispatch, registry
+from consumer import gaps, reconcile
+from handlers import dispatch, halting, registry
 from handlers.models import Delivery
 from handlers.outcomes import Failed
-from handlers.queries import DeliveryQuerySet
+from handlers.queries import HOLDS_CHAIN, DeliveryQuerySet
 from handlers.runner import Claim, ClaimLost, settle
+from listeners import milestones
 
 log = structlog.get_logger(__name__)
 
 #: What is still ready this long after it was received was left behind by who committed it.
 READY_AGE = timedelta(seconds=5)
-#: Queued for this long, and the broker holds fewer messages than that: some were lost.
-QUEUED_AGE = timedelta(seconds=15)
 #: Queued for this long, where the broker does not say how many it holds.
 QUEUED_AGE_BLIND = timedelta(hours=1)
 LIMIT = 5000
@@ -56,8 +57,11 @@ def sweep(now: datetime) -> None:
     """The rarer repairs. Never inside a transaction. Raises BrokerUnavailable."""
     retarget()
     reclaim(now)
+    halting.release_changed()
     promote_stranded()
     requeue_lost(now)
+    gaps.ask_due(now)
+    reconcile.start_due(now)
 
 
 def retarget() -> int:
@@ -94,11 +98,15 @@ def reclaim(now: datetime) -> int:
 
 def promote_stranded() -> int:
     """Make the first delivery of a chain ready where nothing before it is left."""
-    open_ones = Delivery.objects.filter(
-        chain=OuterRef("chain"), state__in=[*dispatch.PUBLISHABLE, Delivery.State.RUNNING]
-    )
+    open_ones = Delivery.objects.filter(HOLDS_CHAIN, chain=OuterRef("chain"))
+    awaiting = Delivery.objects.filter(chain=OuterRef("chain"), awaits_record=True)
     chains = (
-        Delivery.objects.filter(~Exists(open_ones), state=Delivery.State.BLOCKED)
+        Delivery.objects.filter(
+            ~Exists(open_ones),
+            ~Exists(awaiting.filter(pk__lt=OuterRef("pk"))),
+            state=Delivery.State.BLOCKED,
+            awaits_record=False,
+        )
         .order_by()
         .values_list("chain", flat=True)
         .distinct()[:LIMIT]
@@ -108,6 +116,7 @@ def promote_stranded() -> int:
         try:
             with transaction.atomic(durable=True):
                 promoted += Delivery.objects.promote(chain) is not None
+                milestones.reach("promoted")
         except IntegrityError:
             continue  # somebody else was faster
     return promoted
@@ -118,7 +127,7 @@ def requeue_lost(now: datetime) -> int:
 
     Never inside a transaction. Raises BrokerUnavailable.
     """
-    old = Delivery.objects.queued_before(now - QUEUED_AGE)
+    old = Delivery.objects.queued_before(now - timedelta(seconds=settings.CDC_QUEUED_SECONDS))
     if not old.exists():
         return 0
     ids: list[int] = []

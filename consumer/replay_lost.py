@@ -1,13 +1,15 @@
-"""A position that Salesforce refuses: an incident with its window, then the listener's policy."""
+"""A position that Salesforce refuses: an incident with its window, the position that the listener's
+policy wants, and a comparison of what may be missing."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from audit.models import Incident
+from audit.models import Incident, Reconciliation
 from audit.queries import Trouble
+from consumer import reconcile
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position
 from listeners.salesforce.errors import ReplayLost
@@ -18,10 +20,18 @@ _GOES_ON = {
     Listener.ReplayLost.STOP: "It has stopped: forget the position, or choose "
     "another on_replay_lost.",
 }
+_COMPARES = "Salesforce is compared with the audit log from the window's start on, over REST; what "
+_AFTER = "is missing is recorded and delivered. It begins when the listener has caught up."
+_AT_ONCE = "is missing is recorded and delivered now, while the listener stands still."
+_REMEDY = "Nothing, unless the comparison fails: this closes when it is complete. "
+_REMEDY_STOPPED = "Set the listener going again, as it says above. "
+#: An event is published a while after its commit, and clocks differ.
+MARGIN = timedelta(minutes=2)
 
 
 def record(listener: Listener, lease: Lease, lost: ReplayLost, now: datetime) -> None:
-    """Open an incident and set the position that the policy wants, in one transaction.
+    """Open an incident, plan the comparison, and set the position that the policy wants, in one
+    transaction.
 
     Raises LeaseLost. Never inside a transaction.
     """
@@ -30,17 +40,12 @@ def record(listener: Listener, lease: Lease, lost: ReplayLost, now: datetime) ->
         position = Position.objects.held(lease).select_for_update().first()
         if position is None:
             raise LeaseLost
-        start = position.last_event_at or position.tip_since or listener.created_at
-        trouble = Trouble(
-            Incident.Kind.REPLAY_LOST,
-            "",
-            f"Salesforce refused the position {position.replay_id or listener.replay_from}: "
-            f"changes since it may be missing. {_GOES_ON[policy]}",
-            "Compare Salesforce with the audit log for this window. " + lost.error,
-            min(start, now),
-            now,
-        )
-        Incident.objects.report(listener.pk, trouble, now)
+        start = min(complete_until(listener, position), now)
+        trouble = _trouble(listener, position, lost, start, now)
+        incident = Incident.objects.report(listener.pk, trouble, now)
+        Incident.objects.filter(pk=incident.pk).update(action=trouble.action)
+        reason = Reconciliation.Reason.REPLAY_LOST
+        reconcile.plan(listener, reason, start, now, incident, now=now)
         match policy:
             case Listener.ReplayLost.EARLIEST:
                 Position.objects.held(lease).update(replay_id="-2")
@@ -48,3 +53,34 @@ def record(listener: Listener, lease: Lease, lost: ReplayLost, now: datetime) ->
                 Position.objects.held(lease).update(replay_id="-1", tip_since=None)
             case Listener.ReplayLost.STOP:
                 pass
+
+
+def complete_until(listener: Listener, position: Position) -> datetime:
+    """The last moment up to which everything committed is known to be recorded.
+
+    Each of these is one for sure, so the latest counts: the commit of the last recorded change,
+    since changes come in the order of their commits; an answer that brought nothing more, when all
+    before it was recorded; the tip that the listener began at, before which nothing was due. The
+    last answer alone (`last_received_at`) is none: more may have been on its way, or received and
+    not recorded when the process died.
+    """
+    known = (position.last_event_at, position.caught_up_at, position.tip_since)
+    latest = max((moment for moment in known if moment is not None), default=None)
+    return listener.created_at if latest is None else latest - MARGIN
+
+
+def _trouble(
+    listener: Listener, position: Position, lost: ReplayLost, start: datetime, now: datetime
+) -> Trouble:
+    policy = Listener.ReplayLost(listener.on_replay_lost)
+    stops = policy is Listener.ReplayLost.STOP
+    return Trouble(
+        Incident.Kind.REPLAY_LOST,
+        "",
+        f"Salesforce refused the position {position.replay_id or listener.replay_from}: "
+        f"changes since it may be missing. {_GOES_ON[policy]}",
+        (_REMEDY_STOPPED if stops else _REMEDY) + lost.error,
+        start,
+        now,
+        action=_COMPARES + (_AT_ONCE if stops else _AFTER),
+    )

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from django.db.models import Count, Q
-from django.db.models.functions import Now
+from django.db.models import Count
 
 from audit.models import AuditLogEntry, Incident
+from audit.traffic import Usage, usages
 from consumer.troubles import moment
+from consumer.watch.scene import is_live
 from handlers.models import Delivery
 from listeners.models import Listener, Position
-from listeners.standing import standing
-
-#: How long Salesforce keeps an event, and with it a position, from its commit on.
-RETENTION = timedelta(hours=72)
+from listeners.standing import runway_hours, standing
 
 
 @dataclass(frozen=True)
@@ -41,28 +39,27 @@ class ListenerStatus:
     #: Every state of a delivery, with how many there are.
     backlog: dict[str, int]
     open_incidents: int
+    #: Events that Salesforce delivered in 24 hours, and the org's daily limit of them.
+    usage: Usage
 
 
 def statuses(now: datetime) -> list[ListenerStatus]:
     """Every listener by name. Reads only; each number is as of its own query."""
     positions = {position.pk: position for position in Position.objects.all()}
-    live = set(Position.objects.filter(_is_live()).values_list("pk", flat=True))
+    live = set(Position.objects.filter(is_live()).values_list("pk", flat=True))
     backlogs = _backlogs()
     incidents = _open_incidents()
+    used = usages(now)
     return [
         replace(
             _of(listener, positions.get(listener.pk), listener.pk in live, now),
             lag_seconds=_lag_seconds(listener),
             backlog=backlogs[listener.pk],
             open_incidents=incidents.get(listener.pk, 0),
+            usage=used.get(listener.pk, Usage()),
         )
         for listener in Listener.objects.order_by("name")
     ]
-
-
-def _is_live() -> Q:
-    """On the database's clock, like the lease itself."""
-    return ~Q(holder="") & Q(lease_until__gt=Now())
 
 
 def _of(
@@ -79,23 +76,12 @@ def _of(
         last_event_at=found.last_event_at,
         last_received_at=found.last_received_at,
         lag_seconds=None,
-        runway_hours=_runway_hours(found, now),
+        runway_hours=runway_hours(found, now),
         replay_id=found.replay_id or None,
         backlog={},
         open_incidents=0,
+        usage=Usage(),
     )
-
-
-def _runway_hours(position: Position, now: datetime) -> float | None:
-    """From the commit of the event that the position names, or from the tip where it began.
-
-    The position may be idle for days while the stream is open: that loses nothing, and the same
-    position is refused all the same when it has to be taken up again.
-    """
-    named_at = position.last_event_at if position.replay_id else position.tip_since
-    if named_at is None:
-        return None
-    return max(0.0, round((named_at + RETENTION - now) / timedelta(hours=1), 2))
 
 
 def _lag_seconds(listener: Listener) -> float | None:
@@ -138,6 +124,7 @@ _HEADER = (
     "RUNWAY",
     "BACKLOG",
     "INCIDENTS",
+    "24 H",
 )
 
 
@@ -165,6 +152,7 @@ def _cells(status: ListenerStatus) -> tuple[str, ...]:
         "-" if status.runway_hours is None else f"{status.runway_hours:.1f} h",
         backlog or "none",
         str(status.open_incidents),
+        str(status.usage),
     )
 
 

@@ -7,47 +7,40 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.utils import timezone
 
-from cdcproject.broker import ensure_embedded_broker
-from consumer import relay, troubles
-from consumer.hosted import RENEW_SECONDS, HostedListener
+from consumer import relay
+from consumer.database import waiting_for_database
+from consumer.departures import GRACE_SECONDS, Departures
+from consumer.hosted import HostedListener
+from consumer.hosting import Hosting, failed_since
+from consumer.lease_keeper import LeaseKeeper
+from consumer.limits import Limits
 from consumer.logins import Logins
-from handlers import dispatch
-from listeners.leases import LEASE, Lease
-from listeners.logins import session_for
+from consumer.relay_thread import RelayThread
+from consumer.share import Share
+from consumer.watch.thread import WatchThread
+from listeners.leases import LEASE
 from listeners.models import Listener, Position
-from listeners.salesforce.errors import SalesforceError
-from listeners.secrets import SecretUnavailable
 
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 0.25
+LOOK_SECONDS = 1.0
 REHOST_SECONDS = 5.0
 LEASE_PATIENCE = LEASE.total_seconds() + 3.0
-CONFIGURATION_SECONDS = 1.0
-RELAY_SECONDS = 1.0
-#: SIGTERM to exit stays under 15 s.
-DRAIN_SECONDS = 10.0
-SETTLE_SECONDS = 2.0
+#: The parts of an end, each for all listeners together: SIGTERM to exit stays under 14 s.
+DRAIN_SECONDS = 8.5
+RELEASE_SECONDS = 1.5
+SETTLE_SECONDS = 1.0
+JOIN_SECONDS = 1.0
 
 EXIT_OK = 0
 EXIT_ALL_FAILED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When to end by itself: after so many idle seconds, or so many recorded changes."""
-
-    idle_seconds: float | None = None
-    max_events: int | None = None
 
 
 class Supervisor:
@@ -60,16 +53,19 @@ class Supervisor:
         self._asked_to_stop = False
         self._stop = threading.Event()
         self._logins = Logins(self._stop.wait)
+        self._share = Share(self.holder, self._names)
+        self._hosting = Hosting(self.holder, self._logins, self._share)
         self._hosted: dict[int, HostedListener] = {}
+        self._departures = Departures()
         self._recorded_before = 0
         self._started_at = timezone.now()
         self._began_at = self._busy_at = time.monotonic()
-        self._wanted: list[Listener] = []
+        self._look_at = self._hand_over_at = self._began_at
+        self._wanted: dict[int, Listener] = {}
         self._failed: set[int] = set()
         self._not_before: dict[int, float] = {}
-        self._relay = threading.Thread(target=self._run_relay, name="relay", daemon=True)
-        self._ended = threading.Event()
-        self._renewer = threading.Thread(target=self._renew_leases, name="leases", daemon=True)
+        self._helpers = (RelayThread(), WatchThread())
+        self._keeper = LeaseKeeper(self._holding)
 
     # Queries
 
@@ -84,7 +80,11 @@ class Supervisor:
     @property
     def recorded(self) -> int:
         """Changes recorded by this process."""
-        return self._recorded_before + sum(h.recorder.recorded for h in self._hosted.values())
+        return self._recorded_before + sum(one.recorded for one in self._holding())
+
+    def _holding(self) -> list[HostedListener]:
+        """Those whose leases this process has; some may be about to leave."""
+        return [*list(self._hosted.values()), *self._departures]
 
     # Running
 
@@ -98,137 +98,129 @@ class Supervisor:
 
     def run(self) -> int:
         """Until stopped or a limit is reached; the exit code."""
-        self._relay.start()
-        self._renewer.start()
-        code = EXIT_OK
-        looked_at = float("-inf")
+        for thread in (*self._helpers, self._keeper):
+            thread.start()
+        code: int | None = None
         try:
-            while not self._asked_to_stop:
-                with self._database():
-                    if time.monotonic() - looked_at >= CONFIGURATION_SECONDS:
-                        looked_at = time.monotonic()
-                        self._take_up_configuration()
-                    self._keep_leases()
-                    if self._all_failed():
-                        code = EXIT_ALL_FAILED
-                        break
-                    if self._is_finished():
-                        break
-                time.sleep(TICK_SECONDS)
+            while code is None and not self._asked_to_stop:
+                with waiting_for_database():
+                    code = self._tick()
+                if code is None:
+                    time.sleep(TICK_SECONDS)
         finally:
-            self._stop.set()
-            self._let_go(list(self._hosted.values()))
-            self._logins.settle(SETTLE_SECONDS)
-            self._ended.set()
-            self._renewer.join(2)
-            self._relay.join(2)
-        return code
+            self._end()
+        return code or EXIT_OK
 
-    def _take_up_configuration(self) -> None:
-        self._wanted = self._configured()
-        wanted = {listener.pk: listener.fingerprint for listener in self._wanted}
+    def _tick(self) -> int | None:
+        """The exit code once it is over."""
+        self._see_off()
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_SECONDS
+            self._look()
+            self._stop_changed()
+            self._take_share()
+            self._give_share()
+        self._check_hosted()
+        if self._have_all_failed():
+            return EXIT_ALL_FAILED
+        return EXIT_OK if self._is_finished() else None
+
+    def _look(self) -> None:
+        """What is configured, who runs it, and which processes are there."""
+        enabled = list(Listener.objects.filter(enabled=True).select_related("connection"))
+        running = Position.objects.with_life().filter(listener__enabled=True)
+        positions = {position.pk: position for position in running}
+        wanted = [one for one in enabled if not self._names or one.name in self._names]
+        self._wanted = {listener.pk: listener for listener in wanted}
+        prints = {listener.pk: listener.fingerprint for listener in wanted}
+        self._failed = failed_since(self._started_at, positions, prints)
+        self._share.look(enabled, positions, self._failed | self._hosting.unfit(prints))
+        self._hosting.reconsider(self._wanted)
+
+    def _stop_changed(self) -> None:
+        wanted = {pk: listener.fingerprint for pk, listener in self._wanted.items()}
         changed = [h for pk, h in self._hosted.items() if wanted.get(pk) != h.fingerprint]
         if changed:
             log.info("configuration changed", listeners=[h.listener.name for h in changed])
             self._let_go(changed)
-        self._failed = self._failed_since_start()
-        for listener in self._wanted:
-            if listener.pk in self._hosted or listener.pk in self._failed:
-                continue
-            if time.monotonic() >= self._not_before.get(listener.pk, 0.0):
-                self._host(listener)
 
-    def _configured(self) -> list[Listener]:
-        listeners = Listener.objects.filter(enabled=True).select_related("connection")
-        if self._names:
-            listeners = listeners.filter(name__in=self._names)
-        return list(listeners)
+    def _take_share(self) -> None:
+        now = time.monotonic()
+        due = [
+            self._wanted[pk]
+            for pk in sorted(self._share.to_take() & self._wanted.keys())
+            if now >= self._not_before.get(pk, 0.0)
+        ]
+        for hosted in self._hosting.start(due):
+            self._hosted[hosted.listener.pk] = hosted
+            self._busy_at = now
 
-    def _failed_since_start(self) -> set[int]:
-        """Listeners that an operator must correct first; a new process tries each once more."""
-        fingerprints = {listener.pk: listener.fingerprint for listener in self._wanted}
-        positions = Position.objects.filter(
-            state=Position.State.FAILED,
-            listener__in=fingerprints,
-            state_since__gte=self._started_at,
-        )
-        return {p.pk for p in positions if p.failed_fingerprint == fingerprints[p.pk]}
-
-    def _host(self, listener: Listener) -> None:
-        lease = Position.objects.acquire(listener.pk, self.holder)
-        if lease is None:
+    def _give_share(self) -> None:
+        """Let one listener go, where another process should rather run it."""
+        now = time.monotonic()
+        if self._departures or now < self._hand_over_at:
             return
-        try:
-            tokens = self._logins.of(listener)
-            http = session_for(listener.connection)
-        except (SecretUnavailable, SalesforceError) as error:
-            self._fail(listener, lease, str(error))
-            return
-        except Exception as error:  # stored past its validation: one row, one listener
-            log.exception("unforeseen", listener=listener.name)
-            kind = type(error).__name__
-            self._fail(listener, lease, f"the connection's settings cannot be used ({kind})")
-            return
-        log.info("listener started", listener=listener.name, channel=listener.channel)
-        hosted = HostedListener(listener, lease, tokens, http)
-        self._hosted[listener.pk] = hosted
-        self._busy_at = time.monotonic()
-        hosted.start()
+        movable = [self._hosted[pk] for pk in self._share.to_let_go() if pk in self._hosted]
+        longest = min(movable, key=lambda hosted: hosted.started_at, default=None)
+        if longest is not None and now - longest.started_at >= settings.CDC_HAND_OVER_SECONDS:
+            log.info("left to a process that runs fewer", listener=longest.listener.name)
+            self._hand_over_at = now + settings.CDC_HAND_OVER_SECONDS
+            self._let_go([longest])
 
-    @staticmethod
-    def _fail(listener: Listener, lease: Lease, reason: str) -> None:
-        log.error("listener stopped", listener=listener.name, reason=reason)
-        Position.objects.held(lease).update(
-            state=Position.State.FAILED,
-            reason=reason,
-            state_since=timezone.now(),
-            failed_fingerprint=listener.fingerprint,
-        )
-        Position.objects.release(lease)
-        troubles.stopped(listener.pk, reason, timezone.now())
-
-    def _keep_leases(self) -> None:
+    def _check_hosted(self) -> None:
         for hosted in list(self._hosted.values()):
             if hosted.has_ended:
                 # Whatever ended it may end it again: not in a tight loop.
                 self._not_before[hosted.listener.pk] = time.monotonic() + REHOST_SECONDS
                 self._let_go([hosted])
-            elif not hosted.keep_lease():
+            elif hosted.lease_is_lost or not hosted.note_status():
                 log.warning("another process has the listener", listener=hosted.listener.name)
                 self._let_go([hosted])
 
-    def _renew_leases(self) -> None:
-        """Apart from the rest: while one listener is drained, the others keep their leases, and it
-        keeps its own."""
-        try:
-            while not self._ended.wait(RENEW_SECONDS):
-                for hosted in list(self._hosted.values()):
-                    with self._database():
-                        hosted.renew()
-        finally:
-            connection.close()
+    # Leaving
 
-    def _let_go(self, several: Sequence[HostedListener]) -> None:
-        """Stop listeners side by side: what they received is recorded and published."""
-        for hosted in several:
-            hosted.interrupt()
-        deadline = time.monotonic() + DRAIN_SECONDS
-        for hosted in several:
-            if not hosted.drain(max(0.5, deadline - time.monotonic())):
-                log.warning("not drained in time; it comes again", listener=hosted.listener.name)
-            with self._database():
-                hosted.release()
-            self._recorded_before += hosted.recorder.recorded
+    def _let_go(self, several: Iterable[HostedListener]) -> None:
+        leaving = list(several)
+        self._departures.begin(leaving, time.monotonic() + DRAIN_SECONDS)
+        for hosted in leaving:
             self._hosted.pop(hosted.listener.pk, None)
+
+    def _see_off(self) -> None:
+        """Give back the leases of those that have left."""
+        ended = self._departures.ended()
+        if not ended:
+            return
+        self._recorded_before += sum(hosted.recorded for hosted in ended)
+        self._look_at = time.monotonic()
+        # Where the database does not answer, the leases run out by themselves.
+        with waiting_for_database():
+            for hosted in ended:
+                hosted.release()
+
+    def _end(self) -> None:
+        """Each step takes so long at most, however many listeners there are."""
+        by = time.monotonic() + DRAIN_SECONDS
+        self._stop.set()
+        for helper in self._helpers:
+            helper.stop()
+        self._let_go(self._hosted.values())
+        self._departures.hurry(by)
+        with waiting_for_database():
+            self._share.leave()
+        while self._departures and time.monotonic() < by + GRACE_SECONDS + RELEASE_SECONDS:
+            self._see_off()
+            time.sleep(0.02)
+        self._departures.say_goodbye(time.monotonic() + SETTLE_SECONDS)
+        self._logins.settle(SETTLE_SECONDS)
+        self._keeper.stop()
+        by = time.monotonic() + JOIN_SECONDS
+        for thread in (*self._helpers, self._keeper):
+            thread.join(max(0.0, by - time.monotonic()))
 
     # Ends
 
-    def _all_failed(self) -> bool:
-        return (
-            bool(self._wanted)
-            and not self._hosted
-            and self._failed == {listener.pk for listener in self._wanted}
-        )
+    def _have_all_failed(self) -> bool:
+        return bool(self._wanted) and not self._holding() and self._failed == self._wanted.keys()
 
     def _is_finished(self) -> bool:
         limits = self._limits
@@ -248,48 +240,11 @@ class Supervisor:
                 return True
             if heard is not None and heard > self._busy_at:
                 return True
-        return self._is_restarting() or relay.has_work(timezone.now())
+        return bool(self._departures) or self._is_missing() or relay.has_work(timezone.now())
 
-    def _is_restarting(self) -> bool:
-        """A listener ended unforeseen and has not been started again."""
-        missing = {listener.pk for listener in self._wanted} - set(self._hosted) - self._failed
-        now = time.monotonic()
+    def _is_missing(self) -> bool:
+        """A listener has not been started yet, or not again."""
+        missing = self._wanted.keys() - self._hosted.keys() - self._failed
         # The lease of a process that was killed has to run out before it is known to be dead.
-        if missing and now - self._began_at < LEASE_PATIENCE:
-            return True
-        return any(now < self._not_before.get(pk, 0.0) for pk in missing)
-
-    # The database and the relay
-
-    @contextmanager
-    def _database(self) -> Iterator[None]:
-        """A database that does not answer is waited for: receivers and leases go on after it."""
-        try:
-            yield
-        except (OperationalError, InterfaceError) as error:
-            log.warning("the database does not answer", reason=str(error).strip())
-            connection.close()
-
-    def _run_relay(self) -> None:
-        swept_at = time.monotonic()
-        try:
-            while not self._stop.wait(RELAY_SECONDS):
-                try:
-                    relay.publish_due(timezone.now())
-                    if time.monotonic() - swept_at >= settings.CDC_SWEEP_SECONDS:
-                        swept_at = time.monotonic()
-                        relay.sweep(timezone.now())
-                except dispatch.BrokerUnavailable as error:
-                    log.warning("published later", reason=str(error))
-                    self._revive_broker()
-                except (DatabaseError, InterfaceError) as error:
-                    log.warning("the database refuses", reason=str(error).strip())
-                    connection.close()
-        finally:
-            connection.close()
-
-    def _revive_broker(self) -> None:
-        try:
-            ensure_embedded_broker()
-        except RuntimeError as error:
-            log.warning("no broker", reason=str(error))
+        may_be_dead = time.monotonic() - self._began_at < LEASE_PATIENCE
+        return any(may_be_dead or self._share.is_free(pk) for pk in missing)

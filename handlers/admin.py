@@ -3,7 +3,8 @@
 from django.contrib import admin
 
 from audit.models import AuditLogEntry
-from handlers.admin_audit_log import AuditLogAdmin, DeliveryAdmin
+from handlers.admin_audit_log import AuditLogAdmin
+from handlers.admin_deliveries import DeliveryAdmin
 from handlers.admin_listeners import ListenerAdmin
 from handlers.models import Delivery
 from listeners.models import Listener

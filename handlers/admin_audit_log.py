@@ -1,4 +1,4 @@
-"""The audit log with what became of each change. Read-only, for everybody."""
+"""The audit log with what became of each change. Read-only, but for sending changes again."""
 
 from __future__ import annotations
 
@@ -7,31 +7,28 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.admin_labels import change_type_label, joined, moment
-from audit.admin_window import WindowAdmin
 from audit.models import AuditLogEntry
-from handlers.admin_entry_page import DeliveryCard, EntryPage, summary_names
+from handlers.admin_deliveries import SEARCH_HELP
+from handlers.admin_entry_page import EntryPage, summary_names
 from handlers.admin_filters import (
     ChangeTypeFilter,
-    DeliveryListenerFilter,
-    DeliveryStateFilter,
     EntityFilter,
     EntryListenerFilter,
     EntryStateFilter,
-    HandlerFilter,
     ReceivedFilter,
     record_ids,
 )
 from handlers.admin_labels import state_label
+from handlers.admin_redelivery import RedeliveringAdmin
 from handlers.models import Delivery
 
 NAMED = 3
 
 
-class AuditLogAdmin(WindowAdmin):
+class AuditLogAdmin(RedeliveringAdmin):
     list_display = (
         "received",
         "listener",
@@ -51,7 +48,7 @@ class AuditLogAdmin(WindowAdmin):
     )
     list_select_related = ("listener",)
     search_fields = ("record_id",)
-    search_help_text = "Record ID: 18 or 15 characters, or its beginning"
+    search_help_text = SEARCH_HELP
     change_form_outer_before_template = "handlers/entry_page.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditLogEntry]:
@@ -64,6 +61,12 @@ class AuditLogAdmin(WindowAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         return queryset.filter(record_ids("record_id", search_term)), False
+
+    def deliveries_of(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Delivery]:
+        """Of a list that is filtered by their state, those in that state."""
+        found = Delivery.objects.filter(entry__in=rows.order_by().values("pk"))
+        state = request.GET.get(EntryStateFilter.parameter_name)
+        return found.filter(state=state) if state else found
 
     @admin.display(description="received")
     def received(self, entry: AuditLogEntry) -> SafeString | str:
@@ -90,60 +93,5 @@ class AuditLogAdmin(WindowAdmin):
         entry = kwargs.get("obj")
         if isinstance(entry, AuditLogEntry):
             context["page"] = EntryPage.of(entry)
-        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return response
-
-
-class DeliveryAdmin(WindowAdmin):
-    list_display = (
-        "created",
-        "state_shown",
-        "handler",
-        "record",
-        "attempts",
-        "ended",
-        "failure",
-    )
-    list_filter = (DeliveryStateFilter, HandlerFilter, DeliveryListenerFilter)
-    list_select_related = ("entry",)
-    search_fields = ("entry__record_id",)
-    search_help_text = AuditLogAdmin.search_help_text
-    change_form_outer_before_template = "handlers/delivery_page.html"
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        return queryset.filter(record_ids("entry__record_id", search_term)), False
-
-    @admin.display(description="created")
-    def created(self, delivery: Delivery) -> SafeString | str:
-        return moment(delivery.created_at)
-
-    @admin.display(description="ended")
-    def ended(self, delivery: Delivery) -> SafeString | str:
-        if delivery.state == Delivery.State.RETRYING:
-            return format_html("again {}", moment(delivery.due_at))
-        return moment(delivery.finished_at)
-
-    @admin.display(description="state")
-    def state_shown(self, delivery: Delivery) -> SafeString:
-        return state_label(delivery.state)
-
-    @admin.display(description="record")
-    def record(self, delivery: Delivery) -> str:
-        return f"{delivery.entry.entity_name} {delivery.entry.record_id}"
-
-    @admin.display(description="error")
-    def failure(self, delivery: Delivery) -> str:
-        first = delivery.error.partition("\n")[0]
-        return first if len(first) <= 80 else f"{first[:79]}…"
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        delivery = kwargs.get("obj")
-        if isinstance(delivery, Delivery):
-            context["card"] = DeliveryCard.of(delivery)
-            context["change_type"] = change_type_label(delivery.entry.change_type)
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response

@@ -16,6 +16,7 @@ from handlers import registry
 from handlers.admin_labels import outcome_label, state_label
 from handlers.checks import unregistered_message
 from handlers.models import Delivery, DeliveryAttempt
+from handlers.parked import waits_for
 
 _KINDS = {bool: "boolean", int: "number", float: "number", str: "string", list: "array"}
 _BOOKKEEPING = {
@@ -52,17 +53,21 @@ class DeliveryCard:
     delivery: Delivery
     state: SafeString
     warning: str
+    waits: str
     attempts: list[AttemptRow]
 
     @classmethod
     def of(cls, delivery: Delivery) -> DeliveryCard:
         waits = delivery.state in Delivery.UNENDED and not delivery.is_external
         unknown = waits and registry.find(delivery.handler) is None
+        blocked_by = waits_for(delivery)
+        attempts = delivery.attempt_log.select_related("redelivery")
         return cls(
             delivery,
             state_label(delivery.state),
             unregistered_message(delivery.handler) if unknown else "",
-            [AttemptRow(one, outcome_label(one.outcome)) for one in delivery.attempt_log.all()],
+            blocked_by.reason if blocked_by else "",
+            [AttemptRow(one, outcome_label(one.outcome)) for one in attempts],
         )
 
 
@@ -78,9 +83,7 @@ class EntryPage:
 
     @classmethod
     def of(cls, entry: AuditLogEntry) -> EntryPage:
-        deliveries = (
-            Delivery.objects.filter(entry=entry).order_by("id").prefetch_related("attempt_log")
-        )
+        deliveries = Delivery.objects.filter(entry=entry).select_related("redelivery")
         return cls(
             entry=entry,
             change_type=change_type_label(entry.change_type),
@@ -88,7 +91,7 @@ class EntryPage:
             fields=list(field_rows(entry)),
             header=_header(entry),
             raw=json.dumps(entry.changed_data, indent=2, ensure_ascii=False),
-            deliveries=[DeliveryCard.of(delivery) for delivery in deliveries],
+            deliveries=[DeliveryCard.of(delivery) for delivery in deliveries.order_by("id")],
         )
 
 

@@ -17,6 +17,7 @@ from unfold.decorators import action
 
 from audit.admin_labels import joined, label, moment
 from audit.models import Incident
+from audit.traffic import replay_cost
 from handlers import registry
 from handlers.admin_mappings import HandlerMappingInline
 from handlers.admin_state import ListenerState, standing
@@ -24,7 +25,7 @@ from handlers.defaults import create_default_mappings
 from listeners.admin_console import ConsoleAdmin
 from listeners.admin_fields import WithDefaults
 from listeners.models import Listener, Position
-from listeners.standing import is_held, position_of
+from listeners.standing import PRESETS, is_held, position_of
 
 
 class ListenerForm(WithDefaults):
@@ -55,6 +56,14 @@ class ListenerAdmin(ConsoleAdmin):
                 "description": "Where to begin, and what to do when Salesforce no longer has what "
                 "comes next. It retains changes for 72 hours.",
                 "fields": ("replay_from", "on_replay_lost"),
+            },
+        ),
+        (
+            "Gap events",
+            {
+                "description": "Salesforce sends a gap event instead of a change that was too "
+                "large, or was made outside its application servers.",
+                "fields": ("gap_policy",),
             },
         ),
         (
@@ -171,12 +180,14 @@ class ListenerAdmin(ConsoleAdmin):
             )
             return page
         if request.method != "POST":
+            begins_at_earliest = listener.first_replay == PRESETS[1]
             context = {
                 **self.admin_site.each_context(request),
                 "opts": self.opts,
                 "original": listener,
                 "listener": listener,
                 "position": position,
+                "cost": replay_cost(listener, timezone.now()) if begins_at_earliest else "",
                 "title": "Forget the position",
             }
             return TemplateResponse(request, "handlers/forget_position.html", context)

@@ -105,6 +105,7 @@ class HandlerMappingForm(_MappingForm):
             "ignore_users",
             "queue",
             "max_attempts",
+            "on_dead",
             "options",
         )
         help_texts = {"entity": "Such as Account. * for all."}
@@ -136,7 +137,7 @@ class HandlerMappingInline(StackedInline):
     fieldsets = (
         (None, {"fields": ("on", "entity", "handler", "ordering")}),
         (
-            "More: task, fields, condition, own writes, queue, attempts, options",
+            "More: task, fields, condition, own writes, queue, attempts, dead letters, options",
             {
                 "classes": ("collapse",),
                 "fields": (
@@ -147,6 +148,7 @@ class HandlerMappingInline(StackedInline):
                     "ignore_users",
                     "queue",
                     "max_attempts",
+                    "on_dead",
                     "options",
                 ),
             },

@@ -11,12 +11,13 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from audit.models import Incident
+from audit.traffic import Usage, usages
 from handlers import registry
 from handlers.admin_labels import state_label
 from handlers.checks import unregistered_message
 from handlers.models import Delivery, HandlerMapping
 from listeners.models import Listener, Position
-from listeners.standing import is_held, position_of
+from listeners.standing import is_held, position_of, runway_hours
 
 State = Position.State
 
@@ -57,17 +58,28 @@ class ListenerState:
     backlog: list[Backlog]
     incidents: list[Incident]
     warnings: list[str]
+    runway: float | None
+    usage: Usage
+
+    @property
+    def runway_text(self) -> str:
+        if self.runway is None:
+            return ""
+        return f"{self.runway:.1f} h until Salesforce forgets the position"
 
     @classmethod
     def of(cls, listener: Listener, now: datetime | None = None) -> ListenerState:
         position = position_of(listener)
+        now = now or timezone.now()
         return cls(
             listener=listener,
             position=position,
-            standing=standing(listener, position, now or timezone.now()),
+            standing=standing(listener, position, now),
             backlog=list(_backlog(listener)),
             incidents=list(Incident.objects.filter(listener=listener, closed_at=None)),
             warnings=unregistered_warnings(listener.pk),
+            runway=runway_hours(position, now) if position else None,
+            usage=usages(now).get(listener.pk, Usage()),
         )
 
 

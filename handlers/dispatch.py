@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import structlog
 from celery import Celery, current_app
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Q
@@ -22,6 +23,9 @@ from kombu.exceptions import BatchPublishError, LimitExceeded, OperationalError
 from handlers import registry
 from handlers.events import EventData
 from handlers.models import Delivery
+from listeners import milestones
+
+log = structlog.get_logger(__name__)
 
 BATCH = 1000
 #: The states of an open delivery that no worker runs.
@@ -60,6 +64,23 @@ def publish(delivery_ids: Sequence[int], now: datetime) -> int:
     return published
 
 
+def publish_or_leave(delivery_ids: Sequence[int], now: datetime) -> bool:
+    """Publish, or leave it to the relay when the broker is away; whether they were published."""
+    try:
+        publish(delivery_ids, now)
+    except BrokerUnavailable as error:
+        log.warning("what is ready waits for the relay", reason=str(error))
+        return False
+    return True
+
+
+def start(task: str, **kwargs: int | str) -> None:
+    """Send a task of ours to the workers. Raises BrokerUnavailable."""
+    app: Celery = current_app._get_current_object()
+    with _broker_errors(app), app.producer_pool.acquire(block=True, timeout=10) as producer:
+        app.send_task(task, kwargs=kwargs, producer=producer, retry=False, ignore_result=True)
+
+
 def _publish_batch(ids: Sequence[int], now: datetime) -> int:
     # Queued ones were lost with the broker; a retry is published when it is due and not before.
     publishable = Q(state__in=(Delivery.State.READY, Delivery.State.QUEUED)) | Q(
@@ -78,8 +99,10 @@ def _publish_batch(ids: Sequence[int], now: datetime) -> int:
         for delivery in deliveries.filter(is_external=True).select_related("entry__listener")
     ]
     _send([*tracked, *external])
+    milestones.reach("sent")
     Delivery.objects.mark_queued({m.delivery_id: m.attempts for m in tracked}, now)
     Delivery.objects.mark_sent([m.delivery_id for m in external], now)
+    milestones.reach("published")
     return len(tracked) + len(external)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 MAX_AFTER = 366 * 86_400.0
+MAX_ERROR = 10_000
 
 
 class Retry(Exception):
@@ -46,3 +47,8 @@ class Failed:
 
 
 Outcome = Succeeded | Skipped | Failed
+
+
+def storable(text: str) -> str:
+    """What PostgreSQL takes: no NUL, no lone surrogate, not endless."""
+    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()[-MAX_ERROR:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,9 @@ from django.db.models import F, Q
 
 #: Clocks of several machines differ: a message for a retry that is due may be a little early.
 CLOCK_SKEW = timedelta(seconds=5)
+OPEN = ("ready", "queued", "running", "retrying")
+#: Of a chain, what keeps the others from beginning.
+HOLDS_CHAIN = Q(state__in=OPEN) | Q(halts=True)
 
 
 class DeliveryQuerySet(models.QuerySet[Any]):
@@ -71,14 +75,24 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         )
 
     def promote(self, chain: str) -> int | None:
-        """Make a chain's next delivery ready once none is open; its id. Inside the caller's
-        transaction."""
-        if not chain:
-            return None
-        if self.filter(chain=chain, state__in=("ready", "queued", "running", "retrying")).exists():
-            return None
-        following = self.filter(chain=chain, state="blocked").order_by("id").first()
-        if following is None:
-            return None
-        won = self.filter(pk=following.pk, state="blocked").update(state="ready")
-        return following.pk if won else None
+        """Make a chain's next delivery ready; its id. Inside the caller's transaction."""
+        promoted = self.promote_all([chain])
+        return promoted[0] if promoted else None
+
+    def promote_all(self, chains: Collection[str]) -> list[int]:
+        """Make each chain's next delivery ready once none is open or halts, unless it awaits its
+        record: then nothing of the chain begins. Inside the caller's transaction."""
+        wanted = set(chains) - {""}
+        held = set(self.filter(HOLDS_CHAIN, chain__in=wanted).values_list("chain", flat=True))
+        following = (
+            self.filter(chain__in=wanted - held, state="blocked")
+            .order_by()
+            .values("chain")
+            .annotate(first=models.Min("id"))
+            .values_list("first", flat=True)
+        )
+        can_begin = {"state": "blocked", "awaits_record": False}
+        ids = list(
+            self.filter(pk__in=following, **can_begin).order_by("id").values_list("id", flat=True)
+        )
+        return ids if self.filter(pk__in=ids, **can_begin).update(state="ready") else []

@@ -13,6 +13,8 @@ from handlers.paths import overlap
 
 #: The change types that have handlers, and the mappings' word for them.
 ON = {"CREATE": "create", "UPDATE": "update", "DELETE": "delete", "UNDELETE": "restore"}
+#: The same for gap events, which say that a record changed and not how.
+GAPS = {f"GAP_{change_type}": on for change_type, on in ON.items()}
 
 
 class _Mapping(Protocol):
@@ -56,7 +58,22 @@ def route(change: Routable, mappings: Iterable[M]) -> list[Routed[M]]:
     Gap events, overflows, wildcards and unknown types go to none: they say that something
     happened and not what.
     """
-    on = ON.get(change.change_type)
+    return [
+        routed
+        for routed in _of_kind(ON.get(change.change_type), change, mappings)
+        if (not routed.mapping.changed_fields or _touches(change, routed.mapping.changed_fields))
+        and matches(routed.mapping.condition, change)
+    ]
+
+
+def route_with_gaps(change: Routable, mappings: Iterable[M]) -> list[Routed[M]]:
+    """The same, and for a gap event the mappings that may get what it stands for: fields and
+    conditions, which nobody can judge without data, count as met."""
+    on = GAPS.get(change.change_type)
+    return _of_kind(on, change, mappings) if on else route(change, mappings)
+
+
+def _of_kind(on: str | None, change: Routable, mappings: Iterable[M]) -> list[Routed[M]]:
     if on is None or change.record_id.endswith("*"):
         return []
     return [
@@ -65,8 +82,6 @@ def route(change: Routable, mappings: Iterable[M]) -> list[Routed[M]]:
         if mapping.on == on
         and mapping.entity in ("*", change.entity_name)
         and (mapping.handler or mapping.task)
-        and (not mapping.changed_fields or _touches(change, mapping.changed_fields))
-        and matches(mapping.condition, change)
     ]
 
 

@@ -23,17 +23,16 @@ from django.db import (
 from django.utils import timezone
 
 from audit.login_troubles import report
-from handlers import dispatch, registry
+from handlers import dispatch, halting, registry
 from handlers.events import EventData
+from handlers.heartbeat import Running, deadline, heartbeat
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
-from handlers.outcomes import Failed, Outcome, Retry, Skipped, Succeeded
+from handlers.outcomes import Failed, Outcome, Retry, Skipped, Succeeded, storable
 from handlers.registry import Handler
+from listeners import milestones
 
 log = structlog.get_logger(__name__)
 
-#: How long past the time limit of a run its worker is given to end it, before it counts as dead.
-GRACE = timedelta(seconds=30)
-MAX_ERROR = 10_000
 #: Seconds between the tries to write an outcome down, while the database does not answer.
 SETTLE_PAUSES = (0.2, 1.0, 3.0, 5.0, 10.0)
 
@@ -50,6 +49,11 @@ class Claim:
     attempt: int
     started_at: datetime
 
+    @property
+    def counted(self) -> int:
+        """The attempts that count against the limit: those since it was last redelivered."""
+        return self.attempt - self.delivery.attempts_before
+
 
 def run_delivery(delivery_id: int) -> str:
     """Run a delivery once, if it is there to be run; says how it ended. Never inside a transaction.
@@ -60,20 +64,22 @@ def run_delivery(delivery_id: int) -> str:
     if claim is None:
         return "not claimed"
     try:
-        outcome, following = _run_and_settle(claim)
+        with heartbeat.of(Running(delivery_id, claim.attempt, claim.started_at)):
+            outcome, following = _run_and_settle(claim)
     except ClaimLost:
         log.warning("claim lost", delivery=delivery_id, attempt=claim.attempt)
         return "claim lost"
+    milestones.reach("ended")
     _publish(following)
     return type(outcome).__name__.lower()
 
 
 def _claim(delivery_id: int) -> Claim | None:
     now = timezone.now()
-    deadline = now + timedelta(seconds=settings.CDC_RUN_SECONDS) + GRACE
-    attempt = Delivery.objects.claim(delivery_id, now, deadline)
+    attempt = Delivery.objects.claim(delivery_id, now, deadline(now, now))
     if attempt is None:
         return None
+    milestones.reach("claimed")
     delivery = Delivery.objects.select_related("entry__listener", "mapping").get(pk=delivery_id)
     return Claim(delivery, attempt, now)
 
@@ -146,6 +152,7 @@ def _run(claim: Claim, handler: Handler | None) -> Outcome:
         return Failed(str(retry), after=retry.after, kind="retry")
     except Exception as error:
         return Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
+    milestones.reach("handled")
     return result if isinstance(result, Skipped) else Succeeded()
 
 
@@ -165,9 +172,11 @@ def settle(claim: Claim, outcome: Outcome) -> int | None:
         started_at=claim.started_at,
         finished_at=now,
         worker=socket.gethostname(),
+        redelivery_id=delivery.redelivery_id,
         **_logged(outcome),
     )
     following: int | None = Delivery.objects.promote(delivery.chain)
+    milestones.reach("settled")
     return following
 
 
@@ -177,10 +186,15 @@ def _changes(claim: Claim, outcome: Outcome, now: datetime) -> dict[str, Any]:
             return {"state": Delivery.State.SUCCEEDED, "error": "", "finished_at": now}
         case Skipped(reason):
             return {"state": Delivery.State.SKIPPED, "error": storable(reason), "finished_at": now}
-        case Failed(error) if claim.attempt >= allowed_attempts(claim.delivery):
-            return {"state": Delivery.State.DEAD, "error": storable(error), "finished_at": now}
+        case Failed(error) if claim.counted >= allowed_attempts(claim.delivery):
+            return {
+                "state": Delivery.State.DEAD,
+                "halts": halting.halts(claim.delivery),
+                "error": storable(error),
+                "finished_at": now,
+            }
         case Failed(error, after=after):
-            delay = backoff(claim.attempt) if after is None else after
+            delay = backoff(claim.counted) if after is None else after
             return {
                 "state": Delivery.State.RETRYING,
                 "error": storable(error),
@@ -202,11 +216,6 @@ def _logged(outcome: Outcome) -> dict[str, str]:
             }
 
 
-def storable(text: str) -> str:
-    """What PostgreSQL takes: no NUL, no lone surrogate, not endless."""
-    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()[-MAX_ERROR:]
-
-
 def allowed_attempts(delivery: Delivery) -> int:
     """The mapping's word counts, then the handler's, then the setting's."""
     mapping: HandlerMapping | None = delivery.mapping
@@ -225,9 +234,5 @@ def backoff(attempt: int) -> float:
 
 
 def _publish(following: int | None) -> None:
-    if following is None:
-        return
-    try:
-        dispatch.publish([following], timezone.now())
-    except dispatch.BrokerUnavailable as error:
-        log.warning("the next of the chain waits for the relay", reason=str(error))
+    if following is not None:
+        dispatch.publish_or_leave([following], timezone.now())

@@ -9,8 +9,10 @@ from __future__ import annotations
 def reach(milestone: str) -> None:
     """Called as `milestones.reach(name)`, so that a test's settings can put another in its place.
 
-    In the order of a change: `received`, `recording` (the transaction is open, nothing written),
-    `recorded` (written, not committed), `committed`, `sent` (to the broker, not marked),
-    `published`; in a worker `claimed`, `handled` (the handler returned), `settled` (written, not
-    committed), `ended`; beside the stream `read` (records over REST), `added` (written, not committed).
+    In the order of a change: `subscribed` (where it begins is not written yet), `received`,
+    `recording` (the transaction is open, nothing written), `recorded` (written, not committed),
+    `committed`, `sent` (to the broker, not marked), `published`; in a worker `claimed`, `handled`
+    (the handler returned), `settled` (written, not committed), `ended`; in the relay `promoted`
+    (a stranded chain goes on; not committed); beside the stream `read` (records over REST) and
+    `added` (written, not committed).
     """

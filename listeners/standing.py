@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from listeners.leases import LEASE
 from listeners.models import Listener, Position
@@ -13,6 +13,11 @@ State = Position.State
 #: A state of its own: the lease is alive, and Salesforce has not been heard for too long.
 STALLED = "stalled"
 STATES = [*State.values, STALLED]
+
+#: How long Salesforce keeps an event, and with it a position, from its commit on.
+RETENTION = timedelta(hours=72)
+#: Positions that name no event: from the tip, from the earliest.
+PRESETS = ("-1", "-2")
 
 #: Seconds that a poll may be held, and that its answer may be late.
 _HELD, _LONGEST_HELD, _LATE = 110.0, 600.0, 40.0
@@ -56,6 +61,23 @@ def standing(listener: Listener, position: Position, now: datetime, *, is_live: 
         if silence > longest_silence(listener):
             return Standing(STALLED, f"nothing was heard from Salesforce for {silence:.0f} s")
     return Standing(state.value, position.reason or None)
+
+
+def runway(position: Position, now: datetime) -> timedelta | None:
+    """Until Salesforce forgets the stored position, from the commit of the event that it names, or
+    from the tip where it began; nothing when it has. None without a position.
+
+    The position may be idle for days while the stream is open: that loses nothing, and the same
+    position is refused all the same when it has to be taken up again.
+    """
+    named = position.replay_id not in ("", *PRESETS)
+    named_at = position.last_event_at if named else position.tip_since
+    return None if named_at is None else max(timedelta(0), named_at + RETENTION - now)
+
+
+def runway_hours(position: Position, now: datetime) -> float | None:
+    left = runway(position, now)
+    return None if left is None else round(left / timedelta(hours=1), 2)
 
 
 def _unexplained(position: Position) -> str:

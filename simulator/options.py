@@ -23,6 +23,7 @@ class Options:
     retention_events: int = 1_000_000
     max_events_per_answer: int = 2_000
     query_batch_size: int = 2_000
+    overflow_after: int = 100_000
     token_seconds: float = 0.0
     lock_after: int = 0
     rotate_refresh_tokens: bool = False
@@ -73,6 +74,7 @@ HELP = {
     "retention_events": "how many events are retained at most",
     "max_events_per_answer": "how many events one answer carries at most",
     "query_batch_size": "how many rows one answer to a query carries at most",
+    "overflow_after": "how many changes of one transaction are told one by one",
     "token_seconds": "seconds that a token request or a SOAP login takes",
     "lock_after": "lock the user after this many wrong passwords in a row; 0 never does",
     "client_id": "the connected app's consumer key",
@@ -104,6 +106,7 @@ TYPES: dict[str, type[int] | type[float]] = {
     "retention_events": int,
     "max_events_per_answer": int,
     "query_batch_size": int,
+    "overflow_after": int,
     "token_seconds": float,
     "lock_after": int,
 }
@@ -115,6 +118,7 @@ POSITIVE = (
     "retention_events",
     "max_events_per_answer",
     "query_batch_size",
+    "overflow_after",
 )
 NOT_NEGATIVE = ("token_seconds", "lock_after")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from simulator.catalogue import Entity
 from simulator.changes import Create, Delete, Update
-from simulator.description import Fields, describe, is_writable, stored
+from simulator.description import Fields, describe, field_names, is_writable, stored
 from simulator.ids import with_checksum
 from simulator.org import Org, Writer
 from simulator.records import JsonObject, Record, UnknownRecordError
@@ -27,7 +27,9 @@ class Records:
         """`GET …/sobjects/{Entity}/{Id}?fields=…`."""
         entity = self._entity(name)
         shown = record_json(self._record(entity, record_id), self._version)
-        return chosen_fields(shown, self._known(entity, fields.split(","))) if fields else shown
+        if fields:
+            return chosen_fields(shown, self._known(entity, fields.split(",")))
+        return {**dict.fromkeys(("attributes", *self._all_fields(entity))), **shown}
 
     def read_many(self, name: str, ids: list[str], fields: list[str]) -> list[object]:
         """`…/composite/sobjects/{Entity}`: the records in the order asked for, null where none."""
@@ -115,6 +117,11 @@ class Records:
             message = f"{entity.name} ID: id value of incorrect type: {record_id}"
             raise RestError("MALFORMED_ID", message, ["Id"])
         return long
+
+    def _all_fields(self, entity: Entity) -> list[str]:
+        """The described ones, and those that a record has been given through the control API."""
+        live = self._org.store.live.get(entity.name, {}).values()
+        return [*field_names(entity), *sorted({name for record in live for name in record.fields})]
 
     def _known(self, entity: Entity, names: Iterable[str]) -> list[str]:
         fields = Fields(entity, self._org.store.live.get(entity.name, {}).values())

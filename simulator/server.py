@@ -102,6 +102,7 @@ def _org(options: Options, now: int) -> Org:
         retention_events=options.retention_events,
         seed=options.seed,
     )
+    org.overflow_after = options.overflow_after
     for definition in options.channel:
         name, _, entities = definition.partition("=")
         org.channels.define(name, entities.split(","))

@@ -89,6 +89,14 @@ def one_try(event: EventData) -> None:
     raise ValueError("no second try")
 
 
+@cdc_handler(name="tests.fail_once_when_told", max_attempts=1)
+def fail_once_when_told(event: EventData) -> None:
+    """A change with the field `Fail` needs a second try, which nobody gives it by itself."""
+    note(event)
+    if event.changed_data.get("Fail") and event.attempt == 1:
+        raise ValueError("told to fail")
+
+
 @cdc_handler(name="tests.call_back")
 def call_back(event: EventData) -> None:
     """Read the record and write to it."""

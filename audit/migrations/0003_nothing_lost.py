@@ -190,6 +190,16 @@ class Migration(migrations.Migration):
             field=models.DateTimeField(blank=True, null=True),
         ),
         migrations.AddField(
+            model_name="incident",
+            name="told",
+            field=models.JSONField(blank=True, default=dict),
+        ),
+        migrations.AddField(
+            model_name="quarantined",
+            name="is_answer",
+            field=models.BooleanField(default=False, verbose_name="whole answer"),
+        ),
+        migrations.AddField(
             model_name="quarantined",
             name="ingested_at",
             field=models.DateTimeField(

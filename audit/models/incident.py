@@ -49,7 +49,9 @@ class Incident(models.Model):
         max_length=150, blank=True, help_text="Empty: by evidence, not by hand."
     )
     note = models.TextField(blank=True, help_text="Why it was closed.")
-    # The opening that was told by e-mail and webhook, and when the next try is due.
+    # What each channel of notification was told last, the opening or the closing; when any was
+    # told first; and when the next try is due.
+    told = models.JSONField(default=dict, blank=True)
     notified_at = models.DateTimeField(null=True, blank=True)
     notify_due_at = models.DateTimeField(null=True, blank=True)
     notify_attempts = models.PositiveIntegerField(default=0)

@@ -16,6 +16,8 @@ class Quarantined(models.Model):
     raw = models.TextField()
     digest = models.CharField(max_length=64, help_text="SHA-256 of the message.")
     error = models.TextField()
+    # Else an event. The events of such an answer are asked for again.
+    is_answer = models.BooleanField("whole answer", default=False)
     received_at = models.DateTimeField()
     ingested_at = models.DateTimeField(
         null=True, blank=True, help_text="When it could be read after all, and was recorded."

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
+from django.utils import timezone
 
+from consumer.configuration.costs import costs
 from consumer.configuration.document import parse
 from consumer.configuration.plan import Plan, plan
 from consumer.configuration.problems import ConfigurationRefused, Problem, Problems
@@ -40,13 +42,13 @@ def apply_file(path: str, *, dry_run: bool = False, prune: bool = False) -> Appl
     except (IntegrityError, ProtectedError):
         changed = Problem(1, "the database changed at the same time; apply the file once more")
         raise ConfigurationRefused(path, [changed]) from None
-    return _applied(path, planned)
+    return _applied(path, planned, [*costs(planned.listeners, timezone.now())] if dry_run else [])
 
 
-def _applied(path: str, planned: Plan) -> Applied:
+def _applied(path: str, planned: Plan, notes: list[str]) -> Applied:
     lines = [step.text for step in planned.steps if step.text] or ["= nothing to change"]
     warnings = [f"{path}:{warning.line}: {warning.text}" for warning in planned.warnings]
-    return Applied(lines, [*warnings, *planned.notes])
+    return Applied(lines, [*warnings, *planned.notes, *notes])
 
 
 def _text(path: str) -> str:

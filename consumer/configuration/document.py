@@ -18,6 +18,8 @@ from consumer.configuration.problems import Problems
 Kind = Literal["null", "bool", "int", "float", "text"]
 
 _TAG = "tag:yaml.org,2002:"
+#: Past any file that was written by hand; a few aliases of aliases make billions.
+_MOST_VALUES = 200_000
 _KINDS: dict[str, Kind] = {
     "null": "null",
     "bool": "bool",
@@ -82,14 +84,18 @@ def parse(
             warnings.simplefilter("ignore", ReusedAnchorWarning)
             # Composed and not constructed: values keep their lines and the way they are written.
             root = YAML(typ="safe", pure=True).compose(text)
+        if root is None:
+            problems.add(1, "the file is empty; write connections: and listeners:")
+            return Unusable(1)
+        return _Conversion(text.split("\n"), problems, environment).convert(root)
     except (YAMLError, ValueError) as error:
         line, what = _malformed(error, text)
-        problems.add(line, what)
-        return Unusable(line)
-    if root is None:
-        problems.add(1, "the file is empty; write connections: and listeners:")
-        return Unusable(1)
-    return _Conversion(text.split("\n"), problems, environment).convert(root)
+    except RecursionError:
+        line, what = 1, "lists and mappings stand too deep in one another; write it flatter"
+    except _TooManyValues as error:
+        line, what = error.args[0], "aliases (*name) multiply into too many values; write fewer"
+    problems.add(line, what)
+    return Unusable(line)
 
 
 def _malformed(error: Exception, text: str) -> tuple[int, str]:
@@ -117,6 +123,10 @@ def _line_of_error(error: Exception, problem: str) -> int:
     return int(mark.line) + 1 if mark else 1
 
 
+class _TooManyValues(Exception):
+    """Where: its only argument is the line."""
+
+
 class _Conversion:
     def __init__(
         self, source: list[str], problems: Problems, environment: EnvironmentLike[str, str]
@@ -125,9 +135,13 @@ class _Conversion:
         self._problems = problems
         self._environment = environment
         self._open: set[int] = set()
+        self._values_left = _MOST_VALUES
 
     def convert(self, node: _YamlNode) -> Node:
         line = node.start_mark.line + 1
+        self._values_left -= 1
+        if self._values_left < 0:
+            raise _TooManyValues(line)
         if isinstance(node, ScalarNode):
             return self._scalar(node, line)
         if id(node) in self._open:

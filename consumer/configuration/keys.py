@@ -89,6 +89,7 @@ LISTENER: Keys = {
     "transport": choice(Listener.Transport, not_yet=("pubsub",)),
     "replay_from": text,
     "on_replay_lost": choice(Listener.ReplayLost),
+    "gap_policy": choice(Listener.GapPolicy),
     "enabled": boolean,
     "api_version": api_version,
     "connection_timeout": number,
@@ -111,8 +112,9 @@ HANDLER: Keys = {
     "ordering": choice(HandlerMapping.Ordering),
     "queue": text,
     "max_attempts": whole_number,
+    "on_dead": choice(HandlerMapping.OnDead),
     "options": json_object,
 }
 
 #: Planned, and refused with these words instead of "unknown".
-NOT_YET = frozenset({"pubsub_endpoint", "gap_policy"})
+NOT_YET = frozenset({"pubsub_endpoint"})

@@ -22,6 +22,8 @@ class Plan:
     steps: list[Step]
     warnings: list[Problem]
     notes: list[str]
+    #: The listeners of the file, as it says.
+    listeners: list[Listener]
 
 
 def plan(wanted: Wanted, problems: Problems, *, prune: bool) -> Plan:
@@ -57,7 +59,8 @@ class _Planner:
             steps += self._listener(name, wanted)
             warnings += unregistered(wanted.handlers or [])
         rest = self._pruned() if prune and not self._problems else Pruned([], [])
-        return Plan([*steps, *rest.steps], sorted(warnings), rest.notes)
+        listeners = [self._listeners[name] for name in self._wanted.listeners]
+        return Plan([*steps, *rest.steps], sorted(warnings), rest.notes, listeners)
 
     def _listener(self, name: str, wanted: WantedListener) -> list[Step]:
         listener = self._listeners.setdefault(name, Listener(name=name))

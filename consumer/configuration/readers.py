@@ -64,7 +64,8 @@ def number(node: Node) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise Wrong(f"give a number, not {_described(node)}")
+        endless = isinstance(node, Scalar) and node.kind == "float"
+        raise Wrong("give a finite number" if endless else f"give a number, not {_described(node)}")
     return value
 
 

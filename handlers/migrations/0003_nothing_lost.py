@@ -88,6 +88,12 @@ class Migration(migrations.Migration):
                 to="handlers.redelivery",
             ),
         ),
+        migrations.AddIndex(
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("halts", True)), fields=["chain"], name="delivery_halting"
+            ),
+        ),
         migrations.AddConstraint(
             model_name="delivery",
             constraint=models.CheckConstraint(

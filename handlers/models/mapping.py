@@ -124,6 +124,7 @@ class HandlerMapping(models.Model):
             "ignore_origins": origin_flaws(self.ignore_origins),
             "ignore_users": user_flaws(self.ignore_users),
             "options": self._options_flaws(),
+            "on_dead": self._on_dead_flaws(),
         }
         if errors := {name: messages for name, messages in found.items() if messages}:
             raise ValidationError(errors)
@@ -139,6 +140,15 @@ class HandlerMapping(models.Model):
         if self.condition and self.on == self.On.DELETE:
             return ["A delete has no fields; leave this empty."]
         return flaws(self.condition)
+
+    def _on_dead_flaws(self) -> list[str]:
+        if self.on_dead != self.OnDead.HALT:
+            return []
+        if self.ordering != self.Ordering.PER_RECORD:
+            return ["Without an order nothing is held back; choose continue, or keep the order."]
+        if self.task:
+            return ["A task that runs elsewhere is not known to have failed; choose continue."]
+        return []
 
     def _options_flaws(self) -> list[str]:
         if not isinstance(self.options, dict):

@@ -21,6 +21,13 @@ class Migration(migrations.Migration):
                         help_text="The listeners that it was asked to run; empty: all of them.",
                     ),
                 ),
+                (
+                    "passes_over",
+                    models.JSONField(
+                        default=list,
+                        help_text="The ids of those that it cannot run as they are configured.",
+                    ),
+                ),
                 ("started_at", models.DateTimeField()),
                 (
                     "seen_until",
@@ -60,5 +67,10 @@ class Migration(migrations.Migration):
                 help_text="What to do with a gap event, which says that a record changed and not how.",
                 max_length=20,
             ),
+        ),
+        migrations.AddField(
+            model_name="position",
+            name="caught_up_at",
+            field=models.DateTimeField(blank=True, null=True),
         ),
     ]

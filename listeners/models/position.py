@@ -43,6 +43,9 @@ class Position(models.Model):
     last_received_at = models.DateTimeField(
         null=True, blank=True, help_text="When Salesforce last answered, with events or without."
     )
+    # An answer brought nothing more, and all before it was recorded: what was committed until
+    # shortly before that is in the audit log.
+    caught_up_at = models.DateTimeField(null=True, blank=True)
     last_event_at = models.DateTimeField(
         null=True,
         blank=True,

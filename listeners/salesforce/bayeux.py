@@ -33,6 +33,7 @@ DISCONNECT = "/meta/disconnect"
 DEFAULT_HOLD = 110.0  # seconds Salesforce holds a connect, unless it advises otherwise
 _LONGEST_HOLD = 600.0
 _LONGEST_INTERVAL = 30.0  # seconds: after a longer pause the session is gone anyway
+_ENDINGS = ("handshake", "none")  # no set: advice may hold anything, hashable or not
 _HASTY = 1.0  # seconds: an empty answer that comes sooner was not held at all
 
 
@@ -55,6 +56,7 @@ class BayeuxSession:
         self.hold = DEFAULT_HOLD  # seconds the server may hold a connect
         self._replay = replay
         self._client_id: str | None = None
+        self.has_replay = False  # the handshake's answer says that positions mean something
         self._last_id = 0
         self._expected = ""
         self._interval = 0.0
@@ -157,10 +159,10 @@ class BayeuxSession:
         channel: str = message["channel"]
         advice = message.get("advice") if isinstance(message.get("advice"), Mapping) else None
         if message.get("successful") is not True:
-            if advice and advice.get("reconnect") in {"handshake", "none"}:
+            if advice and advice.get("reconnect") in _ENDINGS:
                 self.end()
             return _refusal(message, channel, advice)
-        if advice and advice.get("reconnect") in {"handshake", "none"} and channel == CONNECT:
+        if advice and advice.get("reconnect") in _ENDINGS and channel == CONNECT:
             error = f"the answer advises reconnect {advice['reconnect']}"
             return Refused(channel, error, None, classify(None, None, advice))
         if channel == DISCONNECT:
@@ -170,6 +172,8 @@ class BayeuxSession:
             if not isinstance(client_id, str) or not client_id:
                 return Unclear("the handshake's answer holds no clientId")
             self._client_id = client_id
+            ext = message.get("ext")
+            self.has_replay = isinstance(ext, Mapping) and ext.get("replay") is True
             self.state = SessionState.HANDSHAKEN
         if channel == SUBSCRIBE:
             self.state = SessionState.SUBSCRIBED

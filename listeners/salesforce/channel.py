@@ -32,6 +32,14 @@ def channel_of(text: str) -> str:
     raise ValueError(f"{text!r} is not a change event channel: {advice} {_FORMS}")
 
 
+def entity_of(channel: str) -> str | None:
+    """The entity of a channel that carries one: Account, Employee__c. None for any other."""
+    name = channel.removeprefix(_PREFIX)
+    if name.endswith("__ChangeEvent"):
+        return f"{name.removesuffix('ChangeEvent')}c"
+    return name.removesuffix("ChangeEvent") if name.endswith("ChangeEvent") else None
+
+
 def _suggestion(text: str) -> str | None:
     name = text.strip().strip("/")
     if "/" in name:

@@ -65,8 +65,9 @@ class CometdStream:
         self._last_answer_at: float | None = None
         self._server_time: datetime | None = None
         self._watch = SilenceWatch(
-            self._options.keep_alive_interval, self._is_somebody_there, self._line.cut
+            self._options.keep_alive_interval, self._is_somebody_there, self._give_up
         )
+        self._gave_up = threading.Event()
 
     # Queries
 
@@ -87,6 +88,11 @@ class CometdStream:
     def subscribed_at(self) -> float | None:
         """When the last ``open`` succeeded, on the monotonic clock."""
         return self._subscribed_at
+
+    @property
+    def has_replay(self) -> bool:
+        """Whether the session's handshake was answered as one that heeds positions."""
+        return self._current is not None and self._current[1].has_replay
 
     @property
     def last_answer_at(self) -> float | None:
@@ -192,6 +198,7 @@ class CometdStream:
             raise StreamClosed
         self._refuse_idle(session)
         token = self._fresh(self._current)
+        self._gave_up.clear()
         with self._watch.waiting():
             self._converse(token, session, session.connect(self._monotonic()))
         if not self._pending:
@@ -225,6 +232,10 @@ class CometdStream:
             return True
         token, _ = self._current
         return self._line.is_answered(token.instance_url, self._options.connection_timeout)
+
+    def _give_up(self) -> None:
+        self._gave_up.set()
+        self._line.cut()
 
     def _take(self) -> list[Mapping[str, Any]]:
         taken, self._pending = self._pending, []
@@ -261,7 +272,7 @@ class CometdStream:
             raise StreamClosed
         if answer.sent:
             session.answer_lost()
-        raise TransportFailed(answer.why)
+        raise TransportFailed(answer.why, is_silence=answer.silent or self._gave_up.is_set())
 
     def _patience(self, session: BayeuxSession, request: Request) -> float:
         """Seconds to wait for the answer."""

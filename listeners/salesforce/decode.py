@@ -15,6 +15,8 @@ _LATEST_MS = 253_402_300_799_999  # the last millisecond of the year 9999
 _BIGINT = 2**63  # whole numbers of the header are stored as 64-bit integers
 _REPLAY_ID_LENGTH = 255  # characters: opaque, but it has to be stored
 _REPLAY_ID_BITS = 800  # such a number has at most 241 digits
+_PRESETS = ("-1", "-2")  # where to begin, and no event's own id: stored, they would skip or repeat
+_DEEPEST = 500  # levels of lists and objects within a payload: databases take about a thousand
 
 
 class _FlawError(Exception):
@@ -52,7 +54,7 @@ def _events(message: Mapping[str, Any]) -> list[ChangeEvent]:
     event = _object(data, "event", "data")
     record_ids = _record_ids(header)
     changed = {name: value for name, value in payload.items() if name != "ChangeEventHeader"}
-    _require_finite(changed)
+    _require_storable(changed)
     shared = {
         "channel": channel,
         "replay_id": _replay_id(event),
@@ -158,12 +160,18 @@ def _replay_id(event: Mapping[str, Any]) -> str:
     if isinstance(value, str) and value:
         if not (value.isascii() and value.isprintable() and len(value) <= _REPLAY_ID_LENGTH):
             raise _FlawError("data.event.replayId is no printable text of reasonable length")
-        return value
+        return _no_preset(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise _FlawError(f"data.event.replayId is {_kind(value)}, not a number or a string")
     if value.bit_length() > _REPLAY_ID_BITS:  # before str(): a longer one could not be written
         raise _FlawError("data.event.replayId is too long a number")
-    return str(value)
+    return _no_preset(str(value))
+
+
+def _no_preset(replay_id: str) -> str:
+    if replay_id in _PRESETS:
+        raise _FlawError(f"data.event.replayId is {replay_id}, which no event has")
+    return replay_id
 
 
 def _replay_id_or_none(message: Mapping[str, Any]) -> str | None:
@@ -173,17 +181,23 @@ def _replay_id_or_none(message: Mapping[str, Any]) -> str | None:
         return None
 
 
-def _require_finite(changed: dict[str, Any]) -> None:
-    """NaN and Infinity are no JSON, and no database takes them; 1e999 reads as Infinity."""
-    waiting: list[tuple[str, Any]] = list(changed.items())
+def _require_storable(changed: dict[str, Any]) -> None:
+    """NaN and Infinity are no JSON, and no database takes them; 1e999 reads as Infinity. Nor does
+    one take lists and objects that are nested for ever."""
+    waiting: list[tuple[str, int, Any]] = [(name, 0, value) for name, value in changed.items()]
     while waiting:
-        path, value = waiting.pop()
+        path, depth, value = waiting.pop()
         if isinstance(value, float) and not math.isfinite(value):
             raise _FlawError(f"data.payload.{path} is not a finite number")
         if isinstance(value, Mapping):
-            waiting.extend((f"{path}.{name}", inner) for name, inner in value.items())
+            inner = [(f"{path}.{name}", within) for name, within in value.items()]
         elif isinstance(value, list | tuple):
-            waiting.extend((f"{path}[{index}]", inner) for index, inner in enumerate(value))
+            inner = [(f"{path}[{index}]", within) for index, within in enumerate(value)]
+        else:
+            continue
+        if depth == _DEEPEST:
+            raise _FlawError(f"data.payload.{path[:60]}… is nested too deeply")
+        waiting.extend((where, depth + 1, within) for where, within in inner)
 
 
 _KINDS = {bool: "a boolean", int: "a number", float: "a number", str: "a string"}

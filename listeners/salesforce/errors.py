@@ -122,10 +122,17 @@ class TransportFailed(SalesforceError):
     """No usable HTTP answer. Wait; if it lasts, check the network, proxy and instance."""
 
     def __init__(
-        self, why: str, *, status: int | None = None, retry_after: float | None = None
+        self,
+        why: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        is_silence: bool = False,
     ) -> None:
-        """``status`` is None when no HTTP status came; ``retry_after`` is in seconds."""
+        """``status`` is None when no HTTP status came; ``retry_after`` is in seconds;
+        ``is_silence``: the connection was there, and nothing came over it."""
         super().__init__(f"no usable answer: {quoted(why)}", reaction=Reaction.RETRY)
+        self.is_silence = is_silence
         self.status = status
         self.retry_after = retry_after
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,10 @@ from listeners.salesforce.errors import LoginRefused
 
 ANSWER_LIMIT = 256 * 1024 * 1024  # bytes: past any real answer, short of the memory's end
 _CHUNK = 256 * 1024
+_LONGEST_NUMBER = 4000  # digits: Python reads 4300
+# Bytes a second below which a body does not come, but trickles: blanks that a proxy sends to keep a
+# connection open would hold a request for ever.
+_SLOWEST = 8 * 1024
 
 _KNOWN_FAILURES = (
     requests.RequestException,
@@ -49,9 +54,16 @@ class Answer:
     body: bytes = field(repr=False)
 
     def json(self) -> Any:
-        """The body as JSON. Raises ValueError (also for text no parser can hold)."""
+        """The body as JSON. Raises ValueError (also for text no parser can hold).
+
+        A whole number too long for Python is infinite, as 1e999 is: it spoils no more than itself.
+        """
         try:
             return json.loads(self.body)
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            raise
+        except ValueError:
+            return json.loads(self.body, parse_int=_whole)
         except RecursionError:
             raise ValueError("nested too deeply") from None
 
@@ -94,12 +106,18 @@ class Answer:
             return None
 
 
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) < _LONGEST_NUMBER else math.inf
+
+
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """No complete answer. ``sent`` is False only if the request certainly never left."""
+    """No complete answer. ``sent`` is False only if the request certainly never left; ``silent``
+    says that the connection was there and the answer did not come."""
 
     why: str
     sent: bool
+    silent: bool = False
 
 
 class BearerAuth(AuthBase):
@@ -166,7 +184,11 @@ def exchange(
     data: bytes | Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer | Unanswered:
-    """Send one request and read all of the answer. Follows no redirect."""
+    """Send one request and read all of the answer. Follows no redirect.
+
+    All of it has twice the time between bytes, and more as its size demands.
+    """
+    began = time.monotonic()
     try:
         with http.request(
             method,
@@ -178,19 +200,21 @@ def exchange(
             allow_redirects=False,
             stream=True,
         ) as response:
-            return _read(response)
+            return _read(response, began + 2 * timeout[1])
     except _KNOWN_FAILURES as failure:
         if _is_refused_by_proxy(failure):
             return Answer(407, {}, (), b"")  # as it answers a request that is for plain http
         return _explained(failure, host_of(url), timeout)
 
 
-def _read(response: requests.Response) -> Answer | Unanswered:
+def _read(response: requests.Response, deadline: float) -> Answer | Unanswered:
     body = bytearray()
-    for chunk in response.iter_content(_CHUNK):
+    while chunk := response.raw.read1(_CHUNK, decode_content=True):
         body += chunk
         if len(body) > ANSWER_LIMIT:
             return Unanswered(f"an answer of more than {ANSWER_LIMIT} bytes", sent=True)
+        if time.monotonic() > deadline + len(body) / _SLOWEST:
+            return Unanswered("the answer trickled, and did not end", sent=True, silent=True)
     raw_headers = response.raw.headers
     return Answer(
         status=response.status_code,
@@ -212,13 +236,15 @@ _FAILURES: tuple[tuple[type[Exception], bool, str], ...] = (
     (urllib3.exceptions.ProtocolError, True, "{host} cut the connection before a whole answer"),
     (Exception, True, "the request to {host} failed ({kind})"),
 )
+_SILENCES = (urllib3.exceptions.ReadTimeoutError, TimeoutError)
 
 
 def _explained(failure: Exception, host: str, timeout: Timeout) -> Unanswered:
     reason = _root(failure)
     sent, words = next(row[1:] for row in _FAILURES if isinstance(reason, row[0]))
     kind = type(reason).__name__
-    return Unanswered(words.format(host=host, connect=timeout[0], read=timeout[1], kind=kind), sent)
+    why = words.format(host=host, connect=timeout[0], read=timeout[1], kind=kind)
+    return Unanswered(why, sent, silent=isinstance(reason, _SILENCES))
 
 
 def _is_refused_by_proxy(failure: Exception) -> bool:

@@ -1,7 +1,11 @@
-"""The few REST reads of a connection check."""
+"""REST reads: the org's versions and limits, and records, one or many at once."""
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -14,6 +18,26 @@ from listeners.salesforce.tokens import Token, Tokens
 
 Kind = TypeVar("Kind")
 DEFAULT_VERSION = "67.0"
+#: As many records does Salesforce read in one request.
+MAX_IDS = 2_000
+#: Milliseconds that a time of the server's may be off: its Date header has whole seconds.
+_DATE_ERROR = 1_000
+_OUR_CLOCK_ERROR = 10_000
+#: So many records that cannot be read, and none that can: it is the entity.
+_GIVE_UP = 20
+
+
+@dataclass(slots=True)
+class RecordsRead:
+    """What of some records was read, by the ids that were asked for.
+
+    Who is in neither does not exist (any more). `read_at`, in ms since 1970: every change that was
+    committed before it is in what was read.
+    """
+
+    read_at: int
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refused: dict[str, RestRefused] = field(default_factory=dict)
 
 
 class RestClient:
@@ -35,6 +59,7 @@ class RestClient:
         self._base = f"/services/data/v{api_version}"
         self._timeout = timeout
         self._http = http or requests.Session()
+        self._fields: dict[str, list[str]] = {}
 
     def versions(self) -> list[dict[str, Any]]:
         """The API versions the instance offers: ``[{"label", "url", "version"}, …]``."""
@@ -54,28 +79,132 @@ class RestClient:
                 return None
             raise
 
-    def _get(self, path: str) -> Answer:
+    def query(self, soql: str, *, deleted: bool = False) -> Iterator[list[dict[str, Any]]]:
+        """The rows of a query, a page at a time; with `deleted`, those in the Recycle Bin too."""
+        path = f"{self._base}/{'queryAll' if deleted else 'query'}?q={quote(soql, safe='')}"
+        while path:
+            match _typed(self._page(path), dict):
+                case {"records": list(rows), "done": True}:
+                    path = ""
+                # The token goes to the instance alone, whatever address an answer names.
+                case {"records": list(rows), "nextRecordsUrl": str(path)} if path[:1] == "/":
+                    pass
+                case _:
+                    raise TransportFailed("HTTP 200 with a page that is no query answer")
+            yield rows
+
+    def _page(self, path: str) -> Answer:
+        try:
+            return self._get(path)
+        except RestRefused as refusal:
+            if refusal.error_code == "INVALID_QUERY_LOCATOR":  # the query itself is good
+                raise TransportFailed("Salesforce has closed the query meanwhile") from None
+            raise
+
+    def read_many(self, entity: str, ids: Sequence[str]) -> RecordsRead:
+        """Records with all the fields that may be seen, at most MAX_IDS of one entity.
+
+        In one request, and one or two more where the entity's fields are not known yet; one by one
+        where Salesforce refuses to read them together. A record that it refuses by itself is in
+        `refused`.
+        """
+        if len(ids) > MAX_IDS:
+            raise ValueError(f"{len(ids)} records were asked for at once; {MAX_IDS} are possible")
+        try:
+            if entity not in self._fields:
+                self._learn_fields(entity, ids)
+            fields = self._fields.get(entity)
+            read = self._composite(entity, ids, fields or ["Id"])
+            if read.records and not fields:
+                raise TransportFailed(f"records of {entity} came back while they were read")
+            return read
+        except RestRefused as refusal:
+            if not _is_about_records(refusal):
+                raise
+            self._fields.pop(entity, None)
+            return self._one_by_one(entity, ids, refusal)
+
+    def _learn_fields(self, entity: str, ids: Sequence[str]) -> None:
+        """From the first of the records that exists; nothing is learnt where none does."""
+        record = self.record(entity, ids[0])
+        if record is None:
+            there = self._composite(entity, ids, ["Id"]).records
+            record = next(filter(None, (self.record(entity, one) for one in there)), None)
+        if record is not None:
+            self._fields[entity] = [name for name in record if name != "attributes"]
+
+    def _composite(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> RecordsRead:
+        path = f"{self._base}/composite/sobjects/{quote(entity, safe='')}"
+        begun = time.monotonic()
+        answer = self._get(path, {"ids": list(ids), "fields": list(fields)})
+        read = RecordsRead(_known_until(answer, begun))
+        asked = {record_id[:15]: record_id for record_id in ids}  # the long form adds a checksum
+        for record in _typed(answer, list):
+            match record:
+                case {"Id": str(found)} if found[:15] in asked:
+                    read.records[asked[found[:15]]] = record
+        return read
+
+    def _one_by_one(self, entity: str, ids: Sequence[str], refusal: RestRefused) -> RecordsRead:
+        """Raises `refusal` where no record at all can be read: it is the entity then."""
+        read = RecordsRead(round(time.time() * 1000) - _OUR_CLOCK_ERROR)
+        absent = 0
+        for record_id in ids:
+            try:
+                record = self.record(entity, record_id)
+            except RestRefused as refused:
+                if not _is_about_records(refused):
+                    raise
+                read.refused[record_id] = refused
+                continue
+            if record is not None:
+                read.records[record_id] = record
+            absent += record is None
+            if not read.records and absent + len(read.refused) >= _GIVE_UP:
+                break
+        if not read.records:
+            raise refusal
+        return read
+
+    def _get(self, path: str, body: dict[str, Any] | None = None) -> Answer:
+        """A body is posted: it asks, too, and changes nothing."""
         token = self._tokens.get()
-        answer = self._send(token, path)
+        answer = self._send(token, path, body)
         if answer.status == 401:
             self._tokens.invalidate(token)
-            answer = self._send(self._tokens.get(), path)
+            answer = self._send(self._tokens.get(), path, body)
         if answer.status == 200:
             return answer
         raise _failure(answer)
 
-    def _send(self, token: Token, path: str) -> Answer:
+    def _send(self, token: Token, path: str, body: dict[str, Any] | None) -> Answer:
+        json_type = {} if body is None else {"Content-Type": "application/json"}
         answer = exchange(
             self._http,
-            "GET",
+            "GET" if body is None else "POST",
             f"{token.instance_url}{path}",
             auth=BearerAuth(token.access_token),
             timeout=self._timeout,
-            headers={"Accept": "application/json"},
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Accept": "application/json", **json_type},
         )
         if isinstance(answer, Unanswered):
             raise TransportFailed(answer.why)
         return answer
+
+
+def _known_until(answer: Answer, begun: float) -> int:
+    """What was committed before this moment, in ms, is in an answer to a request begun then."""
+    elapsed = round((time.monotonic() - begun) * 1000)
+    date = answer.date()
+    if date is None:
+        return round(time.time() * 1000) - elapsed - _OUR_CLOCK_ERROR
+    return round(date.timestamp() * 1000) - elapsed - _DATE_ERROR
+
+
+def _is_about_records(refusal: RestRefused) -> bool:
+    """Whether others, or the same ones asked for in another way, may be read all the same."""
+    return refusal.status in (400, 404) or refusal.error_code.startswith("INSUFFICIENT_ACCESS")
 
 
 def _failure(answer: Answer) -> SalesforceError:

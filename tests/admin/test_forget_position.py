@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from audit.models import Throughput
 from handlers.admin_listeners import forget
-from listeners.models import Position
+from listeners.models import Listener, OrgUsage, Position
 from tests.sample_data import lease_of
 
 
@@ -81,3 +82,24 @@ def test_only_who_may_change_a_listener_forgets(client, path, position, django_u
     let_the_lease_run_out()
     assert client.post(path).status_code == 403
     assert Position.objects.get().replay_id == "52478913"
+
+
+def test_it_says_first_what_it_will_cost(admin_client, path, position, listener):
+    let_the_lease_run_out()
+    now = timezone.now()
+    assert "How many they are is not known" in admin_client.get(path).content.decode()
+    for hours, events in ((100, 7), (30, 2000), (1, 345)):
+        Throughput.objects.create(
+            listener=listener, minute=now - timedelta(hours=hours), events=events
+        )
+    OrgUsage.objects.create(
+        connection=listener.connection, maximum=50_000, remaining=40_000, read_at=now
+    )
+    html = admin_client.get(path).content.decode()
+    assert "about 2,345. Of the org&#x27;s daily limit of 50,000, 40,000 are left" in html
+
+
+def test_a_beginning_at_the_tip_costs_nothing(admin_client, path, position, listener):
+    let_the_lease_run_out()
+    Listener.objects.update(replay_from="tip")
+    assert "daily limit" not in admin_client.get(path).content.decode()

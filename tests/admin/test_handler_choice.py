@@ -30,6 +30,7 @@ def save(admin_client, listener):
                 "transport": "cometd",
                 "replay_from": "earliest",
                 "on_replay_lost": "earliest",
+                "gap_policy": "fetch",
                 "enabled": "on",
                 "api_version": "67.0",
                 "connection_timeout": "30",

@@ -20,13 +20,14 @@ def make_incident(listener):
     return make
 
 
-def close(client, *incidents: Incident):
+def act(client, action: str, *incidents: Incident, **more: str):
     chosen = [incident.pk for incident in incidents]
-    return client.post(
-        INCIDENTS,
-        {"action": "close_incidents", "_selected_action": chosen, "index": "0"},
-        follow=True,
-    )
+    asked = {"action": action, "_selected_action": chosen, "index": "0", **more}
+    return client.post(INCIDENTS, asked, follow=True)
+
+
+def close(client, *incidents: Incident, note: str = "read by hand"):
+    return act(client, "close_incidents", *incidents, note=note)
 
 
 def test_open_and_closed_ones_are_told_apart(listed, make_incident):
@@ -62,6 +63,46 @@ def test_the_chosen_incidents_are_closed(admin_client, make_incident):
     assert LogEntry.objects.count() == 2
 
 
+def test_a_note_is_asked_for_before_several_are_closed(admin_client, make_incident):
+    incident = make_incident()
+    html = act(admin_client, "close_incidents", incident).content.decode()
+    assert 'name="note"' in html
+    assert f'name="_selected_action" value="{incident.pk}"' in html
+    incident.refresh_from_db()
+    assert incident.is_open
+
+
+def test_who_closed_it_and_why_is_kept_and_shown(admin_client, make_incident):
+    incident = make_incident()
+    close(admin_client, incident, note="Compared <by hand>.")
+    incident.refresh_from_db()
+    assert (incident.closed_by, incident.note) == ("admin", "Compared <by hand>.")
+    html = admin_client.get(f"{INCIDENTS}{incident.pk}/change/").content.decode()
+    assert "Compared &lt;by hand&gt;." in html
+    assert 'name="note"' not in html
+
+
+def test_what_was_closed_by_evidence_says_so(admin_client, make_incident):
+    incident = make_incident()
+    Incident.objects.settle(NOW, note="Receiving again.")
+    html = admin_client.get(f"{INCIDENTS}{incident.pk}/change/").content.decode()
+    assert "evidence" in html
+    assert "Receiving again." in html
+
+
+def test_one_that_is_acknowledged_stays_open_and_says_by_whom(admin_client, make_incident):
+    incident = make_incident(action="It is being read.")
+    html = admin_client.get(f"{INCIDENTS}{incident.pk}/change/").content.decode()
+    assert "It is being read." in html
+    assert ">Acknowledge<" in html
+    response = act(admin_client, "acknowledge_incidents", incident)
+    assert "Acknowledged 1 incident." in response.content.decode()
+    incident.refresh_from_db()
+    assert (incident.is_open, incident.acknowledged_by) == (True, "admin")
+    html = admin_client.get(f"{INCIDENTS}{incident.pk}/change/").content.decode()
+    assert ">Acknowledge<" not in html
+
+
 def test_one_that_was_closed_before_keeps_its_time(admin_client, make_incident):
     incident = make_incident(closed_at=NOW)
     assert "closed already" in close(admin_client, incident).content.decode()
@@ -77,5 +118,7 @@ def test_only_who_may_change_incidents_closes_them(client, make_incident, django
     page = client.get(f"{INCIDENTS}{incident.pk}/change/").content.decode()
     assert "Close this incident" not in page
     close(client, incident)
+    act(client, "acknowledge_incidents", incident)
     incident.refresh_from_db()
     assert incident.is_open
+    assert incident.acknowledged_at is None

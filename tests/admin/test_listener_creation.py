@@ -21,6 +21,7 @@ def form(**fields) -> dict[str, object]:
         "transport": "cometd",
         "replay_from": "tip",
         "on_replay_lost": "earliest",
+        "gap_policy": "fetch",
         "enabled": "on",
         "api_version": "67.0",
         "connection_timeout": "30",

@@ -10,8 +10,9 @@ LISTENERS = "/api/v1/listeners/"
 MAPPINGS = "/api/v1/handler-mappings/"
 AUDIT_LOG = "/api/v1/audit-log/"
 DELIVERIES = "/api/v1/deliveries/"
+REDELIVERIES = "/api/v1/redeliveries/"
 INCIDENTS = "/api/v1/incidents/"
-EVERYTHING = (CONNECTIONS, LISTENERS, MAPPINGS, AUDIT_LOG, DELIVERIES, INCIDENTS)
+EVERYTHING = (CONNECTIONS, LISTENERS, MAPPINGS, AUDIT_LOG, DELIVERIES, REDELIVERIES, INCIDENTS)
 
 
 def sent(client: APIClient, method: str, address: str, fields: dict[str, Any]) -> Any:

@@ -14,7 +14,15 @@ from tests.sample_data import make_listener, make_mapping
 MODELS = dict(
     zip(
         EVERYTHING,
-        ("connection", "listener", "handlermapping", "auditlogentry", "delivery", "incident"),
+        (
+            "connection",
+            "listener",
+            "handlermapping",
+            "auditlogentry",
+            "delivery",
+            "redelivery",
+            "incident",
+        ),
         strict=True,
     )
 )

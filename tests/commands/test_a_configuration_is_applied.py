@@ -1,7 +1,9 @@
 import pytest
+from django.utils import timezone
 
+from audit.models import Throughput
 from handlers.models import HandlerMapping
-from listeners.models import Connection, Listener
+from listeners.models import Connection, Listener, Position
 from tests.commands.running import CONNECTION
 
 CONTRACT = """\
@@ -61,6 +63,29 @@ def test_a_second_run_touches_no_row(file):
     assert output.lines == ["= nothing to change"]
     assert [Connection.objects.get().updated_at, Listener.objects.get().updated_at] == stamps
     assert list(HandlerMapping.objects.values()) == mappings
+
+
+def test_a_dry_run_says_what_a_beginning_at_earliest_costs(file):
+    earliest = CONNECTION + """\
+listeners:
+  - {name: cheap, connection: prod}
+  - {name: costly, connection: prod, replay_from: earliest}
+  - {name: resting, connection: prod, replay_from: earliest, enabled: false}
+"""
+    assert "costly begins at earliest" in file.apply(earliest, "--dry-run").err
+    file.apply(earliest)
+    Throughput.objects.create(
+        listener=Listener.objects.get(name="costly"), minute=timezone.now(), events=77
+    )
+
+    [note] = file.apply(earliest, "--dry-run").err.splitlines()
+
+    assert "listener costly begins at earliest. " in note
+    assert "about 77 or more" in note
+    assert "daily limit is not known" in note
+    Position.objects.create(listener=Listener.objects.get(name="costly"), replay_id="7")
+    assert not file.apply(earliest, "--dry-run").err
+    assert not file.apply(earliest).err
 
 
 def test_a_dry_run_says_the_same_and_changes_nothing(file):

@@ -32,7 +32,8 @@ def connection(extra: str = "", **changed: str) -> str:
             LISTENER + "    chanel: x\n",
             "9: a listener has no key 'chanel'; did you mean 'channel'",
         ),
-        (LISTENER + "    gap_policy: fetch\n", "9: gap_policy is not supported yet"),
+        (LISTENER + "    pubsub_endpoint: x\n", "9: pubsub_endpoint is not supported yet"),
+        (LISTENER + "    gap_policy: fech\n", "9: gap_policy: 'fech' is not known; did you mean"),
         (
             LISTENER + "    transport: pubsub\n",
             "9: transport: pubsub is not supported yet; use",
@@ -65,7 +66,7 @@ def connection(extra: str = "", **changed: str) -> str:
         (connection(base_url="example.com"), "4: base_url: Give an address such as"),
         (LISTENER + "    enabled: 1\n", "9: enabled: write true or false, not this number"),
         (LISTENER + "    read_timeout: soon\n", "9: read_timeout: give a number, not this text"),
-        (LISTENER + "    read_timeout: .inf\n", "9: read_timeout: give a number, not this number"),
+        (LISTENER + "    read_timeout: .inf\n", "9: read_timeout: give a finite number"),
         (LISTENER + "    read_timeout: 0\n", "9: read_timeout: Ensure this value is greater than"),
         (LISTENER + "    api_version: summer\n", "9: api_version: write it like 67.0"),
         (LISTENER + "    api_version: 20.0\n", "9: api_version: The Streaming API serves changes"),

@@ -41,6 +41,7 @@ listeners:
     connection_timeout: 3
     read_timeout: 4
     api_version: 58
+    gap_policy: deliver
 """
 
 
@@ -68,7 +69,7 @@ def test_each_setting_lands_in_its_field(file):
     assert listener.channel == "/data/AccountChangeEvent"
     assert (listener.keep_alive_interval, listener.session_timeout) == (60, 300)
     assert (listener.connection_timeout, listener.read_timeout) == (3, 4)
-    assert listener.api_version == "58.0"
+    assert (listener.api_version, listener.gap_policy) == ("58.0", "deliver")
 
 
 def test_the_same_file_again_changes_nothing(file):

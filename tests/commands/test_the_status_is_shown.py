@@ -45,6 +45,13 @@ def test_a_listener_that_never_ran_is_stopped_and_knows_nothing(listener):
         "replay_id": None,
         "backlog": dict.fromkeys(Delivery.State.values, 0),
         "open_incidents": 0,
+        "usage": {
+            "delivered": 0,
+            "org_delivered": 0,
+            "org_limit": None,
+            "org_remaining": None,
+            "org_read_at": None,
+        },
     }
 
 

@@ -1,15 +1,37 @@
 """One holder at a time, each with its own epoch."""
 
-import pytest
+import threading
 
+import pytest
+from django.db import connection, transaction
+
+from consumer.ingest import ingest
+from listeners.leases import Lease
 from listeners.models import Position
-from tests.sample_data import lease_of
+from tests.sample_data import change, lease_of, received
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def expire() -> None:
     Position.objects.update(lease_until="2020-01-01T00:00Z")
+
+
+def elsewhere(work):
+    """The answer of another session of the database, while this one's transaction is open."""
+    answers = []
+
+    def run():
+        try:
+            answers.append(work())
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(20)
+    assert answers, "it waits"
+    return answers[0]
 
 
 def test_the_first_one_gets_it_and_the_second_does_not(listener):
@@ -29,7 +51,7 @@ def test_a_lost_lease_can_be_neither_renewed_nor_released(listener):
     expire()
     lease_of(listener, "two")
 
-    assert not Position.objects.renew(old)
+    assert Position.objects.renew([old]) == [old]
     assert not Position.objects.release(old)
     assert Position.objects.get().holder == "two"
 
@@ -38,7 +60,7 @@ def test_renewing_keeps_it(listener):
     lease = lease_of(listener, "one")
     expire()
 
-    assert Position.objects.renew(lease)
+    assert Position.objects.renew([lease]) == []
     assert lease_of(listener, "two") is None
 
 
@@ -46,3 +68,59 @@ def test_a_released_lease_is_free_at_once(listener):
     Position.objects.release(lease_of(listener, "one"))
 
     assert lease_of(listener, "two").epoch == 2
+
+
+def test_of_several_it_gets_those_that_are_free(make_listener):
+    listeners = [make_listener() for _ in range(3)]
+    lease_of(listeners[1], "other")
+
+    got = Position.objects.acquire_several([one.pk for one in listeners], "one")
+
+    assert got == [Lease(listeners[0].pk, "one", 1), Lease(listeners[2].pk, "one", 1)]
+
+
+def test_of_several_it_says_which_were_lost_and_keeps_the_others(make_listener):
+    mine = [lease_of(make_listener(), "one") for _ in range(3)]
+    expire()
+    Position.objects.acquire(mine[1].listener_id, "other")
+    again = Position.objects.filter(pk=mine[2].listener_id)
+    again.update(epoch=7)  # lost, and taken anew by the same process
+
+    assert Position.objects.renew(mine) == mine[1:]
+
+    live = {position.pk for position in Position.objects.with_life() if position.is_held}
+    assert live == {mine[0].listener_id, mine[1].listener_id}
+
+
+def test_many_are_taken_and_renewed_in_a_few_queries(make_listener, django_assert_max_num_queries):
+    ids = [make_listener().pk for _ in range(40)]
+    with django_assert_max_num_queries(12):
+        leases = Position.objects.acquire_several(ids, "one")
+        assert Position.objects.renew(leases) == []
+    assert len(leases) == 40
+
+
+def test_recording_pushes_the_end_of_the_lease_back(listener):
+    lease = lease_of(listener, "one")
+    expire()
+
+    ingest(listener, lease, received(change()), [])
+
+    assert lease_of(listener, "two") is None
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer, not row locks")
+def test_a_position_that_is_written_to_holds_up_no_other(make_listener):
+    busy, other = make_listener(), make_listener()
+    mine = [lease_of(busy, "one"), lease_of(other, "one")]
+    expire()
+    with transaction.atomic():
+        Position.objects.held(mine[0]).select_for_update().get()
+
+        lost = elsewhere(lambda: Position.objects.renew(mine))
+        taken = elsewhere(lambda: Position.objects.acquire_several([busy.pk, other.pk], "two"))
+
+    assert lost == []
+    assert taken == []
+    live = [position.pk for position in Position.objects.with_life() if position.is_held]
+    assert live == [other.pk]

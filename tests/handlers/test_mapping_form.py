@@ -21,7 +21,7 @@ def form(listener):
     def posted(instance=None, **values):
         data = {"on": "update", "entity": "*", "handler": "tests.remember", **values}
         return HandlerMappingForm(
-            {"ordering": "per_record", "options": "{}", **data},
+            {"ordering": "per_record", "on_dead": "continue", "options": "{}", **data},
             instance=instance or HandlerMapping(listener=listener),
         )
 

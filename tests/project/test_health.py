@@ -1,6 +1,7 @@
 """The web process: alive, and ready when database and broker answer."""
 
 import pytest
+from django.db import InterfaceError, connection
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,6 +29,16 @@ def test_not_ready_without_the_broker(client, broker):
 
     assert answer.status_code == 503
     assert answer.json()["broker"] != "ok"
+
+
+def test_not_ready_when_the_drivers_connection_is_unusable(client, broker):
+    def refuse(*_):
+        raise InterfaceError("connection already closed")
+
+    with connection.execute_wrapper(refuse):
+        answer = client.get("/healthz/ready")
+
+    assert (answer.status_code, answer.json()["database"]) == (503, "InterfaceError")
 
 
 def test_metrics_answer(client):

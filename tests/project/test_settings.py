@@ -41,7 +41,13 @@ def start(**environment: str | None) -> subprocess.CompletedProcess[str]:
         ({"CDC_BATCH_MAX": "many"}, "CDC_BATCH_MAX"),
         ({"CDC_BATCH_MAX": "0"}, "CDC_BATCH_MAX is 0; it must be 1 or more"),
         ({"CDC_BATCH_WAIT_MS": "-1"}, "CDC_BATCH_WAIT_MS is -1; it must be 0 or more"),
+        ({"CDC_RETENTION_DAYS": "3"}, "CDC_RETENTION_DAYS is 3; give 4 to 36500"),
+        ({"CDC_RETENTION_DAYS": "month"}, "CDC_RETENTION_DAYS"),
+        ({"CDC_RUN_SECONDS": "19"}, "CDC_RUN_SECONDS is 19; it must be 20 or more"),
+        ({"CDC_CLAIM_SECONDS": "soon"}, "CDC_CLAIM_SECONDS"),
         ({"CDC_HANDLER_MODULES": "no.such.module"}, "CDC_HANDLER_MODULES"),
+        ({"CDC_OUTAGE_SECONDS": "0"}, "CDC_OUTAGE_SECONDS is 0; it must be 1 or more"),
+        ({"CDC_INCIDENT_WEBHOOK": "hunter2:hook"}, "CDC_INCIDENT_WEBHOOK must be an address"),
     ],
 )
 def test_a_wrong_value_stops_start_up_with_one_line(environment, said):

@@ -194,7 +194,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         reply = self.server.org.reply(Call(self.path, dict(self.headers.items()), body))
-        self.send_response(reply.status)
+        self.send_response_only(reply.status)
+        if "Date" not in dict(reply.headers):
+            self.send_header("Date", self.date_time_string())
         for name, value in reply.headers:
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(reply.body) + reply.missing))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from listeners.salesforce.channel import channel_of
+from listeners.salesforce.channel import channel_of, entity_of
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,17 @@ def test_another_kind_of_channel_gets_no_guess(channel: str) -> None:
 def test_a_line_break_at_the_end_is_no_channel() -> None:
     with pytest.raises(ValueError, match="is not a change event channel"):
         channel_of("/data/ChangeEvents\n")
+
+
+@pytest.mark.parametrize(
+    ("channel", "entity"),
+    [
+        ("/data/AccountChangeEvent", "Account"),
+        ("/data/Employee__ChangeEvent", "Employee__c"),
+        ("/data/ns__Thing__ChangeEvent", "ns__Thing__c"),
+        ("/data/ChangeEvents", None),
+        ("/data/Mine__chn", None),
+    ],
+)
+def test_a_channel_of_one_entity_names_it(channel: str, entity: str | None) -> None:
+    assert entity_of(channel) == entity

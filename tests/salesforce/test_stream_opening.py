@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from listeners.salesforce.errors import (
@@ -232,3 +234,19 @@ def test_a_bayeux_refusal_counts_whatever_the_status(org: ScriptedOrg) -> None:
         org.stream().open("-1")
 
     assert refusal.value.reaction is Reaction.CONFIGURATION
+
+
+@pytest.mark.parametrize(
+    ("ext", "confirms"),
+    [({"replay": True}, True), ({"replay": "true"}, False), ({}, False), (None, False), (1, False)],
+)
+def test_it_is_known_whether_the_server_heeds_positions(
+    org: ScriptedOrg, ext: Any, confirms: bool
+) -> None:
+    org.tell(HANDSHAKE, [accepted(HANDSHAKE, ext=ext)])
+    stream = org.stream()
+    assert not stream.has_replay
+
+    stream.open("-1")
+
+    assert stream.has_replay is confirms

@@ -11,6 +11,7 @@ from django.db.models import Model
 from listeners.client_rules import CLIENT_KEYS, REFRESH_KEYS, TLS_KEYS
 from listeners.models import Connection, Listener
 from tests.settings_on_the_wire import test_client_config as client_config
+from tests.settings_on_the_wire import test_gap_policy as gap_policy
 from tests.settings_on_the_wire import test_jwt as jwt
 from tests.settings_on_the_wire import test_keep_alive as keep_alive
 from tests.settings_on_the_wire import test_logins as logins
@@ -101,6 +102,7 @@ LISTENER: Tests = {
     ),
     "enabled": session.test_each_enabled_listener_subscribes_its_channel_from_where_it_is_to_begin,
     "on_replay_lost": session.test_a_position_that_is_lost_is_left_as_the_policy_says,
+    "gap_policy": gap_policy.test_a_record_is_read_from_salesforce_only_by_the_policy_to_fetch,
     "api_version": session.test_requests_name_the_api_version,
     "connection_timeout": (
         timeouts.test_an_answer_that_comes_late_while_opening_is_given_up_after_the_connection_timeout

@@ -14,7 +14,8 @@ class Command(BaseCommand):
     help = (
         "Show how each listener does (times in UTC). LAG: from a change's commit to its receipt. "
         "RUNWAY: how long Salesforce still knows the stored position, 72 hours from the commit of "
-        "its event on. BACKLOG: deliveries by state. INCIDENTS: those that are open."
+        "its event on. BACKLOG: deliveries by state. INCIDENTS: those that are open. "
+        "24 H: events that Salesforce delivered, and the org's use of its daily limit."
     )
     requires_system_checks = []
 

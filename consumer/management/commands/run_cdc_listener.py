@@ -1,18 +1,25 @@
 import contextlib
-import signal
 import sys
 from argparse import ArgumentParser
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from cdcproject.broker import ensure_embedded_broker
+from cdcproject.database import limit_sessions
 from cdcproject.logs import log_thread_failures
+from consumer.limits import Limits
 from consumer.management.arguments import at_least, seconds
 from consumer.probes import Probes
-from consumer.supervisor import Limits, Supervisor
+from consumer.stopping import Stopping, wait_for_database
+from consumer.supervisor import EXIT_OK, Supervisor
 from handlers.checks import check_mappings
 from listeners.models import Listener
+
+#: Nothing here waits for others inside a transaction: a process that is paused in one loses what it
+#: locked by the time its lease ends, so that another can go on.
+SESSION_LIMITS = {"idle_in_transaction": 8.0, "lock": 10.0}
 
 
 class Command(BaseCommand):
@@ -42,19 +49,22 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
-        self._refuse_unknown(options["names"])
-        for problem in check_mappings():
-            self.stderr.write(str(problem))
         log_thread_failures()
-        ensure_embedded_broker()
+        limit_sessions(**SESSION_LIMITS)
         supervisor = Supervisor(
             options["names"], Limits(options["until_idle"], options["max_events"])
         )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: supervisor.stop())
+        stopping = Stopping(supervisor.stop)
         with self._probes(supervisor, options["metrics_port"]):
-            code = supervisor.run()
+            ensure_embedded_broker()
+            look_around = partial(self._look_around, options["names"])
+            code = supervisor.run() if wait_for_database(look_around, stopping) else EXIT_OK
         sys.exit(code)
+
+    def _look_around(self, names: list[str]) -> None:
+        self._refuse_unknown(names)
+        for problem in check_mappings():
+            self.stderr.write(str(problem))
 
     def _refuse_unknown(self, names: list[str]) -> None:
         known = dict(Listener.objects.values_list("name", "enabled"))

@@ -1,0 +1,112 @@
+"""How many events Salesforce delivers, by listener and minute, and what an org allows of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import F, Min, Sum
+
+from audit.models import Throughput
+from listeners.models import Listener, OrgUsage, Position
+from listeners.standing import RETENTION
+
+DAY = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Of one listener: events that Salesforce delivered in 24 hours, and what the org says."""
+
+    delivered: int = 0
+    #: To all listeners of the org that are here.
+    org_delivered: int = 0
+    #: Per rolling 24 hours, to all the org's subscribers; None: not known.
+    org_limit: int | None = None
+    org_remaining: int | None = None
+    org_read_at: datetime | None = None
+
+    def __str__(self) -> str:
+        """What came here, and what the org has used; its other subscribers count there too."""
+        came = f"{self.delivered:,} events"
+        if self.org_limit is None or self.org_remaining is None:
+            return came
+        return f"{came}; org: {self.org_limit - self.org_remaining:,} of {self.org_limit:,} used"
+
+
+def count(listener_id: int, moment: datetime, events: int, entries: int) -> None:
+    """Add to the minute of `moment`.
+
+    Inside the caller's transaction, which holds the listener's position: nobody else counts.
+    """
+    minute = moment.replace(second=0, microsecond=0)
+    counted = Throughput.objects.filter(listener_id=listener_id, minute=minute).update(
+        events=F("events") + events, entries=F("entries") + entries
+    )
+    if not counted:
+        Throughput.objects.create(
+            listener_id=listener_id, minute=minute, events=events, entries=entries
+        )
+
+
+def usages(now: datetime) -> dict[int, Usage]:
+    """By listener. Reads only."""
+    counted = Throughput.objects.filter(minute__gte=now - DAY).order_by().values_list("listener")
+    counts = dict(counted.annotate(Sum("events")))
+    orgs = _orgs()
+    sums: dict[str, int] = {}
+    for listener_id, org in orgs.items():
+        sums[org] = sums.get(org, 0) + counts.get(listener_id, 0)
+    limits = {usage.pk: usage for usage in OrgUsage.objects.all()}
+    return {
+        pk: _usage(counts.get(pk, 0), sums[orgs[pk]], limits.get(connection_id))
+        for pk, connection_id in Listener.objects.values_list("pk", "connection_id")
+        if pk in orgs
+    }
+
+
+def replay_cost(listener: Listener, now: datetime) -> str:
+    """What beginning at the earliest event takes of the org's daily limit, for who is to decide."""
+    if listener._state.adding:
+        return f"{_UNCOUNTED} {_left(listener)}"
+    since = now - RETENTION
+    rows = Throughput.objects.filter(listener=listener, minute__gte=since).order_by()
+    found = rows.aggregate(events=Sum("events"), first=Min("minute"))
+    if found["events"] is None:
+        return f"{_UNCOUNTED} {_left(listener)}"
+    is_whole = Throughput.objects.filter(listener=listener, minute__lt=since).exists()
+    at_least = "" if is_whole else " or more (nothing was counted before that)"
+    return (
+        f"Salesforce would deliver the events of the last 72 hours again: about "
+        f"{found['events']:,}{at_least}. {_left(listener)}"
+    )
+
+
+_UNCOUNTED = (
+    "Salesforce would deliver all that it retains, the events of the last 72 hours. How many they "
+    "are is not known: none were counted here."
+)
+
+
+def _left(listener: Listener) -> str:
+    usage = OrgUsage.objects.filter(connection=listener.connection_id).first()
+    if usage is None or usage.maximum is None or usage.remaining is None:
+        return "How much is left of the org's daily limit is not known."
+    return (
+        f"Of the org's daily limit of {usage.maximum:,}, {usage.remaining:,} are left "
+        f"(as of {usage.read_at:%Y-%m-%d %H:%M} UTC)."
+    )
+
+
+def _usage(delivered: int, org_delivered: int, limit: OrgUsage | None) -> Usage:
+    if limit is None:
+        return Usage(delivered, org_delivered)
+    return Usage(delivered, org_delivered, limit.maximum, limit.remaining, limit.read_at)
+
+
+def _orgs() -> dict[int, str]:
+    """The org of each listener. Where no login has named it, listeners share a connection's."""
+    connections = dict(Listener.objects.values_list("pk", "connection_id"))
+    named = Position.objects.exclude(org_id="").values_list("listener__connection_id", "org_id")
+    org_of = {connection_id: org_id[:15] for connection_id, org_id in named}
+    return {pk: org_of.get(key, f"connection {key}") for pk, key in connections.items()}

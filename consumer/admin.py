@@ -1,0 +1,94 @@
+"""Quarantined messages: read in the console, and read again from there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+
+from audit.admin_labels import label, moment
+from audit.admin_window import WindowAdmin
+from audit.models import Quarantined
+from consumer.reingest import StillUnreadable, ingest_again
+
+#: A page shows this much of a raw message; the rest is in the database.
+SHOWN = 100_000
+#: Read again in one request.
+MOST_AT_ONCE = 1000
+
+
+class UnreadFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("unread", "Unread"), ("read", "Read after all")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        match self.value():
+            case "unread":
+                return queryset.filter(ingested_at=None)
+            case "read":
+                return queryset.exclude(ingested_at=None)
+            case _:
+                return queryset
+
+
+@admin.register(Quarantined)
+class QuarantinedAdmin(WindowAdmin):
+    actions = ("read_again",)
+    list_display = ("received", "state", "listener", "channel", "replay_id", "error")
+    list_filter = (UnreadFilter, ("listener", RelatedDropdownFilter))
+    list_select_related = ("listener",)
+    change_form_outer_before_template = "audit/quarantined.html"
+
+    def has_read_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("audit.change_quarantined")
+
+    @admin.display(description="received")
+    def received(self, quarantined: Quarantined) -> SafeString | str:
+        return moment(quarantined.received_at)
+
+    @admin.display(description="state")
+    def state(self, quarantined: Quarantined) -> SafeString:
+        if quarantined.ingested_at:
+            return label("read after all", "success")
+        return label("answer", "warning") if quarantined.is_answer else label("unread", "danger")
+
+    @admin.action(description="Read the selected messages again", permissions=["read"])
+    def read_again(self, request: HttpRequest, quarantined: QuerySet[Quarantined]) -> None:
+        read, changes = 0, 0
+        for one in quarantined.order_by("id")[:MOST_AT_ONCE]:
+            try:
+                changes += ingest_again(one, timezone.now())
+            except StillUnreadable as error:
+                messages.warning(request, f"Message {one.pk}: {error}")
+                continue
+            read += 1
+            self.log_change(request, one, "Read again, and recorded.")
+        if read:
+            messages.success(request, f"Messages read: {read}. Changes recorded: {changes}.")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Quarantined]:
+        quarantined: QuerySet[Quarantined] = super().get_queryset(request)
+        return quarantined.defer("raw")  # a message may have megabytes
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        quarantined = kwargs.get("obj")
+        if isinstance(quarantined, Quarantined):
+            context |= {
+                "quarantined": quarantined,
+                "raw": quarantined.raw[:SHOWN],
+                "is_cut": len(quarantined.raw) > SHOWN,
+                "length": len(quarantined.raw),
+                "can_read": self.has_read_permission(request),
+            }
+        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return response

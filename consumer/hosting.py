@@ -1,0 +1,116 @@
+"""Begins to run listeners: what each one needs → the lease → its threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import requests
+import structlog
+from django.utils import timezone
+
+from consumer import troubles
+from consumer.hosted import HostedListener
+from consumer.logins import CarefulTokens, Logins
+from consumer.share import Share
+from listeners.leases import Lease
+from listeners.logins import session_for
+from listeners.models import Listener, Position
+from listeners.salesforce.errors import SalesforceError
+from listeners.secrets import SecretUnavailable
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    tokens: CarefulTokens
+    http: requests.Session
+
+
+def failed_since(
+    started_at: datetime, positions: Mapping[int, Position], fingerprints: Mapping[int, str]
+) -> set[int]:
+    """Those that an operator must correct first; a new process tries each once more."""
+    return {
+        pk
+        for pk, position in positions.items()
+        if position.state == Position.State.FAILED
+        and position.failed_fingerprint == fingerprints.get(pk)
+        and position.state_since is not None
+        and position.state_since >= started_at
+    }
+
+
+class Hosting:
+    """A listener that this process cannot run, for want of a secret that another one may have, is
+    left to others; where there are none, it fails."""
+
+    def __init__(self, holder: str, logins: Logins, share: Share) -> None:
+        self._holder = holder
+        self._logins = logins
+        self._share = share
+        self._unfit: dict[int, str] = {}
+
+    def unfit(self, fingerprints: Mapping[int, str]) -> set[int]:
+        """Those that are left to others, as long as nothing about them changes."""
+        self._unfit = {pk: one for pk, one in self._unfit.items() if fingerprints.get(pk) == one}
+        return set(self._unfit)
+
+    def reconsider(self, wanted: Mapping[int, Listener]) -> None:
+        """Once there are no others any more, it is said by the listener that it fails."""
+        self._unfit = {
+            pk: one for pk, one in self._unfit.items() if self._share.others_may_run(wanted[pk])
+        }
+
+    def start(self, listeners: Sequence[Listener]) -> list[HostedListener]:
+        """Those of them that were free, running."""
+        equipped = {listener.pk: (listener, self._equip(listener)) for listener in listeners}
+        left = [pk for pk, (listener, kit) in equipped.items() if self._is_left(listener, kit)]
+        leases = self._leases(equipped.keys() - set(left))
+        started = (self._begin(*equipped[lease.listener_id], lease) for lease in leases)
+        return [hosted for hosted in started if hosted is not None]
+
+    def _equip(self, listener: Listener) -> Kit | str:
+        """What it needs to run, or why that cannot be had."""
+        try:
+            return Kit(self._logins.of(listener), session_for(listener.connection))
+        except (SecretUnavailable, SalesforceError) as error:
+            return str(error)
+        except Exception as error:  # stored past its validation: one row, one listener
+            log.exception("unforeseen", listener=listener.name)
+            return f"the connection's settings cannot be used ({type(error).__name__})"
+
+    def _is_left(self, listener: Listener, kit: Kit | str) -> bool:
+        if isinstance(kit, Kit) or not self._share.others_may_run(listener):
+            return False
+        log.warning("left to other processes", listener=listener.name, reason=kit)
+        self._unfit[listener.pk] = listener.fingerprint
+        return True
+
+    def _leases(self, listener_ids: Iterable[int]) -> list[Lease]:
+        wanted = sorted(listener_ids)
+        return Position.objects.acquire_several(wanted, self._holder) if wanted else []
+
+    @staticmethod
+    def _begin(listener: Listener, kit: Kit | str, lease: Lease) -> HostedListener | None:
+        if isinstance(kit, str):
+            _fail(listener, lease, kit)
+            return None
+        log.info("listener started", listener=listener.name, channel=listener.channel)
+        hosted = HostedListener(listener, lease, kit.tokens, kit.http)
+        hosted.start()
+        return hosted
+
+
+def _fail(listener: Listener, lease: Lease, reason: str) -> None:
+    log.error("listener stopped", listener=listener.name, reason=reason)
+    Position.objects.held(lease).update(
+        state=Position.State.FAILED,
+        reason=reason,
+        state_since=timezone.now(),
+        failed_fingerprint=listener.fingerprint,
+    )
+    Position.objects.release(lease)
+    troubles.stopped(listener.pk, reason, timezone.now())

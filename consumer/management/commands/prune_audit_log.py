@@ -1,0 +1,44 @@
+from argparse import ArgumentParser, ArgumentTypeError
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from consumer.prune import counted, prune
+
+
+class Command(BaseCommand):
+    help = (
+        "Delete what is older than so many days: audit entries that nothing waits for, with their "
+        "deliveries; quarantined messages; closed incidents; counts of throughput."
+    )
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--older-than", type=_days, required=True, metavar="DAYS", help="since it was received"
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="count what would go and delete nothing"
+        )
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        act = counted if options["dry_run"] else prune
+        pruned = act(options["older_than"], timezone.now())
+        for name in ("entries", "deliveries", "quarantined", "incidents", "throughput"):
+            self.stdout.write(f"{name}: {pruned.rows[name]}")
+        if pruned.kept:
+            self.stdout.write(f"older entries that are still needed, and stay: {pruned.kept}")
+        if options["dry_run"]:
+            self.stdout.write("dry run: nothing was deleted")
+
+
+def _days(text: str) -> int:
+    least, most = settings.CDC_LEAST_RETENTION_DAYS, settings.CDC_MOST_RETENTION_DAYS
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise ArgumentTypeError(
+            f"{text!r} is not a number of days from {least} to {most}; Salesforce sends again what "
+            "is younger than 72 hours, and it would be recorded a second time"
+        )
+    return int(text)

@@ -1,0 +1,71 @@
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from consumer import reconcile
+from consumer.management.arguments import moment, refuse_unknown_listener, word
+from consumer.reconciliation.asking import Asked, WrongWindow, ask, window
+from consumer.reconciliation.report import Ticker, line
+from listeners.models import Listener
+
+INTERRUPTED = 130
+CLOCK = "%Y-%m-%d %H:%M"
+
+
+class Command(BaseCommand):
+    help = (
+        "Compare Salesforce with the audit log over REST, and record and deliver what is missing. "
+        "The listener may run meanwhile."
+    )
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--listener", type=word, metavar="N", help="default: every listener")
+        parser.add_argument(
+            "--entity", type=word, metavar="E", help="such as Account; default: all of the channel"
+        )
+        parser.add_argument(
+            "--since", type=moment, metavar="T", help="changed then or later; default: 72 hours ago"
+        )
+        parser.add_argument(
+            "--until", type=moment, metavar="T", help="changed before then; default: now"
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="say what is missing, and record nothing"
+        )
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        refuse_unknown_listener(options["listener"])
+        try:
+            since, until = window(options["since"], options["until"], timezone.now())
+        except WrongWindow as wrong:
+            raise CommandError(f"--since {wrong}", returncode=2) from None
+        listeners = Listener.objects.select_related("connection").order_by("name")
+        if options["listener"]:
+            listeners = listeners.filter(name=options["listener"])
+        failures: list[str] = []
+        for listener in listeners:
+            records = not options["dry_run"]
+            asked = Asked(listener, options["entity"] or "", since, until, records)
+            failures += self._compare(asked)
+        if failures:
+            raise CommandError("Not everything could be compared.\n" + "\n".join(failures))
+
+    def _compare(self, asked: Asked) -> list[str]:
+        name = asked.listener.name
+        if asked.records and (again := reconcile.retry(asked.listener, timezone.now())):
+            self.stdout.write(f"{name}: the workers take up again {again} that had been given up")
+        self.stdout.write(
+            f"{name}: changes from {asked.since:{CLOCK}} to {asked.until:{CLOCK}} UTC"
+        )
+        try:
+            answer = ask(asked, Ticker(self.stdout.write))
+        except KeyboardInterrupt:
+            self.stderr.write("Interrupted." + (" The workers go on." if asked.records else ""))
+            sys.exit(INTERRUPTED)
+        for entity, figures in answer.figures.items():
+            self.stdout.write(f"{name}: {line(entity, figures, records=asked.records)}")
+        return [f"{name}: {failure}" for failure in answer.failures]

@@ -1,0 +1,80 @@
+import getpass
+from argparse import ArgumentParser
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from consumer.management.arguments import add_filters, filter_of
+from handlers.redeliver import counted, redeliver
+from handlers.redelivery import Contradiction, Counts, Verdict, Wish, total, wish
+
+HEADINGS = {
+    Verdict.SENT_AGAIN: "sent again",
+    Verdict.FIRST_TIME: "sent for the first time",
+    Verdict.ON_ITS_WAY: "on their way already",
+    Verdict.NOT_POSSIBLE: "not possible",
+}
+
+
+class Command(BaseCommand):
+    help = (
+        "Send recorded changes to their handlers again, each record's in order. Exit 1 when some "
+        "of them cannot be sent."
+    )
+
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_filters(parser)
+        parser.add_argument("--all", action="store_true", help="every delivery that there is")
+        parser.add_argument("--reason", default="", metavar="TEXT", help="kept with the attempts")
+        parser.add_argument(
+            "--new-handlers",
+            action="store_true",
+            help="also to mappings that match now and never had the change",
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="count what would be sent and send nothing"
+        )
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        wanted = _wish(options)
+        counts = counted(wanted) if options["dry_run"] else redeliver(wanted, timezone.now())[1]
+        self._report(counts)
+        if options["dry_run"]:
+            self.stdout.write("dry run: nothing was sent")
+        if impossible := total(counts, Verdict.NOT_POSSIBLE):
+            raise CommandError(f"{impossible} cannot be sent; see above.", returncode=1)
+
+    def _report(self, counts: Counts) -> None:
+        for verdict, heading in HEADINGS.items():
+            rows = sorted((row, number) for row, number in counts.items() if row.verdict is verdict)
+            self.stdout.write(f"{heading}: {sum(number for _, number in rows)}")
+            for row, number in rows:
+                words = ", ".join(word for word in (row.handler, row.state, row.reason) if word)
+                self.stdout.write(f"  {words}: {number}")
+
+
+def _wish(options: dict[str, Any]) -> Wish:
+    chosen = filter_of(options)
+    is_narrowed = any(asdict(chosen).values())
+    if is_narrowed == options["all"]:
+        raise CommandError("Say which changes: give a filter, or --all alone.", returncode=2)
+    try:
+        return wish(
+            chosen,
+            f"command: {_user()}",
+            reason=options["reason"],
+            new_handlers=options["new_handlers"],
+        )
+    except Contradiction as error:
+        raise CommandError(str(error), returncode=2) from None
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "unknown"

@@ -1,0 +1,166 @@
+"""What is told of an incident, and the channels that take it: e-mail and a webhook.
+
+NotTold   a channel did not take it; the message says why, and holds no secret
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import smtplib
+import ssl
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from email.message import EmailMessage
+from email.utils import formatdate
+from urllib.parse import urlsplit
+
+import requests
+from django.conf import settings
+from django.urls import reverse
+
+from audit.models import Incident
+from cdcproject.notices import Mail
+
+#: Seconds for each word of the mail server.
+MAIL_TIMEOUT = 10.0
+#: Seconds: to connect, and between two parts of the answer.
+WEBHOOK_TIMEOUT = (10.0, 10.0)
+SIGNATURE = "X-CDC-Signature"
+
+
+class NotTold(Exception):
+    """A channel did not take a notice. It is tried again; if it lasts, check its settings."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What is told: no payload, no secret. `state` is open or closed; times are UTC."""
+
+    id: int
+    state: str
+    kind: str
+    listener: str
+    summary: str
+    action: str
+    remedy: str
+    opened_at: str
+    closed_at: str | None
+    note: str
+    url: str
+
+    @classmethod
+    def of(cls, incident: Incident) -> Notice:
+        page = reverse("admin:audit_incident_change", args=[incident.pk])
+        return cls(
+            id=incident.pk,
+            state="open" if incident.is_open else "closed",
+            kind=incident.kind,
+            listener=incident.listener.name,
+            summary=incident.summary,
+            action=incident.action,
+            remedy=incident.remedy,
+            opened_at=_iso(incident.opened_at),
+            closed_at=_iso(incident.closed_at) if incident.closed_at else None,
+            note=incident.note,
+            url=f"{settings.CDC_PUBLIC_URL}{page}",
+        )
+
+
+@dataclass(frozen=True)
+class Channel:
+    name: str
+    #: Raises NotTold.
+    send: Callable[[Notice], None]
+
+
+def channels() -> list[Channel]:
+    """Those that are configured."""
+    found = []
+    if settings.CDC_MAIL.to:
+        found.append(Channel("email", _mail))
+    if settings.CDC_INCIDENT_WEBHOOK:
+        found.append(Channel("webhook", _post))
+    return found
+
+
+def signature(body: bytes, secret: str) -> str:
+    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def _mail(notice: Notice) -> None:
+    first_line = " ".join(notice.summary.split())
+    short = first_line if len(first_line) <= 120 else f"{first_line[:120]}…"
+    mail: Mail = settings.CDC_MAIL
+    message = EmailMessage()
+    message["Subject"] = f"[{notice.state}] {notice.listener}: {short}"
+    message["From"], message["To"] = mail.sender, ", ".join(mail.to)
+    message["Date"] = formatdate()
+    message.set_content("\n\n".join(_lines(notice)))
+    try:
+        with _mail_server(mail) as server:
+            server.send_message(message)
+    except (smtplib.SMTPException, OSError) as error:
+        # The server's own words may repeat what was sent to it.
+        raise NotTold(f"the mail server did not take it ({type(error).__name__})") from None
+
+
+def _mail_server(mail: Mail) -> smtplib.SMTP:
+    """Connected and logged in."""
+    context = ssl.create_default_context()
+    server = (
+        smtplib.SMTP_SSL(mail.host, mail.port, timeout=MAIL_TIMEOUT, context=context)
+        if mail.tls
+        else smtplib.SMTP(mail.host, mail.port, timeout=MAIL_TIMEOUT)
+    )
+    try:
+        if mail.starttls:
+            server.starttls(context=context)
+        if mail.user:
+            server.login(mail.user, mail.password)
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+def _lines(notice: Notice) -> list[str]:
+    parts = [
+        ("", notice.summary),
+        ("Closed: ", notice.note if notice.state == "closed" else ""),
+        ("What is being done: ", notice.action if notice.state == "open" else ""),
+        ("What to do: ", notice.remedy if notice.state == "open" else ""),
+        ("Open since: ", notice.opened_at),
+        ("", notice.url),
+    ]
+    return [f"{name}{text}" for name, text in parts if text]
+
+
+def _post(notice: Notice) -> None:
+    """With no redirect followed, and no answer kept."""
+    body = json.dumps(asdict(notice)).encode()
+    headers = {"Content-Type": "application/json"}
+    if settings.CDC_INCIDENT_WEBHOOK_SECRET:
+        headers[SIGNATURE] = signature(body, settings.CDC_INCIDENT_WEBHOOK_SECRET)
+    url = settings.CDC_INCIDENT_WEBHOOK
+    host = urlsplit(url).hostname
+    try:
+        with requests.post(
+            url,
+            data=body,
+            headers=headers,
+            timeout=WEBHOOK_TIMEOUT,
+            allow_redirects=False,
+            stream=True,
+        ) as answer:
+            status = answer.status_code
+    except requests.RequestException as error:  # its message holds the address
+        raise NotTold(f"{host} did not take it ({type(error).__name__})") from None
+    if not 200 <= status < 300:
+        raise NotTold(f"{host} answered HTTP {status}")
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")

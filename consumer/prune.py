@@ -1,0 +1,92 @@
+"""Retention: what is older than so many days goes, in small transactions, the oldest first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from audit.models import Incident, Quarantined, Throughput
+from consumer import prune_entries
+from handlers.models import Delivery
+
+log = structlog.get_logger(__name__)
+
+ROWS = 1000
+
+_UNREADABLE = (Incident.Kind.UNDECODABLE, Incident.Kind.MALFORMED_ANSWER)
+
+
+@dataclass(slots=True)
+class Pruned:
+    """How many rows of each kind went, or would go.
+
+    kept          entries that are older and still needed
+    is_finished   False: its time was over before its work
+    """
+
+    rows: Counter[str] = field(default_factory=Counter)
+    kept: int = 0
+    is_finished: bool = True
+
+
+def counted(days: int, now: datetime) -> Pruned:
+    """What `prune` would do. Writes nothing."""
+    before = now - timedelta(days=days)
+    entries = prune_entries.prunable(before)
+    deliveries = Delivery.objects.filter(entry__in=entries.values("pk")).order_by()
+    found = {"entries": entries, "deliveries": deliveries, **_beside(before)}
+    rows = Counter({name: each.count() for name, each in found.items()})
+    return Pruned(rows, prune_entries.older(before).count() - rows["entries"])
+
+
+def prune(days: int, now: datetime, *, is_over: Callable[[], bool] = lambda: False) -> Pruned:
+    """Delete what is older, until `is_over()`. Never inside a transaction.
+
+    It can be killed anywhere and is then run again; several at once do no harm.
+    """
+    before = now - timedelta(days=days)
+    pruned = Pruned()
+    for step in _steps(before):
+        if is_over():
+            pruned.is_finished = False
+            break
+        pruned.rows += step()
+    pruned.kept = prune_entries.older(before).count() if pruned.is_finished else 0
+    log.info("pruned", days=days, finished=pruned.is_finished, **pruned.rows)
+    return pruned
+
+
+def _steps(before: datetime) -> Iterator[Callable[[], Counter[str]]]:
+    for ids in prune_entries.pages(before, ROWS):
+        yield partial(prune_entries.delete, ids, before)
+    for name, rows in _beside(before).items():
+        while ids := list(rows.order_by("pk").values_list("pk", flat=True)[:ROWS]):
+            yield partial(_delete, name, rows, ids)
+
+
+def _beside(before: datetime) -> dict[str, Any]:
+    """What goes with the audit log. An unreadable message stays while its incident is open."""
+    open_ones = Incident.objects.filter(
+        listener=OuterRef("listener"), kind__in=_UNREADABLE, closed_at=None
+    )
+    read = Quarantined.objects.filter(received_at__lt=before, ingested_at__isnull=False)
+    given_up = Quarantined.objects.filter(~Exists(open_ones), received_at__lt=before)
+    return {
+        "quarantined": read | given_up,
+        "incidents": Incident.objects.filter(closed_at__lt=before),
+        "throughput": Throughput.objects.filter(minute__lt=before),
+    }
+
+
+def _delete(name: str, rows: Any, ids: list[int]) -> Counter[str]:
+    """A row that was taken up again meanwhile stays."""
+    with transaction.atomic(durable=True):
+        return Counter({name: rows.filter(pk__in=ids).order_by().delete()[0]})

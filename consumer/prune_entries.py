@@ -1,0 +1,72 @@
+"""Old entries of the audit log, with their deliveries and attempts.
+
+Never one that is still needed: with a delivery that has not ended or that halts, whose record is
+still to be read, or that a comparison with Salesforce is still due for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models import Exists, OuterRef, Q
+
+from audit.models import AuditLogEntry, DirtyRecord, Reconciliation
+from handlers.models import Delivery, DeliveryAttempt
+from listeners.models import Position
+
+
+def older(before: datetime) -> Any:
+    return AuditLogEntry.objects.filter(received_at__lt=before).order_by()
+
+
+def prunable(before: datetime) -> Any:
+    needed = (
+        Delivery.objects.filter(
+            Q(state__in=Delivery.UNENDED) | Q(halts=True), entry=OuterRef("pk")
+        ),
+        DirtyRecord.objects.filter(entry=OuterRef("pk")),
+        Reconciliation.objects.filter(entry=OuterRef("pk")).exclude(
+            state=Reconciliation.State.DONE
+        ),
+    )
+    return older(before).filter(*(~Exists(rows) for rows in needed))
+
+
+def pages(before: datetime, size: int) -> Iterator[list[int]]:
+    """Ids, the oldest first. By time and id, as their index has them: what was passed once is not
+    read again."""
+    found = prunable(before).order_by("received_at", "pk").values_list("received_at", "pk")
+    page = list(found[:size])
+    while page:
+        yield [pk for _, pk in page]
+        at, last = page[-1]
+        later = Q(received_at__gt=at) | Q(received_at=at, pk__gt=last)
+        page = list(found.filter(later, received_at__gte=at)[:size])
+
+
+def delete(ids: Sequence[int], before: datetime) -> Counter[str]:
+    """Those that may still go. One transaction; never inside another.
+
+    It keeps recording and redelivering out, who could begin to need one meanwhile.
+    """
+    with transaction.atomic(durable=True):
+        owners = AuditLogEntry.objects.filter(pk__in=ids).order_by().values("listener_id")
+        positions = Position.objects.filter(listener__in=owners).order_by("pk")
+        list(positions.select_for_update().values_list("pk"))
+        return _delete(list(prunable(before).filter(pk__in=ids).values_list("pk", flat=True)))
+
+
+def _delete(ids: Sequence[int]) -> Counter[str]:
+    """Without Django's collector, which would read every row to look for what refers to it."""
+    Reconciliation.objects.filter(entry__in=ids).update(entry=None)
+    deliveries = Delivery.objects.filter(entry__in=ids).order_by()
+    attempts = DeliveryAttempt.objects.filter(delivery__in=deliveries.values("pk")).order_by()
+    attempts._raw_delete(DEFAULT_DB_ALIAS)
+    return Counter(
+        deliveries=deliveries._raw_delete(DEFAULT_DB_ALIAS),
+        entries=AuditLogEntry.objects.filter(pk__in=ids)._raw_delete(DEFAULT_DB_ALIAS),
+    )

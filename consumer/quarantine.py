@@ -1,0 +1,66 @@
+"""What could not be read is kept as it came, with an incident."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from audit.models import Incident, Quarantined
+from consumer import troubles
+from handlers.outcomes import storable
+from listeners.models import Listener
+
+#: Of whole answers, whose events come again, so many that nobody has dealt with are kept for a
+#: listener, and so many characters of each: a proxy's ever different pages must not fill the disk.
+#: Events are kept always, and whole.
+MOST_ANSWERS = 100
+ANSWER_HEAD = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What could not be decoded or stored: its raw text, the reason, its replay id if known."""
+
+    raw: str
+    error: str
+    replay_id: str
+    received_at: datetime
+    is_answer: bool = False
+
+    @property
+    def kind(self) -> Incident.Kind:
+        return Incident.Kind.MALFORMED_ANSWER if self.is_answer else Incident.Kind.UNDECODABLE
+
+
+def keep(listener: Listener, unreadable: Unreadable) -> int:
+    """Keep it raw unless the same text was kept before; how many were kept.
+
+    Inside the caller's transaction, which holds the listener's position. An answer is counted on
+    the incident each time; an event that comes again is not.
+    """
+    raw = unreadable.raw.replace("\0", "\\u0000").encode(errors="backslashreplace").decode()
+    digest = hashlib.sha256(raw.encode()).hexdigest()
+    mine = Quarantined.objects.filter(listener=listener)
+    is_new = not mine.filter(digest=digest).exists()
+    if is_new or unreadable.is_answer:
+        trouble = troubles.unreadable(unreadable.kind)
+        Incident.objects.report(listener.pk, trouble, unreadable.received_at)
+    if not is_new or (unreadable.is_answer and _has_enough(listener)):
+        return 0
+    Quarantined.objects.create(
+        listener=listener,
+        channel=listener.channel,
+        replay_id=unreadable.replay_id[:255],
+        raw=raw[:ANSWER_HEAD] if unreadable.is_answer else raw,
+        digest=digest,
+        error=storable(unreadable.error),
+        received_at=unreadable.received_at,
+        is_answer=unreadable.is_answer,
+    )
+    return 1
+
+
+def _has_enough(listener: Listener) -> bool:
+    answers = Quarantined.objects.filter(listener=listener, is_answer=True, ingested_at=None)
+    return answers.count() >= MOST_ANSWERS

@@ -1,0 +1,109 @@
+"""Comparisons of an org with the audit log: planned here, started when due, and taken up again.
+
+A comparison is a row (`Reconciliation`). A Celery task runs it, a slice of time after the other; so
+does `manage.py reconcile_cdc`, in the foreground.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import structlog
+from django.db.models import Q
+
+from audit.models import AuditLogEntry, Incident, Reconciliation
+from handlers import dispatch
+from listeners.models import Listener
+
+log = structlog.get_logger(__name__)
+
+State = Reconciliation.State
+
+TASK = "consumer.reconcile"
+UNENDED = (State.WAITING, State.RUNNING)
+#: A message that was sent is given so long before another one is.
+SENT_AGAIN = timedelta(seconds=60)
+#: Started in one go: as many as a few workers can begin.
+MOST_AT_ONCE = 20
+
+
+def plan(
+    listener: Listener,
+    reason: Reconciliation.Reason,
+    start: datetime | None,
+    end: datetime,
+    incident: Incident | None,
+    *,
+    entity: str = "",
+    entry: AuditLogEntry | None = None,
+    now: datetime,
+) -> Reconciliation:
+    """Have a window compared: a new job, or the one that is not done yet, widened and begun anew.
+
+    `entry` is the overflow or wildcard that it is for. Inside the caller's transaction, which has
+    locked the listener's position.
+    """
+    job = (
+        Reconciliation.objects.filter(
+            listener=listener, reason=reason, entity_name=entity, state__in=UNENDED
+        )
+        .select_for_update()
+        .first()
+    )
+    if job is None:
+        return Reconciliation.objects.create(
+            listener=listener,
+            entity_name=entity,
+            reason=reason,
+            entry=entry,
+            incident=incident,
+            window_start=start,
+            window_end=max(end, start or end),
+            due_at=now,
+            created_at=now,
+        )
+    job.window_start = None if start is None else job.window_start and min(job.window_start, start)
+    job.window_end = max(job.window_end, end)
+    job.entry = entry or job.entry
+    job.incident = incident or job.incident
+    job.state, job.claimed_until, job.due_at = State.WAITING, None, now
+    job.cursor, job.compared, job.present, job.added = {}, 0, 0, 0
+    job.attempts, job.error, job.started_at = 0, "", None
+    job.save()
+    return job
+
+
+def retry(listener: Listener, now: datetime) -> int:
+    """Take up again what was given up; how many comparisons."""
+    given_up = Reconciliation.objects.filter(listener=listener, state=State.FAILED)
+    return given_up.exclude(reason=Reconciliation.Reason.ASKED).update(
+        state=State.WAITING, due_at=now, attempts=0, finished_at=None
+    )
+
+
+def start_due(now: datetime) -> int:
+    """Send a message for each comparison that is due and that nobody runs; how many.
+
+    Never inside a transaction. What a broker that is away did not take is sent again after a while.
+    """
+    free = Q(claimed_until=None) | Q(claimed_until__lt=now)
+    due = Reconciliation.objects.filter(free, state__in=UNENDED, due_at__lte=now)
+    sent = 0
+    for pk, due_at in due.order_by("due_at").values_list("pk", "due_at")[:MOST_AT_ONCE]:
+        # Whoever moves the due time sends the message.
+        mine = Reconciliation.objects.filter(pk=pk, due_at=due_at, state__in=UNENDED)
+        if not mine.update(due_at=now + SENT_AGAIN):
+            continue
+        if not _send(pk):
+            break
+        sent += 1
+    return sent
+
+
+def _send(pk: int) -> bool:
+    try:
+        dispatch.start(TASK, reconciliation_id=pk)
+    except dispatch.BrokerUnavailable as error:
+        log.warning("a comparison waits for the broker", reconciliation=pk, reason=str(error))
+        return False
+    return True

@@ -1,0 +1,85 @@
+"""What a comparison tells the operator, in its incident."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from audit.models import Incident, Reconciliation
+from audit.queries import Trouble
+
+Reason = Reconciliation.Reason
+State = Reconciliation.State
+
+
+def say_progress(job: Reconciliation) -> None:
+    _act(
+        job,
+        f"Salesforce is compared with the audit log: {job.compared:,} records so far, "
+        f"{job.added:,} were missing and are recorded.",
+    )
+
+
+def say_resting(job: Reconciliation) -> None:
+    """Inside any transaction."""
+    _act(
+        job,
+        f"Salesforce was compared with the audit log: of {job.compared:,} records {job.added:,} "
+        "were missing and are recorded. The listener stands still: what was committed since is "
+        "compared when it goes on.",
+    )
+
+
+def say_failure(job: Reconciliation) -> None:
+    """Inside any transaction."""
+    _act(
+        job,
+        "The comparison of Salesforce with the audit log failed, and is tried again at "
+        f"{job.due_at:%Y-%m-%d %H:%M:%S} UTC: {job.error}",
+    )
+
+
+def done(job: Reconciliation, entities: Sequence[str], now: datetime) -> None:
+    """Close what it was for, by evidence. Inside the caller's transaction."""
+    note = (
+        f"Compared {job.compared:,} records of {', '.join(entities)}: {job.present:,} present, "
+        f"{job.added:,} added: complete."
+    )
+    Incident.objects.filter(pk__in=_ended(job)).settle(now, note=note)
+    kind = Incident.Kind.RECONCILIATION
+    Incident.objects.close(job.listener_id, kind, now, key=_key(job), note=note)
+
+
+def given_up(job: Reconciliation, now: datetime) -> None:
+    """Inside the caller's transaction."""
+    _act(job, f"The comparison of Salesforce with the audit log was given up: {job.error}")
+    trouble = Trouble(
+        Incident.Kind.RECONCILIATION,
+        _key(job),
+        f"Salesforce could not be compared with the audit log ({job}): {job.error}",
+        "Put that right, such as by giving the login's user access to the entity. Then run "
+        f"manage.py reconcile_cdc --listener {job.listener.name}: it takes this comparison up "
+        "again, and goes on where it was.",
+        job.window_start,
+        job.window_end,
+        action="",
+        lasts=True,
+    )
+    Incident.objects.report(job.listener_id, trouble, now)
+
+
+def _ended(job: Reconciliation) -> list[int]:
+    """Its incident, if no other comparison for that is left."""
+    if job.incident_id is None:
+        return []
+    others = Reconciliation.objects.filter(incident_id=job.incident_id).exclude(pk=job.pk)
+    return [] if others.exclude(state=State.DONE).exists() else [job.incident_id]
+
+
+def _act(job: Reconciliation, action: str) -> None:
+    if job.incident_id is not None:
+        Incident.objects.filter(pk=job.incident_id, closed_at=None).update(action=action)
+
+
+def _key(job: Reconciliation) -> str:
+    return f"{job.reason} {job.entity_name}".strip()

@@ -1,0 +1,117 @@
+"""A worker's slice of a comparison: claim → wait for the stream → compare → settle."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+from django.conf import settings
+from django.utils import timezone
+
+from consumer.reconciliation import outcome
+from consumer.reconciliation.claims import Claim, ClaimLost
+from consumer.reconciliation.comparing import NothingToCompare, compare
+from consumer.reconciliation.progress import Progress
+from consumer.reconciliation.readiness import is_ready
+from consumer.rest import CANNOT_READ, rest_of
+from handlers.outcomes import storable
+from listeners.salesforce.errors import LoginRefused, Reaction, SalesforceError
+
+log = structlog.get_logger(__name__)
+
+#: Seconds after which the rest is left to another message.
+BUDGET = 120.0
+#: Failures in a row, without a page between them, after which an operator is asked.
+MOST_ATTEMPTS = 12
+_BASE, _CAP = 20.0, 600.0
+
+
+class SliceEnded(Exception):
+    """The time is over; what is left goes on in another slice."""
+
+
+def run(job_id: int, *, budget: float = BUDGET) -> None:
+    """Run one comparison for a while, if it is due and nobody else runs it. Never inside a
+    transaction."""
+    claim = Claim.of(job_id, timezone.now())
+    if claim is None:
+        return
+    try:
+        _run(claim, time.monotonic() + budget)
+    except ClaimLost:
+        log.info("a comparison goes on elsewhere", reconciliation=job_id)
+
+
+def _run(claim: Claim, ends_at: float) -> None:
+    now = timezone.now()
+    if claim.is_resting and not claim.wake(now):
+        return
+    if not is_ready(claim.job, now):
+        claim.release(now + timedelta(seconds=settings.CDC_CAUGHT_UP_SECONDS))
+        return
+    try:
+        progress = work(claim, lambda _: _end_slice(ends_at))
+        if progress.refused:
+            fail(claim, Refused(progress.refused))
+    except SliceEnded:
+        claim.release(timezone.now())
+    except (*CANNOT_READ, NothingToCompare) as error:
+        fail(claim, error)
+
+
+def work(claim: Claim, watch: Callable[[Progress], None]) -> Progress:
+    """Compare what is left, and settle it if nothing was refused; how far it came.
+
+    `watch` is told of each page, and may raise to stop. Raises ClaimLost, NothingToCompare and
+    CANNOT_READ.
+    """
+    job = claim.job
+
+    def on_page(progress: Progress) -> None:
+        claim.keep(progress)
+        watch(progress)
+
+    progress = Progress.of(job.cursor)
+    progress.refused = {}  # perhaps it is put right
+    compare(job, rest_of(job.listener), progress, on_page)
+    if not progress.refused:
+        claim.end(progress)
+    return progress
+
+
+def _end_slice(ends_at: float) -> None:
+    if time.monotonic() > ends_at:
+        raise SliceEnded
+
+
+def fail(claim: Claim, error: Exception) -> None:
+    """Try again after a pause, or give up. Waiting for a daily limit is no failure."""
+    reaction = error.reaction if isinstance(error, SalesforceError) else None
+    attempts = claim.job.attempts + (reaction is not Reaction.QUOTA)
+    text = storable(str(error))
+    log.warning("not compared", reconciliation=claim.job.pk, attempt=attempts, reason=text)
+    if attempts >= MOST_ATTEMPTS:
+        claim.give_up(text, attempts)
+        return
+    due_at = timezone.now() + timedelta(seconds=_pause(error, reaction, attempts))
+    claim.release(due_at, attempts=attempts, error=text)
+    outcome.say_failure(claim.job)
+
+
+def _pause(error: Exception, reaction: Reaction | None, attempts: int) -> float:
+    if reaction is Reaction.QUOTA:
+        return float(settings.CDC_QUOTA_PROBE)
+    if isinstance(error, LoginRefused):  # users get locked out
+        return float(settings.CDC_LOGIN_COOLDOWN)
+    return min(_CAP, _BASE * 2.0 ** (attempts - 1)) * random.uniform(0.5, 1)
+
+
+class Refused(SalesforceError):
+    """Salesforce does not let these entities be queried or read."""
+
+    def __init__(self, refused: dict[str, str]) -> None:
+        said = "; ".join(f"{entity}: {why}" for entity, why in sorted(refused.items()))
+        super().__init__(said, reaction=Reaction.CONFIGURATION)

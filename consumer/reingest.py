@@ -1,0 +1,86 @@
+"""A message in quarantine is read once more: after an upgrade, or once the database takes it.
+
+StillUnreadable   it cannot be read, or was; the message says why and what to do
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+from django.db import DataError, transaction
+
+from audit.models import AuditLogEntry, Quarantined
+from audit.recording import record
+from consumer import gaps, troubles
+from consumer.additions import lock
+from consumer.ingest import entry_of
+from handlers import dispatch
+from handlers.deliver import deliver
+from handlers.models import HandlerMapping
+from handlers.outcomes import storable
+from listeners.models import Listener
+from listeners.salesforce.decode import decode
+from listeners.salesforce.errors import Undecodable
+
+log = structlog.get_logger(__name__)
+
+
+class StillUnreadable(Exception):
+    """Nothing was recorded. The message says what to do."""
+
+
+def ingest_again(quarantined: Quarantined, now: datetime) -> int:
+    """Record the message's changes and what is to be done about them; how many are new.
+
+    The position stays where it is. Never inside a transaction. Raises StillUnreadable: the row is
+    kept, with the error of now.
+    """
+    if quarantined.is_answer:
+        raise StillUnreadable(
+            "It is a whole answer, and not an event: its events were asked for again."
+        )
+    try:
+        entries = _entries(quarantined)
+        new, ready = _record(quarantined, entries, now)
+    except (ValueError, RecursionError, DataError) as error:
+        reason = error.reason if isinstance(error, Undecodable) else str(error)
+        unread = Quarantined.objects.filter(pk=quarantined.pk, ingested_at=None)
+        unread.update(error=storable(reason))
+        raise StillUnreadable(
+            f"It still cannot be read: {storable(reason)}. It stays here; an upgrade may read it."
+        ) from None
+    dispatch.publish_or_leave(ready, now)
+    log.info("read from quarantine", quarantined=quarantined.pk, changes=new)
+    return new
+
+
+def _entries(quarantined: Quarantined) -> list[AuditLogEntry]:
+    """Raises Undecodable, and ValueError for what is no JSON (its end was cut off, say)."""
+    match json.loads(quarantined.raw):
+        case dict() as message:
+            events = decode(message)
+        case _:
+            raise ValueError("it is no JSON object")
+    return [entry_of(quarantined.listener, event, quarantined.received_at) for event in events]
+
+
+def _record(
+    quarantined: Quarantined, entries: Sequence[AuditLogEntry], now: datetime
+) -> tuple[int, list[int]]:
+    """How many changes are new, and the deliveries to publish. One transaction."""
+    listener: Listener = quarantined.listener
+    with transaction.atomic(durable=True):
+        lock(listener)
+        if not Quarantined.objects.filter(pk=quarantined.pk, ingested_at=None).update(
+            ingested_at=now
+        ):
+            raise StillUnreadable("It was read before.")
+        new = record(entries)
+        mappings = list(HandlerMapping.objects.filter(listener=listener))
+        ready = deliver(new, mappings, gap_policy=listener.gap_policy)
+        # What is to be read from Salesforce for it, the relay starts.
+        gaps.follow(listener, troubles.report(listener.pk, new, now), now)
+    return len(new), ready

@@ -1,0 +1,26 @@
+"""The evidence that opens and closes incidents: what no single event tells.
+
+Runs in every listener process and as a beat task, so that it also runs where no listener does.
+Several at once do no harm: each finds the same, and an incident is opened and closed once.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from consumer.watch import dead_letters, outages, quarantined, quiet, runways
+from consumer.watch.scene import Watched, scene
+
+__all__ = ["Watched", "watch"]
+
+
+def watch(now: datetime) -> list[Watched]:
+    """Look at every listener; what was seen. Never inside a transaction."""
+    seen = scene(now)
+    for one in seen:
+        outages.look(one, now)
+        runways.look(one, now)
+        quiet.look(one, now)
+        quarantined.look(one, now)
+    dead_letters.look(seen, now)
+    return seen

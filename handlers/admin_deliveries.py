@@ -1,0 +1,133 @@
+"""Deliveries in the console: what became of each change for each of its handlers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.decorators import action
+
+from audit.admin_labels import change_type_label, joined, label, moment
+from audit.queries import AuditLogFilter
+from handlers.admin_entry_page import DeliveryCard
+from handlers.admin_filters import (
+    DeliveryListenerFilter,
+    DeliveryStateFilter,
+    HandlerFilter,
+    record_ids,
+)
+from handlers.admin_labels import state_label
+from handlers.admin_redelivery import RedeliveringAdmin, is_confirmed, reason_of
+from handlers.halting import NotHalting, go_on_without
+from handlers.models import Delivery
+from handlers.redelivery import wish
+
+SEARCH_HELP = "Record ID: 18 or 15 characters, or its beginning"
+
+
+class DeliveryAdmin(RedeliveringAdmin):
+    actions = ("redeliver", "go_on_without")
+    actions_list = ("redeliver_dead",)
+    list_display = (
+        "created",
+        "state_shown",
+        "handler",
+        "record",
+        "attempts",
+        "ended",
+        "failure",
+    )
+    list_filter = (DeliveryStateFilter, HandlerFilter, DeliveryListenerFilter)
+    list_select_related = ("entry",)
+    search_fields = ("entry__record_id",)
+    search_help_text = SEARCH_HELP
+    change_form_outer_before_template = "handlers/delivery_page.html"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return queryset.filter(record_ids("entry__record_id", search_term)), False
+
+    def deliveries_of(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Delivery]:
+        return rows
+
+    @action(
+        description="Redeliver all dead letters",
+        url_path="redeliver-dead",
+        permissions=["redeliver"],
+        icon="replay",
+    )
+    def redeliver_dead(self, request: HttpRequest) -> HttpResponse:
+        """Asks first; does it when asked by POST."""
+        dead = AuditLogFilter(state=Delivery.State.DEAD)
+        return self.answer(
+            request, wish(dead, request.user.get_username(), reason=reason_of(request))
+        )
+
+    @admin.action(description="Go on without it, where it halts", permissions=["redeliver"])
+    def go_on_without(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse:
+        ids = list(rows.order_by().filter(halts=True).values_list("pk", flat=True))
+        if not ids:
+            messages.info(request, "None of these holds anything back.")
+            return self.back(request)
+        if not is_confirmed(request):
+            return self.ask(
+                request,
+                title="Go on without it",
+                text=f"{len(ids)} dead: given up, so that the next change of each record begins. "
+                "The reason is kept with the error.",
+                button="Go on without it",
+            )
+        given_up = sum(_is_given_up(pk, request) for pk in ids)
+        messages.success(request, f"Given up: {given_up}.")
+        return self.back(request)
+
+    @admin.display(description="created")
+    def created(self, delivery: Delivery) -> SafeString | str:
+        return moment(delivery.created_at)
+
+    @admin.display(description="ended")
+    def ended(self, delivery: Delivery) -> SafeString | str:
+        if delivery.state == Delivery.State.RETRYING:
+            return format_html("again {}", moment(delivery.due_at))
+        return moment(delivery.finished_at)
+
+    @admin.display(description="state")
+    def state_shown(self, delivery: Delivery) -> SafeString:
+        shown = state_label(delivery.state)
+        if not delivery.halts:
+            return shown
+        title = "The next changes of its record wait until it is redelivered or given up."
+        return joined([shown, label("halts", "danger", title=title)])
+
+    @admin.display(description="record")
+    def record(self, delivery: Delivery) -> str:
+        return f"{delivery.entry.entity_name} {delivery.entry.record_id}"
+
+    @admin.display(description="error")
+    def failure(self, delivery: Delivery) -> str:
+        first = delivery.error.partition("\n")[0]
+        return first if len(first) <= 80 else f"{first[:79]}…"
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        delivery = kwargs.get("obj")
+        if isinstance(delivery, Delivery):
+            context["card"] = DeliveryCard.of(delivery)
+            context["change_type"] = change_type_label(delivery.entry.change_type)
+        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return response
+
+
+def _is_given_up(delivery_id: int, request: HttpRequest) -> bool:
+    try:
+        go_on_without(delivery_id, request.user.get_username(), reason_of(request), timezone.now())
+    except NotHalting:
+        return False  # somebody was faster
+    return True

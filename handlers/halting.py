@@ -1,0 +1,71 @@
+"""A dead delivery that holds back what follows in its chain: its mapping's `on_dead: halt`.
+
+NotHalting   it holds nothing back (any more); there is nothing to do
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import structlog
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from handlers import dispatch
+from handlers.models import Delivery, HandlerMapping
+from handlers.outcomes import storable
+
+log = structlog.get_logger(__name__)
+
+_HALT = HandlerMapping.OnDead.HALT
+_PER_RECORD = HandlerMapping.Ordering.PER_RECORD
+
+
+class NotHalting(Exception):
+    """The delivery holds nothing back. Look at its state: somebody was faster, or it never did."""
+
+
+def halts(delivery: Delivery) -> bool:
+    """Whether its death holds its chain back, as its mapping says at this moment."""
+    if not delivery.chain or delivery.mapping_id is None:
+        return False
+    return _halting_mappings().filter(pk=delivery.mapping_id).exists()
+
+
+def go_on_without(delivery_id: int, who: str, reason: str, now: datetime) -> None:
+    """Give a halting delivery up: it stays dead, and the next of its chain begins.
+
+    `reason` is kept with its error. Never inside a transaction. Raises NotHalting.
+    """
+    with transaction.atomic(durable=True):
+        found = Delivery.objects.select_for_update().filter(pk=delivery_id, halts=True).first()
+        if found is None:
+            raise NotHalting(f"Delivery {delivery_id} holds nothing back.")
+        found.halts = False
+        found.error = storable(f"{found.error}\n{_given_up(who, reason, now)}")
+        found.save(update_fields=["halts", "error"])
+        following = Delivery.objects.promote(found.chain)
+    log.info("went on without it", delivery=delivery_id, by=who, reason=reason)
+    if following is not None:
+        dispatch.publish_or_leave([following], now)
+
+
+def _given_up(who: str, reason: str, now: datetime) -> str:
+    return f"Given up by {who} at {now:%Y-%m-%d %H:%M:%S} UTC: {reason or 'no reason given'}"
+
+
+def release_changed() -> int:
+    """Let go of what halts though its mapping says so no longer, or is deleted; how many.
+
+    Inside any transaction; the next of each chain is then stranded, which the relay looks for.
+    """
+    released = Delivery.objects.filter(
+        ~Q(mapping__in=_halting_mappings()) | Q(mapping=None), halts=True
+    ).update(halts=False)
+    if released:
+        log.info("their mappings hold nothing back any more", deliveries=released)
+    return released
+
+
+def _halting_mappings() -> QuerySet[HandlerMapping]:
+    return HandlerMapping.objects.filter(on_dead=_HALT, ordering=_PER_RECORD)

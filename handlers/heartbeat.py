@@ -1,0 +1,81 @@
+"""Renews the claims of the runs of this process: what nobody renews, a dead worker left."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+from django.utils import timezone
+
+from handlers.models import Delivery
+
+log = structlog.get_logger(__name__)
+
+#: How long past the time limit of a run its worker is given to end it, before it counts as hung.
+GRACE = timedelta(seconds=30)
+BEATS_A_CLAIM = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    delivery_id: int
+    attempt: int
+    started_at: datetime
+
+
+def deadline(started_at: datetime, now: datetime) -> datetime:
+    """Until when a claim holds that is made or renewed now; renewing ends with the time limit."""
+    longest = started_at + timedelta(seconds=settings.CDC_RUN_SECONDS) + GRACE
+    return min(now + timedelta(seconds=settings.CDC_CLAIM_SECONDS), longest)
+
+
+class Heartbeat:
+    """One thread a process, begun with its first run: a pool's children are forked without it."""
+
+    def __init__(self) -> None:
+        self._running: set[Running] = set()
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def of(self, run: Running) -> Iterator[None]:
+        """Keep this run's claim alive meanwhile."""
+        self._running.add(run)
+        self._begin()
+        try:
+            yield
+        finally:
+            self._running.discard(run)
+
+    def _begin(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+            self._thread.start()
+
+    def _beat(self) -> None:
+        never = threading.Event()
+        while not never.wait(settings.CDC_CLAIM_SECONDS / BEATS_A_CLAIM):
+            try:
+                renew(self._running.copy(), timezone.now())
+            except (OperationalError, InterfaceError) as error:
+                log.warning("claims are renewed later", reason=str(error).strip())
+            finally:
+                connection.close()
+
+
+def renew(running: set[Running], now: datetime) -> int:
+    """Push the claims' ends back; how many were still held. Never inside a transaction."""
+    return sum(
+        Delivery.objects.filter(
+            pk=run.delivery_id, state=Delivery.State.RUNNING, attempts=run.attempt
+        ).update(claim_deadline=deadline(run.started_at, now))
+        for run in running
+    )
+
+
+heartbeat = Heartbeat()

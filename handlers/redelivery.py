@@ -1,0 +1,144 @@
+"""Which recorded changes are sent to their handlers again, and what can become of each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from audit.models import AuditLogEntry
+from audit.queries import FAILED, AuditLogFilter
+from handlers import registry
+from handlers.models import Delivery, HandlerMapping
+
+State = Delivery.State
+#: What a page or the API sends again in one request; a command takes any number.
+AT_ONCE = 20_000
+ON_THEIR_WAY = frozenset({State.BLOCKED, State.READY, State.QUEUED, State.RUNNING})
+
+
+class Verdict(StrEnum):
+    """What a redelivery does to a delivery."""
+
+    SENT_AGAIN = "sent_again"
+    FIRST_TIME = "first_time"
+    ON_ITS_WAY = "on_its_way"
+    NOT_POSSIBLE = "not_possible"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Row:
+    """Deliveries that are counted together; `reason` says why they are not possible."""
+
+    handler: str
+    state: str
+    verdict: Verdict
+    reason: str = ""
+
+
+Counts = Counter[Row]
+
+
+def total(counts: Counts, *verdicts: Verdict) -> int:
+    return sum(count for row, count in counts.items() if row.verdict in verdicts)
+
+
+def sent(counts: Counts) -> int:
+    return total(counts, Verdict.SENT_AGAIN, Verdict.FIRST_TIME)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Who asks for what, and why.
+
+    deliveries   those to send again
+    entries      those to send to mappings that match now and never had them; None: to none
+    handler      of `entries`: to mappings with this handler or task alone
+    """
+
+    requested_by: str
+    deliveries: Any
+    reason: str = ""
+    entries: Any = None
+    handler: str = ""
+    criteria: dict[str, Any] = field(default_factory=dict)
+
+
+class Contradiction(ValueError):
+    """Leave one of the two out that the message names."""
+
+
+class TooMany(ValueError):
+    """Narrow what is asked for, or ask for it with manage.py redeliver_cdc_events."""
+
+
+def wish(
+    wanted: AuditLogFilter, requested_by: str, *, reason: str = "", new_handlers: bool = False
+) -> Wish:
+    """What a filter asks for: its handler and its state pick among the deliveries of an entry.
+
+    Raises Contradiction for a state together with new handlers, who have no delivery yet.
+    """
+    if new_handlers and wanted.state:
+        raise Contradiction("What was never delivered has no state: leave the state out.")
+    alike = replace(wanted, handler=None, state=None)
+    named = {name: _text(value) for name, value in asdict(wanted).items() if value}
+    return Wish(
+        requested_by=requested_by,
+        reason=reason,
+        deliveries=picked(wanted),
+        entries=AuditLogEntry.objects.all().matching(alike) if new_handlers else None,
+        handler=wanted.handler or "",
+        criteria=named | ({"new_handlers": True} if new_handlers else {}),
+    )
+
+
+def refuse_too_many(asked: Wish) -> None:
+    """For who is waited for by a web server, which gives up on long requests. Raises TooMany."""
+    for rows in (asked.deliveries, asked.entries):
+        if rows is not None and rows.order_by()[: AT_ONCE + 1].count() > AT_ONCE:
+            raise TooMany(
+                f"That is more than {AT_ONCE} at once: pick fewer, or use manage.py "
+                "redeliver_cdc_events."
+            )
+
+
+def picked(wanted: AuditLogFilter) -> Any:
+    """The deliveries of the entries that a filter picks, of its handler and in its state.
+
+    What was left out from the start, such as an echo of one's own, is picked by its state alone.
+    """
+    found = Delivery.objects.all()
+    alike = replace(wanted, handler=None, state=None)
+    if any(asdict(alike).values()):
+        found = found.filter(entry__in=AuditLogEntry.objects.all().matching(alike).order_by())
+    if wanted.handler:
+        found = found.filter(handler=wanted.handler)
+    if not wanted.state:
+        return found.exclude(state=State.SKIPPED, attempts=0)
+    return found.filter(state__in=FAILED if wanted.state == "failed" else (wanted.state,))
+
+
+def _text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def judged(handler: str, state: str, mapping: HandlerMapping | None) -> Row:
+    """What is done with a delivery in that state, whose mapping says this now."""
+    if state in ON_THEIR_WAY:
+        return Row(handler, state, Verdict.ON_ITS_WAY)
+    if reason := _obstacle(mapping):
+        return Row(handler, state, Verdict.NOT_POSSIBLE, reason)
+    return Row(handler, state, Verdict.SENT_AGAIN)
+
+
+def _obstacle(mapping: HandlerMapping | None) -> str:
+    if mapping is None:
+        return "its handler mapping was deleted"
+    if not (mapping.handler or mapping.task):
+        return "its mapping names no handler any more"
+    if mapping.handler and registry.find(mapping.handler) is None:
+        return f"no handler is registered under the name {mapping.handler!r}"
+    return ""

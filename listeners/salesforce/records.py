@@ -1,0 +1,113 @@
+"""A record as REST reads it → the body that a change event of it has. Pure.
+
+The two differ in compound fields, in how they write times, and in what they leave out. What a
+record cannot tell is kept: formula fields, which no event carries, look like any other in REST.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+Record = Mapping[str, Any]
+
+#: Never in a change event.
+_LEFT_OUT = frozenset(
+    {"attributes", "Id", "IsDeleted", "SystemModstamp", "LastViewedDate", "LastReferencedDate"}
+)
+_PLACE = (
+    *("Street", "City", "State", "PostalCode", "Country", "StateCode", "CountryCode"),
+    *("Latitude", "Longitude", "GeocodeAccuracy"),
+)
+_PLACE_IN_REST = {part[0].lower() + part[1:]: part for part in _PLACE}
+_PERSON = ("Salutation", "FirstName", "MiddleName", "LastName", "Suffix")
+_REST_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def event_body(record: Record, change_type: str) -> dict[str, Any]:
+    """What a change event of that type would carry, had it all of the record's fields.
+
+    `change_type` is CREATE, UPDATE or UNDELETE. An update keeps nulls, as a field that was cleared
+    is one; the others leave them out, as their events do.
+    """
+    components: set[str] = set()
+    compounds: dict[str, Any] = {}
+    for name, value in record.items():
+        parts = _parts_of(name, value, record)
+        if parts:
+            components.update(parts)
+            compounds[name] = _compound(name, value, record)
+    body = {
+        name: compounds[name] if name in compounds else _event_time(value)
+        for name, value in record.items()
+        if name not in components and name not in _LEFT_OUT
+    }
+    if change_type == "UPDATE":
+        return body
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def last_modified_ms(record: Record) -> int | None:
+    """When the record was last changed; None for an entity that does not keep that."""
+    return milliseconds(record.get("LastModifiedDate")) or milliseconds(
+        record.get("SystemModstamp")
+    )
+
+
+def milliseconds(value: object) -> int | None:
+    """A time of a record or of an event's body in ms since 1970, UTC; None if it is none.
+
+    REST writes ``2024-01-01T00:00:00.000+0000``, CometD ``…Z``, the Pub/Sub API the number itself.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _parts_of(name: str, value: object, record: Record) -> Iterable[str]:
+    """The component fields of a compound one, by their REST names; none if it is a plain field."""
+    if name == "Name" and "LastName" in record:
+        return _PERSON
+    if not (value is None or isinstance(value, Mapping)):
+        return ()
+    parts = tuple(_place_parts(name))
+    # Of one that is empty only its components tell that it is compound.
+    return parts if isinstance(value, Mapping) or any(part in record for part in parts) else ()
+
+
+def _place_parts(name: str) -> Iterable[str]:
+    if name.endswith("Address"):
+        return (name.removesuffix("Address") + part for part in _PLACE)
+    if name.endswith("__c"):
+        return (f"{name.removesuffix('c')}{part}__s" for part in _PLACE)
+    return ()
+
+
+def _compound(name: str, value: Any, record: Record) -> Any:
+    """In the event's names and without empty parts; None if all are."""
+    if name == "Name":
+        person = {part: record.get(part) for part in _PERSON}
+        named = {part: text for part, text in person.items() if text is not None}
+        return named or value  # a company among person accounts has a plain name
+    parts = {
+        _PLACE_IN_REST.get(part, part): child
+        for part, child in (value or {}).items()
+        if child is not None
+    }
+    return parts or None
+
+
+def _event_time(value: Any) -> Any:
+    if isinstance(value, str) and _REST_TIME.fullmatch(value):
+        return value.removesuffix("+0000") + "Z"
+    return value

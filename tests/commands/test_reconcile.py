@@ -1,0 +1,145 @@
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError
+from django.utils import timezone
+
+from audit.models import AuditLogEntry, Reconciliation
+from consumer.reconciliation import comparing
+from handlers.models import Delivery
+from tests.commands.running import run
+from tests.consumer.hearing import hear
+from tests.consumer.losing import Entity
+from tests.sample_data import make_listener, make_mapping
+from tests.simulator.process import SimulatorProcess
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+
+@pytest.fixture(scope="module")
+def org():
+    with SimulatorProcess("--connect-timeout", "5") as running_org:
+        yield running_org
+
+
+@pytest.fixture
+def entity(org):
+    """Two records, of which the log has lost one."""
+    made = Entity(org)
+    lost, _ = made.create({"Name": "lost"}, {"Name": "there"})
+    hear(org, made.listener)
+    AuditLogEntry.objects.filter(record_id=lost).delete()
+    return made
+
+
+def reconcile(entity, *arguments: str) -> list[str]:
+    later = f"{timezone.now() + timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}"
+    until = [] if "--until" in arguments else ["--until", later]
+    name = entity.listener.name
+    return run("reconcile_cdc", "--listener", name, *until, *arguments).lines
+
+
+def test_it_says_how_complete_the_log_is_and_records_what_is_missing(entity):
+    lines = reconcile(entity)
+
+    assert lines[-1] == (
+        f"{entity.listener.name}: {entity.name}: 50.00 % of 2 records were in the audit log; 1 "
+        "were missing and are recorded now (compared 2, present 1, missing 1, added 1)"
+    )
+    [entry] = entity.entries(source="reconcile")
+    assert entry.change_type == "CREATE"
+    assert Delivery.objects.get(entry=entry).state == "queued"
+    job = Reconciliation.objects.get()
+    assert (job.reason, job.state, job.added) == ("asked", "done", 1)
+    assert "100 % of 2 records" in reconcile(entity)[-1]
+
+
+def test_a_dry_run_records_nothing(entity):
+    lines = reconcile(entity, "--dry-run")
+
+    assert "1 were missing and are not recorded" in lines[-1]
+    assert "added 0" in lines[-1]
+    assert not entity.added()
+    assert not Reconciliation.objects.exists()
+
+
+def test_times_and_the_entity_bound_it(entity):
+    hour_ago = f"{timezone.now() - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+    assert "of 0 records" in reconcile(entity, "--until", hour_ago)[-1]
+    assert "of 2 records" in reconcile(entity, "--since", hour_ago)[-1]
+
+    lines = reconcile(entity, "--entity", "Account")
+    assert f"{entity.listener.name}: Account: " in lines[-1]
+
+
+def test_what_cannot_be_compared_is_named_and_the_rest_is_compared(entity):
+    type(entity.listener).objects.update(channel="/data/ChangeEvents")
+    make_mapping(entity.listener, entity="Nothing__c", handler="tests.skip")
+
+    with pytest.raises(CommandError) as failed:
+        reconcile(entity)
+
+    assert failed.value.returncode == 1
+    assert f"{entity.listener.name}: Nothing__c: REST request refused" in str(failed.value)
+    assert len(entity.added()) == 1
+    assert Reconciliation.objects.get().state == "failed"
+
+
+def test_what_is_no_name_is_not_put_into_a_query(entity):
+    with pytest.raises(CommandError, match="that is no entity's name"):
+        reconcile(entity, "--entity", "Account WHERE Name != ''")
+
+
+def test_a_channel_of_which_no_entity_is_known_asks_for_one(org):
+    make_listener(name="new")
+
+    with pytest.raises(CommandError, match="name it with reconcile_cdc --entity"):
+        run("reconcile_cdc", "--listener", "new")
+
+
+def test_an_interrupted_one_is_left_to_the_workers(entity, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(comparing, "incomplete", interrupt)
+    with pytest.raises(SystemExit) as ended:
+        reconcile(entity)
+
+    assert ended.value.code == 130
+    job = Reconciliation.objects.get()
+    assert (job.state, job.claimed_until) == ("waiting", None)
+
+
+def test_what_was_given_up_is_taken_up_again(entity):
+    job = entity.lose()
+    Reconciliation.objects.update(state="failed")
+
+    lines = reconcile(entity)
+
+    assert "the workers take up again 1 that had been given up" in lines[0]
+    job.refresh_from_db()
+    assert job.state == "waiting"
+
+
+def test_what_retention_has_pruned_is_not_taken_for_missing(entity, settings):
+    settings.CDC_RETENTION_DAYS = 7
+
+    with pytest.raises(CommandError, match="more than CDC_RETENTION_DAYS \\(7\\) ago") as refused:
+        reconcile(entity, "--since", "2026-01-01")
+
+    assert refused.value.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--listener", "nobody"], "There is no listener 'nobody'"),
+        (["--since", "soon"], "'soon' is not a time"),
+        (["--since", "2026-01-02", "--until", "2026-01-01"], "--since must be before --until"),
+    ],
+)
+def test_bad_usage_is_explained(db, arguments, message):
+    with pytest.raises(CommandError) as refused:
+        run("reconcile_cdc", *arguments)
+
+    assert message in str(refused.value)

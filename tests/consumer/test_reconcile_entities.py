@@ -1,0 +1,75 @@
+"""Overflows and wildcards: a whole entity is compared, and what they stand for is recorded."""
+
+import pytest
+
+from audit.models import Incident
+from handlers.models import Delivery
+from tests.consumer.hearing import hear
+from tests.consumer.losing import Entity, run
+from tests.simulator.process import SimulatorProcess
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+
+@pytest.fixture(scope="module")
+def org():
+    with SimulatorProcess("--connect-timeout", "5", "--overflow-after", "2") as running_org:
+        yield running_org
+
+
+@pytest.fixture
+def entity(org):
+    return Entity(org)
+
+
+def test_a_wildcard_is_an_update_of_every_record_that_was_not_told_of_since(org, entity):
+    old, deleted = entity.create({"Name": "old"}, {"Name": "deleted"})
+    entity.delete(deleted)
+    hear(org, entity.listener)
+    event = org.wildcard(entity.name)["events"][0]["header"]
+    [new] = entity.create(Name="created since")
+    hear(org, entity.listener)
+
+    job = run(entity.listener.reconciliations.get())
+
+    assert entity.added() == [("UPDATE", old)]
+    [entry] = entity.entries(source="reconcile")
+    assert entry.transaction_key == event["transactionKey"]
+    assert entry.sequence_number == event["sequenceNumber"]
+    assert Delivery.objects.filter(entry=entry).exists()
+    assert (job.compared, job.present) == (2, 1)
+    incident = Incident.objects.get(listener=entity.listener, kind="wildcard")
+    assert incident.closed_at
+    assert new not in dict(entity.added()).values()
+
+
+def test_what_an_overflow_hid_is_found_with_deletions_and_what_it_told_is_not(org, entity):
+    """Two changes of a transaction are told, and those past them are one overflow."""
+    names = ("told 1", "told 2", "updated", "deleted", "untouched")
+    told, told_too, updated, deleted, _ = [entity.create(Name=name)[0] for name in names]
+    hear(org, entity.listener)
+    changes = [
+        *[update(entity, one, Phone=str(n)) for n, one in enumerate((told, told_too, updated))],
+        {"op": "delete", "entity": entity.name, "record_ids": [deleted]},
+        {"op": "create", "entity": entity.name, "fields": {"Name": "new"}},
+    ]
+    assert [e["header"]["changeType"] for e in org.change(*changes)["events"]] == [
+        "UPDATE",
+        "UPDATE",
+        "GAP_OVERFLOW",
+    ]
+    hear(org, entity.listener)
+
+    job = run(entity.listener.reconciliations.get())
+
+    added = entity.added()
+    assert ("UPDATE", updated) in added
+    assert ("DELETE", deleted) in added
+    assert [kind for kind, _ in added].count("CREATE") == 1
+    assert len(added) == 3
+    assert (job.compared, job.added) == (6, 3)
+    assert Incident.objects.get(listener=entity.listener, kind="overflow").closed_at
+
+
+def update(entity, record_id, **fields):
+    return {"op": "update", "entity": entity.name, "record_ids": [record_id], "fields": fields}

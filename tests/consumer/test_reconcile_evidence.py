@@ -1,0 +1,133 @@
+"""When a record counts as complete, without an org or a database."""
+
+import pytest
+
+from consumer.reconciliation.contents import added_up, is_same
+from consumer.reconciliation.evidence import Rule, Seen, Sight
+from consumer.reconciliation.progress import Progress
+from consumer.reconciliation.report import completeness, line
+from consumer.reconciliation.rows import Row
+
+LIVING = Row("001", created=1_000, modified=10_000, stamp=10_000, is_deleted=False)
+HOUSEKEPT = Row("001", created=1_000, modified=10_000, stamp=20_000, is_deleted=False)
+DELETED = Row("001", created=1_000, modified=5_000, stamp=10_000, is_deleted=True)
+
+
+def seen(change_type="UPDATE", commit=10_300, as_of=None, read_at=None, modified=10_000) -> Seen:
+    return Seen(change_type, commit, as_of, read_at, modified)
+
+
+@pytest.mark.parametrize(
+    ("row", "entry", "sight"),
+    [
+        (LIVING, seen(commit=11_000), Sight.SURE),
+        (LIVING, seen(commit=10_999), Sight.SAME_SECOND),
+        (LIVING, seen(commit=10_100, modified=9_000), Sight.NO),
+        (LIVING, seen(commit=9_900, modified=9_000), Sight.NO),
+        (LIVING, seen("GAP_UPDATE", 10_300, modified=None), Sight.SAME_SECOND),
+        (LIVING, seen("GAP_UPDATE", 9_900, modified=None), Sight.NO),
+        (LIVING, seen("DELETE", 10_300, modified=None), Sight.NO),
+        (LIVING, seen("DELETE", 12_000, modified=None), Sight.SURE),
+        (LIVING, seen(as_of=10_000, read_at=11_000), Sight.SURE),
+        (LIVING, seen(as_of=10_000, read_at=10_999), Sight.SAME_SECOND),
+        (LIVING, seen(commit=12_000, as_of=9_000, read_at=9_500), Sight.NO),
+        (LIVING, seen(as_of=11_000, read_at=11_500), Sight.SURE),
+        (HOUSEKEPT, seen(commit=10_300), Sight.SAME_SECOND),
+        (DELETED, seen("DELETE", 10_300, modified=None), Sight.SURE),
+        (DELETED, seen("GAP_DELETE", 10_300, modified=None), Sight.SURE),
+        (DELETED, seen("DELETE", 9_999, modified=None), Sight.NO),
+        (DELETED, seen("UPDATE", 12_000), Sight.NO),
+    ],
+)
+def test_an_entry_shows_the_newest_change_or_it_does_not(row, entry, sight):
+    assert entry.shows(row) is sight
+
+
+def test_before_a_loss_the_newest_change_is_enough():
+    trusting, careful = (Rule(20_000, None, trusts_second=trusts) for trusts in (True, False))
+
+    assert trusting.is_met(LIVING, [seen()])
+    assert not careful.is_met(LIVING, [seen()])
+    assert careful.is_met(LIVING, [seen(commit=11_000)])
+    assert not trusting.is_met(LIVING, [])
+
+
+@pytest.mark.parametrize(
+    ("whole", "is_met"),
+    [
+        (seen("CREATE", 9_001), True),
+        (seen("CREATE", 9_000), False),
+        (seen("UNDELETE", 9_500), True),
+        (seen("UPDATE", 9_500), False),
+        (seen(as_of=10_000, read_at=9_500), True),
+        (seen(as_of=10_000, read_at=8_000), False),
+    ],
+)
+def test_since_a_loss_the_whole_record_from_after_it_is_needed(whole, is_met):
+    """An update that arrived may hide one that did not."""
+    rule = Rule(0, 9_000, trusts_second=True)
+
+    assert rule.is_met(LIVING, [seen(commit=12_000), whole]) is is_met
+    assert not Rule(0, None, trusts_second=True).is_met(LIVING, [seen(commit=12_000), whole])
+    assert rule.is_met(DELETED, [seen("DELETE", 10_300, modified=None)])
+
+
+def test_a_record_is_its_last_whole_state_with_the_later_changes_on_top():
+    created = ("CREATE", {"Name": "A", "Address": {"City": "Bonn", "Street": "x"}}, False, False)
+    updated = ("UPDATE", {"Phone": None, "Address": {"City": "Kiel"}}, False, False)
+
+    state = added_up([created, updated])
+
+    assert state is not None
+    assert is_same(state, {"Name": "A", "Address": {"City": "Kiel", "Street": "x"}})
+    assert not is_same(state, {"Name": "A", "Address": {"City": "Bonn", "Street": "x"}})
+    assert not is_same(state, {"Name": "A"})
+
+
+@pytest.mark.parametrize(
+    "unclear",
+    [
+        ("GAP_UPDATE", {}, False, False),
+        ("DELETE", {}, False, False),
+        ("UPDATE", {"Notes": {"diff": "-a\n+b"}}, False, True),
+    ],
+)
+def test_what_an_entry_leaves_open_is_not_guessed(unclear):
+    created = ("CREATE", {"Name": "A"}, False, False)
+
+    assert added_up([created, unclear]) is None
+    assert added_up([created, unclear, ("UPDATE", {"Name": "B"}, True, False)]) == {"Name": "B"}
+    assert added_up([("UPDATE", {"Name": "B"}, False, False)]) is None
+
+
+def rows(*stamps: int) -> list[Row]:
+    return [Row(str(n), 0, stamp, stamp, False) for n, stamp in enumerate(stamps)]
+
+
+def test_a_second_that_is_compared_again_is_counted_once():
+    progress = Progress()
+    progress.begin("Account")
+    progress.advance(rows(1000, 2000, 2000), missing=1)
+
+    resumed = Progress.of(progress.cursor())
+    resumed.begin("Account")
+    assert resumed.stamp == 2000
+    resumed.advance(rows(2000, 2000), missing=0)
+    resumed.advance(rows(2000, 3000), missing=0)
+
+    assert (resumed.total.compared, resumed.total.missing) == (5, 1)
+    assert (resumed.stamp, resumed.counted) == (3000, 1)
+
+
+def test_what_lacks_one_record_is_not_called_whole():
+    progress = Progress()
+    progress.begin("Account")
+    progress.advance(rows(*range(0, 12_345_000, 1000)), missing=2)
+    figures = progress.total
+
+    assert completeness(figures) == "99.98 %"
+    assert line("Account", figures, records=True).startswith(
+        "Account: 99.98 % of 12,345 records were in the audit log; 2 were missing and are recorded"
+    )
+    progress.figures["Account"].compared = 10_000_000
+    assert completeness(progress.total) == "99.99 %"

@@ -1,0 +1,179 @@
+"""A comparison that fails is tried again, says why, and is given up for an operator to help."""
+
+import pytest
+from django.utils import timezone
+
+from audit.models import Incident, Reconciliation
+from consumer import reconcile
+from consumer.reconciliation import claims, running
+from listeners.models import Listener, Position
+from tests.consumer.hearing import hear
+from tests.consumer.losing import Entity, asked, run
+from tests.sample_data import make_listener, make_mapping
+from tests.simulator.process import SimulatorProcess
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+
+@pytest.fixture(scope="module")
+def org():
+    with SimulatorProcess("--connect-timeout", "5") as running_org:
+        yield running_org
+
+
+@pytest.fixture
+def entity(org):
+    made = Entity(org)
+    made.create(Name="heard")
+    hear(org, made.listener)
+    return made
+
+
+def incident_of(entity, kind="replay_lost") -> Incident:
+    return Incident.objects.get(listener=entity.listener, kind=kind)
+
+
+def test_an_org_that_does_not_answer_is_asked_again(org, entity):
+    entity.create(Name="lost")
+    job = entity.lose()
+    org.fault("http_status", target="rest", status=503, times=1)
+
+    running.run(job.pk)
+
+    job.refresh_from_db()
+    assert (job.state, job.attempts) == ("waiting", 1)
+    assert job.due_at > timezone.now()
+    assert "HTTP 503" in job.error
+    incident = incident_of(entity)
+    assert "is tried again at" in incident.action
+    assert "HTTP 503" in incident.action
+
+    assert run(job).added == 1
+    assert incident_of(entity).closed_at
+
+
+def test_what_is_refused_for_good_is_given_up_and_taken_up_again_by_an_operator(org, entity):
+    job = entity.lose()
+    entity_name = job.entity_name
+    Reconciliation.objects.update(entity_name="Nothing__c", attempts=running.MOST_ATTEMPTS - 1)
+
+    running.run(job.pk)
+
+    job.refresh_from_db()
+    assert job.state == "failed"
+    assert "Nothing__c" in job.error
+    failure = incident_of(entity, "reconciliation")
+    assert "INVALID_TYPE" in failure.summary
+    assert f"reconcile_cdc --listener {entity.listener.name}" in failure.remedy
+    assert not incident_of(entity).closed_at
+    Reconciliation.objects.update(entity_name=entity_name)
+
+    assert reconcile.retry(entity.listener, timezone.now()) == 1
+    running.run(job.pk)
+
+    assert incident_of(entity).closed_at
+
+
+def test_one_entity_that_is_refused_holds_up_no_other(org, entity):
+    Listener.objects.filter(pk=entity.listener.pk).update(channel="/data/ChangeEvents")
+    make_mapping(entity.listener, entity="Nothing__c", handler="tests.skip")
+    entity.create(Name="lost")
+    job = entity.lose()
+
+    running.run(job.pk)
+
+    job.refresh_from_db()
+    assert (job.state, job.added) == ("waiting", 1)
+    assert job.cursor["done"] == [entity.name]
+    assert "INVALID_TYPE" in job.error
+
+
+def test_a_job_that_many_workers_are_told_of_runs_once(org, entity):
+    job = entity.lose()
+    first = claims.Claim.of(job.pk, timezone.now())
+
+    assert first is not None
+    assert claims.Claim.of(job.pk, timezone.now()) is None
+
+
+def test_whoever_lost_its_claim_writes_nothing_more(org, entity):
+    job = entity.lose()
+    old = claims.Claim.of(job.pk, timezone.now())
+    Reconciliation.objects.update(claimed_until=timezone.now())
+    assert claims.Claim.of(job.pk, timezone.now())
+
+    with pytest.raises(claims.ClaimLost):
+        old.release(timezone.now())
+
+
+def test_a_slice_whose_time_is_over_leaves_the_rest_to_the_next(org, entity):
+    job = entity.lose()
+
+    running.run(job.pk, budget=-1)
+
+    job.refresh_from_db()
+    assert (job.state, job.claimed_until, job.compared) == ("waiting", None, 1)
+    assert run(job).compared == 1
+
+
+def test_a_wider_window_is_one_job_that_begins_anew(entity):
+    first = entity.lose()
+    Reconciliation.objects.update(cursor={"done": ["x"]}, compared=5, state="running")
+
+    second = entity.lose()
+
+    assert second.pk == first.pk
+    assert (second.cursor, second.compared, second.state) == ({}, 0, "waiting")
+    assert second.window_start == first.window_start
+    assert second.window_end > first.window_end
+
+
+def test_it_waits_for_a_listener_that_is_on_its_way(entity):
+    Listener.objects.update(enabled=True)
+    job = entity.lose()
+
+    running.run(job.pk)
+
+    job.refresh_from_db()
+    assert (job.state, job.attempts, job.compared) == ("waiting", 0, 0)
+    assert job.due_at > timezone.now()
+
+
+def test_while_the_listener_stands_still_the_incident_stays_open(entity):
+    """With on_replay_lost: stop. What is lost until it goes on is compared then."""
+    Listener.objects.update(on_replay_lost="stop")
+    entity.create(Name="lost")
+    job = entity.lose()
+    Position.objects.update(state="failed")
+    running.run(job.pk)
+    assert len(entity.added()) == 1
+    assert "The listener stands still" in incident_of(entity).action
+    entity.create(Name="lost too")
+    running.run(job.pk)
+    assert (len(entity.added()), incident_of(entity).closed_at) == (1, None)
+
+    Position.objects.update(state="stopped")
+    job = run(job)
+
+    assert (len(entity.added()), job.compared, job.added) == (2, 3, 1)
+    assert incident_of(entity).closed_at
+
+
+def test_a_channel_of_many_entities_of_which_none_is_known_is_not_called_complete(org):
+    listener = make_listener(enabled=False)
+    job = asked(listener, timezone.now())
+
+    running.run(job.pk)
+
+    job.refresh_from_db()
+    assert job.state == "waiting"
+    assert "name it with reconcile_cdc --entity" in job.error
+
+
+def test_due_jobs_are_sent_once_in_a_while(entity, broker):
+    entity.lose()
+    now = timezone.now()
+
+    assert reconcile.start_due(now) == 1
+    assert reconcile.start_due(now) == 0
+    assert reconcile.start_due(now + 2 * reconcile.SENT_AGAIN) == 1

@@ -1,0 +1,78 @@
+"""What keeps a listener from receiving is told when it lasts, and passes with the first answer."""
+
+import pytest
+from django.utils import timezone
+
+from audit.models import Incident
+from consumer import refusals
+from consumer.refusals import Refusals
+from listeners.salesforce.errors import CometdRefused, Reaction, TransportFailed
+
+pytestmark = pytest.mark.django_db
+Kind = Incident.Kind
+BUSY = CometdRefused("503", "busy", Reaction.BACK_OFF_LONG, "/meta/connect")
+SILENT = TransportFailed("nothing for 140 s", is_silence=True)
+CUT = TransportFailed("cut")
+
+
+def opened(kind) -> Incident | None:
+    return Incident.objects.filter(kind=kind, closed_at=None).first()
+
+
+def note(noting: Refusals, *errors) -> None:
+    for error in errors:
+        noting.note(error, timezone.now())
+
+
+def test_a_busy_server_is_told_from_the_third_time_in_a_row_on(listener):
+    noting = Refusals(listener)
+    note(noting, BUSY, BUSY, CUT, BUSY, BUSY)
+    assert not opened(Kind.BACK_OFF)
+    note(noting, BUSY, BUSY)
+    assert "4 times in a row" in opened(Kind.BACK_OFF).summary
+    noting.received(timezone.now())
+    assert not opened(Kind.BACK_OFF)
+    note(noting, BUSY)
+    assert not opened(Kind.BACK_OFF)
+
+
+def test_or_once_it_has_lasted(listener, monkeypatch):
+    monkeypatch.setattr(refusals, "BACK_OFF_SECONDS", -1.0)
+    note(Refusals(listener), BUSY)
+    assert opened(Kind.BACK_OFF)
+
+
+def test_three_silences_are_told_and_an_answer_ends_them_not_at_once(listener):
+    noting = Refusals(listener)
+    note(noting, SILENT, CUT, SILENT)
+    noting.received(timezone.now())
+    assert not opened(Kind.STALL)
+    note(noting, SILENT)
+    assert "fell silent 3 times" in opened(Kind.STALL).summary
+    noting.received(timezone.now())
+    assert opened(Kind.STALL)
+
+
+def test_silences_that_are_far_apart_are_not(listener, monkeypatch):
+    monkeypatch.setattr(refusals, "STALL_SECONDS", 0.0)
+    note(Refusals(listener), SILENT, SILENT, SILENT, SILENT)
+    assert not opened(Kind.STALL)
+
+
+def test_what_an_earlier_process_told_ends_too(listener):
+    quota = CometdRefused("403", "daily limit", Reaction.QUOTA, "/meta/subscribe")
+    note(Refusals(listener), quota)
+    assert opened(Kind.QUOTA)
+    Refusals(listener).received(timezone.now())
+    assert "Receiving again since" in Incident.objects.get().note
+
+
+def test_a_server_that_confirms_no_replay_is_told_and_the_listener_goes_on(listener):
+    noting = Refusals(listener)
+    for _ in range(2):
+        noting.opened(has_replay=False, now=timezone.now())
+    incident = opened(Kind.CONFIGURATION)
+    assert (incident.key, incident.count) == ("replay", 1)
+    assert "goes on" in incident.action
+    noting.opened(has_replay=True, now=timezone.now())
+    assert not opened(Kind.CONFIGURATION)

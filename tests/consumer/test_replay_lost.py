@@ -1,0 +1,80 @@
+"""A refused position: the window that may lack changes, and what becomes of the position."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from audit.models import Incident, Reconciliation
+from consumer import replay_lost
+from listeners.leases import LeaseLost
+from listeners.models import Position
+from listeners.salesforce.errors import Reaction, ReplayLost
+from tests.sample_data import lease_of, make_listener
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+LOST = ReplayLost("400::The replayId {7} …", None, Reaction.REPLAY_LOST, "/meta/subscribe")
+
+
+def lose(listener, **position) -> Incident:
+    lease = lease_of(listener)
+    Position.objects.filter(listener=listener).update(replay_id="7", **position)
+    replay_lost.record(listener, lease, LOST, timezone.now())
+    return Incident.objects.get(listener=listener)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"last_event_at": NOON},
+        {"caught_up_at": NOON},
+        {"tip_since": NOON},
+        {"last_event_at": NOON - timedelta(days=9), "caught_up_at": NOON},
+        {"last_event_at": NOON, "caught_up_at": NOON - timedelta(days=9)},
+        # Heard is not recorded: what this answer brought may have died with its process.
+        {"last_event_at": NOON, "last_received_at": NOON + timedelta(hours=3)},
+    ],
+)
+def test_the_window_begins_where_everything_before_is_surely_recorded(listener, known):
+    incident = lose(listener, **known)
+
+    job = Reconciliation.objects.get()
+    assert incident.window_start == job.window_start == NOON - replay_lost.MARGIN
+    assert job.window_end == incident.window_end
+    assert (job.incident, job.reason, job.state) == (incident, "replay_lost", "waiting")
+
+
+def test_a_listener_that_never_recorded_a_change_is_compared_since_it_exists(listener):
+    assert lose(listener).window_start == listener.created_at
+
+
+@pytest.mark.parametrize(
+    ("policy", "position", "says"),
+    [
+        ("earliest", "-2", "when the listener has caught up"),
+        ("tip", "-1", "when the listener has caught up"),
+        ("stop", "7", "while the listener stands still"),
+    ],
+)
+def test_each_policy_is_followed_and_the_window_is_compared(db, policy, position, says):
+    listener = make_listener(on_replay_lost=policy)
+
+    incident = lose(listener, tip_since=NOON)
+
+    assert Position.objects.get().replay_id == position
+    assert says in incident.action
+    assert Reconciliation.objects.count() == 1
+
+
+def test_who_has_lost_the_lease_writes_nothing(listener):
+    lease = lease_of(listener)
+    Position.objects.update(lease_until="2020-01-01T00:00Z")
+    assert lease_of(listener, "another process")
+
+    with pytest.raises(LeaseLost):
+        replay_lost.record(listener, lease, LOST, timezone.now())
+
+    assert not Incident.objects.exists()
+    assert not Reconciliation.objects.exists()

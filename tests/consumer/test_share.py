@@ -1,0 +1,158 @@
+"""What falls to a process, as the database tells it."""
+
+import pytest
+
+from consumer import share as shares
+from consumer.hosting import Hosting
+from consumer.logins import Logins
+from consumer.share import PATIENCE_SECONDS, Share
+from consumer.supervisor import LOOK_SECONDS
+from listeners.leases import LEASE, PRESENCE
+from listeners.models import Listener, ListenerProcess, Position
+from tests.sample_data import lease_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def look(share: Share, passes_over=()) -> Share:
+    enabled = list(Listener.objects.filter(enabled=True).select_related("connection"))
+    positions = {position.pk: position for position in Position.objects.with_life()}
+    share.look(enabled, positions, set(passes_over))
+    return share
+
+
+def vanish(holder: str) -> None:
+    """As when a process was killed a while ago."""
+    ListenerProcess.objects.filter(holder=holder).update(seen_until="2020-01-01T00:00Z")
+
+
+@pytest.fixture
+def two(make_listener):
+    return [make_listener().pk for _ in range(2)]
+
+
+def test_alone_it_takes_all(two):
+    assert look(Share("a", [])).to_take() == set(two)
+
+
+def test_two_take_one_each(two):
+    one, other = Share("a", []), Share("b", [])
+    look(one), look(other), look(one)
+
+    assert len(one.to_take()) == len(other.to_take()) == 1
+    assert one.to_take() | other.to_take() == set(two)
+
+
+def test_a_process_that_left_does_not_count(two):
+    one, other = Share("a", []), Share("b", [])
+    look(one), look(other)
+    other.leave()
+
+    assert look(one).to_take() == set(two)
+
+
+def test_a_process_that_says_nothing_any_more_does_not_count_and_is_cleared_away(two):
+    one, other = Share("a", []), Share("b", [])
+    look(one), look(other)
+    vanish("b")
+
+    assert look(one).to_take() == set(two)
+    assert list(ListenerProcess.objects.values_list("holder", flat=True)) == ["a"]
+
+
+def test_one_that_was_taken_for_dead_says_so_again(two):
+    one = look(Share("a", []))
+    vanish("a")
+    ListenerProcess.objects.present()
+
+    assert look(one).to_take() == set(two)
+    assert ListenerProcess.objects.get().holder == "a"
+
+
+def test_what_another_process_was_not_asked_to_run_is_left_to_this_one(two):
+    first = Listener.objects.get(pk=two[0])
+    named = look(Share("a", [first.name]))
+    anyone = look(Share("b", []))
+
+    assert (look(named).to_take(), anyone.to_take()) == ({two[0]}, {two[1]})
+
+
+def test_what_nobody_takes_in_time_is_taken_by_anyone(two, monkeypatch):
+    look(Share("a", []))
+    late = look(Share("b", []))
+    assert len(late.to_take()) == 1
+    now = shares.time.monotonic()
+
+    monkeypatch.setattr(shares.time, "monotonic", lambda: now + PATIENCE_SECONDS + 1)
+
+    assert late.to_take() == set(two)
+
+
+def test_what_is_held_is_not_free_until_the_lease_ends(two):
+    lease = lease_of(Listener.objects.get(pk=two[0]), "somebody")
+    one = look(Share("a", []))
+    assert (one.to_take(), one.is_free(two[0])) == ({two[1]}, False)
+
+    Position.objects.release(lease)
+
+    assert look(one).to_take() == set(two)
+
+
+def test_one_with_two_more_lets_one_go(two):
+    for pk in two:
+        lease_of(Listener.objects.get(pk=pk), "a")
+    look(Share("b", []))
+
+    assert set(look(Share("a", [])).to_let_go()) == set(two)
+
+
+def test_a_look_costs_two_queries(make_listener, django_assert_num_queries):
+    for _ in range(20):
+        make_listener()
+    one = look(Share("a", []))
+    listeners = list(Listener.objects.all())
+
+    with django_assert_num_queries(2):
+        one.look(listeners, {}, set())
+
+
+def test_a_killed_process_is_replaced_within_15_seconds():
+    assert PRESENCE < LEASE
+    assert LEASE.total_seconds() + PATIENCE_SECONDS + LOOK_SECONDS < 15
+
+
+def hosting(share: Share) -> Hosting:
+    return Hosting("a", Logins(lambda seconds: True), share)
+
+
+def test_a_listener_whose_secret_is_not_here_is_left_to_another_process(listener, monkeypatch):
+    listener.connection.client_secret = "env:NOT_SET_ANYWHERE"
+    listener.connection.save()
+    other = look(Share("b", []))
+    mine = look(Share("a", []))
+    hosts = hosting(mine)
+
+    assert hosts.start([listener]) == []
+
+    assert not Position.objects.filter(state=Position.State.FAILED).exists()
+    passed_over = hosts.unfit({listener.pk: listener.fingerprint})
+    look(mine, passed_over)
+    assert mine.to_take() == set()
+    assert look(other).to_take() == {listener.pk}
+
+
+def test_where_there_is_no_other_it_fails(listener):
+    listener.connection.client_secret = "env:NOT_SET_ANYWHERE"
+    listener.connection.save()
+    other = look(Share("b", []))
+    mine = look(Share("a", []))
+    hosts = hosting(mine)
+    hosts.start([listener])
+
+    other.leave()
+    look(mine, hosts.unfit({listener.pk: listener.fingerprint}))
+    hosts.reconsider({listener.pk: listener})
+
+    assert hosts.unfit({listener.pk: listener.fingerprint}) == set()
+    hosts.start([listener])
+    assert "NOT_SET_ANYWHERE is not set" in Position.objects.get(state="failed").reason

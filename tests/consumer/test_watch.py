@@ -1,0 +1,282 @@
+"""What no single event tells: evidence opens incidents, and evidence closes them."""
+
+import itertools
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from audit.models import AuditLogEntry, Incident, Quarantined, Reconciliation
+from audit.queries import Trouble
+from consumer.watch import watch
+from handlers.models import Delivery
+from listeners.models import Listener, Position
+from tests.sample_data import lease_of
+
+pytestmark = pytest.mark.django_db
+Kind = Incident.Kind
+
+
+@pytest.fixture
+def now():
+    return timezone.now()
+
+
+def stand(listener, now, **fields) -> None:
+    """As a process that runs the listener writes it."""
+    lease_of(listener, "host:1")
+    Listener.objects.update(created_at=now - timedelta(days=9), updated_at=now - timedelta(days=9))
+    type(listener.connection).objects.update(updated_at=now - timedelta(days=9))
+    found = {"state": "receiving", "state_since": now, "last_received_at": now, **fields}
+    Position.objects.update(**found)
+
+
+def opened(kind) -> Incident | None:
+    return Incident.objects.filter(kind=kind, closed_at=None).first()
+
+
+def the_closed(kind) -> Incident:
+    return Incident.objects.exclude(closed_at=None).get(kind=kind)
+
+
+# Outages
+
+
+def test_an_enabled_listener_that_nobody_runs_is_an_outage_once(listener, now):
+    ago = now - timedelta(hours=2)
+    stand(listener, now, last_received_at=ago, holder="", lease_until=None, replay_id="7",
+          last_event_at=now - timedelta(hours=10), state="connecting")  # fmt: skip
+
+    for seconds in (0, 30, 60):
+        watch(now + timedelta(seconds=seconds))
+
+    [incident] = Incident.objects.all()
+    assert (incident.kind, incident.count) == (Kind.OUTAGE, 1)
+    assert f"since {ago:%Y-%m-%d %H:%M} UTC" in incident.summary
+    assert incident.action == "No process runs the listener."
+    assert "Start manage.py run_cdc_listener" in incident.remedy
+    assert "62.0 h from now" in incident.remedy
+    assert incident.window_start == ago
+
+
+def test_one_that_was_never_started_is_an_outage_too(listener, now):
+    watch(now + timedelta(seconds=299))
+    assert not opened(Kind.OUTAGE)
+    watch(now + timedelta(seconds=301))
+    assert opened(Kind.OUTAGE)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"enabled": False},
+        {"state": "failed", "failed_fingerprint": None},
+        {"replay_id": "", "tip_since": None, "holder": "", "lease_until": None},
+        {"last_received_at_seconds": 299},
+    ],
+    ids=["disabled", "failed", "forgotten", "a moment ago"],
+)
+def test_who_is_not_to_receive_is_no_outage(listener, now, fields):
+    stand(listener, now, state="connecting", replay_id="7", last_event_at=now)
+    seconds = fields.pop("last_received_at_seconds", 3600)
+    Position.objects.update(last_received_at=now - timedelta(seconds=seconds))
+    if not fields.pop("enabled", True):
+        Listener.objects.update(enabled=False)
+    if "failed_fingerprint" in fields:
+        fields["failed_fingerprint"] = Listener.objects.get().fingerprint
+    if fields:
+        Position.objects.update(**fields)
+
+    watch(now)
+
+    assert not Incident.objects.exists()
+
+
+def test_a_listener_that_was_just_enabled_has_its_time_to_connect(listener, now):
+    stand(listener, now, state="connecting", last_received_at=now - timedelta(days=1))
+    Listener.objects.update(updated_at=now)
+    watch(now + timedelta(seconds=10))
+    assert not opened(Kind.OUTAGE)
+
+
+def test_an_outage_ends_by_itself_and_says_when(listener, now):
+    ago = now - timedelta(hours=2)
+    stand(listener, now, state="connecting", reason="503", last_received_at=ago)
+    watch(now)
+    assert "503" in opened(Kind.OUTAGE).summary
+    assert "host:1" in opened(Kind.OUTAGE).action
+
+    Position.objects.update(state="receiving", last_received_at=now, state_since=now)
+    watch(now)
+
+    incident = the_closed(Kind.OUTAGE)
+    assert incident.closed_by == ""
+    assert f"since {now:%Y-%m-%d %H:%M} UTC, after 2.0 h" in incident.note
+    assert not Reconciliation.objects.exists()
+
+
+def test_after_more_than_72_hours_the_window_is_compared_before_it_closes(listener, now):
+    ago = now - timedelta(hours=80)
+    stand(listener, now, state="connecting", last_received_at=ago)
+    watch(now)
+    Position.objects.update(state="receiving", last_received_at=now, state_since=now)
+
+    for _ in range(2):
+        watch(now)
+
+    incident = opened(Kind.OUTAGE)
+    job = Reconciliation.objects.get()
+    assert (job.incident, job.window_start, job.window_end) == (incident, ago, now)
+    assert job.reason == Reconciliation.Reason.OUTAGE
+    assert "compared over REST" in incident.action
+
+
+# The runway
+
+
+def test_a_position_that_will_soon_be_forgotten_is_told_once(listener, now):
+    stand(listener, now, state="connecting", replay_id="7",
+          last_event_at=now - timedelta(hours=50))  # fmt: skip
+    for _ in range(2):
+        watch(now)
+    incident = opened(Kind.RUNWAY)
+    assert "in 22.0 h" in incident.summary
+    assert incident.count == 1
+
+    Position.objects.update(last_event_at=now)
+    watch(now)
+    assert "72.0 h are left" in the_closed(Kind.RUNWAY).note
+
+
+def test_an_idle_listener_that_receives_is_told_in_other_words(listener, now):
+    stand(listener, now, replay_id="7", last_event_at=now - timedelta(hours=50))
+    watch(now)
+    incident = opened(Kind.RUNWAY)
+    assert "No event has come for 50.0 h" in incident.summary
+    assert "misses nothing" in incident.action
+
+
+@pytest.mark.parametrize(
+    ("replay_id", "hours"), [("7", 47), ("", 50), ("-2", 50)], ids=["fresh", "none", "earliest"]
+)
+def test_no_other_position_has_a_short_runway(listener, now, replay_id, hours):
+    stand(listener, now, replay_id=replay_id, last_event_at=now - timedelta(hours=hours))
+    watch(now)
+    assert not opened(Kind.RUNWAY)
+
+
+# Dead letters
+
+
+@pytest.fixture
+def make_delivery(listener, now):
+    numbers = itertools.count(1)
+
+    def make(**fields) -> Delivery:
+        number = next(numbers)
+        entry = AuditLogEntry.objects.create(
+            listener=listener,
+            entity_name="Account",
+            record_id=f"001{number:012}AAA",
+            change_type="CREATE",
+            transaction_key=str(number),
+            sequence_number=1,
+            commit_timestamp=1_764_000_000_000,
+            received_at=now,
+        )
+        wanted = {"handler": "tests.remember", "created_at": now, **fields}
+        return Delivery.objects.create(entry=entry, **wanted)
+
+    return make
+
+
+def test_dead_letters_are_counted_for_each_handler(listener, now, make_delivery):
+    stand(listener, now)
+    dead = [make_delivery(state="dead") for _ in range(3)]
+    make_delivery(state="dead", handler="other")
+    make_delivery(state="succeeded", handler="third")
+    for _ in range(2):
+        watch(now)
+
+    found = {i.key: i.summary for i in Incident.objects.filter(kind=Kind.DEAD_LETTERS)}
+    assert found == {
+        "tests.remember": "3 deliveries to tests.remember failed for good.",
+        "other": "1 delivery to other failed for good.",
+    }
+
+    Delivery.objects.filter(pk=dead[0].pk).update(state="succeeded")
+    watch(now)
+    assert "2 deliveries" in Incident.objects.get(key="tests.remember").summary
+    Delivery.objects.filter(handler="tests.remember").update(state="succeeded")
+    watch(now)
+    assert the_closed(Kind.DEAD_LETTERS).key == "tests.remember"
+    assert opened(Kind.DEAD_LETTERS).key == "other"
+
+
+def test_an_older_handlers_dead_letters_are_not_forgotten_over_many_new_ones(
+    listener, now, make_delivery, monkeypatch
+):
+    stand(listener, now)
+    make_delivery(state="dead", handler="old")
+    watch(now)
+    monkeypatch.setattr("consumer.watch.dead_letters.COUNTED", 2)
+    for _ in range(3):
+        make_delivery(state="dead", handler="new")
+    watch(now)
+
+    assert Incident.objects.get(key="new").summary.startswith("2 or more deliveries")
+    assert Incident.objects.get(key="old").is_open
+
+
+# What ends by not happening again
+
+
+def report(listener, kind, when) -> None:
+    Incident.objects.report(listener.pk, Trouble(kind, "", "it happened", "look"), when)
+
+
+@pytest.mark.parametrize("kind", [Kind.STALL, Kind.MALFORMED_ANSWER])
+def test_an_hour_of_quiet_while_receiving_ends_it(listener, now, kind):
+    stand(listener, now)
+    report(listener, kind, now - timedelta(minutes=59))
+    watch(now)
+    assert opened(kind)
+    later = now + timedelta(minutes=2)
+    Position.objects.update(state="connecting")
+    watch(later)
+    assert opened(kind)
+    Position.objects.update(state="receiving", last_received_at=later)
+    watch(later)
+    assert "an hour" in the_closed(kind).note
+
+
+@pytest.mark.parametrize("kind", [Kind.STALL, Kind.QUOTA, Kind.BACK_OFF, Kind.OUTAGE])
+def test_who_is_disabled_has_no_trouble_with_running(listener, now, kind):
+    stand(listener, now, state="stopped")
+    report(listener, kind, now)
+    Listener.objects.update(enabled=False)
+    watch(now)
+    assert the_closed(kind).note == "The listener was disabled."
+
+
+def test_unreadable_events_are_an_incident_until_none_is_left(listener, now):
+    stand(listener, now)
+    report(listener, Kind.UNDECODABLE, now)
+    row = Quarantined.objects.create(listener=listener, raw="{}", digest="1", received_at=now)
+    answer = {"is_answer": True, "raw": "<html>", "digest": "2"}
+    Quarantined.objects.create(listener=listener, received_at=now, **answer)
+    watch(now)
+    assert opened(Kind.UNDECODABLE)
+    Quarantined.objects.filter(pk=row.pk).update(ingested_at=now)
+    watch(now)
+    assert the_closed(Kind.UNDECODABLE)
+
+
+def test_what_was_reported_again_meanwhile_is_not_closed(listener, now):
+    from consumer.watch.scene import close
+
+    report(listener, Kind.STALL, now)
+    seen = opened(Kind.STALL)
+    report(listener, Kind.STALL, now + timedelta(seconds=1))
+    close(seen, "quiet", now)
+    assert opened(Kind.STALL)

@@ -1,0 +1,81 @@
+"""A claim is renewed while its run lives, and no longer than a run may last."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from consumer import relay
+from consumer.ingest import ingest
+from handlers.heartbeat import GRACE, Heartbeat, Running, deadline, renew
+from handlers.models import Delivery
+from tests.sample_data import change, lease_of, make_mapping, received
+from tests.servers import wait_for
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+
+@pytest.fixture
+def run(listener):
+    """A run that has begun, and whose claim ends now."""
+    mapping = make_mapping(listener)
+    ingest(listener, lease_of(listener), received(change()), [mapping])
+    delivery = Delivery.objects.get()
+    now = timezone.now()
+    attempt = Delivery.objects.claim(delivery.pk, now, now)
+    return Running(delivery.pk, attempt, now)
+
+
+def ends_at():
+    return Delivery.objects.values_list("claim_deadline", flat=True).get()
+
+
+def test_a_run_keeps_its_claim_while_it_lasts(run, settings):
+    settings.CDC_CLAIM_SECONDS = 0.4
+    heartbeat = Heartbeat()
+
+    with heartbeat.of(run):
+        for _ in range(3):
+            seen = ends_at()
+            wait_for(lambda seen=seen: ends_at() > seen, what="the renewal")
+
+
+def test_a_run_that_ended_is_not_renewed(run, settings):
+    settings.CDC_CLAIM_SECONDS = 60
+    Delivery.objects.update(state="succeeded", claim_deadline=None)
+
+    assert renew({run}, timezone.now()) == 0
+
+    assert ends_at() is None
+
+
+def test_a_claim_that_was_lost_is_not_renewed(run):
+    relay.reclaim(run.started_at + timedelta(seconds=1))
+    Delivery.objects.claim(run.delivery_id, timezone.now(), run.started_at)
+
+    assert renew({run}, timezone.now()) == 0
+
+    assert ends_at() == run.started_at
+
+
+def test_a_renewed_run_is_not_taken_for_lost(run):
+    later = run.started_at + timedelta(seconds=100)
+
+    assert renew({run}, later) == 1
+
+    assert relay.reclaim(later + timedelta(seconds=1)) == 0
+
+
+def test_a_run_that_hangs_is_lost_in_the_end(run, settings):
+    longest = timedelta(seconds=settings.CDC_RUN_SECONDS) + GRACE
+    renew({run}, run.started_at + longest)
+
+    assert relay.reclaim(run.started_at + longest + timedelta(seconds=1)) == 1
+
+
+def test_a_claim_ends_soon_after_its_worker(settings):
+    settings.CDC_CLAIM_SECONDS, settings.CDC_RUN_SECONDS = 90, 300
+    now = timezone.now()
+
+    assert deadline(now, now) == now + timedelta(seconds=90)
+    assert deadline(now, now + timedelta(seconds=299)) == now + timedelta(seconds=330)

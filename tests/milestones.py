@@ -1,0 +1,84 @@
+"""What a test's process does at a named point of `listeners.milestones`.
+
+    processes.listener(**at("committed:kill:3"))  # the third time: SIGKILL for itself
+    processes.worker(**at("claimed:kill", "ended:kill"))  # at each of them once, in whichever child
+
+kill          itself: a worker's child, or a listener
+kill-parent   the parent: with a worker's child, the worker
+kill-all      itself, its parent and their other children, as when a machine dies
+stop          itself, with SIGSTOP
+run           the command in CDC_TEST_MILESTONE_COMMAND, and then on
+
+Each happens once, in whichever process of the run gets there first: files tell the others.
+"""
+
+import os
+import secrets
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from listeners import milestones
+
+ACTIONS: dict[str, Callable[[], object]] = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "kill-parent": lambda: os.kill(os.getppid(), signal.SIGKILL),
+    "kill-all": lambda: os.killpg(os.getpgrp(), signal.SIGKILL),
+    "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "run": lambda: subprocess.run(
+        shlex.split(os.environ["CDC_TEST_MILESTONE_COMMAND"]), check=True
+    ),
+}
+
+
+def at(*points: str, command: str = "") -> dict[str, str]:
+    """The environment of a process that does so at these points, `name:action[:nth time]`."""
+    return {
+        "CDC_TEST_MILESTONES": " ".join(points),
+        "CDC_TEST_MILESTONE_MARKS": str(_folder() / f"milestones-{secrets.token_hex(4)}"),
+        "CDC_TEST_MILESTONE_COMMAND": command,
+    }
+
+
+def reached(environment: dict[str, str]) -> set[str]:
+    """Which of its points were reached."""
+    folder = Path(environment["CDC_TEST_MILESTONE_MARKS"])
+    return {mark.name for mark in folder.iterdir()} if folder.exists() else set()
+
+
+def install() -> None:
+    """By this process's settings: the points named in its environment do what is said there."""
+    points = os.environ.get("CDC_TEST_MILESTONES", "").split()
+    if points:
+        vars(milestones)["reach"] = _Faults(points).reach
+
+
+class _Faults:
+    def __init__(self, points: list[str]) -> None:
+        self._actions: dict[str, tuple[str, int]] = {}
+        self._counts: dict[str, int] = {}
+        for point in points:
+            name, action, *nth = point.split(":")
+            self._actions[name] = (action, int(nth[0]) if nth else 1)
+
+    def reach(self, milestone: str) -> None:
+        action, nth = self._actions.get(milestone, ("", 0))
+        self._counts[milestone] = count = self._counts.get(milestone, 0) + 1
+        if action and count >= nth and _is_first(milestone):
+            ACTIONS[action]()
+
+
+def _is_first(milestone: str) -> bool:
+    folder = Path(os.environ["CDC_TEST_MILESTONE_MARKS"])
+    folder.mkdir(exist_ok=True)
+    try:
+        (folder / milestone).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _folder() -> Path:
+    return Path(os.environ["CDC_TEST_FOLDER"])

@@ -1,0 +1,70 @@
+"""How incidents are told is read from the environment, and a wrong value is named."""
+
+import os
+
+import pytest
+from environs import Env
+
+from cdcproject.notices import Mail, NoticeError, Webhook, mail, web_address, webhook
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """An environment of these variables, and none else of these names."""
+    for name in list(os.environ):
+        if name.startswith(("EMAIL_", "CDC_INCIDENT", "DEFAULT_FROM")):
+            monkeypatch.delenv(name)
+
+    def make(**variables: str) -> Env:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        return Env()
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("read", "variables", "said"),
+    [
+        (webhook, {"CDC_INCIDENT_WEBHOOK_SECRET": "hunter2"}, "and CDC_INCIDENT_WEBHOOK is not"),
+        (webhook, {"CDC_INCIDENT_WEBHOOK": "hook"}, "CDC_INCIDENT_WEBHOOK must be an address"),
+        (webhook, {"CDC_INCIDENT_WEBHOOK": "http://h:port/hunter2"}, "CDC_INCIDENT_WEBHOOK must"),
+        (mail, {"CDC_INCIDENT_EMAILS": "ops"}, "CDC_INCIDENT_EMAILS: 'ops' is not an e-mail"),
+        (mail, {"CDC_INCIDENT_EMAILS": "a@b.de"}, "EMAIL_HOST is not; name the mail server"),
+        (mail, {"EMAIL_PORT": "0"}, "EMAIL_PORT is 0; give a number from 1 to 65535"),
+        (mail, {"EMAIL_USE_TLS": "true", "EMAIL_USE_SSL": "true"}, "exclude each other"),
+    ],
+)
+def test_a_wrong_value_is_named(environment, read, variables, said):
+    with pytest.raises(NoticeError) as refused:
+        read(environment(**variables))
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_nothing_is_told_anywhere_unless_it_is_set(environment):
+    assert webhook(environment()) == Webhook("", "")
+    assert mail(environment()).to == []
+    assert web_address(environment(), "CDC_PUBLIC_URL") == ""
+
+
+def test_everything_can_be_set(environment):
+    env = environment(
+        CDC_INCIDENT_EMAILS="a@b.de, c@d.de",
+        DEFAULT_FROM_EMAIL="cdc@b.de",
+        EMAIL_HOST="mail.b.de",
+        EMAIL_PORT="587",
+        EMAIL_HOST_USER="cdc",
+        EMAIL_HOST_PASSWORD="secret",
+        EMAIL_USE_TLS="true",
+        CDC_INCIDENT_WEBHOOK="https://b.de/hook",
+        CDC_INCIDENT_WEBHOOK_SECRET="hush",
+    )
+    found = mail(env)
+    assert found == Mail(
+        ["a@b.de", "c@d.de"], "cdc@b.de", "mail.b.de", 587, "cdc", "secret", True, False
+    )
+    assert "secret" not in repr(found)
+    assert webhook(env) == Webhook("https://b.de/hook", "hush")
+    assert "hush" not in repr(webhook(env))

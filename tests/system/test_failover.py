@@ -1,0 +1,147 @@
+"""Several listener processes: evenly loaded, one active for each listener, come what may."""
+
+import contextlib
+import os
+import signal
+import sqlite3
+import time
+from collections import Counter
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+from django.db import connection
+
+from audit.models import AuditLogEntry
+from listeners.models import ListenerProcess, Position
+from tests.line import Line
+from tests.milestones import at
+from tests.sample_data import listener_of
+from tests.servers import wait_for
+
+IS_SQLITE = connection.vendor == "sqlite"
+# Inside the transaction, where the server can take its locks from it; SQLite has but one writer.
+PAUSED_AT = "committed" if IS_SQLITE else "recorded"
+# The next batch was at hand, and the epoch kept it out.
+REFUSED = "recording ended without its lease"
+
+
+def shares() -> list[int]:
+    """How many listeners each process runs, receiving."""
+    holders = Position.objects.filter(state="receiving").exclude(holder="")
+    return sorted(Counter(holders.values_list("holder", flat=True)).values())
+
+
+def free_the_lease() -> None:
+    """As if its time had passed."""
+    Position.objects.update(lease_until="2020-01-01T00:00Z")
+
+
+def test_listeners_are_spread_evenly_and_move_when_a_process_joins_or_is_killed(
+    processes, simulator, transactional_db
+):
+    listeners = [listener_of(simulator, replay_from="tip") for _ in range(6)]
+    started = [processes.listener()]
+    wait_for(lambda: shares() == [6], what="one process with all")
+
+    started += [processes.listener(), processes.listener()]
+
+    wait_for(lambda: shares() == [2, 2, 2], seconds=60, what="an even spread")
+    held = dict(Position.objects.values_list("listener", "holder"))
+    victim = started[0]
+    [dead] = {holder for holder in held.values() if f":{victim.pid}:" in holder}
+    orphans = [pk for pk, holder in held.items() if holder == dead]
+    before = dict(Position.objects.values_list("listener", "epoch"))
+
+    victim.kill()
+    killed_at = time.monotonic()
+
+    wait_for(lambda: shares() == [3, 3], seconds=60, what="the failover")
+    taken_after = time.monotonic() - killed_at
+    moved = {p.pk for p in Position.objects.all() if p.epoch != before[p.pk]}
+    assert moved == set(orphans), "only what it ran has moved"
+    assert ListenerProcess.objects.count() == 2
+    # 15 s are promised until another process has them; then they log in and subscribe.
+    assert taken_after < 15 + 10
+    simulator.create("Account", Name="Acme")
+    wait_for(lambda: AuditLogEntry.objects.count() == len(listeners))
+
+    started[1].terminate()
+
+    wait_for(lambda: shares() == [6], what="what an ended process ran, elsewhere")
+    assert [process.is_running for process in started] == [False, False, True]
+
+
+def is_stopped(process) -> bool:
+    return psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
+
+
+def has_the_only_writer() -> bool:
+    """Whether SQLite's one writer is in a transaction, and keeps everybody else from writing."""
+    if not IS_SQLITE:
+        return False
+    with contextlib.closing(sqlite3.connect(connection.settings_dict["NAME"], timeout=1)) as other:
+        try:
+            other.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        other.rollback()
+        return False
+
+
+def stop_while_others_can_write(process) -> None:
+    while has_the_only_writer():
+        process.signal(signal.SIGCONT)
+        process.signal(signal.SIGSTOP)
+        wait_for(lambda: is_stopped(process))
+
+
+def test_a_holder_that_was_paused_in_a_burst_writes_nothing_more(
+    processes, simulator, org_listener
+):
+    published = simulator.burst(1000, quiet=True)
+    paused = processes.listener(CDC_BATCH_MAX="50", **at(f"{PAUSED_AT}:stop:3"))
+    wait_for(lambda: is_stopped(paused), what="the pause")
+    stop_while_others_can_write(paused)
+    assert 0 < AuditLogEntry.objects.count() < published["changes"]
+    free_the_lease()
+
+    successor = processes.listener()
+
+    wait_for(lambda: AuditLogEntry.objects.count() == published["changes"], what="the rest")
+    paused.signal(signal.SIGCONT)
+    paused.wait_for_output(REFUSED)
+    assert_went_on_once(successor, published)
+
+
+@pytest.mark.skipif(IS_SQLITE, reason="a file cannot be out of reach")
+def test_a_holder_cut_off_from_the_database_writes_nothing_when_it_is_back(
+    processes, simulator, org_listener
+):
+    address = urlsplit(os.environ["DATABASE_URL"])
+    with Line(address.port) as line:
+        url = f"postgres://postgres@127.0.0.1:{line.port}/{connection.settings_dict['NAME']}"
+        cut_off = processes.listener(CDC_BATCH_MAX="50", DATABASE_URL=url)
+        published = simulator.burst(3000, quiet=True)
+        wait_for(lambda: AuditLogEntry.objects.count() >= 100)
+        line.freeze()
+        assert AuditLogEntry.objects.count() < published["changes"]
+        free_the_lease()
+
+        successor = processes.listener()
+
+        wait_for(lambda: AuditLogEntry.objects.count() == published["changes"], what="the rest")
+        line.restore()
+        cut_off.wait_for_output(REFUSED)
+        assert_went_on_once(successor, published)
+
+
+def assert_went_on_once(successor, published) -> None:
+    """The successor has the listener since, and each change is there once, in order."""
+    position = Position.objects.get()
+    assert f":{successor.pid}:" in position.holder
+    assert position.epoch == 2
+    entries = AuditLogEntry.objects.order_by("id")
+    identities = entries.values_list("transaction_key", "sequence_number", "record_id")
+    assert len(identities) == len(set(identities)) == published["changes"]
+    assert position.replay_id == AuditLogEntry.objects.latest("id").replay_id

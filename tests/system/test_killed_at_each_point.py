@@ -1,0 +1,103 @@
+"""SIGKILL at every named point of the way of a change: all is recorded once, and handled."""
+
+import pytest
+
+from audit.models import AuditLogEntry
+from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
+from tests.milestones import at, reached
+from tests.servers import wait_for
+from tests.system.verdict import (
+    assert_each_is_recorded_once_and_handled,
+    assert_in_order,
+    free_the_lease,
+    noted_effects,
+    wait_until_at_rest,
+    written_effects,
+)
+
+LISTENER_POINTS = ["subscribed", "received", "recording", "recorded", "committed", "sent"]
+WORKER_POINTS = ["claimed", "handled", "settled", "ended", "sent", "published"]
+#: Where a child runs on a while without its worker, and where all of the machine is gone.
+WITH_ITS_WORKER = {
+    "claimed": "kill-parent",
+    "handled": "kill-all",
+    "settled": "kill-parent",
+    "ended": "kill-all",
+}
+#: Per entity few records, so that chains are long.
+FEW_RECORDS = {"mix": {"create": 1, "update": 9}, "quiet": True}
+QUICK = {"CDC_CLAIM_SECONDS": "4"}
+
+
+def test_a_listener_killed_at_each_point_loses_nothing_and_repeats_nothing(
+    processes, simulator, org_listener
+):
+    changes = simulator.burst(160, **FEW_RECORDS)["changes"]
+    processes.worker(concurrency=2)
+    for point in [*LISTENER_POINTS, "published"]:
+        fault = at(f"{point}:kill:{1 if point in LISTENER_POINTS[:2] else 2}")
+
+        killed = processes.listener(CDC_BATCH_MAX="10", **fault)
+
+        assert killed.wait() == -9, killed.output
+        assert reached(fault) == {point}
+        free_the_lease()
+    assert AuditLogEntry.objects.count() < changes
+
+    processes.listener()
+
+    wait_until_at_rest(changes)
+    assert_each_is_recorded_once_and_handled(changes)
+    assert len(set(noted_effects())) == changes
+    assert_in_order(noted_effects())
+
+
+@pytest.fixture
+def backlog(processes, simulator, org_listener):
+    """Recorded changes, and a listener that goes on as the relay."""
+
+    def make(handler: str) -> int:
+        HandlerMapping.objects.update(handler=handler)
+        changes = simulator.burst(80, **FEW_RECORDS)["changes"]
+        processes.listener()
+        wait_for(lambda: AuditLogEntry.objects.count() == changes)
+        return changes
+
+    return make
+
+
+def test_a_workers_child_killed_at_each_point_loses_no_effect_and_writes_none_twice(
+    processes, backlog
+):
+    changes = backlog("tests.write_group")
+    fault = at(*[f"{point}:kill:{2 + n}" for n, point in enumerate(WORKER_POINTS)])
+
+    worker = processes.worker(concurrency=2, **QUICK, **fault)
+
+    wait_until_at_rest(changes)
+    assert reached(fault) == set(WORKER_POINTS)
+    assert worker.is_running
+    assert_each_is_recorded_once_and_handled(changes)
+    assert len(written_effects()) == changes
+    assert_in_order(written_effects())
+    # Killed after the claim and before the commit, and only then, an attempt is lost.
+    assert DeliveryAttempt.objects.filter(outcome="lost").count() == 3
+
+
+def test_a_worker_killed_at_each_point_loses_nothing(processes, backlog):
+    changes = backlog("tests.remember")
+    for point, action in WITH_ITS_WORKER.items():
+        fault = at(f"{point}:{action}:3")
+
+        killed = processes.worker(**QUICK, **fault)
+
+        assert killed.wait() == -9, killed.output
+        assert reached(fault) == {point}
+    assert Delivery.objects.filter(state__in=Delivery.UNENDED).exists()
+
+    processes.worker(concurrency=2)
+
+    wait_until_at_rest(changes)
+    assert_each_is_recorded_once_and_handled(changes)
+    assert len(set(noted_effects())) == changes
+    assert_in_order(noted_effects())

@@ -1,0 +1,35 @@
+"""A process that stands still inside a transaction holds locks: not for longer than its lease."""
+
+import os
+import signal
+
+import psutil
+import pytest
+from django.db import connection
+
+from audit.models import AuditLogEntry
+from listeners.models import Position
+from tests.milestones import at
+from tests.servers import wait_for
+
+CHANGES = 60
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite locks the whole file")
+def test_a_paused_holder_keeps_nobody_from_going_on(processes, simulator, org_listener):
+    simulator.create("Account", *[{"Name": f"Acme {n}"} for n in range(CHANGES)])
+    paused = processes.listener(CDC_BATCH_MAX="20", **at("recorded:stop:2"))
+    holder = wait_for(lambda: Position.objects.exclude(holder="").first()).holder
+    wait_for(lambda: psutil.Process(paused.pid).status() == psutil.STATUS_STOPPED)
+    assert AuditLogEntry.objects.count() == 20
+
+    processes.listener()
+
+    wait_for(lambda: AuditLogEntry.objects.count() == CHANGES, seconds=60, what="the other's work")
+    epoch = Position.objects.get().epoch
+    os.kill(paused.pid, signal.SIGCONT)
+    paused.wait_for_output("another process has the listener")
+    assert AuditLogEntry.objects.count() == CHANGES
+    position = Position.objects.get()
+    assert (position.holder != holder, position.epoch) == (True, epoch)
+    assert paused.is_running

@@ -1,0 +1,64 @@
+"""What must hold once everything has come to rest, whoever was killed on the way."""
+
+from collections import defaultdict
+from itertools import pairwise
+
+from django.contrib.auth.models import Group
+from django.db.models import Count
+
+from audit.models import AuditLogEntry
+from handlers.models import Delivery
+from listeners.models import Position
+from tests.sample_handlers import read_journal
+from tests.servers import wait_for
+
+
+def free_the_lease() -> None:
+    """As if its time had passed."""
+    Position.objects.update(lease_until="2020-01-01T00:00Z")
+
+
+def wait_until_at_rest(changes: int, seconds: float = 60) -> None:
+    """Until so many changes are recorded, and each delivery has ended."""
+    wait_for(
+        lambda: AuditLogEntry.objects.count() == changes,
+        seconds=seconds,
+        what=f"the recording of {changes} changes",
+    )
+    wait_for(
+        lambda: not Delivery.objects.filter(state__in=Delivery.UNENDED).exists(),
+        seconds=seconds,
+        what="the end of each delivery",
+    )
+
+
+def assert_each_is_recorded_once_and_handled(changes: int) -> None:
+    assert AuditLogEntry.objects.count() == changes
+    assert Delivery.objects.filter(state="succeeded").count() == changes
+    identity = ("transaction_key", "sequence_number", "entity_name", "record_id", "change_type")
+    twice = AuditLogEntry.objects.values(*identity).annotate(n=Count("id")).filter(n__gt=1)
+    assert not twice.exists()
+
+
+def assert_in_order(effects: list[tuple[str, int]]) -> None:
+    """Of each record, as (record, entry): an effect may come again, but none before an older one's
+    first."""
+    of_record = defaultdict(list)
+    for record, entry in effects:
+        of_record[record].append(entry)
+    for record, entries in of_record.items():
+        firsts = list(dict.fromkeys(entries))
+        assert all(a < b for a, b in pairwise(firsts)), (record, entries)
+
+
+def noted_effects() -> list[tuple[str, int]]:
+    """Of `tests.remember`."""
+    return [(line["record"], line["id"]) for line in read_journal()]
+
+
+def written_effects() -> list[tuple[str, int]]:
+    """Of `tests.write_group`, which commits its row with its success."""
+    names = Group.objects.order_by("id").values_list("name", flat=True)
+    entries = [int(name.partition("-")[0]) for name in names]
+    records = dict(AuditLogEntry.objects.values_list("id", "record_id"))
+    return [(records[entry], entry) for entry in entries]
