@@ -23,7 +23,7 @@ BROKERS: dict[str, Callable[[Path], Broker]] = {"valkey": Valkey, "rabbitmq": Ra
 
 def main() -> int:
     options = _options()
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, end)
     if missing := missing_postgres():
         _say(missing)
         return 1
@@ -84,7 +84,7 @@ def _run(broker: str, wanted: Wanted) -> Report:
     return report
 
 
-def _end(*_: object) -> NoReturn:
+def end(*_: object) -> NoReturn:
     """Out of the middle of a run, so that what it started is ended."""
     raise SystemExit(143)
 

@@ -46,7 +46,10 @@ _LISTENER_OF = """\
     handlers:
 """
 _MAPPING = """\
-      - {{on: {on}, entity: "*", handler: {handler}, options: {{failure_rate: {failure_rate}}}}}
+      - on: {on}
+        entity: "{entity}"
+        handler: {handler}
+        options: {{failure_rate: {failure_rate}}}
 """
 CHANNELS = {"everything": "/data/ChangeEvents", "contacts": "/data/ContactChangeEvent"}
 #: The entities that each listener hears; empty: all.
@@ -64,6 +67,10 @@ class Size:
     workers: int = 3
     failure_rate: float = 0.02
     settings: str = "chaos.settings"
+    #: Whether Salesforce and the database are reached through a relay that can be cut.
+    can_be_cut: bool = True
+    #: Whose changes go to a handler.
+    handled: str = "*"
 
 
 class Stage:
@@ -126,9 +133,17 @@ class Stage:
             relay.start()
             ending.callback(relay.stop)
 
+    @property
+    def _database_port(self) -> int:
+        return self.database_relay.port if self.size.can_be_cut else self.database.port
+
+    @property
+    def _org_port(self) -> int:
+        return self.org_relay.port if self.size.can_be_cut else self.org.port
+
     def _make_environment(self) -> dict[str, str]:
         return {
-            "DATABASE_URL": f"postgres://postgres@127.0.0.1:{self.database_relay.port}/postgres",
+            "DATABASE_URL": f"postgres://postgres@127.0.0.1:{self._database_port}/postgres",
             "CELERY_BROKER_URL": self.broker.url,
             "DJANGO_SETTINGS_MODULE": self.size.settings,
             "CDC_HANDLER_MODULES": "chaos.handlers",
@@ -151,11 +166,16 @@ class Stage:
 
     def _connection(self, name: str) -> str:
         known = {key: self.org.credentials[key] for key in ("client_id", "client_secret")}
-        return _CONNECTION.format(name=name, url=f"http://localhost:{self.org_relay.port}", **known)
+        return _CONNECTION.format(name=name, url=f"http://localhost:{self._org_port}", **known)
 
     def _listener(self, name: str) -> str:
         mappings = (
-            _MAPPING.format(on=on, handler=HANDLED[name], failure_rate=self.size.failure_rate)
+            _MAPPING.format(
+                on=on,
+                entity=self.size.handled,
+                handler=HANDLED[name],
+                failure_rate=self.size.failure_rate,
+            )
             for on in ("create", "update", "delete", "restore")
         )
         return _LISTENER_OF.format(name=name, channel=CHANNELS[name]) + "".join(mappings)
