@@ -13,6 +13,7 @@ from audit.models import AuditLogEntry
 from audit.queries import AuditLogFilter
 from handlers.exported import COLUMNS, exported_entry, with_deliveries
 from handlers.models import Delivery
+from handlers.redelivery import LEFT_OUT
 
 
 class ExportedDeliverySerializer(serializers.Serializer[Delivery]):
@@ -80,4 +81,4 @@ class AuditLogViewSet(Redeliverable[AuditLogEntry]):
     filterset_class = EntryFilter
 
     def deliveries_of(self, row: AuditLogEntry) -> QuerySet[Delivery]:
-        return Delivery.objects.filter(entry=row)
+        return Delivery.objects.filter(entry=row).exclude(LEFT_OUT)

@@ -3,12 +3,15 @@ messages are in `consumer.admin`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
@@ -68,7 +71,9 @@ class IncidentAdmin(WindowAdmin):
         return moment(incident.last_seen_at)
 
     @admin.action(description="Acknowledge the selected incidents", permissions=["close"])
-    def acknowledge_incidents(self, request: HttpRequest, incidents: QuerySet[Incident]) -> None:
+    def acknowledge_incidents(
+        self, request: HttpRequest, incidents: QuerySet[Incident]
+    ) -> HttpResponse:
         done = 0
         for incident in incidents:
             mine = Incident.objects.filter(pk=incident.pk)
@@ -79,11 +84,10 @@ class IncidentAdmin(WindowAdmin):
             messages.success(request, f"Acknowledged {done} incident{'s' if done != 1 else ''}.")
         else:
             messages.info(request, "What you selected was closed or acknowledged already.")
+        return self.back(request)
 
     @admin.action(description="Close the selected incidents", permissions=["close"])
-    def close_incidents(
-        self, request: HttpRequest, incidents: QuerySet[Incident]
-    ) -> HttpResponse | None:
+    def close_incidents(self, request: HttpRequest, incidents: QuerySet[Incident]) -> HttpResponse:
         """Asks for a note first, unless one came with the request."""
         if "note" not in request.POST:
             context = {
@@ -94,7 +98,7 @@ class IncidentAdmin(WindowAdmin):
             }
             return TemplateResponse(request, "audit/close_incidents.html", context)
         closed = 0
-        by, note = request.user.get_username(), request.POST["note"].strip()
+        by, note = request.user.get_username(), request.POST["note"].replace("\0", "").strip()
         for incident in incidents:
             # Whoever closed it meanwhile stays the one who did.
             if Incident.objects.filter(pk=incident.pk).settle(timezone.now(), by=by, note=note):
@@ -104,14 +108,31 @@ class IncidentAdmin(WindowAdmin):
             messages.success(request, f"Closed {closed} incident{'s' if closed != 1 else ''}.")
         else:
             messages.info(request, "What you selected was closed already.")
-        return None
+        return self.back(request)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
+        incident = kwargs.get("obj")
         context |= {
-            "incident": kwargs.get("obj"),
+            "incident": incident,
+            "see_also": list(_links(incident)) if isinstance(incident, Incident) else [],
             "can_close": self.has_close_permission(request),
         }
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
+
+
+def _links(incident: Incident) -> Iterator[tuple[str, str]]:
+    """Where to look, and to act."""
+    match incident.kind:
+        case Incident.Kind.DEAD_LETTERS:
+            name = incident.listener.name
+            wanted = {"state": "dead", "handler": incident.key, "listener": name}
+            page = reverse("admin:handlers_delivery_changelist")
+            yield "The dead letters", f"{page}?{urlencode(wanted)}"
+        case Incident.Kind.UNDECODABLE | Incident.Kind.MALFORMED_ANSWER:
+            unread = {"state": "unread", "listener__id__exact": incident.listener_id}
+            page = reverse("admin:audit_quarantined_changelist")
+            yield "What is in quarantine", f"{page}?{urlencode(unread)}"
+    yield "The listener", reverse("admin:listeners_listener_change", args=[incident.listener_id])

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.functional import cached_property
 from unfold.views import ChangeList
 
@@ -65,6 +67,28 @@ class WindowAdmin(ConsoleAdmin):
     show_facets = admin.ShowFacets.NEVER  # they would count the whole table
     # Sorting by a column without an index would read the whole table.
     sortable_by: Any = ()
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Who asks for what he may not do is told so; Django would say that there is no such
+        action."""
+        asked = request.POST.get("action")
+        if asked in (self.actions or ()) and asked not in self.get_actions(request):
+            raise PermissionDenied
+        response: HttpResponse = super().changelist_view(request, extra_context)
+        return response
+
+    def back(self, request: HttpRequest) -> HttpResponseRedirect:
+        """To the page that asked for it, or to the list as it was."""
+        names = f"admin:{self.opts.app_label}_{self.opts.model_name}"
+        if "from_page" in request.POST:
+            pk = request.POST.get("_selected_action", "")
+            return HttpResponseRedirect(reverse(f"{names}_change", args=[pk]))
+        filters = request.GET.urlencode()
+        return HttpResponseRedirect(
+            reverse(f"{names}_changelist") + (f"?{filters}" if filters else "")
+        )
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[WindowChangeList]:
         return WindowChangeList

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Greatest, Least
 
@@ -110,10 +110,12 @@ class IncidentQuerySet(models.QuerySet[Any]):
             last_seen_at=now,
             notify_due_at=now,
         )
-        self.bulk_create([fresh], ignore_conflicts=True)
         open_one = self.opened().filter(**about)
-        open_one.update(**_seen_again(trouble, now))
-        incident: Incident = open_one.get()
+        with transaction.atomic():
+            # Closed by somebody between the two: then it is opened anew.
+            while not open_one.update(**_seen_again(trouble, now)):
+                self.bulk_create([fresh], ignore_conflicts=True)
+            incident: Incident = open_one.get()
         return incident
 
     def close(

@@ -41,8 +41,12 @@ def _known(entries: Sequence[AuditLogEntry]) -> set[Identity]:
     """The identities that this listener has recorded before."""
     if not entries:
         return set()
-    rows = AuditLogEntry.objects.filter(
+    rows = AuditLogEntry.objects.order_by().filter(
         listener_id=entries[0].listener_id,
         transaction_key__in={entry.transaction_key for entry in entries},
-    ).values_list("transaction_key", "sequence_number", "entity_name", "record_id", "change_type")
-    return set(rows)
+    )
+    return set(
+        rows.values_list(
+            "transaction_key", "sequence_number", "entity_name", "record_id", "change_type"
+        )
+    )

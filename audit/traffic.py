@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import F, Min, Sum
+from django.db.models import F, Sum
 
 from audit.models import Throughput
 from listeners.models import Listener, OrgUsage, Position
@@ -71,14 +71,14 @@ def replay_cost(listener: Listener, now: datetime) -> str:
         return f"{_UNCOUNTED} {_left(listener)}"
     since = now - RETENTION
     rows = Throughput.objects.filter(listener=listener, minute__gte=since).order_by()
-    found = rows.aggregate(events=Sum("events"), first=Min("minute"))
-    if found["events"] is None:
+    events = rows.aggregate(events=Sum("events"))["events"]
+    if events is None:
         return f"{_UNCOUNTED} {_left(listener)}"
     is_whole = Throughput.objects.filter(listener=listener, minute__lt=since).exists()
     at_least = "" if is_whole else " or more (nothing was counted before that)"
     return (
         f"Salesforce would deliver the events of the last 72 hours again: about "
-        f"{found['events']:,}{at_least}. {_left(listener)}"
+        f"{events:,}{at_least}. {_left(listener)}"
     )
 
 

@@ -14,7 +14,8 @@ class SecretsStayHidden(SafeExceptionReporterFilter):
     """As in production, with DEBUG too: forms here hold passwords and keys, and variables do."""
 
     hidden_settings = re.compile(
-        f"{SafeExceptionReporterFilter.hidden_settings.pattern}|URL|BROKER|DATABASE", re.IGNORECASE
+        f"{SafeExceptionReporterFilter.hidden_settings.pattern}|URL|BROKER|DATABASE|WEBHOOK",
+        re.IGNORECASE,
     )
 
     def is_active(self, request: HttpRequest | None) -> bool:

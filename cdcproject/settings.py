@@ -1,143 +1,30 @@
 """Every setting, read from the environment. A wrong value stops start-up with one line."""
 
-import base64
-import hashlib
 import os
-import sys
-import tempfile
 from pathlib import Path
-from typing import Any, NoReturn
-from urllib.parse import quote, urlsplit
+from typing import Any
 
-import dj_database_url
 from celery.schedules import crontab
-from cryptography.fernet import Fernet
 from environs import Env, EnvError
 from environs.exceptions import EnvValidationError
 
 from cdcproject import rest
+from cdcproject.environment import (
+    at_least,
+    database,
+    embedded_broker_socket,
+    encryption_keys,
+    names,
+    one_of,
+    redis_address,
+    retention_days,
+    stop,
+)
 from cdcproject.logs import LOG_FORMATS, LOG_LEVELS, logging_config
 from cdcproject.notices import NoticeError, mail, web_address, webhook
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var").absolute()
-SQLITE = "django.db.backends.sqlite3"
-POSTGRESQL = "django.db.backends.postgresql"
-
-
-def _stop(message: str) -> NoReturn:
-    sys.exit(f"configuration error: {message}")
-
-
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        _stop(f"{name} is {value!r}; use one of {', '.join(choices)}.")
-    return value
-
-
-def _at_least(name: str, value: int, least: int) -> int:
-    if value < least:
-        _stop(f"{name} is {value}; it must be {least} or more.")
-    return value
-
-
-def _retention_days(env: Env) -> int | None:
-    """None: the audit log is kept for ever."""
-    if not env.str("CDC_RETENTION_DAYS", ""):
-        return None
-    days = env.int("CDC_RETENTION_DAYS")
-    if not CDC_LEAST_RETENTION_DAYS <= days <= CDC_MOST_RETENTION_DAYS:
-        _stop(
-            f"CDC_RETENTION_DAYS is {days}; give {CDC_LEAST_RETENTION_DAYS} to "
-            f"{CDC_MOST_RETENTION_DAYS}, or leave it out to keep everything."
-        )
-    return days
-
-
-def _names(env: Env, name: str) -> list[str]:
-    """A list, separated by commas."""
-    return [part.strip() for part in env.str(name, "").split(",") if part.strip()]
-
-
-_POSTGRESQL_OPTIONS: dict[str, Any] = {
-    "connect_timeout": 5,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
-}
-
-
-def _database(url: str) -> dict[str, Any]:
-    """PostgreSQL in production, SQLite in WAL mode under var/ when nothing is named."""
-    try:
-        config: dict[str, Any] = dict(
-            dj_database_url.parse(
-                url or f"sqlite:///{quote(str(VAR_DIR / 'db.sqlite3'))}",
-                conn_max_age=60,
-                conn_health_checks=True,
-            )
-        )
-    except ValueError as error:  # its message may hold the password
-        _stop(f"DATABASE_URL is not a database address ({type(error).__name__}).")
-    if config.get("ENGINE") not in (SQLITE, POSTGRESQL):
-        _stop("DATABASE_URL must begin with postgres:// or sqlite:///.")
-    if config["ENGINE"] == POSTGRESQL:
-        # A server that vanished without a word is one that does not answer.
-        config["OPTIONS"] = {**_POSTGRESQL_OPTIONS, **config.get("OPTIONS", {})}
-    if config["ENGINE"] == SQLITE:
-        # The listener, the workers and the web server write at once: writers queue at BEGIN
-        # (IMMEDIATE) and wait for each other instead of failing in the middle.
-        config["OPTIONS"] = {
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 30,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        }
-        Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
-    return config
-
-
-def _embedded_broker_socket() -> Path:
-    """Under var/, or under the temporary folder where that path is too long for a socket."""
-    path = VAR_DIR / "broker" / "broker.sock"
-    if len(str(path)) < 100:
-        return path
-    digest = hashlib.sha256(str(VAR_DIR).encode()).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"salesforce-cdc-{digest}" / "broker.sock"
-
-
-def _check_address(name: str, url: str) -> None:
-    try:
-        _ = urlsplit(url).port
-    except ValueError:  # its message may hold the password
-        _stop(f"{name} is not an address; write special characters of its password as %XX.")
-
-
-def _redis_address(url: str, broker_url: str) -> str:
-    """An address for redis-py; empty when there is no Redis."""
-    for name, text in (("REDIS_URL", url), ("CELERY_BROKER_URL", broker_url)):
-        _check_address(name, text)
-    if not url and "redis" not in broker_url.partition("://")[0]:
-        return ""
-    address = url or broker_url.replace("redis+socket://", "unix://", 1)
-    if not address.startswith(("redis://", "rediss://", "unix://")):
-        _stop("REDIS_URL must begin with redis://, rediss:// or unix://.")
-    return address
-
-
-def _encryption_keys(env: Env, secret_key: str, *, debug: bool) -> list[str]:
-    keys = _names(env, "CDC_ENCRYPTION_KEYS")
-    if not keys and debug:
-        keys = [base64.urlsafe_b64encode(hashlib.sha256(secret_key.encode()).digest()).decode()]
-    if not keys:
-        _stop("CDC_ENCRYPTION_KEYS is not set; give one or more Fernet keys, separated by commas.")
-    for number, key in enumerate(keys, 1):
-        try:
-            Fernet(key)
-        except ValueError:
-            _stop(f"CDC_ENCRYPTION_KEYS: key {number} is not a Fernet key (32 bytes in base64).")
-    return keys
-
 
 # Salesforce sends again what is younger than 72 hours: pruned, it would be recorded anew.
 CDC_LEAST_RETENTION_DAYS = 4
@@ -149,26 +36,26 @@ try:
     SECRET_KEY = env.str("SECRET_KEY", "") or (
         "django-insecure-development-only"
         if DEBUG
-        else _stop("SECRET_KEY is not set; give a long random string, or DEBUG=true to try it out.")
+        else stop("SECRET_KEY is not set; give a long random string, or DEBUG=true to try it out.")
     )
-    CDC_ENCRYPTION_KEYS = _encryption_keys(env, SECRET_KEY, debug=DEBUG)
-    ALLOWED_HOSTS = _names(env, "ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
-    CSRF_TRUSTED_ORIGINS = _names(env, "CSRF_TRUSTED_ORIGINS")
-    DATABASES = {"default": _database(env.str("DATABASE_URL", ""))}
-    LOG_LEVEL = _one_of("LOG_LEVEL", env.str("LOG_LEVEL", "INFO").upper(), LOG_LEVELS)
-    LOG_FORMAT = _one_of("LOG_FORMAT", env.str("LOG_FORMAT", "console"), LOG_FORMATS)
-    CDC_HANDLER_MODULES = _names(env, "CDC_HANDLER_MODULES")
+    CDC_ENCRYPTION_KEYS = encryption_keys(env, SECRET_KEY, debug=DEBUG)
+    ALLOWED_HOSTS = names(env, "ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
+    CSRF_TRUSTED_ORIGINS = names(env, "CSRF_TRUSTED_ORIGINS")
+    DATABASES = {"default": database(env.str("DATABASE_URL", ""), VAR_DIR)}
+    LOG_LEVEL = one_of("LOG_LEVEL", env.str("LOG_LEVEL", "INFO").upper(), LOG_LEVELS)
+    LOG_FORMAT = one_of("LOG_FORMAT", env.str("LOG_FORMAT", "console"), LOG_FORMATS)
+    CDC_HANDLER_MODULES = names(env, "CDC_HANDLER_MODULES")
     # A batch is committed when it holds this many changes or its first change is this old.
-    CDC_BATCH_MAX = _at_least("CDC_BATCH_MAX", env.int("CDC_BATCH_MAX", 1000), 1)
-    CDC_BATCH_WAIT_MS = _at_least("CDC_BATCH_WAIT_MS", env.int("CDC_BATCH_WAIT_MS", 20), 0)
-    CDC_RETENTION_DAYS = _retention_days(env)
+    CDC_BATCH_MAX = at_least("CDC_BATCH_MAX", env.int("CDC_BATCH_MAX", 1000), 1)
+    CDC_BATCH_WAIT_MS = at_least("CDC_BATCH_WAIT_MS", env.int("CDC_BATCH_WAIT_MS", 20), 0)
+    CDC_RETENTION_DAYS = retention_days(env, CDC_LEAST_RETENTION_DAYS, CDC_MOST_RETENTION_DAYS)
     # A run may last this long: then its worker is killed.
-    CDC_RUN_SECONDS = _at_least("CDC_RUN_SECONDS", env.int("CDC_RUN_SECONDS", 300), 20)
+    CDC_RUN_SECONDS = at_least("CDC_RUN_SECONDS", env.int("CDC_RUN_SECONDS", 300), 20)
     # A worker that has not renewed its claim to a run for this long is taken for dead: longer than
     # a database is away that fails over, since nothing is renewed meanwhile.
-    CDC_CLAIM_SECONDS = _at_least("CDC_CLAIM_SECONDS", env.int("CDC_CLAIM_SECONDS", 90), 4)
+    CDC_CLAIM_SECONDS = at_least("CDC_CLAIM_SECONDS", env.int("CDC_CLAIM_SECONDS", 90), 4)
     # A listener that should be receiving, and has not been for so many seconds, is an incident.
-    CDC_OUTAGE_SECONDS = _at_least("CDC_OUTAGE_SECONDS", env.int("CDC_OUTAGE_SECONDS", 300), 1)
+    CDC_OUTAGE_SECONDS = at_least("CDC_OUTAGE_SECONDS", env.int("CDC_OUTAGE_SECONDS", 300), 1)
     _mail = mail(env)
     _webhook = webhook(env)
     # Where the console is, for the links in what is told of an incident.
@@ -176,18 +63,18 @@ try:
     _broker_url = env.str("CELERY_BROKER_URL", "")
     _redis_url = env.str("REDIS_URL", "")
 except NoticeError as error:
-    _stop(str(error))
+    stop(str(error))
 except EnvValidationError as error:
-    _stop(str(error).replace('"', ""))
+    stop(str(error).replace('"', ""))
 except EnvError as error:
-    _stop(str(error))
+    stop(str(error))
 
 # ── Celery ──────────────────────────────────────────────────────────────────────────────────
-EMBEDDED_BROKER_SOCKET = None if _broker_url else _embedded_broker_socket()
+EMBEDDED_BROKER_SOCKET = None if _broker_url else embedded_broker_socket(VAR_DIR)
 CELERY_BROKER_URL = _broker_url or f"redis+socket://{EMBEDDED_BROKER_SOCKET}"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # The token store "redis" keeps tokens here; without one it uses the broker, when that is Redis.
-REDIS_URL = _redis_address(_redis_url, CELERY_BROKER_URL)
+REDIS_URL = redis_address(_redis_url, CELERY_BROKER_URL)
 CELERY_TASK_TIME_LIMIT = CDC_RUN_SECONDS
 CELERY_TASK_SOFT_TIME_LIMIT = CDC_RUN_SECONDS - 10
 # A broker that hangs is one that is away: whoever publishes goes on without it.
@@ -243,8 +130,8 @@ CDC_RETRY_CAP_SECONDS = 600.0
 CDC_LONG_BACKOFF = (60.0, 300.0)
 CDC_QUOTA_PROBE = 900.0
 # Seconds without a change after which a listener that lost its position has been sent again what
-# Salesforce still has: then the rest is compared over REST.
-CDC_CAUGHT_UP_SECONDS = 15.0
+# Salesforce still has, where no answer says so: then the rest is compared over REST.
+CDC_CAUGHT_UP_SECONDS = 5.0
 # Waits before a refused login is tried again; after the last the listener stops: users get
 # locked out by more.
 CDC_LOGIN_WAITS = (2.0, 10.0)

@@ -20,6 +20,8 @@ from consumer.reingest import StillUnreadable, ingest_again
 SHOWN = 100_000
 #: Read again in one request.
 MOST_AT_ONCE = 1000
+#: Of those that still cannot be read, as many are named.
+MOST_NAMED = 5
 
 
 class UnreadFilter(admin.SimpleListFilter):
@@ -61,18 +63,28 @@ class QuarantinedAdmin(WindowAdmin):
         return label("answer", "warning") if quarantined.is_answer else label("unread", "danger")
 
     @admin.action(description="Read the selected messages again", permissions=["read"])
-    def read_again(self, request: HttpRequest, quarantined: QuerySet[Quarantined]) -> None:
-        read, changes = 0, 0
-        for one in quarantined.order_by("id")[:MOST_AT_ONCE]:
+    def read_again(self, request: HttpRequest, quarantined: QuerySet[Quarantined]) -> HttpResponse:
+        ids = list(quarantined.order_by("id").values_list("pk", flat=True)[: MOST_AT_ONCE + 1])
+        read, changes, unread = 0, 0, list[str]()
+        for one in (
+            Quarantined.objects.filter(pk__in=ids[:MOST_AT_ONCE]).defer("raw").order_by("id")
+        ):
             try:
                 changes += ingest_again(one, timezone.now())
             except StillUnreadable as error:
-                messages.warning(request, f"Message {one.pk}: {error}")
+                unread.append(f"Message {one.pk}: {error}")
                 continue
             read += 1
             self.log_change(request, one, "Read again, and recorded.")
         if read:
             messages.success(request, f"Messages read: {read}. Changes recorded: {changes}.")
+        for text in unread[:MOST_NAMED]:
+            messages.warning(request, text)
+        if len(unread) > MOST_NAMED:
+            messages.warning(request, f"And {len(unread) - MOST_NAMED} more cannot be read.")
+        if len(ids) > MOST_AT_ONCE:
+            messages.info(request, f"Those were the first {MOST_AT_ONCE}: do it again for more.")
+        return self.back(request)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Quarantined]:
         quarantined: QuerySet[Quarantined] = super().get_queryset(request)

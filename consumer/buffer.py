@@ -37,6 +37,11 @@ class Buffer:
             self._outstanding += len(added)
             self._changed.notify_all()
 
+    def wait(self, seconds: float) -> bool:
+        """Until there is something to take, or no more will come; whether within that time."""
+        with self._changed:
+            return bool(self._changed.wait_for(lambda: self._messages or self._closed, seconds))
+
     def take(self, most: int, wait: float) -> list[Message]:
         """Up to `most` messages: as soon as there are that many, or `wait` seconds after the first
         was seen. Empty once the buffer is closed and taken to its end."""
@@ -61,10 +66,10 @@ class Buffer:
             self._changed.notify_all()
 
     def discard(self) -> None:
-        """Close, and forget what nobody has taken: it is past the stored position."""
+        """Close, and forget what nobody has taken: it is past the stored position, and stays
+        outstanding."""
         with self._changed:
             self._messages.clear()
-            self._outstanding = 0
             self._closed = True
             self._changed.notify_all()
 

@@ -26,8 +26,9 @@ from handlers.outcomes import storable
 from handlers.placeholders import end_waiting
 from listeners import milestones
 from listeners.models import Listener
+from listeners.salesforce.reading import RecordsRead
 from listeners.salesforce.records import event_body, last_modified_ms
-from listeners.salesforce.rest import MAX_IDS, RecordsRead, RestClient
+from listeners.salesforce.rest import MAX_IDS, RestClient
 
 log = structlog.get_logger(__name__)
 
@@ -222,7 +223,8 @@ def _with_data(gap: AuditLogEntry, read: RecordsRead, now: datetime) -> AuditLog
     )
     if found is not None and change_type != "DELETE":
         change.changed_data = event_body(found, change_type)
-        change.as_of = last_modified_ms(found) or read.read_at
+        # Without a time of its own it is at least as new as the change that told of it.
+        change.as_of = last_modified_ms(found) or gap.commit_timestamp
         change.read_at = read.read_at
     return change
 

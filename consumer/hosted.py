@@ -59,7 +59,8 @@ class HostedListener:
 
     @property
     def is_receiving(self) -> bool:
-        heard = self.receiver.last_received_at
+        signs = (self.receiver.last_received_at, self.receiver.opened_at)
+        heard = max(filter(None, signs), default=None)
         return (
             self.receiver.status.state == State.RECEIVING
             and not self.has_ended

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import requests
 import structlog
+from django.db import IntegrityError
 from django.utils import timezone
 
 from consumer import troubles
@@ -64,13 +65,17 @@ class Hosting:
             pk: one for pk, one in self._unfit.items() if self._share.others_may_run(wanted[pk])
         }
 
-    def start(self, listeners: Sequence[Listener]) -> list[HostedListener]:
-        """Those of them that were free, running."""
+    def start(self, listeners: Sequence[Listener]) -> Iterator[HostedListener]:
+        """Those of them that were free, each as soon as it runs: what goes wrong with one of them
+        must not let another run unknown to anybody."""
         equipped = {listener.pk: (listener, self._equip(listener)) for listener in listeners}
         left = [pk for pk, (listener, kit) in equipped.items() if self._is_left(listener, kit)]
-        leases = self._leases(equipped.keys() - set(left))
-        started = (self._begin(*equipped[lease.listener_id], lease) for lease in leases)
-        return [hosted for hosted in started if hosted is not None]
+        for lease in self._leases(equipped.keys() - set(left)):
+            listener, kit = equipped[lease.listener_id]
+            if isinstance(kit, Kit):
+                yield self._begin(listener, kit, lease)
+            else:
+                _fail(listener, lease, kit)
 
     def _equip(self, listener: Listener) -> Kit | str:
         """What it needs to run, or why that cannot be had."""
@@ -91,13 +96,14 @@ class Hosting:
 
     def _leases(self, listener_ids: Iterable[int]) -> list[Lease]:
         wanted = sorted(listener_ids)
-        return Position.objects.acquire_several(wanted, self._holder) if wanted else []
+        try:
+            return Position.objects.acquire_several(wanted, self._holder) if wanted else []
+        except IntegrityError as error:
+            log.info("a listener was deleted just now", reason=str(error).strip())
+            return []
 
     @staticmethod
-    def _begin(listener: Listener, kit: Kit | str, lease: Lease) -> HostedListener | None:
-        if isinstance(kit, str):
-            _fail(listener, lease, kit)
-            return None
+    def _begin(listener: Listener, kit: Kit, lease: Lease) -> HostedListener:
         log.info("listener started", listener=listener.name, channel=listener.channel)
         hosted = HostedListener(listener, lease, kit.tokens, kit.http)
         hosted.start()
@@ -106,11 +112,12 @@ class Hosting:
 
 def _fail(listener: Listener, lease: Lease, reason: str) -> None:
     log.error("listener stopped", listener=listener.name, reason=reason)
-    Position.objects.held(lease).update(
+    is_ours = Position.objects.held(lease).update(
         state=Position.State.FAILED,
         reason=reason,
         state_since=timezone.now(),
         failed_fingerprint=listener.fingerprint,
     )
-    Position.objects.release(lease)
-    troubles.stopped(listener.pk, reason, timezone.now())
+    if is_ours:
+        Position.objects.release(lease)
+        troubles.stopped(listener.pk, reason, timezone.now())

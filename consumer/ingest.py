@@ -1,7 +1,8 @@
 """The one transaction: a batch's audit entries, its deliveries and the new position, under the
 lease's epoch.
 
-LeaseLost   another process has the listener; nothing was written
+LeaseLost     another process has the listener; nothing was written
+CommitsLost   the position is not where the batch before left it; nothing was written
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ from listeners.models import Listener, Position
 from listeners.salesforce.decode import decode, message_text
 from listeners.salesforce.errors import Undecodable
 from listeners.salesforce.events import ChangeEvent
+
+
+class CommitsLost(Exception):
+    """A standby took over that lacked the last commits, or they were not on disk: to go on with the
+    next message would leave a gap. The listener begins anew from where the position is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +71,26 @@ def ingest(
     listener: Listener,
     lease: Lease,
     messages: Sequence[Message],
-    mappings: Sequence[HandlerMapping],
+    mappings: Sequence[HandlerMapping] | None = None,
+    follows: str | None = None,
 ) -> Ingested:
     """Record a batch of messages and what is to be done about them. Never inside a transaction.
+
+    `mappings`: in place of the listener's as they are when the batch is recorded. `follows`: the
+    position that the messages come after, where that is known.
 
     One transaction a batch. A message that cannot be decoded, or that the database refuses, is
     quarantined raw, and its neighbours are recorded: then there are several, in order.
     """
     try:
-        return _ingest_whole(listener, lease, messages, mappings)
+        return _ingest_whole(listener, lease, messages, mappings, follows)
     except (DataError, Undecodable, UnicodeError) as error:
         if len(messages) == 1:
-            return _quarantine(listener, lease, messages[0], error)
+            return _quarantine(listener, lease, messages[0], error, follows)
     half = len(messages) // 2
-    result = ingest(listener, lease, messages[:half], mappings)
-    result.add(ingest(listener, lease, messages[half:], mappings))
+    result = ingest(listener, lease, messages[:half], mappings, follows)
+    follows = result.replay_id or follows
+    result.add(ingest(listener, lease, messages[half:], mappings, follows))
     return result
 
 
@@ -87,7 +98,8 @@ def _ingest_whole(
     listener: Listener,
     lease: Lease,
     messages: Sequence[Message],
-    mappings: Sequence[HandlerMapping],
+    mappings: Sequence[HandlerMapping] | None,
+    follows: str | None,
 ) -> Ingested:
     """Decodes outside, writes inside."""
     decoded = [(message, decode(message.data)) for message in messages]
@@ -97,14 +109,16 @@ def _ingest_whole(
         if not message.passed_over
         for event in events
     ]
+    replay_id = decoded[-1][1][-1].replay_id
     with transaction.atomic(durable=True):
-        _hold(lease)
+        _hold(lease, follows, replay_id)
         milestones.reach("recording")
         new = record(entries)
+        if mappings is None:
+            mappings = list(HandlerMapping.objects.filter(listener=listener))
         ready = deliver(new, mappings, gap_policy=listener.gap_policy)
         reported = troubles.report(listener.pk, new, messages[-1].received_at)
         reads = gaps.follow(listener, reported, messages[-1].received_at)
-        replay_id = decoded[-1][1][-1].replay_id
         _advance(lease, replay_id, entries)
         traffic.count(listener.pk, messages[-1].received_at, len(messages), len(new))
         milestones.reach("recorded")
@@ -112,7 +126,9 @@ def _ingest_whole(
     return Ingested(len(new), len(entries) - len(new), 0, ready, reads, replay_id)
 
 
-def _quarantine(listener: Listener, lease: Lease, message: Message, error: Exception) -> Ingested:
+def _quarantine(
+    listener: Listener, lease: Lease, message: Message, error: Exception, follows: str | None
+) -> Ingested:
     """Keep one message raw, with an incident, and move past it."""
     if isinstance(error, Undecodable):
         raw, reason, replay_id = error.raw, error.reason, error.replay_id or ""
@@ -121,7 +137,7 @@ def _quarantine(listener: Listener, lease: Lease, message: Message, error: Excep
         raw, reason = message_text(message.data), f"the database refused it: {error}"
     unreadable = Unreadable(raw, reason, replay_id, message.received_at)
     with transaction.atomic(durable=True):
-        _hold(lease)
+        _hold(lease, follows, replay_id)
         quarantined = keep(listener, unreadable)
         _advance(lease, unreadable.replay_id, [])
         traffic.count(listener.pk, message.received_at, 1, 0)
@@ -135,10 +151,15 @@ def quarantine_answer(listener: Listener, lease: Lease, raw: str, error: str, no
         return keep(listener, Unreadable(raw, error, "", now, is_answer=True))
 
 
-def _hold(lease: Lease) -> None:
-    """Lock the position for this transaction, if the lease still is the current one."""
-    if Position.objects.held(lease).select_for_update().first() is None:
+def _hold(lease: Lease, follows: str | None = None, end: str = "") -> None:
+    """Lock the position for this transaction, if the lease still is the current one, and the
+    position where it was left; or at the `end` of the batch, when only the answer to its commit was
+    lost."""
+    position = Position.objects.held(lease).select_for_update().first()
+    if position is None:
         raise LeaseLost
+    if follows is not None and position.replay_id not in (follows, end):
+        raise CommitsLost
 
 
 def _advance(lease: Lease, replay_id: str, entries: Sequence[AuditLogEntry]) -> None:

@@ -18,11 +18,15 @@ from email.utils import formatdate
 from urllib.parse import urlsplit
 
 import requests
+import structlog
 from django.conf import settings
 from django.urls import reverse
+from urllib3.exceptions import HTTPError
 
 from audit.models import Incident
 from cdcproject.notices import Mail
+
+log = structlog.get_logger(__name__)
 
 #: Seconds for each word of the mail server.
 MAIL_TIMEOUT = 10.0
@@ -91,20 +95,26 @@ def signature(body: bytes, secret: str) -> str:
 
 
 def _mail(notice: Notice) -> None:
-    first_line = " ".join(notice.summary.split())
-    short = first_line if len(first_line) <= 120 else f"{first_line[:120]}…"
     mail: Mail = settings.CDC_MAIL
     message = EmailMessage()
-    message["Subject"] = f"[{notice.state}] {notice.listener}: {short}"
+    listener, summary = _one_line(notice.listener), _one_line(notice.summary)
+    message["Subject"] = f"[{notice.state}] {listener}: {summary}"
     message["From"], message["To"] = mail.sender, ", ".join(mail.to)
     message["Date"] = formatdate()
     message.set_content("\n\n".join(_lines(notice)))
     try:
         with _mail_server(mail) as server:
-            server.send_message(message)
-    except (smtplib.SMTPException, OSError) as error:
+            refused = server.send_message(message)
+    except (smtplib.SMTPException, OSError, ValueError) as error:
         # The server's own words may repeat what was sent to it.
         raise NotTold(f"the mail server did not take it ({type(error).__name__})") from None
+    if refused:
+        log.warning("the mail server did not take it for all", refused=sorted(refused))
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 120 else f"{line[:120]}…"
 
 
 def _mail_server(mail: Mail) -> smtplib.SMTP:
@@ -156,7 +166,8 @@ def _post(notice: Notice) -> None:
             stream=True,
         ) as answer:
             status = answer.status_code
-    except requests.RequestException as error:  # its message holds the address
+    except (requests.RequestException, HTTPError, ValueError) as error:
+        # Their messages hold the address.
         raise NotTold(f"{host} did not take it ({type(error).__name__})") from None
     if not 200 <= status < 300:
         raise NotTold(f"{host} answered HTTP {status}")

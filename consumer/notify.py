@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 #: Who claimed an incident has so long to tell it, on every channel.
 CLAIM = timedelta(minutes=2)
+#: A process without a channel leaves what is due to others, who may have one, for so long.
+LEFT_TO_OTHERS = timedelta(minutes=10)
 #: Told in one go: what is more waits for the next.
 MOST_AT_ONCE = 20
 #: Seconds before it is tried again: at most, the first time and ever.
@@ -29,12 +31,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 30.0, 3600.0
 def tell_due(now: datetime) -> int:
     """Tell what is due; how many incidents were told everywhere. Never inside a transaction.
 
-    With no channel configured, nothing is ever due.
+    With no channel configured, nothing is due for long.
     """
     configured = channels()
     due = Incident.objects.filter(notify_due_at__lte=now)
     if not configured:
-        due.update(notify_due_at=None)
+        due.filter(notify_due_at__lte=now - LEFT_TO_OTHERS).update(notify_due_at=None)
         return 0
     told, down = 0, set[str]()
     for incident in due.select_related("listener").order_by("notify_due_at")[:MOST_AT_ONCE]:
@@ -46,9 +48,13 @@ def tell_due(now: datetime) -> int:
 def _claim(incident: Incident, now: datetime) -> bool:
     as_seen = Incident.objects.filter(pk=incident.pk, notify_due_at=incident.notify_due_at)
     claimed = as_seen.update(notify_due_at=now + CLAIM, notify_attempts=F("notify_attempts") + 1)
-    if claimed:
+    if not claimed:
+        return False
+    try:
         incident.refresh_from_db()
-    return bool(claimed)
+    except Incident.DoesNotExist:  # it went with its listener
+        return False
+    return True
 
 
 def _tell(incident: Incident, configured: list[Channel], down: set[str], now: datetime) -> bool:

@@ -11,9 +11,9 @@ from consumer import troubles
 from handlers.outcomes import storable
 from listeners.models import Listener
 
-#: Of whole answers, whose events come again, so many that nobody has dealt with are kept for a
-#: listener, and so many characters of each: a proxy's ever different pages must not fill the disk.
-#: Events are kept always, and whole.
+#: Of whole answers, whose events come again, the newest so many are kept for a listener, and so
+#: many characters of each: a proxy's ever different pages must not fill the disk. Events are kept
+#: always, and whole.
 MOST_ANSWERS = 100
 ANSWER_HEAD = 64 * 1024
 
@@ -46,8 +46,10 @@ def keep(listener: Listener, unreadable: Unreadable) -> int:
     if is_new or unreadable.is_answer:
         trouble = troubles.unreadable(unreadable.kind)
         Incident.objects.report(listener.pk, trouble, unreadable.received_at)
-    if not is_new or (unreadable.is_answer and _has_enough(listener)):
+    if not is_new:
         return 0
+    if unreadable.is_answer:
+        _make_room(listener)
     Quarantined.objects.create(
         listener=listener,
         channel=listener.channel,
@@ -61,6 +63,7 @@ def keep(listener: Listener, unreadable: Unreadable) -> int:
     return 1
 
 
-def _has_enough(listener: Listener) -> bool:
-    answers = Quarantined.objects.filter(listener=listener, is_answer=True, ingested_at=None)
-    return answers.count() >= MOST_ANSWERS
+def _make_room(listener: Listener) -> None:
+    answers = Quarantined.objects.filter(listener=listener, is_answer=True).order_by("-id")
+    older = answers.values_list("pk", flat=True)[MOST_ANSWERS - 1 :]
+    Quarantined.objects.filter(pk__in=list(older)).delete()

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from consumer import metrics, replay_lost, troubles
 from consumer.buffer import Buffer
-from consumer.database import AWAY
+from consumer.database import AWAY, waiting_for_database
 from consumer.ingest import Message, quarantine_answer
 from consumer.logins import CarefulTokens, LoginGivenUp
 from consumer.refusals import Refusals
@@ -38,6 +38,7 @@ from listeners.salesforce.errors import (
     TransportFailed,
 )
 from listeners.secrets import SecretUnavailable
+from listeners.standing import has_outlived
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +77,9 @@ class Receiver:
     ) -> None:
         """`http` lends its proxy and TLS settings."""
         self.status = Status(State.CONNECTING)
+        #: When Salesforce last answered a poll; and when it took the subscription.
         self.last_received_at: datetime | None = None
+        self.opened_at: datetime | None = None
         self.caught_up_at: datetime | None = None
         self.last_message_at: float | None = None
         self._listener = listener
@@ -167,12 +170,14 @@ class Receiver:
         self._buffer.follows = position.replay_id
         org_id = self._tokens.get().org_id
         self._refuse_foreign(position, org_id)
+        self._refuse_outlived(position)
         replay = position.replay_id or self._listener.first_replay
         self._not_before = None
         if replay == "-1" and position.tip_since:
             # Not at the tip again: something may have been committed while we were away.
             replay, self._not_before = "-2", position.tip_since
         self._empty_answers = 0
+        connection.close()
         self._stream.open(replay)
         milestones.reach("subscribed")
         metrics.OPENED.labels(self._listener.name).inc()
@@ -180,7 +185,7 @@ class Receiver:
         if replay == "-1":
             self._tip_since = self._stream.server_time or timezone.now()
         self._belongs_to = org_id or position.org_id
-        self.last_received_at = timezone.now()
+        self.opened_at = timezone.now()
         log.info("subscribed", listener=self._listener.name, replay=replay)
 
     def _refuse_foreign(self, position: Position, org_id: str | None) -> None:
@@ -191,6 +196,12 @@ class Receiver:
             return
         error = "the position belongs to another org or channel"
         raise ReplayLost(error, None, Reaction.REPLAY_LOST, "/meta/subscribe")
+
+    @staticmethod
+    def _refuse_outlived(position: Position) -> None:
+        if has_outlived(position, timezone.now()):
+            error = "nothing has come since the listener began, and it was away for over 72 hours"
+            raise ReplayLost(error, None, Reaction.REPLAY_LOST, "/meta/subscribe")
 
     def _keep_beginning(self) -> None:
         """Nothing is received before it is written down where this is, and from when on
@@ -206,6 +217,7 @@ class Receiver:
 
     def _receive(self) -> None:
         self._set(State.RECEIVING)
+        connection.close()  # a poll is held for minutes, and a server takes few connections
         messages = self._stream.poll()
         self.last_received_at = now = timezone.now()
         self._note_caught_up(not messages, now)
@@ -286,9 +298,11 @@ class Receiver:
         self._stop.set()
 
     def _fail(self, reason: str) -> None:
-        """End, with an incident."""
+        """End, with an incident, unless another process has the listener and may well go on."""
         self._end(reason)
-        troubles.stopped(self._listener.pk, reason, timezone.now())
+        with waiting_for_database():
+            if Position.objects.held(self._lease).exists():
+                troubles.stopped(self._listener.pk, reason, timezone.now())
 
     def _set(self, state: Position.State, reason: str = "") -> None:
         if self.status != Status(state, reason):

@@ -23,6 +23,9 @@ TASK = "consumer.reconcile"
 UNENDED = (State.WAITING, State.RUNNING)
 #: A message that was sent is given so long before another one is.
 SENT_AGAIN = timedelta(seconds=60)
+#: A window begins so long before what is known to be lost: an event is published a while after its
+#: commit, and clocks differ.
+MARGIN = timedelta(minutes=2)
 #: Started in one go: as many as a few workers can begin.
 MOST_AT_ONCE = 20
 

@@ -14,20 +14,21 @@ from django.utils import timezone
 from consumer import gaps, metrics
 from consumer.buffer import Buffer
 from consumer.database import AWAY
-from consumer.ingest import Ingested, Message, ingest
+from consumer.ingest import CommitsLost, Ingested, Message, ingest
 from handlers import dispatch
-from handlers.models import HandlerMapping
 from listeners.leases import Lease, LeaseLost
-from listeners.models import Listener, Position
+from listeners.models import Listener
 from listeners.salesforce.backoff import full_jitter
 
 log = structlog.get_logger(__name__)
 
 BROKER_PAUSE_SECONDS = 10.0
+#: Without a message for so long, the connection to the database is given back.
+IDLE_SECONDS = 10.0
 
 
-class CommitsLost(Exception):
-    """The position is not where it was left. The listener begins anew from where it is."""
+class GivenUp(Exception):
+    """The database did not answer until the listener had to leave."""
 
 
 class Recorder:
@@ -60,28 +61,33 @@ class Recorder:
 
     def _run(self) -> None:
         try:
-            while batch := self._buffer.take(
-                settings.CDC_BATCH_MAX, settings.CDC_BATCH_WAIT_MS / 1000
-            ):
+            while batch := self._next():
                 self._record(batch)
                 self._buffer.done(len(batch))
         except LeaseLost:
             log.info("recording ended without its lease", listener=self._listener.name)
+        except GivenUp:
+            log.warning("not recorded; it comes again", listener=self._listener.name)
         except CommitsLost:
             log.error(
-                "the database lost what it had committed; it comes again",
+                "the position is not where it was left; what comes after it comes again",
                 listener=self._listener.name,
-                remedy="commit synchronously, to a standby too",
+                remedy="if the database lost commits: commit synchronously, to a standby too",
             )
         finally:
             self._buffer.discard()
             connection.close()
 
+    def _next(self) -> list[Message]:
+        if not self._buffer.wait(IDLE_SECONDS):
+            connection.close()  # many listeners are quiet, and a server takes few connections
+        return self._buffer.take(settings.CDC_BATCH_MAX, settings.CDC_BATCH_WAIT_MS / 1000)
+
     def _record(self, batch: Sequence[Message]) -> None:
         pauses = full_jitter(0.2, 10)
         while (result := self._ingested(batch)) is None:
             if self._abandon.wait(next(pauses)):
-                raise LeaseLost
+                raise GivenUp
         self._buffer.follows = result.replay_id or self._buffer.follows
         self._count(result, batch)
         self._publish(result)
@@ -90,9 +96,7 @@ class Recorder:
     def _ingested(self, batch: Sequence[Message]) -> Ingested | None:
         """None when it has to be tried again."""
         try:
-            self._refuse_lost_commits()
-            mappings = list(HandlerMapping.objects.filter(listener=self._listener))
-            return ingest(self._listener, self._lease, batch, mappings)
+            return ingest(self._listener, self._lease, batch, follows=self._buffer.follows)
         except AWAY as error:
             log.warning("the database does not answer", reason=str(error).strip())
             connection.close()
@@ -100,13 +104,6 @@ class Recorder:
             # A mapping was deleted meanwhile: with those that are left it goes through.
             log.warning("the batch is recorded anew", reason=str(error).strip())
         return None
-
-    def _refuse_lost_commits(self) -> None:
-        """A standby took over that lacked the last commits, or they were not on disk: to go on from
-        here would leave a gap. (Also found where only a commit's answer was lost, and harmless.)"""
-        position = Position.objects.held(self._lease).values_list("replay_id", flat=True).first()
-        if position not in (None, self._buffer.follows) and self._buffer.follows is not None:
-            raise CommitsLost
 
     def _count(self, result: Ingested, batch: Sequence[Message]) -> None:
         name = self._listener.name

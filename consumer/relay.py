@@ -82,12 +82,14 @@ def retarget() -> int:
 def reclaim(now: datetime) -> int:
     """End the runs whose worker did not end them by their deadline: it is dead, or hangs."""
     reclaimed = 0
-    overdue = Delivery.objects.overdue(now).select_related("mapping", "entry")
-    for delivery in overdue.order_by("claim_deadline")[:LIMIT]:
+    overdue = Delivery.objects.overdue(now)
+    for delivery in overdue.select_related("mapping").order_by("claim_deadline")[:LIMIT]:
         claim = Claim(delivery, delivery.attempts, delivery.started_at or now)
         outcome = Failed("its worker did not end it in time: it died or hung", kind="lost")
         try:
             with transaction.atomic(durable=True):
+                if not overdue.filter(pk=delivery.pk).locked():
+                    continue  # its worker renewed the claim: the database had been away
                 settle(claim, outcome)
         except ClaimLost:
             continue  # it ended after all

@@ -3,7 +3,7 @@ policy wants, and a comparison of what may be missing."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
 
@@ -13,6 +13,7 @@ from consumer import reconcile
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position
 from listeners.salesforce.errors import ReplayLost
+from listeners.standing import PRESETS, RETENTION
 
 _GOES_ON = {
     Listener.ReplayLost.EARLIEST: "It goes on with the earliest event that Salesforce retains.",
@@ -25,8 +26,6 @@ _AFTER = "is missing is recorded and delivered. It begins when the listener has 
 _AT_ONCE = "is missing is recorded and delivered now, while the listener stands still."
 _REMEDY = "Nothing, unless the comparison fails: this closes when it is complete. "
 _REMEDY_STOPPED = "Set the listener going again, as it says above. "
-#: An event is published a while after its commit, and clocks differ.
-MARGIN = timedelta(minutes=2)
 
 
 def record(listener: Listener, lease: Lease, lost: ReplayLost, now: datetime) -> None:
@@ -63,10 +62,16 @@ def complete_until(listener: Listener, position: Position) -> datetime:
     before it was recorded; the tip that the listener began at, before which nothing was due. The
     last answer alone (`last_received_at`) is none: more may have been on its way, or received and
     not recorded when the process died.
+
+    A listener that was to begin at a replay id wants all since then, and nobody knows when that
+    was: it counts as the oldest that Salesforce keeps.
     """
     known = (position.last_event_at, position.caught_up_at, position.tip_since)
     latest = max((moment for moment in known if moment is not None), default=None)
-    return listener.created_at if latest is None else latest - MARGIN
+    if latest is not None:
+        return latest - reconcile.MARGIN
+    begins_at_id = listener.first_replay not in PRESETS
+    return listener.created_at - RETENTION if begins_at_id else listener.created_at
 
 
 def _trouble(

@@ -18,12 +18,13 @@ from consumer.database import waiting_for_database
 from consumer.departures import GRACE_SECONDS, Departures
 from consumer.hosted import HostedListener
 from consumer.hosting import Hosting, failed_since
-from consumer.lease_keeper import LeaseKeeper
+from consumer.lease_keeper import lease_keeper
 from consumer.limits import Limits
 from consumer.logins import Logins
-from consumer.relay_thread import RelayThread
+from consumer.relay_thread import relay_thread
+from consumer.rounds import Rounds
 from consumer.share import Share
-from consumer.watch.thread import WatchThread
+from consumer.watch.looking import look
 from listeners.leases import LEASE
 from listeners.models import Listener, Position
 
@@ -64,8 +65,9 @@ class Supervisor:
         self._wanted: dict[int, Listener] = {}
         self._failed: set[int] = set()
         self._not_before: dict[int, float] = {}
-        self._helpers = (RelayThread(), WatchThread())
-        self._keeper = LeaseKeeper(self._holding)
+        # What it waits for holds nobody up.
+        self._helpers = (relay_thread(), Rounds("watch", look, settings.CDC_WATCH_SECONDS))
+        self._keeper = lease_keeper(self._holding)
 
     # Queries
 
@@ -146,9 +148,11 @@ class Supervisor:
 
     def _take_share(self) -> None:
         now = time.monotonic()
+        # One whose lease ran out while this process was paused looks free, and is still here.
+        here = {hosted.listener.pk for hosted in self._holding()}
         due = [
             self._wanted[pk]
-            for pk in sorted(self._share.to_take() & self._wanted.keys())
+            for pk in sorted((self._share.to_take() & self._wanted.keys()) - here)
             if now >= self._not_before.get(pk, 0.0)
         ]
         for hosted in self._hosting.start(due):

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from consumer import completion, gaps, prune, reconcile, relay
 from consumer.reconciliation import running
-from consumer.watch.thread import look
+from consumer.watch.looking import look
 
 
 @shared_task(name="consumer.relay")

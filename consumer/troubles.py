@@ -60,9 +60,17 @@ def report(listener_id: int, entries: Iterable[AuditLogEntry], now: datetime) ->
 def stopped(listener_id: int, reason: str, now: datetime) -> None:
     """Open the incident of a listener that only an operator can help. Never inside a transaction.
 
-    While the database does not answer there is none: the position tells the same later.
+    While the database does not answer there is none: the watch opens it later.
     """
-    trouble = Trouble(
+    try:
+        with transaction.atomic():
+            Incident.objects.report(listener_id, stop(reason), now)
+    except (OperationalError, InterfaceError) as error:
+        log.warning("no incident was opened", reason=str(error))
+
+
+def stop(reason: str) -> Trouble:
+    return Trouble(
         Kind.CONFIGURATION,
         "",
         f"The listener stopped: {reason}",
@@ -70,11 +78,6 @@ def stopped(listener_id: int, reason: str, now: datetime) -> None:
         action="It stands still until its settings are changed.",
         lasts=True,
     )
-    try:
-        with transaction.atomic():
-            Incident.objects.report(listener_id, trouble, now)
-    except (OperationalError, InterfaceError) as error:
-        log.warning("no incident was opened", reason=str(error))
 
 
 def started(listener_id: int, now: datetime) -> None:

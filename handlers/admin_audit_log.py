@@ -24,6 +24,7 @@ from handlers.admin_filters import (
 from handlers.admin_labels import state_label
 from handlers.admin_redelivery import RedeliveringAdmin
 from handlers.models import Delivery
+from handlers.redelivery import LEFT_OUT
 
 NAMED = 3
 
@@ -66,7 +67,7 @@ class AuditLogAdmin(RedeliveringAdmin):
         """Of a list that is filtered by their state, those in that state."""
         found = Delivery.objects.filter(entry__in=rows.order_by().values("pk"))
         state = request.GET.get(EntryStateFilter.parameter_name)
-        return found.filter(state=state) if state else found
+        return found.filter(state=state) if state else found.exclude(LEFT_OUT)
 
     @admin.display(description="received")
     def received(self, entry: AuditLogEntry) -> SafeString | str:

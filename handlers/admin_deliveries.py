@@ -25,7 +25,7 @@ from handlers.admin_labels import state_label
 from handlers.admin_redelivery import RedeliveringAdmin, is_confirmed, reason_of
 from handlers.halting import NotHalting, go_on_without
 from handlers.models import Delivery
-from handlers.redelivery import wish
+from handlers.redelivery import LEFT_OUT, wish
 
 SEARCH_HELP = "Record ID: 18 or 15 characters, or its beginning"
 
@@ -54,7 +54,10 @@ class DeliveryAdmin(RedeliveringAdmin):
         return queryset.filter(record_ids("entry__record_id", search_term)), False
 
     def deliveries_of(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Delivery]:
-        return rows
+        """What was left out from the start has to be chosen itself, or by its state."""
+        is_across = request.POST.get("select_across") == "1"
+        by_state = DeliveryStateFilter.parameter_name in request.GET
+        return rows.exclude(LEFT_OUT) if is_across and not by_state else rows
 
     @action(
         description="Redeliver all dead letters",
@@ -103,7 +106,8 @@ class DeliveryAdmin(RedeliveringAdmin):
         if not delivery.halts:
             return shown
         title = "The next changes of its record wait until it is redelivered or given up."
-        return joined([shown, label("halts", "danger", title=title)])
+        both = joined([shown, label("halts", "danger", title=title)])
+        return format_html('<span class="whitespace-nowrap">{}</span>', both)
 
     @admin.display(description="record")
     def record(self, delivery: Delivery) -> str:

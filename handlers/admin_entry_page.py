@@ -16,7 +16,8 @@ from handlers import registry
 from handlers.admin_labels import outcome_label, state_label
 from handlers.checks import unregistered_message
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.parked import waits_for
+from handlers.parked import Wait, waits_for
+from handlers.redelivery import ON_THEIR_WAY
 
 _KINDS = {bool: "boolean", int: "number", float: "number", str: "string", list: "array"}
 _BOOKKEEPING = {
@@ -53,20 +54,23 @@ class DeliveryCard:
     delivery: Delivery
     state: SafeString
     warning: str
-    waits: str
+    waits: Wait | None
     attempts: list[AttemptRow]
+
+    @property
+    def is_on_its_way(self) -> bool:
+        return self.delivery.state in ON_THEIR_WAY
 
     @classmethod
     def of(cls, delivery: Delivery) -> DeliveryCard:
         waits = delivery.state in Delivery.UNENDED and not delivery.is_external
         unknown = waits and registry.find(delivery.handler) is None
-        blocked_by = waits_for(delivery)
         attempts = delivery.attempt_log.select_related("redelivery")
         return cls(
             delivery,
             state_label(delivery.state),
             unregistered_message(delivery.handler) if unknown else "",
-            blocked_by.reason if blocked_by else "",
+            waits_for(delivery),
             [AttemptRow(one, outcome_label(one.outcome)) for one in attempts],
         )
 

@@ -209,6 +209,7 @@ def forget(position: Position) -> bool:
         Position.objects.filter(**seen).update(
             replay_id="",
             tip_since=None,
+            caught_up_at=None,
             holder="",
             lease_until=None,
             failed_fingerprint="",

@@ -6,11 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils import timezone
 
 from audit.admin_window import WindowAdmin
@@ -38,17 +36,6 @@ class RedeliveringAdmin(WindowAdmin):
 
     def deliveries_of(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Delivery]:
         raise NotImplementedError
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Django would only say that there is no such action."""
-        if request.POST.get("action") in self.actions and not self.has_redeliver_permission(
-            request
-        ):
-            raise PermissionDenied
-        response: HttpResponse = super().changelist_view(request, extra_context)
-        return response
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -101,18 +88,6 @@ class RedeliveringAdmin(WindowAdmin):
                 "back": self.back(request).url,
                 **context,
             },
-        )
-
-    def back(self, request: HttpRequest) -> HttpResponseRedirect:
-        """To the page that asked for it, or to the list as it was."""
-        names = f"admin:{self.opts.app_label}_{self.opts.model_name}"
-        if "from_page" in request.POST:
-            return HttpResponseRedirect(
-                reverse(f"{names}_change", args=[request.POST["_selected_action"]])
-            )
-        filters = request.GET.urlencode()
-        return HttpResponseRedirect(
-            reverse(f"{names}_changelist") + (f"?{filters}" if filters else "")
         )
 
     def _criteria(self, request: HttpRequest) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from handlers.admin_labels import state_label
 from handlers.checks import unregistered_message
 from handlers.models import Delivery, HandlerMapping
 from listeners.models import Listener, Position
-from listeners.standing import is_held, position_of, runway_hours
+from listeners.standing import STALLED, is_held, position_of, runway_hours
+from listeners.standing import standing as standing_of
 
 State = Position.State
 
@@ -94,6 +95,9 @@ def standing(listener: Listener, position: Position | None, now: datetime) -> St
             "warning",
             f"Its process ended while it was {state.label.lower()}, and none has taken over.",
         )
+    stands = standing_of(listener, position, now, is_live=is_held(position, now))
+    if stands.state == STALLED:
+        return Standing("Stalled", "danger", stands.reason or "")
     return Standing(state.label, _VARIANTS[state], position.reason)
 
 

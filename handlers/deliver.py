@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-
-from django.db.models import Q
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 
 from audit.models import AuditLogEntry
+from handlers.lanes import follow
 from handlers.models import Delivery, HandlerMapping
-from handlers.queries import HOLDS_CHAIN
-from handlers.routing import GAPS, lanes, route, route_with_gaps
+from handlers.routing import GAPS, route, route_with_gaps
 from handlers.staleness import stale
 from listeners.models import Listener
 
@@ -28,10 +27,13 @@ def deliver(
 ) -> list[int]:
     """Insert a delivery for each entry and mapping; the ids of those that can begin.
 
-    Inside the caller's transaction. `mappings` are all of the listener's; `only`: these pairs of an
-    entry's and a mapping's id. `gap_policy`: what becomes of gap events; to fetch means that their
-    deliveries hold their place in the chain until the record is read.
+    Inside the caller's transaction, which has locked the listener's position and then read
+    `mappings`, all of the listener's. `only`: these pairs of an entry's and a mapping's id.
+    `gap_policy`: what becomes of gap events; to fetch means that their deliveries hold their place
+    in the chain until the record is read.
     """
+    if not entries:
+        return []
     deliveries = _planned(entries, mappings, only, gap_policy)
     if gap_policy == GapPolicy.FETCH:
         _await_records(deliveries)
@@ -46,7 +48,7 @@ def _planned(
     only: Collection[tuple[int, int]] | None,
     gap_policy: str,
 ) -> list[Delivery]:
-    lane_of = lanes(mappings)
+    lane_of = follow(entries[0].listener_id, mappings)
     routes = route if gap_policy == GapPolicy.RECORD else route_with_gaps
     pairs = [
         (entry, routed)
@@ -55,20 +57,33 @@ def _planned(
         if only is None or (entry.pk, routed.mapping.pk) in only
     ]
     old = stale(list({entry.pk: entry for entry, _ in pairs}.values()))
-    return [
-        _delivery(
-            entry,
-            routed.mapping,
-            routed.skipped or old.get(entry.pk, ""),
-            lane_of.get(routed.mapping.pk),
-        )
-        for entry, routed in pairs
-    ]
+    told = _told({reading.entry_id for readings in old.values() for reading in readings}, lane_of)
+    deliveries = []
+    for entry, routed in pairs:
+        lane = lane_of.get(routed.mapping.pk)
+        heard = {lane, routed.mapping.handler or routed.mapping.task} - {None}
+        reasons = (one.reason for one in old.get(entry.pk, ()) if heard & told[one.entry_id])
+        skipped = routed.skipped or next(reasons, "")
+        deliveries.append(_delivery(entry, routed.mapping, skipped, lane))
+    return deliveries
+
+
+def _told(
+    entry_ids: Collection[int], lane_of: Mapping[int, int]
+) -> dict[int, set[int | str | None]]:
+    """The lanes and the handlers that got each entry. Whoever did not get what was read needs the
+    changes that are in it."""
+    told: dict[int, set[int | str | None]] = defaultdict(set)
+    if entry_ids:
+        got = Delivery.objects.filter(entry__in=entry_ids).exclude(state="skipped", attempts=0)
+        for entry_id, mapping_id, handler in got.values_list("entry_id", "mapping_id", "handler"):
+            told[entry_id] |= {lane_of.get(mapping_id), handler} - {None}
+    return told
 
 
 def _queue_up(deliveries: Sequence[Delivery]) -> None:
     """Of each chain the first that has nothing before it can begin."""
-    occupied = hold_chains({delivery.chain for delivery in deliveries} - {""})
+    occupied = Delivery.objects.hold_chains({delivery.chain for delivery in deliveries})
     for delivery in deliveries:
         if delivery.chain in occupied:
             delivery.state = Delivery.State.BLOCKED
@@ -82,28 +97,6 @@ def _await_records(deliveries: Sequence[Delivery]) -> None:
             delivery.state = Delivery.State.BLOCKED
             delivery.awaits_record = True
             delivery.error = AWAITS_RECORD
-
-
-def hold_chains(chains: set[str]) -> set[str]:
-    """The chains with a delivery that has not ended, or that halts. Locked: who ends one now waits
-    for us, and then finds the one that we add behind it.
-
-    First the one that holds a chain: who ends it has that one, and then wants one that is blocked.
-    """
-    held = _lock(HOLDS_CHAIN, chains)
-    return held | _lock(Q(state=Delivery.State.BLOCKED), chains - held)
-
-
-def _lock(condition: Q, chains: set[str]) -> set[str]:
-    """Lock such deliveries of these chains; the chains that have one."""
-    if not chains:
-        return set()
-    return set(
-        Delivery.objects.filter(condition, chain__in=chains)
-        .select_for_update()
-        .order_by("id")
-        .values_list("chain", flat=True)
-    )
 
 
 def _delivery(

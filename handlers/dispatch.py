@@ -86,22 +86,29 @@ def _publish_batch(ids: Sequence[int], now: datetime) -> int:
     publishable = Q(state__in=(Delivery.State.READY, Delivery.State.QUEUED)) | Q(
         state=Delivery.State.RETRYING, due_at__lte=now
     )
-    deliveries = Delivery.objects.filter(publishable, pk__in=ids).order_by("id")
+    rows = list(
+        Delivery.objects.filter(publishable, pk__in=ids)
+        .order_by("id")
+        .values_list("id", "attempts", "handler", "queue", "is_external")
+    )
     tracked = [
-        _tracked(*row)
-        for row in deliveries.filter(is_external=False).values_list(
-            "id", "attempts", "handler", "queue"
-        )
-        if registry.find(row[2])
+        _tracked(*row) for *row, elsewhere in rows if not elsewhere and registry.find(row[2])
     ]
+    mine = Delivery.objects.claim_sending([row[0] for row in rows if row[4]], now)
     external = [
         _external(delivery)
-        for delivery in deliveries.filter(is_external=True).select_related("entry__listener")
+        for delivery in Delivery.objects.filter(pk__in=mine)
+        .order_by("id")
+        .select_related("entry__listener")
     ]
-    _send([*tracked, *external])
+    try:
+        _send([*tracked, *external])
+    except BrokerUnavailable:
+        Delivery.objects.let_go(mine)
+        raise
     milestones.reach("sent")
     Delivery.objects.mark_queued({m.delivery_id: m.attempts for m in tracked}, now)
-    Delivery.objects.mark_sent([m.delivery_id for m in external], now)
+    Delivery.objects.mark_sent(mine, now)
     milestones.reach("published")
     return len(tracked) + len(external)
 

@@ -59,9 +59,13 @@ def release_changed() -> int:
 
     Inside any transaction; the next of each chain is then stranded, which the relay looks for.
     """
-    released = Delivery.objects.filter(
+    changed = Delivery.objects.filter(
         ~Q(mapping__in=_halting_mappings()) | Q(mapping=None), halts=True
-    ).update(halts=False)
+    )
+    with transaction.atomic():
+        free = changed.select_for_update(skip_locked=True)  # of many chains: in no order
+        ids = list(free.values_list("pk", flat=True))
+        released = Delivery.objects.filter(pk__in=ids).update(halts=False)
     if released:
         log.info("their mappings hold nothing back any more", deliveries=released)
     return released

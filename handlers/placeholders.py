@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from audit.models import AuditLogEntry
-from handlers.deliver import hold_chains
 from handlers.models import Delivery
 from handlers.routing import route_with_gaps
 from handlers.staleness import Reading
@@ -29,13 +28,15 @@ def end_waiting(ends: Mapping[int, AuditLogEntry | str], now: datetime) -> list[
         .order_by("id")
     )
     chains = {delivery.chain for delivery in waiting} - {""}
-    hold_chains(chains)
+    Delivery.objects.hold_chains(chains)
     for delivery in waiting:
         _end(delivery, ends[delivery.entry_id], now)
     Delivery.objects.bulk_update(
         waiting, ["entry", "state", "awaits_record", "error", "finished_at"], batch_size=ROWS
     )
-    _skip_stale(chains, ends, now)
+    # Where what was read goes to nobody, what came after it is still news.
+    told = {delivery.chain for delivery in waiting if delivery.state != State.SKIPPED} - {""}
+    _skip_stale(told, ends, now)
     unordered = [delivery.pk for delivery in waiting if delivery.state == State.READY]
     return [*unordered, *Delivery.objects.promote_all(chains)]
 

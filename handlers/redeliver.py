@@ -26,7 +26,8 @@ from listeners.models import Position
 log = structlog.get_logger(__name__)
 
 ROWS = 1000
-#: Seconds between the tries of a step that the database broke off: a deadlock with a worker.
+#: Seconds between the tries of a step that the database broke off: a deadlock with who deletes a
+#: mapping, say.
 PAUSES = (0.1, 0.5, 2.0)
 
 #: What a step did, and the deliveries to publish after it.
@@ -87,7 +88,7 @@ def _pages(rows: Any) -> Iterator[list[int]]:
 
 
 def _held_out(step: Callable[[], Done]) -> Done:
-    """Try it again while it meets a worker that wants the same rows in another order."""
+    """Try it again while the database breaks it off."""
     for pause in PAUSES:
         try:
             return step()

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from django.db.models import Q
+
 from audit.models import AuditLogEntry
 from audit.queries import FAILED, AuditLogFilter
 from handlers import registry
@@ -17,6 +19,8 @@ State = Delivery.State
 #: What a page or the API sends again in one request; a command takes any number.
 AT_ONCE = 20_000
 ON_THEIR_WAY = frozenset({State.BLOCKED, State.READY, State.QUEUED, State.RUNNING})
+#: Left out from the start, such as an echo of one's own: sent when that very one is asked for.
+LEFT_OUT = Q(state=State.SKIPPED, attempts=0)
 
 
 class Verdict(StrEnum):
@@ -117,7 +121,7 @@ def picked(wanted: AuditLogFilter) -> Any:
     if wanted.handler:
         found = found.filter(handler=wanted.handler)
     if not wanted.state:
-        return found.exclude(state=State.SKIPPED, attempts=0)
+        return found.exclude(LEFT_OUT)
     return found.filter(state__in=FAILED if wanted.state == "failed" else (wanted.state,))
 
 

@@ -9,11 +9,10 @@ from datetime import datetime
 
 from django.db.models import F, Q
 
-from handlers.deliver import hold_chains
+from handlers.lanes import follow
 from handlers.models import Delivery, HandlerMapping, Redelivery
-from handlers.queries import OPEN
+from handlers.queries import IN_CHAIN, OPEN
 from handlers.redelivery import Counts, Verdict, judged
-from handlers.routing import lanes
 
 State = Delivery.State
 
@@ -62,7 +61,9 @@ def _chains(ids: Sequence[int], mappings: dict[int, HandlerMapping]) -> dict[int
     by_listener: dict[int, list[HandlerMapping]] = {}
     for mapping in mappings.values():
         by_listener.setdefault(mapping.listener_id, []).append(mapping)
-    lane_of = {pk: lane for group in by_listener.values() for pk, lane in lanes(group).items()}
+    lane_of = {
+        pk: lane for of, group in by_listener.items() for pk, lane in follow(of, group).items()
+    }
     rows = Delivery.objects.filter(pk__in=ids).values_list("pk", "mapping_id", "entry__record_id")
     return {
         pk: f"{lane_of[mapping_id]}:{record_id}" if mapping_id in lane_of else ""
@@ -72,9 +73,10 @@ def _chains(ids: Sequence[int], mappings: dict[int, HandlerMapping]) -> dict[int
 
 def _locked(ids: Sequence[int], chains: Collection[str]) -> dict[int, Delivery]:
     """They, and what has not ended or halts in their chains."""
-    hold_chains(set(chains))
-    holding = Q(chain__in=chains) & (Q(state__in=Delivery.UNENDED) | Q(halts=True))
-    found = Delivery.objects.filter(Q(pk__in=ids) | holding).select_for_update().order_by("id")
+    asked = Q(pk__in=ids)
+    left = Delivery.objects.filter(IN_CHAIN, asked).values_list("chain", flat=True)
+    Delivery.objects.hold_chains({*chains, *left})
+    found = Delivery.objects.filter(asked | (Q(chain__in=chains) & IN_CHAIN)).locked()
     return {delivery.pk: delivery for delivery in found.defer("error")}
 
 

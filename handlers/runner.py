@@ -13,13 +13,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import (
-    DatabaseError,
-    InterfaceError,
-    OperationalError,
-    connection,
-    transaction,
-)
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from audit.login_troubles import report
@@ -109,6 +103,18 @@ def _settled(claim: Claim, outcome: Outcome) -> int | None:
 def _run_atomically(claim: Claim, handler: Handler) -> tuple[Outcome, int | None]:
     """The handler's writes and the success in one transaction; a failure rolls both back."""
     _renew_token(claim)
+    for pause in SETTLE_PAUSES:
+        try:
+            return _try_atomically(claim, handler)
+        except OperationalError as error:  # not the handler's failure, and all of it is undone
+            log.warning("run anew", delivery=claim.delivery.pk, reason=str(error).strip())
+            connection.close()
+            time.sleep(pause)
+    return _try_atomically(claim, handler)
+
+
+def _try_atomically(claim: Claim, handler: Handler) -> tuple[Outcome, int | None]:
+    """Raises OperationalError when the database broke it off: a deadlock, or it went away."""
     try:
         with transaction.atomic():
             outcome = _run(claim, handler)
@@ -117,6 +123,8 @@ def _run_atomically(claim: Claim, handler: Handler) -> tuple[Outcome, int | None
             raise _RolledBack(outcome)
     except _RolledBack as rolled_back:
         outcome = rolled_back.outcome
+    except OperationalError:
+        raise
     except DatabaseError as error:  # the commit itself was refused: a deferred constraint
         outcome = Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
     return outcome, _settled(claim, outcome)

@@ -45,17 +45,20 @@ class Reading:
         return f"not newer than the record as read from Salesforce (entry {self.entry_id})"
 
 
-def stale(changes: Sequence[AuditLogEntry]) -> dict[int, str]:
+def stale(changes: Sequence[AuditLogEntry]) -> dict[int, list[Reading]]:
     """Of recorded changes of one listener, the ids of those that are not newer than what was read
-    before they came, each with the reason. One query."""
+    before they came, each with the readings that hold it. One query."""
     from_stream = [change for change in changes if change.source == AuditLogEntry.Source.STREAM]
     readings = _readings(from_stream)
-    return {
-        change.pk: reading.reason
+    found = {
+        change.pk: [
+            reading
+            for reading in readings.get(change.record_id, ())
+            if reading.entry_id < change.pk and reading.holds(change)
+        ]
         for change in from_stream
-        for reading in readings.get(change.record_id, ())
-        if reading.entry_id < change.pk and reading.holds(change)
     }
+    return {pk: holding for pk, holding in found.items() if holding}
 
 
 def _readings(changes: Collection[AuditLogEntry]) -> dict[str, list[Reading]]:

@@ -80,6 +80,16 @@ def runway_hours(position: Position, now: datetime) -> float | None:
     return None if left is None else round(left / timedelta(hours=1), 2)
 
 
+def has_outlived(position: Position, now: datetime) -> bool:
+    """Whether it names no event, and everything was complete longer ago than Salesforce keeps what
+    came since: a part of that is gone, though no position can be refused."""
+    begun = position.tip_since or (position.caught_up_at if not position.replay_id else None)
+    if begun is None or position.replay_id not in ("", "-1"):
+        return False
+    known = max(begun, position.caught_up_at or begun)
+    return now - known > RETENTION
+
+
 def _unexplained(position: Position) -> str:
     if position.lease_until is None:
         return "its process ended without a word"

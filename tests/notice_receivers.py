@@ -54,6 +54,8 @@ class MailServer:
         self.mails: list[str] = []
         self.recipients: list[str] = []
         self.refuses = ""
+        self.refused = ""  # only recipients that hold this
+        self.offers_login = False
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
@@ -82,7 +84,10 @@ class MailServer:
                 self.mails.append(text.decode())
             if verb == b"RCPT":
                 self.recipients.append(line.decode().strip())
-                if self.refuses:
+                if self.refuses and self.refused in line.decode():
                     lines.write(f"{self.refuses}\r\n".encode())
                     continue
+            if verb == b"EHLO" and self.offers_login:
+                lines.write(b"250-here\r\n250 AUTH PLAIN LOGIN\r\n")
+                continue
             lines.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 fine\r\n")

@@ -8,8 +8,9 @@ from tests.environment import prepare
 _folder = prepare()
 milestones.install()
 
+from cdcproject.environment import SQLITE
 from cdcproject.settings import *
-from cdcproject.settings import DATABASES, SQLITE
+from cdcproject.settings import DATABASES
 
 if DATABASES["default"]["ENGINE"] == SQLITE:
     # In memory it would be seen by one process only.

@@ -242,7 +242,7 @@ class Migration(migrations.Migration):
             model_name="auditlogentry",
             index=models.Index(
                 condition=models.Q(("as_of__isnull", False)),
-                fields=["record_id"],
+                fields=["listener", "record_id"],
                 name="entry_read",
             ),
         ),

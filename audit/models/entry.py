@@ -70,7 +70,12 @@ class AuditLogEntry(models.Model):
             models.Index(fields=["listener", "-id"], name="entry_listener"),
             models.Index(fields=["received_at"], name="entry_received"),
             # ingest: is a change older than what was read of its record?
-            models.Index(fields=["record_id"], condition=Q(as_of__isnull=False), name="entry_read"),
+            # With the listener: else SQLite looks through all of the listener's.
+            models.Index(
+                fields=["listener", "record_id"],
+                condition=Q(as_of__isnull=False),
+                name="entry_read",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -74,7 +74,8 @@ class Incident(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()}: {self.summary}"
+        kind = str(self.get_kind_display())
+        return self.summary if self.summary.startswith(kind) else f"{kind}: {self.summary}"
 
     @property
     def is_open(self) -> bool:

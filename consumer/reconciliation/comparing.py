@@ -12,13 +12,11 @@ from consumer.reconciliation.evidence import CHUNK, incomplete
 from consumer.reconciliation.missing import Supplier
 from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.readiness import is_receiving
-from consumer.reconciliation.rows import SECOND, Row, rows
+from consumer.reconciliation.rows import ON_ITS_WAY, SECOND, Row, rows
 from consumer.reconciliation.rules import Scope, scope_of
 from listeners.salesforce.errors import Reaction, RestRefused
 from listeners.salesforce.rest import RestClient
 
-#: What was changed so shortly ago may be on its way in the stream, which is then waited for.
-ON_ITS_WAY = 3 * SECOND
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 

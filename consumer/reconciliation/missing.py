@@ -12,12 +12,14 @@ from audit.models import AuditLogEntry, Reconciliation
 from consumer import additions
 from consumer.reconciliation import contents
 from consumer.reconciliation.evidence import DELETES, Rule, incomplete
-from consumer.reconciliation.rows import Row
+from consumer.reconciliation.rows import ON_ITS_WAY, SECOND, Row
+from consumer.reconciliation.rules import lost_after
 from handlers import dispatch
 from listeners import milestones
 from listeners.salesforce.errors import TransportFailed
+from listeners.salesforce.reading import RecordsRead
 from listeners.salesforce.records import event_body, last_modified_ms, milliseconds
-from listeners.salesforce.rest import RecordsRead, RestClient
+from listeners.salesforce.rest import RestClient
 
 Reason = Reconciliation.Reason
 
@@ -102,13 +104,23 @@ class Supplier:
         entries = [self._deletion(row) for row in rows if row.is_deleted]
         for row in living:
             record = read.records[row.record_id]
-            state = told.get(row.record_id)
-            if state is None or not contents.is_same(state, event_body(record, "CREATE")):
+            known = told.get(row.record_id)
+            if known is None or not self._accounts_for(known, row, record):
                 change_type = self._change_type(row, latest.get(row.record_id))
                 entries.append(self._reading(row, change_type, record, read.read_at))
         return sorted(entries, key=lambda entry: entry.commit_timestamp)
 
-    def _told(self, ids: Sequence[str]) -> dict[str, dict[str, object]]:
+    def _accounts_for(self, known: contents.Known, row: Row, record: dict[str, object]) -> bool:
+        """Formula fields and the like are read, and no event carries them: of a record that surely
+        was not changed after the loss, nothing but what is known has to be the same."""
+        body = event_body(record, "CREATE")
+        if known.is_whole(body):
+            return True
+        before = lost_after(self.job)
+        is_older = before is not None and row.stamp + SECOND + ON_ITS_WAY <= before
+        return is_older and known.received_at < self.job.window_end and known.is_part_of(body)
+
+    def _told(self, ids: Sequence[str]) -> dict[str, contents.Known]:
         if self.job.reason == Reason.WILDCARD:
             return {}
         return contents.states(self.job.listener, self.entity, ids)

@@ -23,15 +23,21 @@ def is_ready(job: Reconciliation, now: datetime) -> bool:
     position = Position.objects.filter(listener=job.listener).first()
     if position is None or _stands_still(job.listener, position):
         return True
-    if not is_receiving(job.listener_id) or not position.last_received_at:
+    heard = _heard_at(position)
+    if not is_receiving(job.listener_id) or heard is None or heard < job.window_end:
         return False
-    if position.last_received_at < job.window_end:
-        return False
-    if position.last_event_at and position.last_event_at >= job.window_end:
-        return True  # changes come in the order of their commits: the older ones have come
-    heard: datetime = position.last_received_at
+    # Changes come in the order of their commits; and who caught up has been sent them all.
+    known = (position.last_event_at, position.caught_up_at)
+    if any(moment is not None and moment >= job.window_end for moment in known):
+        return True
     latest = max(heard, _last_change_at(job) or heard)
     return latest <= now - timedelta(seconds=settings.CDC_CAUGHT_UP_SECONDS)
+
+
+def _heard_at(position: Position) -> datetime | None:
+    """The last answer, or else the subscription: the answer after it may be held for minutes."""
+    signs = (position.state_since, position.last_received_at)
+    return max((sign for sign in signs if sign is not None), default=None)
 
 
 def is_receiving(listener_id: int) -> bool:

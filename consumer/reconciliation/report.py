@@ -29,8 +29,9 @@ class Ticker:
 def line(entity: str, figures: Figures, *, records: bool) -> str:
     """How complete the log is, with the numbers that say so."""
     count, missing = figures.compared, figures.missing
-    verb = "are recorded now" if records else "are not recorded"
-    rest = f"{missing:,} were missing and {verb}" if missing else "none was missing"
+    were, are = ("was", "is") if missing == 1 else ("were", "are")
+    outcome = "recorded now" if records else "not recorded"
+    rest = f"{missing:,} {were} missing and {are} {outcome}" if missing else "none was missing"
     return (
         f"{entity}: {completeness(figures)} of {count:,} records were in the audit log; {rest} "
         f"(compared {count:,}, present {figures.present:,}, missing {missing:,}, "

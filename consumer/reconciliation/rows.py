@@ -13,8 +13,11 @@ from listeners.salesforce.rest import RestClient
 
 #: Salesforce's own times have whole seconds.
 SECOND = 1000
+#: Milliseconds for which a change may be on its way in the stream after its second.
+ON_ITS_WAY = 3 * SECOND
 
 # Kept this simple for servers that understand little.
+_TIMES = ("CreatedDate", "LastModifiedDate", "SystemModstamp")
 _SELECT = "SELECT Id, CreatedDate, LastModifiedDate, SystemModstamp, IsDeleted FROM {entity}"
 _ORDER = " ORDER BY SystemModstamp, Id"
 
@@ -44,7 +47,15 @@ def rows(
     where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
     soql = _SELECT.format(entity=entity) + where + _ORDER
     for page in rest.query(soql, deleted=deleted):
-        yield [_row(record) for record in page]
+        # One that does not heed the bounds would have records added that nobody missed.
+        found = [_row(record) for record in page]
+        yield [row for row in found if _is_between(row.stamp, since, until)]
+
+
+def _is_between(stamp: int, since: int | None, until: int | None) -> bool:
+    return (since is None or stamp >= since // SECOND * SECOND) and (
+        until is None or stamp < until // SECOND * SECOND
+    )
 
 
 def _literal(at: int) -> str:
@@ -53,14 +64,13 @@ def _literal(at: int) -> str:
 
 def _row(record: Any) -> Row:
     match record:
-        case {"Id": str(record_id), "SystemModstamp": str(stamped)}:
-            stamp = milliseconds(stamped)
+        case {"Id": str(record_id)}:
+            created, modified, stamped = (milliseconds(record.get(name)) for name in _TIMES)
         case _:
-            stamp = None
+            raise TransportFailed("a query's row is without its Id")
+    stamp = next((time for time in (stamped, modified, created) if time is not None), None)
     if stamp is None:
-        raise TransportFailed("a query's row is without its Id or SystemModstamp")
-    modified = milliseconds(record.get("LastModifiedDate"))
-    created = milliseconds(record.get("CreatedDate"))
+        raise TransportFailed("a query's row does not say when it was changed")
     return Row(
         record_id,
         created=stamp if created is None else created,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from audit.models import AuditLogEntry, Reconciliation
+from consumer.reconcile import MARGIN
 from consumer.reconciliation.evidence import Rule
 from consumer.reconciliation.rows import SECOND
 
@@ -43,6 +44,13 @@ def scope_of(job: Reconciliation) -> Scope:
             return Scope(_first_due(job), None, True, rule)
 
 
+def lost_after(job: Reconciliation) -> int | None:
+    """Up to when nothing was lost, in ms; None where that is not known."""
+    if job.reason != Reason.REPLAY_LOST or job.window_start is None:
+        return None
+    return _ms(job.window_start + MARGIN)
+
+
 def _first_change_after(job: Reconciliation) -> int | None:
     """When the first change was committed that the stream brought after the loss: from then on it
     brought them all."""
@@ -55,12 +63,15 @@ def _first_change_after(job: Reconciliation) -> int | None:
 
 
 def _first_due(job: Reconciliation) -> int | None:
-    """Some time before the window; nothing is due from before the first change ever recorded."""
+    """Some time before the window; nothing is due from before the first change ever recorded,
+    which what came after the loss is not."""
     if job.window_start is None:
         return None
     since = job.window_start - LONGEST_TRANSACTION
     recorded = AuditLogEntry.objects.filter(
-        listener=job.listener, source=AuditLogEntry.Source.STREAM
+        listener=job.listener,
+        source=AuditLogEntry.Source.STREAM,
+        received_at__lt=job.window_end,
     )
     first = recorded.order_by("id").values_list("commit_timestamp", flat=True).first()
     return _ms(job.window_start) if first is None else max(_ms(since) or 0, first)

@@ -27,6 +27,8 @@ BUDGET = 120.0
 #: Failures in a row, without a page between them, after which an operator is asked.
 MOST_ATTEMPTS = 12
 _BASE, _CAP = 20.0, 600.0
+#: Between two looks at whether the stream has brought what it still brings.
+LONGEST_LOOK = timedelta(seconds=30)
 
 
 class SliceEnded(Exception):
@@ -50,7 +52,7 @@ def _run(claim: Claim, ends_at: float) -> None:
     if claim.is_resting and not claim.wake(now):
         return
     if not is_ready(claim.job, now):
-        claim.release(now + timedelta(seconds=settings.CDC_CAUGHT_UP_SECONDS))
+        claim.release(now + _until_next_look(now - claim.job.window_end))
         return
     try:
         progress = work(claim, lambda _: _end_slice(ends_at))
@@ -80,6 +82,12 @@ def work(claim: Claim, watch: Callable[[Progress], None]) -> Progress:
     if not progress.refused:
         claim.end(progress)
     return progress
+
+
+def _until_next_look(waited: timedelta) -> timedelta:
+    """Soon after the loss; a listener that cannot connect for hours is looked at more rarely."""
+    shortest = timedelta(seconds=settings.CDC_CAUGHT_UP_SECONDS / 2)
+    return max(shortest, min(waited / 4, LONGEST_LOOK))
 
 
 def _end_slice(ends_at: float) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from consumer.watch import dead_letters, outages, quarantined, quiet, runways
+from consumer.watch import dead_letters, failures, outages, quarantined, quiet, runways
 from consumer.watch.scene import Watched, scene
 
 __all__ = ["Watched", "watch"]
@@ -18,6 +18,7 @@ def watch(now: datetime) -> list[Watched]:
     """Look at every listener; what was seen. Never inside a transaction."""
     seen = scene(now)
     for one in seen:
+        failures.look(one, now)
         outages.look(one, now)
         runways.look(one, now)
         quiet.look(one, now)

@@ -11,6 +11,7 @@ from audit.models import Incident, Reconciliation
 from audit.queries import Trouble
 from consumer import additions, reconcile
 from consumer.watch.scene import Watched, close
+from listeners.models import Position
 from listeners.standing import PRESETS, RETENTION, runway
 
 KIND = Incident.Kind.OUTAGE
@@ -31,9 +32,12 @@ def look(one: Watched, now: datetime) -> None:
 
 
 def _has_something_to_miss(one: Watched) -> bool:
-    """Who has been stopped, and whose position was forgotten then, begins anew some day."""
+    """Who has been stopped, and whose position was forgotten then, begins anew some day. Who was
+    never let in (it has no channel yet) is still to begin."""
     position = one.position
-    return position is None or one.is_live or bool(position.replay_id or position.tip_since)
+    if position is None or one.is_live or not position.channel:
+        return True
+    return bool(position.replay_id or position.tip_since)
 
 
 def _since(one: Watched) -> datetime:
@@ -42,7 +46,10 @@ def _since(one: Watched) -> datetime:
 
 
 def _is_long(one: Watched, now: datetime) -> bool:
-    """Whoever has changed its settings waits anew for it to connect."""
+    """Whoever has changed its settings waits anew for it to connect; and a session that was opened
+    just now has until its first answer is late."""
+    if one.standing.state == Position.State.RECEIVING:
+        return False
     settled = max(_since(one), one.listener.updated_at, one.listener.connection.updated_at)
     return now - settled > timedelta(seconds=settings.CDC_OUTAGE_SECONDS)
 
@@ -90,14 +97,18 @@ def _end(one: Watched, incident: Incident, now: datetime) -> None:
     if end - start > RETENTION:
         _compare(one, incident, start, end, now)
         return
-    hours = (end - start) / timedelta(hours=1)
     since = (one.position.state_since if one.position else None) or now
     close(
         incident,
-        f"Receiving again since {since:%Y-%m-%d %H:%M} UTC, after {hours:.1f} h. What was "
+        f"Receiving again since {since:%Y-%m-%d %H:%M} UTC, after {_span(end - start)}. What was "
         "committed meanwhile comes from the stored position on.",
         now,
     )
+
+
+def _span(span: timedelta) -> str:
+    hours = span / timedelta(hours=1)
+    return f"{hours:.1f} h" if hours >= 1 else f"{span / timedelta(minutes=1):.0f} min"
 
 
 def _compare(

@@ -15,4 +15,4 @@ def look(one: Watched, now: datetime) -> None:
         return
     unread = Quarantined.objects.filter(listener=one.listener, is_answer=False, ingested_at=None)
     if not unread.exists():
-        close(incident, "Every event in quarantine could be read after all.", now)
+        close(incident, "No event is left unread in quarantine.", now)

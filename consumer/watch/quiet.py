@@ -17,15 +17,16 @@ _NOTES = {
     "were asked for again.",
 }
 #: What only means something while the listener is to run.
-_OF_RUNNING = (Kind.STALL, Kind.BACK_OFF, Kind.QUOTA)
+_OF_RUNNING = (Kind.STALL, Kind.BACK_OFF, Kind.QUOTA, Kind.CONFIGURATION)
 
 
 def look(one: Watched, now: datetime) -> None:
     """Close what has not happened for a while. Inside any transaction."""
     if not one.listener.enabled:
-        for kind in _OF_RUNNING:
-            close(one.open(kind), "The listener was disabled.", now)
-    for kind, note in _NOTES.items():
-        incident = one.open(kind)
+        for (kind, _), known in one.incidents.items():
+            if kind in _OF_RUNNING:
+                close(known, "The listener was disabled.", now)
+    for quiet, note in _NOTES.items():
+        incident = one.open(quiet)
         if incident and one.is_receiving and now - incident.last_seen_at >= QUIET:
             close(incident, note, now)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from audit.models import Incident
 from listeners.models import Listener, Position
-from listeners.standing import Standing, position_of, standing
+from listeners.standing import Standing, longest_silence, position_of, standing
 
 State = Position.State
 
@@ -23,12 +23,15 @@ class Watched:
     position: Position | None
     standing: Standing
     is_live: bool
+    #: A poll was answered not long ago. That a subscription was taken proves nothing: whoever
+    #: refuses each poll takes it again and again.
+    is_answered: bool
     #: Its open incidents.
     incidents: Mapping[tuple[str, str], Incident]
 
     @property
     def is_receiving(self) -> bool:
-        return self.standing.state == State.RECEIVING
+        return self.standing.state == State.RECEIVING and self.is_answered
 
     @property
     def has_failed(self) -> bool:
@@ -81,4 +84,7 @@ def _watched(
 ) -> Watched:
     position = position_of(listener)
     stands = standing(listener, position or Position(listener=listener), now, is_live=is_live)
-    return Watched(listener, position, stands, is_live, incidents)
+    heard = position.last_received_at if position else None
+    silence = timedelta(seconds=longest_silence(listener))
+    is_answered = heard is not None and now - heard <= silence
+    return Watched(listener, position, stands, is_live, is_answered, incidents)

@@ -94,6 +94,12 @@ class Migration(migrations.Migration):
                 condition=models.Q(("halts", True)), fields=["chain"], name="delivery_halting"
             ),
         ),
+        migrations.AddIndex(
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("state", "blocked")), fields=["chain"], name="delivery_blocked"
+            ),
+        ),
         migrations.AddConstraint(
             model_name="delivery",
             constraint=models.CheckConstraint(

@@ -119,6 +119,8 @@ class Delivery(models.Model):
             ),
             # settle: the next in a chain; ingest: what is before it.
             models.Index(fields=["chain", "id"], name="delivery_chain"),
+            # relay.promote_stranded: which of them can begin?
+            models.Index(fields=["chain"], condition=Q(state="blocked"), name="delivery_blocked"),
             # promote and relay: dead, and holding its chain back.
             models.Index(fields=["chain"], condition=Q(halts=True), name="delivery_halting"),
             # The console's list of what failed for good.

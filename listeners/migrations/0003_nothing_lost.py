@@ -73,4 +73,9 @@ class Migration(migrations.Migration):
             name="caught_up_at",
             field=models.DateTimeField(blank=True, null=True),
         ),
+        migrations.AddField(
+            model_name="position",
+            name="lanes",
+            field=models.JSONField(blank=True, default=dict),
+        ),
     ]

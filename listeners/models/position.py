@@ -52,6 +52,9 @@ class Position(models.Model):
         help_text="When the last recorded change was committed in Salesforce.",
     )
 
+    # By mapping, the lane that its waiting deliveries are in (handlers.lanes).
+    lanes = models.JSONField(default=dict, blank=True)
+
     objects = PositionQuerySet.as_manager()
 
     class Meta:

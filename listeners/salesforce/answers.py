@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from listeners.salesforce.addresses import host_of
 from listeners.salesforce.bayeux import CONNECT
 from listeners.salesforce.errors import (
     CometdRefused,
@@ -12,7 +13,7 @@ from listeners.salesforce.errors import (
     SalesforceError,
     TransportFailed,
 )
-from listeners.salesforce.exchange import Answer, host_of
+from listeners.salesforce.exchange import Answer
 
 
 def bayeux_messages(answer: Answer, channel: str) -> list[dict[str, Any]]:

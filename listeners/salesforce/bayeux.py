@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum, auto
 from typing import Any
 
-from listeners.salesforce.errors import Reaction, classify
+from listeners.salesforce.errors import Reaction
 from listeners.salesforce.outcomes import (
     Acknowledged,
     Message,
@@ -23,6 +23,7 @@ from listeners.salesforce.outcomes import (
     Refused,
     Unclear,
 )
+from listeners.salesforce.reactions import classify
 
 HANDSHAKE = "/meta/handshake"
 CONNECT = "/meta/connect"

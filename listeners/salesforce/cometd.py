@@ -18,14 +18,12 @@ from listeners.salesforce.errors import (
     LoginUnavailable,
     MalformedAnswer,
     Reaction,
-    ReplayLost,
-    SalesforceError,
     StreamClosed,
     TransportFailed,
 )
 from listeners.salesforce.exchange import Answer
+from listeners.salesforce.inbox import Inbox
 from listeners.salesforce.line import Line, Request
-from listeners.salesforce.outcomes import Acknowledged, Outcome, Received, Refused, Unclear
 from listeners.salesforce.silence import SilenceWatch
 from listeners.salesforce.stream_options import StreamOptions
 from listeners.salesforce.token_store import TokenStoreUnavailable
@@ -59,15 +57,11 @@ class CometdStream:
         self._monotonic = monotonic
         self._closed = threading.Event()
         self._current: tuple[Token, BayeuxSession] | None = None
-        self._pending: list[Mapping[str, Any]] = []
-        self._deferred: SalesforceError | None = None
+        self._inbox = Inbox(monotonic)
         self._subscribed_at: float | None = None
-        self._last_answer_at: float | None = None
-        self._server_time: datetime | None = None
         self._watch = SilenceWatch(
-            self._options.keep_alive_interval, self._is_somebody_there, self._give_up
+            self._options.keep_alive_interval, self._is_somebody_there, self._line.cut
         )
-        self._gave_up = threading.Event()
 
     # Queries
 
@@ -82,7 +76,7 @@ class CometdStream:
     @property
     def has_news(self) -> bool:
         """The next poll returns messages, or raises a refusal, that came with the last answer."""
-        return bool(self._pending) or self._deferred is not None
+        return self._inbox.has_news
 
     @property
     def subscribed_at(self) -> float | None:
@@ -97,12 +91,12 @@ class CometdStream:
     @property
     def last_answer_at(self) -> float | None:
         """When Salesforce last accepted a request, on the monotonic clock."""
-        return self._last_answer_at
+        return self._inbox.last_answer_at
 
     @property
     def server_time(self) -> datetime | None:
         """Salesforce's clock at its last accepted answer, to the second; None if it did not say."""
-        return self._server_time
+        return self._inbox.server_time
 
     # Mutators
 
@@ -134,7 +128,7 @@ class CometdStream:
         invalidated when NEW_TOKEN is raised.
         """
         try:
-            return self._take() or self._next_answer()
+            return self._inbox.take() or self._next_answer()
         except CometdRefused as refusal:
             if refusal.reaction is Reaction.NEW_TOKEN and self._current is not None:
                 self._tokens.invalidate(self._current[0])
@@ -175,8 +169,7 @@ class CometdStream:
         session = BayeuxSession(self._channel, replay, longest_hold=self._options.longest_hold)
         self._current = token, session
         self._line.forget_cookies()
-        self._pending = []
-        self._deferred = None
+        self._inbox.clear()
         steps: tuple[Callable[[], Request], ...] = (
             session.handshake,
             lambda: session.connect(self._monotonic()),
@@ -184,13 +177,13 @@ class CometdStream:
         )
         for step in steps:
             self._converse(token, session, step())
-            self._raise_deferred()
+            self._inbox.raise_refusal()
         self._subscribed_at = self._monotonic()
 
     def _next_answer(self) -> list[Mapping[str, Any]]:
         if self._closed.is_set():
             raise StreamClosed
-        self._raise_deferred()
+        self._inbox.raise_refusal()
         if self._current is None or not self.is_open:
             raise CometdRefused("the session is lost", None, Reaction.REHANDSHAKE, CONNECT)
         _, session = self._current
@@ -198,15 +191,12 @@ class CometdStream:
             raise StreamClosed
         self._refuse_idle(session)
         token = self._fresh(self._current)
-        self._gave_up.clear()
         with self._watch.waiting():
             self._converse(token, session, session.connect(self._monotonic()))
-        if not self._pending:
-            self._raise_deferred()
-        return self._take()
+        return self._inbox.messages()
 
     def _refuse_idle(self, session: BayeuxSession) -> None:
-        idle = self._monotonic() - (self._last_answer_at or self._monotonic())
+        idle = self._monotonic() - (self.last_answer_at or self._monotonic())
         if idle > self._options.session_timeout:
             session.end()
             error = f"no answer for {idle:.0f} s, more than session_timeout"
@@ -233,21 +223,8 @@ class CometdStream:
         token, _ = self._current
         return self._line.is_answered(token.instance_url, self._options.connection_timeout)
 
-    def _give_up(self) -> None:
-        self._gave_up.set()
-        self._line.cut()
-
-    def _take(self) -> list[Mapping[str, Any]]:
-        taken, self._pending = self._pending, []
-        return taken
-
-    def _raise_deferred(self) -> None:
-        failure, self._deferred = self._deferred, None
-        if failure is not None:
-            raise failure
-
     def _converse(self, token: Token, session: BayeuxSession, request: Request) -> None:
-        """Send one request; leave messages in ``_pending`` and a refusal in ``_deferred``."""
+        """Send one request; what its answer brings is in the inbox."""
         answer = self._answer(token, session, request)
         try:
             messages = bayeux_messages(answer, str(request[0]["channel"]))
@@ -257,7 +234,7 @@ class CometdStream:
         except (TransportFailed, MalformedAnswer):
             session.answer_lost()
             raise
-        self._settle(session.receive(messages, self._monotonic()), answer)
+        self._inbox.put(session.receive(messages, self._monotonic()), answer)
 
     def _answer(self, token: Token, session: BayeuxSession, request: Request) -> Answer:
         if self._closed.is_set():
@@ -265,14 +242,12 @@ class CometdStream:
         timeout = (self._options.connection_timeout, self._patience(session, request))
         answer = self._line.send(token, self._path, request, timeout)
         if isinstance(answer, Answer):
-            # Answers are quoted and kept. (Looked for first: they may be large.)
-            repeats = token.access_token.encode() in answer.body
-            return answer.hiding(token.access_token) if repeats else answer
+            return answer
         if self._closed.is_set():
             raise StreamClosed
         if answer.sent:
             session.answer_lost()
-        raise TransportFailed(answer.why, is_silence=answer.silent or self._gave_up.is_set())
+        raise TransportFailed(answer.why, is_silence=answer.silent or self._watch.has_given_up)
 
     def _patience(self, session: BayeuxSession, request: Request) -> float:
         """Seconds to wait for the answer."""
@@ -280,21 +255,3 @@ class CometdStream:
             return self._options.connection_timeout
         held = session.hold if request[0]["channel"] == CONNECT else 0.0
         return min(self._options.read_timeout + held, self._options.session_timeout)
-
-    def _settle(self, outcomes: list[Outcome], answer: Answer) -> None:
-        for outcome in outcomes:
-            match outcome:
-                case Received(messages=messages):
-                    self._pending.extend(messages)
-                case Refused():
-                    self._deferred = self._deferred or _refusal(outcome)
-                case Unclear(why=why):
-                    self._deferred = self._deferred or MalformedAnswer(why, answer.text())
-                case Acknowledged():
-                    self._last_answer_at = self._monotonic()
-                    self._server_time = answer.date()
-
-
-def _refusal(refused: Refused) -> CometdRefused:
-    kind = ReplayLost if refused.reaction is Reaction.REPLAY_LOST else CometdRefused
-    return kind(refused.error, refused.failure_reason, refused.reaction, refused.channel)

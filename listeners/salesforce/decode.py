@@ -16,6 +16,7 @@ _BIGINT = 2**63  # whole numbers of the header are stored as 64-bit integers
 _REPLAY_ID_LENGTH = 255  # characters: opaque, but it has to be stored
 _REPLAY_ID_BITS = 800  # such a number has at most 241 digits
 _PRESETS = ("-1", "-2")  # where to begin, and no event's own id: stored, they would skip or repeat
+_LONGEST_IDENTITY = 600  # characters in all: PostgreSQL indexes no more than 2,704 bytes
 _DEEPEST = 500  # levels of lists and objects within a payload: databases take about a thousand
 
 
@@ -55,12 +56,14 @@ def _events(message: Mapping[str, Any]) -> list[ChangeEvent]:
     record_ids = _record_ids(header)
     changed = {name: value for name, value in payload.items() if name != "ChangeEventHeader"}
     _require_storable(changed)
+    fields = _header_fields(header)
+    _require_indexable(fields, record_ids)
     shared = {
         "channel": channel,
         "replay_id": _replay_id(event),
         "event_uuid": _optional_text(event, "EventUuid", "data.event"),
         "record_ids": record_ids,
-        **_header_fields(header),
+        **fields,
     }
     return [
         ChangeEvent(record_id=record_id, changed_data=dict(changed), **shared)
@@ -82,6 +85,15 @@ def _header_fields(header: Mapping[str, Any]) -> dict[str, Any]:
         "nulled_fields": _optional_names(header, "nulledFields"),
         "diff_fields": _optional_names(header, "diffFields"),
     }
+
+
+def _require_indexable(fields: Mapping[str, Any], record_ids: tuple[str, ...]) -> None:
+    named = sum(len(fields[name]) for name in ("entity_name", "change_type", "transaction_key"))
+    if named + max(map(len, record_ids)) > _LONGEST_IDENTITY:
+        raise _FlawError(
+            f"{_HEADER}: entityName, changeType, transactionKey and a record id have more than "
+            f"{_LONGEST_IDENTITY} characters together"
+        )
 
 
 def _at(where: str, name: str) -> str:

@@ -17,9 +17,7 @@ No message and no ``repr`` holds a token, a secret or a URL, and none of these e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum, auto
-from typing import Any
 
 RAW_LIMIT = 10 * 1024 * 1024  # characters of a refused payload that are kept for quarantine
 
@@ -194,64 +192,3 @@ class Undecodable(SalesforceError, ValueError):
         self.reason = reason
         self.raw = raw[:RAW_LIMIT]
         self.replay_id = replay_id
-
-
-# The words Salesforce uses, the longest story first: the first row that is found in a text wins.
-_BY_WORDS: tuple[tuple[str, Reaction], ...] = (
-    ("server is too busy", Reaction.BACK_OFF_LONG),
-    ("to protect all customers", Reaction.BACK_OFF_LONG),
-    ("concurrent user limit exceeded", Reaction.BACK_OFF_LONG),
-    ("daily limit exceeded", Reaction.QUOTA),
-    ("unknown client", Reaction.REHANDSHAKE),
-    ("has not completed handshake", Reaction.REHANDSHAKE),
-    ("no bayeux_browser cookie", Reaction.REHANDSHAKE),
-    ("does not match the session's user id", Reaction.REHANDSHAKE),
-    ("wasn't found using the provided replay id map", Reaction.CONFIGURATION),
-    ("without view all data", Reaction.CONFIGURATION),
-    ("restricted channel", Reaction.CONFIGURATION),
-    ("cannot create channel", Reaction.CONFIGURATION),
-    ("you requested to subscribe to doesn't exist", Reaction.CONFIGURATION),
-    ("subscription limit exceeded", Reaction.CONFIGURATION),
-    ("channel name not specified", Reaction.CONFIGURATION),
-    ("must start with a leading", Reaction.CONFIGURATION),
-    ("api version in the uri is mandatory", Reaction.CONFIGURATION),
-    ("invalid connection type", Reaction.CONFIGURATION),
-    ("unknown channel", Reaction.CONFIGURATION),
-    ("maximum request size exceeded", Reaction.CONFIGURATION),
-)
-
-
-def classify(
-    failure_reason: str | None, error: str | None, advice: Mapping[str, Any] | None
-) -> Reaction:
-    """The reaction to a refused Bayeux message: its reason, then its error, then its advice."""
-    for text in (failure_reason, error):
-        if text and (known := _by_text(text)):
-            return known
-    match (advice or {}).get("reconnect"):
-        case "handshake":
-            return Reaction.REHANDSHAKE
-        case "none":
-            return Reaction.BACK_OFF_LONG
-        case "retry":
-            return Reaction.RETRY
-        case _:
-            return Reaction.BACK_OFF_LONG if error or failure_reason else Reaction.RETRY
-
-
-def _by_text(text: str) -> Reaction | None:
-    words = text.casefold()
-    if "replayid {" in words and "was invalid" in words:
-        return Reaction.REPLAY_LOST
-    for phrase, reaction in _BY_WORDS:
-        if phrase in words:
-            return reaction
-    match words.lstrip()[:3]:
-        case "401":
-            return Reaction.NEW_TOKEN
-        case "402":
-            return Reaction.REHANDSHAKE
-        case code if code.isdecimal() and code.startswith("5"):
-            return Reaction.RETRY
-        case _:
-            return None

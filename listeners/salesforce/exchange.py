@@ -17,13 +17,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from typing import Any
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape
 
 import requests
 import urllib3
 from requests.auth import AuthBase
 
+from listeners.salesforce.addresses import host_of
 from listeners.salesforce.errors import LoginRefused
 
 ANSWER_LIMIT = 256 * 1024 * 1024  # bytes: past any real answer, short of the memory's end
@@ -136,32 +137,6 @@ class NoAuth(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
-
-
-def is_web_url(url: str) -> bool:
-    """Whether ``url`` is http(s) with a host and no user name or password in it."""
-    try:
-        parts = urlsplit(url)
-        usable_port = parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-    return (
-        parts.scheme in {"http", "https"}
-        and bool(parts.hostname)
-        and parts.username is None
-        and parts.password is None
-        and usable_port
-    )
-
-
-def host_of(url: str) -> str:
-    """The host (and port) of ``url``: all of a URL that messages show."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "(an unusable URL)"
-    return f"{parts.hostname}{port}" if parts.hostname else "(an unusable URL)"
 
 
 def header_safe(access_token: Any, giver: str) -> str:

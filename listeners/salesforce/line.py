@@ -23,6 +23,7 @@ from listeners.salesforce.interrupt import InterruptibleAdapter
 from listeners.salesforce.tokens import Token
 
 REQUEST_LIMIT = 32_768  # bytes; Salesforce answers 413 past it
+_SHORTEST_SECRET = 6  # characters; Salesforce's tokens have about a hundred
 _PARTING_TIMEOUT: Timeout = (2.0, 2.0)
 _HEADERS = {"Content-Type": "application/json;charset=UTF-8", "Accept": "application/json"}
 
@@ -47,11 +48,17 @@ class Line:
     def send(
         self, token: Token, path: str, request: Request, timeout: Timeout
     ) -> Answer | Unanswered:
-        """POST ``request`` as one JSON array and keep the answer's cookies."""
+        """POST ``request`` as one JSON array and keep the answer's cookies; the token is hidden in
+        the answer, which may be quoted and kept."""
         answer = self._post(self._http, token, path, request, timeout)
-        if isinstance(answer, Answer):
-            self._cookies.store(answer.set_cookies)
-        return answer
+        if not isinstance(answer, Answer):
+            return answer
+        self._cookies.store(answer.set_cookies)
+        secret = token.access_token
+        # Looked for first: it may be large. And where a test server's token is a letter or a word,
+        # what was hidden would be the changes.
+        repeats = len(secret) >= _SHORTEST_SECRET and secret.encode() in answer.body
+        return answer.hiding(secret) if repeats else answer
 
     def forget_cookies(self) -> None:
         """For a new session: the cookies of the last one may tie it to a node that is gone."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -14,6 +13,7 @@ import requests
 from listeners.salesforce.answers import status_reaction
 from listeners.salesforce.errors import Reaction, RestRefused, SalesforceError, TransportFailed
 from listeners.salesforce.exchange import Answer, BearerAuth, Timeout, Unanswered, exchange
+from listeners.salesforce.reading import RecordsRead, by_id
 from listeners.salesforce.tokens import Token, Tokens
 
 Kind = TypeVar("Kind")
@@ -25,19 +25,9 @@ _DATE_ERROR = 1_000
 _OUR_CLOCK_ERROR = 10_000
 #: So many records that cannot be read, and none that can: it is the entity.
 _GIVE_UP = 20
-
-
-@dataclass(slots=True)
-class RecordsRead:
-    """What of some records was read, by the ids that were asked for.
-
-    Who is in neither does not exist (any more). `read_at`, in ms since 1970: every change that was
-    committed before it is in what was read.
-    """
-
-    read_at: int
-    records: dict[str, dict[str, Any]] = field(default_factory=dict)
-    refused: dict[str, RestRefused] = field(default_factory=dict)
+_ANY = "SELECT Id FROM {entity} LIMIT 1"
+#: Salesforce's codes for a record that is not there; a server that says none may mean the same.
+_ABSENT = frozenset({"NOT_FOUND", "ENTITY_IS_DELETED", ""})
 
 
 class RestClient:
@@ -75,7 +65,7 @@ class RestClient:
         try:
             return _typed(self._get(path), dict)
         except RestRefused as refusal:
-            if refusal.status == 404 and refusal.error_code in {"NOT_FOUND", "ENTITY_IS_DELETED"}:
+            if refusal.status == 404 and refusal.error_code in _ABSENT:
                 return None
             raise
 
@@ -84,11 +74,11 @@ class RestClient:
         path = f"{self._base}/{'queryAll' if deleted else 'query'}?q={quote(soql, safe='')}"
         while path:
             match _typed(self._page(path), dict):
-                case {"records": list(rows), "done": True}:
-                    path = ""
                 # The token goes to the instance alone, whatever address an answer names.
                 case {"records": list(rows), "nextRecordsUrl": str(path)} if path[:1] == "/":
                     pass
+                case {"records": list(rows), **page} if _is_last(page):
+                    path = ""
                 case _:
                     raise TransportFailed("HTTP 200 with a page that is no query answer")
             yield rows
@@ -131,40 +121,38 @@ class RestClient:
             there = self._composite(entity, ids, ["Id"]).records
             record = next(filter(None, (self.record(entity, one) for one in there)), None)
         if record is not None:
-            self._fields[entity] = [name for name in record if name != "attributes"]
+            self._fields[entity] = [name for name in {"Id": None, **record} if name != "attributes"]
 
     def _composite(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> RecordsRead:
         path = f"{self._base}/composite/sobjects/{quote(entity, safe='')}"
         begun = time.monotonic()
         answer = self._get(path, {"ids": list(ids), "fields": list(fields)})
-        read = RecordsRead(_known_until(answer, begun))
-        asked = {record_id[:15]: record_id for record_id in ids}  # the long form adds a checksum
-        for record in _typed(answer, list):
-            match record:
-                case {"Id": str(found)} if found[:15] in asked:
-                    read.records[asked[found[:15]]] = record
-        return read
+        records = by_id(ids, _typed(answer, list))
+        return RecordsRead(_known_until(answer, begun), records)
 
     def _one_by_one(self, entity: str, ids: Sequence[str], refusal: RestRefused) -> RecordsRead:
-        """Raises `refusal` where no record at all can be read: it is the entity then."""
         read = RecordsRead(round(time.time() * 1000) - _OUR_CLOCK_ERROR)
-        absent = 0
-        for record_id in ids:
+        for count, record_id in enumerate(ids, 1):
             try:
                 record = self.record(entity, record_id)
             except RestRefused as refused:
                 if not _is_about_records(refused):
                     raise
                 read.refused[record_id] = refused
-                continue
-            if record is not None:
-                read.records[record_id] = record
-            absent += record is None
-            if not read.records and absent + len(read.refused) >= _GIVE_UP:
-                break
-        if not read.records:
-            raise refusal
+            else:
+                read.records |= {} if record is None else {record_id: record}
+            if not read.records and count in (_GIVE_UP, len(ids)):
+                self._refuse_unreadable(entity, read, refusal)
         return read
+
+    def _refuse_unreadable(self, entity: str, read: RecordsRead, refusal: RestRefused) -> None:
+        """No record was read. That they do not exist is believed where the entity can be queried.
+
+        Raises `refusal`, or that of the query.
+        """
+        if read.refused:
+            raise refusal
+        next(self.query(_ANY.format(entity=entity)))
 
     def _get(self, path: str, body: dict[str, Any] | None = None) -> Answer:
         """A body is posted: it asks, too, and changes nothing."""
@@ -202,9 +190,14 @@ def _known_until(answer: Answer, begun: float) -> int:
     return round(date.timestamp() * 1000) - elapsed - _DATE_ERROR
 
 
+def _is_last(page: dict[str, Any]) -> bool:
+    """Of a page that names none to go on with."""
+    return page.get("done", True) is True and not page.get("nextRecordsUrl")
+
+
 def _is_about_records(refusal: RestRefused) -> bool:
     """Whether others, or the same ones asked for in another way, may be read all the same."""
-    return refusal.status in (400, 404) or refusal.error_code.startswith("INSUFFICIENT_ACCESS")
+    return refusal.status in (400, 404, 405) or refusal.error_code.startswith("INSUFFICIENT_ACCESS")
 
 
 def _failure(answer: Answer) -> SalesforceError:

@@ -23,6 +23,8 @@ class SilenceWatch:
         self._since = 0.0
         self._thread: threading.Thread | None = None
         self._ended = False
+        #: The last silence that was waited out: whether nobody was there.
+        self.has_given_up = False
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -30,6 +32,7 @@ class SilenceWatch:
         with self._changed:
             self._waiting += 1
             self._since = time.monotonic()
+            self.has_given_up = False
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="silence", daemon=True)
                 self._thread.start()
@@ -49,6 +52,7 @@ class SilenceWatch:
             if self._check() or self._ended:
                 self._start_over(turn)
             elif self._is_current(turn):
+                self.has_given_up = True
                 self._give_up()
                 self._start_over(turn)
 

@@ -18,6 +18,7 @@ def save(admin_client, listener):
             "entity": "*",
             "handler": "",
             "ordering": "per_record",
+            "on_dead": "continue",
             "options": "{}",
             **fields,
         }

@@ -117,8 +117,36 @@ def test_only_who_may_change_incidents_closes_them(client, make_incident, django
     client.force_login(reader)
     page = client.get(f"{INCIDENTS}{incident.pk}/change/").content.decode()
     assert "Close this incident" not in page
-    close(client, incident)
-    act(client, "acknowledge_incidents", incident)
+    assert close(client, incident).status_code == 403
+    assert act(client, "acknowledge_incidents", incident).status_code == 403
     incident.refresh_from_db()
     assert incident.is_open
     assert incident.acknowledged_at is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "page"),
+    [
+        ("dead_letters", "my.handler", "/admin/handlers/delivery/?state=dead&handler=my.handler"),
+        ("undecodable", "", "/admin/audit/quarantined/?state=unread&listener__id__exact="),
+        ("outage", "", "/admin/listeners/listener/"),
+    ],
+)
+def test_an_incident_leads_to_where_something_is_to_be_done(
+    admin_client, make_incident, kind, key, page
+):
+    incident = make_incident(kind=kind, key=key)
+    response = admin_client.get(f"{INCIDENTS}{incident.pk}/change/")
+    [found] = [href for _, href in response.context["see_also"] if href.startswith(page)]
+    assert admin_client.get(found).status_code == 200
+    assert response.content.decode().count("submit-row { display: none; }") == 1
+
+
+def test_a_page_is_come_back_to(admin_client, make_incident):
+    incident = make_incident()
+    page = f"{INCIDENTS}{incident.pk}/change/"
+    for action in ("acknowledge_incidents", "close_incidents"):
+        response = act(admin_client, action, incident, from_page="1", note="a\0b")
+        assert response.redirect_chain == [(page, 302)]
+    incident.refresh_from_db()
+    assert incident.note == "ab"

@@ -57,6 +57,14 @@ def test_one_whose_process_vanished_is_not_called_receiving(page, listing, liste
     assert "Not running" in listing()
 
 
+def test_one_that_has_heard_nothing_for_too_long_is_not_called_receiving(page, listing, listener):
+    lease_of(listener)
+    ago = timezone.now() - timedelta(hours=1)
+    Position.objects.update(state="receiving", state_since=ago, last_received_at=ago)
+    assert "nothing was heard from Salesforce for 3600 s" in page()
+    assert "Stalled" in listing()
+
+
 def test_the_backlog_is_counted_by_state(admin_client, page, listener, make_delivery):
     make_delivery(state="dead")
     make_delivery(state="dead")

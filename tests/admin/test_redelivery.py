@@ -111,6 +111,21 @@ def test_an_entry_is_sent_to_all_its_handlers_or_to_those_that_the_filter_is_abo
     assert other.state == "queued"
 
 
+@pytest.mark.parametrize(
+    ("path", "chosen"), [(ENTRIES, "entry"), (DELIVERIES, "delivery")], ids=["entries", "all"]
+)
+def test_what_its_mapping_left_out_is_not_sent_along(admin_client, dead, path, chosen):
+    """Such as an echo of one's own: unless that very one is asked for."""
+    Delivery.objects.filter(pk=dead.pk).update(state="skipped", attempts=0, halts=False)
+    row = dead.entry if chosen == "entry" else dead
+
+    act(admin_client, path, row, confirm="yes", select_across="1")
+    assert states() == ["skipped", "blocked", "queued"]
+
+    act(admin_client, f"{path}?state=skipped", row, confirm="yes", select_across="1")
+    assert states() == ["queued", "blocked", "queued"]
+
+
 def test_all_dead_letters_are_sent_again_from_a_button_above_the_list(admin_client, dead):
     assert f"{DELIVERIES}redeliver-dead/" in admin_client.get(DELIVERIES).content.decode()
     page = admin_client.get(f"{DELIVERIES}redeliver-dead/")
@@ -144,7 +159,13 @@ def test_a_blocked_one_says_what_it_waits_for(admin_client, dead):
     words = f"It waits for delivery {dead.pk}, which failed for good"
 
     for page in (f"{DELIVERIES}{blocked.pk}/change/", f"{ENTRIES}{blocked.entry_id}/change/"):
-        assert words in admin_client.get(page).content.decode()
+        html = admin_client.get(page).content.decode()
+        assert words in html
+        assert f'href="{DELIVERIES}{dead.pk}/change/"' in html
+    assert (
+        'value="redeliver"'
+        not in admin_client.get(f"{DELIVERIES}{blocked.pk}/change/").content.decode()
+    )
 
 
 def test_an_operator_goes_on_without_a_halting_one(admin_client, dead):

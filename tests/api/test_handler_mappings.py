@@ -27,6 +27,7 @@ def test_a_mapping_is_made_read_changed_and_deleted(api, listener):
         ordering="unordered",
         queue="crm",
         max_attempts=7,
+        on_dead="continue",
         options={"any": "thing"},
     )
 

@@ -56,6 +56,13 @@ def test_all_deliveries_of_an_entry(api, dead):
     assert (answer["sent_again"], states()) == (1, ["queued", "blocked"])
 
 
+def test_what_its_mapping_left_out_is_sent_by_itself_alone(api, dead):
+    Delivery.objects.filter(pk=dead.pk).update(state="skipped", attempts=0, halts=False)
+
+    assert api.post(f"{AUDIT_LOG}{dead.entry_id}/redeliver/").json()["sent_again"] == 0
+    assert api.post(f"{DELIVERIES}{dead.pk}/redeliver/").json()["sent_again"] == 1
+
+
 def test_those_of_a_filter_after_a_dry_run(api, dead):
     wanted = {"listener": dead.entry.listener.name, "entity": "Account", "state": "failed"}
 

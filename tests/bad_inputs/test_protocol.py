@@ -18,10 +18,10 @@ from listeners.salesforce.errors import (
     MalformedAnswer,
     TransportFailed,
     Undecodable,
-    classify,
 )
 from listeners.salesforce.exchange import Answer
 from listeners.salesforce.outcomes import Acknowledged, Received, Refused, Unclear
+from listeners.salesforce.reactions import classify
 from tests.bad_inputs.corpus import OPTIONAL, REQUIRED, change, changed
 
 values = st.recursive(
@@ -190,6 +190,16 @@ def test_what_means_where_to_begin_is_no_replay_id_of_an_event(preset):
 
     assert flaw.value.reason == f"data.event.replayId is {preset}, which no event has"
     assert flaw.value.replay_id is None
+
+
+def test_an_identity_that_no_index_takes_is_undecodable():
+    message = change("t" * 250)
+    message["data"]["payload"]["ChangeEventHeader"]["entityName"] = "e" * 326
+
+    assert decode(message)  # 250 + 326, UPDATE, and an id of 18
+    message["data"]["payload"]["ChangeEventHeader"]["entityName"] += "e"
+    with pytest.raises(Undecodable, match="more than 600 characters together"):
+        decode(message)
 
 
 @pytest.mark.parametrize(("depth", "fits"), [(499, True), (500, True), (501, False), (900, False)])

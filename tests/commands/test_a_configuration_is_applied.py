@@ -66,12 +66,15 @@ def test_a_second_run_touches_no_row(file):
 
 
 def test_a_dry_run_says_what_a_beginning_at_earliest_costs(file):
-    earliest = CONNECTION + """\
+    earliest = (
+        CONNECTION
+        + """\
 listeners:
   - {name: cheap, connection: prod}
   - {name: costly, connection: prod, replay_from: earliest}
   - {name: resting, connection: prod, replay_from: earliest, enabled: false}
 """
+    )
     assert "costly begins at earliest" in file.apply(earliest, "--dry-run").err
     file.apply(earliest)
     Throughput.objects.create(

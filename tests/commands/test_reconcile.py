@@ -44,7 +44,7 @@ def test_it_says_how_complete_the_log_is_and_records_what_is_missing(entity):
 
     assert lines[-1] == (
         f"{entity.listener.name}: {entity.name}: 50.00 % of 2 records were in the audit log; 1 "
-        "were missing and are recorded now (compared 2, present 1, missing 1, added 1)"
+        "was missing and is recorded now (compared 2, present 1, missing 1, added 1)"
     )
     [entry] = entity.entries(source="reconcile")
     assert entry.change_type == "CREATE"
@@ -57,7 +57,7 @@ def test_it_says_how_complete_the_log_is_and_records_what_is_missing(entity):
 def test_a_dry_run_records_nothing(entity):
     lines = reconcile(entity, "--dry-run")
 
-    assert "1 were missing and are not recorded" in lines[-1]
+    assert "1 was missing and is not recorded" in lines[-1]
     assert "added 0" in lines[-1]
     assert not entity.added()
     assert not Reconciliation.objects.exists()

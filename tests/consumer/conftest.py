@@ -1,5 +1,11 @@
-import pytest
+import threading
 
+import pytest
+from django.db import connection
+
+from consumer import supervisor
+from consumer.limits import Limits
+from consumer.supervisor import Supervisor
 from tests.consumer.hearing import begin_now
 from tests.sample_data import listener_of
 from tests.simulator.process import SimulatorProcess
@@ -25,3 +31,44 @@ def account(org, heard):
     [record_id] = org.create("Account", Name="Acme", Phone="1")
     begin_now(org, heard)
     return record_id
+
+
+class Hosting:
+    """What `run_cdc_listener` does, in a thread of the test."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._code: int | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def wait(self) -> int | None:
+        """Its exit code."""
+        self._thread.join(60)
+        assert not self._thread.is_alive(), self._supervisor.states()
+        return self._code
+
+    def stop(self) -> None:
+        self._supervisor.stop()
+        self.wait()
+
+    def _run(self) -> None:
+        try:
+            self._code = self._supervisor.run()
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def run(transactional_db, broker, monkeypatch):
+    """Hosts listeners, and ends before the database is emptied."""
+    monkeypatch.setattr(supervisor, "REHOST_SECONDS", 0.1)
+    running: list[Hosting] = []
+
+    def start(limits: Limits | None = None) -> Hosting:
+        running.append(Hosting(Supervisor(limits=limits)))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.stop()

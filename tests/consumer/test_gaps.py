@@ -36,6 +36,18 @@ def test_the_record_is_read_and_recorded_and_delivered(org, heard, account):
     assert not DirtyRecord.objects.exists()
 
 
+def test_what_was_read_without_a_time_is_as_new_as_its_gap_event(org, heard, account, monkeypatch):
+    """And no newer: changes that come later would count as old."""
+    monkeypatch.setattr("consumer.completion.last_modified_ms", lambda record: None)
+    org.gap("GAP_UPDATE", "Account", account)
+    hear(org, heard)
+
+    complete(heard.pk)
+
+    gap, read = entries()
+    assert read.as_of == gap.commit_timestamp < read.read_at + 5_000
+
+
 def test_an_incident_says_what_is_done_and_closes_with_the_evidence(org, heard, account):
     [other] = org.create("Account", Name="Globex")
     begin_now(org, heard)

@@ -102,6 +102,20 @@ def test_a_later_change_that_is_in_what_was_read_is_skipped(org, heard, account)
     assert newest.state == "ready"
 
 
+def test_what_is_in_a_reading_that_nobody_asked_for_is_delivered(org, heard, account):
+    HandlerMapping.objects.update(condition={"field": "Phone", "equals": "2"})
+    org.gap("GAP_UPDATE", "Account", account)
+    org.update("Account", account, Phone="2")
+    org.advance(5)
+    org.update("Account", account, Phone="3")
+    hear(org, heard)
+
+    complete(heard.pk)
+
+    read, wanted = deliveries()
+    assert (read.state, wanted.state) == ("skipped", "queued")
+
+
 def test_a_change_from_after_the_reading_is_delivered_after_it(org, heard, account):
     org.gap("GAP_UPDATE", "Account", account, apply=True, Phone="2")
     hear(org, heard)

@@ -1,10 +1,12 @@
 """The one transaction: entries, deliveries, position."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import AuditLogEntry, Incident, Quarantined
-from consumer.ingest import Message, ingest
+from consumer.ingest import CommitsLost, Message, ingest
 from handlers.models import Delivery
 from listeners.leases import LeaseLost
 from listeners.models import Position
@@ -73,6 +75,50 @@ def test_an_old_lease_writes_nothing(listener):
 
     assert AuditLogEntry.objects.count() == 0
     assert Position.objects.get().replay_id == ""
+
+
+def test_nothing_is_added_behind_a_position_that_is_not_where_it_was_left(listener):
+    lease = lease_of(listener)
+    ingest(listener, lease, received(change(replay=5)), [], follows="")
+    broken = {"channel": "/data/ChangeEvents", "data": {"event": {"replayId": 8}}}
+
+    for batch in (received(change(replay=8)), received(broken)):
+        with pytest.raises(CommitsLost):
+            ingest(listener, lease, batch, [], follows="7")
+
+    assert (AuditLogEntry.objects.count(), Quarantined.objects.count()) == (1, 0)
+
+
+def test_a_batch_that_was_committed_without_an_answer_is_no_loss(listener):
+    lease = lease_of(listener)
+    batch = received(change(replay=5), change(replay=6))
+    ingest(listener, lease, batch, [], follows="")
+
+    again = ingest(listener, lease, batch, [], follows="")
+
+    assert (again.entries, again.repeated) == (0, 2)
+
+
+def test_each_half_of_a_batch_follows_the_one_before(listener):
+    broken = change(replay=2)
+    del broken["data"]["payload"]["ChangeEventHeader"]
+    batch = received(change(replay=1), broken, change(replay=3))
+
+    result = ingest(listener, lease_of(listener), batch, [], follows="")
+
+    assert (result.entries, result.quarantined) == (2, 1)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL decides by how much there is")
+def test_what_was_read_is_looked_up_without_looking_through_all_changes(listener):
+    with CaptureQueriesContext(connection) as queries:
+        ingest(listener, lease_of(listener), received(change()), [make_mapping(listener)])
+    [lookup] = [query["sql"] for query in queries if '"as_of" IS NOT NULL' in query["sql"]]
+
+    with connection.cursor() as cursor:
+        plan = str(cursor.execute(f"EXPLAIN QUERY PLAN {lookup}").fetchall())
+
+    assert "entry_read (listener_id=? AND record_id=?)" in plan
 
 
 def test_a_message_without_a_header_is_quarantined_and_its_neighbours_are_recorded(listener):

@@ -14,7 +14,7 @@ from audit.models import Incident
 from audit.queries import Trouble
 from cdcproject.notices import Mail
 from consumer.notices import SIGNATURE, signature
-from consumer.notify import CLAIM, LONGEST_PAUSE, tell_due
+from consumer.notify import CLAIM, LEFT_TO_OTHERS, LONGEST_PAUSE, tell_due
 from tests.notice_receivers import MailServer, Webhook
 
 
@@ -139,6 +139,26 @@ def test_a_mail_server_that_refuses_is_asked_again_later(listener, mail_server, 
     assert len(mail_server.mails) == 1
 
 
+def test_a_password_that_cannot_even_be_sent_is_tried_again_later(
+    listener, settings, now, mail_server, caplog
+):
+    mail_server.offers_login = True
+    to, server = ["a@b.de"], ("127.0.0.1", mail_server.port)
+    settings.CDC_MAIL = Mail(to, "c@d.de", *server, "me", "hunter2ä", False, False)
+    report(listener, now=now)
+    assert tell_due(now) == 0
+    assert Incident.objects.get().notify_due_at > now
+    assert "hunter2" not in caplog.text
+
+
+def test_who_of_several_the_mail_server_refuses_is_logged(listener, mail_server, now, caplog):
+    mail_server.refuses = "550 unknown"
+    mail_server.refused = "dev@"
+    report(listener, now=now)
+    assert tell_due(now) == 1
+    assert "dev@example.com" in caplog.text
+
+
 def test_secrets_of_a_channel_are_in_no_log(listener, settings, now, capsys, caplog):
     settings.CDC_INCIDENT_WEBHOOK = "http://127.0.0.1:1/hook?key=hunter2"
     settings.CDC_MAIL = Mail(["a@b.de"], "c@d.de", "127.0.0.1", 1, "user", "hunter2", False, False)
@@ -152,10 +172,21 @@ def test_secrets_of_a_channel_are_in_no_log(listener, settings, now, capsys, cap
 def test_nothing_is_due_where_nobody_is_to_be_told(listener, now, settings, webhook):
     settings.CDC_INCIDENT_WEBHOOK = ""
     report(listener, now=now)
-    tell_due(now)
+    tell_due(now + LEFT_TO_OTHERS)
     settings.CDC_INCIDENT_WEBHOOK = webhook.url  # configured later: no flood of old ones
     tell_due(now + timedelta(hours=1))
     assert webhook.posts == []
+
+
+def test_a_process_that_was_given_no_channel_leaves_it_to_one_that_was(
+    listener, now, settings, webhook
+):
+    settings.CDC_INCIDENT_WEBHOOK = ""
+    report(listener, now=now)
+    tell_due(now)
+    settings.CDC_INCIDENT_WEBHOOK = webhook.url
+    tell_due(now + timedelta(seconds=30))
+    assert webhook.told == [("outage", "open")]
 
 
 @pytest.mark.django_db(transaction=True)

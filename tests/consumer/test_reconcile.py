@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import AuditLogEntry, Incident
+from consumer.completion import complete
 from handlers.models import Delivery
 from tests.consumer.hearing import hear
 from tests.consumer.losing import Entity, asked, run
@@ -126,6 +127,46 @@ def test_what_was_changed_before_the_first_recorded_change_is_not_due(org, entit
     job = run(entity.lose())
 
     assert (job.compared, job.added) == (1, 0)
+
+
+def test_of_a_record_from_before_the_loss_what_no_event_carries_is_not_missed(org, entity):
+    """Within seconds of the loss it could be what was lost."""
+    entity.create(Name="Acme", Phone="1")
+    org.advance(10)
+    [newest] = entity.create(Name="Globex", Phone="1")
+    hear(org, entity.listener)
+    for entry in entity.entries():
+        del entry.changed_data["Phone"]
+        entry.save()
+
+    run(entity.lose())
+
+    assert entity.added() == [("UPDATE", newest)]
+
+
+def test_what_was_read_for_a_gap_event_is_known(org, entity):
+    [account] = entity.create(Name="Acme", Phone="1")
+    hear(org, entity.listener)
+    org.gap("GAP_UPDATE", entity.name, account, apply=True, Phone="2")
+    hear(org, entity.listener)
+    complete(entity.listener.pk)
+
+    job = run(entity.lose())
+
+    assert (job.compared, job.added) == (1, 0)
+
+
+def test_what_comes_after_a_loss_is_not_the_first_that_was_due(org, entity):
+    """Nothing was recorded before: what was lost then is older than all that comes."""
+    [lost] = entity.create(Name="lost")
+    org.advance(2)
+    job = entity.lose()
+    entity.create(Name="came")
+    hear(org, entity.listener)
+
+    run(job)
+
+    assert entity.added() == [("CREATE", lost)]
 
 
 def test_an_asked_one_adds_what_is_missing_and_trusts_what_is_there(org, entity):

@@ -1,8 +1,9 @@
 """When a record counts as complete, without an org or a database."""
 
 import pytest
+from django.utils import timezone
 
-from consumer.reconciliation.contents import added_up, is_same
+from consumer.reconciliation.contents import Known, added_up
 from consumer.reconciliation.evidence import Rule, Seen, Sight
 from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.report import completeness, line
@@ -79,9 +80,18 @@ def test_a_record_is_its_last_whole_state_with_the_later_changes_on_top():
     state = added_up([created, updated])
 
     assert state is not None
-    assert is_same(state, {"Name": "A", "Address": {"City": "Kiel", "Street": "x"}})
-    assert not is_same(state, {"Name": "A", "Address": {"City": "Bonn", "Street": "x"}})
-    assert not is_same(state, {"Name": "A"})
+    known = Known(state, timezone.now())
+    assert known.is_whole({"Name": "A", "Address": {"City": "Kiel", "Street": "x"}})
+    assert not known.is_whole({"Name": "A", "Address": {"City": "Bonn", "Street": "x"}})
+    assert not known.is_whole({"Name": "A"})
+
+
+def test_a_record_may_have_more_than_its_events_told():
+    known = Known({"Name": "A", "Address": {"City": "Kiel"}, "Fax": None}, timezone.now())
+
+    assert known.is_part_of({"Name": "A", "Address": {"City": "Kiel", "Street": "x"}, "F__c": 1})
+    assert not known.is_part_of({"Name": "A", "Address": {"Street": "x"}})
+    assert not known.is_part_of({"Name": "B", "Address": {"City": "Kiel"}})
 
 
 @pytest.mark.parametrize(

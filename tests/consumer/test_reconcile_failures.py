@@ -1,15 +1,19 @@
 """A comparison that fails is tried again, says why, and is given up for an operator to help."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
 from audit.models import Incident, Reconciliation
 from consumer import reconcile
 from consumer.reconciliation import claims, running
+from consumer.relay_thread import relay_thread
 from listeners.models import Listener, Position
 from tests.consumer.hearing import hear
 from tests.consumer.losing import Entity, asked, run
 from tests.sample_data import make_listener, make_mapping
+from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -136,7 +140,14 @@ def test_it_waits_for_a_listener_that_is_on_its_way(entity):
 
     job.refresh_from_db()
     assert (job.state, job.attempts, job.compared) == ("waiting", 0, 0)
-    assert job.due_at > timezone.now()
+    assert timezone.now() < job.due_at < timezone.now() + timedelta(seconds=5)
+    long_ago = timezone.now() - timedelta(hours=1)
+    Reconciliation.objects.update(window_start=long_ago, window_end=long_ago)
+
+    running.run(job.pk)
+
+    job.refresh_from_db()
+    assert job.due_at > timezone.now() + timedelta(seconds=25)
 
 
 def test_while_the_listener_stands_still_the_incident_stays_open(entity):
@@ -177,3 +188,15 @@ def test_due_jobs_are_sent_once_in_a_while(entity, broker):
     assert reconcile.start_due(now) == 1
     assert reconcile.start_due(now) == 0
     assert reconcile.start_due(now + 2 * reconcile.SENT_AGAIN) == 1
+
+
+def test_a_listeners_process_sends_a_due_job_between_its_rarer_sweeps(entity, broker, settings):
+    settings.CDC_SWEEP_SECONDS = 3600
+    job = entity.lose()
+    thread = relay_thread()
+    thread.start()
+
+    wait_for(lambda: Reconciliation.objects.get(pk=job.pk).due_at > job.due_at, what="its message")
+
+    thread.stop()
+    thread.join(10)

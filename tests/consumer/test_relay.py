@@ -10,6 +10,7 @@ from consumer import relay
 from consumer.ingest import ingest
 from handlers import dispatch
 from handlers.models import Delivery, DeliveryAttempt
+from handlers.runner import Claim
 from tests.sample_data import change, lease_of, make_mapping, received
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -124,6 +125,23 @@ def test_a_run_within_its_deadline_is_left_alone(listener):
     Delivery.objects.claim(pk, now, now + timedelta(seconds=1))
 
     assert relay.reclaim(now) == 0
+
+
+def test_a_run_whose_claim_is_renewed_just_then_is_left_alone(listener, monkeypatch):
+    """The database had been away: no worker could renew."""
+    [pk] = deliveries(listener)
+    now = timezone.now()
+    Delivery.objects.claim(pk, now, now - timedelta(seconds=1))
+
+    def renewed(delivery, *_):
+        Delivery.objects.update(claim_deadline=now + timedelta(seconds=60))
+        return Claim(delivery, delivery.attempts, now)
+
+    monkeypatch.setattr("consumer.relay.Claim", renewed)
+
+    assert relay.reclaim(now) == 0
+
+    assert Delivery.objects.get().state == "running"
 
 
 def test_a_chain_whose_head_is_gone_goes_on(listener):

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Incident, Reconciliation
-from consumer import replay_lost
+from consumer import reconcile, replay_lost
 from listeners.leases import LeaseLost
 from listeners.models import Position
 from listeners.salesforce.errors import Reaction, ReplayLost
@@ -41,13 +41,19 @@ def test_the_window_begins_where_everything_before_is_surely_recorded(listener, 
     incident = lose(listener, **known)
 
     job = Reconciliation.objects.get()
-    assert incident.window_start == job.window_start == NOON - replay_lost.MARGIN
+    assert incident.window_start == job.window_start == NOON - reconcile.MARGIN
     assert job.window_end == incident.window_end
     assert (job.incident, job.reason, job.state) == (incident, "replay_lost", "waiting")
 
 
 def test_a_listener_that_never_recorded_a_change_is_compared_since_it_exists(listener):
     assert lose(listener).window_start == listener.created_at
+
+
+def test_one_that_was_to_begin_at_a_replay_id_is_compared_as_far_back_as_that_may_be(db):
+    listener = make_listener(replay_from="4711")
+
+    assert lose(listener).window_start == listener.created_at - timedelta(hours=72)
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_a_listener_whose_secret_is_not_here_is_left_to_another_process(listener
     mine = look(Share("a", []))
     hosts = hosting(mine)
 
-    assert hosts.start([listener]) == []
+    assert list(hosts.start([listener])) == []
 
     assert not Position.objects.filter(state=Position.State.FAILED).exists()
     passed_over = hosts.unfit({listener.pk: listener.fingerprint})
@@ -147,12 +147,12 @@ def test_where_there_is_no_other_it_fails(listener):
     other = look(Share("b", []))
     mine = look(Share("a", []))
     hosts = hosting(mine)
-    hosts.start([listener])
+    assert list(hosts.start([listener])) == []
 
     other.leave()
     look(mine, hosts.unfit({listener.pk: listener.fingerprint}))
     hosts.reconsider({listener.pk: listener})
 
     assert hosts.unfit({listener.pk: listener.fingerprint}) == set()
-    hosts.start([listener])
+    assert list(hosts.start([listener])) == []
     assert "NOT_SET_ANYWHERE is not set" in Position.objects.get(state="failed").reason

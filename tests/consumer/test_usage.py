@@ -52,10 +52,19 @@ def test_an_org_that_does_not_answer_is_not_known_and_no_incident(transactional_
     assert refresh_due(now + EVERY / 2) == 0
 
 
-def test_a_login_that_stopped_its_listener_is_not_tried_beside_it(listener, now):
-    lease_of(listener)
-    Position.objects.update(state="failed")
+def test_a_login_that_stopped_a_listener_is_not_tried_beside_it(listener, now):
+    beside = make_listener(connection=listener.connection)
+    for one in (listener, beside):
+        lease_of(one)
+    Position.objects.filter(listener=beside).update(state="failed")
     assert refresh_due(now) == 0
+
+
+def test_orgs_that_do_not_answer_hold_up_a_look_not_for_long(transactional_db, now, monkeypatch):
+    monkeypatch.setattr("consumer.usage.MOST_AT_ONCE", 2)
+    for _ in range(3):
+        make_listener()
+    assert [refresh_due(now) for _ in range(3)] == [2, 1, 0]
 
 
 def test_the_operator_is_told_from_80_percent_on(listener, now):

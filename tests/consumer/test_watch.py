@@ -71,7 +71,13 @@ def test_one_that_was_never_started_is_an_outage_too(listener, now):
     [
         {"enabled": False},
         {"state": "failed", "failed_fingerprint": None},
-        {"replay_id": "", "tip_since": None, "holder": "", "lease_until": None},
+        {
+            "replay_id": "",
+            "tip_since": None,
+            "channel": "/data/ChangeEvents",
+            "holder": "",
+            "lease_until": None,
+        },
         {"last_received_at_seconds": 299},
     ],
     ids=["disabled", "failed", "forgotten", "a moment ago"],
@@ -89,7 +95,46 @@ def test_who_is_not_to_receive_is_no_outage(listener, now, fields):
 
     watch(now)
 
-    assert not Incident.objects.exists()
+    assert not opened(Kind.OUTAGE)
+
+
+def test_who_was_never_let_in_and_is_not_run_any_more_is_an_outage(listener, now):
+    stand(listener, now, state="connecting", last_received_at=None, holder="", lease_until=None)
+    watch(now)
+    assert opened(Kind.OUTAGE)
+
+
+def test_a_subscription_that_is_taken_again_and_again_is_no_sign_of_life(listener, now):
+    """Each poll is refused: between two looks it subscribes anew."""
+    ago = now - timedelta(minutes=6)
+    stand(listener, now, last_received_at=ago)
+    watch(now)
+    assert not opened(Kind.OUTAGE)  # a new session has until its first answer is late
+    Position.objects.update(state="connecting", reason="HTTP 503")
+    watch(now)
+    assert opened(Kind.OUTAGE).window_start == ago
+    Position.objects.update(state="receiving", reason="")
+    watch(now)
+    assert opened(Kind.OUTAGE)
+
+    Position.objects.update(last_received_at=now)
+    watch(now)
+    assert not opened(Kind.OUTAGE)
+
+
+def test_a_listener_that_stands_still_is_never_without_an_incident(listener, now):
+    """The database was away when it stopped, or somebody closed its incident."""
+    stand(listener, now, state="failed", reason="login refused")
+    Position.objects.update(failed_fingerprint=Listener.objects.get().fingerprint)
+    for _ in range(2):
+        watch(now)
+    assert opened(Kind.CONFIGURATION).summary == "The listener stopped: login refused"
+    assert Incident.objects.count() == 1
+
+    Incident.objects.all().delete()
+    report(listener, Kind.REPLAY_LOST, now)
+    watch(now)
+    assert not opened(Kind.CONFIGURATION)
 
 
 def test_a_listener_that_was_just_enabled_has_its_time_to_connect(listener, now):
@@ -250,13 +295,23 @@ def test_an_hour_of_quiet_while_receiving_ends_it(listener, now, kind):
     assert "an hour" in the_closed(kind).note
 
 
-@pytest.mark.parametrize("kind", [Kind.STALL, Kind.QUOTA, Kind.BACK_OFF, Kind.OUTAGE])
+@pytest.mark.parametrize(
+    "kind", [Kind.STALL, Kind.QUOTA, Kind.BACK_OFF, Kind.OUTAGE, Kind.CONFIGURATION]
+)
 def test_who_is_disabled_has_no_trouble_with_running(listener, now, kind):
     stand(listener, now, state="stopped")
     report(listener, kind, now)
     Listener.objects.update(enabled=False)
     watch(now)
     assert the_closed(kind).note == "The listener was disabled."
+
+
+def test_nor_has_its_org_a_limit_that_nobody_asks_for_any_more(listener, now):
+    stand(listener, now, state="stopped")
+    Incident.objects.report(listener.pk, Trouble(Kind.QUOTA, "usage", "85%", "look"), now)
+    Listener.objects.update(enabled=False)
+    watch(now)
+    assert the_closed(Kind.QUOTA)
 
 
 def test_unreadable_events_are_an_incident_until_none_is_left(listener, now):
@@ -270,6 +325,23 @@ def test_unreadable_events_are_an_incident_until_none_is_left(listener, now):
     Quarantined.objects.filter(pk=row.pk).update(ingested_at=now)
     watch(now)
     assert the_closed(Kind.UNDECODABLE)
+
+
+def test_what_is_closed_while_it_is_reported_is_opened_anew(listener, now, monkeypatch):
+    from audit.queries import IncidentQuerySet
+
+    adds = IncidentQuerySet.bulk_create
+
+    def close_meanwhile(self, *args, **kwargs):
+        added = adds(self, *args, **kwargs)
+        if not Incident.objects.exclude(closed_at=None).exists():
+            Incident.objects.settle(now, by="ann")
+        return added
+
+    monkeypatch.setattr(IncidentQuerySet, "bulk_create", close_meanwhile)
+    report(listener, Kind.STALL, now)
+    assert opened(Kind.STALL).count == 1
+    assert the_closed(Kind.STALL).closed_by == "ann"
 
 
 def test_what_was_reported_again_meanwhile_is_not_closed(listener, now):

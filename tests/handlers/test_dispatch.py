@@ -70,6 +70,32 @@ def test_a_task_that_runs_elsewhere_is_sent_the_event_and_not_tracked(listener, 
     assert Delivery.objects.get().state == "sent"
 
 
+def test_two_who_publish_at_once_send_it_elsewhere_once(listener, broker, monkeypatch):
+    ids = ready(listener, make_mapping(listener, handler="", task="elsewhere.sync"))
+    others = []
+
+    def reach(point):
+        if point == "sent" and not others:  # sent, and not marked yet
+            others.append(True)
+            dispatch.publish(ids, timezone.now())
+
+    monkeypatch.setattr("listeners.milestones.reach", reach)
+
+    dispatch.publish(ids, timezone.now())
+
+    assert others
+    assert len(messages_in("celery")) == 1
+
+
+def test_what_is_not_marked_as_sent_is_sent_again_after_a_while(listener, broker):
+    ids = ready(listener, make_mapping(listener, handler="", task="elsewhere.sync"))
+    now = timezone.now()
+    Delivery.objects.claim_sending(ids, now)  # and then its process died
+
+    assert dispatch.publish(ids, now + timedelta(seconds=1)) == 0
+    assert dispatch.publish(ids, now + timedelta(seconds=61)) == 1
+
+
 def test_deliveries_of_an_unregistered_handler_wait(listener, broker):
     ids = ready(listener, make_mapping(listener, handler="not.there"))
 
@@ -95,15 +121,16 @@ def test_it_refuses_to_publish_inside_a_transaction(listener, broker):
 
 def test_a_broker_that_is_away_leaves_everything_ready_until_it_is_back(listener, broker):
     ids = ready(listener, make_mapping(listener))
+    ids += ready(listener, make_mapping(listener, handler="", task="elsewhere.sync"))
     broker.stop()
     try:
         with pytest.raises(dispatch.BrokerUnavailable):
             dispatch.publish(ids, timezone.now())
-        assert Delivery.objects.get().state == "ready"
+        assert Delivery.objects.counts() == {"ready": 2}
     finally:
         broker.start()
 
-    assert dispatch.publish(ids, timezone.now()) == 1
+    assert dispatch.publish(ids, timezone.now()) == 2
 
 
 def test_the_length_of_a_queue_is_told(listener, broker):

@@ -1,5 +1,7 @@
 """`on_dead: halt`: nothing of a record begins behind a change that failed for good."""
 
+import threading
+
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError
@@ -9,13 +11,13 @@ from audit.models import AuditLogEntry
 from audit.queries import AuditLogFilter
 from consumer import relay
 from consumer.ingest import ingest
-from handlers import dispatch
 from handlers.halting import NotHalting, go_on_without
 from handlers.models import Delivery, HandlerMapping
 from handlers.parked import waits_for
 from handlers.redeliver import redeliver
 from handlers.redelivery import Wish, wish
 from handlers.runner import run_delivery
+from tests.at_once import in_threads
 from tests.commands.running import CONNECTION, ConfigurationFile
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
@@ -233,16 +235,14 @@ def test_the_api_chooses_it_and_says_where_it_would_do_nothing(listener, admin_c
     assert [error["field"] for error in refused["errors"]] == ["on_dead"]
 
 
-def test_several_workers_keep_the_order_of_records_that_halt(listener, processes):
+def test_several_workers_keep_the_order_of_records_that_halt(listener, at_work):
     mapping = make_mapping(listener, "create", "tests.fail_once_when_told", on_dead="halt")
     names = [f"001{number:02}" for number in range(6)]
-    processes.worker(concurrency=3)
 
     for step in range(5):
         data = {"Fail": True} if step == 2 else {}
         messages = received(*(change(records=[name], data=data) for name in names))
-        ready = ingest(listener, lease_of(listener), messages, [mapping]).ready
-        dispatch.publish(ready, timezone.now())
+        ingest(listener, lease_of(listener), messages, [mapping])
     wait_for(lambda: Delivery.objects.filter(halts=True).count() == len(names))
     assert Delivery.objects.filter(state="succeeded").count() == 2 * len(names)
     assert Delivery.objects.filter(state="blocked").count() == 2 * len(names)
@@ -255,3 +255,21 @@ def test_several_workers_keep_the_order_of_records_that_halt(listener, processes
         one, two, third, four, five = entries.values_list("id", flat=True)
         runs = [line["id"] for line in read_journal() if line["record"] == name]
         assert runs == [one, two, third, third, four, five]
+
+
+@pytest.fixture
+def at_work():
+    """Three threads that run what can begin."""
+    is_over = threading.Event()
+
+    def work():
+        while not is_over.is_set():
+            ready = Delivery.objects.filter(state__in=("ready", "queued")).order_by("?")
+            for pk in list(ready.values_list("pk", flat=True)[:3]):
+                run_delivery(pk)
+
+    working = in_threads(work, work, work)
+    yield
+    is_over.set()
+    for one in working:
+        one.result()

@@ -1,11 +1,9 @@
 """Recorded changes are sent to their handlers again, each record's in order."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from audit.queries import AuditLogFilter
@@ -17,6 +15,7 @@ from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Redeliver
 from handlers.redeliver import counted, redeliver
 from handlers.redelivery import Contradiction, Row, Verdict, Wish, sent, wish
 from handlers.runner import run_delivery
+from tests.at_once import in_threads
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 
@@ -310,32 +309,19 @@ def test_what_the_broker_does_not_take_is_left_to_the_relay(listener):
     assert relay.publish_due(timezone.now() + timedelta(minutes=1)) == 1
 
 
-def in_threads(*tasks):
-    """Begin each with a connection of its own; `result()` raises what it raised."""
-
-    def run(task):
-        try:
-            task()
-        finally:
-            connection.close()
-
-    pool = ThreadPoolExecutor(len(tasks))
-    return [pool.submit(run, task) for task in tasks]
-
-
 def test_it_gets_along_with_recording_and_with_workers(listener):
     mapping = make_mapping(listener)
     lease = lease_of(listener)
     is_over = threading.Event()
 
     def receive():
-        for _ in range(15):
+        for _ in range(8):
             messages = (change(records=[f"001{record}"]) for record in range(4))
             ingest(listener, lease, received(*messages), [mapping])
 
     def send_again():
         done = 0
-        while done < 60:
+        while done < 32:
             done += sent(redeliver(wish(AuditLogFilter(), "ann"), timezone.now())[1])
 
     def work():
@@ -354,6 +340,6 @@ def test_it_gets_along_with_recording_and_with_workers(listener):
     relay.promote_stranded()
     run_all()
 
-    assert states() == ["succeeded"] * 60
+    assert states() == ["succeeded"] * 32
     attempts = Delivery.objects.values_list("attempts", flat=True)
-    assert DeliveryAttempt.objects.count() == sum(attempts) >= 120
+    assert DeliveryAttempt.objects.count() == sum(attempts) >= 64

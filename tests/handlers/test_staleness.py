@@ -71,8 +71,8 @@ def test_a_time_of_the_pubsub_api_is_understood():
 
 @pytest.fixture
 def read_entry(listener):
-    """The record as it was read, in the audit log."""
-    return AuditLogEntry.objects.create(
+    """The record as it was read, in the audit log, and sent to a handler."""
+    entry = AuditLogEntry.objects.create(
         listener=listener,
         channel="/data/ChangeEvents",
         entity_name="Account",
@@ -86,6 +86,10 @@ def read_entry(listener):
         as_of=AS_OF,
         read_at=READ_AT,
     )
+    Delivery.objects.create(
+        entry=entry, handler="tests.remember", state="succeeded", created_at=timezone.now()
+    )
+    return entry
 
 
 def update(seconds, record=RECORD):
@@ -98,7 +102,7 @@ def test_an_older_change_is_recorded_and_skipped_and_nothing_waits_for_it(listen
 
     result = ingest(listener, lease_of(listener), received(update(9), update(11)), [mapping])
 
-    old, new = Delivery.objects.order_by("id")
+    _, old, new = Delivery.objects.order_by("id")
     reason = f"not newer than the record as read from Salesforce (entry {read_entry.pk})"
     assert (old.state, old.error, old.chain) == ("skipped", reason, "")
     assert (new.state, result.ready) == ("ready", [new.pk])
@@ -119,7 +123,33 @@ def test_another_record_or_another_listener_is_none_of_its_business(
     )
     ingest(other, lease_of(other), received(update(9)), [make_mapping(other, "update")])
 
-    assert set(Delivery.objects.values_list("state", flat=True)) == {"ready"}
+    assert list(Delivery.objects.values_list("state", flat=True)) == ["ready"] * 2 + ["succeeded"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("was_left_out", [False, True])
+def test_who_was_not_told_what_was_read_is_told_the_change(listener, read_entry, was_left_out):
+    mapping = make_mapping(listener, "update", handler="tests.skip")
+    if was_left_out:
+        read_entry.deliveries.create(
+            mapping=mapping, handler="tests.skip", state="skipped", created_at=timezone.now()
+        )
+    read_entry.deliveries.filter(handler="tests.remember").delete()
+
+    result = ingest(listener, lease_of(listener), received(update(9)), [mapping])
+
+    assert result.ready == [Delivery.objects.latest("id").pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_handlers_in_one_lane_tell_each_other(listener, read_entry):
+    creating = make_mapping(listener, "create")
+    updating = make_mapping(listener, "update", handler="tests.skip")
+    read_entry.deliveries.update(mapping=creating)
+
+    ingest(listener, lease_of(listener), received(update(9)), [creating, updating])
+
+    assert Delivery.objects.get(mapping=updating).state == "skipped"
 
 
 @pytest.mark.django_db

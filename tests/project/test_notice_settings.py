@@ -5,6 +5,7 @@ import os
 import pytest
 from environs import Env
 
+from cdcproject.error_pages import SecretsStayHidden
 from cdcproject.notices import Mail, NoticeError, Webhook, mail, web_address, webhook
 
 
@@ -68,3 +69,10 @@ def test_everything_can_be_set(environment):
     assert "secret" not in repr(found)
     assert webhook(env) == Webhook("https://b.de/hook", "hush")
     assert "hush" not in repr(webhook(env))
+
+
+def test_an_error_page_shows_neither_the_address_of_the_webhook_nor_a_password(settings):
+    settings.CDC_INCIDENT_WEBHOOK = "https://hooks.example.com/hunter2"
+    settings.CDC_INCIDENT_WEBHOOK_SECRET = "hunter2"
+    settings.CDC_MAIL = Mail(["a@b.de"], "c@d.de", "mail", 25, "me", "hunter2", False, False)
+    assert "hunter2" not in repr(SecretsStayHidden().get_safe_settings())

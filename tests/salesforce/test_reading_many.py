@@ -14,6 +14,7 @@ from tests.salesforce.scripted import TOKEN_PATH, Reply, ScriptedOrg, of_json, p
 
 BASE = "/services/data/v67.0"
 MANY = f"{BASE}/composite/sobjects/Account"
+ANY = f"{BASE}/query?q=SELECT%20Id%20FROM%20Account%20LIMIT%201"
 A, B, C = "001000000000001AAA", "001000000000002AAA", "001000000000003AAA"
 NOT_FOUND = of_json([{"errorCode": "NOT_FOUND", "message": "no such thing"}], 404)
 MALFORMED = of_json([{"errorCode": "MALFORMED_ID", "message": "malformed id"}], 400)
@@ -93,7 +94,22 @@ def test_a_short_id_is_the_same_record(org: ScriptedOrg) -> None:
     assert client(org).read_many("Account", [A[:15]]).records[A[:15]]["Name"] == "Acme"
 
 
-@pytest.mark.parametrize("refusal", [MALFORMED, NOT_FOUND])
+def test_two_ids_that_begin_alike_are_two_records(org: ScriptedOrg) -> None:
+    """Where somebody made them up, the last three characters are no checksum."""
+    alike, another = "001000000000000001", "001000000000000002"
+    org.tell(one(alike), {"Name": "Acme"})
+    org.tell(MANY, [account(alike, Name="Acme"), account(another, Name="Globex")])
+
+    read = client(org).read_many("Account", [alike, another, "001000000000000003"])
+
+    assert {record_id: record["Name"] for record_id, record in read.records.items()} == {
+        alike: "Acme",
+        another: "Globex",
+    }
+    assert asked_for(org)[0]["fields"] == ["Id", "Name"]
+
+
+@pytest.mark.parametrize("refusal", [MALFORMED, NOT_FOUND, of_json("POST?", 405)])
 def test_what_cannot_be_read_together_is_read_one_by_one(org: ScriptedOrg, refusal: Reply) -> None:
     org.tell(one(A), account(A), account(A, Name="Acme"))
     org.tell(one(B), MALFORMED)
@@ -112,11 +128,25 @@ def test_an_entity_that_cannot_be_read_at_all_is_refused_and_not_empty(org: Scri
     for record_id in ids:
         org.tell(one(record_id), *[NOT_FOUND] * 2)
     org.tell(MANY, NOT_FOUND)
+    org.tell(ANY, of_json([{"errorCode": "INVALID_TYPE", "message": "no such thing"}], 400))
 
-    with pytest.raises(RestRefused, match="NOT_FOUND"):
+    with pytest.raises(RestRefused, match="INVALID_TYPE"):
         client(org).read_many("Account", ids)
 
     assert len([call for call in org.calls if "/sobjects/Account/" in call.path]) < 25
+
+
+@pytest.mark.parametrize("absent", [NOT_FOUND, of_json("nothing here", 404)])
+def test_of_an_entity_that_can_be_queried_records_that_are_not_found_are_gone(
+    org: ScriptedOrg, absent: Reply
+) -> None:
+    org.tell(one(A), absent, absent)
+    org.tell(MANY, NOT_FOUND)
+    org.tell(ANY, {"totalSize": 1, "done": True, "records": [{"Id": B}]})
+
+    read = client(org).read_many("Account", [A])
+
+    assert (read.records, read.refused) == ({}, {})
 
 
 def test_a_daily_limit_is_not_tried_one_by_one(org: ScriptedOrg) -> None:

@@ -29,6 +29,12 @@ def test_pages_are_followed_to_the_end(org: ScriptedOrg) -> None:
     assert list(client(org).query(SOQL)) == [[{"Id": "1"}], [{"Id": "2"}]]
 
 
+def test_a_page_that_names_no_other_is_the_last(org: ScriptedOrg) -> None:
+    org.tell(asked_at(QUERY, SOQL), of_json({"records": [{"Id": "1"}], "nextRecordsUrl": None}))
+
+    assert list(client(org).query(SOQL)) == [[{"Id": "1"}]]
+
+
 def test_deleted_rows_are_asked_for_elsewhere(org: ScriptedOrg) -> None:
     org.tell(asked_at(f"{QUERY}All", SOQL), of_json({"totalSize": 0, "done": True, "records": []}))
 
@@ -38,8 +44,8 @@ def test_deleted_rows_are_asked_for_elsewhere(org: ScriptedOrg) -> None:
 @pytest.mark.parametrize(
     "page",
     [
-        {"records": []},
         {"records": [], "done": False},
+        {"records": [], "done": True, "nextRecordsUrl": "https://elsewhere.example/query/1"},
         {"records": [], "done": False, "nextRecordsUrl": "https://elsewhere.example/query/1"},
         {"done": True},
     ],

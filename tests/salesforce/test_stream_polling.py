@@ -10,7 +10,15 @@ from listeners.salesforce.errors import (
     Reaction,
     TransportFailed,
 )
-from tests.salesforce.messages import CONNECT, HANDSHAKE, SUBSCRIBE, accepted, change, refused
+from tests.salesforce.messages import (
+    CONNECT,
+    HANDSHAKE,
+    SUBSCRIBE,
+    accepted,
+    change,
+    refused,
+    token_answer,
+)
 from tests.salesforce.scripted import FIRST_CONNECT, TOKEN_PATH, Reply, ScriptedOrg, of_json
 
 
@@ -28,6 +36,13 @@ def test_poll_returns_the_messages_of_one_answer_in_their_order(org: ScriptedOrg
     org.tell(CONNECT, [change(5), change(3), accepted(CONNECT), change(9)])
 
     assert replay_ids(opened(org).poll()) == [5, 3, 9]
+
+
+def test_a_token_of_a_letter_is_not_hidden_in_the_changes(org: ScriptedOrg) -> None:
+    org.tell(TOKEN_PATH, token_answer(org.url, "d"))
+    org.tell(CONNECT, [change(5), accepted(CONNECT)])
+
+    assert opened(org).poll() == [change(5)]
 
 
 def test_a_mere_acknowledgement_is_an_empty_list(org: ScriptedOrg) -> None:

@@ -16,64 +16,6 @@ def succeeded() -> int:
     return Delivery.objects.filter(state="succeeded").count()
 
 
-def free_the_lease() -> None:
-    """As if its time had passed."""
-    Position.objects.update(lease_until="2020-01-01T00:00Z")
-
-
-def test_committed_and_never_published_is_published_by_the_next_process(
-    processes, simulator, org_listener, broker
-):
-    broker.stop()
-    listener = processes.listener()
-    listener.wait_for_output("subscribed")
-    simulator.create("Account", *[{"Name": f"Acme {n}"} for n in range(10)])
-    wait_for(lambda: Delivery.objects.filter(state="ready").count() == 10)
-    listener.kill()
-    broker.start()
-    free_the_lease()
-    processes.worker()
-
-    processes.listener()
-
-    wait_for(lambda: succeeded() == 10)
-    assert len(read_journal()) == 10
-
-
-def test_messages_lost_with_the_broker_are_published_again(
-    processes, simulator, org_listener, broker
-):
-    simulator.create("Account", *[{"Name": f"Acme {n}"} for n in range(10)])
-    assert processes.listener("--max-events", "10").wait() == 0
-    broker.stop()
-    broker.start()  # it keeps nothing
-    Delivery.objects.update(queued_at="2020-01-01T00:00Z")
-    processes.worker()
-
-    processes.listener()
-
-    wait_for(lambda: succeeded() == 10)
-    assert len(read_journal()) == 10
-
-
-def test_a_listener_killed_in_a_burst_leaves_no_gap_and_no_duplicate(
-    processes, simulator, org_listener
-):
-    published = simulator.burst(3000, quiet=True)
-    listener = processes.listener(CDC_BATCH_MAX="100")
-    wait_for(lambda: AuditLogEntry.objects.count() >= 300)
-    listener.kill()
-    recorded_first = AuditLogEntry.objects.count()
-    free_the_lease()
-
-    assert processes.listener("--until-idle", "1").wait() == 0
-
-    assert 300 <= recorded_first < published["changes"]
-    assert AuditLogEntry.objects.count() == published["changes"]
-    handled = AuditLogEntry.objects.filter(deliveries__isnull=False).distinct().count()
-    assert Delivery.objects.count() == handled == published["changes"]
-
-
 def test_a_worker_killed_in_a_run_loses_that_attempt_and_nothing_else(
     processes, simulator, org_listener
 ):

@@ -46,6 +46,8 @@ class Command(BaseCommand):
         listeners = Listener.objects.select_related("connection").order_by("name")
         if options["listener"]:
             listeners = listeners.filter(name=options["listener"])
+        if not listeners:
+            self.stdout.write("There is no listener: nothing is compared.")
         failures: list[str] = []
         for listener in listeners:
             records = not options["dry_run"]

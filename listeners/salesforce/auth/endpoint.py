@@ -12,6 +12,7 @@ from urllib.parse import urlencode, urlsplit
 import requests
 from requests.auth import AuthBase
 
+from listeners.salesforce.addresses import host_of, is_web_url
 from listeners.salesforce.errors import (
     AUTHORIZE_AGAIN,
     LoginRefused,
@@ -25,8 +26,6 @@ from listeners.salesforce.exchange import (
     Unanswered,
     exchange,
     header_safe,
-    host_of,
-    is_web_url,
 )
 from listeners.salesforce.tokens import Granted, Token, life_of
 

@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 
 import requests
 
+from listeners.salesforce.addresses import host_of, is_web_url
 from listeners.salesforce.errors import (
     LoginRefused,
     LoginUnavailable,
@@ -24,8 +25,6 @@ from listeners.salesforce.exchange import (
     Unanswered,
     exchange,
     header_safe,
-    host_of,
-    is_web_url,
 )
 from listeners.salesforce.tokens import Granted, Token, life_of
 

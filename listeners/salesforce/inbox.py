@@ -1,0 +1,72 @@
+"""What answers brought and nobody has taken yet: messages, and a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from listeners.salesforce.errors import (
+    CometdRefused,
+    MalformedAnswer,
+    Reaction,
+    ReplayLost,
+    SalesforceError,
+)
+from listeners.salesforce.exchange import Answer
+from listeners.salesforce.outcomes import Acknowledged, Outcome, Received, Refused, Unclear
+
+
+class Inbox:
+    """A refusal that came together with messages waits until those were taken."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._messages: list[Mapping[str, Any]] = []
+        self._refusal: SalesforceError | None = None
+        #: When Salesforce last accepted a request, and its clock at that.
+        self.last_answer_at: float | None = None
+        self.server_time: datetime | None = None
+
+    @property
+    def has_news(self) -> bool:
+        return bool(self._messages) or self._refusal is not None
+
+    def put(self, outcomes: Iterable[Outcome], answer: Answer) -> None:
+        """What one answer means. Of several refusals the first counts."""
+        for outcome in outcomes:
+            match outcome:
+                case Received(messages=messages):
+                    self._messages.extend(messages)
+                case Refused():
+                    self._refusal = self._refusal or _refusal(outcome)
+                case Unclear(why=why):
+                    self._refusal = self._refusal or MalformedAnswer(why, answer.text())
+                case Acknowledged():
+                    self.last_answer_at = self._monotonic()
+                    self.server_time = answer.date()
+
+    def messages(self) -> list[Mapping[str, Any]]:
+        """The messages, or [] where there are none; then the refusal is raised, if there is one."""
+        if not self._messages:
+            self.raise_refusal()
+        return self.take()
+
+    def take(self) -> list[Mapping[str, Any]]:
+        taken, self._messages = self._messages, []
+        return taken
+
+    def raise_refusal(self) -> None:
+        """Raises it once, if there is one."""
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None:
+            raise refusal
+
+    def clear(self) -> None:
+        """For a new session. When the last one was heard stays known."""
+        self._messages, self._refusal = [], None
+
+
+def _refusal(refused: Refused) -> CometdRefused:
+    kind = ReplayLost if refused.reaction is Reaction.REPLAY_LOST else CometdRefused
+    return kind(refused.error, refused.failure_reason, refused.reaction, refused.channel)

@@ -1,0 +1,90 @@
+"""A listener's receiving thread, in the test's own process, against the simulator."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from audit.models import Incident, Reconciliation
+from consumer.buffer import Buffer
+from consumer.logins import Logins
+from consumer.receiver import Receiver
+from listeners.logins import session_for
+from listeners.models import Position
+from tests.sample_data import lease_of, listener_of
+from tests.servers import wait_for
+from tests.simulator.process import SimulatorProcess
+
+
+@pytest.fixture
+def org():
+    with SimulatorProcess("--connect-timeout", "60") as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def start(transactional_db, org):
+    started: list[Receiver] = []
+
+    def begin(**position) -> Receiver:
+        listener = listener_of(org, replay_from="tip")
+        lease = lease_of(listener)
+        Position.objects.update(**position)
+        tokens = Logins(threading.Event().wait).of(listener)
+        receiver = Receiver(listener, lease, tokens, session_for(listener.connection), Buffer(10))
+        receiver.start()
+        started.append(receiver)
+        return receiver
+
+    yield begin
+    for receiver in started:
+        receiver.stop()
+        wait_for(lambda one=receiver: not one.is_alive and one.has_said_goodbye, seconds=30)
+
+
+def test_a_subscription_alone_is_no_answer(start, org):
+    receiver = start()
+    org.wait_until_held()
+    wait_for(lambda: receiver.status.state == Position.State.RECEIVING, seconds=30)
+    assert receiver.opened_at
+    assert receiver.last_received_at is None
+
+    org.create("Account", Name="Acme")
+    wait_for(lambda: receiver.last_received_at, seconds=30)
+
+
+def test_who_began_at_the_tip_and_was_away_for_too_long_is_compared(start):
+    """Nothing was received: no position can be refused that would tell of it."""
+    heard = timezone.now() - timedelta(hours=80)
+    start(tip_since=heard - timedelta(hours=5), caught_up_at=heard, channel="/data/ChangeEvents")
+
+    wait_for(Reconciliation.objects.exists, seconds=30)
+    incident = Incident.objects.get()
+    assert incident.kind == Incident.Kind.REPLAY_LOST
+    assert heard - timedelta(minutes=3) < incident.window_start <= heard
+    wait_for(lambda: Position.objects.get().replay_id == "-2", seconds=30)
+
+
+@pytest.mark.parametrize(
+    ("fields", "outlived"),
+    [
+        ({"tip_since": 80}, True),
+        ({"tip_since": 80, "caught_up_at": 71}, False),
+        ({"tip_since": 71}, False),
+        ({"caught_up_at": 80}, True),
+        ({"replay_id": "7", "tip_since": 80, "caught_up_at": 80}, False),
+        ({"replay_id": "-2", "tip_since": 80, "caught_up_at": 80}, False),
+        ({"replay_id": "-1", "caught_up_at": 80}, False),
+        ({}, False),
+    ],
+)
+def test_only_who_names_no_event_can_outlive_its_beginning(fields, outlived):
+    from listeners.standing import has_outlived
+
+    now = timezone.now()
+    moments = {
+        name: now - timedelta(hours=hours) for name, hours in fields.items() if name != "replay_id"
+    }
+    position = Position(replay_id=fields.get("replay_id", ""), **moments)
+    assert has_outlived(position, now) is outlived

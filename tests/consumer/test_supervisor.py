@@ -1,0 +1,166 @@
+"""A process that hosts listeners, run in a thread of the test."""
+
+import threading
+
+import pytest
+from django.db import connection
+
+from audit.models import AuditLogEntry, Incident
+from consumer import lease_keeper, recorder, supervisor
+from consumer.buffer import Buffer
+from consumer.hosting import Hosting
+from consumer.logins import Logins
+from consumer.receiver import Receiver
+from consumer.rounds import Rounds
+from consumer.share import Share
+from listeners.logins import session_for
+from listeners.models import Listener, Position
+from tests.sample_data import lease_of, listener_of, make_listener, received
+from tests.servers import wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def is_receiving(count: int = 1) -> bool:
+    return Position.objects.filter(state="receiving").count() == count
+
+
+def hosting() -> Hosting:
+    return Hosting("a", Logins(lambda seconds: True), Share("a", []))
+
+
+def without_its_secret() -> Listener:
+    listener = make_listener()
+    listener.connection.client_secret = "env:NOT_SET_ANYWHERE"
+    listener.connection.save()
+    return listener
+
+
+def test_a_lease_that_ran_out_while_the_process_was_paused_is_kept_and_not_taken_anew(
+    org, run, monkeypatch
+):
+    # It looks at what is free before it renews again.
+    monkeypatch.setattr(lease_keeper, "RENEW_SECONDS", 2 * supervisor.LOOK_SECONDS)
+    listener = listener_of(org)
+    run()
+    wait_for(is_receiving)
+    until = Position.objects.get().lease_until
+    wait_for(lambda: Position.objects.get().lease_until > until, what="a renewal just now")
+
+    Position.objects.update(lease_until="2020-01-01T00:00Z")
+
+    wait_for(lambda: Position.objects.with_life().get().is_held, what="the next renewal")
+    assert Position.objects.get().epoch == 1
+    threads = [thread.name for thread in threading.enumerate()]
+    assert threads.count(f"receive {listener.name}") == 1
+
+
+def test_commits_that_the_database_lost_come_again(org, run):
+    listener_of(org, replay_from="tip")
+    run()
+    wait_for(is_receiving)
+    org.create("Account", Name="first")
+    wait_for(lambda: AuditLogEntry.objects.count() == 1)
+    before = Position.objects.get().replay_id
+    org.create("Account", Name="lost")
+    wait_for(lambda: AuditLogEntry.objects.count() == 2)
+
+    # As by a standby that took over without the last commit.
+    AuditLogEntry.objects.latest("id").deliveries.all().delete()
+    AuditLogEntry.objects.filter(changed_data__Name="lost").delete()
+    Position.objects.update(replay_id=before)
+    org.create("Account", Name="third")
+
+    wait_for(lambda: AuditLogEntry.objects.count() == 3, what="all of them, the lost one too")
+    names = [one.changed_data["Name"] for one in AuditLogEntry.objects.order_by("id")]
+    assert names == ["first", "lost", "third"]
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite's connections cost nobody")
+def test_quiet_listeners_keep_no_connections(org, run, monkeypatch):
+    monkeypatch.setattr(recorder, "IDLE_SECONDS", 0.1)
+    first = listener_of(org, replay_from="tip")
+    for _ in range(8):
+        make_listener(connection=first.connection, replay_from="tip")
+    run()
+    wait_for(lambda: is_receiving(9))
+    org.create("Account", Name="Acme")
+    wait_for(lambda: AuditLogEntry.objects.count() == 9)
+
+    # The test's own, the process's main one, and those of its leases, its relay and its watch.
+    wait_for(lambda: connections() <= 5, what="the connections given back")
+
+
+def connections() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        return cursor.fetchone()[0]
+
+
+def test_a_listener_is_known_before_the_next_one_fails(transactional_db, org):
+    good, bad = listener_of(org), without_its_secret()
+    starting = hosting().start([good, bad])
+
+    hosted = next(starting)
+    try:
+        assert hosted.listener == good
+        assert not Position.objects.filter(state="failed").exists()
+        assert list(starting) == []
+        assert Position.objects.get(state="failed").listener == bad
+    finally:
+        hosted.leave(0)
+        wait_for(hosted.has_left)
+
+
+def test_a_listener_that_was_deleted_just_now_is_not_started(listener):
+    gone = make_listener()
+    Listener.objects.filter(pk=gone.pk).delete()
+
+    assert list(hosting().start([gone])) == []
+
+
+def test_a_login_refused_to_a_process_that_lost_the_listener_is_no_incident(
+    transactional_db, org, settings
+):
+    settings.CDC_LOGIN_WAITS = ()
+    listener = listener_of(org)
+    listener.connection.client_secret = "that of before"
+    tokens = Logins(lambda seconds: False).of(listener)
+    old = lease_of(listener, "one")
+    mine = Receiver(listener, old, tokens, session_for(listener.connection), Buffer(10))
+    Position.objects.update(lease_until="2020-01-01T00:00Z")
+    lease_of(listener, "two")
+
+    mine.start()
+
+    wait_for(lambda: not mine.is_alive)
+    mine.stop()
+    assert mine.status.state == "failed"
+    assert not Incident.objects.filter(kind="configuration").exists()
+
+
+def test_what_goes_wrong_in_one_round_does_not_end_the_next():
+    rounds: list[int] = []
+
+    def work() -> None:
+        rounds.append(1)
+        raise ValueError("nobody foresaw it")
+
+    again = Rounds("again", work, 0.01)
+    again.start()
+    try:
+        wait_for(lambda: len(rounds) > 2)
+    finally:
+        again.stop()
+        again.join(10)
+
+
+def test_what_was_received_and_forgotten_counts_as_not_recorded():
+    buffer = Buffer(10)
+    buffer.put(received({}, {}))
+    buffer.take(1, 0)
+
+    buffer.discard()
+
+    assert buffer.outstanding == 2
+    buffer.wait_until_recorded()

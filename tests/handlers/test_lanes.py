@@ -1,0 +1,162 @@
+"""Mappings are changed while deliveries wait: a record's order stays."""
+
+import pytest
+from django.utils import timezone
+
+from consumer import relay
+from consumer.ingest import ingest
+from handlers.models import Delivery, HandlerMapping
+from handlers.redeliver import redeliver
+from handlers.redelivery import Wish
+from handlers.runner import run_delivery
+from listeners.models import Position
+from tests.sample_data import change, lease_of, make_mapping, received
+from tests.sample_handlers import read_journal
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+
+
+def record(listener, *messages):
+    ingest(listener, lease_of(listener), received(*messages))
+    return list(Delivery.objects.order_by("id"))
+
+
+def states():
+    return list(Delivery.objects.order_by("id").values_list("state", flat=True))
+
+
+def chains():
+    return list(Delivery.objects.order_by("id").values_list("chain", flat=True))
+
+
+def run_all():
+    """As workers would, the newest first, until nothing more can begin."""
+    while ready := Delivery.objects.filter(state__in=("ready", "queued", "retrying")).last():
+        Delivery.objects.filter(pk=ready.pk).update(state="ready")
+        run_delivery(ready.pk)
+
+
+def handled():
+    return [line["id"] for line in read_journal()]
+
+
+@pytest.fixture
+def two_lanes(listener):
+    """Handlers of the same change, so that each has a lane of its own."""
+    return [
+        make_mapping(listener, handler=handler, entity=entity)
+        for handler, entity in (("tests.remember", "*"), ("tests.skip", "Account"))
+    ]
+
+
+def test_what_waits_moves_with_its_mapping_and_goes_first(listener, two_lanes):
+    """Its handler becomes another's, so that both share one lane."""
+    one, two = two_lanes
+    record(listener, change())
+    HandlerMapping.objects.filter(pk=two.pk).update(handler="tests.remember", on="update")
+
+    deliveries = record(listener, change("UPDATE"))
+
+    assert set(chains()) == {f"{one.pk}:{deliveries[0].entry.record_id}"}
+    assert states() == ["ready", "blocked", "blocked"]
+    Delivery.objects.update(handler="tests.remember")
+    run_all()
+    assert handled() == [one.entry_id for one in deliveries]
+
+
+def test_a_lane_whose_first_mapping_is_deleted_goes_on_under_another_name(listener):
+    first = make_mapping(listener, "create")
+    second = make_mapping(listener, "update")
+    record(listener, change(), change("UPDATE"))
+    Delivery.objects.filter(mapping=first).update(state="running", claim_deadline=timezone.now())
+    first.delete()
+
+    record(listener, change("UPDATE"))
+
+    assert [chain.partition(":")[0] for chain in chains()][1:] == [str(second.pk)] * 2
+    assert states() == ["running", "ready", "blocked"]
+
+
+def test_of_two_that_run_in_one_chain_the_second_is_left_and_follows_when_it_ended(
+    listener, two_lanes
+):
+    one, two = two_lanes
+    record(listener, change())
+    Delivery.objects.update(state="running", attempts=1, claim_deadline=timezone.now())
+    HandlerMapping.objects.filter(pk=two.pk).update(handler="tests.remember", on="update")
+
+    record(listener, change("UPDATE"))
+
+    assert states() == ["running", "running", "blocked"]
+    assert [chain.partition(":")[0] for chain in chains()] == [
+        str(one.pk),
+        str(two.pk),
+        str(one.pk),
+    ]
+    Delivery.objects.filter(mapping=two, state="running").update(
+        state="retrying", claim_deadline=None, due_at=timezone.now()
+    )
+    record(listener, change("UPDATE"))
+    assert states() == ["running", "blocked", "blocked", "blocked"]
+    assert len(set(chains())) == 1
+
+
+def test_what_had_no_order_gets_one(listener):
+    mapping = make_mapping(listener, ordering="unordered")
+    record(listener, change(), change(), change(records=["001B"]))
+    assert states() == ["ready"] * 3
+    HandlerMapping.objects.update(ordering="per_record")
+
+    deliveries = record(listener, change())
+
+    assert states() == ["ready", "blocked", "ready", "blocked"]
+    assert chains()[2] == f"{mapping.pk}:001B"
+    run_all()
+    first = [one.entry_id for one in deliveries if one.entry.record_id != "001B"]
+    assert [pk for pk in handled() if pk in first] == first
+
+
+def test_nothing_begins_in_the_lane_of_one_that_halts(listener, two_lanes):
+    one, two = two_lanes
+    record(listener, change())
+    Delivery.objects.filter(mapping=one).update(state="dead", halts=True)
+    HandlerMapping.objects.filter(pk=one.pk).update(on_dead="halt")
+    HandlerMapping.objects.filter(pk=two.pk).update(handler="tests.remember", on="update")
+
+    record(listener, change("UPDATE"))
+    relay.promote_stranded()
+
+    assert states() == ["dead", "blocked", "blocked"]
+
+
+def test_a_mapping_that_loses_its_order_or_its_handler_leaves_what_waits_in_order(listener):
+    make_mapping(listener)
+    record(listener, change(), change())
+    HandlerMapping.objects.update(handler="", task="elsewhere.run")
+
+    record(listener, change())
+
+    assert states() == ["ready", "blocked", "ready"]
+
+
+def test_a_redelivery_follows_too(listener, two_lanes):
+    _, two = two_lanes
+    record(listener, change(), change())
+    Delivery.objects.filter(mapping=two).update(state="dead")
+    HandlerMapping.objects.filter(pk=two.pk).update(handler="tests.remember", on="update")
+
+    redeliver(Wish("ann", Delivery.objects.filter(mapping=two)), timezone.now())
+
+    assert len(set(chains())) == 1
+    assert states() == ["ready", "blocked", "blocked", "blocked"]
+
+
+def test_mappings_that_are_as_they_were_cost_one_query(listener, django_assert_num_queries):
+    from handlers.lanes import follow
+
+    mappings = [make_mapping(listener)]
+    record(listener, change())
+
+    with django_assert_num_queries(1):
+        assert follow(listener.pk, mappings) == {mappings[0].pk: mappings[0].pk}
+    assert Position.objects.get().lanes == {str(mappings[0].pk): mappings[0].pk}

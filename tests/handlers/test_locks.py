@@ -1,0 +1,71 @@
+"""Who waits for what another has locked finds how things stand then."""
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from consumer.ingest import ingest
+from handlers import dispatch
+from handlers.models import Delivery, DeliveryAttempt
+from handlers.outcomes import Succeeded
+from handlers.runner import Claim, run_delivery, settle
+from tests.at_once import in_threads, somebody_waits_for_a_lock
+from tests.sample_data import change, lease_of, make_mapping, received
+from tests.servers import wait_for
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+    pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer"),
+]
+
+
+def states():
+    return list(Delivery.objects.order_by("id").values_list("state", flat=True))
+
+
+def test_what_began_while_recording_waited_is_what_the_next_waits_for(listener):
+    mapping, lease = make_mapping(listener), lease_of(listener)
+    ingest(listener, lease, received(change(), change()), [mapping])
+    first, now = Delivery.objects.earliest("id"), timezone.now()
+    claim = Claim(first, Delivery.objects.claim(first.pk, now, now), now)
+
+    with transaction.atomic():
+        settle(claim, Succeeded())
+        [recording] = in_threads(lambda: ingest(listener, lease, received(change()), [mapping]))
+        wait_for(somebody_waits_for_a_lock)
+    recording.result()
+
+    assert states() == ["succeeded", "ready", "blocked"]
+
+
+def test_publishing_waits_for_nobody(listener):
+    mapping, lease = make_mapping(listener), lease_of(listener)
+    ingest(listener, lease, received(*(change(records=[f"001{n}"]) for n in range(3))), [mapping])
+    ids = list(Delivery.objects.order_by("id").values_list("id", flat=True))
+
+    with transaction.atomic():
+        Delivery.objects.filter(pk=ids[1]).select_for_update().get()
+        [publishing] = in_threads(lambda: dispatch.publish(ids, timezone.now()))
+        publishing.result(30)
+
+    assert states() == ["queued", "ready", "queued"]
+    assert dispatch.queue_length("celery") == 3
+
+
+def test_an_atomic_run_that_meets_a_deadlock_costs_no_attempt(listener):
+    """With somebody who locks in another order, as who deletes a mapping."""
+    mapping, lease = make_mapping(listener, handler="tests.write_group"), lease_of(listener)
+    ingest(listener, lease, received(change(), change()), [mapping])
+    first, second = Delivery.objects.order_by("id")
+
+    with transaction.atomic():
+        Delivery.objects.filter(pk=second.pk).select_for_update().get()
+        [running] = in_threads(lambda: run_delivery(first.pk))
+        wait_for(somebody_waits_for_a_lock)
+        # The run has waited longer: it is the one that is broken off.
+        Delivery.objects.filter(pk=first.pk).select_for_update().get()
+    running.result()
+
+    assert states() == ["succeeded", "queued"]
+    assert DeliveryAttempt.objects.get().outcome == "succeeded"
