@@ -142,7 +142,7 @@ def _lines(
 ) -> list[str]:
     return [
         f"{machine_name()}; {traffic.published} changes in {seconds:.0f} s, {behind} of them not "
-        "handled by then; medians of the first and the last quarter after the warm-up:",
+        "handled by then; medians of the first, third and last quarter after the warm-up:",
         *map(str, found),
         *(f"BROKEN: {flaw}" for flaw in flaws),
     ]

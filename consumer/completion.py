@@ -56,21 +56,22 @@ class Page:
     rows: Sequence[DirtyRecord]
 
 
-def complete(listener_id: int, claimed: datetime | None = None, *, budget: float = BUDGET) -> int:
-    """Complete what was `claimed` of a listener, or else what is due; how many gap entries ended.
+def complete(listener_id: int, *, budget: float = BUDGET) -> int:
+    """Complete what is claimed of a listener, or else due; how many gap entries ended.
 
     What is left after `budget` seconds is given back. Never inside a transaction.
     """
     listener = Listener.objects.select_related("connection").filter(pk=listener_id).first()
-    until = claimed or gaps.claim(listener_id, timezone.now())
-    if listener is None or until is None:
+    if listener is None:
         return 0
+    if not gaps.claimed(listener_id).exists():
+        gaps.claim(listener_id, timezone.now())
     org = _Org(listener)
     ended, end = 0, time.monotonic() + budget
-    while page := _take(listener_id, until):
+    while page := _take(listener_id):
         ended += _complete(org, page)
         if time.monotonic() >= end:
-            gaps.let_go(listener_id, until)
+            gaps.let_go(listener_id)
     return ended
 
 
@@ -90,9 +91,9 @@ class _Org:
         return self._client.read_many(entity, ids)
 
 
-def _take(listener_id: int, until: datetime) -> Page | None:
-    """The next page, claimed anew; an attempt counts from here, so that a crash counts too."""
-    claimed = DirtyRecord.objects.filter(listener_id=listener_id, claimed_until=until)
+def _take(listener_id: int) -> Page | None:
+    """The next page, begun; an attempt counts from here, so that a crash counts too."""
+    claimed = gaps.claimed(listener_id)
     first = claimed.order_by("pk").first()
     if first is None:
         return None
@@ -100,7 +101,7 @@ def _take(listener_id: int, until: datetime) -> Page | None:
     size = SMALL_PAGE if any(row.attempts for row in same) else MAX_IDS
     ids = [row.pk for row in same[:size]]
     mine = timezone.now() + gaps.CLAIM
-    claimed.filter(pk__in=ids).update(claimed_until=mine, attempts=F("attempts") + 1)
+    claimed.filter(pk__in=ids).update(claimed_until=mine, is_begun=True, attempts=F("attempts") + 1)
     won = DirtyRecord.objects.filter(pk__in=ids, claimed_until=mine)
     return Page(first.entity_name, mine, list(won.select_related("entry").order_by("pk")))
 
@@ -237,7 +238,7 @@ def _postpone(page: Page, rows: Sequence[DirtyRecord], error: str, cap: float) -
     pause = random.uniform(0, min(cap, _BASE * 2 ** min(attempts, 30)))
     due = timezone.now() + timedelta(seconds=pause)
     DirtyRecord.objects.filter(pk__in=[row.pk for row in rows], claimed_until=page.until).update(
-        due_at=due, error=storable(error), claimed_until=None
+        due_at=due, error=storable(error), claimed_until=None, is_begun=False
     )
     log.warning("records not read", entity=page.entity, records=len(rows), reason=error)
     gaps.tell_progress(rows[0].listener_id, page.entity)

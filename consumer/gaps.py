@@ -149,33 +149,37 @@ def ask_due(now: datetime) -> None:
 
 def ask(listener_id: int, now: datetime) -> None:
     """The same for one listener. Nobody else asks for the same within the time of the claim."""
-    until = claim(listener_id, now)
-    if until is None:
+    if not claim(listener_id, now):
         return
     try:
-        dispatch.start(TASK, listener_id=listener_id, claimed_until=until.isoformat())
+        dispatch.start(TASK, listener_id=listener_id)
     except dispatch.BrokerUnavailable:
-        let_go(listener_id, until)
+        let_go(listener_id)
         raise
 
 
-def claim(listener_id: int, now: datetime) -> datetime | None:
-    """Claim what is due of a listener, the oldest first; until when, which is also how to find it.
+def claim(listener_id: int, now: datetime) -> int:
+    """Claim what is due of a listener for whoever begins it, the oldest first; how many.
 
-    None when there is nothing. By compare-and-swap.
+    By compare-and-swap.
     """
     due = _due(now).filter(listener_id=listener_id).order_by("pk")
     page = list(due.values_list("pk", flat=True)[:AT_ONCE])
-    until = now + CLAIM
-    claimed = DirtyRecord.objects.filter(_unclaimed(now), pk__in=page).update(claimed_until=until)
-    return until if claimed else None
-
-
-def let_go(listener_id: int, until: datetime) -> None:
-    """Give a claim back."""
-    DirtyRecord.objects.filter(listener_id=listener_id, claimed_until=until).update(
-        claimed_until=None
+    return DirtyRecord.objects.filter(_unclaimed(now), pk__in=page).update(
+        claimed_until=now + CLAIM, is_begun=False
     )
+
+
+def claimed(listener_id: int) -> QuerySet[DirtyRecord]:
+    """What somebody was asked to read and nobody has begun, however late the asking arrives."""
+    return DirtyRecord.objects.filter(
+        listener_id=listener_id, claimed_until__isnull=False, is_begun=False
+    )
+
+
+def let_go(listener_id: int) -> None:
+    """Give back what nobody has begun: it is asked for again."""
+    claimed(listener_id).update(claimed_until=None)
 
 
 def _due(now: datetime) -> QuerySet[DirtyRecord]:

@@ -1,7 +1,6 @@
 """Periodic upkeep, for `celery -A cdcproject beat`."""
 
 import time
-from datetime import datetime
 
 from celery import shared_task
 from django.conf import settings
@@ -21,9 +20,9 @@ def run_relay() -> None:
 
 
 @shared_task(name=gaps.TASK)
-def complete_gaps(*, listener_id: int, claimed_until: str) -> None:
-    """Read the records of gap events that were claimed until then, and complete them."""
-    completion.complete(listener_id, datetime.fromisoformat(claimed_until))
+def complete_gaps(*, listener_id: int) -> None:
+    """Read the records of a listener's gap events, and complete them."""
+    completion.complete(listener_id)
 
 
 @shared_task(name="consumer.watch")

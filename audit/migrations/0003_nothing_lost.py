@@ -29,6 +29,7 @@ class Migration(migrations.Migration):
                 ("error", models.TextField(blank=True)),
                 ("due_at", models.DateTimeField()),
                 ("claimed_until", models.DateTimeField(blank=True, null=True)),
+                ("is_begun", models.BooleanField(default=False)),
             ],
         ),
         migrations.CreateModel(

@@ -21,8 +21,9 @@ class DirtyRecord(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)
     due_at = models.DateTimeField()
-    # Who reads it now has until then.
+    # Until then a worker was asked to read it, or, once it has begun, is reading it.
     claimed_until = models.DateTimeField(null=True, blank=True)
+    is_begun = models.BooleanField(default=False)
 
     class Meta:
         indexes = [models.Index(fields=["listener", "entity_name", "due_at"], name="dirty_due")]

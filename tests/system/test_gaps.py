@@ -85,12 +85,12 @@ def test_killed_on_the_way_it_is_done_again_and_nothing_twice(
 def test_several_at_once_read_each_record_once(simulator, org_listener, gapped):
     HandlerMapping.objects.update(ordering="unordered")
     hear(simulator, org_listener)
-    until = gaps.claim(org_listener.pk, timezone.now())
+    gaps.claim(org_listener.pk, timezone.now())
     ended: list[int] = []
 
     def run() -> None:
         try:
-            ended.append(complete(org_listener.pk, until))  # a message that came twice
+            ended.append(complete(org_listener.pk))  # a message that came twice
         finally:
             connections.close_all()
 
