@@ -7,8 +7,9 @@ PYTEST = $(PY) -m pytest
 # Folders of tests, apart by spaces: left out of the run, and of the one on PostgreSQL (what does not
 # depend on the database is not run on a second one).
 IGNORE ?=
-NO_DATABASE = simulator salesforce project settings_on_the_wire secrecy \
-	bad_inputs/test_protocol.py bad_inputs/test_configuration.py
+NO_DATABASE = simulator salesforce project settings_on_the_wire secrecy peer bad_inputs \
+	$(patsubst %,system/test_%.py,a_position_elsewhere stopped_logins a_revoked_refresh_token \
+	standing_troubles calling_back crashes)
 IGNORING = $(addprefix --ignore tests/,$(1))
 
 # For `make chaos` and `make soak`: CHAOS="--seed 7 --broker valkey", SOAK="--minutes 60 --rate 100".
@@ -33,8 +34,8 @@ demo:
 
 test:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
-	$(PYTEST) -n 3 --dist loadscope $(call IGNORING,$(IGNORE))
-	$(if $(ONLY_SQLITE),,TEST_DATABASE=postgres $(PYTEST) -n 3 --dist loadscope $(call IGNORING,$(IGNORE) $(NO_DATABASE)))
+	$(PYTEST) -n 4 --dist loadscope $(call IGNORING,$(IGNORE))
+	$(if $(ONLY_SQLITE),,TEST_DATABASE=postgres $(PYTEST) -n 4 --dist loadscope $(call IGNORING,$(IGNORE) $(NO_DATABASE)))
 
 check:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt

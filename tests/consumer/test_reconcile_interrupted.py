@@ -35,10 +35,11 @@ def test_a_job_that_was_killed_goes_on_and_counts_nothing_twice(org, entity, mon
     kill_at(monkeypatch, "added", 2)
     with pytest.raises(Killed):
         running.run(job.pk)
-    assert len(entity.added()) == 199, "the second page was rolled back"
+    first = len(entity.added())  # the one that was heard may be of either page
+    assert first in (199, 200), "the second page was rolled back"
     running.run(job.pk)
     job.refresh_from_db()
-    assert (job.state, len(entity.added())) == ("running", 199), "who died has it for a while"
+    assert (job.state, len(entity.added())) == ("running", first), "who died has it for a while"
 
     monkeypatch.undo()
     Reconciliation.objects.update(claimed_until=timezone.now())

@@ -41,8 +41,11 @@ def peer(peer_modules: Path) -> Iterator[PeerProcess]:
 
 @pytest.fixture
 def peer_listener(transactional_db, peer):
-    """A listener of it, from the earliest event on, whose every change goes to a handler."""
-    return sample_data.listener_of(peer)
+    """A listener of it, from the earliest event on, whose every change goes to a handler.
+
+    It has no REST API to complete gap events from.
+    """
+    return sample_data.listener_of(peer, gap_policy="record")
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_faults_in_the_middle_of_a_burst_change_nothing_in_the_outcome(
 ):
     burst = mixed_burst(samples)
     with PeerProcess(peer_modules, rotate=auth == "refresh_token") as peer:
-        sample_data.listener_of(peer, auth=auth)
+        sample_data.listener_of(peer, auth=auth, gap_policy="record")
         processes.worker(concurrency=2)
         listener = processes.listener()
         faults = [
