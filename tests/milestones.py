@@ -17,16 +17,24 @@ import secrets
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from listeners import milestones
 
+
+def _itself(tell: Callable[[], object]) -> None:
+    """A signal may take a moment to arrive: until then this thread goes no further."""
+    tell()
+    time.sleep(1)
+
+
 ACTIONS: dict[str, Callable[[], object]] = {
-    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "kill": lambda: _itself(lambda: os.kill(os.getpid(), signal.SIGKILL)),
     "kill-parent": lambda: os.kill(os.getppid(), signal.SIGKILL),
-    "kill-all": lambda: os.killpg(os.getpgrp(), signal.SIGKILL),
-    "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "kill-all": lambda: _itself(lambda: os.killpg(os.getpgrp(), signal.SIGKILL)),
+    "stop": lambda: _itself(lambda: os.kill(os.getpid(), signal.SIGSTOP)),
     "run": lambda: subprocess.run(
         shlex.split(os.environ["CDC_TEST_MILESTONE_COMMAND"]), check=True
     ),
