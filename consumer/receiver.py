@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import requests
 import structlog
-from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
 from consumer import metrics, replay_lost, troubles
 from consumer.buffer import Buffer
 from consumer.database import AWAY, waiting_for_database
+from consumer.history import is_history
 from consumer.ingest import Message, quarantine_answer
 from consumer.logins import CarefulTokens, LoginGivenUp
+from consumer.pauses import jitter, pause_after
 from consumer.refusals import Refusals
 from listeners import milestones
 from listeners.client_settings import stream_options
@@ -29,14 +28,13 @@ from listeners.models import Listener, Position
 from listeners.salesforce.backoff import full_jitter
 from listeners.salesforce.cometd import CometdStream
 from listeners.salesforce.errors import (
-    LoginUnavailable,
     MalformedAnswer,
     Reaction,
     ReplayLost,
     SalesforceError,
     StreamClosed,
-    TransportFailed,
 )
+from listeners.salesforce.events import PRESETS
 from listeners.secrets import SecretUnavailable
 from listeners.standing import has_outlived
 
@@ -44,11 +42,6 @@ log = structlog.get_logger(__name__)
 
 State = Position.State
 
-_PRESETS = ("-1", "-2")
-
-#: A transaction may be committed a while before it is published, and clocks differ: rather a few
-#: changes from before the beginning than one missing from after it.
-TIP_MARGIN = timedelta(minutes=2)
 #: A session that lived this long was a good one.
 SETTLED_SECONDS = 30.0
 
@@ -142,7 +135,7 @@ class Receiver:
             log.exception("unforeseen", listener=self._listener.name)
             self._failures += 1
             self._stream.forget()
-            self._wait(f"unforeseen: {type(error).__name__}", _jitter(self._failures))
+            self._wait(f"unforeseen: {type(error).__name__}", jitter(self._failures))
 
     def _attempt(self) -> None:
         try:
@@ -190,7 +183,7 @@ class Receiver:
 
     def _refuse_foreign(self, position: Position, org_id: str | None) -> None:
         """Replay ids are an org's and a channel's own: elsewhere one would skip or repeat."""
-        if position.replay_id in ("", *_PRESETS) or position.belongs_to(
+        if position.replay_id in ("", *PRESETS) or position.belongs_to(
             org_id, self._listener.channel
         ):
             return
@@ -224,7 +217,9 @@ class Receiver:
         self._set(State.RECEIVING)
         self._note_progress(bool(messages))
         self._refusals.received(now)
-        received = [Message(message, now, self._is_history(message)) for message in messages]
+        received = [
+            Message(message, now, is_history(message, self._not_before)) for message in messages
+        ]
         if not all(message.passed_over for message in received) or not received:
             self._not_before = None  # what comes after this is new
         if received:
@@ -247,13 +242,6 @@ class Receiver:
         elif has_messages:
             self._failures = min(self._failures, 3)
 
-    def _is_history(self, message: Mapping[str, Any]) -> bool:
-        """Whether it was committed before this listener began at the tip."""
-        if self._not_before is None:
-            return False
-        first = (self._not_before - TIP_MARGIN).timestamp() * 1000
-        return _committed(message, first) < first
-
     def _start_anew(self, lost: ReplayLost) -> None:
         """The position was refused: an incident, then as the listener's policy says."""
         replay_lost.record(self._listener, self._lease, lost, timezone.now())
@@ -261,7 +249,7 @@ class Receiver:
             self._end(str(lost))
             return
         self._failures += 1
-        self._wait(str(lost), self._pause(lost))
+        self._wait(str(lost), pause_after(lost, self._failures))
 
     def _recover(self, error: SalesforceError) -> None:
         if error.reaction is Reaction.CONFIGURATION:
@@ -269,21 +257,7 @@ class Receiver:
             return
         self._failures += 1
         self._refusals.note(error, timezone.now())
-        self._wait(str(error), self._pause(error))
-
-    def _pause(self, error: SalesforceError) -> float:
-        """Seconds before the next try."""
-        asked = error.retry_after if isinstance(error, LoginUnavailable | TransportFailed) else None
-        match error.reaction:
-            case Reaction.BACK_OFF_LONG:
-                pause = random.uniform(*settings.CDC_LONG_BACKOFF)
-            case Reaction.QUOTA:
-                pause = settings.CDC_QUOTA_PROBE * random.uniform(0.8, 1.2)
-            case Reaction.RETRY:
-                pause = _jitter(self._failures)
-            case _:  # a lost session is opened again at once, and only then more slowly
-                pause = _jitter(self._failures - 1) if self._failures > 1 else 0.0
-        return max(pause, min(asked or 0.0, 600.0))
+        self._wait(str(error), pause_after(error, self._failures))
 
     def _wait(self, reason: str, seconds: float) -> None:
         log.warning(
@@ -308,16 +282,3 @@ class Receiver:
         if self.status != Status(state, reason):
             self.status = Status(state, reason)
         metrics.RECEIVING.labels(self._listener.name).set(state == State.RECEIVING)
-
-
-def _jitter(failures: int) -> float:
-    return random.uniform(0, min(30.0, 1.0 * 2 ** min(failures - 1, 10)))
-
-
-def _committed(message: Mapping[str, Any], default: float) -> float:
-    """When the change was committed, in ms; the default for what cannot be read here."""
-    try:
-        value = message["data"]["payload"]["ChangeEventHeader"]["commitTimestamp"]
-        return float(value)
-    except (KeyError, TypeError, ValueError):
-        return default

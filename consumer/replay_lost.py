@@ -13,7 +13,8 @@ from consumer import reconcile
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position
 from listeners.salesforce.errors import ReplayLost
-from listeners.standing import PRESETS, RETENTION
+from listeners.salesforce.events import PRESETS
+from listeners.standing import RETENTION
 
 _GOES_ON = {
     Listener.ReplayLost.EARLIEST: "It goes on with the earliest event that Salesforce retains.",

@@ -25,7 +25,8 @@ from handlers.defaults import create_default_mappings
 from listeners.admin_console import ConsoleAdmin
 from listeners.admin_fields import WithDefaults
 from listeners.models import Listener, Position
-from listeners.standing import PRESETS, is_held, position_of
+from listeners.salesforce.events import PRESETS
+from listeners.standing import is_held, position_of
 
 
 class ListenerForm(WithDefaults):

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from listeners.leases import LEASE
 from listeners.models import Listener, Position
+from listeners.salesforce.events import PRESETS
 
 State = Position.State
 
@@ -16,8 +17,6 @@ STATES = [*State.values, STALLED]
 
 #: How long Salesforce keeps an event, and with it a position, from its commit on.
 RETENTION = timedelta(hours=72)
-#: Positions that name no event: from the tip, from the earliest.
-PRESETS = ("-1", "-2")
 
 #: Seconds that a poll may be held, and that its answer may be late.
 _HELD, _LONGEST_HELD, _LATE = 110.0, 600.0, 40.0

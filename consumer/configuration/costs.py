@@ -7,7 +7,7 @@ from datetime import datetime
 
 from audit.traffic import replay_cost
 from listeners.models import Listener, Position
-from listeners.standing import PRESETS
+from listeners.salesforce.events import PRESETS
 
 _EARLIEST = PRESETS[1]
 

@@ -12,7 +12,8 @@ from audit.queries import Trouble
 from consumer import additions, reconcile
 from consumer.watch.scene import Watched, close
 from listeners.models import Position
-from listeners.standing import PRESETS, RETENTION, runway
+from listeners.salesforce.events import PRESETS
+from listeners.standing import RETENTION, runway
 
 KIND = Incident.Kind.OUTAGE
 

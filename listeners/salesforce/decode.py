@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from listeners.salesforce.errors import Undecodable
-from listeners.salesforce.events import ChangeEvent
+from listeners.salesforce.events import PRESETS, ChangeEvent
 
 _HEADER = "data.payload.ChangeEventHeader"
 _LATEST_MS = 253_402_300_799_999  # the last millisecond of the year 9999
 _BIGINT = 2**63  # whole numbers of the header are stored as 64-bit integers
 _REPLAY_ID_LENGTH = 255  # characters: opaque, but it has to be stored
 _REPLAY_ID_BITS = 800  # such a number has at most 241 digits
-_PRESETS = ("-1", "-2")  # where to begin, and no event's own id: stored, they would skip or repeat
 _LONGEST_IDENTITY = 600  # characters in all: PostgreSQL indexes no more than 2,704 bytes
 _DEEPEST = 500  # levels of lists and objects within a payload: databases take about a thousand
 
@@ -181,7 +180,7 @@ def _replay_id(event: Mapping[str, Any]) -> str:
 
 
 def _no_preset(replay_id: str) -> str:
-    if replay_id in _PRESETS:
+    if replay_id in PRESETS:
         raise _FlawError(f"data.event.replayId is {replay_id}, which no event has")
     return replay_id
 

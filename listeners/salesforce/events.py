@@ -23,6 +23,11 @@ class ChangeKind(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+#: Replay ids that name no event: from the tip, from the earliest. An event that had one as its own
+#: would, once stored, skip or repeat.
+PRESETS = ("-1", "-2")
+
+
 @dataclass(frozen=True, slots=True)
 class ChangeEvent:
     """One record's share of one change event message.
