@@ -16,7 +16,7 @@ IGNORING = $(addprefix --ignore tests/,$(1))
 CHAOS ?=
 SOAK ?=
 
-.PHONY: help demo test check bench chaos soak lock clean
+.PHONY: help demo test check bench chaos soak stubs lock clean
 .NOTPARALLEL:
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make bench   benchmarks"
 	@echo "make chaos   random faults while changes come in: nothing lost, nothing twice, in order"
 	@echo "make soak    half an hour of steady load: memory, files, connections and threads stay"
+	@echo "make stubs   what speaks gRPC anew from the .proto files"
 	@echo "make lock    requirements*.txt anew from pyproject.toml (needs uv)"
 
 demo:
@@ -43,6 +44,7 @@ check:
 	$(PY) -m ruff check .
 	DEBUG=true $(PY) -m mypy --cache-dir=/dev/null .
 	$(VENV)/bin/lint-imports
+	$(PY) bin/compile-stubs --check
 	DEBUG=true $(PY) manage.py makemigrations --check --dry-run
 
 bench:
@@ -56,6 +58,10 @@ chaos:
 soak:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
 	$(PY) -m chaos.soak $(SOAK)
+
+stubs:
+	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
+	$(PY) bin/compile-stubs
 
 lock:
 	uv pip compile --universal --python-version 3.11 --no-emit-index-url -q pyproject.toml -o requirements.txt

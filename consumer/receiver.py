@@ -188,13 +188,13 @@ class Receiver:
         ):
             return
         error = "the position belongs to another org or channel"
-        raise ReplayLost(error, None, Reaction.REPLAY_LOST, "/meta/subscribe")
+        raise ReplayLost("subscription", error)
 
     @staticmethod
     def _refuse_outlived(position: Position) -> None:
         if has_outlived(position, timezone.now()):
             error = "nothing has come since the listener began, and it was away for over 72 hours"
-            raise ReplayLost(error, None, Reaction.REPLAY_LOST, "/meta/subscribe")
+            raise ReplayLost("subscription", error)
 
     def _keep_beginning(self) -> None:
         """Nothing is received before it is written down where this is, and from when on

@@ -6,7 +6,9 @@
     ├── TransportFailed             no usable HTTP answer
     ├── StreamClosed                this side closed the stream
     ├── MalformedAnswer             an HTTP answer that is no array of Bayeux messages
-    ├── CometdRefused               Salesforce answered, and refused
+    ├── StreamRefused               Salesforce answered a subscriber, and refused
+    │   ├── CometdRefused           … over the Streaming API
+    │   ├── PubSubRefused           … over the Pub/Sub API
     │   └── ReplayLost              the stored position is no longer valid
     ├── RestRefused                 the REST API answered, and refused
     └── Undecodable                 (also a ValueError) a data message that is no change event
@@ -155,22 +157,45 @@ class MalformedAnswer(SalesforceError):
         self.raw = raw[:RAW_LIMIT]
 
 
-class CometdRefused(SalesforceError):
-    """Salesforce refused a Bayeux message; ``reaction`` says whether it can be tried again."""
+class StreamRefused(SalesforceError):
+    """Salesforce refused a subscriber; ``reaction`` says whether it can be tried again."""
+
+    def __init__(self, what: str, error: str, reaction: Reaction, said: str = "") -> None:
+        """``what`` was refused, such as /meta/connect or Subscribe; ``error`` is why, in
+        Salesforce's words; ``said``: the same for the operator, where there is more to say."""
+        remedy = _REMEDY[reaction]
+        super().__init__(f"{what} refused: {said or quoted(error)} {remedy}", reaction=reaction)
+        self.what = what
+        self.error = error
+
+
+class CometdRefused(StreamRefused):
+    """Salesforce refused a Bayeux message. Its reaction says whether to change anything."""
 
     def __init__(
         self, error: str, failure_reason: str | None, reaction: Reaction, channel: str
     ) -> None:
         """``channel`` is the meta channel of the refused message, such as /meta/connect."""
-        said = f"{quoted(error)} ({quoted(failure_reason)})" if failure_reason else quoted(error)
-        super().__init__(f"{channel} refused: {said} {_REMEDY[reaction]}", reaction=reaction)
-        self.error = error
+        said = f"{quoted(error)} ({quoted(failure_reason)})" if failure_reason else ""
+        super().__init__(channel, error, reaction, said)
         self.failure_reason = failure_reason
         self.channel = channel
 
 
-class ReplayLost(CometdRefused):
+class PubSubRefused(StreamRefused):
+    """The Pub/Sub API refused a call. Its reaction says whether to change anything."""
+
+    def __init__(self, method: str, code: str, details: str, reaction: Reaction) -> None:
+        """``code`` is the ``error-code`` of the answer, or the name of its gRPC status."""
+        super().__init__(method, details or code, reaction, quoted(f"{code}: {details}"))
+        self.code = code
+
+
+class ReplayLost(StreamRefused):
     """The position is no longer known to Salesforce. Record the window and reconcile."""
+
+    def __init__(self, what: str, error: str) -> None:
+        super().__init__(what, error, Reaction.REPLAY_LOST)
 
 
 class RestRefused(SalesforceError):

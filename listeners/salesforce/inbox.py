@@ -12,6 +12,7 @@ from listeners.salesforce.errors import (
     Reaction,
     ReplayLost,
     SalesforceError,
+    StreamRefused,
 )
 from listeners.salesforce.exchange import Answer
 from listeners.salesforce.outcomes import Acknowledged, Outcome, Received, Refused, Unclear
@@ -67,6 +68,7 @@ class Inbox:
         self._messages, self._refusal = [], None
 
 
-def _refusal(refused: Refused) -> CometdRefused:
-    kind = ReplayLost if refused.reaction is Reaction.REPLAY_LOST else CometdRefused
-    return kind(refused.error, refused.failure_reason, refused.reaction, refused.channel)
+def _refusal(refused: Refused) -> StreamRefused:
+    if refused.reaction is Reaction.REPLAY_LOST:
+        return ReplayLost(refused.channel, refused.error)
+    return CometdRefused(refused.error, refused.failure_reason, refused.reaction, refused.channel)

@@ -9,13 +9,13 @@ from audit.models import Incident, Reconciliation
 from consumer import reconcile, replay_lost
 from listeners.leases import LeaseLost
 from listeners.models import Position
-from listeners.salesforce.errors import Reaction, ReplayLost
+from listeners.salesforce.errors import ReplayLost
 from tests.sample_data import lease_of, make_listener
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-LOST = ReplayLost("400::The replayId {7} …", None, Reaction.REPLAY_LOST, "/meta/subscribe")
+LOST = ReplayLost("/meta/subscribe", "400::The replayId {7} …")
 
 
 def lose(listener, **position) -> Incident:

@@ -117,7 +117,7 @@ def test_a_position_that_is_no_longer_valid_raises_replay_lost(org: ScriptedOrg)
         stream.open("1")
 
     assert refusal.value.error == error
-    assert refusal.value.channel == SUBSCRIBE
+    assert refusal.value.what == SUBSCRIBE
     assert not stream.is_open
 
 

@@ -1,0 +1,64 @@
+"""What a listener asks of a stream, whatever its transport."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+
+class EventStream(Protocol):
+    """One subscription to one channel.
+
+    One thread opens and polls; any thread may close, and say what was recorded. After an error,
+    open again from the stored position unless ``is_open``.
+    """
+
+    @property
+    def is_open(self) -> bool:
+        """Subscribed, and the next poll goes on where the last one ended."""
+
+    @property
+    def has_news(self) -> bool:
+        """The next poll returns at once, with what came earlier."""
+
+    @property
+    def subscribed_at(self) -> float | None:
+        """When the last ``open`` succeeded, on the monotonic clock."""
+
+    @property
+    def has_replay(self) -> bool:
+        """Whether the server has confirmed that it heeds positions."""
+
+    @property
+    def server_time(self) -> datetime | None:
+        """Salesforce's clock at its last answer, to the second; None if it does not say."""
+
+    @property
+    def newest(self) -> str | None:
+        """After a poll that brought nothing: the replay id until which there was nothing, where
+        Salesforce says it."""
+
+    def open(self, replay: str) -> None:
+        """Log in and subscribe from ``replay``: "-1", "-2", or a replay id of either transport.
+
+        Raises any ``SalesforceError`` of a login or of the stream, ``ReplayLost`` for a position
+        that is no longer valid or that is none here. May be called again after any failure,
+        though not after ``close``.
+        """
+
+    def poll(self) -> list[Mapping[str, Any]]:
+        """The next data messages, in the form that ``decode`` takes, or [] for a sign of life.
+
+        Waits for them as long as Salesforce may be silent. A refused token is already invalidated
+        when NEW_TOKEN is raised. Raises ``StreamClosed`` after ``close``.
+        """
+
+    def recorded(self, replay_id: str) -> None:
+        """Everything up to this event is durable; any thread, never waits, never raises."""
+
+    def forget(self) -> None:
+        """The session cannot be gone on with: open again from the stored position."""
+
+    def close(self) -> None:
+        """End the stream for good, from any thread; a poll that is waiting raises StreamClosed."""
