@@ -13,22 +13,24 @@ from rest_framework.exceptions import PermissionDenied
 from api.fields import NameField
 from api.mappings import HandlerSerializer
 from api.problems import Conflict
-from api.rows import RowSerializer
+from api.rows import NoteSerializer, RowSerializer
 from api.standing import standing
 from api.views import SettingsViewSet
 from audit.models import AuditLogEntry, Quarantined
 from handlers.defaults import create_default_mappings
 from handlers.models import HandlerMapping
+from listeners.listener_rules import warnings
 from listeners.models import Connection, Listener, Position
 from listeners.standing import STATES, position_of
 
 
 class PositionSerializer(serializers.ModelSerializer[Position]):
-    """Where a listener stands. `tip_since`: it began with new events only, and had none since."""
+    """Where a listener stands. `tip_since`: it began with new events only, and had none since.
+    `named_at`: nothing more was there then up to the replay id, which is no event's."""
 
     class Meta:
         model = Position
-        fields = ("replay_id", "tip_since", "last_event_at", "last_received_at")
+        fields = ("replay_id", "named_at", "tip_since", "last_event_at", "last_received_at")
         read_only_fields = fields
 
 
@@ -45,6 +47,7 @@ class ListenerSerializer(RowSerializer[Listener]):
     state = serializers.SerializerMethodField()
     reason = serializers.SerializerMethodField()
     position = serializers.SerializerMethodField()
+    warnings = serializers.SerializerMethodField()
 
     class Meta:
         model = Listener
@@ -61,6 +64,10 @@ class ListenerSerializer(RowSerializer[Listener]):
     def get_position(self, listener: Listener) -> Any:
         position = position_of(listener)
         return PositionSerializer(position).data if position else None
+
+    @extend_schema_field(NoteSerializer(many=True))
+    def get_warnings(self, listener: Listener) -> list[dict[str, str]]:
+        return [{"field": field, "message": text} for field, text in warnings(listener)]
 
     def validate_handlers(self, mappings: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if self.instance:

@@ -20,7 +20,7 @@ def main() -> None:
         django.setup()
         from django.core.management import call_command
 
-        from benchmarks import recording
+        from benchmarks import listening, recording
 
         call_command("migrate", verbosity=0)
         listener, lease, mapping = recording.prepare()
@@ -30,6 +30,7 @@ def main() -> None:
             "record with deliveries",
             lambda: recording.record_batch(listener, lease, [mapping], BATCH),
         )
+        listening.main()
 
 
 def show(name: str, run: Callable[[], float]) -> None:

@@ -126,6 +126,8 @@ CDC_INCIDENT_WEBHOOK_SECRET = _webhook.secret
 CDC_MAX_ATTEMPTS = 5
 CDC_RETRY_BASE_SECONDS = 2.0
 CDC_RETRY_CAP_SECONDS = 600.0
+# The longest pause before a stream that keeps breaking is opened again.
+CDC_RECONNECT_CAP_SECONDS = 30.0
 # Seconds to stay away when Salesforce asks for it: after "too busy", and at a daily limit.
 CDC_LONG_BACKOFF = (60.0, 300.0)
 CDC_QUOTA_PROBE = 900.0

@@ -16,6 +16,7 @@ from typing import NoReturn
 from chaos.brokers import Broker, RabbitMQ, Valkey, missing_rabbitmq
 from chaos.report import Report
 from chaos.run import Wanted, run
+from chaos.transports import CHOICES, COMETD
 from tests.servers import missing_postgres
 
 BROKERS: dict[str, Callable[[Path], Broker]] = {"valkey": Valkey, "rabbitmq": RabbitMQ}
@@ -33,6 +34,7 @@ def main() -> int:
         seconds=options.seconds,
         every=options.every,
         patience=options.patience,
+        transport=options.transport,
     )
     reports = [_run(name, wanted) for name in _brokers(options.broker)]
     if options.report:
@@ -50,6 +52,7 @@ def _options() -> argparse.Namespace:
     add("--every", type=float, default=2.0, help="seconds between two faults, on average")
     add("--patience", type=float, default=90.0, help="seconds afterwards in which nothing moves")
     add("--broker", choices=[*BROKERS, "both"], default="both")
+    add("--transport", choices=CHOICES, default=COMETD, help="how the listeners hear the org")
     add("--report", type=Path, metavar="FILE", help="write the results there, as JSON")
     return parser.parse_args()
 
@@ -67,8 +70,8 @@ def _brokers(chosen: str) -> list[str]:
 def _run(broker: str, wanted: Wanted) -> Report:
     folder = Path(tempfile.mkdtemp(prefix="cdc-chaos-"))
     _say(
-        f"Chaos with {broker}, seed {wanted.seed}: {wanted.changes} changes and a fault every "
-        f"{wanted.every:g} s for {wanted.seconds:g} s, then recovery."
+        f"Chaos with {broker} on {wanted.transport}, seed {wanted.seed}: {wanted.changes} changes "
+        f"and a fault every {wanted.every:g} s for {wanted.seconds:g} s, then recovery."
     )
     try:
         report = run(folder, BROKERS[broker](folder / "broker"), wanted)

@@ -15,6 +15,7 @@ LASTING: Mapping[str, Sequence[tuple[float, float]]] = {
     "freeze a worker": ((0.3, 3.0), (9.0, 12.0)),
     "cut off Salesforce": ((0.0, 0.1), (1.0, 4.0)),
     "cut off the database": ((0.0, 0.1), (1.0, 4.0)),
+    "cut off the Pub/Sub API": ((0.0, 0.1), (1.0, 4.0)),
 }
 
 

@@ -22,7 +22,7 @@ def machine_name() -> str:
 
 
 def package_versions() -> dict[str, str]:
-    packages = ("Django", "celery", "kombu", "redis", "psycopg", "amqp")
+    packages = ("Django", "celery", "kombu", "redis", "psycopg", "amqp", "grpcio")
     return {"Python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
@@ -31,6 +31,7 @@ class Report:
     """Violations are lists of texts by kind; none of them, and the run was good."""
 
     seed: int
+    transport: str
     broker: str
     database: str
     seconds: float
@@ -55,6 +56,7 @@ class Report:
         """The table."""
         rows: list[tuple[str, object]] = [
             ("seed", self.seed),
+            ("transport", self.transport),
             ("machine", self.machine),
             ("versions", ", ".join(f"{name} {number}" for name, number in self.versions.items())),
             ("database, broker", f"{self.database}, {self.broker}"),

@@ -12,10 +12,12 @@ import psycopg
 
 from chaos.brokers import Broker
 from chaos.faults import KINDS, Faults
+from chaos.org_faults import that_can_be
 from chaos.plan import Fault, schedule
 from chaos.report import Report
 from chaos.stage import HEARD, Size, Stage
 from chaos.traffic import Traffic
+from chaos.transports import COMETD
 from chaos.verify import Verdict, published, verify
 from chaos.watch import Watch
 
@@ -23,7 +25,7 @@ _OPEN = """
 SELECT count(*) FROM handlers_delivery
 WHERE state IN ('blocked', 'ready', 'queued', 'running', 'retrying')
 """
-_RECORDED = "SELECT count(*) FROM audit_auditlogentry"
+_RECORDED = "SELECT count(*) FROM audit_auditlogentry WHERE source = 'stream'"
 LOOK_SECONDS = 0.5
 
 
@@ -37,12 +39,13 @@ class Wanted:
     seconds: float
     every: float
     patience: float
+    transport: str = COMETD
 
 
 def run(folder: Path, broker: Broker, wanted: Wanted) -> Report:
     """In an empty folder, whose logs are left there."""
     started = time.monotonic()
-    with Stage(folder, broker, Size()) as stage:
+    with Stage(folder, broker, Size(transport=wanted.transport)) as stage:
         watch = Watch(stage)
         watch.start()
         faults = Faults(stage)
@@ -55,9 +58,10 @@ def run(folder: Path, broker: Broker, wanted: Wanted) -> Report:
         restarts = {service.name: service.restarts for service in stage.services}
         stage.stop_services()
         with stage.connect() as connection:
-            found = verify(connection, events)
+            found = verify(connection, events, wanted.transport)
         return Report(
             seed=wanted.seed,
+            transport=wanted.transport,
             broker=broker.version(),
             database=_version(stage),
             seconds=time.monotonic() - started,
@@ -73,7 +77,8 @@ def run(folder: Path, broker: Broker, wanted: Wanted) -> Report:
 
 def _play(stage: Stage, watch: Watch, faults: Faults, wanted: Wanted) -> list[Fault]:
     """Faults and traffic, side by side; the faults as planned."""
-    planned = schedule(wanted.seed, list(KINDS), seconds=wanted.seconds, every=wanted.every)
+    kinds = that_can_be(list(KINDS), wanted.transport)
+    planned = schedule(wanted.seed, kinds, seconds=wanted.seconds, every=wanted.every)
     traffic = Traffic(stage.org, wanted.seed, wanted.changes, wanted.seconds)
     traffic.start()
     for fault in planned:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shutil
 import signal
@@ -18,6 +19,7 @@ from chaos.growth import Growth, Sample, growths, read
 from chaos.report import machine_name, package_versions
 from chaos.stage import Size, Stage
 from chaos.traffic import OWN, Traffic
+from chaos.transports import COMETD, PUBSUB
 from tests.servers import missing_postgres
 
 SAMPLE_SECONDS = 10.0
@@ -45,6 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="chaos.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--rate", type=float, default=200.0, help="changes a second")
+    parser.add_argument("--transport", choices=[COMETD, PUBSUB], default=COMETD)
     parser.add_argument("--report", type=Path, metavar="FILE", help="write it there, as JSON")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, end)
@@ -52,7 +55,8 @@ def main() -> int:
         _say(missing)
         return 1
     folder = Path(tempfile.mkdtemp(prefix="cdc-soak-"))
-    report, lines = soak(folder, options.minutes * 60, options.rate)
+    size = dataclasses.replace(SIZE, transport=options.transport)
+    report, lines = soak(folder, size, options.minutes * 60, options.rate)
     _say("\n".join(lines))
     if options.report:
         options.report.write_text(json.dumps(report, indent=1) + "\n")
@@ -63,10 +67,10 @@ def main() -> int:
     return 0
 
 
-def soak(folder: Path, seconds: float, rate: float) -> tuple[dict[str, Any], list[str]]:
+def soak(folder: Path, size: Size, seconds: float, rate: float) -> tuple[dict[str, Any], list[str]]:
     """The report for JSON, and the table."""
     warm_up = min(WARM_UP_SECONDS, seconds / 4)
-    with Stage(folder, Valkey(folder / "broker"), SIZE) as stage:
+    with Stage(folder, Valkey(folder / "broker"), size) as stage:
         traffic = Traffic(stage.org, 1, int(rate * seconds), seconds)
         traffic.start()
         samples = _sample(stage, traffic, min(SAMPLE_SECONDS, seconds / 30))

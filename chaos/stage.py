@@ -21,6 +21,7 @@ from chaos import handlers
 from chaos.brokers import Broker
 from chaos.relay import Relay
 from chaos.services import ROOT, Init, Service, tell, wait_until_logged
+from chaos.transports import COMETD, PUBSUB, transport_of
 from tests.servers import PostgresServer
 from tests.simulator.process import SimulatorProcess
 
@@ -29,6 +30,7 @@ _WORKER = [
     *("-m", "celery", "-A", "cdcproject", "worker", "-l", "INFO", "-c", "1"),
     *("--without-mingle", "--without-gossip"),
 ]
+_ORG = ("--connect-timeout", "20", "--grpc-keep-alive", "20", "--seed", "1")
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 _CONNECTION = """\
@@ -42,9 +44,14 @@ _LISTENER_OF = """\
   - name: {name}
     connection: {name}
     channel: {channel}
+    transport: {transport}{settings}
     replay_from: earliest
     handlers:
 """
+#: What only listeners on the Pub/Sub API are told.
+_OF_PUBSUB = """
+    pubsub_endpoint: http://127.0.0.1:{port}
+    keep_alive_interval: 5"""
 _MAPPING = """\
       - on: {on}
         entity: "{entity}"
@@ -71,6 +78,7 @@ class Size:
     can_be_cut: bool = True
     #: Whose changes go to a handler.
     handled: str = "*"
+    transport: str = COMETD
 
 
 class Stage:
@@ -125,11 +133,12 @@ class Stage:
             connection.execute(handlers.TABLE)
         self.broker.start()
         ending.callback(self.broker.kill)
-        self.org = SimulatorProcess("--connect-timeout", "20", "--seed", "1")
+        self.org = SimulatorProcess(*_ORG, grpc=True)
         self.org.start()
         ending.callback(self.org.close)
         self.org_relay = Relay(self.org.port)
-        for relay in (self.database_relay, self.org_relay):
+        self.pubsub_relay = Relay(self._own_pubsub_port)
+        for relay in (self.database_relay, self.org_relay, self.pubsub_relay):
             relay.start()
             ending.callback(relay.stop)
 
@@ -140,6 +149,14 @@ class Stage:
     @property
     def _org_port(self) -> int:
         return self.org_relay.port if self.size.can_be_cut else self.org.port
+
+    @property
+    def _own_pubsub_port(self) -> int:
+        return int(self.org.grpc_endpoint.rpartition(":")[2])
+
+    @property
+    def _pubsub_port(self) -> int:
+        return self.pubsub_relay.port if self.size.can_be_cut else self._own_pubsub_port
 
     def _make_environment(self) -> dict[str, str]:
         return {
@@ -178,7 +195,14 @@ class Stage:
             )
             for on in ("create", "update", "delete", "restore")
         )
-        return _LISTENER_OF.format(name=name, channel=CHANNELS[name]) + "".join(mappings)
+        transport = transport_of(name, self.size.transport)
+        listener = _LISTENER_OF.format(
+            name=name,
+            channel=CHANNELS[name],
+            transport=transport,
+            settings=_OF_PUBSUB.format(port=self._pubsub_port) if transport == PUBSUB else "",
+        )
+        return listener + "".join(mappings)
 
     def _manage(self, *arguments: str) -> None:
         done = subprocess.run(

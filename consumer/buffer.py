@@ -7,7 +7,9 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
-from consumer.ingest import Message
+from consumer.ingest import Message, Moment
+
+Received = Message | Moment
 
 
 class Buffer:
@@ -20,12 +22,12 @@ class Buffer:
         #: The position that what comes next follows; None before the first subscription.
         self.follows: str | None = None
         self._limit = limit
-        self._messages: deque[Message] = deque()
+        self._messages: deque[Received] = deque()
         self._outstanding = 0
         self._closed = False
         self._changed = threading.Condition()
 
-    def put(self, messages: Iterable[Message]) -> None:
+    def put(self, messages: Iterable[Received]) -> None:
         """Add an answer's messages whole; wait first while the buffer is full. After `close` they
         are dropped: they are past the stored position and come again."""
         with self._changed:
@@ -42,7 +44,7 @@ class Buffer:
         with self._changed:
             return bool(self._changed.wait_for(lambda: self._messages or self._closed, seconds))
 
-    def take(self, most: int, wait: float) -> list[Message]:
+    def take(self, most: int, wait: float) -> list[Received]:
         """Up to `most` messages: as soon as there are that many, or `wait` seconds after the first
         was seen. Empty once the buffer is closed and taken to its end."""
         with self._changed:

@@ -11,24 +11,25 @@ from django.utils import timezone
 
 from audit.login_troubles import report
 from consumer.usage import LIMIT, keep, keep_failure
-from listeners.client_settings import stream_options
+from listeners import listener_rules
 from listeners.connection_rules import warnings
 from listeners.logins import session_for, token_source
 from listeners.models import Connection, Listener, Position
 from listeners.salesforce.auth.soap import LAST_VERSION
-from listeners.salesforce.cometd import CometdStream
 from listeners.salesforce.errors import (
-    CometdRefused,
     LoginRefused,
     LoginUnavailable,
+    PubSubRefused,
     Reaction,
     RestRefused,
     SalesforceError,
+    StreamRefused,
 )
 from listeners.salesforce.http import ClientFileMissing
 from listeners.salesforce.rest import DEFAULT_VERSION, RestClient
 from listeners.salesforce.tokens import Token, Tokens
 from listeners.secrets import SecretUnavailable
+from listeners.streams import stream_for
 from listeners.token_stores.redis import RedisStore
 
 TIP = "-1"
@@ -61,7 +62,7 @@ def check_connection(connection: Connection, listeners: Sequence[Listener]) -> I
         yield _limits(connection, tokens, http, served)
         _start_again(listeners)
         for listener in listeners:
-            yield from _channel(tokens, http, served, listener)
+            yield from _channel(tokens, served, listener)
     except (SecretUnavailable, ClientFileMissing) as missing:
         yield Finding(f"login: not tried, {missing}", is_failure=True)
     except (LoginRefused, LoginUnavailable) as refused:
@@ -123,10 +124,10 @@ def _limits(
             return Finding(f"{LIMIT}: not told")
 
 
-def _channel(
-    tokens: Tokens, http: requests.Session, served: Sequence[str], listener: Listener
-) -> Iterator[Finding]:
+def _channel(tokens: Tokens, served: Sequence[str], listener: Listener) -> Iterator[Finding]:
     prefix = f"listener {listener.name}" + ("" if listener.enabled else " (disabled)")
+    for _, warning in listener_rules.warnings(listener):
+        yield Finding(f"note: {prefix}: {warning}")
     if served and listener.api_version not in served:
         yield Finding(
             f"{prefix}: API version {listener.api_version} is not served; set api_version to one "
@@ -135,30 +136,53 @@ def _channel(
         )
         return
     try:
-        _subscribe(tokens, http, listener)
+        _subscribe(tokens, listener)
     except (LoginRefused, LoginUnavailable):
         raise
     except SalesforceError as error:
-        text = f"{prefix}: channel {listener.channel}: {error}{_advice(error)}"
+        if isinstance(error, PubSubRefused) and error.code.endswith(_IN_USE):
+            yield Finding(f"{prefix}: {_heard(listener)}: in use, by its process or another client")
+            return
+        text = f"{prefix}: {_heard(listener)}: {error}{_advice(error, listener)}"
         yield Finding(text, is_failure=True)
         return
-    yield Finding(f"{prefix}: channel {listener.channel}: permitted")
+    yield Finding(f"{prefix}: {_heard(listener)}: permitted")
 
 
-def _subscribe(tokens: Tokens, http: requests.Session, listener: Listener) -> None:
+#: Of a managed subscription, which one client at a time may hear.
+_IN_USE = "managed.subscription.already.active"
+
+
+def _heard(listener: Listener) -> str:
+    if listener.transport == Listener.Transport.COMETD:
+        return f"channel {listener.channel}"
+    managed = f", managed subscription {listener.subscription}" if listener.subscription else ""
+    return f"topic {listener.channel} at {listener.pubsub_endpoint}{managed}"
+
+
+def _subscribe(tokens: Tokens, listener: Listener) -> None:
     """From the tip, so that nothing is delivered and no position moves."""
-    stream = CometdStream(tokens, listener.channel, stream_options(listener), http=http)
+    stream = stream_for(listener, tokens)
     try:
         stream.open(TIP)
     finally:
         stream.close()
 
 
-def _advice(error: SalesforceError) -> str:
-    refused = isinstance(error, CometdRefused) and error.channel == "/meta/subscribe"
+#: What asks for a channel: of the Streaming API, and of the Pub/Sub API.
+_SUBSCRIBING = ("/meta/subscribe", "GetTopic", "Subscribe", "ManagedSubscribe")
+
+
+def _advice(error: SalesforceError, listener: Listener) -> str:
+    refused = isinstance(error, StreamRefused) and error.what in _SUBSCRIBING
     if not refused or error.reaction is not Reaction.CONFIGURATION:
         return ""
+    managed = (
+        " And that the managed event subscription has that developer name, this channel as its "
+        "topic, and runs."
+    )
     return (
         " Check the channel's name, that its entities are selected in Setup under Change Data "
         "Capture, and that the login's user may view all of their records."
+        + (managed if listener.subscription else "")
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
-import requests
 from django.conf import settings
 from django.utils import timezone
 
@@ -16,6 +15,7 @@ from consumer.receiver import Receiver, Status
 from consumer.recorder import Recorder
 from listeners.leases import Lease
 from listeners.models import Listener, Position
+from listeners.salesforce.stream import EventStream
 from listeners.standing import longest_silence
 
 State = Position.State
@@ -30,14 +30,14 @@ class HostedListener:
         listener: Listener,
         lease: Lease,
         tokens: CarefulTokens,
-        http: requests.Session,
+        stream: EventStream,
     ) -> None:
         self.listener = listener
         self.lease = lease
         self.fingerprint = listener.fingerprint
         self._buffer = Buffer(limit=10 * settings.CDC_BATCH_MAX)
-        self.receiver = Receiver(listener, lease, tokens, http, self._buffer)
-        self.recorder = Recorder(listener, lease, self._buffer)
+        self.receiver = Receiver(listener, lease, tokens, stream, self._buffer)
+        self.recorder = Recorder(listener, lease, self._buffer, stream.recorded)
         self._longest_silence = longest_silence(listener)
         self._written: Status | None = None
         self._noted: datetime | None = None

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import requests
 import structlog
 from django.db import IntegrityError
 from django.utils import timezone
@@ -16,10 +15,11 @@ from consumer.hosted import HostedListener
 from consumer.logins import CarefulTokens, Logins
 from consumer.share import Share
 from listeners.leases import Lease
-from listeners.logins import session_for
 from listeners.models import Listener, Position
 from listeners.salesforce.errors import SalesforceError
+from listeners.salesforce.stream import EventStream
 from listeners.secrets import SecretUnavailable
+from listeners.streams import stream_for
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class Kit:
     tokens: CarefulTokens
-    http: requests.Session
+    stream: EventStream
 
 
 def failed_since(
@@ -80,7 +80,8 @@ class Hosting:
     def _equip(self, listener: Listener) -> Kit | str:
         """What it needs to run, or why that cannot be had."""
         try:
-            return Kit(self._logins.of(listener), session_for(listener.connection))
+            tokens = self._logins.of(listener)
+            return Kit(tokens, stream_for(listener, tokens))
         except (SecretUnavailable, SalesforceError) as error:
             return str(error)
         except Exception as error:  # stored past its validation: one row, one listener
@@ -105,7 +106,7 @@ class Hosting:
     @staticmethod
     def _begin(listener: Listener, kit: Kit, lease: Lease) -> HostedListener:
         log.info("listener started", listener=listener.name, channel=listener.channel)
-        hosted = HostedListener(listener, lease, kit.tokens, kit.http)
+        hosted = HostedListener(listener, lease, kit.tokens, kit.stream)
         hosted.start()
         return hosted
 

@@ -46,6 +46,14 @@ class Message:
     passed_over: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Salesforce said then that there was nothing more up to a replay id."""
+
+    replay_id: str
+    received_at: datetime
+
+
 @dataclass(slots=True)
 class Ingested:
     """What a batch added. `ready`: the deliveries to publish now; `reads`: records wait to be read;
@@ -142,6 +150,19 @@ def _quarantine(
         _advance(lease, unreadable.replay_id, [])
         traffic.count(listener.pk, message.received_at, 1, 0)
     return Ingested(quarantined=quarantined, replay_id=unreadable.replay_id)
+
+
+def move(lease: Lease, moment: Moment, follows: str | None = None) -> None:
+    """The position to a moment, once everything before it is recorded. Never inside a
+    transaction."""
+    with transaction.atomic(durable=True):
+        _hold(lease, follows, moment.replay_id)
+        Position.objects.held(lease).update(
+            replay_id=moment.replay_id,
+            named_at=moment.received_at,
+            caught_up_at=moment.received_at,
+            lease_until=lease_end(),
+        )
 
 
 def quarantine_answer(listener: Listener, lease: Lease, raw: str, error: str, now: datetime) -> int:

@@ -30,5 +30,5 @@ def pause_after(error: SalesforceError, failures: int) -> float:
 
 
 def jitter(failures: int) -> float:
-    """Full jitter, up to 30 seconds."""
-    return random.uniform(0, min(30.0, 1.0 * 2 ** min(failures - 1, 10)))
+    """Full jitter."""
+    return random.uniform(0, min(settings.CDC_RECONNECT_CAP_SECONDS, 2 ** min(failures - 1, 10)))

@@ -8,25 +8,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import requests
 import structlog
 from django.db import connection
 from django.utils import timezone
 
 from consumer import metrics, replay_lost, troubles
+from consumer.beginning import beginning_of
 from consumer.buffer import Buffer
 from consumer.database import AWAY, waiting_for_database
 from consumer.history import is_history
-from consumer.ingest import Message, quarantine_answer
+from consumer.ingest import Message, Moment, quarantine_answer
 from consumer.logins import CarefulTokens, LoginGivenUp
 from consumer.pauses import jitter, pause_after
 from consumer.refusals import Refusals
 from listeners import milestones
-from listeners.client_settings import stream_options
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position
 from listeners.salesforce.backoff import full_jitter
-from listeners.salesforce.cometd import CometdStream
 from listeners.salesforce.errors import (
     MalformedAnswer,
     Reaction,
@@ -34,9 +32,8 @@ from listeners.salesforce.errors import (
     SalesforceError,
     StreamClosed,
 )
-from listeners.salesforce.events import PRESETS
+from listeners.salesforce.stream import EventStream
 from listeners.secrets import SecretUnavailable
-from listeners.standing import has_outlived
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +41,8 @@ State = Position.State
 
 #: A session that lived this long was a good one.
 SETTLED_SECONDS = 30.0
+#: Between two moments that the position is moved to without an event.
+MOMENT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +64,9 @@ class Receiver:
         listener: Listener,
         lease: Lease,
         tokens: CarefulTokens,
-        http: requests.Session,
+        stream: EventStream,
         buffer: Buffer,
     ) -> None:
-        """`http` lends its proxy and TLS settings."""
         self.status = Status(State.CONNECTING)
         #: When Salesforce last answered a poll; and when it took the subscription.
         self.last_received_at: datetime | None = None
@@ -78,7 +76,7 @@ class Receiver:
         self._listener = listener
         self._lease = lease
         self._buffer = buffer
-        self._stream = CometdStream(tokens, listener.channel, stream_options(listener), http=http)
+        self._stream = stream
         self._stop = threading.Event()
         self._failures = 0
         self._empty_answers = 0
@@ -90,6 +88,7 @@ class Receiver:
         self._thread = threading.Thread(
             target=self._run, name=f"receive {listener.name}", daemon=True
         )
+        self._no_moment_before = 0.0
         self._goodbye = threading.Thread(target=self._stream.close, name="goodbye", daemon=True)
 
     def start(self) -> None:
@@ -162,46 +161,30 @@ class Receiver:
         position = Position.objects.get(listener=self._listener)
         self._buffer.follows = position.replay_id
         org_id = self._tokens.get().org_id
-        self._refuse_foreign(position, org_id)
-        self._refuse_outlived(position)
-        replay = position.replay_id or self._listener.first_replay
-        self._not_before = None
-        if replay == "-1" and position.tip_since:
-            # Not at the tip again: something may have been committed while we were away.
-            replay, self._not_before = "-2", position.tip_since
+        begins = beginning_of(self._listener, position, org_id, timezone.now())
+        self._not_before = begins.not_before
         self._empty_answers = 0
         connection.close()
-        self._stream.open(replay)
+        self._stream.open(begins.replay)
         milestones.reach("subscribed")
         metrics.OPENED.labels(self._listener.name).inc()
         self._refusals.opened(self._stream.has_replay, timezone.now())
-        if replay == "-1":
+        if begins.replay == "-1" and not self._listener.subscription:
             self._tip_since = self._stream.server_time or timezone.now()
         self._belongs_to = org_id or position.org_id
         self.opened_at = timezone.now()
-        log.info("subscribed", listener=self._listener.name, replay=replay)
-
-    def _refuse_foreign(self, position: Position, org_id: str | None) -> None:
-        """Replay ids are an org's and a channel's own: elsewhere one would skip or repeat."""
-        if position.replay_id in ("", *PRESETS) or position.belongs_to(
-            org_id, self._listener.channel
-        ):
-            return
-        error = "the position belongs to another org or channel"
-        raise ReplayLost("subscription", error)
-
-    @staticmethod
-    def _refuse_outlived(position: Position) -> None:
-        if has_outlived(position, timezone.now()):
-            error = "nothing has come since the listener began, and it was away for over 72 hours"
-            raise ReplayLost("subscription", error)
+        log.info("subscribed", listener=self._listener.name, replay=begins.replay)
 
     def _keep_beginning(self) -> None:
         """Nothing is received before it is written down where this is, and from when on
         everything is due."""
         if self._belongs_to is None:
             return
-        changes: dict[str, Any] = {"org_id": self._belongs_to, "channel": self._listener.channel}
+        changes: dict[str, Any] = {
+            "org_id": self._belongs_to,
+            "channel": self._listener.channel,
+            "subscription": self._listener.subscription,
+        }
         if self._tip_since is not None:
             changes["tip_since"] = self._tip_since
         if not Position.objects.held(self._lease).update(**changes):
@@ -226,10 +209,14 @@ class Receiver:
             self.last_message_at = time.monotonic()
             milestones.reach("received")
             self._buffer.put(received)
+        elif self._stream.newest and time.monotonic() >= self._no_moment_before:
+            self._no_moment_before = time.monotonic() + MOMENT_SECONDS
+            self._buffer.put([Moment(self._stream.newest, now)])
 
     def _note_caught_up(self, is_empty: bool, now: datetime) -> None:
         """Two answers in a row without a change, and nothing left to record: nothing more waits.
-        (One alone may come before what a new subscription has replayed.)"""
+        (One alone may come before what a new subscription has replayed. One that says until where
+        there was nothing is recorded as a moment.)"""
         has_rest = not is_empty or self._buffer.outstanding
         self._empty_answers = 0 if has_rest else self._empty_answers + 1
         if self._empty_answers >= 2:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TypeVar
 
 import structlog
 from django.conf import settings
@@ -12,13 +14,15 @@ from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from consumer import gaps, metrics
-from consumer.buffer import Buffer
+from consumer.buffer import Buffer, Received
 from consumer.database import AWAY
-from consumer.ingest import CommitsLost, Ingested, Message, ingest
+from consumer.ingest import CommitsLost, Ingested, Message, Moment, ingest, move
 from handlers import dispatch
 from listeners.leases import Lease, LeaseLost
-from listeners.models import Listener
+from listeners.models import Listener, Position
 from listeners.salesforce.backoff import full_jitter
+
+Result = TypeVar("Result")
 
 log = structlog.get_logger(__name__)
 
@@ -37,8 +41,16 @@ class Recorder:
     A database that does not answer is waited for: the batch stays here, the position where it is.
     """
 
-    def __init__(self, listener: Listener, lease: Lease, buffer: Buffer) -> None:
+    def __init__(
+        self,
+        listener: Listener,
+        lease: Lease,
+        buffer: Buffer,
+        tell: Callable[[str], None] = lambda replay_id: None,
+    ) -> None:
+        """`tell` takes each position once it is committed."""
         self.recorded = 0
+        self._tell = tell
         self._listener = listener
         self._lease = lease
         self._buffer = buffer
@@ -62,13 +74,17 @@ class Recorder:
     def _run(self) -> None:
         try:
             while batch := self._next():
-                self._record(batch)
+                if messages := [one for one in batch if isinstance(one, Message)]:
+                    self._record(messages)
+                if isinstance(batch[-1], Moment):
+                    self._move(batch[-1])
                 self._buffer.done(len(batch))
         except LeaseLost:
             log.info("recording ended without its lease", listener=self._listener.name)
         except GivenUp:
             log.warning("not recorded; it comes again", listener=self._listener.name)
         except CommitsLost:
+            self._disown()
             log.error(
                 "the position is not where it was left; what comes after it comes again",
                 listener=self._listener.name,
@@ -78,32 +94,46 @@ class Recorder:
             self._buffer.discard()
             connection.close()
 
-    def _next(self) -> list[Message]:
+    def _next(self) -> list[Received]:
         if not self._buffer.wait(IDLE_SECONDS):
             connection.close()  # many listeners are quiet, and a server takes few connections
         return self._buffer.take(settings.CDC_BATCH_MAX, settings.CDC_BATCH_WAIT_MS / 1000)
 
     def _record(self, batch: Sequence[Message]) -> None:
-        pauses = full_jitter(0.2, 10)
-        while (result := self._ingested(batch)) is None:
-            if self._abandon.wait(next(pauses)):
-                raise GivenUp
-        self._buffer.follows = result.replay_id or self._buffer.follows
+        follows = self._buffer.follows
+        result = self._insisted(lambda: ingest(self._listener, self._lease, batch, follows=follows))
+        if result.replay_id:
+            self._buffer.follows = result.replay_id
+            self._tell(result.replay_id)
         self._count(result, batch)
         self._publish(result)
         self.recorded += result.entries
 
-    def _ingested(self, batch: Sequence[Message]) -> Ingested | None:
-        """None when it has to be tried again."""
-        try:
-            return ingest(self._listener, self._lease, batch, follows=self._buffer.follows)
-        except AWAY as error:
-            log.warning("the database does not answer", reason=str(error).strip())
-            connection.close()
-        except IntegrityError as error:
-            # A mapping was deleted meanwhile: with those that are left it goes through.
-            log.warning("the batch is recorded anew", reason=str(error).strip())
-        return None
+    def _move(self, moment: Moment) -> None:
+        follows = self._buffer.follows
+        self._insisted(lambda: move(self._lease, moment, follows))
+        self._buffer.follows = moment.replay_id
+        self._tell(moment.replay_id)
+
+    def _insisted(self, write: Callable[[], Result]) -> Result:
+        """What `write` came to, once the database answers."""
+        pauses = full_jitter(0.2, 10)
+        while True:
+            try:
+                return write()
+            except AWAY as error:
+                log.warning("the database does not answer", reason=str(error).strip())
+                connection.close()
+            except IntegrityError as error:
+                # A mapping was deleted meanwhile: with those that are left it goes through.
+                log.warning("the batch is recorded anew", reason=str(error).strip())
+            if self._abandon.wait(next(pauses)):
+                raise GivenUp
+
+    def _disown(self) -> None:
+        """A managed subscription does not go back to where the position is now."""
+        with suppress(*AWAY):
+            Position.objects.held(self._lease).update(subscription="")
 
     def _count(self, result: Ingested, batch: Sequence[Message]) -> None:
         name = self._listener.name

@@ -4,6 +4,7 @@ policy wants, and a comparison of what may be missing."""
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -12,7 +13,7 @@ from audit.queries import Trouble
 from consumer import reconcile
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position
-from listeners.salesforce.errors import ReplayLost
+from listeners.salesforce.errors import ReplayLost, quoted
 from listeners.salesforce.events import PRESETS
 from listeners.standing import RETENTION
 
@@ -48,11 +49,14 @@ def record(listener: Listener, lease: Lease, lost: ReplayLost, now: datetime) ->
         reconcile.plan(listener, reason, start, now, incident, now=now)
         match policy:
             case Listener.ReplayLost.EARLIEST:
-                Position.objects.held(lease).update(replay_id="-2")
+                changes: dict[str, Any] = {"replay_id": "-2"}
             case Listener.ReplayLost.TIP:
-                Position.objects.held(lease).update(replay_id="-1", tip_since=None)
+                changes = {"replay_id": "-1", "tip_since": None}
             case Listener.ReplayLost.STOP:
-                pass
+                return
+        # Where a managed subscription begins is in Salesforce: what was lost is told only once.
+        changes |= {"named_at": None, "subscription": listener.subscription}
+        Position.objects.held(lease).update(**changes)
 
 
 def complete_until(listener: Listener, position: Position) -> datetime:
@@ -60,14 +64,19 @@ def complete_until(listener: Listener, position: Position) -> datetime:
 
     Each of these is one for sure, so the latest counts: the commit of the last recorded change,
     since changes come in the order of their commits; an answer that brought nothing more, when all
-    before it was recorded; the tip that the listener began at, before which nothing was due. The
-    last answer alone (`last_received_at`) is none: more may have been on its way, or received and
-    not recorded when the process died.
+    before it was recorded, and the moment that the position names; the tip that the listener began
+    at, before which nothing was due. The last answer alone (`last_received_at`) is none: more may
+    have been on its way, or received and not recorded when the process died.
 
     A listener that was to begin at a replay id wants all since then, and nobody knows when that
     was: it counts as the oldest that Salesforce keeps.
     """
-    known = (position.last_event_at, position.caught_up_at, position.tip_since)
+    known = (
+        position.last_event_at,
+        position.caught_up_at,
+        position.named_at,
+        position.tip_since,
+    )
     latest = max((moment for moment in known if moment is not None), default=None)
     if latest is not None:
         return latest - reconcile.MARGIN
@@ -80,12 +89,14 @@ def _trouble(
 ) -> Trouble:
     policy = Listener.ReplayLost(listener.on_replay_lost)
     stops = policy is Listener.ReplayLost.STOP
+    managed = f"It goes on where the managed subscription {listener.subscription} begins."
+    goes_on = managed if listener.subscription and not stops else _GOES_ON[policy]
     return Trouble(
         Incident.Kind.REPLAY_LOST,
         "",
-        f"Salesforce refused the position {position.replay_id or listener.replay_from}: "
-        f"changes since it may be missing. {_GOES_ON[policy]}",
-        (_REMEDY_STOPPED if stops else _REMEDY) + lost.error,
+        f"The position {position.replay_id or listener.replay_from} cannot be resumed: "
+        f"changes since it may be missing. {goes_on}",
+        (_REMEDY_STOPPED if stops else _REMEDY) + quoted(lost.error),
         start,
         now,
         action=_COMPARES + (_AT_ONCE if stops else _AFTER),

@@ -21,6 +21,7 @@ from listeners.standing import runway_hours, standing
 @dataclass(frozen=True)
 class ListenerStatus:
     listener: str
+    transport: str
     enabled: bool
     state: str
     reason: str | None
@@ -69,6 +70,7 @@ def _of(
     stands = standing(listener, found, now, is_live=is_live)
     return ListenerStatus(
         listener=listener.name,
+        transport=listener.transport,
         enabled=listener.enabled,
         state=stands.state,
         reason=stands.reason,
@@ -116,6 +118,7 @@ def _open_incidents() -> dict[int, int]:
 
 _HEADER = (
     "LISTENER",
+    "TRANSPORT",
     "STATE",
     "LEADER",
     "LAST EVENT",
@@ -144,6 +147,7 @@ def _cells(status: ListenerStatus) -> tuple[str, ...]:
     backlog = ", ".join(f"{count} {state}" for state, count in status.backlog.items() if count)
     return (
         status.listener,
+        status.transport,
         status.state if status.enabled else f"{status.state} (disabled)",
         status.leader or "none",
         _clock(status.last_event_at),

@@ -24,6 +24,7 @@ from handlers.admin_state import ListenerState, standing
 from handlers.defaults import create_default_mappings
 from listeners.admin_console import ConsoleAdmin
 from listeners.admin_fields import WithDefaults
+from listeners.listener_rules import warnings
 from listeners.models import Listener, Position
 from listeners.salesforce.events import PRESETS
 from listeners.standing import is_held, position_of
@@ -42,11 +43,12 @@ class ListenerAdmin(ConsoleAdmin):
         "standing",
         "connection",
         "channel",
+        "transport",
         "chosen_handlers",
         "last_event",
         "open_incidents",
     )
-    list_filter = ("enabled", "connection")
+    list_filter = ("enabled", "transport", "connection")
     list_select_related = ("connection", "position")
     search_fields = ("name", "channel")
     fieldsets = (
@@ -70,9 +72,15 @@ class ListenerAdmin(ConsoleAdmin):
         (
             "Transport",
             {
+                "description": "Both bring the same changes to the same handlers.",
+                "fields": ("transport", "pubsub_endpoint", "managed_subscription"),
+            },
+        ),
+        (
+            "Version and times",
+            {
                 "classes": ("collapse",),
                 "fields": (
-                    "transport",
                     "api_version",
                     "connection_timeout",
                     "read_timeout",
@@ -141,6 +149,11 @@ class ListenerAdmin(ConsoleAdmin):
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
 
+    def save_model(self, request: HttpRequest, obj: Listener, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        for _, text in warnings(obj):
+            messages.warning(request, f"{obj}: {text}")
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         if not change:
@@ -194,9 +207,9 @@ class ListenerAdmin(ConsoleAdmin):
             return TemplateResponse(request, "handlers/forget_position.html", context)
         if forget(position):
             self.log_change(request, listener, f"Forgot the position {position.replay_id}.")
-            messages.success(
-                request, f"Forgotten: it begins again at {listener.replay_from} when it starts."
-            )
+            managed = f"where {listener.subscription} was left"
+            begins = managed if listener.subscription else f"at {listener.replay_from}"
+            messages.success(request, f"Forgotten: it begins again {begins} when it starts.")
         else:
             messages.error(request, "The listener has moved on meanwhile; nothing was changed.")
         return page
@@ -209,6 +222,8 @@ def forget(position: Position) -> bool:
     return bool(
         Position.objects.filter(**seen).update(
             replay_id="",
+            named_at=None,
+            subscription="",
             tip_since=None,
             caught_up_at=None,
             holder="",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.db.models import Model
 
 from listeners import client_rules
 from listeners.private_keys import private_key_problem
@@ -110,8 +111,8 @@ def warnings(connection: Connection, *, alone: bool = False) -> list[tuple[str, 
     return found
 
 
-def default_of(connection: Connection, name: str) -> Any:
-    field: Any = connection._meta.get_field(name)
+def default_of(row: Model, name: str) -> Any:
+    field: Any = row._meta.get_field(name)
     return field.get_default()
 
 

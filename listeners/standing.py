@@ -18,8 +18,9 @@ STATES = [*State.values, STALLED]
 #: How long Salesforce keeps an event, and with it a position, from its commit on.
 RETENTION = timedelta(hours=72)
 
-#: Seconds that a poll may be held, and that its answer may be late.
-_HELD, _LONGEST_HELD, _LATE = 110.0, 600.0, 40.0
+#: Seconds that a long poll may be held, that the Pub/Sub API may be silent, and that either may be
+#: late.
+_HELD, _LONGEST_HELD, _SILENT, _LATE = 110.0, 600.0, 270.0, 40.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,10 @@ def is_held(position: Position, now: datetime) -> bool:
 
 def longest_silence(listener: Listener) -> float:
     """Seconds without a word from Salesforce after which a listener is not receiving."""
-    held = min(_LONGEST_HELD, max(_HELD, listener.keep_alive_interval))
+    if listener.transport == Listener.Transport.PUBSUB:
+        held = _SILENT
+    else:
+        held = min(_LONGEST_HELD, max(_HELD, listener.keep_alive_interval))
     return held + _LATE + listener.read_timeout
 
 
@@ -64,14 +68,14 @@ def standing(listener: Listener, position: Position, now: datetime, *, is_live: 
 
 def runway(position: Position, now: datetime) -> timedelta | None:
     """Until Salesforce forgets the stored position, from the commit of the event that it names, or
-    from the tip where it began; nothing when it has. None without a position.
+    the moment, or from the tip where it began; nothing when it has. None without a position.
 
     The position may be idle for days while the stream is open: that loses nothing, and the same
     position is refused all the same when it has to be taken up again.
     """
     named = position.replay_id not in ("", *PRESETS)
-    named_at = position.last_event_at if named else position.tip_since
-    return None if named_at is None else max(timedelta(0), named_at + RETENTION - now)
+    since = _latest(position.last_event_at, position.named_at) if named else position.tip_since
+    return None if since is None else max(timedelta(0), since + RETENTION - now)
 
 
 def runway_hours(position: Position, now: datetime) -> float | None:
@@ -80,13 +84,22 @@ def runway_hours(position: Position, now: datetime) -> float | None:
 
 
 def has_outlived(position: Position, now: datetime) -> bool:
-    """Whether it names no event, and everything was complete longer ago than Salesforce keeps what
-    came since: a part of that is gone, though no position can be refused."""
+    """Whether everything was complete longer ago than Salesforce keeps what came since, and no
+    position can be refused: a part of that is gone. Of one that names no event, or that a managed
+    subscription keeps."""
+    if position.subscription and position.replay_id not in ("", *PRESETS):
+        recorded = (position.last_event_at, position.named_at, position.caught_up_at)
+        latest = _latest(*recorded)
+        return latest is not None and now - latest > RETENTION
     begun = position.tip_since or (position.caught_up_at if not position.replay_id else None)
     if begun is None or position.replay_id not in ("", "-1"):
         return False
     known = max(begun, position.caught_up_at or begun)
     return now - known > RETENTION
+
+
+def _latest(*moments: datetime | None) -> datetime | None:
+    return max((moment for moment in moments if moment is not None), default=None)
 
 
 def _unexplained(position: Position) -> str:

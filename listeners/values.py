@@ -40,6 +40,26 @@ def origin(url: str) -> None:
         raise ValidationError("Give scheme and host alone, without a path.")
 
 
+def endpoint(text: str) -> None:
+    """Of a gRPC service: host and port, with http:// before them for plain text."""
+    with_scheme = text if "://" in text else f"https://{text}"
+    try:
+        address(with_scheme)
+        parts = urlsplit(with_scheme)
+        port = parts.port
+    except (ValidationError, ValueError):
+        raise ValidationError(_ENDPOINT) from None
+    is_bare = f"{parts.scheme}://{parts.netloc}" == with_scheme
+    if port is None or not is_bare or (":" in str(parts.hostname) and "[" not in text):
+        raise ValidationError(_ENDPOINT)
+
+
+_ENDPOINT = (
+    "Give host and port, such as api.pubsub.salesforce.com:7443 or [2001:db8::1]:7443; with "
+    "http:// before them for plain text."
+)
+
+
 def is_host(text: str) -> bool:
     """A host's name or address; one of IPv6 with or without brackets."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text

@@ -97,7 +97,7 @@ def announce_json(announcement: JsonObject, write: Write) -> None:
 def announce_text(announcement: JsonObject, write: Write) -> None:
     """For a reader."""
     url = announcement["url"]
-    hidden = ("url", "port", "private_key")
+    hidden = ("url", "port", "grpc_port", "private_key")
     shown = {name: value for name, value in announcement.items() if name not in hidden}
     credentials = "".join(f"  {name:14} {value}\n" for name, value in shown.items())
     write(

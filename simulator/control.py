@@ -14,7 +14,8 @@ answers with `{"events": [{"replay_id", "event_uuid", "entity", "at", "header"}]
     `{"op": "overflow", "entity"}`, `{"op": "wildcard", "entity", "change_type"?}`.
 `POST /_simulator/events` — `{"header": {…}, "fields"?: {…}, "complete"?: true}` or
     `{"payload": {…}, "entity"?}`: an event with whatever content, logged with a replay id. With
-    `complete`, missing header fields are filled in.
+    `complete`, missing header fields are filled in. `"avro_payload"?` and `"schema_id"?` are what
+    Pub/Sub sends in place of its own; `simulator.pubsub.control` has the other routes for that.
 `POST /_simulator/messages` — `{"channel", "message": {…}}` or `{"channel", "data": …}`: any JSON to
     the present subscribers of the channel, not logged. Answers `{"sessions": n}`.
 `POST /_simulator/duplicates` — `{"replay_id": n}` or `{"last": n}`: deliver events once more.
@@ -25,14 +26,14 @@ answers with `{"events": [{"replay_id", "event_uuid", "entity", "at", "header"}]
     wait: see `simulator.faults.KINDS` for each one's options. Kinds that act at once:
     `revoke_tokens`, `drop_sessions` (`"error"?`), `age_out` (`"forget"?`).
 `DELETE /_simulator/faults` — forget the waiting ones.
-`POST /_simulator/entities` — `{"name", "selected"?, "visible"?, "prefix"?}`: make or change one.
+`POST /_simulator/entities` — `{"name", "selected"?, "visible"?, "prefix"?, "fields"?}`: make or
+    change one; `{"Score__c": "double"}` adds a field to its Avro schema.
 `POST /_simulator/channels` — `{"name": "X__chn", "entities": […]}`.
 `POST /_simulator/clock` — `{"advance_seconds": n}`: move the org's clock ahead.
 `POST /_simulator/refresh-token` — a new refresh token, as a new authorization gives.
 `POST /_simulator/recycle-bin/empty` — hard-delete what is in it.
 `POST /_simulator/unlock` — let the user in again after `--lock-after` wrong passwords.
-`GET /_simulator/state?events=N&records=N` — records, events, sessions, token requests, logins,
-    faults.
+`GET /_simulator/state?events=N&records=N` — records, events, sessions, logins, faults and so on.
 `GET /_simulator/token-requests?since=MS` — `{"token_requests": […], LOGINS}`. Each request has
     `at`, `grant_type` (`soap` for a SOAP login), `credential_bearer`, `outcome` (`ok`, an error,
     `http_status: 503`), `path`, `http_version`, `headers`, `form` (for SOAP `username` and
@@ -54,7 +55,8 @@ from simulator import wire
 from simulator.control_http import Action, Numbers, json_handler, query_handler
 from simulator.control_requests import Body, ControlError, read_change, read_writer
 from simulator.events import HEADER, StoredEvent
-from simulator.faults import META
+from simulator.faults import GRPC, META
+from simulator.pubsub.control import read_avro
 from simulator.records import JsonObject
 from simulator.replies import UNKNOWN_CLIENT
 from simulator.state import org_state, published, traffic_state
@@ -120,8 +122,11 @@ class Control:
             payload = {**body.mapping("fields", {}), HEADER: header}
         named = header.get("entityName") if isinstance(header, dict) else None
         entity = body.text("entity", str(named or ""))
+        schema, avro = body.text("schema_id", ""), read_avro(body)
         body.done()
-        return published([org.publish_payload(payload, entity=entity, now=now)])
+        return published(
+            [org.publish_payload(payload, entity=entity, now=now, schema=schema, avro=avro)]
+        )
 
     def messages(self, body: Body) -> JsonObject:
         """Any message."""
@@ -147,6 +152,7 @@ class Control:
             again = log.retained()[-body.count("last", 1) :]
         for event in again:
             self._sim.bayeux.publish(event)
+            self._sim.pubsub.publish(event)
         return published(again)
 
     def bursts(self, body: Body) -> JsonObject:
@@ -182,12 +188,15 @@ class Control:
                 sim.faults.add(kind, times, body.rest())
                 if kind in (*META, "http_status"):
                     sim.cometd.interrupt()
+                if kind in GRPC:
+                    sim.pubsub.wake()
                 return {"waiting": len(sim.faults.waiting)}
-        sim.cometd.wake()
+        sim.wake()
         return {"affected": count}
 
     async def clear_faults(self, _request: web.Request) -> web.StreamResponse:
-        """Forget the waiting faults."""
+        """Forget the waiting faults, and end the stalls of streams."""
+        self._sim.pubsub.end_stalls()
         return wire.json_response({"cleared": self._sim.faults.clear()})
 
     def entities(self, body: Body) -> JsonObject:
@@ -195,6 +204,8 @@ class Control:
         entity = self._sim.org.catalogue.define(body.text("name"), body.text("prefix", ""))
         entity.selected = body.flag("selected", default=entity.selected)
         entity.visible = body.flag("visible", default=entity.visible)
+        for field, kind in body.mapping("fields", {}).items():
+            self._sim.org.schemas.add_field(entity.name, field, str(kind))
         return {
             "name": entity.name,
             "prefix": entity.prefix,
@@ -212,7 +223,7 @@ class Control:
         self._sim.clock.advance(body.number("advance_seconds"))
         now = self._sim.clock.now()
         self._sim.org.log.expire(now)
-        self._sim.cometd.wake()
+        self._sim.wake()
         return {"now": now}
 
     def refresh_token(self, _body: Body) -> JsonObject:
@@ -229,6 +240,7 @@ class Control:
         return {
             **org_state(sim.org, events=limits["events"], records=limits["records"]),
             **traffic_state(sim.bayeux, sim.tokens, sim.faults, sim.clock.now()),
+            "pubsub": sim.pubsub.state(),
             "traffic": {
                 "running": sim.pump.is_running,
                 "produced": sim.pump.produced,

@@ -13,7 +13,7 @@ EVENT_UUID_SINCE = 52.0
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """One event as the log keeps it."""
+    """One event as the log keeps it; `avro` is what Pub/Sub sends in place of the payload."""
 
     replay_id: int
     at: int
@@ -21,6 +21,7 @@ class StoredEvent:
     schema: str
     event_uuid: str
     payload: JsonObject
+    avro: bytes | None = None
 
     def data(self, api_version: float) -> JsonObject:
         """The `data` of a message for a client of this API version."""
@@ -53,6 +54,15 @@ class EventLog:
     _ids: list[int] = field(default_factory=list)
     _last_lost_id: int | None = None
     total: int = 0
+
+    def __post_init__(self) -> None:
+        """Before the first event, the newest id is a good position, as keep-alives tell it."""
+        self._last_lost_id = self.newest_id
+
+    @property
+    def begins_after(self) -> int:
+        """The position before the oldest retained event."""
+        return self.newest_id if self._last_lost_id is None else self._last_lost_id
 
     def next_id(self) -> int:
         """Reserve the next replay id."""

@@ -6,9 +6,10 @@ UnknownFaultError: the control API was asked for something that is not in KINDS.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from simulator.pubsub import codes
 from simulator.records import JsonObject
 
-TARGETS = ("cometd", "token", "rest")
+TARGETS = ("cometd", "token", "rest", "pubsub")
 CONNECTION_LIMIT = (
     "403::To protect all customers from excessive use and Denial of Service attacks, we limit the "
     "number of simultaneous connections per server.  Your request has been denied because this "
@@ -29,10 +30,19 @@ KINDS: Mapping[str, JsonObject] = {
         "failure_reason": "",
         "reconnect": "",
     },
+    "grpc_status": {
+        **{"target": "pubsub", "method": "", "channel": "", "after_events": None},
+        **{"code": "", "status": "", "details": ""},
+    },
+    "grpc_stall": {
+        **{"target": "pubsub", "method": "Subscribe", "channel": ""},
+        **{"seconds": 5.0, "keep_alives": False},
+    },
     "refuse_login": {"error": "invalid_grant", "error_description": "authentication failure"},
 }
 ON_ARRIVAL = ("http_status",)
 ON_ANSWER = ("stall", "close", "malformed")
+GRPC = ("grpc_status", "grpc_stall")
 META = ("too_busy", "connection_limit", "refuse_subscribe", "meta_error")
 
 
@@ -80,6 +90,8 @@ class Faults:
             raise UnknownFaultError(f"target must be one of {', '.join(TARGETS)}")
         if merged.get("error") == "":
             raise UnknownFaultError(f"{kind} needs the error string to answer with")
+        if kind == "grpc_status":
+            _check_grpc(merged)
         fault = Fault(kind, times, merged)
         self.waiting.append(fault)
         return fault
@@ -99,11 +111,22 @@ class Faults:
                 continue
             if fault.options.get("events_only") and not has_events:
                 continue
-            self._use(fault)
+            self.use(fault)
             return fault
         return None
 
-    def _use(self, fault: Fault) -> None:
+    def matching(self, kind: str, *, method: str, channel: str) -> list[Fault]:
+        """The faults of a kind for a method and a topic of the Pub/Sub API, oldest first."""
+        return [
+            fault
+            for fault in self.waiting
+            if fault.kind == kind
+            and fault.options["method"] in ("", method)
+            and fault.applies("pubsub", channel, "")
+        ]
+
+    def use(self, fault: Fault) -> None:
+        """One more of the fault's times is used up."""
         if fault.remaining is None:
             return
         fault.remaining -= 1
@@ -115,6 +138,14 @@ class Faults:
         count = len(self.waiting)
         self.waiting.clear()
         return count
+
+
+def _check_grpc(options: JsonObject) -> None:
+    options["code"] = options["code"].removeprefix(codes.PREFIX)
+    if options["code"] and options["code"] not in codes.STATUSES:
+        raise UnknownFaultError(f"unknown code; known are {', '.join(codes.STATUSES)}")
+    if options["status"] and options["status"] not in codes.GRPC_STATUSES:
+        raise UnknownFaultError(f"unknown status; known are {', '.join(codes.GRPC_STATUSES)}")
 
 
 def _check_type(name: str, value: object, default: object) -> None:

@@ -208,6 +208,10 @@ class TokenService:
         """Whether a request with this access token is let in."""
         return self._expires_at.get(token, 0) > now
 
+    def milliseconds_left(self, token: str, now: int) -> int:
+        """How long this access token is still good for."""
+        return max(self._expires_at.get(token, 0) - now, 0)
+
     def revoke_all(self) -> int:
         """Revoke every access token; returns how many there were."""
         count = len(self._expires_at)

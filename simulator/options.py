@@ -34,12 +34,16 @@ class Options:
     tls_cert: str = ""
     tls_key: str = ""
     tls_client_ca: str = ""
+    grpc_port: int | None = None
+    grpc_keep_alive: float = 270.0
+    grpc_idle_credits: float = 60.0
     client_id: str = "3MVG9simulatorConsumerKey"
     client_secret: str = "simulator-consumer-secret"
     username: str = "integration@simulator.example"
     password: str = "simulator-password"
     refresh_token: str = "5Aep861simulatorRefreshToken"
     channel: tuple[str, ...] = ()
+    managed_subscription: tuple[str, ...] = ()
 
     @property
     def credentials(self) -> Credentials:
@@ -87,6 +91,9 @@ HELP = {
     "tls_cert": "a PEM file with a certificate, to serve https with",
     "tls_key": "the PEM file with the certificate's key, if it is not in the same file",
     "tls_client_ca": "a PEM file with the authority that clients' certificates must be from",
+    "grpc_port": "the port of the Pub/Sub API; 0 picks a free one, without one there is none",
+    "grpc_keep_alive": "seconds after which a quiet stream of the Pub/Sub API is told so",
+    "grpc_idle_credits": "seconds until a stream that asks for nothing is closed",
 }
 FLAGS = {
     "rotate_refresh_tokens": "each refresh answers with a new single-use refresh token; reuse "
@@ -109,6 +116,9 @@ TYPES: dict[str, type[int] | type[float]] = {
     "overflow_after": int,
     "token_seconds": float,
     "lock_after": int,
+    "grpc_port": int,
+    "grpc_keep_alive": float,
+    "grpc_idle_credits": float,
 }
 
 POSITIVE = (
@@ -119,6 +129,8 @@ POSITIVE = (
     "max_events_per_answer",
     "query_batch_size",
     "overflow_after",
+    "grpc_keep_alive",
+    "grpc_idle_credits",
 )
 NOT_NEGATIVE = ("token_seconds", "lock_after")
 
@@ -129,7 +141,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, text in HELP.items():
         flag = "--" + name.replace("_", "-")
         default = getattr(defaults, name)
-        told = text if default == "" else f"{text} (default {default})"
+        told = text if default in ("", None) else f"{text} (default {default})"
         parser.add_argument(flag, type=TYPES.get(name, str), default=default, help=told)
     for name, text in FLAGS.items():
         parser.add_argument("--" + name.replace("_", "-"), action="store_true", help=text)
@@ -140,13 +152,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME__chn=ENTITY,ENTITY",
         help="a custom channel and its entities; may be repeated",
     )
+    parser.add_argument(
+        "--managed-subscription",
+        action="append",
+        default=[],
+        metavar="NAME=/data/TOPIC[:earliest]",
+        help="a managed event subscription of the Pub/Sub API; may be repeated",
+    )
 
 
 def from_arguments(arguments: Mapping[str, Any]) -> Options:
     """The options from parsed arguments; raises ValueError for one that makes no sense."""
     known = {field.name for field in fields(Options)}
     values = {name: value for name, value in arguments.items() if name in known}
-    options = Options(**{**values, "channel": tuple(values.get("channel", ()))})
+    for name in ("channel", "managed_subscription"):
+        values[name] = tuple(values.get(name, ()))
+    options = Options(**values)
     _check(options)
     return options
 

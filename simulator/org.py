@@ -9,8 +9,9 @@ from simulator.catalogue import Catalogue
 from simulator.changes import OVERFLOW_ID, Change
 from simulator.channels import Channels
 from simulator.events import HEADER, EventLog, StoredEvent
-from simulator.ids import OpaqueIds, RecordIds, schema_id, with_checksum
+from simulator.ids import OpaqueIds, RecordIds, with_checksum
 from simulator.preflight import check
+from simulator.pubsub.schemas import Schemas
 from simulator.records import JsonObject, RecordStore
 from simulator.transaction import Draft, Transaction
 
@@ -54,6 +55,7 @@ class Org:
         self.ids = RecordIds(random.Random(seed))
         self.catalogue = Catalogue()
         self.channels = Channels(self.catalogue)
+        self.schemas = Schemas(self.catalogue)
         self.store = RecordStore()
         self.log = EventLog(
             newest_id=max(now - FIRST_REPLAY_ID_AFTER, 1_000),
@@ -84,15 +86,27 @@ class Org:
             transaction.apply(change)
         return self._publish_transaction(transaction.drafts(), now, writer)
 
-    def publish_payload(self, payload: JsonObject, *, entity: str, now: int) -> StoredEvent:
-        """Publish this payload as it is, whatever it is."""
+    def publish_payload(
+        self,
+        payload: JsonObject,
+        *,
+        entity: str,
+        now: int,
+        schema: str = "",
+        avro: bytes | None = None,
+    ) -> StoredEvent:
+        """Publish this payload as it is, whatever it is; with `avro`, Pub/Sub sends those bytes."""
+        if not schema:
+            schema, unfit = self.schemas.for_event(entity, payload)
+            avro = unfit if avro is None else avro
         event = StoredEvent(
             replay_id=self.log.next_id(),
             at=now,
             entity=entity,
-            schema=schema_id(entity),
+            schema=schema,
             event_uuid=self.opaque.event_uuid(),
             payload=payload,
+            avro=avro,
         )
         self.log.append(event)
         self.log.expire(now)
@@ -118,8 +132,12 @@ class Org:
         published = []
         for sequence, draft in enumerate(self._overflowing(drafts), start=1):
             if self.catalogue.get(draft.entity).selected:
+                draft.fields, schema = self.schemas.in_order(
+                    draft.entity, draft.change_type, draft.fields
+                )
                 payload = _payload(draft, {**shared, "sequenceNumber": sequence})
-                published.append(self.publish_payload(payload, entity=draft.entity, now=now))
+                event = self.publish_payload(payload, entity=draft.entity, now=now, schema=schema)
+                published.append(event)
         return published
 
     def _overflowing(self, drafts: list[Draft]) -> list[Draft]:
@@ -149,5 +167,5 @@ def _payload(draft: Draft, shared: JsonObject) -> JsonObject:
     if draft.change_type == "UPDATE" and (nulled := deltas.nulled(draft.fields)):
         header["nulledFields"] = nulled
     if draft.diffs:
-        header["diffFields"] = list(draft.diffs)
+        header["diffFields"] = [name for name in draft.fields if name in draft.diffs]
     return {**body, HEADER: header}

@@ -174,4 +174,5 @@ def _phone(rng: random.Random) -> str:
 
 
 def _amount(rng: random.Random) -> float:
-    return round(rng.lognormvariate(10.5, 1.1), 2)
+    amount = round(rng.lognormvariate(10.5, 1.1), 2)
+    return int(amount) if amount.is_integer() else amount

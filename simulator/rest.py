@@ -125,7 +125,7 @@ class RestEndpoint:
         return web.Response(status=204)
 
     def _limits(self) -> JsonObject:
-        events = max(DAILY_EVENTS - self._sim.bayeux.delivered, 0)
+        events = max(DAILY_EVENTS - self._sim.delivered, 0)
         requests = max(DAILY_REQUESTS - self._served, 0)
         return {
             "DailyApiRequests": {"Max": DAILY_REQUESTS, "Remaining": requests},

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -20,6 +21,8 @@ from simulator.logins import Logins
 from simulator.oauth import TokenService
 from simulator.options import Options
 from simulator.org import ORG_ID, USER_ID, Org
+from simulator.pubsub.control import PubSubControl
+from simulator.pubsub.hub import Hub
 from simulator.pump import Pump
 from simulator.records import JsonObject
 from simulator.refresh_tokens import RefreshTokens
@@ -27,6 +30,9 @@ from simulator.rest import RestEndpoint
 from simulator.tls import server_context
 from simulator.traffic import Traffic
 from simulator.watch import watching
+
+if TYPE_CHECKING:
+    from simulator.pubsub.server import PubSubServer
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_LINE_BYTES = 16 * 1024
@@ -57,6 +63,10 @@ class Simulator:
         self.cometd = CometdEndpoint(
             self.bayeux, self.faults, self.clock, waiters, options.connect_timeout
         )
+        self.pubsub = Hub(self.org, self.tokens, self.faults, self.clock)
+        for definition in options.managed_subscription:
+            self.pubsub.managed.read(definition)
+        self.pubsub_server: PubSubServer | None = None
         self.traffic = Traffic(self.org, options.seed)
         self.pump = Pump(self.traffic, self.clock)
 
@@ -67,20 +77,32 @@ class Simulator:
         )
         logins = Logins(self.tokens, self.faults, self.clock, self.options.token_seconds)
         app.router.add_post("/services/oauth2/token", logins.oauth)
-        app.router.add_post("/services/Soap/u/{version}", logins.soap)
+        for path in ("/services/Soap/u/{version}", "/services/Soap/u/{version}/"):
+            app.router.add_post(path, logins.soap)
         for path in ("/cometd", "/cometd/", "/cometd/{version}", "/cometd/{version}/{tail:.*}"):
             app.router.add_post(path, self.cometd.post)
         RestEndpoint(self).add_routes(app)
         EvidenceControl(self).add_routes(app)
+        PubSubControl(self).add_routes(app)
         Control(self).add_routes(app)
         return app
+
+    @property
+    def delivered(self) -> int:
+        """Events delivered to clients, over either API."""
+        return self.bayeux.delivered + self.pubsub.delivered
+
+    def wake(self) -> None:
+        """Let every held connect and every stream look whether it may go on."""
+        self.cometd.wake()
+        self.pubsub.wake()
 
     def announcement(self, port: int) -> JsonObject:
         """The address and the credentials."""
         credentials = self.options.credentials
-        scheme = "https" if self.tls else "http"
+        scheme, host = "https" if self.tls else "http", _name(self.options.host)
         announced = {
-            "url": f"{scheme}://{_name(self.options.host)}:{port}",
+            "url": f"{scheme}://{host}:{port}",
             "port": port,
             "client_id": credentials.client_id,
             "client_secret": credentials.client_secret,
@@ -89,6 +111,10 @@ class Simulator:
             "refresh_token": credentials.refresh_token,
             "org_id": ORG_ID,
         }
+        if self.pubsub_server:
+            address = f"{host}:{self.pubsub_server.port}"
+            announced["grpc_endpoint"] = address if self.tls else f"http://{address}"
+            announced["grpc_port"] = self.pubsub_server.port
         if private_key := self.app_key.private_pem:
             announced["private_key"] = private_key
         return announced
@@ -135,6 +161,15 @@ def _name(host: str) -> str:
     return "localhost" if address.is_loopback or address.is_unspecified else host
 
 
+async def _start_pubsub(simulator: Simulator) -> None:
+    """Imports gRPC, which takes a while, only where it is wanted."""
+    from simulator.pubsub.server import PubSubServer
+
+    server = PubSubServer(simulator.pubsub, simulator.options)
+    await server.start()
+    simulator.pubsub_server = server
+
+
 @asynccontextmanager
 async def serving(simulator: Simulator) -> AsyncIterator[int]:
     """Listen and generate traffic while the context lasts; gives the port."""
@@ -150,9 +185,13 @@ async def serving(simulator: Simulator) -> AsyncIterator[int]:
     try:
         site = web.TCPSite(runner, options.host, options.port, ssl_context=simulator.tls)
         await site.start()
+        if options.grpc_port is not None:
+            await _start_pubsub(simulator)
         await simulator.pump.start(options.rate, options.count)
         yield runner.addresses[0][1]
     finally:
         await simulator.pump.stop()
+        if simulator.pubsub_server:
+            await simulator.pubsub_server.stop()
         await runner.cleanup()
         await asyncio.sleep(0)

@@ -68,7 +68,7 @@ def logins_state(tokens: TokenService) -> JsonObject:
 
 
 def traffic_state(bayeux: Bayeux, tokens: TokenService, faults: Faults, now: int) -> JsonObject:
-    """Sessions, token requests and waiting faults."""
+    """Sessions, token requests and waiting faults; `delivered` is by CometD."""
     bayeux.sessions.sweep(now)
     sessions = list(bayeux.sessions.by_client.values())
     return {

@@ -86,7 +86,9 @@ def written(field: str) -> str:
 LISTENER: Keys = {
     "name": text,
     "channel": text,
-    "transport": choice(Listener.Transport, not_yet=("pubsub",)),
+    "transport": choice(Listener.Transport),
+    "pubsub_endpoint": text,
+    "managed_subscription": text,
     "replay_from": text,
     "on_replay_lost": choice(Listener.ReplayLost),
     "gap_policy": choice(Listener.GapPolicy),
@@ -115,6 +117,3 @@ HANDLER: Keys = {
     "on_dead": choice(HandlerMapping.OnDead),
     "options": json_object,
 }
-
-#: Planned, and refused with these words instead of "unknown".
-NOT_YET = frozenset({"pubsub_endpoint"})

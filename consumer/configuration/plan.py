@@ -13,6 +13,7 @@ from consumer.configuration.steps import Step, row_steps
 from consumer.configuration.wanted import Item, Wanted, WantedListener
 from handlers.defaults import create_default_mappings
 from listeners.connection_rules import warnings as connection_warnings
+from listeners.listener_rules import warnings as listener_warnings
 from listeners.models import Connection, Listener
 
 
@@ -58,6 +59,10 @@ class _Planner:
         for name, wanted in self._wanted.listeners.items():
             steps += self._listener(name, wanted)
             warnings += unregistered(wanted.handlers or [])
+            warnings += [
+                Problem(wanted.item.line_of(field), f"listener {name}: {text}")
+                for field, text in listener_warnings(self._listeners[name])
+            ]
         rest = self._pruned() if prune and not self._problems else Pruned([], [])
         listeners = [self._listeners[name] for name in self._wanted.listeners]
         return Plan([*steps, *rest.steps], sorted(warnings), rest.notes, listeners)

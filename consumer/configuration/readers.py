@@ -36,11 +36,9 @@ def text(node: Node) -> str:
             raise Wrong(f"give a text, not {_described(node)}")
 
 
-def choice(choices: type[Choices], not_yet: tuple[str, ...] = ()) -> Reader:
+def choice(choices: type[Choices]) -> Reader:
     def read(node: Node) -> str:
         value = text(node)
-        if value in not_yet:
-            raise Wrong(f"{value} is not supported yet; use one of {', '.join(choices.values)}")
         if value not in choices.values:
             raise Wrong(f"{value!r} is not known; {suggestion(value, choices.values)}")
         return value

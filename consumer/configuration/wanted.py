@@ -14,7 +14,6 @@ from consumer.configuration.keys import (
     HANDLERS,
     LISTENER,
     NESTED,
-    NOT_YET,
     REFERENCE,
     WRITTEN,
     Keys,
@@ -148,9 +147,6 @@ class _Reading:
     def _refuse_unknown(self, node: Mapping, known: Collection[str], what: str) -> None:
         for key, entry in node.entries.items():
             if key in known:
-                continue
-            if key in NOT_YET:
-                self._problems.add(entry.line, f"{key} is not supported yet; take it out")
                 continue
             hint = suggestion(key, list(known))
             self._problems.add(entry.line, f"{what} has no key {key!r}; {hint}")

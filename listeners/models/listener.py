@@ -12,11 +12,13 @@ from django.db import models
 
 from listeners.models.connection import Connection, name_validator
 from listeners.salesforce.channel import channel_of
+from listeners.salesforce.replay_ids import is_replay_id
+from listeners.values import endpoint
 
 _HOUR, _DAY = 3600, 86_400
 _LONGEST_CHANNEL = 255
-_REPLAY_ID = re.compile(r"[0-9]{1,20}")
 _API_VERSION = re.compile(r"^[0-9]+\.[0-9]\Z")
+_DEVELOPER_NAME = re.compile(r"^([A-Za-z][A-Za-z0-9]{0,14}__)?[A-Za-z](_?[A-Za-z0-9])*\Z")
 
 
 class Listener(models.Model):
@@ -24,6 +26,7 @@ class Listener(models.Model):
 
     class Transport(models.TextChoices):
         COMETD = "cometd", "Streaming API (CometD)"
+        PUBSUB = "pubsub", "Pub/Sub API (gRPC)"
 
     class ReplayLost(models.TextChoices):
         EARLIEST = "earliest", "Go on with the earliest event that Salesforce still has"
@@ -45,12 +48,40 @@ class Listener(models.Model):
         help_text="/data/ChangeEvents for every selected entity, /data/AccountChangeEvent for one, "
         "/data/Name__chn for a custom channel. Upper and lower case matter.",
     )
-    transport = models.CharField(max_length=20, choices=Transport, default=Transport.COMETD)
+    transport = models.CharField(
+        max_length=20,
+        choices=Transport,
+        default=Transport.COMETD,
+        help_text="How it is heard. It can be changed at any time: the position goes along.",
+    )
+    pubsub_endpoint = models.CharField(
+        "Pub/Sub endpoint",
+        max_length=255,
+        default="api.pubsub.salesforce.com:7443",
+        validators=[endpoint],
+        help_text="Of the Pub/Sub API: host:port over TLS, http://host:port in plain text. Orgs "
+        "in the EU may choose api.deu.pubsub.salesforce.com:7443.",
+    )
+    managed_subscription = models.CharField(
+        max_length=100,
+        blank=True,
+        default="",
+        validators=[
+            RegexValidator(
+                _DEVELOPER_NAME,
+                "Give the developer name of a managed event subscription, such as CRM_Sync: "
+                "letters, digits and single underscores, beginning with a letter.",
+            )
+        ],
+        help_text="Of the Pub/Sub API: the developer name of a managed event subscription on this "
+        "channel. Salesforce then keeps the position. Empty: it is kept here only.",
+    )
     replay_from = models.CharField(
         max_length=100,
         default="tip",
         help_text="Where to begin the first time: tip (new events only), earliest (all that "
-        "Salesforce retains, 72 hours), or a replay id. After that the stored position counts.",
+        "Salesforce retains, 72 hours), or a replay id of either transport (52478913, "
+        "0x000000000320bf810000). After that the stored position counts.",
     )
     on_replay_lost = models.CharField(
         max_length=20,
@@ -75,12 +106,13 @@ class Listener(models.Model):
     connection_timeout = models.FloatField(
         default=30,
         validators=[MinValueValidator(0.1), MaxValueValidator(_HOUR)],
-        help_text="Seconds for each of connecting, handshake and subscription.",
+        help_text="Seconds for each of connecting, handshake or topic, and subscription.",
     )
     read_timeout = models.FloatField(
         default=30,
         validators=[MinValueValidator(0.1), MaxValueValidator(_HOUR)],
-        help_text="Seconds of silence allowed past the time that Salesforce holds a long poll.",
+        help_text="Seconds of silence allowed past the time that Salesforce may be silent: as "
+        "long as it holds a long poll, or 270 with the Pub/Sub API.",
     )
     keep_alive_interval = models.FloatField(
         default=120,
@@ -92,7 +124,8 @@ class Listener(models.Model):
         default=900,
         validators=[MinValueValidator(0.1), MaxValueValidator(_DAY)],
         help_text="Seconds without an answer after which a session is thrown away and a new one "
-        "opened from the stored position, rather than resumed.",
+        "opened from the stored position, rather than resumed. With the Pub/Sub API, the longest "
+        "silence of a stream.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -111,10 +144,10 @@ class Listener(models.Model):
                 errors["channel"] = f"Give a channel of {_LONGEST_CHANNEL} characters at most."
         except ValueError as error:
             errors["channel"] = str(error)
-        if self.replay_from not in ("tip", "earliest") and not _REPLAY_ID.fullmatch(
-            self.replay_from
-        ):
-            errors["replay_from"] = "Use tip, earliest, or a replay id (a whole number)."
+        if self.replay_from not in ("tip", "earliest") and not is_replay_id(self.replay_from):
+            errors["replay_from"] = (
+                "Use tip, earliest, or a replay id (a whole number, or 0x and bytes in hex)."
+            )
         if _API_VERSION.fullmatch(self.api_version) and float(self.api_version) < 37:
             errors["api_version"] = "The Streaming API serves changes from version 37.0 on."
         if errors:
@@ -124,6 +157,11 @@ class Listener(models.Model):
     def first_replay(self) -> str:
         """The replay id to subscribe with when nothing was received yet."""
         return {"tip": "-1", "earliest": "-2"}.get(self.replay_from, self.replay_from)
+
+    @property
+    def subscription(self) -> str:
+        """The managed subscription that it is heard through; empty: it is not."""
+        return self.managed_subscription if self.transport == self.Transport.PUBSUB else ""
 
     @property
     def fingerprint(self) -> str:

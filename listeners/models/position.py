@@ -28,9 +28,14 @@ class Position(models.Model):
     replay_id = models.CharField(
         max_length=255, blank=True, help_text="The last event that is recorded; opaque."
     )
+    # Salesforce said then, without an event, that nothing more is up to the replay id: its age
+    # counts from there. Older than what came after.
+    named_at = models.DateTimeField(null=True, blank=True)
     # Org and channel that the position belongs to; of another one it says nothing.
     org_id = models.CharField(max_length=18, blank=True)
     channel = models.CharField(max_length=255, blank=True)
+    # The managed subscription that was told of the position.
+    subscription = models.CharField(max_length=100, blank=True)
     # Subscribed at tip, and nothing received since: what was committed after this is still due.
     tip_since = models.DateTimeField(null=True, blank=True)
     holder = models.CharField(max_length=200, blank=True)

@@ -24,6 +24,7 @@ from listeners.salesforce.errors import (
 from listeners.salesforce.exchange import Answer
 from listeners.salesforce.inbox import Inbox
 from listeners.salesforce.line import Line, Request
+from listeners.salesforce.replay_ids import for_cometd
 from listeners.salesforce.silence import SilenceWatch
 from listeners.salesforce.stream_options import StreamOptions
 from listeners.salesforce.token_store import TokenStoreUnavailable
@@ -98,6 +99,11 @@ class CometdStream:
         """Salesforce's clock at its last accepted answer, to the second; None if it did not say."""
         return self._inbox.server_time
 
+    @property
+    def newest(self) -> str | None:
+        """A long poll that brings nothing names no replay id."""
+        return None
+
     # Mutators
 
     def open(self, replay: str) -> None:
@@ -110,6 +116,7 @@ class CometdStream:
         """
         if self._closed.is_set():
             raise StreamClosed
+        replay = for_cometd(replay)
         first = self._tokens.get()
         if self._established(first, replay) is None:
             return
@@ -133,6 +140,9 @@ class CometdStream:
             if refusal.reaction is Reaction.NEW_TOKEN and self._current is not None:
                 self._tokens.invalidate(self._current[0])
             raise
+
+    def recorded(self, replay_id: str) -> None:
+        """Salesforce keeps no position here."""
 
     def forget(self) -> None:
         """The session cannot be gone on with: open again from the stored position."""

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 class StreamOptions:
     """Times are in seconds.
 
-    connection_timeout    for each of connecting, handshake and subscription
-    read_timeout          silence allowed past the time that the server holds a connect
+    connection_timeout    for each of connecting, handshake and subscription; over gRPC for each
+                          call that has one answer, with connecting
+    read_timeout          silence allowed past the time that the server may be silent: as long as
+                          it holds a connect; over gRPC 270 s
     keep_alive_interval   silence after which it is checked that somebody is there
     session_timeout       time without an answer after which a session is not gone on with
     """

@@ -49,6 +49,19 @@ def test_a_new_listener_gets_its_four_event_handlers(admin_client):
     ]
 
 
+def test_a_listener_over_the_pubsub_api_is_made_and_what_does_nothing_is_said(admin_client):
+    fields = form(transport="pubsub", pubsub_endpoint="", managed_subscription="CRM_Sync")
+    page = admin_client.post(ADD, {**fields, "replay_from": "earliest"}, follow=True)
+
+    listener = Listener.objects.get()
+    assert (listener.transport, listener.managed_subscription) == ("pubsub", "CRM_Sync")
+    assert listener.pubsub_endpoint == "api.pubsub.salesforce.com:7443"
+    html = page.content.decode()
+    assert "replay_from does nothing with managed_subscription" in html
+    listed = admin_client.get("/admin/listeners/listener/").content.decode()
+    assert "Pub/Sub API (gRPC)" in listed
+
+
 def test_saving_it_again_adds_none(admin_client, listener):
     make_mapping(listener, "create")
     fields = form(name=listener.name, connection=listener.connection_id)

@@ -47,6 +47,7 @@ def test_a_state_and_its_reason_are_those_of_the_command(api, fields, state):
     assert found["position"]["replay_id"] == "77"
     assert set(found["position"]) == {
         "replay_id",
+        "named_at",
         "tip_since",
         "last_event_at",
         "last_received_at",

@@ -1,8 +1,11 @@
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 
 from handlers.models import HandlerMapping
+from listeners import values
 from listeners.models import Listener
+from listeners.salesforce.pubsub.endpoint import endpoint_of
 from tests.api.answers import errors, problem
 from tests.api.requests import CONNECTIONS, LISTENERS, connection
 from tests.commands.running import record
@@ -97,6 +100,9 @@ def test_handlers_are_changed_at_their_own_address(api):
         ({"channel": "/data/x"}, "channel", "is not a change event channel"),
         ({"transport": "smoke"}, "transport", "is not a valid choice"),
         ({"replay_from": "yesterday"}, "replay_from", "Use tip, earliest, or a replay id"),
+        ({"replay_from": "0x123"}, "replay_from", "a whole number, or 0x and bytes in hex"),
+        ({"pubsub_endpoint": "api.example"}, "pubsub_endpoint", "Give host and port"),
+        ({"managed_subscription": "2nd"}, "managed_subscription", "Give the developer name"),
         ({"api_version": "36.0"}, "api_version", "from version 37.0 on"),
         ({"read_timeout": 0}, "read_timeout", "greater than or equal to 0.1"),
         ({"enabled": "perhaps"}, "enabled", "Must be a valid boolean."),
@@ -109,6 +115,65 @@ def test_what_is_wrong_is_said_at_the_field_and_nothing_is_written(api, fields, 
     assert list(found) == [at]
     assert message in found[at][0]
     assert not Listener.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_taken"),
+    [
+        ("api.deu.pubsub.salesforce.com:7443", True),
+        ("http://localhost:7011", True),
+        ("https://localhost:7011", True),
+        ("[2001:db8::1]:7443", True),
+        ("http://[::1]:7011", True),
+        ("2001:db8::1", False),
+        ("2001:db8::1:7443", False),
+        ("[2001:db8::1]", False),
+        ("api.pubsub.salesforce.com", False),
+        ("api.pubsub.salesforce.com:0", False),
+        ("api.pubsub.salesforce.com:77777", False),
+        ("api.pubsub.salesforce.com:7443/", False),
+        ("api.pubsub.salesforce.com:7443?x", False),
+        ("me:hush@api.pubsub.salesforce.com:7443", False),
+        ("grpc://api.pubsub.salesforce.com:7443", False),
+        ("api pubsub:7443", False),
+        (" localhost:7443", False),
+        (":7443", False),
+        ("", False),
+    ],
+)
+def test_an_endpoint_is_host_and_port(endpoint, is_taken):
+    if is_taken:
+        values.endpoint(endpoint)
+        assert endpoint_of(endpoint).port  # the stream finds it too
+    else:
+        with pytest.raises(ValidationError, match="Give host and port") as refused:
+            values.endpoint(endpoint)
+        assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize("replay_from", ["tip", "earliest", "52478913", "0x000000000320bf810000"])
+def test_a_listener_begins_at_a_replay_id_of_either_transport(api, replay_from):
+    answer = api.post(LISTENERS, {"connection": "prod", "replay_from": replay_from})
+    assert answer.json()["replay_from"] == replay_from
+
+
+@pytest.mark.parametrize(
+    ("fields", "warned"),
+    [
+        ({}, []),
+        ({"managed_subscription": "Crm", "pubsub_endpoint": "a:1"},
+         ["pubsub_endpoint", "managed_subscription"]),
+        ({"transport": "pubsub", "pubsub_endpoint": "a:1", "replay_from": "earliest"}, []),
+        ({"transport": "pubsub", "managed_subscription": "Crm", "on_replay_lost": "stop"}, []),
+        ({"transport": "pubsub", "managed_subscription": "ns__Crm_2", "on_replay_lost": "tip",
+          "replay_from": "77"}, ["replay_from", "on_replay_lost"]),
+    ],
+)  # fmt: skip
+def test_a_setting_that_does_nothing_is_told(api, fields, warned):
+    answer = api.post(LISTENERS, {"connection": "prod", **fields})
+    assert answer.status_code == 201
+    assert [one["field"] for one in answer.json()["warnings"]] == warned
+    assert api.get(LISTENERS).json()["results"][0]["warnings"] == answer.json()["warnings"]
 
 
 def test_a_connection_is_needed_and_a_name_is_given_once(api):

@@ -32,11 +32,18 @@ def connection(extra: str = "", **changed: str) -> str:
             LISTENER + "    chanel: x\n",
             "9: a listener has no key 'chanel'; did you mean 'channel'",
         ),
-        (LISTENER + "    pubsub_endpoint: x\n", "9: pubsub_endpoint is not supported yet"),
+        (
+            LISTENER + "    pubsub_endpoint: x\n",
+            "9: pubsub_endpoint: Give host and port, such as api.pubsub.salesforce.com:7443",
+        ),
+        (
+            LISTENER + "    transport: pubsub\n    managed_subscription: CRM Sync\n",
+            "10: managed_subscription: Give the developer name of a managed event subscription",
+        ),
         (LISTENER + "    gap_policy: fech\n", "9: gap_policy: 'fech' is not known; did you mean"),
         (
-            LISTENER + "    transport: pubsub\n",
-            "9: transport: pubsub is not supported yet; use",
+            LISTENER + "    transport: pubsubb\n",
+            "9: transport: 'pubsubb' is not known; did you mean 'pubsub'?",
         ),
         (connection(auth="saop"), "7: auth: 'saop' is not known; did you mean 'soap'?"),
         (connection(auth="pasword"), "7: auth: 'pasword' is not known; did you mean 'password'?"),

@@ -42,6 +42,9 @@ listeners:
     read_timeout: 4
     api_version: 58
     gap_policy: deliver
+    transport: pubsub
+    pubsub_endpoint: http://localhost:7011
+    managed_subscription: CRM_Sync
 """
 
 
@@ -70,6 +73,21 @@ def test_each_setting_lands_in_its_field(file):
     assert (listener.keep_alive_interval, listener.session_timeout) == (60, 300)
     assert (listener.connection_timeout, listener.read_timeout) == (3, 4)
     assert (listener.api_version, listener.gap_policy) == ("58.0", "deliver")
+    assert (listener.transport, listener.pubsub_endpoint) == ("pubsub", "http://localhost:7011")
+    assert listener.managed_subscription == "CRM_Sync"
+
+
+@pytest.mark.parametrize(
+    ("added", "warning"),
+    [
+        ("    replay_from: 0x0000000000000a\n", "37: listener salesforceListener: replay_from"),
+        ("", None),
+    ],
+)
+def test_what_the_transport_does_not_heed_is_said_at_its_line(file, added, warning):
+    output = file.apply(JWT + added)
+
+    assert (warning in output.err) if warning else ("listener" not in output.err)
 
 
 def test_the_same_file_again_changes_nothing(file):

@@ -34,6 +34,7 @@ def test_a_listener_that_never_ran_is_stopped_and_knows_nothing(listener):
 
     assert shown == {
         "listener": listener.name,
+        "transport": "cometd",
         "enabled": True,
         "state": "stopped",
         "reason": None,
@@ -144,10 +145,10 @@ def test_the_table_has_a_line_for_each_listener_and_its_reason_below(now):
 
     lines = run("cdc_status").lines
 
-    assert lines[0].split()[:3] == ["LISTENER", "STATE", "LEADER"]
-    assert lines[1].split()[:2] == [first.name, "connecting"]
+    assert lines[0].split()[:4] == ["LISTENER", "TRANSPORT", "STATE", "LEADER"]
+    assert lines[1].split()[:3] == [first.name, "cometd", "connecting"]
     assert lines[2] == "  └ the host does not answer"
-    assert lines[3].startswith(f"{second.name}         stopped (disabled)")
+    assert lines[3].startswith(f"{second.name}         cometd     stopped (disabled)")
 
 
 def test_without_listeners_the_table_says_what_to_do():

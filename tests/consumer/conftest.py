@@ -13,7 +13,7 @@ from tests.simulator.process import SimulatorProcess
 
 @pytest.fixture(scope="session")
 def org():
-    with SimulatorProcess("--connect-timeout", "5") as running:
+    with SimulatorProcess("--connect-timeout", "5", "--grpc-keep-alive", "1", grpc=True) as running:
         yield running
 
 

@@ -10,8 +10,8 @@ from audit.models import Incident, Reconciliation
 from consumer.buffer import Buffer
 from consumer.logins import Logins
 from consumer.receiver import Receiver
-from listeners.logins import session_for
 from listeners.models import Position
+from listeners.streams import stream_for
 from tests.sample_data import lease_of, listener_of
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
@@ -32,7 +32,7 @@ def start(transactional_db, org):
         lease = lease_of(listener)
         Position.objects.update(**position)
         tokens = Logins(threading.Event().wait).of(listener)
-        receiver = Receiver(listener, lease, tokens, session_for(listener.connection), Buffer(10))
+        receiver = Receiver(listener, lease, tokens, stream_for(listener, tokens), Buffer(10))
         receiver.start()
         started.append(receiver)
         return receiver

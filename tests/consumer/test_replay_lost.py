@@ -10,6 +10,7 @@ from consumer import reconcile, replay_lost
 from listeners.leases import LeaseLost
 from listeners.models import Position
 from listeners.salesforce.errors import ReplayLost
+from listeners.salesforce.replay_ids import for_cometd
 from tests.sample_data import lease_of, make_listener
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,6 +31,7 @@ def lose(listener, **position) -> Incident:
     [
         {"last_event_at": NOON},
         {"caught_up_at": NOON},
+        {"named_at": NOON},
         {"tip_since": NOON},
         {"last_event_at": NOON - timedelta(days=9), "caught_up_at": NOON},
         {"last_event_at": NOON, "caught_up_at": NOON - timedelta(days=9)},
@@ -71,6 +73,31 @@ def test_each_policy_is_followed_and_the_window_is_compared(db, policy, position
 
     assert Position.objects.get().replay_id == position
     assert says in incident.action
+    assert Reconciliation.objects.count() == 1
+
+
+def test_it_says_why_the_position_cannot_be_resumed(listener):
+    with pytest.raises(ReplayLost) as lost:
+        for_cometd("0x0123456789")
+    lease = lease_of(listener)
+    Position.objects.update(replay_id="0x0123456789", last_event_at=NOON)
+
+    replay_lost.record(listener, lease, lost.value, timezone.now())
+
+    incident = Incident.objects.get()
+    assert "The position 0x0123456789 cannot be resumed" in incident.summary
+    assert "the Pub/Sub replay id 0x0123456789 holds no CometD one" in incident.remedy
+
+
+@pytest.mark.parametrize(("policy", "position"), [("earliest", "-2"), ("tip", "-1")])
+def test_where_a_managed_subscription_begins_is_not_the_policys_to_say(db, policy, position):
+    listener = make_listener(transport="pubsub", managed_subscription="Crm", on_replay_lost=policy)
+
+    incident = lose(listener, tip_since=NOON, subscription="Other")
+
+    assert "goes on where the managed subscription Crm begins" in incident.summary
+    stands = Position.objects.get()
+    assert (stands.replay_id, stands.subscription) == (position, "Crm")  # told only once
     assert Reconciliation.objects.count() == 1
 
 

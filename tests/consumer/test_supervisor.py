@@ -13,8 +13,8 @@ from consumer.logins import Logins
 from consumer.receiver import Receiver
 from consumer.rounds import Rounds
 from consumer.share import Share
-from listeners.logins import session_for
 from listeners.models import Listener, Position
+from listeners.streams import stream_for
 from tests.sample_data import lease_of, listener_of, make_listener, received
 from tests.servers import wait_for
 
@@ -127,7 +127,7 @@ def test_a_login_refused_to_a_process_that_lost_the_listener_is_no_incident(
     listener.connection.client_secret = "that of before"
     tokens = Logins(lambda seconds: False).of(listener)
     old = lease_of(listener, "one")
-    mine = Receiver(listener, old, tokens, session_for(listener.connection), Buffer(10))
+    mine = Receiver(listener, old, tokens, stream_for(listener, tokens), Buffer(10))
     Position.objects.update(lease_until="2020-01-01T00:00Z")
     lease_of(listener, "two")
 

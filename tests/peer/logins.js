@@ -111,4 +111,4 @@ class Logins {
     }
 }
 
-module.exports = { Logins };
+module.exports = { Logins, ORG };

@@ -1,4 +1,4 @@
-"""The peer as a process of its own: a CometD server of another make, dressed up as Salesforce."""
+"""A peer as a process of its own: a server of another make, dressed up as Salesforce."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ import requests
 from tests.servers import wait_for
 
 HERE = Path(__file__).resolve().parent
-LIBRARY = "cometd-nodejs-server"
+LIBRARIES: list[str] = [*json.loads((HERE / "package.json").read_text())["dependencies"]]
 START_SECONDS = 20
 STOP_SECONDS = 5
 
@@ -34,11 +34,10 @@ def install_modules(cache: Path) -> Path:
     Raises RuntimeError that says what to do.
     """
     beside = HERE / "node_modules"
-    if (beside / LIBRARY).is_dir():
-        return beside
     folder = cache / "node_modules"
-    if (folder / LIBRARY).is_dir():
-        return folder
+    for installed in (beside, folder):
+        if all((installed / library).is_dir() for library in LIBRARIES):
+            return installed
     with tempfile.TemporaryDirectory(dir=cache) as workshop:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(HERE / name, workshop)
@@ -48,19 +47,21 @@ def install_modules(cache: Path) -> Path:
         )
         if done.returncode:
             why = done.stderr.partition("\n")[0]
-            raise RuntimeError(f"npm could not install {LIBRARY}; run `npm ci` in {HERE}: {why}")
+            raise RuntimeError(f"npm could not install the peers; run `npm ci` in {HERE}: {why}")
         # Another run may have been faster; its folder holds the same.
         with contextlib.suppress(OSError):
             Path(workshop, "node_modules").rename(folder)
     return folder
 
 
-class PeerProcess:
-    """Starts the peer on a free port, or on `port`, and drives it over its control API.
+class NodeOrg:
+    """Starts an org on a free port, or on `port`, and drives it over its control API.
 
     With a `port` it can be stopped and started again under the same address; its events, tokens
-    and sessions do not outlive it. `options` are peer.js's own: times in milliseconds.
+    and sessions do not outlive it. `options` are the script's own: times in milliseconds.
     """
+
+    script: str
 
     def __init__(self, modules: Path, *, port: int = 0, **options: Any) -> None:
         self.credentials = {
@@ -70,7 +71,6 @@ class PeerProcess:
             "password": "the-password-and-its-security-token",
             "refresh_token": "5Aep861-the-first-refresh-token",
         }
-        self.last_replay_id = 0
         self._modules = modules
         self._port = port
         self._options = options
@@ -97,13 +97,16 @@ class PeerProcess:
         """Start it and wait until it listens."""
         options = {"port": self._port, "credentials": self.credentials, **self._options}
         self._process = subprocess.Popen(
-            ["node", str(HERE / "peer.js"), json.dumps(options)],
+            ["node", str(HERE / self.script), json.dumps(options)],
             env={**os.environ, "NODE_PATH": str(self._modules)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._port = json.loads(self._first_line(self._process))["port"]
+        self._started(json.loads(self._first_line(self._process)))
+
+    def _started(self, announced: dict[str, int]) -> None:
+        self._port = announced["port"]
 
     def _first_line(self, process: subprocess.Popen[str]) -> str:
         lines: queue.Queue[str] = queue.Queue()
@@ -134,6 +137,38 @@ class PeerProcess:
             process.stdout.close()
         self._http.close()
 
+    def log(self) -> dict[str, Any]:
+        """`logins`, the faults that `happened`, how many clients' polls or streams are `held`."""
+        answer = self._http.get(f"{self.url}/_peer/log", timeout=10)
+        answer.raise_for_status()
+        log: dict[str, Any] = answer.json()
+        return log
+
+    def happened(self, fault: str) -> int:
+        count: int = self.log()["happened"].get(fault, 0)
+        return count
+
+    def wait_until_held(self, polls: int = 1) -> None:
+        """Until that many clients' long polls are held, or their streams wait for events."""
+        wait_for(lambda: self.log()["held"] == polls, what="a held poll")
+
+    def forget_events(self) -> None:
+        """Nothing is retained any more; positions are unknown from now on."""
+        self._post("forget")
+
+    def _post(self, action: str, **body: Any) -> dict[str, Any]:
+        answer = self._http.post(f"{self.url}/_peer/{action}", json=body, timeout=30)
+        answer.raise_for_status()
+        result: dict[str, Any] = answer.json()
+        return result
+
+
+class PeerProcess(NodeOrg):
+    """On a CometD server. Its log also has `handshakes` and `subscribes`."""
+
+    script = "peer.js"
+    last_replay_id = 0
+
     # What happens in the org
 
     def publish(self, *payloads: dict[str, Any], channel: str | None = None) -> list[int]:
@@ -146,10 +181,6 @@ class PeerProcess:
         replay_ids: list[int] = self._post("publish", events=events)["replay_ids"]
         self.last_replay_id = replay_ids[-1]
         return replay_ids
-
-    def forget_events(self) -> None:
-        """Nothing is retained any more; positions are unknown from now on."""
-        self._post("forget")
 
     # Faults
 
@@ -181,19 +212,6 @@ class PeerProcess:
         """End the JSON of the next answers that bring events in its middle."""
         self._post("fault", kind="mangle-events", times=times)
 
-    # Queries
-
-    def log(self) -> dict[str, Any]:
-        """`handshakes`, `subscribes`, `logins`, how many polls are `held`, faults `happened`."""
-        answer = self._http.get(f"{self.url}/_peer/log", timeout=10)
-        answer.raise_for_status()
-        log: dict[str, Any] = answer.json()
-        return log
-
-    def happened(self, fault: str) -> int:
-        count: int = self.log()["happened"].get(fault, 0)
-        return count
-
     def replays(self) -> list[Any]:
         """The replay ids of the subscriptions that were granted, in order."""
         return [
@@ -201,13 +219,3 @@ class PeerProcess:
             for subscribe in self.log()["subscribes"]
             if subscribe["successful"]
         ]
-
-    def wait_until_held(self, polls: int = 1) -> None:
-        """Until that many clients' long polls are held."""
-        wait_for(lambda: self.log()["held"] == polls, what="a held poll")
-
-    def _post(self, action: str, **body: Any) -> dict[str, Any]:
-        answer = self._http.post(f"{self.url}/_peer/{action}", json=body, timeout=30)
-        answer.raise_for_status()
-        result: dict[str, Any] = answer.json()
-        return result

@@ -29,8 +29,8 @@ def test_a_mixed_burst_is_recorded_and_handled_once_and_a_restart_resumes_from_i
 ):
     burst = mixed_burst(samples)
     half = len(burst) // 2
-    processes.worker(concurrency=2)
     listener = processes.listener()
+    processes.worker(concurrency=2)
     peer.wait_until_held()
     received = peer.publish(*burst[:half])
     wait_until_recorded(len(changes_of(burst[:half])))
@@ -63,8 +63,8 @@ def test_faults_in_the_middle_of_a_burst_change_nothing_in_the_outcome(
     burst = mixed_burst(samples)
     with PeerProcess(peer_modules, rotate=auth == "refresh_token") as peer:
         sample_data.listener_of(peer, auth=auth, gap_policy="record")
-        processes.worker(concurrency=2)
         listener = processes.listener()
+        processes.worker(concurrency=2)
         faults = [
             peer.drop_sessions,
             lambda: peer.cut(1, with_events=True),
@@ -218,8 +218,8 @@ def test_a_listener_killed_in_the_middle_of_a_burst_leaves_nothing_undone(
     processes, peer, peer_listener
 ):
     burst = creations(400)
-    processes.worker(concurrency=2)
     listener = processes.listener(CDC_BATCH_MAX="20")
+    processes.worker(concurrency=2)
     peer.wait_until_held()
     peer.publish(*burst[:200])
     wait_until_recorded(20)
@@ -244,9 +244,9 @@ def test_of_two_processes_one_subscribes_and_the_other_takes_over_when_it_is_kil
     HandlerMapping.objects.update(entity="Account")
     accounts = creations(200)
     burst = [one for account in accounts for one in (account, *creations(9, "Contact"))]
-    processes.worker(concurrency=2)
     ports = [free_port(), free_port()]
     both = [processes.listener("--metrics-port", str(p), CDC_BATCH_MAX="50") for p in ports]
+    processes.worker(concurrency=2)
     for port in ports:
         wait_for(lambda port=port: is_live(port), what="a listener process")
     peer.wait_until_held()

@@ -20,7 +20,8 @@ def _stored(transactional_db: None) -> None:
 
 @pytest.fixture(scope="session")
 def _plain() -> Iterator[SimulatorProcess]:
-    with SimulatorProcess("--connect-timeout", HOLD, "--password-refresh-tokens") as running:
+    options = ("--connect-timeout", HOLD, "--password-refresh-tokens")
+    with SimulatorProcess(*options, grpc=True) as running:
         yield running
 
 

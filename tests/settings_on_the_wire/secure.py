@@ -42,5 +42,7 @@ def secure_org(folder: Path, hold: str) -> Iterator[SecureOrg]:
     options = ("--tls-cert", str(server.cert), "--tls-key", str(server.key))
     mutual = ("--tls-client-ca", str(authority.cert), "--connect-timeout", hold)
     shown = (client.cert, client.key)
-    with SimulatorProcess(*options, *mutual, ca=authority.cert, client_cert=shown) as running:
+    with SimulatorProcess(
+        *options, *mutual, ca=authority.cert, client_cert=shown, grpc=True
+    ) as running:
         yield SecureOrg(running, authority, client)

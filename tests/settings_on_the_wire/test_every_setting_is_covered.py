@@ -16,6 +16,7 @@ from tests.settings_on_the_wire import test_jwt as jwt
 from tests.settings_on_the_wire import test_keep_alive as keep_alive
 from tests.settings_on_the_wire import test_logins as logins
 from tests.settings_on_the_wire import test_proxy as proxy
+from tests.settings_on_the_wire import test_pubsub as pubsub
 from tests.settings_on_the_wire import test_session as session
 from tests.settings_on_the_wire import test_soap as soap
 from tests.settings_on_the_wire import test_timeouts as timeouts
@@ -97,6 +98,10 @@ LISTENER: Tests = {
     "connection": logins.test_a_listener_uses_the_connection_it_is_given,
     "channel": session.test_a_channel_is_subscribed_by_its_full_name,
     "transport": session.test_the_transport_cometd_is_long_polling_of_the_streaming_api,
+    "pubsub_endpoint": pubsub.test_the_transport_pubsub_is_grpc_at_the_endpoint,
+    "managed_subscription": (
+        pubsub.test_a_managed_subscription_is_named_and_says_itself_where_it_begins
+    ),
     "replay_from": (
         session.test_each_enabled_listener_subscribes_its_channel_from_where_it_is_to_begin
     ),

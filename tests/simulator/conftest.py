@@ -4,8 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.peer.conftest import peer_modules
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
+
+__all__ = ["peer_modules"]
 
 
 @pytest.fixture

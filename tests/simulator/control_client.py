@@ -68,10 +68,21 @@ class ControlClient:
         return self.post("changes", changes=list(changes), **writer)
 
     def raw(
-        self, header: dict[str, Any], *, complete: bool = False, **fields: Any
+        self,
+        header: dict[str, Any],
+        *,
+        complete: bool = False,
+        avro_payload: str | None = None,
+        schema_id: str = "",
+        **fields: Any,
     ) -> dict[str, Any]:
-        """Send an event with this header as it is; with `complete`, missing parts are filled in."""
-        return self.post("events", header=header, fields=fields, complete=complete)
+        """Send an event with this header as it is; with `complete`, missing parts are filled in.
+
+        Pub/Sub sends `avro_payload` (base64) and `schema_id` in place of its own.
+        """
+        own = {} if avro_payload is None else {"avro_payload": avro_payload}
+        body = {"header": header, "fields": fields, "complete": complete, "schema_id": schema_id}
+        return self.post("events", **body, **own)
 
     def raw_payload(self, payload: dict[str, Any], entity: str = "") -> dict[str, Any]:
         """Log and send an event with this payload, header or not."""
@@ -111,6 +122,20 @@ class ControlClient:
         path: str = self.post("channels", name=name, entities=list(entities))["channel"]
         return path
 
+    def managed_subscription(self, name: str, topic: str = "", **options: str) -> dict[str, Any]:
+        """Make or change a managed subscription: `replay`, `state`; what it is now."""
+        named = {"topic": topic} if topic else {}
+        return self.post("managed-subscriptions", name=name, **named, **options)
+
+    def restart_pubsub(self, seconds: float = 0) -> None:
+        """Close every connection of the Pub/Sub API, and its port for so long."""
+        self.post("pubsub-restart", seconds=seconds)
+
+    def pubsub_calls(self, since: int = 0) -> list[dict[str, Any]]:
+        """What came to the Pub/Sub API, from then on."""
+        found: list[dict[str, Any]] = self._seen("pubsub-calls", since)["calls"]
+        return found
+
     def advance(self, seconds: float) -> None:
         """Move the org's clock ahead: tokens, idle sessions and events age at once."""
         self.post("clock", advance_seconds=seconds)
@@ -135,8 +160,8 @@ class ControlClient:
         return found
 
     def forget_requests(self) -> None:
-        """Empty both logs, and count refreshes and reuses anew."""
-        for log in ("requests", "token-requests"):
+        """Empty the logs, and count refreshes and reuses anew."""
+        for log in ("requests", "token-requests", "pubsub-calls"):
             self._checked(self.http.delete(f"{self.url}/_simulator/{log}", timeout=10))
 
     def _seen(self, log: str, since: int) -> dict[str, Any]:

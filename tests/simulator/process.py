@@ -27,19 +27,22 @@ class SimulatorProcess(ControlClient):
 
     `options` go to the command line as they are. With `port` it listens there, so that it can be
     stopped and started again under the same address; records and events do not outlive it.
-    With `--tls-cert`, `ca` is what to trust it by, and `client_cert` what to show it.
+    With `--tls-cert`, `ca` is what to trust it by, and `client_cert` what to show it. With `grpc`
+    it has the Pub/Sub API too, at `grpc_endpoint`, on the same port after a stop.
     """
 
     def __init__(
         self,
         *options: str,
         port: int = 0,
+        grpc: bool = False,
         ca: Path | None = None,
         client_cert: tuple[Path, Path] | None = None,
     ) -> None:
         super().__init__(ca, client_cert)
         self._options = options
         self._port = port
+        self._grpc_port = 0 if grpc else None
         self._process: subprocess.Popen[str] | None = None
         self.credentials: dict[str, str] = {}
 
@@ -61,6 +64,11 @@ class SimulatorProcess(ControlClient):
         return self._port
 
     @property
+    def grpc_endpoint(self) -> str:
+        """`http://localhost:PORT`, and `localhost:PORT` over TLS."""
+        return self.credentials["grpc_endpoint"]
+
+    @property
     def pid(self) -> int:
         """Its process id."""
         assert self._process is not None, "the simulator is not running"
@@ -69,6 +77,8 @@ class SimulatorProcess(ControlClient):
     def start(self) -> None:
         """Start it and wait until it listens; after a stop, on the same port again."""
         arguments = ["--port", str(self._port), "--json", "--exit-with-stdin", *self._options]
+        if self._grpc_port is not None:
+            arguments += ["--grpc-port", str(self._grpc_port)]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "simulator", *arguments],
             cwd=ROOT,
@@ -78,6 +88,7 @@ class SimulatorProcess(ControlClient):
         )
         announcement = json.loads(self._first_line(self._process))
         self._port = announcement.pop("port")
+        self._grpc_port = announcement.pop("grpc_port", None)
         self.url = announcement.pop("url")
         self.credentials = announcement
 

@@ -62,3 +62,23 @@ def written_effects() -> list[tuple[str, int]]:
     entries = [int(name.partition("-")[0]) for name in names]
     records = dict(AuditLogEntry.objects.values_list("id", "record_id"))
     return [(records[entry], entry) for entry in entries]
+
+
+#: Transaction key, sequence number, record.
+Change = tuple[str, int, str]
+
+
+def published_changes(org) -> list[Change]:
+    """All that the simulated org has told, in its order."""
+    headers = [event["header"] for event in org.state(records=0)["events"]]
+    return [
+        (header["transactionKey"], header["sequenceNumber"], record)
+        for header in headers
+        for record in header["recordIds"]
+    ]
+
+
+def recorded_changes(listener) -> list[Change]:
+    """In the order of recording, as often as they were recorded."""
+    entries = AuditLogEntry.objects.filter(listener=listener).order_by("id")
+    return list(entries.values_list("transaction_key", "sequence_number", "record_id"))

@@ -11,7 +11,7 @@ from simulator.options import add_arguments, from_arguments
 class Command(BaseCommand):
     """Serves until SIGINT or SIGTERM."""
 
-    help = "Run a simulated Salesforce org: OAuth, Streaming API, REST and a control API."
+    help = "Run a simulated Salesforce org: OAuth, Streaming and Pub/Sub API, REST, control API."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,0 +1,69 @@
+"""A TCP relay that makes the way longer: every byte arrives so many seconds later, each way."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+
+class _End(asyncio.Protocol):
+    """What one side sends, the other is told `delay` seconds later, in order, at any rate."""
+
+    def __init__(self, delay: float) -> None:
+        self._delay = delay
+        self._loop = asyncio.get_running_loop()
+        self.transport: asyncio.Transport | None = None
+        self.other: _End | None = None
+        self._early: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        for data in self._early:
+            transport.write(data)
+
+    def data_received(self, data: bytes) -> None:
+        self._loop.call_later(self._delay, self._pass_on, data)
+
+    def _pass_on(self, data: bytes) -> None:
+        if self.other is not None:
+            self.other.say(data)
+
+    def say(self, data: bytes) -> None:
+        if self.transport is None:
+            self._early.append(data)
+        else:
+            self.transport.write(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._loop.call_later(self._delay, self._hang_up)
+
+    def _hang_up(self) -> None:
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.close()
+
+
+async def relay(target: int, delay: float) -> asyncio.Server:
+    """On a free port of 127.0.0.1, to a local port; delays in seconds."""
+    loop = asyncio.get_running_loop()
+    ways: set[asyncio.Task[object]] = set()
+
+    def caller() -> _End:
+        near, far = _End(delay), _End(delay)
+        near.other, far.other = far, near
+        way = loop.create_task(loop.create_connection(lambda: far, "127.0.0.1", target))
+        ways.add(way)
+        way.add_done_callback(ways.discard)
+        return near
+
+    return await loop.create_server(caller, "127.0.0.1", 0)
+
+
+async def _serve(target: int, delay: float) -> None:
+    server = await relay(target, delay)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(int(sys.argv[1]), float(sys.argv[2])))

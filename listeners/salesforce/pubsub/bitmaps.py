@@ -1,0 +1,128 @@
+"""The bitmaps of a change event's header, which name fields by their place in the schema.
+
+``0xHEX`` stands for fields of the record, ``POS-0xHEX`` for children of the compound field at
+POS; bit i, least significant first, is field i.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from listeners.salesforce.pubsub.values import Field
+
+_TOP = re.compile(r"0x([0-9a-f]+)", re.ASCII | re.IGNORECASE)
+_CHILDREN = re.compile(r"([0-9]{1,9})-0x([0-9a-f]+)", re.ASCII | re.IGNORECASE)
+_MEANT_AS_BITS = re.compile(r"0x|[0-9]*-", re.ASCII | re.IGNORECASE)
+
+
+class BitmapFlaw(ValueError):
+    """A bitmap that does not fit the schema; says which, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a list of bitmaps names."""
+
+    names: tuple[str, ...]  # such as Name.FirstName, in the order of the schema
+    places: Mapping[str, frozenset[str]]  # field → its children that are named; none: itself
+
+    def __or__(self, other: Named) -> Mapping[str, frozenset[str]]:
+        """The places of both."""
+        if not other.places:
+            return self.places
+        both = dict(self.places)
+        for name, children in other.places.items():
+            both[name] = both.get(name, frozenset()) | children
+        return both
+
+
+def named(elements: Sequence[str], fields: Sequence[Field]) -> Named:
+    """The fields that ``elements`` name. An element that is a plain name stands for itself, last
+    if it is not in the schema. Raises BitmapFlaw."""
+    top = 0
+    within = [0] * len(fields)
+    others: list[str] = []
+    for element in elements:
+        if bits := _TOP.fullmatch(element):
+            top |= _fitting(int(bits[1], 16), fields, element, "the record")
+        elif bits := _CHILDREN.fullmatch(element):
+            place = int(bits[1])
+            children = _children(place, int(bits[2], 16), fields, element)
+            within[place] |= children
+        elif _MEANT_AS_BITS.match(element):
+            _refuse(element, "is no bitmap")
+        else:
+            others.append(element)
+    names, places = _spelt(top, within, fields)
+    return _with_names(names, places, others, fields) if others else Named(tuple(names), places)
+
+
+def _spelt(
+    top: int, within: Sequence[int], fields: Sequence[Field]
+) -> tuple[list[str], dict[str, frozenset[str]]]:
+    names: list[str] = []
+    places: dict[str, frozenset[str]] = {}
+    for index, field in enumerate(fields):
+        if top >> index & 1:
+            names.append(field.name)
+            places[field.name] = frozenset()
+        if bits := within[index]:
+            chosen = [child.name for place, child in enumerate(field.children) if bits >> place & 1]
+            names += (f"{field.name}.{child}" for child in chosen)
+            places[field.name] = frozenset(chosen)
+    return names, places
+
+
+def _children(place: int, bits: int, fields: Sequence[Field], element: str) -> int:
+    if place >= len(fields):
+        _refuse(element, f"names the field at {place}, and the record has {len(fields)}")
+    field = fields[place]
+    if not field.children:
+        _refuse(element, f"names children of {field.name}, which has none")
+    return _fitting(bits, field.children, element, field.name)
+
+
+def _fitting(bits: int, fields: Sequence[Field], element: str, of: str) -> int:
+    if bits >> len(fields):
+        _refuse(element, f"names bit {bits.bit_length() - 1}, and {of} has {len(fields)} fields")
+    return bits
+
+
+def _with_names(
+    names: list[str],
+    places: dict[str, frozenset[str]],
+    others: Sequence[str],
+    fields: Sequence[Field],
+) -> Named:
+    known = {
+        **{field.name: (field.name, frozenset[str]()) for field in fields},
+        **{
+            f"{field.name}.{child.name}": (field.name, frozenset((child.name,)))
+            for field in fields
+            for child in field.children
+        },
+    }
+    mentioned = {*names, *others}
+    for other in others:
+        if other in known:
+            name, children = known[other]
+            places[name] = places.get(name, frozenset()) | children
+    in_order = [name for name in _all_names(fields) if name in mentioned]
+    return Named(
+        (*in_order, *(name for name in dict.fromkeys(others) if name not in known)), places
+    )
+
+
+def _all_names(fields: Sequence[Field]) -> list[str]:
+    return [
+        name
+        for field in fields
+        for name in (field.name, *(f"{field.name}.{child.name}" for child in field.children))
+    ]
+
+
+def _refuse(element: str, why: str) -> NoReturn:
+    raise BitmapFlaw(f"{element if len(element) <= 80 else f'{element[:80]}…'} {why}")

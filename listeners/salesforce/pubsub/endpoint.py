@@ -1,0 +1,40 @@
+"""Where the Pub/Sub API is: `host:port` over TLS, or a URL that says which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from listeners.salesforce.errors import PubSubRefused, Reaction
+
+_PORTS = {"https": 443, "http": 80}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    host: str  # an IPv6 address without its brackets
+    port: int
+    is_plain: bool = False
+
+    @property
+    def address(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{'http' if self.is_plain else 'https'}://{self.address}"
+
+
+def endpoint_of(text: str) -> Endpoint:
+    """Raises ``PubSubRefused`` with CONFIGURATION for what is no endpoint."""
+    written = text if "://" in text else f"https://{text}"
+    try:
+        parts = urlsplit(written)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port, parts = None, None, urlsplit("")
+    if not host or parts.scheme not in _PORTS or parts.path.strip("/") or "@" in parts.netloc:
+        why = "the endpoint is no host:port, http://host:port or https://host:port"
+        raise PubSubRefused("connecting", "endpoint", why, Reaction.CONFIGURATION)
+    return Endpoint(host, port or _PORTS[parts.scheme], parts.scheme == "http")

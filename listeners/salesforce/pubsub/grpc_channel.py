@@ -1,0 +1,118 @@
+"""A gRPC channel to the endpoint, as the connection is configured: proxy, TLS, limits.
+
+No HTTP/2 PINGs are sent to keep it alive: servers may throw off (GOAWAY `too_many_pings`) who
+pings more often than every five minutes, and a small call asks more: whether somebody answers.
+Flow-control windows are left to gRPC: it measures the line and opens them as wide as that needs,
+while a fixed window would be its limit (measured: 100 KB events at a round trip of 50 ms).
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies
+
+import grpc
+from grpc import aio
+from requests.utils import select_proxy, should_bypass_proxies
+
+from listeners.salesforce.errors import PubSubRefused, Reaction
+from listeners.salesforce.http import HttpConfig, Proxy
+from listeners.salesforce.pubsub.endpoint import Endpoint
+from listeners.salesforce.pubsub.tls import check_files, context_of, credentials_of
+from listeners.salesforce.pubsub.tunnel import Tunnel
+
+USER_AGENT = "salesforce-cdc"
+_PROXY_PORTS = {"http": 80, "https": 443}
+_LARGEST = 64 * 1024 * 1024  # bytes of a message; Salesforce sends at most 4 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the endpoint is reached. Raises on making it where the configuration does not work."""
+
+    endpoint: Endpoint
+    proxy: Proxy | None
+    credentials: grpc.ChannelCredentials | None  # None: no TLS of gRPC's own
+    proxy_tls: ssl.SSLContext | None
+    own_tls: ssl.SSLContext | None
+
+    @property
+    def needs_tunnel(self) -> bool:
+        return self.proxy is not None or self.own_tls is not None
+
+    def tunnel(self, timeout: float) -> Tunnel:
+        return Tunnel(
+            self.endpoint,
+            proxy=self.proxy,
+            proxy_tls=self.proxy_tls,
+            tls=self.own_tls,
+            timeout=timeout,
+        )
+
+    def channel(self, tunnel: Tunnel | None) -> aio.Channel:
+        """On the loop: it belongs to that."""
+        target = f"unix:{tunnel.path}" if tunnel else f"dns:///{self.endpoint.address}"
+        options = self._options()
+        if self.credentials is None:
+            return aio.insecure_channel(target, options=options)
+        return aio.secure_channel(target, self.credentials, options=options)
+
+    def _options(self) -> list[tuple[str, str | int]]:
+        options: list[tuple[str, str | int]] = [
+            ("grpc.primary_user_agent", USER_AGENT),
+            ("grpc.max_receive_message_length", _LARGEST),
+            # A connection of its own: one that is dead is given up with its stream.
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_http_proxy", 0),  # the tunnel does
+            ("grpc.enable_retries", 0),
+            ("grpc.service_config_disable_resolution", 1),
+            ("grpc.default_authority", self.endpoint.address),
+        ]
+        if self.credentials is not None:
+            options.append(("grpc.ssl_target_name_override", self.endpoint.host))
+        elif not self.endpoint.is_plain:
+            options.append(("grpc.http2_scheme", "https"))
+        return options
+
+
+def way_to(endpoint: Endpoint, config: HttpConfig) -> Way:
+    """Raises ``ClientFileMissing`` or ``PubSubRefused`` with CONFIGURATION."""
+    tls = config.tls
+    check_files(tls)
+    proxy = config.proxy or _proxy_of_environment(endpoint)
+    proxy_tls = context_of(tls) if proxy is not None and proxy.scheme == "https" else None
+    if endpoint.is_plain:
+        return Way(endpoint, proxy, None, proxy_tls, None)
+    own_tls = context_of(tls)
+    if tls.verify:
+        return Way(endpoint, proxy, credentials_of(tls), proxy_tls, None)
+    own_tls.set_alpn_protocols(["h2"])
+    return Way(endpoint, proxy, None, proxy_tls, own_tls)
+
+
+def _proxy_of_environment(endpoint: Endpoint) -> Proxy | None:
+    """As requests finds it; gRPC's own variable goes first."""
+    if should_bypass_proxies(endpoint.url, no_proxy=None):
+        return None
+    named = getproxies()
+    url = named.get("grpc") or select_proxy(endpoint.url, named)
+    return _proxy(url) if url else None
+
+
+def _proxy(url: str) -> Proxy:
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        usual = _PROXY_PORTS[parts.scheme]
+        port = parts.port or usual
+    except (ValueError, LookupError):
+        why = "the proxy that the environment names is neither http nor https"
+        raise PubSubRefused("connecting", "proxy", why, Reaction.CONFIGURATION) from None
+    return Proxy(
+        parts.hostname or "",
+        port,
+        parts.scheme,
+        unquote(parts.username or ""),
+        unquote(parts.password or ""),
+    )

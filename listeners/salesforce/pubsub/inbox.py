@@ -1,0 +1,118 @@
+"""What a subscription brought and nobody has taken yet; the loop fills it, the poll empties it."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from listeners.salesforce.errors import StreamClosed
+from listeners.salesforce.pubsub.wire.pubsub_api_pb2 import ConsumerEvent
+
+FULL_EVENTS = 2_000
+FULL_BYTES = 16 * 1024 * 1024
+#: Fullness from which on nothing more is asked for, and from which on nothing more is read either.
+FULL = 1.0
+OVERFULL = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """There was nothing until this replay id, or the server did not say until where."""
+
+    latest: bytes
+
+
+class Inbox:
+    """In the order of the wire; a failure comes after everything that came before it."""
+
+    def __init__(self, has_room: Callable[[], None]) -> None:
+        """``has_room`` is called, on the thread that takes, when it was full and no longer is."""
+        self._changed = threading.Condition()
+        self._events: deque[ConsumerEvent] = deque()
+        self._bytes = 0
+        self._keep_alive: KeepAlive | None = None
+        self._failure: BaseException | None = None
+        self._is_closed = False
+        self._has_room = has_room
+
+    @property
+    def has_news(self) -> bool:
+        with self._changed:
+            return self._is_ready()
+
+    @property
+    def has_failed(self) -> bool:
+        with self._changed:
+            return self._failure is not None or self._is_closed
+
+    @property
+    def fullness(self) -> float:
+        """What waits as a part of ``FULL_EVENTS`` or of ``FULL_BYTES``, whichever is more."""
+        with self._changed:
+            return self._fullness()
+
+    def put(self, events: Sequence[ConsumerEvent], latest: bytes) -> None:
+        """One response. What it says of an empty stream holds until events come."""
+        with self._changed:
+            self._events.extend(events)
+            self._bytes += sum(len(event.event.payload) for event in events)
+            self._keep_alive = None if events else KeepAlive(latest)
+            self._changed.notify_all()
+
+    def fail(self, failure: BaseException) -> None:
+        """Nothing comes after it. Of several the first counts."""
+        with self._changed:
+            self._failure = self._failure or failure
+            self._changed.notify_all()
+
+    def fail_at_once(self, failure: BaseException) -> None:
+        """What waits is dropped: it comes again."""
+        with self._changed:
+            self._events.clear()
+            self._bytes, self._keep_alive = 0, None
+            self._failure = failure
+            self._changed.notify_all()
+
+    def raise_failure(self) -> None:
+        """Raises it if that is all there is."""
+        with self._changed:
+            if self._failure is not None and not self._events:
+                raise self._failure
+
+    def close(self) -> None:
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def take(self, most: int) -> list[ConsumerEvent] | KeepAlive:
+        """Waits. Raises the failure when everything before it is taken, StreamClosed if closed."""
+        with self._changed:
+            self._changed.wait_for(self._is_ready)
+            if self._is_closed:
+                raise StreamClosed
+            if not self._events:
+                return self._rest()
+            taken, had_room = self._taken(most)
+        if not had_room:
+            self._has_room()
+        return taken
+
+    def _rest(self) -> KeepAlive:
+        keep_alive, self._keep_alive = self._keep_alive, None
+        if keep_alive is None:
+            raise self._failure or StreamClosed()
+        return keep_alive
+
+    def _taken(self, most: int) -> tuple[list[ConsumerEvent], bool]:
+        had_room = self._fullness() < FULL
+        taken = [self._events.popleft() for _ in range(min(most, len(self._events)))]
+        self._bytes -= sum(len(event.event.payload) for event in taken)
+        return taken, had_room
+
+    def _is_ready(self) -> bool:
+        return bool(self._events or self._keep_alive or self._failure or self._is_closed)
+
+    def _fullness(self) -> float:
+        return max(len(self._events) / FULL_EVENTS, self._bytes / FULL_BYTES)

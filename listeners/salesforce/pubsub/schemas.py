@@ -1,0 +1,212 @@
+"""The Avro schemas of events, read once and used for every payload of theirs.
+
+fastavro is told only schemas that bound what a payload can make of them: no type holds itself
+(its reader would recurse as deep as the payload says), none is nested deeply, and every value
+takes at least a byte (else an array of 2**40 of them would fit into six).
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from io import BytesIO
+from typing import Any
+
+import fastavro
+from fastavro.schema import SchemaParseException
+
+from listeners.salesforce.pubsub.bitmaps import Named, named
+from listeners.salesforce.pubsub.values import Field, converter
+
+_DEEPEST = 40  # types within one another; Salesforce nests two
+_DEEPEST_JSON = 200
+_REMEMBERED = 256  # lists of bitmaps: changes made in bulk have the same ones
+_LONGEST_REMEMBERED = 2_000  # characters
+
+_UNREADABLE = (
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
+    struct.error,
+    SchemaParseException,
+)
+
+
+class PayloadFlaw(ValueError):
+    """A payload that is no record of its schema."""
+
+
+class _SchemaFlaw(ValueError):
+    """A schema that can't be used, and why."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Schema:
+    """A schema by its id. With a ``flaw`` no event of it can be decoded."""
+
+    id: str
+    text: str | None  # the JSON text; None if Salesforce did not give it
+    flaw: str | None = None
+    fields: tuple[Field, ...] = ()
+    parsed: Any = field(default=None, repr=False)
+    remembered: Callable[[tuple[str, ...]], Named] | None = field(default=None, repr=False)
+
+    def read(self, payload: bytes) -> dict[str, Any]:
+        """The record that ``payload`` holds, in Avro's types. Raises PayloadFlaw."""
+        unread = BytesIO(payload)
+        try:
+            record = fastavro.schemaless_reader(unread, self.parsed, None)
+        except _UNREADABLE as error:
+            why = _said(error)
+        else:
+            left = len(payload) - unread.tell()
+            if not left and isinstance(record, dict):
+                return record
+            why = f"{left} bytes follow the record"
+        raise PayloadFlaw(f"the payload does not fit schema {self.id}: {why}")
+
+    def named(self, elements: tuple[str, ...]) -> Named:
+        """The fields that bitmaps name. Raises BitmapFlaw."""
+        if self.remembered and sum(map(len, elements)) <= _LONGEST_REMEMBERED:
+            return self.remembered(elements)
+        return named(elements, self.fields)
+
+
+def parse_schema(schema_id: str, schema_json: str) -> Schema:
+    """The schema of SchemaInfo's ``schema_json``; never raises: what is wrong is its ``flaw``."""
+    try:
+        loaded = json.loads(schema_json)
+        _require_shallow(loaded)
+        parsed = fastavro.parse_schema(loaded)
+        fields = _Reading().record(parsed)
+    except _UNREADABLE as error:
+        return Schema(schema_id, schema_json, f"schema {schema_id} can't be read: {_said(error)}")
+    remembered = lru_cache(maxsize=_REMEMBERED)(partial(named, fields=fields))
+    return Schema(schema_id, schema_json, None, fields, parsed, remembered)
+
+
+def missing_schema(schema_id: str, why: str) -> Schema:
+    """In place of one that Salesforce does not know."""
+    return Schema(schema_id, None, f"schema {schema_id} can't be had: {why}")
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, _SchemaFlaw):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _require_shallow(loaded: Any) -> None:
+    waiting = [(0, loaded)]
+    while waiting:
+        depth, value = waiting.pop()
+        if depth > _DEEPEST_JSON:
+            raise _SchemaFlaw("it is nested too deeply")
+        if isinstance(value, dict):
+            waiting.extend((depth + 1, within) for within in value.values())
+        elif isinstance(value, list):
+            waiting.extend((depth + 1, within) for within in value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Type:
+    """What matters of a type: its Avro names (of a union: of each branch), the fields of a record,
+    and how deep it goes."""
+
+    names: frozenset[str]
+    fields: tuple[Field, ...] = ()
+    depth: int = 1
+
+
+class _Reading:
+    """One walk through a schema that fastavro has parsed: there every name is a full one."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, _Type | None] = {}  # None: it is being read
+
+    def record(self, parsed: Any) -> tuple[Field, ...]:
+        """The fields of the whole, which has to be a record."""
+        if not isinstance(parsed, dict) or parsed.get("type") not in ("record", "error"):
+            raise _SchemaFlaw("it is no record")
+        return self._definition(parsed).fields
+
+    def _type(self, given: Any) -> _Type:
+        if isinstance(given, list):
+            return self._union(given)
+        if isinstance(given, dict):
+            return self._definition(given)
+        if given == "null":
+            raise _SchemaFlaw("null outside of a union takes no bytes")
+        if given not in self._named:
+            return _Type(frozenset((str(given),)))
+        if (known := self._named[given]) is None:
+            raise _SchemaFlaw(f"{given} holds itself")
+        return known
+
+    def _union(self, branches: list[Any]) -> _Type:
+        if not branches:
+            raise _SchemaFlaw("a union has no branches")
+        types = [self._type(branch) for branch in branches if branch != "null"]
+        return _Type(
+            frozenset("null" for branch in branches if branch == "null").union(
+                *(of.names for of in types)
+            ),
+            next((of.fields for of in types if of.fields), ()),
+            _deeper(types),
+        )
+
+    def _definition(self, given: Mapping[str, Any]) -> _Type:
+        kind = given["type"]
+        if kind == "array":
+            return _Type(frozenset((kind,)), depth=_deeper([self._type(given["items"])]))
+        if kind == "map":
+            return _Type(frozenset((kind,)), depth=_deeper([self._type(given["values"])]))
+        if kind in ("record", "error"):
+            self._named[given["name"]] = None
+            found = self._record(given)
+        elif kind in ("fixed", "enum"):
+            _require_bytes(given)
+            found = _Type(frozenset((kind,)))
+        elif "logicalType" in given:
+            return _Type(frozenset((f"{kind} {given['logicalType']}",)))
+        else:
+            return self._type(kind)
+        self._named[given["name"]] = found
+        return found
+
+    def _record(self, given: Mapping[str, Any]) -> _Type:
+        names = [one["name"] for one in given["fields"]]
+        if not names:
+            raise _SchemaFlaw(f"{given['name']} has no fields and takes no bytes")
+        if len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
+            raise _SchemaFlaw(f"the fields of {given['name']} have no names of their own")
+        types = [self._type(one["type"]) for one in given["fields"]]
+        fields = tuple(map(_field, given["fields"], types))
+        return _Type(frozenset(("record",)), fields, _deeper(types))
+
+
+def _field(given: Mapping[str, Any], of: _Type) -> Field:
+    doc = given.get("doc")
+    convert = converter(of.names, given["name"], doc if isinstance(doc, str) else "")
+    return Field(given["name"], convert, of.fields)
+
+
+def _deeper(types: list[_Type]) -> int:
+    depth = 1 + max((of.depth for of in types), default=0)
+    if depth > _DEEPEST:
+        raise _SchemaFlaw("its types are nested too deeply")
+    return depth
+
+
+def _require_bytes(given: Mapping[str, Any]) -> None:
+    size = given.get("size", 1)
+    if not isinstance(size, int) or size < 1:
+        raise _SchemaFlaw(f"{given['name']} has a size of {size!r}")

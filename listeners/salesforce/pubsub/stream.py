@@ -1,0 +1,236 @@
+"""The Pub/Sub API over gRPC: a driver of subscriptions, one at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from listeners.salesforce.errors import PubSubRefused, Reaction, SalesforceError, StreamClosed
+from listeners.salesforce.http import HttpConfig
+from listeners.salesforce.pubsub.calls import Calls
+from listeners.salesforce.pubsub.dialects import Dialect, Managed, from_position
+from listeners.salesforce.pubsub.endpoint import endpoint_of
+from listeners.salesforce.pubsub.grpc_channel import way_to
+from listeners.salesforce.pubsub.inbox import KeepAlive
+from listeners.salesforce.pubsub.loop import LOOP
+from listeners.salesforce.pubsub.messages import message_of
+from listeners.salesforce.pubsub.metadata import metadata_of, tenant_of
+from listeners.salesforce.pubsub.schema_source import SchemaSource
+from listeners.salesforce.pubsub.subscription import Subscription
+from listeners.salesforce.pubsub.wire.pubsub_api_pb2 import ConsumerEvent
+from listeners.salesforce.replay_ids import text_of
+from listeners.salesforce.stream_options import StreamOptions
+from listeners.salesforce.tokens import Token, Tokens
+
+MOST_A_POLL = 500
+"""Messages that a poll returns at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Current:
+    token: Token
+    subscription: Subscription
+    schemas: SchemaSource
+
+
+class PubSubStream:
+    """One subscription to one channel; see ``EventStream``.
+
+    What comes is read ahead of the polls, on a thread that all streams of a process share. With a
+    managed subscription Salesforce keeps the position: what ``open`` is told of one is not heeded.
+    """
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        channel: str,
+        options: StreamOptions | None = None,
+        *,
+        endpoint: str,
+        http_config: HttpConfig | None = None,
+        managed_subscription: str = "",
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``endpoint`` is host:port, or a URL; ``managed_subscription`` a developer name."""
+        self._tokens = tokens
+        self._channel = channel
+        self._options = options or StreamOptions()
+        self._endpoint = endpoint
+        self._config = http_config or HttpConfig()
+        self._managed = managed_subscription
+        self._monotonic = monotonic
+        self._guard = threading.Lock()  # of what is current; never held while waiting
+        self._closed = threading.Event()
+        self._current: _Current | None = None
+        self._subscribed_at: float | None = None
+        self._server_time: datetime | None = None
+        self._newest: str | None = None
+
+    # Queries
+
+    @property
+    def is_open(self) -> bool:
+        """Subscribed, and the next poll goes on where the last one ended."""
+        current = self._current
+        return current is not None and not current.subscription.inbox.has_failed
+
+    @property
+    def has_news(self) -> bool:
+        """The next poll returns at once, with what came, or raises how the stream ended."""
+        current = self._current
+        return current is not None and current.subscription.inbox.has_news
+
+    @property
+    def subscribed_at(self) -> float | None:
+        """When the last ``open`` succeeded, on the monotonic clock."""
+        return self._subscribed_at
+
+    @property
+    def has_replay(self) -> bool:
+        """Every subscription heeds positions here."""
+        return True
+
+    @property
+    def server_time(self) -> datetime | None:
+        """Salesforce's clock when the stream began, to the second; None if it did not say."""
+        return self._server_time
+
+    @property
+    def newest(self) -> str | None:
+        """After a poll that brought nothing: the replay id until which there was nothing."""
+        return self._newest
+
+    # Mutators
+
+    def open(self, replay: str) -> None:
+        """Log in, look at the topic and subscribe from ``replay``: "-1", "-2" or a replay id.
+
+        A refused token is invalidated and replaced once; refused again it raises
+        ``PubSubRefused`` with BACK_OFF_LONG. A refusal that is slow to come is raised by the
+        first poll.
+        """
+        if self._closed.is_set():
+            raise StreamClosed
+        first = self._tokens.get()
+        if self._established(first, replay) is None:
+            return
+        self._tokens.invalidate(first)
+        again = self._established(self._tokens.get(), replay)
+        if again is not None:
+            raise PubSubRefused(again.what, again.code, again.error, Reaction.BACK_OFF_LONG)
+
+    def poll(self) -> list[Mapping[str, Any]]:
+        """The next messages, or [] for a keep-alive; what came before a failure comes before it.
+
+        A refused token is already invalidated when NEW_TOKEN is raised.
+        """
+        current = self._current
+        if self._closed.is_set():
+            raise StreamClosed
+        if current is None:
+            raise PubSubRefused("polling", "closed", "it is not open", Reaction.REHANDSHAKE)
+        try:
+            taken = current.subscription.inbox.take(MOST_A_POLL)
+            self._newest = None
+            if isinstance(taken, KeepAlive):
+                self._newest = text_of(taken.latest) if taken.latest else None
+                return []
+            return self._messages(current, taken)
+        except BaseException as failure:
+            self._hang_up()
+            if isinstance(failure, SalesforceError) and failure.reaction is Reaction.NEW_TOKEN:
+                self._tokens.invalidate(current.token)
+            raise
+
+    def recorded(self, replay_id: str) -> None:
+        """Everything up to this event is durable; any thread, never waits, never raises."""
+        current = self._current
+        if current is not None:
+            current.subscription.record(replay_id)
+
+    def forget(self) -> None:
+        """The session cannot be gone on with: open again from the stored position."""
+        self._hang_up()
+
+    def close(self) -> None:
+        """End the stream for good, from any thread; a poll that is waiting raises StreamClosed.
+
+        A last commit is waited for, a second at most.
+        """
+        self._closed.set()
+        self._hang_up()
+
+    # Inside
+
+    def _established(self, token: Token, replay: str) -> PubSubRefused | None:
+        """The refusal of ``token`` itself, or None after success. Raises any other failure."""
+        try:
+            self._establish(token, replay)
+        except PubSubRefused as refusal:
+            if refusal.reaction is Reaction.NEW_TOKEN:
+                return refusal
+            raise
+        return None
+
+    def _establish(self, token: Token, replay: str) -> None:
+        self._hang_up()
+        dialect: Dialect = (
+            Managed(self._managed) if self._managed else from_position(self._channel, replay)
+        )
+        way = way_to(endpoint_of(self._endpoint), self._config)
+        calls = Calls(way, metadata_of(token), self._options.connection_timeout)
+        subscription = Subscription(calls, dialect, self._channel, self._options)
+        schemas = SchemaSource(tenant_of(token) or "", calls)
+        self._begin(_Current(token, subscription, schemas))
+        try:
+            with LOOP.held():
+                LOOP.submit(subscription.open()).result()
+        except CancelledError:
+            self._hang_up()
+            raise StreamClosed from None
+        except BaseException:
+            self._hang_up()
+            raise
+        self._subscribed_at = self._monotonic()
+        self._server_time = subscription.server_time
+
+    def _begin(self, current: _Current) -> None:
+        LOOP.hold()
+        with self._guard:
+            if not self._closed.is_set():
+                self._current = current
+                return
+        LOOP.let_go()
+        raise StreamClosed
+
+    def _hang_up(self) -> None:
+        """Whoever takes the subscription ends it."""
+        with self._guard:
+            current, self._current = self._current, None
+        if current is not None:
+            current.subscription.inbox.close()
+            try:
+                LOOP.submit(current.subscription.end()).result()
+            finally:
+                LOOP.let_go()
+
+    def _messages(
+        self, current: _Current, events: Sequence[ConsumerEvent]
+    ) -> list[Mapping[str, Any]]:
+        """Those before the first whose schema can't be had just now; the rest comes again."""
+        messages: list[Mapping[str, Any]] = []
+        for event in events:
+            try:
+                schema = current.schemas.get(event.event.schema_id)
+            except SalesforceError as failure:
+                if not messages:
+                    raise
+                current.subscription.inbox.fail_at_once(failure)
+                break
+            messages.append(message_of(self._channel, event, schema))
+        return messages

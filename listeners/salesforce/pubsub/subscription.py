@@ -1,0 +1,234 @@
+"""One subscription while it lives, on the loop: what comes is put into the inbox and asked for
+anew at once, whoever polls when.
+
+    reader ── responses ──▶ inbox        writer ── credits, commits ──▶ server
+    watch: silence ── is somebody there? ──▶ goes on, or ends it
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from grpc import aio
+
+from listeners.salesforce.errors import (
+    PubSubRefused,
+    Reaction,
+    SalesforceError,
+    StreamClosed,
+    TransportFailed,
+)
+from listeners.salesforce.pubsub.calls import UNREADABLE, Calls
+from listeners.salesforce.pubsub.credits import MOST, Credits
+from listeners.salesforce.pubsub.dialects import Dialect
+from listeners.salesforce.pubsub.inbox import FULL, OVERFULL, Inbox
+from listeners.salesforce.stream_options import StreamOptions
+
+#: Salesforce sends something at least this often, while it has credits.
+HOLD_SECONDS = 270.0
+# Seconds that opening waits for a first sign of the stream: twice what it took to get there.
+_SHORTEST_WAIT, _LONGEST_WAIT = 0.1, 1.0
+_PARTING_SECONDS = 1.0
+_GRACE = 0.02  # seconds: a refusal's headers come a moment before it
+
+
+class Subscription:
+    """Made on any thread; everything else happens on the loop, but for ``inbox``."""
+
+    def __init__(
+        self, calls: Calls, dialect: Dialect, channel: str, options: StreamOptions
+    ) -> None:
+        self.server_time: datetime | None = None
+        self.inbox = Inbox(self._has_room)
+        self.calls = calls
+        self._dialect = dialect
+        self._channel = channel
+        self._options = options
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._changed = asyncio.Event()  # something may be due
+        self._room = asyncio.Event()  # what comes next may be read
+        self._heard = asyncio.Event()
+        self._began = asyncio.Event()  # the server has answered, one way or the other
+        self._call: Any = None
+        self._credits = Credits(0.0)
+        self._heard_at = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[Any] | None = None
+        self._is_ended = False
+
+    async def open(self) -> None:
+        """Raises any ``SalesforceError``; one that takes longer to come is for the inbox."""
+        if self._is_ended:
+            raise StreamClosed
+        self._loop = asyncio.get_running_loop()
+        self._opening = asyncio.current_task()
+        try:
+            await self._open(self._loop.time())
+        finally:
+            self._opening = None
+        self.inbox.raise_failure()
+
+    async def _open(self, began: float) -> None:
+        await self.calls.open()
+        await self.calls.check_topic(self._channel)
+        self._credits = Credits(self._now())
+        self._heard_at = self._now()
+        self._call = self.calls.stream(self._dialect.method)
+        self._task = asyncio.create_task(self._run())
+        patience = min(_LONGEST_WAIT, max(_SHORTEST_WAIT, 2 * (self._now() - began)))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._began.wait()
+
+    async def end(self) -> None:
+        """Say what is left to be said, and hang up."""
+        self._is_ended = True
+        self.inbox.close()
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
+        if self._task is not None and not self._task.done():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PARTING_SECONDS):
+                    await self._last_words()
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        # The connection lives as long as its call, and the call until garbage is collected.
+        self._call = self._task = None
+        await self.calls.close()
+
+    def record(self, replay_id: str) -> None:
+        """Any thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is over, and so is the call
+                self._loop.call_soon_threadsafe(self._record, replay_id)
+
+    def _record(self, replay_id: str) -> None:
+        with suppress(SalesforceError):  # a position of another transport is none here
+            self._dialect.record(replay_id)
+            self._changed.set()
+
+    def _has_room(self) -> None:
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._go_on)
+
+    def _go_on(self) -> None:
+        self._room.set()
+        self._changed.set()
+
+    async def _run(self) -> None:
+        """Until one of the three says how it ended."""
+        parts = [asyncio.create_task(part) for part in (self._read(), self._write(), self._watch())]
+        try:
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            ended = done.pop()
+            self.inbox.fail(ended.exception() or ended.result())
+            self._began.set()
+        finally:
+            for part in parts:
+                part.cancel()
+            self._call.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+            self._call = None
+            self._heard.set()
+
+    async def _read(self) -> SalesforceError:
+        try:
+            self._greeted(await self._call.initial_metadata())
+            # Not ``read()``: that forgets what came once it knows that the call has ended.
+            async for response in self._call:
+                self._received(response)
+                await self._until_there_is_room()
+        except aio.AioRpcError as error:
+            return self.calls.failure(self._dialect.method, error)
+        except PubSubRefused as refusal:
+            return refusal
+        why = "the server ended the stream"
+        return PubSubRefused(self._dialect.method, "OK", why, Reaction.REHANDSHAKE)
+
+    def _greeted(self, headers: aio.Metadata) -> None:
+        with suppress(ValueError, TypeError, KeyError):
+            date = parsedate_to_datetime(str(headers["date"]))
+            self.server_time = date if date.tzinfo else date.replace(tzinfo=UTC)
+        asyncio.get_running_loop().call_later(_GRACE, self._began.set)
+
+    def _received(self, response: Any) -> None:
+        if response is None:
+            raise PubSubRefused(self._dialect.method, "INTERNAL", UNREADABLE, Reaction.REHANDSHAKE)
+        self._heard_at = self._now()
+        self._credits.received(len(response.events), response.pending_num_requested, self._heard_at)
+        if self._dialect.is_news(response):
+            self.inbox.put(response.events, response.latest_replay_id)
+        self._changed.set()
+        self._heard.set()
+        self._dialect.answered(response)
+
+    async def _until_there_is_room(self) -> None:
+        while self.inbox.fullness >= OVERFULL:
+            self._room.clear()
+            await self._room.wait()
+            self._heard_at = self._now()
+
+    async def _write(self) -> SalesforceError:
+        with suppress(aio.AioRpcError, asyncio.InvalidStateError):  # the reader says what it was
+            self._credits.asked(MOST, self._now())
+            await self._call.write(self._dialect.first(MOST))
+            while True:
+                self._changed.clear()
+                if not await self._send_what_is_due():
+                    await self._until_something_is_due()
+        ended: asyncio.Future[SalesforceError] = asyncio.get_running_loop().create_future()
+        return await ended
+
+    async def _send_what_is_due(self) -> bool:
+        now = self._now()
+        credits = self._credits.due(now, is_full=self.inbox.fullness >= FULL)
+        request = self._dialect.next(credits, now)
+        if request is None:
+            return False
+        if credits:
+            self._credits.asked(credits, now)
+        await self._call.write(request)
+        return True
+
+    async def _until_something_is_due(self) -> None:
+        now = self._now()
+        waits = (
+            self._credits.wait(now, is_full=self.inbox.fullness >= FULL),
+            self._dialect.wait(now),
+        )
+        with suppress(TimeoutError):
+            async with asyncio.timeout(
+                min((wait for wait in waits if wait is not None), default=None)
+            ):
+                await self._changed.wait()
+
+    async def _watch(self) -> SalesforceError:
+        """Ends when it was silent for too long, or nobody is there."""
+        limit = min(HOLD_SECONDS + self._options.read_timeout, self._options.session_timeout)
+        checked_at = self._heard_at
+        while True:
+            due = max(self._heard_at, checked_at) + self._options.keep_alive_interval
+            await asyncio.sleep(min(due, self._heard_at + limit) - self._now())
+            if self.inbox.fullness >= OVERFULL:  # it is this side that does not listen
+                self._heard_at = self._now()
+            silent = self._now() - self._heard_at
+            if silent >= limit:
+                return TransportFailed(f"nothing came for {silent:.0f} s", is_silence=True)
+            if self._now() >= max(self._heard_at, checked_at) + self._options.keep_alive_interval:
+                checked_at = self._now()
+                if not await self.calls.is_answered(self._channel) and self._heard_at < checked_at:
+                    return TransportFailed("nothing comes, and nobody answers", is_silence=True)
+
+    async def _last_words(self) -> None:
+        while not (self._dialect.is_settled or self._task is None or self._task.done()):
+            self._heard.clear()
+            await self._heard.wait()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,135 @@
+"""Fields of an Avro record, and their values in the form in which the Streaming API gives them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+Convert = Callable[[Any], Any]
+
+_EPOCH = datetime(1970, 1, 1)
+_DAY_MS = 86_400_000
+_EXACT = 2**53  # up to here a double is a whole number and nothing else
+_AS_THEY_ARE = {"null", "string", "boolean", "int", "long"}
+
+# Of the fields that every object has: what they are where a schema has no docs.
+_DATE_TIMES = {
+    "CreatedDate",
+    "LastModifiedDate",
+    "SystemModstamp",
+    "LastViewedDate",
+    "LastReferencedDate",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a record: how its values change, None for not at all, and what it is made of."""
+
+    name: str
+    convert: Convert | None
+    children: tuple[Field, ...] = ()  # of a compound field, such as an address
+
+
+def converter(types: Collection[str], name: str, doc: str) -> Convert | None:
+    """For the values of a field of these Avro types; ``doc`` is such as Data:DateTime:00N….
+
+    A point in time that is out of the calendar stays the number that it is.
+    """
+    words = doc.split(":")
+    if not doc and name in _DATE_TIMES:
+        words = ["DateTime"]
+    if "long" in types and "DateTime" in words:
+        return date_time
+    if "DateOnly" in words or "Birthday" in words:
+        return day if "long" in types else _day_by_number if "int" in types else plain
+    if "TimeOnly" in words:
+        return time_of_day
+    if set(types) <= {"null", "double"}:
+        return whole
+    return None if set(types) <= _AS_THEY_ARE else plain
+
+
+def date_time(value: Any) -> Any:
+    """Milliseconds since the epoch → 2024-04-09T20:26:27.000Z."""
+    if not isinstance(value, int):
+        return plain(value)
+    try:
+        moment = _EPOCH + timedelta(milliseconds=value)
+    except OverflowError:
+        return value
+    return f"{moment.isoformat(timespec='milliseconds')}Z"
+
+
+def day(value: Any) -> Any:
+    """Milliseconds since the epoch → 2024-04-09."""
+    if not isinstance(value, int):
+        return plain(value)
+    try:
+        return (_EPOCH + timedelta(milliseconds=value)).date().isoformat()
+    except OverflowError:
+        return value
+
+
+def _day_by_number(value: Any) -> Any:
+    """An Avro int is too small for milliseconds: those are days since the epoch."""
+    return day(value * _DAY_MS) if isinstance(value, int) else plain(value)
+
+
+def time_of_day(value: Any) -> Any:
+    """Milliseconds since midnight → 10:00:00.000Z."""
+    if not isinstance(value, int):
+        return plain(value)
+    if not 0 <= value < _DAY_MS:
+        return value
+    return f"{(_EPOCH + timedelta(milliseconds=value)).time().isoformat('milliseconds')}Z"
+
+
+def whole(value: Any) -> Any:
+    """20.0 → 20; a number with a fraction, or too large to be exact, stays as it is."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        return int(value)
+    return value
+
+
+def plain(value: Any) -> Any:
+    """Anything Avro holds, in JSON's types: bytes as base64, decimals as numbers where exact."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case dict():
+            return {name: plain(within) for name, within in value.items()}
+        case list():
+            return [plain(within) for within in value]
+        case _:
+            return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    match value:
+        case float():
+            return whole(value)
+        case bytes():
+            return base64.b64encode(value).decode("ascii")
+        case datetime() | time():
+            return _text_of(value)
+        case Decimal():
+            return _number(value)
+        case _:
+            return str(value)
+
+
+def _text_of(moment: datetime | time) -> str:
+    exact = "microseconds" if moment.microsecond % 1000 else "milliseconds"
+    return f"{moment.replace(tzinfo=None).isoformat(timespec=exact)}Z"
+
+
+def _number(value: Decimal) -> int | float | str:
+    if value == value.to_integral_value():
+        return int(value)
+    near = float(value)
+    return near if Decimal(repr(near)) == value else str(value)

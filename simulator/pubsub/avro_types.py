@@ -1,0 +1,170 @@
+"""What kinds of fields a change event's Avro schema has, and which values they take.
+
+A value is what the org's JSON has; dates are written as CometD writes them and travel as numbers.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+Children = Mapping[str, tuple[str, ...]]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+INT_LIMIT = 2**31
+LONG_LIMIT = 2**63
+AVRO_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+COMPOUNDS: Mapping[str, Children] = {
+    "Address": {
+        **dict.fromkeys(("Street", "City", "State", "PostalCode", "Country"), ("string",)),
+        **dict.fromkeys(("StateCode", "CountryCode"), ("string",)),
+        **dict.fromkeys(("Latitude", "Longitude"), ("double",)),
+        "GeocodeAccuracy": ("string",),
+    },
+    "PersonName": dict.fromkeys(
+        ("Salutation", "FirstName", "LastName", "MiddleName", "Suffix"), ("string",)
+    ),
+    "Switchable_PersonName": dict.fromkeys(
+        ("Salutation", "FirstName", "LastName", "MiddleName", "InformalName", "Suffix"),
+        ("string",),
+    ),
+    "Location": {"Latitude": ("double",), "Longitude": ("double",), "XyzEncoded": ("string",)},
+}
+KINDS: Mapping[str, tuple[str, str]] = {
+    "boolean": ("boolean", "Data:Boolean"),
+    "currency": ("double", "Data:Currency"),
+    "date": ("long", "Data:DateOnly"),
+    "datetime": ("long", "Data:DateTime"),
+    "double": ("double", "Data:Double"),
+    "email": ("string", "Data:Email"),
+    "int": ("int", "Data:Integer"),
+    "percent": ("double", "Data:Percent"),
+    "phone": ("string", "Data:Phone"),
+    "picklist": ("string", "Data:DynamicEnum"),
+    "reference": ("string", "ForeignKey:EntityId"),
+    "string": ("string", "Data:Text"),
+    "textarea": ("string", "Data:StringPlusClob"),
+    "time": ("long", "Data:TimeOnly"),
+    "url": ("string", "Data:Url"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a schema: the plain types it takes, and the name of its record type, if any."""
+
+    name: str
+    doc: str
+    plain: tuple[str, ...]
+    compound: str = ""
+
+    @property
+    def temporal(self) -> str:
+        """`DateOnly`, `DateTime` or `TimeOnly`, of a field that holds such."""
+        words = self.doc.split(":")
+        return words[1] if words[1] in MILLISECONDS else ""
+
+    def takes(self, value: object) -> bool:
+        """Whether a plain value fits."""
+        return takes(self.plain, value) or (
+            "long" in self.plain and milliseconds(self.temporal, value) is not None
+        )
+
+
+def field_of_kind(name: str, kind: str) -> Field:
+    """A field of one of KINDS."""
+    plain, doc = KINDS[kind]
+    doc = "CreatedDate:DateTime" if name == "CreatedDate" else doc
+    return Field(name, doc + _field_id(name), (plain,))
+
+
+def field_for(name: str, value: object) -> Field:
+    """A field that takes this value, for one that nobody has described."""
+    if isinstance(value, dict):
+        compound, doc = _compound_for(name, set(value))
+        return Field(name, doc + _field_id(name), (), compound)
+    return field_of_kind(name, _kind_for(value))
+
+
+def _kind_for(value: object) -> str:
+    match value:
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "double"
+        case str() if milliseconds("DateTime", value) is not None:
+            return "datetime"
+        case str() if milliseconds("DateOnly", value) is not None:
+            return "date"
+        case str() if milliseconds("TimeOnly", value) is not None:
+            return "time"
+        case _:
+            return "string"
+
+
+def _compound_for(name: str, children: set[str]) -> tuple[str, str]:
+    if name.endswith("Address"):
+        return "Address", "Data:Address"
+    if name == "Name":
+        return "PersonName", "Data:PersonName"
+    if children and children <= set(COMPOUNDS["Location"]):
+        return "Location", "Data:Location"
+    return f"{name}_Type", "Data:ComplexValueType"
+
+
+def _field_id(name: str) -> str:
+    """`:00N…`, which the docs of custom fields end with."""
+    if not name.endswith("__c"):
+        return ""
+    return f":00N{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+def plain_type(value: object) -> str:
+    """The Avro type that a plain value asks for; what JSON nests deeper travels as text."""
+    match value:
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "double"
+        case _:
+            return "string"
+
+
+def takes(plain: tuple[str, ...], value: object) -> bool:
+    """Whether one of the types holds the value as it is."""
+    if isinstance(value, int) and not isinstance(value, bool) and "int" in plain:
+        return -INT_LIMIT <= value < INT_LIMIT or "double" in plain
+    return value is None or plain_type(value) in plain
+
+
+def _of_datetime(text: str) -> int | None:
+    if len(text) != 24 or text[10] != "T" or text[19] != "." or text[23] != "Z":
+        return None
+    return (datetime.fromisoformat(text) - EPOCH) // timedelta(milliseconds=1)
+
+
+def _of_date(text: str) -> int | None:
+    if len(text) != 10 or text[4] != "-" or text[7] != "-":
+        return None
+    return (date.fromisoformat(text) - EPOCH.date()).days * 86_400_000
+
+
+def _of_time(text: str) -> int | None:
+    if len(text) != 13 or text[8] != "." or text[12] != "Z":
+        return None
+    told = time.fromisoformat(text)
+    return (told.hour * 3600 + told.minute * 60 + told.second) * 1000 + told.microsecond // 1000
+
+
+MILLISECONDS = {"DateTime": _of_datetime, "DateOnly": _of_date, "TimeOnly": _of_time}
+
+
+def milliseconds(temporal: str, value: object) -> int | None:
+    """What travels for a date or a time; None for anything else."""
+    if not temporal or not isinstance(value, str):
+        return None
+    try:
+        return MILLISECONDS[temporal](value)
+    except ValueError:
+        return None

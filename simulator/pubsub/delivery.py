@@ -1,0 +1,233 @@
+"""One stream of events, from its first request to its end."""
+
+import asyncio
+from typing import Any
+
+from simulator.events import StoredEvent
+from simulator.faults import Fault
+from simulator.pubsub import positions
+from simulator.pubsub.codes import PubSubError
+from simulator.pubsub.hub import Call, Hub, Subscriber, error_of
+from simulator.pubsub.payloads import encoded
+from simulator.pubsub.positions import replay_bytes
+from simulator.pubsub.wire import pubsub_api_pb2 as pb
+
+MAX_MESSAGE_BYTES = 3_900_000
+NOTHING_REQUESTED = "No events were requested for too long."
+FETCH_REQUEST = ("topic_name", "replay_preset", "replay_id", "num_requested")
+
+
+class Times:
+    """Seconds between keep-alives, and until a stream without credits is closed."""
+
+    def __init__(self, keep_alive: float, idle: float) -> None:
+        self.keep_alive = keep_alive
+        self.idle = idle
+
+
+class Stream:
+    """Subscribe. `context` is that of grpc.aio; PubSubError ends the stream."""
+
+    response: Any = pb.FetchResponse
+
+    def __init__(self, hub: Hub, call: Call, context: Any, times: Times) -> None:
+        self.hub = hub
+        self.call = call
+        self.subscriber = Subscriber(call)
+        self.flow = self.subscriber.flow
+        self._context = context
+        self._times = times
+        self._now = asyncio.get_running_loop().time
+        self._sent_at = self._now()
+        self._refused: PubSubError | None = None
+        self._half_closed = False
+
+    async def run(self) -> None:
+        """Until the client leaves or the stream is refused."""
+        first = await self._first()
+        if first is None:
+            return
+        try:
+            self.begin(first)
+            if fault := self.hub.fault("grpc_status", self.call):
+                raise error_of(fault)
+            self.more(first)
+            with self.hub.subscribed(self.subscriber):
+                await self._read_and_deliver()
+        finally:
+            self.end()
+
+    async def _first(self) -> Any:
+        """The first request; None if the client leaves without one."""
+        try:
+            async with asyncio.timeout(self._times.idle):
+                first = await self._context.read()
+        except TimeoutError:
+            raise PubSubError("service.unavailable", NOTHING_REQUESTED) from None
+        return first if self._is_request(first) else None
+
+    async def _read_and_deliver(self) -> None:
+        reading = asyncio.create_task(self._read())
+        try:
+            await self._deliver()
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+
+    def begin(self, request: Any) -> None:
+        """Where the subscription starts; raises PubSubError."""
+        topic, org = request.topic_name, self.hub.org
+        self.call.topic = topic
+        self.call.note(_shown(request))
+        org.log.expire(self.hub.clock.now())
+        backlog = positions.backlog(org, topic, request.replay_preset, request.replay_id)
+        start = org.log.newest_id
+        if request.replay_preset == positions.CUSTOM:
+            start = positions.replay_number(org, request.replay_id)
+        elif backlog:
+            start = org.log.begins_after
+        self.flow.begin(topic, start, backlog)
+
+    def later(self, request: Any) -> None:
+        """What only a later request can do wrong; raises PubSubError."""
+        self.call.note(_shown(request))
+        if request.topic_name not in ("", self.flow.topic):
+            raise PubSubError("subscription.fetch.topic.mismatch", "The topic has changed.")
+        if request.replay_id:
+            raise PubSubError("subscription.fetch.replay.repeated", "The Replay ID is repeated.")
+
+    def more(self, request: Any) -> None:
+        """The credits of a request; raises PubSubError."""
+        if request.auth_refresh:
+            raise PubSubError("service.auth.refresh.invalid", "auth_refresh is not for clients.")
+        self.flow.grant(request.num_requested)
+
+    def extra(self) -> Any:
+        """Another message that is due."""
+        return None
+
+    def check(self) -> None:
+        """Raises PubSubError when the stream may not go on."""
+        if self._refused:
+            raise self._refused
+        if self.hub.token_seconds(self.call) <= 0:
+            raise PubSubError("service.auth.error")
+
+    def end(self) -> None:
+        """The stream is over."""
+
+    @staticmethod
+    def _is_request(message: object) -> bool:
+        return hasattr(message, "num_requested")
+
+    async def _read(self) -> None:
+        try:
+            while self._is_request(request := await self._context.read()):
+                self.later(request)
+                self.more(request)
+                self.subscriber.awake.set()
+        except PubSubError as refused:
+            self._refused = refused
+        self._half_closed = True
+        self.subscriber.awake.set()
+
+    async def _deliver(self) -> None:
+        while True:
+            self.subscriber.awake.clear()
+            self.check()
+            self._take_stall()
+            if message := self._next_message():
+                self._sent_at = self._now()
+                await self._context.write(message)
+            elif self._half_closed:
+                return
+            else:
+                await self._wait()
+
+    def _next_message(self) -> Any:
+        stalled = self._now() < self.subscriber.stalled_until
+        fault = None if stalled else self._due_fault()
+        if not stalled and (extra := self.extra()):
+            return extra
+        if not stalled and (events := self._batch(fault)):
+            return self._response(events)
+        idle_since = self._now() - self._sent_at
+        if (
+            self.flow.credits
+            and idle_since >= self._times.keep_alive
+            and self.subscriber.keeps_alive
+        ):
+            return self._response([])
+        if not self.flow.credits and idle_since >= self._times.idle and not stalled:
+            raise PubSubError("service.unavailable", NOTHING_REQUESTED)
+        return None
+
+    def _due_fault(self) -> Fault | None:
+        """A fault that waits for events; raises what it says if there were enough of them."""
+        fault = self.hub.fault_in_stream(self.call)
+        if fault and self.flow.delivered >= fault.options["after_events"]:
+            self.hub.faults.use(fault)
+            raise error_of(fault)
+        return fault
+
+    def _take_stall(self) -> None:
+        if fault := self.hub.fault("grpc_stall", self.call):
+            self.subscriber.stalled_until = self._now() + fault.options["seconds"]
+            self.subscriber.keeps_alive = fault.options["keep_alives"]
+        elif self._now() >= self.subscriber.stalled_until:
+            self.subscriber.keeps_alive = True
+
+    def _batch(self, fault: Fault | None) -> list[Any]:
+        """As many events as the client has asked for, as one message holds, and the fault lets."""
+        events: list[Any] = []
+        size = 0
+        last = self.flow.delivered + self.flow.credits
+        if fault:
+            last = min(last, int(fault.options["after_events"]))
+        while self.flow.queue and self.flow.delivered < last:
+            payload = self._payload(self.flow.queue[0])
+            size += len(payload) + 256
+            if events and size > MAX_MESSAGE_BYTES:
+                break
+            stored = self.flow.next()
+            event = pb.ProducerEvent(id=stored.event_uuid, schema_id=stored.schema, payload=payload)
+            events.append(pb.ConsumerEvent(event=event, replay_id=replay_bytes(stored.replay_id)))
+        self.hub.delivered += len(events)
+        return events
+
+    def _payload(self, event: StoredEvent) -> bytes:
+        return encoded(event, self.hub.org.schemas.by_id.get(event.schema))
+
+    def _response(self, events: list[Any]) -> Any:
+        """With events, the newest of them is the latest; a keep-alive tells the log's newest."""
+        if not events and not self.flow.queue:
+            self.flow.position = self.hub.org.log.newest_id
+        return self.response(
+            events=events,
+            latest_replay_id=replay_bytes(self.flow.position),
+            rpc_id=self.call.rpc_id,
+            pending_num_requested=self.flow.credits,
+        )
+
+    async def _wait(self) -> None:
+        """Until something happens or the next moment at which something is due."""
+        now = self._now()
+        quiet = self._times.keep_alive if self.flow.credits else self._times.idle
+        due = [self._sent_at + quiet, now + self.hub.token_seconds(self.call)]
+        if self.subscriber.stalled_until > now:
+            due = [
+                self.subscriber.stalled_until,
+                due[1],
+                *(due[:1] if self.subscriber.keeps_alive else ()),
+            ]
+        try:
+            async with asyncio.timeout(max(min(due) - now, 0.001)):
+                await self.subscriber.awake.wait()
+        except TimeoutError:
+            return
+
+
+def _shown(request: Any) -> dict[str, Any]:
+    """A request as the control API shows it."""
+    values = {name: getattr(request, name) for name in FETCH_REQUEST}
+    return {**values, "replay_id": request.replay_id.hex()}

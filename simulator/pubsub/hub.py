@@ -1,0 +1,183 @@
+"""The state of the Pub/Sub side: who calls, who is subscribed, what they may."""
+
+import asyncio
+import uuid
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from simulator.clock import Clock
+from simulator.events import StoredEvent
+from simulator.evidence import MAX_ENTRIES
+from simulator.faults import Fault, Faults
+from simulator.oauth import TokenService
+from simulator.org import Org
+from simulator.pubsub.codes import PubSubError
+from simulator.pubsub.flow import Flow
+from simulator.pubsub.managed import ManagedSubscriptions
+from simulator.records import JsonObject
+
+MAX_REQUESTS_SHOWN = 100
+TOKEN = "accesstoken"
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One call of a method, kept as evidence; `status` is empty while it runs."""
+
+    method: str
+    at: int
+    peer: str
+    metadata: dict[str, str]
+    token: str
+    rpc_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    topic: str = ""
+    requests: list[JsonObject] = field(default_factory=list)
+    request_count: int = 0
+    status: str = ""
+    code: str = ""
+
+    def note(self, request: JsonObject) -> None:
+        """What the client sent."""
+        self.request_count += 1
+        if len(self.requests) < MAX_REQUESTS_SHOWN:
+            self.requests.append(request)
+
+    def line(self) -> JsonObject:
+        """As the control API shows it, without the token."""
+        return {
+            "method": self.method,
+            "at": self.at,
+            "peer": self.peer,
+            "metadata": self.metadata,
+            "has_token": bool(self.token),
+            "rpc_id": self.rpc_id,
+            "topic": self.topic,
+            "requests": self.requests,
+            "request_count": self.request_count,
+            "status": self.status,
+            "code": self.code,
+        }
+
+
+@dataclass(slots=True, eq=False)
+class Subscriber:
+    """A running stream, and how to wake it."""
+
+    call: Call
+    flow: Flow = field(default_factory=lambda: Flow("", 0))
+    awake: asyncio.Event = field(default_factory=asyncio.Event)
+    subscription: str = ""
+    stalled_until: float = 0.0
+    keeps_alive: bool = True
+
+    def line(self) -> JsonObject:
+        """As the control API shows it."""
+        return {
+            "method": self.call.method,
+            "rpc_id": self.call.rpc_id,
+            "peer": self.call.peer,
+            "topic": self.flow.topic,
+            "subscription": self.subscription,
+            "credits": self.flow.credits,
+            "queued": len(self.flow.queue),
+            "delivered": self.flow.delivered,
+            "position": self.flow.position,
+        }
+
+
+class Hub:
+    """What the methods share."""
+
+    def __init__(self, org: Org, tokens: TokenService, faults: Faults, clock: Clock) -> None:
+        self.org = org
+        self.tokens = tokens
+        self.faults = faults
+        self.clock = clock
+        self.managed = ManagedSubscriptions()
+        self.calls: deque[Call] = deque(maxlen=MAX_ENTRIES)
+        self.subscribers: list[Subscriber] = []
+        self.delivered = 0
+        org.observe(self.publish)
+
+    def publish(self, event: StoredEvent) -> None:
+        """Queue an event for every stream whose topic carries it."""
+        for subscriber in self.subscribers:
+            if self.org.channels.carries(subscriber.flow.topic, event.entity):
+                subscriber.flow.queue.append(event)
+                subscriber.awake.set()
+
+    def wake(self) -> None:
+        """Let every stream look whether its token is still good, and for faults."""
+        for subscriber in self.subscribers:
+            subscriber.awake.set()
+
+    def end_stalls(self) -> None:
+        """Let every stalled stream go on."""
+        for subscriber in self.subscribers:
+            subscriber.stalled_until = 0.0
+            subscriber.awake.set()
+
+    @contextmanager
+    def subscribed(self, subscriber: Subscriber) -> Iterator[None]:
+        """The stream gets what is published meanwhile."""
+        self.subscribers.append(subscriber)
+        try:
+            yield
+        finally:
+            self.subscribers.remove(subscriber)
+
+    def arrival(self, method: str, peer: str, metadata: Mapping[str, str]) -> Call:
+        """A new call."""
+        shown = {name: value for name, value in metadata.items() if name != TOKEN}
+        call = Call(method, self.clock.now(), peer, shown, metadata.get(TOKEN, ""))
+        self.calls.append(call)
+        return call
+
+    def check(self, call: Call) -> None:
+        """Raises PubSubError unless the call's metadata lets it in."""
+        instance = urlsplit(call.metadata.get("instanceurl", ""))
+        tenant = call.metadata.get("tenantid", "")
+        if not call.token or not tenant or not instance.hostname or instance.scheme[:4] != "http":
+            raise PubSubError(
+                "service.auth.headers.invalid",
+                "The metadata must have accesstoken, instanceurl and tenantid.",
+            )
+        org_id = self.tokens.org_id
+        if tenant not in (org_id, org_id[:15]) or self.token_seconds(call) <= 0:
+            raise PubSubError("service.auth.error")
+
+    def token_seconds(self, call: Call) -> float:
+        """How long the call's token is good for."""
+        return self.tokens.milliseconds_left(call.token, self.clock.now()) / 1000
+
+    def fault(self, kind: str, call: Call) -> Fault | None:
+        """The oldest fault of a kind for this call that does not wait for events."""
+        for fault in self.faults.matching(kind, method=call.method, channel=call.topic):
+            if fault.options.get("after_events") is None:
+                self.faults.use(fault)
+                return fault
+        return None
+
+    def fault_in_stream(self, call: Call) -> Fault | None:
+        """The oldest fault that waits until such a stream has delivered some events."""
+        for fault in self.faults.matching("grpc_status", method=call.method, channel=call.topic):
+            if fault.options["after_events"] is not None:
+                return fault
+        return None
+
+    def state(self) -> JsonObject:
+        """For the control API."""
+        return {
+            "streams": [subscriber.line() for subscriber in self.subscribers],
+            "managed_subscriptions": [item.line() for item in self.managed.by_name.values()],
+            "delivered": self.delivered,
+        }
+
+
+def error_of(fault: Fault) -> PubSubError:
+    """What a `grpc_status` fault ends the call with."""
+    options = fault.options
+    return PubSubError(options["code"], options["details"], options["status"])

@@ -1,0 +1,111 @@
+"""Managed event subscriptions: the org keeps the position, and clients commit it."""
+
+from dataclasses import dataclass, field
+
+from simulator.events import StoredEvent
+from simulator.ids import base62, with_checksum
+from simulator.org import Org
+from simulator.pubsub import positions
+from simulator.pubsub.codes import PubSubError
+from simulator.records import JsonObject
+
+PREFIX = "18x"
+PRESETS = {"latest": positions.LATEST, "earliest": positions.EARLIEST}
+STATES = ("running", "stopped", "deleted")
+
+
+@dataclass(slots=True)
+class ManagedSubscription:
+    """One of them; `committed` is None before the first commit."""
+
+    subscription_id: str
+    name: str
+    topic: str
+    replay: str = "latest"
+    state: str = "running"
+    committed: int | None = None
+    active: bool = False
+
+    def check(self) -> None:
+        """Raises PubSubError unless it runs."""
+        if self.state == "deleted":
+            raise PubSubError("managed.subscription.config.deleted", f"{self.name} was deleted.")
+        if self.state == "stopped":
+            raise PubSubError("managed.subscription.config.stopped", f"{self.name} is stopped.")
+
+    def backlog(self, org: Org) -> list[StoredEvent]:
+        """The events after what was committed; if that is lost, from where a new one starts."""
+        if self.committed is not None and org.log.knows(self.committed):
+            after = positions.replay_bytes(self.committed)
+            return positions.backlog(org, self.topic, positions.CUSTOM, after)
+        return positions.backlog(org, self.topic, PRESETS[self.replay], b"")
+
+    def line(self) -> JsonObject:
+        """As the control API shows it."""
+        return {
+            "subscription_id": self.subscription_id,
+            "name": self.name,
+            "topic": self.topic,
+            "replay": self.replay,
+            "state": self.state,
+            "committed": self.committed,
+            "active": self.active,
+        }
+
+
+@dataclass(slots=True)
+class ManagedSubscriptions:
+    """All of the org's, by name."""
+
+    by_name: dict[str, ManagedSubscription] = field(default_factory=dict)
+
+    def define(
+        self, name: str, topic: str, replay: str = "latest", state: str = "running"
+    ) -> ManagedSubscription:
+        """Make one, or change it; raises ValueError for what is not known."""
+        if replay not in PRESETS or state not in STATES:
+            known = ", ".join((*PRESETS, *STATES))
+            raise ValueError(f"unknown replay {replay!r} or state {state!r}; known are {known}")
+        if name not in self.by_name:
+            number = with_checksum(f"{PREFIX}5g0" + base62(len(self.by_name) + 1, 9))
+            self.by_name[name] = ManagedSubscription(number, name, topic)
+        subscription = self.by_name[name]
+        subscription.topic = topic or subscription.topic
+        subscription.replay = replay
+        subscription.state = state
+        return subscription
+
+    def read(self, definition: str) -> ManagedSubscription:
+        """One from `NAME=/data/TOPIC[:earliest]`; raises ValueError."""
+        name, _, rest = definition.partition("=")
+        topic, _, replay = rest.partition(":")
+        if not name or not topic.startswith("/data/"):
+            raise ValueError(
+                f"--managed-subscription wants NAME=/data/TOPIC[:earliest], not {definition!r}"
+            )
+        return self.define(name, topic, replay or "latest")
+
+    def find(self, subscription_id: str, name: str) -> ManagedSubscription:
+        """The one that a request is about; raises PubSubError."""
+        if subscription_id:
+            return self._by_id(subscription_id)
+        if name in self.by_name:
+            return self.by_name[name]
+        raise PubSubError(
+            "managed.subscription.developer.name.not.found",
+            f"There is no managed subscription {name!r}.",
+        )
+
+    def _by_id(self, subscription_id: str) -> ManagedSubscription:
+        if not subscription_id.startswith(PREFIX) or len(subscription_id) not in (15, 18):
+            raise PubSubError(
+                "managed.subscription.subscription.id.invalid",
+                f"{subscription_id!r} is no id of a managed subscription.",
+            )
+        for subscription in self.by_name.values():
+            if subscription.subscription_id.startswith(subscription_id):
+                return subscription
+        raise PubSubError(
+            "managed.subscription.subscription.id.not.found",
+            f"There is no managed subscription {subscription_id}.",
+        )

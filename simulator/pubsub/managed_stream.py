@@ -1,0 +1,103 @@
+"""ManagedSubscribe: a stream whose position the org keeps."""
+
+from typing import Any
+
+from simulator.pubsub import positions
+from simulator.pubsub.codes import PubSubError
+from simulator.pubsub.delivery import Stream
+from simulator.pubsub.managed import ManagedSubscription
+from simulator.pubsub.wire import pubsub_api_pb2 as pb
+
+
+class ManagedStream(Stream):
+    """Several commits that come together are answered by one response."""
+
+    response: Any = pb.ManagedFetchResponse
+    _subscription: ManagedSubscription | None = None
+    _commit: Any = None
+
+    @property
+    def subscription(self) -> ManagedSubscription:
+        """What the first request named."""
+        if self._subscription is None:
+            raise PubSubError("subscription.fetch.request.invalid", "No subscription is named.")
+        return self._subscription
+
+    def begin(self, request: Any) -> None:
+        """Takes the subscription for this stream alone; raises PubSubError."""
+        self.call.note(_shown(request))
+        found = self.hub.managed.find(request.subscription_id, request.developer_name)
+        self.call.topic = found.topic
+        found.check()
+        if found.active:
+            raise PubSubError(
+                "managed.subscription.already.active", f"{found.name} has another client."
+            )
+        self.hub.org.log.expire(self.hub.clock.now())
+        backlog = found.backlog(self.hub.org)
+        log = self.hub.org.log
+        start = found.committed or (log.begins_after if backlog else log.newest_id)
+        self.flow.begin(found.topic, start, backlog)
+        self.subscriber.subscription = found.name
+        self._subscription = found
+        found.active = True
+
+    def later(self, request: Any) -> None:
+        """The subscription cannot change."""
+        self.call.note(_shown(request))
+        named = (request.subscription_id, request.developer_name)
+        known = ("", self.subscription.subscription_id, self.subscription.name)
+        if any(name not in known for name in named):
+            raise PubSubError("subscription.fetch.request.invalid", "The subscription changed.")
+
+    def more(self, request: Any) -> None:
+        """Credits, a commit, or both."""
+        commits = request.HasField("commit_replay_id_request")
+        if commits:
+            self._commit = request.commit_replay_id_request
+        if request.num_requested or not commits:
+            super().more(request)
+
+    def extra(self) -> Any:
+        """The answer to the last commit."""
+        if self._commit is None:
+            return None
+        request, self._commit = self._commit, None
+        answer = pb.CommitReplayResponse(
+            commit_request_id=request.commit_request_id,
+            replay_id=request.replay_id,
+            process_time=self.hub.clock.now(),
+        )
+        try:
+            self.subscription.committed = positions.replay_number(self.hub.org, request.replay_id)
+        except PubSubError as refused:
+            answer.error.code = pb.COMMIT
+            answer.error.msg = refused.details
+        return pb.ManagedFetchResponse(
+            commit_response=answer,
+            latest_replay_id=positions.replay_bytes(self.flow.position),
+            rpc_id=self.call.rpc_id,
+            pending_num_requested=self.flow.credits,
+        )
+
+    def check(self) -> None:
+        """A subscription that an administrator stops or deletes ends its stream."""
+        super().check()
+        self.subscription.check()
+
+    def end(self) -> None:
+        """Another client may take it."""
+        if self._subscription:
+            self._subscription.active = False
+
+
+def _shown(request: Any) -> dict[str, Any]:
+    """A request as the control API shows it."""
+    commit = request.commit_replay_id_request
+    return {
+        "subscription_id": request.subscription_id,
+        "developer_name": request.developer_name,
+        "num_requested": request.num_requested,
+        "commit_request_id": commit.commit_request_id,
+        "replay_id": commit.replay_id.hex(),
+    }

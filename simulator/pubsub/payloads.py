@@ -1,0 +1,64 @@
+"""Events as the Pub/Sub API sends them: Avro without its schema."""
+
+import io
+import json
+from functools import lru_cache
+from typing import Any
+
+import fastavro
+
+from simulator.events import HEADER, StoredEvent
+from simulator.pubsub.avro_types import Children, Field, milliseconds, takes
+from simulator.pubsub.bitmaps import bitmaps
+from simulator.pubsub.fitting import UNREADABLE, diff_text
+from simulator.pubsub.schema import FIELD_LISTS, Schema
+from simulator.records import JsonObject
+
+
+def encoded(event: StoredEvent, schema: Schema | None) -> bytes:
+    """The payload of an event; what cannot be encoded becomes bytes that no schema reads."""
+    if event.avro is not None:
+        return event.avro
+    if schema is None:
+        return UNREADABLE
+    written = io.BytesIO()
+    try:
+        fastavro.schemaless_writer(written, _parsed(schema.text), _datum(event.payload, schema))
+    except (ValueError, OverflowError, KeyError):  # a lone surrogate, 10**400, another's schema
+        return UNREADABLE
+    return written.getvalue()
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> Any:
+    return fastavro.parse_schema(json.loads(text))
+
+
+def _datum(payload: JsonObject, schema: Schema) -> JsonObject:
+    header = {"changeOrigin": "", **payload[HEADER]}
+    diffs = header.get("diffFields", ())
+    datum: JsonObject = {HEADER: header}
+    for listed in FIELD_LISTS:
+        header[listed] = bitmaps(header.get(listed, ()), schema.positions, schema.children)
+    for name, value in payload.items():
+        if name != HEADER and (field := schema.field(name)):
+            told = diff_text(value) if name in diffs else value
+            datum[name] = _value(field, told, schema.compounds.get(field.compound, {}))
+    return datum
+
+
+def _value(field: Field, value: object, children: Children) -> object:
+    if isinstance(value, dict):
+        return {name: _plain(children[name], child) for name, child in value.items()}
+    if (moment := milliseconds(field.temporal, value)) is not None:
+        return moment
+    return _plain(field.plain, value)
+
+
+def _plain(plain: tuple[str, ...], value: object) -> object:
+    """The value as the branch of the union that it is for."""
+    if isinstance(value, dict | list):
+        return json.dumps(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value
+    return value if "int" in plain and takes(("int",), value) else float(value)

@@ -1,0 +1,119 @@
+"""The Avro schemas of the org's change events, and their versions."""
+
+from collections.abc import Iterable, Mapping
+
+from simulator.catalogue import Catalogue, Entity
+from simulator.description import TYPES
+from simulator.ids import schema_id
+from simulator.pubsub.avro_types import (
+    AVRO_NAME,
+    COMPOUNDS,
+    KINDS,
+    Children,
+    Field,
+    field_for,
+    field_of_kind,
+)
+from simulator.pubsub.fitting import UNREADABLE, UnfitError, fitted, widened, with_field
+from simulator.pubsub.schema import Schema
+from simulator.records import JsonObject
+
+PICKLISTS = ("Type", "Industry", "StageName", "Status")
+
+
+class Schemas:
+    """The newest schema of each entity, and every one there ever was by its id."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._current: dict[str, Schema] = {}
+        self.by_id: dict[str, Schema] = {}
+
+    def current(self, entity: str) -> Schema:
+        """The newest one; raises UnfitError for a name that Avro does not take."""
+        if entity not in self._current:
+            known = self._catalogue.entities.get(entity)
+            record = (known or Entity(entity, "")).change_event
+            if not AVRO_NAME.fullmatch(record):
+                raise UnfitError(f"no Avro record can have the name {record!r}")
+            names = known.all_fields if known else ()
+            fields = tuple(_described(known, name) for name in names if known)
+            self._keep(entity, Schema(record, fields, _compounds(fields)))
+        return self._current[entity]
+
+    def _keep(self, entity: str, schema: Schema) -> None:
+        self._current[entity] = schema
+        self.by_id[schema.schema_id] = schema
+
+    def add_field(self, entity: str, name: str, kind: str) -> None:
+        """A field of one of `avro_types.KINDS`, in a new version; raises UnfitError."""
+        schema = self.current(entity)
+        if kind not in KINDS or not AVRO_NAME.fullmatch(name):
+            raise UnfitError(f"{name!r} cannot be a {kind!r}; known are {', '.join(KINDS)}")
+        if schema.field(name):
+            raise UnfitError(f"{entity} has the field {name!r} already")
+        self._keep(entity, with_field(schema, field_of_kind(name, kind), self._fixed(entity)))
+
+    def for_event(self, entity: str, payload: JsonObject) -> tuple[str, bytes | None]:
+        """The schema id of an event, and what it carries if Avro cannot hold it.
+
+        An event that needs one makes a new version.
+        """
+        try:
+            before = self.current(entity)
+        except UnfitError:
+            return schema_id(entity), UNREADABLE
+        try:
+            schema = fitted(before, payload, self._fixed(entity))
+        except UnfitError:
+            return before.schema_id, UNREADABLE
+        if schema is not before:
+            self._keep(entity, schema)
+        return schema.schema_id, None
+
+    def in_order(self, entity: str, change_type: str, fields: JsonObject) -> tuple[JsonObject, str]:
+        """The fields, and the children of compound ones, as the schema orders them; its id.
+
+        The id is empty for an event that `for_event` is to look at.
+        """
+        try:
+            schema = before = self.current(entity)
+            for name, value in fields.items():
+                schema = widened(schema, name, value, self._fixed(entity))
+        except UnfitError:
+            return fields, ""
+        if schema is not before:
+            self._keep(entity, schema)
+        ordered = sorted(fields.items(), key=lambda item: schema.positions[item[0]])
+        sorted_fields = {
+            name: _ordered(value, schema.children.get(name, ())) for name, value in ordered
+        }
+        return sorted_fields, schema.schema_id if change_type in schema.change_types else ""
+
+    def _fixed(self, entity: str) -> int:
+        """How many fields come in the catalogue's order."""
+        known = self._catalogue.entities.get(entity)
+        return len(known.all_fields) if known else 0
+
+
+def _ordered(value: object, children: tuple[str, ...]) -> object:
+    if not isinstance(value, dict):
+        return value
+    return {name: value[name] for name in children if name in value}
+
+
+def _described(entity: Entity, name: str) -> Field:
+    if name == "Name" and entity.has_person_name:
+        return Field(name, "Data:PersonName", (), "PersonName")
+    if name == "Name" and entity.name == "Account":
+        return Field(name, "Data:Switchable_PersonName", ("string",), "Switchable_PersonName")
+    if name == "CleanStatus":
+        return Field(name, "Data:StaticEnum", ("string",))
+    if name.endswith("Address"):
+        return field_for(name, {})
+    kind = "reference" if name.endswith("Id") else "picklist" if name in PICKLISTS else "string"
+    return field_of_kind(name, TYPES.get(name, kind))
+
+
+def _compounds(fields: Iterable[Field]) -> Mapping[str, Children]:
+    return {field.compound: COMPOUNDS[field.compound] for field in fields if field.compound}

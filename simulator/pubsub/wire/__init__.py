@@ -1,0 +1,1 @@
+"""What is spoken on the wire: `make stubs` compiles the .proto file."""

@@ -1,0 +1,196 @@
+"""Listeners over the Pub/Sub API, from its wire into the database, and between the transports."""
+
+import base64
+import subprocess
+import sys
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from audit.models import AuditLogEntry, Incident, Quarantined, Reconciliation
+from consumer import supervisor
+from consumer.limits import Limits
+from listeners.models import Listener, Position
+from listeners.salesforce.replay_ids import for_cometd
+from tests.sample_data import lease_of, listener_of
+from tests.servers import wait_for
+from tests.simulator.process import ROOT
+
+Kind = Incident.Kind
+
+
+@pytest.fixture
+def pubsub(transactional_db, org):
+    """Makes a listener of the org over the Pub/Sub API."""
+    org.clear_faults()
+    org.forget_requests()
+
+    def make(**fields) -> Listener:
+        fields = {"transport": "pubsub", "pubsub_endpoint": org.grpc_endpoint, **fields}
+        return listener_of(org, replay_from="tip", **fields)
+
+    return make
+
+
+def receives(**fields) -> bool:
+    return Position.objects.filter(state="receiving", **fields).exists()
+
+
+def names() -> list[str]:
+    entries = AuditLogEntry.objects.order_by("id")
+    return [entry.changed_data.get("Name", entry.change_type) for entry in entries]
+
+
+def heard(org, name: str) -> str:
+    """Make a change, and wait until it is recorded; the position's form."""
+    org.create("Account", Name=name)
+    wait_for(lambda: name in names())
+    return "pubsub" if Position.objects.get().replay_id.startswith("0x") else "cometd"
+
+
+def subscribed(org) -> list[str]:
+    """The methods of the Pub/Sub API that were called."""
+    return [call["method"] for call in org.pubsub_calls()]
+
+
+def test_a_listener_moves_to_the_other_transport_and_back_with_its_position(
+    org, run, pubsub, monkeypatch
+):
+    monkeypatch.setattr(supervisor, "LOOK_SECONDS", 0.1)
+    listener = pubsub(transport="cometd")
+    run()
+    wait_for(receives)
+    forms = [heard(org, "one")]
+
+    for transport in ("pubsub", "cometd"):
+        listener.enabled = False
+        listener.save()
+        wait_for(lambda: Position.objects.filter(state="stopped").exists())
+        org.create("Account", Name=f"while on the way to {transport}")
+        listener.transport, listener.enabled = transport, True
+        listener.save()
+        wait_for(receives)
+        forms.append(heard(org, f"over {transport}"))
+
+    assert forms == ["cometd", "pubsub", "cometd"]
+    assert names() == [
+        "one",
+        "while on the way to pubsub",
+        "over pubsub",
+        "while on the way to cometd",
+        "over cometd",
+    ]
+    assert not Incident.objects.exists()
+
+
+def test_a_position_that_has_no_form_there_is_an_incident_and_the_policy_is_followed(
+    org, run, pubsub
+):
+    listener = pubsub(transport="cometd")
+    org.create("Account", Name="not to be missed")
+    lease_of(listener, "before")
+    Position.objects.update(replay_id="0x0123456789", holder="", lease_until=None)
+
+    run()
+
+    wait_for(lambda: "not to be missed" in names())
+    incident = Incident.objects.get(kind=Kind.REPLAY_LOST)
+    assert "the Pub/Sub replay id 0x0123456789 holds no CometD one" in incident.remedy
+    assert Reconciliation.objects.get().incident == incident
+
+
+def test_a_keep_alive_is_the_position_of_who_is_idle_and_idle_is_idle(org, run, pubsub):
+    pubsub()
+
+    assert run(Limits(idle_seconds=1.5)).wait() == 0
+
+    position = Position.objects.get()
+    assert position.replay_id.startswith("0x")
+    assert position.named_at
+    assert position.caught_up_at >= position.named_at
+    assert not AuditLogEntry.objects.exists()
+
+
+def test_an_event_that_cannot_be_read_holds_nothing_up(org, run, pubsub):
+    pubsub()
+    run()
+    wait_for(receives)
+    known = org.create("Account", Name="before")
+    header = {"entityName": "Account", "recordIds": known, "changeType": "UPDATE"}
+
+    garbage = base64.b64encode(b"\xff" * 20).decode()
+    org.raw({"ChangeEventHeader": header}, complete=True, avro_payload=garbage)
+
+    assert heard(org, "after") == "pubsub"
+    assert names() == ["before", "after"]
+    assert Quarantined.objects.count() == 1
+    assert Incident.objects.get().kind == Kind.UNDECODABLE
+
+
+def test_the_daily_limit_is_told_and_ends_with_the_next_answer(org, run, pubsub, settings):
+    settings.CDC_QUOTA_PROBE = 0.2
+    org.fault("grpc_status", method="Subscribe", code="subscription.limit.exceeded")
+    pubsub()
+
+    run()
+
+    wait_for(lambda: Incident.objects.filter(kind=Kind.QUOTA, closed_at__isnull=False).exists())
+    assert "daily limit" in Incident.objects.get().summary
+
+
+def test_a_process_that_hears_nothing_over_it_has_no_grpc():
+    """Workers fork, and gRPC does not outlive a fork."""
+    code = (
+        "import sys, django; django.setup()\n"
+        "import cdcproject.celery, consumer.supervisor, consumer.connection_check, consumer.tasks\n"
+        "import listeners.salesforce.decode, listeners.salesforce.pubsub.messages\n"
+        "sys.exit('grpc' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+# Managed subscriptions
+
+
+def committed(org, name: str) -> int | None:
+    """Where the subscription stands, in Salesforce."""
+    found = org.state()["pubsub"]["managed_subscriptions"]
+    return next(one["committed"] for one in found if one["name"] == name)
+
+
+def test_a_managed_subscription_is_told_of_what_is_recorded(org, run, pubsub):
+    org.managed_subscription("Told", "/data/ChangeEvents")
+    pubsub(managed_subscription="Told")
+    first = run()
+    wait_for(receives)
+    heard(org, "one")
+    wait_for(lambda: committed(org, "Told") == int(for_cometd(Position.objects.get().replay_id)))
+    first.stop()
+    org.create("Account", Name="meanwhile")
+
+    run()
+
+    wait_for(lambda: names() == ["one", "meanwhile"])
+    assert "Subscribe" not in subscribed(org)
+    assert Position.objects.get().tip_since is None  # where it began is not known here
+    assert not Incident.objects.exists()
+
+
+def test_a_position_that_a_managed_subscription_was_not_told_of_is_compared(org, run, pubsub):
+    org.managed_subscription("Later", "/data/ChangeEvents")
+    listener = pubsub()
+    lease_of(listener, "before")
+    known = timezone.now() - timedelta(hours=1)
+    Position.objects.update(replay_id="77", last_event_at=known, holder="", lease_until=None)
+    listener.managed_subscription = "Later"
+    listener.save()
+
+    run()
+
+    wait_for(receives)
+    assert heard(org, "after") == "pubsub"
+    incident = Incident.objects.get(kind=Kind.REPLAY_LOST)
+    assert "goes on where the managed subscription Later begins" in incident.summary
+    assert Reconciliation.objects.get().window_start < known
+    assert Position.objects.get().subscription == "Later"

@@ -1,0 +1,69 @@
+"""A server that speaks HTTP/2 and misbehaves below gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived
+
+from tests.settings_on_the_wire.loop_server import LoopServer
+
+UNIMPLEMENTED = "12"
+Misbehaviour = Callable[[H2Connection, int], None]
+
+
+def http_503(wire: H2Connection, stream: int) -> None:
+    wire.send_headers(stream, [(":status", "503")], end_stream=True)
+
+
+class OddServer(LoopServer):
+    """Knows no GetTopic; does to each stream what it is made with, then hangs up if told so."""
+
+    def __init__(
+        self,
+        misbehave: Misbehaviour,
+        *,
+        hangs_up: bool = False,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        super().__init__(tls)
+        self.headers: list[dict[str, str]] = []
+        self._misbehave = misbehave
+        self._hangs_up = hangs_up
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        wire = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        wire.initiate_connection()
+        writer.write(wire.data_to_send())
+        while data := await reader.read(65_536):
+            for event in wire.receive_data(data):
+                if isinstance(event, RequestReceived) and self._answered(wire, event):
+                    writer.write(wire.data_to_send())
+                    if self._hangs_up:
+                        return
+            writer.write(wire.data_to_send())
+            await writer.drain()
+
+    def _answered(self, wire: H2Connection, event: RequestReceived) -> bool:
+        """Whether that was a stream."""
+        headers = {str(name): str(value) for name, value in event.headers or ()}
+        self.headers.append(headers)
+        stream = event.stream_id or 0
+        if headers[":path"].endswith("GetTopic"):
+            told = [
+                (":status", "200"),
+                ("content-type", "application/grpc"),
+                ("grpc-status", UNIMPLEMENTED),
+            ]
+            wire.send_headers(stream, told, end_stream=True)
+            return False
+        self._misbehave(wire, stream)
+        return True

@@ -1,0 +1,60 @@
+"""Streams of the tests: a login that numbers its tokens, and streams that are closed at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from listeners.salesforce.pubsub.stream import PubSubStream
+from listeners.salesforce.stream_options import StreamOptions
+from listeners.salesforce.tokens import Token
+
+CHANNEL = "/data/AccountChangeEvent"
+ORG = "00D000000000001EAA"
+SECRET = "s3cr3t"
+
+
+class NumberedTokens:
+    """Each login gives the next number; an invalidated token is not given again."""
+
+    def __init__(self, org_id: str | None = ORG) -> None:
+        self.invalidated: list[str] = []
+        self._org_id = org_id
+        self._number = 1
+
+    def get(self) -> Token:
+        return Token(f"{SECRET}-{self._number}", "https://org.example", self._org_id)
+
+    def invalidate(self, token: Token) -> None:
+        self.invalidated.append(token.access_token)
+        self._number += 1
+
+
+def stream_to(endpoint: str, **options: Any) -> PubSubStream:
+    """``options`` are those of ``StreamOptions``, and the stream's own."""
+    own = {
+        name: options.pop(name)
+        for name in ("managed_subscription", "http_config")
+        if name in options
+    }
+    tokens = options.pop("tokens", None) or NumberedTokens()
+    wanted = {"connection_timeout": 20.0, **options}
+    return PubSubStream(tokens, CHANNEL, StreamOptions(**wanted), endpoint=endpoint, **own)
+
+
+def names_of(messages: list[Any]) -> list[str]:
+    """The names of the accounts that messages are of."""
+    return [message["data"]["payload"]["Name"] for message in messages]
+
+
+def polled(stream: PubSubStream, count: int) -> list[Any]:
+    """The next ``count`` messages or more, in as many polls as it takes."""
+    messages: list[Any] = []
+    while len(messages) < count:
+        messages += stream.poll()
+    return messages
+
+
+def opened_and_polled(stream: PubSubStream, replay: str) -> list[Any]:
+    """A refusal that is not there yet when the stream is open is told by the first poll."""
+    stream.open(replay)
+    return list(stream.poll())

@@ -1,0 +1,48 @@
+"""Which org each call names."""
+
+from __future__ import annotations
+
+import pytest
+
+from listeners.salesforce.errors import PubSubRefused
+from listeners.salesforce.pubsub.metadata import full_id, metadata_of, tenant_of
+from listeners.salesforce.tokens import Token
+
+
+def token(access_token="secret", org_id=None, instance_url="https://org.example"):
+    return Token(access_token, instance_url, org_id)
+
+
+@pytest.mark.parametrize(
+    ("short", "full"),
+    [
+        ("00D3i000000abcD", "00D3i000000abcDEAQ"),
+        ("001A0000006Vm9r", "001A0000006Vm9rIAC"),  # from Salesforce's own notes on ids
+        ("001A0000006Vm9rIAC", "001A0000006Vm9rIAC"),
+    ],
+)
+def test_an_id_of_fifteen_characters_is_completed(short, full):
+    assert full_id(short) == full
+
+
+def test_the_org_is_the_one_that_the_login_told():
+    assert tenant_of(token("00D000000000009!x", "00D000000000001")) == "00D000000000001EAA"
+
+
+def test_else_the_org_is_the_one_in_the_access_token():
+    assert tenant_of(token("00D000000000009!AQ.x")) == "00D000000000009EAA"
+
+
+@pytest.mark.parametrize("access_token", ["secret", "00D000000000009", "00Dx!y", "!", "eyJ0.e30.x"])
+def test_what_is_no_org_is_not_taken_for_one(access_token):
+    assert tenant_of(token(access_token)) is None
+
+
+@pytest.mark.parametrize(
+    "bad", [token("00D000000000009!a\nb"), token("x\u20ac", "00D000000000001EAA")]
+)
+def test_a_token_that_can_not_be_sent_is_told_without_it(bad):
+    with pytest.raises(PubSubRefused) as refused:
+        metadata_of(bad)
+
+    assert bad.access_token not in str(refused.value)

@@ -1,0 +1,150 @@
+"""However a stream is ended, nothing of it is left, and nobody waits."""
+
+from __future__ import annotations
+
+import threading
+
+import grpc
+import pytest
+
+from listeners.salesforce.errors import (
+    PubSubRefused,
+    SalesforceError,
+    StreamClosed,
+    TransportFailed,
+)
+from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
+from tests.salesforce.pubsub.scripted import Refusal, idle
+from tests.salesforce.pubsub.scripted_events import batch, shown
+from tests.servers import wait_for
+
+
+def in_another_thread(work):
+    """Runs it; the list gets how it ended."""
+    raised = []
+
+    def run():
+        try:
+            work()
+        except SalesforceError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, raised
+
+
+def test_closing_wakes_a_poll_that_waits(serve, connect):
+    server = serve(idle)
+    stream = connect(server)
+    stream.open("-1")
+    thread, raised = in_another_thread(stream.poll)
+    stream.close()
+    thread.join(20)
+
+    assert [type(error) for error in raised] == [StreamClosed]
+    assert server.calls[0].ended.wait(20)
+    assert not stream.is_open
+    with pytest.raises(StreamClosed):
+        stream.poll()
+    with pytest.raises(StreamClosed):
+        stream.open("-1")
+    stream.close()
+
+
+def test_closing_ends_an_opening_that_waits(serve, connect):
+    asked, answer = threading.Event(), threading.Event()
+
+    def held():
+        asked.set()
+        answer.wait(20)
+        return wire.TopicInfo(can_subscribe=True)
+
+    server = serve(idle)
+    server.topic = held
+    stream = connect(server)
+    thread, raised = in_another_thread(lambda: stream.open("-1"))
+    assert asked.wait(20)
+    stream.close()
+    thread.join(20)
+    answer.set()
+
+    assert [type(error) for error in raised] == [StreamClosed]
+    assert not server.calls
+
+
+def test_closing_ends_a_poll_that_waits_for_a_schema(serve, connect):
+    asked, answer = threading.Event(), threading.Event()
+
+    class Held(Refusal):
+        def end(self, context):
+            asked.set()
+            answer.wait(20)
+            super().end(context)
+
+    def script(call):
+        yield batch(1, 1)
+        call.until_hung_up()
+
+    server = serve(script)
+    server.schemas["small-1"] = Held(grpc.StatusCode.UNAVAILABLE)
+    stream = connect(server)
+    stream.open("-1")
+    thread, raised = in_another_thread(stream.poll)
+    assert asked.wait(20)
+    stream.close()
+    thread.join(20)
+    answer.set()
+
+    assert [type(error) for error in raised] == [StreamClosed]
+
+
+def test_a_forgotten_stream_is_opened_again(serve, connect):
+    server = serve(idle)
+    stream = connect(server)
+    stream.open("-1")
+    stream.forget()
+
+    assert not stream.is_open
+    assert server.calls[0].ended.wait(20)
+    with pytest.raises(PubSubRefused):
+        stream.poll()
+    stream.open(shown(1))
+    assert stream.is_open
+
+
+def test_opening_and_closing_leave_no_thread(serve, connect):
+    def script(call):
+        yield batch(1, 2)
+        call.refuse(Refusal(grpc.StatusCode.UNAVAILABLE))
+
+    server = serve(script)
+    before = threading.active_count()
+    streams = [connect(server) for _ in range(4)]
+    for _ in range(3):
+        for stream in streams:
+            stream.open("-1")
+            stream.poll()
+            with pytest.raises(TransportFailed):
+                stream.poll()
+    for stream in streams:
+        stream.open("-1")
+        stream.close()
+
+    names = {thread.name for thread in threading.enumerate()}
+    assert "pubsub" not in names
+    wait_for(lambda: not any("poll_wrapper" in thread.name for thread in threading.enumerate()))
+    assert before <= threading.active_count() <= before + 16  # those of the server
+
+
+def test_streams_share_a_thread_and_no_connection(serve, connect):
+    server = serve(idle)
+    for _ in range(5):
+        connect(server).open("-1")
+    names = [thread.name for thread in threading.enumerate()]
+    wait_for(lambda: len(server.calls) == 5)
+
+    assert len({call.context.peer() for call in server.calls}) == 5
+
+    assert names.count("pubsub") == 1
+    assert sum("poll_wrapper" in name for name in names) == 1

@@ -1,0 +1,171 @@
+"""The same changes heard over CometD and over the Pub/Sub API: the same audit log."""
+
+from typing import Any
+
+import pytest
+
+from audit.models import AuditLogEntry, Quarantined
+from handlers.models import Delivery
+from listeners.models import Position
+from tests.sample_data import listener_of
+from tests.simulator.process import SimulatorProcess
+
+CHANNELS = ("/data/ChangeEvents", "/data/Sales__chn")
+#: What is each listener's own.
+OWN = {"id", "listener", "replay_id", "received_at"}
+COLUMNS = [f.name for f in AuditLogEntry._meta.concrete_fields if f.name not in OWN]
+ADDRESS = {
+    "Street": "1 Rue",
+    "City": "Paris",
+    "Country": "FR",
+    "Latitude": 48.85,
+    "Longitude": 2.25,
+}
+
+
+@pytest.fixture
+def simulator():
+    options = ("--connect-timeout", "2", "--grpc-keep-alive", "1", "--seed", "1")
+    with SimulatorProcess(*options, grpc=True) as org:
+        org.channel("Sales__chn", "Contact", "Employee__c")
+        yield org
+
+
+def test_one_burst_on_both_transports_gives_the_same_entries(
+    processes, simulator, transactional_db
+):
+    pairs = [
+        (
+            listener_of(simulator, channel=channel),
+            listener_of(
+                simulator,
+                channel=channel,
+                transport="pubsub",
+                pubsub_endpoint=simulator.grpc_endpoint,
+            ),
+        )
+        for channel in CHANNELS
+    ]
+    publish_all_kinds(simulator)
+
+    listener = processes.listener("--until-idle", "1")
+
+    assert listener.wait() == 0, listener.output
+    kinds = AuditLogEntry.objects.values_list("change_type", flat=True)
+    assert set(kinds) == {
+        *("CREATE", "UPDATE", "DELETE", "UNDELETE"),
+        *("GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE", "GAP_OVERFLOW"),
+    }
+    assert not Quarantined.objects.exists()
+    for cometd, pubsub in pairs:
+        assert_same(entries_of(cometd), entries_of(pubsub))
+        assert deliveries_of(cometd) == deliveries_of(pubsub) > 0
+        assert_same_places(cometd, pubsub)
+    assert_has_what_is_hard_to_tell(entries_of(pairs[0][1]))
+
+
+def publish_all_kinds(org) -> None:
+    acme, other = org.create(
+        "Account",
+        {"Name": "Acme", "BillingAddress": ADDRESS, "AnnualRevenue": 1000000, "Phone": None},
+        {"Name": "Ünïcode 漢字 🙂", "NumberOfEmployees": 20, "Description": _lines(40)},
+    )
+    [person] = org.create(
+        "Contact",
+        Name={"Salutation": "Ms.", "FirstName": "Mei", "LastName": "Ito"},
+        Birthdate="1971-02-28",
+        Email="mei@example.com",
+    )
+    org.update("Account", acme, BillingAddress={"Street": None, "City": "Lyon"}, Phone="1")
+    org.update("Account", acme, BillingAddress={"City": None}, Phone=None, AnnualRevenue=0.5)
+    org.update("Account", acme, BillingAddress=dict.fromkeys(ADDRESS))
+    org.update("Contact", person, Name={"Salutation": None, "FirstName": "May"}, Birthdate=None)
+    text = _lines(40).replace("line 7", "line seven")
+    org.change(
+        {
+            "op": "update",
+            "entity": "Account",
+            "record_ids": [other],
+            "fields": {"Description": text, "Website": "https://example.com"},
+            "diff_fields": ["Description"],
+        }
+    )
+    employees = org.create("Employee__c", *[{"First_Name__c": f"E{n}"} for n in range(20)])
+    org.update("Employee__c", employees, Department__c="R&D", Tenure__c=12)
+    org.update("Employee__c", employees[:3], Brand_New__c=True)
+    org.update("Employee__c", employees[3], Tenure__c=2.25, Brand_New__c=False)
+    org.entity("Invoice__c")
+    org.create("Invoice__c", Total__c=12.5, Paid__c=True, Due__c="2026-12-31")
+    org.create(
+        "Opportunity",
+        Name="Big",
+        StageName="New",
+        CloseDate="2027-01-31",
+        Amount=99.9,
+        Probability=50,
+    )
+    _delete_and_lose(org, acme, other, person, employees)
+
+
+def _delete_and_lose(org, acme, other, person, employees) -> None:
+    org.delete("Account", acme)
+    org.undelete("Account", acme)
+    org.delete("Employee__c", employees[:5])
+    org.change(
+        {"op": "update", "entity": "Contact", "record_ids": [person], "fields": {"Title": "Dr."}},
+        {"op": "update", "entity": "Account", "record_ids": [other], "fields": {"Type": "Partner"}},
+        api="bulkapi",
+        client="erp-sync",
+    )
+    for kind in ("GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE"):
+        org.gap(kind, "Contact", [person, "003000000000009AAA"])
+    org.overflow("Account")
+    org.wildcard("Contact")
+    org.burst(150, quiet=True)
+
+
+def _lines(count: int) -> str:
+    return "\n".join(f"line {number}" for number in range(count))
+
+
+def entries_of(listener) -> list[dict[str, Any]]:
+    return list(AuditLogEntry.objects.filter(listener=listener).order_by("id").values(*COLUMNS))
+
+
+def deliveries_of(listener) -> int:
+    return Delivery.objects.filter(entry__listener=listener).count()
+
+
+def assert_same(cometd: list[dict[str, Any]], pubsub: list[dict[str, Any]]) -> None:
+    for one, other in zip(cometd, pubsub, strict=False):
+        assert one == other
+        # {"a": 1} == {"a": True} and 1 == 1.0, and a handler could tell.
+        assert repr(_sorted(one)) == repr(_sorted(other))
+    assert len(cometd) == len(pubsub)
+
+
+def _sorted(value):
+    if isinstance(value, dict):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return [_sorted(one) for one in value] if isinstance(value, list) else value
+
+
+def assert_same_places(cometd, pubsub) -> None:
+    """The same events, each named in its transport's way."""
+    numbers, texts = (
+        [entry.replay_id for entry in AuditLogEntry.objects.filter(listener=one).order_by("id")]
+        for one in (cometd, pubsub)
+    )
+    assert [f"0x{int(number):016x}0000" for number in numbers] == texts
+    assert Position.objects.get(listener=pubsub).replay_id.startswith("0x")
+
+
+def assert_has_what_is_hard_to_tell(entries: list[dict[str, Any]]) -> None:
+    """That it was there to be compared."""
+    data = [entry["changed_data"] for entry in entries]
+    assert any(one.get("BillingAddress") == {"Street": None, "City": "Lyon"} for one in data)
+    assert any("diff" in one["Description"] for one in data if "Description" in one)
+    assert any(one.get("Brand_New__c") is False for one in data)
+    assert any(entry["record_count"] == 20 for entry in entries)
+    assert any(entry["record_id"] == "003*" for entry in entries)
+    assert any(entry["nulled_fields"] for entry in entries)

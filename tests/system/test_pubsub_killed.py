@@ -1,0 +1,62 @@
+"""Listeners of the Pub/Sub API, killed on the way of a change or paused: another one goes on."""
+
+import signal
+
+import psutil
+import pytest
+from django.db import connection
+
+from audit.models import AuditLogEntry
+from tests.milestones import at, reached
+from tests.sample_data import listener_of
+from tests.servers import wait_for
+from tests.simulator.process import SimulatorProcess
+from tests.system.verdict import free_the_lease, published_changes, recorded_changes
+
+IS_POSTGRES = connection.vendor == "postgresql"
+#: Each process takes seconds to start: all of them on one database only.
+POINTS = {"received": 1, "committed": 2}
+if IS_POSTGRES:
+    POINTS |= {"subscribed": 1, "recording": 2, "recorded": 2, "sent": 2}
+
+
+@pytest.fixture
+def simulator():
+    with SimulatorProcess("--grpc-keep-alive", "1", grpc=True) as org:
+        org.managed_subscription("Kept", "/data/ChangeEvents", replay="earliest")
+        yield org
+
+
+def test_killed_at_each_point_or_paused_they_lose_nothing_and_repeat_nothing(
+    processes, simulator, transactional_db
+):
+    here = {"transport": "pubsub", "pubsub_endpoint": simulator.grpc_endpoint}
+    listeners = [listener_of(simulator, managed_subscription=name, **here) for name in ("", "Kept")]
+    simulator.burst(160, quiet=True)
+    published = published_changes(simulator)
+    for point, nth in POINTS.items():
+        fault = at(f"{point}:kill:{nth}")
+
+        killed = processes.listener(CDC_BATCH_MAX="5", **fault)
+
+        assert killed.wait() == -9, killed.output
+        assert reached(fault) == {point}
+        free_the_lease()
+    assert AuditLogEntry.objects.count() < 2 * len(published)
+    # On SQLite it may hold the only writer's lock meanwhile.
+    paused = paused_holder(processes) if IS_POSTGRES else None
+
+    processes.listener()
+
+    wait_for(lambda: AuditLogEntry.objects.count() >= 2 * len(published), what="the rest")
+    if paused:
+        paused.signal(signal.SIGCONT)
+        paused.wait_for_output("recording ended without its lease")
+    assert [recorded_changes(one) for one in listeners] == [published, published]
+
+
+def paused_holder(processes):
+    paused = processes.listener(CDC_BATCH_MAX="5", **at("committed:stop:2"))
+    wait_for(lambda: psutil.Process(paused.pid).status() == psutil.STATUS_STOPPED, what="the pause")
+    free_the_lease()
+    return paused
