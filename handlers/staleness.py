@@ -6,6 +6,7 @@ ones. Salesforce's rule: apply a later event only if its LastModifiedDate is new
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -45,11 +46,33 @@ class Reading:
         return f"not newer than the record as read from Salesforce (entry {self.entry_id})"
 
 
-def stale(changes: Sequence[AuditLogEntry]) -> dict[int, list[Reading]]:
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A record that a comparison found deleted, by the entry that says so; to the second, in ms."""
+
+    entry_id: int
+    stamp: int
+
+    def holds(self, change: AuditLogEntry) -> bool:
+        """Whether it is this deletion, which the stream brings late, or one before it."""
+        return change.change_type == "DELETE" and change.commit_timestamp < self.stamp + SECOND
+
+    @property
+    def reason(self) -> str:
+        return f"the record was found deleted before (entry {self.entry_id})"
+
+
+Known = Reading | Deletion
+
+
+def stale(changes: Sequence[AuditLogEntry]) -> dict[int, list[Known]]:
     """Of recorded changes of one listener, the ids of those that are not newer than what was read
-    before they came, each with the readings that hold it. One query."""
+    before they came, each with what holds it. One query, and one more where records were
+    deleted."""
     from_stream = [change for change in changes if change.source == AuditLogEntry.Source.STREAM]
-    readings = _readings(from_stream)
+    readings: defaultdict[str, list[Known]] = defaultdict(list, _readings(from_stream))
+    for record_id, deletion in _deletions(from_stream):
+        readings[record_id].append(deletion)
     found = {
         change.pk: [
             reading
@@ -61,7 +84,21 @@ def stale(changes: Sequence[AuditLogEntry]) -> dict[int, list[Reading]]:
     return {pk: holding for pk, holding in found.items() if holding}
 
 
-def _readings(changes: Collection[AuditLogEntry]) -> dict[str, list[Reading]]:
+def _deletions(changes: Collection[AuditLogEntry]) -> list[tuple[str, Deletion]]:
+    deleted = {change.record_id for change in changes if change.change_type == "DELETE"}
+    if not deleted:
+        return []
+    found = AuditLogEntry.objects.filter(
+        listener_id=next(iter(changes)).listener_id,
+        record_id__in=deleted,
+        source=AuditLogEntry.Source.RECONCILE,
+        change_type="DELETE",
+    )
+    rows = found.order_by("id").values_list("record_id", "pk", "commit_timestamp")
+    return [(record_id, Deletion(pk, stamp)) for record_id, pk, stamp in rows]
+
+
+def _readings(changes: Collection[AuditLogEntry]) -> dict[str, list[Known]]:
     """What was ever read of these records, the newest last."""
     if not changes:
         return {}
@@ -74,7 +111,7 @@ def _readings(changes: Collection[AuditLogEntry]) -> dict[str, list[Reading]]:
         .order_by("as_of", "read_at", "id")
         .only("record_id", "as_of", "read_at")
     )
-    readings: dict[str, list[Reading]] = {}
+    readings: dict[str, list[Known]] = {}
     for entry in read:
         readings.setdefault(entry.record_id, []).append(Reading.of(entry))
     return readings

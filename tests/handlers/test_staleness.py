@@ -178,3 +178,37 @@ def test_it_takes_one_query_for_any_number_and_none_for_nothing(
         assert stale(changes) == {}
     with django_assert_num_queries(0):
         assert stale([]) == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_deletion_that_a_comparison_found_first_is_told_once(listener):
+    found = AuditLogEntry.objects.create(
+        listener=listener,
+        channel="/data/ChangeEvents",
+        entity_name="Account",
+        record_id=RECORD,
+        change_type="DELETE",
+        transaction_key="reconcile:10000",
+        sequence_number=1,
+        commit_timestamp=ms(10),
+        source=AuditLogEntry.Source.RECONCILE,
+        received_at=timezone.now(),
+    )
+    mapping = make_mapping(listener, "delete")
+    Delivery.objects.create(
+        entry=found,
+        mapping=mapping,
+        handler="tests.remember",
+        state="succeeded",
+        created_at=timezone.now(),
+    )
+    late = [change("DELETE", [RECORD], commitTimestamp=ms(at)) for at in (10.999, 11)]
+
+    ingest(listener, lease_of(listener), received(*late), [mapping])
+
+    _, same, next_one = Delivery.objects.order_by("id")
+    assert (same.state, same.error) == (
+        "skipped",
+        f"the record was found deleted before (entry {found.pk})",
+    )
+    assert next_one.state == "ready"
