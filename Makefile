@@ -9,7 +9,7 @@ PYTEST = $(PY) -m pytest
 IGNORE ?=
 NO_DATABASE = simulator salesforce project settings_on_the_wire secrecy peer bad_inputs \
 	$(patsubst %,system/test_%.py,a_position_elsewhere stopped_logins a_revoked_refresh_token \
-	standing_troubles calling_back crashes)
+	standing_troubles calling_back crashes pubsub_faults pubsub_positions)
 IGNORING = $(addprefix --ignore tests/,$(1))
 
 # For `make chaos` and `make soak`: CHAOS="--seed 7 --broker valkey", SOAK="--minutes 60 --rate 100".

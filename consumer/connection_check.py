@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +28,14 @@ from listeners.salesforce.errors import (
 )
 from listeners.salesforce.http import ClientFileMissing
 from listeners.salesforce.rest import DEFAULT_VERSION, RestClient
+from listeners.salesforce.stream import EventStream
 from listeners.salesforce.tokens import Token, Tokens
 from listeners.secrets import SecretUnavailable
 from listeners.streams import stream_for
 from listeners.token_stores.redis import RedisStore
 
 TIP = "-1"
+REFUSAL_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,7 @@ def check_connection(connection: Connection, listeners: Sequence[Listener]) -> I
         yield Finding(f"org: {token.org_id or 'not told'}")
         if connection.token_store == Connection.TokenStore.REDIS:
             yield from _redis(RedisStore(connection.pk))
-        served = _versions(RestClient(tokens, http=http))
-        yield Finding(f"API versions: {served[0]} to {served[-1]}" if served else _NO_VERSIONS)
+        served = yield from _served(RestClient(tokens, http=http), listeners)
         yield _limits(connection, tokens, http, served)
         _start_again(listeners)
         for listener in listeners:
@@ -94,6 +96,18 @@ def _other_than(connection: Connection, token: Token) -> str:
     if connection.base_url in ("", token.instance_url):
         return ""
     return f" (as the login says; the base URL is {connection.base_url})"
+
+
+def _served(rest: RestClient, listeners: Sequence[Listener]) -> Generator[Finding, None, list[str]]:
+    """API versions, oldest first. Changes come without REST: the channels are tried all the same,
+    where there are any."""
+    try:
+        served = _versions(rest)
+    except RestRefused as refused:
+        yield Finding(f"API versions: not readable ({refused})", is_failure=not listeners)
+        return []
+    yield Finding(f"API versions: {served[0]} to {served[-1]}" if served else _NO_VERSIONS)
+    return served
 
 
 def _versions(rest: RestClient) -> list[str]:
@@ -161,12 +175,24 @@ def _heard(listener: Listener) -> str:
 
 
 def _subscribe(tokens: Tokens, listener: Listener) -> None:
-    """From the tip, so that nothing is delivered and no position moves."""
+    """From the tip, so that nothing is delivered; no position moves. (What waits for a managed
+    subscription is delivered, and comes again.)"""
     stream = stream_for(listener, tokens)
     try:
         stream.open(TIP)
+        if listener.transport == Listener.Transport.PUBSUB:
+            _await_refusal(stream)
     finally:
         stream.close()
+
+
+def _await_refusal(stream: EventStream) -> None:
+    """One over gRPC may come a moment after the stream began."""
+    deadline = time.monotonic() + REFUSAL_SECONDS
+    while not stream.has_news and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if stream.has_news:
+        stream.poll()
 
 
 #: What asks for a channel: of the Streaming API, and of the Pub/Sub API.

@@ -124,7 +124,12 @@ class HostedListener:
             self._buffer.close()
         if is_late:
             self.recorder.abandon()
-        return not (self.receiver.is_alive or self.recorder.is_alive)
+        has_ended = not (self.receiver.is_alive or self.recorder.is_alive)
+        if has_ended or is_late:
+            self.receiver.hang_up()
+        # The next process is turned away for as long as this one hears a managed subscription.
+        is_heard = bool(self.listener.subscription) and not self.has_said_goodbye
+        return has_ended and (is_late or not is_heard)
 
     def release(self) -> None:
         """Give the lease back with the last word on how the listener did."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -89,16 +90,21 @@ class Receiver:
             target=self._run, name=f"receive {listener.name}", daemon=True
         )
         self._no_moment_before = 0.0
-        self._goodbye = threading.Thread(target=self._stream.close, name="goodbye", daemon=True)
+        self._may_hang_up = threading.Event()
+        self._goodbye = threading.Thread(target=self._say_goodbye, name="goodbye", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Interrupts a held poll; returns at once, while the goodbye takes its time."""
+        """Receive nothing but what came already; returns at once. The end of it is `hang_up`."""
         self._stop.set()
         if self._goodbye.ident is None:
             self._goodbye.start()
+
+    def hang_up(self) -> None:
+        """What came is recorded, or nobody waits for that any more."""
+        self._may_hang_up.set()
 
     @property
     def is_alive(self) -> bool:
@@ -113,6 +119,7 @@ class Receiver:
         try:
             while not self._stop.is_set():
                 self._step()
+            self._take_the_rest()
         except (StreamClosed, LeaseLost):
             pass  # stopped, or another process goes on
         except (LoginGivenUp, SecretUnavailable) as error:
@@ -120,6 +127,17 @@ class Receiver:
         finally:
             metrics.RECEIVING.labels(self._listener.name).set(0)
             connection.close()
+
+    def _say_goodbye(self) -> None:
+        self._stream.leave()
+        self._may_hang_up.wait()
+        self._stream.close()
+
+    def _take_the_rest(self) -> None:
+        """Delivered again, it would count twice against the daily limit."""
+        with suppress(SalesforceError):
+            while self.status.state is State.RECEIVING:
+                self._receive()
 
     def _step(self) -> None:
         try:
@@ -173,7 +191,8 @@ class Receiver:
             self._tip_since = self._stream.server_time or timezone.now()
         self._belongs_to = org_id or position.org_id
         self.opened_at = timezone.now()
-        log.info("subscribed", listener=self._listener.name, replay=begins.replay)
+        begun = self._listener.subscription or begins.replay
+        log.info("subscribed", listener=self._listener.name, replay=begun)
 
     def _keep_beginning(self) -> None:
         """Nothing is received before it is written down where this is, and from when on

@@ -71,7 +71,7 @@ class Refusals:
             log.warning("replay is not confirmed", listener=self._listener.name)
             self._report(lambda: _UNCONFIRMED, now)
             return
-        note = "The handshake confirms replay."
+        note = "Replay is confirmed."
         self._close(Kind.CONFIGURATION, _UNCONFIRMED.key, note, now)
 
     def received(self, now: datetime) -> None:

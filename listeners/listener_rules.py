@@ -1,9 +1,11 @@
-"""What an operator should know about a listener's settings that are valid, and do nothing."""
+"""What an operator should know about a listener's settings that are valid, and do nothing, or
+harm."""
 
 from __future__ import annotations
 
 from listeners.connection_rules import default_of
 from listeners.models import Listener
+from listeners.standing import KEEP_ALIVE_SECONDS
 
 #: What only the Pub/Sub API heeds.
 OF_PUBSUB = ("pubsub_endpoint", "managed_subscription")
@@ -22,6 +24,20 @@ def warnings(listener: Listener) -> list[tuple[str, str]]:
             for name in OF_PUBSUB
             if getattr(listener, name) != default_of(listener, name)
         ]
+    return _restless(listener) + _managed(listener)
+
+
+def _restless(listener: Listener) -> list[tuple[str, str]]:
+    if listener.session_timeout >= KEEP_ALIVE_SECONDS:
+        return []
+    text = (
+        f"with session_timeout below {KEEP_ALIVE_SECONDS:g} an idle stream is torn down: a "
+        "keep-alive may take as long"
+    )
+    return [("session_timeout", text)]
+
+
+def _managed(listener: Listener) -> list[tuple[str, str]]:
     if not listener.subscription:
         return []
     return [

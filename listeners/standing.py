@@ -18,9 +18,10 @@ STATES = [*State.values, STALLED]
 #: How long Salesforce keeps an event, and with it a position, from its commit on.
 RETENTION = timedelta(hours=72)
 
-#: Seconds that a long poll may be held, that the Pub/Sub API may be silent, and that either may be
-#: late.
-_HELD, _LONGEST_HELD, _SILENT, _LATE = 110.0, 600.0, 270.0, 40.0
+#: The Pub/Sub API may be silent for so long.
+KEEP_ALIVE_SECONDS = 270.0
+#: Seconds that a long poll may be held, and that what is due may be late.
+_HELD, _LONGEST_HELD, _LATE = 110.0, 600.0, 40.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def is_held(position: Position, now: datetime) -> bool:
 def longest_silence(listener: Listener) -> float:
     """Seconds without a word from Salesforce after which a listener is not receiving."""
     if listener.transport == Listener.Transport.PUBSUB:
-        held = _SILENT
+        held = KEEP_ALIVE_SECONDS
     else:
         held = min(_LONGEST_HELD, max(_HELD, listener.keep_alive_interval))
     return held + _LATE + listener.read_timeout

@@ -149,6 +149,10 @@ class CometdStream:
         if self._current is not None:
             self._current[1].end()
 
+    def leave(self) -> None:
+        """What came was polled already, and nothing more is to be said."""
+        self.close()
+
     def close(self) -> None:
         """End the stream for good, from any thread; a poll that is waiting raises StreamClosed.
 

@@ -60,5 +60,9 @@ class EventStream(Protocol):
     def forget(self) -> None:
         """The session cannot be gone on with: open again from the stored position."""
 
+    def leave(self) -> None:
+        """Receive nothing more. Polls give what came before, then raise StreamClosed; where
+        Salesforce wants to know what of it was recorded, it is told until ``close``."""
+
     def close(self) -> None:
         """End the stream for good, from any thread; a poll that is waiting raises StreamClosed."""

@@ -167,9 +167,11 @@ def test_a_listener_begins_at_a_replay_id_of_either_transport(api, replay_from):
         ({"transport": "pubsub", "managed_subscription": "Crm", "on_replay_lost": "stop"}, []),
         ({"transport": "pubsub", "managed_subscription": "ns__Crm_2", "on_replay_lost": "tip",
           "replay_from": "77"}, ["replay_from", "on_replay_lost"]),
+        ({"session_timeout": 60}, []),
+        ({"transport": "pubsub", "session_timeout": 60}, ["session_timeout"]),
     ],
 )  # fmt: skip
-def test_a_setting_that_does_nothing_is_told(api, fields, warned):
+def test_a_setting_that_does_nothing_or_harm_is_told(api, fields, warned):
     answer = api.post(LISTENERS, {"connection": "prod", **fields})
     assert answer.status_code == 201
     assert [one["field"] for one in answer.json()["warnings"]] == warned

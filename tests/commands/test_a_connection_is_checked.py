@@ -79,6 +79,16 @@ def test_a_version_that_is_not_served_is_named(connection):
     assert "listener old: API version 99.0 is not served; set api_version" in failure("prod")
 
 
+def test_channels_are_tried_without_rest(org, connection):
+    org.fault("http_status", target="rest", status=404, times=2)
+    make_listener(connection=connection, name="only")
+
+    text = run("check_cdc_connection", "prod").out
+
+    assert "API versions: not readable (REST request refused: HTTP 404" in text
+    assert "listener only: channel /data/ChangeEvents: permitted" in text
+
+
 def test_a_wrong_secret_is_tried_once(org, connection):
     connection.client_secret = "wrong and still not shown"
     connection.save()

@@ -3,6 +3,7 @@
 import base64
 import subprocess
 import sys
+import time
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,10 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry, Incident, Quarantined, Reconciliation
 from consumer import supervisor
+from consumer.hosting import Hosting
 from consumer.limits import Limits
+from consumer.logins import Logins
+from consumer.share import Share
 from listeners.models import Listener, Position
 from listeners.salesforce.replay_ids import for_cometd
 from tests.sample_data import lease_of, listener_of
@@ -175,6 +179,24 @@ def test_a_managed_subscription_is_told_of_what_is_recorded(org, run, pubsub):
     assert "Subscribe" not in subscribed(org)
     assert Position.objects.get().tip_since is None  # where it began is not known here
     assert not Incident.objects.exists()
+
+
+def test_a_managed_subscription_is_told_at_the_end_of_what_was_recorded_last(
+    org, broker, pubsub, settings
+):
+    settings.CDC_BATCH_WAIT_MS = 60_000  # recorded is at the end only
+    org.managed_subscription("Last", "/data/ChangeEvents")
+    listener = pubsub(managed_subscription="Last")
+    [hosted] = Hosting("a", Logins(lambda seconds: True), Share("a", [])).start([listener])
+    wait_for(lambda: hosted.is_receiving)
+    org.create("Account", Name="one")
+    wait_for(lambda: hosted.receiver.last_message_at)
+    hosted.leave(time.monotonic() + 30)
+    wait_for(hosted.has_left)
+
+    assert names() == ["one"]
+    assert hosted.has_said_goodbye
+    assert committed(org, "Last") == int(for_cometd(Position.objects.get().replay_id))
 
 
 def test_a_position_that_a_managed_subscription_was_not_told_of_is_compared(org, run, pubsub):

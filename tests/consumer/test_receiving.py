@@ -12,7 +12,10 @@ from consumer.logins import Logins
 from consumer.receiver import Receiver
 from listeners.models import Position
 from listeners.streams import stream_for
-from tests.sample_data import lease_of, listener_of
+from tests.salesforce.pubsub.scripted import ScriptedPubSub
+from tests.salesforce.pubsub.scripted_events import batch
+from tests.salesforce.pubsub.streams import NumberedTokens
+from tests.sample_data import lease_of, listener_of, make_listener
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 
@@ -40,6 +43,7 @@ def start(transactional_db, org):
     yield begin
     for receiver in started:
         receiver.stop()
+        receiver.hang_up()
         wait_for(lambda one=receiver: not one.is_alive and one.has_said_goodbye, seconds=30)
 
 
@@ -52,6 +56,30 @@ def test_a_subscription_alone_is_no_answer(start, org):
 
     org.create("Account", Name="Acme")
     wait_for(lambda: receiver.last_received_at, seconds=30)
+
+
+def test_what_came_before_the_end_is_taken_in(transactional_db):
+    def script(call):
+        yield batch(1, 1100)  # more than two polls give
+        call.until_hung_up()
+
+    with ScriptedPubSub(script) as server:
+        listener = make_listener(transport="pubsub", pubsub_endpoint=server.endpoint)
+        buffer, stream = Buffer(1), stream_for(listener, NumberedTokens())
+        receiver = Receiver(listener, lease_of(listener), NumberedTokens(), stream, buffer)
+        receiver.start()
+        assert buffer.wait(20)
+        receiver.stop()
+        taken = 0
+        while receiver.is_alive:
+            if buffer.wait(0.1):
+                buffer.done(count := len(buffer.take(2000, 0)))
+                taken += count
+        receiver.hang_up()
+        buffer.close()
+
+        assert taken + len(buffer.take(2000, 0)) == 1100
+        wait_for(lambda: receiver.has_said_goodbye)
 
 
 def test_who_began_at_the_tip_and_was_away_for_too_long_is_compared(start):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import grpc
 import pytest
 
 from listeners.logins import token_source
 from listeners.models import Listener
 from listeners.streams import stream_for
+from tests.salesforce.pubsub.scripted import Call, Refusal, ScriptedPubSub
 from tests.settings_on_the_wire.counting_proxy import CountingProxy
 from tests.settings_on_the_wire.orgs import paths
 from tests.settings_on_the_wire.secure import SecureOrg
@@ -77,6 +80,20 @@ def test_a_check_tries_the_topic_and_says_where(org: SimulatorProcess) -> None:
     *_, last = findings(listener.connection, listener)
 
     assert last.text == f"listener crm: topic /data/ChangeEvents at {org.grpc_endpoint}: permitted"
+
+
+def test_a_check_sees_a_refusal_that_comes_a_moment_later(org: SimulatorProcess) -> None:
+    def script(call: Call) -> Iterator[Any]:
+        call.context.send_initial_metadata(())
+        if not call.ended.wait(0.3):
+            call.refuse(Refusal(grpc.StatusCode.PERMISSION_DENIED))
+        yield from ()
+
+    with ScriptedPubSub(script) as server:
+        listener = pubsub(org, pubsub_endpoint=server.endpoint)
+        [text] = failures(listener.connection, listener)
+
+    assert "Subscribe refused" in text
 
 
 def test_a_check_says_what_to_look_at_when_the_topic_is_refused(org: SimulatorProcess) -> None:

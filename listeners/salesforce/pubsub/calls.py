@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import grpc
@@ -13,7 +14,6 @@ from listeners.salesforce.errors import (
     Reaction,
     SalesforceError,
     StreamClosed,
-    TransportFailed,
 )
 from listeners.salesforce.pubsub.failures import Failure, failure_of
 from listeners.salesforce.pubsub.grpc_channel import Way
@@ -54,8 +54,7 @@ class Calls:
         """Make the channel; it connects with the first call."""
         if self._way.needs_tunnel:
             self._tunnel = self._way.tunnel(self._timeout)
-            await self._tunnel.start()
-        self._channel = self._way.channel(self._tunnel)
+        self._channel = self._way.channel(await self._tunnel.start() if self._tunnel else None)
         self._stub = _stub_of(self._channel)
 
     async def close(self) -> None:
@@ -74,8 +73,11 @@ class Calls:
             if failed.failure.is_unimplemented:
                 return
             raise self.error(failed.failure) from None
-        if not info.can_subscribe:
-            why = f"the login user may not subscribe to {topic}"
+        # Salesforce fills in all of it: an answer without these says nothing of permissions
+        # either, and the subscription will tell.
+        is_whole = info.tenant_guid or info.rpc_id or info.can_publish
+        if is_whole and not info.can_subscribe:
+            why = f"the login user may not subscribe to {topic}."
             raise PubSubRefused("GetTopic", "can_subscribe", why, Reaction.CONFIGURATION)
 
     async def is_answered(self, topic: str) -> bool:
@@ -103,14 +105,16 @@ class Calls:
         """Begin the call of that name, which is written to and read from."""
         return self._method(method)(metadata=self._metadata)
 
-    def failure(self, method: str, error: aio.AioRpcError) -> SalesforceError:
-        return self.error(failure_of(method, error, self._secret))
+    def failure(
+        self, method: str, error: aio.AioRpcError, *, has_worked: bool = False
+    ) -> SalesforceError:
+        return self.error(failure_of(method, error, self._secret), has_worked=has_worked)
 
-    def error(self, failure: Failure) -> SalesforceError:
+    def error(self, failure: Failure, *, has_worked: bool = False) -> SalesforceError:
         """The tunnel knows better than gRPC why there is no connection."""
         if self._tunnel is not None and self._tunnel.trouble and not failure.is_answer:
-            return TransportFailed(self._tunnel.trouble, status=self._tunnel.status)
-        return failure.error()
+            return self._tunnel.trouble
+        return failure.error(has_worked=has_worked)
 
     def _method(self, name: str) -> Any:
         if self._stub is None:
@@ -128,6 +132,8 @@ class Calls:
             answer = await asked
         except aio.AioRpcError as error:
             failure = failure_of(method, error, self._secret)
+            if failure.status is grpc.StatusCode.DEADLINE_EXCEEDED and not failure.code:
+                failure = replace(failure, details=f"no answer in {self._timeout:g} s")
         else:
             if answer is not None:
                 return answer

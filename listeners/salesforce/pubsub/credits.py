@@ -18,13 +18,21 @@ class Credits:
 
     def __init__(self, now: float) -> None:
         self.outstanding = 0
+        self._received = 0
         self._asked_at = now
 
     def received(self, events: int, pending: int, now: float) -> None:
         """A response with so many events; ``pending`` is the server's count, 0 if it has none."""
+        self._received += events
         self.outstanding = max(0, self.outstanding - events)
         if 0 < pending < self.outstanding and now - self._asked_at >= _SETTLED_SECONDS:
             self.outstanding = pending
+
+    def is_owed(self, pending: int, now: float) -> bool:
+        """Whether the server knows of credits that it has not used: it says so, or has no count
+        and must have seen the request: the first one, or one that is old."""
+        is_seen = now - self._asked_at >= _SETTLED_SECONDS
+        return pending > 0 or (self.outstanding if is_seen else MOST - self._received) > 0
 
     def asked(self, events: int, now: float) -> None:
         self.outstanding += events

@@ -23,7 +23,9 @@ from listeners.salesforce.pubsub.reactions import classify
 # What gRPC itself says when nobody answers.
 _UNANSWERED = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 _NO_SUCH_SCHEMA = frozenset({grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT})
-_NOT_ALLOWED = "permission"
+_INVALID_SCHEMA = "schema.validation.failed"
+# Codes that say more than such a status: the schema is hidden, or can't be had just now.
+_NOT_THAT = ("permission", "unavailable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,19 @@ class Failure:
 
     @property
     def is_unknown_schema(self) -> bool:
-        """The schema that was asked for does not exist (and is not merely hidden)."""
-        return self.status in _NO_SUCH_SCHEMA and _NOT_ALLOWED not in self.code
+        """The schema that was asked for does not exist: the code says so, else the status."""
+        if self.code.endswith(_INVALID_SCHEMA):
+            return True
+        says_more = self.code and ".schema." not in self.code
+        says_more = says_more or any(word in self.code for word in _NOT_THAT)
+        return self.status in _NO_SUCH_SCHEMA and not says_more
 
-    def error(self) -> SalesforceError:
+    def error(self, *, has_worked: bool = False) -> SalesforceError:
+        """``has_worked``: before this the same call brought something."""
         reaction = classify(self.status.name, self.code or None, self.details)
+        if has_worked and reaction is Reaction.CONFIGURATION and not self.code:
+            # Salesforce gives codes. If it is not something in between, opening again says so.
+            reaction = Reaction.REHANDSHAKE
         said = f"{self.details} ({self.code})" if self.code else self.details
         if reaction is Reaction.REPLAY_LOST:
             return ReplayLost(self.method, said)

@@ -51,9 +51,9 @@ class Way:
             timeout=timeout,
         )
 
-    def channel(self, tunnel: Tunnel | None) -> aio.Channel:
-        """On the loop: it belongs to that."""
-        target = f"unix:{tunnel.path}" if tunnel else f"dns:///{self.endpoint.address}"
+    def channel(self, socket: str | None) -> aio.Channel:
+        """On the loop: it belongs to that. ``socket`` is the path of the tunnel's."""
+        target = f"unix:{socket}" if socket else f"dns:///{self.endpoint.address}"
         options = self._options()
         if self.credentials is None:
             return aio.insecure_channel(target, options=options)

@@ -11,7 +11,7 @@ from listeners.salesforce.errors import StreamClosed
 from listeners.salesforce.pubsub.wire.pubsub_api_pb2 import ConsumerEvent
 
 FULL_EVENTS = 2_000
-FULL_BYTES = 16 * 1024 * 1024
+FULL_BYTES = 4 * 1024 * 1024
 #: Fullness from which on nothing more is asked for, and from which on nothing more is read either.
 FULL = 1.0
 OVERFULL = 2.0
@@ -34,6 +34,7 @@ class Inbox:
         self._bytes = 0
         self._keep_alive: KeepAlive | None = None
         self._failure: BaseException | None = None
+        self._is_left = False
         self._is_closed = False
         self._has_room = has_room
 
@@ -49,13 +50,17 @@ class Inbox:
 
     @property
     def fullness(self) -> float:
-        """What waits as a part of ``FULL_EVENTS`` or of ``FULL_BYTES``, whichever is more."""
+        """What waits as a part of ``FULL_EVENTS`` or of ``FULL_BYTES``, whichever is more. Full
+        once it was left."""
         with self._changed:
             return self._fullness()
 
     def put(self, events: Sequence[ConsumerEvent], latest: bytes) -> None:
-        """One response. What it says of an empty stream holds until events come."""
+        """One response; none after a failure: what was dropped at that would be passed over. What
+        it says of an empty stream holds until events come."""
         with self._changed:
+            if self._failure is not None:
+                return
             self._events.extend(events)
             self._bytes += sum(len(event.event.payload) for event in events)
             self._keep_alive = None if events else KeepAlive(latest)
@@ -80,6 +85,12 @@ class Inbox:
         with self._changed:
             if self._failure is not None and not self._events:
                 raise self._failure
+
+    def leave(self) -> None:
+        """Nothing more is waited for, nor asked for."""
+        with self._changed:
+            self._is_left = True
+            self._changed.notify_all()
 
     def close(self) -> None:
         with self._changed:
@@ -112,7 +123,9 @@ class Inbox:
         return taken, had_room
 
     def _is_ready(self) -> bool:
-        return bool(self._events or self._keep_alive or self._failure or self._is_closed)
+        is_over = self._failure or self._is_left or self._is_closed
+        return bool(self._events or self._keep_alive or is_over)
 
     def _fullness(self) -> float:
-        return max(len(self._events) / FULL_EVENTS, self._bytes / FULL_BYTES)
+        least = FULL if self._is_left else 0.0
+        return max(len(self._events) / FULL_EVENTS, self._bytes / FULL_BYTES, least)

@@ -36,7 +36,6 @@ class SchemaSource:
 
     def _fetched(self, schema_id: str) -> str | Failure:
         try:
-            with LOOP.held():
-                return LOOP.submit(self._calls.schema(schema_id)).result()
+            return LOOP.submit(self._calls.schema(schema_id)).result()
         except CancelledError:
             raise StreamClosed from None

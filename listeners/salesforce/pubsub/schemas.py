@@ -65,7 +65,7 @@ class Schema:
         try:
             record = fastavro.schemaless_reader(unread, self.parsed, None)
         except _UNREADABLE as error:
-            why = _said(error)
+            why = _of_payload(error)
         else:
             left = len(payload) - unread.tell()
             if not left and isinstance(record, dict):
@@ -102,6 +102,18 @@ def _said(error: BaseException) -> str:
     if isinstance(error, _SchemaFlaw):
         return str(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _of_payload(error: BaseException) -> str:
+    match error:
+        case EOFError():
+            return f"it ends too early ({_said(error)})"
+        case IndexError():
+            return f"it chooses a type or a symbol that is not there ({_said(error)})"
+        case UnicodeError():
+            return f"a text is no UTF-8 ({_said(error)})"
+        case _:
+            return _said(error)
 
 
 def _require_shallow(loaded: Any) -> None:

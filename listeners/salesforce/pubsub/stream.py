@@ -27,6 +27,7 @@ from listeners.salesforce.replay_ids import text_of
 from listeners.salesforce.stream_options import StreamOptions
 from listeners.salesforce.tokens import Token, Tokens
 
+Messages = list[Mapping[str, Any]]
 MOST_A_POLL = 500
 """Messages that a poll returns at most."""
 
@@ -70,6 +71,7 @@ class PubSubStream:
         self._subscribed_at: float | None = None
         self._server_time: datetime | None = None
         self._newest: str | None = None
+        self._refused_tokens = 0  # since anything came
 
     # Queries
 
@@ -120,14 +122,14 @@ class PubSubStream:
         if self._established(first, replay) is None:
             return
         self._tokens.invalidate(first)
-        again = self._established(self._tokens.get(), replay)
-        if again is not None:
-            raise PubSubRefused(again.what, again.code, again.error, Reaction.BACK_OFF_LONG)
+        if again := self._established(self._tokens.get(), replay):
+            raise _refused_again(again)
 
-    def poll(self) -> list[Mapping[str, Any]]:
+    def poll(self) -> Messages:
         """The next messages, or [] for a keep-alive; what came before a failure comes before it.
 
-        A refused token is already invalidated when NEW_TOKEN is raised.
+        A refused token is already invalidated when NEW_TOKEN is raised. Where nothing came since
+        the last one it is BACK_OFF_LONG.
         """
         current = self._current
         if self._closed.is_set():
@@ -137,25 +139,40 @@ class PubSubStream:
         try:
             taken = current.subscription.inbox.take(MOST_A_POLL)
             self._newest = None
-            if isinstance(taken, KeepAlive):
-                self._newest = text_of(taken.latest) if taken.latest else None
-                return []
-            return self._messages(current, taken)
+            messages: Messages = []
+            if not isinstance(taken, KeepAlive):
+                messages = self._messages(current, taken)
+            elif taken.latest:
+                self._newest = text_of(taken.latest)
+            self._refused_tokens = 0
+            return messages
+        except StreamClosed:
+            raise  # it is left, and closed when all is said
         except BaseException as failure:
             self._hang_up()
-            if isinstance(failure, SalesforceError) and failure.reaction is Reaction.NEW_TOKEN:
+            if isinstance(failure, PubSubRefused) and failure.reaction is Reaction.NEW_TOKEN:
                 self._tokens.invalidate(current.token)
+                self._refused_tokens += 1
+                if self._refused_tokens > 1:
+                    raise _refused_again(failure) from None
             raise
 
     def recorded(self, replay_id: str) -> None:
         """Everything up to this event is durable; any thread, never waits, never raises."""
-        current = self._current
-        if current is not None:
+        if current := self._current:
             current.subscription.record(replay_id)
 
     def forget(self) -> None:
         """The session cannot be gone on with: open again from the stored position."""
         self._hang_up()
+
+    def leave(self) -> None:
+        """Receive nothing more: polls give what came before, then raise StreamClosed."""
+        current = self._current
+        if current is not None and current.subscription.is_open:
+            current.subscription.inbox.leave()
+        else:
+            self.close()
 
     def close(self) -> None:
         """End the stream for good, from any thread; a poll that is waiting raises StreamClosed.
@@ -188,8 +205,7 @@ class PubSubStream:
         schemas = SchemaSource(tenant_of(token) or "", calls)
         self._begin(_Current(token, subscription, schemas))
         try:
-            with LOOP.held():
-                LOOP.submit(subscription.open()).result()
+            LOOP.submit(subscription.open()).result()
         except CancelledError:
             self._hang_up()
             raise StreamClosed from None
@@ -200,13 +216,10 @@ class PubSubStream:
         self._server_time = subscription.server_time
 
     def _begin(self, current: _Current) -> None:
-        LOOP.hold()
         with self._guard:
-            if not self._closed.is_set():
-                self._current = current
-                return
-        LOOP.let_go()
-        raise StreamClosed
+            if self._closed.is_set():
+                raise StreamClosed
+            self._current = current
 
     def _hang_up(self) -> None:
         """Whoever takes the subscription ends it."""
@@ -214,16 +227,11 @@ class PubSubStream:
             current, self._current = self._current, None
         if current is not None:
             current.subscription.inbox.close()
-            try:
-                LOOP.submit(current.subscription.end()).result()
-            finally:
-                LOOP.let_go()
+            LOOP.submit(current.subscription.end()).result()
 
-    def _messages(
-        self, current: _Current, events: Sequence[ConsumerEvent]
-    ) -> list[Mapping[str, Any]]:
+    def _messages(self, current: _Current, events: Sequence[ConsumerEvent]) -> Messages:
         """Those before the first whose schema can't be had just now; the rest comes again."""
-        messages: list[Mapping[str, Any]] = []
+        messages: Messages = []
         for event in events:
             try:
                 schema = current.schemas.get(event.event.schema_id)
@@ -234,3 +242,8 @@ class PubSubStream:
                 break
             messages.append(message_of(self._channel, event, schema))
         return messages
+
+
+def _refused_again(refusal: PubSubRefused) -> PubSubRefused:
+    """A new token does not help: each costs a login."""
+    return PubSubRefused(refusal.what, refusal.code, refusal.error, Reaction.BACK_OFF_LONG)

@@ -59,6 +59,7 @@ class Subscription:
         self._task: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[Any] | None = None
         self._is_ended = False
+        self.is_open = False
 
     async def open(self) -> None:
         """Raises any ``SalesforceError``; one that takes longer to come is for the inbox."""
@@ -70,6 +71,7 @@ class Subscription:
             await self._open(self._loop.time())
         finally:
             self._opening = None
+        self.is_open = True
         self.inbox.raise_failure()
 
     async def _open(self, began: float) -> None:
@@ -104,8 +106,7 @@ class Subscription:
     def record(self, replay_id: str) -> None:
         """Any thread."""
         if self._loop is not None:
-            with suppress(RuntimeError):  # the loop is over, and so is the call
-                self._loop.call_soon_threadsafe(self._record, replay_id)
+            self._loop.call_soon_threadsafe(self._record, replay_id)
 
     def _record(self, replay_id: str) -> None:
         with suppress(SalesforceError):  # a position of another transport is none here
@@ -114,8 +115,7 @@ class Subscription:
 
     def _has_room(self) -> None:
         if self._loop is not None:
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._go_on)
+            self._loop.call_soon_threadsafe(self._go_on)
 
     def _go_on(self) -> None:
         self._room.set()
@@ -138,14 +138,16 @@ class Subscription:
             self._heard.set()
 
     async def _read(self) -> SalesforceError:
+        has_worked = False
         try:
             self._greeted(await self._call.initial_metadata())
             # Not ``read()``: that forgets what came once it knows that the call has ended.
             async for response in self._call:
                 self._received(response)
+                has_worked = True
                 await self._until_there_is_room()
         except aio.AioRpcError as error:
-            return self.calls.failure(self._dialect.method, error)
+            return self.calls.failure(self._dialect.method, error, has_worked=has_worked)
         except PubSubRefused as refusal:
             return refusal
         why = "the server ended the stream"
@@ -163,7 +165,9 @@ class Subscription:
         self._heard_at = self._now()
         self._credits.received(len(response.events), response.pending_num_requested, self._heard_at)
         if self._dialect.is_news(response):
-            self.inbox.put(response.events, response.latest_replay_id)
+            # Who is owed nothing may be sent nothing, though there is more before the newest.
+            is_owed = self._credits.is_owed(response.pending_num_requested, self._heard_at)
+            self.inbox.put(response.events, response.latest_replay_id if is_owed else b"")
         self._changed.set()
         self._heard.set()
         self._dialect.answered(response)

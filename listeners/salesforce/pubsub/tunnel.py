@@ -15,6 +15,12 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
 
+from listeners.salesforce.errors import (
+    PubSubRefused,
+    Reaction,
+    SalesforceError,
+    TransportFailed,
+)
 from listeners.salesforce.http import Proxy
 from listeners.salesforce.pubsub.endpoint import Endpoint
 
@@ -25,7 +31,7 @@ Pipe = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class _NotConnected(Exception):
-    """Why; without secrets."""
+    """``Tunnel.trouble`` says why."""
 
 
 class Tunnel:
@@ -42,24 +48,28 @@ class Tunnel:
     ) -> None:
         """``proxy_tls`` is for an https proxy, ``tls`` for the endpoint where it is not left to
         gRPC; ``timeout`` is in seconds, for all of connecting."""
-        #: Why the last connection could not be made, and the proxy's HTTP status where that is why.
-        self.trouble: str | None = None
-        self.status: int | None = None
+        #: Why the last connection could not be made; without secrets.
+        self.trouble: SalesforceError | None = None
         self._endpoint = endpoint
         self._proxy = proxy
         self._proxy_tls = proxy_tls
         self._tls = tls
         self._timeout = timeout
-        self._folder = tempfile.TemporaryDirectory(prefix="pubsub-")
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._server: asyncio.Server | None = None
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
-    @property
-    def path(self) -> str:
-        return str(Path(self._folder.name, "socket"))
-
-    async def start(self) -> None:
-        self._server = await asyncio.start_unix_server(self._accept, self.path)
+    async def start(self) -> str:
+        """The path of its socket."""
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="pubsub-")
+            path = str(Path(self._folder.name, "socket"))
+            self._server = await asyncio.start_unix_server(self._accept, path)
+        except OSError as error:
+            why = f"no socket can be made in a temporary folder ({error.strerror or error})"
+            remedy = "set TMPDIR to a folder that can be written to and has a short path."
+            raise PubSubRefused("connecting", why, remedy, Reaction.RETRY) from None
+        return path
 
     async def close(self) -> None:
         if self._server is not None:
@@ -68,7 +78,8 @@ class Tunnel:
             task.cancel()
             writer.transport.abort()
         await asyncio.gather(*self._open, return_exceptions=True)
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         passing = asyncio.create_task(self._pass_on((reader, writer)))
@@ -86,23 +97,23 @@ class Tunnel:
             far[1].transport.abort()
 
     async def _connected(self) -> Pipe:
-        self.trouble, self.status = None, None
+        address = self._endpoint.address
+        self.trouble = None
+        trouble: SalesforceError
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._connect()
         except TimeoutError:
-            self.trouble = f"no connection to {self._endpoint.address} in {self._timeout:g} s"
+            trouble = TransportFailed(f"no connection to {address} in {self._timeout:g} s")
         except ssl.SSLError as error:
-            self.trouble = (
-                f"no TLS connection on the way to {self._endpoint.address}: {error.reason}"
-            )
+            why = f"no TLS connection on the way to {address}: {error.reason}"
+            trouble = TransportFailed(why)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             way = "the proxy on the way to " if self._proxy else ""
-            self.trouble = (
-                f"{way}{self._endpoint.address} can't be reached ({type(error).__name__})"
-            )
-        except _NotConnected as why:
-            self.trouble = str(why)
+            trouble = TransportFailed(f"{way}{address} can't be reached ({type(error).__name__})")
+        except SalesforceError as refusal:
+            trouble = refusal.with_traceback(None)  # its frames hold the proxy's password
+        self.trouble = trouble
         raise _NotConnected
 
     async def _connect(self) -> Pipe:
@@ -137,9 +148,13 @@ class Tunnel:
         status = head.split(b" ", 2)[1][:3].decode("latin-1") if head.count(b" ") else "?"
         if status.startswith("2"):
             return
-        self.status = int(status) if status.isdecimal() else None
-        remedy = " Check the proxy's user name and password." if status == "407" else ""
-        raise _NotConnected(f"the proxy before {address} answered HTTP {status}.{remedy}")
+        if status == "407":
+            why = "check the proxy's user name and password."
+            raise PubSubRefused("CONNECT", "HTTP 407 of the proxy", why, Reaction.CONFIGURATION)
+        raise TransportFailed(
+            f"the proxy before {address} answered HTTP {status}",
+            status=int(status) if status.isdecimal() else None,
+        )
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

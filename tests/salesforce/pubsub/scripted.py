@@ -77,6 +77,18 @@ def idle(call: Call) -> Iterator[Any]:
     yield from ()
 
 
+def playing(*responses: Any, then: Refusal | None = None) -> Script:
+    """Sends these, and refuses if told so."""
+
+    def script(call: Call) -> Iterator[Any]:
+        yield from responses
+        if then is not None:
+            call.refuse(then)
+        call.until_hung_up()
+
+    return script
+
+
 class ScriptedPubSub(PubSubServicer):
     """Each stream takes the next script; the last one again and again."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from listeners.salesforce.pubsub.stream import PubSubStream
@@ -58,3 +59,10 @@ def opened_and_polled(stream: PubSubStream, replay: str) -> list[Any]:
     """A refusal that is not there yet when the stream is open is told by the first poll."""
     stream.open(replay)
     return list(stream.poll())
+
+
+def opened(connect: Callable[..., PubSubStream], server: Any, **options: Any) -> PubSubStream:
+    """A stream to that server, from the tip."""
+    stream = connect(server, **options)
+    stream.open("-1")
+    return stream

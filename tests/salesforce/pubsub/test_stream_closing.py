@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import grpc
@@ -13,9 +14,11 @@ from listeners.salesforce.errors import (
     StreamClosed,
     TransportFailed,
 )
+from listeners.salesforce.pubsub.loop import LOOP
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 from tests.salesforce.pubsub.scripted import Refusal, idle
 from tests.salesforce.pubsub.scripted_events import batch, shown
+from tests.salesforce.pubsub.streams import names_of
 from tests.servers import wait_for
 
 
@@ -32,6 +35,10 @@ def in_another_thread(work):
     thread = threading.Thread(target=run)
     thread.start()
     return thread, raised
+
+
+async def itself():
+    return asyncio.get_running_loop()
 
 
 def test_closing_wakes_a_poll_that_waits(serve, connect):
@@ -52,6 +59,25 @@ def test_closing_wakes_a_poll_that_waits(serve, connect):
     stream.close()
 
 
+def test_what_came_before_it_was_left_is_still_polled(serve, connect):
+    def script(call):
+        yield batch(1, 3)
+        call.until_hung_up()
+
+    server = serve(script)
+    stream = connect(server)
+    stream.open("-1")
+    wait_for(lambda: stream.has_news)
+    stream.leave()
+
+    assert names_of(stream.poll()) == ["1", "2", "3"]
+    with pytest.raises(StreamClosed):
+        stream.poll()
+    assert not server.calls[0].ended.is_set()
+    stream.close()
+    assert server.calls[0].ended.wait(20)
+
+
 def test_closing_ends_an_opening_that_waits(serve, connect):
     asked, answer = threading.Event(), threading.Event()
 
@@ -65,7 +91,7 @@ def test_closing_ends_an_opening_that_waits(serve, connect):
     stream = connect(server)
     thread, raised = in_another_thread(lambda: stream.open("-1"))
     assert asked.wait(20)
-    stream.close()
+    stream.leave()  # nothing came yet: it is closed
     thread.join(20)
     answer.set()
 
@@ -113,7 +139,7 @@ def test_a_forgotten_stream_is_opened_again(serve, connect):
     assert stream.is_open
 
 
-def test_opening_and_closing_leave_no_thread(serve, connect):
+def test_opening_and_closing_leave_nothing_but_a_loop_with_nothing_to_do(serve, connect):
     def script(call):
         yield batch(1, 2)
         call.refuse(Refusal(grpc.StatusCode.UNAVAILABLE))
@@ -131,8 +157,8 @@ def test_opening_and_closing_leave_no_thread(serve, connect):
         stream.open("-1")
         stream.close()
 
-    names = {thread.name for thread in threading.enumerate()}
-    assert "pubsub" not in names
+    assert [thread.name for thread in threading.enumerate()].count("pubsub") == 1
+    assert not asyncio.all_tasks(LOOP.submit(itself()).result())
     wait_for(lambda: not any("poll_wrapper" in thread.name for thread in threading.enumerate()))
     assert before <= threading.active_count() <= before + 16  # those of the server
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import grpc
 import pytest
 from h2.errors import ErrorCodes
 
-from listeners.salesforce.errors import Reaction, TransportFailed
+from listeners.salesforce.errors import PubSubRefused, Reaction, TransportFailed
 from tests.line import Line
 from tests.salesforce.pubsub.odd_server import OddServer, http_503
+from tests.salesforce.pubsub.scripted import Refusal
 from tests.salesforce.pubsub.scripted_events import batch, shown
 from tests.salesforce.pubsub.streams import names_of, opened_and_polled, stream_to
 
@@ -48,6 +50,30 @@ def test_what_is_routine_is_tried_again(misbehaviour, hangs_up):
 
     assert failed.value.reaction is Reaction.RETRY
     assert not failed.value.is_silence
+
+
+def refusing(number, refusal):
+    """Sends that event, then refuses."""
+
+    def script(call):
+        yield batch(number, number)
+        call.refuse(refusal)
+
+    return script
+
+
+def test_a_stream_that_worked_is_not_given_up_for_a_word_that_is_not_of_salesforce(serve, connect):
+    server = serve(
+        refusing(1, Refusal(grpc.StatusCode.UNIMPLEMENTED)),
+        refusing(2, Refusal(grpc.StatusCode.NOT_FOUND, "topic.not.found")),
+    )
+    stream = connect(server)
+    for reaction in (Reaction.REHANDSHAKE, Reaction.CONFIGURATION):
+        stream.open("-1")
+        stream.poll()
+        with pytest.raises(PubSubRefused) as refused:
+            stream.poll()
+        assert refused.value.reaction is reaction
 
 
 def test_nobody_behind_a_connection_that_stays_is_noticed(serve):

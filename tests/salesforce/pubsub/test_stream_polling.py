@@ -17,26 +17,10 @@ from listeners.salesforce.errors import (
 )
 from listeners.salesforce.pubsub import stream as stream_module
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
-from tests.salesforce.pubsub.scripted import EXPIRED, Refusal, idle
+from tests.salesforce.pubsub.scripted import EXPIRED, Refusal, idle, playing
 from tests.salesforce.pubsub.scripted_events import batch, event, keep_alive, shown
-from tests.salesforce.pubsub.streams import SECRET, NumberedTokens, names_of, polled
+from tests.salesforce.pubsub.streams import SECRET, NumberedTokens, names_of, opened, polled
 from tests.servers import wait_for
-
-
-def playing(*responses, then=None):
-    def script(call):
-        yield from responses
-        if then is not None:
-            call.refuse(then)
-        call.until_hung_up()
-
-    return script
-
-
-def opened(connect, server, **options):
-    stream = connect(server, **options)
-    stream.open("-1")
-    return stream
 
 
 def test_events_come_in_order_as_the_streaming_api_would_have_sent_them(serve, connect):
@@ -71,6 +55,20 @@ def test_a_keep_alive_tells_until_where_there_was_nothing(serve, connect):
     told.set()
     assert names_of(stream.poll()) == ["42"]
     assert stream.newest is None
+
+
+def test_a_keep_alive_without_credits_tells_nothing_of_what_is_there(serve, connect):
+    stream = opened(connect, serve(playing(batch(1, 100), keep_alive(141, pending=0))))
+    polled(stream, 100)
+    assert stream.poll() == []
+    assert stream.newest is None
+
+
+def test_a_keep_alive_that_does_not_count_credits_is_believed_while_there_are_some(serve, connect):
+    stream = opened(connect, serve(playing(batch(1, 99), keep_alive(141, pending=0))))
+    polled(stream, 99)
+    assert stream.poll() == []
+    assert stream.newest == shown(141)
 
 
 def test_a_keep_alive_never_overtakes_events_that_wait(serve, connect):
@@ -150,48 +148,6 @@ def test_an_event_that_can_not_be_read_spoils_no_other(serve, connect):
     with pytest.raises(Undecodable) as flawed:
         decode(second)
     assert flawed.value.replay_id == shown(2)
-
-
-def test_events_of_a_schema_that_nobody_knows_are_set_aside(serve, connect):
-    server = serve(playing(wire.FetchResponse(events=[event(1, schema_id="gone"), event(2)])))
-    lost, kept = polled(opened(connect, server), 2)
-
-    assert names_of([kept]) == ["2"]
-    with pytest.raises(Undecodable, match="gone") as flawed:
-        decode(lost)
-    assert flawed.value.replay_id == shown(1)
-
-
-def test_a_schema_that_can_not_be_had_now_loses_no_event(serve, connect, monkeypatch):
-    monkeypatch.setattr(stream_module, "MOST_A_POLL", 2)
-    mixed = wire.FetchResponse(events=[event(1), event(2, schema_id="slow"), event(3)])
-    server = serve(playing(mixed), playing(batch(2, 3)))
-    server.schemas["slow"] = Refusal(grpc.StatusCode.UNAVAILABLE, "schema.api.unavailable")
-    stream = opened(connect, server)
-
-    assert names_of(stream.poll()) == ["1"]
-    with pytest.raises(PubSubRefused, match="GetSchema") as refused:
-        stream.poll()
-    assert refused.value.reaction is Reaction.RETRY
-    stream.open(shown(1))
-    assert names_of(polled(stream, 2)) == ["2", "3"]
-
-
-def test_a_schema_that_may_not_be_read_is_the_operators_business(serve, connect):
-    server = serve(playing(wire.FetchResponse(events=[event(1, schema_id="hidden")])))
-    server.schemas["hidden"] = Refusal(grpc.StatusCode.PERMISSION_DENIED, "schema.meta.permission")
-    with pytest.raises(PubSubRefused) as refused:
-        opened(connect, server).poll()
-
-    assert refused.value.reaction is Reaction.CONFIGURATION
-
-
-def test_a_schema_is_fetched_once_for_all_streams(serve, connect):
-    server = serve(playing(batch(1, 3), batch(4, 4)))
-    for _ in range(2):
-        assert names_of(polled(opened(connect, server), 4)) == list("1234")
-
-    assert server.count("GetSchema") == 1
 
 
 def test_the_servers_clock_is_known_where_it_tells_it(serve, connect):

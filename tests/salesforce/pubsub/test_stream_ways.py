@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import ssl
+import tempfile
+import traceback
 from contextlib import closing
 
 import grpc
@@ -158,16 +161,42 @@ def test_plain_text_goes_through_a_proxy_too(serve):
     assert proxy.hosts == {f"127.0.0.1:{server.port}"}
 
 
-def test_a_proxy_that_refuses_is_told_with_its_status(serve):
+def test_a_proxy_that_refuses_the_login_is_the_operators_business(serve):
     server = serve(one_event)
     with CountingProxy(login="me:right") as proxy:
         way = Proxy(proxy.host, proxy.port, username="me", password="wrong-one")
-        with pytest.raises(TransportFailed, match=r"HTTP 407.*user name and password") as failed:
+        with pytest.raises(PubSubRefused, match=r"HTTP 407.*user name and password") as refused:
             name_through(server.endpoint, proxy=way)
 
-    assert failed.value.status == 407
-    assert "wrong-one" not in str(failed.value)
+    assert refused.value.reaction is Reaction.CONFIGURATION
+    shown = traceback.TracebackException.from_exception(refused.value, capture_locals=True)
+    told = "".join(shown.format())
+    assert "wrong-one" not in told
+    assert base64.b64encode(b"me:wrong-one").decode() not in told
     assert not server.asked
+
+
+def test_a_proxy_that_refuses_anything_else_is_tried_again(serve):
+    server = serve(one_event)
+    with (
+        CountingProxy(forbids=True) as proxy,
+        pytest.raises(TransportFailed, match="HTTP 403") as failed,
+    ):
+        name_through(server.endpoint, proxy=Proxy(proxy.host, proxy.port))
+
+    assert failed.value.status == 403
+
+
+@pytest.mark.parametrize("folder", ["none", "long" * 30])
+def test_a_temporary_folder_that_does_not_do_is_told_and_tried_again(tmp_path, monkeypatch, folder):
+    if folder != "none":
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / folder))
+    with pytest.raises(PubSubRefused, match="TMPDIR") as refused:
+        name_through("http://127.0.0.1:1", proxy=Proxy("127.0.0.1", 1))
+
+    assert refused.value.reaction is Reaction.RETRY
+    assert [path.name for path in tmp_path.rglob("*")] == [folder] * (folder != "none")
 
 
 @pytest.mark.parametrize("name", ["grpc_proxy", "http_proxy", "HTTP_PROXY"])
