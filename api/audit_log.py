@@ -11,6 +11,7 @@ from rest_framework import serializers
 from api.redelivering import Redeliverable
 from audit.models import AuditLogEntry
 from audit.queries import AuditLogFilter
+from audit.sight import Sight
 from handlers.exported import COLUMNS, exported_entry, with_deliveries
 from handlers.models import Delivery
 from handlers.redelivery import LEFT_OUT
@@ -54,7 +55,7 @@ class EntrySerializer(serializers.ModelSerializer[AuditLogEntry]):
         read_only_fields = COLUMNS
 
     def to_representation(self, instance: AuditLogEntry) -> dict[str, Any]:
-        return exported_entry(instance)
+        return exported_entry(instance, Sight.elsewhere(self.context["request"].user))
 
 
 class EntryFilter(filters.FilterSet):

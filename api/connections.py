@@ -87,4 +87,4 @@ class ConnectionViewSet(SettingsViewSet[Connection]):
             raise Conflict(
                 f"Connection {instance} is in use: delete its listeners first ({users})."
             )
-        instance.delete()
+        super().perform_destroy(instance)

@@ -17,11 +17,15 @@ from rest_framework.serializers import BaseSerializer
 from api.audit_log import ExportedDeliverySerializer
 from api.problems import Conflict
 from api.redelivering import ReasonSerializer, Redeliverable
+from audit.actions import Actor
 from audit.queries import FAILED
+from audit.sight import Sight
 from handlers.exported import exported_delivery
 from handlers.halting import NotHalting, go_on_without
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.parked import Wait, waits_for
+from listeners.models import Listener
+from listeners.permissions import REDELIVER, SEE_SENSITIVE, may
 
 #: Not read for a list: a change may be large.
 _DATA = ("changed_fields", "nulled_fields", "diff_fields", "changed_data")
@@ -43,13 +47,28 @@ class DeliverySerializer(ExportedDeliverySerializer):
     due_at = serializers.DateTimeField(allow_null=True, help_text="Of the next attempt.")
 
     def to_representation(self, instance: Delivery) -> dict[str, Any]:
-        return super().to_representation(instance) | exported_delivery(instance)
+        sight = Sight.elsewhere(self.context["request"].user)
+        shown = super().to_representation(instance)
+        return shown | exported_delivery(instance, instance.entry, sight)
 
 
 class AttemptSerializer(serializers.ModelSerializer[DeliveryAttempt]):
+    error = serializers.SerializerMethodField()
+    traceback = serializers.SerializerMethodField()
+
     class Meta:
         model = DeliveryAttempt
         exclude = ("id", "delivery")
+
+    def get_error(self, attempt: DeliveryAttempt) -> str:
+        return self._told(attempt, attempt.error)
+
+    def get_traceback(self, attempt: DeliveryAttempt) -> str:
+        return self._told(attempt, attempt.traceback)
+
+    def _told(self, attempt: DeliveryAttempt, text: str) -> str:
+        sight = Sight.elsewhere(self.context["request"].user)
+        return sight.text(text, attempt.delivery.entry)
 
 
 class WaitSerializer(serializers.Serializer[Wait]):
@@ -91,10 +110,17 @@ class DeliveryFilter(filters.FilterSet):
 class DeliveryViewSet(Redeliverable[Delivery]):
     """One change for one handler: its state, its attempts, its error."""
 
-    queryset = Delivery.objects.select_related("entry__listener").defer(
-        *(f"entry__{name}" for name in _DATA)
-    )
+    queryset: QuerySet[Delivery] = Delivery.objects.select_related("entry__listener")
     filterset_class = DeliveryFilter
+    takes = {**Redeliverable.takes, "go_on": REDELIVER}
+
+    def get_queryset(self) -> QuerySet[Delivery]:
+        """With the changes, which may be large, only where errors may have to be masked."""
+        rows = super().get_queryset()
+        masks = not may(self.request.user, SEE_SENSITIVE)
+        if masks and Listener.objects.exclude(sensitive_fields=[]).exists():
+            return rows
+        return rows.defer(*(f"entry__{name}" for name in _DATA))
 
     def deliveries_of(self, row: Delivery) -> QuerySet[Delivery]:
         return Delivery.objects.filter(pk=row.pk)
@@ -109,13 +135,14 @@ class DeliveryViewSet(Redeliverable[Delivery]):
         try:
             go_on_without(
                 delivery.pk,
-                request.user.get_username(),
+                Actor.by_api(request),
                 asked.validated_data["reason"],
                 timezone.now(),
             )
         except NotHalting as error:
             raise Conflict(str(error)) from None
-        return Response(DeliveryDetailSerializer(self.get_object()).data)
+        shown = DeliveryDetailSerializer(self.get_object(), context=self.get_serializer_context())
+        return Response(shown.data)
 
     def get_serializer_class(self) -> type[BaseSerializer[Delivery]]:
         return DeliveryDetailSerializer if self.action == "retrieve" else DeliverySerializer

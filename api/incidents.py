@@ -13,11 +13,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
-from api.permissions import MayChangeIncidents
 from api.problems import Conflict
 from api.redelivering import StrictSerializer
+from audit import closing
+from audit.actions import Actor
 from audit.models import Incident
-from audit.queries import IncidentQuerySet
+from listeners.permissions import CLOSE
 
 LONGEST_NOTE = 1000
 
@@ -49,7 +50,7 @@ class IncidentViewSet(ReadOnlyModelViewSet[Incident]):
     queryset = Incident.objects.select_related("listener")
     serializer_class = IncidentSerializer
     filterset_class = IncidentFilter
-    permission_classes = (MayChangeIncidents,)
+    takes = {"acknowledge": CLOSE, "close": CLOSE}
 
     @extend_schema(request=ClosingSerializer, responses=IncidentSerializer)
     @action(detail=True, methods=["post"])
@@ -57,8 +58,8 @@ class IncidentViewSet(ReadOnlyModelViewSet[Incident]):
         """Close it by hand. If the same happens again, another one is opened."""
         asked = ClosingSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        note, by = asked.validated_data["note"], request.user.get_username()
-        if not self._mine().settle(timezone.now(), by=by, note=note):
+        incident, by = self.get_object(), Actor.by_api(request)
+        if not closing.close(incident, by, asked.validated_data["note"], timezone.now()):
             raise Conflict("The incident is closed.")
         return self._shown()
 
@@ -66,12 +67,10 @@ class IncidentViewSet(ReadOnlyModelViewSet[Incident]):
     @action(detail=True, methods=["post"])
     def acknowledge(self, request: Request, **_: Any) -> Response:
         """Say that you look after it; it stays open."""
-        if not self._mine().acknowledge(request.user.get_username(), timezone.now()):
+        incident, by = self.get_object(), Actor.by_api(request)
+        if not closing.acknowledge(incident, by, timezone.now()):
             raise Conflict("The incident is closed, or acknowledged already.")
         return self._shown()
-
-    def _mine(self) -> IncidentQuerySet:
-        return Incident.objects.filter(pk=self.get_object().pk)
 
     def _shown(self) -> Response:
         return Response(self.get_serializer(self.get_object()).data)

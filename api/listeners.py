@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from api.fields import NameField
 from api.mappings import HandlerSerializer
 from api.problems import Conflict
+from api.redelivering import ReasonSerializer
 from api.rows import NoteSerializer, RowSerializer
 from api.standing import standing
 from api.views import SettingsViewSet
+from audit.actions import Actor
 from audit.models import AuditLogEntry, Quarantined
+from handlers import operating
 from handlers.defaults import create_default_mappings
 from handlers.models import HandlerMapping
+from handlers.operating import NotNow
 from listeners.listener_rules import warnings
 from listeners.models import Connection, Listener, Position
+from listeners.permissions import OPERATE
 from listeners.standing import STATES, position_of
 
 
@@ -73,7 +82,9 @@ class ListenerSerializer(RowSerializer[Listener]):
         if self.instance:
             raise serializers.ValidationError("Change them at /api/v1/handler-mappings/.")
         if not self.context["request"].user.has_perm("handlers.add_handlermapping"):
-            raise PermissionDenied("You may not add handlers; leave out handlers.")
+            raise PermissionDenied(
+                "It takes the permission handlers.add_handlermapping; or leave out handlers."
+            )
         return mappings
 
     def create(self, validated_data: dict[str, Any]) -> Listener:
@@ -92,6 +103,7 @@ class ListenerViewSet(SettingsViewSet[Listener]):
     queryset: QuerySet[Listener] = Listener.objects.select_related("connection", "position")
     serializer_class = ListenerSerializer
     ordering = ("name",)
+    takes = {"start": OPERATE, "stop": OPERATE, "forget_position": OPERATE}
 
     def perform_destroy(self, instance: Listener) -> None:
         # Looked for first: Django would read the whole history to say that there is one.
@@ -103,4 +115,39 @@ class ListenerViewSet(SettingsViewSet[Listener]):
             raise Conflict(
                 f"Listener {instance} has a history, which stays for the record; disable it."
             )
-        instance.delete()
+        super().perform_destroy(instance)
+
+    @extend_schema(request=ReasonSerializer, responses=ListenerSerializer)
+    @action(detail=True, methods=["post"])
+    def start(self, request: Request, **_: Any) -> Response:
+        """Have it received: a listener process takes it up."""
+        if not operating.start(*self._asked(request)):
+            raise Conflict("The listener is enabled already.")
+        return self._shown()
+
+    @extend_schema(request=ReasonSerializer, responses=ListenerSerializer)
+    @action(detail=True, methods=["post"])
+    def stop(self, request: Request, **_: Any) -> Response:
+        """Have it received no more; what came is recorded, and its position kept."""
+        if not operating.stop(*self._asked(request)):
+            raise Conflict("The listener is not enabled.")
+        return self._shown()
+
+    @extend_schema(request=ReasonSerializer, responses=ListenerSerializer)
+    @action(detail=True, methods=["post"], url_path="forget-position")
+    def forget_position(self, request: Request, **_: Any) -> Response:
+        """Have it begin anew where its settings say. No process may run it meanwhile."""
+        try:
+            operating.forget_position(*self._asked(request))
+        except NotNow as why:
+            raise Conflict(str(why)) from None
+        return self._shown()
+
+    def _asked(self, request: Request) -> tuple[Listener, Actor, str, datetime]:
+        asked = ReasonSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        by = Actor.by_api(request)
+        return self.get_object(), by, asked.validated_data["reason"], timezone.now()
+
+    def _shown(self) -> Response:
+        return Response(self.get_serializer(self.get_object()).data)

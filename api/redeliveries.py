@@ -11,12 +11,13 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from api.fields import NameField
-from api.permissions import MayRedeliver
 from api.redelivering import CountsSerializer, ReasonSerializer, answered
+from audit.actions import Actor
 from audit.queries import AuditLogFilter
 from handlers.models import Delivery, Redelivery
 from handlers.redelivery import Contradiction, TooMany, Wish, refuse_too_many, wish
 from listeners.models import Listener
+from listeners.permissions import REDELIVER
 
 #: What does not pick.
 _BESIDE = ("reason", "dry_run", "new_handlers", "all")
@@ -52,7 +53,7 @@ class AskedSerializer(ReasonSerializer):
             raise serializers.ValidationError("Say which: give a filter, or all alone.")
         return attrs
 
-    def wish(self, requested_by: str) -> Wish:
+    def wish(self, by: Actor) -> Wish:
         """Of what is valid. Raises ValidationError when it is too much at once."""
         given = dict(self.validated_data)
         beside = {name: given.pop(name) for name in _BESIDE}
@@ -63,7 +64,7 @@ class AskedSerializer(ReasonSerializer):
         try:
             asked = wish(
                 AuditLogFilter(**given),
-                requested_by,
+                by,
                 reason=beside["reason"],
                 new_handlers=beside["new_handlers"],
             )
@@ -78,7 +79,7 @@ class RedeliveryViewSet(ReadOnlyModelViewSet[Redelivery]):
 
     queryset = Redelivery.objects.all()
     serializer_class = RedeliverySerializer
-    permission_classes = (MayRedeliver,)
+    takes = {"create": REDELIVER}
 
     @extend_schema(
         request=AskedSerializer, responses={201: CountsSerializer, 200: CountsSerializer}
@@ -88,5 +89,5 @@ class RedeliveryViewSet(ReadOnlyModelViewSet[Redelivery]):
         asked = AskedSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         dry_run = asked.validated_data["dry_run"]
-        counts = answered(asked.wish(request.user.get_username()), dry_run=dry_run)
+        counts = answered(asked.wish(Actor.by_api(request)), dry_run=dry_run)
         return Response(counts, status=200 if dry_run else 201)

@@ -13,11 +13,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
-from api.permissions import MayRedeliver
 from api.rows import unknown_fields
+from audit.actions import Actor
 from handlers.models import Delivery
 from handlers.redeliver import counted, redeliver
 from handlers.redelivery import Verdict, Wish, total
+from listeners.permissions import REDELIVER
 
 M = TypeVar("M", bound=Model)
 
@@ -78,7 +79,7 @@ def answered(wish: Wish, *, dry_run: bool = False) -> dict[str, Any]:
 class Redeliverable(ReadOnlyModelViewSet[M]):
     """Rows whose deliveries can be sent again."""
 
-    permission_classes = (MayRedeliver,)
+    takes = {"redeliver": REDELIVER}
 
     def deliveries_of(self, row: M) -> QuerySet[Delivery]:
         raise NotImplementedError
@@ -91,7 +92,7 @@ class Redeliverable(ReadOnlyModelViewSet[M]):
         asked = ReasonSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         wish = Wish(
-            requested_by=request.user.get_username(),
+            by=Actor.by_api(request),
             deliveries=self.deliveries_of(row),
             reason=asked.validated_data["reason"],
             criteria={str(row._meta.verbose_name): row.pk},

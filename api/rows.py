@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -60,6 +60,8 @@ class RowSerializer(FieldsSerializer[M]):
 
     #: What `full_clean` cannot know yet.
     unchecked: frozenset[str] = frozenset()
+    #: After an update: the fields that differ.
+    changed: Sequence[str] = ()
 
     def get_default_field_names(self, declared_fields: Any, model_info: Any) -> list[str]:
         """The row's own fields first: its name at the top, what is derived at the end."""
@@ -97,6 +99,7 @@ class RowSerializer(FieldsSerializer[M]):
         changed = [
             name for name, new in validated_data.items() if not _same(getattr(instance, name), new)
         ]
+        self.changed = changed
         for name in changed:
             setattr(instance, name, validated_data[name])
         if changed:

@@ -4,6 +4,7 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import DefaultRouter
 
+from api.actions import ActionViewSet
 from api.audit_log import AuditLogViewSet
 from api.connections import ConnectionViewSet
 from api.deliveries import DeliveryViewSet
@@ -26,6 +27,7 @@ router.register("audit-log", AuditLogViewSet)
 router.register("deliveries", DeliveryViewSet)
 router.register("redeliveries", RedeliveryViewSet)
 router.register("incidents", IncidentViewSet)
+router.register("actions", ActionViewSet)
 
 urlpatterns = [
     path("v1/", include(router.urls)),

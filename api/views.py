@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ModelViewSet
 
 from api.problems import Conflict
+from audit.actions import Action, Actor, note, note_change
 
 M = TypeVar("M", bound=models.Model)
 
@@ -40,6 +41,18 @@ class SettingsViewSet(ModelViewSet[M]):
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         with _change():
             return super().destroy(request, *args, **kwargs)
+
+    def perform_create(self, serializer: Any) -> None:
+        note(Actor.by_api(self.request), Action.ADD, serializer.save())
+
+    def perform_update(self, serializer: Any) -> None:
+        row = serializer.save()
+        if serializer.changed:
+            note_change(Actor.by_api(self.request), row, serializer.changed)
+
+    def perform_destroy(self, instance: M) -> None:
+        note(Actor.by_api(self.request), Action.DELETE, instance)
+        instance.delete()
 
 
 @contextmanager

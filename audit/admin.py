@@ -1,5 +1,5 @@
-"""Incidents. The audit log is with its deliveries, in `handlers.admin_audit_log`; quarantined
-messages are in `consumer.admin`."""
+"""Incidents, and what else is registered here. The audit log is with its deliveries, in
+`handlers.admin_audit_log`; quarantined messages are in `consumer.admin`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
+from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -16,9 +17,22 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
+from audit import closing
+from audit.actions import Actor
+from audit.admin_actions import OperatorActionAdmin
 from audit.admin_labels import label, moment
+from audit.admin_settings import NotedConnectionAdmin, NotedGroupAdmin, NotedUserAdmin
 from audit.admin_window import WindowAdmin
-from audit.models import Incident
+from audit.models import Incident, OperatorAction
+from listeners.models import Connection
+from listeners.permissions import CLOSE, may
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+admin.site.register(User, NotedUserAdmin)
+admin.site.register(Group, NotedGroupAdmin)
+admin.site.register(Connection, NotedConnectionAdmin)
+admin.site.register(OperatorAction, OperatorActionAdmin)
 
 
 class OpenFilter(admin.SimpleListFilter):
@@ -51,7 +65,7 @@ class IncidentAdmin(WindowAdmin):
     change_form_outer_before_template = "audit/incident.html"
 
     def has_close_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("audit.change_incident")
+        return may(request.user, CLOSE)
 
     @admin.display(description="state")
     def state(self, incident: Incident) -> SafeString:
@@ -76,10 +90,8 @@ class IncidentAdmin(WindowAdmin):
     ) -> HttpResponse:
         done = 0
         for incident in incidents:
-            mine = Incident.objects.filter(pk=incident.pk)
-            if mine.acknowledge(request.user.get_username(), timezone.now()):
+            if closing.acknowledge(incident, Actor.in_console(request), timezone.now()):
                 done += 1
-                self.log_change(request, incident, "Acknowledged.")
         if done:
             messages.success(request, f"Acknowledged {done} incident{'s' if done != 1 else ''}.")
         else:
@@ -98,12 +110,10 @@ class IncidentAdmin(WindowAdmin):
             }
             return TemplateResponse(request, "audit/close_incidents.html", context)
         closed = 0
-        by, note = request.user.get_username(), request.POST["note"].replace("\0", "").strip()
+        by, note = Actor.in_console(request), request.POST["note"].replace("\0", "").strip()
         for incident in incidents:
-            # Whoever closed it meanwhile stays the one who did.
-            if Incident.objects.filter(pk=incident.pk).settle(timezone.now(), by=by, note=note):
+            if closing.close(incident, by, note, timezone.now()):
                 closed += 1
-                self.log_change(request, incident, f"Closed. {note}".strip())
         if closed:
             messages.success(request, f"Closed {closed} incident{'s' if closed != 1 else ''}.")
         else:

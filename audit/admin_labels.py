@@ -1,6 +1,7 @@
 """Small coloured labels, as the console shows states and kinds."""
 
 from datetime import datetime
+from functools import lru_cache
 
 from django.template.loader import render_to_string
 from django.utils.html import format_html, format_html_join
@@ -15,6 +16,8 @@ CHANGE_VARIANTS = {
 }
 
 
+# A list has the same few in each of its rows.
+@lru_cache(maxsize=1024)
 def label(text: str, variant: str = "", *, href: str = "", title: str = "") -> SafeString:
     """Escaped: texts may come from outside."""
     return render_to_string(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -68,17 +68,6 @@ class WindowAdmin(ConsoleAdmin):
     # Sorting by a column without an index would read the whole table.
     sortable_by: Any = ()
 
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Who asks for what he may not do is told so; Django would say that there is no such
-        action."""
-        asked = request.POST.get("action")
-        if asked in (self.actions or ()) and asked not in self.get_actions(request):
-            raise PermissionDenied
-        response: HttpResponse = super().changelist_view(request, extra_context)
-        return response
-
     def back(self, request: HttpRequest) -> HttpResponseRedirect:
         """To the page that asked for it, or to the list as it was."""
         names = f"admin:{self.opts.app_label}_{self.opts.model_name}"
@@ -89,6 +78,14 @@ class WindowAdmin(ConsoleAdmin):
         return HttpResponseRedirect(
             reverse(f"{names}_changelist") + (f"?{filters}" if filters else "")
         )
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """What was done to it is in the action log."""
+        about = {"object_type": self.opts.model_name, "object_id": object_id}
+        log = reverse("admin:audit_operatoraction_changelist")
+        return HttpResponseRedirect(f"{log}?{urlencode(about)}")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[WindowChangeList]:
         return WindowChangeList

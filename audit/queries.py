@@ -18,7 +18,8 @@ FAILED = ("retrying", "dead")
 
 @dataclass(frozen=True)
 class AuditLogFilter:
-    """What to pick; None or an empty text leaves a field open. Times bound `received_at`.
+    """What to pick; None or an empty text leaves a field open. Times bound `received_at`, and those
+    of the commit say so.
 
     `state` is a delivery's, or `failed`: retrying or dead.
     """
@@ -31,22 +32,37 @@ class AuditLogFilter:
     until: datetime | None = None
     handler: str | None = None
     state: str | None = None
+    source: str | None = None
+    committed_since: datetime | None = None
+    committed_until: datetime | None = None
 
 
 class AuditLogQuerySet(models.QuerySet[Any]):
     def matching(self, wanted: AuditLogFilter) -> AuditLogQuerySet:
+        """One query more where a listener is named: PostgreSQL knows how common an id is, and not
+        how common a name is that it has yet to look up."""
         condition = Q()
         for lookup, value in (
-            ("listener__name", wanted.listener),
+            ("listener_id", self._listener_id(wanted.listener)),
             ("entity_name", wanted.entity),
             ("record_id", wanted.record),
             ("change_type", wanted.change_type),
             ("received_at__gte", wanted.since),
             ("received_at__lt", wanted.until),
+            ("source", wanted.source),
+            ("commit_timestamp__gte", _milliseconds(wanted.committed_since)),
+            ("commit_timestamp__lt", _milliseconds(wanted.committed_until)),
         ):
             if value:
                 condition &= Q(**{lookup: value})
         return self.filter(condition)._with_delivery(wanted.handler, wanted.state)
+
+    def _listener_id(self, name: str | None) -> int | None:
+        if not name:
+            return None
+        listeners = self.model._meta.get_field("listener").related_model._default_manager
+        found = listeners.filter(name=name).values_list("pk", flat=True).first()
+        return int(found) if found else -1  # nobody's
 
     def _with_delivery(self, handler: str | None, state: str | None) -> AuditLogQuerySet:
         """Entries with at least one delivery to that handler and in that state."""
@@ -64,6 +80,10 @@ class AuditLogQuerySet(models.QuerySet[Any]):
                 deliveries._default_manager.filter(entry_id=models.OuterRef("pk"), **wanted)
             )
         )
+
+
+def _milliseconds(moment: datetime | None) -> int | None:
+    return int(moment.timestamp() * 1000) if moment else None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cdcproject.settings")
 app = Celery("cdcproject")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+# By name: it is imported in a worker, when the apps are ready.
+app.steps["consumer"].add("handlers.presence:Presence")
 
 
 @setup_logging.connect

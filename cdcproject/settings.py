@@ -219,4 +219,5 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {"navigation": "handlers.admin_navigation.sidebar"},
+    "DASHBOARD_CALLBACK": "consumer.home.page.dashboard",
 }

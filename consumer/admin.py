@@ -1,4 +1,4 @@
-"""Quarantined messages: read in the console, and read again from there."""
+"""Quarantined messages: read in the console, and read again from there. And the first page."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 
+from audit.actions import Actor
 from audit.admin_labels import label, moment
 from audit.admin_window import WindowAdmin
 from audit.models import Quarantined
+from audit.sight import Sight
 from consumer.reingest import StillUnreadable, ingest_again
+from listeners.permissions import READ_AGAIN, may
 
 #: A page shows this much of a raw message; the rest is in the database.
 SHOWN = 100_000
@@ -41,6 +44,9 @@ class UnreadFilter(admin.SimpleListFilter):
                 return queryset
 
 
+admin.site.index_template = "consumer/home.html"
+
+
 @admin.register(Quarantined)
 class QuarantinedAdmin(WindowAdmin):
     actions = ("read_again",)
@@ -50,7 +56,7 @@ class QuarantinedAdmin(WindowAdmin):
     change_form_outer_before_template = "audit/quarantined.html"
 
     def has_read_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("audit.change_quarantined")
+        return may(request.user, READ_AGAIN)
 
     @admin.display(description="received")
     def received(self, quarantined: Quarantined) -> SafeString | str:
@@ -70,12 +76,11 @@ class QuarantinedAdmin(WindowAdmin):
             Quarantined.objects.filter(pk__in=ids[:MOST_AT_ONCE]).defer("raw").order_by("id")
         ):
             try:
-                changes += ingest_again(one, timezone.now())
+                changes += ingest_again(one, Actor.in_console(request), timezone.now())
             except StillUnreadable as error:
                 unread.append(f"Message {one.pk}: {error}")
                 continue
             read += 1
-            self.log_change(request, one, "Read again, and recorded.")
         if read:
             messages.success(request, f"Messages read: {read}. Changes recorded: {changes}.")
         for text in unread[:MOST_NAMED]:
@@ -95,8 +100,10 @@ class QuarantinedAdmin(WindowAdmin):
     ) -> HttpResponse:
         quarantined = kwargs.get("obj")
         if isinstance(quarantined, Quarantined):
+            sight = Sight.in_console(request.user)
             context |= {
                 "quarantined": quarantined,
+                "is_hidden": sight.hides_raw(quarantined.listener),
                 "raw": quarantined.raw[:SHOWN],
                 "is_cut": len(quarantined.raw) > SHOWN,
                 "length": len(quarantined.raw),

@@ -12,6 +12,7 @@ from datetime import datetime
 import structlog
 from django.db import DataError, transaction
 
+from audit.actions import Action, Actor, note
 from audit.models import AuditLogEntry, Quarantined
 from audit.recording import record
 from consumer import gaps, troubles
@@ -32,7 +33,7 @@ class StillUnreadable(Exception):
     """Nothing was recorded. The message says what to do."""
 
 
-def ingest_again(quarantined: Quarantined, now: datetime) -> int:
+def ingest_again(quarantined: Quarantined, by: Actor, now: datetime) -> int:
     """Record the message's changes and what is to be done about them; how many are new.
 
     The position stays where it is. Never inside a transaction. Raises StillUnreadable: the row is
@@ -44,7 +45,7 @@ def ingest_again(quarantined: Quarantined, now: datetime) -> int:
         )
     try:
         entries = _entries(quarantined)
-        new, ready = _record(quarantined, entries, now)
+        new, ready = _record(quarantined, entries, by, now)
     except (ValueError, RecursionError, DataError) as error:
         reason = error.reason if isinstance(error, Undecodable) else str(error)
         unread = Quarantined.objects.filter(pk=quarantined.pk, ingested_at=None)
@@ -68,7 +69,7 @@ def _entries(quarantined: Quarantined) -> list[AuditLogEntry]:
 
 
 def _record(
-    quarantined: Quarantined, entries: Sequence[AuditLogEntry], now: datetime
+    quarantined: Quarantined, entries: Sequence[AuditLogEntry], by: Actor, now: datetime
 ) -> tuple[int, list[int]]:
     """How many changes are new, and the deliveries to publish. One transaction."""
     listener: Listener = quarantined.listener
@@ -81,6 +82,8 @@ def _record(
         new = record(entries)
         mappings = list(HandlerMapping.objects.filter(listener=listener))
         ready = deliver(new, mappings, gap_policy=listener.gap_policy)
+        details = {"changes": len(new)}
+        note(by, Action.READ_AGAIN, quarantined, name=str(quarantined.pk), details=details)
         # What is to be read from Salesforce for it, the relay starts.
         gaps.follow(listener, troubles.report(listener.pk, new, now), now)
     return len(new), ready

@@ -6,9 +6,11 @@ from audit.models import AuditLogEntry
 from handlers.admin_audit_log import AuditLogAdmin
 from handlers.admin_deliveries import DeliveryAdmin
 from handlers.admin_listeners import ListenerAdmin
-from handlers.models import Delivery
+from handlers.admin_workers import WorkerAdmin
+from handlers.models import Delivery, Worker
 from listeners.models import Listener
 
 admin.site.register(Listener, ListenerAdmin)
 admin.site.register(AuditLogEntry, AuditLogAdmin)
 admin.site.register(Delivery, DeliveryAdmin)
+admin.site.register(Worker, WorkerAdmin)

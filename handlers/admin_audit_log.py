@@ -5,28 +5,45 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import SEARCH_VAR
+from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
 from django.utils.safestring import SafeString
 
+from audit.admin_keyset import BEFORE, KeysetChangeList
 from audit.admin_labels import change_type_label, joined, moment
 from audit.models import AuditLogEntry
-from handlers.admin_deliveries import SEARCH_HELP
-from handlers.admin_entry_page import EntryPage, summary_names
+from audit.sight import Sight
+from handlers import admin_saved_filters
+from handlers.admin_entry_page import EntryPage
+from handlers.admin_export import export
+from handlers.admin_field_rows import summary_names
 from handlers.admin_filters import (
     ChangeTypeFilter,
+    CommittedFilter,
     EntityFilter,
+    EntryHandlerFilter,
     EntryListenerFilter,
     EntryStateFilter,
     ReceivedFilter,
-    record_ids,
+    SourceFilter,
 )
 from handlers.admin_labels import state_label
+from handlers.admin_record_page import RecordPage
 from handlers.admin_redelivery import RedeliveringAdmin
+from handlers.admin_search import ENTRY_SEARCH_HELP, entries, whole_records
 from handlers.models import Delivery
 from handlers.redelivery import LEFT_OUT
 
 NAMED = 3
+LIST = "audit.auditlogentry"
+CHANGELIST = "admin:audit_auditlogentry_changelist"
 
 
 class AuditLogAdmin(RedeliveringAdmin):
@@ -44,12 +61,16 @@ class AuditLogAdmin(RedeliveringAdmin):
         EntryListenerFilter,
         EntityFilter,
         ChangeTypeFilter,
+        SourceFilter,
+        EntryHandlerFilter,
         EntryStateFilter,
         ("received_at", ReceivedFilter),
+        ("commit_timestamp", CommittedFilter),
     )
     list_select_related = ("listener",)
     search_fields = ("record_id",)
-    search_help_text = SEARCH_HELP
+    search_help_text = ENTRY_SEARCH_HELP
+    list_before_template = "handlers/audit_log_tools.html"
     change_form_outer_before_template = "handlers/entry_page.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditLogEntry]:
@@ -61,7 +82,73 @@ class AuditLogAdmin(RedeliveringAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        return queryset.filter(record_ids("record_id", search_term)), False
+        return queryset.filter(entries(search_term)), False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        return KeysetChangeList
+
+    def get_urls(self) -> list[Any]:
+        own = (
+            ("record/<str:record_id>/", "record", self.record_view),
+            ("export/<str:form>/", "export", self.export_view),
+            ("save-filter/", "save_filter", self.save_filter_view),
+            ("delete-filter/", "delete_filter", self.delete_filter_view),
+        )
+        urls: list[Any] = super().get_urls()
+        return [
+            path(route, self.admin_site.admin_view(view), name=f"audit_auditlogentry_{name}")
+            for route, name, view in own
+        ] + urls
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        query = admin_saved_filters.kept(request.GET.urlencode())
+        context = {
+            "timelines": whole_records(request.GET.get(SEARCH_VAR, "")),
+            "saved_filters": list(admin_saved_filters.links(request, LIST)),
+            "query": query,
+            **(extra_context or {}),
+        }
+        return super().changelist_view(request, context)
+
+    def record_view(self, request: HttpRequest, record_id: str) -> HttpResponse:
+        """All that happened to one record: by its ID of 18 or 15 characters."""
+        self._refuse_blind(request)
+        before = request.GET.get(BEFORE, "")
+        if before and not (before.isascii() and before.isdecimal() and len(before) < 19):
+            raise Http404
+        page = RecordPage.of(
+            unquote(record_id), int(before) if before else None, Sight.in_console(request.user)
+        )
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"Record {page.record_id}",
+            "page": page,
+        }
+        return TemplateResponse(request, "handlers/record_page.html", context)
+
+    def export_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
+        """What the list shows with the same search and filters, on all pages."""
+        self._refuse_blind(request)
+        try:
+            changes = self.get_changelist_instance(request)
+        except IncorrectLookupParameters as error:
+            raise Http404 from error
+        return export(changes, form, Sight.elsewhere(request.user))
+
+    def save_filter_view(self, request: HttpRequest) -> HttpResponse:
+        self._refuse_blind(request)
+        return admin_saved_filters.save(request, LIST, reverse(CHANGELIST))
+
+    def delete_filter_view(self, request: HttpRequest) -> HttpResponse:
+        self._refuse_blind(request)
+        return admin_saved_filters.delete(request, LIST, reverse(CHANGELIST))
+
+    def _refuse_blind(self, request: HttpRequest) -> None:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
 
     def deliveries_of(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Delivery]:
         """Of a list that is filtered by their state, those in that state."""
@@ -93,6 +180,6 @@ class AuditLogAdmin(RedeliveringAdmin):
     ) -> HttpResponse:
         entry = kwargs.get("obj")
         if isinstance(entry, AuditLogEntry):
-            context["page"] = EntryPage.of(entry)
+            context["page"] = EntryPage.of(entry, Sight.in_console(request.user))
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -12,22 +13,22 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import action
 
+from audit.actions import Actor
 from audit.admin_labels import change_type_label, joined, label, moment
 from audit.queries import AuditLogFilter
-from handlers.admin_entry_page import DeliveryCard
+from audit.sight import Sight
+from handlers.admin_entry_page import DeliveryCard, prefetch_attempts
 from handlers.admin_filters import (
     DeliveryListenerFilter,
     DeliveryStateFilter,
     HandlerFilter,
-    record_ids,
 )
 from handlers.admin_labels import state_label
 from handlers.admin_redelivery import RedeliveringAdmin, is_confirmed, reason_of
+from handlers.admin_search import RECORD_SEARCH_HELP, record_ids
 from handlers.halting import NotHalting, go_on_without
 from handlers.models import Delivery
 from handlers.redelivery import LEFT_OUT, wish
-
-SEARCH_HELP = "Record ID: 18 or 15 characters, or its beginning"
 
 
 class DeliveryAdmin(RedeliveringAdmin):
@@ -40,12 +41,11 @@ class DeliveryAdmin(RedeliveringAdmin):
         "record",
         "attempts",
         "ended",
-        "failure",
     )
     list_filter = (DeliveryStateFilter, HandlerFilter, DeliveryListenerFilter)
-    list_select_related = ("entry",)
+    list_select_related = ("entry__listener",)
     search_fields = ("entry__record_id",)
-    search_help_text = SEARCH_HELP
+    search_help_text = RECORD_SEARCH_HELP
     change_form_outer_before_template = "handlers/delivery_page.html"
 
     def get_search_results(
@@ -69,7 +69,7 @@ class DeliveryAdmin(RedeliveringAdmin):
         """Asks first; does it when asked by POST."""
         dead = AuditLogFilter(state=Delivery.State.DEAD)
         return self.answer(
-            request, wish(dead, request.user.get_username(), reason=reason_of(request))
+            request, wish(dead, Actor.in_console(request), reason=reason_of(request))
         )
 
     @admin.action(description="Go on without it, where it halts", permissions=["redeliver"])
@@ -113,25 +113,36 @@ class DeliveryAdmin(RedeliveringAdmin):
     def record(self, delivery: Delivery) -> str:
         return f"{delivery.entry.entity_name} {delivery.entry.record_id}"
 
-    @admin.display(description="error")
-    def failure(self, delivery: Delivery) -> str:
-        first = delivery.error.partition("\n")[0]
-        return first if len(first) <= 80 else f"{first[:79]}…"
+    def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
+        return (*self.list_display, _failure(Sight.in_console(request.user)))
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         delivery = kwargs.get("obj")
         if isinstance(delivery, Delivery):
-            context["card"] = DeliveryCard.of(delivery)
+            prefetch_attempts([delivery])
+            see = Sight.in_console(request.user)
+            context["card"] = DeliveryCard.of(delivery, delivery.entry, see)
             context["change_type"] = change_type_label(delivery.entry.change_type)
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
 
 
+def _failure(see: Sight) -> Callable[[Delivery], str]:
+    """A column: the first line of the error, as its reader may see it."""
+
+    @admin.display(description="error")
+    def failure(delivery: Delivery) -> str:
+        first = see.text(delivery.error, delivery.entry).partition("\n")[0]
+        return first if len(first) <= 80 else f"{first[:79]}…"
+
+    return failure
+
+
 def _is_given_up(delivery_id: int, request: HttpRequest) -> bool:
     try:
-        go_on_without(delivery_id, request.user.get_username(), reason_of(request), timezone.now())
+        go_on_without(delivery_id, Actor.in_console(request), reason_of(request), timezone.now())
     except NotHalting:
         return False  # somebody was faster
     return True

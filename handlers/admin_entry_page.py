@@ -3,46 +3,45 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db.models import Prefetch, QuerySet, prefetch_related_objects
 from django.utils.safestring import SafeString
 
 from audit.admin_labels import change_type_label
 from audit.models import AuditLogEntry
+from audit.sight import Sight
 from handlers import registry
+from handlers.admin_field_rows import FieldRow, field_rows
 from handlers.admin_labels import outcome_label, state_label
 from handlers.checks import unregistered_message
+from handlers.field_history import LOOK_BACK, earlier
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.parked import Wait, waits_for
+from handlers.raw_event import raw_event
 from handlers.redelivery import ON_THEIR_WAY
 
-_KINDS = {bool: "boolean", int: "number", float: "number", str: "string", list: "array"}
-_BOOKKEEPING = {
-    "CreatedById",
-    "CreatedDate",
-    "LastModifiedById",
-    "LastModifiedDate",
-    "SystemModstamp",
-}
-
-
-@dataclass(frozen=True)
-class FieldRow:
-    """A field of a record, or a part of a compound field: `Name.FirstName`."""
-
-    name: str
-    value: str
-    kind: str
-    note: str = ""
+#: Of one transaction, so many others are shown.
+SIBLINGS = 20
 
 
 @dataclass(frozen=True)
 class AttemptRow:
     attempt: DeliveryAttempt
     outcome: SafeString
+    error: str
+    traceback: str
+
+    @classmethod
+    def of(cls, attempt: DeliveryAttempt, entry: AuditLogEntry, see: Sight) -> AttemptRow:
+        return cls(
+            attempt,
+            outcome_label(attempt.outcome),
+            see.text(attempt.error, entry),
+            see.text(attempt.traceback, entry),
+        )
 
     @property
     def seconds(self) -> float:
@@ -55,23 +54,36 @@ class DeliveryCard:
     state: SafeString
     warning: str
     waits: Wait | None
+    error: str
     attempts: list[AttemptRow]
+
+    @property
+    def waited(self) -> timedelta | None:
+        """From its creation to the beginning of its last run."""
+        started = self.delivery.started_at
+        return started - self.delivery.created_at if started else None
+
+    @property
+    def took(self) -> timedelta | None:
+        """From its creation to its end."""
+        finished = self.delivery.finished_at
+        return finished - self.delivery.created_at if finished else None
 
     @property
     def is_on_its_way(self) -> bool:
         return self.delivery.state in ON_THEIR_WAY
 
     @classmethod
-    def of(cls, delivery: Delivery) -> DeliveryCard:
+    def of(cls, delivery: Delivery, entry: AuditLogEntry, see: Sight) -> DeliveryCard:
         waits = delivery.state in Delivery.UNENDED and not delivery.is_external
         unknown = waits and registry.find(delivery.handler) is None
-        attempts = delivery.attempt_log.select_related("redelivery")
         return cls(
             delivery,
             state_label(delivery.state),
             unregistered_message(delivery.handler) if unknown else "",
             waits_for(delivery),
-            [AttemptRow(one, outcome_label(one.outcome)) for one in attempts],
+            see.text(delivery.error, entry),
+            [AttemptRow.of(one, entry, see) for one in delivery.attempt_log.all()],
         )
 
 
@@ -84,58 +96,49 @@ class EntryPage:
     header: list[tuple[str, Any]]
     raw: str
     deliveries: list[DeliveryCard]
+    siblings: list[tuple[AuditLogEntry, SafeString]]
+    has_more_siblings: bool
+    look_back: int = LOOK_BACK
+    columns: tuple[tuple[str, str], ...] = (
+        ("Field", "24%"),
+        ("Before", "33%"),
+        ("After", "33%"),
+        ("Type", "10%"),
+    )
 
     @classmethod
-    def of(cls, entry: AuditLogEntry) -> EntryPage:
-        deliveries = Delivery.objects.filter(entry=entry).select_related("redelivery")
+    def of(cls, entry: AuditLogEntry, see: Sight) -> EntryPage:
+        deliveries = list(Delivery.objects.filter(entry=entry).order_by("id"))
+        prefetch_attempts(deliveries)
+        siblings = list(_siblings(entry))
         return cls(
             entry=entry,
             change_type=change_type_label(entry.change_type),
             committed_at=committed_at(entry),
-            fields=list(field_rows(entry)),
+            fields=field_rows(entry, earlier(entry), see),
             header=_header(entry),
-            raw=json.dumps(entry.changed_data, indent=2, ensure_ascii=False),
-            deliveries=[DeliveryCard.of(delivery) for delivery in deliveries.order_by("id")],
+            raw=json.dumps(raw_event(entry, see), indent=2, ensure_ascii=False),
+            deliveries=[DeliveryCard.of(delivery, entry, see) for delivery in deliveries],
+            siblings=[(one, change_type_label(one.change_type)) for one in siblings[:SIBLINGS]],
+            has_more_siblings=len(siblings) > SIBLINGS,
         )
+
+
+def prefetch_attempts(deliveries: list[Delivery]) -> None:
+    """Read at once what their cards show."""
+    attempts = DeliveryAttempt.objects.order_by("number").select_related("redelivery")
+    prefetch_related_objects(deliveries, "redelivery", Prefetch("attempt_log", attempts))
+
+
+def _siblings(entry: AuditLogEntry) -> QuerySet[AuditLogEntry]:
+    """What else its transaction changed, one more than are shown; found by `entry_identity`."""
+    same = AuditLogEntry.objects.filter(transaction_key=entry.transaction_key)
+    shown = same.exclude(pk=entry.pk).select_related("listener").order_by("sequence_number", "id")
+    return shown.defer("changed_data")[: SIBLINGS + 1]
 
 
 def committed_at(entry: AuditLogEntry) -> datetime:
     return datetime.fromtimestamp(entry.commit_timestamp / 1000, UTC)
-
-
-def summary_names(entry: AuditLogEntry) -> list[str]:
-    """The fields in short: compound fields once, and without what every change changes. A create
-    names none as changed, and carries all."""
-    names = dict.fromkeys(
-        name.partition(".")[0] for name in entry.changed_fields or entry.changed_data
-    )
-    return [name for name in names if name not in _BOOKKEEPING] or list(names)
-
-
-def field_rows(entry: AuditLogEntry) -> Iterator[FieldRow]:
-    diffs = set(entry.diff_fields or ())
-    shown: set[str] = set()
-    for name, value in _flat(entry.changed_data):
-        shown.add(name)
-        yield _row(name, value, "sent as a unified diff" if name in diffs else "")
-    for name in entry.changed_fields or ():
-        if not any(one == name or one.startswith(f"{name}.") for one in shown):
-            yield FieldRow(name, "", "", "named as changed, sent without a value")
-
-
-def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in data.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def _row(name: str, value: Any, note: str) -> FieldRow:
-    if value is None:
-        return FieldRow(name, "null (cleared)", "null", note)
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
-    return FieldRow(name, text or "(empty)", _KINDS.get(type(value), "object"), note)
 
 
 def _header(entry: AuditLogEntry) -> list[tuple[str, Any]]:

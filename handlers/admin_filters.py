@@ -8,42 +8,18 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
+from django.db import models
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.timezone import make_aware
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter, TextFilter
 
+from audit.models import AuditLogEntry
 from audit.queries import AuditLogFilter
 from handlers import registry
 from handlers.models import Delivery, HandlerMapping
 from listeners.models import Listener
 from listeners.salesforce.events import ChangeKind
-
-_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
-WHOLE_ID = 15
-
-
-def record_ids(field: str, search: str) -> Q:
-    """Records that were typed: whole IDs of 18 or 15 characters, or the beginning of one."""
-    condition = Q()
-    for term in search.split():
-        if len(term) < WHOLE_ID:
-            condition |= Q(**{f"{field}__startswith": term})
-        else:
-            condition |= Q(**{f"{field}__in": [term, long_id(term)]})
-    return condition
-
-
-def long_id(record_id: str) -> str:
-    """Salesforce's pages show IDs of 15 characters, its events carry 18: the last three say which
-    of the others are capital letters."""
-    if len(record_id) != WHOLE_ID or not record_id.isalnum() or not record_id.isascii():
-        return record_id
-    parts = (record_id[0:5], record_id[5:10], record_id[10:15])
-    return record_id + "".join(
-        _DIGITS[sum(1 << place for place, letter in enumerate(part) if letter.isupper())]
-        for part in parts
-    )
 
 
 class _OneValue:
@@ -93,6 +69,16 @@ class _States(DropdownFilter):
         return [(state.value, str(state.label)) for state in Delivery.State]
 
 
+class _Handlers(DropdownFilter):
+    title = "handler"
+    parameter_name = "handler"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        mapped = HandlerMapping.objects.values_list("handler", "task").distinct()
+        names = {name for pair in mapped for name in pair if name} | set(registry.names())
+        return [(name, name) for name in sorted(names)]
+
+
 class EntryListenerFilter(_Matching, _Listeners):
     pass
 
@@ -114,13 +100,28 @@ class ChangeTypeFilter(_Matching, DropdownFilter):
         return [(kind.value, kind.value) for kind in ChangeKind]
 
 
+class EntryHandlerFilter(_Matching, _Handlers):
+    pass
+
+
+class SourceFilter(_Matching, DropdownFilter):
+    title = "source"
+    parameter_name = "source"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(source.value, str(source.label)) for source in AuditLogEntry.Source]
+
+
 class ReceivedFilter(RangeDateTimeFilter):
     """From a day or a moment, to a day or a moment; a day alone is meant whole."""
 
+    orders_by = "received_at"
+    bounds = ("since", "until")
+
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        since = self._moment("from", 0)
-        until = self._moment("to", 1)
-        return queryset.matching(AuditLogFilter(since=since, until=until))
+        moments = (self._moment("from", 0), self._moment("to", 1))
+        wanted: dict[str, Any] = dict(zip(self.bounds, moments, strict=True))
+        return queryset.matching(AuditLogFilter(**wanted))
 
     def _moment(self, bound: str, days: int) -> datetime | None:
         day = self.used_parameters.get(f"{self.parameter_name}_{bound}_0")
@@ -136,6 +137,17 @@ class ReceivedFilter(RangeDateTimeFilter):
             raise IncorrectLookupParameters(error) from error
 
 
+class CommittedFilter(ReceivedFilter):
+    """By the time of the commit, which is kept in milliseconds."""
+
+    orders_by = "commit_timestamp"
+    bounds = ("committed_since", "committed_until")
+
+    def __init__(self, field: Any, *args: Any, **kwargs: Any) -> None:
+        # unfold takes fields of dates only, and asks this one for nothing.
+        super().__init__(models.DateTimeField("committed", name=field.name), *args, **kwargs)
+
+
 class DeliveryListenerFilter(_Equal, _Listeners):
     lookup = "entry__listener__name"
 
@@ -145,12 +157,5 @@ class DeliveryStateFilter(_Equal, _States):
     lookup = "state"
 
 
-class HandlerFilter(_Equal, DropdownFilter):
-    title = "handler"
-    parameter_name = "handler"
+class HandlerFilter(_Equal, _Handlers):
     lookup = "handler"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        mapped = HandlerMapping.objects.values_list("handler", "task").distinct()
-        names = {name for pair in mapped for name in pair if name} | set(registry.names())
-        return [(name, name) for name in sorted(names)]

@@ -5,38 +5,41 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.decorators import action
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from audit.admin_labels import joined, label, moment
 from audit.models import Incident
-from audit.traffic import replay_cost
 from handlers import registry
 from handlers.admin_mappings import HandlerMappingInline
+from handlers.admin_operating import OperatingAdmin
 from handlers.admin_state import ListenerState, standing
 from handlers.defaults import create_default_mappings
-from listeners.admin_console import ConsoleAdmin
-from listeners.admin_fields import WithDefaults
+from listeners.admin_fields import NamesField, WithDefaults
 from listeners.listener_rules import warnings
-from listeners.models import Listener, Position
-from listeners.salesforce.events import PRESETS
-from listeners.standing import is_held, position_of
+from listeners.models import Listener
+from listeners.sensitive import EXAMPLES
+from listeners.standing import position_of
 
 
 class ListenerForm(WithDefaults):
+    sensitive_fields = NamesField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=f"Such as {EXAMPLES}: masked in the console, the API and exports.",
+    )
+
     class Meta:
         model = Listener
         fields = "__all__"
 
 
-class ListenerAdmin(ConsoleAdmin):
+class ListenerAdmin(OperatingAdmin):
     form = ListenerForm
     list_display = (
         "name",
@@ -77,6 +80,15 @@ class ListenerAdmin(ConsoleAdmin):
             },
         ),
         (
+            "Sensitive fields",
+            {
+                "classes": ("collapse",),
+                "description": "Whoever has the permission to see the values of sensitive fields "
+                "sees them; handlers always get them.",
+                "fields": ("sensitive_fields",),
+            },
+        ),
+        (
             "Version and times",
             {
                 "classes": ("collapse",),
@@ -91,7 +103,6 @@ class ListenerAdmin(ConsoleAdmin):
         ),
     )
     inlines = (HandlerMappingInline,)
-    actions_detail = ("forget_position",)
     change_form_outer_before_template = "handlers/listener_state.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Listener]:
@@ -169,66 +180,3 @@ class ListenerAdmin(ConsoleAdmin):
         """A listener's incidents go with it, though nobody may delete one by itself."""
         found, counts, lacking, protected = super().get_deleted_objects(objs, request)
         return found, counts, lacking - {str(Incident._meta.verbose_name)}, protected
-
-    # Forgetting the position
-
-    @action(
-        description="Forget the position",
-        url_path="forget-position",
-        permissions=["change"],
-        icon="history_toggle_off",
-    )
-    def forget_position(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Asks first; does it when asked by POST."""
-        listener = get_object_or_404(Listener.objects.select_related("position"), pk=object_id)
-        page = HttpResponseRedirect(reverse("admin:listeners_listener_change", args=[listener.pk]))
-        position = position_of(listener)
-        if position is None or not (position.replay_id or position.tip_since):
-            messages.info(request, "There is no position to forget.")
-            return page
-        if listener.enabled and is_held(position, timezone.now()):
-            messages.error(
-                request,
-                f"A process runs this listener ({position.holder}). Disable the listener or stop "
-                "the process, then forget the position.",
-            )
-            return page
-        if request.method != "POST":
-            begins_at_earliest = listener.first_replay == PRESETS[1]
-            context = {
-                **self.admin_site.each_context(request),
-                "opts": self.opts,
-                "original": listener,
-                "listener": listener,
-                "position": position,
-                "cost": replay_cost(listener, timezone.now()) if begins_at_earliest else "",
-                "title": "Forget the position",
-            }
-            return TemplateResponse(request, "handlers/forget_position.html", context)
-        if forget(position):
-            self.log_change(request, listener, f"Forgot the position {position.replay_id}.")
-            managed = f"where {listener.subscription} was left"
-            begins = managed if listener.subscription else f"at {listener.replay_from}"
-            messages.success(request, f"Forgotten: it begins again {begins} when it starts.")
-        else:
-            messages.error(request, "The listener has moved on meanwhile; nothing was changed.")
-        return page
-
-
-def forget(position: Position) -> bool:
-    """Unless somebody has taken the lease or moved on since the position was read. With a new
-    epoch: a holder that was only paused must not write its position back."""
-    seen = {"pk": position.pk, "epoch": position.epoch, "replay_id": position.replay_id}
-    return bool(
-        Position.objects.filter(**seen).update(
-            replay_id="",
-            named_at=None,
-            subscription="",
-            tip_since=None,
-            caught_up_at=None,
-            holder="",
-            lease_until=None,
-            failed_fingerprint="",
-            epoch=F("epoch") + 1,
-        )
-    )

@@ -25,6 +25,7 @@ GROUPS = (
             ("Deliveries", "outbox", "handlers", "delivery"),
             ("Incidents", "warning", "audit", "incident"),
             ("Quarantined", "block", "audit", "quarantined"),
+            ("Workers", "memory", "handlers", "worker"),
         ),
     ),
     (
@@ -32,21 +33,23 @@ GROUPS = (
         (
             ("Users", "person", "auth", "user"),
             ("Groups", "group", "auth", "group"),
+            ("Action log", "checklist", "audit", "operatoraction"),
         ),
     ),
 )
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
-    groups = []
-    for number, (title, pages) in enumerate(GROUPS):
-        items = [_item(*page) for page in pages if _may_see(request, *page[2:])]
+    home = {"title": "Home", "icon": "home", "link": reverse("admin:index")}
+    groups: list[dict[str, Any]] = [{"items": [home]}]
+    for title, pages in GROUPS:
+        items = [_item(*page) for page in pages if may_see(request, *page[2:])]
         if items:
-            groups.append({"title": title, "separator": number > 0, "items": items})
+            groups.append({"title": title, "separator": True, "items": items})
     return groups
 
 
-def _may_see(request: HttpRequest, app: str, model: str) -> bool:
+def may_see(request: HttpRequest, app: str, model: str) -> bool:
     return any(request.user.has_perm(f"{app}.{verb}_{model}") for verb in ("view", "change"))
 
 

@@ -11,12 +11,14 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
+from audit.actions import Actor
 from audit.admin_window import WindowAdmin
 from handlers.admin_labels import state_label
 from handlers.models import Delivery
 from handlers.outcomes import storable
 from handlers.redeliver import counted, redeliver
 from handlers.redelivery import Counts, TooMany, Verdict, Wish, refuse_too_many, sent
+from listeners.permissions import REDELIVER, may
 
 _VERDICTS = {
     Verdict.SENT_AGAIN: "sent again",
@@ -27,12 +29,12 @@ _VERDICTS = {
 
 
 class RedeliveringAdmin(WindowAdmin):
-    """Rows whose deliveries can be sent again, by who may change deliveries."""
+    """Rows whose deliveries can be sent again, by who has the permission."""
 
     actions: Any = ("redeliver",)
 
     def has_redeliver_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm("handlers.change_delivery")
+        return may(request.user, REDELIVER)
 
     def deliveries_of(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Delivery]:
         raise NotImplementedError
@@ -49,7 +51,7 @@ class RedeliveringAdmin(WindowAdmin):
         return self.answer(
             request,
             Wish(
-                requested_by=request.user.get_username(),
+                by=Actor.in_console(request),
                 deliveries=self.deliveries_of(request, rows),
                 reason=reason_of(request),
                 criteria=self._criteria(request),

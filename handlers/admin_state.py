@@ -14,18 +14,14 @@ from audit.models import Incident
 from audit.traffic import Usage, usages
 from handlers import registry
 from handlers.admin_labels import state_label
+from handlers.backlog import STATES, backlog
 from handlers.checks import unregistered_message
-from handlers.models import Delivery, HandlerMapping
+from handlers.models import HandlerMapping
 from listeners.models import Listener, Position
 from listeners.standing import STALLED, is_held, position_of, runway_hours
 from listeners.standing import standing as standing_of
 
 State = Position.State
-
-#: Of each state, of all listeners together, counted no further.
-COUNTED = 10_000
-#: What an operator looks for: not yet ended, or ended badly.
-BACKLOG = (*Delivery.UNENDED, Delivery.State.DEAD)
 
 _VARIANTS = {
     State.CONNECTING: "info",
@@ -102,14 +98,11 @@ def standing(listener: Listener, position: Position | None, now: datetime) -> St
 
 
 def _backlog(listener: Listener) -> Iterator[Backlog]:
-    # One query for each state, which has a partial index, and with no word of the listener: a
-    # database that began with the listener's entries would read all of them.
-    for state in BACKLOG:
-        waiting = Delivery.objects.filter(state=state).order_by()
-        owners = list(waiting.values_list("entry__listener_id", flat=True)[: COUNTED + 1])
-        count, more = owners.count(listener.pk), "+" if len(owners) > COUNTED else ""
-        if count:
-            yield Backlog(state.value, state_label(state), f"{count}{more}")
+    waiting = backlog()
+    counts = waiting.of(listener.pk)
+    for state in STATES:
+        if count := counts[state.value]:
+            yield Backlog(state.value, state_label(state), waiting.shown(count, state.value))
 
 
 def unregistered_warnings(listener_id: Any) -> list[str]:

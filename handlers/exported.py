@@ -9,6 +9,7 @@ from django.db.models import Prefetch
 
 from audit.models import AuditLogEntry
 from audit.queries import AuditLogQuerySet
+from audit.sight import MASKED, Sight
 from handlers.models import Delivery
 
 COLUMNS = (
@@ -39,25 +40,30 @@ def with_deliveries(entries: AuditLogQuerySet) -> AuditLogQuerySet:
     return entries.select_related("listener").prefetch_related(deliveries)
 
 
-def exported_entry(entry: AuditLogEntry) -> dict[str, Any]:
+def exported_entry(entry: AuditLogEntry, sight: Sight = MASKED) -> dict[str, Any]:
     row = {name: getattr(entry, name) for name in COLUMNS if name != "deliveries"}
     return {
         **row,
         "listener": entry.listener.name,
         "commit_user": entry.commit_user or None,
         "replay_id": entry.exported_replay_id,
+        "changed_data": sight.data(entry),
         "received_at": exported_time(entry.received_at),
-        "deliveries": [exported_delivery(delivery) for delivery in entry.deliveries.all()],
+        "deliveries": [
+            exported_delivery(delivery, entry, sight) for delivery in entry.deliveries.all()
+        ],
     }
 
 
-def exported_delivery(delivery: Delivery) -> dict[str, Any]:
+def exported_delivery(
+    delivery: Delivery, entry: AuditLogEntry, sight: Sight = MASKED
+) -> dict[str, Any]:
     return {
         "id": delivery.pk,
         "handler": delivery.handler,
         "state": delivery.state,
         "attempts": delivery.attempts,
-        "error": delivery.error or None,
+        "error": sight.text(delivery.error, entry) or None,
         "queued_at": exported_time(delivery.queued_at),
         "started_at": exported_time(delivery.started_at),
         "finished_at": exported_time(delivery.finished_at),

@@ -11,6 +11,7 @@ import structlog
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from audit.actions import Action, Actor, note
 from handlers import dispatch
 from handlers.models import Delivery, HandlerMapping
 from handlers.outcomes import storable
@@ -32,7 +33,7 @@ def halts(delivery: Delivery) -> bool:
     return _halting_mappings().filter(pk=delivery.mapping_id).exists()
 
 
-def go_on_without(delivery_id: int, who: str, reason: str, now: datetime) -> None:
+def go_on_without(delivery_id: int, by: Actor, reason: str, now: datetime) -> None:
     """Give a halting delivery up: it stays dead, and the next of its chain begins.
 
     `reason` is kept with its error. Never inside a transaction. Raises NotHalting.
@@ -42,15 +43,16 @@ def go_on_without(delivery_id: int, who: str, reason: str, now: datetime) -> Non
         if found is None:
             raise NotHalting(f"Delivery {delivery_id} holds nothing back.")
         found.halts = False
-        found.error = storable(f"{found.error}\n{_given_up(who, reason, now)}")
+        found.error = storable(f"{found.error}\n{_given_up(by, reason, now)}")
         found.save(update_fields=["halts", "error"])
+        note(by, Action.GO_ON, found, name=found.handler, reason=reason)
         following = Delivery.objects.promote(found.chain)
-    log.info("went on without it", delivery=delivery_id, by=who, reason=reason)
+    log.info("went on without it", delivery=delivery_id, by=str(by), reason=reason)
     if following is not None:
         dispatch.publish_or_leave([following], now)
 
 
-def _given_up(who: str, reason: str, now: datetime) -> str:
+def _given_up(who: Actor, reason: str, now: datetime) -> str:
     return f"Given up by {who} at {now:%Y-%m-%d %H:%M:%S} UTC: {reason or 'no reason given'}"
 
 

@@ -16,6 +16,7 @@ import structlog
 from django.db import OperationalError, transaction
 from django.db.models import Count, F, Max
 
+from audit.actions import Action, note
 from audit.models import AuditLogEntry
 from handlers import dispatch, latecomers
 from handlers.models import Delivery, HandlerMapping, Redelivery
@@ -51,12 +52,7 @@ def redeliver(wish: Wish, now: datetime) -> tuple[Redelivery, Counts]:
 
     Never inside a transaction.
     """
-    redelivery = Redelivery.objects.create(
-        requested_by=wish.requested_by,
-        reason=wish.reason,
-        criteria=wish.criteria,
-        requested_at=now,
-    )
+    redelivery = _begun(wish, now)
     counts: Counts = Counts()
     is_published = True
     for step in _steps(wish, redelivery, now):
@@ -64,8 +60,21 @@ def redeliver(wish: Wish, now: datetime) -> tuple[Redelivery, Counts]:
         counts += done
         is_published = is_published and dispatch.publish_or_leave(ready, now)
     redelivery.refresh_from_db()
-    log.info("redelivered", redelivery=redelivery.pk, by=wish.requested_by, deliveries=sent(counts))
+    log.info("redelivered", redelivery=redelivery.pk, by=str(wish.by), deliveries=sent(counts))
     return redelivery, counts
+
+
+def _begun(wish: Wish, now: datetime) -> Redelivery:
+    with transaction.atomic(durable=True):
+        redelivery = Redelivery.objects.create(
+            requested_by=str(wish.by)[:150],
+            reason=wish.reason,
+            criteria=wish.criteria,
+            requested_at=now,
+        )
+        name, why = str(redelivery.pk), wish.reason
+        note(wish.by, Action.REDELIVER, redelivery, name=name, reason=why, details=wish.criteria)
+    return redelivery
 
 
 def _steps(wish: Wish, redelivery: Redelivery, now: datetime) -> Iterator[Callable[[], Done]]:

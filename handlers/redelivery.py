@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db.models import Q
 
+from audit.actions import Actor
 from audit.models import AuditLogEntry
 from audit.queries import FAILED, AuditLogFilter
 from handlers import registry
@@ -62,7 +63,7 @@ class Wish:
     handler      of `entries`: to mappings with this handler or task alone
     """
 
-    requested_by: str
+    by: Actor
     deliveries: Any
     reason: str = ""
     entries: Any = None
@@ -79,7 +80,7 @@ class TooMany(ValueError):
 
 
 def wish(
-    wanted: AuditLogFilter, requested_by: str, *, reason: str = "", new_handlers: bool = False
+    wanted: AuditLogFilter, by: Actor, *, reason: str = "", new_handlers: bool = False
 ) -> Wish:
     """What a filter asks for: its handler and its state pick among the deliveries of an entry.
 
@@ -90,7 +91,7 @@ def wish(
     alike = replace(wanted, handler=None, state=None)
     named = {name: _text(value) for name, value in asdict(wanted).items() if value}
     return Wish(
-        requested_by=requested_by,
+        by=by,
         reason=reason,
         deliveries=picked(wanted),
         entries=AuditLogEntry.objects.all().matching(alike) if new_handlers else None,

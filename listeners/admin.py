@@ -1,19 +1,15 @@
-"""Connections and users. Listeners are with their handlers, in `handlers.admin_listeners`."""
+"""Connections, which `audit.admin` registers, with users. Listeners are with their handlers, in
+`handlers.admin_listeners`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
-from rest_framework.authtoken.models import Token
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from listeners.admin_console import ConsoleAdmin
@@ -22,11 +18,6 @@ from listeners.admin_secrets import SecretField, SecretTextarea
 from listeners.connection_rules import KINDS, OF_A_KIND, warnings
 from listeners.models import Connection
 from listeners.secrets import described
-
-if TYPE_CHECKING:
-    _UserAdmin = DjangoUserAdmin[User]
-else:
-    _UserAdmin = DjangoUserAdmin
 
 REFERENCE_HELP = "Or a reference that is looked up when used and never stored: env:NAME, file:PATH."
 
@@ -153,7 +144,6 @@ class ConnectionForm(WithDefaults):
                 self.add_error(name, "Enter it once more: it was not saved, and is not shown.")
 
 
-@admin.register(Connection)
 class ConnectionAdmin(ConsoleAdmin):
     form = ConnectionForm
     list_display = ("name", "auth", "base_url", "credentials", "listener_count")
@@ -244,38 +234,3 @@ class ConnectionAdmin(ConsoleAdmin):
     @admin.display(description="listeners", ordering="listener_count")
     def listener_count(self, connection: Any) -> int:
         return int(connection.listener_count)
-
-
-admin.site.unregister(User)
-admin.site.unregister(Group)
-
-
-@admin.register(User)
-class UserAdmin(_UserAdmin, ConsoleAdmin):
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-    get_action_choices = ConsoleAdmin.get_action_choices
-
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """What goes with a user, without the user's key of the API, which is its own name."""
-        found, *rest = super().get_deleted_objects(objs, request)
-        keys = Token.objects.filter(user__in=objs).values_list("key", flat=True)
-        return _without(found, set(keys)), *rest
-
-
-def _without(lines: list[Any], keys: set[str]) -> list[Any]:
-    """The nested lines of a deletion, in which a key stands for itself."""
-    return [
-        _without(line, keys)
-        if isinstance(line, list)
-        else "API token"
-        if any(key in str(line) for key in keys)
-        else line
-        for line in lines
-    ]
-
-
-@admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ConsoleAdmin):
-    get_action_choices = ConsoleAdmin.get_action_choices

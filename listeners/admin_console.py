@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 
 
@@ -14,3 +15,14 @@ class ConsoleAdmin(ModelAdmin):
         does not. Here they stand above lists and nowhere else."""
         choices: list[tuple[str, str]] = super().get_action_choices(request)
         return choices
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Who asks for what he may not do is told so; Django would say that there is no such
+        action."""
+        asked = request.POST.get("action")
+        if asked in (self.actions or ()) and asked not in self.get_actions(request):
+            raise PermissionDenied
+        response: HttpResponse = super().changelist_view(request, extra_context)
+        return response

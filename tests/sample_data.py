@@ -4,12 +4,14 @@ import itertools
 
 from django.utils import timezone
 
+from audit.actions import Actor, Through
 from consumer.ingest import Message
 from handlers.models import HandlerMapping
 from listeners.leases import Lease
 from listeners.models import Connection, Listener, Position
 
 _numbers = itertools.count(1)
+ANN = Actor("ann", Through.CONSOLE)
 
 
 def make_listener(**fields) -> Listener:

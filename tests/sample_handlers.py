@@ -37,6 +37,13 @@ def remember(event: EventData) -> None:
     note(event)
 
 
+@cdc_handler(name="tests.repeat")
+def repeat(event: EventData) -> None:
+    """Note what the event carries, and fail with it in the error."""
+    note(event, data=event.changed_data)
+    raise ValueError(f"cannot handle {event.changed_data}")
+
+
 @cdc_handler(name="tests.skip")
 def skip(event: EventData) -> Skipped:
     return Skipped("nothing to do")

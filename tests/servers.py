@@ -44,17 +44,22 @@ class PostgresServer:
         assert binaries, missing_postgres()
         self._binaries = binaries
 
-    def start(self) -> None:
-        self._folder.parent.chmod(0o755)
-        self._folder.mkdir()
-        if os.geteuid() == 0:
-            shutil.chown(self._folder, "postgres")
-        self._run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
+    def start(self, *, again: bool = False) -> None:
+        """`again`: with what the folder holds."""
+        if not again:
+            self._make()
         options = (
             f"-h 127.0.0.1 -p {self.port} -k {self._folder} -c fsync=off "
             "-c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
         )
         self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
+
+    def _make(self) -> None:
+        self._folder.parent.chmod(0o755)
+        self._folder.mkdir()
+        if os.geteuid() == 0:
+            shutil.chown(self._folder, "postgres")
+        self._run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
 
     def stop(self, mode: str = "immediate") -> None:
         self._run("pg_ctl", "-w", "-m", mode, "stop")

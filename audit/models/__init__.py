@@ -1,17 +1,21 @@
-"""The record: every change that came, what was lost or odd about it, what was unreadable, and how
-far its completion is."""
+"""The record: every change that came, what was lost or odd about it, what was unreadable, how far
+its completion is, and what operators did."""
 
 from audit.models.entry import AuditLogEntry
 from audit.models.incident import Incident
+from audit.models.operator_action import OperatorAction
 from audit.models.quarantined import Quarantined
 from audit.models.repairs import DirtyRecord, Reconciliation
+from audit.models.saved_filter import SavedFilter
 from audit.models.throughput import Throughput
 
 __all__ = [
     "AuditLogEntry",
     "DirtyRecord",
     "Incident",
+    "OperatorAction",
     "Quarantined",
     "Reconciliation",
+    "SavedFilter",
     "Throughput",
 ]

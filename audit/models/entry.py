@@ -50,6 +50,7 @@ class AuditLogEntry(models.Model):
     class Meta:
         ordering = ["-id"]
         verbose_name_plural = "audit log"
+        permissions = [("view_sensitive", "Can see the values of sensitive fields")]
         constraints = [
             # A replayed event adds nothing.
             models.UniqueConstraint(
@@ -63,12 +64,30 @@ class AuditLogEntry(models.Model):
             ),
         ]
         indexes = [
-            # Search by record, in the order of changes.
-            models.Index(fields=["record_id", "id"], name="entry_record"),
+            # Search by record or the beginning of one, in the order of changes. PostgreSQL finds a
+            # beginning in any locale with that class of operators only.
+            models.Index(
+                fields=["record_id", "id"],
+                name="entry_record",
+                opclasses=["varchar_pattern_ops", "int8_ops"],
+            ),
+            # The console's search by user.
+            models.Index(fields=["commit_user", "-id"], name="entry_user"),
+            # The console's filter by commit time; what is added comes at its end.
+            models.Index(fields=["commit_timestamp", "id"], name="entry_committed"),
+            # The console's filters, for what is too rare to be met soon in the order of recording.
+            models.Index(
+                fields=["change_type", "-id"],
+                condition=~Q(change_type="UPDATE"),
+                name="entry_not_update",
+            ),
+            models.Index(
+                fields=["source", "-id"], condition=~Q(source="stream"), name="entry_not_streamed"
+            ),
             # The console's filters, newest first.
             models.Index(fields=["entity_name", "-id"], name="entry_entity"),
             models.Index(fields=["listener", "-id"], name="entry_listener"),
-            models.Index(fields=["received_at"], name="entry_received"),
+            models.Index(fields=["received_at", "id"], name="entry_received"),
             # ingest: is a change older than what was read of its record?
             # With the listener: else SQLite looks through all of the listener's.
             models.Index(

@@ -60,6 +60,7 @@ class Incident(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        permissions = [("close_incident", "Can acknowledge and close incidents")]
         constraints = [
             # The same trouble again counts up the open incident.
             models.UniqueConstraint(

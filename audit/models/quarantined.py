@@ -26,6 +26,7 @@ class Quarantined(models.Model):
     class Meta:
         ordering = ["-id"]
         verbose_name_plural = "quarantined"
+        permissions = [("read_quarantined_again", "Can have messages read again")]
         constraints = [
             # A replayed message is kept once.
             models.UniqueConstraint(fields=["listener", "digest"], name="quarantined_once"),

@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
 
+from audit.actions import Actor
 from consumer.configuration.costs import costs
 from consumer.configuration.document import parse
 from consumer.configuration.plan import Plan, plan
@@ -37,8 +38,9 @@ def apply_file(path: str, *, dry_run: bool = False, prune: bool = False) -> Appl
             if problems:
                 raise ConfigurationRefused(path, problems.sorted())
             if not dry_run:
+                by = Actor.at_the_shell()
                 for step in planned.steps:
-                    step.take()
+                    step.noted(by)
     except (IntegrityError, ProtectedError):
         changed = Problem(1, "the database changed at the same time; apply the file once more")
         raise ConfigurationRefused(path, [changed]) from None

@@ -92,6 +92,7 @@ LISTENER: Keys = {
     "replay_from": text,
     "on_replay_lost": choice(Listener.ReplayLost),
     "gap_policy": choice(Listener.GapPolicy),
+    "sensitive_fields": names,
     "enabled": boolean,
     "api_version": api_version,
     "connection_timeout": number,

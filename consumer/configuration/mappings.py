@@ -33,7 +33,7 @@ def mapping_steps(listener: Listener, items: Sequence[Item], problems: Problems)
         steps += row_steps(mapping, label, HANDLER, item, problems)
         _check_options(mapping, item, problems)
     removed = sorted((one for twins in stored.values() for one in twins), key=lambda one: one.pk)
-    removals = [Step(f"- {_label(listener, _identity(one))}", one.delete) for one in removed]
+    removals = [Step(f"- {_label(listener, _identity(one))}", one.delete, one) for one in removed]
     return [*removals, *steps]
 
 

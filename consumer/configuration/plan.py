@@ -81,7 +81,7 @@ class _Planner:
         if wanted.handlers is not None:
             return [*steps, *mapping_steps(listener, wanted.handlers, self._problems)]
         if is_new:
-            steps.append(Step("", partial(create_default_mappings, listener)))
+            steps.append(Step("", partial(create_default_mappings, listener), listener))
         return steps
 
     def _referred(self, item: Item) -> Connection | None:

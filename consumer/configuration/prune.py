@@ -33,9 +33,15 @@ def pruned(
     unused = [connection for connection in connections if not users[connection.pk]]
     return Pruned(
         [
-            *(Step(f"- listener {listener.name}", listener.delete) for listener in without),
+            *(
+                Step(f"- listener {listener.name}", listener.delete, listener)
+                for listener in without
+            ),
             *(_disabled(listener) for listener in with_history if listener.enabled),
-            *(Step(f"- connection {connection.name}", connection.delete) for connection in unused),
+            *(
+                Step(f"- connection {connection.name}", connection.delete, connection)
+                for connection in unused
+            ),
         ],
         [
             f"connection {connection.name} is kept: used by {', '.join(users[connection.pk])}"
@@ -54,7 +60,7 @@ def _has_history(listener: Listener) -> bool:
 
 def _disabled(listener: Listener) -> Step:
     text = f"~ listener {listener.name}: enabled true → false (it has a history)"
-    return Step(text, partial(_disable, listener))
+    return Step(text, partial(_disable, listener), listener, ["enabled"])
 
 
 def _disable(listener: Listener) -> None:

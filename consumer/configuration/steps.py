@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from django.db import models
 
+from audit.actions import Action, Actor, note, note_change
 from consumer.configuration.fields import assign, differences, snapshot, validate
 from consumer.configuration.keys import REFERENCE, Keys
 from consumer.configuration.problems import Problems
@@ -17,10 +18,28 @@ from listeners.models import Connection
 
 @dataclass(frozen=True)
 class Step:
-    #: Empty where the step before it says it all.
+    #: Its line; empty where the step before it says it all. The first character says what it does.
     text: str
     #: Writes; inside the caller's transaction.
     take: Callable[[], object]
+    row: models.Model
+    #: Of a row that changes.
+    fields: Sequence[str] = ()
+
+    def noted(self, by: Actor) -> None:
+        """Take it, with a line in the action log. Inside the caller's transaction."""
+        match self.text[:1]:
+            case "-":
+                note(by, Action.DELETE, self.row)
+                self.take()
+            case "+":
+                self.take()
+                note(by, Action.ADD, self.row)
+            case "~":
+                self.take()
+                note_change(by, self.row, self.fields)
+            case _:
+                self.take()
 
 
 def row_steps(
@@ -41,12 +60,12 @@ def row_steps(
         setattr(instance, REFERENCE, connection)
     validate(instance, item, problems)
     if is_new:
-        return [Step(f"+ {label}", instance.save)]
+        return [Step(f"+ {label}", instance.save, instance)]
     changed = differences(before, instance)
     if not changed:
         return []
     text = f"~ {label}: {', '.join(changed.values())}"
-    return [Step(text, partial(save_fields, instance, changed))]
+    return [Step(text, partial(save_fields, instance, changed), instance, [*changed])]
 
 
 def save_fields(instance: models.Model, names: Iterable[str]) -> None:

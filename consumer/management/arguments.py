@@ -12,7 +12,7 @@ from django.core.management.base import CommandError
 from django.utils.dateparse import parse_date, parse_datetime
 
 from audit.queries import AuditLogFilter
-from consumer.export import FAILED
+from handlers.export import FAILED
 from handlers.models import Delivery
 from listeners.models import Listener
 

@@ -3,5 +3,6 @@
 from handlers.models.attempt import DeliveryAttempt
 from handlers.models.delivery import Delivery, Redelivery
 from handlers.models.mapping import HandlerMapping
+from handlers.models.worker import Worker
 
-__all__ = ["Delivery", "DeliveryAttempt", "HandlerMapping", "Redelivery"]
+__all__ = ["Delivery", "DeliveryAttempt", "HandlerMapping", "Redelivery", "Worker"]

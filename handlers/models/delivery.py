@@ -82,6 +82,7 @@ class Delivery(models.Model):
     class Meta:
         ordering = ["-id"]
         verbose_name_plural = "deliveries"
+        permissions = [("redeliver_delivery", "Can send changes to their handlers again")]
         constraints = [
             models.UniqueConstraint(fields=["entry", "mapping"], name="delivery_once_a_mapping"),
             models.CheckConstraint(
@@ -125,6 +126,9 @@ class Delivery(models.Model):
             models.Index(fields=["chain"], condition=Q(halts=True), name="delivery_halting"),
             # The console's list of what failed for good.
             models.Index(fields=["id"], condition=Q(state="dead"), name="delivery_dead"),
+            # The console's filters by what is too rare to be met soon in the order of recording.
+            models.Index(fields=["id"], condition=Q(state="skipped"), name="delivery_skipped"),
+            models.Index(fields=["handler", "-id"], name="delivery_handler"),
         ]
 
     def __str__(self) -> str:

@@ -10,10 +10,11 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
+from listeners import sensitive
 from listeners.models.connection import Connection, name_validator
 from listeners.salesforce.channel import channel_of
 from listeners.salesforce.replay_ids import is_replay_id
-from listeners.values import endpoint
+from listeners.values import endpoint, storable
 
 _HOUR, _DAY = 3600, 86_400
 _LONGEST_CHANNEL = 255
@@ -96,6 +97,13 @@ class Listener(models.Model):
         default=GapPolicy.FETCH,
         help_text="What to do with a gap event, which says that a record changed and not how.",
     )
+    sensitive_fields = models.JSONField(
+        validators=[storable],
+        default=list,
+        blank=True,
+        help_text="Fields whose values are masked for who lacks the permission to see them: Field, "
+        f"Entity.Field or Entity.Field.Part, such as {sensitive.EXAMPLES}. Handlers get them.",
+    )
     enabled = models.BooleanField(default=True)
     api_version = models.CharField(
         "API version",
@@ -132,6 +140,9 @@ class Listener(models.Model):
 
     class Meta:
         ordering = ["name"]
+        permissions = [
+            ("operate_listener", "Can start and stop listeners and make them begin anew"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -148,6 +159,8 @@ class Listener(models.Model):
             errors["replay_from"] = (
                 "Use tip, earliest, or a replay id (a whole number, or 0x and bytes in hex)."
             )
+        if found := sensitive.flaws(self.sensitive_fields):
+            errors["sensitive_fields"] = found
         if _API_VERSION.fullmatch(self.api_version) and float(self.api_version) < 37:
             errors["api_version"] = "The Streaming API serves changes from version 37.0 on."
         if errors:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from handlers.admin_filters import long_id
+from handlers.admin_search import long_id
 from tests.admin.conftest import NOW
 from tests.sample_data import make_listener
 
@@ -23,6 +23,43 @@ def test_several_records_are_found_at_once(listed, make_entry):
     entries = [make_entry(record_id=f"0035g000000000{n}AAA") for n in range(3)]
     found = listed(LOG, q=f"{entries[0].record_id} {entries[2].record_id}")
     assert found == [entries[2], entries[0]]
+
+
+TRANSACTION = "0002343d-9d90-e395-ed20-cf416ba652ad"
+USER = "0055g000001AbCdAAK"
+
+
+@pytest.mark.parametrize("typed", [TRANSACTION, f"tx:{TRANSACTION}", f"Transaction:{TRANSACTION}"])
+def test_a_transaction_is_found_by_its_key(listed, make_entry, typed):
+    entries = [make_entry(transaction_key=TRANSACTION, sequence_number=n) for n in (1, 2)]
+    make_entry()
+    assert listed(LOG, q=typed) == entries[::-1]
+
+
+@pytest.mark.parametrize("typed", [USER, USER[:15], f"user:{USER}"])
+def test_the_changes_by_a_user_are_found(listed, make_entry, typed):
+    entry = make_entry(commit_user=USER)
+    make_entry(record_id=USER)
+    assert listed(LOG, q=typed) == [entry]
+
+
+def test_the_changes_of_a_user_are_found(listed, make_entry):
+    make_entry(commit_user=USER)
+    entry = make_entry(record_id=USER)
+    assert listed(LOG, q=f"record:{USER}") == [entry]
+
+
+def test_terms_of_several_kinds_hold_together(listed, make_entry):
+    make_entry(commit_user=USER)
+    make_entry(entity_name="Contact")
+    entry = make_entry(commit_user=USER, entity_name="Contact")
+    assert listed(LOG, q=f"entity:Contact {USER}") == [entry]
+
+
+@pytest.mark.parametrize("typed", ["0015g_", "0015g%", "0015G", "'"])
+def test_a_beginning_is_taken_as_it_is(listed, make_entry, typed):
+    make_entry(record_id=LONG)
+    assert listed(LOG, q=typed) == []
 
 
 def test_the_long_form_of_an_id_says_which_letters_are_capitals():
@@ -84,6 +121,20 @@ def test_a_date_that_is_none_is_refused_and_not_ignored(admin_client, make_entry
     response = admin_client.get(LOG, {"received_at_from_0": "the other day"})
     assert response.status_code == 302
     assert response.url == f"{LOG}?e=1"
+
+
+def test_entries_are_filtered_by_handler_and_source(listed, make_entry, make_delivery):
+    make_delivery(make_entry(source="gap"), handler="another.handler")
+    make_delivery(make_entry())
+    entry = make_delivery(make_entry(source="gap")).entry
+    assert listed(LOG, handler="tests.remember", source="gap") == [entry]
+
+
+def test_entries_are_filtered_by_the_day_of_the_commit(listed, make_entry):
+    day = [int((NOW + timedelta(days=days)).timestamp() * 1000) for days in (-1, 0, 1)]
+    entries = [make_entry(commit_timestamp=moment) for moment in day]
+    bounds = {"commit_timestamp_from_0": "2025-11-25", "commit_timestamp_to_0": "2025-11-25"}
+    assert listed(LOG, **bounds) == [entries[1]]
 
 
 def test_filters_hold_together(listed, make_entry, make_delivery):

@@ -2,8 +2,10 @@
 
 import pytest
 
-from handlers.admin_entry_page import field_rows
+from handlers import admin_entry_page
+from handlers.admin_field_rows import field_rows
 from handlers.models import DeliveryAttempt
+from handlers.raw_event import raw_event
 from tests.admin.conftest import NOW
 
 
@@ -109,3 +111,58 @@ def test_a_delivery_has_a_page_of_its_own(admin_client, make_delivery):
     html = admin_client.get(f"/admin/handlers/delivery/{delivery.pk}/change/").content.decode()
     assert "nothing to do" in html
     assert f"/admin/audit/auditlogentry/{delivery.entry_id}/change/" in html
+
+
+def test_before_and_after_stand_side_by_side(page, make_entry):
+    told = make_entry(record_id="0015g00000EqG9GAAV", changed_data={"Phone": "+49 30 1"})
+    html = page(make_entry(record_id="0015g00000EqG9GAAV", changed_data={"Phone": "+49 30 2"}))
+    assert html.index("+49 30 1") < html.index("+49 30 2")
+    assert f"/admin/audit/auditlogentry/{told.pk}/change/" in html
+
+
+def test_the_others_of_a_transaction_are_linked_and_not_all_of_a_big_one(
+    page, make_entry, monkeypatch
+):
+    monkeypatch.setattr(admin_entry_page, "SIBLINGS", 2)
+    made = [make_entry(transaction_key="one", sequence_number=number) for number in range(4)]
+    make_entry()
+    html = page(made[3])
+    links = [f"/{one.pk}/change/" in html for one in made]
+    assert links[:3] == [True, True, False]
+    assert "?q=tx:one" in html
+
+
+def test_the_raw_event_is_in_the_form_in_which_it_came(make_entry):
+    fields = {"transaction_key": "one", "record_count": 2, "commit_number": None}
+    entries = [make_entry(record_id=f"00{n}", replay_id="7", **fields) for n in (1, 2)]
+    assert raw_event(entries[1]) == {
+        "channel": "/data/ChangeEvents",
+        "data": {
+            "payload": {
+                "Phone": "+49 30 1234567",
+                "ChangeEventHeader": {
+                    "recordIds": ["001", "002"],
+                    "entityName": "Account",
+                    "changeType": "UPDATE",
+                    "transactionKey": "one",
+                    "sequenceNumber": 1,
+                    "commitTimestamp": 1_764_000_000_000,
+                },
+            },
+            "event": {"replayId": 7},
+        },
+    }
+
+
+def test_more_deliveries_and_attempts_need_no_more_queries(
+    page, make_entry, make_delivery, django_assert_max_num_queries
+):
+    entry = make_entry(transaction_key="one")
+    for number in range(6):
+        make_entry(transaction_key="one", sequence_number=2 + number)
+        delivery = make_delivery(entry, state="dead", attempts=1)
+        DeliveryAttempt.objects.create(
+            delivery=delivery, number=1, outcome="failed", started_at=NOW, finished_at=NOW
+        )
+    with django_assert_max_num_queries(12):
+        page(entry)

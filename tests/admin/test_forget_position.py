@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Throughput
-from handlers.admin_listeners import forget
+from handlers.operating import forget
 from listeners.models import Listener, OrgUsage, Position
 from tests.sample_data import lease_of
 

@@ -1,11 +1,10 @@
 """Incidents are read, filtered and closed."""
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.utils import timezone
 
-from audit.models import Incident
+from audit.models import Incident, OperatorAction
 from tests.admin.conftest import NOW
 
 INCIDENTS = "/admin/audit/incident/"
@@ -60,7 +59,7 @@ def test_the_chosen_incidents_are_closed(admin_client, make_incident):
     response = close(admin_client, one, another)
     assert "Closed 2 incidents." in response.content.decode()
     assert list(Incident.objects.filter(closed_at=None)) == [left]
-    assert LogEntry.objects.count() == 2
+    assert OperatorAction.objects.filter(action="close").count() == 2
 
 
 def test_a_note_is_asked_for_before_several_are_closed(admin_client, make_incident):

@@ -13,6 +13,8 @@ PAGES = [
     "/admin/audit/incident/",
     "/admin/audit/quarantined/",
     "/admin/handlers/delivery/",
+    "/admin/handlers/worker/",
+    "/admin/audit/operatoraction/",
     "/admin/auth/user/",
     "/admin/auth/user/add/",
     "/admin/auth/group/",
@@ -30,8 +32,9 @@ def test_the_side_bar_holds_what_the_reader_may_see(client, django_user_model):
     reader.user_permissions.add(Permission.objects.get(codename="view_auditlogentry"))
     client.force_login(reader)
     groups = client.get("/admin/").context["sidebar_navigation"]
-    assert [(g["title"], [item["title"] for item in g["items"]]) for g in groups] == [
-        ("Record", ["Audit log"])
+    assert [(g.get("title"), [item["title"] for item in g["items"]]) for g in groups] == [
+        (None, ["Home"]),
+        ("Record", ["Audit log"]),
     ]
 
 

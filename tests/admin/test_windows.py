@@ -2,15 +2,18 @@
 
 import pytest
 
-from audit.models import AuditLogEntry, Incident, Quarantined
+from audit.actions import Action, note
+from audit.models import AuditLogEntry, Incident, OperatorAction, Quarantined
 from handlers.models import Delivery
 from tests.admin.conftest import NOW
+from tests.sample_data import ANN
 
 PATHS = {
     AuditLogEntry: "/admin/audit/auditlogentry/",
     Incident: "/admin/audit/incident/",
     Quarantined: "/admin/audit/quarantined/",
     Delivery: "/admin/handlers/delivery/",
+    OperatorAction: "/admin/audit/operatoraction/",
 }
 
 
@@ -23,6 +26,7 @@ def rows(listener, make_delivery):
         Incident: Incident.objects.create(
             listener=listener, kind="gap", opened_at=NOW, last_seen_at=NOW
         ),
+        OperatorAction: note(ANN, Action.STOP, listener),
         Quarantined: Quarantined.objects.create(
             listener=listener, raw="<b>raw</b>", digest="0", error="<i>odd</i>", received_at=NOW
         ),

@@ -12,7 +12,17 @@ AUDIT_LOG = "/api/v1/audit-log/"
 DELIVERIES = "/api/v1/deliveries/"
 REDELIVERIES = "/api/v1/redeliveries/"
 INCIDENTS = "/api/v1/incidents/"
-EVERYTHING = (CONNECTIONS, LISTENERS, MAPPINGS, AUDIT_LOG, DELIVERIES, REDELIVERIES, INCIDENTS)
+ACTIONS = "/api/v1/actions/"
+EVERYTHING = (
+    CONNECTIONS,
+    LISTENERS,
+    MAPPINGS,
+    AUDIT_LOG,
+    DELIVERIES,
+    REDELIVERIES,
+    INCIDENTS,
+    ACTIONS,
+)
 
 
 def sent(client: APIClient, method: str, address: str, fields: dict[str, Any]) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from handlers.exported import COLUMNS
-from tests.api.requests import AUDIT_LOG, DELIVERIES, EVERYTHING, INCIDENTS
+from tests.api.requests import AUDIT_LOG, DELIVERIES, EVERYTHING, INCIDENTS, LISTENERS
 from tests.processes import ROOT
 
 
@@ -41,6 +41,7 @@ def test_it_is_openapi_3_1_and_has_every_address(schema):
         *(f"{address}{{id}}/redeliver/" for address in (AUDIT_LOG, DELIVERIES)),
         f"{DELIVERIES}{{id}}/go-on/",
         *(f"{INCIDENTS}{{id}}/{verb}/" for verb in ("acknowledge", "close")),
+        *(f"{LISTENERS}{{id}}/{verb}/" for verb in ("start", "stop", "forget-position")),
     }
 
 

@@ -22,6 +22,7 @@ MODELS = dict(
             "delivery",
             "redelivery",
             "incident",
+            "operatoraction",
         ),
         strict=True,
     )

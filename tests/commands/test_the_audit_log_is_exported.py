@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry
 from audit.queries import AuditLogFilter
-from consumer.export import csv_lines, exported, json_lines
+from handlers.export import csv_lines, exported, json_lines
 from handlers.exported import COLUMNS
 from handlers.models import Delivery
 from tests.commands.running import record, run

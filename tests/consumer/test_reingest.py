@@ -11,7 +11,7 @@ from consumer.quarantine import ANSWER_HEAD, MOST_ANSWERS
 from consumer.reingest import StillUnreadable, ingest_again
 from handlers.models import Delivery
 from listeners.models import Position
-from tests.sample_data import change, lease_of, make_mapping, received
+from tests.sample_data import ANN, change, lease_of, make_mapping, received
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_a_message_that_can_be_read_now_is_recorded_and_delivered(listener):
     Position.objects.update(replay_id="900")
     row = kept(listener, json.dumps(change(records=["001000000000001AAA", "001000000000002AAA"])))
 
-    assert ingest_again(row, timezone.now()) == 2
+    assert ingest_again(row, ANN, timezone.now()) == 2
 
     assert AuditLogEntry.objects.count() == 2
     assert [d.state for d in Delivery.objects.all()] == ["queued", "queued"]
@@ -43,10 +43,10 @@ def test_a_message_that_can_be_read_now_is_recorded_and_delivered(listener):
 def test_it_is_read_once_and_a_replay_of_it_adds_nothing(listener):
     message = change()
     row = kept(listener, json.dumps(message))
-    ingest_again(row, timezone.now())
+    ingest_again(row, ANN, timezone.now())
 
     with pytest.raises(StillUnreadable, match="read before"):
-        ingest_again(row, timezone.now())
+        ingest_again(row, ANN, timezone.now())
     ingest(listener, lease_of(listener), received(message), [])
     assert AuditLogEntry.objects.count() == 1
 
@@ -54,12 +54,12 @@ def test_it_is_read_once_and_a_replay_of_it_adds_nothing(listener):
 def test_a_change_that_came_again_by_itself_is_not_new(listener):
     message = change()
     ingest(listener, lease_of(listener), received(message), [])
-    assert ingest_again(kept(listener, json.dumps(message)), timezone.now()) == 0
+    assert ingest_again(kept(listener, json.dumps(message)), ANN, timezone.now()) == 0
     assert AuditLogEntry.objects.count() == 1
 
 
 def test_a_gap_event_from_quarantine_is_completed_like_any_other(listener):
-    ingest_again(kept(listener, json.dumps(change("GAP_UPDATE"))), timezone.now())
+    ingest_again(kept(listener, json.dumps(change("GAP_UPDATE"))), ANN, timezone.now())
     entry = AuditLogEntry.objects.get()
     assert entry.dirty.listener == listener
     assert Incident.objects.get().kind == Incident.Kind.GAP
@@ -69,7 +69,7 @@ def test_a_gap_event_from_quarantine_is_completed_like_any_other(listener):
 def test_what_still_cannot_be_read_stays_with_the_reason_of_now(listener, raw):
     row = kept(listener, raw)
     with pytest.raises(StillUnreadable, match="still cannot be read"):
-        ingest_again(row, timezone.now())
+        ingest_again(row, ANN, timezone.now())
     row.refresh_from_db()
     assert row.ingested_at is None
     assert row.error != "no decoder"
@@ -79,7 +79,7 @@ def test_what_still_cannot_be_read_stays_with_the_reason_of_now(listener, raw):
 def test_a_whole_answer_is_not_read_its_events_came_again(listener):
     row = kept(listener, "<html>", is_answer=True)
     with pytest.raises(StillUnreadable, match="asked for again"):
-        ingest_again(row, timezone.now())
+        ingest_again(row, ANN, timezone.now())
 
 
 def test_ever_different_pages_are_counted_and_only_the_newest_are_kept(listener, monkeypatch):

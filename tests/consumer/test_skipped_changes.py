@@ -5,9 +5,9 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry
 from audit.queries import AuditLogFilter
-from consumer.export import exported
 from consumer.ingest import ingest
 from handlers import dispatch
+from handlers.export import exported
 from handlers.models import Delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 

@@ -19,7 +19,7 @@ from handlers.redelivery import Wish, wish
 from handlers.runner import run_delivery
 from tests.at_once import in_threads
 from tests.commands.running import CONNECTION, ConfigurationFile
-from tests.sample_data import change, lease_of, make_mapping, received
+from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 
@@ -101,7 +101,7 @@ def test_redelivered_with_success_it_lets_the_next_begin(mapping):
     first, _ = halted(mapping)
     HandlerMapping.objects.update(handler="tests.remember")
 
-    redeliver(Wish("somebody", Delivery.objects.filter(pk=first.pk)), timezone.now())
+    redeliver(Wish(ANN, Delivery.objects.filter(pk=first.pk)), timezone.now())
     assert states() == ["queued", "blocked"]
     run_delivery(first.pk)
 
@@ -111,7 +111,7 @@ def test_redelivered_with_success_it_lets_the_next_begin(mapping):
 def test_redelivered_and_dead_again_it_halts_again(mapping):
     first, _ = halted(mapping)
 
-    redeliver(Wish("somebody", Delivery.objects.filter(pk=first.pk)), timezone.now())
+    redeliver(Wish(ANN, Delivery.objects.filter(pk=first.pk)), timezone.now())
     run_delivery(first.pk)
 
     first.refresh_from_db()
@@ -122,7 +122,7 @@ def test_redelivered_and_dead_again_it_halts_again(mapping):
 def test_an_operator_goes_on_without_it(mapping):
     first, _ = halted(mapping)
 
-    go_on_without(first.pk, "ann", "the record is gone", timezone.now())
+    go_on_without(first.pk, ANN, "the record is gone", timezone.now())
 
     first.refresh_from_db()
     assert (first.state, first.halts) == ("dead", False)
@@ -136,7 +136,7 @@ def test_going_on_without_what_holds_nothing_back_is_refused(mapping):
     _, second = halted(mapping)
 
     with pytest.raises(NotHalting, match=str(second.pk)):
-        go_on_without(second.pk, "ann", "", timezone.now())
+        go_on_without(second.pk, ANN, "", timezone.now())
 
     assert states() == ["dead", "blocked"]
 
@@ -205,7 +205,7 @@ def test_what_was_held_back_runs_in_order_in_the_end(mapping):
     HandlerMapping.objects.update(handler="tests.remember")
     Delivery.objects.exclude(pk=first.pk).update(handler="tests.remember")
 
-    redeliver(Wish("somebody", Delivery.objects.filter(pk=first.pk)), timezone.now())
+    redeliver(Wish(ANN, Delivery.objects.filter(pk=first.pk)), timezone.now())
     for pk in Delivery.objects.order_by("id").values_list("id", flat=True):
         run_delivery(pk)
 
@@ -247,7 +247,7 @@ def test_several_workers_keep_the_order_of_records_that_halt(listener, at_work):
     assert Delivery.objects.filter(state="succeeded").count() == 2 * len(names)
     assert Delivery.objects.filter(state="blocked").count() == 2 * len(names)
 
-    redeliver(wish(AuditLogFilter(state="dead"), "somebody"), timezone.now())
+    redeliver(wish(AuditLogFilter(state="dead"), ANN), timezone.now())
 
     wait_for(lambda: Delivery.objects.filter(state="succeeded").count() == 5 * len(names))
     for name in names:

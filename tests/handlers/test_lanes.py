@@ -10,7 +10,7 @@ from handlers.redeliver import redeliver
 from handlers.redelivery import Wish
 from handlers.runner import run_delivery
 from listeners.models import Position
-from tests.sample_data import change, lease_of, make_mapping, received
+from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
@@ -145,7 +145,7 @@ def test_a_redelivery_follows_too(listener, two_lanes):
     Delivery.objects.filter(mapping=two).update(state="dead")
     HandlerMapping.objects.filter(pk=two.pk).update(handler="tests.remember", on="update")
 
-    redeliver(Wish("ann", Delivery.objects.filter(mapping=two)), timezone.now())
+    redeliver(Wish(ANN, Delivery.objects.filter(mapping=two)), timezone.now())
 
     assert len(set(chains())) == 1
     assert states() == ["ready", "blocked", "blocked", "blocked"]

@@ -16,7 +16,7 @@ from handlers.redeliver import counted, redeliver
 from handlers.redelivery import Contradiction, Row, Verdict, Wish, sent, wish
 from handlers.runner import run_delivery
 from tests.at_once import in_threads
-from tests.sample_data import change, lease_of, make_mapping, received
+from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
@@ -32,7 +32,7 @@ def deliver(listener, *messages, handler="tests.remember", **fields):
 
 def again(*deliveries, **wanted):
     ids = [one.pk for one in deliveries]
-    return redeliver(Wish("ann", Delivery.objects.filter(pk__in=ids), **wanted), timezone.now())
+    return redeliver(Wish(ANN, Delivery.objects.filter(pk__in=ids), **wanted), timezone.now())
 
 
 def states():
@@ -231,16 +231,16 @@ def test_the_filter_restricts_deliveries_and_not_only_entries(listener):
     Delivery.objects.filter(handler="tests.remember").update(state="succeeded")
 
     for wanted in (AuditLogFilter(state="failed"), AuditLogFilter(handler="tests.fail")):
-        assert list(wish(wanted, "ann").deliveries) == [Delivery.objects.get(state="dead")]
-    assert wish(AuditLogFilter(entity="Account"), "ann").deliveries.count() == 2
-    assert wish(AuditLogFilter(entity="Contact"), "ann").deliveries.count() == 0
+        assert list(wish(wanted, ANN).deliveries) == [Delivery.objects.get(state="dead")]
+    assert wish(AuditLogFilter(entity="Account"), ANN).deliveries.count() == 2
+    assert wish(AuditLogFilter(entity="Contact"), ANN).deliveries.count() == 0
 
 
 def test_a_count_beforehand_is_what_then_is_done(listener):
     deliveries = deliver(listener, *(change(records=[f"001{n}"]) for n in range(6)))
     for delivery, state in zip(deliveries, ["dead", "dead", "succeeded", "sent"], strict=False):
         Delivery.objects.filter(pk=delivery.pk).update(state=state)
-    wanted = wish(AuditLogFilter(), "ann")
+    wanted = wish(AuditLogFilter(), ANN)
 
     before = counted(wanted)
 
@@ -260,7 +260,7 @@ def test_it_is_done_in_steps_and_each_delivery_once(listener, monkeypatch):
     deliver(listener, *(change(records=[f"001{n % 4}"]) for n in range(10)), handler="tests.fail")
     Delivery.objects.update(state="dead")
 
-    redelivery, counts = redeliver(wish(AuditLogFilter(), "ann"), timezone.now())
+    redelivery, counts = redeliver(wish(AuditLogFilter(), ANN), timezone.now())
 
     assert (sent(counts), redelivery.count) == (10, 10)
     assert sorted(states()) == ["blocked"] * 6 + ["queued"] * 4
@@ -271,10 +271,10 @@ def test_a_mapping_that_came_later_gets_what_it_never_had_when_asked_to(listener
     Delivery.objects.update(state="succeeded")
     late = make_mapping(listener, handler="tests.skip")
 
-    redeliver(wish(AuditLogFilter(), "ann"), timezone.now())
+    redeliver(wish(AuditLogFilter(), ANN), timezone.now())
     assert not Delivery.objects.filter(mapping=late).exists()
 
-    wanted = wish(AuditLogFilter(handler="tests.skip"), "ann", new_handlers=True)
+    wanted = wish(AuditLogFilter(handler="tests.skip"), ANN, new_handlers=True)
     before = counted(wanted)
     redelivery, done = redeliver(wanted, timezone.now())
 
@@ -291,7 +291,7 @@ def test_a_mapping_that_came_later_gets_what_it_never_had_when_asked_to(listener
 
 def test_a_state_together_with_new_handlers_is_refused():
     with pytest.raises(Contradiction, match="leave the state out"):
-        wish(AuditLogFilter(state="dead"), "ann", new_handlers=True)
+        wish(AuditLogFilter(state="dead"), ANN, new_handlers=True)
 
 
 def test_what_the_broker_does_not_take_is_left_to_the_relay(listener):
@@ -322,7 +322,7 @@ def test_it_gets_along_with_recording_and_with_workers(listener):
     def send_again():
         done = 0
         while done < 32:
-            done += sent(redeliver(wish(AuditLogFilter(), "ann"), timezone.now())[1])
+            done += sent(redeliver(wish(AuditLogFilter(), ANN), timezone.now())[1])
 
     def work():
         while not is_over.is_set():

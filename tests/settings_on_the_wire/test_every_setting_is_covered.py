@@ -17,6 +17,7 @@ from tests.settings_on_the_wire import test_keep_alive as keep_alive
 from tests.settings_on_the_wire import test_logins as logins
 from tests.settings_on_the_wire import test_proxy as proxy
 from tests.settings_on_the_wire import test_pubsub as pubsub
+from tests.settings_on_the_wire import test_sensitive_fields as sensitive_fields
 from tests.settings_on_the_wire import test_session as session
 from tests.settings_on_the_wire import test_soap as soap
 from tests.settings_on_the_wire import test_timeouts as timeouts
@@ -107,6 +108,9 @@ LISTENER: Tests = {
     ),
     "enabled": session.test_each_enabled_listener_subscribes_its_channel_from_where_it_is_to_begin,
     "on_replay_lost": session.test_a_position_that_is_lost_is_left_as_the_policy_says,
+    "sensitive_fields": (
+        sensitive_fields.test_a_sensitive_value_comes_to_its_handler_and_to_no_other_eyes
+    ),
     "gap_policy": gap_policy.test_a_record_is_read_from_salesforce_only_by_the_policy_to_fetch,
     "api_version": session.test_requests_name_the_api_version,
     "connection_timeout": (

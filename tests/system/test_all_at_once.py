@@ -15,7 +15,7 @@ from handlers.models import Delivery, DeliveryAttempt
 from handlers.redeliver import redeliver
 from handlers.redelivery import Wish
 from handlers.runner import run_delivery
-from tests.sample_data import change, lease_of, make_mapping, received
+from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 from tests.system.verdict import assert_in_order
@@ -91,7 +91,7 @@ def test_what_happens_at_once_keeps_each_chain_and_loses_nothing(
         ended = Delivery.objects.filter(state="succeeded", redelivery=None).order_by("?")[:3]
         ids = list(ended.values_list("pk", flat=True))
         if ids and redelivered.count() < REDELIVERED:
-            redeliver(Wish("a test", Delivery.objects.filter(pk__in=ids)), timezone.now())
+            redeliver(Wish(ANN, Delivery.objects.filter(pk__in=ids)), timezone.now())
 
     def edit():
         ons = {"create": "update", "update": "create"}

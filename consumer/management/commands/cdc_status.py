@@ -7,7 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from consumer.status import statuses, table
+from consumer.status import statuses, table, workers_line
+from handlers import workers
 
 
 class Command(BaseCommand):
@@ -15,7 +16,8 @@ class Command(BaseCommand):
         "Show how each listener does (times in UTC). LAG: from a change's commit to its receipt. "
         "RUNWAY: how long Salesforce still knows the stored position, 72 hours from the commit of "
         "its event on. BACKLOG: deliveries by state. INCIDENTS: those that are open. "
-        "24 H: events that Salesforce delivered, and the org's use of its daily limit."
+        "24 H: events that Salesforce delivered, and the org's use of its daily limit. "
+        "Below: the workers that are there, and the queues that they hear."
     )
     requires_system_checks = []
 
@@ -27,10 +29,12 @@ class Command(BaseCommand):
         if options["format"] == "json":
             rows = [dataclasses.asdict(status) for status in found]
             self.stdout.write(json.dumps(rows, indent=2, default=_iso))
-        elif found:
+            return
+        if found:
             self.stdout.write("\n".join(table(found)))
         else:
             self.stdout.write("No listener yet: make one in the admin or with apply_cdc_config.")
+        self.stdout.write(workers_line(workers.seen()))
 
 
 def _iso(value: datetime) -> str:

@@ -6,8 +6,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from consumer.export import csv_lines, exported, json_lines
+from audit.actions import Action, Actor, note
+from audit.sight import Sight
 from consumer.management.arguments import add_filters, filter_of
+from handlers.export import csv_lines, exported, json_lines
 
 FORMATS = {"jsonl": json_lines, "csv": csv_lines}
 #: What a shell shows for a program that the end of its pipe has ended.
@@ -26,10 +28,18 @@ class Command(BaseCommand):
             help="jsonl: one JSON object a line. csv: the same columns, nested ones as JSON; an "
             "apostrophe stands before texts that a spreadsheet would run (= + - @)",
         )
+        parser.add_argument(
+            "--with-sensitive",
+            action="store_true",
+            help="the values of sensitive fields too; a line in the action log says so",
+        )
         add_filters(parser)
 
     def handle(self, *_: Any, **options: Any) -> None:
-        rows = exported(filter_of(options))
+        sees_all = options["with_sensitive"]
+        rows = exported(filter_of(options), sight=Sight(sees_all))
+        if sees_all:
+            note(Actor.at_the_shell(), Action.REVEAL, details={"format": options["format"]})
         if options.get("stdout") is None and isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")
         try:

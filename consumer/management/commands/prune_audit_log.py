@@ -5,6 +5,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
+from audit.actions import Action, Actor, note
 from consumer.prune import counted, prune
 
 
@@ -24,8 +25,11 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
+        days = options["older_than"]
+        if not options["dry_run"]:
+            note(Actor.at_the_shell(), Action.PRUNE, details={"older_than_days": days})
         act = counted if options["dry_run"] else prune
-        pruned = act(options["older_than"], timezone.now())
+        pruned = act(days, timezone.now())
         for name in ("entries", "deliveries", "quarantined", "incidents", "throughput"):
             self.stdout.write(f"{name}: {pruned.rows[name]}")
         if pruned.kept:

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from audit.actions import Action, Actor, note
 from consumer import reconcile
 from consumer.management.arguments import moment, refuse_unknown_listener, word
 from consumer.reconciliation.asking import Asked, WrongWindow, ask, window
@@ -58,6 +59,10 @@ class Command(BaseCommand):
 
     def _compare(self, asked: Asked) -> list[str]:
         name = asked.listener.name
+        if asked.records:
+            span = {"since": asked.since.isoformat(), "until": asked.until.isoformat()}
+            details = {**span, "entity": asked.entity}
+            note(Actor.at_the_shell(), Action.RECONCILE, asked.listener, details=details)
         if asked.records and (again := reconcile.retry(asked.listener, timezone.now())):
             self.stdout.write(f"{name}: the workers take up again {again} that had been given up")
         self.stdout.write(

@@ -1,4 +1,3 @@
-import getpass
 from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
@@ -6,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from audit.actions import Actor
 from consumer.management.arguments import add_filters, filter_of
 from handlers.redeliver import counted, redeliver
 from handlers.redelivery import Contradiction, Counts, Verdict, Wish, total, wish
@@ -65,16 +65,9 @@ def _wish(options: dict[str, Any]) -> Wish:
     try:
         return wish(
             chosen,
-            f"command: {_user()}",
+            Actor.at_the_shell(),
             reason=options["reason"],
             new_handlers=options["new_handlers"],
         )
     except Contradiction as error:
         raise CommandError(str(error), returncode=2) from None
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "unknown"

@@ -10,6 +10,7 @@ from typing import Any
 
 from audit.models import AuditLogEntry
 from audit.queries import AuditLogFilter
+from audit.sight import MASKED, Sight
 from handlers.exported import COLUMNS, exported_entry, with_deliveries
 
 #: A state of its own for whoever asks: retrying or dead.
@@ -18,7 +19,9 @@ FAILED = "failed"
 CHUNK = 1000
 
 
-def exported(wanted: AuditLogFilter, chunk: int = CHUNK) -> Iterator[dict[str, Any]]:
+def exported(
+    wanted: AuditLogFilter, chunk: int = CHUNK, sight: Sight = MASKED
+) -> Iterator[dict[str, Any]]:
     """Each entry with its deliveries, the oldest first.
 
     Read in chunks by id, so that no transaction stays open: a long one would hold up the database.
@@ -26,7 +29,7 @@ def exported(wanted: AuditLogFilter, chunk: int = CHUNK) -> Iterator[dict[str, A
     entries = with_deliveries(AuditLogEntry.objects.all().matching(wanted))
     last = 0
     while page := list(entries.filter(id__gt=last).order_by("id")[:chunk]):
-        yield from map(exported_entry, page)
+        yield from (exported_entry(entry, sight) for entry in page)
         last = page[-1].pk
 
 

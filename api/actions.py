@@ -1,0 +1,33 @@
+"""`actions/`: what operators did."""
+
+from __future__ import annotations
+
+from django_filters import rest_framework as filters
+from rest_framework import serializers
+from rest_framework.viewsets import ReadOnlyModelViewSet
+
+from audit.models import OperatorAction
+
+
+class ActionSerializer(serializers.ModelSerializer[OperatorAction]):
+    class Meta:
+        model = OperatorAction
+        exclude = ("user",)
+
+
+class ActionFilter(filters.FilterSet):
+    who = filters.CharFilter(help_text="A user's name.")
+    through = filters.ChoiceFilter(choices=OperatorAction.Through.choices)
+    action = filters.ChoiceFilter(choices=OperatorAction.Action.choices)
+    object_type = filters.CharFilter(help_text="Such as listener.")
+    object_id = filters.CharFilter()
+    since = filters.IsoDateTimeFilter("at", lookup_expr="gte", help_text="Then or later; UTC.")
+    until = filters.IsoDateTimeFilter("at", lookup_expr="lt", help_text="Before this time; UTC.")
+
+
+class ActionViewSet(ReadOnlyModelViewSet[OperatorAction]):
+    """Who did what to what, by which way, and why. Nothing of it is ever changed."""
+
+    queryset = OperatorAction.objects.all()
+    serializer_class = ActionSerializer
+    filterset_class = ActionFilter

@@ -1,0 +1,67 @@
+"""What operators did."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+
+class OperatorAction(models.Model):
+    """One thing that an operator did: who, by which way, to what, and why.
+
+    Append-only; `audit.actions.note` writes it. Names are kept as texts: what they name may go.
+    """
+
+    class Through(models.TextChoices):
+        CONSOLE = "admin", "Console"
+        API = "api", "API"
+        COMMAND = "command", "Command"
+
+    class Action(models.TextChoices):
+        ADD = "add", "Added"
+        CHANGE = "change", "Changed"
+        DELETE = "delete", "Deleted"
+        START = "start", "Started"
+        STOP = "stop", "Stopped"
+        FORGET_POSITION = "forget_position", "Position forgotten"
+        REDELIVER = "redeliver", "Redelivered"
+        GO_ON = "go_on", "Gone on without"
+        ACKNOWLEDGE = "acknowledge", "Acknowledged"
+        CLOSE = "close", "Closed"
+        READ_AGAIN = "read_again", "Read again"
+        RECONCILE = "reconcile", "Compared with Salesforce"
+        PRUNE = "prune", "Pruned"
+        REVEAL = "reveal", "Sensitive values exported"
+
+    at = models.DateTimeField()
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    who = models.CharField(
+        max_length=150, help_text="The user's name; of a command, the machine's user."
+    )
+    through = models.CharField(max_length=10, choices=Through)
+    action = models.CharField(max_length=20, choices=Action)
+    object_type = models.CharField(max_length=100, blank=True, help_text="Such as listener.")
+    object_id = models.CharField(max_length=255, blank=True)
+    object_name = models.CharField(max_length=255, blank=True, help_text="Its name at that time.")
+    reason = models.TextField(blank=True)
+    details = models.JSONField(
+        default=dict, blank=True, help_text="Of settings the names of what changed, not the values."
+    )
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = "action"
+        verbose_name_plural = "action log"
+        indexes = [
+            # The console's filters and the API's, newest first.
+            models.Index(fields=["who", "-id"], name="action_who"),
+            models.Index(fields=["action", "-id"], name="action_what"),
+            models.Index(fields=["object_type", "object_id", "-id"], name="action_object"),
+            models.Index(fields=["at"], name="action_at"),
+        ]
+
+    def __str__(self) -> str:
+        about = f" {self.object_type} {self.object_name}".rstrip()
+        return f"{self.get_action_display()}{about} by {self.who}"

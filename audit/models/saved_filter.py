@@ -1,0 +1,35 @@
+"""A question that somebody asks of the audit log again and again."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+
+class SavedFilterQuerySet(models.QuerySet["SavedFilter"]):
+    def seen_by(self, user_id: int) -> SavedFilterQuerySet:
+        """One's own, and what others share."""
+        return self.filter(Q(owner=user_id) | Q(is_shared=True))
+
+
+class SavedFilter(models.Model):
+    """A search and filters of one of the console's lists, under a name."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    # Such as `audit.auditlogentry`.
+    list = models.CharField(max_length=100)
+    name = models.CharField(max_length=60)
+    query = models.TextField(help_text="As in the list's address.")
+    is_shared = models.BooleanField("for everybody", default=False)
+
+    objects = SavedFilterQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "list", "name"], name="saved_filter_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,127 @@
+"""A listener's page starts it, stops it, and makes it begin anew: each asks first, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from unfold.decorators import action
+
+from audit.actions import Actor
+from audit.admin_noted import NotedAdmin
+from audit.traffic import replay_cost
+from handlers import operating
+from handlers.admin_redelivery import reason_of
+from handlers.operating import NotNow
+from listeners.models import Listener
+from listeners.permissions import OPERATE, may
+from listeners.salesforce.events import PRESETS
+from listeners.standing import position_of
+
+
+class OperatingAdmin(NotedAdmin):
+    actions = ("start_listeners", "stop_listeners")
+    actions_detail = ("start", "stop", "forget_position")
+
+    def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return may(request.user, OPERATE)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Of start and stop, the one that does something."""
+        found: list[Any] = super().get_actions_detail(request, object_id)
+        known = str(object_id).isdecimal()
+        is_on = known and Listener.objects.filter(pk=object_id, enabled=True).exists()
+        idle = "start" if is_on else "stop"
+        return [one for one in found if one.method.original_function_name != idle]
+
+    @admin.action(description="Start the selected listeners", permissions=["operate"])
+    def start_listeners(self, request: HttpRequest, listeners: QuerySet[Listener]) -> None:
+        by, now = Actor.in_console(request), timezone.now()
+        started = sum(operating.start(one, by, "", now) for one in listeners)
+        messages.success(request, f"Started: {started}.")
+
+    @admin.action(description="Stop the selected listeners", permissions=["operate"])
+    def stop_listeners(self, request: HttpRequest, listeners: QuerySet[Listener]) -> None:
+        by, now = Actor.in_console(request), timezone.now()
+        stopped = sum(operating.stop(one, by, "", now) for one in listeners)
+        messages.success(request, f"Stopped: {stopped}.")
+
+    @action(description="Start", url_path="start", permissions=["operate"], icon="play_arrow")
+    def start(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        text = "It begins to receive as soon as a listener process takes it up."
+        return self._switch(request, object_id, operating.start, "Start", text)
+
+    @action(description="Stop", url_path="stop", permissions=["operate"], icon="stop")
+    def stop(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        text = (
+            "What it has received is recorded, and its position kept. Salesforce keeps what comes "
+            "meanwhile for 72 hours."
+        )
+        return self._switch(request, object_id, operating.stop, "Stop", text)
+
+    def _switch(
+        self, request: HttpRequest, object_id: str, act: Any, verb: str, text: str
+    ) -> HttpResponse:
+        listener = get_object_or_404(Listener, pk=object_id)
+        if request.method != "POST":
+            title = f"{verb} {listener}"
+            return self._ask(request, listener, title=title, text=f"{title}? {text}", button=verb)
+        if act(listener, Actor.in_console(request), reason_of(request), timezone.now()):
+            messages.success(request, f"{listener}: done. A running process takes it up.")
+        else:
+            messages.info(request, f"{listener} is {'' if listener.enabled else 'not '}enabled.")
+        return _page(listener)
+
+    @action(
+        description="Forget the position",
+        url_path="forget-position",
+        permissions=["operate"],
+        icon="history_toggle_off",
+    )
+    def forget_position(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Asks first; does it when asked by POST."""
+        listener = get_object_or_404(Listener.objects.select_related("position"), pk=object_id)
+        now = timezone.now()
+        try:
+            if request.method != "POST" and not operating.obstacle(listener, now):
+                begins_at_earliest = listener.first_replay == PRESETS[1]
+                cost = replay_cost(listener, now) if begins_at_earliest else ""
+                return self._ask_to_forget(request, listener, cost)
+            by, reason = Actor.in_console(request), reason_of(request)
+            begins = operating.forget_position(listener, by, reason, now)
+            messages.success(request, f"Forgotten: it begins again {begins} when it starts.")
+        except NotNow as why:
+            messages.error(request, str(why))
+        return _page(listener)
+
+    def _ask_to_forget(self, request: HttpRequest, listener: Listener, cost: str) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": listener,
+            "listener": listener,
+            "position": position_of(listener),
+            "cost": cost,
+            "title": "Forget the position",
+        }
+        return TemplateResponse(request, "handlers/forget_position.html", context)
+
+    def _ask(self, request: HttpRequest, listener: Listener, **context: Any) -> HttpResponse:
+        context |= {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": listener,
+            "back": _page(listener).url,
+            **context,
+        }
+        return TemplateResponse(request, "handlers/ask.html", context)
+
+
+def _page(listener: Listener) -> HttpResponseRedirect:
+    return HttpResponseRedirect(reverse("admin:listeners_listener_change", args=[listener.pk]))

@@ -1,0 +1,90 @@
+"""What the search of the audit log and of deliveries takes, and the look-ups that find it."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+
+from django.db.models import Q
+
+ENTRY_SEARCH_HELP = "Record, user: or tx: ID, entity:Name"
+RECORD_SEARCH_HELP = "Record ID: 18 or 15 characters, or its beginning"
+WHOLE_ID = 15
+_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+_TRANSACTION_KEY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+#: A user's ID. `record:005…` finds the changes of a user, and not those by one.
+_USER_ID = re.compile(r"005[0-9A-Za-z]{12}([0-9A-Za-z]{3})?")
+_RECORD_ID = re.compile(r"[0-9A-Za-z]{15}([0-9A-Za-z]{3})?")
+_KINDS = {
+    "record": "record",
+    "user": "user",
+    "tx": "transaction",
+    "transaction": "transaction",
+    "entity": "entity",
+}
+
+
+def entries(search: str) -> Q:
+    """Entries that were asked for: of any of the terms of a kind, and of every kind."""
+    terms = _by_kind(search)
+    condition = Q()
+    if records := terms["record"]:
+        condition &= record_ids("record_id", " ".join(records))
+    if users := terms["user"]:
+        condition &= Q(commit_user__in=[form for user in users for form in forms(user)])
+    if keys := terms["transaction"]:
+        condition &= Q(transaction_key__in=keys)
+    if names := terms["entity"]:
+        condition &= Q(entity_name__in=names)
+    return condition
+
+
+def record_ids(field: str, search: str) -> Q:
+    """Records that were typed: whole IDs of 18 or 15 characters, or the beginning of one."""
+    condition = Q()
+    for term in search.split():
+        if len(term) < WHOLE_ID:
+            condition |= Q(**{f"{field}__begins": term})
+        else:
+            condition |= Q(**{f"{field}__in": forms(term)})
+    return condition
+
+
+def whole_records(search: str) -> list[str]:
+    """The whole record IDs of a search, in their long form."""
+    terms = _by_kind(search)
+    found = [*terms["record"], *terms["user"]]
+    return list(dict.fromkeys(long_id(term) for term in found if _RECORD_ID.fullmatch(term)))
+
+
+def forms(record_id: str) -> list[str]:
+    """In which an ID may be recorded."""
+    return list(dict.fromkeys([record_id, long_id(record_id)]))
+
+
+def long_id(record_id: str) -> str:
+    """Salesforce's pages show IDs of 15 characters, its events carry 18: the last three say which
+    of the others are capital letters."""
+    if len(record_id) != WHOLE_ID or not record_id.isalnum() or not record_id.isascii():
+        return record_id
+    parts = (record_id[0:5], record_id[5:10], record_id[10:15])
+    return record_id + "".join(
+        _DIGITS[sum(1 << place for place, letter in enumerate(part) if letter.isupper())]
+        for part in parts
+    )
+
+
+def _by_kind(search: str) -> defaultdict[str, list[str]]:
+    """`tx:…`, `user:…`, `entity:…`, `record:…`; without one its shape tells."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for term in search.split():
+        prefix, _, rest = term.partition(":")
+        if rest and prefix.lower() in _KINDS:
+            found[_KINDS[prefix.lower()]].append(rest)
+        elif _TRANSACTION_KEY.fullmatch(term.lower()):
+            found["transaction"].append(term)
+        elif _USER_ID.fullmatch(term):
+            found["user"].append(term)
+        else:
+            found["record"].append(term)
+    return found

@@ -1,0 +1,37 @@
+"""An audit entry in the form in which its event came: the Streaming API's, as far as it is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from audit.models import AuditLogEntry
+from audit.sight import MASKED, Sight
+
+_HEADER = {
+    "entityName": "entity_name",
+    "changeType": "change_type",
+    "changeOrigin": "change_origin",
+    "transactionKey": "transaction_key",
+    "sequenceNumber": "sequence_number",
+    "commitTimestamp": "commit_timestamp",
+    "commitNumber": "commit_number",
+    "commitUser": "commit_user",
+    "changedFields": "changed_fields",
+    "nulledFields": "nulled_fields",
+    "diffFields": "diff_fields",
+}
+
+
+def raw_event(entry: AuditLogEntry, see: Sight = MASKED) -> dict[str, Any]:
+    """What the event left out is left out here; it named all of its records."""
+    header: dict[str, Any] = {"recordIds": entry.record_ids()}
+    values = {name: getattr(entry, own) for name, own in _HEADER.items()}
+    header |= {name: value for name, value in values.items() if value not in (None, "")}
+    event = {"replayId": entry.exported_replay_id, "EventUuid": entry.event_uuid or None}
+    return {
+        "channel": entry.channel,
+        "data": {
+            "payload": {**see.data(entry), "ChangeEventHeader": header},
+            "event": {name: value for name, value in event.items() if value is not None},
+        },
+    }

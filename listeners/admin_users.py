@@ -1,0 +1,64 @@
+"""Users and groups, in the console's dress."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+from rest_framework.authtoken.models import Token
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from listeners.admin_console import ConsoleAdmin
+
+if TYPE_CHECKING:
+    _UserAdmin = DjangoUserAdmin[User]
+else:
+    _UserAdmin = DjangoUserAdmin
+
+
+class UserAdmin(_UserAdmin, ConsoleAdmin):
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    get_action_choices = ConsoleAdmin.get_action_choices
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Nobody makes himself, or another, more than he is."""
+        own = super().get_readonly_fields(request, obj)
+        return own if request.user.is_superuser else (*own, "is_superuser")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and _is_below(obj, request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and _is_below(obj, request)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What goes with a user, without the user's key of the API, which is its own name."""
+        found, *rest = super().get_deleted_objects(objs, request)
+        keys = Token.objects.filter(user__in=objs).values_list("key", flat=True)
+        return _without(found, set(keys)), *rest
+
+
+def _is_below(user: Any, request: HttpRequest) -> bool:
+    """Superusers are left to superusers."""
+    return request.user.is_superuser or not getattr(user, "is_superuser", False)
+
+
+def _without(lines: list[Any], keys: set[str]) -> list[Any]:
+    """The nested lines of a deletion, in which a key stands for itself."""
+    return [
+        _without(line, keys)
+        if isinstance(line, list)
+        else "API token"
+        if any(key in str(line) for key in keys)
+        else line
+        for line in lines
+    ]
+
+
+class GroupAdmin(DjangoGroupAdmin, ConsoleAdmin):
+    get_action_choices = ConsoleAdmin.get_action_choices

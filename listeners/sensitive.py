@@ -1,0 +1,102 @@
+"""Fields whose values are for few eyes: which they are, and how they are masked.
+
+A pattern is Field, Entity.Field or Entity.Field.Part, where * stands for any text, and upper and
+lower case are the same. What is below a field that is meant is meant too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+Path = tuple[str, ...]
+#: What matches each step of a path to a field, from the top.
+Fields = tuple[tuple[re.Pattern[str], ...], ...]
+
+EXAMPLES = "SSN__c, Contact.Birthdate, *.Name.LastName"
+_PATTERN = re.compile(r"[\w*]+(\.[\w*]+){0,2}")
+#: Shorter values are looked for in texts as whole words, and single characters not at all.
+_LONG = 4
+
+
+def flaws(patterns: Any) -> list[str]:
+    if not isinstance(patterns, list):
+        return [f"Give a list of fields, such as {EXAMPLES}."]
+    return [
+        f"{one!r} names no field. Write Field, Entity.Field or Entity.Field.Part, such as "
+        f"{EXAMPLES}; * stands for any text."
+        for one in patterns
+        if not (isinstance(one, str) and _PATTERN.fullmatch(one))
+    ]
+
+
+@lru_cache(maxsize=1024)
+def fields_of(patterns: Path, entity: str) -> Fields:
+    """What the patterns mean in the changes of one entity."""
+    paths = [one.split(".") if "." in one else ["*", one] for one in patterns]
+    return tuple(
+        tuple(_compiled(step) for step in path)
+        for first, *path in paths
+        if _compiled(first).fullmatch(entity)
+    )
+
+
+def masked(data: Mapping[str, Any], fields: Fields, mask: str) -> dict[str, Any]:
+    """The same fields, and their parts, with `mask` in place of each value that is meant."""
+    return {name: _masked(value, (name,), fields, mask) for name, value in data.items()}
+
+
+def is_meant(path: Path, fields: Fields) -> bool:
+    return any(
+        len(steps) <= len(path)
+        and all(step.fullmatch(name) for step, name in zip(steps, path, strict=False))
+        for steps in fields
+    )
+
+
+def redacted(text: str, data: Mapping[str, Any], fields: Fields, mask: str) -> str:
+    """A text about a change, such as an error, without the values that are meant, as far as they
+    stand in it as they are."""
+    values = {form for value in _values(data, (), fields) for form in _forms(value)}
+    if not values:
+        return text
+    long_first = sorted(values, key=len, reverse=True)
+    return re.sub("|".join(map(_sought, long_first)), lambda _: mask, text)
+
+
+def _masked(value: Any, path: Path, fields: Fields, mask: str) -> Any:
+    if isinstance(value, Mapping) and value:
+        return {name: _masked(one, (*path, name), fields, mask) for name, one in value.items()}
+    return mask if is_meant(path, fields) else value
+
+
+def _values(value: Any, path: Path, fields: Fields) -> Iterator[str]:
+    match value:
+        case Mapping():
+            for name, one in value.items():
+                yield from _values(one, (*path, name), fields)
+        case list():
+            for one in value:
+                yield from _values(one, path, fields)
+        case str() | int() | float() if not isinstance(value, bool) and is_meant(path, fields):
+            yield str(value)
+
+
+def _forms(value: str) -> Iterator[str]:
+    """As a text has it, and as Python and JSON write it in one."""
+    for form in (value.strip(), repr(value)[1:-1], json.dumps(value)[1:-1]):
+        if len(form) > 1:
+            yield form
+
+
+def _sought(value: str) -> str:
+    found = re.escape(value)
+    return found if len(value) >= _LONG else rf"(?<!\w){found}(?!\w)"
+
+
+@lru_cache(maxsize=1024)
+def _compiled(step: str) -> re.Pattern[str]:
+    return re.compile(re.escape(step).replace(r"\*", ".*"), re.IGNORECASE)

@@ -1,0 +1,87 @@
+"""Each search and filter of the audit log is answered by an index, on both databases."""
+
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.db import connection
+from django.test import RequestFactory
+
+from audit.models import AuditLogEntry
+from tests.admin.conftest import NOW
+
+LOG = "/admin/audit/auditlogentry/"
+TRANSACTION = "0002343d-9d90-e395-ed20-cf416ba652ad"
+PLANS = {
+    "q=0015g0000000077": "entry_record",
+    "q=0015g00000077": "entry_record",
+    "q=0015g0000000077AAA": "entry_record",
+    "q=0055g0000000077AAA": "entry_user",
+    f"q={TRANSACTION}": "entry_identity",
+    "entity=Entity77__c": "entry_entity",
+    "entity=Entity77__c&before=1000": "entry_entity",
+    "received_at_from_0=2025-11-25": "entry_received",
+    "received_at_from_0=2025-11-25&before=2025-11-25T12:00:00%2B00:00,5": "entry_received",
+    "commit_timestamp_from_0=2025-11-25": "entry_committed",
+    "commit_timestamp_from_0=2025-11-25&before=1764000000000,5": "entry_committed",
+}
+#: SQLite takes a partial index for its own words only.
+ON_POSTGRESQL = {
+    "change_type=GAP_UPDATE": "entry_not_update",
+    "source=reconcile": "entry_not_streamed",
+}
+on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="not on SQLite")
+
+
+@pytest.fixture
+def plan(listener, admin_user):
+    """How the database would find a page of the list, in a log with some entries of each kind."""
+    AuditLogEntry.objects.bulk_create(_entry(listener, number) for number in range(2000))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+    def text(query: str) -> str:
+        request = RequestFactory().get(f"{LOG}?{query}")
+        request.user = admin_user
+        changes: Any = admin.site.get_model_admin(AuditLogEntry).get_changelist_instance(request)
+        return changes.page_query().explain()
+
+    return text
+
+
+def _entry(listener, number: int) -> AuditLogEntry:
+    return AuditLogEntry(
+        listener=listener,
+        channel="/data/ChangeEvents",
+        entity_name=f"Entity{number % 500}__c",
+        record_id=f"0015g{number % 900:010}AAA",
+        change_type="UPDATE",
+        transaction_key=f"{number}",
+        sequence_number=1,
+        commit_timestamp=1_764_000_000_000 + number,
+        commit_user=f"0055g{number % 800:010}AAA",
+        received_at=NOW,
+    )
+
+
+def not_found_by(plan, expected: dict[str, str]) -> dict[str, str]:
+    plans = {query: plan(query) for query in expected}
+    return {query: plans[query] for query, index in expected.items() if index not in plans[query]}
+
+
+def test_an_index_finds_the_page(plan):
+    assert not_found_by(plan, PLANS) == {}
+
+
+@on_postgresql
+def test_what_is_rare_has_an_index_of_its_own(plan):
+    assert not_found_by(plan, ON_POSTGRESQL) == {}
+
+
+@on_postgresql
+def test_a_beginning_is_found_in_any_locale(plan):
+    """Only this class of operators can do it where the database's locale is not C."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'entry_record'")
+        assert "record_id varchar_pattern_ops" in cursor.fetchone()[0]
+    assert "~>=~" in plan("q=0015g00000077")

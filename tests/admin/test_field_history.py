@@ -1,0 +1,105 @@
+"""Before and after, field by field."""
+
+import pytest
+
+from handlers.admin_field_rows import field_rows
+from handlers.field_history import LOOK_BACK, earlier
+from tests.sample_data import make_listener
+
+RECORD = "0015g00000EqG9GAAV"
+
+
+@pytest.fixture
+def record(make_entry):
+    def make(data=None, change_type="UPDATE", **fields):
+        return make_entry(
+            record_id=RECORD, changed_data=data or {}, change_type=change_type, **fields
+        )
+
+    return make
+
+
+def before(entry) -> dict[str, str]:
+    """Of each field the value before, or why there is none."""
+    rows = field_rows(entry, earlier(entry))
+    return {row.name: row.before or f"({row.before_note})" for row in rows}
+
+
+def test_before_is_the_last_recorded_value_and_leads_to_who_told_it(record):
+    record({"Phone": "1"})
+    told = record({"Phone": "2"})
+    record({"Fax": "9"})
+    row = field_rows(entry := record({"Phone": "3"}), earlier(entry))[0]
+    assert (row.before, row.value, row.before_entry) == ("2", "3", told.pk)
+
+
+def test_a_compound_field_is_known_part_by_part(record):
+    record({"Name": {"FirstName": "Jonas", "LastName": "Keller"}})
+    record({"Name": {"FirstName": "Jona"}}, changed_fields=["Name"])
+    entry = record({"Name": {"FirstName": None, "LastName": "Kellermann"}})
+    assert before(entry) == {"Name.FirstName": "Jona", "Name.LastName": "Keller"}
+
+
+def test_a_compound_field_that_was_cleared_shows_the_parts_that_it_had(record):
+    record({"Address": {"City": "Berlin", "Street": "A 1"}})
+    record({"Address": {"Street": "B 2"}})
+    assert before(record({"Address": None})) == {
+        "Address.Street": "B 2",
+        "Address.City": "Berlin",
+    }
+    assert before(record({"Address": None})) == {"Address": "(empty)"}
+    assert before(record({"Address": {"City": "Bonn"}})) == {"Address.City": "(empty)"}
+
+
+def test_what_a_create_does_not_carry_was_empty(record):
+    record({"Phone": "1"}, "CREATE")
+    assert before(record({"Fax": "9"})) == {"Fax": "(empty)"}
+
+
+def test_what_nobody_told_is_not_made_up(record, make_entry):
+    make_entry(record_id=RECORD, listener=make_listener(name="another"), changed_data={"Fax": "8"})
+    record({"Phone": "1"})
+    assert before(record({"Fax": "9"})) == {"Fax": "(not recorded)"}
+
+
+def test_a_change_without_its_value_hides_the_one_before(record):
+    record({"Text": "old"})
+    record({}, changed_fields=["Text"])
+    assert before(record({"Text": "new"})) == {"Text": "(changed before, value not recorded)"}
+
+
+def test_a_diff_is_no_value(record):
+    record({"Text": "@@ -1 +1 @@"}, diff_fields=["Text"])
+    assert before(record({"Text": "new"})) == {"Text": "(changed before, value not recorded)"}
+
+
+def test_a_create_has_no_before(record):
+    assert before(record({"Phone": "1"}, "CREATE")) == {"Phone": "(new record)"}
+
+
+def test_a_value_that_came_again_says_so(record):
+    record({"Amount": 1, "Phone": "1"})
+    rows = field_rows(entry := record({"Amount": 1, "Phone": "2"}), earlier(entry))
+    assert [row.is_same for row in rows] == [True, False]
+
+
+def test_it_looks_back_so_far_and_no_further(record, django_assert_num_queries):
+    first = record({"Phone": "1"})
+    type(first).objects.bulk_create([_copy(first, number) for number in range(2, LOOK_BACK + 2)])
+    entry = record({"Phone": "2", "Fax": "9"})
+    with django_assert_num_queries(1):
+        assert before(entry)["Phone"] == "(not recorded)"
+
+
+def _copy(entry, number):
+    fields = {field.attname: getattr(entry, field.attname) for field in entry._meta.fields}
+    return type(entry)(**{**fields, "id": None, "sequence_number": number, "changed_data": {}})
+
+
+def test_masked_values_are_not_compared(record, listener):
+    listener.sensitive_fields = ["Phone"]
+    listener.save()
+    record({"Phone": "1"})
+    entry = record({"Phone": "2"})
+    row = field_rows(entry, earlier(entry))[0]
+    assert (row.before, row.value, row.is_same) == ("***", "***", False)

@@ -1,0 +1,161 @@
+"""Viewer, operator, administrator: what each may do in the console, and what is refused."""
+
+import pytest
+from django.contrib.auth.models import Group, Permission
+from django.core.management import call_command
+from django.utils import timezone
+
+from audit.models import Incident, Quarantined
+from listeners.models import Listener, Position
+from tests.admin.conftest import NOW
+from tests.sample_data import lease_of
+
+LISTENERS = "/admin/listeners/listener/"
+DELIVERIES = "/admin/handlers/delivery/"
+INCIDENTS = "/admin/audit/incident/"
+SEEN_BY_ALL = (
+    LISTENERS,
+    "/admin/listeners/connection/",
+    "/admin/audit/auditlogentry/",
+    "/admin/audit/quarantined/",
+    "/admin/audit/operatoraction/",
+    DELIVERIES,
+    INCIDENTS,
+)
+
+
+@pytest.fixture
+def as_a(client, django_user_model):
+    def make(role: str):
+        user = django_user_model.objects.create_user(role.lower(), is_staff=True)
+        user.groups.add(Group.objects.get(name=role))
+        client.force_login(user)
+        return client
+
+    return make
+
+
+@pytest.fixture
+def incident(listener):
+    return Incident.objects.create(
+        listener=listener, kind="gap", summary="gap", opened_at=NOW, last_seen_at=NOW
+    )
+
+
+def act(client, page: str, action: str, row, **more: str):
+    asked = {"action": action, "_selected_action": row.pk, "index": "0", **more}
+    return client.post(page, asked)
+
+
+@pytest.mark.parametrize("role", ["Viewer", "Operator", "Administrator"])
+def test_each_role_sees_everything_but_users(as_a, role):
+    client = as_a(role)
+    assert {client.get(page).status_code for page in SEEN_BY_ALL} == {200}
+    allowed = role == "Administrator"
+    assert client.get("/admin/auth/user/").status_code == (200 if allowed else 403)
+
+
+def test_no_role_sees_what_is_kept_of_tokens_or_sensitive_values(db):
+    given = set(Permission.objects.filter(group__isnull=False).values_list("codename", flat=True))
+    assert "view_listener" in given
+    assert not given & {"view_sensitive", "view_tokenstate", "view_kepttokens", "view_spenttoken"}
+
+
+def test_a_viewer_is_shown_no_button_and_refused_every_action(
+    as_a, listener, incident, make_delivery
+):
+    delivery = make_delivery(state="dead", halts=True)
+    viewer = as_a("Viewer")
+    page = viewer.get(f"{LISTENERS}{listener.pk}/change/").content.decode()
+    assert "Forget the position" not in page
+    assert f"{listener.pk}/stop/" not in page
+    assert "Redeliver" not in viewer.get(f"{DELIVERIES}{delivery.pk}/change/").content.decode()
+    assert ">Acknowledge<" not in viewer.get(f"{INCIDENTS}{incident.pk}/change/").content.decode()
+    for answer in (
+        act(viewer, LISTENERS, "stop_listeners", listener),
+        viewer.post(f"{LISTENERS}{listener.pk}/stop/"),
+        viewer.post(f"{LISTENERS}{listener.pk}/forget-position/"),
+        act(viewer, DELIVERIES, "redeliver", delivery, confirm="yes"),
+        act(viewer, DELIVERIES, "go_on_without", delivery, confirm="yes"),
+        viewer.post(f"{DELIVERIES}redeliver-dead/", {"confirm": "yes"}),
+        act(viewer, INCIDENTS, "close_incidents", incident, note=""),
+        viewer.post(f"{LISTENERS}{listener.pk}/change/", {"name": "mine"}),
+    ):
+        assert answer.status_code == 403, answer
+    listener.refresh_from_db()
+    assert (listener.enabled, listener.name != "mine") == (True, True)
+    incident.refresh_from_db()
+    assert incident.is_open
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.halts) == ("dead", True)
+
+
+def test_an_operator_runs_the_listener_and_edits_nothing(as_a, listener):
+    lease_of(listener)
+    Position.objects.update(replay_id="52", lease_until=NOW)
+    operator = as_a("Operator")
+    assert "Stop" in operator.get(f"{LISTENERS}{listener.pk}/change/").content.decode()
+    page = operator.get(f"{LISTENERS}{listener.pk}/stop/").content.decode()
+    assert 'name="reason"' in page
+    operator.post(f"{LISTENERS}{listener.pk}/stop/", {"reason": "an upgrade"})
+    assert not Listener.objects.get().enabled
+    act(operator, LISTENERS, "start_listeners", listener)
+    assert Listener.objects.get().enabled
+    operator.post(f"{LISTENERS}{listener.pk}/forget-position/")
+    assert Position.objects.get().replay_id == ""
+    assert operator.post(f"{LISTENERS}{listener.pk}/change/", {"name": "x"}).status_code == 403
+    assert operator.get("/admin/listeners/connection/add/").status_code == 403
+
+
+def test_an_operator_redelivers_closes_and_has_messages_read_again(
+    as_a, listener, incident, make_delivery
+):
+    delivery = make_delivery(state="dead")
+    unread = Quarantined.objects.create(
+        listener=listener, raw="{", digest="0", error="odd", received_at=timezone.now()
+    )
+    operator = as_a("Operator")
+    assert "Redeliver" in operator.get(f"{DELIVERIES}{delivery.pk}/change/").content.decode()
+    assert act(operator, DELIVERIES, "redeliver", delivery).status_code == 200
+    act(operator, INCIDENTS, "close_incidents", incident, note="seen")
+    assert Incident.objects.get().closed_by == "operator"
+    page = operator.get(f"/admin/audit/quarantined/{unread.pk}/change/").content.decode()
+    assert "Read it again" in page
+
+
+def test_an_administrator_edits_settings_and_users_and_no_superuser(as_a, listener, admin_user):
+    administrator = as_a("Administrator")
+    assert administrator.get("/admin/listeners/connection/add/").status_code == 200
+    page = administrator.get(f"{LISTENERS}{listener.pk}/change/").content.decode()
+    assert 'name="name"' in page
+    user = Group.objects.get(name="Administrator").user_set.get()
+    own = administrator.get(f"/admin/auth/user/{user.pk}/change/").content.decode()
+    assert 'name="username"' in own
+    assert 'name="is_superuser"' not in own
+    above = f"/admin/auth/user/{admin_user.pk}/"
+    assert 'name="username"' not in administrator.get(f"{above}change/").content.decode()
+    assert administrator.post(f"{above}password/", {"password1": "x"}).status_code == 403
+    assert administrator.post(f"{above}delete/", {"post": "yes"}).status_code == 403
+
+
+def test_who_could_change_a_row_can_still_do_what_has_a_permission_of_its_own_now(
+    client, incident, django_user_model
+):
+    user = django_user_model.objects.create_user("ann", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__endswith="_incident"))
+    user.user_permissions.remove(Permission.objects.get(codename="close_incident"))
+    client.force_login(user)
+    act(client, INCIDENTS, "close_incidents", incident, note="seen")
+    assert not Incident.objects.get().is_open
+
+
+@pytest.mark.django_db
+def test_a_migration_gives_back_what_a_role_lacks_and_takes_nothing_away():
+    viewer = Group.objects.get(name="Viewer")
+    before = set(viewer.permissions.values_list("codename", flat=True))
+    viewer.permissions.add(Permission.objects.get(codename="view_sensitive"))
+    viewer.permissions.remove(Permission.objects.get(codename="view_listener"))
+    call_command("migrate", verbosity=0)
+    after = set(viewer.permissions.values_list("codename", flat=True))
+    assert after == before | {"view_sensitive"}
+    assert Group.objects.filter(name__in=("Viewer", "Operator", "Administrator")).count() == 3

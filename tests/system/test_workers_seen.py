@@ -1,0 +1,24 @@
+"""A worker's own process shows itself, and is gone when it ends."""
+
+from handlers.models import Worker
+from tests.commands.running import run
+from tests.servers import wait_for
+
+
+def test_a_worker_is_seen_with_its_queues_until_it_ends(processes):
+    process = processes.worker(concurrency=2)
+
+    wait_for(Worker.objects.exists)
+    worker = Worker.objects.with_life().get()
+    assert (worker.pid, worker.queues, worker.concurrency) == (
+        process.pid,
+        ["celery", "special"],
+        2,
+    )
+    assert worker.is_live
+    assert run("cdc_status").lines[-1] == "workers: 1 seen, queues: celery, special"
+
+    assert process.terminate() == 0
+
+    assert not Worker.objects.exists()
+    assert run("cdc_status").lines[-1] == "workers: none seen"
