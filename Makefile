@@ -3,13 +3,15 @@
 VENV ?= .venv
 PYTHON ?= $(shell bin/find-python)
 PY = $(VENV)/bin/python
-PYTEST = $(PY) -m pytest
+PYTEST = $(PY) -m pytest -n 4 --dist loadscope --no-loadscope-reorder
 # Folders of tests, apart by spaces: left out of the run, and of the one on PostgreSQL (what does not
 # depend on the database is not run on a second one).
 IGNORE ?=
 NO_DATABASE = simulator salesforce project settings_on_the_wire secrecy peer bad_inputs \
 	$(patsubst %,system/test_%.py,a_position_elsewhere stopped_logins a_revoked_refresh_token \
-	standing_troubles calling_back crashes pubsub_faults pubsub_positions)
+	standing_troubles calling_back crashes pubsub_faults pubsub_positions both_transports \
+	stopping_and_exit_codes) \
+	commands/test_exit_codes_of_commands.py api/test_schema.py api/test_documentation.py
 IGNORING = $(addprefix --ignore tests/,$(1))
 
 # For `make chaos` and `make soak`: CHAOS="--seed 7 --broker valkey", SOAK="--minutes 60 --rate 100".
@@ -35,8 +37,8 @@ demo:
 
 test:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
-	$(PYTEST) -n 4 --dist loadscope $(call IGNORING,$(IGNORE))
-	$(if $(ONLY_SQLITE),,TEST_DATABASE=postgres $(PYTEST) -n 4 --dist loadscope $(call IGNORING,$(IGNORE) $(NO_DATABASE)))
+	$(PYTEST) $(call IGNORING,$(IGNORE))
+	$(if $(ONLY_SQLITE),,TEST_DATABASE=postgres $(PYTEST) $(call IGNORING,$(IGNORE) $(NO_DATABASE)))
 
 check:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt

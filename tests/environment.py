@@ -1,7 +1,8 @@
 """Before Django's settings are read: which database, which broker, throwaway keys.
 
 TEST_DATABASE=postgres starts a PostgreSQL server for the run; without it SQLite is used. All of it
-is set in the environment, so that the processes that tests start see the same.
+is set in the environment, so that the processes that tests start see the same. They read it too, by
+the hundreds: what only the first process needs is imported there.
 """
 
 import atexit
@@ -10,11 +11,6 @@ import secrets
 import shutil
 import tempfile
 from pathlib import Path
-
-import pytest
-from cryptography.fernet import Fernet
-
-from tests.servers import PostgresServer, missing_postgres
 
 
 def prepare() -> Path:
@@ -30,6 +26,9 @@ def prepare() -> Path:
 
 
 def _begin() -> None:
+    import pytest
+    from cryptography.fernet import Fernet
+
     database = os.environ.get("TEST_DATABASE", "sqlite")
     if database not in ("sqlite", "postgres"):
         raise pytest.UsageError(f"TEST_DATABASE is {database!r}; use sqlite or postgres")
@@ -47,6 +46,10 @@ def _begin() -> None:
 
 
 def _postgres(run: Path) -> str:
+    import pytest
+
+    from tests.servers import PostgresServer, missing_postgres
+
     missing = missing_postgres()
     if missing and os.environ.get("CI") == "true":
         raise pytest.UsageError(missing)

@@ -9,12 +9,24 @@ _folder = prepare()
 milestones.install()
 
 from cdcproject.environment import SQLITE
+from cdcproject.logs import logging_config
 from cdcproject.settings import *
-from cdcproject.settings import DATABASES
+from cdcproject.settings import DATABASES, LOG_LEVEL, LOGGING
 
 if DATABASES["default"]["ENGINE"] == SQLITE:
     # In memory it would be seen by one process only.
     DATABASES["default"]["TEST"] = {"NAME": str(_folder / "test.sqlite3")}
+
+# What is logged goes as JSON to a file of this name too.
+if _json_log := os.environ.get("CDC_TEST_JSON_LOG"):
+    _json = logging_config(LOG_LEVEL, "json")["formatters"]["structured"]
+    LOGGING["formatters"]["json"] = _json
+    LOGGING["handlers"]["json"] = {
+        "class": "logging.FileHandler",
+        "filename": _json_log,
+        "formatter": "json",
+    }
+    LOGGING["root"]["handlers"].append("json")
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 

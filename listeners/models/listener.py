@@ -163,8 +163,25 @@ class Listener(models.Model):
             errors["sensitive_fields"] = found
         if _API_VERSION.fullmatch(self.api_version) and float(self.api_version) < 37:
             errors["api_version"] = "The Streaming API serves changes from version 37.0 on."
+        if other := self._other_on_the_subscription():
+            errors["managed_subscription"] = (
+                f"Listener {other} hears {self.subscription}: Salesforce gives it to one at a time."
+            )
         if errors:
             raise ValidationError(errors)
+
+    def _other_on_the_subscription(self) -> Listener | None:
+        if not self.subscription:
+            return None
+        return (
+            Listener.objects.filter(
+                connection_id=self.connection_id,
+                transport=self.transport,
+                managed_subscription__iexact=self.subscription,
+            )
+            .exclude(pk=self.pk)
+            .first()
+        )
 
     @property
     def first_replay(self) -> str:

@@ -91,6 +91,23 @@ def test_handlers_are_changed_at_their_own_address(api):
     }
 
 
+def test_a_managed_subscription_is_for_one_listener(api):
+    fields = {"connection": "prod", "transport": "pubsub", "managed_subscription": "Crm_Sync"}
+    first = api.post(LISTENERS, {**fields, "name": "first"}).json()
+
+    found = errors(api.post(LISTENERS, {**fields, "name": "second"}))
+
+    assert found == {
+        "managed_subscription": [
+            "Listener first hears Crm_Sync: Salesforce gives it to one at a time."
+        ]
+    }
+    page = f"{LISTENERS}{first['id']}/"
+    assert api.patch(page, {"enabled": False}).status_code == 200
+    assert api.patch(page, {"transport": "cometd"}).status_code == 200
+    assert api.post(LISTENERS, {**fields, "name": "second"}).status_code == 201
+
+
 @pytest.mark.parametrize(
     ("fields", "at", "message"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import redis
 from django.db import connection
@@ -17,7 +18,7 @@ HANDLERS = "tests.sample_handlers,tests.secrecy.handlers"
 
 
 class Scene:
-    """Processes that log everything in one format, on this test's database and broker."""
+    """Processes that log everything, for a console and as JSON, on this test's database."""
 
     def __init__(
         self, processes: Processes, planted: Planted, folder: Path, **environment: str
@@ -26,10 +27,13 @@ class Scene:
         self._planted = planted
         self._var = folder / "var"
         self._var.mkdir()
+        self._json_log = self._var / "log.json"
         self._started: dict[str, Process] = {}
         self._seen: dict[str, str] = {}
         self.environment = {
             "LOG_LEVEL": "DEBUG",
+            "LOG_FORMAT": "console",
+            "CDC_TEST_JSON_LOG": str(self._json_log),
             "VAR_DIR": str(self._var),
             "CDC_HANDLER_MODULES": HANDLERS,
             **_with_password(planted),
@@ -57,6 +61,10 @@ class Scene:
         )
         process.wait()
         return process.output
+
+    def logged_as_json(self) -> list[dict[str, Any]]:
+        """By all of them."""
+        return [json.loads(line) for line in self._json_log.read_text().splitlines()]
 
     def look(self, store: redis.Redis) -> None:
         """Remember what Redis holds just now, and what the processes are called."""

@@ -118,21 +118,19 @@ def test_a_secret_is_found_in_the_output_and_the_command_line_of_a_process(proce
     assert found == ["said in output of it", "told in command lines of it"]
 
 
-@pytest.mark.parametrize("log_format", ["console", "json"])
-def test_a_secret_is_found_in_what_our_own_log_says_of_it(processes, log_format):
-    planted = Planted()
+def test_a_secret_is_found_in_what_our_own_log_says_of_it(processes, planted, tmp_path):
     secret = planted.special("client_secret")
     program = (
         "import os, django; django.setup(); import structlog; "
         "log = structlog.get_logger('canary'); "
         "log.debug('login', client_secret=os.environ['CDC_TEST_CANARY'])"
     )
-    process = processes.start(
-        "-c", program, CDC_TEST_CANARY=secret, LOG_LEVEL="DEBUG", LOG_FORMAT=log_format
-    )
+    scene = Scene(processes, planted, tmp_path, CDC_TEST_CANARY=secret)
 
-    assert process.wait() == 0
-    assert planted.leaks(places.of_process("it", process))
+    assert scene.start("it", "-c", program).wait() == 0
+
+    where = [leak.partition(" in ")[2].partition(":")[0] for leak in scene.leaks()]
+    assert where == [str(tmp_path / "var" / "log.json"), "output of it"]
 
 
 def test_a_secret_is_found_in_the_log_of_this_process(heard):
@@ -146,7 +144,7 @@ def test_a_secret_is_found_in_the_log_of_this_process(heard):
 def test_a_scene_finds_what_its_processes_say_and_what_they_leave(
     processes, store, planted, tmp_path
 ):
-    scene = Scene(processes, planted, tmp_path, LOG_FORMAT="json")
+    scene = Scene(processes, planted, tmp_path)
     said, left = planted.special("said"), planted.plain("left")
     Group.objects.create(name=left)
     Group.objects.all().delete()

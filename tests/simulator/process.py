@@ -12,7 +12,7 @@ from typing import Self
 from tests.simulator.control_client import ControlClient
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 20
+START_SECONDS = 60
 STOP_SECONDS = 5
 
 

@@ -69,7 +69,6 @@ class PubSubStream:
         self._closed = threading.Event()
         self._current: _Current | None = None
         self._subscribed_at: float | None = None
-        self._server_time: datetime | None = None
         self._newest: str | None = None
         self._refused_tokens = 0  # since anything came
 
@@ -100,7 +99,8 @@ class PubSubStream:
     @property
     def server_time(self) -> datetime | None:
         """Salesforce's clock when the stream began, to the second; None if it did not say."""
-        return self._server_time
+        current = self._current
+        return current.subscription.server_time if current else None
 
     @property
     def newest(self) -> str | None:
@@ -213,7 +213,6 @@ class PubSubStream:
             self._hang_up()
             raise
         self._subscribed_at = self._monotonic()
-        self._server_time = subscription.server_time
 
     def _begin(self, current: _Current) -> None:
         with self._guard:

@@ -153,10 +153,13 @@ def test_an_event_that_can_not_be_read_spoils_no_other(serve, connect):
 def test_the_servers_clock_is_known_where_it_tells_it(serve, connect):
     def script(call):
         call.context.send_initial_metadata((("date", "Wed, 25 Nov 2026 20:00:00 GMT"),))
+        yield batch(1, 1)
         call.until_hung_up()
-        yield
 
-    assert opened(connect, serve(script)).server_time == datetime(2026, 11, 25, 20, tzinfo=UTC)
+    stream = opened(connect, serve(script))
+    stream.poll()
+
+    assert stream.server_time == datetime(2026, 11, 25, 20, tzinfo=UTC)
     assert opened(connect, serve(idle)).server_time is None
 
 

@@ -32,12 +32,19 @@ def test_events_of_a_schema_that_nobody_knows_are_set_aside(serve, connect, refu
     assert flawed.value.replay_id == shown(1)
 
 
-@pytest.mark.parametrize("status", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND])
-def test_a_schema_that_can_not_be_had_now_loses_no_event(serve, connect, monkeypatch, status):
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Refusal(grpc.StatusCode.UNAVAILABLE, "schema.api.unavailable"),
+        Refusal(grpc.StatusCode.NOT_FOUND, "schema.api.unavailable"),
+        Refusal(grpc.StatusCode.INVALID_ARGUMENT, "subscription.internal.error"),
+    ],
+)
+def test_a_schema_that_can_not_be_had_now_loses_no_event(serve, connect, monkeypatch, refusal):
     monkeypatch.setattr(stream_module, "MOST_A_POLL", 2)
     mixed = wire.FetchResponse(events=[event(1), event(2, schema_id="slow"), event(3)])
     server = serve(playing(mixed), playing(batch(2, 3)))
-    server.schemas["slow"] = Refusal(status, "schema.api.unavailable")
+    server.schemas["slow"] = refusal
     stream = opened(connect, server)
 
     assert names_of(stream.poll()) == ["1"]
