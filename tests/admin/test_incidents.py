@@ -49,8 +49,10 @@ def test_open_incidents_are_counted_in_the_side_bar(admin_client, make_incident)
     assert "sidebar-badge" not in admin_client.get("/admin/").content.decode()
     make_incident(summary="one")
     page = admin_client.get("/admin/")
-    groups = {group["title"]: group["items"] for group in page.context["sidebar_navigation"]}
-    assert [item.get("badge") for item in groups["Record"]] == [None, None, "1", None]
+    items = [item for group in page.context["sidebar_navigation"] for item in group["items"]]
+    assert {item["title"]: item["badge"] for item in items if item.get("badge")} == {
+        "Incidents": "1"
+    }
 
 
 def test_the_chosen_incidents_are_closed(admin_client, make_incident):
