@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
@@ -24,6 +24,8 @@ else:
 BEFORE, AFTER = "before", "after"
 #: Rows that are read at once where all are wanted.
 CHUNK = 1000
+#: Of the longest id there is.
+_DIGITS = 19
 #: A list that PostgreSQL looks for longer than this is given up.
 SECONDS = 10
 _GIVEN_UP = (
@@ -126,7 +128,7 @@ def _beside(rows: QuerySet[Any], by: str, before: str | None, after: str | None)
     if not position:
         return rows
     value, _, pk = position.rpartition(",")
-    if not pk.isdecimal() or bool(value) != bool(by):
+    if not pk.isdecimal() or len(pk) > _DIGITS or bool(value) != bool(by):
         raise IncorrectLookupParameters
     if not by:
         return rows.filter(**{f"id__{bound}": int(pk)})
@@ -140,11 +142,11 @@ def _key(field: Any, value: str) -> datetime | int:
         if not isinstance(field, DateTimeField):
             return int(value)
         moment = datetime.fromisoformat(value)
-    except ValueError as error:
+        if moment.tzinfo is None:
+            raise IncorrectLookupParameters
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise IncorrectLookupParameters(error) from error
-    if moment.tzinfo is None:
-        raise IncorrectLookupParameters
-    return moment
 
 
 def _position(row: Model, by: str) -> str:

@@ -20,6 +20,7 @@ from django.utils import timezone
 from audit.models import AuditLogEntry, DirtyRecord
 from audit.recording import record
 from consumer import additions, gaps
+from consumer.database import refusal
 from consumer.rest import CANNOT_READ, rest_of
 from handlers import dispatch
 from handlers.outcomes import storable
@@ -146,7 +147,7 @@ def _add_some(
         return _add_whole(listener, page, rows, read)
     except (DataError, UnicodeError) as error:
         if len(rows) == 1:
-            reason = f"the database refused what was read: {error}"
+            reason = f"the database refused what was read: {refusal(error)}"
             _postpone(page, rows, reason, _REFUSED_CAP)
             return 0
     half = len(rows) // 2

@@ -18,6 +18,7 @@ from audit import traffic
 from audit.models import AuditLogEntry
 from audit.recording import record
 from consumer import gaps, troubles
+from consumer.database import refusal
 from consumer.quarantine import Unreadable, keep
 from handlers.deliver import deliver
 from handlers.models import HandlerMapping
@@ -142,7 +143,7 @@ def _quarantine(
         raw, reason, replay_id = error.raw, error.reason, error.replay_id or ""
     else:
         replay_id = decode(message.data)[0].replay_id
-        raw, reason = message_text(message.data), f"the database refused it: {error}"
+        raw, reason = message_text(message.data), f"the database refused it: {refusal(error)}"
     unreadable = Unreadable(raw, reason, replay_id, message.received_at)
     with transaction.atomic(durable=True):
         _hold(lease, follows, replay_id)

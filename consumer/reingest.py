@@ -17,6 +17,7 @@ from audit.models import AuditLogEntry, Quarantined
 from audit.recording import record
 from consumer import gaps, troubles
 from consumer.additions import lock
+from consumer.database import refusal
 from consumer.ingest import entry_of
 from handlers import dispatch
 from handlers.deliver import deliver
@@ -47,7 +48,7 @@ def ingest_again(quarantined: Quarantined, by: Actor, now: datetime) -> int:
         entries = _entries(quarantined)
         new, ready = _record(quarantined, entries, by, now)
     except (ValueError, RecursionError, DataError) as error:
-        reason = error.reason if isinstance(error, Undecodable) else str(error)
+        reason = error.reason if isinstance(error, Undecodable) else refusal(error)
         unread = Quarantined.objects.filter(pk=quarantined.pk, ingested_at=None)
         unread.update(error=storable(reason))
         raise StillUnreadable(

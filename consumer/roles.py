@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps as installed
 from django.db.models import Q
 
 from listeners.models import KeptTokens, SpentToken, TokenState
@@ -26,10 +27,14 @@ _ADMINISTERED = (
 _VERBS = ("view", "add", "change", "delete")
 
 
-def put_right(using: str, **_: Any) -> None:
-    """A receiver of `post_migrate`: by then the permissions are there."""
-    from django.contrib.auth.models import Group, Permission
-
+def put_right(using: str, apps: Any = installed, **_: Any) -> None:
+    """A receiver of `post_migrate`: by then the permissions are there. Unless only some apps were
+    migrated, and not the one that has them."""
+    try:
+        Group = apps.get_model("auth", "Group")
+        Permission = apps.get_model("auth", "Permission")
+    except LookupError:
+        return
     viewed = Q(content_type__app_label__in=_SEEN, codename__startswith="view_")
     viewed &= ~Q(content_type__model__in=_UNSEEN) & ~Q(codename="view_sensitive")
     operated = viewed | _named(one.split(".", 1) for one in _OPERATED)

@@ -28,6 +28,7 @@ from handlers.admin_redelivery import RedeliveringAdmin, is_confirmed, reason_of
 from handlers.admin_search import RECORD_SEARCH_HELP, record_ids
 from handlers.halting import NotHalting, go_on_without
 from handlers.models import Delivery
+from handlers.parked import waits_for
 from handlers.redelivery import LEFT_OUT, wish
 
 
@@ -123,7 +124,7 @@ class DeliveryAdmin(RedeliveringAdmin):
         if isinstance(delivery, Delivery):
             prefetch_attempts([delivery])
             see = Sight.in_console(request.user)
-            context["card"] = DeliveryCard.of(delivery, delivery.entry, see)
+            context["card"] = DeliveryCard.of(delivery, delivery.entry, see, waits_for(delivery))
             context["change_type"] = change_type_label(delivery.entry.change_type)
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response

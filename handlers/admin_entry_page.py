@@ -19,7 +19,7 @@ from handlers.admin_labels import outcome_label, state_label
 from handlers.checks import unregistered_message
 from handlers.field_history import LOOK_BACK, earlier
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.parked import Wait, waits_for
+from handlers.parked import Wait, waits_of
 from handlers.raw_event import raw_event
 from handlers.redelivery import ON_THEIR_WAY
 
@@ -74,14 +74,16 @@ class DeliveryCard:
         return self.delivery.state in ON_THEIR_WAY
 
     @classmethod
-    def of(cls, delivery: Delivery, entry: AuditLogEntry, see: Sight) -> DeliveryCard:
-        waits = delivery.state in Delivery.UNENDED and not delivery.is_external
-        unknown = waits and registry.find(delivery.handler) is None
+    def of(
+        cls, delivery: Delivery, entry: AuditLogEntry, see: Sight, waits: Wait | None
+    ) -> DeliveryCard:
+        is_ours = delivery.state in Delivery.UNENDED and not delivery.is_external
+        unknown = is_ours and registry.find(delivery.handler) is None
         return cls(
             delivery,
             state_label(delivery.state),
             unregistered_message(delivery.handler) if unknown else "",
-            waits_for(delivery),
+            waits,
             see.text(delivery.error, entry),
             [AttemptRow.of(one, entry, see) for one in delivery.attempt_log.all()],
         )
@@ -110,6 +112,7 @@ class EntryPage:
     def of(cls, entry: AuditLogEntry, see: Sight) -> EntryPage:
         deliveries = list(Delivery.objects.filter(entry=entry).order_by("id"))
         prefetch_attempts(deliveries)
+        waits = waits_of(deliveries)
         siblings = list(_siblings(entry))
         return cls(
             entry=entry,
@@ -118,7 +121,10 @@ class EntryPage:
             fields=field_rows(entry, earlier(entry), see),
             header=_header(entry),
             raw=json.dumps(raw_event(entry, see), indent=2, ensure_ascii=False),
-            deliveries=[DeliveryCard.of(delivery, entry, see) for delivery in deliveries],
+            deliveries=[
+                DeliveryCard.of(delivery, entry, see, waits.get(delivery.pk))
+                for delivery in deliveries
+            ],
             siblings=[(one, change_type_label(one.change_type)) for one in siblings[:SIBLINGS]],
             has_more_siblings=len(siblings) > SIBLINGS,
         )

@@ -33,7 +33,10 @@ class _OneValue:
 
     @property
     def wanted(self) -> str:
-        return (self.value() or "").strip()
+        value = (self.value() or "").strip()
+        if "\0" in value:  # PostgreSQL takes none
+            raise IncorrectLookupParameters
+        return value
 
 
 class _Matching(_OneValue):

@@ -82,7 +82,7 @@ def _by_kind(search: str) -> defaultdict[str, list[str]]:
         if rest and prefix.lower() in _KINDS:
             found[_KINDS[prefix.lower()]].append(rest)
         elif _TRANSACTION_KEY.fullmatch(term.lower()):
-            found["transaction"].append(term)
+            found["transaction"] += [term, term.lower()]
         elif _USER_ID.fullmatch(term):
             found["user"].append(term)
         else:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 
 from handlers.models import Delivery
 from handlers.queries import HOLDS_CHAIN
@@ -32,24 +33,38 @@ class Wait:
 
 
 def waits_for(delivery: Delivery) -> Wait | None:
-    """None for one that is not blocked. One query at most."""
-    if delivery.state != State.BLOCKED:
-        return None
+    """None for one that is not blocked. Two queries at most."""
+    return waits_of([delivery]).get(delivery.pk)
+
+
+def waits_of(deliveries: Iterable[Delivery]) -> dict[int, Wait]:
+    """Of those that are blocked, by id. Two queries at most, however many there are."""
+    blocked = [one for one in deliveries if one.state == State.BLOCKED]
+    before = _before([one for one in blocked if one.chain and not one.awaits_record])
+    return {one.pk: _wait(one, before.get(one.pk)) for one in blocked}
+
+
+def _wait(delivery: Delivery, before: Delivery | None) -> Wait:
     if delivery.awaits_record:
         return Wait(None, FOR_ITS_RECORD)
-    before = _before(delivery)
     if before is None:
         return Wait(None, FOR_ITS_TURN)
     return Wait(before.pk, f"It waits for delivery {before.pk}, which {_what(before)}.")
 
 
-def _before(delivery: Delivery) -> Delivery | None:
+def _before(deliveries: list[Delivery]) -> dict[int, Delivery]:
     """The one that holds its chain, whatever its id; or that is before it and awaits its record."""
-    if not delivery.chain:
-        return None
-    unread = Q(awaits_record=True, pk__lt=delivery.pk)
-    found = Delivery.objects.filter(HOLDS_CHAIN | unread, chain=delivery.chain)
-    return found.order_by("awaits_record", "halts", "id").first()
+    if not deliveries:
+        return {}
+    unread = Q(awaits_record=True, pk__lt=OuterRef("pk"))
+    found = Delivery.objects.filter(HOLDS_CHAIN | unread, chain=OuterRef("chain"))
+    first = Subquery(found.order_by("awaits_record", "halts", "id").values("pk")[:1])
+    mine = Delivery.objects.filter(pk__in=[one.pk for one in deliveries]).order_by()
+    ids = dict(mine.values_list("pk", first))
+    # What ended between the two queries holds nothing any more.
+    still = Delivery.objects.filter(HOLDS_CHAIN | Q(awaits_record=True))
+    held_by = still.in_bulk([pk for pk in ids.values() if pk])
+    return {pk: held_by[before] for pk, before in ids.items() if before in held_by}
 
 
 def _what(delivery: Delivery) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import User
+from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest
 from rest_framework.authtoken.models import Token
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -24,6 +25,12 @@ class UserAdmin(_UserAdmin, ConsoleAdmin):
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     get_action_choices = ConsoleAdmin.get_action_choices
+
+    def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
+        """An address must not ask how somebody's key of the API begins, and be that user then."""
+        if lookup.partition(LOOKUP_SEP)[0] == "auth_token":
+            return False
+        return bool(super().lookup_allowed(lookup, value, request))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Nobody makes himself, or another, more than he is."""

@@ -63,6 +63,8 @@ def redacted(text: str, data: Mapping[str, Any], fields: Fields, mask: str) -> s
     values = {form for value in _values(data, (), fields) for form in _forms(value)}
     if not values:
         return text
+    if cut := max(_begun_with(text, value) for value in values):
+        text = mask + text[cut:]
     long_first = sorted(values, key=len, reverse=True)
     return re.sub("|".join(map(_sought, long_first)), lambda _: mask, text)
 
@@ -87,9 +89,22 @@ def _values(value: Any, path: Path, fields: Fields) -> Iterator[str]:
 
 def _forms(value: str) -> Iterator[str]:
     """As a text has it, and as Python and JSON write it in one."""
-    for form in (value.strip(), repr(value)[1:-1], json.dumps(value)[1:-1]):
+    as_json = (json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))
+    for form in (value.strip(), repr(value)[1:-1], *as_json):
         if len(form) > 1:
             yield form
+
+
+def _begun_with(text: str, value: str) -> int:
+    """How much of the text's beginning is the end of a value: of a long error only the last part is
+    kept, and a value may have been cut there."""
+    start = text[:_LONG]
+    place = value.find(start, 1) if len(start) == _LONG else -1
+    while place != -1:
+        if text.startswith(value[place:]):
+            return len(value) - place
+        place = value.find(start, place + 1)
+    return 0
 
 
 def _sought(value: str) -> str:

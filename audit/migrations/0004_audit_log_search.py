@@ -4,8 +4,13 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+from audit.index_operations import AddIndexOnline, RemoveIndexOnline
+
 
 class Migration(migrations.Migration):
+    # Writes go on while the indexes are built.
+    atomic = False
+
     dependencies = [
         ("audit", "0003_nothing_lost"),
         ("listeners", "0004_pubsub"),
@@ -13,6 +18,50 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        RemoveIndexOnline(
+            model_name="auditlogentry",
+            name="entry_record",
+        ),
+        RemoveIndexOnline(
+            model_name="auditlogentry",
+            name="entry_received",
+        ),
+        AddIndexOnline(
+            model_name="auditlogentry",
+            index=models.Index(
+                fields=["record_id", "id"],
+                name="entry_record",
+                opclasses=["varchar_pattern_ops", "int8_ops"],
+            ),
+        ),
+        AddIndexOnline(
+            model_name="auditlogentry",
+            index=models.Index(fields=["commit_user", "-id"], name="entry_user"),
+        ),
+        AddIndexOnline(
+            model_name="auditlogentry",
+            index=models.Index(fields=["commit_timestamp", "id"], name="entry_committed"),
+        ),
+        AddIndexOnline(
+            model_name="auditlogentry",
+            index=models.Index(
+                condition=models.Q(("change_type", "UPDATE"), _negated=True),
+                fields=["change_type", "-id"],
+                name="entry_not_update",
+            ),
+        ),
+        AddIndexOnline(
+            model_name="auditlogentry",
+            index=models.Index(
+                condition=models.Q(("source", "stream"), _negated=True),
+                fields=["source", "-id"],
+                name="entry_not_streamed",
+            ),
+        ),
+        AddIndexOnline(
+            model_name="auditlogentry",
+            index=models.Index(fields=["received_at", "id"], name="entry_received"),
+        ),
         migrations.CreateModel(
             name="SavedFilter",
             fields=[
@@ -26,68 +75,22 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=60)),
                 ("query", models.TextField(help_text="As in the list's address.")),
                 ("is_shared", models.BooleanField(default=False, verbose_name="for everybody")),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
                 "ordering": ["name", "id"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("owner", "list", "name"), name="saved_filter_once"
+                    )
+                ],
             },
-        ),
-        migrations.RemoveIndex(
-            model_name="auditlogentry",
-            name="entry_record",
-        ),
-        migrations.RemoveIndex(
-            model_name="auditlogentry",
-            name="entry_received",
-        ),
-        migrations.AddIndex(
-            model_name="auditlogentry",
-            index=models.Index(
-                fields=["record_id", "id"],
-                name="entry_record",
-                opclasses=["varchar_pattern_ops", "int8_ops"],
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="auditlogentry",
-            index=models.Index(fields=["commit_user", "-id"], name="entry_user"),
-        ),
-        migrations.AddIndex(
-            model_name="auditlogentry",
-            index=models.Index(fields=["commit_timestamp", "id"], name="entry_committed"),
-        ),
-        migrations.AddIndex(
-            model_name="auditlogentry",
-            index=models.Index(
-                condition=models.Q(("change_type", "UPDATE"), _negated=True),
-                fields=["change_type", "-id"],
-                name="entry_not_update",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="auditlogentry",
-            index=models.Index(
-                condition=models.Q(("source", "stream"), _negated=True),
-                fields=["source", "-id"],
-                name="entry_not_streamed",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="auditlogentry",
-            index=models.Index(fields=["received_at", "id"], name="entry_received"),
-        ),
-        migrations.AddField(
-            model_name="savedfilter",
-            name="owner",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="savedfilter",
-            constraint=models.UniqueConstraint(
-                fields=("owner", "list", "name"), name="saved_filter_once"
-            ),
         ),
     ]

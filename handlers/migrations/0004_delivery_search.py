@@ -2,21 +2,26 @@
 
 from django.db import migrations, models
 
+from audit.index_operations import AddIndexOnline
+
 
 class Migration(migrations.Migration):
+    # Writes go on while the indexes are built.
+    atomic = False
+
     dependencies = [
         ("audit", "0004_audit_log_search"),
         ("handlers", "0003_nothing_lost"),
     ]
 
     operations = [
-        migrations.AddIndex(
+        AddIndexOnline(
             model_name="delivery",
             index=models.Index(
                 condition=models.Q(("state", "skipped")), fields=["id"], name="delivery_skipped"
             ),
         ),
-        migrations.AddIndex(
+        AddIndexOnline(
             model_name="delivery",
             index=models.Index(fields=["handler", "-id"], name="delivery_handler"),
         ),

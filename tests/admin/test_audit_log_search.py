@@ -29,7 +29,10 @@ TRANSACTION = "0002343d-9d90-e395-ed20-cf416ba652ad"
 USER = "0055g000001AbCdAAK"
 
 
-@pytest.mark.parametrize("typed", [TRANSACTION, f"tx:{TRANSACTION}", f"Transaction:{TRANSACTION}"])
+@pytest.mark.parametrize(
+    "typed",
+    [TRANSACTION, TRANSACTION.upper(), f"tx:{TRANSACTION}", f"Transaction:{TRANSACTION}"],
+)
 def test_a_transaction_is_found_by_its_key(listed, make_entry, typed):
     entries = [make_entry(transaction_key=TRANSACTION, sequence_number=n) for n in (1, 2)]
     make_entry()
@@ -143,3 +146,9 @@ def test_filters_hold_together(listed, make_entry, make_delivery):
     make_delivery(make_entry(change_type="CREATE"), state="dead")
     found = listed(LOG, entity="Contact", change_type="CREATE", state="dead")
     assert found == [wanted.entry]
+
+
+@pytest.mark.parametrize("name", ["entity", "listener", "handler", "state"])
+def test_a_filter_that_no_text_can_match_is_refused(admin_client, make_entry, name):
+    make_entry()
+    assert admin_client.get(LOG, {name: "a\0"}).url == f"{LOG}?e=1"

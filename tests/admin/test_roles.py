@@ -3,9 +3,11 @@
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
+from django.db.migrations.state import ProjectState
 from django.utils import timezone
 
 from audit.models import Incident, Quarantined
+from consumer import roles
 from listeners.models import Listener, Position
 from tests.admin.conftest import NOW
 from tests.sample_data import lease_of
@@ -132,6 +134,8 @@ def test_an_administrator_edits_settings_and_users_and_no_superuser(as_a, listen
     own = administrator.get(f"/admin/auth/user/{user.pk}/change/").content.decode()
     assert 'name="username"' in own
     assert 'name="is_superuser"' not in own
+    of_a_key = {"auth_token__key__startswith": "a"}
+    assert administrator.get("/admin/auth/user/", of_a_key).status_code == 400
     above = f"/admin/auth/user/{admin_user.pk}/"
     assert 'name="username"' not in administrator.get(f"{above}change/").content.decode()
     assert administrator.post(f"{above}password/", {"password1": "x"}).status_code == 403
@@ -159,3 +163,10 @@ def test_a_migration_gives_back_what_a_role_lacks_and_takes_nothing_away():
     after = set(viewer.permissions.values_list("codename", flat=True))
     assert after == before | {"view_sensitive"}
     assert Group.objects.filter(name__in=("Viewer", "Operator", "Administrator")).count() == 3
+
+
+@pytest.mark.django_db
+def test_a_migration_before_there_are_groups_makes_none():
+    Group.objects.all().delete()
+    roles.put_right("default", apps=ProjectState().apps)
+    assert not Group.objects.exists()

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from audit.models import Quarantined
 from audit.sight import MASKED, Sight
 from handlers.models import DeliveryAttempt
+from handlers.outcomes import storable
 from listeners.sensitive import fields_of, flaws, masked, redacted
 from tests.admin.conftest import NOW
 
@@ -53,6 +54,16 @@ def test_a_text_is_told_without_the_values_and_their_written_forms():
     assert "Berlin" not in found
     assert found.endswith("*** 142 x True")
     assert redacted(text, data, fields_of(("Other",), "Account"), "***") == text
+
+
+def test_a_text_is_told_without_what_is_left_of_a_value_that_was_cut():
+    secret = ", ".join(f"Straße {number}" for number in range(2000))
+    fields = fields_of(("*",), "Account")
+    for form in (secret, repr(secret), json.dumps(secret), json.dumps(secret, ensure_ascii=False)):
+        found = redacted(storable(f"ValueError: {form} is odd"), {"A": secret}, fields, "***")
+        assert "Stra" not in found
+        assert "1999" not in found
+        assert found.endswith(" is odd")
 
 
 def test_a_pattern_that_names_no_field_is_refused():
@@ -176,6 +187,22 @@ def test_masking_takes_no_query_for_each_row(told, client, marked, make_entry, m
         more = make_entry(**fields, received_at=NOW, sequence_number=10 + number)
         make_delivery(more, state="dead", error=f"odd {SECRET}")
     assert counted() == before
+
+
+@pytest.mark.parametrize(
+    ("page", "field"),
+    [
+        ("audit/auditlogentry/", "changed_data"),
+        ("audit/auditlogentry/export/csv/", "changed_data"),
+        ("handlers/delivery/", "error"),
+        ("handlers/delivery/", "entry__changed_data"),
+        ("handlers/delivery/", "attempt_log__traceback"),
+        ("audit/quarantined/", "raw"),
+    ],
+)
+def test_no_address_of_a_list_asks_for_a_value(told, client, page, field):
+    told("Viewer")
+    assert client.get(f"/admin/{page}?{field}__contains=219").status_code == 400
 
 
 def test_handlers_get_the_real_values_and_an_export_of_nobody_the_masked_ones(marked):

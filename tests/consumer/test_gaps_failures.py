@@ -101,7 +101,9 @@ def test_what_the_database_refuses_holds_up_no_other(org, heard, account):
         assert ended == 2
         return
     assert ended == 1
-    assert "the database refused what was read" in DirtyRecord.objects.get().error
+    why = DirtyRecord.objects.get().error
+    assert "the database refused what was read" in why
+    assert "a NUL" not in why, "values are not for whoever reads an error"
     assert {one.record_id for one in entries(source="gap")} == {account}
 
 

@@ -1,0 +1,52 @@
+"""Indexes of large tables, changed by a migration while listeners and workers write on.
+
+For migrations with `atomic = False`. One that was interrupted is run again: what it left is
+dropped first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import router
+from django.db.migrations import AddIndex, RemoveIndex
+from django.db.models import Index
+
+
+class AddIndexOnline(AddIndex):
+    atomic = False
+
+    def database_forwards(self, app_label: str, editor: Any, before: Any, after: Any) -> None:
+        _build(after.apps.get_model(app_label, self.model_name), self.index, editor)
+
+    def database_backwards(self, app_label: str, editor: Any, before: Any, after: Any) -> None:
+        _drop(before.apps.get_model(app_label, self.model_name), self.index.name, editor)
+
+
+class RemoveIndexOnline(RemoveIndex):
+    atomic = False
+
+    def database_forwards(self, app_label: str, editor: Any, before: Any, after: Any) -> None:
+        _drop(before.apps.get_model(app_label, self.model_name), self.name, editor)
+
+    def database_backwards(self, app_label: str, editor: Any, before: Any, after: Any) -> None:
+        index = after.models[app_label, self.model_name_lower].get_index_by_name(self.name)
+        _build(after.apps.get_model(app_label, self.model_name), index, editor)
+
+
+def _build(model: Any, index: Index, editor: Any) -> None:
+    if not router.allow_migrate_model(editor.connection.alias, model):
+        return
+    _drop(model, index.name, editor)
+    editor.add_index(model, index, **_concurrently(editor))
+
+
+def _drop(model: Any, name: str, editor: Any) -> None:
+    """Whether it is there or not."""
+    if router.allow_migrate_model(editor.connection.alias, model):
+        how = "CONCURRENTLY " if _concurrently(editor) else ""
+        editor.execute(f"DROP INDEX {how}IF EXISTS {editor.quote_name(name)}")
+
+
+def _concurrently(editor: Any) -> dict[str, bool]:
+    return {"concurrently": True} if editor.connection.vendor == "postgresql" else {}
