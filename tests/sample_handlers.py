@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from django.contrib.auth.models import Group
+from django.db.models import QuerySet
 
 from handlers import EventData, Retry, Skipped, cdc_handler
 
@@ -67,6 +68,11 @@ def fail_twice(event: EventData) -> None:
     note(event)
     if event.attempt < 3:
         raise ValueError(f"attempt {event.attempt} fails")
+
+
+def written_groups() -> QuerySet[Group]:
+    """What the next two wrote; the roles are groups too."""
+    return Group.objects.filter(name__contains="-")
 
 
 @cdc_handler(name="tests.write_group", atomic=True)

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Group
 from django.utils import timezone
 
 from consumer.ingest import ingest
@@ -12,7 +11,7 @@ from handlers.models import Delivery, DeliveryAttempt
 from handlers.outcomes import Succeeded
 from handlers.runner import Claim, ClaimLost, backoff, run_delivery, settle
 from tests.sample_data import change, lease_of, make_mapping, received
-from tests.sample_handlers import read_journal
+from tests.sample_handlers import read_journal, written_groups
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
 
@@ -123,7 +122,7 @@ def test_atomic_rolls_back_the_handlers_writes_with_its_failure(listener):
 
     delivery.refresh_from_db()
     assert delivery.state == "retrying"
-    assert Group.objects.count() == 0
+    assert written_groups().count() == 0
 
 
 def test_without_atomic_the_handlers_writes_stay(listener):
@@ -131,7 +130,7 @@ def test_without_atomic_the_handlers_writes_stay(listener):
 
     run_delivery(delivery.pk)
 
-    assert Group.objects.count() == 1
+    assert written_groups().count() == 1
 
 
 def test_atomic_commits_the_handlers_writes_with_its_success(listener):
@@ -141,7 +140,7 @@ def test_atomic_commits_the_handlers_writes_with_its_success(listener):
 
     delivery.refresh_from_db()
     assert delivery.state == "succeeded"
-    assert Group.objects.count() == 1
+    assert written_groups().count() == 1
 
 
 def test_a_lost_claim_settles_nothing(listener):

@@ -147,7 +147,7 @@ def test_a_scene_finds_what_its_processes_say_and_what_they_leave(
     scene = Scene(processes, planted, tmp_path)
     said, left = planted.special("said"), planted.plain("left")
     Group.objects.create(name=left)
-    Group.objects.all().delete()
+    Group.objects.filter(name=left).delete()
     store.set("key", planted.plain("kept"))
 
     scene.commands(["cdc_status", "--format", said])

@@ -3,13 +3,12 @@
 from collections import defaultdict
 from itertools import pairwise
 
-from django.contrib.auth.models import Group
 from django.db.models import Count
 
 from audit.models import AuditLogEntry
 from handlers.models import Delivery
 from listeners.models import Position
-from tests.sample_handlers import read_journal
+from tests.sample_handlers import read_journal, written_groups
 from tests.servers import wait_for
 
 
@@ -58,7 +57,7 @@ def noted_effects() -> list[tuple[str, int]]:
 
 def written_effects() -> list[tuple[str, int]]:
     """Of `tests.write_group`, which commits its row with its success."""
-    names = Group.objects.order_by("id").values_list("name", flat=True)
+    names = written_groups().order_by("id").values_list("name", flat=True)
     entries = [int(name.partition("-")[0]) for name in names]
     records = dict(AuditLogEntry.objects.values_list("id", "record_id"))
     return [(records[entry], entry) for entry in entries]
