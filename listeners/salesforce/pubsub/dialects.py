@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -151,7 +150,3 @@ class Managed:
         recorded, self._recorded = self._recorded, None
         self._awaited = number, now + COMMIT_SECONDS
         return wire.CommitReplayRequest(commit_request_id=number, replay_id=recorded)
-
-
-#: Makes what is said on the next call.
-Dialects = Callable[[], Dialect]

@@ -2,54 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
-from typing import Any
-
-import fastavro
 
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
+from tests.salesforce.pubsub import avro_events
+from tests.salesforce.pubsub.avro_events import HEADER, header, optional, record
 
 SCHEMA_ID = "small-1"
-_STRINGS = {"type": "array", "items": "string"}
-_SCHEMA: dict[str, Any] = {
-    "type": "record",
-    "name": "AccountChangeEvent",
-    "namespace": "com.sforce.eventbus",
-    "fields": [
-        {
-            "name": "ChangeEventHeader",
-            "type": {
-                "type": "record",
-                "name": "ChangeEventHeader",
-                "fields": [
-                    {"name": "entityName", "type": "string"},
-                    {"name": "recordIds", "type": _STRINGS},
-                    {
-                        "name": "changeType",
-                        "type": {
-                            "type": "enum",
-                            "name": "ChangeType",
-                            "symbols": ["CREATE", "UPDATE"],
-                        },
-                    },
-                    {"name": "changeOrigin", "type": "string"},
-                    {"name": "transactionKey", "type": "string"},
-                    {"name": "sequenceNumber", "type": "int"},
-                    {"name": "commitTimestamp", "type": "long"},
-                    {"name": "commitNumber", "type": "long"},
-                    {"name": "commitUser", "type": "string"},
-                    {"name": "nulledFields", "type": _STRINGS},
-                    {"name": "diffFields", "type": _STRINGS},
-                    {"name": "changedFields", "type": _STRINGS},
-                ],
-            },
-        },
-        {"name": "Name", "type": ["null", "string"], "default": None},
-    ],
-}
-SCHEMA_JSON = json.dumps(_SCHEMA)
-_PARSED = fastavro.parse_schema(json.loads(SCHEMA_JSON))
+_ACCOUNT = record(
+    "AccountChangeEvent",
+    {"name": "ChangeEventHeader", "type": HEADER},
+    optional("Name", "string"),
+) | {"namespace": "com.sforce.eventbus"}
+SCHEMA_JSON = json.dumps(_ACCOUNT)
 
 
 def replay_id(number: int) -> bytes:
@@ -89,21 +54,14 @@ def keep_alive(number: int, pending: int = 100) -> wire.FetchResponse:
 
 
 def _payload(number: int, name: str) -> bytes:
-    header = {
-        "entityName": "Account",
-        "recordIds": [f"001{number:015d}"],
-        "changeType": "CREATE",
-        "changeOrigin": "",
-        "transactionKey": f"transaction-{number}",
-        "sequenceNumber": 1,
-        "commitTimestamp": 1_700_000_000_000 + number,
-        "commitNumber": number,
-        "commitUser": "005000000000001AAA",
-        "nulledFields": [],
-        "diffFields": [],
-        "changedFields": [],
-    }
-    written = io.BytesIO()
-    record = {"ChangeEventHeader": header, "Name": name or str(number)}
-    fastavro.schemaless_writer(written, _PARSED, record)
-    return written.getvalue()
+    head = header(
+        entityName="Account",
+        recordIds=[f"001{number:015d}"],
+        changeType="CREATE",
+        transactionKey=f"transaction-{number}",
+        sequenceNumber=1,
+        commitTimestamp=1_700_000_000_000 + number,
+        commitNumber=number,
+    )
+    values = {"ChangeEventHeader": head, "Name": name or str(number)}
+    return avro_events.payload(values, _ACCOUNT)
