@@ -33,6 +33,7 @@ answers with `{"events": [{"replay_id", "event_uuid", "entity", "at", "header"}]
 `POST /_simulator/refresh-token` — a new refresh token, as a new authorization gives.
 `POST /_simulator/recycle-bin/empty` — hard-delete what is in it.
 `POST /_simulator/unlock` — let the user in again after `--lock-after` wrong passwords.
+`POST /_simulator/access` — `{"api_enabled"?, "view_setup"?}`: what the user may do.
 `GET /_simulator/state?events=N&records=N` — records, events, sessions, logins, faults and so on.
 `GET /_simulator/token-requests?since=MS` — `{"token_requests": […], LOGINS}`. Each request has
     `at`, `grant_type` (`soap` for a SOAP login), `credential_bearer`, `outcome` (`ok`, an error,
@@ -96,14 +97,13 @@ class Control:
 
     def changes(self, body: Body) -> JsonObject:
         """One transaction."""
+        writer = read_writer(body)
         if body.has("changes"):
-            writer = read_writer(body)
             parsed = [
                 read_change(item, f"change {number}")
                 for number, item in enumerate(body.items("changes"), start=1)
             ]
         else:
-            writer = read_writer(body)
             parsed = [read_change(body.rest())]
         body.done()
         return published(self._sim.org.commit(parsed, now=self._sim.clock.now(), writer=writer))

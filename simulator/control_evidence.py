@@ -1,4 +1,5 @@
-"""The control API's part about clients: what they sent, and whether they can still log in."""
+"""The control API's part about clients: what they sent, whether they can still log in, and what
+they may do then."""
 
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,12 @@ class EvidenceControl:
     def __init__(self, simulator: "Simulator") -> None:
         self._tokens = simulator.tokens
         self._requests = simulator.requests
+        self._access = simulator.access
 
     def add_routes(self, app: web.Application) -> None:
         """Add the routes."""
         app.router.add_post("/_simulator/unlock", json_handler(self.unlock))
+        app.router.add_post("/_simulator/access", json_handler(self.access))
         token_requests = query_handler(("since",), self.token_requests)
         app.router.add_get("/_simulator/token-requests", token_requests)
         app.router.add_delete("/_simulator/token-requests", self.clear_token_requests)
@@ -34,6 +37,13 @@ class EvidenceControl:
         """Let the user in again."""
         self._tokens.door.unlock()
         return logins_state(self._tokens)
+
+    def access(self, body: Body) -> JsonObject:
+        """Give and take the user's permissions."""
+        access = self._access
+        access.api_enabled = body.flag("api_enabled", default=access.api_enabled)
+        access.view_setup = body.flag("view_setup", default=access.view_setup)
+        return {"api_enabled": access.api_enabled, "view_setup": access.view_setup}
 
     def token_requests(self, since: Numbers) -> JsonObject:
         """What came to the token endpoint and as SOAP logins."""

@@ -67,6 +67,22 @@ def describe(entity: Entity) -> JsonObject:
     }
 
 
+def describe_change_event(entity: Entity) -> JsonObject:
+    """Of the entity's change event, in the list of all: it is there, selected or not."""
+    return {
+        "name": entity.change_event,
+        "label": "Change Event",
+        "keyPrefix": None,
+        "custom": entity.name.endswith("__c"),
+        "queryable": False,
+        "createable": False,
+        "updateable": False,
+        "deletable": False,
+        "associateEntityType": "ChangeEvent",
+        "associateParentEntity": entity.name,
+    }
+
+
 def _field(entity: Entity, name: str) -> JsonObject:
     writable = is_writable(entity, name)
     return {

@@ -13,6 +13,7 @@ from simulator.records import JsonObject
 from simulator.rest_errors import RestError
 from simulator.rest_queries import Queries
 from simulator.rest_records import Records
+from simulator.tooling import Tooling
 
 if TYPE_CHECKING:
     from simulator.server import Simulator
@@ -59,6 +60,7 @@ class RestEndpoint:
         try:
             if not self._sim.tokens.is_valid(bearer_token(request), self._sim.clock.now()):
                 raise RestError("INVALID_SESSION_ID")
+            self._sim.access.check_api()
             response = self._answer(request, body)
         except RestError as refused:
             response = wire.json_response(refused.body(), refused.status)
@@ -79,6 +81,9 @@ class RestEndpoint:
                 answer = self._limits()
             case ("GET", "query" | "queryAll", *rest):
                 answer = self._query(request, version, path[0], rest)
+            case ("GET", "tooling", "query"):
+                self._sim.access.check_setup()
+                answer = Tooling(self._sim.org, version).query(request.query.get("q", ""))
             case ("GET", "sobjects"):
                 answer = records.describe_all()
             case ("GET", "sobjects", entity, "describe"):

@@ -12,11 +12,17 @@ STATUSES: Mapping[str, int] = {
     "NOT_FOUND": 404,
     "ENTITY_IS_DELETED": 404,
     "METHOD_NOT_ALLOWED": 405,
+    "API_DISABLED_FOR_ORG": 403,
+    "INSUFFICIENT_ACCESS": 403,
 }
 MESSAGES: Mapping[str, str] = {
     "INVALID_SESSION_ID": "Session expired or invalid",
     "NOT_FOUND": "The requested resource does not exist",
     "ENTITY_IS_DELETED": "entity is deleted",
+    "API_DISABLED_FOR_ORG": "The REST API is not enabled for this Organization.",
+    "INSUFFICIENT_ACCESS": "You do not have the level of access necessary to perform the operation "
+    "you requested. Please contact the owner of the record or your administrator if access is "
+    "necessary.",
 }
 
 

@@ -5,7 +5,14 @@ from collections.abc import Iterable
 
 from simulator.catalogue import Entity
 from simulator.changes import Create, Delete, Update
-from simulator.description import Fields, describe, field_names, is_writable, stored
+from simulator.description import (
+    Fields,
+    describe,
+    describe_change_event,
+    field_names,
+    is_writable,
+    stored,
+)
 from simulator.ids import with_checksum
 from simulator.org import Org, Writer
 from simulator.records import JsonObject, Record, UnknownRecordError
@@ -87,6 +94,8 @@ class Records:
             described = describe(entity)
             del described["fields"]
             listed.append(described)
+            if entity.visible:
+                listed.append(describe_change_event(entity))
         return {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": listed}
 
     def _entity(self, name: str) -> Entity:

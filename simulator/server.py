@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from simulator.access import Access
 from simulator.bayeux import Bayeux
 from simulator.clock import Clock
 from simulator.cometd import CometdEndpoint, Waiters
@@ -46,6 +47,7 @@ class Simulator:
         self.options = options
         self.clock = Clock()
         self.faults = Faults()
+        self.access = Access()
         self.org = _org(options, self.clock.now())
         self.app_key = AppKey(options.jwt_public_key)
         self.tls = server_context(options.tls_cert, options.tls_key, options.tls_client_ca)

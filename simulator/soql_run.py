@@ -1,6 +1,6 @@
 """Running a query on the org's records."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from simulator.catalogue import Entity
@@ -83,6 +83,30 @@ def _sorted(rows: list[JsonObject], order: Order) -> list[JsonObject]:
     return full + empty if order.nulls_last else empty + full
 
 
+def with_names(query: Query, canonical: Callable[[str], str]) -> Query:
+    """The query with each field name spelt as `canonical` says, which raises RestError."""
+
+    def where_of(where: Where) -> Where:
+        match where:
+            case All(parts):
+                return All(tuple(map(where_of, parts)))
+            case Some(parts):
+                return Some(tuple(map(where_of, parts)))
+            case Negation(part):
+                return Negation(where_of(part))
+            case Comparison(name):
+                return replace(where, name=canonical(name))
+            case None:
+                return None
+
+    return replace(
+        query,
+        names=tuple(map(canonical, query.names)),
+        where=where_of(query.where),
+        order=tuple(replace(key, name=canonical(key.name)) for key in query.order),
+    )
+
+
 class _Names:
     """Puts the org's spelling of each field name into a query; raises RestError."""
 
@@ -95,25 +119,7 @@ class _Names:
     def checked(self, query: Query) -> Query:
         for comparison in comparisons(query.where):
             self._check_type(comparison)
-        return replace(
-            query,
-            names=tuple(self._canonical(name) for name in query.names),
-            where=self._where(query.where),
-            order=tuple(replace(key, name=self._canonical(key.name)) for key in query.order),
-        )
-
-    def _where(self, where: Where) -> Where:
-        match where:
-            case All(parts):
-                return All(tuple(self._where(part) for part in parts))
-            case Some(parts):
-                return Some(tuple(self._where(part) for part in parts))
-            case Negation(part):
-                return Negation(self._where(part))
-            case Comparison(name):
-                return replace(where, name=self._canonical(name))
-            case None:
-                return None
+        return with_names(query, self._canonical)
 
     def _canonical(self, name: str) -> str:
         canonical = self._fields.canonical(name)

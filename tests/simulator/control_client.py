@@ -149,6 +149,10 @@ class ControlClient:
         """Let the user in again, after `--lock-after` wrong passwords."""
         self.post("unlock")
 
+    def access(self, **permissions: bool) -> None:
+        """Give or take the user's permissions `api_enabled` and `view_setup`."""
+        self.post("access", **permissions)
+
     def token_requests(self, since: int = 0) -> list[dict[str, Any]]:
         """What came to the token endpoint and as SOAP logins, from then on."""
         found: list[dict[str, Any]] = self._seen("token-requests", since)["token_requests"]

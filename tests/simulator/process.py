@@ -3,15 +3,14 @@
 import json
 import queue
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.nursery import Born, piped
 from tests.simulator.control_client import ControlClient
 
-ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
 STOP_SECONDS = 5
 
@@ -43,7 +42,7 @@ class SimulatorProcess(ControlClient):
         self._options = options
         self._port = port
         self._grpc_port = 0 if grpc else None
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Born | None = None
         self.credentials: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -79,20 +78,14 @@ class SimulatorProcess(ControlClient):
         arguments = ["--port", str(self._port), "--json", "--exit-with-stdin", *self._options]
         if self._grpc_port is not None:
             arguments += ["--grpc-port", str(self._grpc_port)]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "simulator", *arguments],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._process = piped("-m", "simulator", *arguments)
         announcement = json.loads(self._first_line(self._process))
         self._port = announcement.pop("port")
         self._grpc_port = announcement.pop("grpc_port", None)
         self.url = announcement.pop("url")
         self.credentials = announcement
 
-    def _first_line(self, process: subprocess.Popen[str]) -> str:
+    def _first_line(self, process: Born) -> str:
         lines: queue.Queue[str] = queue.Queue()
         assert process.stdout is not None
         threading.Thread(
@@ -127,7 +120,7 @@ class SimulatorProcess(ControlClient):
         process.kill()
         return self._reap(process)
 
-    def _reap(self, process: subprocess.Popen[str]) -> int:
+    def _reap(self, process: Born) -> int:
         code = process.wait()
         for stream in (process.stdin, process.stdout):
             if stream is not None:

@@ -8,7 +8,8 @@ import time
 import psutil
 import pytest
 
-from tests.simulator.process import ROOT, SimulatorProcess
+from tests.nursery import ROOT
+from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
 
 
