@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django_filters import rest_framework as filters
 from rest_framework import serializers
-from rest_framework.viewsets import ReadOnlyModelViewSet
 
+from api.filtering import MomentFilter
+from api.views import ReadViewSet
 from audit.models import OperatorAction
 
 
@@ -21,11 +22,11 @@ class ActionFilter(filters.FilterSet):
     action = filters.ChoiceFilter(choices=OperatorAction.Action.choices)
     object_type = filters.CharFilter(help_text="Such as listener.")
     object_id = filters.CharFilter()
-    since = filters.IsoDateTimeFilter("at", lookup_expr="gte", help_text="Then or later; UTC.")
-    until = filters.IsoDateTimeFilter("at", lookup_expr="lt", help_text="Before this time; UTC.")
+    since = MomentFilter("at", lookup_expr="gte", help_text="Then or later; UTC.")
+    until = MomentFilter("at", lookup_expr="lt", help_text="Before this time; UTC.")
 
 
-class ActionViewSet(ReadOnlyModelViewSet[OperatorAction]):
+class ActionViewSet(ReadViewSet[OperatorAction]):
     """Who did what to what, by which way, and why. Nothing of it is ever changed."""
 
     queryset = OperatorAction.objects.all()

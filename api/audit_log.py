@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from rest_framework import serializers
 
+from api.filtering import MomentFilter
 from api.redelivering import Redeliverable
 from audit.models import AuditLogEntry
 from audit.queries import AuditLogFilter
@@ -63,8 +64,8 @@ class EntryFilter(filters.FilterSet):
     entity = filters.CharFilter(help_text="Such as Account.")
     record_id = filters.CharFilter(help_text="As Salesforce wrote it, in 18 characters.")
     change_type = filters.CharFilter(help_text="Such as UPDATE.")
-    since = filters.IsoDateTimeFilter(help_text="Received at this time or later; UTC.")
-    until = filters.IsoDateTimeFilter(help_text="Received before this time; UTC.")
+    since = MomentFilter(help_text="Received at this time or later; UTC.")
+    until = MomentFilter(help_text="Received before this time; UTC.")
 
     def filter_queryset(self, queryset: Any) -> Any:
         """One place knows how to pick, for the export too."""
@@ -80,6 +81,13 @@ class AuditLogViewSet(Redeliverable[AuditLogEntry]):
     queryset: QuerySet[AuditLogEntry] = with_deliveries(AuditLogEntry.objects.all())
     serializer_class = EntrySerializer
     filterset_class = EntryFilter
+    owner = "listener_id"
+
+    @property
+    def pages_by(self) -> tuple[str, str]:
+        """What a time bounds is in the order of that time: its index finds the page."""
+        given = self.request.query_params
+        return ("received_at" if given.get("since") or given.get("until") else "", "")
 
     def deliveries_of(self, row: AuditLogEntry) -> QuerySet[Delivery]:
         return Delivery.objects.filter(entry=row).exclude(LEFT_OUT)

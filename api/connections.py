@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
 
+from api.connection_tests import THROTTLES, FoundSerializer, found
 from api.problems import Conflict
 from api.rows import FieldsSerializer, NoteSerializer, RowSerializer
 from api.views import SettingsViewSet
+from audit.actions import Actor
+from consumer.connection_check import checked
+from consumer.connection_trial import try_out
 from listeners.connection_rules import default_of, warnings
 from listeners.models import Connection
+from listeners.permissions import OPERATE
 from listeners.secrets import described
 
 PREFIX = "proxy_"
@@ -65,13 +73,13 @@ class ConnectionSerializer(RowSerializer[Connection]):
     @extend_schema_field(NoteSerializer(many=True))
     def get_warnings(self, connection: Connection) -> list[dict[str, str]]:
         # In a list each would be compared with all the others.
-        found = warnings(connection, alone=isinstance(self.parent, serializers.ListSerializer))
-        return [{"field": field, "message": text} for field, text in found]
+        told = warnings(connection, alone=isinstance(self.parent, serializers.ListSerializer))
+        return [{"field": field, "message": text} for field, text in told]
 
     def at_fields(self, messages: dict[str, list[str]]) -> dict[str, Any]:
-        found = super().at_fields(messages)
-        parts = {part: found.pop(PREFIX + part) for part in PARTS if PREFIX + part in found}
-        return {**found, "proxy_config": parts} if parts else found
+        told = super().at_fields(messages)
+        parts = {part: told.pop(PREFIX + part) for part in PARTS if PREFIX + part in told}
+        return {**told, "proxy_config": parts} if parts else told
 
 
 class ConnectionViewSet(SettingsViewSet[Connection]):
@@ -80,6 +88,30 @@ class ConnectionViewSet(SettingsViewSet[Connection]):
     queryset = Connection.objects.all()
     serializer_class = ConnectionSerializer
     ordering = ("name",)
+    owner = "pk"
+    owner_model = Connection
+    takes = {"test": OPERATE, "test_unsaved": "listeners.add_connection"}
+
+    @extend_schema(request=None, responses=FoundSerializer)
+    @action(detail=True, methods=["post"], throttle_classes=THROTTLES)
+    def test(self, request: Request, **_: Any) -> Response:
+        """Log in, and subscribe to each of its listeners' channels for a moment."""
+        connection = self.get_object()
+        listeners = list(connection.listeners.order_by("name"))
+        return Response(found(checked(connection, listeners, Actor.by_api(request))))
+
+    @extend_schema(
+        operation_id="connections_test_unsaved",
+        request=ConnectionSerializer,
+        responses=FoundSerializer,
+    )
+    @action(detail=False, methods=["post"], url_path="test", throttle_classes=THROTTLES)
+    def test_unsaved(self, request: Request) -> Response:
+        """Log in with the settings of a connection that is yet to be made; nothing is stored."""
+        asked = self.get_serializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        unsaved = Connection(**asked.validated_data)
+        return Response(found(try_out(unsaved, [], Actor.by_api(request))))
 
     def perform_destroy(self, instance: Connection) -> None:
         users = ", ".join(instance.listeners.values_list("name", flat=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import QuerySet
@@ -15,11 +16,13 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from api.audit_log import ExportedDeliverySerializer
+from api.filtering import WholeNumberFilter
 from api.problems import Conflict
 from api.redelivering import ReasonSerializer, Redeliverable
 from audit.actions import Actor
 from audit.queries import FAILED
 from audit.sight import Sight
+from handlers.backlog import STATES
 from handlers.exported import exported_delivery
 from handlers.halting import NotHalting, go_on_without
 from handlers.models import Delivery, DeliveryAttempt
@@ -94,14 +97,26 @@ class DeliveryDetailSerializer(DeliverySerializer):
         return WaitSerializer(wait).data if wait else None
 
 
+def _finds_few(given: Mapping[str, Any]) -> bool:
+    """Of these filters one whose index finds what there is of it."""
+    return given.get("state") in (*STATES, "failed") or bool(given.get("entry"))
+
+
 class DeliveryFilter(filters.FilterSet):
-    listener = filters.CharFilter("entry__listener__name", help_text="A listener's name.")
+    listener = filters.CharFilter(method="of_listener", help_text="A listener's name.")
     handler = filters.CharFilter()
     state = filters.ChoiceFilter(
         choices=[*Delivery.State.choices, ("failed", "Retrying or dead")], method="in_state"
     )
-    entry = filters.NumberFilter(help_text="An audit entry's id.")
+    entry = WholeNumberFilter(help_text="An audit entry's id.")
     halts = filters.BooleanFilter(help_text="Dead, and its record's next changes wait.")
+
+    def of_listener(self, queryset: Any, name: str, listener: str) -> Any:
+        """By its id: of that one the database knows how many entries it has."""
+        found = Listener.objects.filter(name=listener).values_list("pk", flat=True).first()
+        if found is None:
+            return queryset.none()
+        return queryset.of_listener(found, few=_finds_few(self.form.cleaned_data))
 
     def in_state(self, queryset: Any, name: str, state: str) -> Any:
         return queryset.filter(state__in=FAILED if state == "failed" else (state,))
@@ -112,7 +127,17 @@ class DeliveryViewSet(Redeliverable[Delivery]):
 
     queryset: QuerySet[Delivery] = Delivery.objects.select_related("entry__listener")
     filterset_class = DeliveryFilter
+    owner = "entry__listener_id"
     takes = {**Redeliverable.takes, "go_on": REDELIVER}
+
+    @property
+    def pages_by(self) -> tuple[str, str]:
+        """Those of a listener in the order of its entries, which have an index: in that of
+        deliveries, an idle one's are behind all others. What few are has an index of its own."""
+        given = self.request.query_params
+        if not given.get("listener") or _finds_few(given):
+            return ("", "")
+        return ("entry_id", "entry__listener_id")
 
     def get_queryset(self) -> QuerySet[Delivery]:
         """With the changes, which may be large, only where errors may have to be masked."""

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Q, QuerySet
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.fields import empty
 
+from listeners.models import Connection, Listener
+from listeners.permissions import may
+from listeners.reach import reached
 from listeners.secrets import REFERENCES, Secret
 from listeners.values import is_storable_text
+
+VIEW_CONNECTION = "listeners.view_connection"
 
 
 class SecretField(serializers.CharField):
@@ -53,6 +59,22 @@ class NameField(serializers.SlugRelatedField[Any]):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(slug_field="name", **kwargs)
+
+    def get_queryset(self) -> QuerySet[Any] | None:
+        """Who was granted single listeners gives none of the others a mapping. Nobody gives a
+        listener a connection that he could not look at, but for the one that it has."""
+        rows = super().get_queryset()
+        user = getattr(self.context.get("request"), "user", None)
+        if rows is None or user is None:
+            return rows
+        if rows.model is Listener:
+            acts_on: frozenset[int] | None = getattr(self.context.get("view"), "acts_on", None)
+            return rows if acts_on is None else rows.filter(pk__in=acts_on)
+        if may(user, VIEW_CONNECTION):
+            return rows
+        seen = Q(pk__in=reached(user, Connection, [VIEW_CONNECTION]))
+        current = getattr(getattr(self.parent, "instance", None), "connection_id", None)
+        return rows.filter(seen | Q(pk=current))
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str):

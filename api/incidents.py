@@ -11,10 +11,10 @@ from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from api.problems import Conflict
 from api.redelivering import StrictSerializer
+from api.views import ReadViewSet
 from audit import closing
 from audit.actions import Actor
 from audit.models import Incident
@@ -44,12 +44,13 @@ class IncidentFilter(filters.FilterSet):
     open = filters.BooleanFilter("closed_at", lookup_expr="isnull")
 
 
-class IncidentViewSet(ReadOnlyModelViewSet[Incident]):
+class IncidentViewSet(ReadViewSet[Incident]):
     """What happened, in which window, what is being done about it, and what to do."""
 
     queryset = Incident.objects.select_related("listener")
     serializer_class = IncidentSerializer
     filterset_class = IncidentFilter
+    owner = "listener_id"
     takes = {"acknowledge": CLOSE, "close": CLOSE}
 
     @extend_schema(request=ClosingSerializer, responses=IncidentSerializer)

@@ -14,6 +14,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from api.connection_tests import THROTTLES, FoundSerializer, found
 from api.fields import NameField
 from api.mappings import HandlerSerializer
 from api.problems import Conflict
@@ -23,14 +24,18 @@ from api.standing import standing
 from api.views import SettingsViewSet
 from audit.actions import Actor
 from audit.models import AuditLogEntry, Quarantined
+from consumer.connection_check import checked
 from handlers import operating
 from handlers.defaults import create_default_mappings
 from handlers.models import HandlerMapping
 from handlers.operating import NotNow
-from listeners.listener_rules import warnings
+from listeners.listener_rules import ENDPOINT_IS_CLOSED, OF_SALESFORCE, warnings
 from listeners.models import Connection, Listener, Position
-from listeners.permissions import OPERATE
+from listeners.permissions import OPERATE, may
+from listeners.reach import reached
 from listeners.standing import STATES, position_of
+
+CHANGE_CONNECTION = "listeners.change_connection"
 
 
 class PositionSerializer(serializers.ModelSerializer[Position]):
@@ -87,6 +92,24 @@ class ListenerSerializer(RowSerializer[Listener]):
             )
         return mappings
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """The endpoint is sent a token of the connection."""
+        cleaned = super().validate(attrs)
+        stored = self.instance or Listener()
+        endpoint = cleaned.get("pubsub_endpoint", stored.pubsub_endpoint)
+        connection = cleaned.get("connection") or stored.connection
+        differs = (endpoint, connection.pk) != (stored.pubsub_endpoint, stored.connection_id)
+        if differs and not OF_SALESFORCE.fullmatch(endpoint) and not self._may_change(connection):
+            message = ENDPOINT_IS_CLOSED.format(connection)
+            raise serializers.ValidationError({"pubsub_endpoint": message})
+        return cleaned
+
+    def _may_change(self, connection: Connection) -> bool:
+        user = self.context["request"].user
+        return may(user, CHANGE_CONNECTION) or connection.pk in reached(
+            user, Connection, [CHANGE_CONNECTION]
+        )
+
     def create(self, validated_data: dict[str, Any]) -> Listener:
         """With its handlers, and an empty one for each kind of change that they leave out."""
         mappings = validated_data.pop("handlers", [])
@@ -103,7 +126,8 @@ class ListenerViewSet(SettingsViewSet[Listener]):
     queryset: QuerySet[Listener] = Listener.objects.select_related("connection", "position")
     serializer_class = ListenerSerializer
     ordering = ("name",)
-    takes = {"start": OPERATE, "stop": OPERATE, "forget_position": OPERATE}
+    owner = "pk"
+    takes = dict.fromkeys(("start", "stop", "forget_position", "test"), OPERATE)
 
     def perform_destroy(self, instance: Listener) -> None:
         # Looked for first: Django would read the whole history to say that there is one.
@@ -142,6 +166,14 @@ class ListenerViewSet(SettingsViewSet[Listener]):
         except NotNow as why:
             raise Conflict(str(why)) from None
         return self._shown()
+
+    @extend_schema(request=None, responses=FoundSerializer)
+    @action(detail=True, methods=["post"], throttle_classes=THROTTLES)
+    def test(self, request: Request, **_: Any) -> Response:
+        """Log in, and subscribe to its channel for a moment; no position moves."""
+        listener = self.get_object()
+        by = Actor.by_api(request)
+        return Response(found(checked(listener.connection, [listener], by)))
 
     def _asked(self, request: Request) -> tuple[Listener, Actor, str, datetime]:
         asked = ReasonSerializer(data=request.data)

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from django.utils import timezone
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from api.fields import NameField
+from api.problems import Conflict
+from api.redelivering import ReasonSerializer
 from api.rows import NoteSerializer, RowSerializer
 from api.views import SettingsViewSet
-from handlers import registry
+from audit.actions import Actor
+from handlers import pausing, registry
 from handlers.checks import unregistered_message
 from handlers.models import HandlerMapping
 from listeners.models import Listener
+from listeners.permissions import OPERATE
+
+_PAUSE = ("paused_at", "paused_by", "pause_reason")
 
 
 class HandlerSerializer(RowSerializer[HandlerMapping]):
@@ -24,7 +35,7 @@ class HandlerSerializer(RowSerializer[HandlerMapping]):
 
     class Meta:
         model = HandlerMapping
-        exclude: tuple[str, ...] = ("listener",)
+        exclude: tuple[str, ...] = ("listener", *_PAUSE)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         cleaned = super().validate(attrs)
@@ -49,6 +60,8 @@ class HandlerMappingSerializer(HandlerSerializer):
 
     class Meta(HandlerSerializer.Meta):
         exclude = ()
+        # Whether it is paused, since when, by whom and why: `pause/` and `resume/` say that.
+        read_only_fields = _PAUSE
 
     @extend_schema_field(NoteSerializer(many=True))
     def get_warnings(self, mapping: HandlerMapping) -> list[dict[str, str]]:
@@ -65,12 +78,21 @@ class HandlerMappingSerializer(HandlerSerializer):
         return listener
 
 
+class PauseSerializer(ReasonSerializer):
+    handler = serializers.CharField(help_text="A handler's or a task's name.")
+
+
+class PausedSerializer(serializers.Serializer[Any]):
+    count = serializers.IntegerField(help_text="Mappings that this changed.")
+
+
 class MappingFilter(filters.FilterSet):
     listener = filters.CharFilter("listener__name", help_text="A listener's name.")
     on = filters.ChoiceFilter(choices=HandlerMapping.On.choices)
     entity = filters.CharFilter(help_text="As the mapping has it: a name, or *.")
     handler = filters.CharFilter()
     task = filters.CharFilter()
+    paused = filters.BooleanFilter("paused_at", lookup_expr="isnull", exclude=True)
 
 
 class MappingViewSet(SettingsViewSet[HandlerMapping]):
@@ -79,4 +101,61 @@ class MappingViewSet(SettingsViewSet[HandlerMapping]):
     queryset = HandlerMapping.objects.select_related("listener")
     serializer_class = HandlerMappingSerializer
     filterset_class = MappingFilter
+    owner = "listener_id"
     ordering = ("id",)
+    takes = dict.fromkeys(("pause", "resume", "pause_handler", "resume_handler"), OPERATE)
+
+    @extend_schema(request=ReasonSerializer, responses=HandlerMappingSerializer)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, **_: Any) -> Response:
+        """Have nothing of it start: changes are recorded, and their deliveries wait, in order."""
+        mapping, reason = self.get_object(), _asked(ReasonSerializer, request)["reason"]
+        if not pausing.pause(mapping, Actor.by_api(request), reason, timezone.now()):
+            raise Conflict("The handler is paused already.")
+        return self._shown()
+
+    @extend_schema(request=ReasonSerializer, responses=HandlerMappingSerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, **_: Any) -> Response:
+        """Have it go on with what waits."""
+        mapping, reason = self.get_object(), _asked(ReasonSerializer, request)["reason"]
+        if not pausing.resume(mapping, Actor.by_api(request), reason, timezone.now()):
+            raise Conflict("The handler is not paused.")
+        return self._shown()
+
+    @extend_schema(
+        operation_id="handler_mappings_pause_all",
+        request=PauseSerializer,
+        responses=PausedSerializer,
+    )
+    @action(detail=False, methods=["post"], url_path="pause")
+    def pause_handler(self, request: Request, **_: Any) -> Response:
+        """Pause every mapping to a handler, in one transaction."""
+        return self._all(request, pausing.pause_all)
+
+    @extend_schema(
+        operation_id="handler_mappings_resume_all",
+        request=PauseSerializer,
+        responses=PausedSerializer,
+    )
+    @action(detail=False, methods=["post"], url_path="resume")
+    def resume_handler(self, request: Request, **_: Any) -> Response:
+        """Resume every mapping to a handler, in one transaction."""
+        return self._all(request, pausing.resume_all)
+
+    def _all(self, request: Request, act: Callable[..., int]) -> Response:
+        asked = _asked(PauseSerializer, request)
+        rows = self.get_queryset().filter(pausing.to_handler(asked["handler"]))
+        if self.acts_on is not None:
+            rows = rows.filter(listener_id__in=self.acts_on)
+        by, now = Actor.by_api(request), timezone.now()
+        return Response({"count": act(rows, by, asked["reason"], now)})
+
+    def _shown(self) -> Response:
+        return Response(self.get_serializer(self.get_object()).data)
+
+
+def _asked(serializer: type[ReasonSerializer], request: Request) -> dict[str, Any]:
+    asked = serializer(data=request.data)
+    asked.is_valid(raise_exception=True)
+    return dict(asked.validated_data)

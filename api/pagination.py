@@ -3,14 +3,20 @@ and nothing counts a log of millions."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import QuerySet
-from rest_framework.exceptions import NotFound
-from rest_framework.pagination import CursorPagination
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.views import APIView
+
+from audit.keyset import beside, position
+from listeners.values import is_storable_text
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class Pages(CursorPagination):
@@ -21,6 +27,7 @@ class Pages(CursorPagination):
     page_size = 100
     page_size_query_param = "page_size"
     max_page_size = 1000
+    _pages_by = ""
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Without DRF's examples, which are of some other API."""
@@ -29,11 +36,34 @@ class Pages(CursorPagination):
             shape["properties"][link].pop("example")
         return shape
 
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = super().get_schema_operation_parameters(view)
+        for parameter in found:
+            if parameter["name"] == self.page_size_query_param:
+                parameter["schema"] |= {"minimum": 1, "maximum": self.max_page_size}
+        return found
+
+    def get_page_size(self, request: Request) -> int:
+        asked = request.query_params.get(self.page_size_query_param)
+        if asked is None:
+            return self.page_size
+        if not _NUMBER.fullmatch(asked) or not 1 <= int(asked) <= self.max_page_size:
+            raise ValidationError(
+                {self.page_size_query_param: f"Give a number from 1 to {self.max_page_size}."}
+            )
+        return int(asked)
+
     def get_ordering(
         self, request: Request, queryset: QuerySet[Any], view: APIView
     ) -> tuple[str, ...]:
         found: tuple[str, ...] = getattr(view, "ordering", self.ordering)
         return found
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        cursor: Cursor | None = super().decode_cursor(request)
+        if cursor and not is_storable_text(str(cursor.position)):
+            raise ValueError
+        return cursor
 
     def paginate_queryset(
         self,
@@ -41,7 +71,43 @@ class Pages(CursorPagination):
         request: Request,
         view: APIView | None = None,
     ) -> list[Any] | None:
+        by, within = getattr(view, "pages_by", ("", ""))
+        self._pages_by = by
         try:
+            if by and isinstance(queryset, QuerySet):
+                return self._page(queryset, request, by, within)
             return super().paginate_queryset(queryset, request, view)
         except ValueError:  # a cursor that somebody wrote by hand
             raise NotFound("Invalid cursor") from None
+
+    def _page(
+        self, queryset: QuerySet[Any], request: Request, by: str, within: str
+    ) -> list[Any] | None:
+        """In the order of a field that is not unique, which a filter asks for and an index has."""
+        self.base_url = request.build_absolute_uri()
+        size = self.get_page_size(request)
+        cursor = self.decode_cursor(request)
+        begin = str(cursor.position or "") if cursor else ""
+        back = bool(cursor and cursor.reverse and begin)
+        before, after = ("", begin) if back else (begin, "")
+        found = list(beside(queryset, by, before=before, after=after, within=within)[: size + 1])
+        more = len(found) > size
+        self.has_next, self.has_previous = (True, more) if back else (more, bool(begin))
+        page = found[:size]
+        self.page = page[::-1] if back else page
+        return self.page
+
+    def get_next_link(self) -> str | None:
+        if not self._pages_by:
+            return super().get_next_link()
+        return self._link(self.page[-1]) if self.page and self.has_next else None
+
+    def get_previous_link(self) -> str | None:
+        if not self._pages_by:
+            return super().get_previous_link()
+        return self._link(self.page[0], reverse=True) if self.page and self.has_previous else None
+
+    def _link(self, row: Any, *, reverse: bool = False) -> str:
+        place: Any = position(row, self._pages_by)
+        link: str = self.encode_cursor(Cursor(offset=0, reverse=reverse, position=place))
+        return link

@@ -1,21 +1,26 @@
-"""Who may do what: Django's permissions of the model, the one to view it among them, and those of
-actions beside."""
+"""Who may do what: Django's permissions of the model, the one to view it among them, those of
+actions beside, and what was granted for single listeners and connections."""
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 from rest_framework.permissions import DjangoModelPermissions
 from rest_framework.request import Request
 
 from listeners.permissions import may
+from listeners.reach import reached
 
 _VIEW = ["%(app_label)s.view_%(model_name)s"]
 
 
 class ModelPermissions(DjangoModelPermissions):
     """DRF's own lets everybody who is logged in read everything. What a view's action takes beside
-    Django's four verbs, its `takes` says: the action's name, and the permission."""
+    Django's four verbs, its `takes` says: the action's name, and the permission.
+
+    Who lacks it for all rows may have it for some: then the view's `acts_on` and `sees` say which.
+    """
 
     perms_map = {**DjangoModelPermissions.perms_map, "GET": _VIEW, "HEAD": _VIEW, "OPTIONS": _VIEW}
 
@@ -26,7 +31,22 @@ class ModelPermissions(DjangoModelPermissions):
             return True
         missing = [one for one in self._needed(request, view) if not may(request.user, one)]
         self.message = f"It takes the permission {', '.join(missing)}." if missing else ""
-        return not missing
+        return not missing or self._is_granted_some(request, view, missing)
+
+    def has_object_permission(self, request: Request, view: Any, obj: Any) -> bool:
+        acts_on = getattr(view, "acts_on", None)
+        return acts_on is None or reduce(getattr, view.owner.split("__"), obj) in acts_on
+
+    def _is_granted_some(self, request: Request, view: Any, missing: list[str]) -> bool:
+        if not getattr(view, "owner", ""):
+            return False
+        view.acts_on = view.sees = reached(request.user, view.owner_model, missing)
+        to_view = self.get_required_permissions("GET", self._queryset(view).model)
+        if to_view != missing:
+            seen = all(may(request.user, one) for one in to_view)
+            beside = () if seen else reached(request.user, view.owner_model, to_view)
+            view.sees = None if seen else view.acts_on.union(beside)
+        return bool(view.acts_on)
 
     def _needed(self, request: Request, view: Any) -> list[str]:
         takes: dict[str, str] = getattr(view, "takes", {})

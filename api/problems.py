@@ -11,7 +11,13 @@ from typing import Any
 
 import structlog
 from django.core.signals import got_request_exception
-from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.exceptions import (
+    APIException,
+    AuthenticationFailed,
+    NotAuthenticated,
+    Throttled,
+    ValidationError,
+)
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
@@ -32,6 +38,8 @@ class Conflict(APIException):
 
 def answer(exc: Exception, context: dict[str, Any]) -> Response:
     """REST_FRAMEWORK's EXCEPTION_HANDLER."""
+    if isinstance(exc, AuthenticationFailed | NotAuthenticated):
+        exc = _throttled(context) or exc
     response = exception_handler(exc, context) or _unforeseen(exc, context)
     is_invalid = isinstance(exc, ValidationError)
     response.data = {
@@ -43,6 +51,15 @@ def answer(exc: Exception, context: dict[str, Any]) -> Response:
     }
     _render_as_problem(context["request"])
     return response
+
+
+def _throttled(context: dict[str, Any]) -> Throttled | None:
+    """DRF asks who it is before it counts how often: guesses of a token would not be counted."""
+    try:
+        context["view"].check_throttles(context["request"])
+    except Throttled as often:
+        return often
+    return None
 
 
 def _render_as_problem(request: Request) -> None:

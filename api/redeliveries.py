@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from api.fields import NameField
-from api.redelivering import CountsSerializer, ReasonSerializer, answered
+from api.problems import Conflict
+from api.redelivering import (
+    CountSerializer,
+    CountsSerializer,
+    ReasonSerializer,
+    answered,
+    foretold,
+    rows_of,
+)
+from api.views import ReadViewSet
 from audit.actions import Actor
 from audit.queries import AuditLogFilter
 from handlers.models import Delivery, Redelivery
-from handlers.redelivery import Contradiction, TooMany, Wish, refuse_too_many, wish
+from handlers.redelivery import Contradiction, TooMany, Wish, counts_of, refuse_to_count, wish
+from handlers.redelivery_jobs import cancel
 from listeners.models import Listener
 from listeners.permissions import REDELIVER
 
@@ -24,9 +35,18 @@ _BESIDE = ("reason", "dry_run", "new_handlers", "all")
 
 
 class RedeliverySerializer(serializers.ModelSerializer[Redelivery]):
+    """Whose wish, which, why, and how far it is: `done` of `total`."""
+
+    counts = serializers.SerializerMethodField()
+
     class Meta:
         model = Redelivery
-        fields = "__all__"
+        exclude = ("handler", "tries", "due_at", "claimed_until")
+
+    @extend_schema_field(CountSerializer(many=True))
+    def get_counts(self, redelivery: Redelivery) -> Any:
+        """What became of them, so far."""
+        return rows_of(counts_of(redelivery))
 
 
 class AskedSerializer(ReasonSerializer):
@@ -68,26 +88,44 @@ class AskedSerializer(ReasonSerializer):
                 reason=beside["reason"],
                 new_handlers=beside["new_handlers"],
             )
-            refuse_too_many(asked)
+            if beside["dry_run"]:
+                refuse_to_count(asked)
         except (Contradiction, TooMany) as error:
             raise serializers.ValidationError(str(error)) from None
         return asked
 
 
-class RedeliveryViewSet(ReadOnlyModelViewSet[Redelivery]):
+class RedeliveryViewSet(ReadViewSet[Redelivery]):
     """Recorded changes that were sent to their handlers again: whose wish, which, and why."""
 
     queryset = Redelivery.objects.all()
     serializer_class = RedeliverySerializer
-    takes = {"create": REDELIVER}
+    takes = {"create": REDELIVER, "cancel": REDELIVER}
 
     @extend_schema(
-        request=AskedSerializer, responses={201: CountsSerializer, 200: CountsSerializer}
+        request=AskedSerializer,
+        responses={201: CountsSerializer, 202: CountsSerializer, 200: CountsSerializer},
     )
     def create(self, request: Request, **_: Any) -> Response:
-        """Send changes to their handlers again; 200 for a dry run."""
+        """Send changes to their handlers again. What is asked for is fixed now: 201 when all of it
+        is done, 202 when workers do it, 200 for a dry run."""
         asked = AskedSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        dry_run = asked.validated_data["dry_run"]
-        counts = answered(asked.wish(Actor.by_api(request)), dry_run=dry_run)
-        return Response(counts, status=200 if dry_run else 201)
+        wish = asked.wish(Actor.by_api(request))
+        if asked.validated_data["dry_run"]:
+            return Response(foretold(wish))
+        counts, is_done = answered(wish)
+        return Response(counts, status=201 if is_done else 202)
+
+    @extend_schema(request=ReasonSerializer, responses=RedeliverySerializer)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, **_: Any) -> Response:
+        """Send no more of it. What was sent stays sent; 409 when it is over."""
+        redelivery = self.get_object()
+        asked = ReasonSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        by, reason = Actor.by_api(request), asked.validated_data["reason"]
+        if not cancel(redelivery.pk, by, reason, timezone.now()):
+            raise Conflict("It is over.")
+        redelivery.refresh_from_db()
+        return Response(RedeliverySerializer(redelivery).data)

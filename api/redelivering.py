@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
@@ -11,13 +13,13 @@ from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ReadOnlyModelViewSet
 
-from api.rows import unknown_fields
+from api.rows import flaws
+from api.views import ReadViewSet
 from audit.actions import Actor
-from handlers.models import Delivery
-from handlers.redeliver import counted, redeliver
-from handlers.redelivery import Verdict, Wish, total
+from handlers.models import Delivery, Redelivery
+from handlers.redeliver import begin, counted, in_a_request
+from handlers.redelivery import Counts, TooMany, Verdict, Wish, counts_of, total
 from listeners.permissions import REDELIVER
 
 M = TypeVar("M", bound=Model)
@@ -27,8 +29,8 @@ class StrictSerializer(serializers.Serializer[Any]):
     """A field that does nothing is refused."""
 
     def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict) and (unknown := unknown_fields(data, self.fields)):
-            raise serializers.ValidationError(unknown)
+        if isinstance(data, dict) and (found := flaws(data, self.fields)):
+            raise serializers.ValidationError(found)
         return super().to_internal_value(data)
 
 
@@ -47,36 +49,73 @@ class CountSerializer(serializers.Serializer[Any]):
 
 
 class CountsSerializer(serializers.Serializer[Any]):
-    """How many deliveries were sent again, and how many were not, and why."""
+    """How many deliveries were sent again, and how many were not, and why: so far, where `state` is
+    not `done`."""
 
     redelivery = serializers.IntegerField(allow_null=True, help_text="null: it was a dry run.")
+    state = serializers.ChoiceField(
+        choices=Redelivery.State.choices, allow_null=True, help_text="null: it was a dry run."
+    )
+    total = serializers.IntegerField(
+        allow_null=True, help_text="What was asked for, in all. null: it was a dry run."
+    )
+    done = serializers.IntegerField(
+        allow_null=True, help_text="Of them looked at, sent or not. null: it was a dry run."
+    )
     sent_again = serializers.IntegerField()
     first_time = serializers.IntegerField(help_text="Sent to a mapping that never had them.")
     on_its_way = serializers.IntegerField(help_text="On their way already, and left alone.")
+    ended_since = serializers.IntegerField(help_text="Ended well meanwhile, and left alone.")
     not_possible = serializers.IntegerField()
     counts = CountSerializer(many=True)
 
 
-def answered(wish: Wish, *, dry_run: bool = False) -> dict[str, Any]:
-    """Do it, or count what would be done; the data of a `CountsSerializer`."""
-    redelivery, counts = (None, counted(wish)) if dry_run else redeliver(wish, timezone.now())
+def answered(wish: Wish) -> tuple[dict[str, Any], bool]:
+    """Have it done; the data of a `CountsSerializer`, and whether all of it is done already."""
+    with _refused():
+        redelivery = begin(wish, timezone.now())
+    return _told(counts_of(redelivery), redelivery), redelivery.state == Redelivery.State.DONE
+
+
+def foretold(wish: Wish) -> dict[str, Any]:
+    """The same of what would be done."""
+    with _refused(), in_a_request():
+        return _told(counted(wish))
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    try:
+        yield
+    except TooMany as error:
+        raise serializers.ValidationError(str(error)) from None
+
+
+def _told(counts: Counts, redelivery: Redelivery | None = None) -> dict[str, Any]:
     return {
         "redelivery": redelivery.pk if redelivery else None,
+        "state": redelivery.state if redelivery else None,
+        "total": redelivery.total if redelivery else None,
+        "done": redelivery.done if redelivery else None,
         **{verdict.value: total(counts, verdict) for verdict in Verdict},
-        "counts": [
-            {
-                "handler": row.handler,
-                "state": row.state,
-                "verdict": row.verdict.value,
-                "reason": row.reason,
-                "count": number,
-            }
-            for row, number in sorted(counts.items())
-        ],
+        "counts": rows_of(counts),
     }
 
 
-class Redeliverable(ReadOnlyModelViewSet[M]):
+def rows_of(counts: Counts) -> list[dict[str, Any]]:
+    return [
+        {
+            "handler": row.handler,
+            "state": row.state,
+            "verdict": row.verdict.value,
+            "reason": row.reason,
+            "count": number,
+        }
+        for row, number in sorted(counts.items())
+    ]
+
+
+class Redeliverable(ReadViewSet[M]):
     """Rows whose deliveries can be sent again."""
 
     takes = {"redeliver": REDELIVER}
@@ -84,10 +123,12 @@ class Redeliverable(ReadOnlyModelViewSet[M]):
     def deliveries_of(self, row: M) -> QuerySet[Delivery]:
         raise NotImplementedError
 
-    @extend_schema(request=ReasonSerializer, responses=CountsSerializer)
+    @extend_schema(
+        request=ReasonSerializer, responses={200: CountsSerializer, 202: CountsSerializer}
+    )
     @action(detail=True, methods=["post"])
     def redeliver(self, request: Request, **_: Any) -> Response:
-        """Send it to its handlers again, whatever became of it."""
+        """Send it to its handlers again, whatever became of it; 202 where workers go on with it."""
         row = self.get_object()
         asked = ReasonSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
@@ -97,4 +138,5 @@ class Redeliverable(ReadOnlyModelViewSet[M]):
             reason=asked.validated_data["reason"],
             criteria={str(row._meta.verbose_name): row.pk},
         )
-        return Response(answered(wish))
+        counts, is_done = answered(wish)
+        return Response(counts, status=200 if is_done else 202)

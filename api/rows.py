@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -40,7 +40,7 @@ class FieldsSerializer(serializers.ModelSerializer[M]):
         return kind, {**kwargs, "validators": []}
 
     def to_internal_value(self, data: Any) -> Any:
-        errors = self._unknown(data) if isinstance(data, dict) else {}
+        errors = flaws(data, self.fields) if isinstance(data, dict) else {}
         try:
             values = super().to_internal_value(data)
         except serializers.ValidationError as error:
@@ -48,11 +48,6 @@ class FieldsSerializer(serializers.ModelSerializer[M]):
         if errors:
             raise serializers.ValidationError(errors)
         return values
-
-    def _unknown(self, data: dict[str, Any]) -> dict[str, str]:
-        """A setting that does nothing is a defect, so it is refused. What can only be read may be
-        sent back as it was read."""
-        return unknown_fields(data, self.fields)
 
 
 class RowSerializer(FieldsSerializer[M]):
@@ -120,15 +115,40 @@ def _by_field(error: serializers.ValidationError) -> dict[str, Any]:
     return dict(found) if isinstance(found, dict) else {api_settings.NON_FIELD_ERRORS_KEY: found}
 
 
-def unknown_fields(data: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+#: What JSON has for a kind of field, and nothing that DRF would make of something else.
+_TYPES: tuple[tuple[type[serializers.Field[Any, Any, Any, Any]], tuple[type, ...]], ...] = (
+    (serializers.CharField, (str,)),
+    (serializers.BooleanField, (bool,)),
+    (serializers.IntegerField, (int, float)),
+    (serializers.FloatField, (int, float)),
+)
+
+
+def flaws(data: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, str]:
+    """A setting that does nothing is a defect, so it is refused, and so is a value of another type.
+    What can only be read may be sent back as it was read."""
+    found = unknown_fields(data, fields)
+    for name, field in fields.items():
+        value = data.get(name)
+        if value is None or field.read_only:
+            continue
+        for kind, types in _TYPES:
+            if isinstance(field, kind) and type(value) not in types:
+                found[name] = str(field.error_messages["invalid"])
+    return found
+
+
+def unknown_fields(
+    data: Iterable[str], known: Iterable[str], *, what: str = "field"
+) -> dict[str, str]:
     """A message for each name in `data` that is no field."""
     names = list(known)
-    return {name: _no_such_field(name, names) for name in data if name not in names}
+    return {name: _no_such(what, name, names) for name in data if name not in names}
 
 
-def _no_such_field(name: str, known: Iterable[str]) -> str:
-    close = get_close_matches(name, list(known), n=1)
-    return "There is no such field" + (f"; did you mean {close[0]}?" if close else ".")
+def _no_such(what: str, name: str, known: Sequence[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"There is no such {what}" + (f"; did you mean {close[0]}?" if close else ".")
 
 
 def _same(old: Any, new: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What the generated description of the API lacks: its problems."""
+"""What the generated description of the API lacks: its problems, and its ETags."""
 
 from __future__ import annotations
 
@@ -44,4 +44,34 @@ def add_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     for path in result["paths"].values():
         for operation in path.values():
             operation["responses"]["default"] = _ANSWER
+    return result
+
+
+_ETAG = {"ETag": {"description": "Of this answer.", "schema": {"type": "string"}}}
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The ETag of an earlier answer: 304 if nothing has changed since.",
+    "schema": {"type": "string"},
+}
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The ETag with which the row was read: 412, and nothing is changed, if its "
+    "settings have changed since. Its state, such as a position, may have moved on.",
+    "schema": {"type": "string"},
+}
+_CHANGES = ("put", "patch", "delete")
+
+
+def add_etags(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """A hook of drf-spectacular."""
+    for path in result["paths"].values():
+        for method, operation in path.items():
+            if method == "get":
+                operation.setdefault("parameters", []).append(_IF_NONE_MATCH)
+                operation["responses"]["200"]["headers"] = _ETAG
+                operation["responses"]["304"] = {"description": "Nothing has changed."}
+            elif method in _CHANGES:
+                operation.setdefault("parameters", []).append(_IF_MATCH)
     return result

@@ -12,6 +12,7 @@ from api.incidents import IncidentViewSet
 from api.listeners import ListenerViewSet
 from api.mappings import MappingViewSet
 from api.redeliveries import RedeliveryViewSet
+from api.status import StatusViewSet
 from api.views import NowhereView
 
 
@@ -31,8 +32,9 @@ router.register("actions", ActionViewSet)
 
 urlpatterns = [
     path("v1/", include(router.urls)),
+    path("v1/status/", StatusViewSet.as_view({"get": "retrieve"})),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema")),
     # With a slash at its end only: an address that lacks it alone is still led to the right one.
-    re_path(r"^(.*/)?$", NowhereView.as_view()),
+    re_path(r"^([\s\S]*/)?\Z", NowhereView.as_view()),
 ]

@@ -12,23 +12,53 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
-from rest_framework.viewsets import ModelViewSet
+from rest_framework.viewsets import GenericViewSet, ModelViewSet, ReadOnlyModelViewSet
 
+from api.etags import Tagged, check_unchanged, revision
 from api.problems import Conflict
 from audit.actions import Action, Actor, note, note_change
+from listeners.models import Listener
 
 M = TypeVar("M", bound=models.Model)
 
 
-class SettingsViewSet(ModelViewSet[M]):
+class Reached(GenericViewSet[M]):
+    """Who was granted some rows only, sees no others. `api.permissions` says which."""
+
+    lookup_value_regex = "[0-9]+"
+    #: From a row to the id of its listener or connection; empty: rows cannot be granted singly.
+    owner = ""
+    owner_model: type[models.Model] = Listener
+    #: Ids of those; None: all of them.
+    sees: frozenset[int] | None = None
+    acts_on: frozenset[int] | None = None
+
+    def get_queryset(self) -> QuerySet[M]:
+        rows = super().get_queryset()
+        return rows if self.sees is None else rows.filter(**{f"{self.owner}__in": self.sees})
+
+
+class ReadViewSet(Tagged, Reached[M], ReadOnlyModelViewSet[M]):
+    """What was recorded."""
+
+
+class SettingsViewSet(Tagged, Reached[M], ModelViewSet[M]):
     """What an operator sets: each change in one transaction, checked against the row it changes."""
 
     def get_queryset(self) -> QuerySet[M]:
         rows = super().get_queryset()
-        if self.action in ("update", "partial_update", "destroy"):
+        if self.action in _CHANGES:
             # Against other writers, and not against changes that are being recorded.
             return rows.select_for_update(of=("self",), no_key=True)
         return rows
+
+    def get_object(self) -> M:
+        row = super().get_object()
+        if self.action in _CHANGES:
+            check_unchanged(self.request, row)
+        elif self.action == "retrieve":
+            self.revision = revision(row)
+        return row
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         with _change():
@@ -43,16 +73,22 @@ class SettingsViewSet(ModelViewSet[M]):
             return super().destroy(request, *args, **kwargs)
 
     def perform_create(self, serializer: Any) -> None:
-        note(Actor.by_api(self.request), Action.ADD, serializer.save())
+        row = serializer.save()
+        note(Actor.by_api(self.request), Action.ADD, row)
+        self.revision = revision(row)
 
     def perform_update(self, serializer: Any) -> None:
         row = serializer.save()
         if serializer.changed:
             note_change(Actor.by_api(self.request), row, serializer.changed)
+        self.revision = revision(row)
 
     def perform_destroy(self, instance: M) -> None:
         note(Actor.by_api(self.request), Action.DELETE, instance)
         instance.delete()
+
+
+_CHANGES = ("update", "partial_update", "destroy")
 
 
 @contextmanager

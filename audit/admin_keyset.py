@@ -5,16 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.paginator import Paginator
 from django.db import OperationalError, connection, transaction
-from django.db.models import DateTimeField, Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, QueryDict
 from unfold.views import ChangeList
+
+from audit.keyset import BadPosition, beside, position
 
 if TYPE_CHECKING:
     _Paginator = Paginator[Any]
@@ -22,10 +23,8 @@ else:
     _Paginator = Paginator
 
 BEFORE, AFTER = "before", "after"
-#: Rows that are read at once where all are wanted.
-CHUNK = 1000
-#: Of the longest id there is.
-_DIGITS = 19
+#: Rows that are read at once where all are wanted; fewer at first, for who waits to see it begin.
+CHUNK, FIRST_CHUNK = 1000, 100
 #: A list that PostgreSQL looks for longer than this is given up.
 SECONDS = 10
 _GIVEN_UP = (
@@ -41,7 +40,8 @@ class PagePaginator(_Paginator):
 
 class KeysetChangeList(ChangeList):
     """Newest first by `id`; or by the field of a filter that `orders_by` it, so that its index
-    finds the page. `older` and `newer` are the addresses of the pages beside this one, or empty."""
+    finds the page, `within` another field where the index begins with that. `older` and `newer` are
+    the addresses of the pages beside this one, or empty."""
 
     older = newer = newest = ""
 
@@ -82,22 +82,29 @@ class KeysetChangeList(ChangeList):
 
     def page_query(self) -> QuerySet[Any]:
         """The page's rows, away from where it begins, and one more if there is one."""
-        after = self.position.get(AFTER)
-        before = None if after else self.position.get(BEFORE)
-        rows = _beside(self.queryset, self._orders_by, before, after)
+        after = self.position.get(AFTER, "")
+        before = "" if after else self.position.get(BEFORE, "")
+        where = {"before": before, "after": after, "within": self._within}
+        rows = _beside(self.queryset, self._orders_by, **where)
         return rows[: self.list_per_page + 1]
 
     def rows(self, prepared: Callable[[Any], QuerySet[Any]]) -> Iterator[Any]:
         """All that match, in the list's order, a chunk at a time."""
         matching = prepared(self.queryset)
-        position = None
-        while page := list(_beside(matching, self._orders_by, position, None)[:CHUNK]):
+        by, where = self._orders_by, {"within": self._within}
+        size = FIRST_CHUNK
+        while page := list(_beside(matching, by, **where)[:size]):
             yield from page
-            position = _position(page[-1], self._orders_by)
+            where["before"], size = position(page[-1], by), CHUNK
 
     @property
     def _orders_by(self) -> str:
         return next((spec.orders_by for spec in self.filter_specs if _orders(spec)), "")
+
+    @property
+    def _within(self) -> str:
+        ordering = (spec for spec in self.filter_specs if _orders(spec))
+        return next((getattr(spec, "within", "") for spec in ordering), "")
 
     def _show(self, page: list[Model]) -> None:
         self.result_list = page
@@ -109,9 +116,9 @@ class KeysetChangeList(ChangeList):
 
     def _link(self, by: str, page: list[Model], *, older: bool, newer: bool) -> None:
         if older:
-            self.older = self.get_query_string({BEFORE: _position(page[-1], by)})
+            self.older = self.get_query_string({BEFORE: position(page[-1], by)})
         if newer:
-            self.newer = self.get_query_string({AFTER: _position(page[0], by)})
+            self.newer = self.get_query_string({AFTER: position(page[0], by)})
             self.newest = self.get_query_string()
 
 
@@ -119,41 +126,11 @@ def _orders(spec: Any) -> bool:
     return bool(getattr(spec, "orders_by", "") and spec.used_parameters)
 
 
-def _beside(rows: QuerySet[Any], by: str, before: str | None, after: str | None) -> QuerySet[Any]:
-    """The rows from a position on, ordered away from it."""
-    sign, bound = ("", "gt") if after else ("-", "lt")
-    position = after or before
-    order = [f"{sign}{by}"] if by else []
-    rows = rows.order_by(*order, f"{sign}id")
-    if not position:
-        return rows
-    value, _, pk = position.rpartition(",")
-    if not pk.isdecimal() or len(pk) > _DIGITS or bool(value) != bool(by):
-        raise IncorrectLookupParameters
-    if not by:
-        return rows.filter(**{f"id__{bound}": int(pk)})
-    key = _key(rows.model._meta.get_field(by), value)
-    past = Q(**{f"{by}__{bound}": key}) | Q(**{by: key, f"id__{bound}": int(pk)})
-    return rows.filter(past, **{f"{by}__{bound}e": key})  # the second is what the index takes
-
-
-def _key(field: Any, value: str) -> datetime | int:
+def _beside(*asked: Any, **where: Any) -> QuerySet[Any]:
     try:
-        if not isinstance(field, DateTimeField):
-            return int(value)
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None:
-            raise IncorrectLookupParameters
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise IncorrectLookupParameters(error) from error
-
-
-def _position(row: Model, by: str) -> str:
-    if not by:
-        return str(row.pk)
-    value = getattr(row, by)
-    return f"{value.isoformat() if isinstance(value, datetime) else value},{row.pk}"
+        return beside(*asked, **where)
+    except BadPosition as bad:
+        raise IncorrectLookupParameters(bad) from bad
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Small coloured labels, as the console shows states and kinds."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -31,7 +32,7 @@ def change_type_label(change_type: str) -> SafeString:
     return label(change_type, CHANGE_VARIANTS.get(change_type, "warning"))
 
 
-def joined(labels: list[SafeString]) -> SafeString:
+def joined(labels: Sequence[str]) -> SafeString:
     return format_html_join(" ", "{}", ((one,) for one in labels))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from listeners.permissions import SEE_SENSITIVE, User, may
-from listeners.sensitive import Fields, fields_of, masked, redacted
+from listeners.sensitive import Fields, fields_of, is_touched, masked, redacted
 
 if TYPE_CHECKING:
     from audit.models import AuditLogEntry
@@ -40,6 +40,11 @@ class Sight:
         """An error or a traceback of the change's handling."""
         fields = self._hidden(entry) if text else ()
         return redacted(text, entry.changed_data, fields, self.mask) if fields else text
+
+    def hides(self, path: str, entry: AuditLogEntry) -> bool:
+        """Whether the field at a dotted path, or a part of it, is masked in that change."""
+        fields = self._hidden(entry)
+        return bool(fields) and is_touched(tuple(path.split(".")), fields)
 
     def hides_raw(self, listener: Listener) -> bool:
         """Whether to withhold an unreadable message: nobody knows where in it a field is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -45,6 +46,13 @@ def retention_days(env: Env, least: int, most: int) -> int | None:
             "everything."
         )
     return days
+
+
+def rate(env: Env, name: str, default: str) -> str:
+    value = env.str(name, default)
+    if not re.fullmatch(r"[1-9][0-9]{0,8}/(sec|min|hour|day)", value):
+        stop(f"{name} is {value!r}; give a number of requests a time, such as {default}.")
+    return value
 
 
 def names(env: Env, name: str) -> list[str]:

@@ -1,9 +1,11 @@
 """How the REST API is set up: who may call it, how often, and what it answers."""
 
-REST_FRAMEWORK = {
+from typing import Any
+
+REST_FRAMEWORK: dict[str, Any] = {
     # The token first: who sends neither is told so by a 401 that names it.
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework.authentication.TokenAuthentication",
+        "api.authentication.ApiTokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["api.permissions.ModelPermissions"],
@@ -11,16 +13,17 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["api.rendering.Parser"],
     "DEFAULT_RENDERER_CLASSES": ["api.rendering.Renderer"],
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_FILTER_BACKENDS": ["api.filtering.StrictFilters"],
     "DEFAULT_PAGINATION_CLASS": "api.pagination.Pages",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "api.problems.answer",
-    # Of each process: requests of one user, or of one address that is nobody's.
+    # By the address that the connection comes from: a header that names another anybody can send.
+    "NUM_PROXIES": 0,
+    # How often, the settings say.
     "DEFAULT_THROTTLE_CLASSES": [
         "rest_framework.throttling.AnonRateThrottle",
         "rest_framework.throttling.UserRateThrottle",
     ],
-    "DEFAULT_THROTTLE_RATES": {"anon": "60/min", "user": "1200/min"},
 }
 
 SPECTACULAR_SETTINGS = {
@@ -36,10 +39,12 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "api.schema.add_problems",
+        "api.schema.add_etags",
     ],
     "ENUM_NAME_OVERRIDES": {
         "DeliveryState": "handlers.models.Delivery.State",
         "ListenerState": "listeners.standing.STATES",
+        "RedeliveryState": "handlers.models.Redelivery.State",
     },
     # Everything from this server: the page works without the internet.
     "SWAGGER_UI_DIST": "SIDECAR",

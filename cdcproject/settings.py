@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from celery.schedules import crontab
+from django.templatetags.static import static
 from environs import Env, EnvError
 from environs.exceptions import EnvValidationError
 
@@ -16,6 +17,7 @@ from cdcproject.environment import (
     encryption_keys,
     names,
     one_of,
+    rate,
     redis_address,
     retention_days,
     stop,
@@ -60,6 +62,13 @@ try:
     _webhook = webhook(env)
     # Where the console is, for the links in what is told of an incident.
     CDC_PUBLIC_URL = web_address(env, "CDC_PUBLIC_URL").rstrip("/")
+    # Of each web process: what one user may ask of the API, what one address that is nobody's may,
+    # and how often one user may have a login tried.
+    _api_rates = {
+        "user": rate(env, "CDC_API_USER_RATE", "1200/min"),
+        "anon": rate(env, "CDC_API_ANONYMOUS_RATE", "60/min"),
+        "login": rate(env, "CDC_API_LOGIN_RATE", "6/min"),
+    }
     _broker_url = env.str("CELERY_BROKER_URL", "")
     _redis_url = env.str("REDIS_URL", "")
 except NoticeError as error:
@@ -153,6 +162,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "rest_framework.authtoken",
+    "guardian",
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -188,6 +198,14 @@ TEMPLATES = [
         },
     }
 ]
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    # Permissions on single listeners and connections.
+    "guardian.backends.ObjectPermissionBackend",
+]
+ANONYMOUS_USER_NAME = None
+GUARDIAN_MONKEY_PATCH_USER = False
+GUARDIAN_MONKEY_PATCH_GROUP = False
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -209,13 +227,19 @@ WHITENOISE_AUTOREFRESH = DEBUG
 LOGGING = logging_config(LOG_LEVEL, LOG_FORMAT)
 LOGIN_URL = "admin:login"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "cdcproject.error_pages.SecretsStayHidden"
-REST_FRAMEWORK = rest.REST_FRAMEWORK
+REST_FRAMEWORK = {**rest.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": _api_rates}
 SPECTACULAR_SETTINGS = rest.SPECTACULAR_SETTINGS
 UNFOLD = {
     "SITE_TITLE": "Salesforce CDC",
     "SITE_HEADER": "Salesforce CDC",
     "SITE_SUBHEADER": "Change Data Capture",
     "SITE_SYMBOL": "sync_alt",
+    "SITE_URL": None,  # there is no other site to return to
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("consumer/icon.svg")}
+    ],
+    "STYLES": [lambda _: static("consumer/reach.css")],
+    "SCRIPTS": [lambda _: static("consumer/reach.js")],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {"navigation": "handlers.admin_navigation.sidebar"},

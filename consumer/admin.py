@@ -1,4 +1,5 @@
-"""Quarantined messages: read in the console, and read again from there. And the first page."""
+"""Quarantined messages: read in the console, and read again from there. And the first page, and the
+pages that log in to Salesforce."""
 
 from __future__ import annotations
 
@@ -16,7 +17,10 @@ from audit.admin_labels import label, moment
 from audit.admin_window import WindowAdmin
 from audit.models import Quarantined
 from audit.sight import Sight
+from consumer.admin_connections import ConnectionAdmin
+from consumer.admin_listeners import ListenerAdmin
 from consumer.reingest import StillUnreadable, ingest_again
+from listeners.models import Connection, Listener
 from listeners.permissions import READ_AGAIN, may
 
 #: A page shows this much of a raw message; the rest is in the database.
@@ -45,6 +49,9 @@ class UnreadFilter(admin.SimpleListFilter):
 
 
 admin.site.index_template = "consumer/home.html"
+for model, model_admin in ((Connection, ConnectionAdmin), (Listener, ListenerAdmin)):
+    admin.site.unregister(model)  # as the apps below know it: without a way to Salesforce
+    admin.site.register(model, model_admin)
 
 
 @admin.register(Quarantined)

@@ -11,5 +11,5 @@ class ConsumerConfig(AppConfig):
         from consumer import roles
 
         # The last app with models, whose permissions Django has made by then.
-        last = apps.get_app_config("handlers")
+        last = apps.get_app_config("api")
         post_migrate.connect(roles.put_right, sender=last, dispatch_uid="consumer.roles")

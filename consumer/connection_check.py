@@ -1,18 +1,23 @@
-"""Whether a connection works: log in → versions → limits → subscribe to each channel once."""
+"""Whether a connection works: log in → versions → limits → subscribe to each channel once.
+
+`check_connection` is for a stored connection, `checked` the same with a time limit and a line in
+the action log; `consumer.connection_trial` tries settings that are not saved.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import requests
 from django.utils import timezone
 
+from audit.actions import Action, Actor, note
 from audit.login_troubles import report
+from consumer.channel_check import check_channel
+from consumer.findings import Finding, Step, within
+from consumer.patience import REST_TIMEOUT
 from consumer.usage import LIMIT, keep, keep_failure
-from listeners import listener_rules
 from listeners.connection_rules import warnings
 from listeners.logins import session_for, token_source
 from listeners.models import Connection, Listener, Position
@@ -20,57 +25,92 @@ from listeners.salesforce.auth.soap import LAST_VERSION
 from listeners.salesforce.errors import (
     LoginRefused,
     LoginUnavailable,
-    PubSubRefused,
-    Reaction,
     RestRefused,
     SalesforceError,
-    StreamRefused,
 )
 from listeners.salesforce.http import ClientFileMissing
 from listeners.salesforce.rest import DEFAULT_VERSION, RestClient
-from listeners.salesforce.stream import EventStream
 from listeners.salesforce.tokens import Token, Tokens
 from listeners.secrets import SecretUnavailable
-from listeners.streams import stream_for
 from listeners.token_stores.redis import RedisStore
+from listeners.trial_login import TrialLogin
 
-TIP = "-1"
-REFUSAL_SECONDS = 2.0
+__all__ = ["Finding", "check_connection", "checked"]
 
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report."""
-
-    text: str
-    is_failure: bool = False
+#: A web page waits for this long; a step that has begun then still ends.
+LONGEST_SECONDS = 25.0
 
 
-def check_connection(connection: Connection, listeners: Sequence[Listener]) -> Iterator[Finding]:
-    """What is found, step by step. A login that is refused is not tried twice, and ends it."""
+def checked(
+    connection: Connection,
+    listeners: Sequence[Listener],
+    by: Actor,
+    *,
+    trial: TrialLogin | None = None,
+    changed: Sequence[str] = (),
+    seconds: float = LONGEST_SECONDS,
+) -> Iterator[Finding]:
+    """The check for whoever waits for it. That it was made, and whether all was well, is in the
+    action log, also when its reader leaves in the middle; and which fields were `changed` for it,
+    as a stored secret may have been sent to another address."""
+    about = listeners[0] if len(listeners) == 1 and listeners[0].pk else connection
+    works = False
+    try:
+        failed = False
+        for finding in within(check_connection(connection, listeners, trial=trial), seconds):
+            failed = failed or finding.is_failure
+            yield finding
+        works = not failed
+    finally:
+        details: dict[str, Any] = {"works": works} | ({"unsaved": True} if trial else {})
+        note(by, Action.TEST, about, details=details | ({"fields": [*changed]} if changed else {}))
+
+
+def check_connection(
+    connection: Connection, listeners: Sequence[Listener], *, trial: TrialLogin | None = None
+) -> Iterator[Finding]:
+    """What is found, step by step. A login that is refused is not tried twice, and ends it.
+
+    With a `trial` neither connection nor listeners need to be stored, and nothing is kept: no
+    token, no limit, no count of refusals. Without it the connection's processes take over the
+    token, and those that stopped over the login try again.
+    """
     for _, warning in warnings(connection):
         yield Finding(f"note: {warning}")
     try:
         http = session_for(connection)
         version = listeners[0].api_version if listeners else LAST_VERSION
-        tokens = token_source(connection, version, report=report, insists=True)
-        token = tokens.get()
-        yield Finding(f"login: accepted ({connection.get_auth_display()})")
-        yield Finding(f"instance: {token.instance_url}{_other_than(connection, token)}")
-        yield Finding(f"org: {token.org_id or 'not told'}")
-        if connection.token_store == Connection.TokenStore.REDIS:
-            yield from _redis(RedisStore(connection.pk))
-        served = yield from _served(RestClient(tokens, http=http), listeners)
-        yield _limits(connection, tokens, http, served)
-        _start_again(listeners)
+        tokens = (
+            trial.tokens(version)
+            if trial
+            else token_source(connection, version, report=report, insists=True)
+        )
+        yield from _login(connection, tokens)
+        rest = RestClient(tokens, timeout=REST_TIMEOUT, http=http)
+        served = yield from _served(rest, listeners)
+        yield _limits(connection, tokens, http, served, is_kept=trial is None)
+        if trial is None:
+            _start_again(listeners)
         for listener in listeners:
-            yield from _channel(tokens, served, listener)
+            yield from check_channel(tokens, served, listener)
     except (SecretUnavailable, ClientFileMissing) as missing:
-        yield Finding(f"login: not tried, {missing}", is_failure=True)
+        yield Finding(f"login: not tried, {missing}", is_failure=True, step=Step.LOGIN)
     except (LoginRefused, LoginUnavailable) as refused:
-        yield Finding(str(refused), is_failure=True)
+        yield Finding(str(refused), is_failure=True, step=Step.LOGIN)
     except SalesforceError as error:
-        yield Finding(f"REST: {error}", is_failure=True)
+        yield Finding(f"REST: {error}", is_failure=True, step=Step.ORG)
+
+
+def _login(connection: Connection, tokens: Tokens) -> Iterator[Finding]:
+    token = tokens.get()
+    is_done = connection.auth != Connection.Auth.BEARER_TOKEN  # the first request tells of that one
+    login = f"login: {'accepted' if is_done else 'not needed'} ({connection.get_auth_display()})"
+    yield Finding(login, step=Step.LOGIN)
+    instance = f"instance: {token.instance_url}{_other_than(connection, token)}"
+    yield Finding(instance, step=Step.ORG)
+    yield Finding(f"org: {token.org_id or 'not told'}", step=Step.ORG)
+    if connection.token_store == Connection.TokenStore.REDIS:
+        yield from _redis(RedisStore(connection.pk))
 
 
 def _redis(store: RedisStore) -> Iterator[Finding]:
@@ -83,7 +123,8 @@ def _redis(store: RedisStore) -> Iterator[Finding]:
 
 def _start_again(listeners: Sequence[Listener]) -> None:
     """The login works: listeners that stopped over it are tried again by their processes."""
-    Position.objects.filter(listener__in=listeners, state=Position.State.FAILED).update(
+    stored = [listener.pk for listener in listeners if listener.pk]
+    Position.objects.filter(listener__in=stored, state=Position.State.FAILED).update(
         failed_fingerprint=""
     )
 
@@ -102,15 +143,18 @@ def _served(rest: RestClient, listeners: Sequence[Listener]) -> Generator[Findin
     """API versions, oldest first. Changes come without REST: the channels are tried all the same,
     where there are any."""
     try:
-        served = _versions(rest)
+        served = versions_of(rest)
     except RestRefused as refused:
-        yield Finding(f"API versions: not readable ({refused})", is_failure=not listeners)
+        text = f"API versions: not readable ({refused})"
+        yield Finding(text, is_failure=not listeners, step=Step.ORG)
         return []
-    yield Finding(f"API versions: {served[0]} to {served[-1]}" if served else _NO_VERSIONS)
+    told = f"API versions: {served[0]} to {served[-1]}" if served else _NO_VERSIONS
+    yield Finding(told, step=Step.ORG)
     return served
 
 
-def _versions(rest: RestClient) -> list[str]:
+def versions_of(rest: RestClient) -> list[str]:
+    """Oldest first."""
     told = (entry.get("version") for entry in rest.versions())
     return sorted((str(version) for version in told if version), key=_order)
 
@@ -120,95 +164,26 @@ def _order(version: str) -> tuple[int, ...]:
 
 
 def _limits(
-    connection: Connection, tokens: Tokens, http: requests.Session, served: Sequence[str]
+    connection: Connection,
+    tokens: Tokens,
+    http: requests.Session,
+    served: Sequence[str],
+    *,
+    is_kept: bool,
 ) -> Finding:
     """Kept for the console and the status. A refusal is no failure: changes come without it."""
     version = served[-1] if served else DEFAULT_VERSION
-    rest = RestClient(tokens, version, http=http)
+    rest = RestClient(tokens, version, REST_TIMEOUT, http=http)
     try:
         limit: Any = rest.limits().get(LIMIT)
     except RestRefused as refused:
-        keep_failure(connection, str(refused))
-        return Finding(f"limits: not readable ({refused})")
-    keep(connection, limit, timezone.now())
+        if is_kept:
+            keep_failure(connection, str(refused))
+        return Finding(f"limits: not readable ({refused})", step=Step.ORG)
+    if is_kept:
+        keep(connection, limit, timezone.now())
     match limit:
         case {"Max": most, "Remaining": remaining}:
-            return Finding(f"{LIMIT}: {remaining} of {most} remaining")
+            return Finding(f"{LIMIT}: {remaining} of {most} remaining", step=Step.ORG)
         case _:
-            return Finding(f"{LIMIT}: not told")
-
-
-def _channel(tokens: Tokens, served: Sequence[str], listener: Listener) -> Iterator[Finding]:
-    prefix = f"listener {listener.name}" + ("" if listener.enabled else " (disabled)")
-    for _, warning in listener_rules.warnings(listener):
-        yield Finding(f"note: {prefix}: {warning}")
-    if served and listener.api_version not in served:
-        yield Finding(
-            f"{prefix}: API version {listener.api_version} is not served; set api_version to one "
-            f"from {served[0]} to {served[-1]}",
-            is_failure=True,
-        )
-        return
-    try:
-        _subscribe(tokens, listener)
-    except (LoginRefused, LoginUnavailable):
-        raise
-    except SalesforceError as error:
-        if isinstance(error, PubSubRefused) and error.code.endswith(_IN_USE):
-            yield Finding(f"{prefix}: {_heard(listener)}: in use, by its process or another client")
-            return
-        text = f"{prefix}: {_heard(listener)}: {error}{_advice(error, listener)}"
-        yield Finding(text, is_failure=True)
-        return
-    yield Finding(f"{prefix}: {_heard(listener)}: permitted")
-
-
-#: Of a managed subscription, which one client at a time may hear.
-_IN_USE = "managed.subscription.already.active"
-
-
-def _heard(listener: Listener) -> str:
-    if listener.transport == Listener.Transport.COMETD:
-        return f"channel {listener.channel}"
-    managed = f", managed subscription {listener.subscription}" if listener.subscription else ""
-    return f"topic {listener.channel} at {listener.pubsub_endpoint}{managed}"
-
-
-def _subscribe(tokens: Tokens, listener: Listener) -> None:
-    """From the tip, so that nothing is delivered; no position moves. (What waits for a managed
-    subscription is delivered, and comes again.)"""
-    stream = stream_for(listener, tokens)
-    try:
-        stream.open(TIP)
-        if listener.transport == Listener.Transport.PUBSUB:
-            _await_refusal(stream)
-    finally:
-        stream.close()
-
-
-def _await_refusal(stream: EventStream) -> None:
-    """One over gRPC may come a moment after the stream began."""
-    deadline = time.monotonic() + REFUSAL_SECONDS
-    while not stream.has_news and time.monotonic() < deadline:
-        time.sleep(0.05)
-    if stream.has_news:
-        stream.poll()
-
-
-#: What asks for a channel: of the Streaming API, and of the Pub/Sub API.
-_SUBSCRIBING = ("/meta/subscribe", "GetTopic", "Subscribe", "ManagedSubscribe")
-
-
-def _advice(error: SalesforceError, listener: Listener) -> str:
-    refused = isinstance(error, StreamRefused) and error.what in _SUBSCRIBING
-    if not refused or error.reaction is not Reaction.CONFIGURATION:
-        return ""
-    managed = (
-        " And that the managed event subscription has that developer name, this channel as its "
-        "topic, and runs."
-    )
-    return (
-        " Check the channel's name, that its entities are selected in Setup under Change Data "
-        "Capture, and that the login's user may view all of their records."
-        + (managed if listener.subscription else "")
-    )
+            return Finding(f"{LIMIT}: not told", step=Step.ORG)

@@ -9,6 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from audit.traffic import Usage
 from consumer.watch import Watched
+from handlers.pausing import Paused
 from listeners.standing import runway_hours
 
 RECORDED = Counter("cdc_changes_recorded", "Changes recorded.", ["listener"])
@@ -26,6 +27,11 @@ RUNWAY = Gauge("cdc_runway_hours", "Until Salesforce forgets the stored position
 DELIVERED = Gauge("cdc_events_delivered_24h", "Events delivered in 24 hours.", ["listener"])
 ORG_LIMIT = Gauge("cdc_org_events_limit", "Events that the org allows a day.", ["listener"])
 ORG_REMAINING = Gauge("cdc_org_events_remaining", "Of those, how many are left.", ["listener"])
+PAUSED = Gauge(
+    "cdc_paused_deliveries",
+    "Deliveries that wait for a paused handler, up to 10000; no sample: it is not paused.",
+    ["listener", "handler"],
+)
 
 
 def show(seen: Sequence[Watched], usages: Mapping[int, Usage], now: datetime) -> None:
@@ -42,3 +48,10 @@ def show(seen: Sequence[Watched], usages: Mapping[int, Usage], now: datetime) ->
         ):
             if value is not None:
                 gauge.labels(one.listener.name).set(value)
+
+
+def show_paused(found: Sequence[Paused]) -> None:
+    """The same for what waits for paused handlers."""
+    PAUSED.clear()
+    for one in found:
+        PAUSED.labels(one.mapping.listener.name, one.handler).inc(one.waiting)

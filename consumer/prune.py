@@ -13,6 +13,7 @@ import structlog
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
+from audit.estimates import Total, total_of
 from audit.models import Incident, Quarantined, Throughput
 from consumer import prune_entries
 from handlers.models import Delivery
@@ -47,8 +48,25 @@ def counted(days: int, now: datetime) -> Pruned:
     return Pruned(rows, prune_entries.older(before).count() - rows["entries"])
 
 
-def prune(days: int, now: datetime, *, is_over: Callable[[], bool] = lambda: False) -> Pruned:
-    """Delete what is older, until `is_over()`. Never inside a transaction.
+def total(days: int, now: datetime) -> Total:
+    """About how many rows go, beside the deliveries of entries. Some may be needed and stay."""
+    before = now - timedelta(days=days)
+    found = [total_of(rows) for rows in (prune_entries.older(before), *_beside(before).values())]
+    known = [one.number for one in found if one.number is not None]
+    if len(known) < len(found):
+        return Total(None)
+    return Total(sum(known), is_estimate=any(one.is_estimate for one in found))
+
+
+def prune(
+    days: int,
+    now: datetime,
+    *,
+    is_over: Callable[[], bool] = lambda: False,
+    watch: Callable[[int], object] = lambda _: None,
+) -> Pruned:
+    """Delete what is older, until `is_over()`; `watch` is told how many rows each step took, those
+    of deliveries left out. Never inside a transaction.
 
     It can be killed anywhere and is then run again; several at once do no harm.
     """
@@ -58,7 +76,9 @@ def prune(days: int, now: datetime, *, is_over: Callable[[], bool] = lambda: Fal
         if is_over():
             pruned.is_finished = False
             break
-        pruned.rows += step()
+        done = step()
+        pruned.rows += done
+        watch(done.total() - done["deliveries"])
     pruned.kept = prune_entries.older(before).count() if pruned.is_finished else 0
     log.info("pruned", days=days, finished=pruned.is_finished, **pruned.rows)
     return pruned

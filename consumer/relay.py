@@ -13,8 +13,10 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Exists, F, OuterRef, Q
 
+from audit import work
 from consumer import gaps, reconcile
-from handlers import dispatch, halting, registry
+from handlers import dispatch, halting, pausing, redelivery_jobs, registry
+from handlers.dead_letters.fingerprint import sort_new
 from handlers.models import Delivery
 from handlers.outcomes import Failed
 from handlers.queries import HOLDS_CHAIN, DeliveryQuerySet
@@ -35,22 +37,25 @@ def has_work(now: datetime) -> bool:
     return (
         _publishable(Delivery.objects.ready()).exists()
         or _publishable(Delivery.objects.retry_due(now)).exists()
+        or pausing.has_resumed()
     )
 
 
 def publish_due(now: datetime) -> int:
-    """Publish what is ready and nobody published, and what is due for another attempt.
+    """Publish what is ready and nobody published, what is due for another attempt, and what waited
+    for a pause that is over.
 
     Never inside a transaction. Raises BrokerUnavailable.
     """
     left_behind = Delivery.objects.ready().filter(created_at__lt=now - READY_AGE)
     ids = [
+        *pausing.let_go(LIMIT),
         *_publishable(left_behind).order_by("id").values_list("id", flat=True)[:LIMIT],
         *_publishable(Delivery.objects.retry_due(now))
         .order_by("due_at")
         .values_list("id", flat=True)[:LIMIT],
     ]
-    return dispatch.publish(ids, now)
+    return dispatch.publish([*dict.fromkeys(ids)], now)
 
 
 def sweep(now: datetime) -> None:
@@ -60,8 +65,11 @@ def sweep(now: datetime) -> None:
     halting.release_changed()
     promote_stranded()
     requeue_lost(now)
+    sort_new()
     gaps.ask_due(now)
     reconcile.start_due(now)
+    redelivery_jobs.start_due(now)
+    work.bury(now)
 
 
 def retarget() -> int:
@@ -83,7 +91,8 @@ def reclaim(now: datetime) -> int:
     """End the runs whose worker did not end them by their deadline: it is dead, or hangs."""
     reclaimed = 0
     overdue = Delivery.objects.overdue(now)
-    for delivery in overdue.select_related("mapping").order_by("claim_deadline")[:LIMIT]:
+    whole = overdue.select_related("mapping", "entry__listener")
+    for delivery in whole.order_by("claim_deadline")[:LIMIT]:
         claim = Claim(delivery, delivery.attempts, delivery.started_at or now)
         outcome = Failed("its worker did not end it in time: it died or hung", kind="lost")
         try:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from cdcproject.broker import ensure_embedded_broker
 from consumer import reconcile, relay
 from consumer.rounds import Rounds
-from handlers import dispatch
+from handlers import dispatch, redelivery_jobs
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +31,7 @@ class _Relay:
         try:
             relay.publish_due(timezone.now())
             reconcile.start_due(timezone.now())
+            redelivery_jobs.start_due(timezone.now())
             if time.monotonic() - self._swept_at >= settings.CDC_SWEEP_SECONDS:
                 self._swept_at = time.monotonic()
                 relay.sweep(timezone.now())

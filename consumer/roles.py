@@ -1,21 +1,33 @@
-"""Three roles, as groups. They are put right after every migration: what they lack is added, so
-what an operator took away comes back; what an operator added stays."""
+"""Three roles, as groups. After every migration each is given what is new; what an operator took
+away from one stays away, what an operator added stays."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.apps import apps as installed
+from django.db import transaction
 from django.db.models import Q
 
-from listeners.models import KeptTokens, SpentToken, TokenState
+from listeners.models import (
+    ConnectionGroupGrant,
+    ConnectionUserGrant,
+    KeptTokens,
+    ListenerGroupGrant,
+    ListenerUserGrant,
+    SpentToken,
+    TokenState,
+)
 from listeners.permissions import CLOSE, OPERATE, READ_AGAIN, REDELIVER
 
 VIEWER, OPERATOR, ADMINISTRATOR = "Viewer", "Operator", "Administrator"
 
-#: Everything in them is to be seen, but for what is kept of tokens.
+#: Everything in them is to be seen, but for what is kept of tokens, and who was granted what.
 _SEEN = ("listeners", "audit", "handlers")
-_UNSEEN = tuple(str(model._meta.model_name) for model in (TokenState, KeptTokens, SpentToken))
+_GRANTS = (ListenerUserGrant, ListenerGroupGrant, ConnectionUserGrant, ConnectionGroupGrant)
+_UNSEEN = tuple(
+    str(model._meta.model_name) for model in (TokenState, KeptTokens, SpentToken, *_GRANTS)
+)
 _OPERATED = (OPERATE, CLOSE, READ_AGAIN, REDELIVER)
 _ADMINISTERED = (
     ("listeners", "connection"),
@@ -23,34 +35,44 @@ _ADMINISTERED = (
     ("handlers", "handlermapping"),
     ("auth", "user"),
     ("auth", "group"),
+    ("api", "apitoken"),
+    *(("listeners", str(model._meta.model_name)) for model in _GRANTS),
 )
 _VERBS = ("view", "add", "change", "delete")
 
 
 def put_right(using: str, apps: Any = installed, **_: Any) -> None:
     """A receiver of `post_migrate`: by then the permissions are there. Unless only some apps were
-    migrated, and not the one that has them."""
+    migrated, and not those that have them."""
     try:
         Group = apps.get_model("auth", "Group")
         Permission = apps.get_model("auth", "Permission")
+        RolePermission = apps.get_model("consumer", "RolePermission")
     except LookupError:
         return
+    with transaction.atomic(using=using):
+        for role, wanted in _wanted().items():
+            given = RolePermission.objects.using(using).filter(role=role)
+            known = set(given.values_list("permission", flat=True))
+            group = Group.objects.using(using).filter(name=role).first()
+            if group is None and known:
+                continue  # deleted or renamed by somebody
+            group = group or Group.objects.using(using).create(name=role)
+            permissions = Permission.objects.using(using).filter(wanted).order_by()
+            rows = permissions.values_list("content_type__app_label", "codename", "pk")
+            fresh = {f"{app}.{name}": pk for app, name, pk in rows if f"{app}.{name}" not in known}
+            group.permissions.add(*fresh.values())
+            given.bulk_create(RolePermission(role=role, permission=name) for name in fresh)
+
+
+def _wanted() -> dict[str, Q]:
     viewed = Q(content_type__app_label__in=_SEEN, codename__startswith="view_")
     viewed &= ~Q(content_type__model__in=_UNSEEN) & ~Q(codename="view_sensitive")
     operated = viewed | _named(one.split(".", 1) for one in _OPERATED)
     administered = operated | _named(
         (app, f"{verb}_{model}") for app, model in _ADMINISTERED for verb in _VERBS
     )
-    roles = {VIEWER: viewed, OPERATOR: operated, ADMINISTRATOR: administered}
-    through = Group.permissions.through
-    for name, wanted in roles.items():
-        group, _created = Group.objects.using(using).get_or_create(name=name)
-        found = Permission.objects.using(using).filter(wanted).order_by()
-        rows = [
-            through(group_id=group.pk, permission_id=pk)
-            for pk in found.values_list("pk", flat=True)
-        ]
-        through.objects.using(using).bulk_create(rows, ignore_conflicts=True)
+    return {VIEWER: viewed, OPERATOR: operated, ADMINISTRATOR: administered}
 
 
 def _named(pairs: Any) -> Q:

@@ -12,10 +12,32 @@ from django.db.models import Count, OuterRef, Subquery
 from audit.models import AuditLogEntry, Incident
 from audit.traffic import Usage, usages
 from consumer.troubles import moment
+from handlers import pausing
 from handlers.models import Delivery, Worker
 from handlers.workers import queues_heard
 from listeners.models import Listener, Position
 from listeners.standing import runway_hours, standing
+
+
+@dataclass(frozen=True)
+class PausedHandler:
+    on: str
+    entity: str
+    handler: str
+    since: datetime
+    by: str
+    reason: str
+    #: Deliveries of any state that do not begin before it is resumed, or more.
+    waiting: int
+    or_more: bool
+
+    def __str__(self) -> str:
+        number = f"{self.waiting:,}{'+' if self.or_more else ''}"
+        why = f" ({self.reason})" if self.reason else ""
+        return (
+            f"{self.handler} is paused for {self.on} {self.entity} since {_clock(self.since)} by "
+            f"{self.by}{why}: {number} wait"
+        )
 
 
 @dataclass(frozen=True)
@@ -40,6 +62,8 @@ class ListenerStatus:
     #: Every state of a delivery, with how many there are.
     backlog: dict[str, int]
     open_incidents: int
+    #: What of the backlog waits for them is not stuck.
+    paused_handlers: list[PausedHandler]
     #: Events that Salesforce delivered in 24 hours, and the org's daily limit of them.
     usage: Usage
 
@@ -50,14 +74,17 @@ def statuses(now: datetime) -> list[ListenerStatus]:
 
 
 def by_listener(
-    now: datetime, backlogs: Mapping[int, Mapping[str, int]]
+    now: datetime,
+    backlogs: Mapping[int, Mapping[str, int]],
+    used: Mapping[int, Usage] | None = None,
 ) -> list[tuple[Listener, ListenerStatus]]:
-    """The same with the listeners, for whoever counts the backlogs otherwise. As many queries for
-    one listener as for a hundred."""
+    """The same with the listeners, for whoever counts the backlogs otherwise, or has counted the
+    traffic. As many queries for one listener as for a hundred."""
     positions = {position.pk: position for position in Position.objects.with_life()}
     incidents = _open_incidents()
     lags = _lags()
-    used = usages(now)
+    used = usages(now) if used is None else used
+    paused = _paused()
     none = dict.fromkeys(Delivery.State.values, 0)
     return [
         (
@@ -67,6 +94,7 @@ def by_listener(
                 lag_seconds=lags.get(listener.pk),
                 backlog={**none, **backlogs.get(listener.pk, {})},
                 open_incidents=incidents.get(listener.pk, 0),
+                paused_handlers=paused.get(listener.pk, []),
                 usage=used.get(listener.pk, Usage()),
             ),
         )
@@ -92,6 +120,7 @@ def _of(listener: Listener, position: Position | None, now: datetime) -> Listene
         replay_id=found.replay_id or None,
         backlog={},
         open_incidents=0,
+        paused_handlers=[],
         usage=Usage(),
     )
 
@@ -127,6 +156,27 @@ def _open_incidents() -> dict[int, int]:
     return dict(open_ones.annotate(count=Count("id")))
 
 
+def _paused() -> dict[int, list[PausedHandler]]:
+    found: defaultdict[int, list[PausedHandler]] = defaultdict(list)
+    for one in pausing.paused():
+        mapping = one.mapping
+        if mapping.paused_at is None:
+            continue
+        found[mapping.listener_id].append(
+            PausedHandler(
+                on=mapping.on,
+                entity=mapping.entity,
+                handler=one.handler,
+                since=mapping.paused_at,
+                by=mapping.paused_by,
+                reason=mapping.pause_reason,
+                waiting=one.waiting,
+                or_more=one.is_capped,
+            )
+        )
+    return found
+
+
 _HEADER = (
     "LISTENER",
     "TRANSPORT",
@@ -143,15 +193,20 @@ _HEADER = (
 
 
 def table(found: Sequence[ListenerStatus]) -> Iterator[str]:
-    """A line for each listener, and one below it where there is a reason to give."""
+    """A line for each listener, and below it what there is to know: why it does not run, and which
+    of its handlers are paused."""
     rows = [_HEADER, *map(_cells, found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    reasons = [None, *(status.reason for status in found)]
-    for row, reason in zip(rows, reasons, strict=True):
+    notes = [[], *(_notes(status) for status in found)]
+    for row, below in zip(rows, notes, strict=True):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         yield "  ".join(cells).rstrip()
-        if reason:
-            yield f"  └ {reason}"
+        for note in below:
+            yield f"  └ {note}"
+
+
+def _notes(status: ListenerStatus) -> list[str]:
+    return [*([status.reason] if status.reason else []), *map(str, status.paused_handlers)]
 
 
 def workers_line(workers: Sequence[Worker]) -> str:

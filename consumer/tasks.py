@@ -6,9 +6,10 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from consumer import completion, gaps, prune, reconcile, relay
+from consumer import completion, gaps, pruning, reconcile, relay
 from consumer.reconciliation import running
 from consumer.watch.looking import look
+from handlers import redelivery_jobs
 
 
 @shared_task(name="consumer.relay")
@@ -32,17 +33,23 @@ def run_watch() -> None:
 
 
 @shared_task(name="consumer.prune")
-def run_prune() -> None:
+def run_prune(*, work_id: int | None = None) -> None:
     """Retention: what is older than CDC_RETENTION_DAYS, for half the time that a task may last; the
-    rest in another."""
+    rest in another, which goes on with the same work."""
     if settings.CDC_RETENTION_DAYS is None:  # unset since this was scheduled
         return
     end = time.monotonic() + settings.CDC_RUN_SECONDS / 2
-    pruned = prune.prune(
-        settings.CDC_RETENTION_DAYS, timezone.now(), is_over=lambda: time.monotonic() > end
+    is_finished, work_id = pruning.scheduled(
+        settings.CDC_RETENTION_DAYS, work_id, is_over=lambda: time.monotonic() > end
     )
-    if not pruned.is_finished:
-        run_prune.delay()
+    if not is_finished:
+        run_prune.delay(work_id=work_id)
+
+
+@shared_task(name=redelivery_jobs.TASK)
+def run_redelivery(*, redelivery_id: int) -> None:
+    """Send recorded changes to their handlers again, for a slice of time."""
+    redelivery_jobs.run(redelivery_id)
 
 
 @shared_task(name=reconcile.TASK)

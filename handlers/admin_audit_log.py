@@ -136,7 +136,7 @@ class AuditLogAdmin(RedeliveringAdmin):
             changes = self.get_changelist_instance(request)
         except IncorrectLookupParameters as error:
             raise Http404 from error
-        return export(changes, form, Sight.elsewhere(request.user))
+        return export(request, changes, form, Sight.elsewhere(request.user))
 
     def save_filter_view(self, request: HttpRequest) -> HttpResponse:
         self._refuse_blind(request)

@@ -14,25 +14,33 @@ from django.utils.safestring import SafeString
 from unfold.decorators import action
 
 from audit.actions import Actor
+from audit.admin_keyset import KeysetChangeList
 from audit.admin_labels import change_type_label, joined, label, moment
 from audit.queries import AuditLogFilter
 from audit.sight import Sight
+from handlers.admin_dead_letters import DeadLettersAdmin
 from handlers.admin_entry_page import DeliveryCard, prefetch_attempts
 from handlers.admin_filters import (
+    CreatedFilter,
     DeliveryListenerFilter,
     DeliveryStateFilter,
+    ErrorGroupFilter,
     HandlerFilter,
+    MappingFilter,
+    RedeliveryFilter,
 )
 from handlers.admin_labels import state_label
-from handlers.admin_redelivery import RedeliveringAdmin, is_confirmed, reason_of
+from handlers.admin_pausing import pause_label
+from handlers.admin_redelivery import is_confirmed, reason_of
 from handlers.admin_search import RECORD_SEARCH_HELP, record_ids
-from handlers.halting import NotHalting, go_on_without
+from handlers.halting import give_up
 from handlers.models import Delivery
 from handlers.parked import waits_for
+from handlers.pausing import WAITING
 from handlers.redelivery import LEFT_OUT, wish
 
 
-class DeliveryAdmin(RedeliveringAdmin):
+class DeliveryAdmin(DeadLettersAdmin):
     actions = ("redeliver", "go_on_without")
     actions_list = ("redeliver_dead",)
     list_display = (
@@ -43,11 +51,22 @@ class DeliveryAdmin(RedeliveringAdmin):
         "attempts",
         "ended",
     )
-    list_filter = (DeliveryStateFilter, HandlerFilter, DeliveryListenerFilter)
-    list_select_related = ("entry__listener",)
+    list_filter = (
+        DeliveryStateFilter,
+        HandlerFilter,
+        MappingFilter,
+        DeliveryListenerFilter,
+        ErrorGroupFilter,
+        RedeliveryFilter,
+        ("created_at", CreatedFilter),
+    )
+    list_select_related = ("entry__listener", "mapping")
     search_fields = ("entry__record_id",)
     search_help_text = RECORD_SEARCH_HELP
     change_form_outer_before_template = "handlers/delivery_page.html"
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        return KeysetChangeList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -87,8 +106,8 @@ class DeliveryAdmin(RedeliveringAdmin):
                 "The reason is kept with the error.",
                 button="Go on without it",
             )
-        given_up = sum(_is_given_up(pk, request) for pk in ids)
-        messages.success(request, f"Given up: {given_up}.")
+        by, reason = Actor.in_console(request), reason_of(request)
+        messages.success(request, f"Given up: {give_up(ids, by, reason, timezone.now()):,}.")
         return self.back(request)
 
     @admin.display(description="created")
@@ -103,12 +122,13 @@ class DeliveryAdmin(RedeliveringAdmin):
 
     @admin.display(description="state")
     def state_shown(self, delivery: Delivery) -> SafeString:
-        shown = state_label(delivery.state)
-        if not delivery.halts:
-            return shown
-        title = "The next changes of its record wait until it is redelivered or given up."
-        both = joined([shown, label("halts", "danger", title=title)])
-        return format_html('<span class="whitespace-nowrap">{}</span>', both)
+        marks = [state_label(delivery.state)]
+        if delivery.halts:
+            title = "The next changes of its record wait until it is redelivered or given up."
+            marks.append(label("halts", "danger", title=title))
+        if delivery.state in WAITING and delivery.mapping and delivery.mapping.paused_at:
+            marks.append(pause_label(delivery.mapping))
+        return format_html('<span class="whitespace-nowrap">{}</span>', joined(marks))
 
     @admin.display(description="record")
     def record(self, delivery: Delivery) -> str:
@@ -139,11 +159,3 @@ def _failure(see: Sight) -> Callable[[Delivery], str]:
         return first if len(first) <= 80 else f"{first[:79]}…"
 
     return failure
-
-
-def _is_given_up(delivery_id: int, request: HttpRequest) -> bool:
-    try:
-        go_on_without(delivery_id, Actor.in_console(request), reason_of(request), timezone.now())
-    except NotHalting:
-        return False  # somebody was faster
-    return True

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
-from django.http import Http404, StreamingHttpResponse
+from django.http import Http404, HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
-from audit.admin_keyset import KeysetChangeList
+from audit.actions import Actor
+from audit.admin_keyset import AFTER, BEFORE, KeysetChangeList
 from audit.sight import Sight
-from handlers.export import csv_lines, json_lines
+from handlers.export import Watched, begin, counting, csv_lines, json_lines, reveals
 from handlers.exported import exported_entry, with_deliveries
 
 _FORMATS = {
@@ -19,7 +20,9 @@ _FORMATS = {
 _PIECE = 64 * 1024
 
 
-def export(changes: KeysetChangeList, form: str, see: Sight) -> StreamingHttpResponse:
+def export(
+    request: HttpRequest, changes: KeysetChangeList, form: str, see: Sight
+) -> StreamingHttpResponse:
     """All that match, in the list's order, as its reader may see it. No transaction stays open over
     it."""
     if form not in _FORMATS:
@@ -27,13 +30,17 @@ def export(changes: KeysetChangeList, form: str, see: Sight) -> StreamingHttpRes
     lines, content_type = _FORMATS[form]
     entries = changes.rows(lambda rows: with_deliveries(rows.prefetch_related(None)))
     rows = (exported_entry(entry, see) for entry in entries)
-    response = StreamingHttpResponse(_pieces(lines(rows)), content_type=content_type)
+    wanted = {name: value for name, value in request.GET.items() if name not in (BEFORE, AFTER)}
+    by = Actor.in_console(request)
+    running = begin(by, form, wanted, changes.queryset, reveals=reveals(see))
+    pieces = Watched(_pieces(lines(counting(rows, running))), running)
+    response = StreamingHttpResponse(pieces, content_type=content_type)
     name = f"audit-log-{timezone.now():%Y%m%d-%H%M%S}.{form}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
 
-def _pieces(lines: Iterable[str]) -> Iterator[str]:
+def _pieces(lines: Iterable[str]) -> Generator[str]:
     """Not a write to the network for each line."""
     piece: list[str] = []
     size = 0

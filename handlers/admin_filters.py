@@ -15,8 +15,9 @@ from django.utils.timezone import make_aware
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter, TextFilter
 
 from audit.models import AuditLogEntry
-from audit.queries import AuditLogFilter
+from audit.queries import FAILED, AuditLogFilter
 from handlers import registry
+from handlers.backlog import STATES
 from handlers.models import Delivery, HandlerMapping
 from listeners.models import Listener
 from listeners.salesforce.events import ChangeKind
@@ -54,6 +55,32 @@ class _Equal(_OneValue):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(**{self.lookup: self.wanted}) if self.wanted else queryset
+
+
+class _Number(_OneValue, TextFilter):
+    """Filters by the id of what `parameter_name` names."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        wanted = self.wanted
+        if not wanted:
+            return queryset
+        if not (wanted.isascii() and wanted.isdecimal() and len(wanted) < 19):
+            raise IncorrectLookupParameters
+        return queryset.filter(**{self.parameter_name: int(wanted)})
+
+
+class RedeliveryFilter(_Number):
+    """Those that a redelivery was the last to send."""
+
+    title = "redelivery"
+    parameter_name = "redelivery"
+
+
+class MappingFilter(_Number):
+    """Those of one event handler: the numbers on its page lead here."""
+
+    title = "event handler"
+    parameter_name = "mapping"
 
 
 class _Listeners(DropdownFilter):
@@ -151,8 +178,26 @@ class CommittedFilter(ReceivedFilter):
         super().__init__(models.DateTimeField("committed", name=field.name), *args, **kwargs)
 
 
-class DeliveryListenerFilter(_Equal, _Listeners):
-    lookup = "entry__listener__name"
+class DeliveryListenerFilter(_OneValue, _Listeners):
+    """In the order of the listener's entries, which have an index: in that of deliveries, an idle
+    one's are behind all others. Where another filter finds few, its own index is better."""
+
+    within = "entry__listener_id"
+    narrow = ("group", "redelivery", "created_at_from_0", "created_at_to_0")
+
+    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request, *args, **kwargs)
+        finds_few = request.GET.get("state") in STATES or any(map(request.GET.get, self.narrow))
+        self.orders_by = "" if finds_few else "entry_id"
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """By its id: of that one the database knows how many entries it has."""
+        if not self.wanted:
+            return queryset
+        found = Listener.objects.filter(name=self.wanted).values_list("pk", flat=True).first()
+        if found is None:
+            return queryset.none()
+        return queryset.of_listener(found, few=not self.orders_by)
 
 
 class DeliveryStateFilter(_Equal, _States):
@@ -162,3 +207,25 @@ class DeliveryStateFilter(_Equal, _States):
 
 class HandlerFilter(_Equal, _Handlers):
     lookup = "handler"
+
+
+class ErrorGroupFilter(_OneValue, TextFilter):
+    """What failed alike: the groups of the dead letters lead here."""
+
+    title = "error group"
+    parameter_name = "group"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.wanted:
+            return queryset
+        # Named twice, so that the index of what failed is taken.
+        return queryset.filter(error_group=self.wanted, state__in=FAILED)
+
+
+class CreatedFilter(ReceivedFilter):
+    orders_by = "created_at"
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        since, until = self._moment("from", 0), self._moment("to", 1)
+        bounds = {"created_at__gte": since, "created_at__lt": until}
+        return queryset.filter(**{name: value for name, value in bounds.items() if value})

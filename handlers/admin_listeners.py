@@ -1,25 +1,31 @@
-"""Listeners with their event handlers inline, and their state beside them."""
+"""Listeners: where each stands, and on its page the drawing of what becomes of its changes."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
+from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.shortcuts import render
+from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.views.decorators.gzip import gzip_page
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from audit.admin_labels import joined, label, moment
 from audit.models import Incident
 from handlers import registry
-from handlers.admin_mappings import HandlerMappingInline
+from handlers.admin_navigation import may_see
 from handlers.admin_operating import OperatingAdmin
-from handlers.admin_state import ListenerState, standing
+from handlers.admin_state import standing
 from handlers.defaults import create_default_mappings
+from handlers.designer import page
 from listeners.admin_fields import NamesField, WithDefaults
 from listeners.listener_rules import warnings
 from listeners.models import Listener
@@ -102,8 +108,28 @@ class ListenerAdmin(OperatingAdmin):
             },
         ),
     )
-    inlines = (HandlerMappingInline,)
     change_form_outer_before_template = "handlers/listener_state.html"
+
+    class Media:
+        css: ClassVar = {"all": ["handlers/designer.css"]}
+        js: ClassVar = [Script("audit/refresh.js", defer=True)]
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.drawing)
+        own = path("<path:object_id>/drawing/", view, name="listeners_listener_drawing")
+        return [own, *super().get_urls()]
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        """Without what its reader may not see."""
+        unseen = {
+            column
+            for column, app, model in (
+                ("chosen_handlers", "handlers", "handlermapping"),
+                ("open_incidents", "audit", "incident"),
+            )
+            if not may_see(request, app, model)
+        }
+        return [column for column in self.list_display if column not in unseen]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Listener]:
         listeners: QuerySet[Listener] = super().get_queryset(request)
@@ -148,17 +174,25 @@ class ListenerAdmin(OperatingAdmin):
 
     # The page
 
-    def get_inlines(self, request: HttpRequest, obj: Listener | None) -> Any:
-        """None on the page of a new one: it is saved first, with its four event handlers."""
-        return super().get_inlines(request, obj) if obj else ()
-
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         listener = kwargs.get("obj")
-        context["state"] = ListenerState.of(listener) if listener else None
+        if listener:
+            context |= page.context(request, listener)
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
+
+    @method_decorator(gzip_page)
+    def drawing(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The part of the page that changes, for `refresh.js`."""
+        listener = self.row(request, object_id)
+        if not self.has_view_permission(request, listener):
+            raise PermissionDenied
+        context = page.context(request, listener)
+        answer = render(request, "handlers/designer/parts.html", context)
+        answer["Cache-Control"] = "no-store"
+        return answer
 
     def save_model(self, request: HttpRequest, obj: Listener, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)

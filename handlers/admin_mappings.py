@@ -1,156 +1,146 @@
-"""The event handlers of a listener, inline on its page."""
+"""Event handlers: which changes of a listener go to which handler or task."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
-from django import forms
-from unfold.admin import StackedInline
-from unfold.widgets import (
-    UnfoldAdminSelectWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
-)
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.forms.widgets import Script
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path
+from django.utils.decorators import method_decorator
+from django.utils.safestring import SafeString
+from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import require_POST
+from unfold.contrib.filters.admin import RelatedDropdownFilter
 
+from audit.admin_labels import joined, label
 from handlers import registry
-from handlers.conditions import EXAMPLE
+from handlers.admin_mapping_form import HandlerMappingForm
+from handlers.admin_pausing import PausingAdmin, pause_label
+from handlers.checks import unregistered_message
+from handlers.designer import mapping_page
 from handlers.models import HandlerMapping
-from listeners.admin_fields import NamesField
-from listeners.secrets import REFERENCES
-
-if TYPE_CHECKING:
-    _MappingForm = forms.ModelForm[HandlerMapping]
-else:
-    _MappingForm = forms.ModelForm
 
 
-class ObjectField(forms.JSONField):
-    """A JSON object; what is left empty is an empty one."""
+class HandlerMappingAdmin(PausingAdmin):
+    """One event handler: which changes, who gets them, and which of the last it would be."""
 
-    def clean(self, value: Any) -> Any:
-        cleaned = super().clean(value)
-        return {} if cleaned is None else cleaned
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return super().has_changed(initial, data or "{}")
-
-
-class OptionsField(ObjectField):
-    """A plain secret that was refused is not shown again."""
-
-    def bound_data(self, data: Any, initial: Any) -> Any:
-        value = super().bound_data(data, initial)
-        if isinstance(value, dict) and not str(value.get("secret", "env:")).startswith(REFERENCES):
-            return value | {"secret": ""}
-        return value
-
-
-def handler_choices(current: str) -> Iterator[tuple[str, str]]:
-    """The registered handlers, and the current one, whatever it is: a mapping whose handler is
-    gone can still be saved, and no other such mapping can be made."""
-    yield "", "None: recorded only"
-    for handler in registry.all_handlers():
-        yield (
-            handler.name,
-            f"{handler.name}: {handler.summary}" if handler.summary else handler.name,
-        )
-    if current and registry.find(current) is None:
-        yield current, f"{current} (not registered)"
-
-
-class HandlerMappingForm(_MappingForm):
-    handler = forms.ChoiceField(required=False, widget=UnfoldAdminSelectWidget)
-    changed_fields = NamesField(
-        required=False,
-        widget=UnfoldAdminTextInputWidget,
-        help_text="Updates only: deliver when one of these changed, such as Phone, Name. "
-        "Empty: any.",
-    )
-    condition = ObjectField(
-        required=False,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text=f"Deliver only changes whose values meet this, such as {EXAMPLE}; or in, exists, "
-        'changed_to. Combine with {"all": […]} and {"any": […]}. {}: all changes.',
-    )
-    ignore_origins = NamesField(
-        required=False,
-        widget=UnfoldAdminTextInputWidget,
-        help_text="Leave out what these clients wrote (client=… in Sforce-Call-Options), such as "
-        "my-app; or whole change origins with * for any text. Recorded as skipped.",
-    )
-    ignore_users = NamesField(
-        required=False,
-        widget=UnfoldAdminTextInputWidget,
-        help_text="Leave out what these users wrote: Salesforce user ids. Recorded as skipped.",
-    )
-    options = OptionsField(
-        required=False,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text="What the handler takes, as a JSON object. A secret is a reference, env:NAME or "
-        "file:PATH.",
-    )
-
-    class Meta:
-        model = HandlerMapping
-        fields = (
-            "on",
-            "entity",
-            "handler",
-            "ordering",
-            "task",
-            "changed_fields",
-            "condition",
-            "ignore_origins",
-            "ignore_users",
-            "queue",
-            "max_attempts",
-            "on_dead",
-            "options",
-        )
-        help_texts = {"entity": "Such as Account. * for all."}
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        handler = self.fields.get("handler")  # absent for who may only look
-        if isinstance(handler, forms.ChoiceField):
-            handler.choices = list(handler_choices(self.instance.handler))
-
-    def clean(self) -> dict[str, Any] | None:
-        cleaned = super().clean() or self.cleaned_data
-        handler = registry.find(cleaned.get("handler", ""))
-        options = cleaned.get("options")
-        if handler is not None and handler.check_options and isinstance(options, dict):
-            try:
-                handler.check_options(options)
-            except ValueError as error:
-                self.add_error("options", f"{handler.name}: {error}.")
-        return cleaned
-
-
-class HandlerMappingInline(StackedInline):
-    model = HandlerMapping
     form = HandlerMappingForm
-    extra = 0
-    verbose_name = "event handler"
-    verbose_name_plural = "event handlers"
+    list_display = ("event", "entity", "listener", "target", "ordering", "queue")
+    list_display_links = ("event", "entity")
+    list_filter = (("listener", RelatedDropdownFilter), "on")
+    list_select_related = ("listener",)
+    search_fields = ("entity", "handler", "task")
+    search_help_text = "An entity, a handler or a task."
     fieldsets = (
-        (None, {"fields": ("on", "entity", "handler", "ordering")}),
         (
-            "More: task, fields, condition, own writes, queue, attempts, dead letters, options",
+            "Which changes",
+            {"fields": ("listener", "on", "entity", "changed_fields", "condition")},
+        ),
+        ("Who gets them", {"fields": ("handler", "options", "task")}),
+        ("Order and attempts", {"fields": ("ordering", "on_dead", "max_attempts", "queue")}),
+        (
+            "One's own writes",
             {
-                "classes": ("collapse",),
-                "fields": (
-                    "task",
-                    "changed_fields",
-                    "condition",
-                    "ignore_origins",
-                    "ignore_users",
-                    "queue",
-                    "max_attempts",
-                    "on_dead",
-                    "options",
-                ),
+                "description": "What a handler writes to Salesforce comes back as a change.",
+                "fields": ("ignore_origins", "ignore_users"),
             },
         ),
     )
+    change_form_outer_before_template = "handlers/designer/mapping.html"
+    change_form_after_template = "handlers/designer/preview_area.html"
+    delete_confirmation_template = "handlers/designer/delete_mapping.html"
+
+    class Media:
+        css: ClassVar = {"all": ["handlers/designer.css"]}
+        js: ClassVar = [Script("handlers/preview.js", defer=True)]
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.preview)
+        name = "handlers_handlermapping_preview"
+        return [
+            path("add/preview/", view, name=name),
+            path("<path:object_id>/preview/", view, name=name),
+            *super().get_urls(),
+        ]
+
+    # Columns
+
+    @admin.display(description="on", ordering="on")
+    def event(self, mapping: HandlerMapping) -> str:
+        return str(mapping.get_on_display())
+
+    @admin.display(description="handler or task", ordering="handler")
+    def target(self, mapping: HandlerMapping) -> SafeString | str:
+        marks = [pause_label(mapping)] if mapping.paused_at else []
+        if mapping.handler and registry.find(mapping.handler) is None:
+            title = unregistered_message(mapping.handler)
+            marks.append(label("not registered", "warning", title=title))
+        return joined([mapping.handler or mapping.task or "recorded only", *marks])
+
+    # The page
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("listener",) if obj else ()
+
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
+        """Deleted is one at a time, with what that means for what waits."""
+        place = {"action_location": action_location} if action_location else {}  # Django 6.1
+        actions = super().get_actions(request, **place)
+        actions.pop("delete_selected", None)
+        return actions
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """The listener is one of those that there are."""
+        form = super().get_form(request, *args, **kwargs)
+        if listener := form.base_fields.get("listener"):
+            for what in ("add", "change", "delete", "view"):
+                setattr(listener.widget, f"can_{what}_related", False)
+        return form
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        context |= mapping_page.context(request, kwargs.get("obj"))
+        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return response
+
+    @method_decorator([require_POST, gzip_page])
+    def preview(self, request: HttpRequest, object_id: str | None = None) -> HttpResponse:
+        """Which of the last changes it would get, as the form says and is not saved."""
+        if not mapping_page.may_preview(request):
+            raise PermissionDenied
+        mapping = self.row(request, object_id) if object_id else None
+        if mapping and not self.has_change_permission(request, mapping):
+            if not self.has_view_permission(request, mapping):
+                raise PermissionDenied
+            return mapping_page.preview_of(request, mapping)  # as it is
+        if not mapping and not self.has_add_permission(request):
+            raise PermissionDenied
+        form_class = self.get_form(request, mapping, change=bool(mapping))
+        form = form_class(request.POST, instance=mapping)
+        if not form.is_valid():
+            return mapping_page.refused(request, form)
+        return mapping_page.preview_of(request, form.instance)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        mapping = self.get_object(request, object_id)
+        context = dict(extra_context or {})
+        if mapping and request.method != "POST":
+            context |= mapping_page.context(request, mapping)
+        response: HttpResponse = super().delete_view(request, object_id, context)
+        if mapping and isinstance(response, HttpResponseRedirect):
+            return HttpResponseRedirect(mapping_page.drawing_of(mapping.listener_id))
+        return response
+
+    # Back to the drawing that it is a part of
+
+    def response_post_save_add(self, request: HttpRequest, obj: HandlerMapping) -> HttpResponse:
+        return HttpResponseRedirect(mapping_page.drawing_of(obj.listener_id))
+
+    def response_post_save_change(self, request: HttpRequest, obj: HandlerMapping) -> HttpResponse:
+        return HttpResponseRedirect(mapping_page.drawing_of(obj.listener_id))

@@ -7,7 +7,6 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -68,7 +67,7 @@ class OperatingAdmin(NotedAdmin):
     def _switch(
         self, request: HttpRequest, object_id: str, act: Any, verb: str, text: str
     ) -> HttpResponse:
-        listener = get_object_or_404(Listener, pk=object_id)
+        listener: Listener = self.row(request, object_id)
         if request.method != "POST":
             title = f"{verb} {listener}"
             return self._ask(request, listener, title=title, text=f"{title}? {text}", button=verb)
@@ -86,7 +85,7 @@ class OperatingAdmin(NotedAdmin):
     )
     def forget_position(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Asks first; does it when asked by POST."""
-        listener = get_object_or_404(Listener.objects.select_related("position"), pk=object_id)
+        listener: Listener = self.row(request, object_id)
         now = timezone.now()
         try:
             if request.method != "POST" and not operating.obstacle(listener, now):

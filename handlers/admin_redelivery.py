@@ -8,24 +8,30 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 
 from audit.actions import Actor
 from audit.admin_window import WindowAdmin
 from handlers.admin_labels import state_label
+from handlers.admin_navigation import may_see
 from handlers.models import Delivery
 from handlers.outcomes import storable
-from handlers.redeliver import counted, redeliver
-from handlers.redelivery import Counts, TooMany, Verdict, Wish, refuse_too_many, sent
+from handlers.redeliver import Grown, begin, foreseen
+from handlers.redelivery import Counts, TooMany, Verdict, Wish
 from listeners.permissions import REDELIVER, may
 
-_VERDICTS = {
+VERDICTS = {
     Verdict.SENT_AGAIN: "sent again",
     Verdict.FIRST_TIME: "sent for the first time",
     Verdict.ON_ITS_WAY: "on its way already, left alone",
+    Verdict.ENDED_SINCE: "ended well meanwhile, left alone",
     Verdict.NOT_POSSIBLE: "not possible",
 }
+#: How many the page that asked has named.
+NAMED = "named"
 
 
 class RedeliveringAdmin(WindowAdmin):
@@ -59,26 +65,41 @@ class RedeliveringAdmin(WindowAdmin):
         )
 
     def answer(self, request: HttpRequest, wish: Wish) -> HttpResponse:
-        """Ask with counts; do it once that was confirmed."""
+        """Ask with counts; begin it once that was confirmed, and show how far it is. More than was
+        confirmed is asked for again."""
+        if not is_confirmed(request):
+            return self._ask_with_counts(request, wish)
         try:
-            refuse_too_many(wish)
+            redelivery = begin(wish, timezone.now(), at_most=_named(request))
+        except Grown:
+            messages.warning(request, "They have become more meanwhile: confirm this number.")
+            return self._ask_with_counts(request, wish)
         except TooMany as error:
             messages.error(request, str(error))
             return self.back(request)
-        if not is_confirmed(request):
-            return self.ask(
-                request,
-                title="Redeliver",
-                text="Recorded changes are sent to their handlers again, each record's in order.",
-                button="Redeliver",
-                rows=_shown(counted(wish)),
-            )
-        _, counts = redeliver(wish, timezone.now())
-        messages.success(request, f"Sent again: {sent(counts)}.")
+        if may_see(request, "handlers", "redelivery"):
+            page = reverse("admin:handlers_redelivery_change", args=[redelivery.pk])
+            return HttpResponseRedirect(page)
+        messages.success(request, f"Begun: redelivery {redelivery.pk}.")
         return self.back(request)
 
-    def ask(self, request: HttpRequest, **context: Any) -> HttpResponse:
-        """The page before: what would be done, and a field for the reason."""
+    def _ask_with_counts(self, request: HttpRequest, wish: Wish) -> HttpResponse:
+        counts, total = foreseen(wish)
+        about = "" if counts is not None else f" Those are {total}: too many to count them now."
+        named = None if total.is_estimate else total.number
+        return self.ask(
+            request,
+            title="Redeliver",
+            text="Recorded changes are sent to their handlers again, each record's in order."
+            + about,
+            button=f"Redeliver {total}" if total.number else "Redeliver",
+            rows=None if counts is None else shown(counts),
+            more=[(NAMED, named)] if named is not None else [],
+        )
+
+    def ask(self, request: HttpRequest, more: Any = (), **context: Any) -> HttpResponse:
+        """The page before: what would be done, and a field for the reason. `more`: what comes back
+        with the answer."""
         carried = ("action", "select_across", "_selected_action", "from_page")
         return TemplateResponse(
             request,
@@ -86,7 +107,10 @@ class RedeliveringAdmin(WindowAdmin):
             {
                 **self.admin_site.each_context(request),
                 "opts": self.opts,
-                "carried": [(name, one) for name in carried for one in request.POST.getlist(name)],
+                "carried": [
+                    *((name, one) for name in carried for one in request.POST.getlist(name)),
+                    *more,
+                ],
                 "back": self.back(request).url,
                 **context,
             },
@@ -107,14 +131,20 @@ def reason_of(request: HttpRequest) -> str:
     return storable(request.POST.get("reason", "").strip())
 
 
-def _shown(counts: Counts) -> list[dict[str, Any]]:
+def _named(request: HttpRequest) -> int | None:
+    named = request.POST.get(NAMED, "")
+    return int(named) if named.isascii() and named.isdecimal() and len(named) < 19 else None
+
+
+def shown(counts: Counts) -> list[dict[str, Any]]:
     return [
         {
             "handler": row.handler,
-            "state": state_label(row.state),
-            "verdict": _VERDICTS[row.verdict],
+            "state": state_label(row.state) if row.state else "",
+            "verdict": VERDICTS[row.verdict],
             "reason": row.reason,
             "count": number,
+            "number": f"{number:,}",
         }
         for row, number in sorted(counts.items())
     ]

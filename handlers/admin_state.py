@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from audit.models import Incident
 from audit.traffic import Usage, usages
 from handlers import registry
 from handlers.admin_labels import state_label
-from handlers.backlog import STATES, backlog
+from handlers.backlog import STATES
 from handlers.checks import unregistered_message
+from handlers.designer.facts import Facts
 from handlers.models import HandlerMapping
 from listeners.models import Listener, Position
 from listeners.standing import STALLED, is_held, position_of, runway_hours
 from listeners.standing import standing as standing_of
 
 State = Position.State
+#: Open incidents that are named; the others are in their list.
+NAMED = 10
 
 _VARIANTS = {
     State.CONNECTING: "info",
@@ -52,8 +53,10 @@ class ListenerState:
     listener: Listener
     position: Position | None
     standing: Standing
-    backlog: list[Backlog]
-    incidents: list[Incident]
+    #: None: the reader may not see them.
+    backlog: list[Backlog] | None
+    incidents: list[Incident] | None
+    has_more_incidents: bool
     warnings: list[str]
     runway: float | None
     usage: Usage
@@ -65,16 +68,18 @@ class ListenerState:
         return f"{self.runway:.1f} h until Salesforce forgets the position"
 
     @classmethod
-    def of(cls, listener: Listener, now: datetime | None = None) -> ListenerState:
+    def of(cls, facts: Facts) -> ListenerState:
+        listener, now, reader = facts.listener, facts.now, facts.reader
         position = position_of(listener)
-        now = now or timezone.now()
+        incidents = _open_incidents(listener) if reader.sees_incidents else None
         return cls(
             listener=listener,
             position=position,
             standing=standing(listener, position, now),
-            backlog=list(_backlog(listener)),
-            incidents=list(Incident.objects.filter(listener=listener, closed_at=None)),
-            warnings=unregistered_warnings(listener.pk),
+            backlog=list(_backlog(facts)) if reader.sees_deliveries else None,
+            incidents=incidents[:NAMED] if incidents is not None else None,
+            has_more_incidents=len(incidents or ()) > NAMED,
+            warnings=unregistered_warnings(facts.mappings),
             runway=runway_hours(position, now) if position else None,
             usage=usages(now).get(listener.pk, Usage()),
         )
@@ -82,8 +87,7 @@ class ListenerState:
 
 def standing(listener: Listener, position: Position | None, now: datetime) -> Standing:
     if position is None:
-        reason = "" if listener.enabled else "It is not enabled."
-        return Standing("Never started", "", reason)
+        return Standing("Never started", "")
     state = State(position.state)
     if state in (State.CONNECTING, State.RECEIVING) and not is_held(position, now):
         return Standing(
@@ -97,20 +101,17 @@ def standing(listener: Listener, position: Position | None, now: datetime) -> St
     return Standing(state.label, _VARIANTS[state], position.reason)
 
 
-def _backlog(listener: Listener) -> Iterator[Backlog]:
-    waiting = backlog()
-    counts = waiting.of(listener.pk)
+def _open_incidents(listener: Listener) -> list[Incident]:
+    """The newest, and one more if there is one."""
+    return list(Incident.objects.filter(listener=listener, closed_at=None)[: NAMED + 1])
+
+
+def _backlog(facts: Facts) -> Iterator[Backlog]:
     for state in STATES:
-        if count := counts[state.value]:
-            yield Backlog(state.value, state_label(state), waiting.shown(count, state.value))
+        if count := facts.waiting.total(state):
+            yield Backlog(state.value, state_label(state), facts.waiting.shown(count, state))
 
 
-def unregistered_warnings(listener_id: Any) -> list[str]:
-    chosen = (
-        HandlerMapping.objects.filter(listener_id=listener_id)
-        .exclude(handler="")
-        .order_by("handler")
-        .values_list("handler", flat=True)
-        .distinct()
-    )
-    return [unregistered_message(name) for name in chosen if registry.find(name) is None]
+def unregistered_warnings(mappings: Iterable[HandlerMapping]) -> list[str]:
+    names = {mapping.handler for mapping in mappings if mapping.handler}
+    return [unregistered_message(name) for name in sorted(names) if registry.find(name) is None]

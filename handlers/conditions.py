@@ -76,6 +76,16 @@ def _changed(change: Change, path: str) -> bool:
     return any(overlap(name, path) for name in change.changed_fields)
 
 
+def fields(condition: Any) -> Iterator[str]:
+    """The fields whose values a valid condition compares."""
+    match condition:
+        case {"all": list(parts)} | {"any": list(parts)}:
+            for part in parts:
+                yield from fields(part)
+        case {"field": str(path)}:
+            yield path
+
+
 def flaws(condition: Any) -> list[str]:
     """All that is wrong with a condition, each with its place; empty when it is valid."""
     return [] if condition == {} else list(_flaws(condition, "condition", 0))

@@ -38,8 +38,9 @@ def deliver(
     if gap_policy == GapPolicy.FETCH:
         _await_records(deliveries)
     _queue_up(deliveries)
+    _set_aside(deliveries)
     created = Delivery.objects.bulk_create(deliveries, batch_size=ROWS)
-    return [delivery.pk for delivery in created if delivery.state == Delivery.State.READY]
+    return [one.pk for one in created if one.state == Delivery.State.READY and not one.paused]
 
 
 def _planned(
@@ -89,6 +90,14 @@ def _queue_up(deliveries: Sequence[Delivery]) -> None:
             delivery.state = Delivery.State.BLOCKED
         elif delivery.chain:
             occupied.add(delivery.chain)
+
+
+def _set_aside(deliveries: Sequence[Delivery]) -> None:
+    """What could begin and is not to, while its mapping is paused."""
+    for delivery in deliveries:
+        mapping = delivery.mapping
+        if mapping is not None and mapping.paused_at is not None:
+            delivery.paused = delivery.state == Delivery.State.READY
 
 
 def _await_records(deliveries: Sequence[Delivery]) -> None:

@@ -54,7 +54,8 @@ class Message:
 def publish(delivery_ids: Sequence[int], now: datetime) -> int:
     """Publish deliveries that are ready or due for a retry, and mark them; returns how many.
 
-    Deliveries whose handler is not registered wait. Raises BrokerUnavailable.
+    Deliveries whose handler is not registered wait, and so do those whose mapping is paused.
+    Raises BrokerUnavailable.
     """
     if connections[DEFAULT_DB_ALIAS].in_atomic_block:
         raise RuntimeError("deliveries are published after the commit, not inside a transaction")
@@ -86,11 +87,14 @@ def _publish_batch(ids: Sequence[int], now: datetime) -> int:
     publishable = Q(state__in=(Delivery.State.READY, Delivery.State.QUEUED)) | Q(
         state=Delivery.State.RETRYING, due_at__lte=now
     )
-    rows = list(
+    found = list(
         Delivery.objects.filter(publishable, pk__in=ids)
         .order_by("id")
-        .values_list("id", "attempts", "handler", "queue", "is_external")
+        .values_list("id", "attempts", "handler", "queue", "is_external", "mapping__paused_at")
     )
+    rows = [row for *row, paused_at in found if not paused_at]
+    if paused := [row[0] for row in found if row[-1]]:
+        Delivery.objects.set_aside(paused)
     tracked = [
         _tracked(*row) for *row, elsewhere in rows if not elsewhere and registry.find(row[2])
     ]

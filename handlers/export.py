@@ -5,18 +5,73 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
-from audit.models import AuditLogEntry
+from django.db import transaction
+
+from audit.actions import Action, Actor, note
+from audit.estimates import total_of
+from audit.models import AuditLogEntry, Work
 from audit.queries import AuditLogFilter
 from audit.sight import MASKED, Sight
+from audit.work import Running
 from handlers.exported import COLUMNS, exported_entry, with_deliveries
+from listeners.models import Listener
 
 #: A state of its own for whoever asks: retrying or dead.
 FAILED = "failed"
 
 CHUNK = 1000
+
+
+def reveals(see: Sight) -> bool:
+    """Whether values of sensitive fields could be in it."""
+    return see.sees_all and Listener.objects.exclude(sensitive_fields=[]).exists()
+
+
+def begin(
+    by: Actor, form: str, criteria: dict[str, Any], entries: Any, *, reveals: bool
+) -> Running:
+    """Write down who takes which entries out, and whether with the values of sensitive fields."""
+    total = total_of(entries)
+    details = {"format": form, "filter": criteria, "sensitive": reveals}
+    with transaction.atomic():
+        running = Running.begin(Work.Kind.EXPORT, by, details, total)
+        note(by, Action.REVEAL if reveals else Action.EXPORT, running.row, details=details)
+    return running
+
+
+class Watched:
+    """What an export writes; how it ended is written down when it did. One whose reader went away
+    is broken off."""
+
+    def __init__(self, pieces: Generator[str], running: Running) -> None:
+        self._pieces = pieces
+        self._running = running
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        try:
+            return next(self._pieces)
+        except StopIteration:
+            self._running.end()
+            raise
+        except Exception as error:
+            self._running.end(Work.State.FAILED, error=type(error).__name__)
+            raise
+
+    def close(self) -> None:
+        self._pieces.close()
+        self._running.end(Work.State.BROKEN_OFF)
+
+
+def counting(rows: Iterable[dict[str, Any]], running: Running) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        yield row
+        running.advance()
 
 
 def exported(

@@ -5,11 +5,13 @@ NotHalting   it holds nothing back (any more); there is nothing to do
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Value
+from django.db.models.functions import Concat
 
 from audit.actions import Action, Actor, note
 from handlers import dispatch
@@ -19,6 +21,8 @@ from handlers.outcomes import storable
 log = structlog.get_logger(__name__)
 
 _HALT = HandlerMapping.OnDead.HALT
+#: Deliveries that are given up in one transaction.
+STEP = 500
 _PER_RECORD = HandlerMapping.Ordering.PER_RECORD
 
 
@@ -50,6 +54,27 @@ def go_on_without(delivery_id: int, by: Actor, reason: str, now: datetime) -> No
     log.info("went on without it", delivery=delivery_id, by=str(by), reason=reason)
     if following is not None:
         dispatch.publish_or_leave([following], now)
+
+
+def give_up(ids: Sequence[int], by: Actor, reason: str, now: datetime) -> int:
+    """The same for many; how many still halted. Never inside a transaction: each step is one, and
+    what it lets begin is published after it."""
+    given_up = 0
+    for start in range(0, len(ids), STEP):
+        with transaction.atomic(durable=True):
+            mine = Delivery.objects.filter(pk__in=ids[start : start + STEP], halts=True)
+            found = list(mine.locked().only("pk", "handler", "chain"))
+            suffix = Value(storable(f"\n{_given_up(by, reason, now)}"))
+            Delivery.objects.filter(pk__in=[one.pk for one in found]).update(
+                halts=False, error=Concat("error", suffix)
+            )
+            for one in found:
+                note(by, Action.GO_ON, one, name=one.handler, reason=reason)
+            following = Delivery.objects.promote_all([one.chain for one in found])
+        dispatch.publish_or_leave(following, now)
+        given_up += len(found)
+    log.info("went on without them", deliveries=given_up, by=str(by), reason=reason)
+    return given_up
 
 
 def _given_up(who: Actor, reason: str, now: datetime) -> str:

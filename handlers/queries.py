@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models, transaction
-from django.db.models import Case, F, Q, When
+from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
+
+from handlers.models.mapping import HandlerMapping
 
 #: Clocks of several machines differ: a message for a retry that is due may be a little early.
 CLOCK_SKEW = timedelta(seconds=5)
@@ -18,6 +20,8 @@ OPEN = ("ready", "queued", "running", "retrying")
 HOLDS_CHAIN = Q(state__in=OPEN) | Q(halts=True)
 #: Of a chain, what has not ended, or halts.
 IN_CHAIN = HOLDS_CHAIN | Q(state="blocked")
+#: The mapping says so at this moment: part of what is compared when a state is swapped.
+_NOT_PAUSED = ~Exists(HandlerMapping.objects.paused().filter(pk=OuterRef("mapping")))
 #: Who ends a delivery has it locked, and then wants the next of its chain: so everybody locks what
 #: holds a chain before what waits in it. A redelivered one may wait with the lower id.
 _LOCK_ORDER = (Case(When(chain="", then=2), When(state="blocked", then=1), default=0), "id")
@@ -25,10 +29,23 @@ _LOCK_ORDER = (Case(When(chain="", then=2), When(state="blocked", then=1), defau
 
 class DeliveryQuerySet(models.QuerySet[Any]):
     def ready(self) -> DeliveryQuerySet:
-        return self.filter(state="ready")
+        return self.filter(state="ready", paused=False)
 
     def retry_due(self, now: datetime) -> DeliveryQuerySet:
-        return self.filter(state="retrying", due_at__lte=now)
+        return self.filter(state="retrying", paused=False, due_at__lte=now)
+
+    def of_listener(self, listener_id: int, *, few: bool) -> DeliveryQuerySet:
+        """`few`: beside a condition that finds few of them by mapping, or by an index of its own.
+        Else in the order of its entries, a range of one: for an equality PostgreSQL takes the
+        primary key to be in that order already, and may read all of it."""
+        if not few:
+            return self.filter(
+                entry__listener_id__gte=listener_id, entry__listener_id__lte=listener_id
+            )
+        mappings = HandlerMapping.objects.filter(listener=listener_id).order_by()
+        mine = list(mappings.values_list("pk", flat=True))
+        by_mapping = Q(mapping__in=mine) | Q(mapping=None)
+        return self.filter(by_mapping, entry__listener_id=listener_id)
 
     def queued_before(self, moment: datetime) -> DeliveryQuerySet:
         return self.filter(state="queued", queued_at__lt=moment)
@@ -62,16 +79,34 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         return set(found.values_list("chain", flat=True))
 
     def mark_queued(self, published: dict[int, int], now: datetime) -> int:
-        """Published with this many attempts behind them; whoever has begun meanwhile stays.
+        """Published with this many attempts behind them; whoever has begun meanwhile stays, and
+        who was set aside: a worker has had that message.
 
         So does what somebody has locked: waited for in no order, many could meet in a deadlock, and
         a second message is harmless. Never inside a transaction.
         """
-        waiting = self.filter(pk__in=published, state__in=("ready", "retrying", "queued"))
+        states = ("ready", "retrying", "queued")
+        waiting = self.filter(pk__in=published, state__in=states, paused=False)
         with transaction.atomic(durable=True):
             free = waiting.select_for_update(skip_locked=True).values_list("pk", "attempts")
             ids = [pk for pk, attempts in free if published[pk] == attempts]
             return self.filter(pk__in=ids).update(state="queued", queued_at=now)
+
+    def set_aside(self, ids: Collection[int]) -> int:
+        """Of these, what waits and whose mapping is paused is left so until it is resumed; what
+        was in the broker is ready again. Never inside a transaction."""
+        waiting = self.filter(
+            pk__in=ids, state__in=("ready", "queued", "retrying"), mapping__paused_at__isnull=False
+        )
+        with transaction.atomic(durable=True):
+            # As in mark_queued: what somebody has locked is met again.
+            free = waiting.select_for_update(skip_locked=True, of=("self",))
+            found = list(free.values_list("pk", flat=True))
+            return self.filter(pk__in=found).update(
+                paused=True,
+                queued_at=None,
+                state=Case(When(state="queued", then=Value("ready")), default=F("state")),
+            )
 
     def claim_sending(self, ids: Collection[int], now: datetime) -> list[int]:
         """Of these, what is ready for a task that runs elsewhere, and nobody else is sending: that
@@ -79,7 +114,7 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         if not ids:
             return []
         unclaimed = Q(queued_at=None) | Q(queued_at__lt=now - SENDING)
-        ready = self.filter(unclaimed, pk__in=ids, state="ready", is_external=True)
+        ready = self.filter(unclaimed, _NOT_PAUSED, pk__in=ids, state="ready", is_external=True)
         with transaction.atomic(durable=True):
             won = list(ready.select_for_update(skip_locked=True).values_list("pk", flat=True))
             self.filter(pk__in=won).update(queued_at=now)
@@ -99,19 +134,39 @@ class DeliveryQuerySet(models.QuerySet[Any]):
 
     def claim(self, delivery_id: int, now: datetime, deadline: datetime) -> int | None:
         """Begin a run; the attempt's number, from 1, or None when there is nothing to run."""
+        if not self.begin(delivery_id, now, deadline):
+            return None
+        return int(self.values_list("attempts", flat=True).get(pk=delivery_id))
+
+    def begin(self, delivery_id: int, now: datetime, deadline: datetime) -> bool:
+        """The same, for who reads the row then anyway: its `attempts` are the attempt's number."""
         claimable = Q(state__in=("ready", "queued")) | Q(
             state="retrying", due_at__lte=now + CLOCK_SKEW
         )
-        won = self.filter(claimable, pk=delivery_id).update(
+        won = self.filter(claimable, _NOT_PAUSED, pk=delivery_id).update(
             state="running",
+            paused=False,
             attempts=F("attempts") + 1,
             started_at=now,
             claim_deadline=deadline,
             error="",
         )
-        if not won:
-            return None
-        return int(self.values_list("attempts", flat=True).get(pk=delivery_id))
+        return bool(won)
+
+    def give_back(self, delivery_id: int, attempt: int) -> bool:
+        """A claim that nothing was done with, because the mapping was paused meanwhile: it counts
+        as no attempt. False when it was lost."""
+        mine = self.filter(pk=delivery_id, state="running", attempts=attempt)
+        return bool(
+            mine.update(
+                state="ready",
+                paused=True,
+                attempts=F("attempts") - 1,
+                queued_at=None,
+                started_at=None,
+                claim_deadline=None,
+            )
+        )
 
     def settle(self, delivery_id: int, attempt: int, **changes: Any) -> bool:
         """End a run; False when its claim was lost. Inside the caller's transaction."""

@@ -1,87 +1,134 @@
-"""Deliveries of any state to their handlers again.
-
-In steps, each of them one transaction that keeps the order of each record, and each published after
-its commit: a redelivery that is killed half-way has done what its row counts.
-"""
+"""Deliveries of any state to their handlers again: what is asked for is fixed in one transaction,
+and then done in steps, at once where they are few, by a worker, or by who asked."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
 from typing import Any
 
-import structlog
-from django.db import OperationalError, transaction
-from django.db.models import Count, F, Max
+from django.db import transaction
+from django.db.models import Count, Max
 
 from audit.actions import Action, note
-from audit.models import AuditLogEntry
-from handlers import dispatch, latecomers
-from handlers.models import Delivery, HandlerMapping, Redelivery
-from handlers.redelivery import Counts, Wish, judged, sent
-from handlers.requeue import requeue
-from listeners.models import Position
+from audit.estimates import TookTooLong, Total, time_limit, total_of
+from handlers import latecomers
+from handlers.models import HandlerMapping, Redelivery
+from handlers.redelivery import Counts, TooMany, Wish, judged
+from handlers.redelivery_claims import Claim
+from handlers.redelivery_jobs import SENT_AGAIN, attend, send
+from handlers.redelivery_steps import ROWS, Watch, work
+from handlers.redelivery_targets import fix
 
-log = structlog.get_logger(__name__)
+#: So many are done while who asked waits: one dead letter is sent again without any delay.
+AT_ONCE = 500
+#: A count that is waited for may take so many seconds.
+PATIENCE = 3.0
+#: A statement that is waited for may take so many: a web server gives up after 30.
+LONGEST = 20.0
 
-ROWS = 1000
-#: Seconds between the tries of a step that the database broke off: a deadlock with who deletes a
-#: mapping, say.
-PAUSES = (0.1, 0.5, 2.0)
 
-#: What a step did, and the deliveries to publish after it.
-Done = tuple[Counts, list[int]]
+class Grown(Exception):
+    """More is meant than was asked for: ask again."""
+
+
+@contextmanager
+def in_a_request() -> Iterator[None]:
+    """Raises TooMany before the web server gives up."""
+    try:
+        with time_limit(LONGEST):
+            yield
+    except TookTooLong:
+        raise TooMany(
+            "Those are too many to be picked while you wait: narrow it down, or use "
+            "manage.py redeliver_cdc_events."
+        ) from None
 
 
 def counted(wish: Wish) -> Counts:
-    """What `redeliver` would do. Writes nothing."""
-    counts: Counts = Counts()
-    mappings = HandlerMapping.objects.in_bulk()
-    kinds = wish.deliveries.order_by().values_list("handler", "state", "mapping_id")
-    for handler, state, mapping_id, number in kinds.annotate(number=Count("id")):
-        counts[judged(handler, state, mappings.get(mapping_id))] += number
+    """What a redelivery would do. Writes nothing."""
+    counts = _counted(wish)
     for entry_ids in _pages(wish.entries):
         counts += latecomers.counted(entry_ids, wish.handler)
     return counts
 
 
-def redeliver(wish: Wish, now: datetime) -> tuple[Redelivery, Counts]:
-    """Send them again, and publish them; what the broker does not take now, the relay publishes.
+def foreseen(wish: Wish) -> tuple[Counts | None, Total]:
+    """The same of its deliveries for who waits, and how many they are; None: those are too many to
+    tell one from the other now."""
+    try:
+        with time_limit(PATIENCE):
+            counts = _counted(wish)
+    except TookTooLong:
+        return None, total_of(wish.deliveries)
+    return counts, Total(counts.total())
 
-    Never inside a transaction.
+
+def begin(wish: Wish, now: datetime, *, at_most: int | None = None) -> Redelivery:
+    """Fix what is meant, and have it done: at once where it is little, or by the workers.
+
+    Never inside a transaction. Raises Grown when more than `at_most` are meant, and TooMany.
     """
-    redelivery = _begun(wish, now)
-    counts: Counts = Counts()
-    is_published = True
-    for step in _steps(wish, redelivery, now):
-        done, ready = _held_out(step)
-        counts += done
-        is_published = is_published and dispatch.publish_or_leave(ready, now)
-    redelivery.refresh_from_db()
-    log.info("redelivered", redelivery=redelivery.pk, by=str(wish.by), deliveries=sent(counts))
-    return redelivery, counts
-
-
-def _begun(wish: Wish, now: datetime) -> Redelivery:
     with transaction.atomic(durable=True):
-        redelivery = Redelivery.objects.create(
-            requested_by=str(wish.by)[:150],
-            reason=wish.reason,
-            criteria=wish.criteria,
-            requested_at=now,
-        )
-        name, why = str(redelivery.pk), wish.reason
-        note(wish.by, Action.REDELIVER, redelivery, name=name, reason=why, details=wish.criteria)
+        with in_a_request():
+            redelivery = _fixed(wish, now)
+        if at_most is not None and redelivery.total > at_most:
+            raise Grown
+        claim = _claimed(redelivery, now) if redelivery.total <= AT_ONCE else None
+    if claim:
+        attend(claim)
+    else:
+        send(redelivery.pk)
+    redelivery.refresh_from_db()
     return redelivery
 
 
-def _steps(wish: Wish, redelivery: Redelivery, now: datetime) -> Iterator[Callable[[], Done]]:
-    for ids in _pages(wish.deliveries):
-        yield partial(_again, ids, redelivery, now)
-    for entry_ids in _pages(wish.entries):
-        yield partial(_for_the_first_time, entry_ids, wish.handler, redelivery)
+def claimed(wish: Wish, now: datetime) -> Claim:
+    """Fix what is meant, for this process to do. Never inside a transaction."""
+    with transaction.atomic(durable=True):
+        return _claimed(_fixed(wish, now), now)
+
+
+def redeliver(
+    wish: Wish, now: datetime, watch: Watch = lambda _: None
+) -> tuple[Redelivery, Counts]:
+    """All of it, in this process. Never inside a transaction."""
+    claim = claimed(wish, now)
+    work(claim, watch)
+    return claim.redelivery, claim.counts
+
+
+def _fixed(wish: Wish, now: datetime) -> Redelivery:
+    redelivery = Redelivery.objects.create(
+        requested_by=str(wish.by)[:150],
+        reason=wish.reason,
+        criteria=wish.criteria,
+        handler=wish.handler,
+        requested_at=now,
+        due_at=now + SENT_AGAIN,
+    )
+    redelivery.total = fix(wish, redelivery)
+    redelivery.save(update_fields=["total"])
+    name, why = str(redelivery.pk), wish.reason
+    note(wish.by, Action.REDELIVER, redelivery, name=name, reason=why, details=wish.criteria)
+    return redelivery
+
+
+def _claimed(redelivery: Redelivery, now: datetime) -> Claim:
+    claim = Claim.of(redelivery.pk, now)
+    if claim is None:
+        raise RuntimeError("a redelivery that nobody else sees was taken by another")
+    return claim
+
+
+def _counted(wish: Wish) -> Counts:
+    counts: Counts = Counts()
+    mappings = HandlerMapping.objects.in_bulk()
+    kinds = wish.deliveries.order_by().values_list("handler", "state", "mapping_id")
+    for handler, state, mapping_id, number in kinds.annotate(number=Count("id")):
+        counts[judged(handler, state, mappings.get(mapping_id))] += number
+    return counts
 
 
 def _pages(rows: Any) -> Iterator[list[int]]:
@@ -94,40 +141,3 @@ def _pages(rows: Any) -> Iterator[list[int]]:
     while page := list(following.filter(pk__gt=last)[:ROWS]):
         yield page
         last = page[-1]
-
-
-def _held_out(step: Callable[[], Done]) -> Done:
-    """Try it again while the database breaks it off."""
-    for pause in PAUSES:
-        try:
-            return step()
-        except OperationalError as error:
-            log.warning("a step is done again", reason=str(error).strip())
-            time.sleep(pause)
-    return step()
-
-
-def _again(ids: Sequence[int], redelivery: Redelivery, now: datetime) -> Done:
-    owners = Delivery.objects.filter(pk__in=ids).order_by().values("entry__listener_id")
-    with transaction.atomic(durable=True):
-        _keep_recording_out(owners)
-        return _counted_in(redelivery, requeue(ids, redelivery, now))
-
-
-def _for_the_first_time(entry_ids: Sequence[int], handler: str, redelivery: Redelivery) -> Done:
-    owners = AuditLogEntry.objects.filter(pk__in=entry_ids).order_by().values("listener_id")
-    with transaction.atomic(durable=True):
-        _keep_recording_out(owners)
-        return _counted_in(redelivery, latecomers.deliver_to(entry_ids, handler, redelivery))
-
-
-def _keep_recording_out(owners: Any) -> None:
-    """Until the caller's transaction ends: who records adds deliveries to the same chains."""
-    found = Position.objects.filter(listener__in=owners).order_by("pk")
-    list(found.select_for_update().values_list("pk"))
-
-
-def _counted_in(redelivery: Redelivery, done: Done) -> Done:
-    number = sent(done[0])
-    Redelivery.objects.filter(pk=redelivery.pk).update(count=F("count") + number)
-    return done

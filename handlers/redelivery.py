@@ -14,12 +14,14 @@ from audit.actions import Actor
 from audit.models import AuditLogEntry
 from audit.queries import FAILED, AuditLogFilter
 from handlers import registry
-from handlers.models import Delivery, HandlerMapping
+from handlers.models import Delivery, HandlerMapping, Redelivery
 
 State = Delivery.State
-#: What a page or the API sends again in one request; a command takes any number.
-AT_ONCE = 20_000
+#: For how many entries a request finds out which mappings lack them; a command does for any number.
+MOST_COUNTED = 20_000
 ON_THEIR_WAY = frozenset({State.BLOCKED, State.READY, State.QUEUED, State.RUNNING})
+ENDED_WELL = frozenset({State.SUCCEEDED, State.SKIPPED, State.SENT})
+PRUNED = "it was pruned meanwhile"
 #: Left out from the start, such as an echo of one's own: sent when that very one is asked for.
 LEFT_OUT = Q(state=State.SKIPPED, attempts=0)
 
@@ -30,6 +32,7 @@ class Verdict(StrEnum):
     SENT_AGAIN = "sent_again"
     FIRST_TIME = "first_time"
     ON_ITS_WAY = "on_its_way"
+    ENDED_SINCE = "ended_since"
     NOT_POSSIBLE = "not_possible"
 
 
@@ -76,7 +79,7 @@ class Contradiction(ValueError):
 
 
 class TooMany(ValueError):
-    """Narrow what is asked for, or ask for it with manage.py redeliver_cdc_events."""
+    """Narrow what is asked for, or have manage.py redeliver_cdc_events do it."""
 
 
 def wish(
@@ -89,25 +92,25 @@ def wish(
     if new_handlers and wanted.state:
         raise Contradiction("What was never delivered has no state: leave the state out.")
     alike = replace(wanted, handler=None, state=None)
-    named = {name: _text(value) for name, value in asdict(wanted).items() if value}
     return Wish(
         by=by,
         reason=reason,
         deliveries=picked(wanted),
         entries=AuditLogEntry.objects.all().matching(alike) if new_handlers else None,
         handler=wanted.handler or "",
-        criteria=named | ({"new_handlers": True} if new_handlers else {}),
+        criteria=named(wanted) | ({"new_handlers": True} if new_handlers else {}),
     )
 
 
-def refuse_too_many(asked: Wish) -> None:
+def refuse_to_count(asked: Wish) -> None:
     """For who is waited for by a web server, which gives up on long requests. Raises TooMany."""
-    for rows in (asked.deliveries, asked.entries):
-        if rows is not None and rows.order_by()[: AT_ONCE + 1].count() > AT_ONCE:
-            raise TooMany(
-                f"That is more than {AT_ONCE} at once: pick fewer, or use manage.py "
-                "redeliver_cdc_events."
-            )
+    if asked.entries is None:
+        return
+    if asked.entries.order_by()[: MOST_COUNTED + 1].count() > MOST_COUNTED:
+        raise TooMany(
+            f"Those are more than {MOST_COUNTED:,} entries to match: narrow it down, or use "
+            "manage.py redeliver_cdc_events --dry-run."
+        )
 
 
 def picked(wanted: AuditLogFilter) -> Any:
@@ -126,17 +129,40 @@ def picked(wanted: AuditLogFilter) -> Any:
     return found.filter(state__in=FAILED if wanted.state == "failed" else (wanted.state,))
 
 
+def named(wanted: AuditLogFilter) -> dict[str, str]:
+    """What it picks by, to be written down."""
+    return {name: _text(value) for name, value in asdict(wanted).items() if value}
+
+
 def _text(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def judged(handler: str, state: str, mapping: HandlerMapping | None) -> Row:
-    """What is done with a delivery in that state, whose mapping says this now."""
+def judged(handler: str, state: str, mapping: HandlerMapping | None, was: str = "") -> Row:
+    """What is done with a delivery in that state, whose mapping says this now. `was`: its state
+    when it was picked; what failed then and has ended well since needs nothing any more."""
     if state in ON_THEIR_WAY:
         return Row(handler, state, Verdict.ON_ITS_WAY)
+    if was in FAILED and state in ENDED_WELL:
+        return Row(handler, state, Verdict.ENDED_SINCE)
     if reason := _obstacle(mapping):
         return Row(handler, state, Verdict.NOT_POSSIBLE, reason)
     return Row(handler, state, Verdict.SENT_AGAIN)
+
+
+def stored(counts: Counts) -> list[list[Any]]:
+    """As `Redelivery.counts` has them."""
+    rows = sorted(counts.items())
+    return [[row.handler, row.state, row.verdict.value, row.reason, n] for row, n in rows]
+
+
+def counts_of(redelivery: Redelivery) -> Counts:
+    return Counter(
+        {
+            Row(handler, state, Verdict(verdict), reason): number
+            for handler, state, verdict, reason, number in redelivery.counts
+        }
+    )
 
 
 def _obstacle(mapping: HandlerMapping | None) -> str:

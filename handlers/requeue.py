@@ -3,7 +3,7 @@ for it; what is to be tried again is tried now."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from django.db.models import F, Q
 from handlers.lanes import follow
 from handlers.models import Delivery, HandlerMapping, Redelivery
 from handlers.queries import IN_CHAIN, OPEN
-from handlers.redelivery import Counts, Verdict, judged
+from handlers.redelivery import PRUNED, Counts, Row, Verdict, judged
 
 State = Delivery.State
 
@@ -30,17 +30,22 @@ class Plan:
     others: list[int]
 
 
-def requeue(ids: Sequence[int], redelivery: Redelivery, now: datetime) -> tuple[Counts, list[int]]:
-    """The counts, and the ids to publish. Inside the caller's transaction, which has locked the
-    positions of their listeners."""
+def requeue(
+    were: Mapping[int, str], redelivery: Redelivery, now: datetime
+) -> tuple[Counts, list[int]]:
+    """The counts, and the ids to publish. `were`: the state of each delivery when it was picked.
+    Inside the caller's transaction, which has locked the positions of their listeners."""
+    ids = list(were)
     mappings = _mappings(ids)
     chains = _chains(ids, mappings)
     rows = _locked(ids, set(chains.values()) - {""})
     counts: Counts = Counts()
+    if pruned := len(ids) - len(rows.keys() & were.keys()):
+        counts[Row("", "", Verdict.NOT_POSSIBLE, PRUNED)] = pruned
     targets: list[Delivery] = []
     for delivery in (rows[pk] for pk in sorted(chains.keys() & rows.keys())):
         mapping = mappings.get(delivery.mapping_id or 0)
-        row = judged(delivery.handler, delivery.state, mapping)
+        row = judged(delivery.handler, delivery.state, mapping, were[delivery.pk])
         counts[row] += 1
         if row.verdict is Verdict.SENT_AGAIN:
             targets.append(delivery)

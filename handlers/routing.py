@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
 from handlers.conditions import matches
@@ -61,8 +62,7 @@ def route(change: Routable, mappings: Iterable[M]) -> list[Routed[M]]:
     return [
         routed
         for routed in _of_kind(ON.get(change.change_type), change, mappings)
-        if (not routed.mapping.changed_fields or _touches(change, routed.mapping.changed_fields))
-        and matches(routed.mapping.condition, change)
+        if _concerns(change, routed.mapping) and matches(routed.mapping.condition, change)
     ]
 
 
@@ -73,8 +73,30 @@ def route_with_gaps(change: Routable, mappings: Iterable[M]) -> list[Routed[M]]:
     return _of_kind(on, change, mappings) if on else route(change, mappings)
 
 
+class Miss(StrEnum):
+    """What keeps a change from a mapping."""
+
+    KIND = "another kind of change"
+    GAP = "a gap event"
+    ENTITY = "another entity"
+    FIELDS = "none of the fields was changed"
+    CONDITION = "the condition is not met"
+
+
+def miss(change: Routable, mapping: _Mapping) -> Miss | None:
+    """Why `route` does not name a mapping that has a handler or a task; None where it does."""
+    on = ON.get(change.change_type)
+    if on != mapping.on or not _is_of_one_record(change):
+        return Miss.GAP if route_with_gaps(change, [mapping]) else Miss.KIND
+    if not _of_kind(on, change, [mapping]):
+        return Miss.ENTITY
+    if not _concerns(change, mapping):
+        return Miss.FIELDS
+    return None if matches(mapping.condition, change) else Miss.CONDITION
+
+
 def _of_kind(on: str | None, change: Routable, mappings: Iterable[M]) -> list[Routed[M]]:
-    if on is None or change.record_id.endswith("*"):
+    if on is None or not _is_of_one_record(change):
         return []
     return [
         Routed(mapping, left_out(change, mapping.ignore_origins, mapping.ignore_users))
@@ -111,6 +133,15 @@ def lanes(mappings: Iterable[M]) -> dict[int, int]:
 def _meet(one: M, other: M) -> bool:
     """Whether both can get the same change."""
     return one.on == other.on and (one.entity == other.entity or "*" in (one.entity, other.entity))
+
+
+def _is_of_one_record(change: Routable) -> bool:
+    return not change.record_id.endswith("*")
+
+
+def _concerns(change: Routable, mapping: _Mapping) -> bool:
+    """Whether it changed one of the mapping's fields, where it names any."""
+    return not mapping.changed_fields or _touches(change, mapping.changed_fields)
 
 
 def _touches(change: Routable, wanted: Collection[str]) -> bool:

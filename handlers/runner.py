@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import random
 import socket
 import sys
 import time
 import traceback
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 import structlog
-from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from audit.login_troubles import report
-from handlers import dispatch, halting, registry
+from handlers import dispatch, registry
+from handlers.endings import changes, logged
 from handlers.events import EventData
 from handlers.heartbeat import Running, deadline, heartbeat
-from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
-from handlers.outcomes import Failed, Outcome, Retry, Skipped, Succeeded, storable
+from handlers.models import Delivery, DeliveryAttempt
+from handlers.outcomes import Failed, Outcome, Retry, Skipped, Succeeded
 from handlers.registry import Handler
 from listeners import milestones
 
@@ -70,12 +68,16 @@ def run_delivery(delivery_id: int) -> str:
 
 def _claim(delivery_id: int) -> Claim | None:
     now = timezone.now()
-    attempt = Delivery.objects.claim(delivery_id, now, deadline(now, now))
-    if attempt is None:
+    if not Delivery.objects.begin(delivery_id, now, deadline(now, now)):
+        Delivery.objects.set_aside([delivery_id])  # where that is because its mapping is paused
         return None
     milestones.reach("claimed")
     delivery = Delivery.objects.select_related("entry__listener", "mapping").get(pk=delivery_id)
-    return Claim(delivery, attempt, now)
+    # Read after the claim was committed: what a pause did not see running does not begin.
+    if delivery.mapping is not None and delivery.mapping.paused_at is not None:
+        Delivery.objects.give_back(delivery_id, delivery.attempts)
+        return None
+    return Claim(delivery, delivery.attempts, now)
 
 
 def _run_and_settle(claim: Claim) -> tuple[Outcome, int | None]:
@@ -171,7 +173,9 @@ def settle(claim: Claim, outcome: Outcome) -> int | None:
     """
     now = timezone.now()
     delivery = claim.delivery
-    won = Delivery.objects.settle(delivery.pk, claim.attempt, **_changes(claim, outcome, now))
+    won = Delivery.objects.settle(
+        delivery.pk, claim.attempt, **changes(claim.delivery, outcome, claim.counted, now)
+    )
     if not won:
         raise ClaimLost
     DeliveryAttempt.objects.create(
@@ -181,64 +185,11 @@ def settle(claim: Claim, outcome: Outcome) -> int | None:
         finished_at=now,
         worker=socket.gethostname(),
         redelivery_id=delivery.redelivery_id,
-        **_logged(outcome),
+        **logged(outcome),
     )
     following: int | None = Delivery.objects.promote(delivery.chain)
     milestones.reach("settled")
     return following
-
-
-def _changes(claim: Claim, outcome: Outcome, now: datetime) -> dict[str, Any]:
-    match outcome:
-        case Succeeded():
-            return {"state": Delivery.State.SUCCEEDED, "error": "", "finished_at": now}
-        case Skipped(reason):
-            return {"state": Delivery.State.SKIPPED, "error": storable(reason), "finished_at": now}
-        case Failed(error) if claim.counted >= allowed_attempts(claim.delivery):
-            return {
-                "state": Delivery.State.DEAD,
-                "halts": halting.halts(claim.delivery),
-                "error": storable(error),
-                "finished_at": now,
-            }
-        case Failed(error, after=after):
-            delay = backoff(claim.counted) if after is None else after
-            return {
-                "state": Delivery.State.RETRYING,
-                "error": storable(error),
-                "due_at": now + timedelta(seconds=delay),
-            }
-
-
-def _logged(outcome: Outcome) -> dict[str, str]:
-    match outcome:
-        case Succeeded():
-            return {"outcome": DeliveryAttempt.Outcome.SUCCEEDED}
-        case Skipped(reason):
-            return {"outcome": DeliveryAttempt.Outcome.SKIPPED, "error": storable(reason)}
-        case Failed(error, trace, kind=kind):
-            return {
-                "outcome": DeliveryAttempt.Outcome(kind),
-                "error": storable(error),
-                "traceback": storable(trace),
-            }
-
-
-def allowed_attempts(delivery: Delivery) -> int:
-    """The mapping's word counts, then the handler's, then the setting's."""
-    mapping: HandlerMapping | None = delivery.mapping
-    handler = registry.find(delivery.handler)
-    return (
-        (mapping.max_attempts if mapping else None)
-        or (handler.max_attempts if handler else None)
-        or int(settings.CDC_MAX_ATTEMPTS)
-    )
-
-
-def backoff(attempt: int) -> float:
-    """Seconds until the next attempt: full jitter under an exponential ceiling."""
-    ceiling = settings.CDC_RETRY_BASE_SECONDS * 2 ** min(attempt - 1, 30)
-    return random.uniform(0, min(ceiling, settings.CDC_RETRY_CAP_SECONDS))
 
 
 def _publish(following: int | None) -> None:

@@ -3,11 +3,18 @@
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 
 
 class ConsoleAdmin(ModelAdmin):
+    def row(self, request: HttpRequest, object_id: str) -> Any:
+        """What the address names, or 404: it may be no number, or one that no row can have."""
+        found = self.get_object(request, object_id)
+        if found is None:
+            raise Http404
+        return found
+
     def get_action_choices(
         self, request: HttpRequest, default_choices: Any = None, action_location: Any = None
     ) -> list[tuple[str, str]]:

@@ -7,20 +7,73 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest
 from rest_framework.authtoken.models import Token
+from unfold.admin import TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from listeners.admin_console import ConsoleAdmin
+from listeners.models import (
+    ConnectionGroupGrant,
+    ConnectionUserGrant,
+    ListenerGroupGrant,
+    ListenerUserGrant,
+)
 
 if TYPE_CHECKING:
     _UserAdmin = DjangoUserAdmin[User]
 else:
     _UserAdmin = DjangoUserAdmin
 
+_LISTENERS, _CONNECTIONS = "Single listeners, by the API", "Single connections, by the API"
+
+
+class _Grants(TabularInline):
+    """What a user or a group may do with single rows, by the API."""
+
+    extra = 0
+    tab = True
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Taken away and given: a row that can be edited asks for all there is to choose."""
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        grants: QuerySet[Any] = super().get_queryset(request)
+        owner = str(self.parent_model._meta.model_name)
+        return grants.select_related(owner, "permission__content_type", "content_object")
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if db_field.name == "permission":
+            field.queryset = field.queryset.select_related("content_type")  # is in its name
+        return field
+
+
+class UserListeners(_Grants):
+    model = ListenerUserGrant
+    verbose_name_plural = _LISTENERS
+
+
+class UserConnections(_Grants):
+    model = ConnectionUserGrant
+    verbose_name_plural = _CONNECTIONS
+
+
+class GroupListeners(_Grants):
+    model = ListenerGroupGrant
+    verbose_name_plural = _LISTENERS
+
+
+class GroupConnections(_Grants):
+    model = ConnectionGroupGrant
+    verbose_name_plural = _CONNECTIONS
+
 
 class UserAdmin(_UserAdmin, ConsoleAdmin):
+    inlines = (UserListeners, UserConnections)
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -31,6 +84,10 @@ class UserAdmin(_UserAdmin, ConsoleAdmin):
         if lookup.partition(LOOKUP_SEP)[0] == "auth_token":
             return False
         return bool(super().lookup_allowed(lookup, value, request))
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        """Not before there is a user: a new one has a name and a password only."""
+        return super().get_inlines(request, obj) if obj else ()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Nobody makes himself, or another, more than he is."""
@@ -68,4 +125,5 @@ def _without(lines: list[Any], keys: set[str]) -> list[Any]:
 
 
 class GroupAdmin(DjangoGroupAdmin, ConsoleAdmin):
+    inlines = (GroupListeners, GroupConnections)
     get_action_choices = ConsoleAdmin.get_action_choices

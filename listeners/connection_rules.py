@@ -10,8 +10,8 @@ from django.db.models import Model
 
 from listeners import client_rules
 from listeners.private_keys import private_key_problem
-from listeners.secrets import Secret, SecretUnavailable
-from listeners.values import is_host
+from listeners.secrets import REFERENCES, Secret, SecretUnavailable
+from listeners.values import is_host, is_storable_text
 
 if TYPE_CHECKING:
     from listeners.models.connection import Connection
@@ -180,23 +180,27 @@ def _proxy_problems(connection: Connection) -> dict[str, str]:
 
 
 def _references(connection: Connection) -> dict[str, str]:
+    told = {name: getattr(connection, name).reference for name in connection.SECRETS}
     return {
         name: "Name the variable or the file: env:NAME or file:PATH."
-        for name in connection.SECRETS
-        if getattr(connection, name).reference in ("env:", "file:")
+        for name, reference in told.items()
+        if reference in REFERENCES or not is_storable_text(reference)
     }
 
 
 def _refresh_token_warnings(connection: Connection, alone: bool) -> list[str]:
-    rows = type(connection).objects.filter(auth="refresh_token").exclude(pk=connection.pk)
-    others = [] if alone else list(rows)
-    twins = [
+    found = [
         f"connection {other.name} has the same refresh token: where Salesforce rotates it, "
         "each use by one revokes the other's; use one connection for several listeners"
-        for other in others
-        if _same_token(connection.refresh_token, other.refresh_token)
+        for other in ([] if alone else twins(connection))
     ]
-    return [_FORGETFUL, *twins] if connection.token_store == "memory" else twins
+    return [_FORGETFUL, *found] if connection.token_store == "memory" else found
+
+
+def twins(connection: Connection) -> list[Connection]:
+    """Other connections with the same refresh token."""
+    rows = type(connection).objects.filter(auth="refresh_token").exclude(pk=connection.pk)
+    return [one for one in rows if _same_token(connection.refresh_token, one.refresh_token)]
 
 
 _FORGETFUL = (

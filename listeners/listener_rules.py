@@ -3,10 +3,16 @@ harm."""
 
 from __future__ import annotations
 
+import re
+
 from listeners.connection_rules import default_of
 from listeners.models import Listener
 from listeners.standing import KEEP_ALIVE_SECONDS
 
+#: Pub/Sub endpoints at which only Salesforce can answer, over TLS. Any other gets a token of the
+#: connection too: to name it is for who may change that one, and could send it anywhere.
+OF_SALESFORCE = re.compile(r"[a-z0-9.-]+\.salesforce\.com:7443")
+ENDPOINT_IS_CLOSED = "To name it takes the permission to change connection {}."
 #: What only the Pub/Sub API heeds.
 OF_PUBSUB = ("pubsub_endpoint", "managed_subscription")
 #: What the managed subscription says in their place.

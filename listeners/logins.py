@@ -22,8 +22,9 @@ from listeners.salesforce.auth.refresh_token import RefreshToken
 from listeners.salesforce.auth.soap import LAST_VERSION, Soap
 from listeners.salesforce.http import session_of
 from listeners.salesforce.login import Lifetime
+from listeners.salesforce.token_ledger import Ledger
 from listeners.salesforce.token_source import TokenSource
-from listeners.salesforce.token_store import digest
+from listeners.salesforce.token_store import TokenStore, digest
 from listeners.salesforce.tokens import Grant, Tokens
 from listeners.secrets import Secret
 from listeners.token_stores import former_stores, store_of
@@ -91,21 +92,27 @@ def token_source(
     *,
     report: Reporter = no_report,
     insists: bool = False,
+    apart: tuple[TokenStore, Ledger] | None = None,
 ) -> Tokens:
     """Tokens for a connection, shared with every process that uses the same store.
 
     `report` is told of troubles with a rotated refresh token; `insists`: an operator asked for
-    this login, whatever was refused before and whatever token there is. Raises SecretUnavailable
-    and ClientFileMissing.
+    this login, whatever was refused before and whatever token there is; `apart`: what is used in
+    place of what the connection's processes share. Raises SecretUnavailable and
+    ClientFileMissing.
     """
     if connection.auth == Auth.BEARER_TOKEN:
         return BearerToken(connection.token.reveal(), connection.base_url)
+    store, ledger = apart or (
+        store_of(connection),
+        LoginLedger(connection, report, insists=insists),
+    )
     return TokenSource(
         grant_of(connection, api_version),
         seed=seed_of(connection),
-        store=store_of(connection),
-        former_stores=former_stores(connection),
-        ledger=LoginLedger(connection, report, insists=insists),
+        store=store,
+        former_stores=() if apart else former_stores(connection),
+        ledger=ledger,
         lifetime=_lifetime(connection),
         http=_login_session(connection),
         anew=insists,

@@ -57,6 +57,14 @@ def is_meant(path: Path, fields: Fields) -> bool:
     )
 
 
+def is_touched(path: Path, fields: Fields) -> bool:
+    """Whether it is meant, or something below it."""
+    return any(
+        all(step.fullmatch(name) for step, name in zip(steps, path, strict=False))
+        for steps in fields
+    )
+
+
 def redacted(text: str, data: Mapping[str, Any], fields: Fields, mask: str) -> str:
     """A text about a change, such as an error, without the values that are meant, as far as they
     stand in it as they are."""

@@ -14,7 +14,7 @@ from tests.simulator.process import SimulatorProcess
 def pytest_collection_modifyitems(items):
     """What starts the product's processes takes longest: it goes first, so that the workers end
     at about the same time."""
-    slow = ("system", "peer", "secrecy", "project")
+    slow = ("system", "peer", "browser", "secrecy", "project")
     items.sort(key=lambda item: item.path.parent.name not in slow)
 
 

@@ -5,13 +5,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from django.db import connection
 
+from tests.nursery import ROOT, Born, nursery
 from tests.servers import wait_for
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class Process:
@@ -19,10 +19,15 @@ class Process:
 
     def __init__(self, *arguments: str, **environment: str) -> None:
         self._output = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
+        self._process = self._begin(arguments, {**os.environ, **same_database(), **environment})
+
+    def _begin(
+        self, arguments: Sequence[str], environment: dict[str, str]
+    ) -> subprocess.Popen[bytes] | Born:
+        return subprocess.Popen(
             [sys.executable, "-W", "default", *arguments],
             cwd=ROOT,
-            env={**os.environ, **same_database(), **environment},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -77,6 +82,18 @@ class Process:
         self._output.close()
 
 
+class BornProcess(Process):
+    """The same, sooner; its command line and environment are the nursery's to who looks from
+    outside."""
+
+    def _begin(
+        self, arguments: Sequence[str], environment: dict[str, str]
+    ) -> subprocess.Popen[bytes] | Born:
+        output = self._output.fileno()
+        with Path(os.devnull).open() as nothing:
+            return nursery().start(arguments, environment, [nothing.fileno(), output, output])
+
+
 def same_database() -> dict[str, str]:
     """What points another process at the database of this test."""
     name = connection.settings_dict["NAME"]
@@ -93,21 +110,24 @@ class Processes:
         self._started: list[Process] = []
 
     def start(self, *arguments: str, **environment: str) -> Process:
-        process = Process(*arguments, **environment)
-        self._started.append(process)
-        return process
+        return self._keep(Process(*arguments, **environment))
 
     def listener(self, *arguments: str, **environment: str) -> Process:
-        return self.start("manage.py", "run_cdc_listener", *arguments, **environment)
+        command = ("manage.py", "run_cdc_listener", *arguments)
+        return self._keep(BornProcess(*command, **environment))
 
     def worker(self, *arguments: str, concurrency: int = 1, **environment: str) -> Process:
         """A Celery worker that is up."""
-        process = self.start(
+        process = BornProcess(
             "-m", "celery", "-A", "cdcproject", "worker", "-l", "INFO", "-c", str(concurrency),
             "--without-mingle", "--without-gossip", "-Q", "celery,special", *arguments,
             **environment,
         )  # fmt: skip
-        process.wait_for_output("ready.")
+        self._keep(process).wait_for_output("ready.")
+        return process
+
+    def _keep(self, process: Process) -> Process:
+        self._started.append(process)
         return process
 
     def close(self) -> None:

@@ -1,5 +1,5 @@
 """The record: every change that came, what was lost or odd about it, what was unreadable, how far
-its completion is, and what operators did."""
+its completion is, what operators did, and what takes a while."""
 
 from audit.models.entry import AuditLogEntry
 from audit.models.incident import Incident
@@ -8,6 +8,7 @@ from audit.models.quarantined import Quarantined
 from audit.models.repairs import DirtyRecord, Reconciliation
 from audit.models.saved_filter import SavedFilter
 from audit.models.throughput import Throughput
+from audit.models.work import Work
 
 __all__ = [
     "AuditLogEntry",
@@ -18,4 +19,5 @@ __all__ = [
     "Reconciliation",
     "SavedFilter",
     "Throughput",
+    "Work",
 ]

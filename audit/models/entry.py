@@ -88,6 +88,8 @@ class AuditLogEntry(models.Model):
             models.Index(fields=["entity_name", "-id"], name="entry_entity"),
             models.Index(fields=["listener", "-id"], name="entry_listener"),
             models.Index(fields=["received_at", "id"], name="entry_received"),
+            # The same of one listener, which may have been idle since.
+            models.Index(fields=["listener", "received_at", "id"], name="entry_listener_received"),
             # ingest: is a change older than what was read of its record?
             # With the listener: else SQLite looks through all of the listener's.
             models.Index(

@@ -31,7 +31,14 @@ class OperatorAction(models.Model):
         READ_AGAIN = "read_again", "Read again"
         RECONCILE = "reconcile", "Compared with Salesforce"
         PRUNE = "prune", "Pruned"
-        REVEAL = "reveal", "Sensitive values exported"
+        TEST = "test", "Tested"
+        PAUSE = "pause", "Paused"
+        RESUME = "resume", "Resumed"
+        EXPORT = "export", "Export begun"
+        REVEAL = "reveal", "Export with sensitive values begun"
+        EXPORT_ENDED = "export_ended", "Export ended"
+        CANCEL = "cancel", "Cancelled"
+        TAKE_UP = "take_up", "Taken up again"
 
     at = models.DateTimeField()
     user = models.ForeignKey(

@@ -72,6 +72,11 @@ class Reconciliation(models.Model):
     compared = models.PositiveBigIntegerField(default=0, help_text="Records that Salesforce named.")
     present = models.PositiveBigIntegerField(default=0, help_text="Of them in the audit log.")
     added = models.PositiveBigIntegerField(default=0, help_text="Of them missing, and added.")
+    share = models.FloatField(
+        default=0,
+        db_default=0,
+        help_text="Of the whole, about, from 0 to 1: by its entities and their times.",
+    )
     attempts = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)
     due_at = models.DateTimeField()

@@ -33,7 +33,10 @@ def mapping_steps(listener: Listener, items: Sequence[Item], problems: Problems)
         steps += row_steps(mapping, label, HANDLER, item, problems)
         _check_options(mapping, item, problems)
     removed = sorted((one for twins in stored.values() for one in twins), key=lambda one: one.pk)
-    removals = [Step(f"- {_label(listener, _identity(one))}", one.delete, one) for one in removed]
+    removals = [
+        Step(f"- {_label(listener, _identity(one))}{_lost_pause(one)}", one.delete, one)
+        for one in removed
+    ]
     return [*removals, *steps]
 
 
@@ -76,6 +79,13 @@ def _label(listener: Listener, identity: Identity) -> str:
     on, entity, handler, task = identity
     target = handler or (f"task {task}" if task else "recorded only")
     return f"handler of {listener.name}, {on} {entity}: {target}"
+
+
+def _lost_pause(mapping: HandlerMapping) -> str:
+    """The file neither pauses nor resumes: but what it takes away is not paused any more."""
+    if mapping.paused_at is None:
+        return ""
+    return f" (it is paused by {mapping.paused_by}, and what waits for it is skipped)"
 
 
 def _check_options(mapping: HandlerMapping, item: Item, problems: Problems) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.utils.timezone import localtime
 
-MINUTE = timedelta(minutes=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 WIDTH, HEIGHT = 600, 120
 #: Between two bars, of their share of the width.
 _GAP = 0.2

@@ -19,6 +19,10 @@ def deliveries(state: str, listener: str = "") -> str:
     return _list("handlers_delivery", **{name: value for name, value in wanted.items() if value})
 
 
+def dead_letters() -> str:
+    return reverse("admin:handlers_delivery_dead_letters")
+
+
 def incidents(listener_id: int | None = None) -> str:
     mine = {} if listener_id is None else {"listener__id__exact": listener_id}
     return _list("audit_incident", state="open", **mine)
@@ -34,6 +38,10 @@ def listeners() -> str:
 
 def listener(pk: int) -> str:
     return reverse("admin:listeners_listener_change", args=[pk])
+
+
+def mappings() -> str:
+    return _list("handlers_handlermapping")
 
 
 def workers() -> str:

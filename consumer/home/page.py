@@ -8,19 +8,21 @@ from datetime import timedelta
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.gzip import gzip_page
 
 from consumer.home import facts, links, tables
-from consumer.home.charts import MINUTE, Chart, chart
+from consumer.home.charts import HOUR, MINUTE, Chart, chart
 from consumer.home.facts import Facts
 from consumer.home.reader import Reader
+from consumer.home.shared import Shared
 from consumer.home.verdict import verdict
 from handlers.models import Delivery
 from listeners.models import Connection
 
-HOUR = timedelta(hours=1)
+#: Shorter than a page waits before it asks again: nobody is shown what is older than what he saw.
+PARTS: Shared[str] = Shared(seconds=2)
 #: Of the chart of a day.
 STEP = timedelta(minutes=30)
 
@@ -43,10 +45,14 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 @gzip_page
 def fragment(request: HttpRequest) -> HttpResponse:
-    """The part that changes, for `home.js`."""
-    answer = render(request, "consumer/home_parts.html", _context(request))
-    answer["Cache-Control"] = "no-store"
-    return answer
+    """The part that changes, for `refresh.js`: the same for all who may see the same. Who comes
+    back to the page asks for it anew."""
+    html = PARTS.get(
+        Reader.of(request),
+        lambda: render_to_string("consumer/home_parts.html", _context(request), request),
+        anew="no-cache" in request.headers.get("Cache-Control", ""),
+    )
+    return HttpResponse(html, headers={"Cache-Control": "no-store"})
 
 
 def _context(request: HttpRequest) -> dict[str, Any]:
@@ -59,6 +65,8 @@ def _context(request: HttpRequest) -> dict[str, Any]:
         "cards": list(_cards(found)),
         "charts": [(one, tables.bars(one)) for one in _charts(found)],
         "listeners_table": tables.listeners(found),
+        "more_listeners": max(0, len(found.listeners) - tables.SHOWN),
+        "listeners_link": links.listeners(),
         "workers_table": tables.workers(found),
         "open_incidents": [(one, links.incident(one.pk)) for one in found.incidents.newest],
     }

@@ -8,6 +8,9 @@ from django.http import HttpRequest
 
 from handlers.admin_navigation import may_see
 
+#: Of what takes a while, each kind has its own.
+_LONG_WORK = ("handlers.view_redelivery", "audit.view_reconciliation", "audit.view_work")
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -18,6 +21,7 @@ class Reader:
     sees_workers: bool
     adds_connections: bool
     adds_listeners: bool
+    long_work: frozenset[str]
 
     @classmethod
     def of(cls, request: HttpRequest) -> Reader:
@@ -30,7 +34,12 @@ class Reader:
             sees_workers=may_see(request, "handlers", "worker"),
             adds_connections=may("listeners.add_connection"),
             adds_listeners=may("listeners.add_listener"),
+            long_work=frozenset(filter(may, _LONG_WORK)),
         )
+
+    def has_perm(self, permission: str) -> bool:
+        """As a user is asked, by what lists long work."""
+        return permission in self.long_work
 
     @property
     def sees_anything(self) -> bool:

@@ -35,13 +35,15 @@ _TRANSPORTS = {
     Listener.Transport.COMETD.value: "CometD",
     Listener.Transport.PUBSUB.value: "Pub/Sub",
 }
+#: Of the listeners; the others are in their list.
+SHOWN = 25
 #: A position older than 48 of the 72 hours is an incident.
 _SHORT_RUNWAY = 24
 _NO_PROCESS = "No process runs it: start manage.py run_cdc_listener."
 
 
 def listeners(facts: Facts) -> Table:
-    """What is in trouble comes first."""
+    """What is in trouble comes first; of the others the first by name."""
     headings = ["Listener", "State", "Last event", "Lag", "Runway"]
     headings += ["Backlog"] if facts.reader.sees_deliveries else []
     headings += ["Open incidents"] if facts.reader.sees_incidents else []
@@ -51,7 +53,7 @@ def listeners(facts: Facts) -> Table:
         "headers": headings,
         "rows": [
             _row(f"listener-{listener.pk}", headings, _listener(listener, status, facts))
-            for listener, status in ordered
+            for listener, status in ordered[:SHOWN]
         ],
     }
 

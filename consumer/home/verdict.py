@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.timezone import localtime
+
 from consumer.home import links
 from consumer.home.facts import Facts
 from consumer.status import ListenerStatus
@@ -56,6 +58,7 @@ def verdict(facts: Facts) -> Verdict:
     troubles = [
         *_listeners(facts),
         *_workers(facts),
+        *_paused(facts),
         *_deliveries(facts),
         *_incidents(facts),
     ]
@@ -93,11 +96,25 @@ def _workers(facts: Facts) -> Iterator[Trouble]:
         yield Trouble(text, links.listeners())
 
 
+def _paused(facts: Facts) -> Iterator[Trouble]:
+    """Somebody wanted it so; that it is forgotten would be the trouble."""
+    found = [
+        (listener, one) for listener, status in facts.listeners for one in status.paused_handlers
+    ]
+    for listener, one in found[:NAMED]:
+        waiting = f", {one.waiting:,}{'+' if one.or_more else ''} wait" if one.waiting else ""
+        since = f"{localtime(one.since):%Y-%m-%d %H:%M}"
+        text = f"{one.handler} of {listener.name} is paused since {since}{waiting}"
+        yield Trouble(text, links.listener(listener.pk), is_serious=False)
+    if more := found[NAMED:]:
+        yield Trouble(f"{_number(len(more), 'more handler')} paused", links.mappings(), False)
+
+
 def _deliveries(facts: Facts) -> Iterator[Trouble]:
     dead = Delivery.State.DEAD.value
     if count := facts.backlog.totals[dead]:
         noun = "dead letter" if count == 1 else "dead letters"
-        yield Trouble(f"{facts.backlog.shown(count, dead)} {noun}", links.deliveries(dead))
+        yield Trouble(f"{facts.backlog.shown(count, dead)} {noun}", links.dead_letters())
 
 
 def _incidents(facts: Facts) -> Iterator[Trouble]:

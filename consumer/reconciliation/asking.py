@@ -53,12 +53,14 @@ class Asked:
     since: datetime
     until: datetime
     records: bool = True
+    by: str = ""
 
     def job(self, now: datetime) -> Reconciliation:
         return Reconciliation(
             listener=self.listener,
             entity_name=self.entity,
             reason=Reconciliation.Reason.ASKED,
+            requested_by=self.by[:150],
             window_start=self.since,
             window_end=self.until,
             due_at=now,

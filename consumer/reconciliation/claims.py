@@ -75,6 +75,7 @@ class Claim:
             compared=total.compared,
             present=total.present,
             added=total.missing,
+            share=progress.share,
             **({"attempts": 0, "error": ""} if is_further else {}),
         )
         outcome.say_progress(self.job)
@@ -88,7 +89,12 @@ class Claim:
             return
         with transaction.atomic(durable=True):
             self._update(
-                claimed_until=None, state=State.DONE, finished_at=now, error="", attempts=0
+                claimed_until=None,
+                state=State.DONE,
+                finished_at=now,
+                error="",
+                attempts=0,
+                share=1,
             )
             outcome.done(self.job, sorted(progress.done), now)
         log.info("compared", reconciliation=self.job.pk, added=self.job.added)
@@ -111,7 +117,7 @@ class Claim:
         if has_failed(self.job):
             self.release(now + REST)
             return False
-        self._update(cursor={}, window_end=now, compared=0, present=0, added=0)
+        self._update(cursor={}, window_end=now, compared=0, present=0, added=0, share=0)
         return True
 
     def abandon(self, error: str) -> None:

@@ -48,6 +48,7 @@ def compare(
     if not entities:
         raise NothingToCompare(job.listener.channel)
     scope = scope_of(job)
+    progress.entities, progress.since, progress.until = len(entities), scope.since, scope.until
     for entity in entities:
         if entity in progress.done or entity in progress.refused:
             continue

@@ -34,6 +34,10 @@ class Progress:
     entity: str = ""
     stamp: int | None = None
     counted: int = 0
+    #: What `share` goes by: the number of entities, and the times that are compared.
+    entities: int = 0
+    since: int | None = None
+    until: int | None = None
     _known: int = 0
 
     @classmethod
@@ -62,6 +66,21 @@ class Progress:
     def total(self) -> Figures:
         of_all = self.figures.values()
         return Figures(sum(one.compared for one in of_all), sum(one.missing for one in of_all))
+
+    @property
+    def share(self) -> float:
+        """Of the whole, about. Within an entity by time, where its beginning is known: rows come in
+        that order."""
+        if not self.entities:
+            return 0.0
+        over = len(self.done | self.refused.keys())
+        return min((over + self._share_of_this()) / self.entities, 1.0)
+
+    def _share_of_this(self) -> float:
+        if self.stamp is None or self.since is None or self.until is None:
+            return 0.0
+        span = self.until - self.since
+        return min(max((self.stamp - self.since) / span, 0.0), 1.0) if span > 0 else 0.0
 
     def begin(self, entity: str) -> None:
         """Go on with an entity where it was left, or begin it."""

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 from consumer.reconciliation.progress import Figures, Progress
 
-#: Seconds between two lines of progress.
-PAUSE = 2.0
 
-
-class Ticker:
-    """Says how far it is, now and then."""
-
-    def __init__(self, say: Callable[[str], object]) -> None:
-        self._say = say
-        self._said_at = time.monotonic()
-
-    def __call__(self, progress: Progress) -> None:
-        if not progress.entity or time.monotonic() - self._said_at < PAUSE:
-            return
-        self._said_at = time.monotonic()
-        figures = progress.figures[progress.entity]
-        self._say(f"{progress.entity}: {figures.compared:,} compared, {figures.missing:,} missing")
+def so_far(progress: Progress) -> str:
+    """What is at hand, such as "Contact, 12 missing, about 40 %"."""
+    missing = progress.total.missing
+    parts = [progress.entity, f"{missing:,} missing" if missing else ""]
+    if progress.share:
+        parts.append(f"about {100 * progress.share:.0f} %")
+    return ", ".join(part for part in parts if part)
 
 
 def line(entity: str, figures: Figures, *, records: bool) -> str:

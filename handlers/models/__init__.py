@@ -1,8 +1,16 @@
 """OUT: which handler gets which change, and what became of each delivery."""
 
 from handlers.models.attempt import DeliveryAttempt
-from handlers.models.delivery import Delivery, Redelivery
+from handlers.models.delivery import Delivery
 from handlers.models.mapping import HandlerMapping
+from handlers.models.redelivery import Redelivery, RedeliveryTarget
 from handlers.models.worker import Worker
 
-__all__ = ["Delivery", "DeliveryAttempt", "HandlerMapping", "Redelivery", "Worker"]
+__all__ = [
+    "Delivery",
+    "DeliveryAttempt",
+    "HandlerMapping",
+    "Redelivery",
+    "RedeliveryTarget",
+    "Worker",
+]

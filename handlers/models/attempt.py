@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
-from handlers.models.delivery import Delivery, Redelivery
+from handlers.models.delivery import Delivery
+from handlers.models.redelivery import Redelivery
 
 
 class DeliveryAttempt(models.Model):

@@ -7,24 +7,8 @@ from django.db.models import Q
 
 from audit.models import AuditLogEntry
 from handlers.models.mapping import HandlerMapping
+from handlers.models.redelivery import Redelivery
 from handlers.queries import DeliveryQuerySet
-
-
-class Redelivery(models.Model):
-    """A wish to send recorded changes to their handlers again: whose, why, and which."""
-
-    requested_by = models.CharField(max_length=150)
-    reason = models.TextField(blank=True)
-    criteria = models.JSONField(default=dict, blank=True, help_text="What was asked for.")
-    requested_at = models.DateTimeField()
-    count = models.PositiveBigIntegerField(default=0, help_text="Deliveries sent again.")
-
-    class Meta:
-        ordering = ["-id"]
-        verbose_name_plural = "redeliveries"
-
-    def __str__(self) -> str:
-        return f"Redelivery {self.pk} by {self.requested_by}"
 
 
 class Delivery(models.Model):
@@ -59,6 +43,9 @@ class Delivery(models.Model):
     # any order.
     chain = models.CharField(max_length=300, blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.READY)
+    # Ready or to be tried again, and set aside while its mapping is paused. The mapping says
+    # whether it is; this keeps what waits for it out of the relay's way.
+    paused = models.BooleanField(default=False, db_default=False, editable=False)
     # Blocked until its record was read over REST, whatever ends before it in its chain.
     awaits_record = models.BooleanField(default=False)
     # Dead, and what follows in its chain is held back (the mapping's on_dead).
@@ -70,6 +57,9 @@ class Delivery(models.Model):
         Redelivery, models.SET_NULL, null=True, blank=True, related_name="deliveries"
     )
     error = models.TextField(blank=True)
+    # Of what failed: the same for errors of one handler that differ in numbers and names alone
+    # (dead_letters.fingerprint). Empty: not looked at yet.
+    error_group = models.CharField(max_length=16, blank=True, db_default="", editable=False)
     created_at = models.DateTimeField()
     due_at = models.DateTimeField(null=True, blank=True)
     queued_at = models.DateTimeField(null=True, blank=True)
@@ -108,10 +98,21 @@ class Delivery(models.Model):
             ),
         ]
         indexes = [
-            # relay.publish_due: committed and not published.
-            models.Index(fields=["id"], condition=Q(state="ready"), name="delivery_ready"),
+            # relay.publish_due: committed and not published. The console's and the API's filter by
+            # that state, where those of paused mappings count too.
+            models.Index(
+                fields=["paused", "id"], condition=Q(state="ready"), name="delivery_waiting"
+            ),
             # relay.publish_due: due for another attempt.
-            models.Index(fields=["due_at"], condition=Q(state="retrying"), name="delivery_due"),
+            models.Index(
+                fields=["due_at"],
+                condition=Q(state="retrying", paused=False),
+                name="delivery_retry",
+            ),
+            # pausing.resumed: what was set aside, once its mapping is not paused any more.
+            models.Index(
+                fields=["mapping", "id"], condition=Q(paused=True), name="delivery_paused"
+            ),
             # relay.requeue_lost: published and not begun.
             models.Index(fields=["queued_at"], condition=Q(state="queued"), name="delivery_queued"),
             # relay.reclaim: begun by a worker that died.
@@ -129,6 +130,26 @@ class Delivery(models.Model):
             # The console's filters by what is too rare to be met soon in the order of recording.
             models.Index(fields=["id"], condition=Q(state="skipped"), name="delivery_skipped"),
             models.Index(fields=["handler", "-id"], name="delivery_handler"),
+            # dead_letters.groups counts them from the index alone; the deliveries of one group.
+            models.Index(
+                fields=["state", "error_group", "-id", "started_at", "halts"],
+                condition=Q(state__in=["dead", "retrying"]),
+                name="delivery_error_group",
+            ),
+            # designer.counts: by mapping, how much is stuck, and the newest that failed.
+            models.Index(
+                fields=["mapping", "state", "-id"],
+                condition=Q(state__in=["blocked", "retrying", "dead"]),
+                name="delivery_of_mapping",
+            ),
+            # The console's filter by time.
+            models.Index(fields=["created_at", "id"], name="delivery_created"),
+            # A redelivery's page: what became of them since.
+            models.Index(
+                fields=["redelivery", "state"],
+                condition=Q(redelivery__isnull=False),
+                name="delivery_redelivered",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -18,6 +18,11 @@ from listeners.values import storable
 _queue = RegexValidator(r"^[\w.-]*$", "Use letters, digits, dots, hyphens and underscores.")
 
 
+class MappingQuerySet(models.QuerySet[Any]):
+    def paused(self) -> MappingQuerySet:
+        return self.filter(paused_at__isnull=False)
+
+
 class HandlerMapping(models.Model):
     """A kind of change, and the handler or the Celery task that gets it."""
 
@@ -102,6 +107,12 @@ class HandlerMapping(models.Model):
         blank=True,
         help_text="What the handler takes, as a JSON object.",
     )
+    # Not settings: what an operator does, by `handlers.pausing` alone.
+    paused_at = models.DateTimeField(null=True, blank=True, editable=False)
+    paused_by = models.CharField(max_length=150, blank=True, db_default="", editable=False)
+    pause_reason = models.TextField(blank=True, db_default="", editable=False)
+
+    objects = MappingQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]

@@ -59,6 +59,13 @@ class RestClient:
         """``{"DailyDeliveredPlatformEvents": {"Max", "Remaining"}, …}``."""
         return _typed(self._get(f"{self._base}/limits/"), dict)
 
+    def sobjects(self) -> list[dict[str, Any]]:
+        """All objects that the user may see, each with `name` and `label` and so on."""
+        match _typed(self._get(f"{self._base}/sobjects/"), dict):
+            case {"sobjects": list(objects)}:
+                return [one for one in objects if isinstance(one, dict)]
+        raise TransportFailed("HTTP 200 with a page that is no list of objects")
+
     def record(self, entity: str, record_id: str) -> dict[str, Any] | None:
         """The record's fields, or None if it does not exist (or may not be seen)."""
         path = f"{self._base}/sobjects/{quote(entity, safe='')}/{quote(record_id, safe='')}"
@@ -71,7 +78,14 @@ class RestClient:
 
     def query(self, soql: str, *, deleted: bool = False) -> Iterator[list[dict[str, Any]]]:
         """The rows of a query, a page at a time; with `deleted`, those in the Recycle Bin too."""
-        path = f"{self._base}/{'queryAll' if deleted else 'query'}?q={quote(soql, safe='')}"
+        yield from self._rows("queryAll" if deleted else "query", soql)
+
+    def query_setup(self, soql: str) -> list[dict[str, Any]]:
+        """The rows of a query about what is configured in Setup (the Tooling API's)."""
+        return [row for page in self._rows("tooling/query", soql) for row in page]
+
+    def _rows(self, resource: str, soql: str) -> Iterator[list[dict[str, Any]]]:
+        path = f"{self._base}/{resource}?q={quote(soql, safe='')}"
         while path:
             match _typed(self._page(path), dict):
                 # The token goes to the instance alone, whatever address an answer names.

@@ -2,12 +2,21 @@ import itertools
 from datetime import UTC, datetime
 
 import pytest
+from django.contrib.auth.models import Group
 
 from audit.models import AuditLogEntry
+from consumer.home import facts, page
 from handlers.models import Delivery
 
 _numbers = itertools.count(1)
 NOW = datetime(2025, 11, 25, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_from_other_tests():
+    """Home is shared between readers for some seconds."""
+    facts.LAST_DAY.forget()
+    page.PARTS.forget()
 
 
 @pytest.fixture
@@ -59,3 +68,16 @@ def listed(admin_client):
         return list(response.context["cl"].result_list)
 
     return rows
+
+
+@pytest.fixture
+def as_a(client, django_user_model):
+    """Logs in as somebody of that role."""
+
+    def make(role: str):
+        user = django_user_model.objects.create_user(role.lower(), is_staff=True)
+        user.groups.add(Group.objects.get(name=role))
+        client.force_login(user)
+        return client
+
+    return make

@@ -10,6 +10,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from audit import admin_keyset
+from audit.models import OperatorAction, Work
+from handlers import admin_export
 from handlers.exported import COLUMNS
 
 LOG = "/admin/audit/auditlogentry/"
@@ -55,6 +57,7 @@ def test_csv_does_not_run_in_a_spreadsheet(export, make_entry):
 
 @pytest.mark.parametrize("parameters", [{}, {"received_at_from_0": "2025-11-25"}])
 def test_it_is_read_in_chunks_and_complete(export, make_entry, monkeypatch, parameters):
+    monkeypatch.setattr(admin_keyset, "FIRST_CHUNK", 2)
     monkeypatch.setattr(admin_keyset, "CHUNK", 2)
     made = [make_entry().pk for _ in range(5)]
     with CaptureQueriesContext(connection) as queries:
@@ -84,3 +87,50 @@ def test_it_is_for_who_may_see_the_audit_log(client, make_entry):
 @pytest.mark.parametrize("path", ["export/xml/", "export/csv/?received_at_from_0=soon"])
 def test_what_there_is_not_is_not_found(admin_client, path):
     assert admin_client.get(f"{LOG}{path}").status_code == 404
+
+
+def test_who_took_what_out_is_in_the_action_log_with_its_rows(export, make_entry):
+    for _ in range(3):
+        make_entry(entity_name="Contact")
+    make_entry()
+
+    export("csv", q="entity:Contact")
+
+    ended, begun = OperatorAction.objects.all()
+    about = {"format": "csv", "filter": {"q": "entity:Contact"}, "sensitive": False}
+    assert (begun.action, begun.who, begun.details) == ("export", "admin", about)
+    assert (ended.action, ended.details) == ("export_ended", {"rows": 3, "ended": "Done"})
+    row = Work.objects.get()
+    assert (row.state, row.done, row.total, row.is_estimate) == ("done", 3, 3, False)
+    assert begun.object_id == ended.object_id == str(row.pk)
+
+
+def test_one_with_sensitive_values_says_so(export, make_entry, listener):
+    listener.sensitive_fields = ["Phone"]
+    listener.save()
+    make_entry()
+
+    export()
+
+    [begun] = OperatorAction.objects.exclude(action="export_ended")
+    assert (begun.action, begun.details["sensitive"]) == ("reveal", True)
+
+
+@pytest.mark.django_db(transaction=True)  # the end of a response closes its connection
+def test_one_that_its_reader_broke_off_says_so(admin_client, make_entry, monkeypatch):
+    monkeypatch.setattr(admin_keyset, "FIRST_CHUNK", 2)
+    monkeypatch.setattr(admin_keyset, "CHUNK", 2)
+    monkeypatch.setattr(admin_export, "_PIECE", 1)
+    for _ in range(6):
+        make_entry()
+
+    response = admin_client.get(f"{LOG}export/jsonl/")
+    pieces = iter(response)
+    next(pieces)
+    next(pieces)
+    assert Work.objects.get().state == "running"
+    response.close()
+
+    row = Work.objects.get()
+    assert (row.state, row.done, row.total) == ("broken_off", 1, 6)
+    assert OperatorAction.objects.first().details == {"rows": 1, "ended": "Broken off"}

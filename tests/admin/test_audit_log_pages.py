@@ -8,9 +8,13 @@ from django.db import OperationalError, connection
 from audit import admin_keyset
 from audit.models import AuditLogEntry
 from handlers.admin_audit_log import AuditLogAdmin
+from handlers.admin_deliveries import DeliveryAdmin
+from handlers.models import Delivery
 from tests.admin.conftest import NOW
+from tests.sample_data import make_listener
 
 LOG = "/admin/audit/auditlogentry/"
+DELIVERIES = "/admin/handlers/delivery/"
 BY_RECEIPT = {"received_at_from_0": "2025-11-25"}
 BY_COMMIT = {"commit_timestamp_from_0": "2025-01-01"}
 
@@ -48,6 +52,25 @@ def test_every_row_is_on_one_page_there_and_back(pages, make_entry, parameters):
     back, _ = pages(last, "newer")
     assert [len(page) for page in there] == [2, 2, 1]
     assert back == [there[2], there[1], there[0]]
+
+
+def test_deliveries_of_a_listener_are_on_one_page_there_and_back(
+    admin_client, make_entry, make_delivery, monkeypatch
+):
+    monkeypatch.setattr(DeliveryAdmin, "list_per_page", 2)
+    other = make_listener()
+    first = make_entry(listener=other)
+    for entry in (first, make_entry(), make_entry(listener=other), first, make_entry()):
+        make_delivery(entry)
+    address, there = f"{DELIVERIES}?listener={other.name}", []
+    while address:
+        cl = admin_client.get(address).context["cl"]
+        there.append([row.pk for row in cl.result_list])
+        address, back = f"{DELIVERIES}{cl.older}" if cl.older else "", f"{DELIVERIES}{cl.newer}"
+    mine = Delivery.objects.filter(entry__listener=other).order_by("-entry_id", "-id")
+    assert [pk for page in there for pk in page] == list(mine.values_list("pk", flat=True))
+    cl = admin_client.get(back).context["cl"]
+    assert [row.pk for row in cl.result_list] == there[0]
 
 
 def test_a_new_search_begins_at_the_newest(admin_client, make_entry):

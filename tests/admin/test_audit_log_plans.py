@@ -8,8 +8,11 @@ from django.db import connection
 from django.test import RequestFactory
 
 from audit.models import AuditLogEntry
+from handlers.models import Delivery
 from tests.admin.conftest import NOW
+from tests.sample_data import make_listener
 
+DELIVERIES = "/admin/handlers/delivery/"
 LOG = "/admin/audit/auditlogentry/"
 TRANSACTION = "0002343d-9d90-e395-ed20-cf416ba652ad"
 PLANS = {
@@ -51,6 +54,7 @@ def plan(listener, admin_user):
 
 def _entry(listener, number: int) -> AuditLogEntry:
     return AuditLogEntry(
+        id=number + 1,  # so that `before` stands in their middle, whatever was there before
         listener=listener,
         channel="/data/ChangeEvents",
         entity_name=f"Entity{number % 500}__c",
@@ -73,9 +77,47 @@ def test_an_index_finds_the_page(plan):
     assert not_found_by(plan, PLANS) == {}
 
 
+def test_a_time_of_one_listener_is_found_by_an_index_of_both(plan):
+    idle = make_listener(name="idle")
+    AuditLogEntry.objects.filter(id__lt=AuditLogEntry.objects.earliest("id").id + 500).update(
+        listener=idle
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+    assert "entry_listener_received" in plan("listener=idle&received_at_from_0=2025-11-25")
+
+
 @on_postgresql
 def test_what_is_rare_has_an_index_of_its_own(plan):
     assert not_found_by(plan, ON_POSTGRESQL) == {}
+
+
+@on_postgresql
+@pytest.mark.parametrize(
+    ("given", "index"),
+    [
+        ("listener=idle", "entry_listener"),
+        ("listener=idle&before=900,900", "entry_listener"),
+        ("state=ready", "delivery_waiting"),
+    ],
+)
+def test_deliveries_are_found_by_an_index_too(plan, admin_user, given, index):
+    """However far behind all others those of an idle listener are."""
+    idle = make_listener(name="idle")
+    AuditLogEntry.objects.filter(id__lte=AuditLogEntry.objects.earliest("id").id + 3).update(
+        listener=idle
+    )
+    Delivery.objects.bulk_create(
+        Delivery(entry_id=pk, handler="one", state="succeeded", created_at=NOW)
+        for pk in AuditLogEntry.objects.values_list("pk", flat=True)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    request = RequestFactory().get(f"{DELIVERIES}?{given}")
+    request.user = admin_user
+    changes: Any = admin.site.get_model_admin(Delivery).get_changelist_instance(request)
+    assert index in changes.page_query().explain()
 
 
 @on_postgresql

@@ -1,5 +1,7 @@
 """Secrets go in and never come out."""
 
+import json
+
 import pytest
 from django.contrib.auth.models import Permission
 
@@ -53,6 +55,13 @@ def test_the_list_says_that_a_secret_is_set_and_not_which(admin_client, connecti
     assert stored_secret(connection).stored not in html
 
 
+def test_a_reference_that_no_database_keeps_is_said_at_the_field(admin_client):
+    answer = admin_client.post(ADD, form(client_secret="env:A\0B"))
+
+    assert "Name the variable or the file" in str(answer.context["errors"])
+    assert not Connection.objects.exists()
+
+
 def test_a_reader_sees_no_secret(client, connection, django_user_model):
     reader = django_user_model.objects.create_user("reader", is_staff=True)
     reader.user_permissions.add(Permission.objects.get(codename="view_connection"))
@@ -61,6 +70,21 @@ def test_a_reader_sees_no_secret(client, connection, django_user_model):
     assert "https://example.my.salesforce.com" in html
     assert STORED not in html
     assert stored_secret(connection).stored not in html
+
+
+def test_a_reader_sees_the_fields_of_its_kind_and_no_conditions(client, connection, as_a):
+    adminform = as_a("Viewer").get(page(connection)).context["adminform"]
+    shown = {name for fieldset in adminform for name in fieldset.fields}
+    assert {"base_url", "client_secret", "token_url"} <= shown
+    assert not {"password", "refresh_url", "private_key"} & shown
+    assert not adminform.model_admin.conditional_fields
+
+
+def test_each_kind_s_fields_are_told_to_the_form(admin_client, connection):
+    form = admin_client.get(page(connection)).context["adminform"].form
+    kinds = json.loads(form.fields["auth"].widget.attrs["data-kinds"])
+    assert set(kinds) == set(Connection.Auth.values)
+    assert kinds["bearer_token"]["required"] == ["base_url", "token"]
 
 
 def test_a_form_that_is_refused_does_not_show_what_was_typed(admin_client, connection):

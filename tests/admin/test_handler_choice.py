@@ -5,14 +5,15 @@ import pytest
 from handlers.models import HandlerMapping
 from tests.sample_data import make_mapping
 
+ADD = "/admin/handlers/handlermapping/add/"
+
 
 @pytest.fixture
 def save(admin_client, listener):
-    """Post the listener's page with these changes to its one mapping."""
+    """Post a mapping's page, or a new one's, with these changes."""
 
     def post(mapping: HandlerMapping | None, **fields):
         row = {
-            "id": mapping.pk if mapping else "",
             "listener": listener.pk,
             "on": "update",
             "entity": "*",
@@ -22,46 +23,29 @@ def save(admin_client, listener):
             "options": "{}",
             **fields,
         }
-        return admin_client.post(
-            f"/admin/listeners/listener/{listener.pk}/change/",
-            {
-                "name": listener.name,
-                "connection": listener.connection_id,
-                "channel": listener.channel,
-                "transport": "cometd",
-                "replay_from": "earliest",
-                "on_replay_lost": "earliest",
-                "gap_policy": "fetch",
-                "enabled": "on",
-                "api_version": "67.0",
-                "connection_timeout": "30",
-                "read_timeout": "30",
-                "mappings-TOTAL_FORMS": 1,
-                "mappings-INITIAL_FORMS": 1 if mapping else 0,
-                **{f"mappings-0-{name}": value for name, value in row.items()},
-            },
-        )
+        return admin_client.post(page_of(mapping) if mapping else ADD, row)
 
     return post
 
 
 def errors(response) -> dict[str, list[str]]:
-    return response.context["inline_admin_formsets"][0].formset.errors[0]
+    return response.context["adminform"].errors
 
 
-def page(admin_client, listener) -> str:
-    return admin_client.get(f"/admin/listeners/listener/{listener.pk}/change/").content.decode()
+def page_of(mapping: HandlerMapping) -> str:
+    return f"/admin/handlers/handlermapping/{mapping.pk}/change/"
 
 
 def test_the_registered_handlers_are_offered_with_what_they_do(admin_client, listener):
-    make_mapping(listener)
-    assert "tests.remember: Note the event." in page(admin_client, listener)
+    html = admin_client.get(page_of(make_mapping(listener))).content.decode()
+    assert "tests.remember: Note the event." in html
 
 
 def test_an_unregistered_handler_is_warned_about_on_the_page(admin_client, listener):
-    make_mapping(listener, handler="gone.handler")
-    html = page(admin_client, listener)
-    assert "No handler is registered under the name &#x27;gone.handler&#x27;" in html
+    mapping = make_mapping(listener, handler="gone.handler")
+    drawing = admin_client.get(f"/admin/listeners/listener/{listener.pk}/change/").content.decode()
+    assert "No handler is registered under the name &#x27;gone.handler&#x27;" in drawing
+    html = admin_client.get(page_of(mapping)).content.decode()
     assert "gone.handler (not registered)" in html
 
 

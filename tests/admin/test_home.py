@@ -9,19 +9,24 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from audit.models import Incident, Throughput
+from audit.actions import Actor
+from audit.models import Incident, Throughput, Work
+from consumer.home import tables
 from handlers.models import Worker
+from handlers.pausing import pause
 from listeners.models import Position
 from tests.sample_data import lease_of, make_listener, make_mapping
 
 HOME = "/admin/"
 FRAGMENT = "/admin/home/"
+#: As somebody asks who comes back to the page.
+ANEW = {"Cache-Control": "no-cache"}
 
 
 @pytest.fixture
 def home(admin_client):
     def text() -> str:
-        return admin_client.get(FRAGMENT).content.decode()
+        return admin_client.get(FRAGMENT, headers=ANEW).content.decode()
 
     return text
 
@@ -169,6 +174,58 @@ def test_many_of_everything_take_as_many_queries_as_one(admin_client, make_deliv
         html = admin_client.get(HOME).content.decode()
     assert html.count("CometD") == 8  # and the one that the entries come with
     assert len(seven) == len(one) <= 28
+
+
+def test_of_many_listeners_those_in_trouble_are_shown_and_a_link_to_the_others(home, db):
+    for _ in range(tables.SHOWN + 1):
+        receive(make_listener())
+    troubled = make_listener(name="zulu")
+    html = home()
+    assert html.count("CometD") == tables.SHOWN
+    assert f'id="listener-{troubled.pk}"' in html
+    assert f">All {tables.SHOWN + 2} listeners</a>" in html
+
+
+def test_a_paused_handler_is_not_forgotten_and_no_alarm(home, receiving, make_delivery):
+    mapping = make_mapping(receiving, handler="handlers.log_change")
+    make_worker("celery")
+    make_delivery(mapping=mapping, state="ready")
+    pause(mapping, Actor("ann", "api"), "their system is down", timezone.now())
+    html = home()
+    assert sentence(html).startswith(
+        f"Not all is well: handlers.log_change of {receiving.name} is paused since "
+    )
+    assert sentence(html).endswith(", 1 wait.")
+    assert "bg-orange-100" in html
+    assert "bg-red-100" not in html
+
+
+def test_work_under_way_is_shown_to_whom_may_see_it(client, django_user_model, home, receiving):
+    Work.objects.create(
+        kind="export", through="admin", started_at=timezone.now(), seen_at=timezone.now()
+    )
+    assert "Under way" in home()
+    reader = django_user_model.objects.create_user("reader", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_listener"))
+    client.force_login(reader)
+    assert "Under way" not in client.get(FRAGMENT, headers=ANEW).content.decode()
+
+
+def test_readers_with_the_same_rights_share_what_was_read(
+    admin_client, client, django_user_model, receiving, make_delivery
+):
+    admin_client.get(FRAGMENT)
+    make_delivery(state="dead")
+    other = django_user_model.objects.create_superuser("other")
+    client.force_login(other)
+    client.get("/admin/logout/")  # content types are cached
+    client.force_login(other)
+    with CaptureQueriesContext(connection) as queries:
+        assert "dead letter" not in client.get(FRAGMENT).content.decode()
+    assert len(queries) <= 3  # who is it?
+    assert "1 dead letter" in client.get(FRAGMENT, headers=ANEW).content.decode()
+    assert "1 dead letter" in admin_client.get(FRAGMENT).content.decode()
+    assert "1 dead letter" in admin_client.get(HOME).content.decode()
 
 
 def test_a_reader_sees_neither_numbers_nor_links_of_what_is_not_theirs(

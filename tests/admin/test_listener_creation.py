@@ -5,7 +5,7 @@ import pytest
 from handlers.defaults import create_default_mappings
 from handlers.models import HandlerMapping
 from listeners.models import Connection, Listener
-from tests.sample_data import make_mapping
+from tests.sample_data import make_listener, make_mapping
 
 ADD = "/admin/listeners/listener/add/"
 
@@ -34,6 +34,44 @@ def test_the_form_begins_with_the_default_name(admin_client):
     html = admin_client.get(ADD).content.decode()
     assert 'value="salesforceListener"' in html
     assert 'value="/data/ChangeEvents"' in html
+
+
+def test_three_steps_are_seen_and_the_rest_has_its_defaults(admin_client):
+    Connection.objects.create(name="only", base_url="https://example.com")
+    make_listener(name="salesforceListener", connection=Connection.objects.get())
+
+    page = admin_client.get(ADD)
+
+    fieldsets = list(page.context["adminform"])
+    assert [one.name for one in fieldsets] == [
+        "1. Connection",
+        "2. Channel",
+        "3. Name",
+        "Advanced configuration",
+    ]
+    assert [one.is_collapsible for one in fieldsets] == [False, False, False, True]
+    form = page.context["adminform"].form
+    assert form["connection"].value() == Connection.objects.get().pk
+    assert form["name"].value() == "salesforceListener2"
+    seen = {name for one in fieldsets for line in one.fields for name in [line]}
+    assert seen == set(form.fields)
+    for name in fieldsets[-1].fields:
+        assert form.fields[name].help_text.rpartition("Default: ")[2], name
+    html = page.content.decode()
+    assert "Default: Go on with the earliest event that Salesforce still has." in html
+    assert html.count('id="add_id_connection"') == 1
+
+
+def test_a_wrong_advanced_setting_is_not_hidden(admin_client):
+    page = admin_client.post(ADD, form(replay_from="sometimes"))
+    *_, advanced = page.context["adminform"]
+    assert not advanced.is_collapsible
+
+
+def test_the_next_page_says_what_to_do(admin_client):
+    html = admin_client.post(ADD, form(), follow=True).content.decode()
+    assert "Next: choose what its event handlers run." in html
+    assert "when a listener process runs: manage.py run_cdc_listener." in html
 
 
 def test_a_new_listener_gets_its_four_event_handlers(admin_client):
@@ -65,12 +103,20 @@ def test_a_listener_over_the_pubsub_api_is_made_and_what_does_nothing_is_said(ad
 def test_saving_it_again_adds_none(admin_client, listener):
     make_mapping(listener, "create")
     fields = form(name=listener.name, connection=listener.connection_id)
-    management = {"mappings-TOTAL_FORMS": 0, "mappings-INITIAL_FORMS": 0}
-    response = admin_client.post(
-        f"/admin/listeners/listener/{listener.pk}/change/", fields | management
-    )
+    response = admin_client.post(f"/admin/listeners/listener/{listener.pk}/change/", fields)
     assert response.status_code == 302
     assert HandlerMapping.objects.count() == 1
+
+
+def test_the_page_of_a_listener_offers_channels_when_its_field_is_entered(as_a, listener):
+    page = f"/admin/listeners/listener/{listener.pk}/change/"
+
+    changing = as_a("Administrator").get(page).content.decode()
+    reading = as_a("Viewer").get(page).content.decode()
+
+    assert 'data-channels="/admin/listeners/listener/channels/"' in changing
+    assert 'data-channels-on="focus"' in changing
+    assert "data-channels" not in reading
 
 
 def test_a_wrong_channel_is_said_at_the_field(admin_client):

@@ -13,6 +13,7 @@ PAGES = [
     "/admin/audit/incident/",
     "/admin/audit/quarantined/",
     "/admin/handlers/delivery/",
+    "/admin/handlers/delivery/dead-letters/",
     "/admin/handlers/worker/",
     "/admin/audit/operatoraction/",
     "/admin/auth/user/",

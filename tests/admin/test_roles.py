@@ -6,9 +6,10 @@ from django.core.management import call_command
 from django.db.migrations.state import ProjectState
 from django.utils import timezone
 
-from audit.models import Incident, Quarantined
+from audit.models import Incident, OperatorAction, Quarantined
 from consumer import roles
-from listeners.models import Listener, Position
+from consumer.models import RolePermission
+from listeners.models import Listener, ListenerUserGrant, Position
 from tests.admin.conftest import NOW
 from tests.sample_data import lease_of
 
@@ -24,17 +25,6 @@ SEEN_BY_ALL = (
     DELIVERIES,
     INCIDENTS,
 )
-
-
-@pytest.fixture
-def as_a(client, django_user_model):
-    def make(role: str):
-        user = django_user_model.objects.create_user(role.lower(), is_staff=True)
-        user.groups.add(Group.objects.get(name=role))
-        client.force_login(user)
-        return client
-
-    return make
 
 
 @pytest.fixture
@@ -154,15 +144,26 @@ def test_who_could_change_a_row_can_still_do_what_has_a_permission_of_its_own_no
 
 
 @pytest.mark.django_db
-def test_a_migration_gives_back_what_a_role_lacks_and_takes_nothing_away():
+def test_a_migration_gives_a_role_what_is_new_and_leaves_the_rest_as_it_is():
     viewer = Group.objects.get(name="Viewer")
     before = set(viewer.permissions.values_list("codename", flat=True))
     viewer.permissions.add(Permission.objects.get(codename="view_sensitive"))
     viewer.permissions.remove(Permission.objects.get(codename="view_listener"))
+    new = Permission.objects.get(codename="view_delivery")
+    viewer.permissions.remove(new)
+    RolePermission.objects.get(role="Viewer", permission="handlers.view_delivery").delete()
     call_command("migrate", verbosity=0)
     after = set(viewer.permissions.values_list("codename", flat=True))
-    assert after == before | {"view_sensitive"}
-    assert Group.objects.filter(name__in=("Viewer", "Operator", "Administrator")).count() == 3
+    assert after == (before | {"view_sensitive"}) - {"view_listener"}
+
+
+@pytest.mark.django_db
+def test_a_role_that_was_deleted_is_not_made_again():
+    Group.objects.get(name="Operator").delete()
+    call_command("migrate", verbosity=0)
+    roles = ("Viewer", "Operator", "Administrator")
+    left = Group.objects.filter(name__in=roles).values_list("name", flat=True)
+    assert set(left) == {"Viewer", "Administrator"}
 
 
 @pytest.mark.django_db
@@ -170,3 +171,25 @@ def test_a_migration_before_there_are_groups_makes_none():
     Group.objects.all().delete()
     roles.put_right("default", apps=ProjectState().apps)
     assert not Group.objects.exists()
+
+
+def test_an_administrator_gives_single_listeners_and_takes_them_away(
+    as_a, listener, django_user_model
+):
+    client, ann = as_a("Administrator"), django_user_model.objects.create_user("ann")
+    page = f"/admin/auth/user/{ann.pk}/change/"
+    formsets = [one.formset for one in client.get(page).context["inline_admin_formsets"]]
+    counts = {f"{one.prefix}-{n}_FORMS": "0" for one in formsets for n in ("TOTAL", "INITIAL")}
+    fields = {"username": "ann", "date_joined_0": "2025-11-25", "date_joined_1": "12:00", **counts}
+    row, total = f"{formsets[0].prefix}-0", f"{formsets[0].prefix}-TOTAL_FORMS"
+    given = Permission.objects.get(codename="operate_listener")
+    new = {f"{row}-permission": given.pk, f"{row}-content_object": listener.pk}
+
+    client.post(page, {**fields, total: "1", **new})
+    grant = ListenerUserGrant.objects.get(user=ann, permission=given, content_object=listener)
+    kept = {f"{formsets[0].prefix}-INITIAL_FORMS": "1", f"{row}-id": grant.pk, f"{row}-DELETE": "1"}
+    client.post(page, {**fields, total: "1", **kept})
+
+    assert not ListenerUserGrant.objects.exists()
+    noted = OperatorAction.objects.order_by("id").values_list("details", flat=True)
+    assert [set(details) - {"fields"} for details in noted] == [{"added"}, {"deleted"}]

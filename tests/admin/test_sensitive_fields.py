@@ -14,6 +14,7 @@ from handlers.models import DeliveryAttempt
 from handlers.outcomes import storable
 from listeners.sensitive import fields_of, flaws, masked, redacted
 from tests.admin.conftest import NOW
+from tests.sample_data import make_mapping
 
 SECRET = "078-05-1120"
 DATA = {
@@ -87,7 +88,8 @@ def marked(listener, make_entry, make_delivery):
         changed_fields=["SSN__c", "Name.LastName"],
     )
     error = f"ValueError: no such person as 219-09-9999, {DATA['Name']}"
-    delivery = make_delivery(entry, state="dead", error=error)
+    mapping = make_mapping(listener, "update", entity="Contact")
+    delivery = make_delivery(entry, state="dead", error=error, mapping=mapping)
     DeliveryAttempt.objects.create(
         delivery=delivery,
         number=1,
@@ -113,8 +115,12 @@ def pages(entry, delivery, quarantined) -> tuple[str, ...]:
         f"{log}export/jsonl/",
         "/admin/handlers/delivery/",
         f"/admin/handlers/delivery/{delivery.pk}/change/",
+        f"/admin/handlers/delivery/dead-letters/?state={delivery.state}",
         f"/admin/audit/quarantined/{quarantined.pk}/change/",
         "/admin/",
+        f"/admin/listeners/listener/{entry.listener_id}/change/",
+        f"/admin/listeners/listener/{entry.listener_id}/drawing/",
+        f"/admin/handlers/handlermapping/{delivery.mapping_id}/change/",
         "/api/v1/audit-log/",
         f"/api/v1/audit-log/{entry.pk}/",
         "/api/v1/deliveries/",
@@ -185,7 +191,8 @@ def test_masking_takes_no_query_for_each_row(told, client, marked, make_entry, m
     for number in range(4):
         fields = {"entity_name": "Contact", "record_id": entry.record_id, "changed_data": DATA}
         more = make_entry(**fields, received_at=NOW, sequence_number=10 + number)
-        make_delivery(more, state="dead", error=f"odd {SECRET}")
+        mine = {"mapping": marked[1].mapping, "error": f"odd {SECRET}"}
+        make_delivery(more, state="dead", **mine)
     assert counted() == before
 
 

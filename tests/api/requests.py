@@ -13,6 +13,8 @@ DELIVERIES = "/api/v1/deliveries/"
 REDELIVERIES = "/api/v1/redeliveries/"
 INCIDENTS = "/api/v1/incidents/"
 ACTIONS = "/api/v1/actions/"
+STATUS = "/api/v1/status/"
+#: Lists of rows, each of which has an address of its own.
 EVERYTHING = (
     CONNECTIONS,
     LISTENERS,

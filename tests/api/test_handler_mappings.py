@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from handlers.models import HandlerMapping
-from tests.api.answers import errors
+from tests.api.answers import errors, problem
 from tests.api.requests import MAPPINGS
 from tests.sample_data import make_listener, make_mapping
 
@@ -35,7 +35,8 @@ def test_a_mapping_is_made_read_changed_and_deleted(api, listener):
 
     assert response.status_code == 201
     stored = response.json()
-    assert stored == {**wanted, "id": stored["id"], "task": "", "warnings": []}
+    running = {"paused_at": None, "paused_by": "", "pause_reason": ""}
+    assert stored == {**wanted, **running, "id": stored["id"], "task": "", "warnings": []}
     page = f"{MAPPINGS}{stored['id']}/"
     assert api.get(page).json() == stored
     assert api.put(page, stored).json() == stored
@@ -120,3 +121,46 @@ def test_filters_pick_together(api, listener):
     assert found(handler="tests.skip") == [("other", "update", "*")]
     assert found(listener="nobody") == []
     assert "on" in errors(api.get(MAPPINGS, {"on": "upsert"}))
+
+
+def test_a_handler_is_paused_once_and_resumed_once(client_of, listener):
+    operator = client_of("view_handlermapping", "operate_listener")
+    mapping = make_mapping(listener)
+    page = f"{MAPPINGS}{mapping.pk}/"
+
+    paused = operator.post(f"{page}pause/", {"reason": "their API is down"}).json()
+    assert (paused["paused_by"], paused["pause_reason"]) != ("", "")
+    assert paused["paused_at"]
+    assert "paused already" in problem(operator.post(f"{page}pause/"), 409)["detail"]
+    assert [row["id"] for row in rows(operator, paused="true")] == [mapping.pk]
+    assert operator.post(f"{page}resume/").json()["paused_at"] is None
+    assert "not paused" in problem(operator.post(f"{page}resume/"), 409)["detail"]
+    assert rows(operator, paused="true") == []
+
+
+def test_every_mapping_to_a_handler_is_paused_at_once(api, listener):
+    for on in ("create", "update"):
+        make_mapping(listener, on)
+    make_mapping(listener, handler="tests.skip")
+
+    assert api.post(f"{MAPPINGS}pause/", {"handler": "tests.remember"}).json() == {"count": 2}
+    assert len(rows(api, paused="true")) == 2
+    assert api.post(f"{MAPPINGS}resume/", {"handler": "tests.remember"}).json() == {"count": 2}
+    assert "handler" in errors(api.post(f"{MAPPINGS}pause/", {}))
+
+
+def test_pausing_is_no_setting_and_takes_its_own_permission(client_of, listener):
+    mapping = make_mapping(listener)
+    changer = client_of("view_handlermapping", "change_handlermapping")
+    page = f"{MAPPINGS}{mapping.pk}/"
+
+    changer.patch(page, {"paused_at": "2026-01-01T00:00:00Z", "queue": "crm"})
+    mapping.refresh_from_db()
+    assert (mapping.queue, mapping.paused_at) == ("crm", None)
+    for address in (f"{page}pause/", f"{page}resume/", f"{MAPPINGS}pause/"):
+        refused = problem(changer.post(address, {"handler": "tests.remember"}), 403)
+        assert "listeners.operate_listener" in refused["detail"]
+
+
+def rows(client, **filters):
+    return client.get(MAPPINGS, filters).json()["results"]

@@ -6,7 +6,14 @@ from rest_framework.test import APIClient
 
 from listeners.models import Connection
 from tests.api.answers import errors, problem
-from tests.api.requests import CONNECTIONS, connection
+from tests.api.requests import (
+    ACTIONS,
+    AUDIT_LOG,
+    CONNECTIONS,
+    DELIVERIES,
+    LISTENERS,
+    connection,
+)
 
 
 def test_the_members_are_those_of_rfc_9457(api):
@@ -92,3 +99,39 @@ def test_a_failure_of_our_own_is_logged_and_not_shown(api, monkeypatch, caplog):
     assert "inner workings" not in str(found)
     assert "the inner workings" in caplog.text
     assert not Connection.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("handlr=x", {"handlr": ["There is no such parameter; did you mean handler?"]}),
+        ("handler=", {"handler": ["Give a value, or leave it out."]}),
+        ("entry=1.5", {"entry": ["Enter a whole number."]}),
+        ("halts=perhaps", {"halts": ["Give true or false."]}),
+        ("page_size=0", {"page_size": ["Give a number from 1 to 1000."]}),
+        ("page_size=1001", {"page_size": ["Give a number from 1 to 1000."]}),
+    ],
+)
+def test_a_filter_that_would_do_nothing_is_refused(api, asked, told):
+    assert errors(api.get(f"{DELIVERIES}?{asked}")) == told
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("channel", 1), ("enabled", "true"), ("read_timeout", "30"), ("name", True)],
+)
+def test_a_value_of_another_type_is_refused(api, listener, field, value):
+    assert field in errors(api.patch(f"{LISTENERS}{listener.pk}/", {field: value}))
+
+
+def test_an_address_with_a_line_break_is_answered_in_json_too(api):
+    problem(api.get("/api/v1/listeners/1%0A/"), 404)
+
+
+@pytest.mark.parametrize("offset", ["-20:04", "%2B15:59"])
+def test_a_time_of_any_offset_is_a_time(api, offset):
+    assert api.get(f"{ACTIONS}?since=2025-12-07T03:42:24{offset}").status_code == 200
+
+
+def test_a_time_before_all_times_is_refused(api):
+    assert "since" in errors(api.get(f"{AUDIT_LOG}?since=0001-01-01T00:00:00%2B10:00"))

@@ -3,6 +3,7 @@
 import pytest
 
 from handlers.models import Delivery, Redelivery
+from handlers.redelivery_jobs import run
 from tests.api.answers import errors, problem
 from tests.api.requests import AUDIT_LOG, DELIVERIES, REDELIVERIES
 from tests.commands.running import record
@@ -10,7 +11,13 @@ from tests.sample_data import change, make_mapping
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
-NOTHING = {"sent_again": 0, "first_time": 0, "on_its_way": 0, "not_possible": 0}
+NOTHING = {
+    "sent_again": 0,
+    "first_time": 0,
+    "on_its_way": 0,
+    "ended_since": 0,
+    "not_possible": 0,
+}
 
 
 @pytest.fixture
@@ -34,6 +41,9 @@ def test_one_delivery(api, dead):
     assert answer == {
         **NOTHING,
         "redelivery": redelivery.pk,
+        "state": "done",
+        "total": 1,
+        "done": 1,
         "sent_again": 1,
         "counts": [
             {
@@ -71,7 +81,8 @@ def test_those_of_a_filter_after_a_dry_run(api, dead):
     done = api.post(REDELIVERIES, wanted)
     assert (done.status_code, states()) == (201, ["queued", "blocked"])
 
-    assert dry.json() == {**done.json(), "redelivery": None}
+    beside = dict.fromkeys(("redelivery", "state", "total", "done"))
+    assert dry.json() == {**done.json(), **beside}
     [row] = api.get(REDELIVERIES).json()["results"]
     assert (row["id"], row["count"]) == (done.json()["redelivery"], 1)
     assert row["criteria"] == wanted
@@ -103,13 +114,36 @@ def test_what_is_asked_wrongly_sends_nothing(api, dead, asked, field, words):
     assert not Redelivery.objects.exists()
 
 
-def test_more_than_a_request_should_take_is_refused(api, dead, monkeypatch):
-    monkeypatch.setattr("handlers.redelivery.AT_ONCE", 1)
+def test_what_takes_longer_is_left_to_a_worker_and_can_be_watched_and_cancelled(
+    api, dead, monkeypatch
+):
+    monkeypatch.setattr("handlers.redeliver.AT_ONCE", 0)
 
-    [message] = errors(api.post(REDELIVERIES, {"all": True}))[""]
+    begun = api.post(REDELIVERIES, {"all": True})
+
+    assert (begun.status_code, begun.json()["state"]) == (202, "waiting")
+    assert (begun.json()["total"], begun.json()["sent_again"]) == (2, 0)
+    assert states() == ["dead", "blocked"]
+    page = f"{REDELIVERIES}{begun.json()['redelivery']}/"
+    cancelled = api.post(f"{page}cancel/", {"reason": "too early"}).json()
+    assert (cancelled["state"], cancelled["done"]) == ("cancelled", 0)
+    problem(api.post(f"{page}cancel/"), 409)
+
+    run(api.post(REDELIVERIES, {"all": True}).json()["redelivery"])
+
+    [newest, _] = api.get(REDELIVERIES).json()["results"]
+    assert (newest["state"], newest["done"], newest["total"]) == ("done", 2, 2)
+    assert [row["verdict"] for row in newest["counts"]] == ["on_its_way", "sent_again"]
+    assert states() == ["queued", "blocked"]
+
+
+def test_more_entries_than_a_request_should_match_are_not_counted(api, dead, monkeypatch):
+    monkeypatch.setattr("handlers.redelivery.MOST_COUNTED", 1)
+
+    asked = {"all": True, "new_handlers": True, "dry_run": True}
+    [message] = errors(api.post(REDELIVERIES, asked))[""]
 
     assert "manage.py redeliver_cdc_events" in message
-    assert states() == ["dead", "blocked"]
 
 
 def test_it_takes_the_permission_to_change_deliveries(client_of, dead):

@@ -6,11 +6,21 @@ import subprocess
 import sys
 
 import pytest
+from django.conf import settings
 from rest_framework.test import APIClient
 
 from handlers.exported import COLUMNS
-from tests.api.requests import AUDIT_LOG, DELIVERIES, EVERYTHING, INCIDENTS, LISTENERS
-from tests.processes import ROOT
+from tests.api.requests import (
+    AUDIT_LOG,
+    CONNECTIONS,
+    DELIVERIES,
+    EVERYTHING,
+    INCIDENTS,
+    LISTENERS,
+    MAPPINGS,
+    REDELIVERIES,
+    STATUS,
+)
 
 
 @pytest.fixture
@@ -22,7 +32,7 @@ def test_it_is_generated_without_a_warning_and_is_valid():
     """In a process of its own: the generator counts the warnings of all that ran before it."""
     done = subprocess.run(
         [sys.executable, "manage.py", "spectacular", "--validate", "--fail-on-warn"],
-        cwd=ROOT,
+        cwd=settings.BASE_DIR,
         check=False,
         capture_output=True,
         text=True,
@@ -40,8 +50,12 @@ def test_it_is_openapi_3_1_and_has_every_address(schema):
         *(f"{address}{{id}}/" for address in EVERYTHING),
         *(f"{address}{{id}}/redeliver/" for address in (AUDIT_LOG, DELIVERIES)),
         f"{DELIVERIES}{{id}}/go-on/",
+        f"{REDELIVERIES}{{id}}/cancel/",
         *(f"{INCIDENTS}{{id}}/{verb}/" for verb in ("acknowledge", "close")),
-        *(f"{LISTENERS}{{id}}/{verb}/" for verb in ("start", "stop", "forget-position")),
+        *(f"{LISTENERS}{{id}}/{verb}/" for verb in ("start", "stop", "forget-position", "test")),
+        *(f"{MAPPINGS}{prefix}{verb}/" for prefix in ("{id}/", "") for verb in ("pause", "resume")),
+        *(f"{CONNECTIONS}{prefix}test/" for prefix in ("{id}/", "")),
+        STATUS,
     }
 
 

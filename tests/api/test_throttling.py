@@ -37,3 +37,17 @@ def test_an_address_that_is_nobodys_reads_the_documentation_so_often(db):
 
     assert [answer.status_code for answer in answers] == [200] * 60 + [429]
     problem(answers[-1], 429)
+
+
+def test_who_guesses_tokens_is_refused_after_some_and_a_right_one_is_not(client_of, rates):
+    rates(anon="3/min")
+    nobody, ann = APIClient(), client_of("view_listener")
+
+    def guess(number: int):
+        address = {"X-Forwarded-For": f"192.0.2.{number}", "Authorization": "Token wrong"}
+        return nobody.get(LISTENERS, headers=address)
+
+    assert [guess(number).status_code for number in range(3)] == [401] * 3
+    assert 0 < int(guess(3).headers["Retry-After"]) <= 60
+    problem(nobody.get(LISTENERS), 429)
+    assert ann.get(LISTENERS).status_code == 200

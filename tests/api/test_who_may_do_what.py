@@ -6,7 +6,7 @@ from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
 from listeners.models import Connection, Listener
-from tests.api.answers import problem
+from tests.api.answers import errors, problem
 from tests.api.requests import CONNECTIONS, EVERYTHING, LISTENERS, MAPPINGS, connection
 from tests.sample_data import make_listener, make_mapping
 
@@ -37,9 +37,10 @@ def test_who_is_nobody_is_asked_for_a_token(db, address):
     assert response.headers["WWW-Authenticate"] == "Token"
 
 
-def test_a_wrong_token_opens_nothing(db):
+@pytest.mark.parametrize("token", ["wrong", "wr\0ng", "cdc_wrong"])
+def test_a_wrong_token_opens_nothing(db, token):
     client = APIClient()
-    client.credentials(HTTP_AUTHORIZATION="Token wrong")
+    client.credentials(HTTP_AUTHORIZATION=f"Token {token}")
 
     assert problem(client.get(LISTENERS), 401)["detail"] == "Invalid token."
 
@@ -96,8 +97,16 @@ def test_handlers_of_a_new_listener_take_the_permission_to_add_them(client_of):
 
     problem(client_of("add_listener").post(LISTENERS, wanted), 403)
     assert not Listener.objects.exists()
-    both = client_of("add_listener", "add_handlermapping")
+    both = client_of("add_listener", "add_handlermapping", "view_connection")
     assert both.post(LISTENERS, wanted).status_code == 201
+
+
+def test_a_new_listener_gets_no_connection_that_its_maker_may_not_see(client_of):
+    Connection.objects.create(**connection())
+
+    refused = client_of("add_listener").post(LISTENERS, {"connection": "prod"})
+
+    assert errors(refused) == {"connection": ["There is no connection 'prod'."]}
 
 
 def test_who_may_not_look_learns_nothing_of_a_row(client_of):

@@ -46,6 +46,7 @@ def test_a_listener_that_never_ran_is_stopped_and_knows_nothing(listener):
         "replay_id": None,
         "backlog": dict.fromkeys(Delivery.State.values, 0),
         "open_incidents": 0,
+        "paused_handlers": [],
         "usage": {
             "delivered": 0,
             "org_delivered": 0,

@@ -17,9 +17,9 @@ from consumer.logins import Logins
 from consumer.share import Share
 from listeners.models import Listener, Position
 from listeners.salesforce.replay_ids import for_cometd
+from tests.nursery import ROOT
 from tests.sample_data import lease_of, listener_of
 from tests.servers import wait_for
-from tests.simulator.process import ROOT
 
 Kind = Incident.Kind
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from handlers.admin_mappings import HandlerMappingForm, HandlerMappingInline
+from handlers.admin_mapping_form import HandlerMappingForm
+from handlers.admin_mappings import HandlerMappingAdmin
 from handlers.conditions import EXAMPLE
 from handlers.models import HandlerMapping
 from tests.sample_data import make_mapping
@@ -89,15 +90,15 @@ def test_an_unchanged_mapping_is_not_saved_anew(form, listener):
     assert unchanged.changed_data == []
 
 
-def test_the_listeners_page_shows_it_among_the_rest(admin_client, listener):
-    make_mapping(
+def test_its_page_shows_it_among_the_rest(admin_client, listener):
+    mapping = make_mapping(
         listener, "update", condition=WON, ignore_origins=["my-app", "b"], ignore_users=["x" * 15]
     )
 
-    html = admin_client.get(f"/admin/listeners/listener/{listener.pk}/change/").content.decode()
+    html = admin_client.get(f"/admin/handlers/handlermapping/{mapping.pk}/change/").content.decode()
 
     assert "&quot;changed_to&quot;: &quot;Closed Won&quot;" in html
     assert 'value="my-app, b"' in html
     assert f"such as {EXAMPLE}" in html
-    [_, (_, more)] = HandlerMappingInline.fieldsets
-    assert {"condition", "ignore_origins", "ignore_users"} < set(more["fields"])
+    shown = {name for _, options in HandlerMappingAdmin.fieldsets for name in options["fields"]}
+    assert shown == {"listener", *HandlerMappingForm.Meta.fields}

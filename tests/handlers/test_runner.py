@@ -7,9 +7,10 @@ from django.utils import timezone
 
 from consumer.ingest import ingest
 from handlers import Retry
+from handlers.endings import backoff
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.outcomes import Succeeded
-from handlers.runner import Claim, ClaimLost, backoff, run_delivery, settle
+from handlers.runner import Claim, ClaimLost, run_delivery, settle
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal, written_groups
 

@@ -8,7 +8,7 @@ import sys
 import psutil
 import pytest
 
-from tests.processes import ROOT
+from tests.nursery import ROOT
 from tests.servers import wait_for
 
 

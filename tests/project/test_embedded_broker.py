@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.processes import ROOT
+from tests.nursery import ROOT
 from tests.servers import wait_for
 
 USER = """

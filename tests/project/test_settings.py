@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.processes import ROOT
+from tests.nursery import ROOT
 
 GOOD = {"SECRET_KEY": "x" * 50, "CDC_ENCRYPTION_KEYS": "A" * 43 + "="}
 

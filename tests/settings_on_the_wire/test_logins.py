@@ -74,8 +74,10 @@ def test_each_kind_logs_in_in_its_own_way_and_its_token_is_used(
 def test_a_bearer_token_is_used_as_it_is_and_no_other_is_asked_for(org: SimulatorProcess) -> None:
     token = issue_token(org)
 
-    assert failures(stored(org, "bearer_token", token=token)) == []
+    found = findings(stored(org, "bearer_token", token=token))
 
+    assert [one.text for one in found if one.is_failure] == []
+    assert "login: not needed (Bearer token)" in [one.text for one in found]
     assert bearers(org) == [token]
     assert org.token_requests() == []
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 from django.db import connection
 
-from tests.processes import ROOT
+from tests.nursery import ROOT
 
 
 @pytest.mark.timeout(175)

@@ -2,10 +2,7 @@
 sent once. Sending one twice would revoke everything."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from contextlib import suppress
 
 import pytest
@@ -14,7 +11,8 @@ from django.db import connection as database
 from audit.models import Incident
 from cdcproject.celery import app
 from listeners.models import Connection, SpentToken
-from tests.processes import ROOT, same_database
+from tests.nursery import piped
+from tests.processes import same_database
 from tests.sample_data import connection_to, make_listener
 from tests.servers import RedisServer, wait_for
 from tests.simulator.process import SimulatorProcess
@@ -33,14 +31,8 @@ class TokenUser:
     """One `tests.token_process`."""
 
     def __init__(self, connection: Connection, **environment: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.token_process", connection.name],
-            cwd=ROOT,
-            env={**os.environ, **same_database(), **environment},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        asked = ("-m", "tests.token_process", connection.name)
+        self._process = piped(*asked, **same_database(), **environment)
 
     def ask(self, **command: object) -> None:
         assert self._process.stdin

@@ -1,9 +1,11 @@
+import math
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from consumer.connection_check import check_connection
+from audit.actions import Actor
+from consumer.connection_check import checked
 from listeners.models import Connection, Listener
 
 
@@ -21,7 +23,8 @@ class Command(BaseCommand):
         connection, listeners = _named(options["name"])
         self.stdout.write(f"connection: {connection.name}")
         failures: list[str] = []
-        for finding in check_connection(connection, listeners):
+        by = Actor.at_the_shell()
+        for finding in checked(connection, listeners, by, seconds=math.inf):
             if finding.is_failure:
                 failures.append(finding.text)
             else:

@@ -1,19 +1,25 @@
 import os
 import sys
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from io import TextIOWrapper
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from audit.actions import Action, Actor, note
+from audit.actions import Actor
+from audit.models import AuditLogEntry, Work
 from audit.sight import Sight
+from audit.work import Running
 from consumer.management.arguments import add_filters, filter_of
-from handlers.export import csv_lines, exported, json_lines
+from consumer.management.progress import Meter
+from handlers.export import begin, counting, csv_lines, exported, json_lines
+from handlers.redelivery import named
 
 FORMATS = {"jsonl": json_lines, "csv": csv_lines}
 #: What a shell shows for a program that the end of its pipe has ended.
 EXIT_BROKEN_PIPE = 141
+INTERRUPTED = 130
 
 
 class Command(BaseCommand):
@@ -36,17 +42,28 @@ class Command(BaseCommand):
         add_filters(parser)
 
     def handle(self, *_: Any, **options: Any) -> None:
-        sees_all = options["with_sensitive"]
-        rows = exported(filter_of(options), sight=Sight(sees_all))
-        if sees_all:
-            note(Actor.at_the_shell(), Action.REVEAL, details={"format": options["format"]})
+        wanted, see = filter_of(options), Sight(options["with_sensitive"])
+        entries = AuditLogEntry.objects.all().matching(wanted)
+        by, form = Actor.at_the_shell(), options["format"]
+        running = begin(by, form, named(wanted), entries, reveals=see.sees_all)
         if options.get("stdout") is None and isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")
         try:
-            for line in FORMATS[options["format"]](rows):
-                self.stdout.write(line, ending="")
-            self.stdout.flush()
+            self._write(form, exported(wanted, sight=see), running)
         except BrokenPipeError:
+            running.end(Work.State.BROKEN_OFF)
             # Whoever reads has enough, as in `| head`. Python must not flush into it at its exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(EXIT_BROKEN_PIPE)
+        except KeyboardInterrupt:
+            running.end(Work.State.BROKEN_OFF)
+            self.stderr.write(f"Interrupted after {running.row.done:,} entries.")
+            sys.exit(INTERRUPTED)
+        running.end()
+
+    def _write(self, form: str, rows: Iterator[dict[str, Any]], running: Running) -> None:
+        with Meter(self.stderr, "export", running.total) as meter:
+            for line in FORMATS[form](counting(rows, running)):
+                self.stdout.write(line, ending="")
+                meter.at(running.row.done)
+            self.stdout.flush()

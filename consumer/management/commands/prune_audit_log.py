@@ -1,12 +1,18 @@
+import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
+from django.db import transaction
 from django.utils import timezone
 
 from audit.actions import Action, Actor, note
-from consumer.prune import counted, prune
+from consumer import pruning
+from consumer.management.progress import Meter
+from consumer.prune import Pruned, counted, total
+
+INTERRUPTED = 130
 
 
 class Command(BaseCommand):
@@ -26,16 +32,26 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         days = options["older_than"]
-        if not options["dry_run"]:
-            note(Actor.at_the_shell(), Action.PRUNE, details={"older_than_days": days})
-        act = counted if options["dry_run"] else prune
-        pruned = act(days, timezone.now())
+        pruned = counted(days, timezone.now()) if options["dry_run"] else self._prune(days)
         for name in ("entries", "deliveries", "quarantined", "incidents", "throughput"):
             self.stdout.write(f"{name}: {pruned.rows[name]}")
         if pruned.kept:
             self.stdout.write(f"older entries that are still needed, and stay: {pruned.kept}")
         if options["dry_run"]:
             self.stdout.write("dry run: nothing was deleted")
+
+    def _prune(self, days: int) -> Pruned:
+        now, by = timezone.now(), Actor.at_the_shell()
+        found = total(days, now)
+        with transaction.atomic():
+            work = pruning.begin(days, by, found)
+            note(by, Action.PRUNE, work.row, details={"older_than_days": days})
+        try:
+            with Meter(self.stderr, "pruning", found) as meter:
+                return pruning.prune(days, now, work, watch=meter.advance)
+        except KeyboardInterrupt:
+            self.stderr.write("Interrupted. What is older and left goes when this is run again.")
+            sys.exit(INTERRUPTED)
 
 
 def _days(text: str) -> int:

@@ -8,8 +8,9 @@ from django.utils import timezone
 from audit.actions import Action, Actor, note
 from consumer import reconcile
 from consumer.management.arguments import moment, refuse_unknown_listener, word
+from consumer.management.progress import Meter
 from consumer.reconciliation.asking import Asked, WrongWindow, ask, window
-from consumer.reconciliation.report import Ticker, line
+from consumer.reconciliation.report import line, so_far
 from listeners.models import Listener
 
 INTERRUPTED = 130
@@ -52,7 +53,8 @@ class Command(BaseCommand):
         failures: list[str] = []
         for listener in listeners:
             records = not options["dry_run"]
-            asked = Asked(listener, options["entity"] or "", since, until, records)
+            by = str(Actor.at_the_shell())
+            asked = Asked(listener, options["entity"] or "", since, until, records, by)
             failures += self._compare(asked)
         if failures:
             raise CommandError("Not everything could be compared.\n" + "\n".join(failures))
@@ -69,7 +71,8 @@ class Command(BaseCommand):
             f"{name}: changes from {asked.since:{CLOCK}} to {asked.until:{CLOCK}} UTC"
         )
         try:
-            answer = ask(asked, Ticker(self.stdout.write))
+            with Meter(self.stderr, name) as meter:
+                answer = ask(asked, lambda now: meter.at(now.total.compared, about=so_far(now)))
         except KeyboardInterrupt:
             self.stderr.write("Interrupted." + (" The workers go on." if asked.records else ""))
             sys.exit(INTERRUPTED)

@@ -1,3 +1,4 @@
+import sys
 from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
@@ -6,14 +7,21 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from audit.actions import Actor
+from audit.estimates import Total
 from consumer.management.arguments import add_filters, filter_of
-from handlers.redeliver import counted, redeliver
+from consumer.management.progress import Meter
+from handlers.redeliver import claimed, counted
 from handlers.redelivery import Contradiction, Counts, Verdict, Wish, total, wish
+from handlers.redelivery_claims import ClaimLost
+from handlers.redelivery_jobs import cancel
+from handlers.redelivery_steps import work
 
+INTERRUPTED = 130
 HEADINGS = {
     Verdict.SENT_AGAIN: "sent again",
     Verdict.FIRST_TIME: "sent for the first time",
     Verdict.ON_ITS_WAY: "on their way already",
+    Verdict.ENDED_SINCE: "ended well meanwhile",
     Verdict.NOT_POSSIBLE: "not possible",
 }
 
@@ -41,16 +49,41 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         wanted = _wish(options)
-        counts = counted(wanted) if options["dry_run"] else redeliver(wanted, timezone.now())[1]
+        counts = counted(wanted) if options["dry_run"] else self._redeliver(wanted)
         self._report(counts)
         if options["dry_run"]:
             self.stdout.write("dry run: nothing was sent")
         if impossible := total(counts, Verdict.NOT_POSSIBLE):
             raise CommandError(f"{impossible} cannot be sent; see above.", returncode=1)
 
+    def _redeliver(self, wanted: Wish) -> Counts:
+        """In this process. One that is killed is taken up by the workers; ^C cancels the rest."""
+        claim = claimed(wanted, timezone.now())
+        redelivery = claim.redelivery
+        try:
+            with Meter(self.stderr, "redelivery", Total(redelivery.total)) as meter:
+                work(claim, watch=lambda row: meter.at(row.done))
+        except KeyboardInterrupt:
+            cancel(redelivery.pk, wanted.by, "Interrupted at the shell.", timezone.now())
+            self._report(claim.counts)
+            self.stderr.write(
+                f"Interrupted: redelivery {redelivery.pk} is cancelled after {redelivery.done:,} "
+                f"of {redelivery.total:,}. What was sent stays sent; run it again for the rest."
+            )
+            sys.exit(INTERRUPTED)
+        except ClaimLost:
+            self._report(claim.counts)
+            raise CommandError(
+                f"Redelivery {redelivery.pk} was cancelled, or a worker goes on with it: see the "
+                "console."
+            ) from None
+        return claim.counts
+
     def _report(self, counts: Counts) -> None:
         for verdict, heading in HEADINGS.items():
             rows = sorted((row, number) for row, number in counts.items() if row.verdict is verdict)
+            if not rows and verdict is Verdict.ENDED_SINCE:
+                continue
             self.stdout.write(f"{heading}: {sum(number for _, number in rows)}")
             for row, number in rows:
                 words = ", ".join(word for word in (row.handler, row.state, row.reason) if word)

@@ -1,0 +1,40 @@
+from argparse import ArgumentParser
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from django.utils import timezone
+
+from api.models import ApiToken
+from audit.actions import Action, Actor, note
+
+
+class Command(BaseCommand):
+    help = "Make a token of the API for a user and print it, once; only a digest of it is kept."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("user", help="the user's name")
+        parser.add_argument("--name", default="command line", help="what will use it")
+        parser.add_argument("--days", type=int, help="until it expires; without this it does not")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        user = get_user_model().objects.filter(username=options["user"]).first()
+        if user is None:
+            raise CommandError(f"There is no user {options['user']!r}.", returncode=2)
+        days = options["days"]
+        if days is not None and not 1 <= days <= 36_500:
+            raise CommandError("--days takes 1 to 36500.", returncode=2)
+        life = timedelta(days=days) if days else None
+        with transaction.atomic():
+            token = ApiToken(
+                user=user,
+                name=options["name"][:100],
+                expires_at=timezone.now() + life if life else None,
+            )
+            key = token.make_key()
+            token.save()
+            note(Actor.at_the_shell(), Action.ADD, token)
+        self.stdout.write(key)

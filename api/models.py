@@ -1,0 +1,63 @@
+"""Tokens of the API. What is stored of one lets nobody in: a digest, and how it begins."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+PREFIX = "cdc_"
+_SHOWN = len(PREFIX) + 4
+
+
+class ApiTokenQuerySet(models.QuerySet[Any]):
+    def valid(self, now: datetime) -> ApiTokenQuerySet:
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now))
+
+    def of_key(self, key: str) -> ApiTokenQuerySet:
+        return self.filter(digest=digest_of(key))
+
+
+class ApiToken(models.Model):
+    """A way into the API for a user's program. A user may have several; each can be revoked."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        related_name="api_tokens",
+        help_text="Whose it is.",
+    )
+    name = models.CharField(max_length=100, help_text="What uses it, such as the CI pipeline.")
+    begins_with = models.CharField(max_length=_SHOWN, editable=False)
+    #: Of a random key of 256 bits nothing slower is needed.
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: never.")
+    last_used_on = models.DateField(null=True, editable=False, help_text="A day of UTC.")
+
+    #: Of one that was just made; nothing keeps it.
+    key = ""
+
+    objects = ApiTokenQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = "API token"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.begins_with}…) of {self.user}"
+
+    def make_key(self) -> str:
+        """A new key. Only whoever calls this ever sees it; save the token after it."""
+        self.key = PREFIX + secrets.token_urlsafe(32)
+        self.begins_with, self.digest = self.key[:_SHOWN], digest_of(self.key)
+        return self.key
+
+
+def digest_of(key: str) -> str:
+    return hashlib.sha256(key.encode(errors="backslashreplace")).hexdigest()

@@ -1,0 +1,155 @@
+"""`status/`: how each listener does, as `cdc_status` says it, and which workers are there."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.etags import Tagged
+from api.views import Reached
+from consumer.status import ListenerStatus, by_listener
+from handlers import workers
+from handlers.backlog import STATES, Backlog, backlog
+from handlers.models import Worker
+from listeners.models import Listener
+from listeners.permissions import may
+from listeners.standing import STATES as STANDINGS
+
+_COUNTS = {
+    "type": "object",
+    "properties": {state.value: {"type": "integer"} for state in STATES},
+    "required": [state.value for state in STATES],
+}
+
+
+class UsageSerializer(serializers.Serializer[Any]):
+    """Events that Salesforce delivered in 24 hours, and the org's daily limit of them."""
+
+    delivered = serializers.IntegerField()
+    org_delivered = serializers.IntegerField(help_text="To all listeners of the org.")
+    org_limit = serializers.IntegerField(allow_null=True)
+    org_remaining = serializers.IntegerField(allow_null=True)
+    org_read_at = serializers.DateTimeField(allow_null=True)
+
+
+@extend_schema_field({"oneOf": [_COUNTS, {"type": "null"}]})
+class BacklogField(serializers.DictField):
+    """Deliveries of each state that has not ended well."""
+
+
+class PausedHandlerSerializer(serializers.Serializer[Any]):
+    on = serializers.CharField()
+    entity = serializers.CharField()
+    handler = serializers.CharField()
+    since = serializers.DateTimeField()
+    by = serializers.CharField()
+    reason = serializers.CharField()
+    waiting = serializers.IntegerField(
+        allow_null=True, help_text="null without the permission to view deliveries."
+    )
+    or_more = serializers.BooleanField()
+
+
+class ListenerStatusSerializer(serializers.Serializer[Any]):
+    listener = serializers.CharField()
+    transport = serializers.ChoiceField(choices=Listener.Transport.choices)
+    enabled = serializers.BooleanField()
+    state = serializers.ChoiceField(choices=STANDINGS)
+    reason = serializers.CharField(allow_null=True)
+    leader = serializers.CharField(
+        allow_null=True, help_text="The process that holds a live lease."
+    )
+    last_event_at = serializers.DateTimeField(allow_null=True)
+    last_received_at = serializers.DateTimeField(allow_null=True)
+    lag_seconds = serializers.FloatField(
+        allow_null=True, help_text="Of the last change, from its commit to its receipt."
+    )
+    runway_hours = serializers.FloatField(
+        allow_null=True, help_text="Until Salesforce forgets the stored position."
+    )
+    replay_id = serializers.CharField(allow_null=True)
+    backlog = BacklogField(
+        allow_null=True,
+        help_text="Deliveries by state; null without the permission to view deliveries.",
+    )
+    open_incidents = serializers.IntegerField(
+        allow_null=True, help_text="null without the permission to view incidents."
+    )
+    paused_handlers = PausedHandlerSerializer(many=True)
+    usage = UsageSerializer()
+
+
+class WorkerSerializer(serializers.ModelSerializer[Worker]):
+    is_live = serializers.BooleanField(help_text="false: it went without a word not long ago.")
+    queues = serializers.ListField(child=serializers.CharField())
+
+    class Meta:
+        model = Worker
+        exclude = ("id",)
+
+
+class StatusSerializer(serializers.Serializer[Any]):
+    listeners = ListenerStatusSerializer(many=True)
+    capped = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="States of which there are more deliveries than were counted, 10,000 of all "
+        "listeners together.",
+    )
+    workers = WorkerSerializer(
+        many=True, allow_null=True, help_text="null without the permission to view workers."
+    )
+
+
+class StatusViewSet(Tagged, Reached[Listener]):
+    """Whether everything is all right, in a fixed number of queries."""
+
+    queryset = Listener.objects.all()
+    owner = "pk"
+    pagination_class = None
+    filter_backends = ()
+
+    @extend_schema(responses=StatusSerializer)
+    def retrieve(self, request: Request) -> Response:
+        """How each listener does, and which workers are there."""
+        now = timezone.now()
+        sees_some = self.sees is not None
+        deliveries = sees_some or may(request.user, "handlers.view_delivery")
+        incidents = sees_some or may(request.user, "audit.view_incident")
+        waiting = backlog() if deliveries else Backlog()
+        found = [
+            _shown(status, deliveries=deliveries, incidents=incidents)
+            for listener, status in by_listener(now, waiting.by_listener)
+            if self.sees is None or listener.pk in self.sees
+        ]
+        sees_workers = may(request.user, "handlers.view_worker")
+        return Response(_answer(found, waiting, workers.seen() if sees_workers else None))
+
+
+def _answer(
+    found: list[dict[str, Any]],
+    waiting: Backlog,
+    seen: list[Worker] | None,
+) -> Any:
+    answer = {
+        "listeners": found,
+        "capped": sorted(waiting.capped),
+        "workers": seen,
+    }
+    return StatusSerializer(answer).data
+
+
+def _shown(status: ListenerStatus, *, deliveries: bool, incidents: bool) -> dict[str, Any]:
+    shown = asdict(status)
+    counts = {state.value: status.backlog[state.value] for state in STATES}
+    if not deliveries:
+        shown["paused_handlers"] = [one | {"waiting": None} for one in shown["paused_handlers"]]
+    return shown | {
+        "backlog": counts if deliveries else None,
+        "open_incidents": status.open_incidents if incidents else None,
+    }

@@ -1,0 +1,61 @@
+"""Work that takes a while: an export of the audit log, or its pruning."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+
+class Work(models.Model):
+    """Who began what, how far it is, and how it ended. `audit.work` writes it.
+
+    Redeliveries and comparisons with Salesforce have rows of their own that say so.
+    """
+
+    class Kind(models.TextChoices):
+        EXPORT = "export", "Export"
+        PRUNE = "prune", "Pruning"
+
+    class State(models.TextChoices):
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        BROKEN_OFF = "broken_off", "Broken off"
+        FAILED = "failed", "Failed"
+        LOST = "lost", "Lost with its process"
+
+    kind = models.CharField(max_length=10, choices=Kind)
+    requested_by = models.CharField(
+        max_length=150, blank=True, help_text="Empty: it was due by itself."
+    )
+    through = models.CharField(max_length=10, blank=True)
+    criteria = models.JSONField(default=dict, blank=True, help_text="What was asked for.")
+    state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
+    done = models.PositiveBigIntegerField(default=0, help_text="Rows.")
+    total = models.PositiveBigIntegerField(null=True, blank=True, help_text="Rows, if known.")
+    is_estimate = models.BooleanField(default=False, help_text="Of the total.")
+    outcome = models.JSONField(default=dict, blank=True)
+    error = models.TextField(blank=True)
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField(help_text="When it last said how far it is.")
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "work"
+        indexes = [
+            # work.bury, and what the console shows as running.
+            models.Index(fields=["seen_at"], condition=Q(state="running"), name="work_running"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.pk}"
+
+    @property
+    def who(self) -> str:
+        if not self.requested_by:
+            return "the schedule"
+        return f"command: {self.requested_by}" if self.through == "command" else self.requested_by
+
+    @property
+    def is_over(self) -> bool:
+        return self.state != self.State.RUNNING

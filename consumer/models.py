@@ -1,0 +1,20 @@
+"""What the roles were given."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class RolePermission(models.Model):
+    """A permission that a role was given once. What an operator takes away is not given again."""
+
+    role = models.CharField(max_length=150)
+    permission = models.CharField(max_length=200, help_text="Such as listeners.view_listener.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["role", "permission"], name="role_permission_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role}: {self.permission}"

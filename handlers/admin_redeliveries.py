@@ -1,0 +1,141 @@
+"""A redelivery's page: who, why, how far, and what became of what it sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+
+from audit.actions import Actor
+from audit.estimates import TookTooLong, time_limit
+from handlers import workers
+from handlers.admin_labels import state_label
+from handlers.admin_redelivery import reason_of, shown
+from handlers.admin_work import LongWorkAdmin
+from handlers.dispatch import queue_of
+from handlers.long_work import Item, of_redelivery
+from handlers.models import Delivery, Redelivery
+from handlers.redelivery import counts_of
+from handlers.redelivery_jobs import TASK, cancel, take_up
+from listeners.permissions import REDELIVER, may
+
+#: What became of its deliveries is counted for so many seconds.
+PATIENCE = 0.5
+
+
+class RedeliveryAdmin(LongWorkAdmin):
+    change_form_outer_before_template = "handlers/redelivery_page.html"
+
+    def item_of(self, row: Redelivery) -> Item:
+        return of_redelivery(row, timezone.now())
+
+    def get_urls(self) -> list[Any]:
+        own = (("parts", self.parts), ("cancel", self.cancel_view), ("take-up", self.take_up_view))
+        urls: list[Any] = super().get_urls()
+        return [
+            path(
+                f"<int:pk>/{route}/",
+                self.admin_site.admin_view(view),
+                name=f"handlers_redelivery_{route.replace('-', '_')}",
+            )
+            for route, view in own
+        ] + urls
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        row = kwargs.get("obj")
+        if isinstance(row, Redelivery):
+            context |= _facts(request, row)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def parts(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The part of its page that changes, for `refresh.js`."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        row = get_object_or_404(Redelivery, pk=pk)
+        context = {"row": row, "item": self.item_of(row), **_facts(request, row)}
+        answer = TemplateResponse(request, "handlers/redelivery_parts.html", context)
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+    def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        text = "What was sent stays sent; the rest is not."
+        return self._asked(request, pk, cancel, "Cancel", text)
+
+    def take_up_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        text = "A worker goes on where it was left."
+        return self._asked(request, pk, take_up, "Take up again", text)
+
+    def _asked(self, request: HttpRequest, pk: int, act: Any, verb: str, text: str) -> HttpResponse:
+        """Asks first, and why; does it when asked by POST."""
+        if not may(request.user, REDELIVER):
+            raise PermissionDenied
+        row = get_object_or_404(Redelivery, pk=pk)
+        page = reverse("admin:handlers_redelivery_change", args=[pk])
+        if request.method != "POST":
+            context = {
+                **self.admin_site.each_context(request),
+                "opts": self.opts,
+                "original": row,
+                "title": f"{verb}: redelivery {pk}",
+                "text": text,
+                "button": verb,
+                "back": page,
+            }
+            return TemplateResponse(request, "handlers/ask.html", context)
+        if not act(pk, Actor.in_console(request), reason_of(request), timezone.now()):
+            messages.info(request, "It has ended meanwhile, or goes on already.")
+        return HttpResponseRedirect(page)
+
+
+def _facts(request: HttpRequest, row: Redelivery) -> dict[str, Any]:
+    since = _since(row)
+    return {
+        "rows": shown(counts_of(row)),
+        "since": since,
+        # Nothing on its page changes any more, or not soon.
+        "settled": row.is_over and not any(one["is_open"] for one in since or ()),
+        "waits": _waits(row),
+        "left": f"{row.total - row.done:,}" if row.done < row.total else "",
+        "can_cancel": may(request.user, REDELIVER) and not row.is_over,
+        "can_take_up": may(request.user, REDELIVER) and row.state == Redelivery.State.FAILED,
+    }
+
+
+def _since(row: Redelivery) -> list[dict[str, Any]] | None:
+    """What became of those that it was the last to send; None: they are too many to count now."""
+    list_of_them = reverse("admin:handlers_delivery_changelist")
+    rows = Delivery.objects.filter(redelivery=row.pk).order_by("state")
+    try:
+        with time_limit(PATIENCE):
+            counts = list(rows.values_list("state").annotate(Count("id")))
+    except TookTooLong:
+        return None
+    about = f"{list_of_them}?redelivery={row.pk}"
+    return [
+        {
+            "label": state_label(state),
+            "number": f"{count:,}",
+            "href": f"{about}&state={state}",
+            "is_open": state in Delivery.UNENDED,
+        }
+        for state, count in counts
+    ]
+
+
+def _waits(row: Redelivery) -> str:
+    """What it waits for, if it does."""
+    if row.state != Redelivery.State.WAITING:
+        return ""
+    queue = queue_of(TASK, "")
+    if queue not in workers.queues_heard(workers.seen()):
+        return f"It waits for a worker: none hears the queue {queue}."
+    return "A worker takes it up soon."

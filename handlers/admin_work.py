@@ -1,0 +1,128 @@
+"""What takes a while, in the console: all of it on one page that refreshes itself, and each piece
+on its own."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.forms.widgets import Script
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import path
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+
+from audit.admin_labels import label, moment
+from audit.admin_window import WindowAdmin
+from audit.models import Reconciliation, Work
+from handlers.admin_navigation import may_see
+from handlers.long_work import Item, finished, of_comparison, of_work, running
+
+#: Where the rows of each kind are listed, all of them.
+LISTS = (
+    ("Redeliveries", "handlers", "redelivery"),
+    ("Comparisons with Salesforce", "audit", "reconciliation"),
+    ("Exports and prunings", "audit", "work"),
+)
+
+
+class LongWorkAdmin(WindowAdmin):
+    """Rows that say how far something is."""
+
+    list_display: Any = ("begun", "state_shown", "who", "about", "progress")
+    list_filter: Any = (("state", ChoicesDropdownFilter),)
+
+    class Media:
+        js: ClassVar = [Script("audit/refresh.js", defer=True)]
+        css: ClassVar = {"all": ["audit/work.css"]}
+
+    def item_of(self, row: Any) -> Item:
+        raise NotImplementedError
+
+    @admin.display(description="begun")
+    def begun(self, row: Any) -> SafeString | str:
+        return moment(self.item_of(row).begun_at)
+
+    @admin.display(description="state")
+    def state_shown(self, row: Any) -> SafeString:
+        item = self.item_of(row)
+        return label(item.state_name, item.variant)
+
+    @admin.display(description="who")
+    def who(self, row: Any) -> str:
+        return self.item_of(row).who
+
+    @admin.display(description="what")
+    def about(self, row: Any) -> str:
+        return self.item_of(row).about or "-"
+
+    @admin.display(description="progress")
+    def progress(self, row: Any) -> str:
+        item = self.item_of(row)
+        return item.outcome if item.finished_at else item.progress
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        row = kwargs.get("obj")
+        if row is not None:
+            context |= {"item": self.item_of(row), "row": row, "show_history": False}
+        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return response
+
+
+class WorkAdmin(LongWorkAdmin):
+    list_display = ("begun", "kind", "state_shown", "who", "about", "progress")
+    list_filter = (("kind", ChoicesDropdownFilter), ("state", ChoicesDropdownFilter))
+    change_form_outer_before_template = "handlers/work_page.html"
+
+    def item_of(self, row: Work) -> Item:
+        return of_work(row, timezone.now())
+
+    def get_urls(self) -> list[Any]:
+        own = (("overview/", "overview", self.overview), ("overview/parts/", "parts", self.parts))
+        urls: list[Any] = super().get_urls()
+        return [
+            path(route, self.admin_site.admin_view(view), name=f"audit_work_{name}")
+            for route, name, view in own
+        ] + urls
+
+    def overview(self, request: HttpRequest) -> HttpResponse:
+        """Of every kind what runs, and what ended last."""
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": "Work",
+            **_found(request),
+        }
+        return TemplateResponse(request, "handlers/work.html", context)
+
+    def parts(self, request: HttpRequest) -> HttpResponse:
+        """The part of it that changes, for `refresh.js`."""
+        answer = TemplateResponse(request, "handlers/work_parts.html", _found(request))
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+
+class ReconciliationAdmin(LongWorkAdmin):
+    list_filter = (("reason", ChoicesDropdownFilter), ("state", ChoicesDropdownFilter))
+    list_select_related = ("listener",)
+    change_form_outer_before_template = "handlers/comparison_page.html"
+
+    def item_of(self, row: Reconciliation) -> Item:
+        return of_comparison(row, timezone.now())
+
+
+def _found(request: HttpRequest) -> dict[str, Any]:
+    lists = [one for one in LISTS if may_see(request, *one[1:])]
+    if not lists:
+        raise PermissionDenied
+    now = timezone.now()
+    return {
+        "running": running(now, request.user),
+        "finished": finished(now, request.user),
+        "lists": [(title, f"admin:{app}_{model}_changelist") for title, app, model in lists],
+    }

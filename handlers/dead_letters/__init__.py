@@ -1,0 +1,1 @@
+"""Deliveries that failed, grouped by handler and error."""

@@ -1,0 +1,155 @@
+"""What failed, by handler and error: how many, since when, and an example of each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import Count, Max, Min, Q, QuerySet
+
+from audit.sight import MASKED, Sight
+from handlers.dead_letters.fingerprint import folded
+from handlers.models import Delivery
+
+State = Delivery.State
+#: Those that have failed, and those that are tried again.
+STATES = (State.DEAD, State.RETRYING)
+#: Groups on a page.
+PAGE = 25
+#: Of each group the newest tell which entities it has.
+NEWEST = 20
+
+
+@dataclass(frozen=True)
+class Group:
+    """Deliveries of one handler that failed alike. `name` is empty while they are not grouped."""
+
+    name: str
+    state: str
+    count: int
+    halting: int
+    first_at: datetime | None
+    last_at: datetime | None
+    #: The newest of them.
+    example: Delivery
+    #: What its errors have in common, and the example's own, as the reader may see them.
+    error: str
+    example_error: str
+    #: Of the newest of them.
+    entities: list[str] = field(default_factory=list)
+
+    @property
+    def handler(self) -> str:
+        return str(self.example.handler) if self.name else ""
+
+    @property
+    def error_class(self) -> str:
+        """Where it begins with one."""
+        before, colon, _ = self.error.partition(":")
+        return before if colon and before.isidentifier() else ""
+
+    @property
+    def message(self) -> str:
+        return self.error.removeprefix(f"{self.error_class}:").strip() if self.name else ""
+
+
+@dataclass(frozen=True)
+class Page:
+    groups: list[Group]
+    number: int
+    has_more: bool
+
+
+def page_of(state: str, number: int, see: Sight) -> Page:
+    """The largest groups first. Four queries, whatever there is; they are counted from an index."""
+    rows = (
+        Delivery.objects.filter(state=state)
+        .order_by()
+        .values("error_group")
+        .annotate(
+            count=Count("id"),
+            halting=Count("id", filter=Q(halts=True)),
+            first_at=Min("started_at"),
+            last_at=Max("started_at"),
+            newest=Max("id"),
+        )
+        .order_by("-count", "error_group")
+    )
+    start = (number - 1) * PAGE
+    found = list(rows[start : start + PAGE + 1])
+    shown = found[:PAGE]
+    entities = _entities(state, [row["error_group"] for row in shown])
+    newest = Delivery.objects.select_related("entry__listener", "mapping")
+    examples = newest.in_bulk([row["newest"] for row in shown])
+    groups = []
+    for row in shown:
+        example = examples.get(row["newest"])
+        if example is not None:  # it was pruned just now
+            groups.append(_group(row, state, example, see, entities))
+    return Page(groups, number, has_more=len(found) > PAGE)
+
+
+def deliveries_of(state: str, group: str) -> QuerySet[Delivery]:
+    return Delivery.objects.filter(state=state, error_group=group)
+
+
+def told(state: str, group: str) -> dict[str, str]:
+    """A group in words, for whoever may read of it later."""
+    found = deliveries_of(state, group).select_related("entry__listener").order_by("-id").first()
+    if found is None:
+        return {"group": group}
+    return {"handler": found.handler, "error": folded(MASKED.text(found.error, found.entry))}
+
+
+def _group(
+    row: dict[str, Any],
+    state: str,
+    example: Delivery,
+    see: Sight,
+    entities: dict[str, list[str]],
+) -> Group:
+    name = row["error_group"]
+    error = see.text(example.error, example.entry)
+    return Group(
+        name=name,
+        state=state,
+        count=row["count"],
+        halting=row["halting"],
+        first_at=row["first_at"],
+        last_at=row["last_at"],
+        example=example,
+        error=folded(error) if name else "",
+        example_error=error.strip().partition("\n")[0],
+        entities=entities.get(name, []),
+    )
+
+
+def _entities(state: str, names: Collection[str]) -> dict[str, list[str]]:
+    pairs = Delivery.objects.filter(pk__in=_newest(state, names)).order_by("entry__entity_name")
+    found: dict[str, list[str]] = defaultdict(list)
+    for name, entity in pairs.values_list("error_group", "entry__entity_name").distinct():
+        found[name].append(entity)
+    return found
+
+
+def _newest(state: str, names: Collection[str]) -> list[int]:
+    """Of each group. One query of as many parts: ranked all at once, all that failed would be
+    sorted for it."""
+    parts: list[str] = []
+    values: list[Any] = []
+    for name in names:
+        # A range of one: of that order the index is that begins with state and group.
+        group = Delivery.objects.filter(state=state, error_group__gte=name, error_group__lte=name)
+        newest = group.order_by("-error_group", "-id").values("pk")[:NEWEST]
+        inner, given = newest.query.sql_with_params()
+        parts.append("SELECT * FROM (:rows) AS newest".replace(":rows", inner))
+        values += given
+    if not parts:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(parts), values)
+        return [int(pk) for (pk,) in cursor.fetchall()]

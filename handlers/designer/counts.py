@@ -1,0 +1,115 @@
+"""What waits and what has failed, by mapping of one listener; what became of its last changes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+
+from audit.models import AuditLogEntry
+from handlers.backlog import COUNTED, counted, plain
+from handlers.models import Delivery, HandlerMapping
+
+State = Delivery.State
+
+#: What was recorded last, of which it is counted what became of it.
+RECENT = 1000
+#: Found by mapping: `delivery_of_mapping`. The others are counted over all listeners.
+_BY_MAPPING = (State.BLOCKED, State.RETRYING, State.DEAD)
+#: Of those whose mapping was deleted, for so many it is looked up whose they are.
+_LOOKED_UP = 1000
+
+#: By state; under None what belongs to mappings that were deleted.
+ByMapping = dict[int | None, Counter[str]]
+
+
+@dataclass
+class Waiting:
+    by_mapping: ByMapping = field(default_factory=dict)
+    #: States of which there are more than were counted: the others are lower bounds.
+    capped: set[str] = field(default_factory=set)
+
+    def of(self, mapping_id: int | None) -> Counter[str]:
+        return self.by_mapping.get(mapping_id, Counter())
+
+    def total(self, state: str) -> int:
+        return sum(counts[state] for counts in self.by_mapping.values())
+
+    def shown(self, count: int, *states: str) -> str:
+        more = "+" if self.capped.intersection(states) else ""
+        return f"{min(count, COUNTED):,}{more}"
+
+    def add(self, mapping_id: int | None, state: str, number: int) -> None:
+        self.by_mapping.setdefault(mapping_id, Counter())[state] += number
+
+
+def waiting(listener_id: int, mapping_ids: Collection[int]) -> Waiting:
+    """Two queries."""
+    found = Waiting()
+    parts = list(_parts(mapping_ids))
+    read: Counter[int] = Counter()
+    orphans: dict[int, list[tuple[str, int]]] = {}
+    for place, mapping_id, entry_id, number in counted(rows for _, rows in parts):
+        state = parts[place][0].value
+        read[place] += number
+        if mapping_id in mapping_ids:
+            found.add(mapping_id, state, number)
+        elif entry_id is not None and len(orphans) < _LOOKED_UP:
+            orphans.setdefault(entry_id, []).append((state, number))
+    found.capped = {parts[place][0].value for place in read if read[place] > COUNTED}
+    entries = AuditLogEntry.objects.filter(pk__in=orphans, listener=listener_id).order_by()
+    for entry_id in entries.values_list("pk", flat=True):
+        for state, number in orphans[entry_id]:
+            found.add(None, state, number)
+    return found
+
+
+def _parts(mapping_ids: Collection[int]) -> Iterator[tuple[State, QuerySet[Any]]]:
+    """What is found by mapping, beside what has none any more; the others are of all listeners."""
+    rows = Delivery.objects.all()
+    for state in _BY_MAPPING:
+        if mapping_ids:
+            yield state, plain(rows.filter(state=state, mapping__in=mapping_ids))
+        yield state, plain(rows.filter(state=state, mapping=None), _LOOKED_UP)
+    if mapping_ids:
+        paused = rows.filter(state=State.READY, paused=True, mapping__in=mapping_ids)
+        yield State.READY, plain(paused)
+    yield State.READY, plain(rows.filter(state=State.READY, paused=False))
+    for state in (State.QUEUED, State.RUNNING):
+        yield state, plain(rows.filter(state=state))
+
+
+def newest(listener_id: int) -> QuerySet[Any]:
+    """A listener's entries, the last recorded first."""
+    # A range of one listener, in an order that the index `entry_listener` alone has: for an
+    # equality PostgreSQL may read the whole table backwards, until it meets an idle listener's.
+    mine = AuditLogEntry.objects.filter(listener_id__gte=listener_id, listener_id__lte=listener_id)
+    return mine.order_by("listener_id", "-id")
+
+
+def recent(listener_id: int) -> ByMapping:
+    """Of its last changes, what became of each delivery. One query."""
+    last = newest(listener_id).values("pk")[:RECENT]
+    found: ByMapping = {}
+    rows = Delivery.objects.filter(entry__in=last).order_by().values_list("mapping_id", "state")
+    for mapping_id, state, count in rows.annotate(Count("id")):
+        found.setdefault(mapping_id, Counter())[state] = count
+    return found
+
+
+def last_failures(mapping_ids: Sequence[int]) -> dict[int, Delivery]:
+    """By mapping, the newest delivery that has failed and not succeeded since. Two queries."""
+    mappings = HandlerMapping.objects.filter(pk__in=mapping_ids).order_by()
+    pairs = mappings.values_list(_newest_in(State.DEAD), _newest_in(State.RETRYING))
+    ids = {pk for pair in pairs for pk in pair if pk}
+    failed = Delivery.objects.filter(pk__in=ids, state__in=(State.DEAD, State.RETRYING))
+    by_age = failed.order_by("started_at", "id").select_related("entry__listener")
+    return {one.mapping_id: one for one in by_age if one.mapping_id}
+
+
+def _newest_in(state: str) -> Subquery:
+    mine = Delivery.objects.filter(mapping=OuterRef("pk"), state=state)
+    return Subquery(mine.order_by("mapping_id", "state", "-id").values("pk")[:1])

@@ -1,0 +1,111 @@
+"""What a listener's drawing is about, read in a fixed number of queries."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db.models import Q, Sum
+from django.http import HttpRequest
+
+from audit.models import Throughput
+from audit.sight import Sight
+from audit.traffic import DAY
+from handlers import workers
+from handlers.admin_navigation import may_see
+from handlers.designer import counts
+from handlers.designer.counts import ByMapping, Waiting
+from handlers.models import Delivery, HandlerMapping, Worker
+from listeners.models import Listener, TokenState
+from listeners.permissions import OPERATE, may
+
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What he may see of it, and change. Of the rest neither numbers nor links."""
+
+    sight: Sight
+    sees_mappings: bool
+    sees_entries: bool
+    sees_deliveries: bool
+    sees_workers: bool
+    sees_incidents: bool
+    sees_connections: bool
+    adds_mappings: bool
+    operates: bool
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> Reader:
+        return cls(
+            sight=Sight.in_console(request.user),
+            sees_mappings=may_see(request, "handlers", "handlermapping"),
+            sees_entries=may_see(request, "audit", "auditlogentry"),
+            sees_deliveries=may_see(request, "handlers", "delivery"),
+            sees_incidents=may_see(request, "audit", "incident"),
+            sees_workers=may_see(request, "handlers", "worker"),
+            sees_connections=may_see(request, "listeners", "connection"),
+            adds_mappings=request.user.has_perm("handlers.add_handlermapping"),
+            operates=may(request.user, OPERATE),
+        )
+
+
+@dataclass(frozen=True)
+class Received:
+    hour: int = 0
+    day: int = 0
+
+
+@dataclass(frozen=True)
+class Facts:
+    now: datetime
+    reader: Reader
+    listener: Listener
+    mappings: Sequence[HandlerMapping]
+    received: Received = Received()
+    waiting: Waiting = field(default_factory=Waiting)
+    recent: ByMapping = field(default_factory=dict)
+    failures: Mapping[int, Delivery] = field(default_factory=dict)
+    workers: Sequence[Worker] = ()
+    #: Why the org refused the last login; empty when it did not.
+    login: str = ""
+
+    def recent_of(self, mapping_id: int) -> Counter[str]:
+        return self.recent.get(mapping_id, Counter())
+
+
+def read(listener: Listener, reader: Reader, now: datetime) -> Facts:
+    """Reads only; each number is as of its own query. The listener's connection is loaded."""
+    found = HandlerMapping.objects.filter(listener=listener)
+    mappings = list(found) if reader.sees_mappings else []
+    ids = [mapping.pk for mapping in mappings]
+    sees = reader.sees_deliveries
+    return Facts(
+        now=now,
+        reader=reader,
+        listener=listener,
+        mappings=mappings,
+        received=_received(listener.pk, now) if reader.sees_entries else Received(),
+        waiting=counts.waiting(listener.pk, ids) if sees else Waiting(),
+        recent=counts.recent(listener.pk) if sees else {},
+        failures=counts.last_failures(ids) if sees else {},
+        workers=workers.seen() if reader.sees_workers else (),
+        login=_refusal(listener),
+    )
+
+
+def _received(listener_id: int, now: datetime) -> Received:
+    minutes = Throughput.objects.filter(listener=listener_id, minute__gt=now - DAY).order_by()
+    sums = minutes.aggregate(
+        day=Sum("entries"), hour=Sum("entries", filter=Q(minute__gt=now - HOUR))
+    )
+    return Received(sums["hour"] or 0, sums["day"] or 0)
+
+
+def _refusal(listener: Listener) -> str:
+    """With the same credentials; forgotten once a login worked."""
+    refused = TokenState.objects.filter(connection=listener.connection_id, refusals__gt=0)
+    return refused.values_list("refusal", flat=True).first() or ""

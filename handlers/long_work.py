@@ -1,0 +1,190 @@
+"""What takes a while, in one form: redeliveries, comparisons with Salesforce, exports, prunings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.urls import reverse
+
+from audit.estimates import Total
+from audit.models import Reconciliation, Work
+from audit.pace import Pace
+from handlers.models import Redelivery
+from listeners.permissions import User
+
+#: Of each kind, where some end and others begin all the time.
+MOST = 50
+#: Silent for so long, what should be running is not, perhaps.
+SILENT = timedelta(seconds=60)
+LONGEST = 160
+MOST_NAMED = 5
+_UNENDED = (Reconciliation.State.WAITING, Reconciliation.State.RUNNING)
+_VARIANTS = {
+    "waiting": "info",
+    "running": "info",
+    "done": "success",
+    "cancelled": "warning",
+    "broken_off": "warning",
+    "failed": "danger",
+    "lost": "danger",
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One piece of work, for whoever looks at it."""
+
+    key: str
+    kind: str
+    about: str
+    who: str
+    href: str
+    state: str
+    state_name: str
+    pace: Pace
+    begun_at: datetime
+    finished_at: datetime | None
+    #: Where no total is known.
+    share: float | None = None
+    outcome: str = ""
+    error: str = ""
+
+    @property
+    def variant(self) -> str:
+        return _VARIANTS.get(self.state, "info")
+
+    @property
+    def percent(self) -> int | None:
+        if self.share is not None:
+            return int(100 * self.share)
+        return self.pace.percent
+
+    @property
+    def progress(self) -> str:
+        """Such as "1,200 of 5,000, 24 %, 310/s, 12 s left"."""
+        if self.share is None:
+            return str(self.pace)
+        about = f"about {self.percent} %" if self.share else ""
+        return ", ".join(
+            part for part in (f"{self.pace.counted} compared", about, self.pace.speed) if part
+        )
+
+
+def running(now: datetime, user: User | None = None) -> list[Item]:
+    """What is not over, the newest first, as that user may see it; in three queries at most."""
+    found = _items(now, user, are_over=False)
+    return sorted(found, key=lambda item: item.begun_at, reverse=True)
+
+
+def finished(now: datetime, user: User | None = None) -> list[Item]:
+    """The last that ended."""
+    found = _items(now, user, are_over=True)
+    return sorted(found, key=lambda item: item.finished_at or item.begun_at, reverse=True)[:MOST]
+
+
+def _items(now: datetime, user: User | None, *, are_over: bool) -> list[Item]:
+    kinds: tuple[tuple[str, Any, Any, Callable[[Any, datetime], Item]], ...] = (
+        ("handlers.view_redelivery", Redelivery.objects.all(), Redelivery.UNENDED, of_redelivery),
+        ("audit.view_reconciliation", _comparisons(), _UNENDED, of_comparison),
+        ("audit.view_work", Work.objects.all(), (Work.State.RUNNING,), of_work),
+    )
+    found: list[Item] = []
+    for permission, rows, unended, item_of in kinds:
+        if user is None or user.has_perm(permission):
+            last = rows.exclude(state__in=unended) if are_over else rows.filter(state__in=unended)
+            found += [item_of(row, now) for row in last[:MOST]]
+    return found
+
+
+def of_redelivery(row: Redelivery, now: datetime) -> Item:
+    return Item(
+        key=f"redelivery-{row.pk}",
+        kind="Redelivery",
+        about=_shown(row.criteria),
+        who=row.requested_by,
+        href=reverse("admin:handlers_redelivery_change", args=[row.pk]),
+        state=row.state,
+        state_name=row.get_state_display(),
+        pace=Pace.since(row.started_at, row.finished_at or now, row.done, Total(row.total)),
+        begun_at=row.requested_at,
+        finished_at=row.finished_at,
+        outcome=f"{row.count:,} sent again",
+        error=row.error,
+    )
+
+
+def of_comparison(row: Reconciliation, now: datetime) -> Item:
+    seconds = row.finished_at or now
+    return Item(
+        key=f"comparison-{row.pk}",
+        kind="Comparison with Salesforce",
+        about=f"{row.listener.name}: {row.entity_name or 'every entity'}",
+        who=row.requested_by or row.get_reason_display(),
+        href=reverse("admin:audit_reconciliation_change", args=[row.pk]),
+        state=row.state,
+        state_name=row.get_state_display(),
+        pace=Pace.since(row.started_at, seconds, row.compared, Total(None)),
+        begun_at=row.created_at,
+        finished_at=row.finished_at,
+        share=row.share,
+        outcome=f"{row.compared:,} compared, {row.added:,} were missing",
+        error=row.error,
+    )
+
+
+def of_work(row: Work, now: datetime) -> Item:
+    silent = not row.is_over and now - row.seen_at > SILENT
+    total = Total(row.done) if row.state == Work.State.DONE else Total(row.total, row.is_estimate)
+    return Item(
+        key=f"work-{row.pk}",
+        kind=row.get_kind_display(),
+        about=_asked(row),
+        who=row.who,
+        href=reverse("admin:audit_work_change", args=[row.pk]),
+        state="lost" if silent else row.state,
+        state_name=f"No word since {row.seen_at:%H:%M:%S}" if silent else row.get_state_display(),
+        pace=Pace.since(row.started_at, row.finished_at or row.seen_at, row.done, total),
+        begun_at=row.started_at,
+        finished_at=row.finished_at,
+        outcome=_shown(row.outcome) or f"{row.done:,} rows",
+        error=row.error,
+    )
+
+
+def _asked(row: Work) -> str:
+    match row.criteria:
+        case {"older_than_days": days}:
+            return f"older than {days} days"
+        case {"format": form, "filter": wanted, "sensitive": reveals}:
+            found = _shown(wanted) or "everything"
+            return f"{form}, {found}{', with sensitive values' if reveals else ''}"
+        case other:
+            return _shown(other)
+
+
+def _comparisons() -> Any:
+    return Reconciliation.objects.select_related("listener").defer("cursor")
+
+
+def _shown(facts: dict[str, Any]) -> str:
+    """A few words for what was asked for, or came out."""
+    parts = [f"{name.replace('_', ' ')}: {_value(value)}" for name, value in facts.items()]
+    text = ", ".join(parts)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _value(value: Any) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case dict():
+            return _shown(value) or "none"
+        case list():
+            return f"{len(value):,}" if len(value) > MOST_NAMED else " ".join(map(str, value))
+        case _:
+            return str(value)

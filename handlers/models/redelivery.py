@@ -1,0 +1,93 @@
+"""Recorded changes that are to be sent to their handlers again: a wish, and how far it is."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q, Value
+
+
+class Redelivery(models.Model):
+    """A wish to send recorded changes to their handlers again: whose, why, which, and how far.
+
+    waiting → running → done; failed when it comes no further, cancelled when nobody wants it any
+    more. `RedeliveryTarget` has what is still to be done.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        CANCELLED = "cancelled", "Cancelled"
+        FAILED = "failed", "Failed"
+
+    UNENDED = (State.WAITING, State.RUNNING)
+
+    requested_by = models.CharField(max_length=150)
+    reason = models.TextField(blank=True)
+    criteria = models.JSONField(default=dict, blank=True, help_text="What was asked for.")
+    requested_at = models.DateTimeField()
+    count = models.PositiveBigIntegerField(default=0, help_text="Deliveries sent again.")
+    # Of entries that go to mappings which never had them: to those with this handler alone.
+    handler = models.CharField(max_length=255, blank=True, db_default="")
+    # In the database "done": what an older process writes was done by whoever asked for it.
+    state = models.CharField(
+        max_length=10, choices=State, default=State.WAITING, db_default=State.DONE
+    )
+    total = models.PositiveBigIntegerField(
+        default=0, db_default=0, help_text="What was asked for, in all."
+    )
+    done = models.PositiveBigIntegerField(
+        default=0, db_default=0, help_text="Of them looked at, sent or not."
+    )
+    # Handler, state before, verdict, reason and number: `handlers.redelivery` reads them.
+    counts = models.JSONField(default=list, blank=True, db_default=Value([], models.JSONField()))
+    # Claims in a row that came no further.
+    tries = models.PositiveIntegerField(default=0, db_default=0)
+    error = models.TextField(blank=True, db_default="", help_text="Why it comes no further.")
+    due_at = models.DateTimeField(null=True, blank=True)
+    claimed_until = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "redeliveries"
+        indexes = [
+            # jobs.start_due, and what the console shows as running.
+            models.Index(
+                fields=["due_at"],
+                condition=Q(state__in=["waiting", "running"]),
+                name="redelivery_due",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Redelivery {self.pk} by {self.requested_by}"
+
+    @property
+    def is_over(self) -> bool:
+        return self.state not in self.UNENDED
+
+
+class RedeliveryTarget(models.Model):
+    """A delivery, or an entry for mappings that never had it, that a redelivery has yet to look at.
+
+    Fixed when it was confirmed, and taken away in the transaction that does it: whoever takes a
+    redelivery up again finds what is left. By number and not by reference: what it names may be
+    pruned meanwhile.
+    """
+
+    pk = models.CompositePrimaryKey("redelivery_id", "is_entry", "row_id")
+    # Rows by the million in one statement, which a check of each would make ten times as long.
+    redelivery = models.ForeignKey(
+        Redelivery, models.CASCADE, related_name="targets", db_index=False, db_constraint=False
+    )
+    is_entry = models.BooleanField()
+    row_id = models.BigIntegerField()
+    state = models.CharField(max_length=10, blank=True, help_text="When it was fixed.")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{'entry' if self.is_entry else 'delivery'} {self.row_id}"

@@ -1,0 +1,116 @@
+"""Redeliveries as jobs: a worker does them, a slice of time after the other, and whoever finds one
+that nobody does has it taken up again."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+import structlog
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from audit.actions import Action, Actor, note
+from handlers import dispatch
+from handlers.models import Redelivery, RedeliveryTarget
+from handlers.outcomes import storable
+from handlers.redelivery_claims import Claim, ClaimLost
+from handlers.redelivery_steps import work
+
+log = structlog.get_logger(__name__)
+
+State = Redelivery.State
+
+TASK = "consumer.redeliver"
+#: A message that was sent is given so long before another one is.
+SENT_AGAIN = timedelta(seconds=60)
+#: Seconds after which the rest is left to another message, where a task may last longer.
+BUDGET = 120.0
+#: After a step that the database does not let happen, times the tries so far.
+PAUSE = timedelta(seconds=5)
+#: Started in one go: as many as a few workers can begin.
+MOST_AT_ONCE = 20
+
+
+def run(redelivery_id: int) -> None:
+    """Do one for a while, if nobody else does it. Never inside a transaction."""
+    claim = Claim.of(redelivery_id, timezone.now())
+    if claim is None:
+        return
+    ends_at = time.monotonic() + min(BUDGET, settings.CDC_RUN_SECONDS / 2)
+    attend(claim, ends_at)
+
+
+def attend(claim: Claim, ends_at: float | None = None) -> None:
+    """Do it until then, and hand on what is left. Never inside a transaction."""
+    pk = claim.redelivery.pk
+    try:
+        if not work(claim, is_over=lambda: ends_at is not None and time.monotonic() > ends_at):
+            claim.release(timezone.now() + SENT_AGAIN)
+            send(pk)
+    except ClaimLost:
+        log.info("a redelivery goes on elsewhere, or was cancelled", redelivery=pk)
+    except DatabaseError as error:
+        due_at = timezone.now() + PAUSE * max(claim.redelivery.tries, 1)
+        log.warning("a redelivery is tried again", redelivery=pk, reason=str(error).strip())
+        with suppress(ClaimLost):
+            claim.release(due_at, error=storable(str(error).strip()))
+
+
+def send(redelivery_id: int) -> bool:
+    """Ask the workers to do it. What a broker that is away does not take is sent when it is due."""
+    try:
+        dispatch.start(TASK, redelivery_id=redelivery_id)
+    except dispatch.BrokerUnavailable as error:
+        log.warning("a redelivery waits for the broker", redelivery=redelivery_id, why=str(error))
+        return False
+    return True
+
+
+def start_due(now: datetime) -> int:
+    """Send a message for each that is due and that nobody does; how many. Never inside a
+    transaction."""
+    free = Q(claimed_until=None) | Q(claimed_until__lt=now)
+    due = Redelivery.objects.filter(free, state__in=Redelivery.UNENDED, due_at__lte=now)
+    sent = 0
+    for pk, due_at in due.order_by("due_at").values_list("pk", "due_at")[:MOST_AT_ONCE]:
+        # Whoever moves the due time sends the message.
+        mine = Redelivery.objects.filter(pk=pk, due_at=due_at, state__in=Redelivery.UNENDED)
+        if not mine.update(due_at=now + SENT_AGAIN):
+            continue
+        if not send(pk):
+            break
+        sent += 1
+    return sent
+
+
+def cancel(redelivery_id: int, by: Actor, reason: str, now: datetime) -> bool:
+    """What was sent stays sent, and the rest is not; False when it was over. Never inside a
+    transaction."""
+    with transaction.atomic(durable=True):
+        mine = Redelivery.objects.filter(pk=redelivery_id, state__in=Redelivery.UNENDED)
+        if not mine.update(state=State.CANCELLED, claimed_until=None, finished_at=now):
+            return False
+        left = RedeliveryTarget.objects.filter(redelivery=redelivery_id).order_by()
+        number = left._raw_delete(DEFAULT_DB_ALIAS)
+        redelivery = Redelivery.objects.get(pk=redelivery_id)
+        details = {"not_sent": number}
+        name = str(redelivery.pk)
+        note(by, Action.CANCEL, redelivery, name=name, reason=reason, details=details)
+    return True
+
+
+def take_up(redelivery_id: int, by: Actor, reason: str, now: datetime) -> bool:
+    """Go on with one that was given up; False when it was not. Never inside a transaction."""
+    with transaction.atomic(durable=True):
+        mine = Redelivery.objects.filter(pk=redelivery_id, state=State.FAILED)
+        again = {"state": State.WAITING, "tries": 0, "finished_at": None}
+        if not mine.update(**again, due_at=now + SENT_AGAIN):
+            return False
+        redelivery = Redelivery.objects.get(pk=redelivery_id)
+        note(by, Action.TAKE_UP, redelivery, name=str(redelivery.pk), reason=reason)
+    send(redelivery_id)
+    return True

@@ -1,0 +1,101 @@
+"""The steps of a redelivery, each of them one transaction that keeps the order of each record, and
+each published after its commit: one that is killed half-way has done what its row counts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from django.db import DEFAULT_DB_ALIAS, OperationalError, transaction
+from django.utils import timezone
+
+from audit.models import AuditLogEntry
+from handlers import dispatch, latecomers
+from handlers.models import Delivery, Redelivery, RedeliveryTarget
+from handlers.redelivery_claims import Claim
+from handlers.requeue import requeue
+from listeners import milestones
+from listeners.models import Position
+
+log = structlog.get_logger(__name__)
+
+ROWS = 1000
+#: Seconds between the tries of a step that the database broke off: a deadlock with who deletes a
+#: mapping, say.
+PAUSES = (0.1, 0.5, 2.0)
+
+#: Is told how far it is after each step.
+Watch = Callable[[Redelivery], object]
+Targets = Sequence[RedeliveryTarget]
+
+
+def work(
+    claim: Claim, watch: Watch = lambda _: None, is_over: Callable[[], bool] = lambda: False
+) -> bool:
+    """Do what is left, until `is_over()`; whether all of it is done. What the broker does not take
+    now, the relay publishes.
+
+    Never inside a transaction. Raises ClaimLost, and what the database raises again and again.
+    """
+    last: tuple[bool, int] = (False, 0)
+    is_published = True
+    while targets := _following(claim, *last):
+        if is_over():
+            return False
+        last = (targets[-1].is_entry, targets[-1].row_id)
+        ready = _held_out(claim, targets)
+        milestones.reach("redelivered")
+        is_published = is_published and dispatch.publish_or_leave(ready, timezone.now())
+        watch(claim.redelivery)
+    claim.end()
+    return True
+
+
+def _following(claim: Claim, is_entry: bool, row_id: int) -> Targets:
+    """A step's: of one kind, deliveries first. From where the last one ended: what was taken away
+    there may still be in the way of who looks for the first."""
+    left = RedeliveryTarget.objects.filter(redelivery=claim.redelivery).order_by("row_id")
+    if not is_entry:
+        if found := list(left.filter(is_entry=False, row_id__gt=row_id)[:ROWS]):
+            return found
+        row_id = 0
+    return list(left.filter(is_entry=True, row_id__gt=row_id)[:ROWS])
+
+
+def _held_out(claim: Claim, targets: Targets) -> list[int]:
+    """Try it again while the database breaks it off."""
+    for pause in PAUSES:
+        try:
+            return _step(claim, targets)
+        except OperationalError as error:
+            log.warning("a step is done again", reason=str(error).strip())
+            time.sleep(pause)
+    return _step(claim, targets)
+
+
+def _step(claim: Claim, targets: Targets) -> list[int]:
+    """The ids to publish."""
+    redelivery, ids = claim.redelivery, [one.row_id for one in targets]
+    is_entry = targets[0].is_entry
+    with transaction.atomic(durable=True):
+        if is_entry:
+            _keep_recording_out(AuditLogEntry.objects.filter(pk__in=ids), "listener_id")
+            counts, ready = latecomers.deliver_to(ids, redelivery.handler, redelivery)
+        else:
+            _keep_recording_out(Delivery.objects.filter(pk__in=ids), "entry__listener_id")
+            were = {one.row_id: one.state for one in targets}
+            counts, ready = requeue(were, redelivery, timezone.now())
+        changes = claim.keep(counts, len(targets))
+        mine = RedeliveryTarget.objects.filter(redelivery=redelivery, is_entry=is_entry)
+        mine.filter(row_id__in=ids)._raw_delete(DEFAULT_DB_ALIAS)
+    claim.kept(changes)
+    return ready
+
+
+def _keep_recording_out(rows: Any, listener: str) -> None:
+    """Until the caller's transaction ends: who records adds deliveries to the same chains."""
+    owners = rows.order_by().values(listener)
+    found = Position.objects.filter(listener__in=owners).order_by("pk")
+    list(found.select_for_update().values_list("pk"))

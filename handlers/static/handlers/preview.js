@@ -1,0 +1,46 @@
+// An event handler's form tries itself out: which of the last changes it would get, as it is typed
+// and not saved.
+"use strict";
+
+(() => {
+    const PAUSE = 500;
+    const area = document.querySelector("[data-preview]");
+    if (!area) return;
+    const form = area.closest("form");
+    const button = form.querySelector("[data-preview-button]");
+    const summary = form.querySelector("[data-preview-summary]");
+    let asked = null;
+    let timer = null;
+
+    async function show() {
+        clearTimeout(timer);
+        asked?.abort();
+        const mine = (asked = new AbortController());
+        try {
+            const answer = await fetch(area.dataset.preview, {
+                method: "POST",
+                body: new FormData(form),
+                credentials: "same-origin",
+                redirect: "manual",
+                signal: mine.signal,
+            });
+            if (!answer.ok) throw new Error(String(answer.status));
+            area.innerHTML = await answer.text();
+            summary.textContent = area.querySelector("[data-summary]").textContent;
+        } catch {
+            if (mine.signal.aborted) return;
+            area.replaceChildren();
+            summary.textContent = "The server does not answer. Try it again, or log in anew in another tab.";
+        }
+    }
+
+    function later() {
+        clearTimeout(timer);
+        timer = setTimeout(show, PAUSE);
+    }
+
+    form.addEventListener("input", later);
+    form.addEventListener("change", later);
+    button.addEventListener("click", show);
+    show();
+})();

@@ -1,0 +1,110 @@
+"""What takes a while is on one page, as far as its reader may see it."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.utils import timezone
+
+from audit import work
+from audit.estimates import Total
+from audit.models import OperatorAction, Reconciliation, Work
+from audit.work import Running
+from handlers.long_work import running
+from handlers.models import Redelivery
+from tests.sample_data import ANN
+
+OVERVIEW = "/admin/audit/work/overview/"
+
+
+@pytest.fixture
+def kinds(listener):
+    """One of each kind that runs and one that has ended."""
+    now = timezone.now()
+    begun = {"requested_by": "ann", "criteria": {"state": "dead"}, "requested_at": now}
+    Redelivery.objects.create(**begun, state="running", total=400, done=100, started_at=now)
+    Redelivery.objects.create(**begun, state="done", total=4, done=4, count=3, finished_at=now)
+    window = {"window_end": now, "due_at": now, "created_at": now, "listener": listener}
+    Reconciliation.objects.create(
+        **window, reason="outage", state="running", compared=70, share=0.5
+    )
+    Reconciliation.objects.create(**window, reason="asked", state="failed", error="no such entity")
+    Running.begin("prune", None, {"older_than_days": 30}, Total(1000, is_estimate=True))
+    Running.begin("export", ANN, {"format": "csv"}, Total(10)).end(Work.State.BROKEN_OFF)
+
+
+def test_what_runs_says_how_far_it_is_and_what_ended_stays(admin_client, kinds):
+    page = admin_client.get(OVERVIEW)
+
+    html = page.content.decode()
+    assert {item.kind for item in page.context["running"]} == {
+        "Pruning",
+        "Comparison with Salesforce",
+        "Redelivery",
+    }
+    for words in (
+        "100 of 400, 25 %",
+        "70 compared, about 50 %",
+        "0 of about 1,000, 0 %",
+        "the schedule",
+        "3 sent again",
+        "no such entity",
+        "Broken off",
+    ):
+        assert words in html
+    assert 'aria-valuenow="25"' in html
+    for item in [*page.context["running"], *page.context["finished"]]:
+        assert admin_client.get(item.href).status_code == 200
+    parts = admin_client.get("/admin/audit/work/overview/parts/")
+    assert "100 of 400" in parts.content.decode()
+
+
+def test_it_takes_the_same_queries_whatever_there_is(
+    admin_client, kinds, django_assert_max_num_queries
+):
+    admin_client.get(OVERVIEW)
+    with django_assert_max_num_queries(9):
+        admin_client.get(OVERVIEW)
+    for state in ("running", "done"):
+        now = timezone.now()
+        rows = [Redelivery(requested_by="a", requested_at=now, state=state) for _ in range(40)]
+        Redelivery.objects.bulk_create(rows)
+    with django_assert_max_num_queries(9):
+        admin_client.get(OVERVIEW)
+
+
+@pytest.mark.parametrize(
+    "path", ["/admin/handlers/redelivery/", "/admin/audit/reconciliation/", "/admin/audit/work/"]
+)
+def test_each_kind_has_a_list_that_nobody_edits(admin_client, kinds, path):
+    assert len(admin_client.get(path).context["cl"].result_list) == 2
+    assert admin_client.get(f"{path}add/").status_code == 403
+
+
+def test_who_may_see_one_kind_sees_that_alone(client, kinds):
+    reader = User.objects.create_user("reader", is_staff=True)
+    client.force_login(reader)
+    assert client.get(OVERVIEW).status_code == 403
+
+    reader.user_permissions.add(Permission.objects.get(codename="view_redelivery"))
+    page = client.get(OVERVIEW)
+
+    items = [*page.context["running"], *page.context["finished"]]
+    assert {item.kind for item in items} == {"Redelivery"}
+    assert [item.kind for item in running(timezone.now(), User.objects.get())] == ["Redelivery"]
+
+
+def test_one_whose_process_died_is_lost_and_the_action_log_has_what_left(db):
+    export = Running.begin("export", ANN, {}, Total(None))
+    export.row.done = 7
+    now = timezone.now()
+    assert work.bury(now) == 0
+    Work.objects.update(done=7)
+    [item] = running(now + timedelta(minutes=2))
+    assert "No word since" in item.state_name
+
+    assert work.bury(now + work.SILENCE * 2) == 1
+
+    assert Work.objects.get().state == "lost"
+    ended = OperatorAction.objects.get(action="export_ended")
+    assert (ended.who, ended.details) == ("ann", {"rows": 7, "ended": "Lost with its process"})

@@ -1,0 +1,84 @@
+"""What the API does when it is sent what its schema allows, and what it does not: no failure of the
+server, and no answer that the schema does not have.
+
+`make fuzz` sends far more, and other requests each time.
+"""
+
+import os
+
+import pytest
+import schemathesis
+from django.conf import settings as django_settings
+from django.contrib.auth.models import User
+from hypothesis import HealthCheck, Phase, given, settings
+from rest_framework.authtoken.models import Token
+from schemathesis.config import SchemathesisConfig
+from schemathesis.generation.modes import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from cdcproject.wsgi import application
+from tests.api.filled import fill
+
+EXAMPLES = int(os.environ.get("CDC_TEST_EXAMPLES", "0"))
+CONFIG = {
+    "checks": {
+        # Whether the row has changed is looked at before the body is.
+        "negative_data_rejection": {
+            "expected-statuses": [400, 401, 403, 404, 405, 406, 409, 412, 415, 422, 428, 429]
+        }
+    }
+}
+#: What is valid for the schema may contradict what is stored, or another field.
+EXCLUDED = [positive_data_acceptance]
+#: Hypothesis' own; in the suite the same requests each time.
+SETTINGS = settings(
+    max_examples=EXAMPLES or 2,
+    derandomize=not EXAMPLES,
+    database=None,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+VERBS = ("get", "post", "put", "patch", "delete")
+
+
+@pytest.fixture
+def _unhurried(monkeypatch):
+    """Refused as too frequent, a request would say nothing of itself."""
+    for who in ("user", "anon", "login"):
+        rates = django_settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]
+        monkeypatch.setitem(rates, who, "1000000/sec")
+
+
+@pytest.fixture
+def operations(transactional_db, broker, _unhurried):
+    """All of the schema; what deletes comes last."""
+    schema = schemathesis.openapi.from_wsgi(
+        "/api/schema/?format=json", application, config=SchemathesisConfig.from_dict(CONFIG)
+    ).exclude(path="/api/v1/connections/test/")  # it would look for each address it is sent
+    found = [result.ok() for result in schema.get_all_operations()]
+    return sorted(found, key=lambda one: VERBS.index(one.method.lower()))
+
+
+def _has_a_shape(operation) -> bool:
+    """That something else can be sent than it says."""
+    return any(map(list, (operation.path_parameters, operation.query, operation.body)))
+
+
+@pytest.mark.timeout(0 if EXAMPLES else 120)
+@pytest.mark.parametrize("mode", GenerationMode)
+def test_no_answer_is_outside_the_schema(operations, mode):
+    fill()
+    user = User.objects.create_superuser("ann")
+    headers = {"Authorization": f"Token {Token.objects.create(user=user).key}"}
+    for operation in operations:
+        if mode is GenerationMode.NEGATIVE and not _has_a_shape(operation):
+            continue
+
+        @SETTINGS
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def holds(case):
+            case.call_and_validate(headers=headers, excluded_checks=EXCLUDED)
+
+        holds()
+    assert len(operations) >= 40

@@ -1,0 +1,179 @@
+"""A redelivery is a job: fixed when it is asked for, done in steps, taken up again by others."""
+
+import pytest
+from django.db.models.expressions import RawSQL
+from django.utils import timezone
+
+from audit.models import OperatorAction
+from audit.queries import AuditLogFilter
+from cdcproject.celery import app
+from handlers import redelivery_jobs, redelivery_steps
+from handlers.models import Delivery, Redelivery, RedeliveryTarget
+from handlers.redeliver import begin, foreseen, redeliver
+from handlers.redelivery import PRUNED, Row, TooMany, Verdict, Wish, counts_of, wish
+from handlers.redelivery_claims import MOST_TRIES, Claim, ClaimLost
+from handlers.redelivery_jobs import cancel, run, start_due, take_up
+from handlers.redelivery_steps import work
+from tests.commands.running import record
+from tests.sample_data import ANN, change, make_mapping
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+ENDLESS = """
+WITH RECURSIVE numbers (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < 1000000000)
+SELECT max(i) FROM numbers
+"""
+
+
+@pytest.fixture
+def dead(listener, monkeypatch):
+    """Five of five records, in steps of two; what is asked for is left to workers."""
+    monkeypatch.setattr("handlers.redeliver.AT_ONCE", 0)
+    monkeypatch.setattr(redelivery_steps, "ROWS", 2)
+    make_mapping(listener, handler="tests.skip")
+    record(listener, *(change(records=[f"001{number}"]) for number in range(5)))
+    Delivery.objects.update(state="dead", attempts=1)
+    return list(Delivery.objects.order_by("id"))
+
+
+def asked() -> Redelivery:
+    return begin(wish(AuditLogFilter(state="dead"), ANN), timezone.now())
+
+
+def states() -> list[str]:
+    return list(Delivery.objects.order_by("id").values_list("state", flat=True))
+
+
+def messages() -> int:
+    """For the job itself and for deliveries."""
+    with app.connection_for_read() as broker:
+        return broker.default_channel.client.llen("celery")
+
+
+def test_what_takes_too_long_to_pick_is_not_waited_for_and_leaves_nothing(dead, monkeypatch):
+    monkeypatch.setattr("handlers.redeliver.LONGEST", 0.05)
+    monkeypatch.setattr("handlers.redeliver.PATIENCE", 0.05)
+    endless = Wish(ANN, Delivery.objects.filter(pk__in=RawSQL(ENDLESS, ())))
+
+    assert foreseen(endless)[0] is None
+    with pytest.raises(TooMany):
+        begin(endless, timezone.now())
+
+    assert not Redelivery.objects.exists()
+    assert begin(Wish(ANN, Delivery.objects.all()), timezone.now()).total == 5
+
+
+def test_what_is_asked_for_is_fixed_in_a_few_queries(dead, django_assert_max_num_queries):
+    with django_assert_max_num_queries(11):
+        redelivery = asked()
+    Delivery.objects.filter(pk=dead[0].pk).update(state="succeeded")
+    run(redelivery.pk)
+    Delivery.objects.filter(pk=dead[0].pk).update(state="dead")
+
+    redelivery.refresh_from_db()
+    assert (redelivery.state, redelivery.total, redelivery.done) == ("done", 5, 5)
+    assert redelivery.tries == 0  # it came further
+    assert counts_of(redelivery) == {
+        Row("tests.skip", "dead", Verdict.SENT_AGAIN): 4,
+        Row("tests.skip", "succeeded", Verdict.ENDED_SINCE): 1,
+    }
+    run(redelivery.pk)
+    assert states() == ["dead", *["queued"] * 4]
+
+
+def test_what_was_pruned_meanwhile_is_named(dead):
+    redelivery = asked()
+    Delivery.objects.filter(pk__in=[dead[1].pk, dead[4].pk]).delete()
+
+    run(redelivery.pk)
+
+    redelivery.refresh_from_db()
+    assert counts_of(redelivery)[Row("", "", Verdict.NOT_POSSIBLE, PRUNED)] == 2
+    assert (redelivery.state, redelivery.done, redelivery.count) == ("done", 5, 3)
+
+
+def test_a_slice_that_ends_leaves_the_rest_to_another(dead):
+    redelivery = asked()
+    claim = Claim.of(redelivery.pk, timezone.now())
+    steps = iter([False, True])
+
+    assert not work(claim, is_over=lambda: next(steps))
+
+    assert sorted(states()) == ["dead"] * 3 + ["queued"] * 2
+    claim.release(timezone.now())
+    run(redelivery.pk)
+    assert states() == ["queued"] * 5
+    redelivery.refresh_from_db()
+    assert (redelivery.count, redelivery.state) == (5, "done")
+    assert not RedeliveryTarget.objects.exists()
+
+
+def test_one_is_done_by_one_worker_at_a_time(dead):
+    redelivery = asked()
+    first = Claim.of(redelivery.pk, timezone.now())
+    assert Claim.of(redelivery.pk, timezone.now()) is None
+    run(redelivery.pk)
+    assert states() == ["dead"] * 5
+
+    # Taken for dead, the first comes back when a second has begun.
+    Redelivery.objects.update(claimed_until=timezone.now())
+    second = Claim.of(redelivery.pk, timezone.now())
+    with pytest.raises(ClaimLost):
+        work(first)
+
+    assert states() == ["dead"] * 5
+    assert work(second)
+    redelivery.refresh_from_db()
+    assert (redelivery.count, redelivery.done, states()) == (5, 5, ["queued"] * 5)
+
+
+def test_one_that_nobody_does_is_started_again_when_it_is_due(dead):
+    redelivery = asked()
+    assert messages() == 1
+    assert start_due(timezone.now()) == 0
+
+    later = timezone.now() + redelivery_jobs.SENT_AGAIN * 2
+    assert start_due(later) == 1
+    assert start_due(later) == 0
+    assert messages() == 2
+
+    Claim.of(redelivery.pk, later)
+    assert start_due(later) == 0
+
+
+def test_one_that_comes_no_further_is_given_up_and_taken_up_by_an_operator(dead):
+    redelivery = asked()
+    for _ in range(MOST_TRIES):
+        assert Claim.of(redelivery.pk, timezone.now())
+        Redelivery.objects.update(claimed_until=timezone.now())
+    assert Claim.of(redelivery.pk, timezone.now()) is None
+    redelivery.refresh_from_db()
+    assert redelivery.state == "failed"
+    assert "came no further" in redelivery.error
+    assert not cancel(redelivery.pk, ANN, "", timezone.now())
+
+    assert take_up(redelivery.pk, ANN, "the disk has room again", timezone.now())
+    run(redelivery.pk)
+
+    assert states() == ["queued"] * 5
+    assert OperatorAction.objects.get(action="take_up").reason == "the disk has room again"
+    assert not take_up(redelivery.pk, ANN, "", timezone.now())
+
+
+def test_cancelled_in_the_middle_it_stops_with_what_was_sent(dead):
+    redelivery = asked()
+    claim = Claim.of(redelivery.pk, timezone.now())
+
+    with pytest.raises(ClaimLost):
+        work(claim, watch=lambda row: cancel(row.pk, ANN, "", timezone.now()))
+
+    redelivery.refresh_from_db()
+    assert (redelivery.state, redelivery.done, redelivery.count) == ("cancelled", 2, 2)
+    assert sorted(states()) == ["dead"] * 3 + ["queued"] * 2
+    assert OperatorAction.objects.get(action="cancel").details == {"not_sent": 3}
+
+
+def test_nothing_is_done_at_once(listener):
+    redelivery, counts = redeliver(wish(AuditLogFilter(state="dead"), ANN), timezone.now())
+
+    assert (redelivery.state, redelivery.total, counts) == ("done", 0, {})

@@ -1,0 +1,67 @@
+"""A worker that dies in the middle of a long redelivery: another process finishes it."""
+
+import json
+
+from django.utils import timezone
+
+from audit.models import AuditLogEntry
+from audit.queries import AuditLogFilter
+from cdcproject.celery import app
+from consumer import relay
+from handlers.models import Delivery, Redelivery
+from handlers.redeliver import begin
+from handlers.redelivery import wish
+from handlers.redelivery_jobs import run, start_due
+from tests.milestones import at
+from tests.sample_data import ANN, make_listener, make_mapping
+
+NUMBER = 2500
+#: No worker hears it: what is published stays to be counted.
+QUEUE = "elsewhere"
+
+
+def make_dead() -> None:
+    listener = make_listener()
+    mapping = make_mapping(listener, handler="tests.skip", queue=QUEUE)
+    now = timezone.now()
+    about = {"listener": listener, "channel": "/data/ChangeEvents", "entity_name": "Account"}
+    entries = AuditLogEntry.objects.bulk_create(
+        AuditLogEntry(
+            **about, record_id=f"001{number}", change_type="CREATE", sequence_number=1,
+            transaction_key=str(number), commit_timestamp=number, changed_data={}, received_at=now,
+        )
+        for number in range(NUMBER)
+    )  # fmt: skip
+    Delivery.objects.bulk_create(
+        Delivery(entry=entry, mapping=mapping, handler="tests.skip", state="dead", created_at=now)
+        for entry in entries
+    )
+
+
+def published() -> list[int]:
+    with app.connection_for_read() as broker:
+        raw = broker.default_channel.client.lrange(QUEUE, 0, -1)
+    return [int(json.loads(one)["headers"]["id"].split("-")[1]) for one in raw]
+
+
+def test_a_killed_worker_leaves_the_rest_to_others_and_each_is_sent_once(processes):
+    make_dead()
+    # It dies with a step that is committed and not published.
+    worker = processes.worker(**at("redelivered:kill-all:2"))
+    redelivery = begin(wish(AuditLogFilter(state="dead"), ANN), timezone.now())
+    worker.wait()
+    redelivery.refresh_from_db()
+    assert (redelivery.state, redelivery.done) == ("running", 2000)
+    assert len(published()) == 1000
+
+    Redelivery.objects.update(claimed_until=timezone.now(), due_at=timezone.now())
+    assert start_due(timezone.now()) == 1
+    run(redelivery.pk)
+
+    redelivery.refresh_from_db()
+    assert (redelivery.state, redelivery.done, redelivery.count) == ("done", NUMBER, NUMBER)
+    [[_, _, verdict, _, number]] = redelivery.counts
+    assert (verdict, number) == ("sent_again", NUMBER)
+    Delivery.objects.filter(state="ready").update(created_at=timezone.now() - relay.READY_AGE * 2)
+    relay.publish_due(timezone.now())
+    assert sorted(published()) == sorted(Delivery.objects.values_list("pk", flat=True))

@@ -1,0 +1,67 @@
+"""Workers at full load, a pause in the middle of it, and one of them killed meanwhile."""
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from consumer import relay
+from consumer.ingest import ingest
+from handlers import pausing
+from handlers.models import Delivery, DeliveryAttempt
+from tests.sample_data import ANN, change, lease_of, make_mapping, received
+from tests.sample_handlers import read_journal
+from tests.servers import wait_for
+from tests.system.verdict import assert_in_order
+
+RECORDS, CHANGES = 40, 6
+ALL = RECORDS * CHANGES
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer")
+def test_nothing_starts_after_the_pause_and_all_is_handled_once_in_order_after_it(
+    processes, listener
+):
+    mapping = make_mapping(listener, "update")
+    for _ in range(CHANGES):
+        batch = [change("UPDATE", [f"001{n:015}"]) for n in range(RECORDS)]
+        ingest(listener, lease_of(listener), received(*batch))
+    doomed, survivor = processes.worker(concurrency=2), processes.worker(concurrency=2)
+
+    relay.publish_due(timezone.now() + relay.READY_AGE)
+    wait_for(lambda: ended() >= ALL // 6)
+    assert pausing.pause(mapping, ANN, "", timezone.now())
+    paused_at = timezone.now()
+    begun = Delivery.objects.filter(state__in=("running", "succeeded"))
+    may_have_run = set(begun.values_list("pk", flat=True))
+
+    wait_for(lambda: not Delivery.objects.filter(state="running").exists())
+    doomed.kill()
+
+    def is_at_rest():
+        """What the killed one had taken from the broker is missed there."""
+        relay.publish_due(timezone.now() + relay.READY_AGE)
+        relay.sweep(timezone.now() + timedelta(minutes=30))
+        return not Delivery.objects.filter(state__in=("running", "queued")).exists()
+
+    wait_for(is_at_rest)
+    handled = set(Delivery.objects.filter(state="succeeded").values_list("pk", flat=True))
+    assert len(handled) < ALL
+    assert handled <= may_have_run
+    assert not DeliveryAttempt.objects.filter(started_at__gt=paused_at).exists()
+    assert not Delivery.objects.exclude(state="succeeded").filter(attempts__gt=0).exists()
+
+    assert pausing.resume(mapping, ANN, "", timezone.now())
+    relay.publish_due(timezone.now())
+
+    wait_for(lambda: ended() == ALL, seconds=30)
+    lines = [(line["record"], line["id"]) for line in read_journal()]
+    assert set(Counter(lines).values()) == {1}
+    assert_in_order(lines)
+    assert survivor.is_running
+
+
+def ended() -> int:
+    return Delivery.objects.filter(state="succeeded").count()
