@@ -1,61 +1,27 @@
-"""An audit log of any size, made by the database itself: a few busy records, many quiet ones."""
+"""A big installation, made by the database itself: entries of any number, with deliveries and
+attempts, incidents and what operators did, of 200 listeners."""
 
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
+from django.utils import timezone
 
-from listeners.models import Connection, Listener
+from benchmarks import console_rows as rows
+from handlers.models import HandlerMapping, Redelivery, Worker
+from listeners.models import Connection, Listener, Position
 
 BATCH = 500_000
-DAYS = 30
-BEGAN = datetime(2026, 10, 1, tzinfo=UTC)
-_TABLES = ("audit_auditlogentry", "handlers_delivery")
-
-#: Entry g of {total}. Three in a transaction; one record in a hundred changes is a busy one.
-_ENTRIES = """
-INSERT INTO audit_auditlogentry (listener_id, channel, entity_name, record_id, change_type,
-    change_origin, transaction_key, sequence_number, commit_timestamp, commit_number, commit_user,
-    replay_id, event_uuid, record_count, changed_fields, nulled_fields, changed_data, source,
-    received_at)
-SELECT {first_listener} + CASE WHEN g % 1000 = 7 THEN 2 WHEN g % 10 = 3 THEN 1 ELSE 0 END,
-    '/data/ChangeEvents',
-    (ARRAY['Account','Contact','Opportunity','Invoice__c','Rare__c'])[
-        CASE WHEN g % 50000 = 11 THEN 5 WHEN kind < 40 THEN 1 WHEN kind < 70 THEN 2
-             WHEN kind < 90 THEN 3 ELSE 4 END],
-    (ARRAY['001','003','006','a01'])[1 + (r % 4)::int] || '5g' || lpad(r::text, 10, '0') || 'AAA',
-    CASE WHEN g % 100000 = 5 THEN 'GAP_UPDATE' WHEN kind < 75 THEN 'UPDATE'
-         WHEN kind < 95 THEN 'CREATE' WHEN kind < 99 THEN 'DELETE' ELSE 'UNDELETE' END,
-    'com/salesforce/api/rest/67.0;client=app' || g % 7,
-    substr(md5((g / 3)::text), 1, 8) || '-' || substr(md5((g / 3)::text), 9, 4) || '-'
-        || substr(md5((g / 3)::text), 13, 4) || '-' || substr(md5((g / 3)::text), 17, 4) || '-'
-        || substr(md5((g / 3)::text), 21, 12),
-    1 + g % 3, (extract(epoch FROM received) * 1000)::bigint - 700, 10000 + g,
-    '0055g' || lpad((CASE WHEN g % 20000 = 1 THEN 999 ELSE kind % 40 END)::text, 10, '0') || 'AAA',
-    (1000 + g)::text, '', 1, '["Phone", "Name.FirstName", "LastModifiedDate"]', '[]',
-    jsonb_build_object('Phone', '+49 30 ' || g, 'Name', jsonb_build_object('FirstName', 'N' || g),
-        'LastModifiedDate', '2026-11-25T12:00:00.000Z', 'Description', repeat('words ', 20)),
-    CASE WHEN g % 100000 = 5 THEN 'reconcile' ELSE 'stream' END, received
-FROM (
-    SELECT g, (hashint8(g) & 2147483647) % 100 AS kind,
-        CASE WHEN g % 100 = 1 THEN g % 5 ELSE (hashint8(g + 1) & 2147483647) % ({total} / 8 + 1) END
-            AS r,
-        '{began}'::timestamptz + g * interval '{days} days' / {total} AS received
-    FROM generate_series({since}::bigint, {until}::bigint) AS g
-) AS rows
-"""
-
-#: Four of five entries have one.
-_DELIVERIES = """
-INSERT INTO handlers_delivery (entry_id, handler, is_external, queue, chain, state, awaits_record,
-    halts, attempts, attempts_before, error, created_at, due_at, finished_at)
-SELECT id, CASE WHEN id % 100000 = 3 THEN 'rare.handler' WHEN id % 3 = 0 THEN 'crm.sync'
-        ELSE 'handlers.log_change' END,
-    false, '', '1:' || record_id, CASE WHEN id % 20000 = 4 THEN 'dead' WHEN id % 50000 = 7
-        THEN 'skipped' ELSE 'succeeded' END,
-    false, false, 1, 0, '', received_at, NULL, received_at + interval '1 second'
-FROM audit_auditlogentry WHERE id % 5 <> 0
-"""
+LISTENERS = 200
+#: Among them, by place: of one hardly anything comes, of another nothing any more.
+SELDOM, IDLE = LISTENERS - 1, LISTENERS - 2
+INCIDENTS, ACTIONS, WORKERS, REDELIVERIES = 5000, 20_000, 8, 300
+_TABLES = (
+    "audit_auditlogentry",
+    "audit_throughput",
+    "handlers_delivery",
+    "handlers_deliveryattempt",
+)
 
 
 def is_empty() -> bool:
@@ -66,29 +32,129 @@ def size() -> int:
     return int(_rows("SELECT max(id) FROM audit_auditlogentry")[0][0])
 
 
+def newest() -> datetime:
+    moment: datetime = _rows("SELECT max(received_at) FROM audit_auditlogentry")[0][0]
+    return moment
+
+
+def listener_name(place: int) -> str:
+    return {0: "prod", 1: "sandbox", SELDOM: "seldom", IDLE: "idle"}.get(place, f"org{place:03}")
+
+
 def fill(total: int) -> None:
     """Indexes are built at the end, as a restored dump's are."""
-    org = Connection.objects.create(name="bench", base_url="http://localhost")
-    names = ("prod", "sandbox", "seldom")
-    listeners = [Listener.objects.create(name=name, connection=org) for name in names]
-    indexes = [row[0] for row in _rows(_INDEXES)]
-    for name in (row[1] for row in _rows(_INDEXES)):
+    first = _make_listeners()
+    fixed = {
+        "total": total,
+        "recent": total - total // 20,
+        "days": rows.DAYS,
+        "now": timezone.now(),
+        "first_listener": first,
+        "first_mapping": _make_mappings(first),
+        "first_redelivery": _make_redeliveries(),
+        "redeliveries": REDELIVERIES,
+        "seldom": SELDOM,
+        "idle": IDLE,
+        "error": rows.ERROR,
+    }
+    indexes = _rows(rows.INDEXES.format(tables=_TABLES))
+    for _, name in indexes:
         _run(f'DROP INDEX "{name}"')
-    fixed = {"total": total, "first_listener": listeners[0].pk, "days": DAYS, "began": BEGAN}
     for since in range(1, total + 1, BATCH):
-        _run(_ENTRIES.format(since=since, until=min(since + BATCH - 1, total), **fixed))
-    _run(_DELIVERIES)
-    for definition in indexes:
+        span = {"since": since, "until": min(since + BATCH - 1, total)}
+        _run(rows.ENTRIES.format(**span, **fixed))
+        _run(rows.DELIVERIES.format(**span, **fixed))
+    for made in (rows.ATTEMPTS, rows.THROUGHPUT):
+        _run(made)
+    _run(rows.INCIDENTS.format(incidents=INCIDENTS, **fixed))
+    _run(rows.ACTIONS.format(actions=ACTIONS, **fixed))
+    for definition, _ in indexes:
         _run(definition)
-    for table in _TABLES:
-        _run(f"VACUUM ANALYZE {table}")
+    _run(
+        "SELECT setval(pg_get_serial_sequence('audit_auditlogentry', 'id'), max(id)) "
+        "FROM audit_auditlogentry"
+    )
+    _run("VACUUM ANALYZE")
 
 
-#: What no constraint stands on.
-_INDEXES = f"""
-SELECT indexdef, indexname FROM pg_indexes WHERE tablename IN {_TABLES}
-    AND indexname NOT IN (SELECT conname FROM pg_constraint)
-"""
+def bring_up_to_date() -> None:
+    """What pages show of today: traffic, leases and workers."""
+    _run(rows.TRAFFIC_OF_TODAY)
+    now = timezone.now()
+    Position.objects.update(
+        lease_until=now + timedelta(hours=3), last_received_at=now, last_event_at=now
+    )
+    Worker.objects.update(seen_at=now + timedelta(hours=3))
+    _run("VACUUM ANALYZE audit_throughput, listeners_position, handlers_worker")
+
+
+def _make_listeners() -> int:
+    org = Connection.objects.create(name="bench", base_url="http://localhost")
+    names = map(listener_name, range(LISTENERS))
+    made = Listener.objects.bulk_create(Listener(name=name, connection=org) for name in names)
+    now = timezone.now()
+    Position.objects.bulk_create(
+        Position(
+            listener=listener,
+            holder="host-1:4711",
+            state=Position.State.RECEIVING,
+            state_since=now,
+            replay_id="1000",
+            epoch=1,
+        )
+        for listener in made
+    )
+    Worker.objects.bulk_create(
+        Worker(name=f"celery@worker{n}", pid=1, queues=["celery"], started_at=now, seen_at=now)
+        for n in range(WORKERS)
+    )
+    return _first(made)
+
+
+def _make_mappings(first_listener: int) -> int:
+    """Five of each listener, in the order that `console_rows.DELIVERIES` counts on."""
+    of_each = (
+        ("create", "handlers.log_change"),
+        ("update", "handlers.log_change"),
+        ("delete", "handlers.log_change"),
+        ("restore", "handlers.log_change"),
+        ("update", "crm.sync"),
+    )
+    return _first(
+        HandlerMapping.objects.bulk_create(
+            HandlerMapping(listener_id=first_listener + place, on=on, handler=handler)
+            for place in range(LISTENERS)
+            for on, handler in of_each
+        )
+    )
+
+
+def _make_redeliveries() -> int:
+    now = timezone.now()
+    return _first(
+        Redelivery.objects.bulk_create(
+            Redelivery(
+                requested_by=f"user{number % 30}",
+                requested_at=now,
+                handler="crm.sync",
+                state=Redelivery.State.DONE,
+                total=100,
+                done=100,
+                count=100,
+                started_at=now,
+                finished_at=now,
+            )
+            for number in range(REDELIVERIES)
+        )
+    )
+
+
+def _first(made: list[Any]) -> int:
+    """Their ids follow one another."""
+    first = int(made[0].pk)
+    if [row.pk for row in made] != list(range(first, first + len(made))):
+        raise RuntimeError("somebody else writes to this database")
+    return first
 
 
 def _rows(sql: str) -> list[tuple[Any, ...]]:
