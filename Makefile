@@ -7,18 +7,21 @@ PYTEST = $(PY) -m pytest -n 4 --dist loadscope --no-loadscope-reorder
 # Folders of tests, apart by spaces: left out of the run, and of the one on PostgreSQL (what does not
 # depend on the database is not run on a second one).
 IGNORE ?=
-NO_DATABASE = simulator salesforce project settings_on_the_wire secrecy peer bad_inputs \
+NO_DATABASE = simulator salesforce project settings_on_the_wire secrecy peer bad_inputs browser \
 	$(patsubst %,system/test_%.py,a_position_elsewhere stopped_logins a_revoked_refresh_token \
 	standing_troubles calling_back crashes pubsub_faults pubsub_positions both_transports \
 	stopping_and_exit_codes) \
-	commands/test_exit_codes_of_commands.py api/test_schema.py api/test_documentation.py
+	commands/test_exit_codes_of_commands.py api/test_schema.py api/test_schema_holds.py \
+	api/test_documentation.py
 IGNORING = $(addprefix --ignore tests/,$(1))
 
 # For `make chaos` and `make soak`: CHAOS="--seed 7 --broker valkey", SOAK="--minutes 60 --rate 100".
 CHAOS ?=
+# For `make fuzz`: requests to each operation of the API, of each sort.
+EXAMPLES ?= 200
 SOAK ?=
 
-.PHONY: help demo test check bench chaos soak stubs lock clean
+.PHONY: help demo test check bench chaos soak fuzz screenshots stubs lock clean
 .NOTPARALLEL:
 
 help:
@@ -28,6 +31,8 @@ help:
 	@echo "make bench   benchmarks"
 	@echo "make chaos   random faults while changes come in: nothing lost, nothing twice, in order"
 	@echo "make soak    half an hour of steady load: memory, files, connections and threads stay"
+	@echo "make fuzz    the API is sent what its schema allows and what it does not: nothing else comes back"
+	@echo "make screenshots  docs/images anew (needs Chromium)"
 	@echo "make stubs   what speaks gRPC anew from the .proto files"
 	@echo "make lock    requirements*.txt anew from pyproject.toml (needs uv)"
 
@@ -60,6 +65,15 @@ chaos:
 soak:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
 	$(PY) -m chaos.soak $(SOAK)
+
+screenshots:
+	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
+	$(PY) -m pytest -q tests/browser/take_screenshots.py
+
+fuzz:
+	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
+	CDC_TEST_EXAMPLES=$(EXAMPLES) $(PY) -m pytest -q tests/api/test_schema_holds.py
+	CDC_TEST_EXAMPLES=$(EXAMPLES) TEST_DATABASE=postgres $(PY) -m pytest -q tests/api/test_schema_holds.py
 
 stubs:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt

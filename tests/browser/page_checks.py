@@ -1,0 +1,52 @@
+"""What holds for every page, whatever is on it: nobody is kept out, and it fits on a telephone."""
+
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Page, ViewportSize
+
+WIDE: ViewportSize = {"width": 1440, "height": 900}
+NARROW: ViewportSize = {"width": 390, "height": 844}
+SERIOUS = ("serious", "critical")
+
+_Rules = dict[str, list[str]]
+#: Colours are all that differs in the dark.
+_COLOURS: _Rules = {"runOnly": ["color-contrast", "link-in-text-block"]}
+#: As the console does it, but for asking the system once, when the page is loaded.
+_IN_THE_DARK = """dark => {
+    document.documentElement.classList.toggle('dark', dark);
+    for (const one of document.getAnimations())
+        if (Number.isFinite(one.effect.getComputedTiming().endTime)) one.finish();
+}"""
+_EVERYTHING: _Rules = {}
+
+
+def flaws(page: Page) -> list[str]:
+    """In both widths, in light and dark."""
+    found = []
+    for size in (WIDE, NARROW):
+        page.set_viewport_size(size)
+        for scheme, rules in (("light", _EVERYTHING), ("dark", _COLOURS)):
+            page.evaluate(_IN_THE_DARK, scheme == "dark")
+            where = f"{size['width']} px, {scheme}: "
+            found += [where + flaw for flaw in _violations(page, rules)]
+        found += [f"{size['width']} px: {flaw}" for flaw in _too_wide(page)]
+    page.set_viewport_size(WIDE)
+    page.evaluate(_IN_THE_DARK, False)
+    return found
+
+
+def _violations(page: Page, rules: _Rules) -> list[str]:
+    """What axe-core finds that shuts somebody out: the rule, and where."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
+    answer = page.evaluate("options => axe.run(options)", {"resultTypes": ["violations"], **rules})
+    return [
+        f"{rule['id']} ({rule['impact']}): {node['target']} {node['html'][:200]}"
+        for rule in answer["violations"]
+        for node in rule["nodes"]
+        if rule["impact"] in SERIOUS
+    ]
+
+
+def _too_wide(page: Page) -> list[str]:
+    wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    return [f"the page scrolls sideways by {wide} px"] if wide > 0 else []

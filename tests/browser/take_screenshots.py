@@ -1,0 +1,122 @@
+"""Pictures of the console for the documentation: `make screenshots`. Not a test."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from django.urls import reverse
+from playwright.sync_api import expect
+
+from audit.models import AuditLogEntry
+from handlers import pausing
+from handlers.models import HandlerMapping
+from tests.browser import busy_org
+from tests.browser.crm_handlers import MENDED
+from tests.browser.page_checks import NARROW, WIDE
+from tests.sample_data import ANN
+
+FOLDER = Path(os.environ.get("CDC_SCREENSHOTS", "docs/images"))
+
+
+@pytest.fixture
+def busy(processes, simulator):
+    MENDED.unlink(missing_ok=True)
+    listener = busy_org.listeners(simulator)
+    account = busy_org.work(simulator)
+    processes.worker(concurrency=2)
+    processes.listener(CDC_TEST_WATCH_SECONDS="1")
+    busy_org.wait_until_handled(225)
+    busy_org.move_back_in_time()
+    busy_org.a_day_of_traffic(listener)
+    return listener, account, busy_org.incidents(listener)
+
+
+class Camera:
+    def __init__(self, visitor) -> None:
+        self.page = visitor.page
+        FOLDER.mkdir(parents=True, exist_ok=True)
+
+    def take(self, name: str, address: str = "", *, narrow=False, dark=False, at="") -> None:
+        """Of that address, or of the page that is there; `at`: from this element on."""
+        page = self.page
+        page.set_viewport_size(NARROW if narrow else WIDE)
+        if address:
+            page.goto(address)
+            page.wait_for_load_state("networkidle")
+        page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", dark)
+        if at:
+            page.locator(at).first.scroll_into_view_if_needed()
+        path = FOLDER / f"{name}.png"
+        page.screenshot(path=path, animations="disabled")
+        if shutil.which("pngquant"):
+            small = ["pngquant", "--force", "--skip-if-larger", "--output", str(path), str(path)]
+            subprocess.run(small, check=False)
+        page.evaluate("document.documentElement.classList.remove('dark')")
+
+
+@pytest.mark.timeout(900)
+def test_the_pictures_are_taken(busy, visitor):
+    listener, account, incident = busy
+    visitor.log_in("Administrator")
+    camera = Camera(visitor)
+    of_home_and_the_audit_log(camera, account)
+    of_deliveries(camera)
+    of_listeners(camera, listener)
+    camera.take("incident", f"/admin/audit/incident/{incident.pk}/change/")
+    camera.take("incident-narrow", narrow=True)
+
+
+def of_home_and_the_audit_log(camera: Camera, account: str) -> None:
+    camera.take("home", "/admin/")
+    camera.take("home-dark", dark=True)
+    camera.take("home-narrow", narrow=True)
+    camera.take("audit-log", "/admin/audit/auditlogentry/")
+    camera.take("timeline", f"/admin/audit/auditlogentry/record/{account}/")
+    entry = AuditLogEntry.objects.filter(record_id=account, change_type="UPDATE").latest("id")
+    camera.take("entry", f"/admin/audit/auditlogentry/{entry.pk}/change/")
+    camera.take("entry-narrow-dark", narrow=True, dark=True)
+
+
+def of_deliveries(camera: Camera) -> None:
+    """What failed; then it is mended and redelivered."""
+    page = camera.page
+    camera.take("dead-letters", "/admin/handlers/delivery/dead-letters/")
+    camera.take("dead-letters-narrow", narrow=True)
+    MENDED.touch()
+    page.set_viewport_size(WIDE)
+    page.get_by_role("link", name=re.compile("^Redeliver all .*crm.sync_contact")).first.click()
+    page.get_by_label("Reason").fill("Every country has its number now.")
+    page.get_by_role("button", name=re.compile("^Redeliver")).click()
+    busy_org.wait_until_handled(0)
+    page.reload()
+    camera.take("redelivery")
+    with page.expect_download() as export:
+        page.evaluate("location.href = '/admin/audit/auditlogentry/export/csv/'")
+    export.value.path()
+    camera.take("work", reverse("admin:audit_work_overview"))
+
+
+def of_listeners(camera: Camera, listener) -> None:
+    paused = HandlerMapping.objects.get(handler="search.forget_record")
+    pausing.pause_all([paused], ANN, "the search is being rebuilt", listener.created_at)
+    page = camera.page
+    camera.take("designer", f"/admin/listeners/listener/{listener.pk}/change/")
+    camera.take("designer-dark", dark=True)
+    camera.take("designer-narrow", narrow=True)
+    mapping = HandlerMapping.objects.get(handler="crm.sync_contact", on="update")
+    page.set_viewport_size(WIDE)
+    page.goto(f"/admin/handlers/handlermapping/{mapping.pk}/change/")
+    expect(page.get_by_role("region", name="Preview")).to_contain_text("would match")
+    camera.take("mapping")
+    page.goto("/admin/listeners/listener/add/")
+    expect(page.get_by_text(re.compile("^The org offers"))).to_be_visible()
+    camera.take("new-listener")
+    camera.take("new-listener-narrow", narrow=True)
+    page.set_viewport_size(WIDE)
+    page.goto("/admin/listeners/connection/1/change/")
+    page.get_by_role("button", name="Test connection").click()
+    expect(page.get_by_text("It works.")).to_be_visible()
+    camera.take("connection", at="#trial-findings li:last-child")

@@ -1,0 +1,87 @@
+"""From nothing to a handled change: connection, listener, handler, start."""
+
+from playwright.sync_api import expect
+
+from audit.models import OperatorAction
+from handlers.models import Delivery
+from listeners.models import Connection, Listener
+from tests.servers import wait_for
+
+
+def test_an_administrator_hears_a_first_change(visitor, processes, simulator):
+    processes.worker()
+    processes.listener()
+    visitor.log_in("Administrator")
+    page = visitor.page
+    visitor.look("Nothing is listened to yet")
+    page.get_by_role("link", name="Add a connection").click()
+    add_a_connection(visitor, simulator)
+    visitor.go_to("Home")
+    page.get_by_role("link", name="Add a listener").click()
+    add_a_listener(visitor)
+    page.get_by_role("link", name="onCreate of Every entity").click()
+    choose_a_handler(visitor)
+    page.get_by_role("link", name="Start it").click()
+    visitor.look("Start accounts")
+    page.get_by_label("Reason").fill("first try")
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_role("region", name="What becomes of its changes")).to_contain_text(
+        "Receiving", timeout=30_000
+    )
+    [account] = simulator.create("Account", Name="Nordwind Logistik GmbH")
+    wait_for(Delivery.objects.filter(state="succeeded").exists)
+
+    visitor.go_to("Audit log")
+    row = page.get_by_role("row").filter(has_text=account)
+    expect(row).to_contain_text("accounts")
+    expect(row).to_contain_text("Succeeded")
+    assert Delivery.objects.get().handler == "crm.sync_account"
+    assert list(
+        OperatorAction.objects.filter(who="administrator").order_by("id").values_list("action")
+    ) == [("test",), ("test",), ("add",), ("test",), ("add",), ("change",), ("start",)]
+
+
+def add_a_connection(visitor, simulator) -> None:
+    """Tried before it is saved; nothing of it is stored until then."""
+    page = visitor.page
+    visitor.field("Name").fill("prod")
+    visitor.field("Authentication").select_option("OAuth 2.0 client credentials")
+    expect(visitor.field("Username")).not_to_be_visible()
+    visitor.field("Base URL").fill(simulator.url)
+    visitor.field("Client ID").fill(simulator.credentials["client_id"])
+    visitor.field("Client secret").fill("wrong")
+    page.get_by_role("button", name="Test connection").click()
+    visitor.look("One thing does not work.", "Check the client secret")
+    visitor.field("Client secret").fill(simulator.credentials["client_secret"])
+    page.get_by_role("button", name="Test connection").click()
+    visitor.look("It works.")
+    assert not Connection.objects.exists()
+    page.get_by_role("button", name="Save", exact=True).click()
+    visitor.look("was added successfully")
+
+
+def add_a_listener(visitor) -> None:
+    """The channel is one of those that the org offers, found by typing a part of it."""
+    page = visitor.page
+    visitor.look("1. Connection", "The org offers")
+    channel = page.get_by_role("combobox", name="Channel")
+    channel.fill("accountch")
+    channel.press("ArrowDown")
+    channel.press("Enter")
+    expect(channel).to_have_value("/data/AccountChangeEvent")
+    visitor.field("Name").fill("accounts")
+    visitor.field("Enabled").uncheck()
+    page.get_by_role("button", name="Test connection and channel").click()
+    expect(page.get_by_text("It works.")).to_be_visible()
+    assert not Listener.objects.exists()
+    page.get_by_role("button", name="Save", exact=True).click()
+    visitor.look("Next: choose what its event handlers run.", "What becomes of its changes")
+    assert Listener.objects.get().channel == "/data/AccountChangeEvent"
+
+
+def choose_a_handler(visitor) -> None:
+    page = visitor.page
+    visitor.look("Nothing was recorded yet")
+    visitor.field("Handler").select_option("crm.sync_account")
+    page.get_by_role("button", name="Save", exact=True).click()
+    visitor.look("crm.sync_account", "It is switched off.")
