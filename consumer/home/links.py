@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
-from urllib.parse import urlencode
 
 from django.urls import reverse
-from django.utils.timezone import localtime
+
+from audit.admin_links import listed, received
 
 
 def entries(since: datetime, until: datetime | None = None) -> str:
-    return _list("audit_auditlogentry", **_bound("from", since), **_bound("to", until))
+    return listed("audit_auditlogentry", **received("from", since), **received("to", until))
 
 
 def deliveries(state: str, listener: str = "") -> str:
-    wanted = {"state": state, "listener": listener}
-    return _list("handlers_delivery", **{name: value for name, value in wanted.items() if value})
+    return listed("handlers_delivery", state=state, listener=listener)
 
 
 def dead_letters() -> str:
@@ -24,8 +22,7 @@ def dead_letters() -> str:
 
 
 def incidents(listener_id: int | None = None) -> str:
-    mine = {} if listener_id is None else {"listener__id__exact": listener_id}
-    return _list("audit_incident", state="open", **mine)
+    return listed("audit_incident", state="open", listener__id__exact=listener_id)
 
 
 def incident(pk: int) -> str:
@@ -33,7 +30,7 @@ def incident(pk: int) -> str:
 
 
 def listeners() -> str:
-    return _list("listeners_listener")
+    return listed("listeners_listener")
 
 
 def listener(pk: int) -> str:
@@ -41,23 +38,8 @@ def listener(pk: int) -> str:
 
 
 def mappings() -> str:
-    return _list("handlers_handlermapping")
+    return listed("handlers_handlermapping")
 
 
 def workers() -> str:
-    return _list("handlers_worker")
-
-
-def _list(name: str, **parameters: Any) -> str:
-    query = f"?{urlencode(parameters)}" if parameters else ""
-    return reverse(f"admin:{name}_changelist") + query
-
-
-def _bound(bound: str, moment: datetime | None) -> dict[str, str]:
-    if moment is None:
-        return {}
-    local = localtime(moment)
-    return {
-        f"received_at_{bound}_0": f"{local:%Y-%m-%d}",
-        f"received_at_{bound}_1": f"{local:%H:%M:%S}",
-    }
+    return listed("handlers_worker")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 from urllib.parse import urlencode
 
 from django.urls import reverse
-from django.utils.timezone import localtime
+
+from audit.admin_links import listed, received
 
 
 def connection(pk: int) -> str:
@@ -19,18 +19,12 @@ def start(listener_id: int) -> str:
 
 
 def entries(listener: str, since: datetime) -> str:
-    local = localtime(since)
-    return _list(
-        "audit_auditlogentry",
-        listener=listener,
-        received_at_from_0=f"{local:%Y-%m-%d}",
-        received_at_from_1=f"{local:%H:%M:%S}",
-    )
+    return listed("audit_auditlogentry", listener=listener, **received("from", since))
 
 
 def deliveries(state: str, listener: str, mapping_id: int) -> str:
     # With the listener: what has ended is found in the order of its entries.
-    return _list("handlers_delivery", state=state, listener=listener, mapping=mapping_id)
+    return listed("handlers_delivery", state=state, listener=listener, mapping=mapping_id)
 
 
 def delivery(pk: int) -> str:
@@ -47,9 +41,4 @@ def new_mapping(listener_id: int, on: str) -> str:
 
 
 def workers() -> str:
-    return _list("handlers_worker")
-
-
-def _list(name: str, **parameters: Any) -> str:
-    query = f"?{urlencode(parameters)}" if parameters else ""
-    return reverse(f"admin:{name}_changelist") + query
+    return listed("handlers_worker")
