@@ -28,8 +28,6 @@ from listeners import milestones
 log = structlog.get_logger(__name__)
 
 BATCH = 1000
-#: The states of an open delivery that no worker runs.
-PUBLISHABLE = (Delivery.State.READY, Delivery.State.RETRYING, Delivery.State.QUEUED)
 
 
 class BrokerUnavailable(Exception):

@@ -18,7 +18,7 @@ from handlers.models import HandlerMapping, Redelivery
 from handlers.redelivery import Counts, TooMany, Wish, judged
 from handlers.redelivery_claims import Claim
 from handlers.redelivery_jobs import SENT_AGAIN, attend, send
-from handlers.redelivery_steps import ROWS, Watch, work
+from handlers.redelivery_steps import ROWS
 from handlers.redelivery_targets import fix
 
 #: So many are done while who asked waits: one dead letter is sent again without any delay.
@@ -88,15 +88,6 @@ def claimed(wish: Wish, now: datetime) -> Claim:
     """Fix what is meant, for this process to do. Never inside a transaction."""
     with transaction.atomic(durable=True):
         return _claimed(_fixed(wish, now), now)
-
-
-def redeliver(
-    wish: Wish, now: datetime, watch: Watch = lambda _: None
-) -> tuple[Redelivery, Counts]:
-    """All of it, in this process. Never inside a transaction."""
-    claim = claimed(wish, now)
-    work(claim, watch)
-    return claim.redelivery, claim.counts
 
 
 def _fixed(wish: Wish, now: datetime) -> Redelivery:

@@ -14,11 +14,11 @@ from consumer.ingest import ingest
 from handlers.halting import NotHalting, go_on_without
 from handlers.models import Delivery, HandlerMapping
 from handlers.parked import waits_for
-from handlers.redeliver import redeliver
 from handlers.redelivery import Wish, wish
 from handlers.runner import run_delivery
 from tests.at_once import in_threads
 from tests.commands.running import CONNECTION, ConfigurationFile
+from tests.redelivering import redeliver
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for

@@ -6,10 +6,10 @@ from django.utils import timezone
 from consumer import relay
 from consumer.ingest import ingest
 from handlers.models import Delivery, HandlerMapping
-from handlers.redeliver import redeliver
 from handlers.redelivery import Wish
 from handlers.runner import run_delivery
 from listeners.models import Position
+from tests.redelivering import redeliver
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 

@@ -10,10 +10,10 @@ from consumer.ingest import ingest
 from handlers import dispatch, pausing
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.parked import waits_for
-from handlers.redeliver import redeliver
 from handlers.redelivery import Wish
 from handlers.runner import run_delivery
 from listeners import milestones
+from tests.redelivering import redeliver
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 

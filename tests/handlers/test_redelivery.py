@@ -12,10 +12,11 @@ from consumer import relay
 from consumer.ingest import ingest
 from handlers import dispatch
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Redelivery
-from handlers.redeliver import counted, redeliver
+from handlers.redeliver import counted
 from handlers.redelivery import Contradiction, Row, Verdict, Wish, sent, wish
 from handlers.runner import run_delivery
 from tests.at_once import in_threads
+from tests.redelivering import redeliver
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 

@@ -9,12 +9,13 @@ from audit.queries import AuditLogFilter
 from cdcproject.celery import app
 from handlers import redelivery_jobs, redelivery_steps
 from handlers.models import Delivery, Redelivery, RedeliveryTarget
-from handlers.redeliver import begin, foreseen, redeliver
+from handlers.redeliver import begin, foreseen
 from handlers.redelivery import PRUNED, Row, TooMany, Verdict, Wish, counts_of, wish
 from handlers.redelivery_claims import MOST_TRIES, Claim, ClaimLost
 from handlers.redelivery_jobs import cancel, run, start_due, take_up
 from handlers.redelivery_steps import work
 from tests.commands.running import record
+from tests.redelivering import redeliver
 from tests.sample_data import ANN, change, make_mapping
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
