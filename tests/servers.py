@@ -68,8 +68,12 @@ class PostgresServer:
         self._run("pg_ctl", "-w", "-m", "immediate", "restart")
 
     def restarting(self) -> str:
-        """A command line that kills it and starts it again."""
-        return shlex.join(self._command("pg_ctl", "-w", "-m", "immediate", "restart"))
+        """A command line that kills it and starts it again.
+
+        One after the other: of two at once one waits a minute for the server of the other to end.
+        """
+        alone = ["flock", "--close", f"{self._folder}.restarting"]
+        return shlex.join([*alone, *self._command("pg_ctl", "-w", "-m", "immediate", "restart")])
 
     def pids(self) -> list[int]:
         """Of all its processes."""
