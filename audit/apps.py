@@ -1,5 +1,5 @@
 from django.apps import AppConfig
-from django.db.models import CharField
+from django.db.models import BigAutoField, CharField, ForeignKey
 
 
 class AuditConfig(AppConfig):
@@ -7,6 +7,8 @@ class AuditConfig(AppConfig):
     verbose_name = "Record"
 
     def ready(self) -> None:
-        from audit.lookups import Begins
+        from audit.lookups import Among, Begins
 
         CharField.register_lookup(Begins)
+        for field in (BigAutoField, CharField, ForeignKey):
+            field.register_lookup(Among)

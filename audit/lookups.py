@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Lookup
-from django.db.models.lookups import StartsWith
+from django.db.models.lookups import In, StartsWith
 
 if TYPE_CHECKING:
     _Lookup = Lookup[str]
@@ -29,3 +30,35 @@ class Begins(_Lookup):
 
     def as_postgresql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
         return StartsWith(self.lhs, self.rhs).as_sql(compiler, connection)
+
+
+class Among(_Lookup):
+    """`among`: as `in`, for many texts or numbers. On PostgreSQL they travel as one value, that
+    neither side has to take apart as SQL."""
+
+    lookup_name = "among"
+
+    def get_prep_lookup(self) -> list[str | int]:
+        return list(self.rhs)
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        return In(self.lhs, self.rhs).as_sql(compiler, connection)
+
+    def as_postgresql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        column, params = self.process_lhs(compiler, connection)
+        kind = self.lhs.output_field.rel_db_type(connection).partition("(")[0]
+        return f"{column} = ANY(%s::{kind}[])", (*params, _array(self.rhs))
+
+
+def _array(values: Iterable[str | int]) -> str:
+    """As PostgreSQL writes an array."""
+    return (
+        "{"
+        + ",".join(_quoted(value) if isinstance(value, str) else str(value) for value in values)
+        + "}"
+    )
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

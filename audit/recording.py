@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from audit.bulk import insert
 from audit.models import AuditLogEntry
-
-ROWS = 1000
 
 
 def record(entries: Sequence[AuditLogEntry]) -> list[AuditLogEntry]:
@@ -21,7 +20,8 @@ def record(entries: Sequence[AuditLogEntry]) -> list[AuditLogEntry]:
         if identity not in known:
             known.add(identity)
             new.append(entry)
-    return AuditLogEntry.objects.bulk_create(new, batch_size=ROWS)
+    insert(new)
+    return new
 
 
 Identity = tuple[str, int, str, str, str]
@@ -43,7 +43,7 @@ def _known(entries: Sequence[AuditLogEntry]) -> set[Identity]:
         return set()
     rows = AuditLogEntry.objects.order_by().filter(
         listener_id=entries[0].listener_id,
-        transaction_key__in={entry.transaction_key for entry in entries},
+        transaction_key__among={entry.transaction_key for entry in entries},
     )
     return set(
         rows.values_list(

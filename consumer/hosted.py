@@ -11,6 +11,7 @@ from django.utils import timezone
 from consumer import troubles
 from consumer.buffer import Buffer
 from consumer.logins import CarefulTokens
+from consumer.publisher import Publisher
 from consumer.receiver import Receiver, Status
 from consumer.recorder import Recorder
 from listeners.leases import Lease
@@ -31,13 +32,14 @@ class HostedListener:
         lease: Lease,
         tokens: CarefulTokens,
         stream: EventStream,
+        publisher: Publisher,
     ) -> None:
         self.listener = listener
         self.lease = lease
         self.fingerprint = listener.fingerprint
         self._buffer = Buffer(limit=10 * settings.CDC_BATCH_MAX)
         self.receiver = Receiver(listener, lease, tokens, stream, self._buffer)
-        self.recorder = Recorder(listener, lease, self._buffer, stream.recorded)
+        self.recorder = Recorder(listener, lease, self._buffer, publisher, stream.recorded)
         self._longest_silence = longest_silence(listener)
         self._written: Status | None = None
         self._noted: datetime | None = None

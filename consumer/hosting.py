@@ -13,6 +13,7 @@ from django.utils import timezone
 from consumer import troubles
 from consumer.hosted import HostedListener
 from consumer.logins import CarefulTokens, Logins
+from consumer.publisher import Publisher
 from consumer.share import Share
 from listeners.leases import Lease
 from listeners.models import Listener, Position
@@ -48,10 +49,11 @@ class Hosting:
     """A listener that this process cannot run, for want of a secret that another one may have, is
     left to others; where there are none, it fails."""
 
-    def __init__(self, holder: str, logins: Logins, share: Share) -> None:
+    def __init__(self, holder: str, logins: Logins, share: Share, publisher: Publisher) -> None:
         self._holder = holder
         self._logins = logins
         self._share = share
+        self._publisher = publisher
         self._unfit: dict[int, str] = {}
 
     def unfit(self, fingerprints: Mapping[int, str]) -> set[int]:
@@ -103,10 +105,9 @@ class Hosting:
             log.info("a listener was deleted just now", reason=str(error).strip())
             return []
 
-    @staticmethod
-    def _begin(listener: Listener, kit: Kit, lease: Lease) -> HostedListener:
+    def _begin(self, listener: Listener, kit: Kit, lease: Lease) -> HostedListener:
         log.info("listener started", listener=listener.name, channel=listener.channel)
-        hosted = HostedListener(listener, lease, kit.tokens, kit.stream)
+        hosted = HostedListener(listener, lease, kit.tokens, kit.stream, self._publisher)
         hosted.start()
         return hosted
 

@@ -15,6 +15,7 @@ from typing import Any
 from django.db import DataError, transaction
 
 from audit import traffic
+from audit.bulk import maker
 from audit.models import AuditLogEntry
 from audit.recording import record
 from consumer import gaps, troubles
@@ -194,27 +195,32 @@ def _advance(lease: Lease, replay_id: str, entries: Sequence[AuditLogEntry]) -> 
         raise LeaseLost
 
 
+_entry = maker(AuditLogEntry)
+
+
 def entry_of(listener: Listener, event: ChangeEvent, received_at: datetime) -> AuditLogEntry:
-    return AuditLogEntry(
-        listener=listener,
-        channel=event.channel,
-        entity_name=event.entity_name,
-        record_id=event.record_id,
-        change_type=event.change_type,
-        change_origin=event.change_origin or "",
-        transaction_key=event.transaction_key,
-        sequence_number=event.sequence_number,
-        commit_timestamp=event.commit_timestamp,
-        commit_number=event.commit_number,
-        commit_user=event.commit_user or "",
-        replay_id=event.replay_id,
-        event_uuid=event.event_uuid or "",
-        record_count=len(event.record_ids),
-        changed_fields=_list(event.changed_fields),
-        nulled_fields=_list(event.nulled_fields),
-        diff_fields=_list(event.diff_fields),
-        changed_data=event.changed_data,
-        received_at=received_at,
+    return _entry(
+        {
+            "listener_id": listener.pk,
+            "channel": event.channel,
+            "entity_name": event.entity_name,
+            "record_id": event.record_id,
+            "change_type": event.change_type,
+            "change_origin": event.change_origin or "",
+            "transaction_key": event.transaction_key,
+            "sequence_number": event.sequence_number,
+            "commit_timestamp": event.commit_timestamp,
+            "commit_number": event.commit_number,
+            "commit_user": event.commit_user or "",
+            "replay_id": event.replay_id,
+            "event_uuid": event.event_uuid or "",
+            "record_count": len(event.record_ids),
+            "changed_fields": _list(event.changed_fields),
+            "nulled_fields": _list(event.nulled_fields),
+            "diff_fields": _list(event.diff_fields),
+            "changed_data": event.changed_data,
+            "received_at": received_at,
+        }
     )
 
 

@@ -1,4 +1,4 @@
-"""The recording thread of a listener: batch → ingest → publish."""
+"""The recording thread of a listener: batch → ingest → publisher."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from typing import TypeVar
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, connection
-from django.utils import timezone
 
-from consumer import gaps, metrics
+from consumer import metrics
 from consumer.buffer import Buffer, Received
 from consumer.database import AWAY
 from consumer.ingest import CommitsLost, Ingested, Message, Moment, ingest, move
-from handlers import dispatch
+from consumer.publisher import Publisher
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position
 from listeners.salesforce.backoff import full_jitter
@@ -26,7 +25,8 @@ Result = TypeVar("Result")
 
 log = structlog.get_logger(__name__)
 
-BROKER_PAUSE_SECONDS = 10.0
+#: Without a message for so long, the next one is taken to come alone.
+QUIET_SECONDS = 0.05
 #: Without a message for so long, the connection to the database is given back.
 IDLE_SECONDS = 10.0
 
@@ -46,6 +46,7 @@ class Recorder:
         listener: Listener,
         lease: Lease,
         buffer: Buffer,
+        publisher: Publisher,
         tell: Callable[[str], None] = lambda replay_id: None,
     ) -> None:
         """`tell` takes each position once it is committed."""
@@ -54,8 +55,9 @@ class Recorder:
         self._listener = listener
         self._lease = lease
         self._buffer = buffer
+        self._publisher = publisher
         self._abandon = threading.Event()
-        self._no_broker_before = 0.0
+        self._took = 0.0
         self._thread = threading.Thread(
             target=self._run, name=f"record {listener.name}", daemon=True
         )
@@ -74,11 +76,13 @@ class Recorder:
     def _run(self) -> None:
         try:
             while batch := self._next():
+                began = time.monotonic()
                 if messages := [one for one in batch if isinstance(one, Message)]:
                     self._record(messages)
                 if isinstance(batch[-1], Moment):
                     self._move(batch[-1])
                 self._buffer.done(len(batch))
+                self._took = time.monotonic() - began
         except LeaseLost:
             log.info("recording ended without its lease", listener=self._listener.name)
         except GivenUp:
@@ -95,9 +99,14 @@ class Recorder:
             connection.close()
 
     def _next(self) -> list[Received]:
+        """A change that comes alone does not wait for others; of many, some come while the batch
+        before them is recorded, and for as long as that took it is worth waiting for more."""
+        if not self._buffer.wait(QUIET_SECONDS):
+            self._took = 0.0
         if not self._buffer.wait(IDLE_SECONDS):
             connection.close()  # many listeners are quiet, and a server takes few connections
-        return self._buffer.take(settings.CDC_BATCH_MAX, settings.CDC_BATCH_WAIT_MS / 1000)
+        wait = min(settings.CDC_BATCH_WAIT_MS / 1000, self._took)
+        return self._buffer.take(settings.CDC_BATCH_MAX, wait)
 
     def _record(self, batch: Sequence[Message]) -> None:
         follows = self._buffer.follows
@@ -106,7 +115,8 @@ class Recorder:
             self._buffer.follows = result.replay_id
             self._tell(result.replay_id)
         self._count(result, batch)
-        self._publish(result)
+        reads_of = self._listener.pk if result.reads else None
+        self._publisher.publish(result.ready, reads_of=reads_of)
         self.recorded += result.entries
 
     def _move(self, moment: Moment) -> None:
@@ -143,16 +153,3 @@ class Recorder:
         metrics.BATCH_SECONDS.labels(name).observe(
             max(0.0, time.time() - batch[0].received_at.timestamp())
         )
-
-    def _publish(self, result: Ingested) -> None:
-        """What is not published now, the relay finds: a broker that hangs must not hold up what is
-        recorded, so it is not asked again for a while."""
-        if time.monotonic() < self._no_broker_before:
-            return
-        try:
-            metrics.PUBLISHED.inc(dispatch.publish(result.ready, timezone.now()))
-            if result.reads:
-                gaps.ask(self._listener.pk, timezone.now())
-        except (dispatch.BrokerUnavailable, *AWAY) as error:
-            self._no_broker_before = time.monotonic() + BROKER_PAUSE_SECONDS
-            log.warning("published later", deliveries=len(result.ready), reason=str(error))

@@ -21,6 +21,7 @@ from consumer.hosting import Hosting, failed_since
 from consumer.lease_keeper import lease_keeper
 from consumer.limits import Limits
 from consumer.logins import Logins
+from consumer.publisher import Publisher
 from consumer.relay_thread import relay_thread
 from consumer.rounds import Rounds
 from consumer.share import Share
@@ -55,7 +56,8 @@ class Supervisor:
         self._stop = threading.Event()
         self._logins = Logins(self._stop.wait)
         self._share = Share(self.holder, self._names)
-        self._hosting = Hosting(self.holder, self._logins, self._share)
+        self._publisher = Publisher()
+        self._hosting = Hosting(self.holder, self._logins, self._share, self._publisher)
         self._hosted: dict[int, HostedListener] = {}
         self._departures = Departures()
         self._recorded_before = 0
@@ -100,7 +102,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Until stopped or a limit is reached; the exit code."""
-        for thread in (*self._helpers, self._keeper):
+        for thread in (*self._helpers, self._keeper, self._publisher):
             thread.start()
         code: int | None = None
         try:
@@ -217,8 +219,9 @@ class Supervisor:
         self._departures.say_goodbye(time.monotonic() + SETTLE_SECONDS)
         self._logins.settle(SETTLE_SECONDS)
         self._keeper.stop()
+        self._publisher.stop()
         by = time.monotonic() + JOIN_SECONDS
-        for thread in (*self._helpers, self._keeper):
+        for thread in (*self._helpers, self._keeper, self._publisher):
             thread.join(max(0.0, by - time.monotonic()))
 
     # Ends

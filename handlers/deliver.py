@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
+from audit.bulk import insert, maker
 from audit.models import AuditLogEntry
 from handlers.lanes import follow
 from handlers.models import Delivery, HandlerMapping
@@ -12,7 +14,6 @@ from handlers.routing import GAPS, route, route_with_gaps
 from handlers.staleness import stale
 from listeners.models import Listener
 
-ROWS = 1000
 AWAITS_RECORD = "waits until the record is read from Salesforce"
 
 GapPolicy = Listener.GapPolicy
@@ -36,11 +37,11 @@ def deliver(
         return []
     deliveries = _planned(entries, mappings, only, gap_policy)
     if gap_policy == GapPolicy.FETCH:
-        _await_records(deliveries)
+        _await_records(deliveries, {entry.pk for entry in entries if entry.change_type in GAPS})
     _queue_up(deliveries)
-    _set_aside(deliveries)
-    created = Delivery.objects.bulk_create(deliveries, batch_size=ROWS)
-    return [one.pk for one in created if one.state == Delivery.State.READY and not one.paused]
+    _set_aside(deliveries, {mapping.pk for mapping in mappings if mapping.paused_at is not None})
+    insert(deliveries)
+    return [one.pk for one in deliveries if one.state == Delivery.State.READY and not one.paused]
 
 
 def _planned(
@@ -92,37 +93,42 @@ def _queue_up(deliveries: Sequence[Delivery]) -> None:
             occupied.add(delivery.chain)
 
 
-def _set_aside(deliveries: Sequence[Delivery]) -> None:
-    """What could begin and is not to, while its mapping is paused."""
+def _set_aside(deliveries: Sequence[Delivery], paused: Collection[int]) -> None:
+    """What could begin and is not to, while its mapping is `paused`."""
     for delivery in deliveries:
-        mapping = delivery.mapping
-        if mapping is not None and mapping.paused_at is not None:
+        if delivery.mapping_id in paused:
             delivery.paused = delivery.state == Delivery.State.READY
 
 
-def _await_records(deliveries: Sequence[Delivery]) -> None:
+def _await_records(deliveries: Sequence[Delivery], gaps: Collection[int]) -> None:
+    """`gaps`: the entries without data."""
     for delivery in deliveries:
-        if delivery.entry.change_type in GAPS and delivery.state == Delivery.State.READY:
+        if delivery.entry_id in gaps and delivery.state == Delivery.State.READY:
             delivery.state = Delivery.State.BLOCKED
             delivery.awaits_record = True
             delivery.error = AWAITS_RECORD
 
 
+_made = maker(Delivery)
+
+
 def _delivery(
     entry: AuditLogEntry, mapping: HandlerMapping, skipped: str, lane: int | None
 ) -> Delivery:
-    delivery = Delivery(
-        entry=entry,
-        mapping=mapping,
-        handler=mapping.handler or mapping.task,
-        is_external=bool(mapping.task),
-        queue=mapping.queue,
-        created_at=entry.received_at,
-    )
+    values: dict[str, Any] = {
+        "entry_id": entry.pk,
+        "mapping_id": mapping.pk,
+        "handler": mapping.handler or mapping.task,
+        "is_external": bool(mapping.task),
+        "queue": mapping.queue,
+        "created_at": entry.received_at,
+    }
     if skipped:  # ended before it began: in no chain, so that nothing waits for it
-        delivery.state = Delivery.State.SKIPPED
-        delivery.error = skipped
-        delivery.finished_at = entry.received_at
+        values |= {
+            "state": Delivery.State.SKIPPED,
+            "error": skipped,
+            "finished_at": entry.received_at,
+        }
     elif lane is not None:
-        delivery.chain = f"{lane}:{entry.record_id}"
-    return delivery
+        values["chain"] = f"{lane}:{entry.record_id}"
+    return _made(values)

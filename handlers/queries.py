@@ -66,16 +66,18 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         waits for us, and then finds the one that we add behind it. Inside the caller's transaction.
 
         Where one holds a chain, that one is enough: a chain can be long. While we waited for it, it
-        may have ended and another begun.
+        may have ended and another begun. Who holds the listener's position need not look for more
+        than there are at first: nobody else begins a chain.
         """
-        wanted = set(chains) - {""}
-        held = self._chains_of(HOLDS_CHAIN, wanted)
-        return held | self._chains_of(IN_CHAIN, wanted - held)
+        found = self.filter(IN_CHAIN, chain__among=set(chains) - {""})
+        occupied = set(found.order_by().values_list("chain", flat=True).distinct())
+        held = self._chains_of(HOLDS_CHAIN, occupied)
+        return held | self._chains_of(IN_CHAIN, occupied - held)
 
     def _chains_of(self, condition: Q, chains: set[str]) -> set[str]:
         if not chains:
             return set()
-        found = self.filter(condition, chain__in=chains).locked()
+        found = self.filter(condition, chain__among=chains).locked()
         return set(found.values_list("chain", flat=True))
 
     def mark_queued(self, published: dict[int, int], now: datetime) -> int:

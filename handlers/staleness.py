@@ -90,7 +90,7 @@ def _deletions(changes: Collection[AuditLogEntry]) -> list[tuple[str, Deletion]]
         return []
     found = AuditLogEntry.objects.filter(
         listener_id=next(iter(changes)).listener_id,
-        record_id__in=deleted,
+        record_id__among=deleted,
         source=AuditLogEntry.Source.RECONCILE,
         change_type="DELETE",
     )
@@ -105,7 +105,7 @@ def _readings(changes: Collection[AuditLogEntry]) -> dict[str, list[Known]]:
     read = (
         AuditLogEntry.objects.filter(
             listener_id=next(iter(changes)).listener_id,
-            record_id__in={change.record_id for change in changes},
+            record_id__among={change.record_id for change in changes},
             as_of__isnull=False,
         )
         .order_by("as_of", "read_at", "id")

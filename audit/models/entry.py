@@ -17,7 +17,8 @@ class AuditLogEntry(models.Model):
         GAP = "gap", "Gap"
         RECONCILE = "reconcile", "Reconcile"
 
-    listener = models.ForeignKey(Listener, models.PROTECT, related_name="entries")
+    # Found by the indexes that begin with it.
+    listener = models.ForeignKey(Listener, models.PROTECT, related_name="entries", db_index=False)
     channel = models.CharField(max_length=255)
     entity_name = models.CharField("entity", max_length=255)
     record_id = models.CharField("record ID", max_length=255)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
 
 from handlers.models.delivery import Delivery
 from handlers.models.redelivery import Redelivery
@@ -18,12 +19,20 @@ class DeliveryAttempt(models.Model):
         RETRY = "retry", "Asked for a retry"
         LOST = "lost", "Lost with its worker"
 
-    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="attempt_log")
+    # Found by the constraint that begins with it.
+    delivery = models.ForeignKey(
+        Delivery, models.CASCADE, related_name="attempt_log", db_index=False
+    )
     number = models.PositiveIntegerField()
     outcome = models.CharField(max_length=10, choices=Outcome)
     # Which wish it fulfils, when it was asked for and not due by itself.
     redelivery = models.ForeignKey(
-        Redelivery, models.SET_NULL, null=True, blank=True, related_name="attempts"
+        Redelivery,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="attempts",
+        db_index=False,
     )
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()
@@ -35,6 +44,14 @@ class DeliveryAttempt(models.Model):
         ordering = ["delivery", "number"]
         constraints = [
             models.UniqueConstraint(fields=["delivery", "number"], name="attempt_once"),
+        ]
+        indexes = [
+            # A redelivery that is deleted is forgotten here.
+            models.Index(
+                fields=["redelivery"],
+                condition=Q(redelivery__isnull=False),
+                name="attempt_redelivered",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -32,7 +32,10 @@ class Delivery(models.Model):
 
     UNENDED = (State.BLOCKED, State.READY, State.QUEUED, State.RUNNING, State.RETRYING)
 
-    entry = models.ForeignKey(AuditLogEntry, models.CASCADE, related_name="deliveries")
+    # Found by the constraint that begins with it.
+    entry = models.ForeignKey(
+        AuditLogEntry, models.CASCADE, related_name="deliveries", db_index=False
+    )
     mapping = models.ForeignKey(
         HandlerMapping, models.SET_NULL, null=True, blank=True, related_name="deliveries"
     )
@@ -53,8 +56,14 @@ class Delivery(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     # Of the attempts, those from before it was last redelivered: they count against no limit.
     attempts_before = models.PositiveIntegerField(default=0)
+    # Found by an index of those that have one.
     redelivery = models.ForeignKey(
-        Redelivery, models.SET_NULL, null=True, blank=True, related_name="deliveries"
+        Redelivery,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="deliveries",
+        db_index=False,
     )
     error = models.TextField(blank=True)
     # Of what failed: the same for errors of one handler that differ in numbers and names alone

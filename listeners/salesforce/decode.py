@@ -208,10 +208,15 @@ def _replay_id_or_none(message: Mapping[str, Any]) -> str | None:
         return None
 
 
+_PLAIN = (str, int, bool, type(None))
+
+
 def _require_storable(changed: dict[str, Any]) -> None:
     """NaN and Infinity are no JSON, and no database takes them; 1e999 reads as Infinity. Nor does
     one take lists and objects that are nested for ever."""
-    waiting: list[tuple[str, int, Any]] = [(name, 0, value) for name, value in changed.items()]
+    waiting: list[tuple[str, int, Any]] = [
+        (name, 0, value) for name, value in changed.items() if type(value) not in _PLAIN
+    ]
     while waiting:
         path, depth, value = waiting.pop()
         if isinstance(value, float) and not math.isfinite(value):

@@ -9,6 +9,7 @@ from audit.models import AuditLogEntry, Throughput
 from consumer.beginning import Beginning, beginning_of
 from consumer.buffer import Buffer
 from consumer.ingest import CommitsLost, Message, Moment, ingest, move
+from consumer.publisher import Publisher
 from consumer.recorder import Recorder
 from listeners.leases import LeaseLost
 from listeners.models import Position
@@ -38,7 +39,7 @@ def record(transactional_db, listener):
             told.append((replay_id, Position.objects.get().replay_id, entries))
 
         buffer = Buffer(10)
-        recorder = Recorder(listener, lease_of(listener), buffer, tell)
+        recorder = Recorder(listener, lease_of(listener), buffer, Publisher(), tell)
         for batch in batches:
             buffer.put(batch)
         buffer.close()
@@ -110,7 +111,7 @@ def test_a_managed_subscription_that_was_told_of_lost_commits_is_not_gone_on_wit
     buffer = Buffer(10)
     buffer.follows = "9"
     buffer.put(received(change(replay=10)))
-    recorder = Recorder(listener, lease, buffer)
+    recorder = Recorder(listener, lease, buffer, Publisher())
 
     recorder.start()
 

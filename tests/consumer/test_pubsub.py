@@ -14,6 +14,7 @@ from consumer import supervisor
 from consumer.hosting import Hosting
 from consumer.limits import Limits
 from consumer.logins import Logins
+from consumer.publisher import Publisher
 from consumer.share import Share
 from listeners.models import Listener, Position
 from listeners.salesforce.replay_ids import for_cometd
@@ -187,7 +188,9 @@ def test_a_managed_subscription_is_told_at_the_end_of_what_was_recorded_last(
     settings.CDC_BATCH_WAIT_MS = 60_000  # recorded is at the end only
     org.managed_subscription("Last", "/data/ChangeEvents")
     listener = pubsub(managed_subscription="Last")
-    [hosted] = Hosting("a", Logins(lambda seconds: True), Share("a", [])).start([listener])
+    [hosted] = Hosting("a", Logins(lambda seconds: True), Share("a", []), Publisher()).start(
+        [listener]
+    )
     wait_for(lambda: hosted.is_receiving)
     org.create("Account", Name="one")
     wait_for(lambda: hosted.receiver.last_message_at)

@@ -7,6 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from consumer import share as shares
 from consumer.hosting import Hosting
 from consumer.logins import Logins
+from consumer.publisher import Publisher
 from consumer.share import PATIENCE_SECONDS, Share
 from consumer.supervisor import LOOK_SECONDS
 from listeners.leases import LEASE, PRESENCE
@@ -127,7 +128,7 @@ def test_a_killed_process_is_replaced_within_15_seconds():
 
 
 def hosting(share: Share) -> Hosting:
-    return Hosting("a", Logins(lambda seconds: True), share)
+    return Hosting("a", Logins(lambda seconds: True), share, Publisher())
 
 
 def test_a_listener_whose_secret_is_not_here_is_left_to_another_process(listener, monkeypatch):

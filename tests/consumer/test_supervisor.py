@@ -10,6 +10,7 @@ from consumer import lease_keeper, recorder, supervisor
 from consumer.buffer import Buffer
 from consumer.hosting import Hosting
 from consumer.logins import Logins
+from consumer.publisher import Publisher
 from consumer.receiver import Receiver
 from consumer.rounds import Rounds
 from consumer.share import Share
@@ -26,7 +27,7 @@ def is_receiving(count: int = 1) -> bool:
 
 
 def hosting() -> Hosting:
-    return Hosting("a", Logins(lambda seconds: True), Share("a", []))
+    return Hosting("a", Logins(lambda seconds: True), Share("a", []), Publisher())
 
 
 def without_its_secret() -> Listener:

@@ -1,0 +1,105 @@
+"""Many new rows of one table at once, with their ids: COPY on PostgreSQL, INSERT elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from operator import attrgetter
+from typing import Any, TypeVar
+
+from django.db import connection
+from django.db.models import JSONField, Model
+from django.db.models.expressions import DatabaseDefault
+
+ROWS = 1000
+
+Row = TypeVar("Row", bound=Model)
+
+
+def maker(model: type[Row]) -> Callable[[dict[str, Any]], Row]:
+    """What makes an object of the values, by attribute, that are not the fields' defaults.
+
+    The object is as the constructor makes it, which takes values by position in a third of the
+    time that it takes them by name.
+    """
+    names = [field.attname for field in model._meta.concrete_fields]
+    blank = {field.attname: field.get_default() for field in model._meta.concrete_fields}
+
+    def make(values: dict[str, Any]) -> Row:
+        whole = blank | values
+        return model(*[whole[name] for name in names])
+
+    return make
+
+
+def insert(rows: Sequence[Row]) -> Sequence[Row]:
+    """Insert new rows of one model, which have their ids and are in the order of them afterwards.
+
+    Inside the caller's transaction. Raises what an INSERT raises.
+    """
+    if not rows:
+        return rows
+    if connection.vendor != "postgresql":
+        return type(rows[0])._default_manager.bulk_create(rows, batch_size=ROWS)
+    _number(rows)
+    with connection.wrap_database_errors:
+        _copy(rows)
+    for row in rows:
+        row._state.adding, row._state.db = False, connection.alias
+    return rows
+
+
+def _number(rows: Sequence[Model]) -> None:
+    """The next ids: in a COPY the database would choose them and not tell."""
+    meta = rows[0]._meta
+    key = meta.pk
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT nextval(pg_get_serial_sequence(%s, %s)) FROM generate_series(1, %s)",
+            [connection.ops.quote_name(meta.db_table), str(key.column), len(rows)],
+        )
+        for row, (number,) in zip(rows, cursor.fetchall(), strict=True):
+            setattr(row, key.attname, number)
+
+
+def _copy(rows: Sequence[Model]) -> None:
+    sql, types, values = _plan(type(rows[0]))
+    with connection.cursor() as cursor, cursor.copy(sql) as copy:
+        copy.set_types(types)
+        for row in values(rows):
+            copy.write_row(row)
+
+
+Values = Callable[[Sequence[Model]], Iterator[Sequence[Any]]]
+
+
+@cache
+def _plan(model: type[Model]) -> tuple[str, list[str], Values]:
+    """The statement, its columns' types, and what makes a row's values of an object."""
+    fields = model._meta.concrete_fields
+    quote = connection.ops.quote_name
+    columns = ", ".join(quote(field.column) for field in fields)
+    sql = f"COPY {quote(model._meta.db_table)} ({columns}) FROM STDIN (FORMAT binary)"
+    types = [
+        (field.rel_db_type if field.is_relation else field.db_type)(connection) for field in fields
+    ]
+    names = [str(name).partition("(")[0] for name in types]
+    read = attrgetter(*(field.attname for field in fields))
+    special = [
+        (index, field)
+        for index, field in enumerate(fields)
+        if isinstance(field, JSONField) or field.has_db_default()
+    ]
+
+    def values(rows: Sequence[Model]) -> Iterator[Sequence[Any]]:
+        for row in rows:
+            found = list(read(row))
+            for index, field in special:
+                value = found[index]
+                if isinstance(value, DatabaseDefault):
+                    found[index] = field.db_default
+                elif isinstance(field, JSONField) and value is not None:
+                    found[index] = connection.ops.adapt_json_value(value, field.encoder)
+            yield found
+
+    return sql, names, values
