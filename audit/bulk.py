@@ -78,12 +78,9 @@ def _plan(model: type[Model]) -> tuple[str, list[str], Values]:
     """The statement, its columns' types, and what makes a row's values of an object."""
     fields = model._meta.concrete_fields
     quote = connection.ops.quote_name
-    columns = ", ".join(quote(field.column) for field in fields)
+    columns = ", ".join(quote(str(field.column)) for field in fields)
     sql = f"COPY {quote(model._meta.db_table)} ({columns}) FROM STDIN (FORMAT binary)"
-    types = [
-        (field.rel_db_type if field.is_relation else field.db_type)(connection) for field in fields
-    ]
-    names = [str(name).partition("(")[0] for name in types]
+    types = [_type(field) for field in fields]
     read = attrgetter(*(field.attname for field in fields))
     special = [
         (index, field)
@@ -102,4 +99,10 @@ def _plan(model: type[Model]) -> tuple[str, list[str], Values]:
                     found[index] = connection.ops.adapt_json_value(value, field.encoder)
             yield found
 
-    return sql, names, values
+    return sql, types, values
+
+
+def _type(field: Any) -> str:
+    """As PostgreSQL names it, without a length."""
+    of = field.rel_db_type if field.is_relation else field.db_type
+    return str(of(connection)).partition("(")[0]
