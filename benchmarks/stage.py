@@ -1,0 +1,225 @@
+"""The servers of an invocation, and what one run needs: a fresh database, a fresh broker, and the
+product's own processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+from benchmarks.databases import Database, Databases, PostgresDatabases, SQLiteDatabases
+from chaos.brokers import Broker, RabbitMQ, Valkey, missing_rabbitmq
+from chaos.services import ROOT, Service
+from tests.servers import missing_postgres
+from tests.simulator.process import SimulatorProcess
+
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+_WORKER = ("-m", "celery", "-A", "cdcproject", "worker", "-c", "1")
+_QUIET = ("--without-mingle", "--without-gossip")
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What the figures of an invocation were measured on."""
+
+    transport: str = "cometd"
+    database: str = "postgres"
+    broker: str = "valkey"
+    durable: bool = True
+
+    @property
+    def names(self) -> str:
+        return f"{self.transport}, {self.database}, {self.broker}"
+
+
+@dataclass(slots=True)
+class Run:
+    """One run. Its processes are ended with it."""
+
+    folder: Path
+    database: Database
+    broker: Broker
+    environment: dict[str, str]
+    services: list[Service] = field(default_factory=list)
+
+    def manage(self, *arguments: str) -> str:
+        """A command of the product to its end; what it said."""
+        return self.python("manage.py", *arguments)
+
+    def python(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr[-2000:]}")
+        return done.stdout
+
+    def listener(self, *arguments: str) -> Service:
+        """Of every enabled listener."""
+        return self._start("listener", ["manage.py", "run_cdc_listener", *arguments], "INFO")
+
+    def workers(self, count: int) -> list[Service]:
+        """Celery workers of one process each, which are up."""
+        names = [f"worker{number}" for number in range(1, count + 1)]
+        started = [
+            self._start(name, [*_WORKER, *_QUIET, "-n", f"{name}@bench"], "WARNING")
+            for name in names
+        ]
+        wait_for(lambda: self._workers_up() == count, START_SECONDS, "the workers' start")
+        return started
+
+    def _workers_up(self) -> int:
+        return int(self.database.row("SELECT count(*) FROM handlers_worker")[0])
+
+    def _start(self, name: str, arguments: Sequence[str], level: str) -> Service:
+        environment = {**self.environment, "LOG_LEVEL": level}
+        service = Service(name, arguments, environment, self.folder / f"{name}.log")
+        self.services.append(service)
+        return service
+
+    def stop(self) -> None:
+        for service in self.services:
+            service.stop(STOP_SECONDS)
+        self.services.clear()
+
+
+class Stage:
+    """Starts the servers in a folder of their own, and ends them."""
+
+    def __init__(self, conditions: Conditions) -> None:
+        self.conditions = conditions
+
+    @contextmanager
+    def open(self) -> Iterator[Stage]:
+        self._refuse_missing()
+        with ExitStack() as ending:
+            kept = tempfile.TemporaryDirectory(prefix="cdc-bench-", ignore_cleanup_errors=True)
+            self._folder = Path(ending.enter_context(kept))
+            self._folder.chmod(0o755)
+            self._environment = {
+                "DJANGO_SETTINGS_MODULE": "cdcproject.settings",
+                "CDC_HANDLER_MODULES": "benchmarks.handlers",
+                "SECRET_KEY": secrets.token_urlsafe(40),
+                "CDC_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+                "VAR_DIR": str(self._folder / "var"),
+                "LOG_FORMAT": "json",
+            }
+            self._databases = self._choose_databases()
+            ending.callback(self._databases.stop)
+            self._databases.start(self._migrate)
+            self._count = 0
+            yield self
+
+    def _refuse_missing(self) -> None:
+        chosen = self.conditions
+        missing = missing_postgres() if chosen.database == "postgres" else ""
+        missing = missing or (missing_rabbitmq() if chosen.broker == "rabbitmq" else "")
+        if missing:
+            raise RuntimeError(missing)
+
+    def _choose_databases(self) -> Databases:
+        if self.conditions.database == "sqlite":
+            return SQLiteDatabases(self._folder)
+        return PostgresDatabases(self._folder, durable=self.conditions.durable)
+
+    def _migrate(self, url: str) -> None:
+        environment = {**self._environment, "DATABASE_URL": url, "LOG_LEVEL": "WARNING"}
+        subprocess.run(
+            [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    @contextmanager
+    def run(self, **environment: str) -> Iterator[Run]:
+        """One run's; everything of it is ended and forgotten."""
+        self._count += 1
+        folder = self._folder / f"run{self._count}"
+        folder.mkdir()
+        with ExitStack() as ending:
+            database = self._databases.fresh()
+            ending.callback(database.close)
+            kind = RabbitMQ if self.conditions.broker == "rabbitmq" else Valkey
+            broker: Broker = kind(folder / "broker")
+            ending.callback(broker.kill)
+            broker.start()
+            told = {"DATABASE_URL": database.url, "CELERY_BROKER_URL": broker.url, **environment}
+            run = Run(folder, database, broker, {**self._environment, **told})
+            ending.callback(run.stop)
+            yield run
+
+
+def configure(run: Run, org: SimulatorProcess, listeners: str) -> None:
+    """`listeners`: YAML; their connection is `bench`."""
+    known = {key: org.credentials[key] for key in ("client_id", "client_secret")}
+    path = run.folder / "cdc.yaml"
+    path.write_text(_CONNECTION.format(url=org.url, **known) + "listeners:\n" + listeners)
+    run.manage("apply_cdc_config", str(path))
+
+
+_CONNECTION = """\
+connections:
+  - name: bench
+    auth: client_credentials
+    base_url: {url}
+    client_id: {client_id}
+    client_secret: {client_secret}
+"""
+
+
+def listener_yaml(
+    org: SimulatorProcess,
+    conditions: Conditions,
+    handler: str,
+    *,
+    name: str = "bench",
+    replay_from: str = "earliest",
+) -> str:
+    """A listener whose creations and updates go to the handler; to none without a name."""
+    lines = [f"  - name: {name}", "    connection: bench", "    channel: /data/ChangeEvents"]
+    lines += [f"    transport: {conditions.transport}", f"    replay_from: {replay_from}"]
+    if conditions.transport == "pubsub":
+        lines.append(f"    pubsub_endpoint: {org.grpc_endpoint}")
+    if handler:
+        lines.append("    handlers:")
+        lines += [
+            f'      - {{on: {on}, entity: "*", handler: {handler}}}' for on in ("create", "update")
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def subscribed_at(service: Service) -> float | None:
+    """When Salesforce took the subscription: the first time that the listener logs it."""
+    for line in service.log.read_text().splitlines():
+        if '"subscribed"' in line:
+            return datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp()
+    return None
+
+
+def wait_for(condition: Callable[[], object], seconds: float, what: str) -> None:
+    """Asks ten times a second."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not come to pass in {seconds:.0f} s")
+        time.sleep(0.1)
