@@ -6,61 +6,57 @@ Without WHAT, all that matter. Exits with 0 whatever the figures are: it judges 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import backlog
-from benchmarks.figures import Figure, Report
+from benchmarks import backlog, end_to_end
+from benchmarks.figures import Report
 from benchmarks.stage import Conditions, Stage
+from benchmarks.turns import say
 
-Measure = Callable[[Stage, argparse.Namespace], list[Figure]]
-
-
-def _backlog(stage: Stage, options: argparse.Namespace) -> list[Figure]:
-    return backlog.measure(stage, options.changes or 100_000, options.runs)
+Measure = Callable[[Stage, Report, argparse.Namespace], None]
+TRANSPORTS = ["cometd", "pubsub"]
 
 
-MEASURES: Mapping[str, Measure] = {"backlog": _backlog}
+def _backlog(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    transports = [options.transport] if options.transport else TRANSPORTS
+    backlog.measure(stage, report, transports, options.changes or 100_000, options.runs)
+
+
+def _end_to_end(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    transport = options.transport or "cometd"
+    end_to_end.measure(stage, report, transport, options.changes or 30_000, options.runs)
+
+
+MEASURES: Mapping[str, Measure] = {"backlog": _backlog, "end-to-end": _end_to_end}
 
 
 def main() -> int:
     options = _options()
-    report = Report()
-    conditions = Conditions(
-        transport=options.transport,
-        database=options.database,
-        broker=options.broker,
-        durable=not options.hasty,
-    )
-    for name, measure in MEASURES.items():
-        if options.what in (name, "all"):
-            _measure(report, name, measure, conditions, options)
+    conditions = Conditions(options.database, options.broker, durable=not options.hasty)
+    report = Report(conditions={"database": conditions.database, "broker": conditions.broker})
+    for name in MEASURES if options.what == "all" else [options.what]:
+        _measure(report, name, conditions, options)
+        if options.report:  # what is there is not lost with what comes
+            options.report.write_text(json.dumps(report.as_json(), indent=1) + "\n")
     print("\n".join(report.lines()))
-    if options.report:
-        options.report.write_text(json.dumps(report.as_json(), indent=1) + "\n")
     return 0
 
 
 def _measure(
-    report: Report,
-    name: str,
-    measure: Measure,
-    conditions: Conditions,
-    options: argparse.Namespace,
+    report: Report, name: str, conditions: Conditions, options: argparse.Namespace
 ) -> None:
     """One that fails takes no other with it."""
     started = time.monotonic()
     try:
         with Stage(conditions).open() as stage:
-            report.figures += measure(stage, options)
+            MEASURES[name](stage, report, options)
     except Exception as error:
         report.failures[name] = f"{type(error).__name__}: {error}"
-    report.conditions = dataclasses.asdict(conditions)
-    print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    say(f"{name}: {time.monotonic() - started:.0f} s")
 
 
 def _options() -> argparse.Namespace:
@@ -68,7 +64,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("what", nargs="?", default="all", choices=["all", *MEASURES])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--changes", type=int)
-    parser.add_argument("--transport", choices=["cometd", "pubsub"], default="cometd")
+    parser.add_argument("--transport", choices=TRANSPORTS)
     parser.add_argument("--database", choices=["postgres", "sqlite"], default="postgres")
     parser.add_argument("--broker", choices=["valkey", "rabbitmq"], default="valkey")
     parser.add_argument("--hasty", action="store_true", help="a PostgreSQL that is not durable")

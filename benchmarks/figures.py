@@ -18,6 +18,11 @@ class Target:
     why: str
     at_most: bool = False
 
+    @classmethod
+    def share_of(cls, values: Sequence[float], share: float, why: str) -> Target:
+        """At least so many times another figure's median."""
+        return cls(share * statistics.median(values), why)
+
     def is_met(self, value: float) -> bool:
         return value <= self.limit if self.at_most else value >= self.limit
 

@@ -48,7 +48,7 @@ INSERT INTO floor_position VALUES (%s, %s)
 ON CONFLICT (channel) DO UPDATE SET replay_id = excluded.replay_id
 """
 _MARK = "UPDATE floor_outbox SET state = 'queued' WHERE id BETWEEN %s AND %s AND state = 'ready'"
-_TASK = "benchmarks.empty"
+_TASK = "bench.task"
 Row = tuple[Any, ...]
 
 
@@ -70,8 +70,8 @@ class Receiver(threading.Thread):
 
 def main(changes: int) -> None:
     environment = os.environ
-    channel = environment["FLOOR_CHANNEL"]
-    keys = ("FLOOR_ORG", "FLOOR_CLIENT_ID", "FLOOR_CLIENT_SECRET")
+    channel = environment["ORG_CHANNEL"]
+    keys = ("ORG_URL", "ORG_CLIENT_ID", "ORG_CLIENT_SECRET")
     client = BareClient(log_in(*(environment[key] for key in keys)), channel)
     with psycopg.connect(environment["DATABASE_URL"]) as database:
         broker = redis.Redis.from_url(environment["CELERY_BROKER_URL"])

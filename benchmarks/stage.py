@@ -3,22 +3,21 @@ product's own processes."""
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from cryptography.fernet import Fernet
 
 from benchmarks.databases import Database, Databases, PostgresDatabases, SQLiteDatabases
+from benchmarks.handler_table import TABLE
+from benchmarks.progress import wait_for
 from chaos.brokers import Broker, RabbitMQ, Valkey, missing_rabbitmq
 from chaos.services import ROOT, Service
 from tests.servers import missing_postgres
@@ -34,14 +33,17 @@ _QUIET = ("--without-mingle", "--without-gossip")
 class Conditions:
     """What the figures of an invocation were measured on."""
 
-    transport: str = "cometd"
     database: str = "postgres"
     broker: str = "valkey"
     durable: bool = True
 
     @property
-    def names(self) -> str:
-        return f"{self.transport}, {self.database}, {self.broker}"
+    def is_production(self) -> bool:
+        """What the floor, the peer and the bare tasks are written for."""
+        return (self.database, self.broker) == ("postgres", "valkey")
+
+    def __str__(self) -> str:
+        return f"{self.database}, {self.broker}"
 
 
 @dataclass(slots=True)
@@ -159,6 +161,7 @@ class Stage:
         with ExitStack() as ending:
             database = self._databases.fresh()
             ending.callback(database.close)
+            database.run(TABLE)
             kind = RabbitMQ if self.conditions.broker == "rabbitmq" else Valkey
             broker: Broker = kind(folder / "broker")
             ending.callback(broker.kill)
@@ -189,7 +192,7 @@ connections:
 
 def listener_yaml(
     org: SimulatorProcess,
-    conditions: Conditions,
+    transport: str,
     handler: str,
     *,
     name: str = "bench",
@@ -197,8 +200,8 @@ def listener_yaml(
 ) -> str:
     """A listener whose creations and updates go to the handler; to none without a name."""
     lines = [f"  - name: {name}", "    connection: bench", "    channel: /data/ChangeEvents"]
-    lines += [f"    transport: {conditions.transport}", f"    replay_from: {replay_from}"]
-    if conditions.transport == "pubsub":
+    lines += [f"    transport: {transport}", f"    replay_from: {replay_from}"]
+    if transport == "pubsub":
         lines.append(f"    pubsub_endpoint: {org.grpc_endpoint}")
     if handler:
         lines.append("    handlers:")
@@ -206,20 +209,3 @@ def listener_yaml(
             f'      - {{on: {on}, entity: "*", handler: {handler}}}' for on in ("create", "update")
         ]
     return "\n".join(lines) + "\n"
-
-
-def subscribed_at(service: Service) -> float | None:
-    """When Salesforce took the subscription: the first time that the listener logs it."""
-    for line in service.log.read_text().splitlines():
-        if '"subscribed"' in line:
-            return datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp()
-    return None
-
-
-def wait_for(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Asks ten times a second."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} did not come to pass in {seconds:.0f} s")
-        time.sleep(0.1)

@@ -36,7 +36,7 @@ class _Login(PasswordAuthenticator):
 
     @property
     def _token_url(self) -> str:
-        return f"{os.environ['FLOOR_ORG']}/services/oauth2/token"
+        return f"{os.environ['ORG_URL']}/services/oauth2/token"
 
 
 def keep(message: dict[str, Any]) -> None:
@@ -57,14 +57,14 @@ def keep(message: dict[str, Any]) -> None:
 async def receive(changes: int) -> None:
     environment = os.environ
     login = _Login(
-        consumer_key=environment["FLOOR_CLIENT_ID"],
-        consumer_secret=environment["FLOOR_CLIENT_SECRET"],
-        username=environment["FLOOR_USERNAME"],
-        password=environment["FLOOR_PASSWORD"],
+        consumer_key=environment["ORG_CLIENT_ID"],
+        consumer_secret=environment["ORG_CLIENT_SECRET"],
+        username=environment["ORG_USERNAME"],
+        password=environment["ORG_PASSWORD"],
     )
     record = sync_to_async(keep)
     async with Client(login, replay=ReplayOption.ALL_EVENTS) as client:
-        await client.subscribe(environment["FLOOR_CHANNEL"])
+        await client.subscribe(environment["ORG_CHANNEL"])
         subscribed, done = time.time(), 0
         while done < changes:
             await record(await client.receive())
