@@ -12,7 +12,16 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import backlog, end_to_end
+from benchmarks import (
+    backlog,
+    end_to_end,
+    growth,
+    latency,
+    many_listeners,
+    memory,
+    reading,
+    wide_event,
+)
 from benchmarks.figures import Report
 from benchmarks.stage import Conditions, Stage
 from benchmarks.turns import say
@@ -31,13 +40,59 @@ def _end_to_end(stage: Stage, report: Report, options: argparse.Namespace) -> No
     end_to_end.measure(stage, report, transport, options.changes or 30_000, options.runs)
 
 
-MEASURES: Mapping[str, Measure] = {"backlog": _backlog, "end-to-end": _end_to_end}
+def _reading(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    reading.measure(stage, report, options.changes or 100_000, options.runs)
+
+
+def _latency(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    latency.measure(stage, report, options.transport or "cometd", options.seconds, options.runs)
+
+
+def _memory(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    changes = options.changes or (1_000_000 if options.long else 30_000)
+    memory.measure(stage, report, options.transport or "cometd", changes)
+
+
+def _growth(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    entries = options.entries or (10_000_000 if options.long else 300_000)
+    growth.measure(
+        stage,
+        report,
+        options.transport or "cometd",
+        entries=entries,
+        changes=options.changes or 50_000,
+        runs=options.runs,
+    )
+
+
+def _wide_event(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    transports = [options.transport] if options.transport else TRANSPORTS
+    wide_event.measure(stage, report, transports, options.changes or 5000, options.runs)
+
+
+def _many_listeners(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    events = options.changes or 200
+    many_listeners.measure(stage, report, options.transport or "cometd", options.listeners, events)
+
+
+MEASURES: Mapping[str, Measure] = {
+    "simulator": _reading,
+    "backlog": _backlog,
+    "end-to-end": _end_to_end,
+    "latency": _latency,
+    "wide-event": _wide_event,
+    "many-listeners": _many_listeners,
+    "memory": _memory,
+    "growth": _growth,
+}
 
 
 def main() -> int:
     options = _options()
-    conditions = Conditions(options.database, options.broker, durable=not options.hasty)
-    report = Report(conditions={"database": conditions.database, "broker": conditions.broker})
+    conditions = Conditions(
+        options.database, options.broker, durable=not options.hasty, folder=options.folder
+    )
+    report = Report(conditions=conditions.as_json())
     for name in MEASURES if options.what == "all" else [options.what]:
         _measure(report, name, conditions, options)
         if options.report:  # what is there is not lost with what comes
@@ -68,6 +123,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--database", choices=["postgres", "sqlite"], default="postgres")
     parser.add_argument("--broker", choices=["valkey", "rabbitmq"], default="valkey")
     parser.add_argument("--hasty", action="store_true", help="a PostgreSQL that is not durable")
+    parser.add_argument("--seconds", type=float, default=60, help="of each rate of the latency")
+    parser.add_argument("--entries", type=int, help="in the full audit log")
+    parser.add_argument("--listeners", type=int, default=200)
+    parser.add_argument("--long", action="store_true", help="a million changes, ten million rows")
+    parser.add_argument("--folder", type=Path, help="where PostgreSQL's data stays: the full log")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write it there, as JSON")
     return parser.parse_args()
 

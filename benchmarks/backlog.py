@@ -48,11 +48,13 @@ def _targets(stage: Stage, name: str, rates: dict[str, tuple[float, ...]]) -> tu
     )
 
 
-def product(transport: str, org: SimulatorProcess, changes: int, run: Run) -> float:
+def product(
+    transport: str, org: SimulatorProcess, changes: int, run: Run, name: str = "bench"
+) -> float:
     """Changes a second, from the subscription until all are committed and published."""
-    configure(run, org, listener_yaml(org, transport, "bench.empty"))
+    configure(run, org, listener_yaml(org, transport, "bench.empty", name=name))
     recorded = Recorded(run.database)
-    listener = run.listener()
+    listener = run.listener(name)
     ended = wait_for(lambda: recorded.is_published(changes), _SECONDS, "the end of the backlog")
     entries, published, _ = recorded.counts()
     if (entries, published) != (changes, changes):

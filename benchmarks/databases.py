@@ -36,6 +36,9 @@ class Databases(Protocol):
         """`migrate` is given the address of the template."""
 
     def fresh(self) -> Database: ...
+    def full(self) -> Database:
+        """One that stays where it is; empty at first."""
+
     def stop(self) -> None: ...
 
 
@@ -60,12 +63,13 @@ class PostgresDatabases:
     """On a server of its own, with the server's own settings: what is committed is on disk."""
 
     def __init__(self, folder: Path, *, durable: bool = True) -> None:
-        self.server = PostgresServer(folder / "postgres", durable=durable)
+        self._data = folder / "postgres"
+        self.server = PostgresServer(self._data, durable=durable)
         self._numbers = count(1)
         self._base = self.server.url.rpartition("/")[0]
 
     def start(self, migrate: Callable[[str], None]) -> None:
-        self.server.start()
+        self.server.start(again=self._data.exists())
         self._make(TEMPLATE, "template0")
         migrate(f"{self._base}/{TEMPLATE}")
 
@@ -74,15 +78,19 @@ class PostgresDatabases:
         self._make(name, TEMPLATE)
         return _Postgres(f"{self._base}/{name}")
 
+    def full(self) -> Database:
+        return _Postgres(self.server.url)
+
     def _make(self, name: str, template: str) -> None:
         with psycopg.connect(self.server.url, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {name}".encode())
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
             connection.execute(
                 "CHECKPOINT"
             )  # what the last run left to be written is not this one's
 
     def stop(self) -> None:
-        self.server.stop()
+        self.server.stop("fast")
 
 
 class _SQLite:
@@ -118,6 +126,12 @@ class SQLiteDatabases:
     def fresh(self) -> Database:
         path = self._folder / f"run{next(self._numbers)}.sqlite3"
         shutil.copy(self._template, path)
+        return _SQLite(path)
+
+    def full(self) -> Database:
+        path = self._folder / "full.sqlite3"
+        if not path.exists():
+            shutil.copy(self._template, path)
         return _SQLite(path)
 
     def stop(self) -> None:

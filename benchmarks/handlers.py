@@ -12,10 +12,9 @@ from typing import Any
 from celery import shared_task
 from django.db import connection
 
+from benchmarks.handler_table import MOMENTS
 from handlers import EventData, cdc_handler
 
-#: Where `bench.moment` writes when it began.
-MOMENTS = "BENCH_MOMENTS"
 _UPSERT = """
 INSERT INTO bench_row (record_id, entry_id, change_type, phone) VALUES {rows}
 ON CONFLICT (record_id) DO UPDATE SET

@@ -15,7 +15,7 @@ PAUSE_SECONDS = 0.1
 _NEWEST = "SELECT coalesce(max(id), 0) FROM audit_auditlogentry"
 #: One index for each state: asked for together, they are looked for in the table.
 _UNENDED = ("ready", "queued", "running", "blocked", "retrying")
-_IS_ONE = "EXISTS (SELECT 1 FROM handlers_delivery WHERE state = '{}')"
+_OF_STATE = "FROM handlers_delivery WHERE state = '{}'"
 
 
 class Recorded:
@@ -43,6 +43,11 @@ class Recorded:
         )
         return entries, published, succeeded
 
+    def unended(self) -> int:
+        """Deliveries that are not over."""
+        counts = (f"(SELECT count(*) {_OF_STATE.format(state)})" for state in _UNENDED)
+        return int(self._database.row(f"SELECT {' + '.join(counts)}")[0])
+
     def is_published(self, changes: int) -> bool:
         return self.count >= changes and not self._is_one_in("ready")
 
@@ -50,8 +55,8 @@ class Recorded:
         return self.count >= changes and not self._is_one_in(*_UNENDED)
 
     def _is_one_in(self, *states: str) -> bool:
-        found = self._database.row("SELECT " + " OR ".join(map(_IS_ONE.format, states)))
-        return bool(found[0])
+        parts = (f"EXISTS (SELECT 1 {_OF_STATE.format(state)})" for state in states)
+        return bool(self._database.row(f"SELECT {' OR '.join(parts)}")[0])
 
 
 def wait_for(condition: Callable[[], object], seconds: float, what: str) -> float:

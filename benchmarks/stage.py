@@ -4,7 +4,6 @@ product's own processes."""
 from __future__ import annotations
 
 import os
-import secrets
 import subprocess
 import sys
 import tempfile
@@ -12,8 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from cryptography.fernet import Fernet
 
 from benchmarks.databases import Database, Databases, PostgresDatabases, SQLiteDatabases
 from benchmarks.handler_table import TABLE
@@ -25,6 +22,8 @@ from tests.simulator.process import SimulatorProcess
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
+#: The same each time: a database may stay.
+_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 _WORKER = ("-m", "celery", "-A", "cdcproject", "worker", "-c", "1")
 _QUIET = ("--without-mingle", "--without-gossip")
 
@@ -36,11 +35,17 @@ class Conditions:
     database: str = "postgres"
     broker: str = "valkey"
     durable: bool = True
+    #: Where the database server stays.
+    folder: Path | None = None
 
     @property
     def is_production(self) -> bool:
         """What the floor, the peer and the bare tasks are written for."""
         return (self.database, self.broker) == ("postgres", "valkey")
+
+    def as_json(self) -> dict[str, str]:
+        durable = "" if self.durable else ", not durable"
+        return {"database": self.database + durable, "broker": self.broker}
 
     def __str__(self) -> str:
         return f"{self.database}, {self.broker}"
@@ -119,8 +124,8 @@ class Stage:
             self._environment = {
                 "DJANGO_SETTINGS_MODULE": "cdcproject.settings",
                 "CDC_HANDLER_MODULES": "benchmarks.handlers",
-                "SECRET_KEY": secrets.token_urlsafe(40),
-                "CDC_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+                "SECRET_KEY": "only for benchmarks, which serve nobody",
+                "CDC_ENCRYPTION_KEYS": _KEY,
                 "VAR_DIR": str(self._folder / "var"),
                 "LOG_FORMAT": "json",
             }
@@ -140,12 +145,25 @@ class Stage:
     def _choose_databases(self) -> Databases:
         if self.conditions.database == "sqlite":
             return SQLiteDatabases(self._folder)
-        return PostgresDatabases(self._folder, durable=self.conditions.durable)
+        folder = self.conditions.folder or self._folder
+        folder.mkdir(parents=True, exist_ok=True)
+        return PostgresDatabases(folder, durable=self.conditions.durable)
+
+    def full_database(self, entries: int) -> Database:
+        """One with so many entries, if it had none; only on PostgreSQL."""
+        if self.conditions.database != "postgres":
+            raise RuntimeError("a full audit log is made on PostgreSQL only")
+        database = self._databases.full()
+        self._python(database.url, "-m", "benchmarks.fill", str(entries))
+        return database
 
     def _migrate(self, url: str) -> None:
+        self._python(url, "manage.py", "migrate", "--verbosity", "0")
+
+    def _python(self, url: str, *arguments: str) -> None:
         environment = {**self._environment, "DATABASE_URL": url, "LOG_LEVEL": "WARNING"}
         subprocess.run(
-            [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+            [sys.executable, *arguments],
             cwd=ROOT,
             env={**os.environ, **environment},
             check=True,
