@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ from benchmarks import (
 from benchmarks.figures import Report
 from benchmarks.stage import Conditions, Stage
 from benchmarks.turns import say
+from chaos.__main__ import end
 
 Measure = Callable[[Stage, Report, argparse.Namespace], None]
 TRANSPORTS = ["cometd", "pubsub"]
@@ -89,6 +91,7 @@ MEASURES: Mapping[str, Measure] = {
 
 def main() -> int:
     options = _options()
+    signal.signal(signal.SIGTERM, end)
     conditions = Conditions(
         options.database, options.broker, durable=not options.hasty, folder=options.folder
     )

@@ -8,10 +8,10 @@ from functools import partial
 
 from benchmarks.backlog import product
 from benchmarks.databases import Database
-from benchmarks.figures import Figure, Report, Target
+from benchmarks.figures import Report, Target
 from benchmarks.org import org_with
 from benchmarks.stage import Run, Stage
-from benchmarks.turns import Way, by_turns
+from benchmarks.turns import Measured, Rates, Turns, Way
 from tests.simulator.process import SimulatorProcess
 
 _EMPTY = "backlog into an empty audit log"
@@ -28,14 +28,20 @@ def measure(
             _EMPTY: partial(product, transport, org, changes),
             full_name: partial(_into, full, transport, org, changes),
         }
-        rates = by_turns(stage, report, ways, runs)
-    for name, found in rates.items():
-        is_full = name == full_name and _EMPTY in rates
-        target = Target.share_of(rates.get(_EMPTY, [0]), 0.8, "within 20 % of the empty log's")
-        report.figures.append(Figure(name, "changes/s", found, (target,) if is_full else ()))
+        turns = Turns(stage, report, ways)
+        turns.run(runs)
+    turns.conclude(partial(_targets, turns.rates(), full_name))
 
 
-def _into(full: Database, transport: str, org: SimulatorProcess, changes: int, run: Run) -> float:
+def _targets(rates: Rates, full_name: str, name: str) -> tuple[Target, ...]:
+    if name != full_name or _EMPTY not in rates:
+        return ()
+    return (Target.share_of(rates[_EMPTY], 0.8, "within 20 % of the empty log's"),)
+
+
+def _into(
+    full: Database, transport: str, org: SimulatorProcess, changes: int, run: Run
+) -> Measured:
     run.environment["DATABASE_URL"] = full.url
     # It outlives the run: what was heard before must not be known.
     name = f"bench{time.time_ns()}"

@@ -12,7 +12,7 @@ from benchmarks.end_to_end import WORKERS
 from benchmarks.figures import Figure, Report, Target
 from benchmarks.handler_table import MOMENTS
 from benchmarks.org import create
-from benchmarks.progress import Recorded, subscribed_at, wait_for
+from benchmarks.progress import Recorded, wait_for, wait_for_subscription
 from benchmarks.stage import Run, Stage, configure, listener_yaml
 from benchmarks.turns import say
 from tests.simulator.process import SimulatorProcess
@@ -61,17 +61,11 @@ def _run(run: Run, org: SimulatorProcess, transport: str, rate: int, seconds: fl
     configure(run, org, listener_yaml(org, transport, "bench.moment"))
     recorded = Recorded(run.database)
     run.workers(WORKERS)
-    listener = run.listener()
-    wait_for(lambda: _has_subscribed(listener.log), _PATIENCE_SECONDS, "the subscription")
-    subscribed_at(listener)
+    wait_for_subscription(run.listener())
     began = time.time()
     sent = _publish(org, rate, seconds)
     wait_for(lambda: recorded.is_handled(sent), _PATIENCE_SECONDS, "the end of all handlers")
     return _read(moments, sent, (began + _WARM_UP_SECONDS) * 1000)
-
-
-def _has_subscribed(log: Path) -> bool:
-    return '"subscribed"' in log.read_text()
 
 
 def _publish(org: SimulatorProcess, rate: int, seconds: float) -> int:

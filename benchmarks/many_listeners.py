@@ -6,11 +6,9 @@ from __future__ import annotations
 import time
 from functools import partial
 
-import psutil
-
 from benchmarks.figures import Figure, Report
 from benchmarks.org import create
-from benchmarks.progress import Recorded, wait_for
+from benchmarks.progress import Recorded, cpu_seconds, wait_for
 from benchmarks.stage import Run, Stage, configure, listener_yaml
 from chaos.services import Service
 from tests.simulator.process import SimulatorProcess
@@ -45,13 +43,12 @@ def measure(stage: Stage, report: Report, transport: str, listeners: int, events
 
 
 def _idle(named: str, process: Service, run: Run) -> list[Figure]:
-    [parent, *_] = process.tree()
-    before, most = _cpu(parent), 0
+    before, most = cpu_seconds([process]), 0
     ended = time.monotonic() + IDLE_SECONDS
     while time.monotonic() < ended:
         most = max(most, int(run.database.row(_SESSIONS)[0]))
         time.sleep(1)
-    share = 100 * (_cpu(parent) - before) / IDLE_SECONDS
+    share = 100 * (cpu_seconds([process]) - before) / IDLE_SECONDS
     return [
         Figure(f"{named}, idle, of one CPU", "%", (share,)),
         Figure(f"{named}, idle, memory", "MB", (_memory(process),)),
@@ -68,11 +65,6 @@ def _busy(run: Run, org: SimulatorProcess, changes: int, events: int) -> float:
     if found != changes:
         raise RuntimeError(f"of {changes} changes {found} were recorded")
     return changes / (ended - began)
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
 
 
 def _memory(process: Service) -> float:

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from benchmarks.databases import Database
 from chaos.services import Service
 
 PAUSE_SECONDS = 0.1
+_SUBSCRIBED = '"subscribed"'
+_START_SECONDS = 120.0
 _NEWEST = "SELECT coalesce(max(id), 0) FROM audit_auditlogentry"
 #: One index for each state: asked for together, they are looked for in the table.
 _UNENDED = ("ready", "queued", "running", "blocked", "retrying")
@@ -69,9 +71,21 @@ def wait_for(condition: Callable[[], object], seconds: float, what: str) -> floa
     return time.time()
 
 
+def wait_for_subscription(listener: Service) -> float:
+    """The CPU seconds that the listener's start took."""
+    wait_for(lambda: _SUBSCRIBED in listener.log.read_text(), _START_SECONDS, "the subscription")
+    return cpu_seconds([listener])
+
+
+def cpu_seconds(services: Iterable[Service]) -> float:
+    """Of their processes until now."""
+    processes = [process for service in services for process in service.tree()]
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
 def subscribed_at(listener: Service) -> float:
     """When Salesforce took the subscription, as the listener logs it the first time."""
     for line in listener.log.read_text().splitlines():
-        if '"subscribed"' in line:
+        if _SUBSCRIBED in line:
             return datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp()
     raise RuntimeError(f"the listener did not subscribe: {listener.log.read_text()[-2000:]}")

@@ -9,12 +9,13 @@ from functools import partial
 from typing import Any
 
 import grpc
+import psutil
 
 from benchmarks.bayeux import BareClient, log_in
-from benchmarks.figures import Figure, Report
+from benchmarks.figures import Report
 from benchmarks.org import CHANNEL, org_with
 from benchmarks.stage import Run, Stage
-from benchmarks.turns import Way, by_turns
+from benchmarks.turns import CPU, RATE, Measured, Turns, Way
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as pb
 from tests.simulator.process import SimulatorProcess
 
@@ -24,30 +25,47 @@ _SECONDS = 600
 _OPTIONS = [("grpc.max_receive_message_length", 64 * 1024 * 1024)]
 
 
+class Clock:
+    """How long it took, and how much of the CPU the simulator used meanwhile."""
+
+    def __init__(self, org: SimulatorProcess) -> None:
+        self._process = psutil.Process(org.pid)
+        self._cpu = self._used()
+        self._began = time.monotonic()
+
+    def _used(self) -> float:
+        return sum(self._process.cpu_times()[:2])
+
+    def of(self, changes: int) -> Measured:
+        rate = changes / (time.monotonic() - self._began)
+        return {RATE: rate, CPU: 1e6 * (self._used() - self._cpu) / changes}
+
+
 def measure(stage: Stage, report: Report, changes: int, runs: int) -> None:
     with org_with(changes) as org:
         ways: dict[str, Way] = {
             "simulator alone, cometd": partial(_cometd, org, changes),
             "simulator alone, pubsub": partial(_pubsub, org, changes),
         }
-        rates = by_turns(stage, report, ways, runs)
-    report.figures += [Figure(name, "changes/s", found) for name, found in rates.items()]
+        turns = Turns(stage, report, ways)
+        turns.run(runs)
+    turns.conclude()
 
 
 def _token(org: SimulatorProcess) -> dict[str, Any]:
     return log_in(org.url, org.credentials["client_id"], org.credentials["client_secret"])
 
 
-def _cometd(org: SimulatorProcess, changes: int, _run: Run) -> float:
+def _cometd(org: SimulatorProcess, changes: int, _run: Run) -> Measured:
     client = BareClient(_token(org), CHANNEL)
     client.subscribe()
-    began, count = time.monotonic(), 0
+    clock, count = Clock(org), 0
     while count < changes:
         count += client.poll_bytes().count(b'"replayId"')
-    return changes / (time.monotonic() - began)
+    return clock.of(changes)
 
 
-def _pubsub(org: SimulatorProcess, changes: int, _run: Run) -> float:
+def _pubsub(org: SimulatorProcess, changes: int, _run: Run) -> Measured:
     token = _token(org)
     metadata = (
         ("accesstoken", token["access_token"]),
@@ -63,10 +81,10 @@ def _pubsub(org: SimulatorProcess, changes: int, _run: Run) -> float:
         )
         asked: queue.Queue[Any] = queue.Queue()
         asked.put(_request())
-        began = time.monotonic()
+        clock = Clock(org)
         answers = subscribe(iter(asked.get, None), metadata=metadata, timeout=_SECONDS)
         _drop(answers, asked, changes)
-        return changes / (time.monotonic() - began)
+        return clock.of(changes)
 
 
 def _request() -> Any:

@@ -65,11 +65,12 @@ async def receive(changes: int) -> None:
     record = sync_to_async(keep)
     async with Client(login, replay=ReplayOption.ALL_EVENTS) as client:
         await client.subscribe(environment["ORG_CHANNEL"])
-        subscribed, done = time.time(), 0
+        subscribed, cpu, done = time.time(), time.process_time(), 0
         while done < changes:
             await record(await client.receive())
             done += 1
-        json.dump({"subscribed": subscribed, "done": time.time(), "count": done}, sys.stdout)
+        cpu = time.process_time() - cpu
+        json.dump({"subscribed": subscribed, "done": time.time(), "cpu": cpu}, sys.stdout)
         sys.stdout.flush()
 
 
