@@ -17,6 +17,8 @@ IGNORING = $(addprefix --ignore tests/,$(1))
 
 # For `make chaos` and `make soak`: CHAOS="--seed 7 --broker valkey", SOAK="--minutes 60 --rate 100".
 CHAOS ?=
+# For `make bench`: one figure instead of all, BENCH="backlog --runs 3 --report backlog.json".
+BENCH ?=
 # For `make fuzz`: requests to each operation of the API, of each sort.
 EXAMPLES ?= 200
 SOAK ?=
@@ -56,7 +58,7 @@ check:
 
 bench:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
-	$(PY) -m benchmarks
+	$(PY) -m benchmarks $(BENCH)
 
 chaos:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt

@@ -1,1 +1,1 @@
-"""Benchmarks, run with `make bench`. Figures to compare side by side; they judge nothing."""
+"""Benchmarks, run with `make bench`: the whole system on real servers, beside others' figures."""

@@ -1,46 +1,139 @@
-"""How many changes a second are decoded and recorded: medians of several runs."""
+"""`python -m benchmarks [WHAT]`: measures the whole system, and prints a table.
 
-import os
-import statistics
-import tempfile
+Without WHAT, all that matter. Exits with 0 whatever the figures are: it judges in the table only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
-RUNS = 5
-BATCH = 1000
+from benchmarks import (
+    backlog,
+    end_to_end,
+    growth,
+    latency,
+    many_listeners,
+    memory,
+    reading,
+    wide_event,
+)
+from benchmarks.figures import Report
+from benchmarks.stage import Conditions, Stage
+from benchmarks.turns import say
+from chaos.__main__ import end
 
-
-def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {"DEBUG": "true", "LOG_LEVEL": "WARNING"}
-        os.environ.setdefault("DATABASE_URL", f"sqlite:///{folder}/bench.sqlite3")
-        os.environ["DJANGO_SETTINGS_MODULE"] = "cdcproject.settings"
-        import django
-
-        django.setup()
-        from django.core.management import call_command
-
-        from benchmarks import listening, recording
-
-        call_command("migrate", verbosity=0)
-        listener, lease, mapping = recording.prepare()
-        show("decode", lambda: recording.decode_batch(BATCH))
-        show("record", lambda: recording.record_batch(listener, lease, [], BATCH))
-        show(
-            "record with deliveries",
-            lambda: recording.record_batch(listener, lease, [mapping], BATCH),
-        )
-        listening.main()
+Measure = Callable[[Stage, Report, argparse.Namespace], None]
+TRANSPORTS = ["cometd", "pubsub"]
 
 
-def show(name: str, run: Callable[[], float]) -> None:
-    """`run` returns the seconds that one batch took."""
-    run()
-    median = statistics.median(run() for _ in range(RUNS))
-    print(f"{name:24} {BATCH / median:10,.0f} changes/s (median of {RUNS}, batches of {BATCH})")
+def _backlog(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    transports = [options.transport] if options.transport else TRANSPORTS
+    backlog.measure(stage, report, transports, options.changes or 100_000, options.runs)
+
+
+def _end_to_end(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    transport = options.transport or "cometd"
+    end_to_end.measure(stage, report, transport, options.changes or 30_000, options.runs)
+
+
+def _reading(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    reading.measure(stage, report, options.changes or 100_000, options.runs)
+
+
+def _latency(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    latency.measure(stage, report, options.transport or "cometd", options.seconds, options.runs)
+
+
+def _memory(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    changes = options.changes or (1_000_000 if options.long else 30_000)
+    memory.measure(stage, report, options.transport or "cometd", changes)
+
+
+def _growth(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    entries = options.entries or (10_000_000 if options.long else 300_000)
+    growth.measure(
+        stage,
+        report,
+        options.transport or "cometd",
+        entries=entries,
+        changes=options.changes or 50_000,
+        runs=options.runs,
+    )
+
+
+def _wide_event(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    transports = [options.transport] if options.transport else TRANSPORTS
+    wide_event.measure(stage, report, transports, options.changes or 5000, options.runs)
+
+
+def _many_listeners(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    events = options.changes or 200
+    many_listeners.measure(stage, report, options.transport or "cometd", options.listeners, events)
+
+
+MEASURES: Mapping[str, Measure] = {
+    "simulator": _reading,
+    "backlog": _backlog,
+    "end-to-end": _end_to_end,
+    "latency": _latency,
+    "wide-event": _wide_event,
+    "many-listeners": _many_listeners,
+    "memory": _memory,
+    "growth": _growth,
+}
+
+
+def main() -> int:
+    options = _options()
+    signal.signal(signal.SIGTERM, end)
+    conditions = Conditions(
+        options.database, options.broker, durable=not options.hasty, folder=options.folder
+    )
+    report = Report(conditions=conditions.as_json())
+    for name in MEASURES if options.what == "all" else [options.what]:
+        _measure(report, name, conditions, options)
+        if options.report:  # what is there is not lost with what comes
+            options.report.write_text(json.dumps(report.as_json(), indent=1) + "\n")
+    print("\n".join(report.lines()))
+    return 0
+
+
+def _measure(
+    report: Report, name: str, conditions: Conditions, options: argparse.Namespace
+) -> None:
+    """One that fails takes no other with it."""
+    started = time.monotonic()
+    try:
+        with Stage(conditions).open() as stage:
+            MEASURES[name](stage, report, options)
+    except Exception as error:
+        report.failures[name] = f"{type(error).__name__}: {error}"
+    say(f"{name}: {time.monotonic() - started:.0f} s")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("what", nargs="?", default="all", choices=["all", *MEASURES])
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--changes", type=int)
+    parser.add_argument("--transport", choices=TRANSPORTS)
+    parser.add_argument("--database", choices=["postgres", "sqlite"], default="postgres")
+    parser.add_argument("--broker", choices=["valkey", "rabbitmq"], default="valkey")
+    parser.add_argument("--hasty", action="store_true", help="a PostgreSQL that is not durable")
+    parser.add_argument("--seconds", type=float, default=60, help="of each rate of the latency")
+    parser.add_argument("--entries", type=int, help="in the full audit log")
+    parser.add_argument("--listeners", type=int, default=200)
+    parser.add_argument("--long", action="store_true", help="a million changes, ten million rows")
+    parser.add_argument("--folder", type=Path, help="where PostgreSQL's data stays: the full log")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write it there, as JSON")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    started = time.monotonic()
-    main()
-    print(f"{time.monotonic() - started:.1f} s in all")
+    sys.exit(main())

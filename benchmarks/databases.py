@@ -1,0 +1,138 @@
+"""A fresh database for each run, copied from one that was migrated once."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg
+
+from tests.servers import PostgresServer
+
+TEMPLATE = "template_bench"
+_CONNECT_SECONDS = 5
+
+
+class Database(Protocol):
+    """One run's; `url` is for the product."""
+
+    url: str
+
+    def row(self, sql: str) -> tuple[Any, ...]:
+        """The only row of a query, or the first."""
+
+    def run(self, sql: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class Databases(Protocol):
+    """Where they come from."""
+
+    def start(self, migrate: Callable[[str], None]) -> None:
+        """`migrate` is given the address of the template."""
+
+    def fresh(self) -> Database: ...
+    def full(self) -> Database:
+        """One that stays where it is; empty at first."""
+
+    def stop(self) -> None: ...
+
+
+class _Postgres:
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._connection = psycopg.connect(
+            url, autocommit=True, connect_timeout=_CONNECT_SECONDS, prepare_threshold=None
+        )
+
+    def row(self, sql: str) -> tuple[Any, ...]:
+        return self._connection.execute(sql.encode()).fetchone() or ()
+
+    def run(self, sql: str) -> None:
+        self._connection.execute(sql.encode())
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class PostgresDatabases:
+    """On a server of its own, with the server's own settings: what is committed is on disk."""
+
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+        self._data = folder / "postgres"
+        self.server = PostgresServer(self._data, durable=durable)
+        self._numbers = count(1)
+        self._base = self.server.url.rpartition("/")[0]
+
+    def start(self, migrate: Callable[[str], None]) -> None:
+        self.server.start(again=self._data.exists())
+        self._make(TEMPLATE, "template0")
+        migrate(f"{self._base}/{TEMPLATE}")
+
+    def fresh(self) -> Database:
+        name = f"run{next(self._numbers)}"
+        self._make(name, TEMPLATE)
+        return _Postgres(f"{self._base}/{name}")
+
+    def full(self) -> Database:
+        return _Postgres(self.server.url)
+
+    def _make(self, name: str, template: str) -> None:
+        with psycopg.connect(self.server.url, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {name}".encode())
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+            connection.execute(
+                "CHECKPOINT"
+            )  # what the last run left to be written is not this one's
+
+    def stop(self) -> None:
+        self.server.stop("fast")
+
+
+class _SQLite:
+    def __init__(self, path: Path) -> None:
+        self.url = f"sqlite:///{path}"
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+
+    def row(self, sql: str) -> tuple[Any, ...]:
+        found: tuple[Any, ...] = self._connection.execute(sql).fetchone() or ()
+        return found
+
+    def run(self, sql: str) -> None:
+        self._connection.execute(sql)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class SQLiteDatabases:
+    """Files, as the embedded default has them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = count(1)
+        self._template = folder / "template.sqlite3"
+
+    def start(self, migrate: Callable[[str], None]) -> None:
+        migrate(f"sqlite:///{self._template}")
+        with sqlite3.connect(self._template) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.close()
+
+    def fresh(self) -> Database:
+        path = self._folder / f"run{next(self._numbers)}.sqlite3"
+        shutil.copy(self._template, path)
+        return _SQLite(path)
+
+    def full(self) -> Database:
+        path = self._folder / "full.sqlite3"
+        if not path.exists():
+            shutil.copy(self._template, path)
+        return _SQLite(path)
+
+    def stop(self) -> None:
+        """There is no server."""

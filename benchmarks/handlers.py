@@ -1,0 +1,93 @@
+"""The handlers that are measured; loaded by CDC_HANDLER_MODULES."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from celery import shared_task
+from django.db import connection
+
+from benchmarks.handler_table import MOMENTS
+from handlers import EventData, cdc_handler
+
+_UPSERT = """
+INSERT INTO bench_row (record_id, entry_id, change_type, phone) VALUES {rows}
+ON CONFLICT (record_id) DO UPDATE SET
+    entry_id = excluded.entry_id, change_type = excluded.change_type, phone = excluded.phone
+"""
+BATCH = 100
+
+
+@shared_task(name="bench.task", ignore_result=True)
+def task(*, delivery_id: int) -> None:
+    """What a bare Celery worker is measured with."""
+
+
+@cdc_handler(name="bench.empty")
+def empty(event: EventData) -> None:
+    """Nothing: what is left is the product's own work."""
+
+
+@cdc_handler(name="bench.empty_atomic", atomic=True)
+def empty_atomic(event: EventData) -> None:
+    """Nothing, in the transaction that settles it."""
+
+
+@cdc_handler(name="bench.upsert")
+def upsert(event: EventData) -> None:
+    """One row of a record."""
+    _upsert([event])
+
+
+@cdc_handler(name="bench.upsert_atomic", atomic=True)
+def upsert_atomic(event: EventData) -> None:
+    """One row of a record, in the transaction that settles it."""
+    _upsert([event])
+
+
+@cdc_handler(name="bench.moment")
+def moment(event: EventData) -> None:
+    """When the change was committed, and when this began; in milliseconds since 1970."""
+    began = time.time_ns() // 1_000_000
+    os.write(_moments(), f"{event.metadata.commit_timestamp} {began}\n".encode())
+
+
+def empty_batch(events: Sequence[EventData]) -> None:
+    """Nothing, for many changes at once."""
+
+
+def upsert_batch(events: Sequence[EventData]) -> None:
+    """A row of each record in one statement."""
+    _upsert(events)
+
+
+#: Whether `@cdc_handler` knows `batch`.
+HAS_BATCHES = "batch" in inspect.signature(cdc_handler).parameters
+if HAS_BATCHES:
+    _register: Any = cdc_handler
+    _register(name="bench.empty_batch", batch=BATCH)(empty_batch)
+    _register(name="bench.upsert_batch", batch=BATCH)(upsert_batch)
+
+
+def _upsert(events: Sequence[EventData]) -> None:
+    rows = {event.metadata.record_id: _row(event) for event in events}
+    values = ", ".join(["(%s, %s, %s, %s)"] * len(rows))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _UPSERT.format(rows=values), [value for row in rows.values() for value in row]
+        )
+
+
+def _row(event: EventData) -> tuple[Any, ...]:
+    metadata = event.metadata
+    return metadata.record_id, event.id, metadata.change_type, event.changed_data.get("Phone")
+
+
+@cache
+def _moments() -> int:
+    return os.open(os.environ[MOMENTS], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)

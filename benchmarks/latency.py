@@ -1,0 +1,89 @@
+"""From a change's publication to its handler's start, at a steady rate."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import threading
+import time
+from pathlib import Path
+
+from benchmarks.end_to_end import WORKERS
+from benchmarks.figures import Figure, Report, Target
+from benchmarks.handler_table import MOMENTS
+from benchmarks.org import create
+from benchmarks.progress import Recorded, wait_for, wait_for_subscription
+from benchmarks.stage import Run, Stage, configure, listener_yaml
+from benchmarks.turns import say
+from tests.simulator.process import SimulatorProcess
+
+RATES = (10, 100, 500)
+_STEP_SECONDS = 0.02
+#: What a process does once is not in the figures.
+_WARM_UP_SECONDS = 5.0
+_PATIENCE_SECONDS = 600.0
+_TARGETS = {
+    (100, "median"): (Target(30, "at 100 changes/s", at_most=True),),
+    (100, "99th percentile"): (Target(100, "at 100 changes/s", at_most=True),),
+}
+
+
+def measure(stage: Stage, report: Report, transport: str, seconds: float, runs: int) -> None:
+    found: dict[tuple[int, str], list[float]] = {}
+    for _ in range(runs):
+        for rate in RATES:
+            milliseconds = _measured(stage, report, transport, rate, seconds)
+            if milliseconds:
+                found.setdefault((rate, "median"), []).append(statistics.median(milliseconds))
+                last = sorted(milliseconds)[math.ceil(len(milliseconds) * 0.99) - 1]
+                found.setdefault((rate, "99th percentile"), []).append(last)
+    for (rate, which), values in sorted(found.items()):
+        name = f"latency, {transport}, {rate} changes/s, {which}"
+        targets = _TARGETS.get((rate, which), ())
+        report.figures.append(Figure(name, "ms", tuple(values), targets))
+
+
+def _measured(stage: Stage, report: Report, transport: str, rate: int, seconds: float) -> list[int]:
+    name = f"latency, {transport}, {rate} changes/s"
+    try:
+        with SimulatorProcess("--seed", "1", grpc=True) as org, stage.run() as run:
+            found = _run(run, org, transport, rate, seconds)
+    except Exception as error:
+        report.failures[name] = f"{type(error).__name__}: {error}"
+        return []
+    say(f"{name}: median {statistics.median(found):.0f} ms of {len(found)}")
+    return found
+
+
+def _run(run: Run, org: SimulatorProcess, transport: str, rate: int, seconds: float) -> list[int]:
+    moments = run.folder / "moments"
+    run.environment[MOMENTS] = str(moments)
+    configure(run, org, listener_yaml(org, transport, "bench.moment"))
+    recorded = Recorded(run.database)
+    run.workers(WORKERS)
+    wait_for_subscription(run.listener())
+    began = time.time()
+    sent = _publish(org, rate, seconds)
+    wait_for(lambda: recorded.is_handled(sent), _PATIENCE_SECONDS, "the end of all handlers")
+    return _read(moments, sent, (began + _WARM_UP_SECONDS) * 1000)
+
+
+def _publish(org: SimulatorProcess, rate: int, seconds: float) -> int:
+    """So many a second, evenly; how many in all."""
+    count, total = 0, int(rate * seconds)
+    started, pause = time.monotonic(), threading.Event()
+    while count < total:
+        due = min(total, int((time.monotonic() - started) * rate) + 1)
+        if due > count:
+            create(org, due - count)
+            count = due
+        pause.wait(max(_STEP_SECONDS, 1 / rate) / 2)
+    return count
+
+
+def _read(moments: Path, sent: int, since: float) -> list[int]:
+    """Milliseconds of each change that was committed after the warm-up."""
+    pairs = [tuple(map(int, line.split())) for line in moments.read_text().splitlines()]
+    if len(pairs) != sent:
+        raise RuntimeError(f"{sent} changes were published, {len(pairs)} handled")
+    return [began - committed for committed, began in pairs if committed >= since]

@@ -1,0 +1,71 @@
+"""Many listeners in one process: what they cost when nothing happens, and how fast they are when
+all of them hear the same."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from benchmarks.figures import Figure, Report
+from benchmarks.org import create
+from benchmarks.progress import Recorded, cpu_seconds, wait_for
+from benchmarks.stage import Run, Stage, configure, listener_yaml
+from chaos.services import Service
+from tests.simulator.process import SimulatorProcess
+
+_SECONDS = 600.0
+IDLE_SECONDS = 30.0
+_RECEIVING = "SELECT count(*) FROM listeners_position WHERE state = 'receiving'"
+_SESSIONS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+def measure(stage: Stage, report: Report, transport: str, listeners: int, events: int) -> None:
+    """`events`: of each listener. The numbers are of one run: first idle, then busy."""
+    named = f"{listeners} listeners, {transport}"
+    with SimulatorProcess("--seed", "1", grpc=True) as org, stage.run() as run:
+        one = partial(listener_yaml, org, transport, "", replay_from="tip")
+        configure(run, org, "".join(one(name=f"bench{n}") for n in range(listeners)))
+        began = time.monotonic()
+        process = run.listener()
+        wait_for(lambda: run.database.row(_RECEIVING)[0] == listeners, _SECONDS, "their start")
+        started = time.monotonic() - began
+        report.figures.append(Figure(f"{named}, until all receive", "s", (started,)))
+        report.figures += _idle(named, process, run)
+        rate = _busy(run, org, listeners * events, events)
+        memory = _memory(process)
+        report.figures += [
+            Figure(f"{named}, busy, of all together", "changes/s", (rate,)),
+            Figure(f"{named}, memory after that", "MB", (memory,)),
+        ]
+
+
+def _idle(named: str, process: Service, run: Run) -> list[Figure]:
+    before, most = cpu_seconds([process]), 0
+    ended = time.monotonic() + IDLE_SECONDS
+    while time.monotonic() < ended:
+        most = max(most, int(run.database.row(_SESSIONS)[0]))
+        time.sleep(1)
+    share = 100 * (cpu_seconds([process]) - before) / IDLE_SECONDS
+    return [
+        Figure(f"{named}, idle, of one CPU", "%", (share,)),
+        Figure(f"{named}, idle, memory", "MB", (_memory(process),)),
+        Figure(f"{named}, idle, connections to the database, at most", "", (most,)),
+    ]
+
+
+def _busy(run: Run, org: SimulatorProcess, changes: int, events: int) -> float:
+    recorded = Recorded(run.database)
+    began = time.time()
+    create(org, events)
+    ended = wait_for(lambda: recorded.count >= changes, _SECONDS, "all changes")
+    found = recorded.counts()[0]
+    if found != changes:
+        raise RuntimeError(f"of {changes} changes {found} were recorded")
+    return changes / (ended - began)
+
+
+def _memory(process: Service) -> float:
+    return float(process.tree()[0].memory_info().rss / 1e6)

@@ -1,0 +1,91 @@
+"""How far the product is, asked cheaply, ten times a second: on two cores whoever asks slows down
+what is measured."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from benchmarks.databases import Database
+from chaos.services import Service
+
+PAUSE_SECONDS = 0.1
+_SUBSCRIBED = '"subscribed"'
+_START_SECONDS = 120.0
+_NEWEST = "SELECT coalesce(max(id), 0) FROM audit_auditlogentry"
+#: One index for each state: asked for together, they are looked for in the table.
+_UNENDED = ("ready", "queued", "running", "blocked", "retrying")
+_OF_STATE = "FROM handlers_delivery WHERE state = '{}'"
+
+
+class Recorded:
+    """What was added to the audit log since this was made."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._before = self._newest()
+
+    def _newest(self) -> int:
+        return int(self._database.row(_NEWEST)[0])
+
+    @property
+    def count(self) -> int:
+        """As the ids tell: the batches that were given up have some too."""
+        return self._newest() - self._before
+
+    def counts(self) -> tuple[int, int, int]:
+        """Entries, deliveries that were published, and those that succeeded: counted, not told."""
+        since = f"FROM handlers_delivery WHERE entry_id > {self._before} AND state"
+        entries, published, succeeded = self._database.row(
+            f"SELECT (SELECT count(*) FROM audit_auditlogentry WHERE id > {self._before}), "
+            f"(SELECT count(*) {since} NOT IN ('ready', 'blocked')), "
+            f"(SELECT count(*) {since} = 'succeeded')"
+        )
+        return entries, published, succeeded
+
+    def unended(self) -> int:
+        """Deliveries that are not over."""
+        counts = (f"(SELECT count(*) {_OF_STATE.format(state)})" for state in _UNENDED)
+        return int(self._database.row(f"SELECT {' + '.join(counts)}")[0])
+
+    def is_published(self, changes: int) -> bool:
+        return self.count >= changes and not self._is_one_in("ready")
+
+    def is_handled(self, changes: int) -> bool:
+        return self.count >= changes and not self._is_one_in(*_UNENDED)
+
+    def _is_one_in(self, *states: str) -> bool:
+        parts = (f"EXISTS (SELECT 1 {_OF_STATE.format(state)})" for state in states)
+        return bool(self._database.row(f"SELECT {' OR '.join(parts)}")[0])
+
+
+def wait_for(condition: Callable[[], object], seconds: float, what: str) -> float:
+    """When it came to pass, in seconds since 1970."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not come to pass in {seconds:.0f} s")
+        time.sleep(PAUSE_SECONDS)
+    return time.time()
+
+
+def wait_for_subscription(listener: Service) -> float:
+    """The CPU seconds that the listener's start took."""
+    wait_for(lambda: _SUBSCRIBED in listener.log.read_text(), _START_SECONDS, "the subscription")
+    return cpu_seconds([listener])
+
+
+def cpu_seconds(services: Iterable[Service]) -> float:
+    """Of their processes until now."""
+    processes = [process for service in services for process in service.tree()]
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+def subscribed_at(listener: Service) -> float:
+    """When Salesforce took the subscription, as the listener logs it the first time."""
+    for line in listener.log.read_text().splitlines():
+        if _SUBSCRIBED in line:
+            return datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp()
+    raise RuntimeError(f"the listener did not subscribe: {listener.log.read_text()[-2000:]}")

@@ -1,0 +1,229 @@
+"""The servers of an invocation, and what one run needs: a fresh database, a fresh broker, and the
+product's own processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.databases import Database, Databases, PostgresDatabases, SQLiteDatabases
+from benchmarks.handler_table import TABLE
+from benchmarks.progress import wait_for
+from chaos.brokers import Broker, RabbitMQ, Valkey, missing_rabbitmq
+from chaos.services import ROOT, Service
+from tests.servers import missing_postgres
+from tests.simulator.process import SimulatorProcess
+
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+#: The same each time: a database may stay.
+_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+_WORKER = ("-m", "celery", "-A", "cdcproject", "worker", "-c", "1")
+_QUIET = ("--without-mingle", "--without-gossip")
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What the figures of an invocation were measured on."""
+
+    database: str = "postgres"
+    broker: str = "valkey"
+    durable: bool = True
+    #: Where the database server stays.
+    folder: Path | None = None
+
+    @property
+    def is_production(self) -> bool:
+        """What the floor, the peer and the bare tasks are written for."""
+        return (self.database, self.broker) == ("postgres", "valkey")
+
+    def as_json(self) -> dict[str, str]:
+        durable = "" if self.durable else ", not durable"
+        return {"database": self.database + durable, "broker": self.broker}
+
+    def __str__(self) -> str:
+        return f"{self.database}, {self.broker}"
+
+
+@dataclass(slots=True)
+class Run:
+    """One run. Its processes are ended with it."""
+
+    folder: Path
+    database: Database
+    broker: Broker
+    environment: dict[str, str]
+    services: list[Service] = field(default_factory=list)
+
+    def manage(self, *arguments: str) -> str:
+        """A command of the product to its end; what it said."""
+        return self.python("manage.py", *arguments)
+
+    def python(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr[-2000:]}")
+        return done.stdout
+
+    def listener(self, *arguments: str) -> Service:
+        """Of every enabled listener."""
+        return self._start("listener", ["manage.py", "run_cdc_listener", *arguments], "INFO")
+
+    def workers(self, count: int) -> list[Service]:
+        """Celery workers of one process each, which are up."""
+        names = [f"worker{number}" for number in range(1, count + 1)]
+        started = [
+            self._start(name, [*_WORKER, *_QUIET, "-n", f"{name}@bench"], "WARNING")
+            for name in names
+        ]
+        wait_for(lambda: self._workers_up() == count, START_SECONDS, "the workers' start")
+        return started
+
+    def _workers_up(self) -> int:
+        return int(self.database.row("SELECT count(*) FROM handlers_worker")[0])
+
+    def _start(self, name: str, arguments: Sequence[str], level: str) -> Service:
+        environment = {**self.environment, "LOG_LEVEL": level}
+        service = Service(name, arguments, environment, self.folder / f"{name}.log")
+        self.services.append(service)
+        return service
+
+    def stop(self) -> None:
+        for service in self.services:
+            service.stop(STOP_SECONDS)
+        self.services.clear()
+
+
+class Stage:
+    """Starts the servers in a folder of their own, and ends them."""
+
+    def __init__(self, conditions: Conditions) -> None:
+        self.conditions = conditions
+
+    @contextmanager
+    def open(self) -> Iterator[Stage]:
+        self._refuse_missing()
+        with ExitStack() as ending:
+            kept = tempfile.TemporaryDirectory(prefix="cdc-bench-", ignore_cleanup_errors=True)
+            self._folder = Path(ending.enter_context(kept))
+            self._folder.chmod(0o755)
+            self._environment = {
+                "DJANGO_SETTINGS_MODULE": "cdcproject.settings",
+                "CDC_HANDLER_MODULES": "benchmarks.handlers",
+                "SECRET_KEY": "only for benchmarks, which serve nobody",
+                "CDC_ENCRYPTION_KEYS": _KEY,
+                "VAR_DIR": str(self._folder / "var"),
+                "LOG_FORMAT": "json",
+            }
+            self._databases = self._choose_databases()
+            ending.callback(self._databases.stop)
+            self._databases.start(self._migrate)
+            self._count = 0
+            yield self
+
+    def _refuse_missing(self) -> None:
+        chosen = self.conditions
+        missing = missing_postgres() if chosen.database == "postgres" else ""
+        missing = missing or (missing_rabbitmq() if chosen.broker == "rabbitmq" else "")
+        if missing:
+            raise RuntimeError(missing)
+
+    def _choose_databases(self) -> Databases:
+        if self.conditions.database == "sqlite":
+            return SQLiteDatabases(self._folder)
+        folder = self.conditions.folder or self._folder
+        folder.mkdir(parents=True, exist_ok=True)
+        return PostgresDatabases(folder, durable=self.conditions.durable)
+
+    def full_database(self, entries: int) -> Database:
+        """One with so many entries, if it had none; only on PostgreSQL."""
+        if self.conditions.database != "postgres":
+            raise RuntimeError("a full audit log is made on PostgreSQL only")
+        database = self._databases.full()
+        self._python(database.url, "-m", "benchmarks.fill", str(entries))
+        return database
+
+    def _migrate(self, url: str) -> None:
+        self._python(url, "manage.py", "migrate", "--verbosity", "0")
+
+    def _python(self, url: str, *arguments: str) -> None:
+        environment = {**self._environment, "DATABASE_URL": url, "LOG_LEVEL": "WARNING"}
+        subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    @contextmanager
+    def run(self, **environment: str) -> Iterator[Run]:
+        """One run's; everything of it is ended and forgotten."""
+        self._count += 1
+        folder = self._folder / f"run{self._count}"
+        folder.mkdir()
+        with ExitStack() as ending:
+            database = self._databases.fresh()
+            ending.callback(database.close)
+            database.run(TABLE)
+            kind = RabbitMQ if self.conditions.broker == "rabbitmq" else Valkey
+            broker: Broker = kind(folder / "broker")
+            ending.callback(broker.kill)
+            broker.start()
+            told = {"DATABASE_URL": database.url, "CELERY_BROKER_URL": broker.url, **environment}
+            run = Run(folder, database, broker, {**self._environment, **told})
+            ending.callback(run.stop)
+            yield run
+
+
+def configure(run: Run, org: SimulatorProcess, listeners: str) -> None:
+    """`listeners`: YAML; their connection is `bench`."""
+    known = {key: org.credentials[key] for key in ("client_id", "client_secret")}
+    path = run.folder / "cdc.yaml"
+    path.write_text(_CONNECTION.format(url=org.url, **known) + "listeners:\n" + listeners)
+    run.manage("apply_cdc_config", str(path))
+
+
+_CONNECTION = """\
+connections:
+  - name: bench
+    auth: client_credentials
+    base_url: {url}
+    client_id: {client_id}
+    client_secret: {client_secret}
+"""
+
+
+def listener_yaml(
+    org: SimulatorProcess,
+    transport: str,
+    handler: str,
+    *,
+    name: str = "bench",
+    replay_from: str = "earliest",
+) -> str:
+    """A listener whose creations and updates go to the handler; to none without a name."""
+    lines = [f"  - name: {name}", "    connection: bench", "    channel: /data/ChangeEvents"]
+    lines += [f"    transport: {transport}", f"    replay_from: {replay_from}"]
+    if transport == "pubsub":
+        lines.append(f"    pubsub_endpoint: {org.grpc_endpoint}")
+    if handler:
+        lines.append("    handlers:")
+        lines += [
+            f'      - {{on: {on}, entity: "*", handler: {handler}}}' for on in ("create", "update")
+        ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,60 @@
+"""Ways to do the same, run by turns: what else the machine does meets all of them alike."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+
+from benchmarks.figures import Figure, Report, Target
+from benchmarks.stage import Run, Stage
+
+RATE = "changes/s"
+#: What it costs, which other work of the machine moves less than the rate.
+CPU = "us of CPU/change"
+#: By unit.
+Measured = Mapping[str, float]
+#: One run.
+Way = Callable[[Run], Measured]
+Rates = Mapping[str, tuple[float, ...]]
+
+
+class Turns:
+    """What each way came to in each of its runs. One that fails is reported, and not run again."""
+
+    def __init__(self, stage: Stage, report: Report, ways: Mapping[str, Way]) -> None:
+        self._stage = stage
+        self._report = report
+        self._ways = dict(ways)
+        self._found: dict[tuple[str, str], list[float]] = {}
+
+    def run(self, runs: int) -> None:
+        for number in range(1, runs + 1):
+            for name in list(self._ways):
+                self._once(name, f"{name}, run {number}")
+
+    def _once(self, name: str, shown: str) -> None:
+        try:
+            with self._stage.run() as run:
+                measured = self._ways[name](run)
+        except Exception as error:
+            del self._ways[name]
+            self._report.failures[name] = f"{type(error).__name__}: {error}"
+            say(f"{shown}: failed: {error}")
+            return
+        say(f"{shown}: " + ", ".join(f"{value:,.3g} {unit}" for unit, value in measured.items()))
+        for unit, value in measured.items():
+            self._found.setdefault((name, unit), []).append(value)
+
+    def rates(self) -> Rates:
+        return {name: tuple(found) for (name, unit), found in self._found.items() if unit == RATE}
+
+    def conclude(self, targets: Callable[[str], tuple[Target, ...]] = lambda name: ()) -> None:
+        """Into the report; `targets`: of the rate with that name."""
+        for (name, unit), found in sorted(self._found.items(), key=lambda item: item[0][1] != RATE):
+            judged = targets(name) if unit == RATE else ()
+            self._report.figures.append(Figure(name, unit, tuple(found), judged))
+
+
+def say(text: str) -> None:
+    """How far it is; the table comes at the end."""
+    print(text, file=sys.stderr, flush=True)
