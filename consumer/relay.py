@@ -6,6 +6,7 @@ claims a delivery before it runs, and each step here is a compare-and-swap.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -16,11 +17,12 @@ from django.db.models import Count, Exists, F, OuterRef, Q
 from audit import work
 from consumer import gaps, reconcile
 from handlers import dispatch, halting, pausing, redelivery_jobs, registry
+from handlers.claims import Claim, ClaimLost
 from handlers.dead_letters.fingerprint import sort_new
 from handlers.models import Delivery
 from handlers.outcomes import Failed
 from handlers.queries import HOLDS_CHAIN, DeliveryQuerySet
-from handlers.runner import Claim, ClaimLost, settle
+from handlers.settling import settle
 from listeners import milestones
 
 log = structlog.get_logger(__name__)
@@ -142,37 +144,50 @@ def requeue_lost(now: datetime) -> int:
     if not old.exists():
         return 0
     ids: list[int] = []
-    for queue, targets in _targets().items():
-        queued = Delivery.objects.filter(targets, state=Delivery.State.QUEUED).count()
+    for queue, target in _targets().items():
         length = dispatch.queue_length(queue)
         if length is None:
-            blind = Delivery.objects.queued_before(now - QUEUED_AGE_BLIND).filter(targets)
+            blind = Delivery.objects.queued_before(now - QUEUED_AGE_BLIND).filter(target.picks)
             ids += blind.values_list("id", flat=True)[:LIMIT]
-            continue
-        missing = queued - length
-        if missing > 0:
-            ids += (
-                old.filter(targets)
-                .order_by("queued_at")
-                .values_list("id", flat=True)[: min(missing, LIMIT)]
-            )
+        elif target.messages > length:
+            ids += _of_messages(old.filter(target.picks), target.messages - length)
     if ids:
         log.warning("published again", deliveries=len(ids))
     return dispatch.publish(ids, now)
 
 
-def _targets() -> dict[str, Q]:
-    """The queues that queued deliveries went to, each with what picks those deliveries."""
+def _of_messages(queued: DeliveryQuerySet, messages: float) -> list[int]:
+    """The deliveries of so many messages, the oldest first."""
+    ids: list[int] = []
+    found = 0.0
+    for pk, shares in queued.order_by("queued_at", "id").values_list("id", "shares")[:LIMIT]:
+        if found >= messages:
+            break
+        ids.append(pk)
+        found += 1 / shares
+    return ids
+
+
+@dataclass(slots=True)
+class _Target:
+    """A queue: what picks the queued deliveries that went there, and how many messages they are."""
+
+    picks: Q
+    messages: float = 0.0
+
+
+def _targets() -> dict[str, _Target]:
     rows = (
         Delivery.objects.filter(state=Delivery.State.QUEUED)
         .order_by()
-        .values_list("queue", "handler")
+        .values_list("queue", "handler", "shares")
         .annotate(Count("id"))
     )
-    targets: dict[str, Q] = {}
-    for queue, handler, _ in rows:
-        name = dispatch.queue_of(handler, queue)
-        targets[name] = targets.get(name, Q()) | Q(queue=queue, handler=handler)
+    targets: dict[str, _Target] = {}
+    for queue, handler, shares, count in rows:
+        target = targets.setdefault(dispatch.queue_of(handler, queue), _Target(Q()))
+        target.picks |= Q(queue=queue, handler=handler)
+        target.messages += count / shares
     return targets
 
 

@@ -8,6 +8,7 @@ BrokerUnavailable   nothing is marked; the relay tries again, so only the broker
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +17,16 @@ from typing import Any
 
 import structlog
 from celery import Celery, current_app
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Q
 from kombu.exceptions import BatchPublishError, LimitExceeded, OperationalError
 
 from handlers import registry
+from handlers.company import grouped, most, spread
 from handlers.events import EventData
 from handlers.models import Delivery
+from handlers.registry import Handler
 from listeners import milestones
 
 log = structlog.get_logger(__name__)
@@ -36,9 +40,9 @@ class BrokerUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message for a worker. Its id names the delivery and the attempt it is for."""
+    """One message for a worker. Its id names the deliveries and the attempt they are for."""
 
-    delivery_id: int
+    ids: Sequence[int]
     attempts: int
     task: str
     queue: str
@@ -46,27 +50,58 @@ class Message:
 
     @property
     def task_id(self) -> str:
-        return f"delivery-{self.delivery_id}-{self.attempts + 1}"
+        if len(self.ids) == 1:
+            return f"delivery-{self.ids[0]}-{self.attempts + 1}"
+        return f"deliveries-{self.ids[0]}-{self.ids[-1]}-{len(self.ids)}-{self.attempts + 1}"
+
+    @property
+    def shown(self) -> str:
+        """Of its arguments, for the workers' logs."""
+        return repr(self.kwargs) if len(self.ids) == 1 else f"{len(self.ids)} deliveries"
 
 
-def publish(delivery_ids: Sequence[int], now: datetime) -> int:
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Of a delivery, what its publishing needs."""
+
+    id: int
+    attempts: int
+    attempts_before: int
+    handler: str
+    queue: str
+    is_external: bool
+    mapping_id: int | None
+    max_attempts: int | None
+    paused_at: datetime | None
+
+
+_COLUMNS = (
+    *("id", "attempts", "attempts_before", "handler", "queue", "is_external", "mapping_id"),
+    *("mapping__max_attempts", "mapping__paused_at"),
+)
+
+
+def publish(delivery_ids: Sequence[int], now: datetime, *, size: int | None = None) -> int:
     """Publish deliveries that are ready or due for a retry, and mark them; returns how many.
 
-    Deliveries whose handler is not registered wait, and so do those whose mapping is paused.
-    Raises BrokerUnavailable.
+    Many of a handler share a message: `size` of them, or the more the more there are. Deliveries
+    whose handler is not registered wait, and so do those whose mapping is paused. Raises
+    BrokerUnavailable.
     """
     if connections[DEFAULT_DB_ALIAS].in_atomic_block:
         raise RuntimeError("deliveries are published after the commit, not inside a transaction")
     published = 0
     for start in range(0, len(delivery_ids), BATCH):
-        published += _publish_batch(delivery_ids[start : start + BATCH], now)
+        published += _publish_batch(delivery_ids[start : start + BATCH], now, size)
     return published
 
 
-def publish_or_leave(delivery_ids: Sequence[int], now: datetime) -> bool:
+def publish_or_leave(
+    delivery_ids: Sequence[int], now: datetime, *, size: int | None = None
+) -> bool:
     """Publish, or leave it to the relay when the broker is away; whether they were published."""
     try:
-        publish(delivery_ids, now)
+        publish(delivery_ids, now, size=size)
     except BrokerUnavailable as error:
         log.warning("what is ready waits for the relay", reason=str(error))
         return False
@@ -80,23 +115,18 @@ def start(task: str, **kwargs: int | str) -> None:
         app.send_task(task, kwargs=kwargs, producer=producer, retry=False, ignore_result=True)
 
 
-def _publish_batch(ids: Sequence[int], now: datetime) -> int:
+def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
     # Queued ones were lost with the broker; a retry is published when it is due and not before.
     publishable = Q(state__in=(Delivery.State.READY, Delivery.State.QUEUED)) | Q(
         state=Delivery.State.RETRYING, due_at__lte=now
     )
-    found = list(
-        Delivery.objects.filter(publishable, pk__in=ids)
-        .order_by("id")
-        .values_list("id", "attempts", "handler", "queue", "is_external", "mapping__paused_at")
-    )
-    rows = [row for *row, paused_at in found if not paused_at]
-    if paused := [row[0] for row in found if row[-1]]:
-        Delivery.objects.set_aside(paused)
-    tracked = [
-        _tracked(*row) for *row, elsewhere in rows if not elsewhere and registry.find(row[2])
-    ]
-    mine = Delivery.objects.claim_sending([row[0] for row in rows if row[4]], now)
+    columns = Delivery.objects.filter(publishable, pk__in=ids).order_by("id").values_list(*_COLUMNS)
+    found = [_Row(*row) for row in columns]
+    rows = [row for row in found if not row.paused_at]
+    if len(rows) < len(found):
+        Delivery.objects.set_aside([row.id for row in found if row.paused_at])
+    tracked = list(_tracked([row for row in rows if not row.is_external], size))
+    mine = Delivery.objects.claim_sending([row.id for row in rows if row.is_external], now)
     external = [
         _external(delivery)
         for delivery in Delivery.objects.filter(pk__in=mine)
@@ -109,19 +139,48 @@ def _publish_batch(ids: Sequence[int], now: datetime) -> int:
         Delivery.objects.let_go(mine)
         raise
     milestones.reach("sent")
-    Delivery.objects.mark_queued({m.delivery_id: m.attempts for m in tracked}, now)
+    _mark(tracked, now)
     Delivery.objects.mark_sent(mine, now)
     milestones.reach("published")
-    return len(tracked) + len(external)
+    return sum(len(message.ids) for message in tracked) + len(external)
 
 
-def _tracked(pk: int, attempts: int, name: str, queue: str) -> Message:
-    return Message(pk, attempts, name, queue_of(name, queue), {"delivery_id": pk})
+def _tracked(rows: Sequence[_Row], size: int | None) -> Iterator[Message]:
+    """Together go those of a handler and a queue; of one that takes many, those of a mapping."""
+    kinds: list[tuple[_Row, Handler[Any], tuple[Any, ...]]] = []
+    for row in rows:
+        if handler := registry.find(row.handler):
+            mapping_id = row.mapping_id if handler.batch else None
+            kinds.append((row, handler, (row.handler, row.queue, mapping_id)))
+    counts = Counter(kind for _, _, kind in kinds)
+    shared = [
+        (((*kind, row.attempts), _size(row, handler, size or spread(counts[kind]))), row)
+        for row, handler, kind in kinds
+    ]
+    for together in grouped(shared):
+        first, ids = together[0], [row.id for row in together]
+        kwargs = {"delivery_ids": ids} if len(ids) > 1 else {"delivery_id": ids[0]}
+        queue = queue_of(first.handler, first.queue)
+        yield Message(ids, first.attempts, first.handler, queue, kwargs)
+
+
+def _size(row: _Row, handler: Handler[Any], size: int) -> int:
+    allowed = row.max_attempts or handler.max_attempts or settings.CDC_MAX_ATTEMPTS
+    company = most(handler, row.attempts - row.attempts_before, allowed)
+    return company if handler.batch else min(company, size)
+
+
+def _mark(messages: Sequence[Message], now: datetime) -> None:
+    sent: dict[tuple[int, int], list[int]] = {}
+    for message in messages:
+        sent.setdefault((message.attempts, len(message.ids)), []).extend(message.ids)
+    if sent:
+        Delivery.objects.mark_queued(sent, now)
 
 
 def _external(delivery: Delivery) -> Message:
     return Message(
-        delivery.pk,
+        [delivery.pk],
         delivery.attempts,
         delivery.handler,
         queue_of(delivery.handler, delivery.queue),
@@ -162,7 +221,12 @@ def _send(messages: Sequence[Message]) -> None:
     ):
         for message in messages:
             task = app.amqp.as_task_v2(
-                message.task_id, message.task, kwargs=message.kwargs, ignore_result=True
+                message.task_id,
+                message.task,
+                kwargs=message.kwargs,
+                argsrepr="()",
+                kwargsrepr=message.shown,
+                ignore_result=True,
             )
             app.amqp.send_task_message(
                 producer, message.task, task, queue=message.queue, retry=False

@@ -1,4 +1,4 @@
-"""How a run's end is written down: the delivery's state, and its attempt."""
+"""How a run's end is written down: the delivery's state, its attempt, and the next of its chain."""
 
 from __future__ import annotations
 

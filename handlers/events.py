@@ -66,6 +66,10 @@ class EventData:
     options: dict[str, Any] = field(default_factory=dict)
     _heard_by: Listener | None = field(default=None, repr=False, compare=False)
 
+    def __hash__(self) -> int:
+        """Its dicts have none; what is equal has the same id."""
+        return hash((self.listener, self.id))
+
     @classmethod
     def of(
         cls, entry: AuditLogEntry, *, attempt: int = 1, options: dict[str, Any] | None = None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from handlers.models import Delivery
@@ -43,14 +44,18 @@ class Heartbeat:
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def of(self, run: Running) -> Iterator[None]:
-        """Keep this run's claim alive meanwhile."""
-        self._running.add(run)
+    def of(self, *runs: Running) -> Iterator[None]:
+        """Keep the claims of these runs alive meanwhile."""
+        self._running.update(runs)
         self._begin()
         try:
             yield
         finally:
-            self._running.discard(run)
+            self.drop(runs)
+
+    def drop(self, runs: Iterable[Running]) -> None:
+        """They are given back: another worker's claim may have the same number."""
+        self._running.difference_update(runs)
 
     def _begin(self) -> None:
         if self._thread is None or not self._thread.is_alive():
@@ -70,12 +75,15 @@ class Heartbeat:
 
 def renew(running: set[Running], now: datetime) -> int:
     """Push the claims' ends back; how many were still held. Never inside a transaction."""
-    return sum(
-        Delivery.objects.filter(
-            pk=run.delivery_id, state=Delivery.State.RUNNING, attempts=run.attempt
-        ).update(claim_deadline=deadline(run.started_at, now))
-        for run in running
-    )
+    together: dict[datetime, dict[int, int]] = defaultdict(dict)
+    for run in running:
+        together[run.started_at][run.delivery_id] = run.attempt
+    renewed = 0
+    for started_at, held in together.items():
+        with transaction.atomic(durable=True):
+            mine = Delivery.objects.filter(pk__in=Delivery.objects.running(held))
+            renewed += mine.update(claim_deadline=deadline(started_at, now))
+    return renewed
 
 
 heartbeat = Heartbeat()

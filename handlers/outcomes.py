@@ -1,7 +1,15 @@
-"""How a run can end: a handler returns, returns `Skipped`, raises `Retry`, or raises."""
+"""How a run can end: a handler returns, returns `Skipped`, raises `Retry`, or raises; one that
+takes many changes at once raises `BatchFailed` for some of them."""
 
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from handlers.events import EventData
 
 MAX_AFTER = 366 * 86_400.0
 MAX_ERROR = 10_000
@@ -28,6 +36,23 @@ class Skipped:
     reason: str
 
 
+class BatchFailed(Exception):
+    """Raise it from a handler with `batch`: these changes failed, the others succeeded.
+
+    errors   by event, or by its id: an exception, a `Retry` among them; a `Skipped`; or a text
+    """
+
+    def __init__(self, errors: Mapping[EventData | int, Exception | Skipped | str]) -> None:
+        for error in errors.values():
+            if not isinstance(error, Exception | Skipped | str):
+                raise TypeError(
+                    f"BatchFailed: {error!r} is no exception, no Skipped and no text; give one of "
+                    "them for each change that failed."
+                )
+        self.errors = {key if isinstance(key, int) else key.id: e for key, e in errors.items()}
+        super().__init__(f"{len(errors)} of the changes failed")
+
+
 @dataclass(frozen=True, slots=True)
 class Succeeded:
     pass
@@ -47,6 +72,17 @@ class Failed:
 
 
 Outcome = Succeeded | Skipped | Failed
+
+
+def failed(error: Exception) -> Failed:
+    if isinstance(error, Retry):
+        return Failed(str(error), after=error.after, kind="retry")
+    trace = "".join(traceback.format_exception(error)) if error.__traceback__ else ""
+    return Failed(f"{type(error).__name__}: {error}", trace)
+
+
+def returned(result: object) -> Outcome:
+    return result if isinstance(result, Skipped) else Succeeded()
 
 
 def storable(text: str) -> str:

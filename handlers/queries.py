@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,8 @@ from handlers.models.mapping import HandlerMapping
 CLOCK_SKEW = timedelta(seconds=5)
 #: Who said that it sends a message has so long for it.
 SENDING = timedelta(minutes=1)
-OPEN = ("ready", "queued", "running", "retrying")
+_WAITING = ("ready", "queued", "retrying")
+OPEN = (*_WAITING, "running")
 #: Of a chain, what keeps the others from beginning.
 HOLDS_CHAIN = Q(state__in=OPEN) | Q(halts=True)
 #: Of a chain, what has not ended, or halts.
@@ -80,26 +81,37 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         found = self.filter(condition, chain__among=chains).locked()
         return set(found.values_list("chain", flat=True))
 
-    def mark_queued(self, published: dict[int, int], now: datetime) -> int:
-        """Published with this many attempts behind them; whoever has begun meanwhile stays, and
-        who was set aside: a worker has had that message.
+    def mark_queued(self, sent: Mapping[tuple[int, int], Collection[int]], now: datetime) -> int:
+        """Published, by the attempts behind them and by how many share their message; whoever has
+        begun meanwhile stays, and who was set aside: a worker has had that message.
 
         So does what somebody has locked: waited for in no order, many could meet in a deadlock, and
         a second message is harmless. Never inside a transaction.
         """
-        states = ("ready", "retrying", "queued")
-        waiting = self.filter(pk__in=published, state__in=states, paused=False)
+        marked = 0
         with transaction.atomic(durable=True):
-            free = waiting.select_for_update(skip_locked=True).values_list("pk", "attempts")
-            ids = [pk for pk, attempts in free if published[pk] == attempts]
-            return self.filter(pk__in=ids).update(state="queued", queued_at=now)
+            for (attempts, shares), ids in sent.items():
+                waiting = self.filter(
+                    pk__in=ids, state__in=_WAITING, attempts=attempts, paused=False
+                )
+                free = waiting.select_for_update(skip_locked=True).values("pk")
+                marked += self.filter(pk__in=free).update(
+                    state="queued", queued_at=now, shares=shares
+                )
+        return marked
+
+    def unmark_queued(self, ids: Collection[int]) -> None:
+        """Their message was given up: the relay finds them soon, if nobody else does. Never inside
+        a transaction."""
+        with transaction.atomic(durable=True):
+            queued = self.filter(pk__in=ids, state="queued", paused=False)
+            free = queued.select_for_update(skip_locked=True).values("pk")
+            self.filter(pk__in=free).update(state="ready", queued_at=None)
 
     def set_aside(self, ids: Collection[int]) -> int:
         """Of these, what waits and whose mapping is paused is left so until it is resumed; what
         was in the broker is ready again. Never inside a transaction."""
-        waiting = self.filter(
-            pk__in=ids, state__in=("ready", "queued", "retrying"), mapping__paused_at__isnull=False
-        )
+        waiting = self.filter(pk__in=ids, state__in=_WAITING, mapping__paused_at__isnull=False)
         with transaction.atomic(durable=True):
             # As in mark_queued: what somebody has locked is met again.
             free = waiting.select_for_update(skip_locked=True, of=("self",))
@@ -142,10 +154,26 @@ class DeliveryQuerySet(models.QuerySet[Any]):
 
     def begin(self, delivery_id: int, now: datetime, deadline: datetime) -> bool:
         """The same, for who reads the row then anyway: its `attempts` are the attempt's number."""
-        claimable = Q(state__in=("ready", "queued")) | Q(
-            state="retrying", due_at__lte=now + CLOCK_SKEW
-        )
-        won = self.filter(claimable, _NOT_PAUSED, pk=delivery_id).update(
+        mine = self._claimable(now).filter(pk=delivery_id)
+        return bool(mine._begin(now, deadline))
+
+    def begin_all(self, ids: Collection[int], now: datetime, deadline: datetime) -> list[Any]:
+        """Begin a run of each of these that can begin; as they are now. Never inside a
+        transaction."""
+        with transaction.atomic(durable=True):
+            found = list(self._claimable(now).filter(pk__in=ids).locked().defer("error"))
+            self.filter(pk__in=[one.pk for one in found])._begin(now, deadline)
+        for one in found:
+            one.attempts += 1
+            one.state, one.started_at, one.claim_deadline = "running", now, deadline
+        return found
+
+    def _claimable(self, now: datetime) -> DeliveryQuerySet:
+        is_due = Q(state="retrying", due_at__lte=now + CLOCK_SKEW)
+        return self.filter(Q(state__in=("ready", "queued")) | is_due, _NOT_PAUSED)
+
+    def _begin(self, now: datetime, deadline: datetime) -> int:
+        return self.update(
             state="running",
             paused=False,
             attempts=F("attempts") + 1,
@@ -153,22 +181,25 @@ class DeliveryQuerySet(models.QuerySet[Any]):
             claim_deadline=deadline,
             error="",
         )
-        return bool(won)
 
-    def give_back(self, delivery_id: int, attempt: int) -> bool:
-        """A claim that nothing was done with, because the mapping was paused meanwhile: it counts
-        as no attempt. False when it was lost."""
-        mine = self.filter(pk=delivery_id, state="running", attempts=attempt)
-        return bool(
-            mine.update(
+    def give_back(self, held: Mapping[int, int], *, paused: bool) -> None:
+        """Claims, by the attempts that they are, that nothing was done with: they count as no
+        attempt. `paused`: because their mapping is. Never inside a transaction."""
+        with transaction.atomic(durable=True):
+            mine = self.running(held)
+            self.filter(pk__in=mine).update(
                 state="ready",
-                paused=True,
+                paused=paused,
                 attempts=F("attempts") - 1,
                 queued_at=None,
                 started_at=None,
                 claim_deadline=None,
             )
-        )
+
+    def running(self, held: Mapping[int, int]) -> set[int]:
+        """Of these claims, those that nobody took, locked. Inside the caller's transaction."""
+        found = self.filter(pk__in=held, state="running").locked().values_list("pk", "attempts")
+        return {pk for pk, attempts in found if held[pk] == attempts}
 
     def settle(self, delivery_id: int, attempt: int, **changes: Any) -> bool:
         """End a run; False when its claim was lost. Inside the caller's transaction."""
@@ -185,18 +216,25 @@ class DeliveryQuerySet(models.QuerySet[Any]):
 
     def promote_all(self, chains: Collection[str]) -> list[int]:
         """Make each chain's next delivery ready once none is open or halts, unless it awaits its
-        record: then nothing of the chain begins. Inside the caller's transaction."""
+        record: then nothing of the chain begins. Inside the caller's transaction, which has locked
+        what it ended: who adds to a chain waits for that, or has added before."""
         wanted = set(chains) - {""}
-        held = set(self.filter(HOLDS_CHAIN, chain__in=wanted).values_list("chain", flat=True))
-        following = (
-            self.filter(chain__in=wanted - held, state="blocked")
+        following = self._first_blocked(wanted) if wanted else {}
+        if not following:
+            return []
+        held = self.filter(HOLDS_CHAIN, chain__in=following).values_list("chain", flat=True)
+        ids = sorted(following[chain] for chain in following.keys() - set(held))
+        can_begin = self.filter(pk__in=ids, state="blocked", awaits_record=False)
+        return ids if ids and can_begin.update(state="ready") else []
+
+    def _first_blocked(self, chains: Collection[str]) -> dict[str, int]:
+        """The lowest id of each chain, but for those that await their record."""
+        rows = (
+            self.filter(chain__in=chains, state="blocked")
             .order_by()
-            .values("chain")
-            .annotate(first=models.Min("id"))
-            .values_list("first", flat=True)
+            .values_list("chain")
+            .annotate(
+                first=models.Min("id"), awaiting=models.Min("id", filter=Q(awaits_record=True))
+            )
         )
-        can_begin = {"state": "blocked", "awaits_record": False}
-        ids = list(
-            self.filter(pk__in=following, **can_begin).order_by("id").values_list("id", flat=True)
-        )
-        return ids if self.filter(pk__in=ids, **can_begin).update(state="ready") else []
+        return {chain: first for chain, first, awaiting in rows if first != awaiting}

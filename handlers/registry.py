@@ -4,43 +4,51 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, Generic, TypeVar, overload
 
 from celery import shared_task
 
 from handlers.events import EventData
 
-HandlerFunction = Callable[[EventData], Any]
 CheckOptions = Callable[[dict[str, Any]], None]
+#: What a handler takes: a change, or a list of them.
+Given = TypeVar("Given")
+Register = Callable[[Callable[[Given], Any]], "Handler[Given]"]
+
+MOST_A_BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Handler:
+class Handler(Generic[Given]):
     """A registered handler. Calling it calls the function itself, as in a test."""
 
     name: str
-    function: HandlerFunction
+    function: Callable[[Given], Any]
     queue: str | None = None
     max_attempts: int | None = None
     atomic: bool = False
     #: Raises ValueError when a mapping's options are wrong.
     check_options: CheckOptions | None = None
+    #: It takes a list of so many changes at most. None: one change, and no list.
+    batch: int | None = None
 
-    def __call__(self, event: EventData) -> Any:
-        return self.function(event)
+    def __call__(self, given: Given) -> Any:
+        return self.function(given)
 
     @property
     def summary(self) -> str:
-        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+        """The first line of its docstring, and how many changes it takes at once."""
+        text = (inspect.getdoc(self.function) or "").partition("\n")[0]
+        return f"{text} (up to {self.batch} changes a call)".strip() if self.batch else text
 
 
-_handlers: dict[str, Handler] = {}
+_handlers: dict[str, Handler[Any]] = {}
 
 
 @overload
-def cdc_handler(function: HandlerFunction, /) -> Handler: ...
+def cdc_handler(function: Callable[[EventData], Any], /) -> Handler[EventData]: ...
 @overload
 def cdc_handler(
     *,
@@ -49,11 +57,22 @@ def cdc_handler(
     max_attempts: int | None = None,
     atomic: bool = False,
     check_options: CheckOptions | None = None,
-) -> Callable[[HandlerFunction], Handler]: ...
+    batch: None = None,
+) -> Register[EventData]: ...
+@overload
+def cdc_handler(
+    *,
+    name: str | None = None,
+    queue: str | None = None,
+    max_attempts: int | None = None,
+    atomic: bool = False,
+    check_options: CheckOptions | None = None,
+    batch: int,
+) -> Register[list[EventData]]: ...
 
 
 def cdc_handler(
-    function: HandlerFunction | None = None,
+    function: Callable[[EventData], Any] | None = None,
     /,
     *,
     name: str | None = None,
@@ -61,7 +80,8 @@ def cdc_handler(
     max_attempts: int | None = None,
     atomic: bool = False,
     check_options: CheckOptions | None = None,
-) -> Handler | Callable[[HandlerFunction], Handler]:
+    batch: int | None = None,
+) -> Handler[Any] | Register[Any]:
     """Register a function as a handler and a Celery task of that name.
 
     name           default `module.function`
@@ -70,11 +90,12 @@ def cdc_handler(
     atomic         commit the function's writes to the default database and the delivery's
                    success in one transaction
     check_options  called with a mapping's options when it is saved; raises ValueError
+    batch          from 1 to 1000: the function takes a list of so many events at most, all of one
+                   mapping and each of another record
     """
-    if max_attempts is not None and max_attempts < 1:
-        raise ValueError(f"cdc_handler(max_attempts={max_attempts}): it must be 1 or more.")
+    _check_numbers(max_attempts, batch)
 
-    def register(target: HandlerFunction) -> Handler:
+    def register(target: Callable[[Any], Any]) -> Handler[Any]:
         handler = Handler(
             name=name or f"{target.__module__}.{target.__qualname__}",
             function=target,
@@ -82,6 +103,7 @@ def cdc_handler(
             max_attempts=max_attempts,
             atomic=atomic,
             check_options=check_options,
+            batch=batch,
         )
         _add(handler)
         return handler
@@ -89,7 +111,14 @@ def cdc_handler(
     return register(function) if function is not None else register
 
 
-def _add(handler: Handler) -> None:
+def _check_numbers(max_attempts: int | None, batch: int | None) -> None:
+    if max_attempts is not None and max_attempts < 1:
+        raise ValueError(f"cdc_handler(max_attempts={max_attempts}): it must be 1 or more.")
+    if batch is not None and not (type(batch) is int and 1 <= batch <= MOST_A_BATCH):
+        raise ValueError(f"cdc_handler(batch={batch!r}): give a number from 1 to {MOST_A_BATCH}.")
+
+
+def _add(handler: Handler[Any]) -> None:
     known = _handlers.get(handler.name)
     if known is not None and _source(known) != _source(handler):
         raise ValueError(
@@ -99,17 +128,18 @@ def _add(handler: Handler) -> None:
     _handlers[handler.name] = handler
 
     @shared_task(name=handler.name)
-    def run(*, delivery_id: int) -> str:
-        from handlers.runner import run_delivery
+    def run(*, delivery_id: int | None = None, delivery_ids: Sequence[int] = ()) -> str:
+        from handlers.runner import run_deliveries
 
-        return run_delivery(delivery_id)
+        ids = delivery_ids if delivery_id is None else (delivery_id, *delivery_ids)
+        return run_deliveries(ids, handler.name)
 
 
-def _source(handler: Handler) -> tuple[str, str]:
+def _source(handler: Handler[Any]) -> tuple[str, str]:
     return handler.function.__module__, handler.function.__qualname__
 
 
-def find(name: str) -> Handler | None:
+def find(name: str) -> Handler[Any] | None:
     return _handlers.get(name)
 
 
@@ -117,7 +147,7 @@ def names() -> list[str]:
     return sorted(_handlers)
 
 
-def all_handlers() -> list[Handler]:
+def all_handlers() -> list[Handler[Any]]:
     return [_handlers[name] for name in names()]
 
 

@@ -1,50 +1,35 @@
-"""A delivery's run in a worker: claim → load → run → settle."""
+"""The runs of a message's deliveries in a worker: claim → load → run → settle.
+
+Where there are many they are claimed and settled together, as many as are done in no time.
+"""
 
 from __future__ import annotations
 
-import socket
 import sys
-import time
-import traceback
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from datetime import datetime
+from typing import Any
 
 import structlog
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, Error, OperationalError, transaction
 from django.utils import timezone
 
 from audit.login_troubles import report
-from handlers import dispatch, registry
-from handlers.endings import changes, logged
-from handlers.events import EventData
-from handlers.heartbeat import Running, deadline, heartbeat
-from handlers.models import Delivery, DeliveryAttempt
-from handlers.outcomes import Failed, Outcome, Retry, Skipped, Succeeded
+from handlers import pace, registry
+from handlers.bundle import Bundle, Run, Unit
+from handlers.calls import Refused, call, handler_of
+from handlers.claims import Claim, ClaimLost, claim, give_back
+from handlers.company import grouped, most
+from handlers.endings import allowed_attempts
+from handlers.heartbeat import heartbeat
+from handlers.outcomes import Outcome, failed
 from handlers.registry import Handler
+from handlers.settling import Ended, insisted, settle_all
+from handlers.watchdog import watchdog
 from listeners import milestones
 
 log = structlog.get_logger(__name__)
-
-#: Seconds between the tries to write an outcome down, while the database does not answer.
-SETTLE_PAUSES = (0.2, 1.0, 3.0, 5.0, 10.0)
-
-
-class ClaimLost(Exception):
-    """Another worker was given this delivery; what this one did is rolled back or not counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to run one attempt of one delivery, until its deadline."""
-
-    delivery: Delivery
-    attempt: int
-    started_at: datetime
-
-    @property
-    def counted(self) -> int:
-        """The attempts that count against the limit: those since it was last redelivered."""
-        return self.attempt - self.delivery.attempts_before
 
 
 def run_delivery(delivery_id: int) -> str:
@@ -52,84 +37,106 @@ def run_delivery(delivery_id: int) -> str:
 
     A message that came twice, or too late, finds nothing to claim and ends as `not claimed`.
     """
-    claim = _claim(delivery_id)
-    if claim is None:
-        return "not claimed"
+    return run_deliveries([delivery_id])
+
+
+def run_deliveries(ids: Sequence[int], handler_name: str = "") -> str:
+    """The same for many; how many ended how. What there is no time for is published again."""
+    bundle = Bundle(ids)
+    handler = registry.find(handler_name)
+    with ExitStack() as watched:
+        if len(ids) > 1:
+            watched.enter_context(watchdog.over(bundle))
+        try:
+            while taken := bundle.take(_size(handler, len(ids))):
+                _work(bundle, taken)
+        except BaseException:
+            with suppress(Error):
+                bundle.leave()
+                bundle.hand_on()
+            raise
+    return str(bundle)
+
+
+def _size(handler: Handler[Any] | None, most: int) -> int:
+    if handler is not None and handler.batch:
+        return handler.batch
+    return pace.of(handler.name).size(most) if handler is not None else 1
+
+
+def _work(bundle: Bundle, ids: Sequence[int]) -> None:
+    claims = claim(ids)
+    bundle.counts["not claimed"] += len(ids) - len(claims)
+    bundle.begin(list(_units(claims)))
+    with heartbeat.of(*(one.running for one in claims)):
+        while unit := bundle.next():
+            bundle.end(_run(unit))
+        bundle.settle()
+    if claims:
+        milestones.reach("ended")
+    bundle.hand_on()
+
+
+def _units(claims: Sequence[Claim]) -> Iterator[Unit]:
+    """What is run at once: a delivery, or many of a mapping whose handler takes many."""
+    many = []
+    for one in claims:
+        handler = handler_of(one)
+        if handler is None or not handler.batch:
+            yield [one]
+        else:
+            size = most(handler, one.counted - 1, allowed_attempts(one.delivery))
+            many.append((((one.delivery.handler, one.delivery.mapping_id), size), one))
+    yield from grouped(many)
+
+
+def _run(unit: Unit) -> Run:
+    handler = handler_of(unit[0])
+    with pace.of(unit[0].delivery.handler).timed():
+        if handler is not None and handler.atomic:
+            return _run_atomically(unit)
+        began = timezone.now()
+        try:
+            return Run(_ended(unit, call(unit), began))
+        except Refused as refused:
+            return Run(_ended(unit, refused.outcomes, began))
+
+
+def _run_atomically(unit: Unit) -> Run:
+    """The handler's writes and the outcomes in one transaction; a failure rolls both back."""
+    _renew_token(unit[0])
     try:
-        with heartbeat.of(Running(delivery_id, claim.attempt, claim.started_at)):
-            outcome, following = _run_and_settle(claim)
+        # OperationalError is not the handler's failure, and all of it is undone.
+        return insisted("run anew", lambda: _try_atomically(unit))
     except ClaimLost:
-        log.warning("claim lost", delivery=delivery_id, attempt=claim.attempt)
-        return "claim lost"
-    milestones.reach("ended")
-    _publish(following)
-    return type(outcome).__name__.lower()
+        log.warning("claim lost", deliveries=[one.delivery.pk for one in unit])
+        give_back(unit)
+        return Run((), ())
 
 
-def _claim(delivery_id: int) -> Claim | None:
-    now = timezone.now()
-    if not Delivery.objects.begin(delivery_id, now, deadline(now, now)):
-        Delivery.objects.set_aside([delivery_id])  # where that is because its mapping is paused
-        return None
-    milestones.reach("claimed")
-    delivery = Delivery.objects.select_related("entry__listener", "mapping").get(pk=delivery_id)
-    # Read after the claim was committed: what a pause did not see running does not begin.
-    if delivery.mapping is not None and delivery.mapping.paused_at is not None:
-        Delivery.objects.give_back(delivery_id, delivery.attempts)
-        return None
-    return Claim(delivery, delivery.attempts, now)
-
-
-def _run_and_settle(claim: Claim) -> tuple[Outcome, int | None]:
-    handler = registry.find(claim.delivery.handler)
-    if handler is not None and handler.atomic:
-        return _run_atomically(claim, handler)
-    outcome = _run(claim, handler)
-    return outcome, _settled(claim, outcome)
-
-
-def _settled(claim: Claim, outcome: Outcome) -> int | None:
-    """Settle in a transaction. The work is done: a connection that was cut is made anew for it."""
-    for pause in SETTLE_PAUSES:
-        try:
-            with transaction.atomic():
-                return settle(claim, outcome)
-        except (OperationalError, InterfaceError) as error:
-            log.warning("settled later", delivery=claim.delivery.pk, reason=str(error).strip())
-            connection.close()
-            time.sleep(pause)
-    with transaction.atomic():
-        return settle(claim, outcome)
-
-
-def _run_atomically(claim: Claim, handler: Handler) -> tuple[Outcome, int | None]:
-    """The handler's writes and the success in one transaction; a failure rolls both back."""
-    _renew_token(claim)
-    for pause in SETTLE_PAUSES:
-        try:
-            return _try_atomically(claim, handler)
-        except OperationalError as error:  # not the handler's failure, and all of it is undone
-            log.warning("run anew", delivery=claim.delivery.pk, reason=str(error).strip())
-            connection.close()
-            time.sleep(pause)
-    return _try_atomically(claim, handler)
-
-
-def _try_atomically(claim: Claim, handler: Handler) -> tuple[Outcome, int | None]:
+def _try_atomically(unit: Unit) -> Run:
     """Raises OperationalError when the database broke it off: a deadlock, or it went away."""
+    began = timezone.now()
     try:
-        with transaction.atomic():
-            outcome = _run(claim, handler)
-            if not isinstance(outcome, Failed):
-                return outcome, settle(claim, outcome)
-            raise _RolledBack(outcome)
-    except _RolledBack as rolled_back:
-        outcome = rolled_back.outcome
+        with transaction.atomic(durable=True):
+            ended = _ended(unit, call(unit), began)
+            following, lost = settle_all(ended)
+            if lost:
+                raise ClaimLost
+            return Run(ended, following)
+    except Refused as refused:
+        outcomes = refused.outcomes
     except OperationalError:
         raise
     except DatabaseError as error:  # the commit itself was refused: a deferred constraint
-        outcome = Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
-    return outcome, _settled(claim, outcome)
+        outcomes = [failed(error)] * len(unit)
+    return Run(_ended(unit, outcomes, began))
+
+
+def _ended(unit: Unit, outcomes: Sequence[Outcome], began: datetime) -> list[Ended]:
+    now = timezone.now()
+    pairs = zip(unit, outcomes, strict=True)
+    return [Ended(claim, outcome, began, now) for claim, outcome in pairs]
 
 
 def _renew_token(claim: Claim) -> None:
@@ -138,60 +145,3 @@ def _renew_token(claim: Claim) -> None:
     clients = sys.modules.get("listeners.clients")  # where nobody called back, nothing is loaded
     if clients is not None:
         clients.renew(claim.delivery.entry.listener, report)
-
-
-class _RolledBack(Exception):
-    """Carries a failure out of the transaction that it undoes."""
-
-    def __init__(self, outcome: Failed) -> None:
-        self.outcome = outcome
-        super().__init__(outcome.error)
-
-
-def _run(claim: Claim, handler: Handler | None) -> Outcome:
-    delivery = claim.delivery
-    if delivery.mapping is None:
-        return Skipped("its handler mapping was deleted")
-    if handler is None:
-        return Failed(f"no handler is registered under the name {delivery.handler!r}")
-    event = EventData.of(delivery.entry, attempt=claim.attempt, options=delivery.mapping.options)
-    # A handler may raise anything: whatever it is ends the attempt and is kept with it.
-    try:
-        result = handler(event)
-    except Retry as retry:
-        return Failed(str(retry), after=retry.after, kind="retry")
-    except Exception as error:
-        return Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
-    milestones.reach("handled")
-    return result if isinstance(result, Skipped) else Succeeded()
-
-
-def settle(claim: Claim, outcome: Outcome) -> int | None:
-    """Write how a run ended and make the next of its chain ready; that one's id.
-
-    Inside the caller's transaction. Raises ClaimLost when the delivery is no longer this claim's.
-    """
-    now = timezone.now()
-    delivery = claim.delivery
-    won = Delivery.objects.settle(
-        delivery.pk, claim.attempt, **changes(claim.delivery, outcome, claim.counted, now)
-    )
-    if not won:
-        raise ClaimLost
-    DeliveryAttempt.objects.create(
-        delivery=delivery,
-        number=claim.attempt,
-        started_at=claim.started_at,
-        finished_at=now,
-        worker=socket.gethostname(),
-        redelivery_id=delivery.redelivery_id,
-        **logged(outcome),
-    )
-    following: int | None = Delivery.objects.promote(delivery.chain)
-    milestones.reach("settled")
-    return following
-
-
-def _publish(following: int | None) -> None:
-    if following is not None:
-        dispatch.publish_or_leave([following], timezone.now())

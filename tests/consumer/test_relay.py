@@ -9,8 +9,8 @@ from cdcproject.celery import app
 from consumer import relay
 from consumer.ingest import ingest
 from handlers import dispatch
+from handlers.claims import Claim
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.runner import Claim
 from tests.sample_data import change, lease_of, make_mapping, received
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]

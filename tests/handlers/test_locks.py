@@ -6,9 +6,11 @@ from django.utils import timezone
 
 from consumer.ingest import ingest
 from handlers import dispatch
+from handlers.claims import Claim
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.outcomes import Succeeded
-from handlers.runner import Claim, run_delivery, settle
+from handlers.runner import run_delivery
+from handlers.settling import settle
 from tests.at_once import in_threads, somebody_waits_for_a_lock
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import wait_for

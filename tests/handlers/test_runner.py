@@ -7,10 +7,12 @@ from django.utils import timezone
 
 from consumer.ingest import ingest
 from handlers import Retry
+from handlers.claims import Claim, ClaimLost
 from handlers.endings import backoff
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.outcomes import Succeeded
-from handlers.runner import Claim, ClaimLost, run_delivery, settle
+from handlers.runner import run_delivery
+from handlers.settling import settle
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal, written_groups
 

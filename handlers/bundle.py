@@ -1,0 +1,132 @@
+"""The deliveries of one message, on their way through a worker.
+
+Two threads have it: the one that runs them, and the watchdog, for when one of them takes long.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+from django.utils import timezone
+
+from handlers import dispatch
+from handlers.claims import Claim, give_back
+from handlers.company import MOST
+from handlers.heartbeat import heartbeat
+from handlers.models import Delivery
+from handlers.settling import Ended, settled
+
+#: A message is worked at for about so long; what is left of it goes to whoever is free.
+MESSAGE_SECONDS = 0.5
+#: What was claimed and has not begun so long after is given back.
+CHUNK_SECONDS = 1.0
+
+Unit = Sequence[Claim]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a unit came to. `following`: the next of their chains, where it is settled already."""
+
+    ended: Sequence[Ended]
+    following: Sequence[int] | None = None
+
+
+class Bundle:
+    def __init__(self, ids: Sequence[int]) -> None:
+        self.counts: Counter[str] = Counter()
+        self._lock = threading.RLock()
+        self._began_at = self._claimed_at = monotonic()
+        self._rest = deque(dict.fromkeys(ids))
+        self._waiting: deque[Unit] = deque()
+        self._ended: list[Ended] = []
+        self._following: list[int] = []
+        self._left: list[int] = []
+        self._done = 0
+
+    @property
+    def is_late(self) -> bool:
+        """Whether what is claimed has waited for too long, for what runs or for a frozen process;
+        another may have been given it soon."""
+        return monotonic() - self._claimed_at > CHUNK_SECONDS
+
+    def take(self, size: int) -> list[int]:
+        """The next that are to be claimed."""
+        with self._lock:
+            return [self._rest.popleft() for _ in range(min(size, len(self._rest)))]
+
+    def begin(self, units: Sequence[Unit]) -> None:
+        """They are claimed."""
+        with self._lock:
+            self._claimed_at = monotonic()
+            self._waiting.extend(units)
+
+    def next(self) -> Unit | None:
+        """The next that is to run."""
+        with self._lock:
+            return self._waiting.popleft() if self._waiting and not self.is_late else None
+
+    def end(self, run: Run) -> None:
+        with self._lock:
+            self._done += len(run.ended)
+            self.counts.update(one.name for one in run.ended)
+            if run.following is None:
+                self._ended += run.ended
+            else:
+                self._following += run.following
+
+    def settle(self) -> None:
+        """Write down what has ended; and give the others away, when their time is over."""
+        with self._lock:
+            self._settle()
+            if self.is_late or monotonic() - self._began_at > MESSAGE_SECONDS:
+                self._leave()
+
+    def leave(self) -> None:
+        """The same, at any time."""
+        with self._lock:
+            self._settle()
+            self._leave()
+
+    def _settle(self) -> None:
+        following, lost = settled(self._ended)
+        self._following += following
+        self._ended = []
+        self.counts.subtract(one.name for one in lost)
+        self.counts["claim lost"] += len(lost)
+
+    def _leave(self) -> None:
+        if not self._waiting and not self._rest:
+            return
+        waiting = [claim for unit in self._waiting for claim in unit]
+        heartbeat.drop(claim.running for claim in waiting)
+        give_back(waiting)
+        Delivery.objects.unmark_queued(self._rest)
+        self._left += [*(claim.delivery.pk for claim in waiting), *self._rest]
+        self._waiting.clear()
+        self._rest.clear()
+
+    def has_others(self) -> bool:
+        """Whether there is something that need not wait for what runs."""
+        return bool(self._rest or self._waiting or self._ended)
+
+    def hand_on(self) -> None:
+        """Publish what follows, and in messages of what fitted into the time what was left."""
+        with self._lock:
+            following, self._following = self._following, []
+            left, self._left = self._left, []
+        now = timezone.now()
+        if following:
+            dispatch.publish_or_leave(following, now, size=MOST)
+        if left:
+            dispatch.publish_or_leave(left, now, size=max(1, self._done))
+
+    def __str__(self) -> str:
+        counts = {name: count for name, count in self.counts.items() if count}
+        if counts.keys() and sum(counts.values()) == 1:
+            return next(iter(counts))
+        return ", ".join(f"{count} {name}" for name, count in counts.items())

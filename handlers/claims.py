@@ -1,0 +1,89 @@
+"""The right to run deliveries: claimed one by one or together, and given back unused."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils import timezone
+
+from audit.models import AuditLogEntry
+from handlers.heartbeat import Running, deadline
+from handlers.models import Delivery, HandlerMapping
+from listeners import milestones
+from listeners.models import Listener
+
+
+class ClaimLost(Exception):
+    """Another worker was given this delivery; what this one did is rolled back or not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to run one attempt of one delivery, until its deadline."""
+
+    delivery: Delivery
+    attempt: int
+    started_at: datetime
+
+    @property
+    def counted(self) -> int:
+        """The attempts that count against the limit: those since it was last redelivered."""
+        return self.attempt - self.delivery.attempts_before
+
+    @property
+    def running(self) -> Running:
+        return Running(self.delivery.pk, self.attempt, self.started_at)
+
+
+def claim(ids: Sequence[int]) -> list[Claim]:
+    """Of these, what is there to be run, in this order; with its entry, listener and mapping.
+
+    What is not because its mapping is paused is set aside. Never inside a transaction.
+    """
+    now = timezone.now()
+    claims = _one(ids[0], now) if len(ids) == 1 else _many(ids, now)
+    if len(claims) < len(ids):
+        Delivery.objects.set_aside(set(ids) - {one.delivery.pk for one in claims})
+    # Read after the claims were committed: what a pause did not see running does not begin.
+    paused = [one for one in claims if one.delivery.mapping and one.delivery.mapping.paused_at]
+    give_back(paused, paused=True)
+    return [one for one in claims if one not in paused] if paused else claims
+
+
+def give_back(claims: Collection[Claim], *, paused: bool = False) -> None:
+    """They have not begun: this counts as no attempt. Who lost one leaves it alone."""
+    if claims:
+        held = {one.delivery.pk: one.attempt for one in claims}
+        Delivery.objects.give_back(held, paused=paused)
+
+
+def _one(delivery_id: int, now: datetime) -> list[Claim]:
+    if not Delivery.objects.begin(delivery_id, now, deadline(now, now)):
+        return []
+    milestones.reach("claimed")
+    delivery = Delivery.objects.select_related("entry__listener", "mapping").get(pk=delivery_id)
+    return [Claim(delivery, delivery.attempts, now)]
+
+
+def _many(ids: Sequence[int], now: datetime) -> list[Claim]:
+    begun = {one.pk: one for one in Delivery.objects.begin_all(ids, now, deadline(now, now))}
+    milestones.reach("claimed")
+    deliveries = _loaded([begun[pk] for pk in dict.fromkeys(ids) if pk in begun])
+    return [Claim(delivery, delivery.attempts, now) for delivery in deliveries]
+
+
+def _loaded(deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """With what a run needs of them, each row of it read once."""
+    entries = AuditLogEntry.objects.in_bulk([one.entry_id for one in deliveries])
+    mappings = HandlerMapping.objects.in_bulk(
+        {one.mapping_id for one in deliveries if one.mapping_id}
+    )
+    listeners = Listener.objects.in_bulk({entry.listener_id for entry in entries.values()})
+    found = [one for one in deliveries if one.entry_id in entries]
+    for delivery in found:
+        delivery.entry = entry = entries[delivery.entry_id]
+        entry.listener = listeners[entry.listener_id]
+        delivery.mapping = mappings.get(delivery.mapping_id) if delivery.mapping_id else None
+    return found

@@ -1,0 +1,150 @@
+"""Runs are settled: each delivery's state, its attempt and the next of its chain, at once."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import structlog
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.utils import timezone
+
+from handlers.claims import Claim, ClaimLost
+from handlers.endings import changes, logged
+from handlers.models import Delivery, DeliveryAttempt
+from handlers.outcomes import Outcome
+from listeners import milestones
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between the tries to write an outcome down, while the database does not answer.
+SETTLE_PAUSES = (0.2, 1.0, 3.0, 5.0, 10.0)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that has ended and is not written down yet."""
+
+    claim: Claim
+    outcome: Outcome
+    started_at: datetime
+    finished_at: datetime
+
+    @property
+    def name(self) -> str:
+        return type(self.outcome).__name__.lower()
+
+    @property
+    def attempt(self) -> DeliveryAttempt:
+        delivery = self.claim.delivery
+        return DeliveryAttempt(
+            delivery_id=delivery.pk,
+            number=self.claim.attempt,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            worker=socket.gethostname(),
+            redelivery_id=delivery.redelivery_id,
+            **logged(self.outcome),
+        )
+
+
+Settled = tuple[list[int], list[Ended]]
+
+
+def settled(ended: Sequence[Ended]) -> Settled:
+    """What follows in their chains, by id, and what was lost, of which nothing is written.
+
+    The work is done: a connection that was cut is made anew for it. Never inside a transaction.
+    """
+    if not ended:
+        return [], []
+    try:
+        return insisted("settled later", lambda: _settle_alone(ended))
+    except (OperationalError, InterfaceError):
+        raise
+    except DatabaseError:
+        if len(ended) == 1:
+            raise
+    # What cannot be written down of one of them is not to keep the others from it.
+    each = [_settled_apart(one) for one in ended]
+    return [pk for ids, _ in each for pk in ids], [one for _, lost in each for one in lost]
+
+
+def _settled_apart(ended: Ended) -> Settled:
+    try:
+        return settled([ended])
+    except DatabaseError:
+        log.exception("an ending cannot be written down", delivery=ended.claim.delivery.pk)
+        return [], [ended]
+
+
+def insisted(trouble: str, work: Callable[[], Result]) -> Result:
+    """The work, tried again while the database breaks it off."""
+    for pause in SETTLE_PAUSES:
+        try:
+            return work()
+        except (OperationalError, InterfaceError) as error:
+            log.warning(trouble, reason=str(error).strip())
+            connection.close()
+            time.sleep(pause)
+    return work()
+
+
+def _settle_alone(ended: Sequence[Ended]) -> Settled:
+    with transaction.atomic(durable=True):
+        following, lost = settle_all(ended)
+    for one in lost:
+        log.warning("claim lost", delivery=one.claim.delivery.pk, attempt=one.claim.attempt)
+    return following, lost
+
+
+def settle_all(ended: Sequence[Ended]) -> Settled:
+    """The same. Inside the caller's transaction."""
+    if len(ended) == 1:
+        held = set(_settle_one(ended[0]))
+    else:
+        held = Delivery.objects.running({one.claim.delivery.pk: one.claim.attempt for one in ended})
+        _settle_many([one for one in ended if one.claim.delivery.pk in held])
+    mine = [one for one in ended if one.claim.delivery.pk in held]
+    following: list[int] = []
+    if mine:
+        DeliveryAttempt.objects.bulk_create([one.attempt for one in mine])
+        following = Delivery.objects.promote_all([one.claim.delivery.chain for one in mine])
+        milestones.reach("settled")
+    return following, [one for one in ended if one.claim.delivery.pk not in held]
+
+
+def settle(claim: Claim, outcome: Outcome) -> list[int]:
+    """For one that ends now: what follows in its chain. Inside the caller's transaction. Raises
+    ClaimLost when it is no longer this claim's."""
+    following, lost = settle_all([Ended(claim, outcome, claim.started_at, timezone.now())])
+    if lost:
+        raise ClaimLost
+    return following
+
+
+def _settle_one(ended: Ended) -> list[int]:
+    claim = ended.claim
+    won = Delivery.objects.settle(claim.delivery.pk, claim.attempt, **_changes(ended))
+    return [claim.delivery.pk] if won else []
+
+
+def _settle_many(ended: Sequence[Ended]) -> None:
+    """They are locked. Most have ended alike."""
+    alike: dict[tuple[tuple[str, Any], ...], list[int]] = defaultdict(list)
+    finished_at = timezone.now()
+    for one in ended:
+        alike[tuple(_changes(one, finished_at).items())].append(one.claim.delivery.pk)
+    for values, ids in alike.items():
+        Delivery.objects.filter(pk__in=ids).update(claim_deadline=None, **dict(values))
+
+
+def _changes(ended: Ended, now: datetime | None = None) -> dict[str, Any]:
+    claim = ended.claim
+    return changes(claim.delivery, ended.outcome, claim.counted, now or ended.finished_at)
