@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("audit", "0008_indexes_for_writing"),
-        ("handlers", "0010_designer_counts"),
+        ("handlers", "0011_bundles"),
     ]
 
     operations = [
