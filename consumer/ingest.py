@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import DataError, transaction
+from django.utils import timezone
 
 from audit import traffic
 from audit.bulk import maker
@@ -21,7 +22,7 @@ from audit.recording import record
 from consumer import gaps, troubles
 from consumer.database import refusal
 from consumer.quarantine import Unreadable, keep
-from handlers.deliver import deliver
+from handlers.handover import Parcel, pack
 from handlers.models import HandlerMapping
 from listeners import milestones
 from listeners.leases import Lease, LeaseLost, lease_end
@@ -58,13 +59,13 @@ class Moment:
 
 @dataclass(slots=True)
 class Ingested:
-    """What a batch added. `ready`: the deliveries to publish now; `reads`: records wait to be read;
-    `replay_id`: where the position is now, empty where it stayed."""
+    """What a batch added. `parcel`: the deliveries to publish now; `reads`: records wait to be
+    read; `replay_id`: where the position is now, empty where it stayed."""
 
     entries: int = 0
     repeated: int = 0
     quarantined: int = 0
-    ready: list[int] = field(default_factory=list)
+    parcel: Parcel = field(default_factory=Parcel)
     reads: bool = False
     replay_id: str = ""
 
@@ -72,7 +73,7 @@ class Ingested:
         self.entries += other.entries
         self.repeated += other.repeated
         self.quarantined += other.quarantined
-        self.ready += other.ready
+        self.parcel.add(other.parcel)
         self.reads |= other.reads
         self.replay_id = other.replay_id or self.replay_id
 
@@ -126,14 +127,14 @@ def _ingest_whole(
         new = record(entries)
         if mappings is None:
             mappings = list(HandlerMapping.objects.filter(listener=listener))
-        ready = deliver(new, mappings, gap_policy=listener.gap_policy)
+        parcel = pack(new, mappings, timezone.now(), gap_policy=listener.gap_policy)
         reported = troubles.report(listener.pk, new, messages[-1].received_at)
         reads = gaps.follow(listener, reported, messages[-1].received_at)
         _advance(lease, replay_id, entries)
         traffic.count(listener.pk, messages[-1].received_at, len(messages), len(new))
         milestones.reach("recorded")
     milestones.reach("committed")
-    return Ingested(len(new), len(entries) - len(new), 0, ready, reads, replay_id)
+    return Ingested(len(new), len(entries) - len(new), 0, parcel, reads, replay_id)
 
 
 def _quarantine(

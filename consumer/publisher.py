@@ -1,14 +1,13 @@
 """Committed deliveries → broker, beside the recording: one thread for all listeners of a process.
 
 While one batch is published the next is recorded. It promises nothing: what it has no time or no
-broker for stays ready in the database, and the relay finds it there.
+broker for is written down in the database, and the relay finds it there.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
 
 import structlog
 from django.db import connection
@@ -16,7 +15,8 @@ from django.utils import timezone
 
 from consumer import gaps, metrics
 from consumer.database import AWAY
-from handlers import dispatch
+from handlers import dispatch, handover
+from handlers.handover import Parcel
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,7 @@ MOST = 20_000
 
 class Publisher:
     def __init__(self) -> None:
-        self._ready: list[int] = []
+        self._parcel = Parcel()
         self._reads: set[int] = set()
         self._no_broker_before = 0.0
         self._is_over = False
@@ -49,15 +49,15 @@ class Publisher:
     def join(self, seconds: float) -> None:
         self._thread.join(seconds)
 
-    def publish(self, ready: Sequence[int], *, reads_of: int | None = None) -> None:
+    def publish(self, parcel: Parcel, *, reads_of: int | None = None) -> None:
         """Soon: these deliveries, and that records of this listener are to be read. Returns at
         once."""
-        if not ready and reads_of is None:
+        if not parcel and reads_of is None:
             return
         with self._changed:
-            if self._is_over or len(self._ready) > MOST:
+            if self._is_over or len(self._parcel) > MOST:
                 return
-            self._ready += ready
+            self._parcel.add(parcel)
             if reads_of is not None:
                 self._reads.add(reads_of)
             self._changed.notify_all()
@@ -69,29 +69,29 @@ class Publisher:
         finally:
             connection.close()
 
-    def _next(self) -> tuple[list[int], set[int]] | None:
+    def _next(self) -> tuple[Parcel, set[int]] | None:
         """What there is, as soon as there is something; None once it is over."""
         with self._changed:
-            while not (self._ready or self._reads):
+            while not (self._parcel or self._reads):
                 if self._is_over:
                     return None
                 if not self._changed.wait(IDLE_SECONDS):
                     connection.close()
-            work = self._ready, self._reads
-            self._ready, self._reads = [], set()
+            work = self._parcel, self._reads
+            self._parcel, self._reads = Parcel(), set()
         return work
 
-    def _publish(self, ready: list[int], reads: set[int]) -> None:
+    def _publish(self, parcel: Parcel, reads: set[int]) -> None:
         if time.monotonic() < self._no_broker_before:
             return
         try:
-            metrics.PUBLISHED.inc(dispatch.publish(ready, timezone.now()))
+            metrics.PUBLISHED.inc(handover.publish(parcel, timezone.now()))
             for listener_id in reads:
                 gaps.ask(listener_id, timezone.now())
         except (dispatch.BrokerUnavailable, *AWAY) as error:
             self._no_broker_before = time.monotonic() + BROKER_PAUSE_SECONDS
             connection.close()
-            log.warning("published later", deliveries=len(ready), reason=str(error))
+            log.warning("published later", deliveries=len(parcel), reason=str(error))
         except Exception:  # nobody foresaw it, and it may pass
             log.exception("unforeseen", thread="publish")
             connection.close()

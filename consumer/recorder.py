@@ -116,7 +116,7 @@ class Recorder:
             self._tell(result.replay_id)
         self._count(result, batch)
         reads_of = self._listener.pk if result.reads else None
-        self._publisher.publish(result.ready, reads_of=reads_of)
+        self._publisher.publish(result.parcel, reads_of=reads_of)
         self.recorded += result.entries
 
     def _move(self, moment: Moment) -> None:

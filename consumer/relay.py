@@ -16,10 +16,10 @@ from django.db.models import Count, Exists, F, OuterRef, Q
 
 from audit import work
 from consumer import gaps, reconcile
-from handlers import dispatch, halting, pausing, redelivery_jobs, registry
+from handlers import dispatch, halting, handover, pausing, redelivery_jobs, registry
 from handlers.claims import Claim, ClaimLost
 from handlers.dead_letters.fingerprint import sort_new
-from handlers.models import Delivery
+from handlers.models import Delivery, Handover
 from handlers.outcomes import Failed
 from handlers.queries import HOLDS_CHAIN, DeliveryQuerySet
 from handlers.settling import settle
@@ -40,6 +40,7 @@ def has_work(now: datetime) -> bool:
         _publishable(Delivery.objects.ready()).exists()
         or _publishable(Delivery.objects.retry_due(now)).exists()
         or pausing.has_resumed()
+        or Handover.objects.exists()
     )
 
 
@@ -49,6 +50,7 @@ def publish_due(now: datetime) -> int:
 
     Never inside a transaction. Raises BrokerUnavailable.
     """
+    handover.take_back(now - READY_AGE)
     left_behind = Delivery.objects.ready().filter(created_at__lt=now - READY_AGE)
     ids = [
         *pausing.let_go(LIMIT),

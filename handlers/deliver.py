@@ -33,18 +33,34 @@ def deliver(
     `gap_policy`: what becomes of gap events; to fetch means that their deliveries hold their place
     in the chain until the record is read.
     """
+    deliveries = planned(entries, mappings, only=only, gap_policy=gap_policy)
+    insert(deliveries)
+    return [one.pk for one in deliveries if can_begin(one)]
+
+
+def planned(
+    entries: Sequence[AuditLogEntry],
+    mappings: Sequence[HandlerMapping],
+    *,
+    only: Collection[tuple[int, int]] | None = None,
+    gap_policy: str = GapPolicy.RECORD,
+) -> list[Delivery]:
+    """The same deliveries, to be inserted in this transaction."""
     if not entries:
         return []
-    deliveries = _planned(entries, mappings, only, gap_policy)
+    deliveries = _routed(entries, mappings, only, gap_policy)
     if gap_policy == GapPolicy.FETCH:
         _await_records(deliveries, {entry.pk for entry in entries if entry.change_type in GAPS})
     _queue_up(deliveries)
     _set_aside(deliveries, {mapping.pk for mapping in mappings if mapping.paused_at is not None})
-    insert(deliveries)
-    return [one.pk for one in deliveries if one.state == Delivery.State.READY and not one.paused]
+    return deliveries
 
 
-def _planned(
+def can_begin(delivery: Delivery) -> bool:
+    return delivery.state == Delivery.State.READY and not delivery.paused
+
+
+def _routed(
     entries: Sequence[AuditLogEntry],
     mappings: Sequence[HandlerMapping],
     only: Collection[tuple[int, int]] | None,

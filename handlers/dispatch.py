@@ -61,7 +61,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
     """Of a delivery, what its publishing needs."""
 
     id: int
@@ -121,11 +121,14 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
         state=Delivery.State.RETRYING, due_at__lte=now
     )
     columns = Delivery.objects.filter(publishable, pk__in=ids).order_by("id").values_list(*_COLUMNS)
-    found = [_Row(*row) for row in columns]
+    found = [Row(*row) for row in columns]
     rows = [row for row in found if not row.paused_at]
     if len(rows) < len(found):
         Delivery.objects.set_aside([row.id for row in found if row.paused_at])
-    tracked = list(_tracked([row for row in rows if not row.is_external], size))
+    tracked = [
+        message_for(together)
+        for together in share([row for row in rows if not row.is_external], size)
+    ]
     mine = Delivery.objects.claim_sending([row.id for row in rows if row.is_external], now)
     external = [
         _external(delivery)
@@ -134,7 +137,7 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
         .select_related("entry__listener")
     ]
     try:
-        _send([*tracked, *external])
+        send([*tracked, *external])
     except BrokerUnavailable:
         Delivery.objects.let_go(mine)
         raise
@@ -145,9 +148,12 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
     return sum(len(message.ids) for message in tracked) + len(external)
 
 
-def _tracked(rows: Sequence[_Row], size: int | None) -> Iterator[Message]:
-    """Together go those of a handler and a queue; of one that takes many, those of a mapping."""
-    kinds: list[tuple[_Row, Handler[Any], tuple[Any, ...]]] = []
+def share(rows: Sequence[Row], size: int | None = None) -> Iterator[list[Row]]:
+    """Those that share a message: of a handler and a queue; of one that takes many, of a mapping.
+
+    Without those whose handler is not registered.
+    """
+    kinds: list[tuple[Row, Handler[Any], tuple[Any, ...]]] = []
     for row in rows:
         if handler := registry.find(row.handler):
             mapping_id = row.mapping_id if handler.batch else None
@@ -157,14 +163,17 @@ def _tracked(rows: Sequence[_Row], size: int | None) -> Iterator[Message]:
         (((*kind, row.attempts), _size(row, handler, size or spread(counts[kind]))), row)
         for row, handler, kind in kinds
     ]
-    for together in grouped(shared):
-        first, ids = together[0], [row.id for row in together]
-        kwargs = {"delivery_ids": ids} if len(ids) > 1 else {"delivery_id": ids[0]}
-        queue = queue_of(first.handler, first.queue)
-        yield Message(ids, first.attempts, first.handler, queue, kwargs)
+    yield from grouped(shared)
 
 
-def _size(row: _Row, handler: Handler[Any], size: int) -> int:
+def message_for(rows: Sequence[Row]) -> Message:
+    """One for them all, which share it."""
+    first, ids = rows[0], [row.id for row in rows]
+    kwargs = {"delivery_ids": ids} if len(ids) > 1 else {"delivery_id": ids[0]}
+    return Message(ids, first.attempts, first.handler, queue_of(first.handler, first.queue), kwargs)
+
+
+def _size(row: Row, handler: Handler[Any], size: int) -> int:
     allowed = row.max_attempts or handler.max_attempts or settings.CDC_MAX_ATTEMPTS
     company = most(handler, row.attempts - row.attempts_before, allowed)
     return company if handler.batch else min(company, size)
@@ -209,7 +218,8 @@ def queue_length(queue: str) -> int | None:
         return getattr(declared, "message_count", None)
 
 
-def _send(messages: Sequence[Message]) -> None:
+def send(messages: Sequence[Message]) -> None:
+    """Raises BrokerUnavailable."""
     if not messages:
         return
     app: Celery = current_app._get_current_object()

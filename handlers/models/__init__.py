@@ -2,6 +2,7 @@
 
 from handlers.models.attempt import DeliveryAttempt
 from handlers.models.delivery import Delivery
+from handlers.models.handover import Handover
 from handlers.models.mapping import HandlerMapping
 from handlers.models.redelivery import Redelivery, RedeliveryTarget
 from handlers.models.worker import Worker
@@ -10,6 +11,7 @@ __all__ = [
     "Delivery",
     "DeliveryAttempt",
     "HandlerMapping",
+    "Handover",
     "Redelivery",
     "RedeliveryTarget",
     "Worker",

@@ -29,7 +29,7 @@ def failed(processes, listener):
         for number, phone in enumerate(phones)
     ]
     result = ingest(listener, lease_of(listener), received(*messages), [mapping])
-    dispatch.publish(result.ready, timezone.now())
+    dispatch.publish(result.parcel.ids, timezone.now())
     wait_for(lambda: Delivery.objects.filter(state="dead").count() == 3)
     yield mapping
     MENDED.unlink(missing_ok=True)

@@ -28,7 +28,7 @@ def test_another_policy_reads_nothing(org, heard, account, policy):
     assert not result.reads
     assert Incident.objects.get().is_open
     states = [(one.state, one.entry.change_type) for one in deliveries()]
-    assert states == ([("ready", "GAP_UPDATE")] if policy == "deliver" else [])
+    assert states == ([("queued", "GAP_UPDATE")] if policy == "deliver" else [])
 
 
 def test_a_gap_event_that_is_delivered_counts_as_met_but_for_who_wrote_it(org, heard, account):
@@ -44,7 +44,7 @@ def test_a_gap_event_that_is_delivered_counts_as_met_but_for_who_wrote_it(org, h
     hear(org, heard)
 
     states = {one.handler: one.state for one in deliveries()}
-    assert states == {"tests.remember": "ready", "tests.skip": "skipped"}
+    assert states == {"tests.remember": "queued", "tests.skip": "skipped"}
 
 
 @pytest.mark.parametrize(

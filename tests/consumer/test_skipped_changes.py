@@ -41,8 +41,8 @@ def test_a_condition_that_is_not_met_makes_no_delivery(recorded, listener):
         change("UPDATE", ["006C"], data={"StageName": "Closed Won"}, changedFields=["Name"]),
     )
 
-    assert (result.entries, len(result.ready)) == (3, 1)
-    assert states() == ["ready"]
+    assert (result.entries, len(result.parcel.ids)) == (3, 1)
+    assert states() == ["queued"]
 
 
 def test_a_change_of_ones_own_is_recorded_with_a_skipped_delivery(recorded, listener):
@@ -57,7 +57,7 @@ def test_a_change_of_ones_own_is_recorded_with_a_skipped_delivery(recorded, list
     assert skipped.finished_at == entry.received_at
     assert (skipped.queued_at, skipped.started_at, skipped.claim_deadline) == (None, None, None)
     assert not skipped.attempt_log.exists()
-    assert result.ready == [other.pk]
+    assert result.parcel.ids == [other.pk]
 
 
 def test_a_users_changes_are_left_out(recorded, listener):
@@ -65,7 +65,7 @@ def test_a_users_changes_are_left_out(recorded, listener):
 
     recorded(change("UPDATE"), change("UPDATE", ["001B"], commitUser="005000000000002AAA"))
 
-    assert states() == ["skipped", "ready"]
+    assert states() == ["skipped", "queued"]
     assert Delivery.objects.first().error == ""
     assert Delivery.objects.last().error == (
         "written by user 005000000000001AAA, which this mapping leaves out"
@@ -79,7 +79,7 @@ def test_a_skipped_delivery_blocks_nothing_and_waits_for_nothing(recorded, liste
     recorded(change("UPDATE", **own), change("UPDATE"), change("UPDATE", **own), change("UPDATE"))
     recorded(change("UPDATE", **own), change("UPDATE"))
 
-    assert states() == ["skipped", "ready", "skipped", "blocked", "skipped", "blocked"]
+    assert states() == ["skipped", "queued", "skipped", "blocked", "skipped", "blocked"]
 
 
 def test_one_mapping_leaves_out_what_another_gets(recorded, listener):
@@ -88,8 +88,8 @@ def test_one_mapping_leaves_out_what_another_gets(recorded, listener):
 
     result = recorded(change("UPDATE", changeOrigin=OWN))
 
-    assert states() == ["skipped", "ready"]
-    assert len(result.ready) == 1
+    assert states() == ["skipped", "queued"]
+    assert len(result.parcel.ids) == 1
 
 
 def test_what_the_mapping_would_not_have_got_is_not_skipped_but_nothing(recorded, listener):
@@ -146,16 +146,16 @@ def test_two_equal_mappings_deliver_a_change_each_one_after_the_other(recorded, 
 
     first, second = Delivery.objects.order_by("id")
     assert [first.mapping, second.mapping] == twins
-    assert [first.state, second.state] == ["ready", "blocked"]
+    assert [first.state, second.state] == ["queued", "blocked"]
     assert first.chain == second.chain
-    assert result.ready == [first.pk]
+    assert result.parcel.ids == [first.pk]
 
 
 def test_two_equal_mappings_in_any_order_deliver_a_change_each_at_once(recorded, listener):
     for _ in range(2):
         make_mapping(listener, "update", ordering="unordered")
 
-    assert len(recorded(change("UPDATE")).ready) == 2
+    assert len(recorded(change("UPDATE")).parcel.ids) == 2
 
 
 def test_the_console_shows_why(recorded, listener, admin_client):

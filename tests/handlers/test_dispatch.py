@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from cdcproject.celery import app
 from consumer.ingest import ingest
-from handlers import dispatch
+from handlers import dispatch, handover
 from handlers.models import Delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 
@@ -26,9 +26,11 @@ def messages_in(queue):
 
 
 def ready(listener, mapping, *messages):
-    return ingest(
-        listener, lease_of(listener), received(*(messages or [change()])), [mapping]
-    ).ready
+    """Left behind by who recorded them."""
+    changes = received(*(messages or [change()]))
+    ids = ingest(listener, lease_of(listener), changes, [mapping]).parcel.ids
+    handover.take_back(timezone.now())
+    return ids
 
 
 def test_it_publishes_ids_and_marks_them_queued(listener, broker):

@@ -72,7 +72,7 @@ def test_another_record_goes_on(mapping):
 
     deliver(mapping, change(records=["001B"]))
 
-    assert states() == ["dead", "blocked", "ready"]
+    assert states() == ["dead", "blocked", "queued"]
 
 
 def test_with_continue_the_next_begins(listener):
@@ -164,7 +164,9 @@ def test_a_blocked_one_says_what_it_waits_for(mapping):
     first, second = deliver(mapping, change(), change())
     assert waits_for(first) is None
     assert waits_for(second).delivery == first.pk
-    assert waits_for(second).reason == f"It waits for delivery {first.pk}, which is ready."
+    assert (
+        waits_for(second).reason == f"It waits for delivery {first.pk}, which waits for a worker."
+    )
 
     now = timezone.now()
     Delivery.objects.claim(first.pk, now, now)

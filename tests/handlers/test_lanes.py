@@ -58,7 +58,7 @@ def test_what_waits_moves_with_its_mapping_and_goes_first(listener, two_lanes):
     deliveries = record(listener, change("UPDATE"))
 
     assert set(chains()) == {f"{one.pk}:{deliveries[0].entry.record_id}"}
-    assert states() == ["ready", "blocked", "blocked"]
+    assert states() == ["queued", "blocked", "blocked"]
     Delivery.objects.update(handler="tests.remember")
     run_all()
     assert handled() == [one.entry_id for one in deliveries]
@@ -104,12 +104,12 @@ def test_of_two_that_run_in_one_chain_the_second_is_left_and_follows_when_it_end
 def test_what_had_no_order_gets_one(listener):
     mapping = make_mapping(listener, ordering="unordered")
     record(listener, change(), change(), change(records=["001B"]))
-    assert states() == ["ready"] * 3
+    assert states() == ["queued"] * 3
     HandlerMapping.objects.update(ordering="per_record")
 
     deliveries = record(listener, change())
 
-    assert states() == ["ready", "blocked", "ready", "blocked"]
+    assert states() == ["queued", "blocked", "queued", "blocked"]
     assert chains()[2] == f"{mapping.pk}:001B"
     run_all()
     first = [one.entry_id for one in deliveries if one.entry.record_id != "001B"]
@@ -136,7 +136,7 @@ def test_a_mapping_that_loses_its_order_or_its_handler_leaves_what_waits_in_orde
 
     record(listener, change())
 
-    assert states() == ["ready", "blocked", "ready"]
+    assert states() == ["queued", "blocked", "ready"]
 
 
 def test_a_redelivery_follows_too(listener, two_lanes):
@@ -148,7 +148,7 @@ def test_a_redelivery_follows_too(listener, two_lanes):
     redeliver(Wish(ANN, Delivery.objects.filter(mapping=two)), timezone.now())
 
     assert len(set(chains())) == 1
-    assert states() == ["ready", "blocked", "blocked", "blocked"]
+    assert states() == ["queued", "blocked", "blocked", "blocked"]
 
 
 def test_mappings_that_are_as_they_were_cost_one_query(listener, django_assert_num_queries):

@@ -43,7 +43,7 @@ def deliver(mapping, *messages):
     """As ingest does it; what is ready is published."""
     listener = mapping.listener
     done = ingest(listener, lease_of(listener), received(*messages))
-    dispatch.publish(done.ready, timezone.now())
+    dispatch.publish(done.parcel.ids, timezone.now())
     return list(Delivery.objects.order_by("id"))
 
 

@@ -252,7 +252,7 @@ def test_a_count_beforehand_is_what_then_is_done(listener):
         ("dead", "sent_again"): 2,
         ("succeeded", "sent_again"): 1,
         ("sent", "sent_again"): 1,
-        ("ready", "on_its_way"): 2,
+        ("queued", "on_its_way"): 2,
     }
 
 

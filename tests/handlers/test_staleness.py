@@ -105,7 +105,7 @@ def test_an_older_change_is_recorded_and_skipped_and_nothing_waits_for_it(listen
     _, old, new = Delivery.objects.order_by("id")
     reason = f"not newer than the record as read from Salesforce (entry {read_entry.pk})"
     assert (old.state, old.error, old.chain) == ("skipped", reason, "")
-    assert (new.state, result.ready) == ("ready", [new.pk])
+    assert (new.state, result.parcel.ids) == ("queued", [new.pk])
     assert AuditLogEntry.objects.filter(source="stream").count() == 2
 
 
@@ -123,7 +123,7 @@ def test_another_record_or_another_listener_is_none_of_its_business(
     )
     ingest(other, lease_of(other), received(update(9)), [make_mapping(other, "update")])
 
-    assert list(Delivery.objects.values_list("state", flat=True)) == ["ready"] * 2 + ["succeeded"]
+    assert list(Delivery.objects.values_list("state", flat=True)) == ["queued"] * 2 + ["succeeded"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -138,7 +138,7 @@ def test_who_was_not_told_what_was_read_is_told_the_change(listener, read_entry,
 
     result = ingest(listener, lease_of(listener), received(update(9)), [mapping])
 
-    assert result.ready == [Delivery.objects.latest("id").pk]
+    assert result.parcel.ids == [Delivery.objects.latest("id").pk]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -211,4 +211,4 @@ def test_a_deletion_that_a_comparison_found_first_is_told_once(listener):
         "skipped",
         f"the record was found deleted before (entry {found.pk})",
     )
-    assert next_one.state == "ready"
+    assert next_one.state == "queued"

@@ -1,0 +1,137 @@
+"""From a batch's transaction to the broker, without a word to the database about each delivery.
+
+Its deliveries are committed as queued, with one row beside them that says that the broker may not
+have them yet; who published them deletes it. What a crash, or a broker that is away, leaves behind
+the relay makes ready again, and publishes as everything that is ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db import transaction
+
+from audit.bulk import insert
+from audit.models import AuditLogEntry
+from handlers import dispatch
+from handlers.deliver import can_begin, planned
+from handlers.models import Delivery, HandlerMapping, Handover
+from listeners import milestones
+
+State = Delivery.State
+
+
+@dataclass(slots=True)
+class Parcel:
+    """A batch's deliveries that can begin: `messages` of those that were committed as queued, under
+    the `handovers` that say so, and the ids of the others, which are ready."""
+
+    messages: list[dispatch.Message] = field(default_factory=list)
+    handovers: list[int] = field(default_factory=list)
+    ready: list[int] = field(default_factory=list)
+
+    def add(self, other: Parcel) -> None:
+        self.messages += other.messages
+        self.handovers += other.handovers
+        self.ready += other.ready
+
+    @property
+    def ids(self) -> list[int]:
+        """Of all of them."""
+        return [*(pk for message in self.messages for pk in message.ids), *self.ready]
+
+    def __len__(self) -> int:
+        return sum(len(message.ids) for message in self.messages) + len(self.ready)
+
+
+def pack(
+    entries: Sequence[AuditLogEntry],
+    mappings: Sequence[HandlerMapping],
+    now: datetime,
+    *,
+    gap_policy: str,
+) -> Parcel:
+    """Insert a delivery for each entry and mapping: what `deliver` does, inside the same kind of
+    transaction."""
+    deliveries = planned(entries, mappings, gap_policy=gap_policy)
+    companies = _queue(deliveries, mappings, now)
+    insert(deliveries)
+    ready = [one.pk for one in deliveries if can_begin(one)]
+    if not companies:
+        return Parcel(ready=ready)
+    messages = [dispatch.message_for([_row(one, one.pk) for one in many]) for many in companies]
+    ids = [pk for message in messages for pk in message.ids]
+    handover = Handover.objects.create(first_id=min(ids), last_id=max(ids), queued_at=now)
+    return Parcel(messages, [handover.pk], ready)
+
+
+def publish(parcel: Parcel, now: datetime) -> int:
+    """How many. Never inside a transaction. Raises BrokerUnavailable: the relay publishes them."""
+    if parcel.messages:
+        dispatch.send(parcel.messages)
+        milestones.reach("sent")
+        Handover.objects.filter(pk__in=parcel.handovers).delete()
+        milestones.reach("published")
+    sent = sum(len(message.ids) for message in parcel.messages)
+    return sent + dispatch.publish(parcel.ready, now)
+
+
+def take_back(before: datetime) -> int:
+    """What was queued before then and is not known to be in the broker is ready again; how many.
+
+    Never inside a transaction.
+    """
+    taken = 0
+    left = Handover.objects.filter(queued_at__lt=before).values_list("pk", flat=True)
+    for pk in list(left):
+        with transaction.atomic(durable=True):
+            handover = Handover.objects.select_for_update(skip_locked=True).filter(pk=pk).first()
+            if handover is not None:
+                taken += _unqueue(handover)
+                handover.delete()
+    return taken
+
+
+def _unqueue(handover: Handover) -> int:
+    mine = Delivery.objects.filter(
+        pk__range=(handover.first_id, handover.last_id),
+        state=State.QUEUED,
+        queued_at=handover.queued_at,
+        attempts=0,
+    )
+    ids = list(mine.locked().values_list("pk", flat=True))
+    return Delivery.objects.filter(pk__in=ids).update(state=State.READY, queued_at=None, shares=1)
+
+
+def _queue(
+    deliveries: Sequence[Delivery], mappings: Sequence[HandlerMapping], now: datetime
+) -> list[list[Delivery]]:
+    """Those whose messages can be sent as they are, by message. A task that runs elsewhere is sent
+    its event, and claimed before."""
+    most = {mapping.pk: mapping.max_attempts for mapping in mappings}
+    rows = [
+        _row(one, place, most[one.mapping_id or 0])
+        for place, one in enumerate(deliveries)
+        if can_begin(one) and not one.is_external
+    ]
+    companies = [[deliveries[row.id] for row in rows] for rows in dispatch.share(rows)]
+    for many in companies:
+        for one in many:
+            one.state, one.queued_at, one.shares = State.QUEUED, now, len(many)
+    return companies
+
+
+def _row(delivery: Delivery, number: int, max_attempts: int | None = None) -> dispatch.Row:
+    return dispatch.Row(
+        id=number,
+        attempts=0,
+        attempts_before=0,
+        handler=delivery.handler,
+        queue=delivery.queue,
+        is_external=False,
+        mapping_id=delivery.mapping_id,
+        max_attempts=max_attempts,
+        paused_at=None,
+    )

@@ -1,0 +1,136 @@
+"""Many rows at once, by COPY where there is one: what is read back is what was given."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.db import DataError, IntegrityError, connection, transaction
+from django.utils import timezone
+
+from audit.bulk import insert, maker
+from audit.models import AuditLogEntry
+from handlers.models import Delivery
+from tests.sample_data import make_mapping
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+DATA = {"Name": 'Ünï "q" \\ \t\n', "Revenue": 12.5, "Big": 2**70, "None": None, "In": {"a": [1]}}
+
+
+def entry(listener, number=1, **values):
+    return maker(AuditLogEntry)(
+        {
+            "listener_id": listener.pk,
+            "channel": "/data/ChangeEvents",
+            "entity_name": "Account",
+            "record_id": f"001{number}",
+            "change_type": "UPDATE",
+            "transaction_key": f"key-{number}",
+            "sequence_number": 1,
+            "commit_timestamp": 1_764_000_000_000,
+            "changed_data": DATA,
+            "received_at": timezone.now(),
+            **values,
+        }
+    )
+
+
+def stored(row):
+    fields = [field.attname for field in row._meta.concrete_fields]
+    return {name: getattr(row, name) for name in fields}
+
+
+def test_every_column_is_kept_as_it_was(listener):
+    given = entry(
+        listener,
+        changed_fields=["Name", 'It\'s {a} \\ "list"'],
+        nulled_fields=[],
+        commit_number=-(2**63),
+        as_of=2**62,
+        received_at=datetime(2026, 11, 26, 3, 4, 5, 678901, tzinfo=UTC),
+        source=AuditLogEntry.Source.GAP,
+    )
+
+    insert([given])
+
+    assert stored(AuditLogEntry.objects.get()) == stored(given)
+    assert AuditLogEntry.objects.get(diff_fields__isnull=True, nulled_fields=[]).commit_number == -(
+        2**63
+    )
+    assert not given._state.adding
+
+
+def test_ids_follow_the_order_that_was_given(listener):
+    rows = [entry(listener, number) for number in range(2500)]
+
+    insert(rows)
+
+    assert [row.pk for row in rows] == sorted({row.pk for row in rows})
+    read = AuditLogEntry.objects.order_by("id").values_list("pk", "record_id")
+    assert list(read) == [(row.pk, row.record_id) for row in rows]
+
+
+def test_rows_that_are_added_otherwise_get_other_ids(listener):
+    insert([entry(listener, 1)])
+    entry(listener, 2).save()
+    insert([entry(listener, 3)])
+
+    assert AuditLogEntry.objects.count() == 3
+
+
+def test_what_the_database_fills_in_is_filled_in(listener):
+    mapping = make_mapping(listener)
+    [one] = insert([entry(listener)])
+    values = {"entry_id": one.pk, "mapping_id": mapping.pk, "handler": "x"}
+    state = Delivery.State.BLOCKED
+
+    insert([maker(Delivery)({**values, "state": state, "created_at": timezone.now()})])
+
+    delivery = Delivery.objects.get(paused=False, error_group="", shares=1)
+    assert (delivery.state, delivery.error, delivery.redelivery) == ("blocked", "", None)
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"entity_name": None}, IntegrityError),
+        ({"listener_id": 10**9}, IntegrityError),
+        ({"transaction_key": "key-0"}, IntegrityError),
+        ({"record_count": -1}, IntegrityError),
+    ],
+)
+def test_what_the_database_refuses_it_refuses_as_ever(listener, values, error):
+    insert([entry(listener, 0, record_id="001")])
+
+    with pytest.raises(error), transaction.atomic():
+        insert([entry(listener, 1), entry(listener, 0, **{"record_id": "001", **values})])
+
+    assert AuditLogEntry.objects.count() == 1
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite stores them")
+@pytest.mark.parametrize("values", [{"record_id": "a" * 256}, {"changed_data": {"Name": "a\0"}}])
+def test_what_only_postgresql_refuses(listener, values):
+    with pytest.raises(DataError), transaction.atomic():
+        insert([entry(listener, **values)])
+
+
+def test_nothing_is_no_row(listener):
+    assert insert([]) == []
+
+
+@pytest.mark.parametrize("name", ['"', "\\", "{}", ",", "NULL", "", "ü", "' OR 1=1 --"])
+def test_among_finds_any_text(listener, name):
+    insert([entry(listener, 1, record_id=f"1{name}"), entry(listener, 2, record_id="2")])
+
+    found = AuditLogEntry.objects.filter(record_id__among={f"1{name}", "3"})
+
+    assert [one.record_id for one in found] == [f"1{name}"]
+
+
+def test_among_finds_numbers_and_nothing_among_nothing(listener):
+    one, two = insert([entry(listener, 1), entry(listener, 2)])
+
+    assert set(AuditLogEntry.objects.filter(pk__among=[one.pk, two.pk, 0])) == {one, two}
+    assert AuditLogEntry.objects.filter(listener__among=[listener.pk]).count() == 2
+    assert not AuditLogEntry.objects.filter(pk__among=[])
+    assert not AuditLogEntry.objects.filter(record_id__among=[])

@@ -1,0 +1,110 @@
+"""A batch's deliveries are committed as queued; what did not reach the broker is found again."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from consumer import relay
+from consumer.ingest import ingest
+from handlers import dispatch, handover
+from handlers.models import Delivery, Handover
+from handlers.runner import run_delivery
+from tests.sample_data import change, lease_of, make_mapping, received
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LATER = relay.READY_AGE + timedelta(seconds=1)
+
+
+def packed(listener, *changes, **mapping):
+    mappings = [make_mapping(listener, **mapping)]
+    return ingest(listener, lease_of(listener), received(*changes), mappings).parcel
+
+
+def records(count):
+    return [change(records=[f"001{n}"]) for n in range(count)]
+
+
+def waiting():
+    return dispatch.queue_length("celery")
+
+
+def test_a_batch_is_published_in_few_messages_and_nothing_is_left_to_find(listener, broker):
+    parcel = packed(listener, *records(64))
+
+    assert handover.publish(parcel, timezone.now()) == 64
+
+    assert waiting() == len(parcel.messages) == 16
+    assert Delivery.objects.counts() == {"queued": 64}
+    assert {one.shares for one in Delivery.objects.all()} == {4}
+    assert not Handover.objects.exists()
+
+
+def test_what_its_process_left_behind_is_published_by_the_relay(listener, broker):
+    packed(listener, *records(40))
+
+    assert relay.publish_due(timezone.now()) == 0
+    assert relay.has_work(timezone.now())
+    assert relay.publish_due(timezone.now() + LATER) == 40
+
+    assert Delivery.objects.counts() == {"queued": 40}
+    assert not Handover.objects.exists()
+    assert not relay.has_work(timezone.now())
+
+
+def test_of_what_was_left_behind_only_what_nobody_has_begun_is_published_again(listener, broker):
+    parcel = packed(listener, *records(3))
+    dispatch.send(parcel.messages)
+    run_delivery(parcel.ids[0])
+
+    assert relay.publish_due(timezone.now() + LATER) == 2
+
+    assert Delivery.objects.counts() == {"succeeded": 1, "queued": 2}
+
+
+def test_another_listeners_deliveries_within_the_range_stay_as_they_are(make_listener, broker):
+    one, other = make_listener(), make_listener()
+    packed(one, *records(1))
+    theirs = packed(other, *records(1))
+    handover.publish(theirs, timezone.now())
+    last = packed(one, *records(2)[1:])
+    Handover.objects.filter(pk__in=last.handovers).delete()
+    Handover.objects.update(last_id=last.ids[0])
+
+    assert handover.take_back(timezone.now() + LATER) == 1
+
+    states = Delivery.objects.order_by("id").values_list("state", flat=True)
+    assert list(states) == ["ready", "queued", "queued"]
+
+
+def test_a_broker_that_is_away_leaves_it_to_the_relay(listener, broker):
+    parcel = packed(listener, *records(2))
+    broker.stop()
+    try:
+        with pytest.raises(dispatch.BrokerUnavailable):
+            handover.publish(parcel, timezone.now())
+        with pytest.raises(dispatch.BrokerUnavailable):
+            relay.publish_due(timezone.now() + LATER)
+        assert Delivery.objects.counts() == {"ready": 2}
+    finally:
+        broker.start()
+
+    assert relay.publish_due(timezone.now() + LATER) == 2
+    assert waiting() == 2
+
+
+def test_what_has_no_handler_here_is_left_ready_and_named_in_no_message(listener, broker):
+    parcel = packed(listener, *records(2), handler="not.there")
+
+    assert (parcel.messages, parcel.handovers, len(parcel.ready)) == ([], [], 2)
+    assert handover.publish(parcel, timezone.now()) == 0
+    assert Delivery.objects.counts() == {"ready": 2}
+
+
+def test_a_task_that_runs_elsewhere_is_claimed_before_it_is_sent(listener, broker):
+    parcel = packed(listener, *records(2), handler="", task="elsewhere.sync")
+
+    assert (parcel.messages, len(parcel.ready)) == ([], 2)
+    assert handover.publish(parcel, timezone.now()) == 2
+    assert Delivery.objects.counts() == {"sent": 2}
