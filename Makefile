@@ -21,6 +21,9 @@ CHAOS ?=
 EXAMPLES ?= 200
 SOAK ?=
 
+# Hundreds of processes start: each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test check bench chaos soak fuzz screenshots stubs lock clean
 .NOTPARALLEL:
 
