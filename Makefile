@@ -3,7 +3,8 @@
 VENV ?= .venv
 PYTHON ?= $(shell bin/find-python)
 PY = $(VENV)/bin/python
-PYTEST = $(PY) -m pytest -n 4 --dist loadscope --no-loadscope-reorder
+# Its plug-in is not used, and to load it takes each worker a second.
+PYTEST = $(PY) -m pytest -p no:schemathesis -n 4 --dist loadscope --no-loadscope-reorder
 # Folders of tests, apart by spaces: left out of the run, and of the one on PostgreSQL (what does not
 # depend on the database is not run on a second one).
 IGNORE ?=
