@@ -3,7 +3,8 @@
 VENV ?= .venv
 PYTHON ?= $(shell bin/find-python)
 PY = $(VENV)/bin/python
-PYTEST = $(PY) -m pytest -n 4 --dist loadscope --no-loadscope-reorder
+# Its plug-in is not used, and to load it takes each worker a second.
+PYTEST = $(PY) -m pytest -p no:schemathesis -n 4 --dist loadscope --no-loadscope-reorder
 # Folders of tests, apart by spaces: left out of the run, and of the one on PostgreSQL (what does not
 # depend on the database is not run on a second one).
 IGNORE ?=
@@ -12,7 +13,9 @@ NO_DATABASE = simulator salesforce project settings_on_the_wire secrecy peer bad
 	standing_troubles calling_back crashes pubsub_faults pubsub_positions both_transports \
 	stopping_and_exit_codes) \
 	commands/test_exit_codes_of_commands.py api/test_schema.py api/test_schema_holds.py \
-	api/test_documentation.py
+	api/test_documentation.py api/test_throttling.py api/test_connections_are_tested.py \
+	commands/test_a_connection_is_checked.py \
+	$(patsubst %,admin/test_%.py,connection_trial channels_of_an_org handler_choice)
 IGNORING = $(addprefix --ignore tests/,$(1))
 
 # For `make chaos` and `make soak`: CHAOS="--seed 7 --broker valkey", SOAK="--minutes 60 --rate 100".
@@ -22,6 +25,9 @@ BENCH ?=
 # For `make fuzz`: requests to each operation of the API, of each sort.
 EXAMPLES ?= 200
 SOAK ?=
+
+# Hundreds of processes start: each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test check bench chaos soak fuzz screenshots stubs lock clean
 .NOTPARALLEL:

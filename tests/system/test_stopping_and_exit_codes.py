@@ -73,12 +73,12 @@ def test_ready_means_receiving(processes, simulator, org_listener):
     listener.wait_for_output("subscribed")
     url = f"http://127.0.0.1:{port}"
 
-    ready = wait_for(lambda: requests.get(f"{url}/healthz/ready", timeout=5))
+    ready = wait_for(lambda: requests.get(f"{url}/healthz/ready", timeout=60))
     assert (ready.status_code, ready.json()["listeners"]) == (200, {org_listener.name: "receiving"})
-    assert requests.get(f"{url}/healthz/live", timeout=5).ok
+    assert requests.get(f"{url}/healthz/live", timeout=60).ok
     simulator.kill()
 
-    wait_for(lambda: requests.get(f"{url}/healthz/ready", timeout=5).status_code == 503)
-    assert requests.get(f"{url}/healthz/live", timeout=5).ok
-    metrics = requests.get(f"{url}/metrics", timeout=5).text
+    wait_for(lambda: requests.get(f"{url}/healthz/ready", timeout=60).status_code == 503)
+    assert requests.get(f"{url}/healthz/live", timeout=60).ok
+    metrics = requests.get(f"{url}/metrics", timeout=60).text
     assert f'cdc_listener_receiving{{listener="{org_listener.name}"}} 0.0' in metrics

@@ -1,0 +1,46 @@
+"""After a test with transactions of its own the next one finds what the first one found."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection
+
+from tests.emptying import Beginning
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def everything() -> dict[str, list[tuple[Any, ...]]]:
+    found = {}
+    with connection.cursor() as cursor:
+        for table in connection.introspection.django_table_names(only_existing=True):
+            cursor.execute(f"SELECT * FROM {table}")
+            found[table] = sorted(cursor.fetchall())
+    return found
+
+
+def test_what_a_test_wrote_is_gone_and_what_it_changed_is_back(django_user_model):
+    first, beginning = everything(), Beginning()
+    user = django_user_model.objects.create_user("somebody")
+    user.groups.set(Group.objects.all())
+    Group.objects.filter(name="Viewer").update(name="Reader")
+    Permission.objects.filter(content_type__model="listener").delete()
+    ContentType.objects.filter(model="incident").delete()
+    Group.objects.create(name="new")
+
+    beginning.restore()
+
+    assert everything() == first
+
+
+def test_so_are_thousands_of_rows(django_user_model):
+    first, beginning = everything(), Beginning()
+    django_user_model.objects.bulk_create(
+        django_user_model(username=f"somebody {number}") for number in range(3000)
+    )
+
+    beginning.restore()
+
+    assert everything() == first
