@@ -89,19 +89,30 @@ MEASURES: Mapping[str, Measure] = {
 }
 
 
+#: What is also measured elsewhere than on PostgreSQL with Valkey.
+ELSEWHERE = (("sqlite", "valkey"), ("postgres", "rabbitmq"))
+
+
 def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, end)
-    conditions = Conditions(
-        options.database, options.broker, durable=not options.hasty, folder=options.folder
-    )
-    report = Report(conditions=conditions.as_json())
-    for name in MEASURES if options.what == "all" else [options.what]:
+    report = Report(conditions={"durable": str(not options.hasty)})
+    for name, database, broker in _plan(options):
+        conditions = Conditions(database, broker, not options.hasty, options.folder)
         _measure(report, name, conditions, options)
         if options.report:  # what is there is not lost with what comes
             options.report.write_text(json.dumps(report.as_json(), indent=1) + "\n")
     print("\n".join(report.lines()))
     return 0
+
+
+def _plan(options: argparse.Namespace) -> list[tuple[str, str, str]]:
+    """What is measured, with which database and which broker."""
+    here = (options.database, options.broker)
+    if options.what != "all":
+        return [(options.what, *here)]
+    elsewhere = [(name, *there) for there in ELSEWHERE for name in ("backlog", "end-to-end")]
+    return [(name, *here) for name in MEASURES] + elsewhere
 
 
 def _measure(
@@ -113,8 +124,8 @@ def _measure(
         with Stage(conditions).open() as stage:
             MEASURES[name](stage, report, options)
     except Exception as error:
-        report.failures[name] = f"{type(error).__name__}: {error}"
-    say(f"{name}: {time.monotonic() - started:.0f} s")
+        report.failures[f"{name}, {conditions}"] = f"{type(error).__name__}: {error}"
+    say(f"{name}, {conditions}: {time.monotonic() - started:.0f} s")
 
 
 def _options() -> argparse.Namespace:

@@ -45,10 +45,5 @@ def _into(
     run.environment["DATABASE_URL"] = full.url
     # It outlives the run: what was heard before must not be known.
     name = f"bench{time.time_ns()}"
-    return product(
-        transport,
-        org,
-        changes,
-        Run(run.folder, full, run.broker, run.environment, run.services),
-        name,
-    )
+    filled = Run(run.folder, full, run.broker, run.environment, run.services)
+    return product(transport, org, changes, filled, name=name)

@@ -43,10 +43,6 @@ class Conditions:
         """What the floor, the peer and the bare tasks are written for."""
         return (self.database, self.broker) == ("postgres", "valkey")
 
-    def as_json(self) -> dict[str, str]:
-        durable = "" if self.durable else ", not durable"
-        return {"database": self.database + durable, "broker": self.broker}
-
     def __str__(self) -> str:
         return f"{self.database}, {self.broker}"
 
@@ -215,12 +211,16 @@ def listener_yaml(
     *,
     name: str = "bench",
     replay_from: str = "earliest",
+    endpoint: str = "",
 ) -> str:
-    """A listener whose creations and updates go to the handler; to none without a name."""
+    """A listener whose creations and updates go to the handler; to none without a name.
+
+    `endpoint`: of the Pub/Sub API, where that is not the org's own."""
+    endpoint = endpoint or org.grpc_endpoint
     lines = [f"  - name: {name}", "    connection: bench", "    channel: /data/ChangeEvents"]
     lines += [f"    transport: {transport}", f"    replay_from: {replay_from}"]
     if transport == "pubsub":
-        lines.append(f"    pubsub_endpoint: {org.grpc_endpoint}")
+        lines.append(f"    pubsub_endpoint: {endpoint}")
     if handler:
         lines.append("    handlers:")
         lines += [
