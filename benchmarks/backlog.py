@@ -16,7 +16,7 @@ from benchmarks.progress import (
 )
 from benchmarks.relay import relayed
 from benchmarks.stage import Run, Stage, configure, listener_yaml
-from benchmarks.turns import CPU, RATE, Measured, Rates, Turns, Way
+from benchmarks.turns import CPU, DATABASE_CPU, RATE, Measured, Rates, Turns, Way
 from tests.simulator.process import SimulatorProcess
 
 #: The peer is slow: it is given fewer of the same changes, which its rate does not depend on.
@@ -71,13 +71,19 @@ def product(
     configure(run, org, listener_yaml(org, transport, "bench.empty", name=name, endpoint=endpoint))
     recorded = Recorded(run.database)
     listener = run.listener(name)
-    before = wait_for_subscription(listener)
+    before, of_database = wait_for_subscription(listener), run.database_cpu()
     ended = wait_for(lambda: recorded.is_published(changes), _SECONDS, "the end of the backlog")
     entries, published, _ = recorded.counts()
     if (entries, published) != (changes, changes):
         raise RuntimeError(f"of {changes}: {entries} recorded, {published} published")
-    cpu = cpu_seconds([listener]) - before
-    return {RATE: changes / (ended - subscribed_at(listener)), CPU: 1e6 * cpu / changes}
+    cpu, of_database = cpu_seconds([listener]) - before, run.database_cpu() - of_database
+    return _measured(changes, ended - subscribed_at(listener), cpu, of_database)
+
+
+def _measured(changes: int, seconds: float, cpu: float, of_database: float) -> Measured:
+    each = 1e6 / changes
+    found = {RATE: changes / seconds, CPU: each * cpu}
+    return found | ({DATABASE_CPU: each * of_database} if of_database else {})
 
 
 def _far(org: SimulatorProcess, changes: int, run: Run) -> Measured:
@@ -93,9 +99,10 @@ def _peer(org: SimulatorProcess, changes: int, run: Run) -> Measured:
 def _script(run: Run, org: SimulatorProcess, module: str, table: str, changes: int) -> Measured:
     known = {f"ORG_{key.upper()}": text for key, text in org.credentials.items()}
     run.environment |= {**known, "ORG_URL": org.url, "ORG_CHANNEL": CHANNEL}
+    of_database = run.database_cpu()
     said = json.loads(run.python("-m", module, str(changes)))
     recorded, sent = run.database.row(f"SELECT count(*) FROM {table}")[0], run.broker.waiting()
     if (recorded, sent) != (changes, changes):
         raise RuntimeError(f"of {changes}: {recorded} recorded, {sent} published")
-    seconds = said["done"] - said["subscribed"]
-    return {RATE: changes / seconds, CPU: 1e6 * said["cpu"] / changes}
+    of_database = run.database_cpu() - of_database
+    return _measured(changes, said["done"] - said["subscribed"], said["cpu"], of_database)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from tests.simulator.process import SimulatorProcess
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
+SCRIPT_SECONDS = 1800.0
 #: The same each time: a database may stay.
 _KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 _WORKER = ("-m", "celery", "-A", "cdcproject", "worker", "-c", "1")
@@ -55,6 +56,8 @@ class Run:
     database: Database
     broker: Broker
     environment: dict[str, str]
+    #: Seconds of the database server's until now.
+    database_cpu: Callable[[], float]
     services: list[Service] = field(default_factory=list)
 
     def manage(self, *arguments: str) -> str:
@@ -70,6 +73,7 @@ class Run:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            timeout=SCRIPT_SECONDS,
         )
         if done.returncode:
             raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr[-2000:]}")
@@ -181,7 +185,8 @@ class Stage:
             ending.callback(broker.kill)
             broker.start()
             told = {"DATABASE_URL": database.url, "CELERY_BROKER_URL": broker.url, **environment}
-            run = Run(folder, database, broker, {**self._environment, **told})
+            told = {**self._environment, **told}
+            run = Run(folder, database, broker, told, self._databases.cpu_seconds)
             ending.callback(run.stop)
             yield run
 
