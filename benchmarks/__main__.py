@@ -47,7 +47,14 @@ def _reading(stage: Stage, report: Report, options: argparse.Namespace) -> None:
 
 
 def _latency(stage: Stage, report: Report, options: argparse.Namespace) -> None:
-    latency.measure(stage, report, options.transport or "cometd", options.seconds, options.runs)
+    latency.measure(
+        stage,
+        report,
+        options.transport or "cometd",
+        rates=options.rates,
+        seconds=options.seconds,
+        runs=options.runs,
+    )
 
 
 def _memory(stage: Stage, report: Report, options: argparse.Namespace) -> None:
@@ -137,6 +144,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--database", choices=["postgres", "sqlite"], default="postgres")
     parser.add_argument("--broker", choices=["valkey", "rabbitmq"], default="valkey")
     parser.add_argument("--hasty", action="store_true", help="a PostgreSQL that is not durable")
+    parser.add_argument(
+        "--rates", type=int, nargs="+", default=latency.RATES, help="of the latency"
+    )
     parser.add_argument("--seconds", type=float, default=60, help="of each rate of the latency")
     parser.add_argument("--entries", type=int, help="in the full audit log")
     parser.add_argument("--listeners", type=int, default=200)
