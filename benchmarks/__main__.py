@@ -47,7 +47,14 @@ def _reading(stage: Stage, report: Report, options: argparse.Namespace) -> None:
 
 
 def _latency(stage: Stage, report: Report, options: argparse.Namespace) -> None:
-    latency.measure(stage, report, options.transport or "cometd", options.seconds, options.runs)
+    latency.measure(
+        stage,
+        report,
+        options.transport or "cometd",
+        rates=options.rates,
+        seconds=options.seconds,
+        runs=options.runs,
+    )
 
 
 def _memory(stage: Stage, report: Report, options: argparse.Namespace) -> None:
@@ -89,19 +96,30 @@ MEASURES: Mapping[str, Measure] = {
 }
 
 
+#: What is also measured elsewhere than on PostgreSQL with Valkey.
+ELSEWHERE = (("sqlite", "valkey"), ("postgres", "rabbitmq"))
+
+
 def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, end)
-    conditions = Conditions(
-        options.database, options.broker, durable=not options.hasty, folder=options.folder
-    )
-    report = Report(conditions=conditions.as_json())
-    for name in MEASURES if options.what == "all" else [options.what]:
+    report = Report(conditions={"durable": str(not options.hasty)})
+    for name, database, broker in _plan(options):
+        conditions = Conditions(database, broker, not options.hasty, options.folder)
         _measure(report, name, conditions, options)
         if options.report:  # what is there is not lost with what comes
             options.report.write_text(json.dumps(report.as_json(), indent=1) + "\n")
     print("\n".join(report.lines()))
     return 0
+
+
+def _plan(options: argparse.Namespace) -> list[tuple[str, str, str]]:
+    """What is measured, with which database and which broker."""
+    here = (options.database, options.broker)
+    if options.what != "all":
+        return [(options.what, *here)]
+    elsewhere = [(name, *there) for there in ELSEWHERE for name in ("backlog", "end-to-end")]
+    return [(name, *here) for name in MEASURES] + elsewhere
 
 
 def _measure(
@@ -113,8 +131,8 @@ def _measure(
         with Stage(conditions).open() as stage:
             MEASURES[name](stage, report, options)
     except Exception as error:
-        report.failures[name] = f"{type(error).__name__}: {error}"
-    say(f"{name}: {time.monotonic() - started:.0f} s")
+        report.failures[f"{name}, {conditions}"] = f"{type(error).__name__}: {error}"
+    say(f"{name}, {conditions}: {time.monotonic() - started:.0f} s")
 
 
 def _options() -> argparse.Namespace:
@@ -126,6 +144,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--database", choices=["postgres", "sqlite"], default="postgres")
     parser.add_argument("--broker", choices=["valkey", "rabbitmq"], default="valkey")
     parser.add_argument("--hasty", action="store_true", help="a PostgreSQL that is not durable")
+    parser.add_argument(
+        "--rates", type=int, nargs="+", default=latency.RATES, help="of the latency"
+    )
     parser.add_argument("--seconds", type=float, default=60, help="of each rate of the latency")
     parser.add_argument("--entries", type=int, help="in the full audit log")
     parser.add_argument("--listeners", type=int, default=200)

@@ -14,13 +14,16 @@ from benchmarks.progress import (
     wait_for,
     wait_for_subscription,
 )
+from benchmarks.relay import relayed
 from benchmarks.stage import Run, Stage, configure, listener_yaml
-from benchmarks.turns import CPU, RATE, Measured, Rates, Turns, Way
+from benchmarks.turns import CPU, DATABASE_CPU, RATE, Measured, Rates, Turns, Way
 from tests.simulator.process import SimulatorProcess
 
 #: The peer is slow: it is given fewer of the same changes, which its rate does not depend on.
 _PEER_CHANGES = 20_000
 _SECONDS = 900.0
+#: Seconds to an org that is not on this machine, and back.
+_ROUND_TRIP = 0.05
 _FLOOR, _PEER = "floor: backlog", "peer: backlog"
 _SHARES = ((_FLOOR, 0.5, "half the floor"), (_PEER, 10.0, "ten times the peer"))
 
@@ -33,6 +36,8 @@ def measure(stage: Stage, report: Report, transports: list[str], changes: int, r
             for transport in transports
         }
         if stage.conditions.is_production:
+            if "pubsub" in transports:
+                ways["backlog, pubsub, 50 ms away"] = partial(_far, org, changes)
             ways[_FLOOR] = lambda run: _script(run, org, "benchmarks.floor", "floor_entry", changes)
             ways[_PEER] = partial(_peer, org, min(changes, _PEER_CHANGES))
         turns = Turns(stage, report, ways)
@@ -54,19 +59,36 @@ def _targets(stage: Stage, rates: Rates, name: str) -> tuple[Target, ...]:
 
 
 def product(
-    transport: str, org: SimulatorProcess, changes: int, run: Run, name: str = "bench"
+    transport: str,
+    org: SimulatorProcess,
+    changes: int,
+    run: Run,
+    *,
+    name: str = "bench",
+    endpoint: str = "",
 ) -> Measured:
     """Changes a second, from the subscription until all are committed and published."""
-    configure(run, org, listener_yaml(org, transport, "bench.empty", name=name))
+    configure(run, org, listener_yaml(org, transport, "bench.empty", name=name, endpoint=endpoint))
     recorded = Recorded(run.database)
     listener = run.listener(name)
-    before = wait_for_subscription(listener)
+    before, of_database = wait_for_subscription(listener), run.database_cpu()
     ended = wait_for(lambda: recorded.is_published(changes), _SECONDS, "the end of the backlog")
     entries, published, _ = recorded.counts()
     if (entries, published) != (changes, changes):
         raise RuntimeError(f"of {changes}: {entries} recorded, {published} published")
-    cpu = cpu_seconds([listener]) - before
-    return {RATE: changes / (ended - subscribed_at(listener)), CPU: 1e6 * cpu / changes}
+    cpu, of_database = cpu_seconds([listener]) - before, run.database_cpu() - of_database
+    return _measured(changes, ended - subscribed_at(listener), cpu, of_database)
+
+
+def _measured(changes: int, seconds: float, cpu: float, of_database: float) -> Measured:
+    each = 1e6 / changes
+    found = {RATE: changes / seconds, CPU: each * cpu}
+    return found | ({DATABASE_CPU: each * of_database} if of_database else {})
+
+
+def _far(org: SimulatorProcess, changes: int, run: Run) -> Measured:
+    with relayed(org.grpc_endpoint, _ROUND_TRIP) as endpoint:
+        return product("pubsub", org, changes, run, endpoint=endpoint)
 
 
 def _peer(org: SimulatorProcess, changes: int, run: Run) -> Measured:
@@ -77,9 +99,10 @@ def _peer(org: SimulatorProcess, changes: int, run: Run) -> Measured:
 def _script(run: Run, org: SimulatorProcess, module: str, table: str, changes: int) -> Measured:
     known = {f"ORG_{key.upper()}": text for key, text in org.credentials.items()}
     run.environment |= {**known, "ORG_URL": org.url, "ORG_CHANNEL": CHANNEL}
+    of_database = run.database_cpu()
     said = json.loads(run.python("-m", module, str(changes)))
     recorded, sent = run.database.row(f"SELECT count(*) FROM {table}")[0], run.broker.waiting()
     if (recorded, sent) != (changes, changes):
         raise RuntimeError(f"of {changes}: {recorded} recorded, {sent} published")
-    seconds = said["done"] - said["subscribed"]
-    return {RATE: changes / seconds, CPU: 1e6 * said["cpu"] / changes}
+    of_database = run.database_cpu() - of_database
+    return _measured(changes, said["done"] - said["subscribed"], said["cpu"], of_database)

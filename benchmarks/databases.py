@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
+import psutil
 import psycopg
 
 from tests.servers import PostgresServer
@@ -38,6 +40,9 @@ class Databases(Protocol):
     def fresh(self) -> Database: ...
     def full(self) -> Database:
         """One that stays where it is; empty at first."""
+
+    def cpu_seconds(self) -> float:
+        """Of the server until now; 0 without one."""
 
     def stop(self) -> None: ...
 
@@ -80,6 +85,15 @@ class PostgresDatabases:
 
     def full(self) -> Database:
         return _Postgres(self.server.url)
+
+    def cpu_seconds(self) -> float:
+        """Those of its processes that have ended are in the first one's."""
+        first, *others = map(psutil.Process, self.server.pids())
+        used = sum(first.cpu_times()[:4])
+        for process in others:
+            with suppress(psutil.NoSuchProcess):
+                used += sum(process.cpu_times()[:2])
+        return used
 
     def _make(self, name: str, template: str) -> None:
         with psycopg.connect(self.server.url, autocommit=True) as connection:
@@ -127,6 +141,9 @@ class SQLiteDatabases:
         path = self._folder / f"run{next(self._numbers)}.sqlite3"
         shutil.copy(self._template, path)
         return _SQLite(path)
+
+    def cpu_seconds(self) -> float:
+        return 0.0
 
     def full(self) -> Database:
         path = self._folder / "full.sqlite3"

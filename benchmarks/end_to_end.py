@@ -31,7 +31,8 @@ def measure(stage: Stage, report: Report, transport: str, changes: int, runs: in
         ways: dict[str, Way] = {}
         if stage.conditions.is_production:
             ways[_CELERY] = partial(celery_alone, changes)
-        for work in ("empty", "upsert"):
+        works = ("empty", "upsert") if stage.conditions.is_production else ("upsert",)
+        for work in works:
             for kind, suffix in _KINDS.items():
                 handler = f"bench.{work}{suffix}"
                 ways[_name(stage, work, kind)] = partial(_product, transport, org, changes, handler)

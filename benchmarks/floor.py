@@ -49,6 +49,7 @@ ON CONFLICT (channel) DO UPDATE SET replay_id = excluded.replay_id
 """
 _MARK = "UPDATE floor_outbox SET state = 'queued' WHERE id BETWEEN %s AND %s AND state = 'ready'"
 _TASK = "bench.task"
+_PATIENCE_SECONDS = 120
 Row = tuple[Any, ...]
 
 
@@ -83,7 +84,9 @@ def main(changes: int) -> None:
         receiver.start()
         done = 0
         while done < changes:
-            done += _take(database, broker, channel, receiver.answers.get(), done)
+            done += _take(
+                database, broker, channel, receiver.answers.get(timeout=_PATIENCE_SECONDS), done
+            )
         cpu = time.process_time() - cpu
         json.dump({"subscribed": subscribed, "done": time.time(), "cpu": cpu}, sys.stdout)
 

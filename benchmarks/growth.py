@@ -3,6 +3,7 @@ one, by turns on the same server."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from functools import partial
 
@@ -45,10 +46,5 @@ def _into(
     run.environment["DATABASE_URL"] = full.url
     # It outlives the run: what was heard before must not be known.
     name = f"bench{time.time_ns()}"
-    return product(
-        transport,
-        org,
-        changes,
-        Run(run.folder, full, run.broker, run.environment, run.services),
-        name,
-    )
+    filled = dataclasses.replace(run, database=full)
+    return product(transport, org, changes, filled, name=name)

@@ -6,6 +6,7 @@ import math
 import statistics
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.end_to_end import WORKERS
@@ -28,10 +29,18 @@ _TARGETS = {
 }
 
 
-def measure(stage: Stage, report: Report, transport: str, seconds: float, runs: int) -> None:
+def measure(
+    stage: Stage,
+    report: Report,
+    transport: str,
+    *,
+    rates: Sequence[int],
+    seconds: float,
+    runs: int,
+) -> None:
     found: dict[tuple[int, str], list[float]] = {}
     for _ in range(runs):
-        for rate in RATES:
+        for rate in rates:
             milliseconds = _measured(stage, report, transport, rate, seconds)
             if milliseconds:
                 found.setdefault((rate, "median"), []).append(statistics.median(milliseconds))

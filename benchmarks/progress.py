@@ -32,18 +32,25 @@ class Recorded:
 
     @property
     def count(self) -> int:
-        """As the ids tell: the batches that were given up have some too."""
+        """As the ids tell."""
         return self._newest() - self._before
+
+    def _holds(self, changes: int) -> bool:
+        """Counts when the ids say so: those of a batch that was given up are told and not there."""
+        return self.count >= changes and self._entries() >= changes
+
+    def _entries(self) -> int:
+        since = f"FROM audit_auditlogentry WHERE id > {self._before}"
+        return int(self._database.row(f"SELECT count(*) {since}")[0])
 
     def counts(self) -> tuple[int, int, int]:
         """Entries, deliveries that were published, and those that succeeded: counted, not told."""
         since = f"FROM handlers_delivery WHERE entry_id > {self._before} AND state"
-        entries, published, succeeded = self._database.row(
-            f"SELECT (SELECT count(*) FROM audit_auditlogentry WHERE id > {self._before}), "
-            f"(SELECT count(*) {since} NOT IN ('ready', 'blocked')), "
+        published, succeeded = self._database.row(
+            f"SELECT (SELECT count(*) {since} NOT IN ('ready', 'blocked')), "
             f"(SELECT count(*) {since} = 'succeeded')"
         )
-        return entries, published, succeeded
+        return self._entries(), published, succeeded
 
     def unended(self) -> int:
         """Deliveries that are not over."""
@@ -51,10 +58,10 @@ class Recorded:
         return int(self._database.row(f"SELECT {' + '.join(counts)}")[0])
 
     def is_published(self, changes: int) -> bool:
-        return self.count >= changes and not self._is_one_in("ready")
+        return not self._is_one_in("ready") and self._holds(changes)
 
     def is_handled(self, changes: int) -> bool:
-        return self.count >= changes and not self._is_one_in(*_UNENDED)
+        return not self._is_one_in(*_UNENDED) and self._holds(changes)
 
     def _is_one_in(self, *states: str) -> bool:
         parts = (f"EXISTS (SELECT 1 {_OF_STATE.format(state)})" for state in states)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from chaos.services import ROOT
 
 
 class _End(asyncio.Protocol):
@@ -41,6 +46,19 @@ class _End(asyncio.Protocol):
     def _hang_up(self) -> None:
         if self.other is not None and self.other.transport is not None:
             self.other.transport.close()
+
+
+@contextmanager
+def relayed(endpoint: str, round_trip: float) -> Iterator[str]:
+    """The endpoint, so many seconds away. The relay is a process: it shares no lock with anyone."""
+    port = endpoint.rpartition(":")[2]
+    command = [sys.executable, "-m", "benchmarks.relay", port, str(round_trip / 2)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.terminate()
 
 
 async def relay(target: int, delay: float) -> asyncio.Server:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from tests.simulator.process import SimulatorProcess
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
+SCRIPT_SECONDS = 1800.0
 #: The same each time: a database may stay.
 _KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 _WORKER = ("-m", "celery", "-A", "cdcproject", "worker", "-c", "1")
@@ -43,10 +44,6 @@ class Conditions:
         """What the floor, the peer and the bare tasks are written for."""
         return (self.database, self.broker) == ("postgres", "valkey")
 
-    def as_json(self) -> dict[str, str]:
-        durable = "" if self.durable else ", not durable"
-        return {"database": self.database + durable, "broker": self.broker}
-
     def __str__(self) -> str:
         return f"{self.database}, {self.broker}"
 
@@ -59,6 +56,8 @@ class Run:
     database: Database
     broker: Broker
     environment: dict[str, str]
+    #: Seconds of the database server's until now.
+    database_cpu: Callable[[], float]
     services: list[Service] = field(default_factory=list)
 
     def manage(self, *arguments: str) -> str:
@@ -74,6 +73,7 @@ class Run:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            timeout=SCRIPT_SECONDS,
         )
         if done.returncode:
             raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr[-2000:]}")
@@ -185,7 +185,8 @@ class Stage:
             ending.callback(broker.kill)
             broker.start()
             told = {"DATABASE_URL": database.url, "CELERY_BROKER_URL": broker.url, **environment}
-            run = Run(folder, database, broker, {**self._environment, **told})
+            told = {**self._environment, **told}
+            run = Run(folder, database, broker, told, self._databases.cpu_seconds)
             ending.callback(run.stop)
             yield run
 
@@ -215,12 +216,16 @@ def listener_yaml(
     *,
     name: str = "bench",
     replay_from: str = "earliest",
+    endpoint: str = "",
 ) -> str:
-    """A listener whose creations and updates go to the handler; to none without a name."""
+    """A listener whose creations and updates go to the handler; to none without a name.
+
+    `endpoint`: of the Pub/Sub API, where that is not the org's own."""
+    endpoint = endpoint or org.grpc_endpoint
     lines = [f"  - name: {name}", "    connection: bench", "    channel: /data/ChangeEvents"]
     lines += [f"    transport: {transport}", f"    replay_from: {replay_from}"]
     if transport == "pubsub":
-        lines.append(f"    pubsub_endpoint: {org.grpc_endpoint}")
+        lines.append(f"    pubsub_endpoint: {endpoint}")
     if handler:
         lines.append("    handlers:")
         lines += [

@@ -11,6 +11,8 @@ from benchmarks.stage import Run, Stage
 RATE = "changes/s"
 #: What it costs, which other work of the machine moves less than the rate.
 CPU = "us of CPU/change"
+#: The database server's.
+DATABASE_CPU = "us of database CPU/change"
 #: By unit.
 Measured = Mapping[str, float]
 #: One run.

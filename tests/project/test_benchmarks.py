@@ -1,0 +1,80 @@
+"""The benchmarks themselves: they count what was done, and a figure that fails takes no other."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.figures import Figure, Report, Target
+from benchmarks.stage import Conditions, Stage
+from benchmarks.turns import RATE, Turns
+from tests.nursery import ROOT
+
+
+def test_a_backlog_is_measured_and_reported(tmp_path):
+    report = tmp_path / "report.json"
+    options = ["--database", "sqlite", "--transport", "cometd", "--runs", "1", "--changes", "40"]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "backlog", *options, "--report", str(report)],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(report.read_text())
+    assert found["failures"] == {}
+    rate, cpu = found["figures"]
+    assert rate["name"] == cpu["name"] == "backlog, cometd, sqlite, valkey"
+    assert (rate["unit"], cpu["unit"]) == ("changes/s", "us of CPU/change")
+    assert len(rate["runs"]) == 1
+    assert rate["median"] > 0
+    assert "| backlog, cometd, sqlite, valkey |" in done.stdout
+
+
+class EmptyStage(Stage):
+    """Its runs need nothing."""
+
+    def _migrate(self, url):
+        pass
+
+
+def test_a_way_that_fails_is_reported_and_the_others_go_on():
+    def broken(run):
+        raise RuntimeError("of 10: 9 recorded")
+
+    report = Report()
+    ways = {"broken": broken, "good": lambda run: {RATE: 2.0}}
+
+    with EmptyStage(Conditions("sqlite", "valkey")).open() as stage:
+        turns = Turns(stage, report, ways)
+        turns.run(2)
+        turns.conclude()
+
+    assert report.failures == {"broken": "RuntimeError: of 10: 9 recorded"}
+    assert [(one.name, one.values) for one in report.figures] == [("good", (2.0, 2.0))]
+    assert report.lines()[-1] == "FAILED: broken: RuntimeError: of 10: 9 recorded"
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"), [((9.0, 20.0, 21.0), "met"), ((9.0, 9.9, 30.0), "MISSED")]
+)
+def test_the_median_is_judged(values, verdict):
+    target = Target.share_of([19.0, 20.0, 90.0], 0.5, "half the floor")
+
+    figure = Figure("backlog", RATE, values, (target,))
+
+    assert figure.verdict == verdict
+    assert figure.as_json()["targets"] == [
+        {"target": ">= 10 (half the floor)", "met": verdict == "met"}
+    ]
+
+
+def test_what_may_be_so_much_at_most_is_met_below_it():
+    limit = Target(30, "ms", at_most=True)
+
+    assert Figure("latency", "ms", (29.0,), (limit,)).verdict == "met"
+    assert Figure("latency", "ms", (31.0,), (limit,)).verdict == "MISSED"
