@@ -131,8 +131,10 @@ RELEASE = JOURNAL.with_name("release")
 @cdc_handler(name="tests.hang_when_told")
 def hang_when_told(event: EventData) -> None:
     """A change with the field `Hang` waits for the file; a soft time limit ends that too."""
-    while event.changed_data.get("Hang") and not RELEASE.exists():
-        time.sleep(0.02)
+    if event.changed_data.get("Hang"):
+        note(event, at="hangs")
+        while not RELEASE.exists():
+            time.sleep(0.02)
     note(event)
 
 

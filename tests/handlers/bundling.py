@@ -6,9 +6,16 @@ from django.utils import timezone
 
 from cdcproject.celery import app
 from consumer.ingest import ingest
-from handlers import dispatch
+from handlers import bundle, dispatch, pace
 from handlers.models import Delivery
 from tests.sample_data import change, lease_of, make_mapping, received
+
+
+def without_haste(monkeypatch) -> None:
+    """No time of a message is over by itself, and nothing is known of the handlers' pace."""
+    monkeypatch.setattr(pace, "_paces", {})
+    monkeypatch.setattr(bundle, "MESSAGE_SECONDS", 600)
+    monkeypatch.setattr(bundle, "CHUNK_SECONDS", 600)
 
 
 def record_id(number: int) -> str:

@@ -10,11 +10,25 @@ from handlers import BatchFailed, EventData, Retry, Skipped, cdc_handler, pausin
 from handlers.admin_mapping_form import handler_choices
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.runner import run_deliveries, run_delivery
-from tests.handlers.bundling import deliver, ids_of, make_due, messages, publish, record_id, states
+from tests.handlers.bundling import (
+    deliver,
+    ids_of,
+    make_due,
+    messages,
+    publish,
+    record_id,
+    states,
+    without_haste,
+)  # fmt: skip
 from tests.sample_data import ANN, change, lease_of, received
 from tests.sample_handlers import batch, read_journal, written_groups
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    without_haste(monkeypatch)
 
 
 def batches():

@@ -8,12 +8,21 @@ from django.utils import timezone
 from cdcproject.celery import app
 from consumer import relay
 from consumer.ingest import ingest
-from handlers import bundle, pace, pausing
+from handlers import bundle, pausing
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.pace import Pace
 from handlers.runner import run_deliveries, run_delivery
 from listeners import milestones
-from tests.handlers.bundling import deliver, ids_of, make_due, messages, publish, record_id, states
+from tests.handlers.bundling import (
+    deliver,
+    ids_of,
+    make_due,
+    messages,
+    publish,
+    record_id,
+    states,
+    without_haste,
+)  # fmt: skip
 from tests.sample_data import ANN, change, lease_of, received
 from tests.sample_handlers import read_journal, written_groups
 
@@ -21,9 +30,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 @pytest.fixture(autouse=True)
-def unknown_pace(monkeypatch):
-    """One is claimed first, and then as many as are done in no time."""
-    monkeypatch.setattr(pace, "_paces", {})
+def unhurried(monkeypatch):
+    without_haste(monkeypatch)
 
 
 @pytest.fixture

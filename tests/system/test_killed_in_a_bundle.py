@@ -115,4 +115,4 @@ def test_while_one_hangs_the_others_of_its_message_end(processes, backlog):
     wait_until_at_rest()
     RELEASE.unlink()
     assert not DeliveryAttempt.objects.exclude(outcome="succeeded").exists()
-    assert len(read_journal()) == 2 * RECORDS
+    assert len([line for line in read_journal() if "at" not in line]) == 2 * RECORDS
