@@ -116,3 +116,22 @@ def test_while_one_hangs_the_others_of_its_message_end(processes, backlog):
     RELEASE.unlink()
     assert not DeliveryAttempt.objects.exclude(outcome="succeeded").exists()
     assert len([line for line in read_journal() if "at" not in line]) == 2 * RECORDS
+
+
+def test_a_run_that_is_stopped_for_its_length_fails_alone(processes, backlog):
+    """The time limit counts from the message's begin."""
+    RELEASE.unlink(missing_ok=True)
+    backlog("tests.hang_when_told", {}, {}, {}, {"Hang": True})
+    hanging = Delivery.objects.order_by("id")[3]
+
+    processes.worker(CDC_RUN_SECONDS="20")  # it is told to end after 10 s
+
+    try:
+        wait_for(lambda: hanging.attempt_log.exists(), seconds=60, what="the end of the run")
+    finally:
+        RELEASE.touch()
+    wait_until_at_rest()
+    RELEASE.unlink()
+    failed = DeliveryAttempt.objects.exclude(outcome="succeeded").get()
+    assert (failed.delivery_id, failed.outcome) == (hanging.pk, "failed")
+    assert "SoftTimeLimitExceeded" in failed.error
