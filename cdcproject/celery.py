@@ -4,12 +4,14 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, setup_logging, worker_init
+from celery.signals import beat_init, setup_logging, task_prerun, worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cdcproject.settings")
 
 app = Celery("cdcproject")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+# So many tasks share a connection to the database; Celery alone would make one for each of them.
+app.conf["CELERY_DB_REUSE_MAX"] = 1_000_000
 app.autodiscover_tasks()
 # By name: it is imported in a worker, when the apps are ready.
 app.steps["consumer"].add("handlers.presence:Presence")
@@ -18,6 +20,14 @@ app.steps["consumer"].add("handlers.presence:Presence")
 @setup_logging.connect
 def keep_djangos_logging(**_: Any) -> None:
     """Being connected is the point: Celery then leaves the logging of `settings.LOGGING` alone."""
+
+
+@task_prerun.connect
+def keep_good_connections(**_: Any) -> None:
+    """As before a request: what is too old or broke is made anew, and checked when it is used."""
+    from django.db import close_old_connections
+
+    close_old_connections()
 
 
 @worker_init.connect

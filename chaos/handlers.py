@@ -2,11 +2,12 @@
 
 import random
 
-from django.db import connection
+from django.db import connection, transaction
 
-from handlers import EventData, Retry, cdc_handler
+from handlers import BatchFailed, EventData, Retry, Skipped, cdc_handler
 
 ATOMIC = "chaos.atomic"
+BATCH = "chaos.batch"
 PLAIN = "chaos.plain"
 TABLE = """
 CREATE TABLE chaos_effect (
@@ -26,6 +27,21 @@ class Chance(Exception):
 def atomic(event: EventData) -> None:
     """An effect that counts only if its delivery succeeds."""
     _work(event, ATOMIC)
+
+
+@cdc_handler(name=BATCH, atomic=True, batch=20, max_attempts=1000)
+def batch(events: list[EventData]) -> None:
+    """The same for many; some of them fail, and sometimes all."""
+    _fail(float(events[0].options["failure_rate"]) / 2)
+    errors: dict[EventData | int, Exception | Skipped | str] = {}
+    for event in events:
+        try:
+            with transaction.atomic():
+                _work(event, BATCH)
+        except (Retry, Chance) as error:
+            errors[event] = error
+    if errors:
+        raise BatchFailed(errors)
 
 
 @cdc_handler(name=PLAIN, max_attempts=1000)

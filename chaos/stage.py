@@ -61,8 +61,8 @@ _MAPPING = """\
 CHANNELS = {"everything": "/data/ChangeEvents", "contacts": "/data/ContactChangeEvent"}
 #: The entities that each listener hears; empty: all.
 HEARD = {"everything": frozenset[str](), "contacts": frozenset({"Contact"})}
-#: What each listener's changes go to.
-HANDLED = {"everything": handlers.ATOMIC, "contacts": handlers.PLAIN}
+#: What each listener's changes go to; updates to the last.
+HANDLED = {"everything": (handlers.ATOMIC, handlers.BATCH), "contacts": (handlers.PLAIN,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class Stage:
             _MAPPING.format(
                 on=on,
                 entity=self.size.handled,
-                handler=HANDLED[name],
+                handler=HANDLED[name][-1 if on == "update" else 0],
                 failure_rate=self.size.failure_rate,
             )
             for on in ("create", "update", "delete", "restore")

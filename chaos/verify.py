@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +28,7 @@ WHERE l.name = %s AND e.source = 'stream'
 #: A position that is refused has Salesforce compared: a record that the stream brings late may be
 #: read before, and recorded as it was then, beside its changes.
 _ADDED = "SELECT count(*) FROM audit_auditlogentry WHERE source <> 'stream'"
-_EFFECTS = "SELECT id, entry_id, attempt FROM chaos_effect WHERE handler = %s ORDER BY id"
+_EFFECTS = "SELECT id, entry_id, attempt FROM chaos_effect WHERE handler = ANY(%s) ORDER BY id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +142,11 @@ def _check_recording(
             verdict.report("recorded more than once", f"{listener}: {identity}")
 
 
-def _check_deliveries(verdict: Verdict, handler: str, entries: Sequence[Entry]) -> None:
+def _check_deliveries(
+    verdict: Verdict, handlers: Collection[str], entries: Sequence[Entry]
+) -> None:
     for entry in entries:
-        if entry.handler != handler:
+        if entry.handler not in handlers:
             verdict.report("not delivered", entry)
         elif entry.state != "succeeded":
             verdict.report(f"ended as {entry.state}", entry)
@@ -156,26 +158,24 @@ def _check_deliveries(verdict: Verdict, handler: str, entries: Sequence[Entry]) 
 def _check_effects(
     verdict: Verdict,
     connection: Connection,
-    handler: str,
+    handlers: Collection[str],
     changes: Sequence[Change],
     recorded: Mapping[Identity, Entry],
 ) -> None:
     effects: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for effect_id, entry_id, attempt in connection.execute(_EFFECTS, [handler]):
+    for effect_id, entry_id, attempt in connection.execute(_EFFECTS, [list(handlers)]):
         effects[entry_id].append((effect_id, attempt))
         verdict.counts["effects"] += 1
     for entry in recorded.values():
-        _check_count(verdict, handler, entry, effects[entry.id])
+        _check_count(verdict, entry, effects[entry.id])
     _check_order(verdict, changes, recorded, effects)
 
 
-def _check_count(
-    verdict: Verdict, handler: str, entry: Entry, effects: Sequence[tuple[int, int]]
-) -> None:
+def _check_count(verdict: Verdict, entry: Entry, effects: Sequence[tuple[int, int]]) -> None:
     attempts = [attempt for _, attempt in effects]
     if entry.attempts not in attempts:
         verdict.report("no effect", entry)
-    if handler == HANDLED["everything"] and len(attempts) > 1:
+    if entry.handler in HANDLED["everything"] and len(attempts) > 1:
         verdict.report("atomic effect more than once", entry)
     if len(attempts) != len(set(attempts)):
         verdict.report("one attempt twice", entry)

@@ -30,10 +30,12 @@ Unit = Sequence[Claim]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a unit came to. `following`: the next of their chains, where it is settled already."""
+    """What a unit came to. `following`: the next of their chains, where it is settled already;
+    `left`: what was given back."""
 
     ended: Sequence[Ended]
     following: Sequence[int] | None = None
+    left: Sequence[int] = ()
 
 
 class Bundle:
@@ -73,6 +75,7 @@ class Bundle:
     def end(self, run: Run) -> None:
         with self._lock:
             self._done += len(run.ended)
+            self._left += run.left
             self.counts.update(one.name for one in run.ended)
             if run.following is None:
                 self._ended += run.ended

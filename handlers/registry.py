@@ -91,7 +91,7 @@ def cdc_handler(
                    success in one transaction
     check_options  called with a mapping's options when it is saved; raises ValueError
     batch          from 1 to 1000: the function takes a list of so many events at most, all of one
-                   mapping and each of another record
+                   mapping and, unless it is unordered, each of another record
     """
     _check_numbers(max_attempts, batch)
 

@@ -109,9 +109,10 @@ def _run_atomically(unit: Unit) -> Run:
         # OperationalError is not the handler's failure, and all of it is undone.
         return insisted("run anew", lambda: _try_atomically(unit))
     except ClaimLost:
-        log.warning("claim lost", deliveries=[one.delivery.pk for one in unit])
+        ids = [one.delivery.pk for one in unit]
+        log.warning("claim lost", deliveries=ids)
         give_back(unit)
-        return Run((), ())
+        return Run((), (), ids)
 
 
 def _try_atomically(unit: Unit) -> Run:

@@ -14,10 +14,11 @@ import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
+from handlers import hot
 from handlers.claims import Claim, ClaimLost
 from handlers.endings import changes, logged
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.outcomes import Outcome
+from handlers.outcomes import Outcome, Succeeded
 from listeners import milestones
 
 log = structlog.get_logger(__name__)
@@ -107,16 +108,13 @@ def _settle_alone(ended: Sequence[Ended]) -> Settled:
 def settle_all(ended: Sequence[Ended]) -> Settled:
     """The same. Inside the caller's transaction."""
     if len(ended) == 1:
-        held = set(_settle_one(ended[0]))
-    else:
-        held = Delivery.objects.running({one.claim.delivery.pk: one.claim.attempt for one in ended})
-        _settle_many([one for one in ended if one.claim.delivery.pk in held])
+        return _settle_one(ended[0])
+    held = Delivery.objects.running({one.claim.delivery.pk: one.claim.attempt for one in ended})
     mine = [one for one in ended if one.claim.delivery.pk in held]
-    following: list[int] = []
-    if mine:
-        DeliveryAttempt.objects.bulk_create([one.attempt for one in mine])
-        following = Delivery.objects.promote_all([one.claim.delivery.chain for one in mine])
-        milestones.reach("settled")
+    _settle_many(mine)
+    DeliveryAttempt.objects.bulk_create([one.attempt for one in mine])
+    following = Delivery.objects.promote_all([one.claim.delivery.chain for one in mine])
+    milestones.reach("settled")
     return following, [one for one in ended if one.claim.delivery.pk not in held]
 
 
@@ -129,10 +127,20 @@ def settle(claim: Claim, outcome: Outcome) -> list[int]:
     return following
 
 
-def _settle_one(ended: Ended) -> list[int]:
+def _settle_one(ended: Ended) -> Settled:
     claim = ended.claim
-    won = Delivery.objects.settle(claim.delivery.pk, claim.attempt, **_changes(ended))
-    return [claim.delivery.pk] if won else []
+    delivery = claim.delivery
+    if isinstance(ended.outcome, Succeeded):
+        won = hot.succeed(delivery.pk, claim.attempt, ended.finished_at)
+    else:
+        won = Delivery.objects.settle(delivery.pk, claim.attempt, **_changes(ended))
+    if not won:
+        return [], [ended]
+    hot.log(ended.attempt)
+    is_followed = hot.is_followed(delivery.chain)
+    following = Delivery.objects.promote_all([delivery.chain]) if is_followed else []
+    milestones.reach("settled")
+    return following, []
 
 
 def _settle_many(ended: Sequence[Ended]) -> None:

@@ -2,13 +2,15 @@
 
 import json
 import os
+import signal
 import time
 from pathlib import Path
 
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.db.models import QuerySet
 
-from handlers import EventData, Retry, Skipped, cdc_handler
+from handlers import BatchFailed, EventData, Retry, Skipped, cdc_handler
 
 JOURNAL = Path(os.environ["CDC_TEST_FOLDER"]) / "journal.jsonl"
 
@@ -121,3 +123,90 @@ def call_back(event: EventData) -> None:
 @cdc_handler(name="tests.call_back_atomic", atomic=True)
 def call_back_atomic(event: EventData) -> None:
     note(event, name=event.salesforce.Account.get(event.metadata.record_id)["Name"])
+
+
+RELEASE = JOURNAL.with_name("release")
+
+
+@cdc_handler(name="tests.hang_when_told")
+def hang_when_told(event: EventData) -> None:
+    """A change with the field `Hang` waits for the file; a soft time limit ends that too."""
+    if event.changed_data.get("Hang"):
+        note(event, at="hangs")
+        while not RELEASE.exists():
+            time.sleep(0.02)
+    note(event)
+
+
+@cdc_handler(name="tests.die_when_told")
+def die_when_told(event: EventData) -> None:
+    """A change with the field `Kill` takes its process along, the first time."""
+    note(event, at="begin")
+    if event.changed_data.get("Kill") and event.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(1)
+
+
+def note_all(events: list[EventData]) -> None:
+    for event in events:
+        note(event, batch=[one.id for one in events], options=event.options)
+
+
+@cdc_handler(name="tests.batch", batch=10)
+def batch(events: list[EventData]) -> None:
+    """Note the events."""
+    note_all(events)
+
+
+@cdc_handler(name="tests.batch_as_told", batch=10)
+def batch_as_told(events: list[EventData]) -> object:
+    """Return or raise what the mapping's options say; or fail the changes that say how."""
+    note_all(events)
+    match events[0].options.get("all"):
+        case "skip":
+            return Skipped("not today")
+        case "retry":
+            raise Retry("later", after=0)
+        case "fail":
+            raise ValueError("all of them")
+        case "stranger":
+            raise BatchFailed({-1: "nobody knows it"})
+    errors: dict[EventData | int, Exception | Skipped | str] = {}
+    for event in events:
+        match event.changed_data.get("Fail"):
+            case "raise":
+                errors[event] = ValueError("this one")
+            case "text":
+                errors[event.id] = "as it says"
+            case "retry":
+                errors[event] = Retry("this one later", after=3600)
+            case "skip":
+                errors[event] = Skipped("this one not")
+    raise BatchFailed(errors)
+
+
+@cdc_handler(name="tests.write_groups", batch=10, atomic=True)
+def write_groups(events: list[EventData]) -> None:
+    """Write a row for each; those that are told to fail undo theirs."""
+    errors: dict[EventData | int, Exception | Skipped | str] = {}
+    for event in events:
+        try:
+            with transaction.atomic():
+                Group.objects.create(name=f"{event.id}-{event.attempt}")
+                if event.changed_data.get("Fail"):
+                    raise ValueError("after the write")
+        except ValueError as error:
+            errors[event] = error
+    if events[0].options.get("fail"):
+        raise ValueError("all of them")
+    if errors:
+        raise BatchFailed(errors)
+
+
+@cdc_handler(name="tests.batch_that_dies", batch=10)
+def batch_that_dies(events: list[EventData]) -> None:
+    """A change with the field `Kill` takes its process along, until it is alone."""
+    note_all(events)
+    if len(events) > 1 and any(event.changed_data.get("Kill") for event in events):
+        os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(1)

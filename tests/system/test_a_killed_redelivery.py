@@ -1,17 +1,15 @@
 """A worker that dies in the middle of a long redelivery: another process finishes it."""
 
-import json
-
 from django.utils import timezone
 
 from audit.models import AuditLogEntry
 from audit.queries import AuditLogFilter
-from cdcproject.celery import app
 from consumer import relay
 from handlers.models import Delivery, Redelivery
 from handlers.redeliver import begin
 from handlers.redelivery import wish
 from handlers.redelivery_jobs import run, start_due
+from tests.handlers.bundling import messages
 from tests.milestones import at
 from tests.sample_data import ANN, make_listener, make_mapping
 
@@ -39,9 +37,7 @@ def make_dead() -> None:
 
 
 def published() -> list[int]:
-    with app.connection_for_read() as broker:
-        raw = broker.default_channel.client.lrange(QUEUE, 0, -1)
-    return [int(json.loads(one)["headers"]["id"].split("-")[1]) for one in raw]
+    return [pk for ids in messages(QUEUE) for pk in ids]
 
 
 def test_a_killed_worker_leaves_the_rest_to_others_and_each_is_sent_once(processes):

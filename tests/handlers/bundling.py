@@ -1,0 +1,58 @@
+"""Many deliveries at once, and the messages that they are in."""
+
+import json
+
+from django.utils import timezone
+
+from cdcproject.celery import app
+from consumer.ingest import ingest
+from handlers import bundle, dispatch, pace
+from handlers.models import Delivery
+from tests.sample_data import change, lease_of, make_mapping, received
+
+
+def without_haste(monkeypatch) -> None:
+    """No time of a message is over by itself, and nothing is known of the handlers' pace."""
+    monkeypatch.setattr(pace, "_paces", {})
+    monkeypatch.setattr(bundle, "MESSAGE_SECONDS", 600)
+    monkeypatch.setattr(bundle, "CHUNK_SECONDS", 600)
+
+
+def record_id(number: int) -> str:
+    return f"001{number:015}"
+
+
+def deliver(listener, handler, count=0, *, data=(), **fields):
+    """The ids of deliveries of a new mapping, each of another record; `data`: of its changes."""
+    mapping = make_mapping(listener, handler=handler, **fields)
+    told = [*data, *[{}] * (count - len(data))]
+    changes = [change(records=[record_id(n)], data=one) for n, one in enumerate(told)]
+    ingest(listener, lease_of(listener), received(*changes), [mapping])
+    return ids_of(mapping=mapping)
+
+
+def ids_of(**which):
+    return list(Delivery.objects.filter(**which).order_by("id").values_list("pk", flat=True))
+
+
+def publish(ids, **options):
+    return dispatch.publish(ids, timezone.now(), **options)
+
+
+def messages(queue="celery"):
+    """The deliveries that each waiting message names, the oldest first."""
+    with app.connection_for_read() as connection:
+        channel = connection.default_channel
+        found = []
+        for text in reversed(channel.client.lrange(queue, 0, -1)):
+            kwargs = json.loads(channel.decode_body(json.loads(text)["body"], "base64"))[1]
+            found.append(kwargs.get("delivery_ids") or [kwargs["delivery_id"]])
+    return found
+
+
+def states():
+    return list(Delivery.objects.order_by("id").values_list("state", flat=True))
+
+
+def make_due() -> None:
+    Delivery.objects.filter(state="retrying").update(due_at=timezone.now())

@@ -1,0 +1,267 @@
+"""Handlers that take many changes at once."""
+
+from collections import Counter
+
+import pytest
+from django.utils import timezone
+
+from consumer.ingest import ingest
+from handlers import BatchFailed, EventData, Retry, Skipped, cdc_handler, pausing, registry
+from handlers.admin_mapping_form import handler_choices
+from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
+from handlers.runner import run_deliveries, run_delivery
+from tests.handlers.bundling import (
+    deliver,
+    ids_of,
+    make_due,
+    messages,
+    publish,
+    record_id,
+    states,
+    without_haste,
+)  # fmt: skip
+from tests.sample_data import ANN, change, lease_of, received
+from tests.sample_handlers import batch, read_journal, written_groups
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    without_haste(monkeypatch)
+
+
+def batches():
+    """How many events each call had."""
+    return sorted(Counter(tuple(line["batch"]) for line in read_journal()).values())
+
+
+def errors():
+    return dict(Delivery.objects.order_by("id").values_list("pk", "error"))
+
+
+def test_a_batch_handler_gets_a_list_of_one_mappings_changes(listener):
+    ids = deliver(listener, "tests.batch", 7, options={"a": 1})
+    others = deliver(listener, "tests.batch", 3, options={"a": 2})
+
+    assert run_deliveries([*ids, *others], "tests.batch") == "10 succeeded"
+
+    assert batches() == [3, 7]
+    assert {(line["attempt"], line["options"]["a"]) for line in read_journal()} == {(1, 1), (1, 2)}
+
+
+def test_a_single_change_is_a_list_of_one(listener):
+    [pk] = deliver(listener, "tests.batch", 1)
+
+    assert run_delivery(pk) == "succeeded"
+
+    assert batches() == [1]
+
+
+def test_messages_name_as_many_as_the_handler_takes_and_one_mappings_only(listener):
+    ids = deliver(listener, "tests.batch", 25)
+    others = deliver(listener, "tests.batch", 2)
+
+    publish([*ids, *others])
+
+    assert messages() == [ids[:10], ids[10:20], ids[20:], others]
+
+
+def test_a_message_of_more_than_the_handler_takes_is_several_batches(listener):
+    ids = deliver(listener, "tests.batch", 25)
+
+    run_deliveries(ids, "tests.batch")
+
+    assert batches() == [5, 10, 10]
+
+
+def test_of_a_record_one_change_is_in_a_batch_and_they_keep_their_order(listener):
+    ids = deliver(listener, "tests.batch", 3)
+    mapping = HandlerMapping.objects.get()
+    again = [change(records=[record_id(n)]) for n in range(3)]
+    ingest(listener, lease_of(listener), received(*again), [mapping])
+    following = ids_of(state="blocked")
+
+    run_deliveries([*ids, *following], "tests.batch")
+
+    assert states() == [*["succeeded"] * 3, *["queued"] * 3]
+    assert messages() == [following]
+
+
+def test_skipped_is_so_for_all(listener):
+    ids = deliver(listener, "tests.batch_as_told", 3, options={"all": "skip"})
+
+    assert run_deliveries(ids, "tests.batch_as_told") == "3 skipped"
+
+    assert set(errors().values()) == {"not today"}
+
+
+@pytest.mark.parametrize(
+    ("told", "outcome", "error"),
+    [
+        ("fail", "failed", "ValueError: all of them"),
+        ("retry", "retry", "later"),
+        ("stranger", "failed", "BatchFailed names what was not in the batch: -1"),
+    ],
+)
+def test_what_it_raises_fails_all_each_with_its_own_attempt(listener, told, outcome, error):
+    ids = deliver(listener, "tests.batch_as_told", 3, options={"all": told})
+
+    assert run_deliveries(ids, "tests.batch_as_told") == "3 failed"
+
+    assert states() == ["retrying"] * 3
+    assert set(errors().values()) == {error}
+    attempts = DeliveryAttempt.objects.values_list("delivery", "number", "outcome")
+    assert set(attempts) == {(pk, 1, outcome) for pk in ids}
+
+
+def test_batch_failed_fails_these_and_the_others_succeed(listener):
+    told = [{"Fail": how} for how in ("", "raise", "text", "retry", "skip")]
+    ids = deliver(listener, "tests.batch_as_told", data=told)
+
+    run_deliveries(ids, "tests.batch_as_told")
+
+    assert states() == ["succeeded", "retrying", "retrying", "retrying", "skipped"]
+    assert list(errors().values()) == [
+        "", "ValueError: this one", "as it says", "this one later", "this one not",
+    ]  # fmt: skip
+    later = Delivery.objects.get(pk=ids[3])
+    assert (later.due_at - timezone.now()).total_seconds() > 3000
+    assert DeliveryAttempt.objects.get(delivery=ids[3]).outcome == "retry"
+
+
+def test_batch_failed_with_nobody_failed_nobody(listener):
+    ids = deliver(listener, "tests.batch_as_told", 2)
+
+    run_deliveries(ids, "tests.batch_as_told")
+
+    assert states() == ["succeeded"] * 2
+
+
+def test_what_failed_is_tried_again_in_smaller_company_and_alone_in_the_end(listener):
+    ids = deliver(listener, "tests.batch", 10, max_attempts=4)
+    for attempts, sizes in [(0, [10]), (1, [1] * 10), (3, [1] * 10)]:
+        Delivery.objects.update(attempts=attempts, state="ready")
+        seen = len(messages())
+        publish(ids)
+        assert [len(each) for each in messages()[seen:]] == sizes
+
+
+@pytest.mark.parametrize(
+    ("size", "counted", "allowed", "expected"),
+    [
+        (1000, 0, 5, 1000),
+        (1000, 1, 5, 100),
+        (1000, 2, 5, 10),
+        (1000, 3, 5, 1),
+        (1000, 4, 5, 1),
+        (1000, 1, 2, 1),
+        (1000, 0, 1, 1000),
+        (5, 1, 5, 1),
+    ],
+)
+def test_the_company_shrinks_with_the_attempts(size, counted, allowed, expected):
+    from handlers.company import most
+
+    handler = registry.Handler("any", lambda events: None, batch=size)
+
+    assert most(handler, counted, allowed) == expected
+
+
+def test_an_atomic_batch_commits_with_what_failed_of_it(listener):
+    ids = deliver(listener, "tests.write_groups", data=[{}, {"Fail": True}, {}])
+
+    run_deliveries(ids, "tests.write_groups")
+
+    assert states() == ["succeeded", "retrying", "succeeded"]
+    assert written_groups().count() == 2
+
+
+def test_an_atomic_batch_that_raises_is_undone(listener):
+    ids = deliver(listener, "tests.write_groups", 3, options={"fail": True})
+
+    run_deliveries(ids, "tests.write_groups")
+
+    assert states() == ["retrying"] * 3
+    assert written_groups().count() == 0
+
+
+def test_an_atomic_batch_that_lost_a_claim_is_undone_and_the_others_are_given_back(
+    listener, monkeypatch
+):
+    ids = deliver(listener, "tests.write_groups", 3)
+    taken = Delivery.objects.filter(pk=ids[1])
+    monkeypatch.setattr(
+        "listeners.milestones.reach", lambda name: name != "claimed" or taken.update(attempts=2)
+    )
+
+    run_deliveries(ids, "tests.write_groups")
+
+    assert written_groups().count() == 0
+    assert list(Delivery.objects.order_by("id").values_list("state", "attempts")) == [
+        ("queued", 0), ("running", 2), ("queued", 0),
+    ]  # fmt: skip
+    assert not DeliveryAttempt.objects.exists()
+
+
+def test_a_batch_of_a_paused_mapping_does_not_begin(listener):
+    ids = deliver(listener, "tests.batch", 3)
+    pausing.pause(HandlerMapping.objects.get(), ANN, "", timezone.now())
+
+    assert run_deliveries(ids, "tests.batch") == "3 not claimed"
+
+    assert read_journal() == []
+    assert Delivery.objects.filter(paused=True, attempts=0).count() == 3
+
+
+def an_event(number=1) -> EventData:
+    from handlers.events import Metadata
+
+    metadata = Metadata(
+        "Account", "CREATE", "", "key", 1, 0, None, "", record_id(number), (), None, None, None
+    )
+    return EventData(number, "here", "", {"Name": ["a", "dict", "has", "no", "hash"]}, metadata)
+
+
+def test_in_a_test_it_is_called_with_a_list(journal):
+    batch([an_event(1), an_event(2)])
+
+    assert [line["id"] for line in read_journal()] == [1, 2]
+
+
+def test_an_event_is_a_key():
+    assert {an_event(1): "a", an_event(2): "b"}[an_event(1)] == "a"
+
+
+@pytest.mark.parametrize("size", [0, -1, 1001, True, 2.0, "10"])
+def test_a_size_that_is_none_is_refused(size):
+    with pytest.raises(ValueError, match="give a number from 1 to 1000"):
+        cdc_handler(name="tests.never", batch=size)
+
+    assert registry.find("tests.never") is None
+
+
+def test_what_is_no_error_is_refused():
+    with pytest.raises(TypeError, match="no exception, no Skipped and no text"):
+        BatchFailed({1: None})
+
+    assert BatchFailed({1: "a", an_event(2): Retry(), 3: Skipped("b")}).errors.keys() == {1, 2, 3}
+
+
+def test_where_handlers_are_listed_it_says_how_many_it_takes():
+    choices = dict(handler_choices(""))
+
+    assert choices["tests.batch"] == "tests.batch: Note the events. (up to 10 changes a call)"
+    assert choices["tests.remember"] == "tests.remember: Note the event."
+
+
+def test_a_batch_that_failed_succeeds_later_one_by_one(listener):
+    ids = deliver(listener, "tests.batch_as_told", data=[{"Fail": "raise"}, {}], max_attempts=3)
+    run_deliveries(ids, "tests.batch_as_told")
+    Delivery.objects.filter(pk=ids[0]).update(handler="tests.batch")
+    make_due()
+
+    run_deliveries(ids, "tests.batch")
+
+    assert states() == ["succeeded"] * 2
+    assert [line["attempt"] for line in read_journal()] == [1, 1, 2]

@@ -1,0 +1,285 @@
+"""Many deliveries in one message: published, claimed and settled together."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from cdcproject.celery import app
+from consumer import relay
+from consumer.ingest import ingest
+from handlers import bundle, pausing
+from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
+from handlers.pace import Pace
+from handlers.runner import run_deliveries, run_delivery
+from listeners import milestones
+from tests.handlers.bundling import (
+    deliver,
+    ids_of,
+    make_due,
+    messages,
+    publish,
+    record_id,
+    states,
+    without_haste,
+)  # fmt: skip
+from tests.sample_data import ANN, change, lease_of, received
+from tests.sample_handlers import read_journal, written_groups
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    without_haste(monkeypatch)
+
+
+@pytest.fixture
+def at_milestone(monkeypatch):
+    """Do something the first time that one is reached."""
+
+    def add(name, do):
+        left = [do]
+        monkeypatch.setattr(
+            milestones, "reach", lambda reached: reached == name and left and left.pop()()
+        )
+
+    return add
+
+
+def test_few_go_one_by_one_and_many_together(listener):
+    few = deliver(listener, "tests.remember", 15)
+    publish(few)
+    assert messages() == [[pk] for pk in few]
+
+    many = deliver(listener, "tests.remember", 64)
+    publish(many)
+
+    assert messages()[15:] == [many[n : n + 4] for n in range(0, 64, 4)]
+    shares = Delivery.objects.filter(pk__in=many).values_list("state", "shares")
+    assert set(shares) == {("queued", 4)}
+
+
+def test_what_was_tried_before_goes_alone_and_so_does_what_is_tried_once(listener):
+    tried = deliver(listener, "tests.remember", 3)
+    Delivery.objects.filter(pk__in=tried).update(attempts=1)
+    once = deliver(listener, "tests.remember", 3, max_attempts=1)
+    fresh = deliver(listener, "tests.remember", 3)
+
+    publish([*tried, *once, *fresh], size=10)
+
+    assert sorted(messages()) == [*[[pk] for pk in tried], *[[pk] for pk in once], fresh]
+
+
+def test_what_was_redelivered_begins_anew_with_the_others(listener):
+    ids = deliver(listener, "tests.remember", 3)
+    Delivery.objects.update(attempts=4, attempts_before=4)
+
+    publish(ids, size=10)
+
+    assert messages() == [ids]
+
+
+def test_each_handler_and_each_queue_has_messages_of_its_own(listener):
+    here = deliver(listener, "tests.remember", 2)
+    there = deliver(listener, "tests.remember", 2, queue="crm")
+    other = deliver(listener, "tests.skip", 2)
+
+    publish([*here, *there, *other], size=10)
+
+    assert messages() == [here, other]
+    assert messages("crm") == [there]
+
+
+def test_each_of_a_message_runs_once_and_is_written_down_by_itself(listener):
+    ids = deliver(listener, "tests.remember", 20)
+
+    assert run_deliveries(ids, "tests.remember") == "20 succeeded"
+    assert run_deliveries(ids, "tests.remember") == "20 not claimed"
+
+    assert states() == ["succeeded"] * 20
+    assert len(read_journal()) == 20
+    attempts = list(DeliveryAttempt.objects.order_by("delivery_id"))
+    assert [one.delivery_id for one in attempts] == ids
+    assert {(one.number, one.outcome) for one in attempts} == {(1, "succeeded")}
+    assert all(one.started_at <= one.finished_at for one in attempts)
+    assert attempts[0].finished_at <= attempts[-1].started_at
+
+
+def test_one_that_fails_harms_none_of_the_others(listener):
+    told = [{}, {}, {}, {}, {"Fail": True}, {}, {}]
+    ids = deliver(listener, "tests.fail_once_when_told", data=told, max_attempts=2)
+
+    assert run_deliveries(ids, "tests.fail_once_when_told") == "6 succeeded, 1 failed"
+
+    expected = ["succeeded"] * 7
+    expected[4] = "retrying"
+    assert states() == expected
+    assert Delivery.objects.get(state="retrying").error == "ValueError: told to fail"
+
+
+def test_what_follows_of_the_records_is_published_together(listener):
+    first = deliver(listener, "tests.remember", 20)
+    mapping = HandlerMapping.objects.get()
+    again = [change(records=[record_id(n)]) for n in range(20)]
+    ingest(listener, lease_of(listener), received(*again), [mapping])
+    then = ids_of(state="blocked")
+
+    run_deliveries(first, "tests.remember")
+
+    sent = messages()
+    assert [pk for ids in sent for pk in ids] == then
+    assert len(sent) < len(then)
+
+
+def test_what_another_worker_was_given_is_not_among_them(listener):
+    ids = deliver(listener, "tests.remember", 4)
+    now = timezone.now()
+    Delivery.objects.claim(ids[1], now, now)
+
+    assert run_deliveries(ids, "tests.remember") == "1 not claimed, 3 succeeded"
+
+    assert states() == ["succeeded", "running", "succeeded", "succeeded"]
+
+
+def test_a_claim_that_was_lost_meanwhile_is_not_settled_and_the_others_are(listener, at_milestone):
+    ids = deliver(listener, "tests.remember", 4)
+    taken = Delivery.objects.filter(pk=ids[2])
+
+    def given_to_another():
+        at_milestone("handled", lambda: at_milestone("handled", lambda: taken.update(attempts=2)))
+
+    at_milestone("handled", given_to_another)  # of the third run
+
+    assert run_deliveries(ids, "tests.remember") == "3 succeeded, 1 claim lost"
+
+    assert states() == ["succeeded", "succeeded", "running", "succeeded"]
+    assert not DeliveryAttempt.objects.filter(delivery=ids[2]).exists()
+
+
+@pytest.mark.parametrize("handler", ["tests.remember", "tests.write_group"])
+def test_what_a_pause_overtakes_does_not_begin(listener, at_milestone, handler):
+    ids = deliver(listener, handler, 6)
+    mapping = HandlerMapping.objects.get()
+
+    def pause():  # with the second claim, of two
+        at_milestone("claimed", lambda: pausing.pause(mapping, ANN, "", timezone.now()))
+
+    at_milestone("claimed", pause)
+
+    assert run_deliveries(ids, handler) == "5 not claimed, 1 succeeded"
+
+    rows = Delivery.objects.order_by("id").values_list("state", "paused", "attempts")
+    assert list(rows) == [("succeeded", False, 1), *[("ready", True, 0)] * 5]
+
+
+def test_atomic_ones_commit_and_roll_back_one_by_one(listener):
+    ids = deliver(listener, "tests.write_group", 5)
+    failing = deliver(listener, "tests.write_group", 1, options={"fail": True})
+
+    run_deliveries([*ids[:3], *failing, *ids[3:]], "tests.write_group")
+
+    assert states() == [*["succeeded"] * 5, "retrying"]
+    assert written_groups().count() == 5
+
+
+def test_when_the_time_of_a_message_is_over_the_rest_is_published_again(listener, monkeypatch):
+    monkeypatch.setattr(bundle, "MESSAGE_SECONDS", 0)
+    ids = deliver(listener, "tests.remember", 6)
+
+    assert run_deliveries(ids, "tests.remember") == "succeeded"
+
+    assert messages() == [[pk] for pk in ids[1:]]
+    rows = Delivery.objects.order_by("id").values_list("state", "attempts", "shares")
+    assert list(rows)[1:] == [("queued", 0, 1)] * 5
+
+
+def test_what_is_left_waits_for_the_relay_while_the_broker_is_away(listener, broker, monkeypatch):
+    monkeypatch.setattr(bundle, "MESSAGE_SECONDS", 0)
+    ids = deliver(listener, "tests.remember", 6)
+    publish(ids)
+    broker.stop()
+    try:
+        run_deliveries(ids, "tests.remember")
+    finally:
+        broker.start()
+
+    assert states() == ["succeeded", *["ready"] * 5]
+    assert relay.publish_due(timezone.now() + 2 * relay.READY_AGE) == 5
+
+
+@pytest.fixture
+def published(listener):
+    """Four messages of four."""
+    ids = deliver(listener, "tests.remember", 16)
+    publish(ids, size=4)
+    return ids
+
+
+def drop_messages(count):
+    with app.connection_for_write() as broker:
+        for _ in range(count):
+            assert broker.default_channel.client.rpop("celery")
+
+
+def test_the_relay_counts_messages(published):
+    later = timezone.now() + 10 * relay.READY_AGE
+    assert relay.requeue_lost(later) == 0
+
+    drop_messages(1)
+
+    assert relay.requeue_lost(later) == 4
+    assert [pk for ids in messages() for pk in ids][-4:] == published[:4]
+
+
+def test_the_relay_finds_all_of_a_message_that_was_begun(published):
+    later = timezone.now() + 10 * relay.READY_AGE
+    run_deliveries(published[:3], "tests.remember")
+    drop_messages(4)
+
+    assert relay.requeue_lost(later) == 13
+
+
+def test_a_single_delivery_takes_few_statements(listener):
+    [pk] = deliver(listener, "tests.remember", 1)
+
+    with CaptureQueriesContext(connection) as queries:
+        assert run_delivery(pk) == "succeeded"
+
+    assert len(queries) <= 8, [query["sql"] for query in queries]
+
+
+def test_many_deliveries_take_as_many_statements_as_few(listener):
+    few, many = deliver(listener, "tests.batch", 2), deliver(listener, "tests.batch", 10)
+
+    with CaptureQueriesContext(connection) as queries_of_few:
+        run_deliveries(few, "tests.batch")
+    with CaptureQueriesContext(connection) as queries_of_many:
+        run_deliveries(many, "tests.batch")
+
+    assert len(queries_of_many) == len(queries_of_few) <= 14
+
+
+def test_failures_of_many_are_counted_until_each_is_dead(listener):
+    ids = deliver(listener, "tests.fail", 3, max_attempts=2)
+
+    run_deliveries(ids, "tests.fail")
+    make_due()
+    run_deliveries(ids, "tests.fail")
+
+    assert states() == ["dead"] * 3
+    assert DeliveryAttempt.objects.filter(outcome="failed").count() == 6
+
+
+def test_as_many_are_claimed_as_are_done_soon():
+    pace = Pace()
+    assert pace.size(100) == 1
+    assert pace.size(100) == 1  # while nothing is known
+
+    pace.note(0.001)
+    assert [pace.size(100) for _ in range(7)] == [2, 4, 8, 16, 32, 50, 50]
+    assert pace.size(3) == 3
+    assert pace.size(100) == 50
+
+    pace.note(10)
+    assert pace.size(100) == 1

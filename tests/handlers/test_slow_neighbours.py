@@ -1,0 +1,97 @@
+"""A run that takes long, or hangs, holds up none of the others of its message."""
+
+import pytest
+
+from handlers import bundle, pace
+from handlers.models import Delivery, DeliveryAttempt
+from handlers.runner import run_deliveries
+from tests.at_once import in_threads
+from tests.handlers.bundling import deliver, messages, publish, states, without_haste
+from tests.sample_handlers import RELEASE, read_journal
+from tests.servers import wait_for
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+HANDLER = "tests.hang_when_told"
+
+
+@pytest.fixture
+def release():
+    """Let what hangs go on."""
+    RELEASE.unlink(missing_ok=True)
+    yield RELEASE.touch
+    RELEASE.unlink(missing_ok=True)
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    without_haste(monkeypatch)
+
+
+@pytest.fixture
+def quick(unhurried):
+    """The handler is known to be quick: one is claimed, then two, then four."""
+    pace.of(HANDLER).note(0.0001)
+
+
+def hangs():
+    return any(line.get("at") == "hangs" for line in read_journal())
+
+
+def test_while_one_hangs_the_others_are_settled_or_go_elsewhere(
+    listener, quick, release, monkeypatch
+):
+    told = [{}, {}, {}, {}, {"Hang": True}, *[{}] * 5]
+    ids = deliver(listener, HANDLER, data=told)
+    hanging, others = ids[4], ids[5:]
+
+    [running] = in_threads(lambda: run_deliveries(ids, HANDLER))
+    try:
+        wait_for(hangs)
+        monkeypatch.setattr(bundle, "CHUNK_SECONDS", 0)  # and now it is late
+        wait_for(lambda: states() == [*["succeeded"] * 4, "running", *["queued"] * 5])
+        monkeypatch.setattr(bundle, "CHUNK_SECONDS", 600)
+        assert [pk for each in messages() for pk in each] == others
+        assert not Delivery.objects.filter(pk__in=others).exclude(attempts=0).exists()
+
+        assert run_deliveries(others, HANDLER) == "5 succeeded"
+    finally:
+        release()
+    running.result(30)
+
+    assert states() == ["succeeded"] * 10
+    done = [line["id"] for line in read_journal() if "at" not in line]
+    assert sorted(done) == sorted(Delivery.objects.values_list("entry", flat=True))
+    assert DeliveryAttempt.objects.filter(outcome="succeeded", number=1).count() == 10
+    assert DeliveryAttempt.objects.filter(delivery=hanging).count() == 1
+
+
+def test_a_claim_that_waited_too_long_does_not_begin(listener, monkeypatch):
+    """As after a pause of the whole process: another may have been given it."""
+    monkeypatch.setattr(bundle, "CHUNK_SECONDS", -1)
+    ids = deliver(listener, "tests.remember", 3)
+    publish(ids)
+
+    run_deliveries(ids, "tests.remember")
+
+    assert read_journal() == []
+    assert states() == ["queued"] * 3
+    assert not Delivery.objects.exclude(attempts=0).exists()
+    assert messages()[3:] == [[pk] for pk in ids]
+
+
+def test_what_ends_a_worker_in_the_middle_leaves_the_others_to_be_found(listener, monkeypatch):
+    ids = deliver(listener, "tests.remember", 4)
+    seen = []
+
+    def stop_at_the_third(name):
+        seen.append(name)
+        if name == "handled" and seen.count("handled") == 3:
+            raise SystemExit
+
+    monkeypatch.setattr("listeners.milestones.reach", stop_at_the_third)
+
+    with pytest.raises(SystemExit):
+        run_deliveries(ids, "tests.remember")
+
+    assert states() == ["succeeded", "succeeded", "running", "queued"]
+    assert messages() == [[ids[3]]]

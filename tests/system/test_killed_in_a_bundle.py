@@ -1,0 +1,137 @@
+"""SIGKILL for a worker in the middle of a message of many: nothing is lost, nothing is done twice
+that is not to be, and the neighbours lose one attempt at most."""
+
+import pytest
+from django.utils import timezone
+
+from consumer import relay
+from consumer.ingest import ingest
+from handlers import dispatch
+from handlers.models import Delivery, DeliveryAttempt
+from tests.milestones import at, reached
+from tests.sample_data import change, lease_of, make_mapping, received
+from tests.sample_handlers import RELEASE, read_journal
+from tests.servers import wait_for
+from tests.system.verdict import assert_in_order, noted_effects, written_effects
+
+pytestmark = pytest.mark.django_db(transaction=True)
+QUICK = {"CDC_CLAIM_SECONDS": "4"}
+RECORDS = 30
+
+
+@pytest.fixture
+def backlog(listener, broker, journal):
+    """Two changes of each record, in messages of ten; `data`: of the first of some records."""
+
+    def make(handler, *data, **fields):
+        mapping = make_mapping(listener, handler=handler, **fields)
+        lease = lease_of(listener)
+        told = [*data, *[{}] * (RECORDS - len(data))]
+        for each in (told, [{}] * RECORDS):
+            changes = [change(records=[f"001{n:015}"], data=one) for n, one in enumerate(each)]
+            ingest(listener, lease, received(*changes), [mapping])
+        ready = Delivery.objects.filter(state="ready").order_by("id").values_list("pk", flat=True)
+        assert dispatch.publish(list(ready), timezone.now(), size=10) == RECORDS
+
+    return make
+
+
+def at_rest():
+    """With the relay's help, which a listener would give."""
+    relay.publish_due(timezone.now())
+    relay.sweep(timezone.now())
+    return not Delivery.objects.filter(state__in=Delivery.UNENDED).exists()
+
+
+def wait_until_at_rest():
+    wait_for(at_rest, seconds=90, what="the end of each delivery")
+    assert Delivery.objects.filter(state="succeeded").count() == 2 * RECORDS
+    logged = DeliveryAttempt.objects.filter(outcome="succeeded")
+    assert logged.count() == 2 * RECORDS
+
+
+@pytest.mark.parametrize("point", ["claimed", "handled", "settled", "ended"])
+def test_a_child_killed_in_a_bundle_loses_nothing_and_keeps_the_order(processes, backlog, point):
+    backlog("tests.remember")
+    fault = at(f"{point}:kill:3")
+
+    worker = processes.worker(concurrency=2, **QUICK, **fault)
+
+    wait_until_at_rest()
+    assert reached(fault) == {point}
+    assert worker.is_running
+    assert len(set(noted_effects())) == 2 * RECORDS
+    assert_in_order(noted_effects())
+
+
+@pytest.mark.parametrize("handler", ["tests.write_group", "tests.write_groups"])
+def test_atomic_effects_are_there_once(processes, backlog, handler):
+    backlog(handler)
+    fault = at("claimed:kill:2", "handled:kill:2", "settled:kill:2")
+
+    processes.worker(concurrency=2, **QUICK, **fault)
+
+    wait_until_at_rest()
+    assert reached(fault) == {"claimed", "handled", "settled"}
+    assert len(written_effects()) == len(set(written_effects())) == 2 * RECORDS
+    assert_in_order(written_effects())
+
+
+@pytest.mark.parametrize("handler", ["tests.die_when_told", "tests.batch_that_dies"])
+def test_a_change_that_kills_its_process_costs_its_neighbours_one_attempt(
+    processes, backlog, handler
+):
+    backlog(handler, {}, {}, {"Kill": True})
+
+    processes.worker(concurrency=2, **QUICK)
+
+    wait_until_at_rest()
+    poison = Delivery.objects.order_by("id")[2]
+    assert poison.attempts == 2
+    others = Delivery.objects.exclude(pk=poison.pk).values_list("attempts", flat=True)
+    assert set(others) <= {1, 2}
+    lost = DeliveryAttempt.objects.filter(outcome="lost")
+    assert 1 <= lost.count() <= 10  # of its message alone
+
+
+def test_while_one_hangs_the_others_of_its_message_end(processes, backlog):
+    RELEASE.unlink(missing_ok=True)
+    backlog("tests.hang_when_told", {}, {}, {}, {"Hang": True})
+    hanging = Delivery.objects.order_by("id")[3]
+    after_it = Delivery.objects.order_by("id")[RECORDS + 3]
+
+    processes.worker(concurrency=2)
+
+    def others_ended():
+        unended = Delivery.objects.filter(state__in=Delivery.UNENDED)
+        return set(unended.values_list("pk", flat=True)) == {hanging.pk, after_it.pk}
+
+    try:
+        wait_for(others_ended, seconds=60, what="the end of the others")
+        hanging.refresh_from_db()
+        assert hanging.state == "running"
+    finally:
+        RELEASE.touch()
+    wait_until_at_rest()
+    RELEASE.unlink()
+    assert not DeliveryAttempt.objects.exclude(outcome="succeeded").exists()
+    assert len([line for line in read_journal() if "at" not in line]) == 2 * RECORDS
+
+
+def test_a_run_that_is_stopped_for_its_length_fails_alone(processes, backlog):
+    """The time limit counts from the message's begin."""
+    RELEASE.unlink(missing_ok=True)
+    backlog("tests.hang_when_told", {}, {}, {}, {"Hang": True})
+    hanging = Delivery.objects.order_by("id")[3]
+
+    processes.worker(CDC_RUN_SECONDS="20")  # it is told to end after 10 s
+
+    try:
+        wait_for(lambda: hanging.attempt_log.exists(), seconds=60, what="the end of the run")
+    finally:
+        RELEASE.touch()
+    wait_until_at_rest()
+    RELEASE.unlink()
+    failed = DeliveryAttempt.objects.exclude(outcome="succeeded").get()
+    assert (failed.delivery_id, failed.outcome) == (hanging.pk, "failed")
+    assert "SoftTimeLimitExceeded" in failed.error
