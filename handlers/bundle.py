@@ -115,7 +115,7 @@ class Bundle:
 
     def has_others(self) -> bool:
         """Whether there is something that need not wait for what runs."""
-        return bool(self._rest or self._waiting or self._ended)
+        return bool(self._rest or self._waiting or self._ended or self._following)
 
     def hand_on(self) -> None:
         """Publish what follows, and in messages of what fitted into the time what was left."""

@@ -30,7 +30,7 @@ def succeed(delivery_id: int, attempt: int, now: datetime) -> bool:
 
 def log(attempt: DeliveryAttempt) -> None:
     times = _stored(attempt.started_at), _stored(attempt.finished_at)
-    head = [attempt.delivery_id, attempt.number, attempt.outcome, attempt.redelivery_id]
+    head = [attempt.delivery_id, attempt.number, str(attempt.outcome), attempt.redelivery_id]
     _execute(_LOG, [*head, *times, attempt.worker, attempt.error, attempt.traceback])
 
 

@@ -138,6 +138,11 @@ def hang_when_told(event: EventData) -> None:
     note(event)
 
 
+@cdc_handler(name="tests.hang_when_told_atomic", atomic=True)
+def hang_when_told_atomic(event: EventData) -> None:
+    hang_when_told(event)
+
+
 @cdc_handler(name="tests.die_when_told")
 def die_when_told(event: EventData) -> None:
     """A change with the field `Kill` takes its process along, the first time."""

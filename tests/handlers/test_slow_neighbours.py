@@ -2,11 +2,21 @@
 
 import pytest
 
+from consumer.ingest import ingest
 from handlers import bundle, pace
-from handlers.models import Delivery, DeliveryAttempt
+from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.runner import run_deliveries
 from tests.at_once import in_threads
-from tests.handlers.bundling import deliver, messages, publish, states, without_haste
+from tests.handlers.bundling import (
+    deliver,
+    ids_of,
+    messages,
+    publish,
+    record_id,
+    states,
+    without_haste,
+)  # fmt: skip
+from tests.sample_data import change, lease_of, received
 from tests.sample_handlers import RELEASE, read_journal
 from tests.servers import wait_for
 
@@ -63,6 +73,27 @@ def test_while_one_hangs_the_others_are_settled_or_go_elsewhere(
     assert sorted(done) == sorted(Delivery.objects.values_list("entry", flat=True))
     assert DeliveryAttempt.objects.filter(outcome="succeeded", number=1).count() == 10
     assert DeliveryAttempt.objects.filter(delivery=hanging).count() == 1
+
+
+def test_while_an_atomic_one_hangs_what_follows_the_others_goes_on(listener, release, monkeypatch):
+    handler = "tests.hang_when_told_atomic"
+    pace.of(handler).note(0.0001)
+    [first, ended, hanging] = deliver(listener, handler, data=[{}, {}, {"Hang": True}])
+    mapping = HandlerMapping.objects.get()
+    # Of the records of the first and of the one that ends beside the hanging one.
+    again = [change(records=[record_id(n)]) for n in range(2)]
+    ingest(listener, lease_of(listener), received(*again), [mapping])
+    following = ids_of(state="blocked")
+
+    [running] = in_threads(lambda: run_deliveries([first, ended, hanging], handler))
+    try:
+        wait_for(hangs)
+        monkeypatch.setattr(bundle, "CHUNK_SECONDS", 0)
+        wait_for(lambda: [pk for each in messages() for pk in each] == following)
+        assert ids_of(state="running") == [hanging]
+    finally:
+        release()
+    running.result(30)
 
 
 def test_a_claim_that_waited_too_long_does_not_begin(listener, monkeypatch):

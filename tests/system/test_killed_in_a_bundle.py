@@ -127,7 +127,7 @@ def test_a_run_that_is_stopped_for_its_length_fails_alone(processes, backlog):
     processes.worker(CDC_RUN_SECONDS="20")  # it is told to end after 10 s
 
     try:
-        wait_for(lambda: hanging.attempt_log.exists(), seconds=60, what="the end of the run")
+        wait_for(hanging.attempt_log.exists, seconds=60, what="the end of the run")
     finally:
         RELEASE.touch()
     wait_until_at_rest()
