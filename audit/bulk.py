@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from django.db import connection
 from django.db.models import JSONField, Model
+from django.db.models.base import ModelState
 from django.db.models.expressions import DatabaseDefault
 
 ROWS = 1000
@@ -19,15 +20,16 @@ Row = TypeVar("Row", bound=Model)
 def maker(model: type[Row]) -> Callable[[dict[str, Any]], Row]:
     """What makes an object of the values, by attribute, that are not the fields' defaults.
 
-    The object is as the constructor makes it, which takes values by position in a third of the
-    time that it takes them by name.
+    As unpickling makes it, without the constructor, which takes ten times as long.
     """
-    names = [field.attname for field in model._meta.concrete_fields]
     blank = {field.attname: field.get_default() for field in model._meta.concrete_fields}
 
     def make(values: dict[str, Any]) -> Row:
-        whole = blank | values
-        return model(*[whole[name] for name in names])
+        made = model.__new__(model)
+        made.__dict__ |= blank
+        made.__dict__ |= values
+        made._state = ModelState()
+        return made
 
     return make
 

@@ -1,10 +1,18 @@
 """The Celery application. Workers are plain `celery -A cdcproject worker`."""
 
+import gc
 import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, setup_logging, task_prerun, worker_init
+from celery.signals import (
+    beat_init,
+    setup_logging,
+    task_prerun,
+    worker_init,
+    worker_process_init,
+    worker_ready,
+)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cdcproject.settings")
 
@@ -46,3 +54,11 @@ def start_embedded_broker(**_: Any) -> None:
     from cdcproject.broker import ensure_embedded_broker
 
     ensure_embedded_broker()
+
+
+@worker_process_init.connect
+@worker_ready.connect
+def keep_what_is_loaded(**_: Any) -> None:
+    """It stays: each look for garbage would go through all of it. In the process that runs tasks,
+    which is the worker's own where it has no pool of them."""
+    gc.freeze()

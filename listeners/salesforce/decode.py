@@ -122,7 +122,7 @@ def _required(of: Mapping[str, Any], name: str, where: str) -> Any:
 
 def _object(of: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
     value = _required(of, name, where)
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):
         raise _FlawError(f"{_at(where, name)} is {_kind(value)}, not an object")
     return value
 
@@ -214,22 +214,22 @@ _PLAIN = (str, int, bool, type(None))
 def _require_storable(changed: dict[str, Any]) -> None:
     """NaN and Infinity are no JSON, and no database takes them; 1e999 reads as Infinity. Nor does
     one take lists and objects that are nested for ever."""
-    waiting: list[tuple[str, int, Any]] = [
-        (name, 0, value) for name, value in changed.items() if type(value) not in _PLAIN
-    ]
+    waiting = [(name, 0, value) for name, value in changed.items() if type(value) not in _PLAIN]
     while waiting:
         path, depth, value = waiting.pop()
-        if isinstance(value, float) and not math.isfinite(value):
-            raise _FlawError(f"data.payload.{path} is not a finite number")
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                raise _FlawError(f"data.payload.{path} is not a finite number")
+            continue
         if isinstance(value, Mapping):
-            inner = [(f"{path}.{name}", within) for name, within in value.items()]
+            inner = [(f".{name}", one) for name, one in value.items() if type(one) not in _PLAIN]
         elif isinstance(value, list | tuple):
-            inner = [(f"{path}[{index}]", within) for index, within in enumerate(value)]
+            inner = [(f"[{n}]", one) for n, one in enumerate(value) if type(one) not in _PLAIN]
         else:
             continue
         if depth == _DEEPEST:
             raise _FlawError(f"data.payload.{path[:60]}… is nested too deeply")
-        waiting.extend((where, depth + 1, within) for where, within in inner)
+        waiting.extend((path + where, depth + 1, within) for where, within in inner)
 
 
 _KINDS = {bool: "a boolean", int: "a number", float: "a number", str: "a string"}

@@ -1,4 +1,5 @@
 import contextlib
+import gc
 import sys
 from argparse import ArgumentParser
 from functools import partial
@@ -51,6 +52,7 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **options: Any) -> None:
         log_thread_failures()
         limit_sessions(**SESSION_LIMITS)
+        gc.freeze()  # what is loaded stays: each look for garbage would go through all of it
         supervisor = Supervisor(
             options["names"], Limits(options["until_idle"], options["max_events"])
         )
