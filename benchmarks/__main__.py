@@ -80,7 +80,7 @@ def _wide_event(stage: Stage, report: Report, options: argparse.Namespace) -> No
 
 
 def _many_listeners(stage: Stage, report: Report, options: argparse.Namespace) -> None:
-    events = options.changes or 200
+    events = options.changes or 500
     many_listeners.measure(stage, report, options.transport or "cometd", options.listeners, events)
 
 
