@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import time
 from collections.abc import Sequence
@@ -57,21 +56,15 @@ def moment(event: EventData) -> None:
     os.write(_moments(), f"{event.metadata.commit_timestamp} {began}\n".encode())
 
 
-def empty_batch(events: Sequence[EventData]) -> None:
+@cdc_handler(name="bench.empty_batch", batch=BATCH)
+def empty_batch(events: list[EventData]) -> None:
     """Nothing, for many changes at once."""
 
 
-def upsert_batch(events: Sequence[EventData]) -> None:
+@cdc_handler(name="bench.upsert_batch", batch=BATCH)
+def upsert_batch(events: list[EventData]) -> None:
     """A row of each record in one statement."""
     _upsert(events)
-
-
-#: Whether `@cdc_handler` knows `batch`.
-HAS_BATCHES = "batch" in inspect.signature(cdc_handler).parameters
-if HAS_BATCHES:
-    _register: Any = cdc_handler
-    _register(name="bench.empty_batch", batch=BATCH)(empty_batch)
-    _register(name="bench.upsert_batch", batch=BATCH)(upsert_batch)
 
 
 def _upsert(events: Sequence[EventData]) -> None:

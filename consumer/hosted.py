@@ -37,7 +37,7 @@ class HostedListener:
         self.listener = listener
         self.lease = lease
         self.fingerprint = listener.fingerprint
-        self._buffer = Buffer(limit=10 * settings.CDC_BATCH_MAX)
+        self._buffer = Buffer(limit=2 * settings.CDC_BATCH_MAX)
         self.receiver = Receiver(listener, lease, tokens, stream, self._buffer)
         self.recorder = Recorder(listener, lease, self._buffer, publisher, stream.recorded)
         self._longest_silence = longest_silence(listener)

@@ -122,12 +122,13 @@ def _ingest_whole(
     ]
     replay_id = decoded[-1][1][-1].replay_id
     with transaction.atomic(durable=True):
-        _hold(lease, follows, replay_id)
+        position = _hold(lease, follows, replay_id)
         milestones.reach("recording")
         new = record(entries)
         if mappings is None:
             mappings = list(HandlerMapping.objects.filter(listener=listener))
-        parcel = pack(new, mappings, timezone.now(), gap_policy=listener.gap_policy)
+        policy = listener.gap_policy
+        parcel = pack(new, mappings, timezone.now(), gap_policy=policy, lanes=position.lanes)
         reported = troubles.report(listener.pk, new, messages[-1].received_at)
         reads = gaps.follow(listener, reported, messages[-1].received_at)
         _advance(lease, replay_id, entries)
@@ -175,15 +176,16 @@ def quarantine_answer(listener: Listener, lease: Lease, raw: str, error: str, no
         return keep(listener, Unreadable(raw, error, "", now, is_answer=True))
 
 
-def _hold(lease: Lease, follows: str | None = None, end: str = "") -> None:
+def _hold(lease: Lease, follows: str | None = None, end: str = "") -> Position:
     """Lock the position for this transaction, if the lease still is the current one, and the
     position where it was left; or at the `end` of the batch, when only the answer to its commit was
     lost."""
-    position = Position.objects.held(lease).select_for_update().first()
+    position: Position | None = Position.objects.held(lease).select_for_update().first()
     if position is None:
         raise LeaseLost
     if follows is not None and position.replay_id not in (follows, end):
         raise CommitsLost
+    return position
 
 
 def _advance(lease: Lease, replay_id: str, entries: Sequence[AuditLogEntry]) -> None:

@@ -44,11 +44,14 @@ def planned(
     *,
     only: Collection[tuple[int, int]] | None = None,
     gap_policy: str = GapPolicy.RECORD,
+    lanes: Mapping[str, int] | None = None,
 ) -> list[Delivery]:
-    """The same deliveries, to be inserted in this transaction."""
+    """The same deliveries, to be inserted in this transaction. `lanes`: as the position has them,
+    where they are known."""
     if not entries:
         return []
-    deliveries = _routed(entries, mappings, only, gap_policy)
+    lane_of = follow(entries[0].listener_id, mappings, lanes)
+    deliveries = _routed(entries, mappings, lane_of, only, gap_policy)
     if gap_policy == GapPolicy.FETCH:
         _await_records(deliveries, {entry.pk for entry in entries if entry.change_type in GAPS})
     _queue_up(deliveries)
@@ -63,10 +66,10 @@ def can_begin(delivery: Delivery) -> bool:
 def _routed(
     entries: Sequence[AuditLogEntry],
     mappings: Sequence[HandlerMapping],
+    lane_of: Mapping[int, int],
     only: Collection[tuple[int, int]] | None,
     gap_policy: str,
 ) -> list[Delivery]:
-    lane_of = follow(entries[0].listener_id, mappings)
     routes = route if gap_policy == GapPolicy.RECORD else route_with_gaps
     pairs = [
         (entry, routed)

@@ -7,7 +7,7 @@ the relay makes ready again, and publishes as everything that is ready.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -52,10 +52,11 @@ def pack(
     now: datetime,
     *,
     gap_policy: str,
+    lanes: Mapping[str, int],
 ) -> Parcel:
     """Insert a delivery for each entry and mapping: what `deliver` does, inside the same kind of
-    transaction."""
-    deliveries = planned(entries, mappings, gap_policy=gap_policy)
+    transaction. `lanes`: as the position has them."""
+    deliveries = planned(entries, mappings, gap_policy=gap_policy, lanes=lanes)
     companies = _queue(deliveries, mappings, now)
     insert(deliveries)
     ready = [one.pk for one in deliveries if can_begin(one)]
@@ -72,7 +73,8 @@ def publish(parcel: Parcel, now: datetime) -> int:
     if parcel.messages:
         dispatch.send(parcel.messages)
         milestones.reach("sent")
-        Handover.objects.filter(pk__in=parcel.handovers).delete()
+        for pk in parcel.handovers:
+            Handover(pk=pk).delete()
         milestones.reach("published")
     sent = sum(len(message.ids) for message in parcel.messages)
     return sent + dispatch.publish(parcel.ready, now)

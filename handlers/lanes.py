@@ -27,15 +27,18 @@ State = Delivery.State
 RECORDS = 500
 
 
-def follow(listener_id: int, mappings: Sequence[HandlerMapping]) -> dict[int, int]:
+def follow(
+    listener_id: int, mappings: Sequence[HandlerMapping], known: Mapping[str, int] | None = None
+) -> dict[int, int]:
     """The lane of each mapping that has one, after what waits was moved there.
 
-    `mappings` are all of the listener's. Inside the caller's transaction, which has locked the
-    listener's position.
+    `mappings` are all of the listener's; `known`: the lanes of its position, where who locked it
+    has read them. Inside the caller's transaction, which has locked the listener's position.
     """
     lane_of = lanes(mappings)
     position = Position.objects.filter(listener=listener_id)
-    known = position.values_list("lanes", flat=True).first() or {}
+    if known is None:
+        known = position.values_list("lanes", flat=True).first() or {}
     wanted = {str(pk): lane for pk, lane in lane_of.items()}
     if known != wanted:
         moved = {pk: lane for pk, lane in lane_of.items() if known.get(str(pk)) != lane}
