@@ -6,8 +6,7 @@ import pytest
 from django.utils import timezone
 
 from consumer.ingest import ingest
-from handlers import BatchFailed, EventData, Retry, Skipped, cdc_handler, pausing, registry
-from handlers.admin_mapping_form import handler_choices
+from handlers import pausing
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.runner import run_deliveries, run_delivery
 from tests.handlers.bundling import (
@@ -21,7 +20,7 @@ from tests.handlers.bundling import (
     without_haste,
 )  # fmt: skip
 from tests.sample_data import ANN, change, lease_of, received
-from tests.sample_handlers import batch, read_journal, written_groups
+from tests.sample_handlers import read_journal, written_groups
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
 
@@ -147,27 +146,6 @@ def test_what_failed_is_tried_again_in_smaller_company_and_alone_in_the_end(list
         assert [len(each) for each in messages()[seen:]] == sizes
 
 
-@pytest.mark.parametrize(
-    ("size", "counted", "allowed", "expected"),
-    [
-        (1000, 0, 5, 1000),
-        (1000, 1, 5, 100),
-        (1000, 2, 5, 10),
-        (1000, 3, 5, 1),
-        (1000, 4, 5, 1),
-        (1000, 1, 2, 1),
-        (1000, 0, 1, 1000),
-        (5, 1, 5, 1),
-    ],
-)
-def test_the_company_shrinks_with_the_attempts(size, counted, allowed, expected):
-    from handlers.company import most
-
-    handler = registry.Handler("any", lambda events: None, batch=size)
-
-    assert most(handler, counted, allowed) == expected
-
-
 def test_an_atomic_batch_commits_with_what_failed_of_it(listener):
     ids = deliver(listener, "tests.write_groups", data=[{}, {"Fail": True}, {}])
 
@@ -212,47 +190,6 @@ def test_a_batch_of_a_paused_mapping_does_not_begin(listener):
 
     assert read_journal() == []
     assert Delivery.objects.filter(paused=True, attempts=0).count() == 3
-
-
-def an_event(number=1) -> EventData:
-    from handlers.events import Metadata
-
-    metadata = Metadata(
-        "Account", "CREATE", "", "key", 1, 0, None, "", record_id(number), (), None, None, None
-    )
-    return EventData(number, "here", "", {"Name": ["a", "dict", "has", "no", "hash"]}, metadata)
-
-
-def test_in_a_test_it_is_called_with_a_list(journal):
-    batch([an_event(1), an_event(2)])
-
-    assert [line["id"] for line in read_journal()] == [1, 2]
-
-
-def test_an_event_is_a_key():
-    assert {an_event(1): "a", an_event(2): "b"}[an_event(1)] == "a"
-
-
-@pytest.mark.parametrize("size", [0, -1, 1001, True, 2.0, "10"])
-def test_a_size_that_is_none_is_refused(size):
-    with pytest.raises(ValueError, match="give a number from 1 to 1000"):
-        cdc_handler(name="tests.never", batch=size)
-
-    assert registry.find("tests.never") is None
-
-
-def test_what_is_no_error_is_refused():
-    with pytest.raises(TypeError, match="no exception, no Skipped and no text"):
-        BatchFailed({1: None})
-
-    assert BatchFailed({1: "a", an_event(2): Retry(), 3: Skipped("b")}).errors.keys() == {1, 2, 3}
-
-
-def test_where_handlers_are_listed_it_says_how_many_it_takes():
-    choices = dict(handler_choices(""))
-
-    assert choices["tests.batch"] == "tests.batch: Note the events. (up to 10 changes a call)"
-    assert choices["tests.remember"] == "tests.remember: Note the event."
 
 
 def test_a_batch_that_failed_succeeds_later_one_by_one(listener):

@@ -1,0 +1,91 @@
+"""What is left of a message, by who had no time for it or with a broker that lost it, is published
+again."""
+
+import pytest
+from django.utils import timezone
+
+from cdcproject.celery import app
+from consumer import relay
+from handlers import bundle
+from handlers.models import Delivery
+from handlers.pace import Pace
+from handlers.runner import run_deliveries
+from tests.handlers.bundling import deliver, messages, publish, states, without_haste
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    without_haste(monkeypatch)
+
+
+def test_when_the_time_of_a_message_is_over_the_rest_is_published_again(listener, monkeypatch):
+    monkeypatch.setattr(bundle, "MESSAGE_SECONDS", 0)
+    ids = deliver(listener, "tests.remember", 6)
+
+    assert run_deliveries(ids, "tests.remember") == "succeeded"
+
+    assert messages() == [[pk] for pk in ids[1:]]
+    rows = Delivery.objects.order_by("id").values_list("state", "attempts", "shares")
+    assert list(rows)[1:] == [("queued", 0, 1)] * 5
+
+
+def test_what_is_left_waits_for_the_relay_while_the_broker_is_away(listener, broker, monkeypatch):
+    monkeypatch.setattr(bundle, "MESSAGE_SECONDS", 0)
+    ids = deliver(listener, "tests.remember", 6)
+    publish(ids)
+    broker.stop()
+    try:
+        run_deliveries(ids, "tests.remember")
+    finally:
+        broker.start()
+
+    assert states() == ["succeeded", *["ready"] * 5]
+    assert relay.publish_due(timezone.now() + 2 * relay.READY_AGE) == 5
+
+
+@pytest.fixture
+def published(listener):
+    """Four messages of four."""
+    ids = deliver(listener, "tests.remember", 16)
+    publish(ids, size=4)
+    return ids
+
+
+def drop_messages(count):
+    with app.connection_for_write() as broker:
+        for _ in range(count):
+            assert broker.default_channel.client.rpop("celery")
+
+
+def test_the_relay_counts_messages(published):
+    later = timezone.now() + 10 * relay.READY_AGE
+    assert relay.requeue_lost(later) == 0
+
+    drop_messages(1)
+
+    assert relay.requeue_lost(later) == 4
+    assert [pk for ids in messages() for pk in ids][-4:] == published[:4]
+
+
+def test_the_relay_finds_all_of_a_message_that_was_begun(published):
+    later = timezone.now() + 10 * relay.READY_AGE
+    run_deliveries(published[:3], "tests.remember")
+    drop_messages(4)
+
+    assert relay.requeue_lost(later) == 13
+
+
+def test_as_many_are_claimed_as_are_done_soon():
+    pace = Pace()
+    assert pace.size(100) == 1
+    assert pace.size(100) == 1  # while nothing is known
+
+    pace.note(0.001)
+    assert [pace.size(100) for _ in range(7)] == [2, 4, 8, 16, 32, 50, 50]
+    assert pace.size(3) == 3
+    assert pace.size(100) == 50
+
+    pace.note(10)
+    assert pace.size(100) == 1
