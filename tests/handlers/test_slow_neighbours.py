@@ -95,6 +95,9 @@ def test_while_an_atomic_one_hangs_what_follows_the_others_goes_on(listener, rel
         release()
     running.result(30)
 
+    # The hanging one may have kept the only place to write in.
+    wait_for(lambda: ids_of(state="queued") == following)
+
 
 def test_a_claim_that_waited_too_long_does_not_begin(listener, monkeypatch):
     """As after a pause of the whole process: another may have been given it."""
