@@ -2,6 +2,7 @@
 
 import gc
 import os
+import time
 from typing import Any
 
 from celery import Celery
@@ -30,12 +31,21 @@ def keep_djangos_logging(**_: Any) -> None:
     """Being connected is the point: Celery then leaves the logging of `settings.LOGGING` alone."""
 
 
+#: A connection to the database that was not used for so long is checked before it is.
+CHECK_SECONDS = 5.0
+_used_at = {"last": 0.0}
+
+
 @task_prerun.connect
 def keep_good_connections(**_: Any) -> None:
-    """As before a request: what is too old or broke is made anew, and checked when it is used."""
-    from django.db import close_old_connections
+    """As before a request, though not before each of many tasks a second: what is too old or broke
+    is made anew, and checked when it is used."""
+    from django.db import close_old_connections, connection
 
-    close_old_connections()
+    idle = time.monotonic() - _used_at["last"]
+    if connection.errors_occurred or idle >= CHECK_SECONDS:
+        close_old_connections()
+    _used_at["last"] = time.monotonic()
 
 
 @worker_init.connect

@@ -25,8 +25,8 @@ Result = TypeVar("Result")
 
 log = structlog.get_logger(__name__)
 
-#: Without a message for so long, the next one is taken to come alone.
-QUIET_SECONDS = 0.05
+#: So many messages at once come fast.
+LARGE = 10
 #: Without a message for so long, the connection to the database is given back.
 IDLE_SECONDS = 10.0
 
@@ -82,7 +82,7 @@ class Recorder:
                 if isinstance(batch[-1], Moment):
                     self._move(batch[-1])
                 self._buffer.done(len(batch))
-                self._took = time.monotonic() - began
+                self._took = time.monotonic() - began if len(batch) >= LARGE else 0.0
         except LeaseLost:
             log.info("recording ended without its lease", listener=self._listener.name)
         except GivenUp:
@@ -99,10 +99,8 @@ class Recorder:
             connection.close()
 
     def _next(self) -> list[Received]:
-        """A change that comes alone does not wait for others; of many, some come while the batch
-        before them is recorded, and for as long as that took it is worth waiting for more."""
-        if not self._buffer.wait(QUIET_SECONDS):
-            self._took = 0.0
+        """Where a batch was large it is worth waiting for more, for as long as it took; a change
+        that comes alone is recorded at once."""
         if not self._buffer.wait(IDLE_SECONDS):
             connection.close()  # many listeners are quiet, and a server takes few connections
         wait = min(settings.CDC_BATCH_WAIT_MS / 1000, self._took)

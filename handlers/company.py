@@ -26,9 +26,11 @@ def most(handler: Handler[Any], counted: int, allowed: int) -> int:
     return max(1, int(handler.batch // SMALLER**counted))
 
 
-def spread(count: int) -> int:
-    """How many to put into a message of so many that are published at once."""
-    return max(1, min(MOST, count // SPREAD))
+def spread(count: int, waiting: int = 0) -> int:
+    """How many to put into a message of so many that are published at once, where so many messages
+    wait already: those keep the workers busy as well."""
+    messages = max(1, SPREAD - waiting)
+    return max(1, min(MOST, count // messages))
 
 
 def grouped(items: Sequence[tuple[tuple[Hashable, int], Item]]) -> Iterator[list[Item]]:

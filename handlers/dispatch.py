@@ -9,7 +9,7 @@ BrokerUnavailable   nothing is marked; the relay tries again, so only the broker
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -148,10 +148,14 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
     return sum(len(message.ids) for message in tracked) + len(external)
 
 
-def share(rows: Sequence[Row], size: int | None = None) -> Iterator[list[Row]]:
+def share(
+    rows: Sequence[Row],
+    size: int | None = None,
+    waiting: Callable[[str], int] = lambda queue: 0,
+) -> Iterator[list[Row]]:
     """Those that share a message: of a handler and a queue; of one that takes many, of a mapping.
 
-    Without those whose handler is not registered.
+    Without those whose handler is not registered. `waiting`: how many messages wait in a queue.
     """
     kinds: list[tuple[Row, Handler[Any], tuple[Any, ...]]] = []
     for row in rows:
@@ -159,8 +163,11 @@ def share(rows: Sequence[Row], size: int | None = None) -> Iterator[list[Row]]:
             mapping_id = row.mapping_id if handler.batch else None
             kinds.append((row, handler, (row.handler, row.queue, mapping_id)))
     counts = Counter(kind for _, _, kind in kinds)
+    sizes = {
+        kind: size or spread(count, waiting(queue_of(*kind[:2]))) for kind, count in counts.items()
+    }
     shared = [
-        (((*kind, row.attempts), _size(row, handler, size or spread(counts[kind]))), row)
+        (((*kind, row.attempts), _size(row, handler, sizes[kind])), row)
         for row, handler, kind in kinds
     ]
     yield from grouped(shared)

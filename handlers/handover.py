@@ -15,7 +15,7 @@ from django.db import transaction
 
 from audit.bulk import insert
 from audit.models import AuditLogEntry
-from handlers import dispatch
+from handlers import dispatch, pressure
 from handlers.deliver import can_begin, planned
 from handlers.models import Delivery, HandlerMapping, Handover
 from listeners import milestones
@@ -76,6 +76,7 @@ def publish(parcel: Parcel, now: datetime) -> int:
         for pk in parcel.handovers:
             Handover(pk=pk).delete()
         milestones.reach("published")
+        pressure.look(message.queue for message in parcel.messages)
     sent = sum(len(message.ids) for message in parcel.messages)
     return sent + dispatch.publish(parcel.ready, now)
 
@@ -118,7 +119,9 @@ def _queue(
         for place, one in enumerate(deliveries)
         if can_begin(one) and not one.is_external
     ]
-    companies = [[deliveries[row.id] for row in rows] for rows in dispatch.share(rows)]
+    companies = [
+        [deliveries[row.id] for row in rows] for rows in dispatch.share(rows, waiting=pressure.of)
+    ]
     for many in companies:
         for one in many:
             one.state, one.queued_at, one.shares = State.QUEUED, now, len(many)

@@ -65,7 +65,7 @@ def _size(handler: Handler[Any] | None, most: int) -> int:
 
 
 def _work(bundle: Bundle, ids: Sequence[int]) -> None:
-    claims = claim(ids)
+    claims = insisted("claimed later", lambda: claim(ids))
     bundle.counts["not claimed"] += len(ids) - len(claims)
     bundle.begin(list(_units(claims)))
     with heartbeat.of(*(one.running for one in claims)):
