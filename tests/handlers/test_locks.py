@@ -9,9 +9,10 @@ from handlers import dispatch
 from handlers.claims import Claim
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.outcomes import Succeeded
-from handlers.runner import run_delivery
+from handlers.runner import run_deliveries, run_delivery
 from handlers.settling import settle
 from tests.at_once import in_threads, somebody_waits_for_a_lock
+from tests.handlers.bundling import deliver
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import wait_for
 
@@ -45,6 +46,7 @@ def test_publishing_waits_for_nobody(listener):
     mapping, lease = make_mapping(listener), lease_of(listener)
     ingest(listener, lease, received(*(change(records=[f"001{n}"]) for n in range(3))), [mapping])
     ids = list(Delivery.objects.order_by("id").values_list("id", flat=True))
+    Delivery.objects.update(state="ready", queued_at=None)  # as the relay takes them back
 
     with transaction.atomic():
         Delivery.objects.filter(pk=ids[1]).select_for_update().get()
@@ -71,3 +73,38 @@ def test_an_atomic_run_that_meets_a_deadlock_costs_no_attempt(listener):
 
     assert states() == ["succeeded", "queued"]
     assert DeliveryAttempt.objects.get().outcome == "succeeded"
+
+
+def test_claims_that_meet_a_deadlock_are_made_anew(listener):
+    """Their message is theirs alone: given up, they would wait until it is found missing."""
+    first, second, third = deliver(listener, "tests.write_groups", 3)
+
+    with transaction.atomic():
+        Delivery.objects.filter(pk=third).select_for_update().get()
+        ids = [first, second, third]
+        [running] = in_threads(lambda: run_deliveries(ids, "tests.write_groups"))
+        wait_for(somebody_waits_for_a_lock)
+        # The claiming has waited longer: it is what is broken off.
+        Delivery.objects.filter(pk=first).select_for_update().get()
+    running.result(30)
+
+    assert states() == ["succeeded"] * 3
+    assert set(DeliveryAttempt.objects.values_list("number", flat=True)) == {1}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_connection_that_is_cut_after_a_claim_costs_no_attempt(listener, monkeypatch, count):
+    ids = deliver(listener, "tests.write_groups", count)
+    reached = []
+
+    def cut_at_the_first_claim(name):
+        if name == "claimed" and name not in reached:
+            connection.connection.close()
+        reached.append(name)
+
+    monkeypatch.setattr("listeners.milestones.reach", cut_at_the_first_claim)
+
+    run_deliveries(ids, "tests.write_groups")
+
+    assert states() == ["succeeded"] * count
+    assert set(DeliveryAttempt.objects.values_list("number", flat=True)) == {1}
