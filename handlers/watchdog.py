@@ -59,6 +59,8 @@ def _free(bundle: Bundle) -> None:
         bundle.hand_on()
     except Error as error:
         log.warning("the others of a message wait", reason=str(error).strip())
+    except Exception:  # nobody foresaw it; it is tried again
+        log.exception("unforeseen", thread="watchdog")
     finally:
         connection.close()
 

@@ -1,6 +1,8 @@
 """What is left of a message, by who had no time for it or with a broker that lost it, is published
 again."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
@@ -53,7 +55,12 @@ def test_an_ending_that_cannot_be_written_down_keeps_no_other_from_it(listener):
 
     assert run_deliveries(ids, "tests.remember") == "3 succeeded, 1 claim lost"
 
-    assert states() == ["running", *["succeeded"] * 3]  # the relay takes it for lost
+    assert states() == ["running", *["succeeded"] * 3]
+
+    Delivery.objects.filter(pk=ids[3]).update(state="running", claim_deadline=now, attempts=2)
+    later = timezone.now() + timedelta(hours=1)
+    assert relay.reclaim(later) == 1
+    assert states() == ["running", "succeeded", "succeeded", "retrying"]
 
 
 @pytest.fixture

@@ -1,13 +1,16 @@
 """Who waits for what another has locked finds how things stand then."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from consumer import relay
 from consumer.ingest import ingest
-from handlers import dispatch
+from handlers import dispatch, handover
 from handlers.claims import Claim
-from handlers.models import Delivery, DeliveryAttempt
+from handlers.models import Delivery, DeliveryAttempt, Handover
 from handlers.outcomes import Succeeded
 from handlers.runner import run_deliveries, run_delivery
 from handlers.settling import settle
@@ -55,6 +58,27 @@ def test_publishing_waits_for_nobody(listener):
 
     assert states() == ["queued", "ready", "queued"]
     assert dispatch.queue_length("celery") == 3
+
+
+def test_the_relay_waits_for_nobody(listener):
+    """As for a worker that was paused inside a transaction, which may take minutes to be ended."""
+    now = timezone.now()
+    paused, dead, taken, *_ = deliver(listener, "tests.remember", 5)
+    Delivery.objects.filter(pk__in=[paused, dead]).update(
+        state="running", attempts=1, claim_deadline=now - timedelta(seconds=1)
+    )
+
+    with transaction.atomic():
+        list(Delivery.objects.filter(pk__in=[paused, taken]).locked())
+        for work in (lambda: relay.reclaim(now), lambda: handover.take_back(timezone.now())):
+            [working] = in_threads(work)
+            working.result(30)
+        assert states() == ["running", "retrying", "queued", "ready", "ready"]
+
+    relay.reclaim(now)
+    assert handover.take_back(timezone.now()) == 1
+    assert states() == ["retrying", "retrying", "ready", "ready", "ready"]
+    assert not Handover.objects.exists()
 
 
 def test_an_atomic_run_that_meets_a_deadlock_costs_no_attempt(listener):
