@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 
 from audit.bulk import insert
 from audit.models import AuditLogEntry
@@ -74,8 +74,9 @@ def publish(parcel: Parcel, now: datetime) -> int:
     if parcel.messages:
         dispatch.send(parcel.messages)
         milestones.reach("sent")
-        for pk in parcel.handovers:
-            Handover(pk=pk).delete()
+        # In one statement: after a broker was slow there may be thousands of small batches.
+        done = Handover.objects.filter(pk__in=parcel.handovers).order_by()
+        done._raw_delete(DEFAULT_DB_ALIAS)
         milestones.reach("published")
     sent = sum(len(message.ids) for message in parcel.messages)
     return sent + dispatch.publish(parcel.ready, now)
