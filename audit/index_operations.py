@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import router
-from django.db.migrations import AddIndex, RemoveIndex
+from django.db.migrations import AddIndex, AlterField, RemoveIndex
 from django.db.models import Index
 
 
@@ -32,6 +32,13 @@ class RemoveIndexOnline(RemoveIndex):
     def database_backwards(self, app_label: str, editor: Any, before: Any, after: Any) -> None:
         index = after.models[app_label, self.model_name_lower].get_index_by_name(self.name)
         _build(after.apps.get_model(app_label, self.model_name), index, editor)
+
+
+class AlterFieldAtOnce(AlterField):
+    """In a transaction of its own: SQLite makes the table anew, and what another process wrote into
+    the old one meanwhile would be gone."""
+
+    atomic = True
 
 
 def _build(model: Any, index: Index, editor: Any) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import DataError, IntegrityError, transaction
 from django.db.models import Count, Exists, F, OuterRef, Q
 
 from audit import work
@@ -101,11 +101,14 @@ def reclaim(now: datetime) -> int:
         outcome = Failed("its worker did not end it in time: it died or hung", kind="lost")
         try:
             with transaction.atomic(durable=True):
-                if not overdue.filter(pk=delivery.pk).locked():
-                    continue  # its worker renewed the claim: the database had been away
+                if not overdue.filter(pk=delivery.pk).select_for_update(skip_locked=True):
+                    continue  # its worker renewed the claim or is at it: perhaps it was paused
                 settle(claim, outcome)
         except ClaimLost:
             continue  # it ended after all
+        except (DataError, IntegrityError):
+            log.exception("a lost run cannot be written down", delivery=delivery.pk)
+            continue  # what comes after it is not to wait for that
         log.warning("run lost", delivery=delivery.pk, attempt=delivery.attempts)
         reclaimed += 1
     return reclaimed

@@ -221,7 +221,8 @@ class Supervisor:
         self._keeper.stop()
         self._publisher.stop()
         by = time.monotonic() + JOIN_SECONDS
-        for thread in (*self._helpers, self._keeper, self._publisher):
+        # First the one whose work is waited for elsewhere.
+        for thread in (self._publisher, *self._helpers, self._keeper):
             thread.join(max(0.0, by - time.monotonic()))
 
     # Ends

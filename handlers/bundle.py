@@ -92,8 +92,10 @@ class Bundle:
     def leave(self) -> None:
         """The same, at any time."""
         with self._lock:
-            self._settle()
-            self._leave()
+            try:
+                self._settle()
+            finally:
+                self._leave()
 
     def _settle(self) -> None:
         following, lost = settled(self._ended)

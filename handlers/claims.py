@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry
 from handlers.heartbeat import Running, deadline
+from handlers.insistence import insisted
 from handlers.models import Delivery, HandlerMapping
 from listeners import milestones
 from listeners.models import Listener
@@ -40,15 +41,17 @@ class Claim:
 def claim(ids: Sequence[int]) -> list[Claim]:
     """Of these, what is there to be run, in this order; with its entry, listener and mapping.
 
-    What is not because its mapping is paused is set aside. Never inside a transaction.
+    What is not because its mapping is paused is set aside. Nobody else has their message: a
+    deadlock, or a database that is away, is waited for. Never inside a transaction.
     """
     now = timezone.now()
     claims = _one(ids[0], now) if len(ids) == 1 else _many(ids, now)
     if len(claims) < len(ids):
-        Delivery.objects.set_aside(set(ids) - {one.delivery.pk for one in claims})
+        left = set(ids) - {one.delivery.pk for one in claims}
+        insisted("set aside later", lambda: Delivery.objects.set_aside(left))
     # Read after the claims were committed: what a pause did not see running does not begin.
     paused = [one for one in claims if one.delivery.mapping and one.delivery.mapping.paused_at]
-    give_back(paused, paused=True)
+    insisted("given back later", lambda: give_back(paused, paused=True))
     return [one for one in claims if one not in paused] if paused else claims
 
 
@@ -60,17 +63,22 @@ def give_back(claims: Collection[Claim], *, paused: bool = False) -> None:
 
 
 def _one(delivery_id: int, now: datetime) -> list[Claim]:
-    if not Delivery.objects.begin(delivery_id, now, deadline(now, now)):
+    until = deadline(now, now)
+    if not insisted("claimed later", lambda: Delivery.objects.begin(delivery_id, now, until)):
         return []
     milestones.reach("claimed")
-    delivery = Delivery.objects.select_related("entry__listener", "mapping").get(pk=delivery_id)
+    found = Delivery.objects.select_related("entry__listener", "mapping")
+    delivery = insisted("loaded later", lambda: found.get(pk=delivery_id))
     return [Claim(delivery, delivery.attempts, now)]
 
 
 def _many(ids: Sequence[int], now: datetime) -> list[Claim]:
-    begun = {one.pk: one for one in Delivery.objects.begin_all(ids, now, deadline(now, now))}
+    until = deadline(now, now)
+    rows = insisted("claimed later", lambda: Delivery.objects.begin_all(ids, now, until))
     milestones.reach("claimed")
-    deliveries = _loaded([begun[pk] for pk in dict.fromkeys(ids) if pk in begun])
+    begun = {one.pk: one for one in rows}
+    ordered = [begun[pk] for pk in dict.fromkeys(ids) if pk in begun]
+    deliveries = insisted("loaded later", lambda: _loaded(ordered))
     return [Claim(delivery, delivery.attempts, now) for delivery in deliveries]
 
 

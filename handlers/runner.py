@@ -23,9 +23,10 @@ from handlers.claims import Claim, ClaimLost, claim, give_back
 from handlers.company import grouped, most
 from handlers.endings import allowed_attempts
 from handlers.heartbeat import heartbeat
+from handlers.insistence import insisted
 from handlers.outcomes import Outcome, failed
 from handlers.registry import Handler
-from handlers.settling import Ended, insisted, settle_all
+from handlers.settling import Ended, settle_all
 from handlers.watchdog import watchdog
 from listeners import milestones
 
@@ -53,6 +54,7 @@ def run_deliveries(ids: Sequence[int], handler_name: str = "") -> str:
         except BaseException:
             with suppress(Error):
                 bundle.leave()
+            with suppress(Error):
                 bundle.hand_on()
             raise
     return str(bundle)

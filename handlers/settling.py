@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from handlers import hot
 from handlers.claims import Claim, ClaimLost
 from handlers.endings import changes, logged
+from handlers.insistence import insisted
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.outcomes import Outcome, Succeeded
 from listeners import milestones
 
 log = structlog.get_logger(__name__)
-
-#: Seconds between the tries to write an outcome down, while the database does not answer.
-SETTLE_PAUSES = (0.2, 1.0, 3.0, 5.0, 10.0)
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,30 +67,12 @@ def settled(ended: Sequence[Ended]) -> Settled:
         raise
     except DatabaseError:
         if len(ended) == 1:
-            raise
+            pk = ended[0].claim.delivery.pk
+            log.exception("an ending cannot be written down", delivery=pk)
+            return [], list(ended)
     # What cannot be written down of one of them is not to keep the others from it.
-    each = [_settled_apart(one) for one in ended]
+    each = [settled([one]) for one in ended]
     return [pk for ids, _ in each for pk in ids], [one for _, lost in each for one in lost]
-
-
-def _settled_apart(ended: Ended) -> Settled:
-    try:
-        return settled([ended])
-    except DatabaseError:
-        log.exception("an ending cannot be written down", delivery=ended.claim.delivery.pk)
-        return [], [ended]
-
-
-def insisted(trouble: str, work: Callable[[], Result]) -> Result:
-    """The work, tried again while the database breaks it off."""
-    for pause in SETTLE_PAUSES:
-        try:
-            return work()
-        except (OperationalError, InterfaceError) as error:
-            log.warning(trouble, reason=str(error).strip())
-            connection.close()
-            time.sleep(pause)
-    return work()
 
 
 def _settle_alone(ended: Sequence[Ended]) -> Settled:

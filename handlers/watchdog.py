@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection
+from django.db import Error, connection
 
 from handlers.bundle import Bundle
 
@@ -57,8 +57,10 @@ def _free(bundle: Bundle) -> None:
         bundle.leave()
         log.info("a run takes long: the others of its message go on elsewhere")
         bundle.hand_on()
-    except (OperationalError, InterfaceError) as error:
+    except Error as error:
         log.warning("the others of a message wait", reason=str(error).strip())
+    except Exception:  # nobody foresaw it; it is tried again
+        log.exception("unforeseen", thread="watchdog")
     finally:
         connection.close()
 

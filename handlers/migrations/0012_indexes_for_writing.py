@@ -1,7 +1,7 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-from audit.index_operations import AddIndexOnline
+from audit.index_operations import AddIndexOnline, AlterFieldAtOnce
 
 
 class Migration(migrations.Migration):
@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
                 name="attempt_redelivered",
             ),
         ),
-        migrations.AlterField(
+        AlterFieldAtOnce(
             model_name="deliveryattempt",
             name="redelivery",
             field=models.ForeignKey(
@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
                 to="handlers.redelivery",
             ),
         ),
-        migrations.AlterField(
+        AlterFieldAtOnce(
             model_name="deliveryattempt",
             name="delivery",
             field=models.ForeignKey(
@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
                 to="handlers.delivery",
             ),
         ),
-        migrations.AlterField(
+        AlterFieldAtOnce(
             model_name="delivery",
             name="redelivery",
             field=models.ForeignKey(
@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
                 to="handlers.redelivery",
             ),
         ),
-        migrations.AlterField(
+        AlterFieldAtOnce(
             model_name="delivery",
             name="entry",
             field=models.ForeignKey(

@@ -1,13 +1,15 @@
 """What is left of a message, by who had no time for it or with a broker that lost it, is published
 again."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
 from cdcproject.celery import app
 from consumer import relay
 from handlers import bundle
-from handlers.models import Delivery
+from handlers.models import Delivery, DeliveryAttempt
 from handlers.pace import Pace
 from handlers.runner import run_deliveries
 from tests.handlers.bundling import deliver, messages, publish, states, without_haste
@@ -43,6 +45,22 @@ def test_what_is_left_waits_for_the_relay_while_the_broker_is_away(listener, bro
 
     assert states() == ["succeeded", *["ready"] * 5]
     assert relay.publish_due(timezone.now() + 2 * relay.READY_AGE) == 5
+
+
+def test_an_ending_that_cannot_be_written_down_keeps_no_other_from_it(listener):
+    ids = deliver(listener, "tests.remember", 4)
+    now = timezone.now()
+    there = DeliveryAttempt(delivery_id=ids[0], number=1, started_at=now, finished_at=now)
+    there.save()
+
+    assert run_deliveries(ids, "tests.remember") == "3 succeeded, 1 claim lost"
+
+    assert states() == ["running", *["succeeded"] * 3]
+
+    Delivery.objects.filter(pk=ids[3]).update(state="running", claim_deadline=now, attempts=2)
+    later = timezone.now() + timedelta(hours=1)
+    assert relay.reclaim(later) == 1
+    assert states() == ["running", "succeeded", "succeeded", "retrying"]
 
 
 @pytest.fixture

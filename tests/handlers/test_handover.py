@@ -41,6 +41,18 @@ def test_a_batch_is_published_in_few_messages_and_nothing_is_left_to_find(listen
     assert not Handover.objects.exists()
 
 
+def test_many_small_batches_are_signed_off_at_once(listener, broker, django_assert_num_queries):
+    lease, mapping = lease_of(listener), [make_mapping(listener)]
+    parcel = handover.Parcel()
+    for one in records(20):
+        parcel.add(ingest(listener, lease, received(one), mapping).parcel)
+
+    with django_assert_num_queries(1):
+        assert handover.publish(parcel, timezone.now()) == 20
+
+    assert not Handover.objects.exists()
+
+
 def test_what_its_process_left_behind_is_published_by_the_relay(listener, broker):
     packed(listener, *records(40))
 

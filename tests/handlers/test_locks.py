@@ -1,17 +1,21 @@
 """Who waits for what another has locked finds how things stand then."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from consumer import relay
 from consumer.ingest import ingest
-from handlers import dispatch
+from handlers import dispatch, handover
 from handlers.claims import Claim
-from handlers.models import Delivery, DeliveryAttempt
+from handlers.models import Delivery, DeliveryAttempt, Handover
 from handlers.outcomes import Succeeded
-from handlers.runner import run_delivery
+from handlers.runner import run_deliveries, run_delivery
 from handlers.settling import settle
 from tests.at_once import in_threads, somebody_waits_for_a_lock
+from tests.handlers.bundling import deliver
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import wait_for
 
@@ -45,6 +49,7 @@ def test_publishing_waits_for_nobody(listener):
     mapping, lease = make_mapping(listener), lease_of(listener)
     ingest(listener, lease, received(*(change(records=[f"001{n}"]) for n in range(3))), [mapping])
     ids = list(Delivery.objects.order_by("id").values_list("id", flat=True))
+    Delivery.objects.update(state="ready", queued_at=None)  # as the relay takes them back
 
     with transaction.atomic():
         Delivery.objects.filter(pk=ids[1]).select_for_update().get()
@@ -53,6 +58,27 @@ def test_publishing_waits_for_nobody(listener):
 
     assert states() == ["queued", "ready", "queued"]
     assert dispatch.queue_length("celery") == 3
+
+
+def test_the_relay_waits_for_nobody(listener):
+    """As for a worker that was paused inside a transaction, which may take minutes to be ended."""
+    now = timezone.now()
+    paused, dead, taken, *_ = deliver(listener, "tests.remember", 5)
+    Delivery.objects.filter(pk__in=[paused, dead]).update(
+        state="running", attempts=1, claim_deadline=now - timedelta(seconds=1)
+    )
+
+    with transaction.atomic():
+        list(Delivery.objects.filter(pk__in=[paused, taken]).locked())
+        for work in (lambda: relay.reclaim(now), lambda: handover.take_back(timezone.now())):
+            [working] = in_threads(work)
+            working.result(30)
+        assert states() == ["running", "retrying", "queued", "ready", "ready"]
+
+    relay.reclaim(now)
+    assert handover.take_back(timezone.now()) == 1
+    assert states() == ["retrying", "retrying", "ready", "ready", "ready"]
+    assert not Handover.objects.exists()
 
 
 def test_an_atomic_run_that_meets_a_deadlock_costs_no_attempt(listener):
@@ -71,3 +97,38 @@ def test_an_atomic_run_that_meets_a_deadlock_costs_no_attempt(listener):
 
     assert states() == ["succeeded", "queued"]
     assert DeliveryAttempt.objects.get().outcome == "succeeded"
+
+
+def test_claims_that_meet_a_deadlock_are_made_anew(listener):
+    """Their message is theirs alone: given up, they would wait until it is found missing."""
+    first, second, third = deliver(listener, "tests.write_groups", 3)
+
+    with transaction.atomic():
+        Delivery.objects.filter(pk=third).select_for_update().get()
+        ids = [first, second, third]
+        [running] = in_threads(lambda: run_deliveries(ids, "tests.write_groups"))
+        wait_for(somebody_waits_for_a_lock)
+        # The claiming has waited longer: it is what is broken off.
+        Delivery.objects.filter(pk=first).select_for_update().get()
+    running.result(30)
+
+    assert states() == ["succeeded"] * 3
+    assert set(DeliveryAttempt.objects.values_list("number", flat=True)) == {1}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_connection_that_is_cut_after_a_claim_costs_no_attempt(listener, monkeypatch, count):
+    ids = deliver(listener, "tests.write_groups", count)
+    reached = []
+
+    def cut_at_the_first_claim(name):
+        if name == "claimed" and name not in reached:
+            connection.connection.close()
+        reached.append(name)
+
+    monkeypatch.setattr("listeners.milestones.reach", cut_at_the_first_claim)
+
+    run_deliveries(ids, "tests.write_groups")
+
+    assert states() == ["succeeded"] * count
+    assert set(DeliveryAttempt.objects.values_list("number", flat=True)) == {1}
