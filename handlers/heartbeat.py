@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import Error, connection, transaction
 from django.utils import timezone
 
 from handlers.models import Delivery
@@ -67,7 +67,7 @@ class Heartbeat:
         while not never.wait(settings.CDC_CLAIM_SECONDS / BEATS_A_CLAIM):
             try:
                 renew(self._running.copy(), timezone.now())
-            except (OperationalError, InterfaceError) as error:
+            except Error as error:
                 log.warning("claims are renewed later", reason=str(error).strip())
             finally:
                 connection.close()
