@@ -70,7 +70,7 @@ def test_filters_pick_together(api, listener):
     assert found(api, handler="tests.skip") == ["001b tests.skip", "001a tests.skip"]
     assert found(api, state="dead") == ["001a tests.remember"]
     assert found(api, state="failed") == ["001b tests.remember", "001a tests.remember"]
-    assert found(api, state="ready", listener=listener.name) == [
+    assert found(api, state="queued", listener=listener.name) == [
         "001b tests.skip",
         "001a tests.skip",
     ]

@@ -43,13 +43,14 @@ def test_an_entry_has_the_documented_keys_in_their_order_and_native_types(listen
     stored = AuditLogEntry.objects.get()
     assert entry["received_at"] == stored.received_at.isoformat().replace("+00:00", "Z")
     [delivery] = entry["deliveries"]
+    queued = Delivery.objects.get()
     assert delivery == {
-        "id": Delivery.objects.get().pk,
+        "id": queued.pk,
         "handler": "tests.remember",
-        "state": "ready",
+        "state": "queued",
         "attempts": 0,
         "error": None,
-        "queued_at": None,
+        "queued_at": queued.queued_at.isoformat().replace("+00:00", "Z"),
         "started_at": None,
         "finished_at": None,
     }
@@ -124,7 +125,7 @@ def test_states_and_handlers_pick_entries_by_one_and_the_same_delivery(listener)
     assert records("--state", "dead") == ["001a"]
     assert records("--state", "failed", "--handler", "tests.skip") == []
     assert records("--state", "failed", "--handler", "tests.remember") == ["001a", "001b"]
-    assert records("--state", "ready", "--handler", "tests.remember") == ["001c"]
+    assert records("--state", "queued", "--handler", "tests.remember") == ["001c"]
 
 
 def test_csv_has_the_same_columns_with_json_inside(listener):
@@ -136,7 +137,7 @@ def test_csv_has_the_same_columns_with_json_inside(listener):
     assert tuple(row) == COLUMNS
     assert json.loads(row["changed_data"]) == {"Name": 'a "quoted"\nname'}
     assert json.loads(row["changed_fields"]) == ["Name"]
-    assert json.loads(row["deliveries"])[0]["state"] == "ready"
+    assert json.loads(row["deliveries"])[0]["state"] == "queued"
 
 
 def test_csv_hides_formulas_from_spreadsheets(listener):

@@ -134,8 +134,8 @@ def test_backlog_and_incidents_are_of_that_listener_only(listener, now):
 
     mine, others = statuses(now)
 
-    assert mine.backlog == {**dict.fromkeys(Delivery.State.values, 0), "ready": 2, "dead": 1}
-    assert others.backlog["ready"] == 1
+    assert mine.backlog == {**dict.fromkeys(Delivery.State.values, 0), "queued": 2, "dead": 1}
+    assert others.backlog["queued"] == 1
     assert (mine.open_incidents, others.open_incidents) == (1, 0)
 
 
