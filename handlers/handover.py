@@ -78,9 +78,10 @@ def publish(parcel: Parcel, now: datetime) -> int:
         done = Handover.objects.filter(pk__in=parcel.handovers).order_by()
         done._raw_delete(DEFAULT_DB_ALIAS)
         milestones.reach("published")
-        pressure.look(message.queue for message in parcel.messages)
     sent = sum(len(message.ids) for message in parcel.messages)
-    return sent + dispatch.publish(parcel.ready, now)
+    sent += dispatch.publish(parcel.ready, now)
+    pressure.look(message.queue for message in parcel.messages)  # once everything is sent
+    return sent
 
 
 def take_back(before: datetime) -> int:
