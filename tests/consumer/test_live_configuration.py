@@ -5,7 +5,7 @@ import pytest
 from audit.models import AuditLogEntry, Incident
 from consumer import supervisor
 from consumer.limits import Limits
-from handlers.models import Delivery, HandlerMapping
+from handlers.models import Delivery, HandlerMapping, Handover
 from listeners.models import Listener, Position
 from tests.sample_data import connection_to, listener_of, make_listener
 from tests.servers import wait_for
@@ -107,3 +107,4 @@ def test_max_events_ends_it_once_they_are_recorded_and_published(org, run, tip_l
     assert running.wait() == 0
     assert AuditLogEntry.objects.count() >= 10
     assert not Delivery.objects.filter(state="ready").exists()
+    assert not Handover.objects.exists()

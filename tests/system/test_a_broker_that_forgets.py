@@ -2,7 +2,7 @@
 
 from audit.models import AuditLogEntry
 from handlers import dispatch
-from handlers.models import Delivery
+from handlers.models import Handover
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 from tests.system.verdict import (
@@ -17,7 +17,7 @@ def test_a_broker_emptied_and_killed_costs_no_effect(processes, simulator, org_l
     changes = simulator.burst(80, mix={"create": 1, "update": 2}, quiet=True)["changes"]
     processes.listener()
     wait_for(lambda: AuditLogEntry.objects.count() == changes, what="the recording")
-    wait_for(lambda: not Delivery.objects.filter(state="ready").exists(), what="the publishing")
+    wait_for(lambda: not Handover.objects.exists(), what="the publishing")
     assert dispatch.queue_length("celery")
     broker.client().flushall()
 
