@@ -29,8 +29,7 @@ from listeners.salesforce.stream_options import StreamOptions
 from listeners.salesforce.tokens import Token, Tokens
 
 Messages = list[Mapping[str, Any]]
-MOST_A_POLL = 500
-"""Messages that a poll returns at most."""
+MOST_A_POLL = 500  # messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,15 +233,14 @@ class PubSubStream:
         messages: Messages = []
         schema: Schema | None = None
         for event in events:
-            schema_id = event.event.schema_id
-            if schema is None or schema.id != schema_id:
-                try:
-                    schema = current.schemas.get(schema_id)
-                except SalesforceError as failure:
-                    if not messages:
-                        raise
-                    current.subscription.inbox.fail_at_once(failure)
-                    break
+            try:
+                if schema is None or schema.id != event.event.schema_id:
+                    schema = current.schemas.get(event.event.schema_id)
+            except SalesforceError as failure:
+                if not messages:
+                    raise
+                current.subscription.inbox.fail_at_once(failure)
+                break
             messages.append(message_of(self._channel, event, schema))
         return messages
 
