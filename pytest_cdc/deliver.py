@@ -75,6 +75,9 @@ class Deliver:
             if missed(event, mapping) not in (Miss.KIND, Miss.ENTITY)
             and (mapping.handler or mapping.task)
         ]
+        for _, mapping in pairs:
+            if mapping.handler:
+                registered(mapping.handler)
         for event in given:
             if not any(event is one for one, _ in pairs):
                 raise CannotDeliver(unmapped(event, self._listener, mappings))

@@ -1,5 +1,6 @@
 """What the pages' examples find when they are run."""
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -11,22 +12,20 @@ sys.path.insert(0, str(Path(__file__).parent / "apps"))
 
 @pytest.fixture(scope="session")
 def _crm_tables(django_db_setup, django_db_blocker):
-    from crm import models
-
-    tables = [models.Account, models.Contact]
-    with django_db_blocker.unblock():
-        with connection.schema_editor() as editor:
-            for table in tables:
-                editor.create_model(table)
-        yield tables
-        with connection.schema_editor() as editor:
-            for table in tables:
-                editor.delete_model(table)
+    models = importlib.import_module("crm.models")
+    tables = models.Account, models.Contact
+    with django_db_blocker.unblock(), connection.schema_editor() as editor:
+        for table in tables:
+            editor.create_model(table)
+    yield models
+    with django_db_blocker.unblock(), connection.schema_editor() as editor:
+        for table in tables:
+            editor.delete_model(table)
 
 
 @pytest.fixture
 def crm(_crm_tables, db):
-    """The tables of the app that the examples belong to, empty."""
-    for table in _crm_tables:
+    """The models of the app that the examples belong to, their tables empty."""
+    for table in (_crm_tables.Account, _crm_tables.Contact):
         table.objects.all().delete()
     return _crm_tables

@@ -3,8 +3,9 @@
     <!-- skip: next "it needs a second machine" -->
 
 How a block is run goes by its language (`LANGUAGES`). A page is taken up by naming it in
-`test_pages.py`; one whose Python blocks are tests is a module of its own besides, such as
-`test_testing_handlers.py`.
+`test_pages.py`. Where its Python blocks are tests, a module takes them in, such as
+`test_testing_handlers.py`; where they define what is worth a test, a module tests that, such as
+`test_handlers_page.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import SkipTest
@@ -26,7 +28,7 @@ from tests.docs import configuration, shell
 from tests.nursery import ROOT
 
 DOCS = ROOT / "docs"
-Run = Callable[[Example], object]
+Run = Callable[[Example], str | None]
 _FENCE = RawFencedCodeBlockLexer(re.compile(r"[ \t]*(?P<language>[^\n]*)\n"))
 
 
@@ -59,13 +61,11 @@ LANGUAGES: dict[str, Run] = {
 }
 
 
-def run(
-    page: Path, namespace: dict[str, Any] | None = None, *, languages: Iterable[str] = LANGUAGES
-) -> dict[str, Any]:
+def run(page: Path, *, languages: Iterable[str] = LANGUAGES) -> dict[str, Any]:
     """Run the blocks of a page that are in these languages, in order; what its Python blocks have
     defined. All of them share a namespace. Raises Failed, with all that failed."""
     document = _parsed(page, set(languages))
-    document.namespace |= {"__name__": f"docs.{page.stem}", **(namespace or {})}
+    document.namespace["__name__"] = f"docs.{page.stem}"
     failures: dict[str, Exception] = {}
     for example in document:
         try:
@@ -79,9 +79,16 @@ def run(
     return document.namespace
 
 
+@cache
+def defined(page: Path) -> dict[str, Any]:
+    """What the Python blocks of a page define. Run once a process: a handler is registered once."""
+    return run(page, languages=["python"])
+
+
 def blocks(page: Path, language: str) -> list[str]:
     """The text of the blocks in a language."""
-    return [str(one.parsed) for one in _parsed(page, {language}) if isinstance(one.parsed, str)]
+    found = [one.region for one in _parsed(page, set())]
+    return [str(one.parsed) for one in found if _language_of(one) == language]
 
 
 def _parsed(page: Path, languages: set[str]) -> Document:
@@ -90,7 +97,7 @@ def _parsed(page: Path, languages: set[str]) -> Document:
 
 def _fenced(document: Document, languages: set[str]) -> Iterator[Region]:
     for region in _FENCE(document):
-        language = region.lexemes["language"].strip()
+        language = _language_of(region)
         source = region.lexemes["source"]
         region.parsed = type(source)(textwrap.dedent(source), source.offset, source.line_offset)
         if language not in LANGUAGES:
@@ -100,6 +107,10 @@ def _fenced(document: Document, languages: set[str]) -> Iterator[Region]:
         else:
             region.evaluator = LANGUAGES["text"]
         yield region
+
+
+def _language_of(region: Region) -> str:
+    return str(region.lexemes.get("language", "")).strip()
 
 
 def _skips(document: Document) -> Iterator[Region]:

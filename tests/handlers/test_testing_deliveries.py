@@ -375,6 +375,14 @@ listeners:
         with pytest.raises(CannotDeliver, match=r"crm is for create of Lead.*onCreate Account"):
             cdc_deliver.to_mappings(cdc_event("Lead"))
 
+    def test_a_mapping_to_a_handler_that_nobody_registered_is_told(
+        self, cdc_event, cdc_deliver, cdc_listener
+    ):
+        cdc_listener.mappings.filter(handler=write.name).update(handler="crm.gone")
+
+        with pytest.raises(CannotDeliver, match=r"under the name 'crm\.gone'"):
+            cdc_deliver.to_mappings(cdc_event("Account"))
+
     def test_what_a_comparison_found_is_delivered_once(self, cdc_event, cdc_deliver):
         event = cdc_event("Account", changed={"Name": "-a"}, source="reconcile")
 

@@ -22,8 +22,8 @@ class Account(models.Model):
 
 class Contact(models.Model):
     salesforce_id = models.CharField(max_length=18, unique=True)
-    account_id = models.CharField(max_length=18, default="")
-    email = models.CharField(max_length=255, default="")
+    account_id = models.CharField(max_length=18, blank=True, default="")
+    email = models.EmailField(blank=True, default="")
 
     class Meta:
         apps = apps
