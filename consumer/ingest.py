@@ -48,13 +48,17 @@ class Message:
     data: Any
     received_at: datetime
     passed_over: bool = False
-    _events: list[ChangeEvent] = field(default_factory=list, init=False, repr=False, compare=False)
+    _ahead: list[ChangeEvent] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def decode_ahead(self) -> int:
+        """For who asks for its `events` next; how many they are. Raises Undecodable."""
+        self._ahead = self._ahead or decode(self.data)
+        return len(self._ahead)
 
     def events(self) -> list[ChangeEvent]:
-        """Decoded once. Raises Undecodable."""
-        if not self._events:
-            self._events = decode(self.data)
-        return self._events
+        """Not kept here any longer: they may be many. Raises Undecodable."""
+        events, self._ahead = self._ahead or decode(self.data), []
+        return events
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,10 +125,12 @@ class Recorder:
 
     def _decode_next(self) -> None:
         """What the next batch begins with. What cannot be decoded is met again then."""
+        left = most = settings.CDC_BATCH_MAX
         with suppress(Exception):
-            for one in self._buffer.next(settings.CDC_BATCH_MAX):
-                if isinstance(one, Message):
-                    one.events()
+            for one in self._buffer.next(most):
+                left -= one.decode_ahead() if isinstance(one, Message) else 0
+                if left <= 0:  # one message may be of thousands of records
+                    break
 
     def _move(self, moment: Moment) -> None:
         follows = self._buffer.follows
