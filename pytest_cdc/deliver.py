@@ -22,7 +22,7 @@ from handlers.registry import Handler
 from handlers.routing import Miss
 from listeners.models import Listener
 from pytest_cdc.broker import MemoryBroker, Message
-from pytest_cdc.delivered import Delivered
+from pytest_cdc.delivered import Delivered, delay_of
 from pytest_cdc.mappings import CannotDeliver, mapping_for, missed, registered, unmapped
 
 State = Delivery.State
@@ -88,10 +88,11 @@ class Deliver:
         self.attempt(_ids(Delivery.objects.filter(state=State.RETRYING)))
 
     def after(self, seconds: float) -> None:
-        """Let so much time pass: what is due by then has its next attempt."""
-        waiting = Delivery.objects.filter(state=State.RETRYING)
+        """Let so much time pass since the last attempts: what is due by then has its next one. How
+        long the test itself takes does not count."""
+        waiting = Delivery.objects.filter(state=State.RETRYING).order_by("id")
         waiting.update(due_at=F("due_at") - timedelta(seconds=seconds))
-        self.attempt(_ids(waiting.filter(due_at__lte=timezone.now())))
+        self.attempt([one.pk for one in waiting.select_related("mapping") if delay_of(one) <= 0])
 
     def attempt(self, ids: Sequence[int]) -> None:
         """The next attempt of these deliveries, as if its time had come."""

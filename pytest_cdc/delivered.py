@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from audit.actions import Actor, Through
-from handlers import redeliver
+from handlers import redeliver, registry
 from handlers.endings import allowed_attempts
 from handlers.events import EventData
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
@@ -109,13 +109,9 @@ class Delivered:
 
     @property
     def delay(self) -> float | None:
-        """Seconds between the failed attempt and the next one; None where none is waited for. Of
-        the usual back-off it is random."""
-        delivery = self.delivery
-        last = self.attempts.last()
-        if delivery.state != State.RETRYING or delivery.due_at is None or last is None:
-            return None
-        return (delivery.due_at - last.finished_at).total_seconds()
+        """Seconds until the next attempt, by the clock of `Deliver.after`; None where none is
+        waited for. Of the usual back-off it is random."""
+        return delay_of(self.delivery) if self.retrying else None
 
     # Mutators
 
@@ -155,3 +151,14 @@ class Delivered:
         if self.retrying:
             text += f", next in {self.delay:g} s"
         return f"<Delivered {text}{': ' if delivery.error else ''}{delivery.error}>"
+
+
+def delay_of(delivery: Delivery) -> float:
+    """Seconds between the last attempt of one that is retrying and the next. Whole ones where many
+    are settled together, a moment after their run."""
+    last = DeliveryAttempt.objects.filter(delivery=delivery).order_by("number").last()
+    if last is None or delivery.due_at is None:
+        return 0.0
+    seconds: float = (delivery.due_at - last.finished_at).total_seconds()
+    handler = registry.find(delivery.handler)
+    return round(seconds) if handler is not None and handler.batch else seconds

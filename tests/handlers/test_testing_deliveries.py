@@ -40,8 +40,10 @@ def as_told(event: EventData) -> object:
 @cdc_handler(max_attempts=2, batch=3)
 def batch_as_told(events: list[EventData]) -> None:
     CALLS.append(events)
-    if failed := [one for one in events if one.changed_data.get("Do")]:
-        raise BatchFailed(dict.fromkeys(failed, "this one"))
+    failed = {one: one.changed_data["Do"] for one in events if one.changed_data.get("Do")}
+    if failed:
+        later = Retry("this one later", after=60)
+        raise BatchFailed({one: later if do == "wait" else "no" for one, do in failed.items()})
 
 
 @cdc_handler(atomic=True)
@@ -105,9 +107,9 @@ def test_a_retry_waits_for_its_time(cdc_event, cdc_deliver):
 
     assert delivered.retrying
     assert (delivered.delay, delivered.error) == (60, "not yet")
-    cdc_deliver.after(seconds=30)
-    assert delivered.retrying
-    cdc_deliver.after(seconds=30)
+    cdc_deliver.after(seconds=59.999)
+    assert (delivered.retrying, delivered.delay) == (True, 0.001)
+    cdc_deliver.after(seconds=0.001)
     assert delivered.succeeded
     assert delivered.outcomes == ["retry", "succeeded"]
     assert [one.attempt for one in CALLS] == [1, 2]
@@ -153,7 +155,7 @@ def test_so_does_one_that_is_delivered_later(cdc_event, cdc_deliver):
 
 
 def test_a_batch_handler_gets_a_list_and_fails_for_some(cdc_event, cdc_deliver):
-    events = [cdc_event("Account", changed={"Do": n == 1}) for n in range(4)]
+    events = [cdc_event("Account", changed={"Do": "fail" if n == 1 else ""}) for n in range(4)]
 
     delivered = cdc_deliver(events, to=batch_as_told)
 
@@ -162,6 +164,18 @@ def test_a_batch_handler_gets_a_list_and_fails_for_some(cdc_event, cdc_deliver):
     cdc_deliver.again()
     assert delivered[1].dead
     assert len(CALLS[-1]) == 1
+
+
+def test_those_that_a_batch_tells_to_wait_do(cdc_event, cdc_deliver):
+    events = [cdc_event("Account", changed={"Do": told}) for told in ("wait", "")]
+
+    waiting, _ = cdc_deliver(events, to=batch_as_told)
+
+    assert (waiting.retrying, waiting.delay) == (True, 60)
+    cdc_deliver.after(seconds=59)
+    assert waiting.retrying
+    cdc_deliver.after(seconds=1)
+    assert waiting.dead
 
 
 def test_a_single_change_is_a_list_of_one_to_it(cdc_event, cdc_deliver):
