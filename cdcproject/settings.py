@@ -22,6 +22,7 @@ from cdcproject.environment import (
     retention_days,
     stop,
 )
+from cdcproject.exposure import is_local, outbound, readable
 from cdcproject.logs import LOG_FORMATS, LOG_LEVELS, logging_config
 from cdcproject.notices import NoticeError, mail, web_address, webhook
 
@@ -43,6 +44,10 @@ try:
     CDC_ENCRYPTION_KEYS = encryption_keys(env, SECRET_KEY, debug=DEBUG)
     ALLOWED_HOSTS = names(env, "ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
     CSRF_TRUSTED_ORIGINS = names(env, "CSRF_TRUSTED_ORIGINS")
+    # What follows is open where nobody but this machine is served, and closed where others are.
+    _is_local = is_local(ALLOWED_HOSTS, debug=DEBUG)
+    CDC_OUTBOUND = outbound(env, local=_is_local, debug=DEBUG)
+    CDC_SECRETS_READABLE = readable(env, local=_is_local)
     DATABASES = {"default": database(env.str("DATABASE_URL", ""), VAR_DIR)}
     LOG_LEVEL = one_of("LOG_LEVEL", env.str("LOG_LEVEL", "INFO").upper(), LOG_LEVELS)
     LOG_FORMAT = one_of("LOG_FORMAT", env.str("LOG_FORMAT", "console"), LOG_FORMATS)

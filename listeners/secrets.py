@@ -13,11 +13,14 @@ from django.conf import settings
 from django.db import models
 from django.db.models.query_utils import DeferredAttribute
 
+from listeners import reference_rules
+
 REFERENCES = ("env:", "file:")
 
 
 class SecretUnavailable(Exception):
-    """Set the environment variable, make the file readable, or give the encryption key back."""
+    """Set the environment variable, make the file readable, have the server's settings allow it, or
+    give the encryption key back."""
 
 
 @lru_cache
@@ -51,6 +54,8 @@ class Secret:
 
     def reveal(self) -> str:
         """The value to send to Salesforce. Raises SecretUnavailable."""
+        if refused := reference_rules.flaw(self._stored):
+            raise SecretUnavailable(refused)
         kind, _, name = self._stored.partition(":")
         if kind == "env":
             value = os.environ.get(name)
