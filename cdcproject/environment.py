@@ -55,6 +55,15 @@ def rate(env: Env, name: str, default: str) -> str:
     return value
 
 
+_SECONDS = {"sec": 1, "min": 60, "hour": 3600, "day": 86_400}
+
+
+def most_in_seconds(rate: str) -> tuple[int, int]:
+    """What a rate such as 20/hour allows, and in how many seconds."""
+    most, _, unit = rate.partition("/")
+    return int(most), _SECONDS[unit]
+
+
 def names(env: Env, name: str) -> list[str]:
     """A list, separated by commas."""
     return [part.strip() for part in env.str(name, "").split(",") if part.strip()]

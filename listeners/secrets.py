@@ -91,6 +91,19 @@ class Secret:
     def __bool__(self) -> bool:
         return bool(self._stored)
 
+    @property
+    def has_first_key(self) -> bool:
+        """Whether its value is encrypted with the key that encrypts now."""
+        try:
+            _fernet((settings.CDC_ENCRYPTION_KEYS[0],)).decrypt(self._stored.encode())
+        except InvalidToken:
+            return False
+        return True
+
+    def encrypted_anew(self) -> "Secret":
+        """The same value under the first key. Raises SecretUnavailable."""
+        return Secret(_cipher().encrypt(self._decrypted().encode()).decode())
+
     def same_as(self, other: "Secret") -> bool:
         """Whether both hold the same value or name the same reference."""
         if self.reference or other.reference:
