@@ -15,7 +15,6 @@ from django.conf import settings
 OWN_VARIABLES = frozenset(
     {
         "SECRET_KEY",
-        "SECRET_KEY_FALLBACKS",
         "CDC_ENCRYPTION_KEYS",
         "DATABASE_URL",
         "CELERY_BROKER_URL",

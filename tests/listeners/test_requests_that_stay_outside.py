@@ -188,7 +188,7 @@ class _Tokens:
         raise AssertionError
 
 
-def _api(org) -> TokenSession:
+def _api(org):
     return session_of(HttpConfig(destinations=parsed(["loopback"])), TokenSession(_Tokens(org.url)))
 
 

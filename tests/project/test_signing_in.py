@@ -3,11 +3,11 @@
 import pytest
 from django.contrib.auth.password_validation import validate_password
 from django.core.cache import cache, caches
-from django.core.cache.backends import locmem
 from django.core.exceptions import ValidationError
 from django.test import Client
 from rest_framework.test import APIClient
 
+from cdcproject.shared_cache import SharedCache
 from tests.api.answers import problem
 
 PASSWORD = "correct horse battery staple"
@@ -93,8 +93,10 @@ def test_behind_a_proxy_each_visitor_counts_for_himself(ann, settings):
 
 def become_another_process() -> None:
     """With a connection of its own to the same Redis, and nothing of this one's memory."""
+    shared = caches["default"]
+    assert isinstance(shared, SharedCache)
+    shared._alone.clear()
     del caches["default"]
-    locmem._caches.clear()
 
 
 def test_all_processes_count_together(ann, broker):
