@@ -135,6 +135,15 @@ def redis_address(url: str, broker_url: str) -> str:
     return address
 
 
+def caches(redis_url: str) -> dict[str, dict[str, Any]]:
+    """Without a Redis the database counts: `migrate` makes its table."""
+    if redis_url:
+        backend, location = "cdcproject.shared_cache.SharedCache", redis_url
+    else:
+        backend, location = "cdcproject.shared_cache.TableCache", "cdc_cache"
+    return {"default": {"BACKEND": backend, "LOCATION": location, "KEY_PREFIX": "cdc-cache"}}
+
+
 def encryption_keys(env: Env, secret_key: str, *, debug: bool) -> list[str]:
     keys = names(env, "CDC_ENCRYPTION_KEYS")
     if not keys and debug:

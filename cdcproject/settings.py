@@ -12,6 +12,7 @@ from environs.exceptions import EnvValidationError
 from cdcproject import rest
 from cdcproject.environment import (
     at_least,
+    caches,
     database,
     embedded_broker_socket,
     encryption_keys,
@@ -27,7 +28,6 @@ from cdcproject.exposure import is_local, outbound, readable
 from cdcproject.https import https
 from cdcproject.logs import LOG_FORMATS, LOG_LEVELS, logging_config
 from cdcproject.notices import NoticeError, mail, web_address, webhook
-from cdcproject.shared_cache import caches
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var").absolute()
