@@ -16,7 +16,7 @@ def is_partitioned(table: str, editor: Any) -> bool:
         return False
     with editor.connection.cursor() as cursor:
         cursor.execute("SELECT relkind FROM pg_class WHERE oid = to_regclass(%s)", [table])
-        return cursor.fetchone() == ("p",)
+        return bool(cursor.fetchone() == ("p",))
 
 
 def build(model: Any, index: Any, editor: Any) -> None:

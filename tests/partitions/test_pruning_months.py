@@ -1,5 +1,7 @@
 """Retention drops months: with their deliveries, without what is still needed."""
 
+from typing import Any
+
 import psycopg
 import pytest
 from django.core.management import CommandError
@@ -47,7 +49,7 @@ def past() -> list[str]:
 
 def first_kept() -> int:
     """The beginning of the oldest month that is not wholly past."""
-    return min(part.since for part in parts() if part.is_month and part.name not in past())
+    return min(part.since or 0 for part in parts() if part.is_month and part.name not in past())
 
 
 def test_months_go_whole_and_younger_ones_stay_whole(old):
@@ -71,52 +73,56 @@ def test_months_go_whole_and_younger_ones_stay_whole(old):
     assert run("prune_audit_log", "--older-than", DAYS).lines[0] == "entries: 0"
 
 
-def needed_by_a_delivery(entry, **fields):
+def update(entry: AuditLogEntry, **fields: Any) -> None:
     Delivery.objects.filter(entry=entry).update(**fields)
 
 
-@pytest.mark.parametrize("state", [*Delivery.UNENDED, "halting", "dirty", "due", "late"])
-def test_what_is_still_needed_moves_and_goes_once_it_is_not(old, listener, state):
-    entry, soon = AuditLogEntry.objects.get(record_id="00114"), timezone.now()
-    times = {"due_at": soon, "claim_deadline": soon}
+@pytest.fixture
+def needed(old, listener) -> dict[str, AuditLogEntry]:
+    """Old entries of one month, each needed for another reason."""
+    soon, reasons = timezone.now(), [*Delivery.UNENDED, "halting", "dirty", "due", "late"]
+    for reason in reasons:
+        receive(listener, committed(ago(140), reason), at=ago(140))
+    entries = {reason: AuditLogEntry.objects.get(record_id=reason) for reason in reasons}
+    Delivery.objects.filter(entry__in=entries.values()).update(state="succeeded")
+    for state in Delivery.UNENDED:
+        update(entries[state], state=state, due_at=soon, claim_deadline=soon)
+    update(entries["halting"], state="dead", halts=True)
+    DirtyRecord.objects.create(
+        entry=entries["dirty"], listener=listener, entity_name="Account", due_at=soon
+    )
     due = {"listener": listener, "reason": "overflow", "window_end": soon, "due_at": soon}
-    match state:
-        case "halting":
-            needed_by_a_delivery(entry, state="dead", halts=True)
-        case "dirty":
-            DirtyRecord.objects.create(
-                entry=entry, listener=listener, entity_name="Account", due_at=soon
-            )
-        case "due":
-            Reconciliation.objects.create(entry=entry, created_at=soon, **due)
-        case "late":
-            AuditLogEntry.objects.filter(pk=entry.pk).update(received_at=soon)
-        case _:
-            needed_by_a_delivery(entry, state=state, **times)
+    Reconciliation.objects.create(entry=entries["due"], created_at=soon, **due)
+    AuditLogEntry.objects.filter(pk=entries["late"].pk).update(received_at=soon)
+    return entries
+
+
+def test_what_is_still_needed_moves_and_goes_once_it_is_not(needed, listener):
+    named = AuditLogEntry.objects.filter(record_id__in=needed).order_by("id")
+    before = list(named.values())
 
     dry = run("prune_audit_log", "--older-than", DAYS, "--dry-run").lines
     said = run("prune_audit_log", "--older-than", DAYS).lines
 
     assert dry[:-1] == said
-    moved = AuditLogEntry.objects.get(commit_timestamp__lt=first_kept())
-    assert (moved.pk, rows_in(REST)) == (entry.pk, 1)
-    assert Delivery.objects.filter(entry=moved).count() == 1
-    stays = "older entries that are still needed, and stay: 1"
-    assert (stays in said) == (state != "late")
+    moved = AuditLogEntry.objects.filter(commit_timestamp__lt=first_kept())
+    assert list(moved.order_by("id").values()) == before
+    assert rows_in(REST) == Delivery.objects.filter(entry__in=moved).count() == 9
+    assert "older entries that are still needed, and stay: 8" in said  # late: it is not older
     assert receive(listener, committed(ago(1), "new")).entries == 1
 
-    needed_by_a_delivery(entry, state="dead", halts=False)
+    Delivery.objects.filter(entry__in=moved).update(state="dead", halts=False)
     DirtyRecord.objects.all().delete()
     Reconciliation.objects.update(state="done")
-    AuditLogEntry.objects.filter(pk=entry.pk).update(received_at=ago(150))
-    assert run("prune_audit_log", "--older-than", DAYS).lines[0] == "entries: 1"
+    moved.update(received_at=ago(150))
+    assert run("prune_audit_log", "--older-than", DAYS).lines[0] == "entries: 9"
     assert rows_in(REST) == 0
 
 
 def test_a_month_of_which_much_is_needed_stays(old, monkeypatch):
     monkeypatch.setattr(prune_months, "MOVED", 0)
     entry = AuditLogEntry.objects.get(record_id="00114")
-    needed_by_a_delivery(entry, state="dead", halts=True)
+    update(entry, state="dead", halts=True)
     month = name_of(Month.at(entry.commit_timestamp))
     number = rows_in(month)
 

@@ -1,5 +1,7 @@
 """Recording into parts: once each, in order, and whether there is a part or not."""
 
+from typing import Any
+
 import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
@@ -19,7 +21,7 @@ from tests.sample_data import make_mapping
 pytestmark = pytest.mark.usefixtures("months")
 
 
-def heard(count: int) -> list[dict]:
+def heard(count: int) -> list[dict[str, Any]]:
     """Changes of half a year and more, of the future too."""
     return [committed(ago(300 - 10 * number), f"001{number}") for number in range(count)]
 
@@ -102,7 +104,7 @@ def test_pages_read_the_parts_that_they_are_about(listener):
     assert "->  Sort" not in plan
 
 
-def constraints(table: str) -> dict:
+def constraints(table: str) -> dict[str, Any]:
     with connection.cursor() as cursor:
         return connection.introspection.get_constraints(cursor, table)
 
