@@ -1,4 +1,4 @@
-"""Many new rows of one table at once, with their ids: COPY on PostgreSQL, INSERT elsewhere."""
+"""New rows of one table at once, with their ids: many by COPY on PostgreSQL, by INSERT elsewhere."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from django.db.models import JSONField, Model
 from django.db.models.base import ModelState
 from django.db.models.expressions import DatabaseDefault
 
+from audit.prepared import prepared_cursor
+
 ROWS = 1000
+#: So few take less in one statement than to be numbered and copied.
+FEW = 4
 #: As one text: a row for each would take longer to read than to make.
 _NEXT = """
 SELECT string_agg(nextval(pg_get_serial_sequence(%s, %s))::text, ',') FROM generate_series(1, %s)
 """
 
 Row = TypeVar("Row", bound=Model)
+Values = Callable[[Sequence[Model]], Iterator[Sequence[Any]]]
 
 
 def maker(model: type[Row]) -> Callable[[dict[str, Any]], Row]:
@@ -47,19 +52,45 @@ def insert(rows: Sequence[Row]) -> Sequence[Row]:
         return rows
     if connection.vendor != "postgresql":
         return type(rows[0])._default_manager.bulk_create(rows, batch_size=ROWS)
-    _number(rows)
-    with connection.wrap_database_errors:
-        _copy(rows)
+    if len(rows) <= FEW:
+        _insert_few(rows)
+    else:
+        _number(rows)
+        with connection.wrap_database_errors:
+            _copy(rows)
     for row in rows:
         row._state.adding, row._state.db = False, connection.alias
     return rows
+
+
+def _insert_few(rows: Sequence[Model]) -> None:
+    sql, place, values = _few_plan(type(rows[0]), len(rows))
+    found = [value for row in values(rows) for at, value in enumerate(row) if at != place]
+    with prepared_cursor() as cursor:
+        cursor.execute(sql, found)
+        for row, (number,) in zip(rows, cursor.fetchall(), strict=True):
+            row.pk = number
+
+
+@cache
+def _few_plan(model: type[Model], count: int) -> tuple[str, int, Values]:
+    """The statement of so many rows, which place of a row it leaves out, and what makes them."""
+    quote = connection.ops.quote_name
+    fields = model._meta.concrete_fields
+    columns = [quote(str(field.column)) for field in fields if not field.primary_key]
+    row = f"({', '.join(['%s'] * len(columns))})"
+    sql = (
+        f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(columns)}) "
+        f"VALUES {', '.join([row] * count)} RETURNING {quote(str(model._meta.pk.column))}"
+    )
+    return sql, fields.index(model._meta.pk), _plan(model)[2]
 
 
 def _number(rows: Sequence[Model]) -> None:
     """The next ids: in a COPY the database would choose them and not tell."""
     meta = rows[0]._meta
     key, table = meta.pk, connection.ops.quote_name(meta.db_table)
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_NEXT, [table, str(key.column), len(rows)])
         numbers = cursor.fetchone()[0].split(",")
         for row, number in zip(rows, numbers, strict=True):
@@ -72,9 +103,6 @@ def _copy(rows: Sequence[Model]) -> None:
         copy.set_types(types)
         for row in values(rows):
             copy.write_row(row)
-
-
-Values = Callable[[Sequence[Model]], Iterator[Sequence[Any]]]
 
 
 @cache

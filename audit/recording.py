@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from audit.bulk import insert
 from audit.models import AuditLogEntry
+from audit.prepared import Given, Prepared
 
 
 def record(entries: Sequence[AuditLogEntry]) -> list[AuditLogEntry]:
@@ -24,6 +25,11 @@ def record(entries: Sequence[AuditLogEntry]) -> list[AuditLogEntry]:
     return new
 
 
+_IDENTITIES = Prepared(
+    lambda: AuditLogEntry.objects.order_by()
+    .filter(listener_id=Given("listener_id"), transaction_key__among=Given("keys"))
+    .values_list("transaction_key", "sequence_number", "entity_name", "record_id", "change_type")
+)
 Identity = tuple[str, int, str, str, str]
 
 
@@ -41,12 +47,5 @@ def _known(entries: Sequence[AuditLogEntry]) -> set[Identity]:
     """The identities that this listener has recorded before."""
     if not entries:
         return set()
-    rows = AuditLogEntry.objects.order_by().filter(
-        listener_id=entries[0].listener_id,
-        transaction_key__among={entry.transaction_key for entry in entries},
-    )
-    return set(
-        rows.values_list(
-            "transaction_key", "sequence_number", "entity_name", "record_id", "change_type"
-        )
-    )
+    keys = {entry.transaction_key for entry in entries}
+    return set(_IDENTITIES.rows(listener_id=entries[0].listener_id, keys=list(keys)))

@@ -8,7 +8,7 @@ CommitsLost   the position is not where the batch before left it; nothing was wr
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from django.utils import timezone
 from audit import traffic
 from audit.bulk import maker
 from audit.models import AuditLogEntry
+from audit.prepared import Given, Prepared, changing
 from audit.recording import record
 from consumer import gaps, troubles
 from consumer.database import refusal
@@ -78,6 +79,19 @@ class Ingested:
         self.replay_id = other.replay_id or self.replay_id
 
 
+_LEASE = {name: Given(name) for name in ("listener_id", "holder", "epoch")}
+_HELD = Prepared(lambda: Position.objects.filter(**_LEASE).select_for_update().order_by())
+_ADVANCE = Prepared(
+    lambda: changing(
+        Position.objects.filter(**_LEASE),
+        lease_until=lease_end(),
+        replay_id=Given("replay_id"),
+        last_event_at=Given("last_event_at"),
+    )
+)
+_MAPPINGS = Prepared(lambda: HandlerMapping.objects.filter(listener=Given("listener_id")))
+
+
 def ingest(
     listener: Listener,
     lease: Lease,
@@ -126,7 +140,7 @@ def _ingest_whole(
         milestones.reach("recording")
         new = record(entries)
         if mappings is None:
-            mappings = list(HandlerMapping.objects.filter(listener=listener))
+            mappings = _MAPPINGS.objects(listener_id=listener.pk)
         policy = listener.gap_policy
         parcel = pack(new, mappings, timezone.now(), gap_policy=policy, lanes=position.lanes)
         reported = troubles.report(listener.pk, new, messages[-1].received_at)
@@ -180,21 +194,25 @@ def _hold(lease: Lease, follows: str | None = None, end: str = "") -> Position:
     """Lock the position for this transaction, if the lease still is the current one, and the
     position where it was left; or at the `end` of the batch, when only the answer to its commit was
     lost."""
-    position: Position | None = Position.objects.held(lease).select_for_update().first()
-    if position is None:
+    held = _HELD.objects(**asdict(lease))
+    if not held:
         raise LeaseLost
+    position: Position = held[0]
     if follows is not None and position.replay_id not in (follows, end):
         raise CommitsLost
     return position
 
 
 def _advance(lease: Lease, replay_id: str, entries: Sequence[AuditLogEntry]) -> None:
-    changes: dict[str, Any] = {"lease_until": lease_end()}
-    if replay_id:
-        changes["replay_id"] = replay_id
-    if entries:
-        changes["last_event_at"] = troubles.moment(max(e.commit_timestamp for e in entries))
-    if not Position.objects.held(lease).update(**changes):
+    if replay_id and entries:
+        last_event_at = troubles.moment(max(e.commit_timestamp for e in entries))
+        moved = _ADVANCE.execute(
+            **asdict(lease), replay_id=replay_id, last_event_at=last_event_at
+        )
+    else:
+        changes = {"replay_id": replay_id} if replay_id else {}
+        moved = Position.objects.held(lease).update(lease_until=lease_end(), **changes)
+    if not moved:
         raise LeaseLost
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from audit.models import AuditLogEntry
+from handlers import hot
 from handlers.heartbeat import Running, deadline
 from handlers.insistence import insisted
 from handlers.models import Delivery, HandlerMapping
@@ -64,12 +65,11 @@ def give_back(claims: Collection[Claim], *, paused: bool = False) -> None:
 
 def _one(delivery_id: int, now: datetime) -> list[Claim]:
     until = deadline(now, now)
-    if not insisted("claimed later", lambda: Delivery.objects.begin(delivery_id, now, until)):
+    if not insisted("claimed later", lambda: hot.begin(delivery_id, now, until)):
         return []
     milestones.reach("claimed")
-    found = Delivery.objects.select_related("entry__listener", "mapping")
-    delivery = insisted("loaded later", lambda: found.get(pk=delivery_id))
-    return [Claim(delivery, delivery.attempts, now)]
+    delivery = insisted("loaded later", lambda: hot.load(delivery_id))
+    return [Claim(delivery, delivery.attempts, now)] if delivery is not None else []
 
 
 def _many(ids: Sequence[int], now: datetime) -> list[Claim]:
