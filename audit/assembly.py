@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
@@ -45,16 +46,16 @@ class Part:
 
 
 class Assembly:
-    """For the query of a compiler that has put it together."""
+    """For the query of a compiler that has put it together; of one that selects, or not."""
 
     def __init__(self, compiler: Any) -> None:
-        selected = [one for one, *_ in compiler.select]
+        self._selected = selected = [one for one, *_ in compiler.select or ()]
+        self._info = compiler.klass_info
         self._connection = compiler.connection
         self._conversions = [
             Conversion(place, steps, expression)
             for place, (steps, expression) in compiler.get_converters(selected).items()
         ]
-        self._whole = _part(compiler.klass_info, selected) if compiler.klass_info else None
 
     def values(self, row: Row) -> list[Any]:
         found = list(row)
@@ -67,9 +68,11 @@ class Assembly:
 
     def make(self, row: Row) -> Any:
         """The object, with those that its query selects beside it."""
-        if self._whole is None:
-            raise TypeError("this query selects values, not objects")
         return self._whole.make(self.values(row), self._connection.alias)
+
+    @cached_property
+    def _whole(self) -> Part:
+        return _part(self._info, self._selected)
 
 
 def _part(info: dict[str, Any], selected: Sequence[Any], relation: Any = None) -> Part:
@@ -80,8 +83,6 @@ def _part(info: dict[str, Any], selected: Sequence[Any], relation: Any = None) -
         names=[field.attname for field in fields],
         pick=itemgetter(*places),
         key=next(place for place in places if selected[place].target.primary_key),
-        related=[
-            _part(one, selected, one["field"]) for one in info.get("related_klass_infos", ())
-        ],
+        related=[_part(one, selected, one["field"]) for one in info.get("related_klass_infos", ())],
         relation=relation,
     )

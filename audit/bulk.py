@@ -1,4 +1,4 @@
-"""New rows of one table at once, with their ids: many by COPY on PostgreSQL, by INSERT elsewhere."""
+"""New rows of one table, with their ids: many at once by COPY on PostgreSQL, else by INSERT."""
 
 from __future__ import annotations
 
@@ -79,9 +79,10 @@ def _few_plan(model: type[Model], count: int) -> tuple[str, int, Values]:
     fields = model._meta.concrete_fields
     columns = [quote(str(field.column)) for field in fields if not field.primary_key]
     row = f"({', '.join(['%s'] * len(columns))})"
-    sql = (
-        f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(columns)}) "
-        f"VALUES {', '.join([row] * count)} RETURNING {quote(str(model._meta.pk.column))}"
+    into, rows = quote(model._meta.db_table), ", ".join([row] * count)
+    key = quote(str(model._meta.pk.column))
+    sql = " ".join(
+        ("INSERT INTO", into, f"({', '.join(columns)})", "VALUES", rows, "RETURNING", key)
     )
     return sql, fields.index(model._meta.pk), _plan(model)[2]
 

@@ -51,7 +51,8 @@ class Among(_Lookup):
             return In(self.lhs, self.rhs).as_sql(compiler, connection)
         column, params = self.process_lhs(compiler, connection)
         value, given = compiler.compile(self.rhs)
-        return f"{column} IN (SELECT value FROM json_each({value}))", (*params, *given)
+        sql = " ".join((column, "IN (SELECT value FROM", f"json_each({value}))"))
+        return sql, (*params, *given)
 
     def as_postgresql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
         column, params = self.process_lhs(compiler, connection)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from json import dumps
-from typing import Any
+from typing import Any, cast
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Expression, QuerySet
@@ -30,22 +31,31 @@ class Given(Expression):
         super().__init__()
         self.name = name
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
         return "%s", [self]
 
 
-def changing(found: QuerySet[Any], **values: Any) -> Query:
+def changing(found: QuerySet[Any], **values: Any) -> Built:
     """The query of an `update`."""
-    query = found.query.chain(UpdateQuery)
+    query = cast("UpdateQuery", found.query.chain(UpdateQuery))
     query.add_update_values(values)
     return query
 
 
-def deleting(found: QuerySet[Any]) -> Query:
+def deleting(found: QuerySet[Any]) -> Built:
     """The query of a `delete`, without what Django does for the rows that refer to these."""
     query = found.query.chain(DeleteQuery)
     query.clear_ordering(force=True)
     return query
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """The SQL, the names of its parameters, and what makes something of its rows."""
+
+    sql: str
+    names: Sequence[str]
+    assembly: Assembly
 
 
 class Prepared:
@@ -58,43 +68,36 @@ class Prepared:
 
     def objects(self, **given: Any) -> list[Any]:
         """Those of the model that it selects, with those of `select_related`."""
-        return [self._assembly.make(row) for row in self._rows(given)]
+        with self._executed(given) as (cursor, statement):
+            return [statement.assembly.make(row) for row in cursor.fetchall()]
 
     def rows(self, **given: Any) -> list[tuple[Any, ...]]:
         """The values that it selects."""
-        return [tuple(self._assembly.values(row)) for row in self._rows(given)]
+        with self._executed(given) as (cursor, statement):
+            return [tuple(statement.assembly.values(row)) for row in cursor.fetchall()]
 
     def execute(self, **given: Any) -> int:
         """How many it changed."""
-        sql, names = self._statement
-        with prepared_cursor() as cursor:
-            cursor.execute(sql, stored(given[name] for name in names))
+        with self._executed(given) as (cursor, _):
             return int(cursor.rowcount)
 
-    def _rows(self, given: dict[str, Any]) -> list[tuple[Any, ...]]:
-        sql, names = self._statement
+    @contextmanager
+    def _executed(self, given: dict[str, Any]) -> Iterator[tuple[Any, _Statement]]:
+        statement = self._statement
         with prepared_cursor() as cursor:
-            cursor.execute(sql, stored(given[name] for name in names))
-            return list(cursor.fetchall())
+            cursor.execute(statement.sql, stored(given[name] for name in statement.names))
+            yield cursor, statement
 
     @cached_property
-    def _compiler(self) -> Any:
+    def _statement(self) -> _Statement:
         built = self._build()
         query = built.query if isinstance(built, QuerySet) else built
-        return query.get_compiler(DEFAULT_DB_ALIAS)
-
-    @cached_property
-    def _statement(self) -> tuple[str, list[str]]:
-        """The SQL, and the names of its parameters."""
-        sql, parameters = self._compiler.as_sql()
+        compiler = query.get_compiler(DEFAULT_DB_ALIAS)
+        sql, parameters = compiler.as_sql()
         names = [one.name for one in parameters if isinstance(one, Given)]
         written = ["%s" if isinstance(one, Given) else _literal(one) for one in parameters]
-        return sql.replace("%%", "%%%%") % tuple(written), names
-
-    @cached_property
-    def _assembly(self) -> Assembly:
-        assert self._statement  # putting it together says what is selected
-        return Assembly(self._compiler)
+        sql = sql.replace("%%", "%%%%") % tuple(written)
+        return _Statement(sql, names, Assembly(compiler))
 
 
 @contextmanager
@@ -143,6 +146,8 @@ def _literal(value: Any) -> str:
         text = "NULL"
     elif isinstance(value, str):
         text = "'" + value.replace("'", "''") + "'"
-    else:
+    elif isinstance(value, int):
         text = str(int(value))
+    else:
+        raise TypeError(f"{value!r} cannot be written into a statement: make it Given.")
     return text.replace("%", "%%")

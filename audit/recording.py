@@ -26,9 +26,13 @@ def record(entries: Sequence[AuditLogEntry]) -> list[AuditLogEntry]:
 
 
 _IDENTITIES = Prepared(
-    lambda: AuditLogEntry.objects.order_by()
-    .filter(listener_id=Given("listener_id"), transaction_key__among=Given("keys"))
-    .values_list("transaction_key", "sequence_number", "entity_name", "record_id", "change_type")
+    lambda: (
+        AuditLogEntry.objects.order_by()
+        .filter(listener_id=Given("listener_id"), transaction_key__among=Given("keys"))
+        .values_list(
+            "transaction_key", "sequence_number", "entity_name", "record_id", "change_type"
+        )
+    )
 )
 Identity = tuple[str, int, str, str, str]
 

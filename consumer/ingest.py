@@ -206,9 +206,7 @@ def _hold(lease: Lease, follows: str | None = None, end: str = "") -> Position:
 def _advance(lease: Lease, replay_id: str, entries: Sequence[AuditLogEntry]) -> None:
     if replay_id and entries:
         last_event_at = troubles.moment(max(e.commit_timestamp for e in entries))
-        moved = _ADVANCE.execute(
-            **asdict(lease), replay_id=replay_id, last_event_at=last_event_at
-        )
+        moved = _ADVANCE.execute(**asdict(lease), replay_id=replay_id, last_event_at=last_event_at)
     else:
         changes = {"replay_id": replay_id} if replay_id else {}
         moved = Position.objects.held(lease).update(lease_until=lease_end(), **changes)

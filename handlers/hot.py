@@ -15,9 +15,11 @@ _BEGIN = Prepared(
     )
 )
 _LOAD = Prepared(
-    lambda: Delivery.objects.select_related("entry__listener", "mapping")
-    .filter(pk=Given("pk"))
-    .order_by()
+    lambda: (
+        Delivery.objects.select_related("entry__listener", "mapping")
+        .filter(pk=Given("pk"))
+        .order_by()
+    )
 )
 _SUCCEED = Prepared(
     lambda: changing(
@@ -29,9 +31,11 @@ _SUCCEED = Prepared(
     )
 )
 _IS_FOLLOWED = Prepared(
-    lambda: Delivery.objects.filter(chain=Given("chain"), state="blocked")
-    .order_by()
-    .values_list("pk")[:1]
+    lambda: (
+        Delivery.objects.filter(chain=Given("chain"), state="blocked")
+        .order_by()
+        .values_list("pk")[:1]
+    )
 )
 _LOG = """
 INSERT INTO handlers_deliveryattempt
@@ -42,9 +46,7 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 
 def begin(delivery_id: int, now: datetime, deadline: datetime) -> bool:
     """What `Delivery.objects.begin` does. Never inside a transaction."""
-    return bool(
-        _BEGIN.execute(pk=delivery_id, now=now, due_by=now + CLOCK_SKEW, deadline=deadline)
-    )
+    return bool(_BEGIN.execute(pk=delivery_id, now=now, due_by=now + CLOCK_SKEW, deadline=deadline))
 
 
 def load(delivery_id: int) -> Delivery | None:

@@ -31,11 +31,13 @@ _LOCK_ORDER = (Case(When(chain="", then=2), When(state="blocked", then=1), defau
 
 
 _OCCUPIED = Prepared(
-    lambda: DeliveryQuerySet(apps.get_model("handlers", "Delivery"))
-    .filter(IN_CHAIN, chain__among=Given("chains"))
-    .order_by()
-    .values_list("chain")
-    .distinct()
+    lambda: (
+        DeliveryQuerySet(apps.get_model("handlers", "Delivery"))
+        .filter(IN_CHAIN, chain__among=Given("chains"))
+        .order_by()
+        .values_list("chain")
+        .distinct()
+    )
 )
 
 

@@ -100,13 +100,15 @@ def _deletions(changes: Collection[AuditLogEntry]) -> list[tuple[str, Deletion]]
 
 
 _READ = Prepared(
-    lambda: AuditLogEntry.objects.filter(
-        listener_id=Given("listener_id"),
-        record_id__among=Given("record_ids"),
-        as_of__isnull=False,
+    lambda: (
+        AuditLogEntry.objects.filter(
+            listener_id=Given("listener_id"),
+            record_id__among=Given("record_ids"),
+            as_of__isnull=False,
+        )
+        .order_by("as_of", "read_at", "id")
+        .only("record_id", "as_of", "read_at")
     )
-    .order_by("as_of", "read_at", "id")
-    .only("record_id", "as_of", "read_at")
 )
 
 
