@@ -1,12 +1,19 @@
-"""The statements that the run of a single delivery costs."""
+"""The statements that runs of deliveries cost: of a single one, and of many at once."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
+from django.db import transaction
+from django.db.models import Model
+
+from audit.models import AuditLogEntry
 from audit.prepared import Given, Prepared, changing, prepared_cursor, stored
-from handlers.models import Delivery, DeliveryAttempt
+from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.queries import CLOCK_SKEW, begun
+from listeners.models import Listener
 
 _BEGIN = Prepared(
     lambda: changing(
@@ -21,6 +28,26 @@ _LOAD = Prepared(
         .order_by()
     )
 )
+_CLAIMABLE = Prepared(
+    lambda: (
+        Delivery.objects.claimable(Given("due_by"))
+        .filter(pk__among=Given("ids"))
+        .locked()
+        .defer("error")
+    )
+)
+_BEGIN_ALL = Prepared(
+    lambda: changing(
+        Delivery.objects.filter(pk__among=Given("ids")), **begun(Given("now"), Given("deadline"))
+    )
+)
+
+
+def _by_ids(model: type[Model]) -> Prepared:
+    return Prepared(lambda: model._default_manager.filter(pk__among=Given("ids")).order_by())
+
+
+_ENTRIES, _MAPPINGS, _LISTENERS = map(_by_ids, (AuditLogEntry, HandlerMapping, Listener))
 _SUCCEED = Prepared(
     lambda: changing(
         Delivery.objects.filter(pk=Given("pk"), state="running", attempts=Given("attempt")),
@@ -53,6 +80,35 @@ def load(delivery_id: int) -> Delivery | None:
     """With its entry, listener and mapping; None where it is deleted."""
     found = _LOAD.objects(pk=delivery_id)
     return found[0] if found else None
+
+
+def begin_all(ids: Sequence[int], now: datetime, deadline: datetime) -> list[Delivery]:
+    """Begin a run of each of these that can begin; as they are now. Never inside a transaction."""
+    with transaction.atomic(durable=True):
+        found: list[Delivery] = _CLAIMABLE.objects(ids=list(ids), due_by=now + CLOCK_SKEW)
+        _BEGIN_ALL.execute(ids=[one.pk for one in found], now=now, deadline=deadline)
+    for one in found:
+        one.attempts += 1
+        one.state, one.started_at, one.claim_deadline = Delivery.State.RUNNING, now, deadline
+    return found
+
+
+def load_all(deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """With their entries, listeners and mappings, each row read once; without those that are
+    deleted."""
+    entries = _by_id(_ENTRIES, {one.entry_id for one in deliveries})
+    mappings = _by_id(_MAPPINGS, {one.mapping_id for one in deliveries if one.mapping_id})
+    listeners = _by_id(_LISTENERS, {entry.listener_id for entry in entries.values()})
+    found = [one for one in deliveries if one.entry_id in entries]
+    for delivery in found:
+        delivery.entry = entry = entries[delivery.entry_id]
+        entry.listener = listeners[entry.listener_id]
+        delivery.mapping = mappings.get(delivery.mapping_id) if delivery.mapping_id else None
+    return found
+
+
+def _by_id(query: Prepared, ids: Collection[int]) -> dict[int, Any]:
+    return {one.pk: one for one in query.objects(ids=list(ids))} if ids else {}
 
 
 def succeed(delivery_id: int, attempt: int, now: datetime) -> bool:

@@ -41,6 +41,16 @@ _OCCUPIED = Prepared(
 )
 
 
+_RUNNING = Prepared(
+    lambda: (
+        DeliveryQuerySet(apps.get_model("handlers", "Delivery"))
+        .filter(pk__among=Given("ids"), state="running")
+        .locked()
+        .values_list("pk", "attempts")
+    )
+)
+
+
 def begun(now: datetime | Given, deadline: datetime | Given) -> dict[str, Any]:
     """What a run's beginning changes."""
     return {
@@ -182,18 +192,6 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         mine = self.claimable(now + CLOCK_SKEW).filter(pk=delivery_id)
         return bool(mine.update(**begun(now, deadline)))
 
-    def begin_all(self, ids: Collection[int], now: datetime, deadline: datetime) -> list[Any]:
-        """Begin a run of each of these that can begin; as they are now. Never inside a
-        transaction."""
-        with transaction.atomic(durable=True):
-            claimable = self.claimable(now + CLOCK_SKEW).filter(pk__in=ids)
-            found = list(claimable.locked().defer("error"))
-            self.filter(pk__in=[one.pk for one in found]).update(**begun(now, deadline))
-        for one in found:
-            one.attempts += 1
-            one.state, one.started_at, one.claim_deadline = "running", now, deadline
-        return found
-
     def claimable(self, due_by: datetime | Given) -> DeliveryQuerySet:
         is_due = Q(state="retrying", due_at__lte=due_by)
         return self.filter(Q(state__in=("ready", "queued")) | is_due, _NOT_PAUSED)
@@ -214,7 +212,7 @@ class DeliveryQuerySet(models.QuerySet[Any]):
 
     def running(self, held: Mapping[int, int]) -> set[int]:
         """Of these claims, those that nobody took, locked. Inside the caller's transaction."""
-        found = self.filter(pk__in=held, state="running").locked().values_list("pk", "attempts")
+        found = _RUNNING.rows(ids=list(held))
         return {pk for pk, attempts in found if held[pk] == attempts}
 
     def settle(self, delivery_id: int, attempt: int, **changes: Any) -> bool:
