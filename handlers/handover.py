@@ -78,10 +78,10 @@ class _OnDiskLater(Func):
 
     output_field = BooleanField()
 
-    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, Any]:
+    def as_sql(self, *_: Any, **__: Any) -> tuple[str, Any]:
         return "1 = 1", []
 
-    def as_postgresql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, Any]:
+    def as_postgresql(self, *_: Any, **__: Any) -> tuple[str, Any]:
         return "set_config('synchronous_commit', 'off', true) = 'off'", []
 
 

@@ -191,7 +191,7 @@ def test_a_single_delivery_takes_few_statements(listener):
 
 
 def test_many_deliveries_take_as_many_statements_as_few(listener):
-    few, many = deliver(listener, "tests.batch", FEW + 1), deliver(listener, "tests.batch", 20)
+    few, many = deliver(listener, "tests.batch", FEW + 1), deliver(listener, "tests.batch", 10)
 
     with CaptureQueriesContext(connection) as queries_of_few:
         run_deliveries(few, "tests.batch")
