@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from json import JSONEncoder
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -17,13 +18,19 @@ from audit.prepared import prepared_cursor
 ROWS = 1000
 #: So few take less in one statement than to be numbered and copied.
 FEW = 4
-#: As one text: a row for each would take longer to read than to make.
+#: As one text: a row for each would take longer to read than to make. The sequence is found once,
+#: and not for each number.
 _NEXT = """
-SELECT string_agg(nextval(pg_get_serial_sequence(%s, %s))::text, ',') FROM generate_series(1, %s)
+SELECT string_agg(nextval(found)::text, ',') FROM generate_series(1, %s),
+(SELECT pg_get_serial_sequence(%s, %s)::regclass AS found OFFSET 0) AS sequence
 """
 
 Row = TypeVar("Row", bound=Model)
 Values = Callable[[Sequence[Model]], Iterator[Sequence[Any]]]
+
+
+def nothing() -> None:
+    """Of who has nothing to do meanwhile."""
 
 
 def maker(model: type[Row]) -> Callable[[dict[str, Any]], Row]:
@@ -43,10 +50,11 @@ def maker(model: type[Row]) -> Callable[[dict[str, Any]], Row]:
     return make
 
 
-def insert(rows: Sequence[Row]) -> Sequence[Row]:
+def insert(rows: Sequence[Row], meanwhile: Callable[[], None] = nothing) -> Sequence[Row]:
     """Insert new rows of one model, which have their ids and are in the order of them afterwards.
 
-    Inside the caller's transaction. Raises what an INSERT raises.
+    Inside the caller's transaction. Raises what an INSERT raises. `meanwhile`: called while a
+    server has the rows and is not done with them; nothing where none is waited for.
     """
     if not rows:
         return rows
@@ -57,7 +65,7 @@ def insert(rows: Sequence[Row]) -> Sequence[Row]:
     else:
         _number(rows)
         with connection.wrap_database_errors:
-            _copy(rows)
+            _copy(rows, meanwhile)
     for row in rows:
         row._state.adding, row._state.db = False, connection.alias
     return rows
@@ -84,7 +92,7 @@ def _few_plan(model: type[Model], count: int) -> tuple[str, int, Values]:
     sql = " ".join(
         ("INSERT INTO", into, f"({', '.join(columns)})", "VALUES", rows, "RETURNING", key)
     )
-    return sql, fields.index(model._meta.pk), _plan(model)[2]
+    return sql, fields.index(model._meta.pk), _values(fields, _json)
 
 
 def _number(rows: Sequence[Model]) -> None:
@@ -92,18 +100,19 @@ def _number(rows: Sequence[Model]) -> None:
     meta = rows[0]._meta
     key, table = meta.pk, connection.ops.quote_name(meta.db_table)
     with prepared_cursor() as cursor:
-        cursor.execute(_NEXT, [table, str(key.column), len(rows)])
+        cursor.execute(_NEXT, [len(rows), table, str(key.column)])
         numbers = cursor.fetchone()[0].split(",")
         for row, number in zip(rows, numbers, strict=True):
             setattr(row, key.attname, int(number))
 
 
-def _copy(rows: Sequence[Model]) -> None:
+def _copy(rows: Sequence[Model], meanwhile: Callable[[], None]) -> None:
     sql, types, values = _plan(type(rows[0]))
     with connection.cursor() as cursor, cursor.copy(sql) as copy:
         copy.set_types(types)
         for row in values(rows):
             copy.write_row(row)
+        meanwhile()
 
 
 @cache
@@ -114,9 +123,14 @@ def _plan(model: type[Model]) -> tuple[str, list[str], Values]:
     columns = ", ".join(quote(str(field.column)) for field in fields)
     sql = f"COPY {quote(model._meta.db_table)} ({columns}) FROM STDIN (FORMAT binary)"
     types = [_type(field) for field in fields]
+    return sql, types, _values(fields, _jsonb)
+
+
+def _values(fields: Sequence[Any], adapter: Callable[[JSONField], Callable[[Any], Any]]) -> Values:
+    """What makes a row's values of an object; `adapter`: what makes those of a JSON field."""
     read = attrgetter(*(field.attname for field in fields))
     special = [
-        (index, field)
+        (index, field.db_default, adapter(field) if isinstance(field, JSONField) else None)
         for index, field in enumerate(fields)
         if isinstance(field, JSONField) or field.has_db_default()
     ]
@@ -124,18 +138,39 @@ def _plan(model: type[Model]) -> tuple[str, list[str], Values]:
     def values(rows: Sequence[Model]) -> Iterator[Sequence[Any]]:
         for row in rows:
             found = list(read(row))
-            for index, field in special:
+            for index, default, adapt in special:
                 value = found[index]
                 if isinstance(value, DatabaseDefault):
-                    found[index] = field.db_default
-                elif isinstance(field, JSONField) and value is not None:
-                    found[index] = connection.ops.adapt_json_value(value, field.encoder)
+                    value = found[index] = default
+                if adapt is not None and value is not None:
+                    found[index] = adapt(value)
             yield found
 
-    return sql, types, values
+    return values
+
+
+def _json(field: JSONField) -> Callable[[Any], str]:
+    """What makes the text of a jsonb."""
+    return (field.encoder or JSONEncoder)().encode
+
+
+def _jsonb(field: JSONField) -> Callable[[Any], bytes]:
+    """What makes the bytes of a jsonb in a binary COPY: the version of the format, and the text."""
+    encode = (field.encoder or JSONEncoder)().encode
+
+    def jsonb(value: Any) -> bytes:
+        return _EMPTY if value == [] else _VERSION + encode(value).encode()
+
+    return jsonb
+
+
+_VERSION = b"\x01"
+_EMPTY = _VERSION + b"[]"
 
 
 def _type(field: Any) -> str:
-    """As PostgreSQL names it, without a length."""
+    """As PostgreSQL names it, without a length; what is sent as it is, as bytes."""
+    if isinstance(field, JSONField):
+        return "bytea"
     of = field.rel_db_type if field.is_relation else field.db_type
     return str(of(connection)).partition("(")[0]
