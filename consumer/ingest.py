@@ -1,14 +1,13 @@
 """The one transaction: a batch's audit entries, its deliveries and the new position, under the
 lease's epoch.
 
-LeaseLost     another process has the listener; nothing was written
-CommitsLost   the position is not where the batch before left it; nothing was written
+Raises what consumer.positions does; then nothing was written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -19,24 +18,20 @@ from django.utils import timezone
 from audit import traffic
 from audit.bulk import maker, nothing
 from audit.models import AuditLogEntry
-from audit.prepared import Given, Prepared, changing
+from audit.prepared import Given, Prepared
 from audit.recording import record
 from consumer import gaps, troubles
 from consumer.database import refusal
+from consumer.positions import advance, hold
 from consumer.quarantine import Unreadable, keep
 from handlers.handover import Parcel, pack
 from handlers.models import HandlerMapping
 from listeners import milestones
-from listeners.leases import Lease, LeaseLost, lease_end
+from listeners.leases import Lease, lease_end
 from listeners.models import Listener, Position
 from listeners.salesforce.decode import decode, message_text
 from listeners.salesforce.errors import Undecodable
 from listeners.salesforce.events import ChangeEvent
-
-
-class CommitsLost(Exception):
-    """A standby took over that lacked the last commits, or they were not on disk: to go on with the
-    next message would leave a gap. The listener begins anew from where the position is."""
 
 
 @dataclass(slots=True)
@@ -91,16 +86,6 @@ class Ingested:
         self.replay_id = other.replay_id or self.replay_id
 
 
-_LEASE = {name: Given(name) for name in ("listener_id", "holder", "epoch")}
-_HELD = Prepared(lambda: Position.objects.filter(**_LEASE).select_for_update().order_by())
-_ADVANCE = Prepared(
-    lambda: changing(
-        Position.objects.filter(**_LEASE),
-        lease_until=lease_end(),
-        replay_id=Given("replay_id"),
-        last_event_at=Given("last_event_at"),
-    )
-)
 _MAPPINGS = Prepared(lambda: HandlerMapping.objects.filter(listener=Given("listener_id")))
 
 
@@ -155,7 +140,7 @@ def _ingest_whole(
     ]
     replay_id = decoded[-1][1][-1].replay_id
     with transaction.atomic(durable=True):
-        position = _hold(lease, follows, replay_id)
+        position = hold(lease, follows, replay_id)
         milestones.reach("recording")
         new = added(entries)
         if mappings is None:
@@ -164,7 +149,7 @@ def _ingest_whole(
         parcel = pack(new, mappings, timezone.now(), gap_policy=policy, lanes=position.lanes)
         reported = troubles.report(listener.pk, new, messages[-1].received_at)
         reads = gaps.follow(listener, reported, messages[-1].received_at)
-        _advance(lease, replay_id, entries)
+        advance(lease, replay_id, entries)
         traffic.count(listener.pk, messages[-1].received_at, len(messages), len(new))
         milestones.reach("recorded")
     milestones.reach("committed")
@@ -182,9 +167,9 @@ def _quarantine(
         raw, reason = message_text(message.data), f"the database refused it: {refusal(error)}"
     unreadable = Unreadable(raw, reason, replay_id, message.received_at)
     with transaction.atomic(durable=True):
-        _hold(lease, follows, replay_id)
+        hold(lease, follows, replay_id)
         quarantined = keep(listener, unreadable)
-        _advance(lease, unreadable.replay_id, [])
+        advance(lease, unreadable.replay_id, [])
         traffic.count(listener.pk, message.received_at, 1, 0)
     return Ingested(quarantined=quarantined, replay_id=unreadable.replay_id)
 
@@ -193,7 +178,7 @@ def move(lease: Lease, moment: Moment, follows: str | None = None) -> None:
     """The position to a moment, once everything before it is recorded. Never inside a
     transaction."""
     with transaction.atomic(durable=True):
-        _hold(lease, follows, moment.replay_id)
+        hold(lease, follows, moment.replay_id)
         Position.objects.held(lease).update(
             replay_id=moment.replay_id,
             named_at=moment.received_at,
@@ -205,32 +190,8 @@ def move(lease: Lease, moment: Moment, follows: str | None = None) -> None:
 def quarantine_answer(listener: Listener, lease: Lease, raw: str, error: str, now: datetime) -> int:
     """Keep an answer that is no JSON; the position stays, so that its events come again."""
     with transaction.atomic(durable=True):
-        _hold(lease)
+        hold(lease)
         return keep(listener, Unreadable(raw, error, "", now, is_answer=True))
-
-
-def _hold(lease: Lease, follows: str | None = None, end: str = "") -> Position:
-    """Lock the position for this transaction, if the lease still is the current one, and the
-    position where it was left; or at the `end` of the batch, when only the answer to its commit was
-    lost."""
-    held = _HELD.objects(**asdict(lease))
-    if not held:
-        raise LeaseLost
-    position: Position = held[0]
-    if follows is not None and position.replay_id not in (follows, end):
-        raise CommitsLost
-    return position
-
-
-def _advance(lease: Lease, replay_id: str, entries: Sequence[AuditLogEntry]) -> None:
-    if replay_id and entries:
-        last_event_at = troubles.moment(max(e.commit_timestamp for e in entries))
-        moved = _ADVANCE.execute(**asdict(lease), replay_id=replay_id, last_event_at=last_event_at)
-    else:
-        changes = {"replay_id": replay_id} if replay_id else {}
-        moved = Position.objects.held(lease).update(lease_until=lease_end(), **changes)
-    if not moved:
-        raise LeaseLost
 
 
 _entry = maker(AuditLogEntry)

@@ -1,5 +1,7 @@
 """Queries that are put together once: they find and change what Django's own do."""
 
+from pathlib import Path
+
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.backends.signals import connection_created
@@ -10,6 +12,7 @@ from django.utils import timezone
 from audit.models import AuditLogEntry, Throughput
 from audit.prepared import Given, Prepared, changing, deleting
 from cdcproject.database import EXECUTED_BEFORE, limit_sessions
+from cdcproject.environment import database
 from consumer.ingest import ingest
 from handlers import hot
 from handlers.models import Delivery
@@ -142,7 +145,10 @@ def test_it_goes_on_after_a_transaction_that_failed(listener):
 @ON_POSTGRESQL
 @pytest.mark.usefixtures("limited")
 def test_no_plan_is_kept_where_the_options_say_so(listener, monkeypatch):
-    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", None)
+    told = database("postgres://host/name?prepare_threshold=none", Path())["OPTIONS"]
+    monkeypatch.setitem(
+        connection.settings_dict["OPTIONS"], "prepare_threshold", told["prepare_threshold"]
+    )
     connection.close()
     statement = named()
 
