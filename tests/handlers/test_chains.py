@@ -1,0 +1,214 @@
+"""Many changes of one record: each begins once the one before it has ended, in the worker that has
+run that, for as long as there is time."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from consumer.ingest import ingest
+from handlers import bundle, pace, pausing
+from handlers.models import Delivery, HandlerMapping
+from handlers.runner import run_deliveries, run_delivery
+from listeners import milestones
+from tests.handlers.bundling import ids_of, make_due, messages, record_id, states, without_haste
+from tests.sample_data import ANN, change, lease_of, make_mapping, received
+from tests.sample_handlers import read_journal, written_groups
+from tests.system.verdict import assert_in_order, noted_effects
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    without_haste(monkeypatch)
+
+
+def record(listener, *changes):
+    """The ids of the deliveries that can begin; each of the `changes` is a record's number, or that
+    and its data or change type."""
+    told = [(one,) if isinstance(one, int) else one for one in changes]
+    made = [
+        change(
+            next((it for it in more if isinstance(it, str)), "CREATE"),
+            records=[record_id(number)],
+            data=next((it for it in more if isinstance(it, dict)), None),
+        )
+        for number, *more in told
+    ]
+    ingest(listener, lease_of(listener), received(*made))
+    return ids_of(state="queued")
+
+
+def test_all_of_a_record_run_one_after_the_other_in_one_task(listener):
+    make_mapping(listener)
+    [first] = record(listener, *[0] * 7)
+
+    assert run_delivery(first) == "7 succeeded"
+
+    assert [entry for _, entry in noted_effects()] == ids_of_entries()
+    assert messages() == []
+
+
+def ids_of_entries():
+    return list(Delivery.objects.order_by("id").values_list("entry", flat=True))
+
+
+def test_of_many_records_one_of_each_is_claimed_and_settled_together(listener):
+    make_mapping(listener)
+    pace.of("tests.remember").note(0.0001)
+    first = record(listener, *[*range(8)] * 5)
+
+    with CaptureQueriesContext(connection) as queries:
+        assert run_deliveries(first, "tests.remember") == "40 succeeded"
+
+    assert_in_order(noted_effects())
+    # Claimed are 1, 2, 4, and then 8 each time.
+    assert sum("INSERT INTO" in query["sql"] for query in queries) <= 8
+
+
+def test_what_fails_keeps_those_behind_it_from_beginning_until_it_ended(listener):
+    make_mapping(listener, handler="tests.fail_once_when_told", max_attempts=2)
+    [first] = record(listener, 0, 0, (0, {"Fail": True}), 0, 0)
+
+    assert run_delivery(first) == "2 succeeded, 1 failed"
+    assert states() == ["succeeded", "succeeded", "retrying", "blocked", "blocked"]
+
+    make_due()
+    assert run_delivery(ids_of(state="retrying")[0]) == "3 succeeded"
+    assert_in_order(noted_effects())
+
+
+@pytest.mark.parametrize(("on_dead", "left"), [("continue", "succeeded"), ("halt", "blocked")])
+def test_behind_one_that_is_dead_they_go_on_or_are_held_back(listener, on_dead, left):
+    make_mapping(listener, handler="tests.fail_once_when_told", max_attempts=1, on_dead=on_dead)
+    [first] = record(listener, 0, (0, {"Fail": True}), 0, 0)
+
+    run_delivery(first)
+
+    assert states() == ["succeeded", "dead", left, left]
+
+
+def test_atomic_ones_commit_one_by_one(listener, monkeypatch):
+    make_mapping(listener, handler="tests.write_group")
+    [first] = record(listener, *[0] * 4)
+    seen = []
+    monkeypatch.setattr(
+        milestones,
+        "reach",
+        lambda name: (
+            name == "claimed" and seen.append((written_groups().count(), len(succeeded())))
+        ),
+    )
+
+    run_delivery(first)
+
+    assert seen == [(0, 0), (1, 1), (2, 2), (3, 3)]
+    assert len(succeeded()) == 4
+
+
+def succeeded():
+    return ids_of(state="succeeded")
+
+
+def test_when_its_time_is_over_what_is_next_waits_behind_others(listener, monkeypatch):
+    monkeypatch.setattr(bundle, "FOLLOWING_SECONDS", 0)
+    make_mapping(listener)
+    first = record(listener, *[*range(4)] * 3)
+
+    assert run_deliveries(first, "tests.remember") == "4 succeeded"
+
+    assert states() == [*["succeeded"] * 4, *["queued"] * 4, *["blocked"] * 4]
+    assert sorted(pk for ids in messages() for pk in ids) == ids_of(state="queued")
+
+
+@pytest.mark.parametrize(
+    ("handler", "queue", "attempts"),
+    [("tests.skip", "", None), ("tests.remember", "crm", None), ("tests.remember", "", 1)],
+)
+def test_what_is_of_another_kind_has_a_message_of_its_own(listener, handler, queue, attempts):
+    """Another handler's, another queue's, or what is tried once and so goes alone."""
+    make_mapping(listener)
+    make_mapping(listener, "update", handler, queue=queue, max_attempts=attempts)
+    first = record(listener, 0, 1, (0, "UPDATE"))
+    [next_one] = ids_of(state="blocked")
+
+    assert run_deliveries(first, "tests.remember") == "2 succeeded"
+
+    assert messages(queue or "celery") == [[next_one]]
+
+
+def test_handlers_of_several_mappings_share_a_chain(listener):
+    for on in ("create", "update", "delete"):
+        make_mapping(listener, on)
+    first = record(listener, 0, 1, (0, "UPDATE"), (1, "UPDATE"), (0, "DELETE"))
+
+    assert run_deliveries(first, "tests.remember") == "5 succeeded"
+
+    assert_in_order(noted_effects())
+
+
+def test_what_a_pause_overtakes_waits(listener, monkeypatch):
+    make_mapping(listener)
+    [first] = record(listener, *[0] * 3)
+    mapping = HandlerMapping.objects.get()
+    left = [lambda: pausing.pause(mapping, ANN, "", timezone.now())]
+    monkeypatch.setattr(
+        milestones, "reach", lambda name: name == "handled" and left and left.pop()()
+    )
+
+    assert run_delivery(first) == "succeeded"
+
+    rows = Delivery.objects.order_by("id").values_list("state", "paused", "attempts")
+    assert list(rows)[1:] == [("ready", True, 0), ("blocked", False, 0)]
+
+
+def test_a_batch_has_one_change_of_each_record_and_the_next_follows(listener):
+    make_mapping(listener, handler="tests.batch")
+    first = record(listener, *[*range(3)] * 4)
+
+    assert run_deliveries(first, "tests.batch") == "12 succeeded"
+
+    batches = [line["batch"] for line in read_journal()][::3]
+    assert batches == [ids_of_entries()[n : n + 3] for n in range(0, 12, 3)]
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="only PostgreSQL counts the rows it read")
+@pytest.mark.parametrize("length", [200, 400])
+def test_however_long_a_chain_is_few_rows_are_read_for_its_next(listener, length):
+    make_mapping(listener)
+    [first] = record(listener, *[0] * length)
+    Delivery.objects.filter(pk=first).update(state="succeeded")
+
+    with CaptureQueriesContext(connection) as queries:
+        Delivery.objects.promote(Delivery.objects.get(pk=first).chain)
+
+    [looking] = [query["sql"] for query in queries if "unnest" in query["sql"]]
+    Delivery.objects.filter(state="ready").update(state="blocked")
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE handlers_delivery")
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {looking}")
+        [[[plan]]] = cursor.fetchall()
+    assert rows_read(plan["Plan"]) <= 10, plan
+
+
+def rows_read(plan):
+    """By the nodes that read a table, what a filter threw away too."""
+    seen = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
+    own = seen * plan["Actual Loops"] if "Relation Name" in plan else 0
+    return own + sum(map(rows_read, plan.get("Plans", ())))
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="of SQLite")
+def test_sqlite_looks_for_the_next_of_a_chain_in_its_indexes(listener):
+    make_mapping(listener)
+    [first] = record(listener, 0, 0)
+    with CaptureQueriesContext(connection) as queries:
+        Delivery.objects.promote(Delivery.objects.get(pk=first).chain)
+
+    [looking] = [query["sql"] for query in queries if "json_each" in query["sql"]]
+    with connection.cursor() as cursor:
+        plan = str(cursor.execute(f"EXPLAIN QUERY PLAN {looking}").fetchall())
+    assert "USING COVERING INDEX delivery_next (chain=?)" in plan
+    assert "delivery_one_open_in_a_chain (chain=?)" in plan
+    assert "delivery_halting (chain=?)" in plan
