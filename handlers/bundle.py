@@ -23,9 +23,9 @@ from handlers.settling import Ended, settled
 
 #: A message is worked at for about so long; what is left of it goes to whoever is free.
 MESSAGE_SECONDS = 0.5
-#: What follows in the chains of a message runs here too for about so long: it need not wait in a
-#: queue. Less than above: a chain that never ends is to hold up those that wait there as little.
-FOLLOWING_SECONDS = 0.2
+#: What follows in its chains runs here too meanwhile: it need not wait in a queue. What follows one
+#: that is alone does for so long, since all that waits there is to have its turn soon.
+ALONE_SECONDS = 0.2
 #: What was claimed and has not begun so long after is given back.
 CHUNK_SECONDS = 1.0
 
@@ -101,7 +101,7 @@ class Bundle:
             age = monotonic() - self._began_at
             if self.is_late or age > MESSAGE_SECONDS:
                 self._leave()
-            elif age < FOLLOWING_SECONDS:
+            elif not self._is_alone or age < ALONE_SECONDS:
                 self._take_on()
 
     def leave(self) -> None:

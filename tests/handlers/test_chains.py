@@ -112,7 +112,8 @@ def succeeded():
 
 
 def test_when_its_time_is_over_what_is_next_waits_behind_others(listener, monkeypatch):
-    monkeypatch.setattr(bundle, "FOLLOWING_SECONDS", 0)
+    monkeypatch.setattr(bundle, "MESSAGE_SECONDS", 0)
+    pace.of("tests.remember").note(0.0001)
     make_mapping(listener)
     first = record(listener, *[*range(4)] * 3)
 
