@@ -22,11 +22,15 @@ class ClaimLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to run one attempt of one delivery, until its deadline."""
+    """The right to run one attempt of one delivery, until its deadline.
+
+    behind   the id of the one that is claimed for it, where it is itself blocked (handlers.behind)
+    """
 
     delivery: Delivery
     attempt: int
     started_at: datetime
+    behind: int | None = None
 
     @property
     def counted(self) -> int:
@@ -78,11 +82,11 @@ def _many(ids: Sequence[int], now: datetime) -> list[Claim]:
     milestones.reach("claimed")
     begun = {one.pk: one for one in rows}
     ordered = [begun[pk] for pk in dict.fromkeys(ids) if pk in begun]
-    deliveries = insisted("loaded later", lambda: _loaded(ordered))
+    deliveries = insisted("loaded later", lambda: loaded(ordered))
     return [Claim(delivery, delivery.attempts, now) for delivery in deliveries]
 
 
-def _loaded(deliveries: Sequence[Delivery]) -> list[Delivery]:
+def loaded(deliveries: Sequence[Delivery]) -> list[Delivery]:
     """With what a run needs of them, each row of it read once."""
     entries = AuditLogEntry.objects.in_bulk([one.entry_id for one in deliveries])
     mappings = HandlerMapping.objects.in_bulk(

@@ -197,6 +197,13 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         found = self.filter(pk__in=held, state="running").locked().values_list("pk", "attempts")
         return {pk for pk, attempts in found if held[pk] == attempts}
 
+    def blocked_behind(self, held: Mapping[int, int]) -> set[int]:
+        """Of these attempts, which ran behind another's claim, those whose delivery is where it
+        was, locked. Inside the caller's transaction."""
+        found = self.filter(pk__in=held, state="blocked", awaits_record=False).locked()
+        rows = found.values_list("pk", "attempts")
+        return {pk for pk, attempts in rows if held[pk] == attempts + 1}
+
     def settle(self, delivery_id: int, attempt: int, **changes: Any) -> bool:
         """End a run; False when its claim was lost. Inside the caller's transaction."""
         return bool(

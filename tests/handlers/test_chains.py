@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from consumer.ingest import ingest
 from handlers import bundle, pace, pausing
-from handlers.models import Delivery, HandlerMapping
+from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.runner import run_deliveries, run_delivery
 from listeners import milestones
 from tests.handlers.bundling import ids_of, make_due, messages, record_id, states, without_haste
@@ -21,7 +21,10 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch):
+    """The handlers are known to be quick."""
     without_haste(monkeypatch)
+    for name in ("remember", "fail_once_when_told"):
+        pace.of(f"tests.{name}").note(0.0001)
 
 
 def record(listener, *changes):
@@ -56,7 +59,6 @@ def ids_of_entries():
 
 def test_of_many_records_one_of_each_is_claimed_and_settled_together(listener):
     make_mapping(listener)
-    pace.of("tests.remember").note(0.0001)
     first = record(listener, *[*range(8)] * 5)
 
     with CaptureQueriesContext(connection) as queries:
@@ -65,6 +67,56 @@ def test_of_many_records_one_of_each_is_claimed_and_settled_together(listener):
     assert_in_order(noted_effects())
     # Claimed are 1, 2, 4, and then 8 each time.
     assert sum("INSERT INTO" in query["sql"] for query in queries) <= 8
+
+
+def test_of_one_record_many_are_written_down_together(listener):
+    make_mapping(listener)
+    [first] = record(listener, *[0] * 100)
+
+    with CaptureQueriesContext(connection) as queries:
+        assert run_delivery(first) == "100 succeeded"
+
+    # 1, then 1, 2, 4, ... at once, as the handler proves to be quick.
+    assert sum("INSERT INTO" in query["sql"] for query in queries) <= 8
+    assert [entry for _, entry in noted_effects()] == ids_of_entries()
+    logged = DeliveryAttempt.objects.order_by("delivery_id").values_list("delivery_id", "number")
+    assert list(logged) == [(pk, 1) for pk in succeeded()]
+    assert not Delivery.objects.exclude(attempts=1, started_at__isnull=False).exists()
+
+
+def test_a_claim_that_is_lost_takes_along_those_that_ran_behind_it(listener, monkeypatch):
+    """Another worker was given it; it runs them all again, in order."""
+    make_mapping(listener)
+    [first] = record(listener, *[0] * 6)
+    running = Delivery.objects.filter(state="running")
+
+    def give_to_another(name):
+        if name == "handled" and len(read_journal()) == 4:
+            running.update(attempts=2)
+
+    monkeypatch.setattr(milestones, "reach", give_to_another)
+
+    assert run_delivery(first) == "2 succeeded, 2 claim lost"
+
+    rows = Delivery.objects.order_by("id").values_list("state", "attempts")
+    assert list(rows)[2:] == [("running", 2), *[("blocked", 0)] * 3]
+    assert DeliveryAttempt.objects.count() == 2
+
+
+def test_what_ended_in_another_way_meanwhile_stays_so(listener, monkeypatch):
+    make_mapping(listener)
+    [first] = record(listener, *[0] * 5)
+    fourth = ids_of()[3]
+
+    def skip_it(name):
+        if name == "handled" and len(read_journal()) == 4:
+            Delivery.objects.filter(pk=fourth).update(state="skipped")
+
+    monkeypatch.setattr(milestones, "reach", skip_it)
+
+    assert run_delivery(first) == "4 succeeded, 1 claim lost"
+
+    assert states() == ["succeeded", "succeeded", "succeeded", "skipped", "succeeded"]
 
 
 def test_what_fails_keeps_those_behind_it_from_beginning_until_it_ended(listener):
@@ -112,15 +164,14 @@ def succeeded():
 
 
 def test_when_its_time_is_over_what_is_next_waits_behind_others(listener, monkeypatch):
-    monkeypatch.setattr(bundle, "MESSAGE_SECONDS", 0)
-    pace.of("tests.remember").note(0.0001)
+    monkeypatch.setattr(bundle, "ALONE_SECONDS", 0)
     make_mapping(listener)
-    first = record(listener, *[*range(4)] * 3)
+    [first] = record(listener, *[0] * 3)
 
-    assert run_deliveries(first, "tests.remember") == "4 succeeded"
+    assert run_delivery(first) == "succeeded"
 
-    assert states() == [*["succeeded"] * 4, *["queued"] * 4, *["blocked"] * 4]
-    assert sorted(pk for ids in messages() for pk in ids) == ids_of(state="queued")
+    assert states() == ["succeeded", "queued", "blocked"]
+    assert messages() == [ids_of(state="queued")]
 
 
 @pytest.mark.parametrize(
