@@ -27,7 +27,8 @@ def behind(first: Claim, size: int) -> list[Claim]:
     if first.counted > 1 or most(handler, 0, allowed_attempts(delivery)) == 1:
         return []
     ids = blocked(delivery.chain, size)
-    waiting = Delivery.objects.filter(pk__in=ids, state="blocked").order_by("id").defer("error")
+    # Not by their state as well: there is an index of what is blocked, which may be all of a chain.
+    waiting = Delivery.objects.filter(pk__in=ids).order_by("id").defer("error")
     rows = list(takewhile(lambda one: _is_alike(one, delivery), waiting))
     found = {one.pk: one for one in loaded(rows)}
     there = takewhile(found.__contains__, ids)
@@ -35,10 +36,15 @@ def behind(first: Claim, size: int) -> list[Claim]:
 
 
 def _is_alike(one: Delivery, first: Delivery) -> bool:
-    is_fresh = one.attempts == one.attempts_before and not one.awaits_record
-    return is_fresh and (one.mapping_id, one.handler, one.queue, one.is_external) == (
-        first.mapping_id,
-        first.handler,
-        first.queue,
-        False,
+    waits = one.state == Delivery.State.BLOCKED and not one.awaits_record
+    return (
+        waits
+        and one.attempts == one.attempts_before
+        and (one.mapping_id, one.handler, one.queue, one.is_external)
+        == (
+            first.mapping_id,
+            first.handler,
+            first.queue,
+            False,
+        )
     )

@@ -20,6 +20,7 @@ from handlers.redelivery import Wish, wish
 from handlers.runner import run_delivery
 from tests.at_once import in_threads
 from tests.commands.running import CONNECTION, ConfigurationFile
+from tests.handlers.bundling import without_haste
 from tests.redelivering import redeliver
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
@@ -77,7 +78,8 @@ def test_another_record_goes_on(mapping):
     assert states() == ["dead", "blocked", "queued"]
 
 
-def test_with_continue_the_next_begins(listener):
+def test_with_continue_the_next_begins(listener, monkeypatch):
+    without_haste(monkeypatch)
     first, second = deliver(make_mapping(listener, handler="tests.one_try"), change(), change())
 
     run_delivery(first.pk)
