@@ -17,12 +17,11 @@ from typing import Any
 
 import structlog
 from celery import Celery, current_app
-from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Q
 
 from handlers import registry, transport
-from handlers.company import grouped, most, spread
+from handlers.company import allowed, grouped, most, spread
 from handlers.events import EventData
 from handlers.models import Delivery
 from handlers.registry import Handler
@@ -192,8 +191,8 @@ def message_for(rows: Sequence[Row]) -> Message:
 
 
 def _size(row: Row, handler: Handler[Any], size: int) -> int:
-    allowed = row.max_attempts or handler.max_attempts or settings.CDC_MAX_ATTEMPTS
-    company = most(handler, row.attempts - row.attempts_before, allowed)
+    attempts = allowed(handler, row.max_attempts)
+    company = most(handler, row.attempts - row.attempts_before, attempts)
     return company if handler.batch else min(company, size)
 
 

@@ -72,7 +72,8 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 
 
 def begin(delivery_id: int, now: datetime, deadline: datetime) -> bool:
-    """What `Delivery.objects.begin` does. Never inside a transaction."""
+    """Begin a run; False when there is nothing to run. The row's `attempts` then are the attempt's
+    number. Never inside a transaction."""
     return bool(_BEGIN.execute(pk=delivery_id, now=now, due_by=now + CLOCK_SKEW, deadline=deadline))
 
 

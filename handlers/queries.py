@@ -11,6 +11,7 @@ from django.db import models, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 
 from audit.prepared import Given, Prepared
+from handlers.following import Follower, followers
 from handlers.models.mapping import HandlerMapping
 
 #: Clocks of several machines differ: a message for a retry that is due may be a little early.
@@ -181,17 +182,6 @@ class DeliveryQuerySet(models.QuerySet[Any]):
             ready = self.filter(pk__in=ids, state="ready").locked().values_list("pk", flat=True)
             self.filter(pk__in=list(ready)).update(state="sent", queued_at=now, finished_at=now)
 
-    def claim(self, delivery_id: int, now: datetime, deadline: datetime) -> int | None:
-        """Begin a run; the attempt's number, from 1, or None when there is nothing to run."""
-        if not self.begin(delivery_id, now, deadline):
-            return None
-        return int(self.values_list("attempts", flat=True).get(pk=delivery_id))
-
-    def begin(self, delivery_id: int, now: datetime, deadline: datetime) -> bool:
-        """The same, for who reads the row then anyway: its `attempts` are the attempt's number."""
-        mine = self.claimable(now + CLOCK_SKEW).filter(pk=delivery_id)
-        return bool(mine.update(**begun(now, deadline)))
-
     def claimable(self, due_by: datetime | Given) -> DeliveryQuerySet:
         is_due = Q(state="retrying", due_at__lte=due_by)
         return self.filter(Q(state__in=("ready", "queued")) | is_due, _NOT_PAUSED)
@@ -215,6 +205,12 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         found = _RUNNING.rows(ids=list(held))
         return {pk for pk, attempts in found if held[pk] == attempts}
 
+    def blocked_behind(self, held: Mapping[int, int]) -> set[int]:
+        """Of these attempts, which ran behind another's claim, those whose delivery is where it
+        was, locked. Inside the caller's transaction."""
+        rows = self.filter(pk__in=held).locked().values_list("pk", "state", "attempts")
+        return {pk for pk, state, n in rows if (state, n + 1) == ("blocked", held[pk])}
+
     def settle(self, delivery_id: int, attempt: int, **changes: Any) -> bool:
         """End a run; False when its claim was lost. Inside the caller's transaction."""
         return bool(
@@ -226,29 +222,15 @@ class DeliveryQuerySet(models.QuerySet[Any]):
     def promote(self, chain: str) -> int | None:
         """Make a chain's next delivery ready; its id. Inside the caller's transaction."""
         promoted = self.promote_all([chain])
-        return promoted[0] if promoted else None
+        return promoted[0].id if promoted else None
 
-    def promote_all(self, chains: Collection[str]) -> list[int]:
+    def promote_all(self, chains: Collection[str]) -> list[Follower]:
         """Make each chain's next delivery ready once none is open or halts, unless it awaits its
         record: then nothing of the chain begins. Inside the caller's transaction, which has locked
         what it ended: who adds to a chain waits for that, or has added before."""
-        wanted = set(chains) - {""}
-        following = self._first_blocked(wanted) if wanted else {}
-        if not following:
+        found = followers(set(chains) - {""})
+        if not found:
             return []
-        held = self.filter(HOLDS_CHAIN, chain__in=following).values_list("chain", flat=True)
-        ids = sorted(following[chain] for chain in following.keys() - set(held))
+        ids = [one.id for one in found]
         can_begin = self.filter(pk__in=ids, state="blocked", awaits_record=False)
-        return ids if ids and can_begin.update(state="ready") else []
-
-    def _first_blocked(self, chains: Collection[str]) -> dict[str, int]:
-        """The lowest id of each chain, but for those that await their record."""
-        rows = (
-            self.filter(chain__in=chains, state="blocked")
-            .order_by()
-            .values_list("chain")
-            .annotate(
-                first=models.Min("id"), awaiting=models.Min("id", filter=Q(awaits_record=True))
-            )
-        )
-        return {chain: first for chain, first, awaiting in rows if first != awaiting}
+        return found if can_begin.update(state="ready") else []
