@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from celery.schedules import crontab
-from django.templatetags.static import static
-from environs import Env, EnvError
+from environs import EnvError
 from environs.exceptions import EnvValidationError
 
-from cdcproject import rest
+from cdcproject import console, rest
 from cdcproject.environment import (
+    alive_file,
     at_least,
     database,
     embedded_broker_socket,
@@ -20,7 +20,10 @@ from cdcproject.environment import (
     rate,
     redis_address,
     retention_days,
+    static_files,
     stop,
+    with_password,
+    with_secret_files,
 )
 from cdcproject.logs import LOG_FORMATS, LOG_LEVELS, logging_config
 from cdcproject.notices import NoticeError, mail, web_address, webhook
@@ -32,7 +35,7 @@ VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var").absolute()
 CDC_LEAST_RETENTION_DAYS = 4
 CDC_MOST_RETENTION_DAYS = 36_500
 
-env = Env()
+env = with_secret_files()
 try:
     DEBUG = env.bool("DEBUG", False)
     SECRET_KEY = env.str("SECRET_KEY", "") or (
@@ -43,7 +46,8 @@ try:
     CDC_ENCRYPTION_KEYS = encryption_keys(env, SECRET_KEY, debug=DEBUG)
     ALLOWED_HOSTS = names(env, "ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
     CSRF_TRUSTED_ORIGINS = names(env, "CSRF_TRUSTED_ORIGINS")
-    DATABASES = {"default": database(env.str("DATABASE_URL", ""), VAR_DIR)}
+    _database_url, _database_password = env.str("DATABASE_URL", ""), env.str("DATABASE_PASSWORD", "")
+    DATABASES = {"default": database(_database_url, VAR_DIR, password=_database_password)}
     LOG_LEVEL = one_of("LOG_LEVEL", env.str("LOG_LEVEL", "INFO").upper(), LOG_LEVELS)
     LOG_FORMAT = one_of("LOG_FORMAT", env.str("LOG_FORMAT", "console"), LOG_FORMATS)
     CDC_HANDLER_MODULES = names(env, "CDC_HANDLER_MODULES")
@@ -69,8 +73,13 @@ try:
         "anon": rate(env, "CDC_API_ANONYMOUS_RATE", "60/min"),
         "login": rate(env, "CDC_API_LOGIN_RATE", "6/min"),
     }
-    _broker_url = env.str("CELERY_BROKER_URL", "")
-    _redis_url = env.str("REDIS_URL", "")
+    _broker_url, _redis_url = (
+        with_password(name, env.str(f"{name}_URL", ""), env.str(f"{name}_PASSWORD", ""))
+        for name in ("CELERY_BROKER", "REDIS")
+    )
+    # A worker and beat touch this file as long as their loops go round; empty: none.
+    CDC_ALIVE_FILE = alive_file(env)
+    STATIC_ROOT, STORAGES = static_files(env.str("STATIC_ROOT", ""))
 except NoticeError as error:
     stop(str(error))
 except EnvValidationError as error:
@@ -105,6 +114,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "cdcproject.alive:Scheduler"
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 # While no worker runs these do not pile up: one that is late has a successor.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
@@ -174,6 +184,7 @@ INSTALLED_APPS = [
     "simulator",
 ]
 MIDDLEWARE = [
+    "cdcproject.health.Probes",  # before what asks for the host's name or for TLS
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -221,27 +232,12 @@ TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
 STATIC_URL = "static/"
-# Static files are served from the packages themselves: nothing to collect, nothing to build.
-WHITENOISE_USE_FINDERS = True
+# Without STATIC_ROOT they are served from the packages themselves: nothing to collect or to build.
+WHITENOISE_USE_FINDERS = not STATIC_ROOT
 WHITENOISE_AUTOREFRESH = DEBUG
 LOGGING = logging_config(LOG_LEVEL, LOG_FORMAT)
 LOGIN_URL = "admin:login"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "cdcproject.error_pages.SecretsStayHidden"
 REST_FRAMEWORK = {**rest.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": _api_rates}
 SPECTACULAR_SETTINGS = rest.SPECTACULAR_SETTINGS
-UNFOLD = {
-    "SITE_TITLE": "Salesforce CDC",
-    "SITE_HEADER": "Salesforce CDC",
-    "SITE_SUBHEADER": "Change Data Capture",
-    "SITE_SYMBOL": "sync_alt",
-    "SITE_URL": None,  # there is no other site to return to
-    "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("consumer/icon.svg")}
-    ],
-    "STYLES": [lambda _: static("consumer/reach.css")],
-    "SCRIPTS": [lambda _: static("consumer/reach.js")],
-    "SHOW_HISTORY": True,
-    "SHOW_VIEW_ON_SITE": False,
-    "SIDEBAR": {"navigation": "handlers.admin_navigation.sidebar"},
-    "DASHBOARD_CALLBACK": "consumer.home.page.dashboard",
-}
+UNFOLD = console.UNFOLD
