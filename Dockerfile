@@ -13,7 +13,7 @@ WORKDIR /app
 COPY . .
 # Compiled and collected here, since the file system is read-only later.
 RUN python -m compileall -q . \
-    && DEBUG=true VAR_DIR=/tmp STATIC_ROOT=/app/staticfiles python manage.py collectstatic --noinput --verbosity 0
+    && DEBUG=true VAR_DIR=/tmp STATIC_ROOT=/app/staticfiles python manage.py collectstatic --noinput --verbosity 0 --ignore 'redoc*'
 
 FROM build AS build-flower
 COPY requirements-flower.txt /tmp/

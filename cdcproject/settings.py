@@ -90,6 +90,8 @@ except EnvError as error:
 # ── Celery ──────────────────────────────────────────────────────────────────────────────────
 EMBEDDED_BROKER_SOCKET = None if _broker_url else embedded_broker_socket(VAR_DIR)
 CELERY_BROKER_URL = _broker_url or f"redis+socket://{EMBEDDED_BROKER_SOCKET}"
+# Celery prefers the variable of that name to this setting, and in it the password may be missing.
+CELERY_BROKER_READ_URL = CELERY_BROKER_WRITE_URL = CELERY_BROKER_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # The token store "redis" keeps tokens here; without one it uses the broker, when that is Redis.
 REDIS_URL = redis_address(_redis_url, CELERY_BROKER_URL)

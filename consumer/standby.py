@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping
 
 from listeners.leases import LEASE
@@ -20,17 +19,19 @@ class Standby:
         self._is_served = False
         self._looked_at = float("-inf")
 
-    def look(self, wanted: Collection[int], positions: Mapping[int, Position]) -> None:
-        """`wanted`: the listeners that this process may run; `positions`: theirs, `with_life`."""
+    def look(
+        self, wanted: Collection[int], positions: Mapping[int, Position], now: float
+    ) -> None:
+        """`wanted`: the listeners that this process may run; `positions`: theirs, `with_life`;
+        `now`: monotonic seconds."""
         self._is_served = bool(wanted) and all(
             pk in positions and self._is_received_by_others(positions[pk]) for pk in wanted
         )
-        self._looked_at = time.monotonic()
+        self._looked_at = now
 
-    @property
-    def is_served(self) -> bool:
+    def is_served(self, now: float) -> bool:
         """As of a look of just now; False where there is no listener to run at all."""
-        return self._is_served and time.monotonic() - self._looked_at < FRESH_SECONDS
+        return self._is_served and now - self._looked_at < FRESH_SECONDS
 
     def _is_received_by_others(self, position: Position) -> bool:
         return (

@@ -82,7 +82,8 @@ class Supervisor:
 
     def is_standing_by(self) -> bool:
         """Whether this process hosts nothing because others receive all that it may run."""
-        return self._standby.is_served and not self._hosted and not self._asked_to_stop
+        is_served = self._standby.is_served(time.monotonic())
+        return is_served and not self._hosted and not self._asked_to_stop
 
     def states(self) -> dict[str, str]:
         return {one.listener.name: one.receiver.status.state for one in list(self._hosted.values())}
@@ -143,7 +144,7 @@ class Supervisor:
         wanted = [one for one in enabled if not self._names or one.name in self._names]
         self._wanted = {listener.pk: listener for listener in wanted}
         prints = {listener.pk: listener.fingerprint for listener in wanted}
-        self._standby.look(self._wanted, positions)
+        self._standby.look(self._wanted, positions, time.monotonic())
         self._failed = failed_since(self._started_at, positions, prints)
         self._share.look(enabled, positions, self._failed | self._hosting.unfit(prints))
         self._hosting.reconsider(self._wanted)
