@@ -4,6 +4,7 @@ Options on its command line and in GUNICORN_CMD_ARGS outrank this.
 """
 
 import os
+from pathlib import Path
 
 from environs import Env
 
@@ -20,7 +21,8 @@ graceful_timeout = 25
 # Longer than a proxy keeps its idle connections to here: whoever closes first loses no request.
 keepalive = 75
 # The heartbeat's files: on a disk, a slow one makes a worker look dead.
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+_memory = Path("/dev", "shm")
+worker_tmp_dir = str(_memory) if os.access(_memory, os.W_OK) else None
 # A socket for `gunicornc` in the home folder, which a container has not.
 control_socket_disable = True
 logger_class = StructuredLog

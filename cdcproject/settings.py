@@ -46,7 +46,10 @@ try:
     CDC_ENCRYPTION_KEYS = encryption_keys(env, SECRET_KEY, debug=DEBUG)
     ALLOWED_HOSTS = names(env, "ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
     CSRF_TRUSTED_ORIGINS = names(env, "CSRF_TRUSTED_ORIGINS")
-    _database_url, _database_password = env.str("DATABASE_URL", ""), env.str("DATABASE_PASSWORD", "")
+    _database_url, _database_password = (
+        env.str("DATABASE_URL", ""),
+        env.str("DATABASE_PASSWORD", ""),
+    )
     DATABASES = {"default": database(_database_url, VAR_DIR, password=_database_password)}
     LOG_LEVEL = one_of("LOG_LEVEL", env.str("LOG_LEVEL", "INFO").upper(), LOG_LEVELS)
     LOG_FORMAT = one_of("LOG_FORMAT", env.str("LOG_FORMAT", "console"), LOG_FORMATS)

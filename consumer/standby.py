@@ -19,9 +19,7 @@ class Standby:
         self._is_served = False
         self._looked_at = float("-inf")
 
-    def look(
-        self, wanted: Collection[int], positions: Mapping[int, Position], now: float
-    ) -> None:
+    def look(self, wanted: Collection[int], positions: Mapping[int, Position], now: float) -> None:
         """`wanted`: the listeners that this process may run; `positions`: theirs, `with_life`;
         `now`: monotonic seconds."""
         self._is_served = bool(wanted) and all(

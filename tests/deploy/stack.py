@@ -1,5 +1,5 @@
-"""The services of docker-compose.yml as processes of this machine: their very commands and variables,
-with this machine's ports and folders in place of the containers'."""
+"""The services of docker-compose.yml as processes of this machine: their very commands and
+variables, with this machine's ports and folders in place of the containers'."""
 
 from __future__ import annotations
 

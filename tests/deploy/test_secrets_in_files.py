@@ -137,3 +137,8 @@ def test_the_file_of_the_heartbeat_needs_its_folder(monkeypatch):
 
     with pytest.raises(SystemExit, match="CDC_ALIVE_FILE: /no/such/folder is not a folder"):
         alive_file(Env())
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_each_is_in_the_documentation(name):
+    assert f"`{name}`" in (ROOT / "docs" / "deploying.md").read_text()

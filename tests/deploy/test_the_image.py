@@ -22,7 +22,7 @@ IGNORE = [
 
 
 def is_in_context(path: str) -> bool:
-    """Whether Docker sends it: the last line that matches it, or a folder that it is in, decides."""
+    """Whether Docker sends it: the last line that matches it, or a folder of it, decides."""
     parts = path.split("/")
     above = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
     sent = True
@@ -46,7 +46,9 @@ def test_what_is_copied_is_in_the_context():
     for copied in instructions("COPY"):
         *sources, _ = copied.split()
         if not sources[0].startswith("--from="):
-            assert all((ROOT / one).exists() and (one == "." or is_in_context(one)) for one in sources)
+            assert all(
+                (ROOT / one).exists() and (one == "." or is_in_context(one)) for one in sources
+            )
 
 
 def test_the_context_has_the_product():
@@ -75,7 +77,9 @@ def test_bases_are_pinned_and_the_last_stage_is_the_product():
     froms = instructions("FROM")
     images = instructions("ARG")
 
-    assert [image for image in images if not re.search(r":[\d.]+-\S+@sha256:[0-9a-f]{64}$", image)] == []
+    assert [
+        image for image in images if not re.search(r":[\d.]+-\S+@sha256:[0-9a-f]{64}$", image)
+    ] == []
     stages = {text.split(" AS ")[1] for text in froms if " AS " in text}
     assert {text.split(" AS ")[0] for text in froms} <= {"${PYTHON_IMAGE}", *stages}
     assert froms[-1] == "runtime"
@@ -95,7 +99,9 @@ def test_each_command_is_there():
     commands = exec_forms()
     for service in services().values():
         if service.is_ours:
-            commands += [service.command] + ([service.health_check] if "healthcheck" in service.text else [])
+            commands += [service.command] + (
+                [service.health_check] if "healthcheck" in service.text else []
+            )
     assert len(commands) > 10
     for command in commands:
         program = command[0]

@@ -68,9 +68,11 @@ def org(stack):
 
 
 def _is_handled(stack, record_id):
-    query = """SELECT d.state FROM handlers_delivery d JOIN audit_auditlogentry e ON e.id = d.entry_id
-               WHERE e.record_id = %s"""
-    return [state for (state,) in stack.ask(query, record_id)] == ["succeeded"]
+    entry = "SELECT id FROM audit_auditlogentry WHERE record_id = %s"
+    states = stack.ask(
+        f"SELECT state FROM handlers_delivery WHERE entry_id IN ({entry})", record_id
+    )
+    return states == [("succeeded",)]
 
 
 def _readiness(stack, name):
