@@ -33,8 +33,9 @@ SELECT g, {first_listener} + CASE WHEN place = 0 THEN {seldom} WHEN g < {total} 
 FROM (
     SELECT g, (hashint8(g) & 2147483647) % 100 AS kind,
         (hashint8(g + 7) & 2147483647) % 10000 AS place,
-        CASE WHEN g % 100 = 1 THEN g % 5
-             WHEN g > {recent} AND g % 25 = 6 OR g > {total} - 300 THEN {total} + g
+        CASE WHEN g > {total} - 300 THEN {total} + g
+             WHEN g % 100 = 1 THEN g % 5
+             WHEN g > {recent} AND g % 25 = 6 THEN {total} + g
              WHEN g > {recent} AND g % 100 = 7 THEN {total} + g - 1
              ELSE (hashint8(g + 1) & 2147483647) % ({total} / 8 + 1) END AS r,
         '{now}'::timestamptz - ({total} - g) * interval '{days} days' / {total} AS received
