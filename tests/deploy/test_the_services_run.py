@@ -72,7 +72,7 @@ def _is_handled(stack, record_id):
     states = stack.ask(
         f"SELECT state FROM handlers_delivery WHERE entry_id IN ({entry})", record_id
     )
-    return states == [("succeeded",)]
+    return ("succeeded",) in states  # the org's traffic may have changed the record since
 
 
 def _readiness(stack, name):
@@ -133,7 +133,8 @@ def test_a_listener_that_is_killed_is_replaced_by_the_one_that_stands_by(stack, 
     stack.running.pop(receiving).close()
 
 
-def test_all_stop_when_told_to(stack):
+def test_all_stop_when_told_to(stack, org):
+    org.traffic(0)  # billiard's pool may wait 30 seconds for a result that comes while it ends
     products = [name for name in KEPT if name in stack.running]
     servers = ["simulator", "valkey"]
 
