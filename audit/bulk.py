@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from json import JSONEncoder
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -13,12 +14,18 @@ from django.db.models.base import ModelState
 from django.db.models.expressions import DatabaseDefault
 
 ROWS = 1000
-#: As one text: a row for each would take longer to read than to make.
+#: As one text: a row for each would take longer to read than to make. The sequence is found once,
+#: and not for each number.
 _NEXT = """
-SELECT string_agg(nextval(pg_get_serial_sequence(%s, %s))::text, ',') FROM generate_series(1, %s)
+SELECT string_agg(nextval(found)::text, ',') FROM generate_series(1, %s),
+(SELECT pg_get_serial_sequence(%s, %s)::regclass AS found OFFSET 0) AS sequence
 """
 
 Row = TypeVar("Row", bound=Model)
+
+
+def nothing() -> None:
+    """Of who has nothing to do meanwhile."""
 
 
 def maker(model: type[Row]) -> Callable[[dict[str, Any]], Row]:
@@ -38,10 +45,11 @@ def maker(model: type[Row]) -> Callable[[dict[str, Any]], Row]:
     return make
 
 
-def insert(rows: Sequence[Row]) -> Sequence[Row]:
+def insert(rows: Sequence[Row], meanwhile: Callable[[], None] = nothing) -> Sequence[Row]:
     """Insert new rows of one model, which have their ids and are in the order of them afterwards.
 
-    Inside the caller's transaction. Raises what an INSERT raises.
+    Inside the caller's transaction. Raises what an INSERT raises. `meanwhile`: called while a
+    server has the rows and is not done with them; nothing where none is waited for.
     """
     if not rows:
         return rows
@@ -49,7 +57,7 @@ def insert(rows: Sequence[Row]) -> Sequence[Row]:
         return type(rows[0])._default_manager.bulk_create(rows, batch_size=ROWS)
     _number(rows)
     with connection.wrap_database_errors:
-        _copy(rows)
+        _copy(rows, meanwhile)
     for row in rows:
         row._state.adding, row._state.db = False, connection.alias
     return rows
@@ -60,18 +68,19 @@ def _number(rows: Sequence[Model]) -> None:
     meta = rows[0]._meta
     key, table = meta.pk, connection.ops.quote_name(meta.db_table)
     with connection.cursor() as cursor:
-        cursor.execute(_NEXT, [table, str(key.column), len(rows)])
+        cursor.execute(_NEXT, [len(rows), table, str(key.column)])
         numbers = cursor.fetchone()[0].split(",")
         for row, number in zip(rows, numbers, strict=True):
             setattr(row, key.attname, int(number))
 
 
-def _copy(rows: Sequence[Model]) -> None:
+def _copy(rows: Sequence[Model], meanwhile: Callable[[], None]) -> None:
     sql, types, values = _plan(type(rows[0]))
     with connection.cursor() as cursor, cursor.copy(sql) as copy:
         copy.set_types(types)
         for row in values(rows):
             copy.write_row(row)
+        meanwhile()
 
 
 Values = Callable[[Sequence[Model]], Iterator[Sequence[Any]]]
@@ -87,7 +96,7 @@ def _plan(model: type[Model]) -> tuple[str, list[str], Values]:
     types = [_type(field) for field in fields]
     read = attrgetter(*(field.attname for field in fields))
     special = [
-        (index, field)
+        (index, field.db_default, _jsonb(field) if isinstance(field, JSONField) else None)
         for index, field in enumerate(fields)
         if isinstance(field, JSONField) or field.has_db_default()
     ]
@@ -95,18 +104,34 @@ def _plan(model: type[Model]) -> tuple[str, list[str], Values]:
     def values(rows: Sequence[Model]) -> Iterator[Sequence[Any]]:
         for row in rows:
             found = list(read(row))
-            for index, field in special:
+            for index, default, jsonb in special:
                 value = found[index]
                 if isinstance(value, DatabaseDefault):
-                    found[index] = field.db_default
-                elif isinstance(field, JSONField) and value is not None:
-                    found[index] = connection.ops.adapt_json_value(value, field.encoder)
+                    value = found[index] = default
+                if jsonb is not None and value is not None:
+                    found[index] = jsonb(value)
             yield found
 
     return sql, types, values
 
 
+def _jsonb(field: JSONField) -> Callable[[Any], bytes]:
+    """What makes the bytes of a jsonb in a binary COPY: the version of the format, and the text."""
+    encode = (field.encoder or JSONEncoder)().encode
+
+    def jsonb(value: Any) -> bytes:
+        return _EMPTY if value == [] else _VERSION + encode(value).encode()
+
+    return jsonb
+
+
+_VERSION = b"\x01"
+_EMPTY = _VERSION + b"[]"
+
+
 def _type(field: Any) -> str:
-    """As PostgreSQL names it, without a length."""
+    """As PostgreSQL names it, without a length; what is sent as it is, as bytes."""
+    if isinstance(field, JSONField):
+        return "bytea"
     of = field.rel_db_type if field.is_relation else field.db_type
     return str(of(connection)).partition("(")[0]

@@ -2,29 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from audit.bulk import insert
+from django.db import IntegrityError, transaction
+
+from audit.bulk import insert, nothing
 from audit.models import AuditLogEntry
 
+#: To look up so many takes no longer than a savepoint.
+FEW = 20
 
-def record(entries: Sequence[AuditLogEntry]) -> list[AuditLogEntry]:
+
+def record(
+    entries: Sequence[AuditLogEntry],
+    meanwhile: Callable[[], None] = nothing,
+    *,
+    may_be_known: bool = True,
+) -> list[AuditLogEntry]:
     """Insert the entries of one listener that are not there yet, in order; those.
 
     Inside the caller's transaction, which has locked the listener's position: nobody else adds.
+    `meanwhile`: as `insert` takes it. Many that need not be expected there are looked up only once
+    the database has refused them.
     """
-    known = _known(entries)
+    if may_be_known or len(entries) <= FEW:
+        return _insert_new(_known(entries), entries, meanwhile)
+    with suppress(IntegrityError), transaction.atomic():
+        return _insert_new(set(), entries, meanwhile)
+    for entry in entries:
+        entry.pk = None
+    return _insert_new(_known(entries), entries, meanwhile)
+
+
+Identity = tuple[str, int, str, str, str]
+
+
+def _insert_new(
+    known: set[Identity], entries: Sequence[AuditLogEntry], meanwhile: Callable[[], None]
+) -> list[AuditLogEntry]:
+    """Each once, and none that is known."""
     new: list[AuditLogEntry] = []
     for entry in entries:
         identity = _identity(entry)
         if identity not in known:
             known.add(identity)
             new.append(entry)
-    insert(new)
+    insert(new, meanwhile)
     return new
-
-
-Identity = tuple[str, int, str, str, str]
 
 
 def _identity(entry: AuditLogEntry) -> Identity:

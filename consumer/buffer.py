@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 
 from consumer.ingest import Message, Moment
 
@@ -55,6 +56,11 @@ class Buffer:
                 if left <= 0 or not self._changed.wait(left):
                     break
             return [self._messages.popleft() for _ in range(min(most, len(self._messages)))]
+
+    def next(self, most: int) -> list[Received]:
+        """Up to `most` of those that will be taken, as far as they are there."""
+        with self._changed:
+            return list(islice(self._messages, most))
 
     def done(self, count: int) -> None:
         with self._changed:

@@ -7,16 +7,17 @@ CommitsLost   the position is not where the batch before left it; nothing was wr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import DataError, transaction
 from django.utils import timezone
 
 from audit import traffic
-from audit.bulk import maker
+from audit.bulk import maker, nothing
 from audit.models import AuditLogEntry
 from audit.recording import record
 from consumer import gaps, troubles
@@ -37,7 +38,7 @@ class CommitsLost(Exception):
     next message would leave a gap. The listener begins anew from where the position is."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Message:
     """A data message of the channel, as it came, and when.
 
@@ -47,6 +48,17 @@ class Message:
     data: Any
     received_at: datetime
     passed_over: bool = False
+    _ahead: list[ChangeEvent] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def decode_ahead(self) -> int:
+        """For who asks for its `events` next; how many they are. Raises Undecodable."""
+        self._ahead = self._ahead or decode(self.data)
+        return len(self._ahead)
+
+    def events(self) -> list[ChangeEvent]:
+        """Not kept here any longer: they may be many. Raises Undecodable."""
+        events, self._ahead = self._ahead or decode(self.data), []
+        return events
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +96,22 @@ def ingest(
     messages: Sequence[Message],
     mappings: Sequence[HandlerMapping] | None = None,
     follows: str | None = None,
+    *,
+    meanwhile: Callable[[], None] = nothing,
+    may_be_known: bool = True,
 ) -> Ingested:
     """Record a batch of messages and what is to be done about them. Never inside a transaction.
 
     `mappings`: in place of the listener's as they are when the batch is recorded. `follows`: the
-    position that the messages come after, where that is known.
+    position that the messages come after, where that is known. `meanwhile` and `may_be_known`: as
+    `record` takes them.
 
     One transaction a batch. A message that cannot be decoded, or that the database refuses, is
     quarantined raw, and its neighbours are recorded: then there are several, in order.
     """
     try:
-        return _ingest_whole(listener, lease, messages, mappings, follows)
+        added = partial(record, meanwhile=meanwhile, may_be_known=may_be_known)
+        return _ingest_whole(listener, lease, messages, mappings, follows=follows, added=added)
     except (DataError, Undecodable, UnicodeError) as error:
         if len(messages) == 1:
             return _quarantine(listener, lease, messages[0], error, follows)
@@ -110,10 +127,12 @@ def _ingest_whole(
     lease: Lease,
     messages: Sequence[Message],
     mappings: Sequence[HandlerMapping] | None,
+    *,
     follows: str | None,
+    added: Callable[[Sequence[AuditLogEntry]], list[AuditLogEntry]],
 ) -> Ingested:
     """Decodes outside, writes inside."""
-    decoded = [(message, decode(message.data)) for message in messages]
+    decoded = [(message, message.events()) for message in messages]
     entries = [
         entry_of(listener, event, message.received_at)
         for message, events in decoded
@@ -124,7 +143,7 @@ def _ingest_whole(
     with transaction.atomic(durable=True):
         position = _hold(lease, follows, replay_id)
         milestones.reach("recording")
-        new = record(entries)
+        new = added(entries)
         if mappings is None:
             mappings = list(HandlerMapping.objects.filter(listener=listener))
         policy = listener.gap_policy
@@ -145,7 +164,7 @@ def _quarantine(
     if isinstance(error, Undecodable):
         raw, reason, replay_id = error.raw, error.reason, error.replay_id or ""
     else:
-        replay_id = decode(message.data)[0].replay_id
+        replay_id = message.events()[0].replay_id
         raw, reason = message_text(message.data), f"the database refused it: {refusal(error)}"
     unreadable = Unreadable(raw, reason, replay_id, message.received_at)
     with transaction.atomic(durable=True):

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -58,6 +59,7 @@ class Recorder:
         self._publisher = publisher
         self._abandon = threading.Event()
         self._took = 0.0
+        self._may_be_known = True  # what a crash left behind it
         self._thread = threading.Thread(
             target=self._run, name=f"record {listener.name}", daemon=True
         )
@@ -108,7 +110,11 @@ class Recorder:
 
     def _record(self, batch: Sequence[Message]) -> None:
         follows = self._buffer.follows
-        result = self._insisted(lambda: ingest(self._listener, self._lease, batch, follows=follows))
+        write = partial(ingest, self._listener, self._lease, batch, follows=follows)
+        result = self._insisted(
+            lambda: write(meanwhile=self._decode_next, may_be_known=self._may_be_known)
+        )
+        self._may_be_known = bool(result.repeated)
         if result.replay_id:
             self._buffer.follows = result.replay_id
             self._tell(result.replay_id)
@@ -116,6 +122,15 @@ class Recorder:
         reads_of = self._listener.pk if result.reads else None
         self._publisher.publish(result.parcel, reads_of=reads_of)
         self.recorded += result.entries
+
+    def _decode_next(self) -> None:
+        """What the next batch begins with. What cannot be decoded is met again then."""
+        left = most = settings.CDC_BATCH_MAX
+        with suppress(Exception):
+            for one in self._buffer.next(most):
+                left -= one.decode_ahead() if isinstance(one, Message) else 0
+                if left <= 0:  # one message may be of thousands of records
+                    break
 
     def _move(self, moment: Moment) -> None:
         follows = self._buffer.follows

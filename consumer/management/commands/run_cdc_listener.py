@@ -21,6 +21,9 @@ from listeners.models import Listener
 #: Nothing here waits for others inside a transaction: a process that is paused in one loses what it
 #: locked by the time its lease ends, so that another can go on.
 SESSION_LIMITS = {"idle_in_transaction": 8.0, "lock": 10.0}
+#: A thread that has heard from the database goes on after so long, whatever the others calculate:
+#: with Python's own 5 ms, each statement of a batch could wait as long as it takes itself.
+SWITCH_SECONDS = 0.0005
 
 
 class Command(BaseCommand):
@@ -53,6 +56,7 @@ class Command(BaseCommand):
         log_thread_failures()
         limit_sessions(**SESSION_LIMITS)
         gc.freeze()  # what is loaded stays: each look for garbage would go through all of it
+        sys.setswitchinterval(SWITCH_SECONDS)
         supervisor = Supervisor(
             options["names"], Limits(options["until_idle"], options["max_events"])
         )

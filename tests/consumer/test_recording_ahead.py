@@ -1,0 +1,121 @@
+"""What a backlog spares: look-ups of what nobody recorded before, and waiting for the database."""
+
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from audit.models import AuditLogEntry, Quarantined
+from audit.recording import FEW, record
+from consumer.buffer import Buffer
+from consumer.ingest import entry_of, ingest
+from consumer.publisher import Publisher
+from consumer.recorder import Recorder
+from handlers.models import Delivery
+from listeners.models import Position
+from listeners.salesforce.decode import decode
+from tests.sample_data import change, lease_of, make_mapping, received
+from tests.servers import wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MANY = FEW + 10
+
+
+def changes(first: int, count: int = MANY) -> list[dict[str, Any]]:
+    numbers = range(first, first + count)
+    return [change(records=[f"001{number}"], replay=number) for number in numbers]
+
+
+def recorded() -> list[str]:
+    return list(AuditLogEntry.objects.order_by("id").values_list("replay_id", flat=True))
+
+
+def test_what_nobody_expects_to_be_there_is_not_looked_up(listener):
+    with CaptureQueriesContext(connection) as queries:
+        ingest(listener, lease_of(listener), received(*changes(1)), may_be_known=False)
+
+    looked = [one["sql"] for one in queries if one["sql"].startswith("SELECT")]
+    assert not [sql for sql in looked if "transaction_key" in sql and "WHERE" in sql]
+    assert len(recorded()) == MANY
+
+
+@pytest.mark.parametrize("place", [0, MANY // 2, MANY - 1])
+def test_what_is_there_all_the_same_adds_nothing(listener, place):
+    lease, messages, mapping = lease_of(listener), changes(1), make_mapping(listener)
+    ingest(listener, lease, received(messages[place]), [mapping])
+    given = [*messages, messages[-1]]
+
+    result = ingest(listener, lease, received(*given), [mapping], may_be_known=False)
+
+    assert (result.entries, result.repeated) == (MANY - 1, 2)
+    others = [str(number) for number in range(1, MANY + 1) if number != place + 1]
+    assert recorded() == [str(place + 1), *others]
+    assert Delivery.objects.count() == MANY
+    assert Position.objects.get().replay_id == str(MANY)
+
+
+def test_what_else_the_database_refuses_is_not_taken_for_known(listener):
+    events = [event for message in changes(1) for event in decode(message)]
+    entries = [entry_of(listener, event, timezone.now()) for event in events]
+    entries[-1].record_count = -1
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        record(entries, may_be_known=False)
+
+    assert not recorded()
+
+
+@pytest.fixture
+def record_all(listener, settings):
+    """What a listener records of a backlog, that it takes by so many; how many changes are new."""
+    settings.CDC_BATCH_MAX = MANY
+
+    def run(messages: list[dict[str, Any]]) -> int:
+        buffer = Buffer(len(messages))
+        buffer.put(received(*messages))
+        buffer.close()
+        recorder = Recorder(listener, lease_of(listener), buffer, Publisher())
+        recorder.start()
+        wait_for(lambda: not recorder.is_alive)
+        assert buffer.outstanding == 0
+        return recorder.recorded
+
+    return run
+
+
+def test_a_backlog_with_repeats_anywhere_is_recorded_once_and_in_order(record_all):
+    messages = changes(1, 5 * MANY)
+    repeated = [*messages[: 2 * MANY], *messages[MANY:], *messages[:3], messages[-1]]
+
+    assert record_all(repeated) == 5 * MANY
+    assert recorded() == [str(number) for number in range(1, 5 * MANY + 1)]
+
+
+@pytest.mark.parametrize("place", [MANY, 2 * MANY - 1])
+def test_what_cannot_be_decoded_ahead_is_quarantined_in_its_turn(record_all, place):
+    messages = changes(1, 3 * MANY)
+    del messages[place]["data"]["payload"]["ChangeEventHeader"]["entityName"]
+
+    assert record_all(messages) == 3 * MANY - 1
+    assert Quarantined.objects.get().replay_id == str(place + 1)
+    assert str(place + 1) not in recorded()
+
+
+class Watched(dict[str, Any]):
+    """A message that knows whether it was read inside a transaction."""
+
+    def get(self, *names):
+        self.inside = [*getattr(self, "inside", []), connection.in_atomic_block]
+        return super().get(*names)
+
+
+def test_the_next_batch_is_decoded_while_a_server_works_at_this_one(record_all):
+    first, second = Watched(change(replay=1)), Watched(change(replay=MANY + 1))
+
+    record_all([first, *changes(2, MANY - 1), second])
+
+    is_server = connection.vendor == "postgresql"
+    assert (set(first.inside), set(second.inside)) == ({False}, {is_server})
