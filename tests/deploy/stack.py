@@ -24,7 +24,8 @@ class Running:
     """A container's command. Ended by its own id alone."""
 
     def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
-        self._output = tempfile.TemporaryFile("w+")
+        # Read by its name: to read from the descriptor would move where the process writes.
+        self._output = tempfile.NamedTemporaryFile("ab")
         self._process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -37,8 +38,7 @@ class Running:
 
     @property
     def output(self) -> str:
-        self._output.seek(0)
-        return self._output.read()
+        return Path(self._output.name).read_text()
 
     def wait(self, seconds: float = 60) -> int:
         return self._process.wait(seconds)
