@@ -12,6 +12,8 @@ from tests.sample_handlers import JOURNAL
 from tests.samples import samples_folder
 from tests.simulator.process import SimulatorProcess
 
+pytest_plugins = ["pytest_cdc"]
+
 
 def pytest_collection_modifyitems(items):
     """What starts the product's processes takes longest: it goes first, so that the workers end
