@@ -36,7 +36,7 @@ help:
 	@echo "make demo    the whole product with a simulated Salesforce org, live; Ctrl-C ends it"
 	@echo "make up      the product in containers (needs Docker with Compose)"
 	@echo "make test    the whole test suite, on SQLite and on PostgreSQL where it is installed"
-	@echo "make check   format, lint, types, import layers, migrations"
+	@echo "make check   format, lint, types, import layers, migrations, known vulnerabilities"
 	@echo "make bench   benchmarks"
 	@echo "make chaos   random faults while changes come in: nothing lost, nothing twice, in order"
 	@echo "make soak    half an hour of steady load: memory, files, connections and threads stay"
@@ -65,6 +65,7 @@ check:
 	DEBUG=true $(PY) -m mypy --cache-dir=/dev/null .
 	$(VENV)/bin/lint-imports
 	$(PY) bin/compile-stubs --check
+	$(PY) bin/audit-dependencies
 	DEBUG=true $(PY) manage.py makemigrations --check --dry-run
 
 bench:

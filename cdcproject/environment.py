@@ -98,6 +98,15 @@ def alive_file(env: Env) -> str:
     return path
 
 
+_SECONDS = {"sec": 1, "min": 60, "hour": 3600, "day": 86_400}
+
+
+def most_in_seconds(rate: str) -> tuple[int, int]:
+    """What a rate such as 20/hour allows, and in how many seconds."""
+    most, _, unit = rate.partition("/")
+    return int(most), _SECONDS[unit]
+
+
 def names(env: Env, name: str) -> list[str]:
     """A list, separated by commas."""
     return [part.strip() for part in env.str(name, "").split(",") if part.strip()]
@@ -186,6 +195,15 @@ def redis_address(url: str, broker_url: str) -> str:
     if not address.startswith(("redis://", "rediss://", "unix://")):
         stop("REDIS_URL must begin with redis://, rediss:// or unix://.")
     return address
+
+
+def caches(redis_url: str) -> dict[str, dict[str, Any]]:
+    """Without a Redis the database counts: `migrate` makes its table."""
+    if redis_url:
+        backend, location = "cdcproject.shared_cache.SharedCache", redis_url
+    else:
+        backend, location = "cdcproject.shared_cache.TableCache", "cdc_cache"
+    return {"default": {"BACKEND": backend, "LOCATION": location, "KEY_PREFIX": "cdc-cache"}}
 
 
 def encryption_keys(env: Env, secret_key: str, *, debug: bool) -> list[str]:

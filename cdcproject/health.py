@@ -19,10 +19,9 @@ PATIENCE_SECONDS = 3.0
 
 
 class Probes:
-    """Answers /healthz/… and /metrics before anything else of the middleware.
+    """Middleware that answers /healthz/… and /metrics before the host's name is looked at.
 
-    An orchestrator asks by address and in plain text: neither ALLOWED_HOSTS nor a redirect to https
-    is for it.
+    An orchestrator asks by address: ALLOWED_HOSTS is not for it.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

@@ -12,9 +12,11 @@ from cdcproject import console, rest
 from cdcproject.environment import (
     alive_file,
     at_least,
+    caches,
     database,
     embedded_broker_socket,
     encryption_keys,
+    most_in_seconds,
     names,
     one_of,
     rate,
@@ -25,6 +27,8 @@ from cdcproject.environment import (
     with_password,
     with_secret_files,
 )
+from cdcproject.exposure import is_local, outbound, readable
+from cdcproject.https import https
 from cdcproject.logs import LOG_FORMATS, LOG_LEVELS, logging_config
 from cdcproject.notices import NoticeError, mail, web_address, webhook
 
@@ -46,6 +50,12 @@ try:
     CDC_ENCRYPTION_KEYS = encryption_keys(env, SECRET_KEY, debug=DEBUG)
     ALLOWED_HOSTS = names(env, "ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
     CSRF_TRUSTED_ORIGINS = names(env, "CSRF_TRUSTED_ORIGINS")
+    # What follows is open where nobody but this machine is served, and closed where others are.
+    _is_local = is_local(ALLOWED_HOSTS, debug=DEBUG)
+    CDC_OUTBOUND = outbound(env, local=_is_local, debug=DEBUG)
+    CDC_SECRETS_READABLE = readable(env, local=_is_local)
+    _https = https(env, local=_is_local)
+    CDC_SESSION_HOURS = at_least("CDC_SESSION_HOURS", env.int("CDC_SESSION_HOURS", 12), 1)
     _database_url, _database_password = (
         env.str("DATABASE_URL", ""),
         env.str("DATABASE_PASSWORD", ""),
@@ -69,13 +79,14 @@ try:
     _webhook = webhook(env)
     # Where the console is, for the links in what is told of an incident.
     CDC_PUBLIC_URL = web_address(env, "CDC_PUBLIC_URL").rstrip("/")
-    # Of each web process: what one user may ask of the API, what one address that is nobody's may,
-    # and how often one user may have a login tried.
+    # What one user may ask of the API, what one address that is nobody's may, and how often one
+    # user may have a login tried; and how often one may fail to log in to the console.
     _api_rates = {
         "user": rate(env, "CDC_API_USER_RATE", "1200/min"),
         "anon": rate(env, "CDC_API_ANONYMOUS_RATE", "60/min"),
         "login": rate(env, "CDC_API_LOGIN_RATE", "6/min"),
     }
+    CDC_SIGN_IN_RATE = most_in_seconds(rate(env, "CDC_SIGN_IN_RATE", "20/hour"))
     _broker_url, _redis_url = (
         with_password(name, env.str(f"{name}_URL", ""), env.str(f"{name}_PASSWORD", ""))
         for name in ("CELERY_BROKER", "REDIS")
@@ -189,21 +200,23 @@ INSTALLED_APPS = [
     "simulator",
 ]
 MIDDLEWARE = [
-    "cdcproject.health.Probes",  # before what asks for the host's name or for TLS
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "cdcproject.headers.BrowserPolicies",
+    "cdcproject.health.Probes",  # after what sets headers, before what asks for the host's name
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "cdcproject.urls"
 WSGI_APPLICATION = "cdcproject.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "cdcproject" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -223,14 +236,33 @@ ANONYMOUS_USER_NAME = None
 GUARDIAN_MONKEY_PATCH_USER = False
 GUARDIAN_MONKEY_PATCH_GROUP = False
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in {
+        "UserAttributeSimilarityValidator": {},
+        "MinimumLengthValidator": {"min_length": 12},
+        "CommonPasswordValidator": {},
+        "NumericPasswordValidator": {},
+    }.items()
 ]
+SESSION_COOKIE_AGE = CDC_SESSION_HOURS * 3600
+CACHES = caches(REDIS_URL)
+
+# ── Browsers ────────────────────────────────────────────────────────────────────────────────
+CDC_HTTPS = _https["CDC_HTTPS"]
+CDC_TRUSTED_PROXIES = _https["CDC_TRUSTED_PROXIES"]
+SECURE_PROXY_SSL_HEADER = _https["SECURE_PROXY_SSL_HEADER"]
+SECURE_SSL_REDIRECT = _https["SECURE_SSL_REDIRECT"]
+# Asked for from inside, by name or address, and in the plain.
+SECURE_REDIRECT_EXEMPT = [r"^healthz/", r"^metrics$"]
+SECURE_HSTS_SECONDS = _https["SECURE_HSTS_SECONDS"]
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _https["SECURE_HSTS_INCLUDE_SUBDOMAINS"]
+SECURE_HSTS_PRELOAD = _https["SECURE_HSTS_PRELOAD"]
+SESSION_COOKIE_SECURE = _https["SESSION_COOKIE_SECURE"]
+CSRF_COOKIE_SECURE = _https["CSRF_COOKIE_SECURE"]
+# Of other hosts below the same domain, and of lists that browsers come with, this site cannot
+# know; whoever can sets SECURE_HSTS_INCLUDE_SUBDOMAINS and SECURE_HSTS_PRELOAD.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -243,6 +275,10 @@ WHITENOISE_AUTOREFRESH = DEBUG
 LOGGING = logging_config(LOG_LEVEL, LOG_FORMAT)
 LOGIN_URL = "admin:login"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "cdcproject.error_pages.SecretsStayHidden"
-REST_FRAMEWORK = {**rest.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": _api_rates}
+REST_FRAMEWORK = {
+    **rest.REST_FRAMEWORK,
+    "DEFAULT_THROTTLE_RATES": _api_rates,
+    "NUM_PROXIES": CDC_TRUSTED_PROXIES,
+}
 SPECTACULAR_SETTINGS = rest.SPECTACULAR_SETTINGS
 UNFOLD = console.UNFOLD
