@@ -144,7 +144,7 @@ def database(url: str, var_dir: Path, *, password: str = "") -> dict[str, Any]:
         config["PASSWORD"] = password
     if config["ENGINE"] == POSTGRESQL:
         # A server that vanished without a word is one that does not answer.
-        config["OPTIONS"] = {**_POSTGRESQL_OPTIONS, **config.get("OPTIONS", {})}
+        config["OPTIONS"] = _postgresql_options(config.get("OPTIONS", {}))
     if config["ENGINE"] == SQLITE:
         # The listener, the workers and the web server write at once: writers queue at BEGIN
         # (IMMEDIATE) and wait for each other instead of failing in the middle.
@@ -155,6 +155,17 @@ def database(url: str, var_dir: Path, *, password: str = "") -> dict[str, Any]:
         }
         Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
     return config
+
+
+def _postgresql_options(given: dict[str, Any]) -> dict[str, Any]:
+    """`prepare_threshold`: a number, or in the address the word none."""
+    options = {**_POSTGRESQL_OPTIONS, **given}
+    threshold = options.get("prepare_threshold")
+    if threshold == "none":
+        options["prepare_threshold"] = None
+    elif threshold is not None and not isinstance(threshold, int):
+        stop("DATABASE_URL: prepare_threshold is a number of executions, or none.")
+    return options
 
 
 def embedded_broker_socket(var_dir: Path) -> Path:

@@ -20,9 +20,8 @@ from celery import Celery, current_app
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Q
-from kombu.exceptions import BatchPublishError, LimitExceeded, OperationalError
 
-from handlers import registry
+from handlers import registry, transport
 from handlers.company import grouped, most, spread
 from handlers.events import EventData
 from handlers.models import Delivery
@@ -229,9 +228,10 @@ def queue_length(queue: str) -> int | None:
     Raises BrokerUnavailable.
     """
     app: Celery = current_app._get_current_object()
-    with _broker_errors(app), app.connection_for_read() as broker:
+    with _broker_errors(app), app.pool.acquire(block=True, timeout=10) as broker:
         try:
-            declared = broker.default_channel.queue_declare(queue, passive=True)
+            with transport.channel(broker) as channel:
+                declared = channel.queue_declare(queue, passive=True)
         except broker.channel_errors:
             return 0
         return getattr(declared, "message_count", None)
@@ -265,9 +265,9 @@ def send(messages: Sequence[Message]) -> None:
 @contextmanager
 def _broker_errors(app: Celery) -> Iterator[None]:
     """A batch that failed half-way may have arrived; a second copy is harmless."""
-    with app.connection_for_write() as unused:
-        errors = (*unused.connection_errors, *unused.channel_errors)
     try:
         yield
-    except (*errors, OperationalError, BatchPublishError, LimitExceeded) as error:
+    except Exception as error:
+        if not isinstance(error, transport.failures(app)):
+            raise
         raise BrokerUnavailable(f"the broker does not take messages: {error}") from error

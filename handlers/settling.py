@@ -13,6 +13,7 @@ import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
+from audit.bulk import insert
 from handlers import hot
 from handlers.claims import Claim, ClaimLost
 from handlers.endings import changes, logged
@@ -90,7 +91,7 @@ def settle_all(ended: Sequence[Ended]) -> Settled:
     held = Delivery.objects.running({one.claim.delivery.pk: one.claim.attempt for one in ended})
     mine = [one for one in ended if one.claim.delivery.pk in held]
     _settle_many(mine)
-    DeliveryAttempt.objects.bulk_create([one.attempt for one in mine])
+    insert([one.attempt for one in mine])
     following = Delivery.objects.promote_all([one.claim.delivery.chain for one in mine])
     milestones.reach("settled")
     return following, [one for one in ended if one.claim.delivery.pk not in held]

@@ -5,6 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from audit.bulk import FEW
 from consumer.ingest import ingest
 from handlers import pausing
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
@@ -190,7 +191,7 @@ def test_a_single_delivery_takes_few_statements(listener):
 
 
 def test_many_deliveries_take_as_many_statements_as_few(listener):
-    few, many = deliver(listener, "tests.batch", 2), deliver(listener, "tests.batch", 10)
+    few, many = deliver(listener, "tests.batch", FEW + 1), deliver(listener, "tests.batch", 10)
 
     with CaptureQueriesContext(connection) as queries_of_few:
         run_deliveries(few, "tests.batch")
