@@ -16,9 +16,10 @@ from tests.simulator.process import SimulatorProcess
 
 
 def pytest_configure():
-    """Each test client has middleware of its own: it looks for a static file when one is asked for,
-    and not for all of them before its first request. Processes do as they do in production."""
+    # Each test client has middleware of its own: that looks for a static file when one is asked for,
+    # not for all of them before the first request. Processes do as they do in production.
     settings.WHITENOISE_AUTOREFRESH = True
+    gc.disable()
 
 
 def pytest_collection_modifyitems(items):
@@ -29,9 +30,9 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """What is loaded by now stays: nothing that looks for garbage needs to go through it again."""
-    gc.collect()
+    """What is loaded by now stays: nobody who looks for garbage needs to go through it."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
