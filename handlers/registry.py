@@ -96,6 +96,7 @@ def cdc_handler(
     _check_numbers(max_attempts, batch)
 
     def register(target: Callable[[Any], Any]) -> Handler[Any]:
+        _check_kind(target)
         handler = Handler(
             name=name or f"{target.__module__}.{target.__qualname__}",
             function=target,
@@ -116,6 +117,17 @@ def _check_numbers(max_attempts: int | None, batch: int | None) -> None:
         raise ValueError(f"cdc_handler(max_attempts={max_attempts}): it must be 1 or more.")
     if batch is not None and not (type(batch) is int and 1 <= batch <= MOST_A_BATCH):
         raise ValueError(f"cdc_handler(batch={batch!r}): give a number from 1 to {MOST_A_BATCH}.")
+
+
+def _check_kind(target: Callable[[Any], Any]) -> None:
+    """Nobody would await or iterate what such a function returns: it would never run."""
+    is_async = inspect.iscoroutinefunction(target) or inspect.isasyncgenfunction(target)
+    if is_async or inspect.isgeneratorfunction(target):
+        kind = "async def" if is_async else "a generator"
+        raise TypeError(
+            f"cdc_handler: {target.__qualname__} is {kind} and would never run; make it a plain "
+            "function, with asyncio.run() or a loop in it."
+        )
 
 
 def _add(handler: Handler[Any]) -> None:

@@ -13,7 +13,8 @@ EVENT_UUID_SINCE = 52.0
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """One event as the log keeps it; `avro` is what Pub/Sub sends in place of the payload."""
+    """One event as the log keeps it; `avro` is what Pub/Sub sends of it, if there is a Pub/Sub API
+    and its schema is known."""
 
     replay_id: int
     at: int

@@ -66,6 +66,8 @@ class Org:
         self.overflow_after = 100_000
         self._commit_number = now
         self._observers: list[Callable[[StoredEvent], None]] = []
+        #: From a payload and its schema's id to what Pub/Sub sends of it, where that is spoken.
+        self.encode: Callable[[JsonObject, str], bytes | None] = lambda payload, schema: None
 
     def observe(self, observer: Callable[[StoredEvent], None]) -> None:
         """Call `observer` with each event from now on."""
@@ -99,6 +101,8 @@ class Org:
         if not schema:
             schema, unfit = self.schemas.for_event(entity, payload)
             avro = unfit if avro is None else avro
+        if avro is None:
+            avro = self.encode(payload, schema)
         event = StoredEvent(
             replay_id=self.log.next_id(),
             at=now,

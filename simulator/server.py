@@ -165,8 +165,10 @@ def _name(host: str) -> str:
 
 async def _start_pubsub(simulator: Simulator) -> None:
     """Imports gRPC, which takes a while, only where it is wanted."""
+    from simulator.pubsub.payloads import encoder
     from simulator.pubsub.server import PubSubServer
 
+    simulator.org.encode = encoder(simulator.org.schemas)
     server = PubSubServer(simulator.pubsub, simulator.options)
     await server.start()
     simulator.pubsub_server = server

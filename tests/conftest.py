@@ -14,6 +14,8 @@ from tests.sample_handlers import JOURNAL
 from tests.samples import samples_folder
 from tests.simulator.process import SimulatorProcess
 
+pytest_plugins = ["pytest_cdc"]
+
 
 def pytest_configure():
     # Each test client has middleware of its own: that looks for a static file when one is asked for,

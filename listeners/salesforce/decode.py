@@ -67,7 +67,8 @@ def _events(message: Mapping[str, Any]) -> list[ChangeEvent]:
     header = _object(payload, "ChangeEventHeader", "data.payload")
     event = _object(data, "event", "data")
     record_ids = _record_ids(header)
-    changed = {name: value for name, value in payload.items() if name != "ChangeEventHeader"}
+    changed = dict(payload)
+    del changed["ChangeEventHeader"]
     _require_storable(changed)
     fields = _header_fields(header)
     _require_indexable(fields, record_ids)
@@ -128,6 +129,9 @@ def _object(of: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
 
 
 def _text(of: Mapping[str, Any], name: str, where: str) -> str:
+    value = of.get(name)
+    if type(value) is str and value:
+        return value
     value = _required(of, name, where)
     if not isinstance(value, str):
         raise _FlawError(f"{_at(where, name)} is {_kind(value)}, not a string")
@@ -144,6 +148,9 @@ def _optional_text(of: Mapping[str, Any], name: str, where: str) -> str | None:
 
 
 def _whole(header: Mapping[str, Any], name: str, least: int, most: int) -> int:
+    value = header.get(name)
+    if type(value) is int and least <= value <= most:
+        return value
     value = _required(header, name, _HEADER)
     if isinstance(value, bool) or not isinstance(value, int):
         raise _FlawError(f"{_at(_HEADER, name)} is {_kind(value)}, not a whole number")

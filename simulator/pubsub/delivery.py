@@ -7,8 +7,8 @@ from simulator.events import StoredEvent
 from simulator.faults import Fault
 from simulator.pubsub import positions
 from simulator.pubsub.codes import PubSubError
+from simulator.pubsub.fitting import UNREADABLE
 from simulator.pubsub.hub import Call, Hub, Subscriber, error_of
-from simulator.pubsub.payloads import encoded
 from simulator.pubsub.positions import replay_bytes
 from simulator.pubsub.wire import pubsub_api_pb2 as pb
 
@@ -185,7 +185,7 @@ class Stream:
         if fault:
             last = min(last, int(fault.options["after_events"]))
         while self.flow.queue and self.flow.delivered < last:
-            payload = self._payload(self.flow.queue[0])
+            payload = _payload(self.flow.queue[0])
             size += len(payload) + 256
             if events and size > MAX_MESSAGE_BYTES:
                 break
@@ -194,9 +194,6 @@ class Stream:
             events.append(pb.ConsumerEvent(event=event, replay_id=replay_bytes(stored.replay_id)))
         self.hub.delivered += len(events)
         return events
-
-    def _payload(self, event: StoredEvent) -> bytes:
-        return encoded(event, self.hub.org.schemas.by_id.get(event.schema))
 
     def _response(self, events: list[Any]) -> Any:
         """With events, the newest of them is the latest; a keep-alive tells the log's newest."""
@@ -225,6 +222,11 @@ class Stream:
                 await self.subscriber.awake.wait()
         except TimeoutError:
             return
+
+
+def _payload(event: StoredEvent) -> bytes:
+    """Without any where its schema is none of the org's."""
+    return UNREADABLE if event.avro is None else event.avro
 
 
 def _shown(request: Any) -> dict[str, Any]:

@@ -2,29 +2,40 @@
 
 import io
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import fastavro
 
-from simulator.events import HEADER, StoredEvent
+from simulator.events import HEADER
 from simulator.pubsub.avro_types import Children, Field, milliseconds, takes
 from simulator.pubsub.bitmaps import bitmaps
 from simulator.pubsub.fitting import UNREADABLE, diff_text
 from simulator.pubsub.schema import FIELD_LISTS, Schema
+from simulator.pubsub.schemas import Schemas
 from simulator.records import JsonObject
 
+# A lone surrogate, 10**400, the fields of another's schema, no header or one that is none.
+_UNWRITABLE = (ValueError, OverflowError, LookupError, TypeError, AttributeError)
 
-def encoded(event: StoredEvent, schema: Schema | None) -> bytes:
-    """The payload of an event; what cannot be encoded becomes bytes that no schema reads."""
-    if event.avro is not None:
-        return event.avro
-    if schema is None:
-        return UNREADABLE
+
+def encoder(schemas: Schemas) -> Callable[[JsonObject, str], bytes | None]:
+    """For `Org.encode`: an event is encoded once, when it is published."""
+
+    def encode(payload: JsonObject, schema_id: str) -> bytes | None:
+        schema = schemas.by_id.get(schema_id)
+        return encoded(payload, schema) if schema else None
+
+    return encode
+
+
+def encoded(payload: JsonObject, schema: Schema) -> bytes:
+    """An event's payload; what cannot be encoded becomes bytes that no schema reads."""
     written = io.BytesIO()
     try:
-        fastavro.schemaless_writer(written, _parsed(schema.text), _datum(event.payload, schema))
-    except (ValueError, OverflowError, KeyError):  # a lone surrogate, 10**400, another's schema
+        fastavro.schemaless_writer(written, _parsed(schema.text), _datum(payload, schema))
+    except _UNWRITABLE:
         return UNREADABLE
     return written.getvalue()
 

@@ -34,6 +34,25 @@ def test_a_size_that_is_none_is_refused(size):
     assert registry.find("tests.never") is None
 
 
+async def wait(event): ...
+
+
+def give(event):
+    yield event
+
+
+async def give_later(event):
+    yield event
+
+
+@pytest.mark.parametrize("function", [wait, give, give_later])
+def test_a_function_that_would_never_run_is_refused(function):
+    with pytest.raises(TypeError, match=f"{function.__name__} is .* and would never run"):
+        cdc_handler(name="tests.never")(function)
+
+    assert registry.find("tests.never") is None
+
+
 def test_what_is_no_error_is_refused():
     with pytest.raises(TypeError, match="no exception, no Skipped and no text"):
         BatchFailed({1: None})

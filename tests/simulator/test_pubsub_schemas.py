@@ -13,7 +13,7 @@ from simulator.changes import Create, Update
 from simulator.events import StoredEvent
 from simulator.org import Org
 from simulator.pubsub.fitting import UnfitError
-from simulator.pubsub.payloads import encoded
+from simulator.pubsub.payloads import encoder
 from simulator.traffic import Traffic
 from tests.samples import samples_folder
 
@@ -24,7 +24,9 @@ UNREADABLE = (EOFError, IndexError, ValueError)  # fastavro's answers to garbage
 
 @pytest.fixture
 def org() -> Org:
-    return Org(now=NOW, seed=1)
+    org = Org(now=NOW, seed=1)
+    org.encode = encoder(org.schemas)
+    return org
 
 
 def real(name: str) -> Any:
@@ -34,7 +36,7 @@ def real(name: str) -> Any:
 def decoded(org: Org, event: StoredEvent) -> dict[str, Any]:
     """An event as a client that has its schema reads it."""
     schema = org.schemas.by_id[event.schema]
-    payload = io.BytesIO(encoded(event, schema))
+    payload = io.BytesIO(event.avro or b"")
     datum: Any = fastavro.schemaless_reader(payload, fastavro.parse_schema(json.loads(schema.text)))
     assert not payload.read()
     return datum
@@ -131,6 +133,23 @@ def test_a_new_field_makes_a_new_version_and_old_events_keep_theirs(org: Org) ->
     assert (decoded(org, new)["Zone__c"], decoded(org, new)["Area__c"]) == (None, "a")
     positions = [org.schemas.by_id[event.schema].positions["Zone__c"] for event in (old, new)]
     assert positions[0] < positions[1]
+
+
+def test_what_is_sent_of_an_event_is_settled_when_it_is_published(org: Org) -> None:
+    event = wrote(org, Name="A", Zone__c="z")
+    before = event.avro
+    org.schemas.add_field("Account", "Area__c", "string")
+    event.payload["Name"] = "B"
+
+    assert org.log.retained() == [event]
+    assert event.avro == before
+    assert decoded(org, event)["Name"] == "A"
+
+
+def test_an_event_of_a_schema_that_is_not_the_orgs_has_no_bytes(org: Org) -> None:
+    payload = wrote(org, Name="A").payload
+
+    assert org.publish_payload(payload, entity="Account", now=NOW, schema="foreign").avro is None
 
 
 def test_the_same_schema_has_the_same_id_in_another_org(org: Org) -> None:

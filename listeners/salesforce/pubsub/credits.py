@@ -1,12 +1,15 @@
 """How many events to ask for, and when. Pure: no clock, no wire.
 
 A subscriber gives the server credits, one for an event. Throughput is bounded by the credits over
-the round trip, so each that is used is given anew at once, as long as what came is taken.
+the round trip, so those that are used are given anew at once, as long as what came is taken; a few
+at a time, though: a request costs both sides more than an event does, and one that meets the end of
+its call makes gRPC forget why the server ended it.
 """
 
 from __future__ import annotations
 
 MOST = 100  # outstanding; Salesforce allows no more
+LEAST = 10  # to ask for; so throughput loses a tenth at most
 #: Without credits the server closes the stream after 60 s.
 TRICKLE_SECONDS = 30.0
 #: Requests that are older than this have reached the server.
@@ -41,7 +44,8 @@ class Credits:
     def due(self, now: float, *, is_full: bool) -> int:
         """How many to ask for now. Where too much waits to be taken, only what keeps the stream."""
         if not is_full:
-            return MOST - self.outstanding
+            used = MOST - self.outstanding
+            return used if used >= LEAST else 0
         return 1 if self.wait(is_full=True, now=now) == 0.0 else 0
 
     def wait(self, now: float, *, is_full: bool) -> float | None:

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple, Protocol
 
 from listeners.salesforce.errors import RAW_LIMIT
 from listeners.salesforce.pubsub.bitmaps import BitmapFlaw, Named
+from listeners.salesforce.pubsub.reading import HEADER
 from listeners.salesforce.pubsub.schemas import PayloadFlaw, Schema, parse_schema
-from listeners.salesforce.pubsub.values import Field, plain
+from listeners.salesforce.pubsub.whole import is_whole, with_nulls
 from listeners.salesforce.replay_ids import text_of
 
-_HEADER = "ChangeEventHeader"
+_LISTS = ("changedFields", "nulledFields", "diffFields")
 _NONE = Named((), {})
 _ENVELOPE = 100_000  # characters: more than an undecodable message has beside payload and schema
 
@@ -50,14 +51,6 @@ class _Event(NamedTuple):
     event_id: str
     schema_id: str
     payload: bytes
-
-
-class _Named(NamedTuple):
-    """What the header's three lists of bitmaps name."""
-
-    changed: Named
-    nulled: Named
-    diff: Named
 
 
 def message_of(channel: str, event: Consumed, schema: Schema) -> Mapping[str, Any]:
@@ -136,77 +129,46 @@ def _undecodable(event: _Event, schema: Schema, flaw: str) -> Mapping[str, Any]:
     }
 
 
-def _payload(schema: Schema, record: Mapping[str, Any]) -> dict[str, Any]:
-    payload: dict[str, Any] = {}
-    given = record.get(_HEADER)
-    named = _Named(_NONE, _NONE, _NONE)
-    if isinstance(given, dict):
-        payload[_HEADER], named = _header(schema, given)
-    explicit = named.changed | named.nulled
-    for field in schema.fields:
-        name = field.name
-        value = record[name]
-        if value is None:
-            if name in explicit:
-                payload[name] = _compound(field, {}, explicit[name]) or None
-        elif name != _HEADER:
-            value = _value(field, value, explicit.get(name, frozenset()))
-            if value != {} or not field.children:
-                payload[name] = value
-            elif name in explicit:
-                payload[name] = None
-    if named.diff.places:
-        _mark_diffs(payload, named.diff.places)
+def _payload(schema: Schema, record: dict[str, Any]) -> dict[str, Any]:
+    """What was read, with names for its bitmaps, and with its explicit nulls."""
+    header = record.get(HEADER)
+    if header is None:
+        return record
+    for name in _LISTS[1:]:  # as the Streaming API, which leaves these out
+        if header.get(name) == []:
+            del header[name]
+    changed, nulled, diff = [
+        _expanded(schema, header, n) if header.get(n) else _NONE for n in _LISTS
+    ]
+    explicit = changed | nulled
+    payload = record if is_whole(record, explicit) else with_nulls(record, schema.fields, explicit)
+    if diff.places:
+        _mark_diffs(payload, diff.places)
     return payload
 
 
-def _header(schema: Schema, given: Mapping[str, Any]) -> tuple[dict[str, Any], _Named]:
-    header = {
-        name: value if value.__class__ in (str, int) else plain(value)
-        for name, value in given.items()
-    }
-    found = []
-    for name in ("changedFields", "nulledFields", "diffFields"):
-        named = _NONE
-        if isinstance(elements := header.get(name), list):
-            named = _named(schema, name, elements)
-            header[name] = list(named.names)
-            if not elements and name != "changedFields":
-                del header[name]
-        found.append(named)
-    return header, _Named(*found)
+def _expanded(schema: Schema, header: dict[str, Any], name: str) -> Named:
+    elements = header[name]
+    if not isinstance(elements, list):
+        return _NONE
+    named = _named(schema, name, elements)
+    header[name] = list(named.names)
+    return named
 
 
 def _named(schema: Schema, name: str, elements: list[Any]) -> Named:
-    if not elements or not all(isinstance(element, str) for element in elements):
+    if set(map(type, elements)) != {str}:
         return _NONE
     try:
         return schema.named(tuple(elements))
     except BitmapFlaw as flaw:
-        raise BitmapFlaw(f"{_HEADER}.{name}: {flaw}") from None
-
-
-def _value(field: Field, value: Any, explicit: frozenset[str]) -> Any:
-    if field.children and isinstance(value, dict):
-        return _compound(field, value, explicit)
-    return field.convert(value) if field.convert else value
-
-
-def _compound(field: Field, value: Mapping[str, Any], explicit: frozenset[str]) -> dict[str, Any]:
-    compound = {}
-    for child in field.children:
-        within = value.get(child.name)
-        if within is not None:
-            compound[child.name] = _value(child, within, frozenset())
-        elif child.name in explicit:
-            compound[child.name] = None
-    return compound
+        raise BitmapFlaw(f"{HEADER}.{name}: {flaw}") from None
 
 
 def _mark_diffs(payload: dict[str, Any], places: Mapping[str, frozenset[str]]) -> None:
     """A text that is a difference is told from one that is the whole, as {"diff": text}."""
     for name, children in places.items():
-        value = None if name == _HEADER else payload.get(name)
+        value = None if name == HEADER else payload.get(name)
         if isinstance(value, str):
             payload[name] = {"diff": value}
         elif isinstance(value, dict):

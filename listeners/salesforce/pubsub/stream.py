@@ -21,6 +21,7 @@ from listeners.salesforce.pubsub.loop import LOOP
 from listeners.salesforce.pubsub.messages import message_of
 from listeners.salesforce.pubsub.metadata import metadata_of, tenant_of
 from listeners.salesforce.pubsub.schema_source import SchemaSource
+from listeners.salesforce.pubsub.schemas import Schema
 from listeners.salesforce.pubsub.subscription import Subscription
 from listeners.salesforce.pubsub.wire.pubsub_api_pb2 import ConsumerEvent
 from listeners.salesforce.replay_ids import text_of
@@ -28,8 +29,7 @@ from listeners.salesforce.stream_options import StreamOptions
 from listeners.salesforce.tokens import Token, Tokens
 
 Messages = list[Mapping[str, Any]]
-MOST_A_POLL = 500
-"""Messages that a poll returns at most."""
+MOST_A_POLL = 500  # messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,9 +231,11 @@ class PubSubStream:
     def _messages(self, current: _Current, events: Sequence[ConsumerEvent]) -> Messages:
         """Those before the first whose schema can't be had just now; the rest comes again."""
         messages: Messages = []
+        schema: Schema | None = None
         for event in events:
             try:
-                schema = current.schemas.get(event.event.schema_id)
+                if schema is None or schema.id != event.event.schema_id:
+                    schema = current.schemas.get(event.event.schema_id)
             except SalesforceError as failure:
                 if not messages:
                     raise

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from listeners.salesforce.pubsub import credits as credits_module
 from listeners.salesforce.pubsub import inbox
-from listeners.salesforce.pubsub.credits import MOST, TRICKLE_SECONDS, Credits
+from listeners.salesforce.pubsub.credits import LEAST, MOST, TRICKLE_SECONDS, Credits
 from tests.salesforce.pubsub.scripted_events import batch
 from tests.salesforce.pubsub.streams import names_of, polled
 from tests.servers import wait_for
@@ -21,12 +21,14 @@ def full_of_credits(now=0.0):
     return credits
 
 
-def test_each_event_is_asked_for_anew_at_once():
+def test_used_credits_are_given_anew_at_once_and_a_few_at_a_time():
     credits = full_of_credits()
     assert credits.outstanding == MOST
     assert credits.due(0.0, is_full=False) == 0
-    credits.received(7, 93, now=1.0)
-    assert credits.due(1.0, is_full=False) == 7
+    credits.received(LEAST - 1, 0, now=1.0)
+    assert credits.due(1.0, is_full=False) == 0
+    credits.received(1, 0, now=1.0)
+    assert credits.due(1.0, is_full=False) == LEAST
 
 
 def test_nothing_is_asked_for_while_too_much_waits():

@@ -1,0 +1,52 @@
+"""YAML blocks: loaded as `apply_cdc_config` loads them, and changing nothing."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from consumer.configuration.apply import apply_file
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_OURS = {"connections", "listeners", "handlers"}
+_CONNECTION = {
+    "auth": "client_credentials",
+    "base_url": "https://example.my.salesforce.com",
+    "client_id": "x",
+    "client_secret": "x",
+}
+
+
+def load(text: str) -> None:
+    """A whole file or a part of one: `listeners` without their connection, `handlers` without
+    their listener. What is no configuration of ours is parsed. Raises ConfigurationRefused."""
+    yaml = YAML(typ="safe", pure=True)
+    tree = yaml.load(text)
+    if not isinstance(tree, dict) or not tree.keys() <= _OURS:
+        return
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        for name in _VARIABLE.findall(text):
+            patch.setenv(name, "x")
+        file = Path(folder) / "cdc.yaml"
+        if "connections" in tree:
+            file.write_text(text)
+        else:
+            yaml.dump(_whole(tree), file)
+        apply_file(str(file), dry_run=True)
+
+
+def _whole(tree: dict[str, Any]) -> dict[str, Any]:
+    """With what the part leaves to the file around it."""
+    listeners = tree.get("listeners") or [{"name": "listener", "connection": "prod"}]
+    if "handlers" in tree:
+        listeners[0]["handlers"] = tree["handlers"]
+    names = dict.fromkeys(one["connection"] for one in listeners)
+    return {
+        "connections": [{"name": name, **_CONNECTION} for name in names],
+        "listeners": listeners,
+    }

@@ -1,0 +1,133 @@
+"""The code blocks of the documentation, run: each fenced block is, unless it says why not.
+
+    <!-- skip: next "it needs a second machine" -->
+
+How a block is run goes by its language (`LANGUAGES`). A page is taken up by naming it in
+`test_pages.py`. Where its Python blocks are tests, a module takes them in, such as
+`test_testing_handlers.py`; where they define what is worth a test, a module tests that, such as
+`test_handlers_page.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest import SkipTest
+
+from sybil import Document, Example, Region
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.markdown import SkipParser
+from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
+
+from tests.docs import configuration, shell
+from tests.nursery import ROOT
+
+DOCS = ROOT / "docs"
+Run = Callable[[Example], str | None]
+_FENCE = RawFencedCodeBlockLexer(re.compile(r"[ \t]*(?P<language>[^\n]*)\n"))
+
+
+class NotRun(Exception):
+    """A block that can't be run as it stands. Correct it; or say before it why it isn't run:
+    `<!-- skip: next "the reason" -->`."""
+
+
+class Failed(Exception):
+    """Blocks of a page that failed, each with its line."""
+
+    def __init__(self, failures: Mapping[str, Exception]) -> None:
+        told = [f"{where}: {type(one).__name__}: {one}" for where, one in failures.items()]
+        super().__init__("\n".join(told))
+
+
+def _of_text(check: Callable[[str], object]) -> Run:
+    def evaluate(example: Example) -> None:
+        check(str(example.parsed))
+
+    return evaluate
+
+
+LANGUAGES: dict[str, Run] = {
+    "python": PythonEvaluator(),
+    "yaml": _of_text(configuration.load),
+    "sh": _of_text(shell.check),
+    "json": _of_text(json.loads),
+    "text": _of_text(str),  # no code: what a program prints
+}
+
+
+def run(page: Path, *, languages: Iterable[str] = LANGUAGES) -> dict[str, Any]:
+    """Run the blocks of a page that are in these languages, in order; what its Python blocks have
+    defined. All of them share a namespace. Raises Failed, with all that failed."""
+    document = _parsed(page, set(languages))
+    document.namespace["__name__"] = f"docs.{page.stem}"
+    failures: dict[str, Exception] = {}
+    for example in document:
+        try:
+            example.evaluate()
+        except SkipTest:
+            continue
+        except Exception as error:
+            failures[f"{page.name}:{example.line}"] = error
+    if failures:
+        raise Failed(failures) from next(iter(failures.values()))
+    return document.namespace
+
+
+@cache
+def defined(page: Path) -> dict[str, Any]:
+    """What the Python blocks of a page define. Run once a process: a handler is registered once."""
+    return run(page, languages=["python"])
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The text of the blocks in a language."""
+    found = [one.region for one in _parsed(page, set())]
+    return [str(one.parsed) for one in found if _language_of(one) == language]
+
+
+def _parsed(page: Path, languages: set[str]) -> Document:
+    return Document.parse(str(page), _skips, lambda document: _fenced(document, languages))
+
+
+def _fenced(document: Document, languages: set[str]) -> Iterator[Region]:
+    for region in _FENCE(document):
+        language = _language_of(region)
+        source = region.lexemes["source"]
+        region.parsed = type(source)(textwrap.dedent(source), source.offset, source.line_offset)
+        if language not in LANGUAGES:
+            region.evaluator = _unknown(language)
+        elif language in languages:
+            region.evaluator = LANGUAGES[language]
+        else:
+            region.evaluator = LANGUAGES["text"]
+        yield region
+
+
+def _language_of(region: Region) -> str:
+    return str(region.lexemes.get("language", "")).strip()
+
+
+def _skips(document: Document) -> Iterator[Region]:
+    for region in SkipParser()(document):
+        _, reason = region.parsed
+        if not (reason or "").strip("\"' "):
+            region.evaluator = _unexplained
+        yield region
+
+
+def _unknown(language: str) -> Run:
+    def refuse(example: Example) -> None:
+        named = f"nobody runs {language!r} here" if language else "the fence names no language"
+        raise NotRun(f"{named}: use one of {', '.join(LANGUAGES)}, or say why it isn't run")
+
+    return refuse
+
+
+def _unexplained(example: Example) -> None:
+    raise NotRun('say why the next block isn\'t run: <!-- skip: next "the reason" -->')

@@ -1,0 +1,105 @@
+"""What the examples of docs/handlers.md do."""
+
+import time
+
+import pytest
+
+from handlers.cdc_handlers import _signed
+from tests.docs.examples import DOCS, defined
+
+
+@pytest.fixture
+def page(crm):
+    """What the page defines."""
+    return defined(DOCS / "handlers.md")
+
+
+@pytest.fixture
+def accounts(crm):
+    return crm.Account.objects.order_by("id")
+
+
+def test_an_update_without_a_name_is_skipped(page, accounts, cdc_event, cdc_deliver):
+    created = cdc_event("Account", changed={"Name": "Acme"})
+    record_id = created.metadata.record_id
+    updated = cdc_event("Account", "update", record_id=record_id, changed={"Phone": "1"})
+
+    first, second = cdc_deliver([created, updated], to=page["sync_account"])
+
+    assert (first.succeeded, second.skipped) == (True, True)
+    assert list(accounts.values_list("salesforce_id", "name")) == [(record_id, "Acme")]
+
+
+def test_a_contact_waits_for_its_account(page, accounts, cdc_event, cdc_deliver):
+    account_id = "0015g00000AbCdEAAV"
+    event = cdc_event("Contact", changed={"AccountId": account_id})
+
+    delivered = cdc_deliver(event, to=page["add_contact"])
+
+    assert (delivered.retrying, delivered.delay) == (True, 60)
+    accounts.create(salesforce_id=account_id)
+    assert delivered.again().succeeded
+
+
+def test_the_bulk_upsert_writes_what_changed_and_nothing_else(
+    page, accounts, cdc_event, cdc_deliver
+):
+    created = [{"Name": "A", "Phone": "1"}, {"Name": "B", "Phone": "2"}, {"Name": "C"}]
+    changed = [{"Phone": "3"}, {"Phone": None}, {"Name": "D"}]
+    handler = page["sync_accounts"]
+
+    events = [cdc_event("Account", changed=data) for data in created]
+    delivered = cdc_deliver(events, to=handler)
+    for event, data in zip(events, changed, strict=True):
+        record_id = event.metadata.record_id
+        update = cdc_event("Account", "update", record_id=record_id, changed=data)
+        cdc_deliver.assert_idempotent(update, to=handler, seen=lambda: list(accounts.values()))
+
+    assert all(one.succeeded for one in delivered)
+    assert list(accounts.values_list("name", "phone")) == [("A", "3"), ("B", ""), ("D", "")]
+
+
+def test_a_contact_that_is_wrong_takes_no_other_along(page, crm, cdc_event, cdc_deliver):
+    emails = ["ann@example.com", "nobody", "bob@example.com"]
+    events = [cdc_event("Contact", changed={"Email": email}) for email in emails]
+
+    states = [one.state for one in cdc_deliver(events, to=page["add_contacts"])]
+
+    assert states == ["succeeded", "retrying", "succeeded"]
+    assert {one.email for one in crm.Contact.objects.all()} == {
+        "ann@example.com",
+        "bob@example.com",
+    }
+
+
+def test_the_check_of_a_signature_takes_ours_and_no_other(page, cdc_event, monkeypatch):
+    monkeypatch.setenv("SECRET", "the secret")
+    event = cdc_event("Account")
+    object.__setattr__(event, "options", {"secret": "env:SECRET"})
+    headers = _signed(event, b"{}")
+    old = {**headers, "Cdc-Timestamp": str(int(time.time()) - 3600)}
+
+    is_genuine = page["is_genuine"]
+
+    assert is_genuine(headers, b"{}", b"the secret")
+    assert not is_genuine(headers, b"[]", b"the secret")
+    assert not is_genuine(headers, b"{}", b"another")
+    assert not is_genuine(old, b"{}", b"the secret")
+
+
+def test_an_account_without_a_rating_gets_one(page, cdc_event, cdc_deliver, cdc_salesforce):
+    ratings = {}
+
+    class Account:
+        get = staticmethod(lambda _: {"Rating": None})
+        update = staticmethod(ratings.__setitem__)
+
+    class Org:
+        pass
+
+    Org.Account = Account
+    cdc_salesforce(Org)
+    event = cdc_event("Account")
+
+    assert cdc_deliver(event, to=page["rate_account"]).succeeded
+    assert ratings == {event.metadata.record_id: {"Rating": "Hot"}}
