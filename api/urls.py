@@ -1,7 +1,7 @@
 """The addresses of the API, below /api/."""
 
 from django.urls import include, path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import DefaultRouter
 
 from api.actions import ActionViewSet
@@ -34,7 +34,7 @@ urlpatterns = [
     path("v1/", include(router.urls)),
     path("v1/status/", StatusViewSet.as_view({"get": "retrieve"})),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerView.as_view(url_name="schema")),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema")),
     # With a slash at its end only: an address that lacks it alone is still led to the right one.
     re_path(r"^([\s\S]*/)?\Z", NowhereView.as_view()),
 ]

@@ -5,23 +5,30 @@ from pathlib import Path
 from typing import Any
 
 from celery.schedules import crontab
-from django.templatetags.static import static
-from environs import Env, EnvError
+from environs import EnvError
 from environs.exceptions import EnvValidationError
 
-from cdcproject import rest
+from cdcproject import console, rest
 from cdcproject.environment import (
+    alive_file,
     at_least,
+    caches,
     database,
     embedded_broker_socket,
     encryption_keys,
+    most_in_seconds,
     names,
     one_of,
     rate,
     redis_address,
     retention_days,
+    static_files,
     stop,
+    with_password,
+    with_secret_files,
 )
+from cdcproject.exposure import is_local, outbound, readable
+from cdcproject.https import https
 from cdcproject.logs import LOG_FORMATS, LOG_LEVELS, logging_config
 from cdcproject.notices import NoticeError, mail, web_address, webhook
 
@@ -32,7 +39,7 @@ VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var").absolute()
 CDC_LEAST_RETENTION_DAYS = 4
 CDC_MOST_RETENTION_DAYS = 36_500
 
-env = Env()
+env = with_secret_files()
 try:
     DEBUG = env.bool("DEBUG", False)
     SECRET_KEY = env.str("SECRET_KEY", "") or (
@@ -43,7 +50,17 @@ try:
     CDC_ENCRYPTION_KEYS = encryption_keys(env, SECRET_KEY, debug=DEBUG)
     ALLOWED_HOSTS = names(env, "ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
     CSRF_TRUSTED_ORIGINS = names(env, "CSRF_TRUSTED_ORIGINS")
-    DATABASES = {"default": database(env.str("DATABASE_URL", ""), VAR_DIR)}
+    # What follows is open where nobody but this machine is served, and closed where others are.
+    _is_local = is_local(ALLOWED_HOSTS, debug=DEBUG)
+    CDC_OUTBOUND = outbound(env, local=_is_local, debug=DEBUG)
+    CDC_SECRETS_READABLE = readable(env, local=_is_local)
+    _https = https(env, local=_is_local)
+    CDC_SESSION_HOURS = at_least("CDC_SESSION_HOURS", env.int("CDC_SESSION_HOURS", 12), 1)
+    _database_url, _database_password = (
+        env.str("DATABASE_URL", ""),
+        env.str("DATABASE_PASSWORD", ""),
+    )
+    DATABASES = {"default": database(_database_url, VAR_DIR, password=_database_password)}
     LOG_LEVEL = one_of("LOG_LEVEL", env.str("LOG_LEVEL", "INFO").upper(), LOG_LEVELS)
     LOG_FORMAT = one_of("LOG_FORMAT", env.str("LOG_FORMAT", "console"), LOG_FORMATS)
     CDC_HANDLER_MODULES = names(env, "CDC_HANDLER_MODULES")
@@ -62,15 +79,21 @@ try:
     _webhook = webhook(env)
     # Where the console is, for the links in what is told of an incident.
     CDC_PUBLIC_URL = web_address(env, "CDC_PUBLIC_URL").rstrip("/")
-    # Of each web process: what one user may ask of the API, what one address that is nobody's may,
-    # and how often one user may have a login tried.
+    # What one user may ask of the API, what one address that is nobody's may, and how often one
+    # user may have a login tried; and how often one may fail to log in to the console.
     _api_rates = {
         "user": rate(env, "CDC_API_USER_RATE", "1200/min"),
         "anon": rate(env, "CDC_API_ANONYMOUS_RATE", "60/min"),
         "login": rate(env, "CDC_API_LOGIN_RATE", "6/min"),
     }
-    _broker_url = env.str("CELERY_BROKER_URL", "")
-    _redis_url = env.str("REDIS_URL", "")
+    CDC_SIGN_IN_RATE = most_in_seconds(rate(env, "CDC_SIGN_IN_RATE", "20/hour"))
+    _broker_url, _redis_url = (
+        with_password(name, env.str(f"{name}_URL", ""), env.str(f"{name}_PASSWORD", ""))
+        for name in ("CELERY_BROKER", "REDIS")
+    )
+    # A worker and beat touch this file as long as their loops go round; empty: none.
+    CDC_ALIVE_FILE = alive_file(env)
+    STATIC_ROOT, STORAGES = static_files(env.str("STATIC_ROOT", ""))
 except NoticeError as error:
     stop(str(error))
 except EnvValidationError as error:
@@ -81,6 +104,8 @@ except EnvError as error:
 # ── Celery ──────────────────────────────────────────────────────────────────────────────────
 EMBEDDED_BROKER_SOCKET = None if _broker_url else embedded_broker_socket(VAR_DIR)
 CELERY_BROKER_URL = _broker_url or f"redis+socket://{EMBEDDED_BROKER_SOCKET}"
+# Celery prefers the variable of that name to this setting, and in it the password may be missing.
+CELERY_BROKER_READ_URL = CELERY_BROKER_WRITE_URL = CELERY_BROKER_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # The token store "redis" keeps tokens here; without one it uses the broker, when that is Redis.
 REDIS_URL = redis_address(_redis_url, CELERY_BROKER_URL)
@@ -105,6 +130,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "cdcproject.alive:Scheduler"
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 # While no worker runs these do not pile up: one that is late has a successor.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
@@ -175,19 +201,22 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "cdcproject.headers.BrowserPolicies",
+    "cdcproject.health.Probes",  # after what sets headers, before what asks for the host's name
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "cdcproject.urls"
 WSGI_APPLICATION = "cdcproject.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "cdcproject" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -207,41 +236,49 @@ ANONYMOUS_USER_NAME = None
 GUARDIAN_MONKEY_PATCH_USER = False
 GUARDIAN_MONKEY_PATCH_GROUP = False
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in {
+        "UserAttributeSimilarityValidator": {},
+        "MinimumLengthValidator": {"min_length": 12},
+        "CommonPasswordValidator": {},
+        "NumericPasswordValidator": {},
+    }.items()
 ]
+SESSION_COOKIE_AGE = CDC_SESSION_HOURS * 3600
+CACHES = caches(REDIS_URL)
+
+# ── Browsers ────────────────────────────────────────────────────────────────────────────────
+CDC_HTTPS = _https["CDC_HTTPS"]
+CDC_TRUSTED_PROXIES = _https["CDC_TRUSTED_PROXIES"]
+SECURE_PROXY_SSL_HEADER = _https["SECURE_PROXY_SSL_HEADER"]
+SECURE_SSL_REDIRECT = _https["SECURE_SSL_REDIRECT"]
+# Asked for from inside, by name or address, and in the plain.
+SECURE_REDIRECT_EXEMPT = [r"^healthz/", r"^metrics$"]
+SECURE_HSTS_SECONDS = _https["SECURE_HSTS_SECONDS"]
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _https["SECURE_HSTS_INCLUDE_SUBDOMAINS"]
+SECURE_HSTS_PRELOAD = _https["SECURE_HSTS_PRELOAD"]
+SESSION_COOKIE_SECURE = _https["SESSION_COOKIE_SECURE"]
+CSRF_COOKIE_SECURE = _https["CSRF_COOKIE_SECURE"]
+# Of other hosts below the same domain, and of lists that browsers come with, this site cannot
+# know; whoever can sets SECURE_HSTS_INCLUDE_SUBDOMAINS and SECURE_HSTS_PRELOAD.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
 STATIC_URL = "static/"
-# Static files are served from the packages themselves: nothing to collect, nothing to build.
-WHITENOISE_USE_FINDERS = True
+# Without STATIC_ROOT they are served from the packages themselves: nothing to collect or to build.
+WHITENOISE_USE_FINDERS = not STATIC_ROOT
 WHITENOISE_AUTOREFRESH = DEBUG
 LOGGING = logging_config(LOG_LEVEL, LOG_FORMAT)
 LOGIN_URL = "admin:login"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "cdcproject.error_pages.SecretsStayHidden"
-REST_FRAMEWORK = {**rest.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": _api_rates}
-SPECTACULAR_SETTINGS = rest.SPECTACULAR_SETTINGS
-UNFOLD = {
-    "SITE_TITLE": "Salesforce CDC",
-    "SITE_HEADER": "Salesforce CDC",
-    "SITE_SUBHEADER": "Change Data Capture",
-    "SITE_SYMBOL": "sync_alt",
-    "SITE_URL": None,  # there is no other site to return to
-    "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("consumer/icon.svg")}
-    ],
-    "STYLES": [lambda _: static("consumer/reach.css")],
-    "SCRIPTS": [lambda _: static("consumer/reach.js")],
-    "SHOW_HISTORY": True,
-    "SHOW_VIEW_ON_SITE": False,
-    "SIDEBAR": {"navigation": "handlers.admin_navigation.sidebar"},
-    "DASHBOARD_CALLBACK": "consumer.home.page.dashboard",
+REST_FRAMEWORK = {
+    **rest.REST_FRAMEWORK,
+    "DEFAULT_THROTTLE_RATES": _api_rates,
+    "NUM_PROXIES": CDC_TRUSTED_PROXIES,
 }
+SPECTACULAR_SETTINGS = rest.SPECTACULAR_SETTINGS
+UNFOLD = console.UNFOLD

@@ -11,6 +11,8 @@ import requests
 import structlog
 
 from handlers import EventData, Retry, cdc_handler
+from listeners import reference_rules
+from listeners.outbound import session, url_flaw
 from listeners.secrets import REFERENCES, Secret
 
 log = structlog.get_logger("handlers.log_change")
@@ -41,8 +43,12 @@ def check_post_options(options: dict[str, Any]) -> None:
         raise ValueError(f"unknown option {', '.join(sorted(unknown))}; use url, secret, timeout")
     if not str(options.get("url", "")).startswith(("http://", "https://")):
         raise ValueError("url is needed and begins with https:// or http://")
+    if refused := url_flaw(str(options["url"])):
+        raise ValueError(f"url: {refused}")
     if "secret" in options and not str(options["secret"]).startswith(REFERENCES):
         raise ValueError("secret must be a reference, env:NAME or file:PATH")
+    if refused := reference_rules.flaw(str(options.get("secret", ""))):
+        raise ValueError(f"secret: {refused}")
     timeout = options.get("timeout", DEFAULT_TIMEOUT)
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
         raise ValueError("timeout is a number of seconds above 0")
@@ -71,13 +77,14 @@ def post_to_url(event: EventData) -> None:
 def _post(event: EventData, body: bytes) -> requests.Response:
     url = event.options["url"]
     try:
-        return requests.post(
-            url,
-            data=body,
-            headers={"Content-Type": "application/json", **_signed(event, body)},
-            timeout=event.options.get("timeout", DEFAULT_TIMEOUT),
-            allow_redirects=False,
-        )
+        with session() as http:
+            return http.post(
+                url,
+                data=body,
+                headers={"Content-Type": "application/json", **_signed(event, body)},
+                timeout=event.options.get("timeout", DEFAULT_TIMEOUT),
+                allow_redirects=False,
+            )
     except requests.RequestException as error:
         # The library's message quotes the whole URL, which may hold a token.
         reason = f"{urlsplit(url).hostname} did not answer: {type(error).__name__}"

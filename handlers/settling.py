@@ -13,9 +13,11 @@ import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
+from audit.bulk import insert
 from handlers import hot
 from handlers.claims import Claim, ClaimLost
 from handlers.endings import changes, logged
+from handlers.following import Follower
 from handlers.insistence import insisted
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.outcomes import Outcome, Succeeded
@@ -51,11 +53,11 @@ class Ended:
         )
 
 
-Settled = tuple[list[int], list[Ended]]
+Settled = tuple[list[Follower], list[Ended]]
 
 
 def settled(ended: Sequence[Ended]) -> Settled:
-    """What follows in their chains, by id, and what was lost, of which nothing is written.
+    """What follows in their chains, and what was lost, of which nothing is written.
 
     The work is done: a connection that was cut is made anew for it. Never inside a transaction.
     """
@@ -72,7 +74,7 @@ def settled(ended: Sequence[Ended]) -> Settled:
             return [], list(ended)
     # What cannot be written down of one of them is not to keep the others from it.
     each = [settled([one]) for one in ended]
-    return [pk for ids, _ in each for pk in ids], [one for _, lost in each for one in lost]
+    return [one for found, _ in each for one in found], [one for _, lost in each for one in lost]
 
 
 def _settle_alone(ended: Sequence[Ended]) -> Settled:
@@ -85,18 +87,26 @@ def _settle_alone(ended: Sequence[Ended]) -> Settled:
 
 def settle_all(ended: Sequence[Ended]) -> Settled:
     """The same. Inside the caller's transaction."""
-    if len(ended) == 1:
+    if len(ended) == 1 and ended[0].claim.behind is None:
         return _settle_one(ended[0])
-    held = Delivery.objects.running({one.claim.delivery.pk: one.claim.attempt for one in ended})
+    held = _held([one.claim for one in ended])
     mine = [one for one in ended if one.claim.delivery.pk in held]
     _settle_many(mine)
-    DeliveryAttempt.objects.bulk_create([one.attempt for one in mine])
+    insert([one.attempt for one in mine])
     following = Delivery.objects.promote_all([one.claim.delivery.chain for one in mine])
     milestones.reach("settled")
     return following, [one for one in ended if one.claim.delivery.pk not in held]
 
 
-def settle(claim: Claim, outcome: Outcome) -> list[int]:
+def _held(claims: Sequence[Claim]) -> set[int]:
+    """The deliveries that nobody took, locked: those that run, and behind them what is blocked."""
+    first = {one.delivery.pk: one.attempt for one in claims if one.behind is None}
+    held = Delivery.objects.running(first)
+    there = {one.delivery.pk: one.attempt for one in claims if one.behind in held}
+    return held | Delivery.objects.blocked_behind(there) if there else held
+
+
+def settle(claim: Claim, outcome: Outcome) -> list[Follower]:
     """For one that ends now: what follows in its chain. Inside the caller's transaction. Raises
     ClaimLost when it is no longer this claim's."""
     following, lost = settle_all([Ended(claim, outcome, claim.started_at, timezone.now())])
@@ -126,9 +136,12 @@ def _settle_many(ended: Sequence[Ended]) -> None:
     alike: dict[tuple[tuple[str, Any], ...], list[int]] = defaultdict(list)
     finished_at = timezone.now()
     for one in ended:
-        alike[tuple(_changes(one, finished_at).items())].append(one.claim.delivery.pk)
-    for values, ids in alike.items():
-        Delivery.objects.filter(pk__in=ids).update(claim_deadline=None, **dict(values))
+        values = _changes(one, finished_at)
+        if one.claim.behind is not None:
+            values |= {"attempts": one.claim.attempt, "started_at": one.claim.started_at}
+        alike[tuple(values.items())].append(one.claim.delivery.pk)
+    for alike_values, ids in alike.items():
+        Delivery.objects.filter(pk__in=ids).update(claim_deadline=None, **dict(alike_values))
 
 
 def _changes(ended: Ended, now: datetime | None = None) -> dict[str, Any]:

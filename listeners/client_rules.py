@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl
 
 from django.core.exceptions import ValidationError
 
+from listeners import reference_rules
+from listeners.outbound import url_flaw
 from listeners.secrets import REFERENCES
 from listeners.values import address
 
@@ -91,6 +93,7 @@ def _params(value: Any, path: str) -> None:
         if name in _RESERVED:
             _refuse(path, f"the parameter {name} is what the login itself says; take it out.")
         _refuse_plain_secret(name, text, path)
+        _refuse_reference(text, path)
 
 
 def _client(value: Any, path: str) -> None:
@@ -125,6 +128,7 @@ def _headers(value: Any, path: str) -> None:
         if name.casefold() in ("host", "content-length", "content-type", "transfer-encoding"):
             _refuse(path, f"{name} is set by the request itself; take it out.")
         _refuse_plain_secret(name, text, path)
+        _refuse_reference(text, path)
 
 
 def _payload(value: Any, path: str) -> None:
@@ -160,6 +164,8 @@ def _refresh(value: Any, path: str) -> None:
             address(url if isinstance(url, str) else "")
         except ValidationError as error:
             _refuse(_at(path, "refresh_url"), error.messages[0])
+        if refused := url_flaw(url):
+            _refuse(_at(path, "refresh_url"), refused)
     if value.get("credential_bearer", BEARERS[0]) not in BEARERS:
         _refuse(_at(path, "credential_bearer"), f"use one of {', '.join(BEARERS)}.")
     _scopes(value.get("scopes", []), _at(path, "scopes"))
@@ -196,6 +202,11 @@ def _refuse_plain_secret(name: str, text: str, path: str) -> None:
         _refuse(
             path, f"the value of {name} may be a secret: give a reference, env:NAME or file:PATH."
         )
+
+
+def _refuse_reference(text: str, path: str) -> None:
+    if refused := reference_rules.flaw(text):
+        _refuse(path, f"{refused}.")
 
 
 def _at(path: str, name: str) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from listeners.client_rules import http_version as version_of
 from listeners.models import Connection, Listener
+from listeners.outbound import destinations
 from listeners.salesforce.auth.endpoint import CredentialBearer, OAuthOptions
 from listeners.salesforce.exchange import Timeout
 from listeners.salesforce.http import HttpConfig, Proxy, Tls
@@ -70,7 +71,7 @@ def http_config(
 ) -> HttpConfig:
     """How every request of the connection is sent."""
     tls = connection.client_config.get("tls", {})
-    return HttpConfig(_proxy(connection), Tls(**tls), keep_alive, http_version)
+    return HttpConfig(_proxy(connection), Tls(**tls), keep_alive, http_version, destinations())
 
 
 def _proxy(connection: Connection) -> Proxy | None:

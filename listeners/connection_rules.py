@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db.models import Model
 
-from listeners import client_rules
+from listeners import client_rules, reference_rules
+from listeners.outbound import destinations, url_flaw
 from listeners.private_keys import private_key_problem
+from listeners.reference_rules import sentence
 from listeners.secrets import REFERENCES, Secret, SecretUnavailable
 from listeners.values import is_host, is_storable_text
 
@@ -62,6 +64,8 @@ _UNHEEDED_OF_CLIENT: dict[str, set[str]] = {
     "bearer_token": set(client_rules.CLIENT_KEYS) - {"tls"},
     "soap": {"custom_payload"},
 }
+#: What requests are sent to.
+URLS = ("base_url", "login_url", "token_url", "refresh_url")
 _SHOWN = frozenset({"scopes", "optional_params", "client_config", "refresh_config"})
 #: Fields that belong to some kinds only; all others belong to every connection.
 OF_A_KIND = frozenset().union(*(kind.heeded for kind in KINDS.values()))
@@ -82,7 +86,12 @@ def problems(connection: Connection) -> dict[str, str]:
         for name in kind.required
         if not getattr(connection, name)
     }
-    return {**_settings(connection, kind), **_references(connection), **missing}
+    return {
+        **_settings(connection, kind),
+        **_address_problems(connection, kind),
+        **_references(connection),
+        **missing,
+    }
 
 
 def warnings(connection: Connection, *, alone: bool = False) -> list[tuple[str, str]]:
@@ -172,6 +181,8 @@ def _proxy_problems(connection: Connection) -> dict[str, str]:
         return found
     if not is_host(host):
         found["proxy_host"] = "Give the host alone, without scheme, user or port."
+    elif text := destinations().host_flaw(host):
+        found["proxy_host"] = text
     if not connection.proxy_port:
         found["proxy_port"] = "Give the proxy's port."
     if connection.proxy_password and not connection.proxy_username:
@@ -181,11 +192,18 @@ def _proxy_problems(connection: Connection) -> dict[str, str]:
 
 def _references(connection: Connection) -> dict[str, str]:
     told = {name: getattr(connection, name).reference for name in connection.SECRETS}
-    return {
+    refused = {name: reference_rules.flaw(reference) for name, reference in told.items()}
+    return {name: sentence(text) for name, text in refused.items() if text} | {
         name: "Name the variable or the file: env:NAME or file:PATH."
         for name, reference in told.items()
         if reference in REFERENCES or not is_storable_text(reference)
     }
+
+
+def _address_problems(connection: Connection, kind: Kind) -> dict[str, str]:
+    """Of what is asked: an address that is left from another kind of login is not."""
+    found = {name: url_flaw(getattr(connection, name)) for name in URLS if name in kind.heeded}
+    return {name: text for name, text in found.items() if text}
 
 
 def _refresh_token_warnings(connection: Connection, alone: bool) -> list[str]:

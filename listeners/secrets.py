@@ -13,11 +13,14 @@ from django.conf import settings
 from django.db import models
 from django.db.models.query_utils import DeferredAttribute
 
+from listeners import reference_rules
+
 REFERENCES = ("env:", "file:")
 
 
 class SecretUnavailable(Exception):
-    """Set the environment variable, make the file readable, or give the encryption key back."""
+    """Set the environment variable, make the file readable, have the server's settings allow it, or
+    give the encryption key back."""
 
 
 @lru_cache
@@ -51,6 +54,8 @@ class Secret:
 
     def reveal(self) -> str:
         """The value to send to Salesforce. Raises SecretUnavailable."""
+        if refused := reference_rules.flaw(self._stored):
+            raise SecretUnavailable(refused)
         kind, _, name = self._stored.partition(":")
         if kind == "env":
             value = os.environ.get(name)
@@ -85,6 +90,19 @@ class Secret:
 
     def __bool__(self) -> bool:
         return bool(self._stored)
+
+    @property
+    def has_first_key(self) -> bool:
+        """Whether its value is encrypted with the key that encrypts now."""
+        try:
+            _fernet((settings.CDC_ENCRYPTION_KEYS[0],)).decrypt(self._stored.encode())
+        except InvalidToken:
+            return False
+        return True
+
+    def encrypted_anew(self) -> "Secret":
+        """The same value under the first key. Raises SecretUnavailable."""
+        return Secret(_cipher().encrypt(self._decrypted().encode()).decode())
 
     def same_as(self, other: "Secret") -> bool:
         """Whether both hold the same value or name the same reference."""

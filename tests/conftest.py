@@ -18,7 +18,7 @@ from tests.simulator.process import SimulatorProcess
 
 pytest_plugins = ["pytest_cdc"]
 
-STARTING_PROCESSES = ("system", "peer", "browser", "secrecy", "project")
+STARTING_PROCESSES = ("system", "peer", "browser", "secrecy", "project", "deploy")
 
 
 def pytest_configure():

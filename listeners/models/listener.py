@@ -12,6 +12,7 @@ from django.db import models
 
 from listeners import sensitive
 from listeners.models.connection import Connection, name_validator
+from listeners.outbound import endpoint_flaw
 from listeners.salesforce.channel import channel_of
 from listeners.salesforce.replay_ids import is_replay_id
 from listeners.values import endpoint, storable
@@ -159,6 +160,8 @@ class Listener(models.Model):
             errors["replay_from"] = (
                 "Use tip, earliest, or a replay id (a whole number, or 0x and bytes in hex)."
             )
+        if refused := endpoint_flaw(self.pubsub_endpoint):
+            errors["pubsub_endpoint"] = refused
         if found := sensitive.flaws(self.sensitive_fields):
             errors["sensitive_fields"] = found
         if _API_VERSION.fullmatch(self.api_version) and float(self.api_version) < 37:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
+import requests
 from simple_salesforce.api import Salesforce
 
 from listeners.salesforce.exchange import BearerAuth
@@ -40,6 +41,15 @@ class TokenSession(ConfiguredSession):
             return answer
         self._tokens.invalidate(token)
         return self._sent(self._tokens.get(), method, text, *args, **kwargs)
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """An org's redirect to another host is not followed: what was sent is for that org alone,
+        and the caller gets the answer as it came."""
+        target = super().get_redirect_target(resp)
+        asked = _host(str(resp.url))
+        if target is None or asked not in self._hosts:
+            return target
+        return target if _host(urljoin(str(resp.url), target)) == asked else None
 
     def _sent(self, token: Token, method: str | bytes, url: str, *args: Any, **kwargs: Any) -> Any:
         self._hosts.add(_host(token.instance_url))  # an org may move

@@ -4,6 +4,7 @@
     ├── LoginRefused                the credentials or their permissions are wrong
     ├── LoginUnavailable            the token endpoint could not answer just now
     ├── TransportFailed             no usable HTTP answer
+    ├── DestinationRefused          the address is none that this installation may ask
     ├── StreamClosed                this side closed the stream
     ├── MalformedAnswer             an HTTP answer that is no array of Bayeux messages
     ├── StreamRefused               Salesforce answered a subscriber, and refused
@@ -135,6 +136,20 @@ class TransportFailed(SalesforceError):
         self.is_silence = is_silence
         self.status = status
         self.retry_after = retry_after
+
+
+class DestinationRefused(SalesforceError):
+    """An address inside, or one without https. Correct it, or list it in CDC_OUTBOUND_ALLOWED."""
+
+    def __init__(self, why: str, reaction: Reaction = Reaction.CONFIGURATION) -> None:
+        super().__init__(f"not asked: {quoted(why)}", reaction=reaction)
+        self.why = why
+
+    def as_login_failure(self) -> LoginRefused | LoginUnavailable:
+        """Nothing was sent. What only another configuration can mend is not tried again."""
+        if self.reaction is Reaction.CONFIGURATION:
+            return LoginRefused(self.why, remedy="Correct the connection.", is_final=True)
+        return LoginUnavailable(self.why)
 
 
 class StreamClosed(SalesforceError):

@@ -25,7 +25,7 @@ import urllib3
 from requests.auth import AuthBase
 
 from listeners.salesforce.addresses import host_of
-from listeners.salesforce.errors import LoginRefused
+from listeners.salesforce.errors import DestinationRefused, LoginRefused
 
 ANSWER_LIMIT = 256 * 1024 * 1024  # bytes: past any real answer, short of the memory's end
 _CHUNK = 256 * 1024
@@ -161,7 +161,8 @@ def exchange(
 ) -> Answer | Unanswered:
     """Send one request and read all of the answer. Follows no redirect.
 
-    All of it has twice the time between bytes, and more as its size demands.
+    All of it has twice the time between bytes, and more as its size demands. Raises
+    ``DestinationRefused`` where the session may not ask that address.
     """
     began = time.monotonic()
     try:
@@ -176,10 +177,21 @@ def exchange(
             stream=True,
         ) as response:
             return _read(response, began + 2 * timeout[1])
+    except DestinationRefused as refused:
+        raise refused.with_traceback(None) from None  # its frames hold what was to be sent
     except _KNOWN_FAILURES as failure:
         if _is_refused_by_proxy(failure):
             return Answer(407, {}, (), b"")  # as it answers a request that is for plain http
         return _explained(failure, host_of(url), timeout)
+
+
+def login_exchange(*args: Any, **kwargs: Any) -> Answer | Unanswered:
+    """``exchange`` for a login. Raises ``LoginRefused`` or ``LoginUnavailable`` where that raises
+    ``DestinationRefused``."""
+    try:
+        return exchange(*args, **kwargs)
+    except DestinationRefused as refused:
+        raise refused.as_login_failure() from None
 
 
 def _read(response: requests.Response, deadline: float) -> Answer | Unanswered:

@@ -15,7 +15,9 @@ from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
 from urllib3.exceptions import ConnectTimeoutError
 
+from listeners.salesforce.destinations import ANYWHERE, Destinations
 from listeners.salesforce.errors import Reaction, SalesforceError
+from listeners.salesforce.guard import GuardedConnection, Route
 
 _LONGEST_IDLE = 32_767  # seconds; Linux takes no more
 
@@ -66,10 +68,20 @@ class HttpConfig:
     tls: Tls = Tls()
     keep_alive: float | None = None
     http_version: str = "1.1"
+    destinations: Destinations = ANYWHERE
 
 
 class ConfiguredSession(requests.Session):
-    """What is configured outranks the environment; what isn't, the environment may say."""
+    """What is configured outranks the environment; what isn't, the environment may say.
+
+    Each request, and each redirect that is followed, goes where ``destinations`` allows it, or
+    raises ``DestinationRefused``."""
+
+    destinations = ANYWHERE
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        self.destinations.check(str(request.url))
+        return super().send(request, **kwargs)
 
     def merge_environment_settings(self, url: Any, *args: Any, **kwargs: Any) -> Any:
         merged = super().merge_environment_settings(url, *args, **kwargs)
@@ -96,6 +108,7 @@ def session_of(config: HttpConfig, session: ConfiguredSession | None = None) -> 
     adapter = _adapter(config)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
+    session.destinations = config.destinations
     return session
 
 
@@ -111,13 +124,14 @@ def _check_readable(path: str) -> None:
 
 def _adapter(config: HttpConfig) -> HTTPAdapter:
     options = keep_alive_options(config.keep_alive)
+    route = Route(config.destinations, has_own_proxy=config.proxy is not None)
     if config.http_version == "2":
         from listeners.salesforce.http2 import Http2Adapter
 
-        return Http2Adapter()
+        return Http2Adapter(route)
     if config.http_version == "1.0":
-        return _Http10Adapter(options)
-    return KeepAliveAdapter(options)
+        return _Http10Adapter(options, route)
+    return KeepAliveAdapter(options, route)
 
 
 def keep_alive_options(seconds: float | None) -> SocketOptions:
@@ -150,10 +164,13 @@ class _Connection(HTTPConnection):
 
 
 class KeepAliveAdapter(HTTPAdapter):
-    """Connections with socket options, those to a proxy too."""
+    """Connections with socket options, those to a proxy too, along a ``Route``."""
 
-    def __init__(self, options: Sequence[Any] = (), **more: Any) -> None:
+    def __init__(
+        self, options: Sequence[Any] = (), route: Route | None = None, **more: Any
+    ) -> None:
         self._options = list(options)
+        self._route = route or Route()
         super().__init__(**more)
 
     def init_poolmanager(
@@ -164,9 +181,15 @@ class KeepAliveAdapter(HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         return super().proxy_manager_for(proxy, **kwargs, **self._own())
 
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
-        pool = super().get_connection_with_tls_context(*args, **kwargs)
-        mixed_into(cast(HTTPConnectionPool, pool), _Connection)
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> ConnectionPool:
+        pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        plain = cast(HTTPConnectionPool, pool)
+        mixed_into(plain, _Connection)
+        guard = self._route.guard(str(request.url), proxies)
+        if not guard.is_anywhere:
+            mixed_into(plain, GuardedConnection, destinations=guard)
         return pool
 
     def _own(self) -> dict[str, Any]:

@@ -15,6 +15,9 @@ from requests.adapters import HTTPAdapter
 from requests.utils import select_proxy
 from urllib3 import HTTPHeaderDict, HTTPResponse
 
+from listeners.salesforce.destinations import Destinations
+from listeners.salesforce.guard import GuardedNetwork, Route
+
 _NO_CONNECTION = urllib3.connection.HTTPConnection("")
 _NO_POOL = urllib3.HTTPConnectionPool("none")
 
@@ -24,6 +27,10 @@ _OF_THE_WIRE = frozenset({"content-encoding", "content-length", "transfer-encodi
 
 class Http2Adapter(HTTPAdapter):
     """A connection for each request: logins are rare. A peer without HTTP/2 is an error."""
+
+    def __init__(self, route: Route | None = None) -> None:
+        self._route = route or Route()
+        super().__init__()
 
     def send(
         self,
@@ -39,10 +46,9 @@ class Http2Adapter(HTTPAdapter):
         context = _tls(verify, cert)
         try:
             with httpx.Client(
-                http1=False,
-                http2=True,
-                verify=context,
-                proxy=_proxy(through, context),
+                transport=_transport(
+                    context, _proxy(through, context), self._route.guard(str(request.url), proxies)
+                ),
                 timeout=httpx.Timeout(read, connect=connect),
                 trust_env=False,
             ) as client:
@@ -55,6 +61,18 @@ class Http2Adapter(HTTPAdapter):
         except (httpx.HTTPError, httpx.InvalidURL) as failure:
             raise requests.ConnectionError(_as_urllib3(failure)) from None
         return self.build_response(request, _raw(answer))
+
+
+def _transport(
+    context: ssl.SSLContext, proxy: httpx.Proxy | None, guard: Destinations
+) -> httpx.HTTPTransport:
+    transport = httpx.HTTPTransport(
+        http1=False, http2=True, verify=context, proxy=proxy, trust_env=False
+    )
+    if not guard.is_anywhere:
+        # httpx lets nobody name the network that httpcore takes.
+        transport._pool._network_backend = GuardedNetwork(guard)
+    return transport
 
 
 def _proxy(url: str | None, context: ssl.SSLContext) -> httpx.Proxy | None:

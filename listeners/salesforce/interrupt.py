@@ -16,6 +16,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
 from urllib3.util.ssltransport import SSLTransport
 
+from listeners.salesforce.guard import Route
 from listeners.salesforce.http import KeepAliveAdapter, keep_alive_options, mixed_into
 
 
@@ -80,11 +81,11 @@ class _TrackedConnection(HTTPConnection):
 class InterruptibleAdapter(KeepAliveAdapter):
     """One request at a time, never retried; ``interrupt`` ends it and all that come after."""
 
-    def __init__(self, keep_alive: float | None = None) -> None:
+    def __init__(self, keep_alive: float | None = None, route: Route | None = None) -> None:
         """``keep_alive``: seconds of silence before TCP probes begin."""
         self._sockets = _Sockets()
         super().__init__(
-            keep_alive_options(keep_alive), pool_connections=1, pool_maxsize=1, max_retries=0
+            keep_alive_options(keep_alive), route, pool_connections=1, pool_maxsize=1, max_retries=0
         )
 
     def interrupt(self) -> None:

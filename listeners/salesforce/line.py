@@ -18,7 +18,8 @@ from listeners.salesforce.exchange import (
     Unanswered,
     exchange,
 )
-from listeners.salesforce.http import ConfiguredSession
+from listeners.salesforce.guard import Route
+from listeners.salesforce.http import ConfiguredSession, KeepAliveAdapter
 from listeners.salesforce.interrupt import InterruptibleAdapter
 from listeners.salesforce.tokens import Token
 
@@ -40,7 +41,7 @@ class Line:
         """
         self._lent = lent
         self._cookies = RawCookies()
-        self._adapter = InterruptibleAdapter(keep_alive)
+        self._adapter = InterruptibleAdapter(keep_alive, _route_of(lent))
         self._http = _session_like(lent)
         self._http.mount("http://", self._adapter)
         self._http.mount("https://", self._adapter)
@@ -121,9 +122,18 @@ class Line:
 def _session_like(lent: requests.Session | None) -> requests.Session:
     session = ConfiguredSession()
     session.cookies.set_policy(no_cookies())
+    session.mount("http://", KeepAliveAdapter(route=_route_of(lent)))
+    session.mount("https://", KeepAliveAdapter(route=_route_of(lent)))
     if lent is not None:
+        session.destinations = _route_of(lent).destinations
         session.headers.update(lent.headers)
         session.proxies = dict(lent.proxies)
         session.verify, session.cert = lent.verify, lent.cert
         session.trust_env = lent.trust_env
     return session
+
+
+def _route_of(lent: requests.Session | None) -> Route:
+    if isinstance(lent, ConfiguredSession):
+        return Route(lent.destinations, has_own_proxy=bool(lent.proxies))
+    return Route()

@@ -48,6 +48,11 @@ redis.call('set', KEYS[2], ARGV[1])
 redis.call('hset', KEYS[3], ARGV[2], ARGV[3])
 return 1
 """
+_REPLACE = """
+if redis.call('hget', KEYS[3], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('hset', KEYS[3], ARGV[1], ARGV[3])
+return 1
+"""
 _UNLOCK = """
 if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1]) end
 return 1
@@ -84,6 +89,15 @@ class RedisStore:
         with suppress(redis.RedisError):
             self._redis().waitaof(1, 0, _SYNC_MS)
         return saved
+
+    def stored(self) -> dict[str, Secret]:
+        """All that is kept of the connection, by its seed, as it is encrypted."""
+        kept: Any = self._asked(lambda: self._redis().hgetall(self._keys()[2]))
+        return {str(seed): Secret(str(text)) for seed, text in kept.items()}
+
+    def replace(self, seed: str, before: Secret, after: Secret) -> bool:
+        """Unless it changed meanwhile."""
+        return bool(self._script(_REPLACE, seed, before.stored, after.stored))
 
     def unlock(self, fence: int) -> None:
         self._script(_UNLOCK, fence)

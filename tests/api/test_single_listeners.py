@@ -182,7 +182,7 @@ def test_a_listener_is_not_moved_to_a_connection_that_its_user_may_not_see(grant
 def test_a_connections_token_is_not_sent_where_only_its_listeners_user_says(granted, rows):
     client, listener = granted("change_listener"), rows["mine"][LISTENERS]
     page = f"{LISTENERS}{listener.pk}/"
-    elsewhere = {"pubsub_endpoint": "http://api.pubsub.salesforce.com.example:7443"}
+    elsewhere = {"pubsub_endpoint": "api.pubsub.salesforce.com.example:7443"}
     eu = {"pubsub_endpoint": "api.deu.pubsub.salesforce.com:7443"}
 
     assert client.patch(page, eu).status_code == 200

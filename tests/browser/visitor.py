@@ -89,13 +89,13 @@ class Visitor:
             self.page.keyboard.press(key)
 
     @contextmanager
-    def refused(self, status: int) -> Iterator[None]:
-        """What is asked for meanwhile is answered with that, which is no trouble."""
+    def refused(self, said: int | str) -> Iterator[None]:
+        """What goes wrong meanwhile is a status or says so much, which is no trouble."""
         known = len(self._troubles)
         yield
         new = self._troubles[known:]
         assert new, "it was not refused"
-        assert all(str(status) in one for one in new), new
+        assert all(str(said) in one for one in new), new
         del self._troubles[known:]
 
     def leave(self) -> None:

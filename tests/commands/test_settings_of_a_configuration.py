@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from listeners.models import Connection, Listener
+from listeners.salesforce.destinations import parsed
 
 JWT = """\
 connections:
@@ -328,7 +329,9 @@ def test_an_address_holds_no_secret_and_nothing_that_paths_cannot_follow(refusal
 
 
 @pytest.mark.parametrize("url", ["http://simulator:8080", "https://10.0.0.1", "http://[::1]:80/"])
-def test_hosts_of_an_intranet_are_taken(file, url):
+def test_hosts_of_an_intranet_are_taken_where_they_are_allowed(file, url, settings):
+    settings.CDC_OUTBOUND = parsed(["simulator", "private", "loopback"])
+
     file.apply(BEARER.replace("https://example.my.salesforce.com", f"'{url}'"))
 
     assert Connection.objects.get().base_url == url.rstrip("/")

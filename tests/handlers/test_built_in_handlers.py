@@ -124,10 +124,10 @@ def test_an_unreachable_server_is_named_without_its_url():
     [
         ({}, "url is needed"),
         ({"url": "ftp://x"}, "url is needed"),
-        ({"url": "http://x", "secret": "plain text"}, "must be a reference"),
-        ({"url": "http://x", "timeout": 0}, "timeout is a number"),
-        ({"url": "http://x", "timeout": True}, "timeout is a number"),
-        ({"url": "http://x", "retries": 3}, "unknown option retries"),
+        ({"url": "https://x", "secret": "plain text"}, "must be a reference"),
+        ({"url": "https://x", "timeout": 0}, "timeout is a number"),
+        ({"url": "https://x", "timeout": True}, "timeout is a number"),
+        ({"url": "https://x", "retries": 3}, "unknown option retries"),
     ],
 )
 def test_wrong_options_are_refused(options, said):

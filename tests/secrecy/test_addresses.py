@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from listeners.connection_rules import problems
 from listeners.logins import session_for
 from listeners.models import Connection, Position
+from listeners.salesforce.errors import DestinationRefused
 from tests.commands.running import record
 from tests.sample_data import change, lease_of, make_listener, make_mapping
 from tests.secrecy.scene import Scene
@@ -37,7 +38,8 @@ def test_a_proxy_that_no_address_can_name_gives_no_password_away(planted, host):
         proxy_password=planted.special("proxy_password"),
     )
 
-    with session_for(row) as http, pytest.raises((requests.RequestException, ValueError)) as failed:
+    failures = (requests.RequestException, ValueError, DestinationRefused)
+    with session_for(row) as http, pytest.raises(failures) as failed:
         http.get("http://127.0.0.1:1/", timeout=2)
 
     said = "".join(traceback.format_exception(failed.value))

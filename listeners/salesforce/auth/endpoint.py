@@ -24,8 +24,8 @@ from listeners.salesforce.exchange import (
     Answer,
     Timeout,
     Unanswered,
-    exchange,
     header_safe,
+    login_exchange,
 )
 from listeners.salesforce.tokens import Granted, Token, life_of
 
@@ -124,7 +124,7 @@ def request_token(
     body = {**form, **({} if in_header else _in_body(client)), **options.params}
     if options.scopes:
         body["scope"] = " ".join(options.scopes)
-    answer = exchange(
+    answer = login_exchange(
         http,
         "POST",
         token_url,

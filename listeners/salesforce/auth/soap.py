@@ -23,8 +23,8 @@ from listeners.salesforce.exchange import (
     NoAuth,
     Timeout,
     Unanswered,
-    exchange,
     header_safe,
+    login_exchange,
 )
 from listeners.salesforce.tokens import Granted, Token, life_of
 
@@ -68,7 +68,7 @@ class Soap:
         if not is_web_url(self.login_url):
             raise LoginRefused("the login URL is no http(s) URL", remedy="Correct the login URL.")
         body = _ENVELOPE.format(username=escape(self.username), password=escape(self.password))
-        answer = exchange(
+        answer = login_exchange(
             http,
             "POST",
             f"{self.login_url}/services/Soap/u/{login_version(self.api_version)}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -14,6 +16,7 @@ from listeners.salesforce.errors import (
     Reaction,
     SalesforceError,
     StreamClosed,
+    TransportFailed,
 )
 from listeners.salesforce.pubsub.failures import Failure, failure_of
 from listeners.salesforce.pubsub.grpc_channel import Way
@@ -54,8 +57,19 @@ class Calls:
         """Make the channel; it connects with the first call."""
         if self._way.needs_tunnel:
             self._tunnel = self._way.tunnel(self._timeout)
-        self._channel = self._way.channel(await self._tunnel.start() if self._tunnel else None)
+        target = f"unix:{await self._tunnel.start()}" if self._tunnel else await self._target()
+        self._channel = self._way.channel(target)
         self._stub = _stub_of(self._channel)
+
+    async def _target(self) -> str:
+        address = self._way.endpoint.address
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._way.target()
+        except TimeoutError:
+            raise TransportFailed(f"{address} is not resolved in {self._timeout:g} s") from None
+        except (socket.gaierror, UnicodeError):
+            raise TransportFailed(f"the host name of {address} can't be resolved") from None
 
     async def close(self) -> None:
         """And let gRPC's objects go: as long as there are any, a thread of its own stays."""

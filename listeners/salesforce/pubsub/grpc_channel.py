@@ -17,7 +17,9 @@ import grpc
 from grpc import aio
 from requests.utils import select_proxy, should_bypass_proxies
 
+from listeners.salesforce.destinations import ANYWHERE, Destinations
 from listeners.salesforce.errors import PubSubRefused, Reaction
+from listeners.salesforce.guard import resolved
 from listeners.salesforce.http import HttpConfig, Proxy
 from listeners.salesforce.pubsub.endpoint import Endpoint
 from listeners.salesforce.pubsub.tls import check_files, context_of, credentials_of
@@ -37,6 +39,8 @@ class Way:
     credentials: grpc.ChannelCredentials | None  # None: no TLS of gRPC's own
     proxy_tls: ssl.SSLContext | None
     own_tls: ssl.SSLContext | None
+    #: What is connected to, the endpoint or the proxy before it, must be among these.
+    destinations: Destinations = ANYWHERE
 
     @property
     def needs_tunnel(self) -> bool:
@@ -49,11 +53,23 @@ class Way:
             proxy_tls=self.proxy_tls,
             tls=self.own_tls,
             timeout=timeout,
+            destinations=self.destinations,
         )
 
-    def channel(self, socket: str | None) -> aio.Channel:
-        """On the loop: it belongs to that. ``socket`` is the path of the tunnel's."""
-        target = f"unix:{socket}" if socket else f"dns:///{self.endpoint.address}"
+    async def target(self) -> str:
+        """What gRPC connects to without a tunnel: addresses that were judged, of the family that is
+        best from here. Raises ``DestinationRefused`` and ``socket.gaierror``."""
+        endpoint = self.endpoint
+        if self.destinations.trusts(endpoint.host):
+            return f"dns:///{endpoint.address}"
+        found = await resolved(self.destinations, endpoint.host, endpoint.port)
+        is_v6 = ":" in found[0]
+        same = [f"[{one}]" if is_v6 else one for one in found if (":" in one) == is_v6]
+        targets = ",".join(f"{one}:{endpoint.port}" for one in same)
+        return f"{'ipv6' if is_v6 else 'ipv4'}:{targets}"
+
+    def channel(self, target: str) -> aio.Channel:
+        """On the loop: it belongs to that. ``target`` is a tunnel's socket, or from ``target``."""
         options = self._options()
         if self.credentials is None:
             return aio.insecure_channel(target, options=options)
@@ -78,18 +94,22 @@ class Way:
 
 
 def way_to(endpoint: Endpoint, config: HttpConfig) -> Way:
-    """Raises ``ClientFileMissing`` or ``PubSubRefused`` with CONFIGURATION."""
+    """Raises ``ClientFileMissing``, or ``PubSubRefused`` or ``DestinationRefused`` with
+    CONFIGURATION."""
+    config.destinations.check(endpoint.url)
     tls = config.tls
     check_files(tls)
     proxy = config.proxy or _proxy_of_environment(endpoint)
     proxy_tls = context_of(tls) if proxy is not None and proxy.scheme == "https" else None
+    is_trusted = proxy is not None and config.proxy is None  # it is the environment's
+    guard = ANYWHERE if is_trusted else config.destinations
     if endpoint.is_plain:
-        return Way(endpoint, proxy, None, proxy_tls, None)
+        return Way(endpoint, proxy, None, proxy_tls, None, guard)
     own_tls = context_of(tls)
     if tls.verify:
-        return Way(endpoint, proxy, credentials_of(tls), proxy_tls, None)
+        return Way(endpoint, proxy, credentials_of(tls), proxy_tls, None, guard)
     own_tls.set_alpn_protocols(["h2"])
-    return Way(endpoint, proxy, None, proxy_tls, own_tls)
+    return Way(endpoint, proxy, None, proxy_tls, own_tls, guard)
 
 
 def _proxy_of_environment(endpoint: Endpoint) -> Proxy | None:

@@ -15,12 +15,14 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
 
+from listeners.salesforce.destinations import ANYWHERE, Destinations
 from listeners.salesforce.errors import (
     PubSubRefused,
     Reaction,
     SalesforceError,
     TransportFailed,
 )
+from listeners.salesforce.guard import resolved
 from listeners.salesforce.http import Proxy
 from listeners.salesforce.pubsub.endpoint import Endpoint
 
@@ -45,9 +47,11 @@ class Tunnel:
         proxy_tls: ssl.SSLContext | None,
         tls: ssl.SSLContext | None,
         timeout: float,
+        destinations: Destinations = ANYWHERE,
     ) -> None:
         """``proxy_tls`` is for an https proxy, ``tls`` for the endpoint where it is not left to
-        gRPC; ``timeout`` is in seconds, for all of connecting."""
+        gRPC; ``timeout`` is in seconds, for all of connecting; ``destinations`` are what may be
+        connected to."""
         #: Why the last connection could not be made; without secrets.
         self.trouble: SalesforceError | None = None
         self._endpoint = endpoint
@@ -55,6 +59,7 @@ class Tunnel:
         self._proxy_tls = proxy_tls
         self._tls = tls
         self._timeout = timeout
+        self._destinations = destinations
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._server: asyncio.Server | None = None
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -121,10 +126,7 @@ class Tunnel:
         host, port = (
             (proxy.host, proxy.port) if proxy else (self._endpoint.host, self._endpoint.port)
         )
-        first_tls = self._proxy_tls if proxy else self._tls
-        reader, writer = await asyncio.open_connection(
-            host.strip("[]"), port, ssl=first_tls, limit=_LONGEST_HEAD
-        )
+        reader, writer = await self._open_connection(host.strip("[]"), port)
         try:
             if proxy is not None:
                 await self._ask(proxy, reader, writer)
@@ -134,6 +136,28 @@ class Tunnel:
             writer.transport.abort()
             raise
         return reader, writer
+
+    async def _open_connection(self, host: str, port: int) -> Pipe:
+        """To the first address that takes it, of those that may be connected to."""
+        tls = self._proxy_tls if self._proxy else self._tls
+        addresses = [host]
+        if not self._destinations.is_anywhere:
+            addresses = await resolved(self._destinations, host, port)
+        failure: OSError = OSError("it has no address")
+        for address in addresses:
+            try:
+                return await asyncio.open_connection(
+                    address,
+                    port,
+                    ssl=tls,
+                    server_hostname=host if tls else None,
+                    limit=_LONGEST_HEAD,
+                )
+            except ssl.SSLError:
+                raise
+            except OSError as error:
+                failure = error
+        raise failure
 
     async def _ask(
         self, proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -1,0 +1,108 @@
+"""What all web processes count together: requests of a user, and logins that failed.
+
+In Redis where there is one. While that is away each process counts for itself: who is let in must
+not depend on it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.core.cache.backends.db import DatabaseCache
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.cache.backends.redis import RedisCache
+from django.db import connection, transaction
+from redis.exceptions import RedisError
+
+#: Seconds for each word of Redis, and until one that is away is asked again.
+_TIMEOUT, _PAUSE = 0.5, 10.0
+
+
+class Json:
+    """In place of Django's pickles, which are code: who can write to the broker must not have it
+    run by the web server. A whole number stands as it is, for Redis to count."""
+
+    def dumps(self, value: Any) -> int | bytes:
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        return value if is_number else json.dumps(value).encode()
+
+    def loads(self, stored: bytes) -> Any:
+        return json.loads(stored)
+
+
+class SharedCache(RedisCache):
+    """The broker's database may be the same: nothing but what is here is ever touched."""
+
+    def __init__(self, server: str, params: dict[str, Any]) -> None:
+        options = {
+            "serializer": Json(),
+            "socket_timeout": _TIMEOUT,
+            "socket_connect_timeout": _TIMEOUT,
+        }
+        super().__init__(server, params | {"OPTIONS": options | params.get("OPTIONS", {})})
+        self._alone = LocMemCache("shared", params | {"OPTIONS": {}})
+        self._away_until = 0.0
+
+    def add(self, *args: Any, **kwargs: Any) -> bool:
+        return bool(self._asked(super().add, self._alone.add, *args, **kwargs))
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        return self._asked(super().get, self._alone.get, *args, **kwargs)
+
+    def set(self, *args: Any, **kwargs: Any) -> None:
+        self._asked(super().set, self._alone.set, *args, **kwargs)
+
+    def touch(self, *args: Any, **kwargs: Any) -> bool:
+        return bool(self._asked(super().touch, self._alone.touch, *args, **kwargs))
+
+    def delete(self, *args: Any, **kwargs: Any) -> bool:
+        return bool(self._asked(super().delete, self._alone.delete, *args, **kwargs))
+
+    def incr(self, *args: Any, **kwargs: Any) -> int:
+        return int(self._asked(super().incr, self._alone.incr, *args, **kwargs))
+
+    def has_key(self, *args: Any, **kwargs: Any) -> bool:
+        return bool(self._asked(super().has_key, self._alone.has_key, *args, **kwargs))
+
+    def clear(self) -> None:
+        """What this cache holds. Django's own would empty the whole database, queues and all."""
+        self._alone.clear()
+        self._asked(self._clear, lambda: None)
+
+    def _clear(self) -> None:
+        client = self._cache.get_client(write=True)
+        for key in client.scan_iter(match=f"{self.key_prefix}:*", count=1000):
+            client.delete(key)
+
+    def _asked(
+        self, shared: Callable[..., Any], alone: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        if time.monotonic() >= self._away_until:
+            try:
+                return shared(*args, **kwargs)
+            except (RedisError, OSError):
+                self._away_until = time.monotonic() + _PAUSE
+        return alone(*args, **kwargs)
+
+
+_FIND = "SELECT expires FROM cdc_cache WHERE cache_key = %s"
+_KEEP = "UPDATE cdc_cache SET expires = %s WHERE cache_key = %s"
+
+
+class TableCache(DatabaseCache):
+    """In the table `cdc_cache`. Django's own loses counts of two at once, and gives what is counted
+    another end each time."""
+
+    def incr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
+        name = self.make_key(key, version)
+        locking = " FOR UPDATE" if connection.features.has_select_for_update else ""
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(_FIND + locking, [name])
+            found = cursor.fetchone()
+            count = super().incr(key, delta, version)
+            if found:
+                cursor.execute(_KEEP, [*found, name])
+        return count

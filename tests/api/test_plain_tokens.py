@@ -1,0 +1,22 @@
+"""Tokens of Django REST framework are taken, and the check for deployment names whose they are."""
+
+from django.core.checks import run_checks
+from rest_framework.authtoken.models import Token
+
+from api.models import ApiToken
+
+
+def found() -> list[str]:
+    return [one.msg for one in run_checks(include_deployment_checks=True) if one.id == "api.W001"]
+
+
+def test_whose_token_is_stored_in_plain_text_is_said(django_user_model, db):
+    ann = django_user_model.objects.create_user("ann")
+    ApiToken(user=ann, name="ours").make_key()
+    assert found() == []
+
+    token = Token.objects.create(user=ann)
+
+    [message] = found()
+    assert message.endswith("of ann.")
+    assert token.key not in message

@@ -1,0 +1,101 @@
+"""The cache that web processes share: in Redis, in the database, or alone while Redis is away."""
+
+import pickle
+
+import pytest
+import redis
+from django.core.cache import InvalidCacheBackendError, caches
+from django.db import connection
+
+from cdcproject.celery import app
+from cdcproject.environment import caches as caches_of
+from cdcproject.shared_cache import SharedCache, TableCache
+
+AWAY = "redis://127.0.0.1:1/0"
+
+
+@pytest.fixture
+def shared(settings, broker):
+    return SharedCache(settings.REDIS_URL, {"KEY_PREFIX": "cdc-cache"})
+
+
+def test_emptying_it_leaves_the_brokers_queues_alone(shared):
+    shared.set("a", 1, 60)
+    with app.connection_for_write() as connection:
+        client = connection.default_channel.client
+        client.lpush("celery", "a message")
+
+        shared.clear()
+
+        assert client.lrange("celery", 0, -1) == [b"a message"]
+    assert shared.get("a") is None
+
+
+def test_it_counts_and_forgets(shared):
+    assert shared.add("a", 0, 60)
+    assert not shared.add("a", 5, 60)
+    assert shared.incr("a") == 1
+    assert shared.has_key("a")
+    assert shared.touch("a", 30)
+    assert shared.delete("a")
+    with pytest.raises(ValueError, match="not found"):
+        shared.incr("a")
+
+
+def test_values_come_back_as_they_were(shared):
+    for value in (0, 7, [1.5, 2.25], {"a": None}, "text", True):
+        shared.set("a", value, 60)
+        assert shared.get("a") == value
+        assert type(shared.get("a")) is type(value)
+
+
+class Intruder:
+    ran = False
+
+    def __reduce__(self):
+        return (setattr, (Intruder, "ran", True))
+
+
+def test_what_somebody_puts_into_redis_is_not_run(shared, settings):
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.set(shared.make_and_validate_key("a"), pickle.dumps(Intruder()))
+
+    with pytest.raises(ValueError, match="decode"):
+        shared.get("a")
+
+    assert not Intruder.ran
+
+
+def test_while_redis_is_away_each_process_counts_for_itself():
+    alone = SharedCache(AWAY, {"KEY_PREFIX": "cdc-cache"})
+
+    assert alone.add("a", 0, 60)
+    assert alone.incr("a") == 1
+    assert alone.get("a") == 1
+    alone.clear()
+    assert alone.get("a") is None
+
+
+def test_without_a_redis_the_database_counts(db):
+    stored = TableCache("cdc_cache", {})
+
+    assert caches_of("")["default"]["BACKEND"] == "cdcproject.shared_cache.TableCache"
+    assert stored.add("a", 0, 1000)
+    before = ends()
+    assert [stored.incr("a"), stored.incr("a")] == [1, 2]
+    assert stored.get("a") == 2
+    assert ends() == before
+    with pytest.raises(ValueError, match="not found"):
+        stored.incr("b")
+
+
+def ends():
+    """When what is counted is forgotten."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT expires FROM cdc_cache")
+        return cursor.fetchall()
+
+
+def test_there_is_one_cache():
+    with pytest.raises(InvalidCacheBackendError):
+        caches["other"]
