@@ -8,7 +8,7 @@ PYTEST = $(PY) -m pytest -p no:schemathesis -n 4 --dist loadscope --no-loadscope
 # Folders of tests, apart by spaces: left out of the run, and of the one on PostgreSQL (what does not
 # depend on the database is not run on a second one).
 IGNORE ?=
-NO_DATABASE = simulator salesforce project settings_on_the_wire secrecy peer bad_inputs browser docs \
+NO_DATABASE = deploy simulator salesforce project settings_on_the_wire secrecy peer bad_inputs browser docs \
 	$(patsubst %,system/test_%.py,a_position_elsewhere stopped_logins a_revoked_refresh_token \
 	standing_troubles calling_back crashes pubsub_faults pubsub_positions both_transports \
 	stopping_and_exit_codes) \
@@ -29,11 +29,12 @@ SOAK ?=
 # Hundreds of processes start: each would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check bench chaos soak fuzz screenshots stubs lock clean
+.PHONY: help up demo test check bench chaos soak fuzz screenshots stubs lock clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo    the whole product with a simulated Salesforce org, live; Ctrl-C ends it"
+	@echo "make up      the product in containers (needs Docker with Compose)"
 	@echo "make test    the whole test suite, on SQLite and on PostgreSQL where it is installed"
 	@echo "make check   format, lint, types, import layers, migrations, known vulnerabilities"
 	@echo "make bench   benchmarks"
@@ -47,6 +48,10 @@ help:
 demo:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements.txt
 	@$(PY) -m consumer.demo
+
+up:
+	@bin/make-secrets
+	docker compose up --detach --build
 
 test:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
@@ -90,6 +95,7 @@ stubs:
 
 lock:
 	uv pip compile --universal --python-version 3.11 --no-emit-index-url -q pyproject.toml -o requirements.txt
+	uv pip compile --universal --python-version 3.11 --no-emit-index-url -q pyproject.toml --extra flower -c requirements.txt -o requirements-flower.txt
 	uv pip compile --universal --python-version 3.11 --no-emit-index-url -q pyproject.toml --group dev -o requirements-dev.txt
 
 clean:

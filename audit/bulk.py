@@ -1,4 +1,4 @@
-"""Many new rows of one table at once, with their ids: COPY on PostgreSQL, INSERT elsewhere."""
+"""New rows of one table, with their ids: many at once by COPY on PostgreSQL, else by INSERT."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from django.db.models import JSONField, Model
 from django.db.models.base import ModelState
 from django.db.models.expressions import DatabaseDefault
 
+from audit.prepared import prepared_cursor
+
 ROWS = 1000
+#: So few take less in one statement than to be numbered and copied.
+FEW = 4
 #: As one text: a row for each would take longer to read than to make. The sequence is found once,
 #: and not for each number.
 _NEXT = """
@@ -22,6 +26,7 @@ SELECT string_agg(nextval(found)::text, ',') FROM generate_series(1, %s),
 """
 
 Row = TypeVar("Row", bound=Model)
+Values = Callable[[Sequence[Model]], Iterator[Sequence[Any]]]
 
 
 def nothing() -> None:
@@ -55,19 +60,46 @@ def insert(rows: Sequence[Row], meanwhile: Callable[[], None] = nothing) -> Sequ
         return rows
     if connection.vendor != "postgresql":
         return type(rows[0])._default_manager.bulk_create(rows, batch_size=ROWS)
-    _number(rows)
-    with connection.wrap_database_errors:
-        _copy(rows, meanwhile)
+    if len(rows) <= FEW:
+        _insert_few(rows)
+    else:
+        _number(rows)
+        with connection.wrap_database_errors:
+            _copy(rows, meanwhile)
     for row in rows:
         row._state.adding, row._state.db = False, connection.alias
     return rows
+
+
+def _insert_few(rows: Sequence[Model]) -> None:
+    sql, place, values = _few_plan(type(rows[0]), len(rows))
+    found = [value for row in values(rows) for at, value in enumerate(row) if at != place]
+    with prepared_cursor() as cursor:
+        cursor.execute(sql, found)
+        for row, (number,) in zip(rows, cursor.fetchall(), strict=True):
+            row.pk = number
+
+
+@cache
+def _few_plan(model: type[Model], count: int) -> tuple[str, int, Values]:
+    """The statement of so many rows, which place of a row it leaves out, and what makes them."""
+    quote = connection.ops.quote_name
+    fields = model._meta.concrete_fields
+    columns = [quote(str(field.column)) for field in fields if not field.primary_key]
+    row = f"({', '.join(['%s'] * len(columns))})"
+    into, rows = quote(model._meta.db_table), ", ".join([row] * count)
+    key = quote(str(model._meta.pk.column))
+    sql = " ".join(
+        ("INSERT INTO", into, f"({', '.join(columns)})", "VALUES", rows, "RETURNING", key)
+    )
+    return sql, fields.index(model._meta.pk), _values(fields, _json)
 
 
 def _number(rows: Sequence[Model]) -> None:
     """The next ids: in a COPY the database would choose them and not tell."""
     meta = rows[0]._meta
     key, table = meta.pk, connection.ops.quote_name(meta.db_table)
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_NEXT, [len(rows), table, str(key.column)])
         numbers = cursor.fetchone()[0].split(",")
         for row, number in zip(rows, numbers, strict=True):
@@ -83,9 +115,6 @@ def _copy(rows: Sequence[Model], meanwhile: Callable[[], None]) -> None:
         meanwhile()
 
 
-Values = Callable[[Sequence[Model]], Iterator[Sequence[Any]]]
-
-
 @cache
 def _plan(model: type[Model]) -> tuple[str, list[str], Values]:
     """The statement, its columns' types, and what makes a row's values of an object."""
@@ -94,9 +123,14 @@ def _plan(model: type[Model]) -> tuple[str, list[str], Values]:
     columns = ", ".join(quote(str(field.column)) for field in fields)
     sql = f"COPY {quote(model._meta.db_table)} ({columns}) FROM STDIN (FORMAT binary)"
     types = [_type(field) for field in fields]
+    return sql, types, _values(fields, _jsonb)
+
+
+def _values(fields: Sequence[Any], adapter: Callable[[JSONField], Callable[[Any], Any]]) -> Values:
+    """What makes a row's values of an object; `adapter`: what makes those of a JSON field."""
     read = attrgetter(*(field.attname for field in fields))
     special = [
-        (index, field.db_default, _jsonb(field) if isinstance(field, JSONField) else None)
+        (index, field.db_default, adapter(field) if isinstance(field, JSONField) else None)
         for index, field in enumerate(fields)
         if isinstance(field, JSONField) or field.has_db_default()
     ]
@@ -104,15 +138,20 @@ def _plan(model: type[Model]) -> tuple[str, list[str], Values]:
     def values(rows: Sequence[Model]) -> Iterator[Sequence[Any]]:
         for row in rows:
             found = list(read(row))
-            for index, default, jsonb in special:
+            for index, default, adapt in special:
                 value = found[index]
                 if isinstance(value, DatabaseDefault):
                     value = found[index] = default
-                if jsonb is not None and value is not None:
-                    found[index] = jsonb(value)
+                if adapt is not None and value is not None:
+                    found[index] = adapt(value)
             yield found
 
-    return sql, types, values
+    return values
+
+
+def _json(field: JSONField) -> Callable[[Any], str]:
+    """What makes the text of a jsonb."""
+    return (field.encoder or JSONEncoder)().encode
 
 
 def _jsonb(field: JSONField) -> Callable[[Any], bytes]:

@@ -38,16 +38,27 @@ class Among(_Lookup):
 
     lookup_name = "among"
 
-    def get_prep_lookup(self) -> list[str | int]:
-        return list(self.rhs)
+    def get_prep_lookup(self) -> Any:
+        return self.rhs if self._is_given else list(self.rhs)
+
+    @property
+    def _is_given(self) -> bool:
+        """Whether it is an expression, whose value is a list."""
+        return hasattr(self.rhs, "resolve_expression")
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
-        return In(self.lhs, self.rhs).as_sql(compiler, connection)
+        if not self._is_given:
+            return In(self.lhs, self.rhs).as_sql(compiler, connection)
+        column, params = self.process_lhs(compiler, connection)
+        value, given = compiler.compile(self.rhs)
+        sql = " ".join((column, "IN (SELECT value FROM", f"json_each({value}))"))
+        return sql, (*params, *given)
 
     def as_postgresql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
         column, params = self.process_lhs(compiler, connection)
         kind = self.lhs.output_field.rel_db_type(connection).partition("(")[0]
-        return f"{column} = ANY(%s::{kind}[])", (*params, _array(self.rhs))
+        value, given = compiler.compile(self.rhs) if self._is_given else ("%s", [_array(self.rhs)])
+        return f"{column} = ANY({value}::{kind}[])", (*params, *given)
 
 
 def _array(values: Iterable[str | int]) -> str:

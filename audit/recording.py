@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 
 from audit.bulk import insert, nothing
 from audit.models import AuditLogEntry
+from audit.prepared import Given, Prepared
 
 #: To look up so many takes no longer than a savepoint.
 FEW = 20
@@ -35,6 +36,15 @@ def record(
     return _insert_new(_known(entries), entries, meanwhile)
 
 
+_IDENTITIES = Prepared(
+    lambda: (
+        AuditLogEntry.objects.order_by()
+        .filter(listener_id=Given("listener_id"), transaction_key__among=Given("keys"))
+        .values_list(
+            "transaction_key", "sequence_number", "entity_name", "record_id", "change_type"
+        )
+    )
+)
 Identity = tuple[str, int, str, str, str]
 
 
@@ -66,12 +76,5 @@ def _known(entries: Sequence[AuditLogEntry]) -> set[Identity]:
     """The identities that this listener has recorded before."""
     if not entries:
         return set()
-    rows = AuditLogEntry.objects.order_by().filter(
-        listener_id=entries[0].listener_id,
-        transaction_key__among={entry.transaction_key for entry in entries},
-    )
-    return set(
-        rows.values_list(
-            "transaction_key", "sequence_number", "entity_name", "record_id", "change_type"
-        )
-    )
+    keys = {entry.transaction_key for entry in entries}
+    return set(_IDENTITIES.rows(listener_id=entries[0].listener_id, keys=list(keys)))

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.db.models import F, Sum
 
 from audit.models import Throughput
+from audit.prepared import Given, Prepared, changing
 from listeners.models import Listener, OrgUsage, Position
 from listeners.standing import RETENTION
 
@@ -34,16 +35,22 @@ class Usage:
         return f"{came}; org: {self.org_limit - self.org_remaining:,} of {self.org_limit:,} used"
 
 
+_ADD = Prepared(
+    lambda: changing(
+        Throughput.objects.filter(listener_id=Given("listener_id"), minute=Given("minute")),
+        events=F("events") + Given("events"),
+        entries=F("entries") + Given("entries"),
+    )
+)
+
+
 def count(listener_id: int, moment: datetime, events: int, entries: int) -> None:
     """Add to the minute of `moment`.
 
     Inside the caller's transaction, which holds the listener's position: nobody else counts.
     """
     minute = moment.replace(second=0, microsecond=0)
-    counted = Throughput.objects.filter(listener_id=listener_id, minute=minute).update(
-        events=F("events") + events, entries=F("entries") + entries
-    )
-    if not counted:
+    if not _ADD.execute(listener_id=listener_id, minute=minute, events=events, entries=entries):
         Throughput.objects.create(
             listener_id=listener_id, minute=minute, events=events, entries=entries
         )

@@ -22,8 +22,8 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 # So many tasks share a connection to the database; Celery alone would make one for each of them.
 app.conf["CELERY_DB_REUSE_MAX"] = 1_000_000
 app.autodiscover_tasks()
-# By name: it is imported in a worker, when the apps are ready.
-app.steps["consumer"].add("handlers.presence:Presence")
+# By name: they are imported in a worker, when the apps are ready.
+app.steps["consumer"].update({"handlers.presence:Presence", "cdcproject.alive:Heartbeat"})
 
 
 @setup_logging.connect

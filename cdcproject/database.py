@@ -23,6 +23,9 @@ KEEPALIVES = {
 #: takes a disk's head for granted, it reads tables of some 100,000 rows from end to end instead.
 PLANS = {"random_page_cost": "1.1"}
 
+#: A statement is planned for good once it was executed so often in a session.
+EXECUTED_BEFORE = 5
+
 
 def limit_sessions(*, idle_in_transaction: float, lock: float | None = None) -> None:
     """For every connection that this process makes from now on.
@@ -42,11 +45,19 @@ def limit_sessions(*, idle_in_transaction: float, lock: float | None = None) -> 
     def apply(connection: BaseDatabaseWrapper, **_: Any) -> None:
         if connection.vendor != "postgresql":
             return
+        _keep_plans(connection)
         calls = ", ".join(["set_config(%s, %s, false)"] * len(limits))
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT {calls}", [part for pair in limits.items() for part in pair])
 
     connection_created.connect(apply, weak=False, dispatch_uid="limit_sessions")
+
+
+def _keep_plans(connection: Any) -> None:
+    """Of what these processes execute over and over, and only of that (audit.prepared). Where the
+    database's options say something else, they say it for a reason: a pooler may lose them."""
+    if "prepare_threshold" not in connection.settings_dict["OPTIONS"]:
+        connection.connection.prepare_threshold = EXECUTED_BEFORE
 
 
 def _ms(seconds: float) -> str:

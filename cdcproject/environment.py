@@ -4,23 +4,59 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import dj_database_url
 from cryptography.fernet import Fernet
-from environs import Env
+from environs import Env, FileAwareEnv
 
 SQLITE = "django.db.backends.sqlite3"
 POSTGRESQL = "django.db.backends.postgresql"
+#: Each may be in a file instead, which NAME_FILE names.
+SECRETS = (
+    "SECRET_KEY",
+    "CDC_ENCRYPTION_KEYS",
+    "DATABASE_URL",
+    "DATABASE_PASSWORD",
+    "CELERY_BROKER_URL",
+    "CELERY_BROKER_PASSWORD",
+    "REDIS_URL",
+    "REDIS_PASSWORD",
+    "CDC_INCIDENT_WEBHOOK",
+    "CDC_INCIDENT_WEBHOOK_SECRET",
+    "EMAIL_HOST_PASSWORD",
+)
 
 
 def stop(message: str) -> NoReturn:
     sys.exit(f"configuration error: {message}")
+
+
+def with_secret_files() -> Env:
+    """Reads NAME from the file that NAME_FILE names, without the white space around it.
+
+    A file that cannot be read stops start-up, and so does a secret that is given both ways. An
+    empty file is a secret that is not set.
+    """
+    for name in SECRETS:
+        path = os.environ.get(f"{name}_FILE")
+        if not path:
+            continue
+        if os.environ.get(name):
+            stop(f"{name} and {name}_FILE are both set; give one of them.")
+        try:
+            Path(path).read_text("utf-8")
+        except OSError as error:
+            stop(f"{name}_FILE: {path} cannot be read ({error.strerror}).")
+        except UnicodeDecodeError:  # its message may hold the secret
+            stop(f"{name}_FILE: {path} is not text in UTF-8.")
+    return FileAwareEnv(strip_whitespace=True)
 
 
 def one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
@@ -55,6 +91,13 @@ def rate(env: Env, name: str, default: str) -> str:
     return value
 
 
+def alive_file(env: Env) -> str:
+    path: str = env.str("CDC_ALIVE_FILE", "")
+    if path and not Path(path).parent.is_dir():
+        stop(f"CDC_ALIVE_FILE: {Path(path).parent} is not a folder.")
+    return path
+
+
 _SECONDS = {"sec": 1, "min": 60, "hour": 3600, "day": 86_400}
 
 
@@ -78,8 +121,11 @@ _POSTGRESQL_OPTIONS: dict[str, Any] = {
 }
 
 
-def database(url: str, var_dir: Path) -> dict[str, Any]:
-    """PostgreSQL in production, SQLite in WAL mode under `var_dir` when nothing is named."""
+def database(url: str, var_dir: Path, *, password: str = "") -> dict[str, Any]:
+    """PostgreSQL in production, SQLite in WAL mode under `var_dir` when nothing is named.
+
+    `password`: of an address without one.
+    """
     try:
         config: dict[str, Any] = dict(
             dj_database_url.parse(
@@ -92,9 +138,13 @@ def database(url: str, var_dir: Path) -> dict[str, Any]:
         stop(f"DATABASE_URL is not a database address ({type(error).__name__}).")
     if config.get("ENGINE") not in (SQLITE, POSTGRESQL):
         stop("DATABASE_URL must begin with postgres:// or sqlite:///.")
+    if password:
+        if config["ENGINE"] != POSTGRESQL or config["PASSWORD"]:
+            stop("DATABASE_PASSWORD is set; DATABASE_URL must be postgres:// and hold no password.")
+        config["PASSWORD"] = password
     if config["ENGINE"] == POSTGRESQL:
         # A server that vanished without a word is one that does not answer.
-        config["OPTIONS"] = {**_POSTGRESQL_OPTIONS, **config.get("OPTIONS", {})}
+        config["OPTIONS"] = _postgresql_options(config.get("OPTIONS", {}))
     if config["ENGINE"] == SQLITE:
         # The listener, the workers and the web server write at once: writers queue at BEGIN
         # (IMMEDIATE) and wait for each other instead of failing in the middle.
@@ -105,6 +155,17 @@ def database(url: str, var_dir: Path) -> dict[str, Any]:
         }
         Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
     return config
+
+
+def _postgresql_options(given: dict[str, Any]) -> dict[str, Any]:
+    """`prepare_threshold`: a number, or in the address the word none."""
+    options = {**_POSTGRESQL_OPTIONS, **given}
+    threshold = options.get("prepare_threshold")
+    if threshold == "none":
+        options["prepare_threshold"] = None
+    elif threshold is not None and not isinstance(threshold, int):
+        stop("DATABASE_URL: prepare_threshold is a number of executions, or none.")
+    return options
 
 
 def embedded_broker_socket(var_dir: Path) -> Path:
@@ -121,6 +182,18 @@ def _check_address(name: str, url: str) -> None:
         _ = urlsplit(url).port
     except ValueError:  # its message may hold the password
         stop(f"{name} is not an address; write special characters of its password as %XX.")
+
+
+def with_password(name: str, url: str, password: str) -> str:
+    """The address with a password that was given apart from it, as `name`_PASSWORD."""
+    if not password:
+        return url
+    _check_address(f"{name}_URL", url)
+    parts = urlsplit(url)
+    if not parts.hostname or parts.password:
+        stop(f"{name}_PASSWORD is set; {name}_URL must name a host and hold no password.")
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))
 
 
 def redis_address(url: str, broker_url: str) -> str:
@@ -156,3 +229,14 @@ def encryption_keys(env: Env, secret_key: str, *, debug: bool) -> list[str]:
         except ValueError:
             stop(f"CDC_ENCRYPTION_KEYS: key {number} is not a Fernet key (32 bytes in base64).")
     return keys
+
+
+def static_files(root: str) -> tuple[str | None, dict[str, dict[str, str]]]:
+    """STATIC_ROOT and STORAGES: what `collectstatic` put there, compressed and with the hash of
+    its content in each name, to be kept by browsers for ever."""
+    served = "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    packaged = "django.contrib.staticfiles.storage.StaticFilesStorage"
+    return root or None, {
+        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+        "staticfiles": {"BACKEND": served if root else packaged},
+    }

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from celery.schedules import crontab
-from django.templatetags.static import static
-from environs import Env, EnvError
+from environs import EnvError
 from environs.exceptions import EnvValidationError
 
-from cdcproject import rest
+from cdcproject import console, rest
 from cdcproject.environment import (
+    alive_file,
     at_least,
     caches,
     database,
@@ -22,7 +22,10 @@ from cdcproject.environment import (
     rate,
     redis_address,
     retention_days,
+    static_files,
     stop,
+    with_password,
+    with_secret_files,
 )
 from cdcproject.exposure import is_local, outbound, readable
 from cdcproject.https import https
@@ -36,7 +39,7 @@ VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var").absolute()
 CDC_LEAST_RETENTION_DAYS = 4
 CDC_MOST_RETENTION_DAYS = 36_500
 
-env = Env()
+env = with_secret_files()
 try:
     DEBUG = env.bool("DEBUG", False)
     SECRET_KEY = env.str("SECRET_KEY", "") or (
@@ -53,7 +56,11 @@ try:
     CDC_SECRETS_READABLE = readable(env, local=_is_local)
     _https = https(env, local=_is_local)
     CDC_SESSION_HOURS = at_least("CDC_SESSION_HOURS", env.int("CDC_SESSION_HOURS", 12), 1)
-    DATABASES = {"default": database(env.str("DATABASE_URL", ""), VAR_DIR)}
+    _database_url, _database_password = (
+        env.str("DATABASE_URL", ""),
+        env.str("DATABASE_PASSWORD", ""),
+    )
+    DATABASES = {"default": database(_database_url, VAR_DIR, password=_database_password)}
     LOG_LEVEL = one_of("LOG_LEVEL", env.str("LOG_LEVEL", "INFO").upper(), LOG_LEVELS)
     LOG_FORMAT = one_of("LOG_FORMAT", env.str("LOG_FORMAT", "console"), LOG_FORMATS)
     CDC_HANDLER_MODULES = names(env, "CDC_HANDLER_MODULES")
@@ -80,8 +87,13 @@ try:
         "login": rate(env, "CDC_API_LOGIN_RATE", "6/min"),
     }
     CDC_SIGN_IN_RATE = most_in_seconds(rate(env, "CDC_SIGN_IN_RATE", "20/hour"))
-    _broker_url = env.str("CELERY_BROKER_URL", "")
-    _redis_url = env.str("REDIS_URL", "")
+    _broker_url, _redis_url = (
+        with_password(name, env.str(f"{name}_URL", ""), env.str(f"{name}_PASSWORD", ""))
+        for name in ("CELERY_BROKER", "REDIS")
+    )
+    # A worker and beat touch this file as long as their loops go round; empty: none.
+    CDC_ALIVE_FILE = alive_file(env)
+    STATIC_ROOT, STORAGES = static_files(env.str("STATIC_ROOT", ""))
 except NoticeError as error:
     stop(str(error))
 except EnvValidationError as error:
@@ -92,6 +104,8 @@ except EnvError as error:
 # ── Celery ──────────────────────────────────────────────────────────────────────────────────
 EMBEDDED_BROKER_SOCKET = None if _broker_url else embedded_broker_socket(VAR_DIR)
 CELERY_BROKER_URL = _broker_url or f"redis+socket://{EMBEDDED_BROKER_SOCKET}"
+# Celery prefers the variable of that name to this setting, and in it the password may be missing.
+CELERY_BROKER_READ_URL = CELERY_BROKER_WRITE_URL = CELERY_BROKER_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # The token store "redis" keeps tokens here; without one it uses the broker, when that is Redis.
 REDIS_URL = redis_address(_redis_url, CELERY_BROKER_URL)
@@ -116,6 +130,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "cdcproject.alive:Scheduler"
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 # While no worker runs these do not pile up: one that is late has a successor.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
@@ -191,14 +206,15 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "cdcproject.headers.BrowserPolicies",
+    "cdcproject.health.Probes",  # after what sets headers, before what asks for the host's name
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "cdcproject.urls"
 WSGI_APPLICATION = "cdcproject.wsgi.application"
@@ -258,8 +274,8 @@ TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
 STATIC_URL = "static/"
-# Static files are served from the packages themselves: nothing to collect, nothing to build.
-WHITENOISE_USE_FINDERS = True
+# Without STATIC_ROOT they are served from the packages themselves: nothing to collect or to build.
+WHITENOISE_USE_FINDERS = not STATIC_ROOT
 WHITENOISE_AUTOREFRESH = DEBUG
 LOGGING = logging_config(LOG_LEVEL, LOG_FORMAT)
 LOGIN_URL = "admin:login"
@@ -270,20 +286,4 @@ REST_FRAMEWORK = {
     "NUM_PROXIES": CDC_TRUSTED_PROXIES,
 }
 SPECTACULAR_SETTINGS = rest.SPECTACULAR_SETTINGS
-UNFOLD = {
-    "SITE_TITLE": "Salesforce CDC",
-    "SITE_HEADER": "Salesforce CDC",
-    "SITE_SUBHEADER": "Change Data Capture",
-    "SITE_SYMBOL": "sync_alt",
-    "SITE_URL": None,  # there is no other site to return to
-    "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("consumer/icon.svg")}
-    ],
-    "STYLES": [lambda _: static("consumer/reach.css")],
-    "SCRIPTS": [lambda _: static("consumer/reach.js")],
-    "LOGIN": {"form": "cdcproject.sign_in.ThrottledForm"},
-    "SHOW_HISTORY": True,
-    "SHOW_VIEW_ON_SITE": False,
-    "SIDEBAR": {"navigation": "handlers.admin_navigation.sidebar"},
-    "DASHBOARD_CALLBACK": "consumer.home.page.dashboard",
-}
+UNFOLD = console.UNFOLD

@@ -1,6 +1,7 @@
 """All addresses: the admin, the API, health and metrics."""
 
 from django.contrib import admin
+from django.shortcuts import redirect
 from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
@@ -11,7 +12,7 @@ from consumer.home.page import fragment
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     # Asked for by pages that are not the console's, such as those that say no.
-    path("favicon.ico", RedirectView.as_view(url=static("consumer/icon.svg"))),
+    path("favicon.ico", lambda _: redirect(static("consumer/icon.svg"))),
     path("admin/home/", admin.site.admin_view(fragment), name="home-fragment"),
     path("admin/", admin.site.urls),
     path("api/", include("api.urls")),

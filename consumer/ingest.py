@@ -1,8 +1,7 @@
 """The one transaction: a batch's audit entries, its deliveries and the new position, under the
 lease's epoch.
 
-LeaseLost     another process has the listener; nothing was written
-CommitsLost   the position is not where the batch before left it; nothing was written
+Raises what consumer.positions does; then nothing was written.
 """
 
 from __future__ import annotations
@@ -19,23 +18,20 @@ from django.utils import timezone
 from audit import traffic
 from audit.bulk import maker, nothing
 from audit.models import AuditLogEntry
+from audit.prepared import Given, Prepared
 from audit.recording import record
 from consumer import gaps, troubles
 from consumer.database import refusal
+from consumer.positions import advance, hold
 from consumer.quarantine import Unreadable, keep
 from handlers.handover import Parcel, pack
 from handlers.models import HandlerMapping
 from listeners import milestones
-from listeners.leases import Lease, LeaseLost, lease_end
+from listeners.leases import Lease, lease_end
 from listeners.models import Listener, Position
 from listeners.salesforce.decode import decode, message_text
 from listeners.salesforce.errors import Undecodable
 from listeners.salesforce.events import ChangeEvent
-
-
-class CommitsLost(Exception):
-    """A standby took over that lacked the last commits, or they were not on disk: to go on with the
-    next message would leave a gap. The listener begins anew from where the position is."""
 
 
 @dataclass(slots=True)
@@ -90,6 +86,9 @@ class Ingested:
         self.replay_id = other.replay_id or self.replay_id
 
 
+_MAPPINGS = Prepared(lambda: HandlerMapping.objects.filter(listener=Given("listener_id")))
+
+
 def ingest(
     listener: Listener,
     lease: Lease,
@@ -141,16 +140,16 @@ def _ingest_whole(
     ]
     replay_id = decoded[-1][1][-1].replay_id
     with transaction.atomic(durable=True):
-        position = _hold(lease, follows, replay_id)
+        position = hold(lease, follows, replay_id)
         milestones.reach("recording")
         new = added(entries)
         if mappings is None:
-            mappings = list(HandlerMapping.objects.filter(listener=listener))
+            mappings = _MAPPINGS.objects(listener_id=listener.pk)
         policy = listener.gap_policy
         parcel = pack(new, mappings, timezone.now(), gap_policy=policy, lanes=position.lanes)
         reported = troubles.report(listener.pk, new, messages[-1].received_at)
         reads = gaps.follow(listener, reported, messages[-1].received_at)
-        _advance(lease, replay_id, entries)
+        advance(lease, replay_id, entries)
         traffic.count(listener.pk, messages[-1].received_at, len(messages), len(new))
         milestones.reach("recorded")
     milestones.reach("committed")
@@ -168,9 +167,9 @@ def _quarantine(
         raw, reason = message_text(message.data), f"the database refused it: {refusal(error)}"
     unreadable = Unreadable(raw, reason, replay_id, message.received_at)
     with transaction.atomic(durable=True):
-        _hold(lease, follows, replay_id)
+        hold(lease, follows, replay_id)
         quarantined = keep(listener, unreadable)
-        _advance(lease, unreadable.replay_id, [])
+        advance(lease, unreadable.replay_id, [])
         traffic.count(listener.pk, message.received_at, 1, 0)
     return Ingested(quarantined=quarantined, replay_id=unreadable.replay_id)
 
@@ -179,7 +178,7 @@ def move(lease: Lease, moment: Moment, follows: str | None = None) -> None:
     """The position to a moment, once everything before it is recorded. Never inside a
     transaction."""
     with transaction.atomic(durable=True):
-        _hold(lease, follows, moment.replay_id)
+        hold(lease, follows, moment.replay_id)
         Position.objects.held(lease).update(
             replay_id=moment.replay_id,
             named_at=moment.received_at,
@@ -191,30 +190,8 @@ def move(lease: Lease, moment: Moment, follows: str | None = None) -> None:
 def quarantine_answer(listener: Listener, lease: Lease, raw: str, error: str, now: datetime) -> int:
     """Keep an answer that is no JSON; the position stays, so that its events come again."""
     with transaction.atomic(durable=True):
-        _hold(lease)
+        hold(lease)
         return keep(listener, Unreadable(raw, error, "", now, is_answer=True))
-
-
-def _hold(lease: Lease, follows: str | None = None, end: str = "") -> Position:
-    """Lock the position for this transaction, if the lease still is the current one, and the
-    position where it was left; or at the `end` of the batch, when only the answer to its commit was
-    lost."""
-    position: Position | None = Position.objects.held(lease).select_for_update().first()
-    if position is None:
-        raise LeaseLost
-    if follows is not None and position.replay_id not in (follows, end):
-        raise CommitsLost
-    return position
-
-
-def _advance(lease: Lease, replay_id: str, entries: Sequence[AuditLogEntry]) -> None:
-    changes: dict[str, Any] = {"lease_until": lease_end()}
-    if replay_id:
-        changes["replay_id"] = replay_id
-    if entries:
-        changes["last_event_at"] = troubles.moment(max(e.commit_timestamp for e in entries))
-    if not Position.objects.held(lease).update(**changes):
-        raise LeaseLost
 
 
 _entry = maker(AuditLogEntry)

@@ -1,4 +1,8 @@
-"""The listener process over HTTP: alive, ready (which means receiving), metrics."""
+"""The listener process over HTTP: alive, ready (which means receiving), metrics.
+
+A process that stands by, since others receive all that it may run, is ready too: it would never
+become so otherwise, and an orchestrator that replaces one process by another would wait for ever.
+"""
 
 from __future__ import annotations
 
@@ -63,13 +67,15 @@ class Probes:
                 return "404 Not Found", "text/plain", b"not found\n"
 
     def _ready(self) -> tuple[str, str, bytes]:
-        receiving = self._supervisor.is_receiving()
+        stands_by = self._supervisor.is_standing_by()
+        ready = stands_by or self._supervisor.is_receiving()
         answer = {
-            "status": "ok" if receiving else "unavailable",
+            "status": "ok" if ready else "unavailable",
             "listeners": self._supervisor.states(),
+            "standing_by": stands_by,
         }
         return (
-            "200 OK" if receiving else "503 Service Unavailable",
+            "200 OK" if ready else "503 Service Unavailable",
             "application/json",
             json.dumps(answer).encode(),
         )

@@ -16,7 +16,8 @@ from django.db import IntegrityError, connection
 from consumer import metrics
 from consumer.buffer import Buffer, Received
 from consumer.database import AWAY
-from consumer.ingest import CommitsLost, Ingested, Message, Moment, ingest, move
+from consumer.ingest import Ingested, Message, Moment, ingest, move
+from consumer.positions import CommitsLost
 from consumer.publisher import Publisher
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position

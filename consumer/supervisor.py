@@ -25,6 +25,7 @@ from consumer.publisher import Publisher
 from consumer.relay_thread import relay_thread
 from consumer.rounds import Rounds
 from consumer.share import Share
+from consumer.standby import Standby
 from consumer.watch.looking import look
 from listeners.leases import LEASE
 from listeners.models import Listener, Position
@@ -65,6 +66,7 @@ class Supervisor:
         self._began_at = self._busy_at = time.monotonic()
         self._look_at = self._hand_over_at = self._began_at
         self._wanted: dict[int, Listener] = {}
+        self._standby = Standby(self.holder)
         self._failed: set[int] = set()
         self._not_before: dict[int, float] = {}
         # What it waits for holds nobody up.
@@ -77,6 +79,11 @@ class Supervisor:
         """Whether this process hosts listeners and each of them receives."""
         hosted = list(self._hosted.values())
         return bool(hosted) and all(one.is_receiving for one in hosted)
+
+    def is_standing_by(self) -> bool:
+        """Whether this process hosts nothing because others receive all that it may run."""
+        is_served = self._standby.is_served(time.monotonic())
+        return is_served and not self._hosted and not self._asked_to_stop
 
     def states(self) -> dict[str, str]:
         return {one.listener.name: one.receiver.status.state for one in list(self._hosted.values())}
@@ -137,6 +144,7 @@ class Supervisor:
         wanted = [one for one in enabled if not self._names or one.name in self._names]
         self._wanted = {listener.pk: listener for listener in wanted}
         prints = {listener.pk: listener.fingerprint for listener in wanted}
+        self._standby.look(self._wanted, positions, time.monotonic())
         self._failed = failed_since(self._started_at, positions, prints)
         self._share.look(enabled, positions, self._failed | self._hosting.unfit(prints))
         self._hosting.reconsider(self._wanted)

@@ -13,15 +13,19 @@ from time import monotonic
 
 from django.utils import timezone
 
-from handlers import dispatch
+from handlers import dispatch, registry
 from handlers.claims import Claim, give_back
-from handlers.company import MOST
+from handlers.company import MOST, allowed, most
+from handlers.following import Follower
 from handlers.heartbeat import heartbeat
 from handlers.models import Delivery
 from handlers.settling import Ended, settled
 
 #: A message is worked at for about so long; what is left of it goes to whoever is free.
 MESSAGE_SECONDS = 0.5
+#: What follows in its chains runs here too meanwhile: it need not wait in a queue. What follows one
+#: that is alone does for so long, since all that waits there is to have its turn soon.
+ALONE_SECONDS = 0.2
 #: What was claimed and has not begun so long after is given back.
 CHUNK_SECONDS = 1.0
 
@@ -34,7 +38,7 @@ class Run:
     `left`: what was given back."""
 
     ended: Sequence[Ended]
-    following: Sequence[int] | None = None
+    following: Sequence[Follower] | None = None
     left: Sequence[int] = ()
 
 
@@ -44,9 +48,12 @@ class Bundle:
         self._lock = threading.RLock()
         self._began_at = self._claimed_at = monotonic()
         self._rest = deque(dict.fromkeys(ids))
+        self._is_alone = len(self._rest) == 1
+        self._next: deque[Follower] = deque()
+        self._kind: tuple[str, str] | None = None
         self._waiting: deque[Unit] = deque()
         self._ended: list[Ended] = []
-        self._following: list[int] = []
+        self._following: list[Follower] = []
         self._left: list[int] = []
         self._done = 0
 
@@ -59,13 +66,17 @@ class Bundle:
     def take(self, size: int) -> list[int]:
         """The next that are to be claimed."""
         with self._lock:
-            return [self._rest.popleft() for _ in range(min(size, len(self._rest)))]
+            ids = [self._rest.popleft() for _ in range(min(size, len(self._rest)))]
+            more = min(size - len(ids), len(self._next))
+            return [*ids, *(self._next.popleft().id for _ in range(more))]
 
     def begin(self, units: Sequence[Unit]) -> None:
         """They are claimed."""
         with self._lock:
             self._claimed_at = monotonic()
             self._waiting.extend(units)
+            for claim in units[0] if units else ():
+                self._kind = claim.delivery.handler, claim.delivery.queue
 
     def next(self) -> Unit | None:
         """The next that is to run."""
@@ -83,11 +94,15 @@ class Bundle:
                 self._following += run.following
 
     def settle(self) -> None:
-        """Write down what has ended; and give the others away, when their time is over."""
+        """Write down what has ended, and take on what follows; or give the others away, when their
+        time is over."""
         with self._lock:
             self._settle()
-            if self.is_late or monotonic() - self._began_at > MESSAGE_SECONDS:
+            age = monotonic() - self._began_at
+            if self.is_late or age > MESSAGE_SECONDS:
                 self._leave()
+            elif not self._is_alone or age < ALONE_SECONDS:
+                self._take_on()
 
     def leave(self) -> None:
         """The same, at any time."""
@@ -104,20 +119,36 @@ class Bundle:
         self.counts.subtract(one.name for one in lost)
         self.counts["claim lost"] += len(lost)
 
+    def _take_on(self) -> None:
+        self._next += (one for one in self._following if self._fits(one))
+        self._following = [one for one in self._following if not self._fits(one)]
+
+    def _fits(self, one: Follower) -> bool:
+        """Whether it could be in this message: of its handler and queue, and in as much company."""
+        if one.is_external or one.is_paused or (one.handler, one.queue) != self._kind:
+            return False
+        handler = registry.find(one.handler)
+        if handler is None or self._is_alone:
+            return handler is not None
+        return not one.counted and most(handler, 0, allowed(handler, one.max_attempts)) > 1
+
     def _leave(self) -> None:
+        self._following += self._next
+        self._next.clear()
         if not self._waiting and not self._rest:
             return
         waiting = [claim for unit in self._waiting for claim in unit]
         heartbeat.drop(claim.running for claim in waiting)
         give_back(waiting)
-        Delivery.objects.unmark_queued(self._rest)
+        if self._rest:
+            Delivery.objects.unmark_queued(self._rest)
         self._left += [*(claim.delivery.pk for claim in waiting), *self._rest]
         self._waiting.clear()
         self._rest.clear()
 
     def has_others(self) -> bool:
         """Whether there is something that need not wait for what runs."""
-        return bool(self._rest or self._waiting or self._ended or self._following)
+        return bool(self._rest or self._next or self._waiting or self._ended or self._following)
 
     def hand_on(self) -> None:
         """Publish what follows, and in messages of what fitted into the time what was left."""
@@ -126,7 +157,7 @@ class Bundle:
             left, self._left = self._left, []
         now = timezone.now()
         if following:
-            dispatch.publish_or_leave(following, now, size=MOST)
+            dispatch.publish_or_leave([one.id for one in following], now, size=MOST)
         if left:
             dispatch.publish_or_leave(left, now, size=max(1, self._done))
 

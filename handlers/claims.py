@@ -8,12 +8,11 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from audit.models import AuditLogEntry
+from handlers import hot
 from handlers.heartbeat import Running, deadline
 from handlers.insistence import insisted
-from handlers.models import Delivery, HandlerMapping
+from handlers.models import Delivery
 from listeners import milestones
-from listeners.models import Listener
 
 
 class ClaimLost(Exception):
@@ -64,34 +63,18 @@ def give_back(claims: Collection[Claim], *, paused: bool = False) -> None:
 
 def _one(delivery_id: int, now: datetime) -> list[Claim]:
     until = deadline(now, now)
-    if not insisted("claimed later", lambda: Delivery.objects.begin(delivery_id, now, until)):
+    if not insisted("claimed later", lambda: hot.begin(delivery_id, now, until)):
         return []
     milestones.reach("claimed")
-    found = Delivery.objects.select_related("entry__listener", "mapping")
-    delivery = insisted("loaded later", lambda: found.get(pk=delivery_id))
-    return [Claim(delivery, delivery.attempts, now)]
+    delivery = insisted("loaded later", lambda: hot.load(delivery_id))
+    return [Claim(delivery, delivery.attempts, now)] if delivery is not None else []
 
 
 def _many(ids: Sequence[int], now: datetime) -> list[Claim]:
     until = deadline(now, now)
-    rows = insisted("claimed later", lambda: Delivery.objects.begin_all(ids, now, until))
+    rows = insisted("claimed later", lambda: hot.begin_all(ids, now, until))
     milestones.reach("claimed")
     begun = {one.pk: one for one in rows}
     ordered = [begun[pk] for pk in dict.fromkeys(ids) if pk in begun]
-    deliveries = insisted("loaded later", lambda: _loaded(ordered))
+    deliveries = insisted("loaded later", lambda: hot.load_all(ordered))
     return [Claim(delivery, delivery.attempts, now) for delivery in deliveries]
-
-
-def _loaded(deliveries: Sequence[Delivery]) -> list[Delivery]:
-    """With what a run needs of them, each row of it read once."""
-    entries = AuditLogEntry.objects.in_bulk([one.entry_id for one in deliveries])
-    mappings = HandlerMapping.objects.in_bulk(
-        {one.mapping_id for one in deliveries if one.mapping_id}
-    )
-    listeners = Listener.objects.in_bulk({entry.listener_id for entry in entries.values()})
-    found = [one for one in deliveries if one.entry_id in entries]
-    for delivery in found:
-        delivery.entry = entry = entries[delivery.entry_id]
-        entry.listener = listeners[entry.listener_id]
-        delivery.mapping = mappings.get(delivery.mapping_id) if delivery.mapping_id else None
-    return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from django.conf import settings
+
 from handlers.registry import Handler
 
 #: Of a handler that takes one change at a time.
@@ -16,12 +18,18 @@ SPREAD = 16
 Item = TypeVar("Item")
 
 
-def most(handler: Handler[Any], counted: int, allowed: int) -> int:
-    """After so many attempts of those that are allowed: a change that takes its process along is
+def allowed(handler: Handler[Any] | None, of_mapping: int | None) -> int:
+    """Attempts: the mapping's word counts, then the handler's, then the setting's."""
+    of_handler = handler.max_attempts if handler else None
+    return of_mapping or of_handler or int(settings.CDC_MAX_ATTEMPTS)
+
+
+def most(handler: Handler[Any], counted: int, attempts: int) -> int:
+    """After so many of the `attempts` that are allowed: a change that takes its process along is
     not to use up those of the others."""
     if handler.batch is None:
-        return 1 if counted or allowed == 1 else MOST
-    if counted and counted >= allowed - 1:
+        return 1 if counted or attempts == 1 else MOST
+    if counted and counted >= attempts - 1:
         return 1
     return max(1, int(handler.batch // SMALLER**counted))
 

@@ -17,13 +17,11 @@ from typing import Any
 
 import structlog
 from celery import Celery, current_app
-from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Q
-from kombu.exceptions import BatchPublishError, LimitExceeded, OperationalError
 
-from handlers import registry
-from handlers.company import grouped, most, spread
+from handlers import registry, transport
+from handlers.company import allowed, grouped, most, spread
 from handlers.events import EventData
 from handlers.models import Delivery
 from handlers.registry import Handler
@@ -193,8 +191,8 @@ def message_for(rows: Sequence[Row]) -> Message:
 
 
 def _size(row: Row, handler: Handler[Any], size: int) -> int:
-    allowed = row.max_attempts or handler.max_attempts or settings.CDC_MAX_ATTEMPTS
-    company = most(handler, row.attempts - row.attempts_before, allowed)
+    attempts = allowed(handler, row.max_attempts)
+    company = most(handler, row.attempts - row.attempts_before, attempts)
     return company if handler.batch else min(company, size)
 
 
@@ -229,9 +227,10 @@ def queue_length(queue: str) -> int | None:
     Raises BrokerUnavailable.
     """
     app: Celery = current_app._get_current_object()
-    with _broker_errors(app), app.connection_for_read() as broker:
+    with _broker_errors(app), app.pool.acquire(block=True, timeout=10) as broker:
         try:
-            declared = broker.default_channel.queue_declare(queue, passive=True)
+            with transport.channel(broker) as channel:
+                declared = channel.queue_declare(queue, passive=True)
         except broker.channel_errors:
             return 0
         return getattr(declared, "message_count", None)
@@ -265,9 +264,9 @@ def send(messages: Sequence[Message]) -> None:
 @contextmanager
 def _broker_errors(app: Celery) -> Iterator[None]:
     """A batch that failed half-way may have arrived; a second copy is harmless."""
-    with app.connection_for_write() as unused:
-        errors = (*unused.connection_errors, *unused.channel_errors)
     try:
         yield
-    except (*errors, OperationalError, BatchPublishError, LimitExceeded) as error:
+    except Exception as error:
+        if not isinstance(error, transport.failures(app)):
+            raise
         raise BrokerUnavailable(f"the broker does not take messages: {error}") from error

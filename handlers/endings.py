@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from handlers import halting, registry
+from handlers.company import allowed
 from handlers.dead_letters.fingerprint import group_of
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.outcomes import Failed, Outcome, Skipped, Succeeded, storable
@@ -56,14 +57,9 @@ def logged(outcome: Outcome) -> dict[str, str]:
 
 
 def allowed_attempts(delivery: Delivery) -> int:
-    """The mapping's word counts, then the handler's, then the setting's."""
     mapping: HandlerMapping | None = delivery.mapping
-    handler = registry.find(delivery.handler)
-    return (
-        (mapping.max_attempts if mapping else None)
-        or (handler.max_attempts if handler else None)
-        or int(settings.CDC_MAX_ATTEMPTS)
-    )
+    of_mapping = mapping.max_attempts if mapping else None
+    return allowed(registry.find(delivery.handler), of_mapping)
 
 
 def backoff(attempt: int) -> float:

@@ -71,7 +71,7 @@ def give_up(ids: Sequence[int], by: Actor, reason: str, now: datetime) -> int:
             for one in found:
                 note(by, Action.GO_ON, one, name=one.handler, reason=reason)
             following = Delivery.objects.promote_all([one.chain for one in found])
-        dispatch.publish_or_leave(following, now)
+        dispatch.publish_or_leave([one.id for one in following], now)
         given_up += len(found)
     log.info("went on without them", deliveries=given_up, by=str(by), reason=reason)
     return given_up

@@ -1,53 +1,130 @@
-"""The statements that every run costs, written out: Django takes longer to put them together than
-the database to execute them. All inside the caller's transaction."""
+"""The statements that runs of deliveries cost: of a single one, and of many at once."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
+from django.db import transaction
+from django.db.models import Model
 
-from handlers.models import DeliveryAttempt
+from audit.models import AuditLogEntry
+from audit.prepared import Given, Prepared, changing, prepared_cursor, stored
+from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
+from handlers.queries import CLOCK_SKEW, begun
+from listeners.models import Listener
 
-_SUCCEED = """
-UPDATE handlers_delivery
-SET state = 'succeeded', error = '', finished_at = %s, claim_deadline = NULL
-WHERE id = %s AND state = 'running' AND attempts = %s
-"""
+_BEGIN = Prepared(
+    lambda: changing(
+        Delivery.objects.claimable(Given("due_by")).filter(pk=Given("pk")),
+        **begun(Given("now"), Given("deadline")),
+    )
+)
+_LOAD = Prepared(
+    lambda: (
+        Delivery.objects.select_related("entry__listener", "mapping")
+        .filter(pk=Given("pk"))
+        .order_by()
+    )
+)
+_CLAIMABLE = Prepared(
+    lambda: (
+        Delivery.objects.claimable(Given("due_by"))
+        .filter(pk__among=Given("ids"))
+        .locked()
+        .defer("error")
+    )
+)
+_BEGIN_ALL = Prepared(
+    lambda: changing(
+        Delivery.objects.filter(pk__among=Given("ids")), **begun(Given("now"), Given("deadline"))
+    )
+)
+
+
+def _by_ids(model: type[Model]) -> Prepared:
+    return Prepared(lambda: model._default_manager.filter(pk__among=Given("ids")).order_by())
+
+
+_ENTRIES, _MAPPINGS, _LISTENERS = map(_by_ids, (AuditLogEntry, HandlerMapping, Listener))
+_SUCCEED = Prepared(
+    lambda: changing(
+        Delivery.objects.filter(pk=Given("pk"), state="running", attempts=Given("attempt")),
+        state="succeeded",
+        error="",
+        finished_at=Given("now"),
+        claim_deadline=None,
+    )
+)
+_IS_FOLLOWED = Prepared(
+    lambda: (
+        Delivery.objects.filter(chain=Given("chain"), state="blocked")
+        .order_by()
+        .values_list("pk")[:1]
+    )
+)
 _LOG = """
 INSERT INTO handlers_deliveryattempt
     (delivery_id, number, outcome, redelivery_id, started_at, finished_at, worker, error, traceback)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
-_IS_FOLLOWED = "SELECT 1 FROM handlers_delivery WHERE chain = %s AND state = 'blocked' LIMIT 1"
+
+
+def begin(delivery_id: int, now: datetime, deadline: datetime) -> bool:
+    """Begin a run; False when there is nothing to run. The row's `attempts` then are the attempt's
+    number. Never inside a transaction."""
+    return bool(_BEGIN.execute(pk=delivery_id, now=now, due_by=now + CLOCK_SKEW, deadline=deadline))
+
+
+def load(delivery_id: int) -> Delivery | None:
+    """With its entry, listener and mapping; None where it is deleted."""
+    found = _LOAD.objects(pk=delivery_id)
+    return found[0] if found else None
+
+
+def begin_all(ids: Sequence[int], now: datetime, deadline: datetime) -> list[Delivery]:
+    """Begin a run of each of these that can begin; as they are now. Never inside a transaction."""
+    with transaction.atomic(durable=True):
+        found: list[Delivery] = _CLAIMABLE.objects(ids=list(ids), due_by=now + CLOCK_SKEW)
+        _BEGIN_ALL.execute(ids=[one.pk for one in found], now=now, deadline=deadline)
+    for one in found:
+        one.attempts += 1
+        one.state, one.started_at, one.claim_deadline = Delivery.State.RUNNING, now, deadline
+    return found
+
+
+def load_all(deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """With their entries, listeners and mappings, each row read once; without those that are
+    deleted."""
+    entries = _by_id(_ENTRIES, {one.entry_id for one in deliveries})
+    mappings = _by_id(_MAPPINGS, {one.mapping_id for one in deliveries if one.mapping_id})
+    listeners = _by_id(_LISTENERS, {entry.listener_id for entry in entries.values()})
+    found = [one for one in deliveries if one.entry_id in entries]
+    for delivery in found:
+        delivery.entry = entry = entries[delivery.entry_id]
+        entry.listener = listeners[entry.listener_id]
+        delivery.mapping = mappings.get(delivery.mapping_id) if delivery.mapping_id else None
+    return found
+
+
+def _by_id(query: Prepared, ids: Collection[int]) -> dict[int, Any]:
+    return {one.pk: one for one in query.objects(ids=list(ids))} if ids else {}
 
 
 def succeed(delivery_id: int, attempt: int, now: datetime) -> bool:
-    """False when the claim was lost."""
-    return bool(_execute(_SUCCEED, [_stored(now), delivery_id, attempt]))
+    """False when the claim was lost. Inside the caller's transaction."""
+    return bool(_SUCCEED.execute(pk=delivery_id, attempt=attempt, now=now))
 
 
 def log(attempt: DeliveryAttempt) -> None:
-    times = _stored(attempt.started_at), _stored(attempt.finished_at)
+    """Inside the caller's transaction."""
     head = [attempt.delivery_id, attempt.number, str(attempt.outcome), attempt.redelivery_id]
-    _execute(_LOG, [*head, *times, attempt.worker, attempt.error, attempt.traceback])
+    times = stored([attempt.started_at, attempt.finished_at])
+    with prepared_cursor() as cursor:
+        cursor.execute(_LOG, [*head, *times, attempt.worker, attempt.error, attempt.traceback])
 
 
 def is_followed(chain: str) -> bool:
-    """Whether anything waits in a chain."""
-    if not chain:
-        return False
-    with connection.cursor() as cursor:
-        cursor.execute(_IS_FOLLOWED, [chain])
-        return cursor.fetchone() is not None
-
-
-def _execute(sql: str, values: list[Any]) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        return int(cursor.rowcount)
-
-
-def _stored(moment: datetime) -> Any:
-    return connection.ops.adapt_datetimefield_value(moment)
+    """Whether anything waits in a chain. Inside the caller's transaction."""
+    return bool(chain and _IS_FOLLOWED.rows(chain=chain))

@@ -38,7 +38,7 @@ def end_waiting(ends: Mapping[int, AuditLogEntry | str], now: datetime) -> list[
     told = {delivery.chain for delivery in waiting if delivery.state != State.SKIPPED} - {""}
     _skip_stale(told, ends, now)
     unordered = [delivery.pk for delivery in waiting if delivery.state == State.READY]
-    return [*unordered, *Delivery.objects.promote_all(chains)]
+    return [*unordered, *(one.id for one in Delivery.objects.promote_all(chains))]
 
 
 def _end(delivery: Delivery, end: AuditLogEntry | str, now: datetime) -> None:

@@ -6,9 +6,12 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.apps import apps
 from django.db import models, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 
+from audit.prepared import Given, Prepared
+from handlers.following import Follower, followers
 from handlers.models.mapping import HandlerMapping
 
 #: Clocks of several machines differ: a message for a retry that is due may be a little early.
@@ -23,9 +26,45 @@ HOLDS_CHAIN = Q(state__in=OPEN) | Q(halts=True)
 IN_CHAIN = HOLDS_CHAIN | Q(state="blocked")
 #: The mapping says so at this moment: part of what is compared when a state is swapped.
 _NOT_PAUSED = ~Exists(HandlerMapping.objects.paused().filter(pk=OuterRef("mapping")))
+#: States beside ids: not as the indexes of those states have them. PostgreSQL would read all of
+#: one, with what has left it since it was last vacuumed.
+_IS_BLOCKED, _IS_RUNNING = Q(state__in=("blocked", "")), Q(state__in=("running", ""))
 #: Who ends a delivery has it locked, and then wants the next of its chain: so everybody locks what
 #: holds a chain before what waits in it. A redelivered one may wait with the lower id.
 _LOCK_ORDER = (Case(When(chain="", then=2), When(state="blocked", then=1), default=0), "id")
+
+
+_OCCUPIED = Prepared(
+    lambda: (
+        DeliveryQuerySet(apps.get_model("handlers", "Delivery"))
+        .filter(IN_CHAIN, chain__among=Given("chains"))
+        .order_by()
+        .values_list("chain")
+        .distinct()
+    )
+)
+
+
+_RUNNING = Prepared(
+    lambda: (
+        DeliveryQuerySet(apps.get_model("handlers", "Delivery"))
+        .filter(_IS_RUNNING, pk__among=Given("ids"))
+        .locked()
+        .values_list("pk", "attempts")
+    )
+)
+
+
+def begun(now: datetime | Given, deadline: datetime | Given) -> dict[str, Any]:
+    """What a run's beginning changes."""
+    return {
+        "state": "running",
+        "paused": False,
+        "attempts": F("attempts") + 1,
+        "started_at": now,
+        "claim_deadline": deadline,
+        "error": "",
+    }
 
 
 class DeliveryQuerySet(models.QuerySet[Any]):
@@ -70,8 +109,8 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         may have ended and another begun. Who holds the listener's position need not look for more
         than there are at first: nobody else begins a chain.
         """
-        found = self.filter(IN_CHAIN, chain__among=set(chains) - {""})
-        occupied = set(found.order_by().values_list("chain", flat=True).distinct())
+        wanted = set(chains) - {""}
+        occupied = {chain for (chain,) in _OCCUPIED.rows(chains=list(wanted))} if wanted else set()
         held = self._chains_of(HOLDS_CHAIN, occupied)
         return held | self._chains_of(IN_CHAIN, occupied - held)
 
@@ -146,41 +185,9 @@ class DeliveryQuerySet(models.QuerySet[Any]):
             ready = self.filter(pk__in=ids, state="ready").locked().values_list("pk", flat=True)
             self.filter(pk__in=list(ready)).update(state="sent", queued_at=now, finished_at=now)
 
-    def claim(self, delivery_id: int, now: datetime, deadline: datetime) -> int | None:
-        """Begin a run; the attempt's number, from 1, or None when there is nothing to run."""
-        if not self.begin(delivery_id, now, deadline):
-            return None
-        return int(self.values_list("attempts", flat=True).get(pk=delivery_id))
-
-    def begin(self, delivery_id: int, now: datetime, deadline: datetime) -> bool:
-        """The same, for who reads the row then anyway: its `attempts` are the attempt's number."""
-        mine = self._claimable(now).filter(pk=delivery_id)
-        return bool(mine._begin(now, deadline))
-
-    def begin_all(self, ids: Collection[int], now: datetime, deadline: datetime) -> list[Any]:
-        """Begin a run of each of these that can begin; as they are now. Never inside a
-        transaction."""
-        with transaction.atomic(durable=True):
-            found = list(self._claimable(now).filter(pk__in=ids).locked().defer("error"))
-            self.filter(pk__in=[one.pk for one in found])._begin(now, deadline)
-        for one in found:
-            one.attempts += 1
-            one.state, one.started_at, one.claim_deadline = "running", now, deadline
-        return found
-
-    def _claimable(self, now: datetime) -> DeliveryQuerySet:
-        is_due = Q(state="retrying", due_at__lte=now + CLOCK_SKEW)
+    def claimable(self, due_by: datetime | Given) -> DeliveryQuerySet:
+        is_due = Q(state="retrying", due_at__lte=due_by)
         return self.filter(Q(state__in=("ready", "queued")) | is_due, _NOT_PAUSED)
-
-    def _begin(self, now: datetime, deadline: datetime) -> int:
-        return self.update(
-            state="running",
-            paused=False,
-            attempts=F("attempts") + 1,
-            started_at=now,
-            claim_deadline=deadline,
-            error="",
-        )
 
     def give_back(self, held: Mapping[int, int], *, paused: bool) -> None:
         """Claims, by the attempts that they are, that nothing was done with: they count as no
@@ -198,7 +205,7 @@ class DeliveryQuerySet(models.QuerySet[Any]):
 
     def running(self, held: Mapping[int, int]) -> set[int]:
         """Of these claims, those that nobody took, locked. Inside the caller's transaction."""
-        found = self.filter(pk__in=held, state="running").locked().values_list("pk", "attempts")
+        found = _RUNNING.rows(ids=list(held))
         return {pk for pk, attempts in found if held[pk] == attempts}
 
     def settle(self, delivery_id: int, attempt: int, **changes: Any) -> bool:
@@ -212,29 +219,15 @@ class DeliveryQuerySet(models.QuerySet[Any]):
     def promote(self, chain: str) -> int | None:
         """Make a chain's next delivery ready; its id. Inside the caller's transaction."""
         promoted = self.promote_all([chain])
-        return promoted[0] if promoted else None
+        return promoted[0].id if promoted else None
 
-    def promote_all(self, chains: Collection[str]) -> list[int]:
+    def promote_all(self, chains: Collection[str]) -> list[Follower]:
         """Make each chain's next delivery ready once none is open or halts, unless it awaits its
         record: then nothing of the chain begins. Inside the caller's transaction, which has locked
         what it ended: who adds to a chain waits for that, or has added before."""
-        wanted = set(chains) - {""}
-        following = self._first_blocked(wanted) if wanted else {}
-        if not following:
+        found = followers(set(chains) - {""})
+        if not found:
             return []
-        held = self.filter(HOLDS_CHAIN, chain__in=following).values_list("chain", flat=True)
-        ids = sorted(following[chain] for chain in following.keys() - set(held))
-        can_begin = self.filter(pk__in=ids, state="blocked", awaits_record=False)
-        return ids if ids and can_begin.update(state="ready") else []
-
-    def _first_blocked(self, chains: Collection[str]) -> dict[str, int]:
-        """The lowest id of each chain, but for those that await their record."""
-        rows = (
-            self.filter(chain__in=chains, state="blocked")
-            .order_by()
-            .values_list("chain")
-            .annotate(
-                first=models.Min("id"), awaiting=models.Min("id", filter=Q(awaits_record=True))
-            )
-        )
-        return {chain: first for chain, first, awaiting in rows if first != awaiting}
+        ids = [one.id for one in found]
+        can_begin = self.filter(_IS_BLOCKED, pk__in=ids, awaits_record=False)
+        return found if can_begin.update(state="ready") else []

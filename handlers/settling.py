@@ -13,9 +13,11 @@ import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
+from audit.bulk import insert
 from handlers import hot
 from handlers.claims import Claim, ClaimLost
 from handlers.endings import changes, logged
+from handlers.following import Follower
 from handlers.insistence import insisted
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.outcomes import Outcome, Succeeded
@@ -51,11 +53,11 @@ class Ended:
         )
 
 
-Settled = tuple[list[int], list[Ended]]
+Settled = tuple[list[Follower], list[Ended]]
 
 
 def settled(ended: Sequence[Ended]) -> Settled:
-    """What follows in their chains, by id, and what was lost, of which nothing is written.
+    """What follows in their chains, and what was lost, of which nothing is written.
 
     The work is done: a connection that was cut is made anew for it. Never inside a transaction.
     """
@@ -72,7 +74,7 @@ def settled(ended: Sequence[Ended]) -> Settled:
             return [], list(ended)
     # What cannot be written down of one of them is not to keep the others from it.
     each = [settled([one]) for one in ended]
-    return [pk for ids, _ in each for pk in ids], [one for _, lost in each for one in lost]
+    return [one for found, _ in each for one in found], [one for _, lost in each for one in lost]
 
 
 def _settle_alone(ended: Sequence[Ended]) -> Settled:
@@ -90,13 +92,13 @@ def settle_all(ended: Sequence[Ended]) -> Settled:
     held = Delivery.objects.running({one.claim.delivery.pk: one.claim.attempt for one in ended})
     mine = [one for one in ended if one.claim.delivery.pk in held]
     _settle_many(mine)
-    DeliveryAttempt.objects.bulk_create([one.attempt for one in mine])
+    insert([one.attempt for one in mine])
     following = Delivery.objects.promote_all([one.claim.delivery.chain for one in mine])
     milestones.reach("settled")
     return following, [one for one in ended if one.claim.delivery.pk not in held]
 
 
-def settle(claim: Claim, outcome: Outcome) -> list[int]:
+def settle(claim: Claim, outcome: Outcome) -> list[Follower]:
     """For one that ends now: what follows in its chain. Inside the caller's transaction. Raises
     ClaimLost when it is no longer this claim's."""
     following, lost = settle_all([Ended(claim, outcome, claim.started_at, timezone.now())])

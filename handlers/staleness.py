@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from audit.models import AuditLogEntry
+from audit.prepared import Given, Prepared
 from listeners.salesforce.records import milliseconds
 
 SECOND = 1000
@@ -98,18 +99,26 @@ def _deletions(changes: Collection[AuditLogEntry]) -> list[tuple[str, Deletion]]
     return [(record_id, Deletion(pk, stamp)) for record_id, pk, stamp in rows]
 
 
-def _readings(changes: Collection[AuditLogEntry]) -> dict[str, list[Known]]:
-    """What was ever read of these records, the newest last."""
-    if not changes:
-        return {}
-    read = (
+_READ = Prepared(
+    lambda: (
         AuditLogEntry.objects.filter(
-            listener_id=next(iter(changes)).listener_id,
-            record_id__among={change.record_id for change in changes},
+            listener_id=Given("listener_id"),
+            record_id__among=Given("record_ids"),
             as_of__isnull=False,
         )
         .order_by("as_of", "read_at", "id")
         .only("record_id", "as_of", "read_at")
+    )
+)
+
+
+def _readings(changes: Collection[AuditLogEntry]) -> dict[str, list[Known]]:
+    """What was ever read of these records, the newest last."""
+    if not changes:
+        return {}
+    read = _READ.objects(
+        listener_id=next(iter(changes)).listener_id,
+        record_ids=list({change.record_id for change in changes}),
     )
     readings: dict[str, list[Known]] = {}
     for entry in read:

@@ -69,7 +69,7 @@ def _play(children: Children, seconds: float) -> int:
     children.start("worker", "-m", "celery", "-A", "cdcproject", "worker", "-l", "INFO", "-c", "2")
     children.start("listener", "manage.py", "run_cdc_listener")
     bind = f"127.0.0.1:{port}"
-    children.start("web", "-m", "gunicorn", "cdcproject.wsgi", "-b", bind, "--threads", "4")
+    children.start("web", "-m", "gunicorn", "cdcproject.wsgi", "-b", bind, "-w", "1")
     _wait(children, lambda: _answers(f"http://127.0.0.1:{port}/healthz/ready"), "the web server")
     _say(f"""
   Admin       http://127.0.0.1:{port}/admin/   user {USER}, password {password}

@@ -131,10 +131,13 @@ class Delivery(models.Model):
             models.Index(
                 fields=["claim_deadline"], condition=Q(state="running"), name="delivery_running"
             ),
-            # settle: the next in a chain; ingest: what is before it.
+            # ingest: what is before it in a chain.
             models.Index(fields=["chain", "id"], name="delivery_chain"),
-            # relay.promote_stranded: which of them can begin?
-            models.Index(fields=["chain"], condition=Q(state="blocked"), name="delivery_blocked"),
+            # following.followers: the next in a chain; relay.promote_stranded: which of them can
+            # begin?
+            models.Index(
+                fields=["chain", "id"], condition=Q(state="blocked"), name="delivery_next"
+            ),
             # promote and relay: dead, and holding its chain back.
             models.Index(fields=["chain"], condition=Q(halts=True), name="delivery_halting"),
             # The console's list of what failed for good.

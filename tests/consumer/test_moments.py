@@ -8,7 +8,8 @@ from django.utils import timezone
 from audit.models import AuditLogEntry, Throughput
 from consumer.beginning import Beginning, beginning_of
 from consumer.buffer import Buffer
-from consumer.ingest import CommitsLost, Message, Moment, ingest, move
+from consumer.ingest import Message, Moment, ingest, move
+from consumer.positions import CommitsLost
 from consumer.publisher import Publisher
 from consumer.recorder import Recorder
 from listeners.leases import LeaseLost

@@ -9,7 +9,7 @@ from cdcproject.celery import app
 from consumer import relay
 from consumer.ingest import ingest
 from handlers import dispatch
-from handlers.claims import Claim
+from handlers.claims import Claim, claim
 from handlers.models import Delivery, DeliveryAttempt
 from tests.sample_data import change, lease_of, make_mapping, received
 
@@ -107,10 +107,16 @@ def test_only_as_many_as_are_missing_are_published_again_the_oldest_first(listen
     assert Delivery.objects.get(pk=ids[0]).queued_at == later
 
 
+def begin(pk, until):
+    """As a worker that renews its claim no more."""
+    assert claim([pk])
+    Delivery.objects.filter(pk=pk).update(claim_deadline=until)
+
+
 def test_a_run_past_its_deadline_is_lost_and_retried(listener):
     [pk] = deliveries(listener)
     now = timezone.now()
-    Delivery.objects.claim(pk, now, now - timedelta(seconds=1))
+    begin(pk, now - timedelta(seconds=1))
 
     assert relay.reclaim(now) == 1
 
@@ -122,7 +128,7 @@ def test_a_run_past_its_deadline_is_lost_and_retried(listener):
 def test_a_run_within_its_deadline_is_left_alone(listener):
     [pk] = deliveries(listener)
     now = timezone.now()
-    Delivery.objects.claim(pk, now, now + timedelta(seconds=1))
+    begin(pk, now + timedelta(seconds=1))
 
     assert relay.reclaim(now) == 0
 
@@ -131,7 +137,7 @@ def test_a_run_whose_claim_is_renewed_just_then_is_left_alone(listener, monkeypa
     """The database had been away: no worker could renew."""
     [pk] = deliveries(listener)
     now = timezone.now()
-    Delivery.objects.claim(pk, now, now - timedelta(seconds=1))
+    begin(pk, now - timedelta(seconds=1))
 
     def renewed(delivery, *_):
         Delivery.objects.update(claim_deadline=now + timedelta(seconds=60))

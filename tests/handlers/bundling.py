@@ -15,6 +15,7 @@ def without_haste(monkeypatch) -> None:
     """No time of a message is over by itself, and nothing is known of the handlers' pace."""
     monkeypatch.setattr(pace, "_paces", {})
     monkeypatch.setattr(bundle, "MESSAGE_SECONDS", 600)
+    monkeypatch.setattr(bundle, "ALONE_SECONDS", 600)
     monkeypatch.setattr(bundle, "CHUNK_SECONDS", 600)
 
 

@@ -5,22 +5,21 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from consumer.ingest import ingest
+from audit.bulk import FEW
 from handlers import pausing
+from handlers.claims import claim
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.runner import run_deliveries, run_delivery
 from listeners import milestones
 from tests.handlers.bundling import (
     deliver,
-    ids_of,
     make_due,
     messages,
     publish,
-    record_id,
     states,
     without_haste,
 )  # fmt: skip
-from tests.sample_data import ANN, change, lease_of, received
+from tests.sample_data import ANN
 from tests.sample_handlers import read_journal, written_groups
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
@@ -115,24 +114,9 @@ def test_one_that_fails_harms_none_of_the_others(listener):
     assert Delivery.objects.get(state="retrying").error == "ValueError: told to fail"
 
 
-def test_what_follows_of_the_records_is_published_together(listener):
-    first = deliver(listener, "tests.remember", 20)
-    mapping = HandlerMapping.objects.get()
-    again = [change(records=[record_id(n)]) for n in range(20)]
-    ingest(listener, lease_of(listener), received(*again), [mapping])
-    then = ids_of(state="blocked")
-
-    run_deliveries(first, "tests.remember")
-
-    sent = messages()
-    assert [pk for ids in sent for pk in ids] == then
-    assert len(sent) < len(then)
-
-
 def test_what_another_worker_was_given_is_not_among_them(listener):
     ids = deliver(listener, "tests.remember", 4)
-    now = timezone.now()
-    Delivery.objects.claim(ids[1], now, now)
+    assert claim([ids[1]])
 
     assert run_deliveries(ids, "tests.remember") == "1 not claimed, 3 succeeded"
 
@@ -190,7 +174,7 @@ def test_a_single_delivery_takes_few_statements(listener):
 
 
 def test_many_deliveries_take_as_many_statements_as_few(listener):
-    few, many = deliver(listener, "tests.batch", 2), deliver(listener, "tests.batch", 10)
+    few, many = deliver(listener, "tests.batch", FEW + 1), deliver(listener, "tests.batch", 10)
 
     with CaptureQueriesContext(connection) as queries_of_few:
         run_deliveries(few, "tests.batch")

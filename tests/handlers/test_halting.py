@@ -1,6 +1,7 @@
 """`on_dead: halt`: nothing of a record begins behind a change that failed for good."""
 
 import threading
+from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -11,6 +12,7 @@ from audit.models import AuditLogEntry
 from audit.queries import AuditLogFilter
 from consumer import relay
 from consumer.ingest import ingest
+from handlers.claims import claim
 from handlers.halting import NotHalting, go_on_without
 from handlers.models import Delivery, HandlerMapping
 from handlers.parked import waits_for
@@ -18,6 +20,7 @@ from handlers.redelivery import Wish, wish
 from handlers.runner import run_delivery
 from tests.at_once import in_threads
 from tests.commands.running import CONNECTION, ConfigurationFile
+from tests.handlers.bundling import without_haste
 from tests.redelivering import redeliver
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
@@ -75,7 +78,8 @@ def test_another_record_goes_on(mapping):
     assert states() == ["dead", "blocked", "queued"]
 
 
-def test_with_continue_the_next_begins(listener):
+def test_with_continue_the_next_begins(listener, monkeypatch):
+    without_haste(monkeypatch)
     first, second = deliver(make_mapping(listener, handler="tests.one_try"), change(), change())
 
     run_delivery(first.pk)
@@ -83,15 +87,14 @@ def test_with_continue_the_next_begins(listener):
     first.refresh_from_db()
     assert (first.state, first.halts) == ("dead", False)
     second.refresh_from_db()
-    assert second.state == "queued"
+    assert (second.state, second.attempts) == ("dead", 1)
 
 
 def test_a_run_that_was_lost_with_its_worker_halts_too(mapping):
     first, _ = deliver(mapping, change(), change())
-    now = timezone.now()
-    Delivery.objects.claim(first.pk, now, now)
+    [begun] = claim([first.pk])
 
-    relay.reclaim(timezone.now())
+    relay.reclaim(begun.delivery.claim_deadline + timedelta(seconds=1))
 
     assert states() == ["dead", "blocked"]
     assert Delivery.objects.get(pk=first.pk).halts
@@ -169,7 +172,7 @@ def test_a_blocked_one_says_what_it_waits_for(mapping):
     )
 
     now = timezone.now()
-    Delivery.objects.claim(first.pk, now, now)
+    assert claim([first.pk])
     assert waits_for(second).reason.endswith("which runs.")
     Delivery.objects.filter(pk=first.pk).update(state="retrying", due_at=now)
     assert "is tried again at" in waits_for(second).reason

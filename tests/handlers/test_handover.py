@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from consumer import relay
@@ -51,6 +53,23 @@ def test_many_small_batches_are_signed_off_at_once(listener, broker, django_asse
         assert handover.publish(parcel, timezone.now()) == 20
 
     assert not Handover.objects.exists()
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite does not wait for the disk")
+def test_signing_off_waits_for_no_disk_and_what_comes_after_it_does(listener, broker):
+    parcel = packed(listener, *records(1))
+    with connection.cursor() as cursor:
+        cursor.execute("SET synchronous_commit = on")  # a test's server waits for nothing
+
+    with CaptureQueriesContext(connection) as queries:
+        handover.publish(parcel, timezone.now())
+
+    [sign_off] = [query["sql"] for query in queries]
+    with connection.cursor() as cursor:
+        [after] = cursor.execute("SHOW synchronous_commit").fetchone()
+        cursor.execute("RESET synchronous_commit")
+    assert "set_config('synchronous_commit', 'off', true)" in sign_off
+    assert after == "on"
 
 
 def test_what_its_process_left_behind_is_published_by_the_relay(listener, broker):

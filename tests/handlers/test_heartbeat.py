@@ -7,7 +7,8 @@ from django.utils import timezone
 
 from consumer import relay
 from consumer.ingest import ingest
-from handlers.heartbeat import GRACE, Heartbeat, Running, deadline, renew
+from handlers.claims import claim
+from handlers.heartbeat import GRACE, Heartbeat, deadline, renew
 from handlers.models import Delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import wait_for
@@ -21,9 +22,9 @@ def run(listener):
     mapping = make_mapping(listener)
     ingest(listener, lease_of(listener), received(change()), [mapping])
     delivery = Delivery.objects.get()
-    now = timezone.now()
-    attempt = Delivery.objects.claim(delivery.pk, now, now)
-    return Running(delivery.pk, attempt, now)
+    [begun] = claim([delivery.pk])
+    Delivery.objects.update(claim_deadline=begun.started_at)
+    return begun.running
 
 
 def ends_at():
@@ -51,7 +52,8 @@ def test_a_run_that_ended_is_not_renewed(run, settings):
 
 def test_a_claim_that_was_lost_is_not_renewed(run):
     relay.reclaim(run.started_at + timedelta(seconds=1))
-    Delivery.objects.claim(run.delivery_id, timezone.now(), run.started_at)
+    assert claim([run.delivery_id])
+    Delivery.objects.update(claim_deadline=run.started_at)
 
     assert renew({run}, timezone.now()) == 0
 

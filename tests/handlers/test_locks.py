@@ -9,7 +9,7 @@ from django.utils import timezone
 from consumer import relay
 from consumer.ingest import ingest
 from handlers import dispatch, handover
-from handlers.claims import Claim
+from handlers.claims import claim
 from handlers.models import Delivery, DeliveryAttempt, Handover
 from handlers.outcomes import Succeeded
 from handlers.runner import run_deliveries, run_delivery
@@ -33,11 +33,10 @@ def states():
 def test_what_began_while_recording_waited_is_what_the_next_waits_for(listener):
     mapping, lease = make_mapping(listener), lease_of(listener)
     ingest(listener, lease, received(change(), change()), [mapping])
-    first, now = Delivery.objects.earliest("id"), timezone.now()
-    claim = Claim(first, Delivery.objects.claim(first.pk, now, now), now)
+    [first] = claim([Delivery.objects.earliest("id").pk])
 
     with transaction.atomic():
-        settle(claim, Succeeded())
+        settle(first, Succeeded())
         [recording] = in_threads(lambda: ingest(listener, lease, received(change()), [mapping]))
         wait_for(somebody_waits_for_a_lock)
     recording.result()

@@ -7,12 +7,13 @@ from django.utils import timezone
 
 from consumer.ingest import ingest
 from handlers import Retry
-from handlers.claims import Claim, ClaimLost
+from handlers.claims import ClaimLost, claim
 from handlers.endings import backoff
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.outcomes import Succeeded
 from handlers.runner import run_delivery
 from handlers.settling import settle
+from tests.handlers.bundling import without_haste
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal, written_groups
 
@@ -148,17 +149,17 @@ def test_atomic_commits_the_handlers_writes_with_its_success(listener):
 
 def test_a_lost_claim_settles_nothing(listener):
     [delivery] = deliver(listener, "tests.remember")
-    now = timezone.now()
-    attempt = Delivery.objects.claim(delivery.pk, now, now)
-    Delivery.objects.filter(pk=delivery.pk).update(attempts=attempt + 1)
+    [lost] = claim([delivery.pk])
+    Delivery.objects.filter(pk=delivery.pk).update(attempts=lost.attempt + 1)
 
     with pytest.raises(ClaimLost):
-        settle(Claim(delivery, attempt, now), Succeeded())
+        settle(lost, Succeeded())
 
     assert DeliveryAttempt.objects.count() == 0
 
 
-def test_the_next_of_a_record_begins_when_the_one_before_has_ended(listener):
+def test_the_next_of_a_record_begins_when_the_one_before_has_ended(listener, monkeypatch):
+    without_haste(monkeypatch)
     first, second = deliver(listener, "tests.fail", change(), change(), max_attempts=2)
     assert run_delivery(second.pk) == "not claimed"
 
@@ -169,7 +170,7 @@ def test_the_next_of_a_record_begins_when_the_one_before_has_ended(listener):
     make_due(first)
     run_delivery(first.pk)
     second.refresh_from_db()
-    assert second.state == "queued"
+    assert (second.state, second.attempts) == ("retrying", 1)
 
 
 def test_another_record_does_not_wait_for_a_failing_one(listener):

@@ -1,9 +1,21 @@
 """The web process: alive, and ready when database and broker answer."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
 import pytest
-from django.db import InterfaceError, connection
+from django.db import connection
+
+from cdcproject.celery import app
+from tests.servers import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def broker_pid():
+    with app.connection_for_write() as link:
+        return link.default_channel.client.info("server")["process_id"]
 
 
 def test_live_answers(client):
@@ -31,14 +43,50 @@ def test_not_ready_without_the_broker(client, broker):
     assert answer.json()["broker"] != "ok"
 
 
-def test_not_ready_when_the_drivers_connection_is_unusable(client, broker):
-    def refuse(*_):
-        raise InterfaceError("connection already closed")
+def test_a_broker_that_hangs_is_not_waited_for_and_asked_by_one_thread(client, broker):
+    hung = psutil.Process(broker_pid())
+    hung.suspend()
+    try:
+        with ThreadPoolExecutor(2) as both:
+            asked = [both.submit(client.get, "/healthz/ready") for _ in range(2)]
+            answers = [one.result() for one in asked]
+        asking = [thread for thread in threading.enumerate() if thread.name == "health"]
+    finally:
+        hung.resume()
 
-    with connection.execute_wrapper(refuse):
+    for answer in answers:
+        assert (answer.status_code, answer.json()["database"]) == (503, "ok")
+        assert answer.json()["broker"] == "no answer in 3 seconds"
+    assert len(asking) == 1
+    wait_for(lambda: client.get("/healthz/ready").status_code == 200)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="there is no server to hang")
+def test_a_database_that_hangs_is_not_waited_for(client, broker):
+    """Stopped, it is still connected to: its machine answers for it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        server = psutil.Process(cursor.fetchone()[0]).parent()
+    hung = [server, *server.children()]
+    for process in hung:
+        process.suspend()
+    try:
         answer = client.get("/healthz/ready")
+    finally:
+        for process in reversed(hung):
+            process.resume()
 
-    assert (answer.status_code, answer.json()["database"]) == (503, "InterfaceError")
+    assert (answer.status_code, answer.json()["broker"]) == (503, "ok")
+    assert answer.json()["database"] == "no answer in 3 seconds"
+    wait_for(lambda: client.get("/healthz/ready").status_code == 200)
+
+
+@pytest.mark.parametrize("path", ["/healthz/live", "/healthz/ready", "/metrics"])
+def test_machines_ask_by_address_and_in_plain_text(client, broker, settings, path):
+    settings.ALLOWED_HOSTS = ["cdc.example.com"]
+    settings.SECURE_SSL_REDIRECT = True
+
+    assert client.get(path, headers={"host": "10.0.0.7:8000"}).status_code == 200
 
 
 def test_metrics_answer(client):

@@ -49,6 +49,7 @@ def start(**environment: str | None) -> subprocess.CompletedProcess[str]:
         ({"DEBUG": "perhaps"}, "DEBUG"),
         ({"DATABASE_URL": "mysql://u:hunter2@h/d"}, "DATABASE_URL must begin with"),
         ({"DATABASE_URL": "postgres://u:hunter2@h:port/d"}, "DATABASE_URL is not a database"),
+        ({"DATABASE_URL": "postgres://h/d?prepare_threshold=few"}, "prepare_threshold is a number"),
         ({"REDIS_URL": "http://h/0"}, "REDIS_URL must begin with redis://"),
         ({"REDIS_URL": "redis://:hun/ter2@h/0"}, "REDIS_URL is not an address"),
         ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL is 'LOUD'; use one of"),

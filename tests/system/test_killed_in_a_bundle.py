@@ -18,11 +18,15 @@ from tests.system.verdict import assert_in_order, noted_effects, written_effects
 pytestmark = pytest.mark.django_db(transaction=True)
 QUICK = {"CDC_CLAIM_SECONDS": "4"}
 RECORDS = 30
+#: Changes of the first record beyond those: a long chain.
+MORE = 12
+CHANGES = 2 * RECORDS + MORE
 
 
 @pytest.fixture
 def backlog(listener, broker, journal):
-    """Two changes of each record, in messages of ten; `data`: of the first of some records."""
+    """Two changes of each record and many of the first one, in messages of ten; `data`: of the
+    first of some records."""
 
     def make(handler, *data, **fields):
         mapping = make_mapping(listener, handler=handler, **fields)
@@ -31,6 +35,8 @@ def backlog(listener, broker, journal):
         for each in (told, [{}] * RECORDS):
             changes = [change(records=[f"001{n:015}"], data=one) for n, one in enumerate(each)]
             ingest(listener, lease, received(*changes), [mapping])
+        more = [change(records=[f"001{0:015}"]) for _ in range(MORE)]
+        ingest(listener, lease, received(*more), [mapping])
         Handover.objects.all().delete()  # they are published here, in messages of this size
         assert dispatch.publish(ids_of(state="queued"), timezone.now(), size=10) == RECORDS
 
@@ -44,11 +50,11 @@ def at_rest():
     return not Delivery.objects.filter(state__in=Delivery.UNENDED).exists()
 
 
-def wait_until_at_rest():
+def wait_until_at_rest(changes=CHANGES):
     wait_for(at_rest, seconds=90, what="the end of each delivery")
-    assert Delivery.objects.filter(state="succeeded").count() == 2 * RECORDS
+    assert Delivery.objects.filter(state="succeeded").count() == changes
     logged = DeliveryAttempt.objects.filter(outcome="succeeded")
-    assert logged.count() == 2 * RECORDS
+    assert logged.count() == changes
 
 
 @pytest.mark.parametrize("point", ["claimed", "handled", "settled", "ended"])
@@ -61,8 +67,26 @@ def test_a_child_killed_in_a_bundle_loses_nothing_and_keeps_the_order(processes,
     wait_until_at_rest()
     assert reached(fault) == {point}
     assert worker.is_running
-    assert len(set(noted_effects())) == 2 * RECORDS
+    assert len(set(noted_effects())) == CHANGES
     assert_in_order(noted_effects())
+
+
+def test_in_a_long_chain_only_the_change_that_ran_is_repeated(processes, listener, broker, journal):
+    make_mapping(listener, handler="tests.remember")
+    told = [change(records=[f"001{0:015}"]) for _ in range(40)]
+    ingest(listener, lease_of(listener), received(*told))
+    Handover.objects.all().delete()
+    entries = list(Delivery.objects.order_by("id").values_list("entry", flat=True))
+    assert dispatch.publish(ids_of(state="queued"), timezone.now()) == 1
+    fault = at("handled:kill:15")
+
+    processes.worker(**QUICK, **fault)
+
+    wait_until_at_rest(40)
+    assert reached(fault) == {"handled"}
+    assert [entry for _, entry in noted_effects()] == [*entries[:15], *entries[14:]]
+    lost = DeliveryAttempt.objects.get(outcome="lost")
+    assert (lost.delivery.entry_id, lost.number) == (entries[14], 1)
 
 
 @pytest.mark.parametrize("handler", ["tests.write_group", "tests.write_groups"])
@@ -74,7 +98,7 @@ def test_atomic_effects_are_there_once(processes, backlog, handler):
 
     wait_until_at_rest()
     assert reached(fault) == {"claimed", "handled", "settled"}
-    assert len(written_effects()) == len(set(written_effects())) == 2 * RECORDS
+    assert len(written_effects()) == len(set(written_effects())) == CHANGES
     assert_in_order(written_effects())
 
 
@@ -116,7 +140,7 @@ def test_while_one_hangs_the_others_of_its_message_end(processes, backlog):
     wait_until_at_rest()
     RELEASE.unlink()
     assert not DeliveryAttempt.objects.exclude(outcome="succeeded").exists()
-    assert len([line for line in read_journal() if "at" not in line]) == 2 * RECORDS
+    assert len([line for line in read_journal() if "at" not in line]) == CHANGES
 
 
 def test_a_run_that_is_stopped_for_its_length_fails_alone(processes, backlog):

@@ -1,0 +1,57 @@
+"""A listener's position, held and moved by who records for it.
+
+LeaseLost     another process has the listener
+CommitsLost   the position is not where the batch before left it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from audit.models import AuditLogEntry
+from audit.prepared import Given, Prepared, changing
+from consumer import troubles
+from listeners.leases import Lease, LeaseLost, lease_end
+from listeners.models import Position
+
+_LEASE = {name: Given(name) for name in ("listener_id", "holder", "epoch")}
+_HELD = Prepared(lambda: Position.objects.filter(**_LEASE).select_for_update().order_by())
+_ADVANCE = Prepared(
+    lambda: changing(
+        Position.objects.filter(**_LEASE),
+        lease_until=lease_end(),
+        replay_id=Given("replay_id"),
+        last_event_at=Given("last_event_at"),
+    )
+)
+
+
+class CommitsLost(Exception):
+    """A standby took over that lacked the last commits, or they were not on disk: to go on with the
+    next message would leave a gap. The listener begins anew from where the position is."""
+
+
+def hold(lease: Lease, follows: str | None = None, end: str = "") -> Position:
+    """Lock the position for this transaction, if the lease still is the current one, and the
+    position where it was left; or at the `end` of the batch, when only the answer to its commit was
+    lost."""
+    held = _HELD.objects(**asdict(lease))
+    if not held:
+        raise LeaseLost
+    position: Position = held[0]
+    if follows is not None and position.replay_id not in (follows, end):
+        raise CommitsLost
+    return position
+
+
+def advance(lease: Lease, replay_id: str, entries: Sequence[AuditLogEntry]) -> None:
+    """Past what was recorded, and the lease's end with it. Inside the caller's transaction."""
+    if replay_id and entries:
+        last_event_at = troubles.moment(max(e.commit_timestamp for e in entries))
+        moved = _ADVANCE.execute(**asdict(lease), replay_id=replay_id, last_event_at=last_event_at)
+    else:
+        changes = {"replay_id": replay_id} if replay_id else {}
+        moved = Position.objects.held(lease).update(lease_until=lease_end(), **changes)
+    if not moved:
+        raise LeaseLost

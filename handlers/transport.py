@@ -1,0 +1,34 @@
+"""What the way to the broker is like, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import BatchPublishError, LimitExceeded, OperationalError
+from kombu.transport import virtual
+
+_FAILURES = (OperationalError, BatchPublishError, LimitExceeded)
+
+
+def failures(app: Celery) -> tuple[type[Exception], ...]:
+    """What is raised when it takes no messages. Only asked once something was: it costs more than
+    a message."""
+    with app.connection_for_write() as unused:
+        return (*unused.connection_errors, *unused.channel_errors, *_FAILURES)
+
+
+@contextmanager
+def channel(broker: Any) -> Iterator[Any]:
+    """One that may break. Where channels are virtual none breaks, and a second one would be a
+    connection of its own."""
+    if isinstance(broker.transport, virtual.Transport):
+        yield broker.default_channel
+        return
+    real = broker.channel()
+    try:
+        yield real
+    finally:
+        real.close()

@@ -1,0 +1,70 @@
+"""A listener process that hosts nothing: ready while others receive all that it may run."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from consumer.standby import Standby
+from listeners.leases import LEASE
+from listeners.models import Position
+
+HERE, ELSEWHERE = "here:1:a", "elsewhere:1:b"
+
+
+@pytest.fixture
+def seen(listener):
+    """What a process sees of the one listener that there is."""
+
+    def see(holder=ELSEWHERE, state="receiving", held_for=timedelta(seconds=5), now=1.0):
+        Position.objects.update_or_create(
+            listener=listener,
+            defaults={"holder": holder, "state": state, "lease_until": timezone.now() + held_for},
+        )
+        standby = Standby(HERE)
+        positions = {one.listener_id: one for one in Position.objects.with_life()}
+        standby.look([listener.pk], positions, now=100.0)
+        return standby.is_served(now + 100.0)
+
+    return see
+
+
+def test_another_that_receives_is_stood_by_for(seen):
+    assert seen()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"state": "connecting"},
+        {"state": "failed"},
+        {"holder": HERE},
+        {"holder": ""},
+        {"held_for": timedelta(seconds=-1)},
+    ],
+    ids=str,
+)
+def test_nobody_that_receives_is_nobody_to_stand_by_for(seen, other):
+    assert not seen(**other)
+
+
+def test_what_was_seen_a_lease_ago_counts_no_more(seen):
+    assert not seen(now=LEASE.total_seconds())
+
+
+def test_without_a_listener_there_is_nothing_to_stand_by_for(db):
+    standby = Standby(HERE)
+    standby.look([], {}, now=0.0)
+
+    assert not standby.is_served(now=0.0)
+
+
+def test_one_that_was_never_run_is_received_by_nobody(listener):
+    standby = Standby(HERE)
+    standby.look([listener.pk], {}, now=0.0)
+
+    assert not standby.is_served(now=0.0)
+
+
+def test_nothing_is_known_before_the_first_look():
+    assert not Standby(HERE).is_served(now=0.0)

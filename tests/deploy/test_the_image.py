@@ -1,0 +1,117 @@
+"""The Dockerfile: no engine builds it here, so what it names is looked for."""
+
+import fnmatch
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.compose import DOCKERFILE, exec_forms, instructions, services
+from tests.nursery import ROOT
+
+BIN = Path(sys.executable).parent
+IGNORE = [
+    line
+    for line in (ROOT / ".dockerignore").read_text().splitlines()
+    if line and not line.startswith("#")
+]
+
+
+def is_in_context(path: str) -> bool:
+    """Whether Docker sends it: the last line that matches it, or a folder of it, decides."""
+    parts = path.split("/")
+    above = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
+    sent = True
+    for line in IGNORE:
+        pattern = line.removeprefix("!").removeprefix("**/")
+        names = parts if line.startswith("**/") else above
+        if any(fnmatch.fnmatch(name, pattern) for name in names):
+            sent = line.startswith("!")
+    return sent
+
+
+def test_hadolint_finds_nothing():
+    done = subprocess.run(
+        [BIN / "hadolint", DOCKERFILE], check=False, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_is_copied_is_in_the_context():
+    for copied in instructions("COPY"):
+        *sources, _ = copied.split()
+        if not sources[0].startswith("--from="):
+            assert all(
+                (ROOT / one).exists() and (one == "." or is_in_context(one)) for one in sources
+            )
+
+
+def test_the_context_has_the_product():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["importlinter"]["root_packages"]
+    # For tests of handlers, which run elsewhere: pytest is not installed here.
+    needed = [f"{package}/__init__.py" for package in packages if package != "pytest_cdc"]
+    needed += ["manage.py", "gunicorn.conf.py", "bin/probe", "deploy/flower/flowerconfig.py"]
+
+    assert [path for path in needed if not is_in_context(path)] == []
+    assert [path for path in needed if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".git/config", ".venv/bin/python", ".venv-3.11/bin/python", "var/db.sqlite3",
+        "deploy/secrets/secret_key", "deploy/cdc.env", ".env", "tests/conftest.py", "bin/install",
+        "handlers/__pycache__/events.cpython-313.pyc", "node_modules/left-pad/index.js",
+    ],
+)  # fmt: skip
+def test_the_context_has_nothing_else(path):
+    assert not is_in_context(path)
+
+
+def test_bases_are_pinned_and_the_last_stage_is_the_product():
+    froms = instructions("FROM")
+    images = instructions("ARG")
+
+    assert [
+        image for image in images if not re.search(r":[\d.]+-\S+@sha256:[0-9a-f]{64}$", image)
+    ] == []
+    stages = {text.split(" AS ")[1] for text in froms if " AS " in text}
+    assert {text.split(" AS ")[0] for text in froms} <= {"${PYTHON_IMAGE}", *stages}
+    assert froms[-1] == "runtime"
+    assert {one.text["build"]["target"] for one in services().values() if one.is_ours} <= stages
+
+
+def test_what_runs_is_not_root_and_has_no_installer():
+    runtime = DOCKERFILE.read_text().partition(" AS runtime\n")[2].partition("\nFROM ")[0]
+
+    assert "\nUSER 10001:10001\n" in runtime
+    assert "pip uninstall" in runtime
+    assert not re.search(r"apt-get|gcc|build-essential", runtime)
+    assert "--chown" not in runtime  # what runs cannot change itself
+
+
+def test_each_command_is_there():
+    commands = exec_forms()
+    for service in services().values():
+        if service.is_ours:
+            commands += [service.command] + (
+                [service.health_check] if "healthcheck" in service.text else []
+            )
+    assert len(commands) > 10
+    for command in commands:
+        program = command[0]
+        found = ROOT / program if "/" in program else BIN / program
+        assert found.exists() or shutil.which(program), command
+
+
+def test_everything_that_is_installed_is_a_wheel():
+    installing = [run for run in instructions("RUN") if "pip --python" in run]
+
+    assert len(installing) == 2
+    assert all("--only-binary :all:" in run and "--no-cache-dir" in run for run in installing)

@@ -1,0 +1,270 @@
+"""Many changes of one record: each begins once the one before it has ended, in the worker that has
+run that, for as long as there is time."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from consumer.ingest import ingest
+from handlers import bundle, pace, pausing
+from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
+from handlers.runner import run_deliveries, run_delivery
+from listeners import milestones
+from tests.handlers.bundling import ids_of, make_due, messages, record_id, states, without_haste
+from tests.sample_data import ANN, change, lease_of, make_mapping, received
+from tests.sample_handlers import read_journal, written_groups
+from tests.system.verdict import assert_in_order, noted_effects
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    """The handler is known to be quick."""
+    without_haste(monkeypatch)
+    pace.of("tests.remember").note(0.0001)
+
+
+def record(listener, *changes):
+    """The ids of the deliveries that can begin; each of the `changes` is a record's number, or that
+    and its data or change type."""
+    told = [(one,) if isinstance(one, int) else one for one in changes]
+    made = [
+        change(
+            next((it for it in more if isinstance(it, str)), "CREATE"),
+            records=[record_id(number)],
+            data=next((it for it in more if isinstance(it, dict)), None),
+        )
+        for number, *more in told
+    ]
+    ingest(listener, lease_of(listener), received(*made))
+    return ids_of(state="queued")
+
+
+def test_all_of_a_record_run_one_after_the_other_in_one_task(listener):
+    make_mapping(listener)
+    [first] = record(listener, *[0] * 7)
+
+    assert run_delivery(first) == "7 succeeded"
+
+    assert [entry for _, entry in noted_effects()] == ids_of_entries()
+    assert messages() == []
+
+
+def ids_of_entries():
+    return list(Delivery.objects.order_by("id").values_list("entry", flat=True))
+
+
+def test_of_many_records_one_of_each_is_claimed_and_settled_together(listener):
+    make_mapping(listener)
+    first = record(listener, *[*range(8)] * 5)
+
+    with CaptureQueriesContext(connection) as queries:
+        assert run_deliveries(first, "tests.remember") == "40 succeeded"
+
+    assert_in_order(noted_effects())
+    # Claimed are 1, 2, 4, and then 8 each time.
+    assert sum("INSERT INTO" in query["sql"] for query in queries) <= 8
+
+
+@pytest.mark.parametrize("records", [1, 8])
+def test_each_has_ended_and_is_committed_before_the_next_of_its_record_begins(
+    listener, monkeypatch, records
+):
+    make_mapping(listener)
+    first = record(listener, *[*range(records)] * (40 // records))
+    seen = []
+
+    def look(name):
+        if name == "handled":
+            assert not connection.in_atomic_block
+            line = read_journal()[-1]
+            before = Delivery.objects.filter(entry__record_id=line["record"], entry__lt=line["id"])
+            seen.append(set(before.values_list("state", "attempt_log__outcome")))
+
+    monkeypatch.setattr(milestones, "reach", look)
+
+    assert run_deliveries(first, "tests.remember") == "40 succeeded"
+
+    ended = ("succeeded", "succeeded")
+    assert seen == [*[set()] * records, *[{ended}] * (40 - records)]
+
+
+def test_a_claim_that_is_lost_is_lost_alone(listener, monkeypatch):
+    """Another worker was given it; what is before it has ended, and nothing after it begins."""
+    make_mapping(listener)
+    [first] = record(listener, *[0] * 6)
+    running = Delivery.objects.filter(state="running")
+
+    def give_to_another(name):
+        if name == "handled" and len(read_journal()) == 4:
+            running.update(attempts=2)
+
+    monkeypatch.setattr(milestones, "reach", give_to_another)
+
+    assert run_delivery(first) == "3 succeeded, 1 claim lost"
+
+    rows = Delivery.objects.order_by("id").values_list("state", "attempts")
+    assert list(rows)[3:] == [("running", 2), *[("blocked", 0)] * 2]
+    assert DeliveryAttempt.objects.count() == 3
+
+
+def test_what_was_skipped_meanwhile_does_not_begin(listener, monkeypatch):
+    make_mapping(listener)
+    [first] = record(listener, *[0] * 5)
+    entries, fourth = ids_of_entries(), ids_of()[3]
+
+    def skip_it(name):
+        if name == "handled" and len(read_journal()) == 3:
+            Delivery.objects.filter(pk=fourth).update(state="skipped")
+
+    monkeypatch.setattr(milestones, "reach", skip_it)
+
+    assert run_delivery(first) == "4 succeeded"
+
+    assert states() == ["succeeded", "succeeded", "succeeded", "skipped", "succeeded"]
+    assert [entry for _, entry in noted_effects()] == [*entries[:3], entries[4]]
+
+
+def test_what_fails_keeps_those_behind_it_from_beginning_until_it_ended(listener):
+    make_mapping(listener, handler="tests.fail_once_when_told", max_attempts=2)
+    [first] = record(listener, 0, 0, (0, {"Fail": True}), 0, 0)
+
+    assert run_delivery(first) == "2 succeeded, 1 failed"
+    assert states() == ["succeeded", "succeeded", "retrying", "blocked", "blocked"]
+
+    make_due()
+    assert run_delivery(ids_of(state="retrying")[0]) == "3 succeeded"
+    assert_in_order(noted_effects())
+
+
+@pytest.mark.parametrize(("on_dead", "left"), [("continue", "succeeded"), ("halt", "blocked")])
+def test_behind_one_that_is_dead_they_go_on_or_are_held_back(listener, on_dead, left):
+    make_mapping(listener, handler="tests.fail_once_when_told", max_attempts=1, on_dead=on_dead)
+    [first] = record(listener, 0, (0, {"Fail": True}), 0, 0)
+
+    run_delivery(first)
+
+    assert states() == ["succeeded", "dead", left, left]
+
+
+def test_atomic_ones_commit_one_by_one(listener, monkeypatch):
+    make_mapping(listener, handler="tests.write_group")
+    [first] = record(listener, *[0] * 4)
+    seen = []
+    monkeypatch.setattr(
+        milestones,
+        "reach",
+        lambda name: (
+            name == "claimed" and seen.append((written_groups().count(), len(succeeded())))
+        ),
+    )
+
+    run_delivery(first)
+
+    assert seen == [(0, 0), (1, 1), (2, 2), (3, 3)]
+    assert len(succeeded()) == 4
+
+
+def succeeded():
+    return ids_of(state="succeeded")
+
+
+def test_when_its_time_is_over_what_is_next_waits_behind_others(listener, monkeypatch):
+    monkeypatch.setattr(bundle, "ALONE_SECONDS", 0)
+    make_mapping(listener)
+    [first] = record(listener, *[0] * 3)
+
+    assert run_delivery(first) == "succeeded"
+
+    assert states() == ["succeeded", "queued", "blocked"]
+    assert messages() == [ids_of(state="queued")]
+
+
+@pytest.mark.parametrize(
+    ("handler", "queue", "attempts"),
+    [("tests.skip", "", None), ("tests.remember", "crm", None), ("tests.remember", "", 1)],
+)
+def test_what_is_of_another_kind_has_a_message_of_its_own(listener, handler, queue, attempts):
+    """Another handler's, another queue's, or what is tried once and so goes alone."""
+    make_mapping(listener)
+    make_mapping(listener, "update", handler, queue=queue, max_attempts=attempts)
+    first = record(listener, 0, 1, (0, "UPDATE"))
+    [next_one] = ids_of(state="blocked")
+
+    assert run_deliveries(first, "tests.remember") == "2 succeeded"
+
+    assert messages(queue or "celery") == [[next_one]]
+
+
+def test_handlers_of_several_mappings_share_a_chain(listener):
+    for on in ("create", "update", "delete"):
+        make_mapping(listener, on)
+    first = record(listener, 0, 1, (0, "UPDATE"), (1, "UPDATE"), (0, "DELETE"))
+
+    assert run_deliveries(first, "tests.remember") == "5 succeeded"
+
+    assert_in_order(noted_effects())
+
+
+def test_what_a_pause_overtakes_waits(listener, monkeypatch):
+    make_mapping(listener)
+    [first] = record(listener, *[0] * 3)
+    mapping = HandlerMapping.objects.get()
+    left = [lambda: pausing.pause(mapping, ANN, "", timezone.now())]
+    monkeypatch.setattr(
+        milestones, "reach", lambda name: name == "handled" and left and left.pop()()
+    )
+
+    assert run_delivery(first) == "succeeded"
+
+    rows = Delivery.objects.order_by("id").values_list("state", "paused", "attempts")
+    assert list(rows)[1:] == [("ready", True, 0), ("blocked", False, 0)]
+
+
+def test_a_batch_has_one_change_of_each_record_and_the_next_follows(listener):
+    make_mapping(listener, handler="tests.batch")
+    first = record(listener, *[*range(3)] * 4)
+
+    assert run_deliveries(first, "tests.batch") == "12 succeeded"
+
+    batches = [line["batch"] for line in read_journal()][::3]
+    assert batches == [ids_of_entries()[n : n + 3] for n in range(0, 12, 3)]
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="only PostgreSQL counts what it read")
+@pytest.mark.parametrize("records", [1, 20])
+def test_however_long_chains_are_what_waits_in_them_is_not_read_for_each(listener, records):
+    make_mapping(listener)
+    first = record(listener, *[*range(records)] * (600 // records))
+    before = read_of_blocked()
+
+    assert run_deliveries(first, "tests.remember") == "600 succeeded"
+
+    assert read_of_blocked() - before < 4 * 600
+
+
+def read_of_blocked():
+    """How many rows were found by the index of what is blocked, until now."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+        cursor.execute(
+            "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'delivery_next'"
+        )
+        return cursor.fetchone()[0]
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="of SQLite")
+def test_sqlite_looks_for_the_next_of_a_chain_in_its_indexes(listener):
+    make_mapping(listener)
+    [first] = record(listener, 0, 0)
+    with CaptureQueriesContext(connection) as queries:
+        Delivery.objects.promote(Delivery.objects.get(pk=first).chain)
+
+    [looking] = [query["sql"] for query in queries if "json_each" in query["sql"]]
+    with connection.cursor() as cursor:
+        plan = str(cursor.execute(f"EXPLAIN QUERY PLAN {looking}").fetchall())
+    assert "USING COVERING INDEX delivery_next (chain=?)" in plan
+    assert "delivery_one_open_in_a_chain (chain=?)" in plan
+    assert "delivery_halting (chain=?)" in plan
