@@ -101,14 +101,14 @@ ELSEWHERE = (("sqlite", "valkey"), ("postgres", "rabbitmq"))
 
 
 def main() -> int:
-    chosen = options()
+    options = chosen()
     signal.signal(signal.SIGTERM, end)
-    report = Report(conditions={"durable": str(not chosen.hasty)})
-    for name, database, broker in _plan(chosen):
-        conditions = Conditions(database, broker, not chosen.hasty, chosen.folder)
-        _measure(report, name, conditions, chosen)
-        if chosen.report:  # what is there is not lost with what comes
-            chosen.report.write_text(json.dumps(report.as_json(), indent=1) + "\n")
+    report = Report(conditions={"durable": str(not options.hasty)})
+    for name, database, broker in _plan(options):
+        conditions = Conditions(database, broker, not options.hasty, options.folder)
+        _measure(report, name, conditions, options)
+        if options.report:  # what is there is not lost with what comes
+            options.report.write_text(json.dumps(report.as_json(), indent=1) + "\n")
     print("\n".join(report.lines()))
     return 0
 
@@ -135,7 +135,7 @@ def _measure(
     say(f"{name}, {conditions}: {time.monotonic() - started:.0f} s")
 
 
-def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+def chosen(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """From these, or from the command line."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("what", nargs="?", default="all", choices=["all", *MEASURES])

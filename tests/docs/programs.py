@@ -102,9 +102,9 @@ def _venv(arguments: list[str]) -> None:
 
 
 def _benchmarks(arguments: list[str]) -> None:
-    from benchmarks.__main__ import options
+    from benchmarks.__main__ import chosen
 
-    options(arguments)
+    chosen(arguments)
 
 
 def _console_benchmarks(arguments: list[str]) -> None:
