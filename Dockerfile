@@ -35,7 +35,7 @@ WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 USER 10001:10001
-EXPOSE 8000 9400
+EXPOSE 8000 9400 9401
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 CMD ["bin/probe", "http://127.0.0.1:8000/healthz/ready"]
 CMD ["gunicorn", "cdcproject.wsgi", "--bind", "0.0.0.0:8000"]
 

@@ -5,10 +5,12 @@ Options on its command line and in GUNICORN_CMD_ARGS outrank this.
 
 import os
 from pathlib import Path
+from typing import Any
 
 from environs import Env
 
 from cdcproject.access_log import StructuredLog
+from cdcproject.shared_metrics import share
 
 env = Env()
 workers = env.int("WEB_CONCURRENCY", 2)
@@ -26,3 +28,9 @@ worker_tmp_dir = str(_memory) if os.access(_memory, os.W_OK) else None
 # A socket for `gunicornc` in the home folder, which a container has not.
 control_socket_disable = True
 logger_class = StructuredLog
+# Whichever process is asked for /metrics tells of all of them.
+_counted = share()
+
+
+def on_exit(server: Any) -> None:
+    _counted.remove()

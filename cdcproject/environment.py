@@ -91,6 +91,16 @@ def rate(env: Env, name: str, default: str) -> str:
     return value
 
 
+def port(env: Env, name: str) -> int | None:
+    """None: it is not set."""
+    if not env.str(name, ""):
+        return None
+    number: int = env.int(name)
+    if not 1 <= number <= 65_535:
+        stop(f"{name} is {number}; give a port, 1 to 65535.")
+    return number
+
+
 def alive_file(env: Env) -> str:
     path: str = env.str("CDC_ALIVE_FILE", "")
     if path and not Path(path).parent.is_dir():

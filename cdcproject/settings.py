@@ -19,6 +19,7 @@ from cdcproject.environment import (
     most_in_seconds,
     names,
     one_of,
+    port,
     rate,
     redis_address,
     retention_days,
@@ -93,6 +94,8 @@ try:
     )
     # A worker and beat touch this file as long as their loops go round; empty: none.
     CDC_ALIVE_FILE = alive_file(env)
+    # A worker's main process serves /metrics there.
+    CDC_WORKER_METRICS_PORT = port(env, "CDC_WORKER_METRICS_PORT")
     STATIC_ROOT, STORAGES = static_files(env.str("STATIC_ROOT", ""))
 except NoticeError as error:
     stop(str(error))
@@ -204,6 +207,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "cdcproject.headers.BrowserPolicies",
     "cdcproject.health.Probes",  # after what sets headers, before what asks for the host's name
+    "cdcproject.web_metrics.Requests",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

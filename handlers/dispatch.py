@@ -20,7 +20,7 @@ from celery import Celery, current_app
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Q
 
-from handlers import registry, transport
+from handlers import metrics, registry, transport
 from handlers.company import allowed, grouped, most, spread
 from handlers.events import EventData
 from handlers.models import Delivery
@@ -259,6 +259,7 @@ def send(messages: Sequence[Message]) -> None:
             app.amqp.send_task_message(
                 producer, message.task, task, queue=message.queue, retry=False
             )
+    metrics.published(messages)
 
 
 @contextmanager

@@ -89,6 +89,9 @@ def test_a_change_is_handled(stack, org):
     [record_id] = org.create("Account", Name="Acme")
 
     wait_for(lambda: _is_handled(stack, record_id), what="the delivery's success")
+    metrics = f"http://127.0.0.1:{stack.port('worker')}/metrics"
+    counted = "cdc_deliveries_handled_total{"
+    wait_for(lambda: counted in requests.get(metrics, timeout=30).text, what="the worker's metrics")
 
 
 def test_the_console_has_its_static_files_compressed_and_for_ever(stack):
