@@ -26,6 +26,9 @@ HOLDS_CHAIN = Q(state__in=OPEN) | Q(halts=True)
 IN_CHAIN = HOLDS_CHAIN | Q(state="blocked")
 #: The mapping says so at this moment: part of what is compared when a state is swapped.
 _NOT_PAUSED = ~Exists(HandlerMapping.objects.paused().filter(pk=OuterRef("mapping")))
+#: States beside ids: not as the indexes of those states have them. PostgreSQL would read all of
+#: one, with what has left it since it was last vacuumed.
+_IS_BLOCKED, _IS_RUNNING = Q(state__in=("blocked", "")), Q(state__in=("running", ""))
 #: Who ends a delivery has it locked, and then wants the next of its chain: so everybody locks what
 #: holds a chain before what waits in it. A redelivered one may wait with the lower id.
 _LOCK_ORDER = (Case(When(chain="", then=2), When(state="blocked", then=1), default=0), "id")
@@ -45,7 +48,7 @@ _OCCUPIED = Prepared(
 _RUNNING = Prepared(
     lambda: (
         DeliveryQuerySet(apps.get_model("handlers", "Delivery"))
-        .filter(pk__among=Given("ids"), state="running")
+        .filter(_IS_RUNNING, pk__among=Given("ids"))
         .locked()
         .values_list("pk", "attempts")
     )
@@ -232,5 +235,5 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         if not found:
             return []
         ids = [one.id for one in found]
-        can_begin = self.filter(pk__in=ids, state="blocked", awaits_record=False)
+        can_begin = self.filter(_IS_BLOCKED, pk__in=ids, awaits_record=False)
         return found if can_begin.update(state="ready") else []
