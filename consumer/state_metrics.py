@@ -103,8 +103,8 @@ def _read(now: datetime) -> Iterator[Sample]:
 def _of_listener(listener: Listener, status: ListenerStatus) -> Iterator[Sample]:
     known: Mapping[Gauge, float | None] = {
         ENABLED: float(listener.enabled),
-        LAST_RECEIVED: status.last_received_at and status.last_received_at.timestamp(),
-        LAST_EVENT: status.last_event_at and status.last_event_at.timestamp(),
+        LAST_RECEIVED: _moment(status.last_received_at),
+        LAST_EVENT: _moment(status.last_event_at),
         LAG: status.lag_seconds,
         RUNWAY: status.runway_hours,
         DELIVERED: status.usage.delivered,
@@ -120,6 +120,10 @@ def _of_listener(listener: Listener, status: ListenerStatus) -> Iterator[Sample]
         paused[one.handler] += one.waiting
     for handler, count in paused.items():
         yield PAUSED, (name, handler), count
+
+
+def _moment(known: datetime | None) -> float | None:
+    return None if known is None else known.timestamp()
 
 
 def _of_backlog(listener: Listener, waiting: Backlog) -> Iterator[Sample]:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
-from structlog.contextvars import bind_contextvars, reset_contextvars
+from structlog.contextvars import STRUCTLOG_KEY_PREFIX
 
 from handlers.bundle import Unit
+
+#: Merged into each line as `about`, which cdcproject.logs asks what it says: there is a run for
+#: each delivery, and few of them log anything.
+_ABOUT: ContextVar[Callable[[], dict[str, Any]]] = ContextVar(f"{STRUCTLOG_KEY_PREFIX}about")
 
 
 @contextmanager
 def naming(unit: Unit) -> Iterator[None]:
-    tokens = bind_contextvars(**_names(unit))
+    token = _ABOUT.set(partial(_names, unit))
     try:
         yield
     finally:
-        reset_contextvars(**tokens)
+        _ABOUT.reset(token)
 
 
 def _names(unit: Unit) -> dict[str, Any]:
@@ -30,10 +36,9 @@ def _names(unit: Unit) -> dict[str, Any]:
     }
     if len(unit) > 1:
         return {**names, "deliveries": len(unit)}
-    entry = delivery.entry
     return {
         **names,
         "attempt": unit[0].attempt,
-        "entity": entry.entity_name,
-        "record": entry.record_id,
+        "entity": delivery.entry.entity_name,
+        "record": delivery.entry.record_id,
     }

@@ -54,10 +54,11 @@ END_TO_END_SECONDS = Histogram(
 )
 
 # `labels` takes longer than to count: there are few of each, and they stay.
-_attempts, _handled, _run, _start, _end_to_end = (
-    cache(metric.labels)
-    for metric in (ATTEMPTS, HANDLED, RUN_SECONDS, START_SECONDS, END_TO_END_SECONDS)
-)
+_attempts = cache(ATTEMPTS.labels)
+_handled = cache(HANDLED.labels)
+_run = cache(RUN_SECONDS.labels)
+_start = cache(START_SECONDS.labels)
+_end_to_end = cache(END_TO_END_SECONDS.labels)
 
 
 @harmless

@@ -54,7 +54,7 @@ class _Reader:
         raise Mistaken(f"not known here: {part}")
 
     def _selected(self, selector: promql.VectorSelector, around: str) -> Labels:
-        name = selector.name
+        name = selector.name or ""
         if name not in self._known:
             raise Mistaken(f"nothing exports {name}")
         metric = self._known[name]
@@ -92,10 +92,10 @@ class _Reader:
         matching = part.modifier.matching if part.modifier else None
         if matching is not None:
             self._are_there(set(matching.labels), left & right, part.prettify())
-        elif left and right and left != right:
+        elif left and right and left != right and str(part.op) != "or":
             raise Mistaken(f"{set(left)} is held against {set(right)} in {part.prettify()}")
         if str(part.op) == "or":
-            return left | right
+            return left & right
         if matching is not None and str(part.op) not in _SETS:
             return frozenset(matching.labels)
         return left or right

@@ -9,8 +9,8 @@ def test_what_comes_is_counted_and_what_interrupts_it(processes, simulator, org_
     name, connection = org_listener.name, org_listener.connection.name
     listener = processes.listener("--metrics-port", str(port))
     simulator.create("Account", {"Name": "One"}, {"Name": "Two"})
-    wait_for(lambda: scrape(port).total("cdc_changes_recorded_total") == 2, what="both changes")
     listener.wait_for_output("subscribed")
+    wait_for(lambda: scrape(port).total("cdc_changes_recorded_total") == 2, what="both changes")
 
     simulator.fault("revoke_tokens")
     simulator.fault("drop_sessions")

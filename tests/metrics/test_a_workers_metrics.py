@@ -5,7 +5,6 @@ import signal
 from pathlib import Path
 
 import psutil
-import pytest
 from django.utils import timezone
 
 from consumer import relay
@@ -76,21 +75,16 @@ def of_all(port, count):
     return told if told.total("cdc_deliveries_handled_total") == count else None
 
 
-@pytest.mark.parametrize("pool", ["solo", "threads"])
-def test_so_are_those_of_a_worker_without_other_processes(processes, listener, pool):
+def test_so_are_those_of_a_worker_alone_and_one_whose_port_is_taken_works_without(
+    processes, listener
+):
     port = free_port()
-    processes.worker("--pool", pool, CDC_WORKER_METRICS_PORT=str(port))
+    processes.worker("--pool", "solo", CDC_WORKER_METRICS_PORT=str(port))
 
     publish(deliver(listener, "tests.remember", 3))
 
     wait_for(lambda: of_all(port, 3), what="what it counted")
-
-
-def test_a_worker_whose_port_is_taken_says_so_and_works(processes, listener):
-    port = free_port()
-    processes.worker(CDC_WORKER_METRICS_PORT=str(port))
     second = processes.worker("-n", "second@%h", CDC_WORKER_METRICS_PORT=str(port))
-
     assert "the worker's metrics are not served" in second.output
     assert f"not {port}" in second.output
 
@@ -106,4 +100,3 @@ def test_what_cannot_be_counted_is_handled_all_the_same(processes, listener):
 
     wait_for(lambda: ended() == len(ids), what="their handling")
     worker.wait_for_output("metrics are not counted")
-    assert worker.terminate() == 0

@@ -71,7 +71,7 @@ def test_what_waits_and_what_is_wrong(listener, now):
     found = told()
 
     of_it = {"listener": listener.name}
-    assert found.by("state", "cdc_backlog_deliveries", **of_it) == {"queued": 3, "ready": 2}
+    assert found.by("state", "cdc_backlog_deliveries", **of_it) == {"queued": 5}
     assert found.total("cdc_backlog_deliveries", state="dead", **of_it) == 0
     assert found.total("cdc_oldest_queued_seconds") == pytest.approx(1200, abs=60)
     assert found.by("kind", "cdc_incidents_open", **of_it) == {"gap": 2}
