@@ -1,5 +1,6 @@
 """Logging through structlog: readable on a console, or one JSON object a line."""
 
+import logging
 import threading
 from typing import Any
 
@@ -31,6 +32,7 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    logging.captureWarnings(fmt == "json")  # Python would write them as they are
     renderers: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if fmt == "json"
