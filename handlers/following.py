@@ -49,19 +49,6 @@ ORDER BY d.id
 """
 
 
-_BLOCKED = """
-SELECT id FROM handlers_delivery
-WHERE chain = %s AND state = 'blocked' ORDER BY id LIMIT %s
-"""
-
-
-def blocked(chain: str, most: int) -> list[int]:
-    """The next of a chain that wait in it, by id."""
-    with connection.cursor() as cursor:
-        cursor.execute(_BLOCKED, [chain, most])
-        return [pk for (pk,) in cursor.fetchall()]
-
-
 def followers(chains: Collection[str]) -> list[Follower]:
     """The first that is blocked of each chain in which none is open or halts, unless it awaits its
     record: then nothing of the chain begins."""

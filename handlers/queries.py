@@ -208,12 +208,6 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         found = _RUNNING.rows(ids=list(held))
         return {pk for pk, attempts in found if held[pk] == attempts}
 
-    def blocked_behind(self, held: Mapping[int, int]) -> set[int]:
-        """Of these attempts, which ran behind another's claim, those whose delivery is where it
-        was, locked. Inside the caller's transaction."""
-        rows = self.filter(pk__in=held).locked().values_list("pk", "state", "attempts")
-        return {pk for pk, state, n in rows if (state, n + 1) == ("blocked", held[pk])}
-
     def settle(self, delivery_id: int, attempt: int, **changes: Any) -> bool:
         """End a run; False when its claim was lost. Inside the caller's transaction."""
         return bool(
