@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import promql_parser as promql
 
-from tests.metrics.catalogue import Exported
+from tests.metrics.catalogue import Exported, series
 
 #: Prometheus's own, of each target.
 TARGET = frozenset({"job", "instance"})
@@ -28,6 +28,12 @@ def labels_of(expression: str, known: Mapping[str, Exported]) -> Labels:
     """Raises Mistaken."""
     text = re.sub(r"\$__\w+", "5m", expression)
     return _Reader(known).read(promql.parse(text), "")
+
+
+def check(text: str) -> None:
+    """Each line is an expression about what the code exports. Raises Mistaken."""
+    for line in text.strip().splitlines():
+        labels_of(line, series())
 
 
 class _Reader:
