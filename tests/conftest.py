@@ -18,7 +18,7 @@ pytest_plugins = ["pytest_cdc"]
 def pytest_collection_modifyitems(items):
     """What starts the product's processes takes longest: it goes first, so that the workers end
     at about the same time."""
-    slow = ("system", "peer", "browser", "secrecy", "project", "deploy")
+    slow = ("system", "peer", "browser", "secrecy", "project", "deploy", "upgrades")
     items.sort(key=lambda item: item.path.parent.name not in slow)
 
 
