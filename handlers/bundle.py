@@ -19,7 +19,6 @@ from handlers.company import MOST, allowed, most
 from handlers.following import Follower
 from handlers.heartbeat import heartbeat
 from handlers.models import Delivery
-from handlers.outcomes import Failed
 from handlers.settling import Ended, settled
 
 #: A message is worked at for about so long; what is left of it goes to whoever is free.
@@ -57,13 +56,6 @@ class Bundle:
         self._following: list[Follower] = []
         self._left: list[int] = []
         self._done = 0
-        self._has_taken_on = False
-
-    @property
-    def is_in_a_chain(self) -> bool:
-        """Whether what it runs is one chain's, one after the other. Nobody looks after it then: the
-        watchdog is for those that have company."""
-        return self._is_alone and self._has_taken_on
 
     @property
     def is_late(self) -> bool:
@@ -96,8 +88,6 @@ class Bundle:
             self._done += len(run.ended)
             self._left += run.left
             self.counts.update(one.name for one in run.ended)
-            if any(isinstance(one.outcome, Failed) for one in run.ended):
-                self._drop_behind()
             if run.following is None:
                 self._ended += run.ended
             else:
@@ -130,7 +120,6 @@ class Bundle:
         self.counts["claim lost"] += len(lost)
 
     def _take_on(self) -> None:
-        self._has_taken_on = True
         self._next += (one for one in self._following if self._fits(one))
         self._following = [one for one in self._following if not self._fits(one)]
 
@@ -146,7 +135,6 @@ class Bundle:
     def _leave(self) -> None:
         self._following += self._next
         self._next.clear()
-        self._drop_behind()
         if not self._waiting and not self._rest:
             return
         waiting = [claim for unit in self._waiting for claim in unit]
@@ -157,10 +145,6 @@ class Bundle:
         self._left += [*(claim.delivery.pk for claim in waiting), *self._rest]
         self._waiting.clear()
         self._rest.clear()
-
-    def _drop_behind(self) -> None:
-        """They are blocked, as if nobody had thought of them."""
-        self._waiting = deque(unit for unit in self._waiting if unit[0].behind is None)
 
     def has_others(self) -> bool:
         """Whether there is something that need not wait for what runs."""

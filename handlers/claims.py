@@ -21,15 +21,11 @@ class ClaimLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to run one attempt of one delivery, until its deadline.
-
-    behind   the id of the one that is claimed for it, where it is itself blocked (handlers.behind)
-    """
+    """The right to run one attempt of one delivery, until its deadline."""
 
     delivery: Delivery
     attempt: int
     started_at: datetime
-    behind: int | None = None
 
     @property
     def counted(self) -> int:

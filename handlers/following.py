@@ -26,8 +26,9 @@ class Follower:
     max_attempts: int | None
 
 
-#: Of each chain one row is read, however long it is. The conditions are those of the indexes, word
-#: for word: SQLite looks at no other.
+#: Of each chain one row is read, however long it is, and however many others there are: what has a
+#: limit PostgreSQL looks up for each, and joins to none. The conditions are those of the indexes,
+#: word for word: SQLite looks at no other.
 _FOLLOWERS = """
 SELECT d.id, d.handler, d.queue, d.is_external, m.paused_at IS NOT NULL,
     d.attempts - d.attempts_before, m.max_attempts
@@ -37,28 +38,15 @@ JOIN handlers_delivery d ON d.id = (
     WHERE b.chain = c.value AND b.state = 'blocked' ORDER BY b.id LIMIT 1
 )
 LEFT JOIN handlers_handlermapping m ON m.id = d.mapping_id
-WHERE NOT d.awaits_record AND NOT EXISTS (
-    SELECT 1 FROM handlers_delivery o
+WHERE NOT d.awaits_record AND (
+    SELECT o.id FROM handlers_delivery o
     WHERE o.chain = c.value
-    AND o.state IN ('ready', 'queued', 'running', 'retrying') AND NOT (o.chain = '')
-) AND NOT EXISTS (
-    SELECT 1 FROM handlers_delivery h WHERE h.chain = c.value AND {halts}
-)
+    AND o.state IN ('ready', 'queued', 'running', 'retrying') AND NOT (o.chain = '') LIMIT 1
+) IS NULL AND (
+    SELECT h.id FROM handlers_delivery h WHERE h.chain = c.value AND {halts} LIMIT 1
+) IS NULL
 ORDER BY d.id
 """
-
-
-_BLOCKED = """
-SELECT id FROM handlers_delivery
-WHERE chain = %s AND state = 'blocked' ORDER BY id LIMIT %s
-"""
-
-
-def blocked(chain: str, most: int) -> list[int]:
-    """The next of a chain that wait in it, by id."""
-    with connection.cursor() as cursor:
-        cursor.execute(_BLOCKED, [chain, most])
-        return [pk for (pk,) in cursor.fetchall()]
 
 
 def followers(chains: Collection[str]) -> list[Follower]:

@@ -26,6 +26,9 @@ HOLDS_CHAIN = Q(state__in=OPEN) | Q(halts=True)
 IN_CHAIN = HOLDS_CHAIN | Q(state="blocked")
 #: The mapping says so at this moment: part of what is compared when a state is swapped.
 _NOT_PAUSED = ~Exists(HandlerMapping.objects.paused().filter(pk=OuterRef("mapping")))
+#: States beside ids: not as the indexes of those states have them. PostgreSQL would read all of
+#: one, with what has left it since it was last vacuumed.
+_IS_BLOCKED, _IS_RUNNING = Q(state__in=("blocked", "")), Q(state__in=("running", ""))
 #: Who ends a delivery has it locked, and then wants the next of its chain: so everybody locks what
 #: holds a chain before what waits in it. A redelivered one may wait with the lower id.
 _LOCK_ORDER = (Case(When(chain="", then=2), When(state="blocked", then=1), default=0), "id")
@@ -45,7 +48,7 @@ _OCCUPIED = Prepared(
 _RUNNING = Prepared(
     lambda: (
         DeliveryQuerySet(apps.get_model("handlers", "Delivery"))
-        .filter(pk__among=Given("ids"), state="running")
+        .filter(_IS_RUNNING, pk__among=Given("ids"))
         .locked()
         .values_list("pk", "attempts")
     )
@@ -205,12 +208,6 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         found = _RUNNING.rows(ids=list(held))
         return {pk for pk, attempts in found if held[pk] == attempts}
 
-    def blocked_behind(self, held: Mapping[int, int]) -> set[int]:
-        """Of these attempts, which ran behind another's claim, those whose delivery is where it
-        was, locked. Inside the caller's transaction."""
-        rows = self.filter(pk__in=held).locked().values_list("pk", "state", "attempts")
-        return {pk for pk, state, n in rows if (state, n + 1) == ("blocked", held[pk])}
-
     def settle(self, delivery_id: int, attempt: int, **changes: Any) -> bool:
         """End a run; False when its claim was lost. Inside the caller's transaction."""
         return bool(
@@ -232,5 +229,5 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         if not found:
             return []
         ids = [one.id for one in found]
-        can_begin = self.filter(pk__in=ids, state="blocked", awaits_record=False)
+        can_begin = self.filter(_IS_BLOCKED, pk__in=ids, awaits_record=False)
         return found if can_begin.update(state="ready") else []

@@ -17,11 +17,10 @@ from django.utils import timezone
 
 from audit.login_troubles import report
 from handlers import pace, registry
-from handlers.behind import behind
 from handlers.bundle import Bundle, Run, Unit
 from handlers.calls import Refused, call, handler_of
 from handlers.claims import Claim, ClaimLost, claim, give_back
-from handlers.company import MOST, grouped, most
+from handlers.company import grouped, most
 from handlers.endings import allowed_attempts
 from handlers.heartbeat import heartbeat
 from handlers.insistence import insisted
@@ -70,7 +69,7 @@ def _size(handler: Handler[Any] | None, most: int) -> int:
 def _work(bundle: Bundle, ids: Sequence[int]) -> None:
     claims = insisted("claimed later", lambda: claim(ids))
     bundle.counts["not claimed"] += len(ids) - len(claims)
-    bundle.begin(list(_units([*claims, *_behind(bundle, claims)])))
+    bundle.begin(list(_units(claims)))
     with heartbeat.of(*(one.running for one in claims)):
         while unit := bundle.next():
             bundle.end(_run(unit))
@@ -78,14 +77,6 @@ def _work(bundle: Bundle, ids: Sequence[int]) -> None:
     if claims:
         milestones.reach("ended")
     bundle.hand_on()
-
-
-def _behind(bundle: Bundle, claims: Sequence[Claim]) -> list[Claim]:
-    """What runs right after it, where one of a chain is alone: as many as are done in no time."""
-    if not (bundle.is_in_a_chain and claims):
-        return []
-    size = pace.of(claims[0].delivery.handler).size(MOST)
-    return insisted("loaded later", lambda: behind(claims[0], size - 1))
 
 
 def _units(claims: Sequence[Claim]) -> Iterator[Unit]:

@@ -87,23 +87,15 @@ def _settle_alone(ended: Sequence[Ended]) -> Settled:
 
 def settle_all(ended: Sequence[Ended]) -> Settled:
     """The same. Inside the caller's transaction."""
-    if len(ended) == 1 and ended[0].claim.behind is None:
+    if len(ended) == 1:
         return _settle_one(ended[0])
-    held = _held([one.claim for one in ended])
+    held = Delivery.objects.running({one.claim.delivery.pk: one.claim.attempt for one in ended})
     mine = [one for one in ended if one.claim.delivery.pk in held]
     _settle_many(mine)
     insert([one.attempt for one in mine])
     following = Delivery.objects.promote_all([one.claim.delivery.chain for one in mine])
     milestones.reach("settled")
     return following, [one for one in ended if one.claim.delivery.pk not in held]
-
-
-def _held(claims: Sequence[Claim]) -> set[int]:
-    """The deliveries that nobody took, locked: those that run, and behind them what is blocked."""
-    first = {one.delivery.pk: one.attempt for one in claims if one.behind is None}
-    held = Delivery.objects.running(first)
-    there = {one.delivery.pk: one.attempt for one in claims if one.behind in held}
-    return held | Delivery.objects.blocked_behind(there) if there else held
 
 
 def settle(claim: Claim, outcome: Outcome) -> list[Follower]:
@@ -136,12 +128,9 @@ def _settle_many(ended: Sequence[Ended]) -> None:
     alike: dict[tuple[tuple[str, Any], ...], list[int]] = defaultdict(list)
     finished_at = timezone.now()
     for one in ended:
-        values = _changes(one, finished_at)
-        if one.claim.behind is not None:
-            values |= {"attempts": one.claim.attempt, "started_at": one.claim.started_at}
-        alike[tuple(values.items())].append(one.claim.delivery.pk)
-    for alike_values, ids in alike.items():
-        Delivery.objects.filter(pk__in=ids).update(claim_deadline=None, **dict(alike_values))
+        alike[tuple(_changes(one, finished_at).items())].append(one.claim.delivery.pk)
+    for values, ids in alike.items():
+        Delivery.objects.filter(pk__in=ids).update(claim_deadline=None, **dict(values))
 
 
 def _changes(ended: Ended, now: datetime | None = None) -> dict[str, Any]:

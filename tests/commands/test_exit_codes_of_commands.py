@@ -18,8 +18,8 @@ with process.stderr as errors:
 
 @pytest.fixture
 def run(processes):
-    def start(*arguments: str, **environment: str) -> tuple[int, str]:
-        process = processes.start(*arguments, **environment)
+    def start(*arguments: str) -> tuple[int, str]:
+        process = processes.born("manage.py", *arguments)
         return process.wait(), process.output
 
     return start
@@ -28,45 +28,45 @@ def run(processes):
 def test_apply_ends_with_0_or_1_or_2(run, tmp_path):
     file = tmp_path / "cdc.yaml"
     file.write_text(CONNECTION)
-    assert run("manage.py", "apply_cdc_config", str(file)) == (0, "+ connection prod\n")
+    assert run("apply_cdc_config", str(file)) == (0, "+ connection prod\n")
 
     file.write_text("connections: {}\n")
-    code, output = run("manage.py", "apply_cdc_config", str(file))
+    code, output = run("apply_cdc_config", str(file))
     assert code == 1
     assert f"{file}:1: connections: give a list" in output
 
-    assert run("manage.py", "apply_cdc_config")[0] == 2
+    assert run("apply_cdc_config")[0] == 2
 
 
-def test_check_ends_with_1_or_2(run, processes):
+def test_check_ends_with_1_or_2(run):
     make_listener(name="nowhere")
 
-    assert run("manage.py", "check_cdc_connection", "nowhere")[0] == 1
-    assert run("manage.py", "check_cdc_connection", "unknown")[0] == 2
+    assert run("check_cdc_connection", "nowhere")[0] == 1
+    assert run("check_cdc_connection", "unknown")[0] == 2
 
 
 def test_status_ends_with_0(run):
-    code, output = run("manage.py", "cdc_status", "--format", "json")
+    code, output = run("cdc_status", "--format", "json")
 
     assert (code, json.loads(output)) == (0, [])
 
 
-def test_export_writes_utf_8_whatever_the_terminal(run):
+def test_export_writes_utf_8_whatever_the_terminal(run, processes):
     listener = make_listener()
     record(listener, change(data={"Name": "雪"}))
 
-    code, output = run("manage.py", "export_audit_log", PYTHONIOENCODING="latin-1")
+    export = processes.start("manage.py", "export_audit_log", PYTHONIOENCODING="latin-1")
 
-    assert code == 0
-    assert json.loads(output)["changed_data"] == {"Name": "雪"}
-    assert run("manage.py", "export_audit_log", "--listener", "unknown")[0] == 2
+    assert export.wait() == 0
+    assert json.loads(export.output)["changed_data"] == {"Name": "雪"}
+    assert run("export_audit_log", "--listener", "unknown")[0] == 2
 
 
-def test_export_ends_quietly_when_its_reader_has_enough(run):
+def test_export_ends_quietly_when_its_reader_has_enough(processes):
     listener = make_listener()
     messages = [change(records=[f"001-{n}"], data={"Text": "x" * 2000}) for n in range(300)]
     record(listener, *messages)
 
-    code, output = run("-c", HEAD)
+    head = processes.start("-c", HEAD)
 
-    assert (code, output) == (0, "exit 141 said b''\n")
+    assert (head.wait(), head.output) == (0, "exit 141 said b''\n")

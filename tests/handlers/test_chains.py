@@ -21,10 +21,9 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch):
-    """The handlers are known to be quick."""
+    """The handler is known to be quick."""
     without_haste(monkeypatch)
-    for name in ("remember", "fail_once_when_told"):
-        pace.of(f"tests.{name}").note(0.0001)
+    pace.of("tests.remember").note(0.0001)
 
 
 def record(listener, *changes):
@@ -69,23 +68,31 @@ def test_of_many_records_one_of_each_is_claimed_and_settled_together(listener):
     assert sum("INSERT INTO" in query["sql"] for query in queries) <= 8
 
 
-def test_of_one_record_many_are_written_down_together(listener):
+@pytest.mark.parametrize("records", [1, 8])
+def test_each_has_ended_and_is_committed_before_the_next_of_its_record_begins(
+    listener, monkeypatch, records
+):
     make_mapping(listener)
-    [first] = record(listener, *[0] * 100)
+    first = record(listener, *[*range(records)] * (40 // records))
+    seen = []
 
-    with CaptureQueriesContext(connection) as queries:
-        assert run_delivery(first) == "100 succeeded"
+    def look(name):
+        if name == "handled":
+            assert not connection.in_atomic_block
+            line = read_journal()[-1]
+            before = Delivery.objects.filter(entry__record_id=line["record"], entry__lt=line["id"])
+            seen.append(set(before.values_list("state", "attempt_log__outcome")))
 
-    # 1, then 1, 2, 4, ... at once, as the handler proves to be quick.
-    assert sum("INSERT INTO" in query["sql"] for query in queries) <= 8
-    assert [entry for _, entry in noted_effects()] == ids_of_entries()
-    logged = DeliveryAttempt.objects.order_by("delivery_id").values_list("delivery_id", "number")
-    assert list(logged) == [(pk, 1) for pk in succeeded()]
-    assert not Delivery.objects.exclude(attempts=1, started_at__isnull=False).exists()
+    monkeypatch.setattr(milestones, "reach", look)
+
+    assert run_deliveries(first, "tests.remember") == "40 succeeded"
+
+    ended = ("succeeded", "succeeded")
+    assert seen == [*[set()] * records, *[{ended}] * (40 - records)]
 
 
-def test_a_claim_that_is_lost_takes_along_those_that_ran_behind_it(listener, monkeypatch):
-    """Another worker was given it; it runs them all again, in order."""
+def test_a_claim_that_is_lost_is_lost_alone(listener, monkeypatch):
+    """Another worker was given it; what is before it has ended, and nothing after it begins."""
     make_mapping(listener)
     [first] = record(listener, *[0] * 6)
     running = Delivery.objects.filter(state="running")
@@ -96,27 +103,28 @@ def test_a_claim_that_is_lost_takes_along_those_that_ran_behind_it(listener, mon
 
     monkeypatch.setattr(milestones, "reach", give_to_another)
 
-    assert run_delivery(first) == "2 succeeded, 2 claim lost"
+    assert run_delivery(first) == "3 succeeded, 1 claim lost"
 
     rows = Delivery.objects.order_by("id").values_list("state", "attempts")
-    assert list(rows)[2:] == [("running", 2), *[("blocked", 0)] * 3]
-    assert DeliveryAttempt.objects.count() == 2
+    assert list(rows)[3:] == [("running", 2), *[("blocked", 0)] * 2]
+    assert DeliveryAttempt.objects.count() == 3
 
 
-def test_what_ended_in_another_way_meanwhile_stays_so(listener, monkeypatch):
+def test_what_was_skipped_meanwhile_does_not_begin(listener, monkeypatch):
     make_mapping(listener)
     [first] = record(listener, *[0] * 5)
-    fourth = ids_of()[3]
+    entries, fourth = ids_of_entries(), ids_of()[3]
 
     def skip_it(name):
-        if name == "handled" and len(read_journal()) == 4:
+        if name == "handled" and len(read_journal()) == 3:
             Delivery.objects.filter(pk=fourth).update(state="skipped")
 
     monkeypatch.setattr(milestones, "reach", skip_it)
 
-    assert run_delivery(first) == "4 succeeded, 1 claim lost"
+    assert run_delivery(first) == "4 succeeded"
 
     assert states() == ["succeeded", "succeeded", "succeeded", "skipped", "succeeded"]
+    assert [entry for _, entry in noted_effects()] == [*entries[:3], entries[4]]
 
 
 def test_what_fails_keeps_those_behind_it_from_beginning_until_it_ended(listener):
@@ -226,12 +234,13 @@ def test_a_batch_has_one_change_of_each_record_and_the_next_follows(listener):
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="only PostgreSQL counts what it read")
-def test_however_long_a_chain_is_what_waits_in_it_is_not_read_for_each(listener):
+@pytest.mark.parametrize("records", [1, 20])
+def test_however_long_chains_are_what_waits_in_them_is_not_read_for_each(listener, records):
     make_mapping(listener)
-    [first] = record(listener, *[0] * 600)
+    first = record(listener, *[*range(records)] * (600 // records))
     before = read_of_blocked()
 
-    assert run_delivery(first) == "600 succeeded"
+    assert run_deliveries(first, "tests.remember") == "600 succeeded"
 
     assert read_of_blocked() - before < 4 * 600
 

@@ -39,6 +39,7 @@ from tests.salesforce.scripted import (
 )
 
 PATIENCE = 20  # seconds: the server holds a connect for longer
+PROMPT = 10  # on a busy machine
 
 
 class Elsewhere:
@@ -73,7 +74,7 @@ def test_close_ends_a_poll_that_another_thread_waits_in(org: ScriptedOrg) -> Non
 
     stream.close()
 
-    assert polling.join() < 1
+    assert polling.join() < PROMPT
     assert isinstance(polling.raised, StreamClosed)
     assert not stream.is_open
 
@@ -92,7 +93,7 @@ def test_close_ends_a_poll_over_tls(org: ScriptedOrg, tmp_path: Path) -> None:
 
     stream.close()
 
-    assert polling.join() < 1
+    assert polling.join() < PROMPT
     assert isinstance(polling.raised, StreamClosed)
     assert org.disconnected.is_set()
 
@@ -107,7 +108,7 @@ def test_close_ends_an_answer_that_never_becomes_whole(org: ScriptedOrg) -> None
 
     stream.close()
 
-    assert polling.join() < 1
+    assert polling.join() < PROMPT
     assert isinstance(polling.raised, StreamClosed)
 
 
@@ -119,7 +120,7 @@ def test_close_ends_an_open_that_another_thread_waits_in(org: ScriptedOrg) -> No
 
     stream.close()
 
-    assert opening.join() < 1
+    assert opening.join() < PROMPT
     assert isinstance(opening.raised, StreamClosed)
 
 
@@ -134,7 +135,7 @@ def test_close_ends_a_tls_handshake_that_nobody_answers(org: ScriptedOrg) -> Non
 
             stream.close()
 
-            assert opening.join() < 1
+            assert opening.join() < PROMPT
     assert isinstance(opening.raised, StreamClosed)
 
 
@@ -147,7 +148,7 @@ def test_close_ends_a_wait_for_the_advised_interval(org: ScriptedOrg) -> None:
 
     stream.close()
 
-    assert polling.join() < 1
+    assert polling.join() < PROMPT
     assert isinstance(polling.raised, StreamClosed)
 
 

@@ -41,9 +41,7 @@ class Scene:
         }
 
     def start(self, name: str, *arguments: str) -> Process:
-        process = self._processes.start(*arguments, **self.environment)
-        self._started[name] = process
-        return process
+        return self._keep(name, self._processes.start(*arguments, **self.environment))
 
     def worker(self) -> Process:
         """With beat in it."""
@@ -56,11 +54,14 @@ class Scene:
 
     def commands(self, *commands: list[str]) -> str:
         """What management commands say."""
-        process = self.start(
-            f"commands {len(self._started)}", "-m", "tests.secrecy.commands", json.dumps(commands)
-        )
-        process.wait()
-        return process.output
+        asked = ("-m", "tests.secrecy.commands", json.dumps(commands))
+        process = self._processes.born(*asked, **self.environment)
+        process.wait()  # nobody sees the command line of what has ended
+        return self._keep(f"commands {len(self._started)}", process).output
+
+    def _keep(self, name: str, process: Process) -> Process:
+        self._started[name] = process
+        return process
 
     def logged_as_json(self) -> list[dict[str, Any]]:
         """By all of them."""

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
@@ -41,12 +40,10 @@ def test_sigterm_ends_it_promptly_although_a_connect_is_held() -> None:
             ],
         )
         org.wait_until_held()
-        started = time.monotonic()
 
         code = org.stop()
 
-        assert code == 0
-        assert time.monotonic() - started < 4
+        assert code == 0, "it had to be killed"
         holding.wait(10)
 
 

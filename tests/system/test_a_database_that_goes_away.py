@@ -122,7 +122,7 @@ def test_a_listener_waits_for_tables_that_are_not_there_yet(processes, tmp_path:
     early = processes.listener("nobody", **url)
     early.wait_for_output("waiting for the database")
 
-    assert processes.start("manage.py", "migrate", "-v", "0", **url).wait() == 0
+    assert processes.born("manage.py", "migrate", "-v", "0", **url).wait() == 0
 
     assert early.wait() == 2
     assert "There is no listener 'nobody'" in early.output

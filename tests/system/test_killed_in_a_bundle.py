@@ -50,11 +50,11 @@ def at_rest():
     return not Delivery.objects.filter(state__in=Delivery.UNENDED).exists()
 
 
-def wait_until_at_rest():
+def wait_until_at_rest(changes=CHANGES):
     wait_for(at_rest, seconds=90, what="the end of each delivery")
-    assert Delivery.objects.filter(state="succeeded").count() == CHANGES
+    assert Delivery.objects.filter(state="succeeded").count() == changes
     logged = DeliveryAttempt.objects.filter(outcome="succeeded")
-    assert logged.count() == CHANGES
+    assert logged.count() == changes
 
 
 @pytest.mark.parametrize("point", ["claimed", "handled", "settled", "ended"])
@@ -69,6 +69,24 @@ def test_a_child_killed_in_a_bundle_loses_nothing_and_keeps_the_order(processes,
     assert worker.is_running
     assert len(set(noted_effects())) == CHANGES
     assert_in_order(noted_effects())
+
+
+def test_in_a_long_chain_only_the_change_that_ran_is_repeated(processes, listener, broker, journal):
+    make_mapping(listener, handler="tests.remember")
+    told = [change(records=[f"001{0:015}"]) for _ in range(40)]
+    ingest(listener, lease_of(listener), received(*told))
+    Handover.objects.all().delete()
+    entries = list(Delivery.objects.order_by("id").values_list("entry", flat=True))
+    assert dispatch.publish(ids_of(state="queued"), timezone.now()) == 1
+    fault = at("handled:kill:15")
+
+    processes.worker(**QUICK, **fault)
+
+    wait_until_at_rest(40)
+    assert reached(fault) == {"handled"}
+    assert [entry for _, entry in noted_effects()] == [*entries[:15], *entries[14:]]
+    lost = DeliveryAttempt.objects.get(outcome="lost")
+    assert (lost.delivery.entry_id, lost.number) == (entries[14], 1)
 
 
 @pytest.mark.parametrize("handler", ["tests.write_group", "tests.write_groups"])

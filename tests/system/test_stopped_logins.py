@@ -33,7 +33,7 @@ def test_a_check_that_succeeds_starts_it(processes, org):
     asked = len(org.state()["token_requests"])
     org.unlock()
 
-    check = processes.start("manage.py", "check_cdc_connection", listener.connection.name)
+    check = processes.born("manage.py", "check_cdc_connection", listener.connection.name)
 
     assert check.wait() == 0, check.output
     wait_for(lambda: state_of(listener) == "receiving", what="the start")
