@@ -5,7 +5,10 @@ Each finding names the operation and says why; `test_migrations_are_additive.py`
 it does not list.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import Any
 
 from django.db import models
 from django.db.migrations import Migration, operations
@@ -59,7 +62,7 @@ def findings(migration: Migration, before: ProjectState) -> Iterator[str]:
         before = after
 
 
-def _fields(migration, operation, state: ProjectState) -> models.Field | None:
+def _fields(migration, operation, state: ProjectState) -> models.Field[Any, Any] | None:
     model = state.models.get((migration.app_label, getattr(operation, "model_name_lower", "")))
     return model.fields.get(operation.name) if model and hasattr(operation, "field") else None
 
@@ -75,11 +78,11 @@ def _incompatible(operation, old, new) -> Iterator[str]:
         yield from _narrowed(old, new)
 
 
-def _may_be_left_out(field: models.Field) -> bool:
+def _may_be_left_out(field: models.Field[Any, Any]) -> bool:
     return field.null or field.many_to_many or field.db_default is not NOT_PROVIDED
 
 
-def _narrowed(old: models.Field, new: models.Field) -> Iterator[str]:
+def _narrowed(old: models.Field[Any, Any], new: models.Field[Any, Any]) -> Iterator[str]:
     if old.get_internal_type() != new.get_internal_type():
         yield "another type"
     if old.null and not new.null:

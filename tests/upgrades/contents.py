@@ -1,6 +1,7 @@
 """What is in a database: its rows, and the shape of its tables."""
 
 import re
+from typing import Any
 
 from django.db import connections
 
@@ -36,8 +37,8 @@ class Contents:
             shapes = self._shapes(cursor)
         self.shapes = {table: {one for one in shapes if one[0] == table} for table in tables}
 
-    def _shapes(self, cursor) -> set[tuple]:
-        found: set[tuple] = set()
+    def _shapes(self, cursor) -> set[tuple[Any, ...]]:
+        found: set[tuple[Any, ...]] = set()
         for query in _SQLITE if self._is_sqlite else _POSTGRES:
             cursor.execute(query)
             found.update(cursor.fetchall())
@@ -47,7 +48,7 @@ class Contents:
                 found.update((table, name) for name in re.findall(r'CONSTRAINT "(\w+)"', sql))
         return found
 
-    def shared_with(self, other: "Contents") -> tuple[dict, dict]:
+    def shared_with(self, other: "Contents") -> tuple[dict[str, Any], dict[str, Any]]:
         """The rows of both, as far as both have the tables and the columns."""
         tables = self.rows.keys() & other.rows.keys()
         pairs = {table: _alike(self.rows[table], other.rows[table]) for table in tables}
@@ -63,7 +64,7 @@ def _rows(cursor, table: str) -> Rows:
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def _alike(some: Rows, others: Rows) -> tuple[list, list]:
+def _alike(some: Rows, others: Rows) -> tuple[Any, ...]:
     if not some or not others:
         return some, others
     columns = sorted(some[0].keys() & others[0].keys())

@@ -5,6 +5,7 @@ The statement is what that version sent, kept as it was.
 """
 
 import json
+from unittest.mock import patch
 
 from celery import current_app
 from celery.signals import worker_init
@@ -35,6 +36,6 @@ def _run(*, delivery_id: int) -> str:
 
 @worker_init.connect
 def be_of_before(**_) -> None:
-    WorkerQuerySet.beat = beat
+    patch.object(WorkerQuerySet, "beat", beat).start()
     for name in registry.names():
         current_app.tasks[name].run = _run

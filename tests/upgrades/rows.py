@@ -1,6 +1,8 @@
 """Rows for every table of the product, made through the models of some migration."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from django.db import models
 
@@ -8,7 +10,7 @@ APPS = ("listeners", "audit", "handlers", "api", "consumer")
 #: Of each table.
 COUNT = 4
 _BEGIN = datetime(2026, 1, 31, 23, 59, 58, 123456, tzinfo=UTC)
-_VALUES = (
+_VALUES: tuple[tuple[Any, Callable[[str, int], Any]], ...] = (
     (models.BooleanField, lambda name, n: n % 2 == 0),
     (models.FloatField, lambda name, n: n + 0.25),
     (models.IntegerField, lambda name, n: n + 1),
@@ -17,15 +19,16 @@ _VALUES = (
     (models.JSONField, lambda name, n: {name: [None, n, "Zoë", {"deep": 1.5}]}),
     ((models.CharField, models.TextField), lambda name, n: f"{n}{name} Zoë"),
 )
+Rule = Callable[[int], dict[str, Any]]
 #: What the constraints of a table ask for, by the row's number.
-_RULES = {
+_RULES: dict[str, Rule] = {
     "handlers.handlermapping": lambda n: {"task": ""},
-    "handlers.delivery": lambda n: (
+    "handlers.delivery": lambda n: [
         {"state": "retrying", "awaits_record": False, "halts": False},
         {"state": "running", "awaits_record": False, "halts": False},
         {"state": "dead", "awaits_record": False, "halts": True, "mapping_id": None},
         {"state": "blocked", "awaits_record": True, "halts": False, "paused": False},
-    )[n],
+    ][n],
 }
 
 
@@ -57,12 +60,12 @@ class Rows:
                 model.objects.using(self._alias).filter(pk=row.pk).update(**changed)
         self._filled[label] = fields
 
-    def _make(self, apps, model) -> list:
+    def _make(self, apps, model) -> list[Any]:
         self._filled[model._meta.label_lower] = {one.attname for one in _fields(model)}
         rows = model.objects.using(self._alias)
         return [rows.create(**self._values(apps, model, n)) for n in range(COUNT)]
 
-    def _values(self, apps, model, n: int) -> dict:
+    def _values(self, apps, model, n: int) -> dict[str, Any]:
         found = {one.attname: self._value(apps, one, n) for one in _fields(model)}
         rules = _RULES.get(model._meta.label_lower, lambda n: {})(n)
         return found | {name: value for name, value in rules.items() if name in found}
