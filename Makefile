@@ -28,8 +28,10 @@ SOAK ?=
 
 # Hundreds of processes start: each would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
+# Of what makes the manual, which says at each start that it has a successor.
+export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: help up demo test check bench chaos soak fuzz screenshots stubs lock clean
+.PHONY: help up demo docs docs-live test check bench chaos soak fuzz screenshots stubs lock clean
 .NOTPARALLEL:
 
 help:
@@ -37,6 +39,7 @@ help:
 	@echo "make up      the product in containers (needs Docker with Compose)"
 	@echo "make test    the whole test suite, on SQLite and on PostgreSQL where it is installed"
 	@echo "make check   format, lint, types, import layers, migrations, known vulnerabilities"
+	@echo "make docs    the manual as a site, in var/site; make docs-live serves it while it is written"
 	@echo "make bench   benchmarks"
 	@echo "make chaos   random faults while changes come in: nothing lost, nothing twice, in order"
 	@echo "make soak    half an hour of steady load: memory, files, connections and threads stay"
@@ -65,8 +68,19 @@ check:
 	DEBUG=true $(PY) -m mypy --cache-dir=/dev/null .
 	$(VENV)/bin/lint-imports
 	$(PY) bin/compile-stubs --check
+	$(PY) -m manual --check
+	$(PY) -m mkdocs build
 	$(PY) bin/audit-dependencies
 	DEBUG=true $(PY) manage.py makemigrations --check --dry-run
+
+docs:
+	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
+	$(PY) -m manual
+	$(PY) -m mkdocs build
+
+docs-live:
+	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
+	$(PY) -m mkdocs serve
 
 bench:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt

@@ -10,7 +10,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import (
@@ -101,7 +101,7 @@ ELSEWHERE = (("sqlite", "valkey"), ("postgres", "rabbitmq"))
 
 
 def main() -> int:
-    options = _options()
+    options = chosen()
     signal.signal(signal.SIGTERM, end)
     report = Report(conditions={"durable": str(not options.hasty)})
     for name, database, broker in _plan(options):
@@ -135,7 +135,8 @@ def _measure(
     say(f"{name}, {conditions}: {time.monotonic() - started:.0f} s")
 
 
-def _options() -> argparse.Namespace:
+def chosen(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """From these, or from the command line."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("what", nargs="?", default="all", choices=["all", *MEASURES])
     parser.add_argument("--runs", type=int, default=3)
@@ -153,7 +154,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--long", action="store_true", help="a million changes, ten million rows")
     parser.add_argument("--folder", type=Path, help="where PostgreSQL's data stays: the full log")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write it there, as JSON")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -10,20 +10,25 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.servers import PostgresServer
 
 
-def main() -> int:
+def chosen(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """From these, or from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entries", type=int, default=10_000_000)
     parser.add_argument("--runs", type=int, default=40, help="of each page")
     parser.add_argument("--folder", type=Path, help="where the database stays")
     parser.add_argument("--only", default="", help="pages whose name contains this")
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    options = chosen()
     with tempfile.TemporaryDirectory() as temporary, _django(options.folder or Path(temporary)):
         from benchmarks import console_data, console_timing
         from benchmarks.console_pages import pages

@@ -2,10 +2,9 @@
 
     <!-- skip: next "it needs a second machine" -->
 
-How a block is run goes by its language (`LANGUAGES`). A page is taken up by naming it in
-`test_pages.py`. Where its Python blocks are tests, a module takes them in, such as
-`test_testing_handlers.py`; where they define what is worth a test, a module tests that, such as
-`test_handlers_page.py`.
+How a block is run goes by its language (`LANGUAGES`). `test_pages.py` takes up every page. Where
+its Python blocks are tests, a module takes them in, such as `test_testing_handlers.py`; where they
+define what is worth a test, a module tests that, such as `test_handlers_page.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import SkipParser
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
-from tests.docs import configuration, shell
+from tests.docs import configuration, dockerfile, shell
 from tests.nursery import ROOT
 
 DOCS = ROOT / "docs"
@@ -57,6 +56,7 @@ LANGUAGES: dict[str, Run] = {
     "yaml": _of_text(configuration.load),
     "sh": _of_text(shell.check),
     "json": _of_text(json.loads),
+    "dockerfile": _of_text(dockerfile.check),
     "text": _of_text(str),  # no code: what a program prints
 }
 

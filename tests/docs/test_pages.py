@@ -1,4 +1,4 @@
-"""The pages whose code blocks are run. To take another one up, name it here."""
+"""Every page's code blocks are run, the README's too."""
 
 import subprocess
 import sys
@@ -6,24 +6,37 @@ import sys
 import pytest
 
 from tests.docs.examples import DOCS, LANGUAGES, blocks, defined, run
+from tests.nursery import ROOT
 
-PAGES = ("handlers.md", "testing-handlers.md")
+PAGES = [
+    *sorted(DOCS.glob("*.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")),
+]
+OF_PYTHON = [page for page in PAGES if blocks(page, "python")]
 
 
-@pytest.mark.parametrize("page", PAGES)
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
+def test_the_pages_are_found():
+    assert {"README.md", "docs/handlers.md"} <= {name_of(page) for page in OF_PYTHON}
+
+
+@pytest.mark.parametrize("page", OF_PYTHON, ids=name_of)
 def test_the_python_of_a_page_runs(page):
-    assert defined(DOCS / page)
+    assert defined(page)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_so_does_the_rest_of_its_code(page, db):
-    run(DOCS / page, languages=LANGUAGES.keys() - {"python"})
+    run(page, languages=LANGUAGES.keys() - {"python"})
 
 
 def test_every_name_in_their_python_is_defined(tmp_path):
     """In functions that nothing here calls, too."""
-    for page in PAGES:
-        (tmp_path / f"{page}.py").write_text("\n".join(blocks(DOCS / page, "python")))
+    for page in OF_PYTHON:
+        (tmp_path / f"{page.name}.py").write_text("\n".join(blocks(page, "python")))
 
     command = ["ruff", "check", "--isolated", "--select", "F821,F401", str(tmp_path)]
     checked = subprocess.run(

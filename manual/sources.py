@@ -1,0 +1,16 @@
+"""By its name, what a page can take from the code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from manual.api import operations
+from manual.blocks import Source
+from manual.commands import options
+from manual.logins import fields
+
+SOURCES: Mapping[str, Source] = {
+    "options": options,  # of a command of manage.py
+    "operations": operations,  # of the API
+    "login": fields,  # what a kind of login needs and heeds
+}

@@ -1,0 +1,175 @@
+"""How each program of the shell blocks is checked: by its own parser where it has one."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import gunicorn.config
+from celery.bin.celery import celery
+from click import Context
+from django.core.management import get_commands, load_command_class
+from django.core.management.base import BaseCommand
+
+from tests.deploy.compose import services
+from tests.nursery import ROOT
+
+_ASSIGNMENT = re.compile(r"[A-Z_][A-Z0-9_]*=.*", re.DOTALL)
+
+
+class WrongCommand(Exception):
+    """A command that would not be taken like this; the message is its own."""
+
+
+def check(words: Sequence[str]) -> None:
+    """A command without its redirections. Raises WrongCommand, or what its parser raises."""
+    program, arguments = Path(words[0]).name, list(words[1:])
+    if program.startswith("python"):
+        program, arguments = _run_by_python(arguments)
+    if program not in _CHECKS:
+        raise WrongCommand(
+            f"{program}: nobody checks it here. Teach tests/docs/programs.py, or say before the "
+            "block why it isn't checked."
+        )
+    _CHECKS[program](arguments)
+
+
+def _run_by_python(arguments: list[str]) -> tuple[str, list[str]]:
+    match arguments:
+        case ["-m", module, *rest]:
+            return f"-m {module}", rest
+        case [script, *rest]:
+            return script, rest
+        case _:
+            raise WrongCommand("python: nothing to run")
+
+
+def _manage(arguments: list[str]) -> None:
+    name = arguments[0] if arguments else ""
+    app = get_commands().get(name)
+    if app is None:
+        raise WrongCommand(f"manage.py has no command {name!r}")
+    command = app if isinstance(app, BaseCommand) else load_command_class(app, name)
+    command.create_parser("manage.py", name).parse_args(arguments[1:])
+
+
+def _make(arguments: list[str]) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in (one for one in arguments if not _ASSIGNMENT.fullmatch(one)):
+        if not re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE):
+            raise WrongCommand(f"make has no target {target!r}")
+
+
+def _celery(arguments: list[str]) -> None:
+    """The names of its own options, then those of the command's."""
+    context = Context(celery, info_name="celery")
+    _, words, _ = celery.make_parser(context).parse_args(arguments)
+    name, command, rest = celery.resolve_command(context, words)
+    if command is None:
+        raise WrongCommand(f"celery has no command {name!r}")
+    command.make_parser(Context(command, parent=context)).parse_args(rest)
+
+
+def _gunicorn(arguments: list[str]) -> None:
+    parsed = gunicorn.config.Config().parser().parse_args(arguments)
+    for application in parsed.args:
+        if importlib.util.find_spec(application.partition(":")[0]) is None:
+            raise WrongCommand(f"there is no module {application}")
+
+
+def _pytest(arguments: list[str]) -> None:
+    for path in arguments:
+        if not (ROOT / path).exists():
+            raise WrongCommand(f"there is no {path}")
+
+
+def _pip(arguments: list[str]) -> None:
+    match arguments:
+        case ["install", "-r", lock]:
+            _pytest([lock])
+        case _:
+            raise WrongCommand("of pip only `install -r FILE` is known here")
+
+
+def _venv(arguments: list[str]) -> None:
+    if len(arguments) != 1:
+        raise WrongCommand("give the folder of the environment, and nothing else")
+
+
+def _benchmarks(arguments: list[str]) -> None:
+    from benchmarks.__main__ import chosen
+
+    chosen(arguments)
+
+
+def _console_benchmarks(arguments: list[str]) -> None:
+    from benchmarks.console import chosen
+
+    chosen(arguments)
+
+
+def _openssl(arguments: list[str]) -> None:
+    """Run, in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            ["openssl", *arguments], cwd=folder, capture_output=True, text=True, check=False
+        )
+    if done.returncode:
+        raise WrongCommand(done.stderr)
+
+
+def _echo(_: list[str]) -> None:
+    """It takes anything."""
+
+
+class _Compose(argparse.ArgumentParser):
+    """What the pages use of `docker compose`: no engine is here to ask."""
+
+    def __init__(self) -> None:
+        super().__init__("docker compose")
+        names = sorted(services())
+        self.add_argument("--profile", action="append", choices=sorted(_profiles()))
+        commands = self.add_subparsers(required=True, parser_class=argparse.ArgumentParser)
+        for name in ("up", "stop", "ps", "logs"):
+            command = commands.add_parser(name)
+            command.add_argument("services", nargs="*", choices=[*names, []])
+            if name == "up":
+                command.add_argument("--detach", action="store_true")
+                command.add_argument("--build", action="store_true")
+                command.add_argument("--scale", action="append")
+        execute = commands.add_parser("exec")
+        execute.add_argument("service", choices=names)
+        execute.add_argument("command", nargs=argparse.REMAINDER)
+
+
+def _profiles() -> set[str]:
+    return {one for service in services().values() for one in service.text.get("profiles", [])}
+
+
+def _docker(arguments: list[str]) -> None:
+    if arguments[:1] != ["compose"]:
+        raise WrongCommand("of docker only `compose` is known here")
+    parsed = _Compose().parse_args(arguments[1:])
+    if command := getattr(parsed, "command", None):
+        check(command)
+
+
+_CHECKS: dict[str, Callable[[list[str]], None]] = {
+    "manage.py": _manage,
+    "make": _make,
+    "celery": _celery,
+    "gunicorn": _gunicorn,
+    "pytest": _pytest,
+    "pip": _pip,
+    "-m venv": _venv,
+    "-m benchmarks": _benchmarks,
+    "-m benchmarks.console": _console_benchmarks,
+    "openssl": _openssl,
+    "echo": _echo,
+    "docker": _docker,
+}

@@ -1,0 +1,20 @@
+"""Tables of a page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+#: A bar that is not escaped.
+_BAR = re.compile(r"(?<!\\)\|")
+
+
+def rows_of(page: Path) -> list[list[str]]:
+    """The cells of each row that begins with code."""
+    lines = [line for line in page.read_text().splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in _BAR.split(line)[1:-1]] for line in lines]
+
+
+def named(cell: str) -> list[str]:
+    """What is written as code in a cell."""
+    return re.findall(r"`([^`]+)`", cell)

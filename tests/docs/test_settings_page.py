@@ -1,0 +1,66 @@
+"""docs/settings.md has each variable that is read, and its default; and no other."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from cdcproject.environment import SECRETS
+from tests.docs.examples import DOCS
+from tests.docs.tables import named, rows_of
+from tests.nursery import ROOT
+
+PAGE = DOCS / "settings.md"
+SOURCES = [*(ROOT / "cdcproject").glob("*.py"), ROOT / "gunicorn.conf.py"]
+VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
+#: Whose names are known before anything of this is read.
+NOT_OURS = {"DJANGO_SETTINGS_MODULE"}
+
+
+def read_in(source: Path) -> Iterator[tuple[str, object]]:
+    """Each variable that the file reads, with the constant that stands in for it, or None."""
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Call) and _is_of_the_environment(node):
+            constants = [one.value for one in node.args if isinstance(one, ast.Constant)]
+            match [value for value in constants if isinstance(value, str)]:
+                case [name, *_] if VARIABLE.fullmatch(name) and name not in NOT_OURS:
+                    [*_, last] = constants
+                    yield name, last if len(constants) > 1 else None
+
+
+def _is_of_the_environment(call: ast.Call) -> bool:
+    """`env.str("NAME", …)`, `names(env, "NAME")`, `os.environ.get("NAME")`."""
+    text = ast.unparse(call)
+    return bool(re.match(r"env\.\w+\(|os\.environ\.\w+\(|\w+\(env, ", text))
+
+
+def known() -> dict[str, object]:
+    found: dict[str, object] = dict.fromkeys(SECRETS)
+    for source in SOURCES:
+        for name, default in read_in(source):
+            found[name] = default if default not in (None, "") else found.get(name)
+    return found
+
+
+def told() -> dict[str, str]:
+    """By variable, the cell of its default."""
+    return {name: row[1] for row in rows_of(PAGE) for name in named(row[0])}
+
+
+def test_the_variables_are_found_in_the_code():
+    found = known()
+
+    assert {"SECRET_KEY", "VAR_DIR", "WEB_THREADS", "CDC_SECRET_FOLDERS"} <= found.keys()
+    assert (found["CDC_BATCH_MAX"], found["CDC_API_LOGIN_RATE"]) == (1000, "6/min")
+
+
+def test_each_variable_has_a_row_and_each_row_a_variable():
+    assert told().keys() == known().keys()
+
+
+def test_defaults_stand_as_they_are():
+    cells = told()
+    for name, default in known().items():
+        if default is not None:
+            text = str(default).lower() if isinstance(default, bool) else str(default)
+            assert f"`{text}`" in cells[name], name

@@ -1,0 +1,72 @@
+"""Blocks of the pages that are taken from the code, and the comments that ask for them."""
+
+import re
+
+import pytest
+from django.core.management import get_commands
+
+from api.urls import router
+from manual.blocks import UnknownSource, table, written
+from manual.commands import options
+from manual.sources import SOURCES
+from tests.docs.examples import DOCS
+
+ECHO = {"echo": lambda argument: f"taken: {argument}"}
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_what_a_page_takes_is_as_it_is_now(page):
+    text = page.read_text()
+
+    assert written(text, SOURCES) == text, "run `python -m manual`"
+
+
+def asked_for(page, source):
+    text = (DOCS / page).read_text()
+    return re.findall(rf"^<!-- from the code: {source} (\S+) -->$", text, re.MULTILINE)
+
+
+def test_each_command_of_the_product_has_a_section():
+    apps = {"api", "audit", "consumer", "handlers", "listeners", "simulator"}
+    ours = {name for name, app in get_commands().items() if app in apps}
+
+    assert set(asked_for("commands.md", "options")) == ours
+
+
+def test_each_resource_of_the_api_has_a_section():
+    resources = {prefix for prefix, *_ in router.registry} | {"status"}
+
+    assert set(asked_for("api-operations.md", "operations")) == resources
+
+
+def test_only_what_is_between_the_comments_is_replaced():
+    text = "a\n<!-- from the code: echo b c -->\nold\n<!-- to here -->\nd\n"
+
+    fresh = written(text, ECHO)
+
+    wanted = "a\n<!-- from the code: echo b c -->\n\ntaken: b c\n\n<!-- to here -->\nd\n"
+    assert fresh == wanted
+    assert written(fresh, ECHO) == fresh
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!-- from the code: nobody -->\n<!-- to here -->\n",
+        "<!-- from the code: echo a -->\nand no end\n",
+    ],
+)
+def test_what_nobody_writes_and_what_does_not_end_is_refused(text):
+    with pytest.raises(UnknownSource):
+        written(text, ECHO)
+
+
+def test_a_bar_in_a_cell_is_no_end_of_it():
+    assert table(("a",), [("b|c",)]) == "| a |\n| --- |\n| b\\|c |"
+
+
+def test_the_options_of_a_command_have_their_values_and_defaults():
+    text = options("run_salesforce_simulator")
+
+    assert "| `--port PORT` | the port to listen on; 0 picks a free one (default 0) |" in text
+    assert "--settings" not in text
