@@ -17,7 +17,7 @@ def logged(path: str) -> str:
     answer = SimpleNamespace(status="404 Not Found", sent=10)
     asked = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "REMOTE_ADDR": "192.0.2.1"}
     with capture_logs() as lines:
-        StructuredLog.access(None, answer, None, asked, timedelta(seconds=1))
+        StructuredLog.__new__(StructuredLog).access(answer, None, asked, timedelta(seconds=1))
     [line] = lines
     return line["path"]
 
