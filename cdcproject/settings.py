@@ -21,7 +21,6 @@ from cdcproject.environment import (
     one_of,
     port,
     rate,
-    redis_address,
     retention_days,
     static_files,
     stop,
@@ -32,6 +31,7 @@ from cdcproject.exposure import is_local, outbound, readable
 from cdcproject.https import https
 from cdcproject.logs import LOG_FORMATS, LOG_LEVELS, logging_config
 from cdcproject.notices import NoticeError, mail, web_address, webhook
+from cdcproject.redis_address import redis_address
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var").absolute()

@@ -123,6 +123,14 @@ def test_requests_are_logged_as_json_and_probes_are_not(stack):
     assert "hunter2" not in output
 
 
+def test_a_visitor_moves_no_page_past_the_rules_of_a_proxy(stack):
+    url = f"http://127.0.0.1:{stack.ports['8000']}"
+
+    moved = requests.get(f"{url}/x/metrics", headers={"SCRIPT_NAME": "/x"}, timeout=30)
+
+    assert moved.status_code == 404
+
+
 def test_flower_asks_for_its_password(stack):
     url = f"http://127.0.0.1:{stack.ports['5555']}/workers"
     password = (stack.secrets / "flower_password").read_text()

@@ -52,6 +52,7 @@ def start(**environment: str | None) -> subprocess.CompletedProcess[str]:
         ({"DATABASE_URL": "postgres://h/d?prepare_threshold=few"}, "prepare_threshold is a number"),
         ({"REDIS_URL": "http://h/0"}, "REDIS_URL must begin with redis://"),
         ({"REDIS_URL": "redis://:hun/ter2@h/0"}, "REDIS_URL is not an address"),
+        ({"REDIS_URL": "redis://:hunter2@h/0?visibility=1"}, "REDIS_URL: an option in its query"),
         ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL is 'LOUD'; use one of"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT is 'xml'; use one of"),
         ({"CDC_BATCH_MAX": "many"}, "CDC_BATCH_MAX"),
