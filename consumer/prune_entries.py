@@ -15,15 +15,25 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from audit.models import AuditLogEntry, DirtyRecord, Reconciliation
+from audit.partitions.months import milliseconds
+from audit.partitions.table import wholes
 from handlers.models import Delivery, DeliveryAttempt
 from listeners.models import Position
 
 
 def older(before: datetime) -> Any:
-    return AuditLogEntry.objects.filter(received_at__lt=before).order_by()
+    """Without those that go with their month (`prune_months`)."""
+    entries = AuditLogEntry.objects.filter(received_at__lt=before).order_by()
+    for since, until in wholes(milliseconds(before)):
+        entries = entries.exclude(commit_timestamp__gte=since, commit_timestamp__lt=until)
+    return entries
 
 
 def prunable(before: datetime) -> Any:
+    return unneeded(older(before))
+
+
+def unneeded(entries: Any) -> Any:
     needed = (
         Delivery.objects.filter(
             Q(state__in=Delivery.UNENDED) | Q(halts=True), entry=OuterRef("pk")
@@ -33,7 +43,7 @@ def prunable(before: datetime) -> Any:
             state=Reconciliation.State.DONE
         ),
     )
-    return older(before).filter(*(~Exists(rows) for rows in needed))
+    return entries.filter(*(~Exists(rows) for rows in needed))
 
 
 def pages(before: datetime, size: int) -> Iterator[list[int]]:

@@ -14,5 +14,6 @@ def reach(milestone: str) -> None:
     `committed`, `sent` (to the broker, not marked), `published`; in a worker `claimed`, `handled`
     (the handler returned), `settled` (written, not committed), `ended`; in the relay `promoted`
     (a stranded chain goes on; not committed); beside the stream `read` (records over REST) and
-    `added` (written, not committed), and `redelivered` (a step of a redelivery; not published).
+    `added` (written, not committed), and `redelivered` (a step of a redelivery; not published);
+    in pruning `detached` (a month is out of the audit log; not dropped).
     """
