@@ -5,16 +5,19 @@ Options on its command line and in GUNICORN_CMD_ARGS outrank this.
 
 import os
 from pathlib import Path
+from typing import Any
 
 from environs import Env
 
 from cdcproject.access_log import StructuredLog
+from cdcproject.environment import at_least
+from cdcproject.shared_metrics import share
 
 env = Env()
-workers = env.int("WEB_CONCURRENCY", 2)
+workers = at_least("WEB_CONCURRENCY", env.int("WEB_CONCURRENCY", 2), 1)
 # Threads: a long export holds up neither the others nor the worker's heartbeat.
 worker_class = "gthread"
-threads = env.int("WEB_THREADS", 4)
+threads = at_least("WEB_THREADS", env.int("WEB_THREADS", 4), 1)
 timeout = 60
 # Between SIGTERM and the end of what is being answered.
 graceful_timeout = 25
@@ -23,6 +26,15 @@ keepalive = 75
 # The heartbeat's files: on a disk, a slow one makes a worker look dead.
 _memory = Path("/dev", "shm")
 worker_tmp_dir = str(_memory) if os.access(_memory, os.W_OK) else None
+# None: a visitor's own SCRIPT_NAME, passed on by a proxy of this machine, would have /x/metrics be
+# /metrics behind the back of the proxy's rules. The variable of that name does the same rightly.
+forwarder_headers = ""
 # A socket for `gunicornc` in the home folder, which a container has not.
 control_socket_disable = True
 logger_class = StructuredLog
+# Whichever process is asked for /metrics tells of all of them.
+_counted = share()
+
+
+def on_exit(server: Any) -> None:
+    _counted.remove()

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from api.etags import Tagged
 from api.views import Reached
+from cdcproject.version import __version__
 from consumer.status import ListenerStatus, by_listener
 from handlers import workers
 from handlers.backlog import STATES, Backlog, backlog
@@ -88,10 +89,14 @@ class ListenerStatusSerializer(serializers.Serializer[Any]):
 class WorkerSerializer(serializers.ModelSerializer[Worker]):
     is_live = serializers.BooleanField(help_text="false: it went without a word not long ago.")
     queues = serializers.ListField(child=serializers.CharField())
+    version = serializers.SerializerMethodField(help_text="Empty: one that does not say it.")
 
     class Meta:
         model = Worker
-        exclude = ("id",)
+        exclude = ("id", "message_format", "told_at")
+
+    def get_version(self, worker: Worker) -> str:
+        return "" if worker.is_silent else worker.version
 
 
 class StatusSerializer(serializers.Serializer[Any]):
@@ -101,6 +106,7 @@ class StatusSerializer(serializers.Serializer[Any]):
         help_text="States of which there are more deliveries than were counted, 10,000 of all "
         "listeners together.",
     )
+    version = serializers.CharField(help_text="Of this web server.")
     workers = WorkerSerializer(
         many=True, allow_null=True, help_text="null without the permission to view workers."
     )
@@ -139,6 +145,7 @@ def _answer(
     answer = {
         "listeners": found,
         "capped": sorted(waiting.capped),
+        "version": __version__,
         "workers": seen,
     }
     return StatusSerializer(answer).data

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import router
-from django.db.migrations import AddIndex, AlterField, RemoveIndex
+from django.db.migrations import AddField, AddIndex, AlterField, RemoveIndex
 from django.db.models import Index
 
 from audit.partitions import indexes
@@ -36,9 +36,27 @@ class RemoveIndexOnline(RemoveIndex):
         _build(after.apps.get_model(app_label, self.model_name), index, editor)
 
 
-class AlterFieldAtOnce(AlterField):
+class AddFieldAtOnce(AddField):
     """In a transaction of its own: SQLite makes the table anew, and what another process wrote into
-    the old one meanwhile would be gone."""
+    the old one meanwhile would be gone. A column that an interrupted migration left stays."""
+
+    atomic = True
+
+    def database_forwards(self, app_label: str, editor: Any, before: Any, after: Any) -> None:
+        model = after.apps.get_model(app_label, self.model_name)
+        if not _has_column(model, model._meta.get_field(self.name).column, editor):
+            super().database_forwards(app_label, editor, before, after)
+
+    def database_backwards(self, app_label: str, editor: Any, before: Any, after: Any) -> None:
+        model = before.apps.get_model(app_label, self.model_name)
+        if editor.collect_sql or _has_column(
+            model, model._meta.get_field(self.name).column, editor
+        ):
+            super().database_backwards(app_label, editor, before, after)
+
+
+class AlterFieldAtOnce(AlterField):
+    """In a transaction of its own, for the same reason."""
 
     atomic = True
 
@@ -64,3 +82,12 @@ def _drop(model: Any, name: str, editor: Any) -> None:
 
 def _concurrently(editor: Any) -> dict[str, bool]:
     return {"concurrently": True} if editor.connection.vendor == "postgresql" else {}
+
+
+def _has_column(model: Any, column: str, editor: Any) -> bool:
+    """False where the statements are only listed."""
+    if editor.collect_sql:
+        return False
+    with editor.connection.cursor() as cursor:
+        found = editor.connection.introspection.get_table_description(cursor, model._meta.db_table)
+    return any(one.name == column for one in found)

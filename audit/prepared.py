@@ -15,7 +15,7 @@ from functools import cached_property
 from json import dumps
 from typing import Any, cast
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, NotSupportedError, OperationalError, connections
 from django.db.models import Expression, QuerySet
 from django.db.models.sql import DeleteQuery, Query, UpdateQuery
 
@@ -102,7 +102,11 @@ class Prepared:
 
 @contextmanager
 def prepared_cursor() -> Iterator[Any]:
-    """Of the default database; on PostgreSQL the server keeps what it executes, by its text."""
+    """Of the default database; on PostgreSQL the server keeps what it executes, by its text.
+
+    Raises OperationalError when a table was changed since the server planned it: tried again, it is
+    planned anew.
+    """
     connection: Any = connections[DEFAULT_DB_ALIAS]
     if connection.vendor != "postgresql":
         with connection.cursor() as cursor:
@@ -113,8 +117,22 @@ def prepared_cursor() -> Iterator[Any]:
     connection.close_if_health_check_failed()
     connection.ensure_connection()
     wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
-    with wrap(Cursor(connection.connection)) as cursor:
-        yield cursor
+    try:
+        with wrap(Cursor(connection.connection)) as cursor:
+            yield cursor
+    except NotSupportedError as error:
+        if not _is_outdated(error):
+            raise
+        if not connection.in_atomic_block:  # with a rollback its plans are forgotten, too
+            connection.close()
+        raise OperationalError("a table was changed: what reads it is planned anew") from error
+
+
+def _is_outdated(error: NotSupportedError) -> bool:
+    """Whether it says that a plan's columns are of other types now; not in words, which are the
+    server's language."""
+    told = getattr(error.__cause__, "diag", None)
+    return getattr(told, "source_function", None) == "RevalidateCachedQuery"
 
 
 def stored(values: Iterator[Any] | Sequence[Any]) -> list[Any]:

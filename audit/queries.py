@@ -10,6 +10,8 @@ from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Greatest, Least
 
+from audit import metrics
+
 if TYPE_CHECKING:
     from audit.models import Incident
 
@@ -133,9 +135,13 @@ class IncidentQuerySet(models.QuerySet[Any]):
         open_one = self.opened().filter(**about)
         with transaction.atomic():
             # Closed by somebody between the two: then it is opened anew.
+            is_new = False
             while not open_one.update(**_seen_again(trouble, now)):
                 self.bulk_create([fresh], ignore_conflicts=True)
+                is_new = True
             incident: Incident = open_one.get()
+            if is_new:
+                metrics.opened(trouble.kind)
         return incident
 
     def close(

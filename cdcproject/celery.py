@@ -13,6 +13,7 @@ from celery.signals import (
     worker_init,
     worker_process_init,
     worker_ready,
+    worker_shutdown,
 )
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cdcproject.settings")
@@ -64,6 +65,27 @@ def start_embedded_broker(**_: Any) -> None:
     from cdcproject.broker import ensure_embedded_broker
 
     ensure_embedded_broker()
+
+
+@worker_init.connect
+def serve_metrics(**_: Any) -> None:
+    from cdcproject.worker_metrics import worker_metrics
+
+    worker_metrics.begin()
+
+
+@worker_process_init.connect
+def leave_the_metrics_port(**_: Any) -> None:
+    from cdcproject.worker_metrics import worker_metrics
+
+    worker_metrics.leave()
+
+
+@worker_shutdown.connect
+def end_metrics(**_: Any) -> None:
+    from cdcproject.worker_metrics import worker_metrics
+
+    worker_metrics.end()
 
 
 @worker_process_init.connect

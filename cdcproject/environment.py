@@ -91,6 +91,16 @@ def rate(env: Env, name: str, default: str) -> str:
     return value
 
 
+def port(env: Env, name: str) -> int | None:
+    """None: it is not set."""
+    if not env.str(name, ""):
+        return None
+    number: int = env.int(name)
+    if not 1 <= number <= 65_535:
+        stop(f"{name} is {number}; give a port, 1 to 65535.")
+    return number
+
+
 def alive_file(env: Env) -> str:
     path: str = env.str("CDC_ALIVE_FILE", "")
     if path and not Path(path).parent.is_dir():
@@ -177,7 +187,7 @@ def embedded_broker_socket(var_dir: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"salesforce-cdc-{digest}" / "broker.sock"
 
 
-def _check_address(name: str, url: str) -> None:
+def check_address(name: str, url: str) -> None:
     try:
         _ = urlsplit(url).port
     except ValueError:  # its message may hold the password
@@ -188,7 +198,7 @@ def with_password(name: str, url: str, password: str) -> str:
     """The address with a password that was given apart from it, as `name`_PASSWORD."""
     if not password:
         return url
-    _check_address(f"{name}_URL", url)
+    check_address(f"{name}_URL", url)
     parts = urlsplit(url)
     if not parts.hostname or parts.password:
         stop(f"{name}_PASSWORD is set; {name}_URL must name a host and hold no password.")
@@ -196,22 +206,13 @@ def with_password(name: str, url: str, password: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))
 
 
-def redis_address(url: str, broker_url: str) -> str:
-    """An address for redis-py; empty when there is no Redis."""
-    for name, text in (("REDIS_URL", url), ("CELERY_BROKER_URL", broker_url)):
-        _check_address(name, text)
-    if not url and "redis" not in broker_url.partition("://")[0]:
-        return ""
-    address = url or broker_url.replace("redis+socket://", "unix://", 1)
-    if not address.startswith(("redis://", "rediss://", "unix://")):
-        stop("REDIS_URL must begin with redis://, rediss:// or unix://.")
-    return address
-
-
 def caches(redis_url: str) -> dict[str, dict[str, Any]]:
     """Without a Redis the database counts: `migrate` makes its table."""
+    backend: str
+    location: str | list[str]
     if redis_url:
-        backend, location = "cdcproject.shared_cache.SharedCache", redis_url
+        # As a list: Django would split a text at each comma and semicolon of a password.
+        backend, location = "cdcproject.shared_cache.SharedCache", [redis_url]
     else:
         backend, location = "cdcproject.shared_cache.TableCache", "cdc_cache"
     return {"default": {"BACKEND": backend, "LOCATION": location, "KEY_PREFIX": "cdc-cache"}}

@@ -14,9 +14,10 @@ from pathlib import Path
 from environs import Env
 
 from cdcproject.environment import names, stop
-from listeners.salesforce.destinations import Destinations, parsed
+from listeners.salesforce.destinations import Destinations, is_loopback_name, literal_of, parsed
 
-_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", ".localhost"})
+#: Besides the addresses of this machine; Django's test client asks under the first.
+_LOCAL_HOSTS = frozenset({"testserver", ".localhost", "*"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\*?|\*")
 #: The word for an empty list: a variable that is empty is one that is not set.
 _NONE = "none"
@@ -33,7 +34,14 @@ class Readable:
 
 def is_local(allowed_hosts: list[str], *, debug: bool) -> bool:
     """Whether nothing says that others than this machine are served. A bare * names no host."""
-    return debug or all(host.casefold() in _LOCAL_HOSTS | {"*"} for host in allowed_hosts)
+    return debug or all(map(_is_of_this_machine, allowed_hosts))
+
+
+def _is_of_this_machine(host: str) -> bool:
+    if host.casefold() in _LOCAL_HOSTS or is_loopback_name(host):
+        return True
+    address = literal_of(host)
+    return address is not None and (address.is_loopback or address.is_unspecified)
 
 
 def outbound(env: Env, *, local: bool, debug: bool) -> Destinations:

@@ -39,7 +39,7 @@ class BrowserPolicies:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         answer = self._get_response(request)
-        is_console = request.path_info.startswith(reverse("admin:index"))
+        is_console = request.path.startswith(reverse("admin:index"))
         policy = _OF_THE_CONSOLE if is_console else _POLICY
         answer.headers.setdefault("Content-Security-Policy", _written(policy))
         for name, value in _OTHERS.items():

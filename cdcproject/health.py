@@ -9,10 +9,10 @@ from collections.abc import Callable
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from kombu.exceptions import OperationalError
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from cdcproject.broker import ensure_embedded_broker
 from cdcproject.celery import app
+from consumer import exposition
 
 #: Seconds after which who does not answer counts as away; the two are asked at once.
 PATIENCE_SECONDS = 3.0
@@ -91,7 +91,7 @@ def ready(request: HttpRequest) -> HttpResponse:
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(exposition.page(), content_type=exposition.CONTENT_TYPE)
 
 
 def _database() -> str:

@@ -1,10 +1,11 @@
 """Logging through structlog: readable on a console, or one JSON object a line."""
 
+import logging
 import threading
 from typing import Any
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOG_FORMATS = ("console", "json")
@@ -14,6 +15,7 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
     """Django's LOGGING, and structlog set up to flow through it."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        say_what_about,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -30,6 +32,7 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    logging.captureWarnings(fmt == "json")  # Python would write them as they are
     renderers: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if fmt == "json"
@@ -61,6 +64,12 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
             for name in ("urllib3", "hpack", "httpcore", "httpx", "django.utils.autoreload")
         },
     }
+
+
+def say_what_about(_: Any, __: str, line: EventDict) -> EventDict:
+    """Whoever runs something may leave as `about` who says what it is; the line's own words win."""
+    about = line.pop("about", None)
+    return {**about(), **line} if callable(about) else line
 
 
 def log_thread_failures() -> None:

@@ -19,8 +19,8 @@ from cdcproject.environment import (
     most_in_seconds,
     names,
     one_of,
+    port,
     rate,
-    redis_address,
     retention_days,
     static_files,
     stop,
@@ -31,6 +31,7 @@ from cdcproject.exposure import is_local, outbound, readable
 from cdcproject.https import https
 from cdcproject.logs import LOG_FORMATS, LOG_LEVELS, logging_config
 from cdcproject.notices import NoticeError, mail, web_address, webhook
+from cdcproject.redis_address import redis_address
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var").absolute()
@@ -93,6 +94,8 @@ try:
     )
     # A worker and beat touch this file as long as their loops go round; empty: none.
     CDC_ALIVE_FILE = alive_file(env)
+    # A worker's main process serves /metrics there.
+    CDC_WORKER_METRICS_PORT = port(env, "CDC_WORKER_METRICS_PORT")
     STATIC_ROOT, STORAGES = static_files(env.str("STATIC_ROOT", ""))
 except NoticeError as error:
     stop(str(error))
@@ -209,6 +212,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "cdcproject.headers.BrowserPolicies",
     "cdcproject.health.Probes",  # after what sets headers, before what asks for the host's name
+    "cdcproject.web_metrics.Requests",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -9,16 +9,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from django.core.cache.backends.db import DatabaseCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from redis.exceptions import RedisError
 
 #: Seconds for each word of Redis, and until one that is away is asked again.
 _TIMEOUT, _PAUSE = 0.5, 10.0
+#: Counts that a process keeps by itself; Django's 300 could be pushed out by 300 wrong names.
+_MOST_ALONE = 20_000
 
 
 class Json:
@@ -43,7 +46,7 @@ class SharedCache(RedisCache):
             "socket_connect_timeout": _TIMEOUT,
         }
         super().__init__(server, params | {"OPTIONS": options | params.get("OPTIONS", {})})
-        self._alone = LocMemCache("shared", params | {"OPTIONS": {}})
+        self._alone = LocMemCache("shared", params | {"OPTIONS": {"MAX_ENTRIES": _MOST_ALONE}})
         self._away_until = 0.0
 
     def add(self, *args: Any, **kwargs: Any) -> bool:
@@ -93,8 +96,9 @@ _KEEP = "UPDATE cdc_cache SET expires = %s WHERE cache_key = %s"
 
 
 class TableCache(DatabaseCache):
-    """In the table `cdc_cache`. Django's own loses counts of two at once, and gives what is counted
-    another end each time."""
+    """In the table `cdc_cache`. Django's own loses counts of two at once, gives what is counted
+    another end each time, and from 300 entries on drops some that have not ended: whoever fails
+    under enough names would begin anew."""
 
     def incr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
         name = self.make_key(key, version)
@@ -106,3 +110,7 @@ class TableCache(DatabaseCache):
             if found:
                 cursor.execute(_KEEP, [*found, name])
         return count
+
+    def _cull(self, db: str, cursor: Any, now: datetime, num: int) -> None:
+        ended = connections[db].ops.adapt_datetimefield_value(now)
+        cursor.execute("DELETE FROM cdc_cache WHERE expires < %s", [ended])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -17,8 +19,8 @@ _USERS_OF_AN_ADDRESS = 10
 
 class ThrottledForm(AuthenticationForm):
     """Counts an attempt before the password is looked at, so that many at once count too; one that
-    succeeds takes back what was counted of its user. Other addresses are not locked out: nobody
-    keeps a user out by failing for him."""
+    succeeds takes back what was counted of its user, and itself of its address. Other addresses are
+    not locked out: nobody keeps a user out by failing for him."""
 
     def clean(self) -> Any:
         most, seconds = settings.CDC_SIGN_IN_RATE
@@ -36,18 +38,32 @@ class ThrottledForm(AuthenticationForm):
             )
         cleaned = super().clean()
         cache.delete(of_user)
+        with suppress(ValueError):  # it ended in between
+            cache.decr(of_address)
         return cleaned
 
 
 def address_of(request: HttpRequest | None) -> str:
-    """Whom the connection, or the outermost proxy that is trusted, is from."""
+    """Whom the connection, or the outermost proxy that is trusted, is from.
+
+    Of IPv6 the network, /64: whoever has one address there has all of them.
+    """
     if request is None:
         return ""
     proxies: int = settings.CDC_TRUSTED_PROXIES
     named = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
-    if proxies and named[0]:
-        return str(named[-min(proxies, len(named))])
-    return str(request.META.get("REMOTE_ADDR", ""))
+    told = named[-min(proxies, len(named))] if proxies else ""
+    return _counted_as(told or str(request.META.get("REMOTE_ADDR", "")))
+
+
+def _counted_as(address: str) -> str:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    return str(parsed.ipv4_mapped or ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
 
 
 def _counted(key: str, seconds: int) -> int:

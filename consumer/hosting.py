@@ -10,7 +10,7 @@ import structlog
 from django.db import IntegrityError
 from django.utils import timezone
 
-from consumer import troubles
+from consumer import metrics, troubles
 from consumer.hosted import HostedListener
 from consumer.logins import CarefulTokens, Logins
 from consumer.publisher import Publisher
@@ -109,6 +109,7 @@ class Hosting:
         log.info("listener started", listener=listener.name, channel=listener.channel)
         hosted = HostedListener(listener, lease, kit.tokens, kit.stream, self._publisher)
         hosted.start()
+        metrics.LEASES_TAKEN.labels(listener.name).inc()
         return hosted
 
 

@@ -68,7 +68,8 @@ class Moment:
 @dataclass(slots=True)
 class Ingested:
     """What a batch added. `parcel`: the deliveries to publish now; `reads`: records wait to be
-    read; `replay_id`: where the position is now, empty where it stayed."""
+    read; `replay_id`: where the position is now, empty where it stayed; `committed`: its first
+    change, in milliseconds."""
 
     entries: int = 0
     repeated: int = 0
@@ -76,6 +77,7 @@ class Ingested:
     parcel: Parcel = field(default_factory=Parcel)
     reads: bool = False
     replay_id: str = ""
+    committed: int | None = None
 
     def add(self, other: Ingested) -> None:
         self.entries += other.entries
@@ -84,6 +86,7 @@ class Ingested:
         self.parcel.add(other.parcel)
         self.reads |= other.reads
         self.replay_id = other.replay_id or self.replay_id
+        self.committed = other.committed if self.committed is None else self.committed
 
 
 _MAPPINGS = Prepared(lambda: HandlerMapping.objects.filter(listener=Given("listener_id")))
@@ -153,7 +156,8 @@ def _ingest_whole(
         traffic.count(listener.pk, messages[-1].received_at, len(messages), len(new))
         milestones.reach("recorded")
     milestones.reach("committed")
-    return Ingested(len(new), len(entries) - len(new), 0, parcel, reads, replay_id)
+    committed = entries[0].commit_timestamp if entries else None
+    return Ingested(len(new), len(entries) - len(new), 0, parcel, reads, replay_id, committed)
 
 
 def _quarantine(

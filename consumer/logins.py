@@ -13,6 +13,7 @@ import structlog
 from django.conf import settings
 
 from audit.login_troubles import report
+from consumer import metrics
 from listeners.connection_rules import SOAP_RETIRES
 from listeners.logins import token_source
 from listeners.models import Connection, Listener
@@ -35,8 +36,11 @@ class CarefulTokens:
     again, for none of them, until the connection changes.
     """
 
-    def __init__(self, inner: Tokens, pause: Callable[[float], bool]) -> None:
+    def __init__(self, inner: Tokens, pause: Callable[[float], bool], connection: str) -> None:
+        """`connection`: its name, to count by."""
         self._inner = inner
+        self._connection = connection
+        self._last: Token | None = None
         self._pause = pause
         self._trying = threading.Lock()
         self._given_up: LoginGivenUp | None = None
@@ -62,7 +66,7 @@ class CarefulTokens:
     def _get(self) -> Token:
         for wait in settings.CDC_LOGIN_WAITS:
             try:
-                return self._inner.get()
+                return self._ask()
             except LoginRefused as refused:
                 if refused.is_final:
                     raise self._give_up(refused) from None
@@ -70,9 +74,26 @@ class CarefulTokens:
             if self._pause(wait):
                 raise LoginUnavailable("the process is stopping")
         try:
-            return self._inner.get()
+            return self._ask()
         except LoginRefused as refused:
             raise self._give_up(refused) from None
+
+    def _ask(self) -> Token:
+        outcome = ""
+        try:
+            token = self._inner.get()
+            outcome = "new" if token != self._last else ""
+            self._last = token
+            return token
+        except LoginRefused:
+            outcome = "refused"
+            raise
+        except LoginUnavailable:
+            outcome = "unavailable"
+            raise
+        finally:
+            if outcome:
+                metrics.TOKENS.labels(self._connection, outcome).inc()
 
     def _give_up(self, refused: LoginRefused) -> LoginGivenUp:
         self._given_up = LoginGivenUp(str(refused))
@@ -97,7 +118,7 @@ class Logins:
             if connection.auth == Connection.Auth.SOAP:
                 log.warning("this login ends", connection=connection.name, why=SOAP_RETIRES)
             tokens = token_source(connection, listener.api_version, report=report)
-            self._sources[key] = CarefulTokens(tokens, self._pause)
+            self._sources[key] = CarefulTokens(tokens, self._pause, connection.name)
         return self._sources[key]
 
     def settle(self, seconds: float) -> None:

@@ -1,57 +1,76 @@
-"""Prometheus metrics of a listener process."""
+"""What a listener process counts; docs/metrics.md. What the database knows is in state_metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from django.utils import timezone
 from prometheus_client import Counter, Gauge, Histogram
 
-from audit.traffic import Usage
-from consumer.watch import Watched
-from handlers.pausing import Paused
-from listeners.standing import runway_hours
+from handlers.metrics import seconds_since
+from listeners.salesforce.errors import Reaction, SalesforceError
 
-RECORDED = Counter("cdc_changes_recorded", "Changes recorded.", ["listener"])
-REPEATED = Counter("cdc_changes_repeated", "Changes that were recorded before.", ["listener"])
-QUARANTINED = Counter("cdc_messages_quarantined", "Messages kept raw.", ["listener"])
-PUBLISHED = Counter("cdc_deliveries_published", "Deliveries handed to the broker.")
-OPENED = Counter("cdc_stream_opened", "Times the stream was opened.", ["listener"])
-RECEIVING = Gauge("cdc_listener_receiving", "1 while the listener receives.", ["listener"])
-BATCH_SECONDS = Histogram(
-    "cdc_record_seconds", "From receipt to the recording of a batch's first change.", ["listener"]
+if TYPE_CHECKING:
+    from consumer.ingest import Ingested, Message
+
+_OF_A_LISTENER = ["listener"]
+
+RECEIVED = Counter("cdc_messages_received", "Messages that the stream brought.", _OF_A_LISTENER)
+RECORDED = Counter("cdc_changes_recorded", "Changes recorded.", _OF_A_LISTENER)
+REPEATED = Counter("cdc_changes_repeated", "Changes that were recorded before.", _OF_A_LISTENER)
+QUARANTINED = Counter("cdc_messages_quarantined", "Messages kept raw.", _OF_A_LISTENER)
+RECEIVE_SECONDS = Histogram(
+    "cdc_receive_seconds",
+    "From the commit in Salesforce to the receipt of a batch's first change.",
+    _OF_A_LISTENER,
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86_400),
+)
+RECORD_SECONDS = Histogram(
+    "cdc_record_seconds",
+    "From receipt to the recording of a batch's first change.",
+    _OF_A_LISTENER,
 )
 
-# Of every listener, whatever process runs it.
-RUNWAY = Gauge("cdc_runway_hours", "Until Salesforce forgets the stored position.", ["listener"])
-DELIVERED = Gauge("cdc_events_delivered_24h", "Events delivered in 24 hours.", ["listener"])
-ORG_LIMIT = Gauge("cdc_org_events_limit", "Events that the org allows a day.", ["listener"])
-ORG_REMAINING = Gauge("cdc_org_events_remaining", "Of those, how many are left.", ["listener"])
-PAUSED = Gauge(
-    "cdc_paused_deliveries",
-    "Deliveries that wait for a paused handler, up to 10000; no sample: it is not paused.",
-    ["listener", "handler"],
+OPENED = Counter("cdc_stream_opened", "Times the stream was opened.", _OF_A_LISTENER)
+INTERRUPTED = Counter(
+    "cdc_stream_interruptions",
+    "What ended a session or kept one from being opened, and what was done about it.",
+    ["listener", "error", "reaction"],
+)
+RECEIVING = Gauge(
+    "cdc_listener_receiving",
+    "1 while this process receives for the listener.",
+    _OF_A_LISTENER,
+    multiprocess_mode="livemax",
+)
+LEASES_TAKEN = Counter(
+    "cdc_leases_taken", "Times this process began to run the listener.", _OF_A_LISTENER
+)
+LEASES_LOST = Counter(
+    "cdc_leases_lost", "Times another process had it before this one let go.", _OF_A_LISTENER
+)
+TOKENS = Counter(
+    "cdc_tokens",
+    "Tokens that this process took up (new), and logins that were refused or unavailable.",
+    ["connection", "outcome"],
 )
 
 
-def show(seen: Sequence[Watched], usages: Mapping[int, Usage], now: datetime) -> None:
-    """Set the gauges anew; what is not known has no sample."""
-    for gauge in (RUNWAY, DELIVERED, ORG_LIMIT, ORG_REMAINING):
-        gauge.clear()
-    for one in seen:
-        usage = usages.get(one.listener.pk, Usage())
-        for gauge, value in (
-            (RUNWAY, runway_hours(one.position, now) if one.position else None),
-            (DELIVERED, usage.delivered),
-            (ORG_LIMIT, usage.org_limit),
-            (ORG_REMAINING, usage.org_remaining),
-        ):
-            if value is not None:
-                gauge.labels(one.listener.name).set(value)
+def recorded(listener: str, result: Ingested, batch: Sequence[Message]) -> None:
+    RECORDED.labels(listener).inc(result.entries)
+    REPEATED.labels(listener).inc(result.repeated)
+    QUARANTINED.labels(listener).inc(result.quarantined)
+    received_at = batch[0].received_at
+    waited = timezone.now() - received_at
+    RECORD_SECONDS.labels(listener).observe(max(0.0, waited.total_seconds()))
+    if result.committed is not None and result.entries:
+        took = seconds_since(result.committed, received_at)
+        RECEIVE_SECONDS.labels(listener).observe(took)
 
 
-def show_paused(found: Sequence[Paused]) -> None:
-    """The same for what waits for paused handlers."""
-    PAUSED.clear()
-    for one in found:
-        PAUSED.labels(one.mapping.listener.name, one.handler).inc(one.waiting)
+def interrupted(listener: str, error: Exception, reaction: Reaction = Reaction.RETRY) -> None:
+    """`reaction`: to what does not say itself."""
+    if isinstance(error, SalesforceError):
+        reaction = error.reaction
+    INTERRUPTED.labels(listener, type(error).__name__, reaction.value).inc()

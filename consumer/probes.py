@@ -13,8 +13,7 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
+from consumer import exposition
 from consumer.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class Probes:
             case "/healthz/ready":
                 return self._ready()
             case "/metrics":
-                return "200 OK", CONTENT_TYPE_LATEST, generate_latest()
+                return "200 OK", exposition.CONTENT_TYPE, exposition.page()
             case _:
                 return "404 Not Found", "text/plain", b"not found\n"
 

@@ -13,7 +13,7 @@ import structlog
 from django.db import connection
 from django.utils import timezone
 
-from consumer import gaps, metrics
+from consumer import gaps
 from consumer.database import AWAY
 from handlers import dispatch, handover
 from handlers.handover import Parcel
@@ -85,7 +85,7 @@ class Publisher:
         if time.monotonic() < self._no_broker_before:
             return
         try:
-            metrics.PUBLISHED.inc(handover.publish(parcel, timezone.now()))
+            handover.publish(parcel, timezone.now())
             for listener_id in reads:
                 gaps.ask(listener_id, timezone.now())
         except (dispatch.BrokerUnavailable, *AWAY) as error:

@@ -123,6 +123,7 @@ class Receiver:
         except (StreamClosed, LeaseLost):
             pass  # stopped, or another process goes on
         except (LoginGivenUp, SecretUnavailable) as error:
+            metrics.interrupted(self._listener.name, error, Reaction.CONFIGURATION)
             self._fail(str(error))
         finally:
             metrics.RECEIVING.labels(self._listener.name).set(0)
@@ -143,6 +144,7 @@ class Receiver:
         try:
             self._attempt()
         except AWAY as error:
+            metrics.interrupted(self._listener.name, error)
             connection.close()
             self._wait(f"the database does not answer: {error}", next(full_jitter(1, 10)))
         except (StreamClosed, LeaseLost, LoginGivenUp, SecretUnavailable):
@@ -150,6 +152,7 @@ class Receiver:
         except Exception as error:
             # Nobody foresaw it. It may pass; the listener neither ends nor hides it.
             log.exception("unforeseen", listener=self._listener.name)
+            metrics.interrupted(self._listener.name, error)
             self._failures += 1
             self._stream.forget()
             self._wait(f"unforeseen: {type(error).__name__}", jitter(self._failures))
@@ -162,15 +165,20 @@ class Receiver:
             self._receive()
         except StreamClosed:
             raise
-        except MalformedAnswer as malformed:
-            quarantine_answer(
-                self._listener, self._lease, malformed.raw, malformed.why, timezone.now()
-            )
-            self._recover(malformed)
-        except ReplayLost as lost:
-            self._start_anew(lost)
         except SalesforceError as error:
-            self._recover(error)
+            metrics.interrupted(self._listener.name, error)
+            self._react(error)
+
+    def _react(self, error: SalesforceError) -> None:
+        match error:
+            case MalformedAnswer():
+                raw, why = error.raw, error.why
+                quarantine_answer(self._listener, self._lease, raw, why, timezone.now())
+                self._recover(error)
+            case ReplayLost():
+                self._start_anew(error)
+            case _:
+                self._recover(error)
 
     def _open(self) -> None:
         """Everything received is recorded first, so that the stored position is the right one."""
@@ -227,6 +235,7 @@ class Receiver:
         if received:
             self.last_message_at = time.monotonic()
             milestones.reach("received")
+            metrics.RECEIVED.labels(self._listener.name).inc(len(received))
             self._buffer.put(received)
         elif self._stream.newest and time.monotonic() >= self._no_moment_before:
             self._no_moment_before = time.monotonic() + MOMENT_SECONDS

@@ -16,7 +16,7 @@ from django.db import IntegrityError, connection
 from consumer import metrics
 from consumer.buffer import Buffer, Received
 from consumer.database import AWAY
-from consumer.ingest import Ingested, Message, Moment, ingest, move
+from consumer.ingest import Message, Moment, ingest, move
 from consumer.positions import CommitsLost
 from consumer.publisher import Publisher
 from listeners.leases import Lease, LeaseLost
@@ -119,7 +119,7 @@ class Recorder:
         if result.replay_id:
             self._buffer.follows = result.replay_id
             self._tell(result.replay_id)
-        self._count(result, batch)
+        metrics.recorded(self._listener.name, result, batch)
         reads_of = self._listener.pk if result.reads else None
         self._publisher.publish(result.parcel, reads_of=reads_of)
         self.recorded += result.entries
@@ -158,12 +158,3 @@ class Recorder:
         """A managed subscription does not go back to where the position is now."""
         with suppress(*AWAY):
             Position.objects.held(self._lease).update(subscription="")
-
-    def _count(self, result: Ingested, batch: Sequence[Message]) -> None:
-        name = self._listener.name
-        metrics.RECORDED.labels(name).inc(result.entries)
-        metrics.REPEATED.labels(name).inc(result.repeated)
-        metrics.QUARANTINED.labels(name).inc(result.quarantined)
-        metrics.BATCH_SECONDS.labels(name).observe(
-            max(0.0, time.time() - batch[0].received_at.timestamp())
-        )

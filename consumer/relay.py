@@ -16,13 +16,13 @@ from django.db.models import Count, Exists, F, OuterRef, Q
 
 from audit import work
 from consumer import gaps, reconcile
-from handlers import dispatch, halting, handover, pausing, redelivery_jobs, registry
+from handlers import dispatch, halting, handover, pausing, redelivery_jobs, registry, run_metrics
 from handlers.claims import Claim, ClaimLost
 from handlers.dead_letters.fingerprint import sort_new
 from handlers.models import Delivery, Handover
 from handlers.outcomes import Failed
 from handlers.queries import HOLDS_CHAIN, DeliveryQuerySet
-from handlers.settling import settle
+from handlers.settling import Ended, settle
 from listeners import milestones
 
 log = structlog.get_logger(__name__)
@@ -109,6 +109,7 @@ def reclaim(now: datetime) -> int:
         except (DataError, IntegrityError):
             log.exception("a lost run cannot be written down", delivery=delivery.pk)
             continue  # what comes after it is not to wait for that
+        run_metrics.settled([Ended(claim, outcome, claim.started_at, now)])
         log.warning("run lost", delivery=delivery.pk, attempt=delivery.attempts)
         reclaimed += 1
     return reclaimed

@@ -11,6 +11,7 @@ from django.db.models import Count, OuterRef, Subquery
 
 from audit.models import AuditLogEntry, Incident
 from audit.traffic import Usage, usages
+from cdcproject.version import __version__
 from consumer.troubles import moment
 from handlers import pausing
 from handlers.models import Delivery, Worker
@@ -210,9 +211,13 @@ def _notes(status: ListenerStatus) -> list[str]:
 
 
 def workers_line(workers: Sequence[Worker]) -> str:
-    live = sum(getattr(worker, "is_live", False) for worker in workers)
+    live = [worker for worker in workers if getattr(worker, "is_live", False)]
     heard = ", ".join(sorted(queues_heard(workers)))
-    return f"workers: {live} seen, queues: {heard}" if heard else "workers: none seen"
+    if not heard:
+        return "workers: none seen"
+    others = sum(not worker.is_of(__version__) for worker in live)
+    apart = f" ({others} of another version than {__version__})" if others else ""
+    return f"workers: {len(live)} seen{apart}, queues: {heard}"
 
 
 def _cells(status: ListenerStatus) -> tuple[str, ...]:

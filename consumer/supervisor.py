@@ -13,7 +13,7 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from consumer import relay
+from consumer import metrics, relay
 from consumer.database import waiting_for_database
 from consumer.departures import GRACE_SECONDS, Departures
 from consumer.hosted import HostedListener
@@ -189,6 +189,7 @@ class Supervisor:
                 self._let_go([hosted])
             elif hosted.lease_is_lost or not hosted.note_status():
                 log.warning("another process has the listener", listener=hosted.listener.name)
+                metrics.LEASES_LOST.labels(hosted.listener.name).inc()
                 self._let_go([hosted])
 
     # Leaving

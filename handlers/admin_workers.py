@@ -12,12 +12,22 @@ from django.utils.safestring import SafeString
 
 from audit.admin_labels import label, moment
 from audit.admin_window import WindowAdmin
+from cdcproject.version import __version__
 from handlers.models import Worker
 from handlers.models.worker import KEPT
 
 
 class WorkerAdmin(WindowAdmin):
-    list_display = ("name", "state", "hears", "concurrency", "pid", "started", "seen")
+    list_display = (
+        "name",
+        "state",
+        "hears",
+        "version_said",
+        "concurrency",
+        "pid",
+        "started",
+        "seen",
+    )
     list_display_links = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
@@ -33,6 +43,13 @@ class WorkerAdmin(WindowAdmin):
     @admin.display(description="queues")
     def hears(self, worker: Worker) -> str:
         return ", ".join(worker.queues)
+
+    @admin.display(description="version")
+    def version_said(self, worker: Worker) -> SafeString | str:
+        if worker.is_of(__version__):
+            return worker.version
+        title = f"This web server is of version {__version__}."
+        return label("older" if worker.is_silent else worker.version, "warning", title=title)
 
     @admin.display(description="started")
     def started(self, worker: Worker) -> SafeString | str:

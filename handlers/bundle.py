@@ -13,7 +13,7 @@ from time import monotonic
 
 from django.utils import timezone
 
-from handlers import dispatch, registry
+from handlers import dispatch, registry, run_metrics
 from handlers.claims import Claim, give_back
 from handlers.company import MOST, allowed, most
 from handlers.following import Follower
@@ -84,6 +84,7 @@ class Bundle:
             return self._waiting.popleft() if self._waiting and not self.is_late else None
 
     def end(self, run: Run) -> None:
+        run_metrics.ran(run.ended)
         with self._lock:
             self._done += len(run.ended)
             self._left += run.left
@@ -91,6 +92,7 @@ class Bundle:
             if run.following is None:
                 self._ended += run.ended
             else:
+                run_metrics.settled(run.ended)
                 self._following += run.following
 
     def settle(self) -> None:
@@ -115,6 +117,7 @@ class Bundle:
     def _settle(self) -> None:
         following, lost = settled(self._ended)
         self._following += following
+        run_metrics.settled(one for one in self._ended if one not in lost)
         self._ended = []
         self.counts.subtract(one.name for one in lost)
         self.counts["claim lost"] += len(lost)

@@ -20,10 +20,11 @@ from celery import Celery, current_app
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Q
 
-from handlers import registry, transport
+from handlers import formats, metrics, registry, transport
 from handlers.company import allowed, grouped, most, spread
 from handlers.events import EventData
 from handlers.models import Delivery
+from handlers.models.worker import MessageFormat
 from handlers.registry import Handler
 from listeners import milestones
 
@@ -180,7 +181,17 @@ def share(
         (((*kind, row.attempts), _size(row, handler, sizes[kind])), row)
         for row, handler, kind in kinds
     ]
-    yield from grouped(shared)
+    for together in grouped(shared):
+        yield from _readable(together)
+
+
+def _readable(rows: list[Row]) -> Iterator[list[Row]]:
+    """One by one, as long as a worker of their queue knows no messages of many."""
+    queue = queue_of(rows[0].handler, rows[0].queue)
+    if len(rows) == 1 or formats.of(queue) >= MessageFormat.MANY:
+        yield rows
+    else:
+        yield from ([row] for row in rows)
 
 
 def message_for(rows: Sequence[Row]) -> Message:
@@ -259,6 +270,7 @@ def send(messages: Sequence[Message]) -> None:
             app.amqp.send_task_message(
                 producer, message.task, task, queue=message.queue, retry=False
             )
+    metrics.published(messages)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from handlers.company import grouped, most
 from handlers.endings import allowed_attempts
 from handlers.heartbeat import heartbeat
 from handlers.insistence import insisted
+from handlers.log_context import naming
 from handlers.outcomes import Outcome, failed
 from handlers.registry import Handler
 from handlers.settling import Ended, settle_all
@@ -94,7 +95,7 @@ def _units(claims: Sequence[Claim]) -> Iterator[Unit]:
 
 def _run(unit: Unit) -> Run:
     handler = handler_of(unit[0])
-    with pace.of(unit[0].delivery.handler).timed():
+    with naming(unit), pace.of(unit[0].delivery.handler).timed():
         if handler is not None and handler.atomic:
             return _run_atomically(unit)
         began = timezone.now()

@@ -1,11 +1,13 @@
 """Handlers for tests. They leave their mark in a file, to be seen from another process."""
 
 import json
+import logging
 import os
 import signal
 import time
 from pathlib import Path
 
+import structlog
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import QuerySet
@@ -38,6 +40,18 @@ def read_journal():
 def remember(event: EventData) -> None:
     """Note the event."""
     note(event)
+
+
+@cdc_handler(name="tests.say")
+def say(event: EventData) -> None:
+    """Log as a library does, and as the product does."""
+    logging.getLogger("crm").warning("looked at")
+    structlog.get_logger("crm").info("looked at it again")
+
+
+@cdc_handler(name="tests.say_all", batch=10)
+def say_all(events: list[EventData]) -> None:
+    logging.getLogger("crm").warning("looked at all")
 
 
 @cdc_handler(name="tests.repeat")

@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from audit.index_operations import AddIndexOnline, RemoveIndexOnline
+from audit.index_operations import AddFieldAtOnce, AddIndexOnline, RemoveIndexOnline
 
 
 class Migration(migrations.Migration):
@@ -14,27 +14,27 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddField(
+        AddFieldAtOnce(
             model_name="handlermapping",
             name="paused_at",
             field=models.DateTimeField(blank=True, editable=False, null=True),
         ),
-        migrations.AddField(
+        AddFieldAtOnce(
             model_name="handlermapping",
             name="paused_by",
             field=models.CharField(blank=True, db_default="", editable=False, max_length=150),
         ),
-        migrations.AddField(
+        AddFieldAtOnce(
             model_name="handlermapping",
             name="pause_reason",
             field=models.TextField(blank=True, db_default="", editable=False),
         ),
-        migrations.AddField(
+        AddFieldAtOnce(
             model_name="delivery",
             name="paused",
             field=models.BooleanField(db_default=False, default=False, editable=False),
         ),
-        migrations.AddField(
+        AddFieldAtOnce(
             model_name="delivery",
             name="error_group",
             field=models.CharField(blank=True, db_default="", editable=False, max_length=16),

@@ -10,11 +10,21 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from cdcproject.version import __version__
+
 #: A worker that has not said for this long that it is there has gone. It says so four times within
 #: it: a database that fails over makes nobody look dead.
 LIVE = timedelta(seconds=40)
 #: One that went without a word is shown this long.
 KEPT = timedelta(hours=1)
+_SAID = ("queues", "concurrency", "started_at", "seen_at")
+
+
+class MessageFormat(models.IntegerChoices):
+    """What a worker understands of a task's message, and everything before it (`formats`)."""
+
+    ONE = 1, "one delivery a message: delivery_id"
+    MANY = 2, "many deliveries a message: delivery_ids"
 
 
 class WorkerQuerySet(models.QuerySet[Any]):
@@ -26,8 +36,10 @@ class WorkerQuerySet(models.QuerySet[Any]):
         queues: Sequence[str],
         concurrency: int | None,
         started_at: datetime,
+        version: str = __version__,
+        message_format: int = max(MessageFormat),
     ) -> None:
-        """Say that the worker is there."""
+        """Say that the worker is there, and what it understands: what this process does."""
         worker = self.model(
             name=name,
             pid=pid,
@@ -35,12 +47,15 @@ class WorkerQuerySet(models.QuerySet[Any]):
             concurrency=concurrency,
             started_at=started_at,
             seen_at=Now(),
+            version=version,
+            message_format=message_format,
+            told_at=started_at,
         )
         self.bulk_create(
             [worker],
             update_conflicts=True,
             unique_fields=["name", "pid"],
-            update_fields=["queues", "concurrency", "started_at", "seen_at"],
+            update_fields=[*_SAID, "version", "message_format", "told_at"],
         )
 
     def tidy(self, name: str) -> None:
@@ -56,6 +71,10 @@ class WorkerQuerySet(models.QuerySet[Any]):
         annotated: WorkerQuerySet = self.annotate(is_live=Q(seen_at__gte=Now() - LIVE))
         return annotated
 
+    def live(self) -> WorkerQuerySet:
+        """Those alone that were seen not long ago."""
+        return self.filter(seen_at__gte=Now() - LIVE)
+
 
 class Worker(models.Model):
     """A Celery worker, as long as it hears its queues and says so again and again."""
@@ -66,6 +85,13 @@ class Worker(models.Model):
     concurrency = models.PositiveIntegerField(null=True)
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField(help_text="On the database's clock.")
+    version = models.CharField(max_length=50, blank=True, db_default="")
+    message_format = models.PositiveSmallIntegerField(
+        choices=MessageFormat, db_default=MessageFormat.ONE
+    )
+    # The `started_at` of the process that said the two: one of an older version, which is not known
+    # to have them, leaves them to stand as they are when it takes over a name and a number.
+    told_at = models.DateTimeField(null=True)
 
     objects = WorkerQuerySet.as_manager()
 
@@ -78,3 +104,15 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.pid})"
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is of a version that does not say which it is."""
+        return self.told_at != self.started_at
+
+    def is_of(self, version: str) -> bool:
+        return not self.is_silent and self.version == version
+
+    @property
+    def understands(self) -> int:
+        return MessageFormat.ONE if self.is_silent else self.message_format

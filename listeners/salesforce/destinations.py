@@ -125,6 +125,8 @@ def parsed(entries: Iterable[str], *, allows_http: bool = False) -> Destinations
 def is_public(address: IpAddress) -> bool:
     """Whether it is somewhere on the internet, and not here, on this network, or nowhere."""
     plain = _unwrapped(address)
+    if isinstance(plain, ipaddress.IPv6Address) and plain.is_site_local:  # fec0::/10, RFC 3879
+        return False
     return plain.is_global and not plain.is_multicast and not plain.is_reserved
 
 

@@ -117,7 +117,7 @@ class Stack:
         return done.returncode == 0
 
     def port(self, name: str) -> str:
-        """Of a listener's probes."""
+        """Of a listener's probes, or of a worker's metrics."""
         return self._ports_of_replicas.setdefault(name, str(free_port()))
 
     def stop(self, *names: str) -> dict[str, int]:
@@ -146,7 +146,7 @@ class Stack:
     def _here(self, name: str, text: str) -> str:
         local = {
             "0.0.0.0": "127.0.0.1",
-            "9400": self.port(name) if "9400" in text else "",
+            **({port: self.port(name) for port in ("9400", "9401") if port in text}),
             "--dir /data": f"--dir {self.folder}/data --bind 127.0.0.1 --port {self.ports['6379']}",
             "/run/secrets": str(self.secrets),
             "/tmp/alive": f"{self.folder}/alive-{name}",

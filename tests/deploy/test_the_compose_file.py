@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from cdcproject.environment import SECRETS
 from consumer.supervisor import DRAIN_SECONDS
@@ -125,6 +126,19 @@ def test_the_stores_have_no_way_out(service):
     assert service.text["networks"] == ["data"]
     assert document()["networks"]["data"]["internal"] is True
     assert "ports" not in service.text
+
+
+def test_prometheus_asks_each_process_where_it_answers():
+    asked = YAML(typ="safe", pure=True).load(ROOT / "deploy/prometheus/prometheus.yml")
+    jobs = {job["job_name"]: job for job in asked["scrape_configs"] if "dns_sd_configs" in job}
+
+    assert jobs.keys() == {"web", "listener", "worker"}
+    for name, job in jobs.items():
+        [where] = job["dns_sd_configs"]
+        service = services()[name]
+        told = [*service.command, *service.environment.values()]
+        assert where["names"] == [name]
+        assert any(re.search(rf"(^|:){where['port']}$", text) for text in told)
 
 
 def test_secrets_that_are_there_are_kept(tmp_path):

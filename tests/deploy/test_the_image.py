@@ -110,6 +110,20 @@ def test_each_command_is_there():
         assert found.exists() or shutil.which(program), command
 
 
+def test_a_clone_that_only_its_owner_reads_makes_an_image_that_runs(tmp_path):
+    (tmp_path / "bin").mkdir(mode=0o700)
+    (tmp_path / "manage.py").touch(mode=0o600)
+    (tmp_path / "bin" / "probe").touch(mode=0o700)
+    [build] = [run for run in instructions("RUN") if "collectstatic" in run]
+
+    subprocess.run(["sh", "-c", build.partition("&& ")[0]], cwd=tmp_path, check=True)
+
+    modes = {
+        name: (tmp_path / name).stat().st_mode & 0o777 for name in ("bin", "bin/probe", "manage.py")
+    }
+    assert modes == {"bin": 0o755, "bin/probe": 0o755, "manage.py": 0o644}
+
+
 def test_everything_that_is_installed_is_a_wheel():
     installing = [run for run in instructions("RUN") if "pip --python" in run]
 

@@ -89,6 +89,9 @@ def test_a_change_is_handled(stack, org):
     [record_id] = org.create("Account", Name="Acme")
 
     wait_for(lambda: _is_handled(stack, record_id), what="the delivery's success")
+    metrics = f"http://127.0.0.1:{stack.port('worker')}/metrics"
+    counted = "cdc_deliveries_handled_total{"
+    wait_for(lambda: counted in requests.get(metrics, timeout=30).text, what="the worker's metrics")
 
 
 def test_the_console_has_its_static_files_compressed_and_for_ever(stack):
@@ -118,6 +121,14 @@ def test_requests_are_logged_as_json_and_probes_are_not(stack):
     assert (line["method"], line["status"], line["address"]) == ("GET", 302, "127.0.0.1")
     assert not [line for line in told if line["path"].startswith("/healthz")]
     assert "hunter2" not in output
+
+
+def test_a_visitor_moves_no_page_past_the_rules_of_a_proxy(stack):
+    url = f"http://127.0.0.1:{stack.ports['8000']}"
+
+    moved = requests.get(f"{url}/x/metrics", headers={"SCRIPT_NAME": "/x"}, timeout=30)
+
+    assert moved.status_code == 404
 
 
 def test_flower_asks_for_its_password(stack):

@@ -24,6 +24,7 @@ from sybil.parsers.markdown import SkipParser
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 from tests.docs import configuration, dockerfile, shell
+from tests.metrics import promql
 from tests.nursery import ROOT
 
 DOCS = ROOT / "docs"
@@ -57,6 +58,7 @@ LANGUAGES: dict[str, Run] = {
     "sh": _of_text(shell.check),
     "json": _of_text(json.loads),
     "dockerfile": _of_text(dockerfile.check),
+    "promql": _of_text(promql.check),
     "text": _of_text(str),  # no code: what a program prints
 }
 

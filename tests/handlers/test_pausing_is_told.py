@@ -4,10 +4,8 @@ import json
 
 import pytest
 from django.utils import timezone
-from prometheus_client import REGISTRY
 
 from audit.models import OperatorAction
-from consumer import metrics
 from consumer.ingest import ingest
 from handlers import pausing
 from handlers.models import HandlerMapping
@@ -47,7 +45,7 @@ def test_who_paused_it_and_why_is_kept_and_each_act_is_noted_once(mapping):
     ]
 
 
-def test_the_status_and_the_metrics_tell_paused_from_stuck(mapping):
+def test_the_status_tells_paused_from_stuck(mapping):
     pause(mapping, "their API is down")
     messages = received(change(), change(), change(records=["001B"]))
     ingest(mapping.listener, lease_of(mapping.listener), messages)
@@ -63,11 +61,6 @@ def test_the_status_and_the_metrics_tell_paused_from_stuck(mapping):
     )
     line = f"tests.remember is paused for create * since {mapping_since(mapping)} by ann"
     assert f"{line} (their API is down): 3 wait" in run("cdc_status").out
-    metrics.show_paused([paused])
-    labels = {"listener": mapping.listener.name, "handler": "tests.remember"}
-    assert REGISTRY.get_sample_value("cdc_paused_deliveries", labels) == 3
-    metrics.show_paused([])
-    assert REGISTRY.get_sample_value("cdc_paused_deliveries", labels) is None
 
 
 def mapping_since(mapping):

@@ -9,6 +9,7 @@ from django.db import connection
 
 from cdcproject.celery import app
 from cdcproject.environment import caches as caches_of
+from cdcproject.redis_address import redis_address
 from cdcproject.shared_cache import SharedCache, TableCache
 
 AWAY = "redis://127.0.0.1:1/0"
@@ -87,6 +88,53 @@ def test_without_a_redis_the_database_counts(db):
     assert ends() == before
     with pytest.raises(ValueError, match="not found"):
         stored.incr("b")
+
+
+def full(counts, *, of: int):
+    for number in range(of):
+        counts.add(f"wrong-name-{number}", 0, 1000)
+
+
+def test_a_count_is_not_pushed_out_by_others_in_the_database(db):
+    stored = TableCache("cdc_cache", {})
+    stored.add("of-a-password", 5, 1000)
+    stored.add("of-long-ago", 5, -1)
+
+    full(stored, of=320)
+
+    assert stored.incr("of-a-password") == 6
+    assert len(ends()) == 321
+
+
+def test_a_count_is_not_pushed_out_by_others_while_redis_is_away():
+    alone = SharedCache(AWAY, {"KEY_PREFIX": "cdc-cache"})
+    alone.add("of-a-password", 5, 1000)
+
+    full(alone, of=320)
+
+    assert alone.incr("of-a-password") == 6
+
+
+@pytest.mark.parametrize(
+    "broker_url",
+    [
+        "redis://:hun,ter;2@127.0.0.1:1/3?visibility_timeout=3600",
+        "rediss://:hun,ter;2@127.0.0.1:1/3?ssl_cert_reqs=CERT_NONE",
+        "redis+socket:///nowhere/broker.sock?virtual_host=3",
+    ],
+)
+def test_the_brokers_address_leads_to_its_redis_however_celery_is_told(broker_url):
+    address = redis_address("", broker_url)
+    chosen = caches_of(address)["default"]
+    counts = SharedCache(chosen["LOCATION"], {"KEY_PREFIX": "cdc-cache"})
+
+    client = counts._cache.get_client(write=True)
+    asked = client.connection_pool.make_connection()
+
+    assert asked.db == 3
+    assert asked.password == (None if "sock" in broker_url else "hun,ter;2")
+    counts.set("a", 1, 60)
+    assert counts.incr("a") == 2
 
 
 def ends():

@@ -91,6 +91,36 @@ def test_behind_a_proxy_each_visitor_counts_for_himself(ann, settings):
     assert is_in(log_in(PASSWORD, **{"x-forwarded-for": "203.0.113.7, 203.0.113.8"}))
 
 
+def test_a_header_that_begins_with_nothing_hides_nobody(ann, settings):
+    settings.CDC_TRUSTED_PROXIES = 1
+    answers = [
+        log_in("wrong", address=f"192.0.2.{n}", **{"x-forwarded-for": ", 203.0.113.7"})
+        for n in range(4)
+    ]
+
+    assert is_stopped(answers[-1])
+
+
+def test_a_network_of_ipv6_is_one_visitor(ann):
+    for number in range(4):
+        log_in("wrong", address=f"2001:db8:0:1::{number}")
+
+    assert is_stopped(log_in(PASSWORD, address="2001:db8:0:1:ffff::1"))
+    assert is_in(log_in(PASSWORD, address="2001:db8:0:2::1"))
+
+
+def test_visitors_are_told_apart_where_ipv4_is_written_as_ipv6(ann):
+    for _ in range(4):
+        log_in("wrong", address="::ffff:192.0.2.1")
+
+    assert is_stopped(log_in(PASSWORD))
+    assert is_in(log_in(PASSWORD, address="::ffff:192.0.2.2"))
+
+
+def test_logins_that_succeed_do_not_use_up_an_office_s_address(ann):
+    assert all(is_in(log_in(PASSWORD)) for _ in range(31))
+
+
 def become_another_process() -> None:
     """With a connection of its own to the same Redis, and nothing of this one's memory."""
     shared = caches["default"]

@@ -2,6 +2,7 @@
 
 import pytest
 from django.test import Client
+from django.test.utils import override_script_prefix
 
 SITE = "cdc.example.com"
 
@@ -26,6 +27,14 @@ def test_the_console_may_run_its_own_scripts_alone(site):
     assert "script-src 'self' 'unsafe-eval'" in policy
     assert "frame-ancestors 'none'" in policy
     assert "script-src 'self' 'unsafe-inline'" not in policy
+
+
+def test_so_it_may_below_a_prefix(site):
+    with override_script_prefix("/cdc/"):
+        answer = site.get("/admin/login/", SCRIPT_NAME="/cdc")
+
+    assert "/cdc/admin/" in answer.content.decode()
+    assert "'unsafe-eval'" in answer.headers["Content-Security-Policy"]
 
 
 @pytest.mark.parametrize("path", ["/api/docs/", "/api/v1/listeners/", "/nowhere", "/healthz/live"])

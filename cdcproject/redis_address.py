@@ -1,0 +1,51 @@
+"""The address of the Redis that keeps tokens and counts, as redis-py takes it."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlencode
+
+import redis
+
+from cdcproject.environment import check_address, stop
+
+#: Of a broker's address, what is not Celery's alone.
+_SHARED = (
+    "db",
+    "username",
+    "password",
+    "protocol",
+    "client_name",
+    "health_check_interval",
+    "virtual_host",
+)
+_OF_TLS = ("ssl_",)
+_CELERYS_WORDS = {"CERT_NONE": "none", "CERT_OPTIONAL": "optional", "CERT_REQUIRED": "required"}
+
+
+def redis_address(url: str, broker_url: str) -> str:
+    """REDIS_URL, else the broker's when that is a Redis; empty when there is none."""
+    for name, text in (("REDIS_URL", url), ("CELERY_BROKER_URL", broker_url)):
+        check_address(name, text)
+    if not url and "redis" not in broker_url.partition("://")[0]:
+        return ""
+    address = url or _of_broker(broker_url)
+    if not address.startswith(("redis://", "rediss://", "unix://")):
+        stop("REDIS_URL must begin with redis://, rediss:// or unix://.")
+    try:
+        redis.ConnectionPool.from_url(address).make_connection()
+    except (TypeError, ValueError, redis.RedisError):  # their messages may hold the password
+        name = "REDIS_URL" if url else "CELERY_BROKER_URL"
+        stop(f"{name}: an option in its query (after the ?) is none of redis-py, or is wrong.")
+    return address
+
+
+def _of_broker(url: str) -> str:
+    """Without options of Celery, which redis-py refuses, and with its words for the others."""
+    base, _, query = url.replace("redis+socket://", "unix://", 1).partition("?")
+    wanted = (*_SHARED, *(_OF_TLS if base.startswith("rediss:") else ()))
+    options = [
+        ("db" if name == "virtual_host" else name, _CELERYS_WORDS.get(value, value))
+        for name, value in parse_qsl(query)
+        if name.startswith(wanted)
+    ]
+    return f"{base}?{urlencode(options)}" if options else base

@@ -1,0 +1,57 @@
+"""A worker's /metrics: what its pool's processes count, on a port of its main process."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import structlog
+from django.conf import settings
+from prometheus_client import CollectorRegistry, start_http_server
+
+from cdcproject.shared_metrics import Folder, Shared, share
+
+log = structlog.get_logger(__name__)
+
+
+class WorkerMetrics:
+    """Nothing where CDC_WORKER_METRICS_PORT is not set."""
+
+    def __init__(self) -> None:
+        self._folder: Folder | None = None
+        self._server: Any = None
+        self._process = 0
+
+    def begin(self) -> None:
+        """In the main process, before it forks. Where the port is taken its work goes on without
+        them."""
+        port: int | None = settings.CDC_WORKER_METRICS_PORT
+        if port is None:
+            return
+        self._folder, self._process = share(), os.getpid()
+        registry = CollectorRegistry(support_collectors_without_names=True)
+        registry.register(Shared())
+        try:
+            self._server, _ = start_http_server(port, registry=registry)
+        except OSError as error:
+            log.error(
+                "the worker's metrics are not served",
+                reason=error.strerror,
+                remedy=f"another port in this worker's CDC_WORKER_METRICS_PORT; not {port}",
+            )
+
+    def leave(self) -> None:
+        """In a process of the pool: it would keep the port after the main process has gone."""
+        if self._server is not None and os.getpid() != self._process:
+            self._server.socket.close()
+
+    def end(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+        if self._folder is not None:
+            self._folder.remove()
+        self._folder = self._server = None
+
+
+worker_metrics = WorkerMetrics()

@@ -1,0 +1,75 @@
+"""A table is migrated while sessions have plans for what it was: what they do goes on."""
+
+import pytest
+from django.db import OperationalError, connection, transaction
+from django.db.backends.signals import connection_created
+
+from audit.prepared import Given, Prepared
+from cdcproject.database import EXECUTED_BEFORE, limit_sessions
+from consumer.ingest import ingest
+from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
+from handlers.runner import run_deliveries, run_delivery
+from tests.sample_data import change, lease_of, make_mapping, received
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+    pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite keeps no plans"),
+]
+
+
+@pytest.fixture
+def widen():
+    """Of a mapping: makes a column wider, as a migration in another process does."""
+    connection.close()
+    limit_sessions(idle_in_transaction=60.0)
+    yield lambda: _make_wide(301)
+    connection_created.disconnect(dispatch_uid="limit_sessions")
+    connection.close()
+    _make_wide(HandlerMapping._meta.get_field("handler").max_length)
+
+
+def _make_wide(length):
+    other = connection.copy()  # the driver forgets the plans of the session that changes a table
+    with other.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE handlers_handlermapping ALTER handler TYPE varchar({length})")
+    other.close()
+
+
+def recorded(listener, *keys):
+    changes = [change(transactionKey=str(key), recordIds=[f"001{key}"]) for key in keys]
+    return ingest(listener, lease_of(listener), received(*changes)).parcel.ids
+
+
+@pytest.mark.parametrize(
+    ("run", "count"), [(lambda ids: run_delivery(*ids), 1), (run_deliveries, 2)]
+)
+def test_each_delivery_is_run_at_its_first_attempt(listener, widen, run, count):
+    make_mapping(listener)
+    together = [range(n, n + count) for n in range(0, (EXECUTED_BEFORE + 3) * count, count)]
+    *before, late, later = [recorded(listener, *keys) for keys in together]
+    for ids in before:
+        run(ids)
+
+    widen()
+    run(late)
+    run(later)
+
+    assert set(Delivery.objects.values_list("state", "attempts")) == {("succeeded", 1)}
+    assert DeliveryAttempt.objects.count() == len(together) * count
+
+
+def test_a_transaction_is_to_be_tried_again(listener, widen):
+    make_mapping(listener)
+    mappings = Prepared(lambda: HandlerMapping.objects.filter(listener=Given("listener_id")))
+
+    def read():
+        with transaction.atomic(durable=True):
+            return mappings.objects(listener_id=listener.pk)
+
+    known = [read() for _ in range(EXECUTED_BEFORE + 1)]
+    widen()
+
+    with pytest.raises(OperationalError, match="planned anew"):
+        read()
+    assert read() == known[0]

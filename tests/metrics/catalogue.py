@@ -1,0 +1,52 @@
+"""Every metric that the code exports, by the name that Prometheus has it under."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from audit import metrics as of_incidents
+from cdcproject import web_metrics
+from consumer import metrics as of_listeners
+from consumer import state_metrics
+from handlers import metrics as of_publishing
+from handlers import run_metrics
+
+COUNTING = (of_incidents, web_metrics, of_listeners, of_publishing, run_metrics)
+
+
+@dataclass(frozen=True)
+class Exported:
+    kind: str
+    labels: frozenset[str]
+    #: Told alike by every process that reads the database.
+    is_state: bool = False
+
+
+@cache
+def catalogue() -> dict[str, Exported]:
+    found: dict[str, Exported] = {}
+    for module in COUNTING:
+        for metric in vars(module).values():
+            if isinstance(metric, Counter | Gauge | Histogram):
+                [family] = metric.collect()
+                suffix = "_total" if family.type == "counter" else ""
+                labels = frozenset(metric._labelnames)
+                found[family.name + suffix] = Exported(family.type, labels)
+    for one in state_metrics.GAUGES:
+        found[one.name] = Exported("gauge", frozenset(one.labels), is_state=True)
+    return found
+
+
+def series() -> dict[str, Exported]:
+    """By the names of their samples; Prometheus's own too."""
+    found = {"up": Exported("gauge", frozenset())}
+    for name, one in catalogue().items():
+        if one.kind != "histogram":
+            found[name] = one
+            continue
+        for suffix, more in (("_bucket", {"le"}), ("_sum", set()), ("_count", set())):
+            found[name + suffix] = Exported("counter", one.labels | more)
+    return found

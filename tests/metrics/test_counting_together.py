@@ -1,0 +1,58 @@
+"""Processes that were forked count together, whichever of them have gone."""
+
+import json
+import subprocess
+import sys
+
+from cdcproject.shared_metrics import Folder
+from tests.nursery import ROOT
+
+
+def run(folder, *options):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.metrics.forking", str(folder), *options],
+        cwd=ROOT,
+        check=False,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return json.loads(done.stdout)
+
+
+def test_what_the_gone_have_counted_stays_in_one_file_and_is_counted_once(tmp_path):
+    said = run(tmp_path)
+
+    nothing, *_, last, again = said["collected"]
+    assert nothing == []
+    assert (
+        last
+        == again
+        == [
+            'test_counted_total{who="a"} 10.0',
+            'test_counted_total{who="b"} 9.0',
+            'test_took_bucket{le="+Inf",who="a"} 9.0',
+            'test_took_bucket{le="+Inf",who="b"} 9.0',
+            'test_took_bucket{le="1.0",who="a"} 3.0',
+            'test_took_bucket{le="1.0",who="b"} 3.0',
+            'test_took_bucket{le="10.0",who="a"} 6.0',
+            'test_took_bucket{le="10.0",who="b"} 6.0',
+            'test_took_count{who="a"} 9.0',
+            'test_took_count{who="b"} 9.0',
+            'test_took_sum{who="a"} 166.5',
+            'test_took_sum{who="b"} 166.5',
+        ]
+    )
+    assert said["files"] == ["counter_0.db", "counter_own.db", "histogram_0.db"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_folder_of_one_that_was_killed_is_deleted_by_the_next_and_no_other(tmp_path):
+    killed = run(tmp_path, "--killed")
+    [left] = tmp_path.iterdir()
+    assert str(left) == killed["folder"]
+
+    held = Folder(tmp_path)
+    run(tmp_path)
+
+    assert list(tmp_path.iterdir()) == [held.path]
+    held.remove()

@@ -1,0 +1,144 @@
+"""What the database knows, told by whoever is asked."""
+
+import threading
+from datetime import timedelta
+
+import psutil
+import pytest
+from django.db import connection
+from django.utils import timezone
+from prometheus_client import generate_latest
+
+from audit.models import Incident, Throughput
+from audit.queries import Trouble
+from consumer import kept
+from consumer.ingest import ingest
+from consumer.kept import Kept
+from consumer.state_metrics import State
+from handlers import pausing
+from handlers.models import Delivery, Worker
+from listeners.models import OrgUsage, Position
+from tests.handlers.bundling import deliver
+from tests.metrics.scraped import Scraped
+from tests.sample_data import ANN, change, lease_of, make_listener, make_mapping, received
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def told():
+    return Scraped(generate_latest(State()).decode())
+
+
+@pytest.fixture
+def now():
+    return timezone.now()
+
+
+def test_how_each_listener_stands(listener, now):
+    make_listener(name="off", enabled=False)
+    lease_of(listener)
+    Position.objects.update(
+        state="receiving", replay_id="7", last_received_at=now,
+        last_event_at=now - timedelta(hours=12),
+    )  # fmt: skip
+    Throughput.objects.create(listener=listener, minute=now, events=1234)
+    OrgUsage.objects.create(connection=listener.connection, maximum=5000, remaining=2000)
+
+    found = told()
+
+    name = listener.name
+    assert found.total("cdc_state_readable") == 1
+    assert found.by("listener", "cdc_listener_enabled") == {name: 1}
+    assert found.by("state", "cdc_listener_state", listener=name) == {"receiving": 1}
+    assert found.by("state", "cdc_listener_state", listener="off") == {"stopped": 1}
+    assert found.total("cdc_last_received_timestamp_seconds") == pytest.approx(now.timestamp())
+    assert found.by("listener", "cdc_runway_hours") == {name: pytest.approx(60, abs=0.1)}
+    assert found.total("cdc_events_delivered_24h", listener=name) == 1234
+    assert found.total("cdc_org_events_limit", listener=name) == 5000
+    assert found.total("cdc_org_events_remaining", listener=name) == 2000
+
+
+def test_what_waits_and_what_is_wrong(listener, now):
+    queued = deliver(listener, "tests.remember", 3)
+    Delivery.objects.filter(pk__in=queued).update(queued_at=now - timedelta(minutes=20))
+    paused = make_mapping(listener, "update", "tests.skip")
+    assert pausing.pause(paused, ANN, "", now)
+    changes = received(change("UPDATE", records=["001B"]), change("UPDATE", records=["001C"]))
+    ingest(listener, lease_of(listener), changes, [paused])
+    for key in ("a", "b"):
+        Incident.objects.report(listener.pk, Trouble("gap", key, "one", "read it"), now)
+
+    found = told()
+
+    of_it = {"listener": listener.name}
+    assert found.by("state", "cdc_backlog_deliveries", **of_it) == {"queued": 5}
+    assert found.total("cdc_backlog_deliveries", state="dead", **of_it) == 0
+    assert found.total("cdc_oldest_queued_seconds") == pytest.approx(1200, abs=60)
+    assert found.by("kind", "cdc_incidents_open", **of_it) == {"gap": 2}
+    assert found.total("cdc_lag_seconds", **of_it)
+    assert found.total("cdc_paused_deliveries", handler="tests.skip", **of_it) == 2
+    assert pausing.resume(paused, ANN, "", now)
+    assert told().total("cdc_paused_deliveries", **of_it) is None
+
+
+def test_which_workers_hear_what_is_sent(listener, now):
+    make_mapping(listener, queue="crm")
+    make_mapping(listener, "update", queue="slow")
+    for name, queues in (("one", ["celery", "crm"]), ("two", ["crm"])):
+        Worker.objects.beat(name, 1, queues=queues, concurrency=1, started_at=now)
+
+    found = told()
+
+    assert found.total("cdc_workers") == 2
+    assert found.by("queue", "cdc_queue_workers") == {"celery": 1, "crm": 2}
+    assert found.total("cdc_queue_workers", queue="slow") == 0
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="there is no server to hang")
+def test_a_database_that_hangs_is_not_waited_for(listener, monkeypatch):
+    monkeypatch.setattr(kept, "PATIENCE_SECONDS", 1.0)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        server = psutil.Process(cursor.fetchone()[0]).parent()
+    hung = [server, *server.children()]
+    state = State()
+    for process in hung:
+        process.suspend()
+    try:
+        found = Scraped(generate_latest(state).decode())
+    finally:
+        for process in reversed(hung):
+            process.resume()
+
+    assert found.total("cdc_state_readable") == 0
+    assert found.total("cdc_listener_enabled") is None
+    monkeypatch.setattr(kept, "PATIENCE_SECONDS", 60.0)
+    assert Scraped(generate_latest(state).decode()).total("cdc_state_readable") == 1
+
+
+def test_many_that_ask_at_once_have_it_read_once():
+    reads, asked = [], threading.Barrier(4)
+    begin = threading.Event()
+
+    def read():
+        reads.append(1)
+        begin.wait(30)
+        return len(reads)
+
+    state = Kept(read, "test")
+    answers = []
+
+    def ask():
+        asked.wait(30)
+        answers.append(state.latest())
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    asked.wait(30)
+    begin.set()
+    for thread in threads:
+        thread.join(30)
+
+    assert answers == [1, 1, 1]
+    assert state.latest() == 1

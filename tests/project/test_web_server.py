@@ -1,0 +1,50 @@
+"""gunicorn, as its configuration has it."""
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from structlog.testing import capture_logs
+
+from cdcproject.access_log import StructuredLog
+from tests.nursery import ROOT
+
+
+def logged(path: str) -> str:
+    answer = SimpleNamespace(status="404 Not Found", sent=10)
+    asked = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "REMOTE_ADDR": "192.0.2.1"}
+    with capture_logs() as lines:
+        StructuredLog.__new__(StructuredLog).access(answer, None, asked, timedelta(seconds=1))
+    [line] = lines
+    return line["path"]
+
+
+def test_a_path_begins_no_line_of_its_own():
+    assert logged("/a\n2026-01-01T00:00:00Z [error] forged\x1b[31m") == (
+        "/a%0A2026-01-01T00:00:00Z%20%5Berror%5D%20forged%1B%5B31m"
+    )
+
+
+def test_a_path_is_written_as_it_was_asked_for():
+    for path in ("/admin/listeners/listener/1/change/", "/api/v1/status/"):
+        assert logged(path) == path
+    assert logged("/\xc3\xa4") == "/%C3%A4"  # as WSGI has it: bytes as Latin-1
+
+
+@pytest.mark.parametrize("name", ["WEB_CONCURRENCY", "WEB_THREADS"])
+def test_no_processes_and_no_threads_would_answer_nobody(name):
+    done = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "--check-config", "cdcproject.wsgi"],
+        cwd=ROOT,
+        env=os.environ | {name: "0"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode != 0
+    assert f"configuration error: {name} is 0; it must be 1 or more." in done.stderr
+    assert "Traceback" not in done.stderr
