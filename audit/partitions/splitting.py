@@ -69,7 +69,10 @@ def steps(now: datetime) -> Iterator[Step]:
         "put the partitioned table in its place",
         partial(insist, partial(_swap, check, month), TRIES),
     )
-    yield f"make parts for the months up to {month.next(ahead.AHEAD)}", partial(ahead.make, now)
+    yield (
+        f"make parts for the months up to {Month.of(now).next(ahead.AHEAD)}",
+        partial(ahead.make, now),
+    )
     yield "look at it for the planner", partial(run, f"ANALYZE {TABLE}")
 
 
