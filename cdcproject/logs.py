@@ -68,8 +68,11 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
 
 def say_what_about(_: Any, __: str, line: EventDict) -> EventDict:
     """Whoever runs something may leave as `about` who says what it is; the line's own words win."""
-    about = line.pop("about", None)
-    return {**about(), **line} if callable(about) else line
+    about = line.get("about")
+    if not callable(about):
+        return line
+    del line["about"]
+    return {**about(), **line}
 
 
 def log_thread_failures() -> None:
