@@ -59,7 +59,9 @@ def followers(chains: Collection[str]) -> list[Follower]:
         sql = _FOLLOWERS.format(chains="unnest(%s::text[]) AS c (value)", halts="h.halts")
     else:
         told = json.dumps(list(chains))
-        sql = _FOLLOWERS.format(chains="json_each(%s) AS c", halts="h.halts = 1")
+        sql = _FOLLOWERS.format(
+            chains="json_each(%s) AS c", halts="h.halts AND h.halts = 1"
+        )  # as Django 5.2 and 6.1 have it
     with connection.cursor() as cursor:
         cursor.execute(sql, [told])
         return [
