@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ from kombu.exceptions import OperationalError
 from cdcproject.broker import ensure_embedded_broker
 from cdcproject.celery import app
 from consumer import exposition
+from consumer.question import Question
 
 #: Seconds after which who does not answer counts as away; the two are asked at once.
 PATIENCE_SECONDS = 3.0
@@ -39,41 +39,6 @@ class Probes:
                 return self._get_response(request)
 
 
-class Question:
-    """Asked in a thread of its own, since what hangs cannot be interrupted: one thread at a time,
-    whoever else asks meanwhile waits for the same answer."""
-
-    def __init__(self, ask: Callable[[], str]) -> None:
-        self._ask = ask
-        self._lock = threading.Lock()
-        self._answered: threading.Event | None = None
-        self._answer = ""
-
-    def begin(self) -> threading.Event:
-        """Set once `answer` has the answer of now."""
-        with self._lock:
-            if self._answered is None:
-                self._answered = threading.Event()
-                threading.Thread(target=self._run, name="health", daemon=True).start()
-            return self._answered
-
-    def answer(self, answered: threading.Event, deadline: float) -> str:
-        if answered.wait(max(0.0, deadline - time.monotonic())):
-            return self._answer
-        return f"no answer in {PATIENCE_SECONDS:.0f} seconds"
-
-    def _run(self) -> None:
-        answer = "failed"
-        try:
-            answer = self._ask()
-        finally:
-            with self._lock:
-                answered, self._answered = self._answered, None
-                self._answer = answer
-            if answered is not None:
-                answered.set()
-
-
 def live(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"status": "ok"})
 
@@ -82,8 +47,12 @@ def ready(request: HttpRequest) -> HttpResponse:
     """200 when both answer, otherwise 503, within PATIENCE_SECONDS; either way, what each of them
     said."""
     deadline = time.monotonic() + PATIENCE_SECONDS
+    late = f"no answer in {PATIENCE_SECONDS:.0f} seconds"
     asked = {name: (one, one.begin()) for name, one in _QUESTIONS.items()}
-    checks = {name: one.answer(answered, deadline) for name, (one, answered) in asked.items()}
+    checks = {
+        name: one.answer(answered, deadline - time.monotonic(), late=late)
+        for name, (one, answered) in asked.items()
+    }
     healthy = all(answer == "ok" for answer in checks.values())
     return JsonResponse(
         {"status": "ok" if healthy else "unavailable", **checks}, status=200 if healthy else 503
@@ -116,4 +85,7 @@ def _broker() -> str:
     return "ok"
 
 
-_QUESTIONS = {"database": Question(_database), "broker": Question(_broker)}
+_QUESTIONS = {
+    name: Question(ask, failed="failed", name="health")
+    for name, ask in (("database", _database), ("broker", _broker))
+}

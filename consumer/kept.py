@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from time import monotonic
 from typing import Generic, TypeVar
 
 import structlog
 from django.db import Error, connection
+
+from consumer.home.shared import Shared
+from consumer.question import Question
 
 log = structlog.get_logger(__name__)
 
@@ -21,41 +22,24 @@ Value = TypeVar("Value")
 
 
 class Kept(Generic[Value]):
-    """Read in a thread of its own, since what hangs cannot be interrupted: one at a time, whoever
-    else asks meanwhile waits for the same. On a connection that is given back after it."""
+    """Read from a database that may hang, on a connection that is given back after it."""
 
     def __init__(self, read: Callable[[], Value], name: str) -> None:
         """`read` may raise the database's errors; `name`: the thread's."""
         self._read = read
         self._name = name
-        self._lock = threading.Lock()
-        self._reading: threading.Event | None = None
-        self._found: Value | None = None
-        self._found_at = -KEPT_SECONDS
+        self._shared: Shared[Value] = Shared(KEPT_SECONDS)
+        self._question: Question[Value | None] = Question(self._ask, failed=None, name=name)
 
     def latest(self) -> Value | None:
         """None: it could not be read, or not in time."""
-        with self._lock:
-            if self._found is not None and monotonic() - self._found_at < KEPT_SECONDS:
-                return self._found
-            reading = self._reading or self._begin()
-        return self._found if reading.wait(PATIENCE_SECONDS) else None
+        return self._question.answer(self._question.begin(), PATIENCE_SECONDS, late=None)
 
-    def _begin(self) -> threading.Event:
-        self._reading = threading.Event()
-        threading.Thread(target=self._run, name=self._name, daemon=True).start()
-        return self._reading
-
-    def _run(self) -> None:
-        found: Value | None = None
+    def _ask(self) -> Value | None:
         try:
-            found = self._read()
+            return self._shared.get(self._name, self._read)
         except Error as error:
             log.warning("not read", what=self._name, reason=str(error).strip())
+            return None
         finally:
             connection.close()
-            with self._lock:
-                done, self._reading = self._reading, None
-                self._found, self._found_at = found, monotonic()
-            if done is not None:
-                done.set()
