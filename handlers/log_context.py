@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
-from structlog.contextvars import STRUCTLOG_KEY_PREFIX
+from structlog.contextvars import bound_contextvars
 
 from handlers.bundle import Unit
 
-#: Merged into each line as `about`, which cdcproject.logs asks what it says: there is a run for
-#: each delivery, and few of them log anything.
-_ABOUT: ContextVar[Callable[[], dict[str, Any]]] = ContextVar(f"{STRUCTLOG_KEY_PREFIX}about")
 
-
-@contextmanager
-def naming(unit: Unit) -> Iterator[None]:
-    token = _ABOUT.set(partial(_names, unit))
-    try:
-        yield
-    finally:
-        _ABOUT.reset(token)
+def naming(unit: Unit) -> AbstractContextManager[None]:
+    """Merged into each line as `about`, which cdcproject.logs asks what it says: there is a run for
+    each delivery, and few of them log anything."""
+    return bound_contextvars(about=partial(_names, unit))
 
 
 def _names(unit: Unit) -> dict[str, Any]:
