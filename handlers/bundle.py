@@ -75,8 +75,9 @@ class Bundle:
         with self._lock:
             self._claimed_at = monotonic()
             self._waiting.extend(units)
-            for claim in units[0] if units else ():
-                self._kind = claim.delivery.handler, claim.delivery.queue
+            if units:
+                first = units[0][0].delivery
+                self._kind = first.handler, first.queue
 
     def next(self) -> Unit | None:
         """The next that is to run."""
