@@ -2,7 +2,9 @@ import threading
 
 import pytest
 from django.db import connection
+from django.db.backends.signals import connection_created
 
+from cdcproject.database import limit_sessions
 from consumer import supervisor
 from consumer.limits import Limits
 from consumer.supervisor import Supervisor
@@ -31,6 +33,16 @@ def account(org, heard):
     [record_id] = org.create("Account", Name="Acme", Phone="1")
     begin_now(org, heard)
     return record_id
+
+
+@pytest.fixture
+def limited():
+    """Sessions as listeners and workers have them."""
+    connection.close()
+    limit_sessions(idle_in_transaction=60.0)
+    yield
+    connection_created.disconnect(dispatch_uid="limit_sessions")
+    connection.close()
 
 
 class Hosting:

@@ -2,10 +2,9 @@
 
 import pytest
 from django.db import OperationalError, connection, transaction
-from django.db.backends.signals import connection_created
 
 from audit.prepared import Given, Prepared
-from cdcproject.database import EXECUTED_BEFORE, limit_sessions
+from cdcproject.database import EXECUTED_BEFORE
 from consumer.ingest import ingest
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.runner import run_deliveries, run_delivery
@@ -19,12 +18,9 @@ pytestmark = [
 
 
 @pytest.fixture
-def widen():
+def widen(limited):
     """Of a mapping: makes a column wider, as a migration in another process does."""
-    connection.close()
-    limit_sessions(idle_in_transaction=60.0)
     yield lambda: _make_wide(301)
-    connection_created.disconnect(dispatch_uid="limit_sessions")
     connection.close()
     _make_wide(HandlerMapping._meta.get_field("handler").max_length)
 

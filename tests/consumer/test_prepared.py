@@ -4,14 +4,13 @@ from pathlib import Path
 
 import pytest
 from django.db import IntegrityError, connection, transaction
-from django.db.backends.signals import connection_created
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import AuditLogEntry, Throughput
 from audit.prepared import Given, Prepared, changing, deleting
-from cdcproject.database import EXECUTED_BEFORE, limit_sessions
+from cdcproject.database import EXECUTED_BEFORE
 from cdcproject.environment import database
 from consumer.ingest import ingest
 from handlers import hot
@@ -22,16 +21,6 @@ from tests.sample_data import change, lease_of, make_mapping, received
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ON_POSTGRESQL = pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite keeps no plans")
-
-
-@pytest.fixture
-def limited():
-    """Sessions as listeners and workers have them."""
-    connection.close()
-    limit_sessions(idle_in_transaction=60.0)
-    yield
-    connection_created.disconnect(dispatch_uid="limit_sessions")
-    connection.close()
 
 
 def named(name="name"):
