@@ -14,7 +14,7 @@ NO_DATABASE = deploy simulator salesforce project settings_on_the_wire secrecy p
 	stopping_and_exit_codes) \
 	commands/test_exit_codes_of_commands.py api/test_schema.py api/test_schema_holds.py \
 	api/test_documentation.py api/test_throttling.py api/test_connections_are_tested.py \
-	commands/test_a_connection_is_checked.py handlers/test_testing_events.py \
+	commands/test_a_connection_is_checked.py pytest_cdc/test_events.py \
 	$(patsubst %,admin/test_%.py,connection_trial channels_of_an_org handler_choice) \
 	$(patsubst %,upgrades/test_%.py,migrations_are_additive versions)
 IGNORING = $(addprefix --ignore tests/,$(1))
