@@ -1,8 +1,10 @@
 """Deliveries that the pytest plugin makes: to handlers of its user, through the product's path."""
 
 import pytest
+from django.utils import timezone
 
-from handlers import EventData
+from audit.actions import Actor, Through
+from handlers import EventData, pausing
 from handlers.models import Delivery
 from pytest_cdc.delivered import NothingToDo
 from pytest_cdc.mappings import CannotDeliver
@@ -56,6 +58,15 @@ def test_a_failure_is_tried_until_it_is_dead_and_can_be_sent_again(cdc_event, cd
     assert delivered.redeliver().retrying
     assert delivered.until_ended().dead
     assert delivered.outcomes == ["failed"] * 4
+
+
+def test_one_that_is_paused_has_no_next_attempt(cdc_event, cdc_deliver):
+    delivered = cdc_deliver(cdc_event("Account", changed={"Do": "retry"}), to=as_told)
+    pausing.pause(delivered.mapping, Actor("ann", Through.COMMAND), "", timezone.now())
+
+    with pytest.raises(NothingToDo, match="its mapping is paused"):
+        delivered.until_ended()
+    assert delivered.outcomes == ["retry"]
 
 
 def test_the_next_change_of_a_record_waits_for_the_one_before_it(cdc_event, cdc_deliver):
