@@ -39,7 +39,7 @@ help:
 	@echo "make demo    the whole product with a simulated Salesforce org, live; Ctrl-C ends it"
 	@echo "make up      the product in containers (needs Docker with Compose)"
 	@echo "make test    the whole test suite, on SQLite and on PostgreSQL where it is installed"
-	@echo "make check   format, lint, types, import layers, migrations, known vulnerabilities"
+	@echo "make check   format, lint, types, import layers, migrations, the manual, known vulnerabilities"
 	@echo "make docs    the manual as a site, in var/site; make docs-live serves it while it is written"
 	@echo "make bench   benchmarks"
 	@echo "make chaos   random faults while changes come in: nothing lost, nothing twice, in order"
