@@ -14,7 +14,7 @@ NO_DATABASE = deploy simulator salesforce project settings_on_the_wire secrecy p
 	stopping_and_exit_codes) \
 	commands/test_exit_codes_of_commands.py api/test_schema.py api/test_schema_holds.py \
 	api/test_documentation.py api/test_throttling.py api/test_connections_are_tested.py \
-	commands/test_a_connection_is_checked.py handlers/test_testing_events.py \
+	commands/test_a_connection_is_checked.py pytest_cdc/test_events.py \
 	$(patsubst %,admin/test_%.py,connection_trial channels_of_an_org handler_choice) \
 	$(patsubst %,upgrades/test_%.py,migrations_are_additive versions)
 IGNORING = $(addprefix --ignore tests/,$(1))
@@ -39,7 +39,7 @@ help:
 	@echo "make demo    the whole product with a simulated Salesforce org, live; Ctrl-C ends it"
 	@echo "make up      the product in containers (needs Docker with Compose)"
 	@echo "make test    the whole test suite, on SQLite and on PostgreSQL where it is installed"
-	@echo "make check   format, lint, types, import layers, migrations, known vulnerabilities"
+	@echo "make check   format, lint, types, import layers, migrations, the manual, known vulnerabilities"
 	@echo "make docs    the manual as a site, in var/site; make docs-live serves it while it is written"
 	@echo "make bench   benchmarks"
 	@echo "make chaos   random faults while changes come in: nothing lost, nothing twice, in order"

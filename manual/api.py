@@ -54,6 +54,6 @@ def _text(operation: dict[str, Any]) -> str:
 
 
 def _parameters(operation: dict[str, Any]) -> list[str]:
-    """In the query; and in the body, unless only its row's fields are."""
+    """In the query, but for those of every list."""
     found = [one["name"] for one in operation.get("parameters", []) if one["in"] == "query"]
     return [name for name in found if name not in _OF_LISTS]

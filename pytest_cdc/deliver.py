@@ -138,7 +138,7 @@ class Deliver:
 
     def _deliver(self, pairs: Sequence[tuple[EventData, HandlerMapping]]) -> list[Delivered]:
         entries = self._entries(event for event, _ in pairs)
-        _refuse_ended(pairs)
+        _refuse_begun(pairs)
         with transaction.atomic(durable=True):
             additions.lock(self._listener)
             known = set(_known(pairs).values_list("entry_id", "mapping_id"))
@@ -183,7 +183,7 @@ def _ids(deliveries: Any) -> list[int]:
     return list(deliveries.order_by("id").values_list("id", flat=True))
 
 
-def _refuse_ended(pairs: Sequence[tuple[EventData, HandlerMapping]]) -> None:
+def _refuse_begun(pairs: Sequence[tuple[EventData, HandlerMapping]]) -> None:
     begun = _known(pairs).exclude(attempts=0).first()
     if begun is not None:
         raise CannotDeliver(

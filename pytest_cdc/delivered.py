@@ -116,17 +116,21 @@ class Delivered:
     # Mutators
 
     def again(self) -> Delivered:
-        """Have the next attempt, as if its time had come. Raises NothingToDo."""
+        """Have the next attempt, as if its time had come. Raises NothingToDo, also where it can't
+        begin."""
         if not self.retrying:
             raise NothingToDo(
                 f"{self}: there is no next attempt. redeliver() sends it once more, as an operator "
                 "does."
             )
-        self._deliver.attempt([self.delivery.pk])
+        before = self.delivery
+        self._deliver.attempt([before.pk])
+        if self.delivery.attempts == before.attempts:
+            raise NothingToDo(f"{self}: its mapping is paused, or nobody registers its handler.")
         return self
 
     def until_ended(self) -> Delivered:
-        """Have attempts until it succeeds, is skipped or dead."""
+        """Have attempts until it succeeds, is skipped or dead. Raises NothingToDo as `again`."""
         while self.retrying:
             self.again()
         return self

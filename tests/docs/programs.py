@@ -19,7 +19,8 @@ from django.core.management.base import BaseCommand
 from tests.deploy.compose import services
 from tests.nursery import ROOT
 
-_ASSIGNMENT = re.compile(r"[A-Z_][A-Z0-9_]*=.*", re.DOTALL)
+#: Of a variable.
+ASSIGNMENT = re.compile(r"[A-Z_][A-Z0-9_]*=.*", re.DOTALL)
 
 
 class WrongCommand(Exception):
@@ -60,7 +61,7 @@ def _manage(arguments: list[str]) -> None:
 
 def _make(arguments: list[str]) -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for target in (one for one in arguments if not _ASSIGNMENT.fullmatch(one)):
+    for target in (one for one in arguments if not ASSIGNMENT.fullmatch(one)):
         if not re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE):
             raise WrongCommand(f"make has no target {target!r}")
 

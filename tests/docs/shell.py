@@ -10,9 +10,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from tests.docs import programs
-from tests.docs.programs import WrongCommand
+from tests.docs.programs import ASSIGNMENT, WrongCommand
 
-_ASSIGNMENT = re.compile(r"[A-Z_][A-Z0-9_]*=.*", re.DOTALL)
 _JOINED = re.compile(r"\\\n\s*")
 _ENDS = {"&&", "||", ";", "|", "&"}
 
@@ -33,7 +32,7 @@ def _commands(line: str) -> Iterator[list[str]]:
         if word not in _ENDS:
             words.append(word)
             continue
-        arguments = [one for one in words if not _ASSIGNMENT.fullmatch(one)]
+        arguments = [one for one in words if not ASSIGNMENT.fullmatch(one)]
         arguments = list(itertools.takewhile(lambda one: one[:1] not in ("<", ">"), arguments))
         if arguments and words[0] != "export":
             yield arguments

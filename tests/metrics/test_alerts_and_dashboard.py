@@ -6,6 +6,7 @@ import shutil
 import subprocess
 
 import pytest
+from prometheus_client import REGISTRY
 from ruamel.yaml import YAML
 
 from tests.metrics.catalogue import Exported, catalogue, series
@@ -73,6 +74,14 @@ def test_the_dashboard_uses_its_variables_and_shows_every_metric():
         "cdc_lag_seconds",
         "cdc_messages_quarantined_total",  # an incident is opened
         }  # fmt: skip
+
+
+def test_the_catalogue_has_every_metric_that_is_registered():
+    ours = [one for one in REGISTRY.collect() if one.name.startswith("cdc_")]
+    names = {f"{one.name}_total" if one.type == "counter" else one.name for one in ours}
+
+    assert len(names) > 3
+    assert names <= catalogue().keys()
 
 
 def test_the_page_has_every_metric_and_no_other():
