@@ -31,7 +31,11 @@ def env(monkeypatch):
     [
         (["localhost", "127.0.0.1", "[::1]"], False, True),
         (["*"], False, True),
-        (["localhost", "testserver", "0.0.0.0", "127.0.0.2", "app.localhost", ".localhost"], False, True),
+        (
+            ["localhost", "testserver", "0.0.0.0", "127.0.0.2", "app.localhost", ".localhost"],
+            False,
+            True,
+        ),
         (["10.0.0.1"], False, False),
         (["cdc.example.com"], True, True),
         (["cdc.example.com"], False, False),
