@@ -18,7 +18,7 @@ from environs import Env, FileAwareEnv
 
 SQLITE = "django.db.backends.sqlite3"
 POSTGRESQL = "django.db.backends.postgresql"
-#: Each may be in a file instead, which NAME_FILE names.
+#: Each may be in a file instead, which NAME_FILE names; no reference to a secret may name it.
 SECRETS = (
     "SECRET_KEY",
     "CDC_ENCRYPTION_KEYS",

@@ -17,7 +17,7 @@ from cdcproject.environment import names, stop
 from listeners.salesforce.destinations import Destinations, is_loopback_name, literal_of, parsed
 
 #: Besides the addresses of this machine; Django's test client asks under the first.
-_LOCAL_HOSTS = frozenset({"testserver", ".localhost", "*"})
+_LOCAL_HOSTS = frozenset({"testserver", "*"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\*?|\*")
 #: The word for an empty list: a variable that is empty is one that is not set.
 _NONE = "none"

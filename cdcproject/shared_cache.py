@@ -12,11 +12,14 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+import structlog
 from django.core.cache.backends.db import DatabaseCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
 from django.db import connection, connections, transaction
 from redis.exceptions import RedisError
+
+log = structlog.get_logger(__name__)
 
 #: Seconds for each word of Redis, and until one that is away is asked again.
 _TIMEOUT, _PAUSE = 0.5, 10.0
@@ -83,12 +86,17 @@ class SharedCache(RedisCache):
     def _asked(
         self, shared: Callable[..., Any], alone: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> Any:
-        if time.monotonic() >= self._away_until:
-            try:
-                return shared(*args, **kwargs)
-            except (RedisError, OSError):
-                self._away_until = time.monotonic() + _PAUSE
-        return alone(*args, **kwargs)
+        if time.monotonic() < self._away_until:
+            return alone(*args, **kwargs)
+        try:
+            answer = shared(*args, **kwargs)
+        except (RedisError, OSError) as error:
+            if not self._away_until:
+                log.warning("counts are not shared between processes", reason=str(error))
+            self._away_until = time.monotonic() + _PAUSE
+            return alone(*args, **kwargs)
+        self._away_until = 0.0
+        return answer
 
 
 _FIND = "SELECT expires FROM cdc_cache WHERE cache_key = %s"

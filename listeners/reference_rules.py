@@ -11,23 +11,10 @@ from pathlib import Path
 
 from django.conf import settings
 
+from cdcproject.environment import SECRETS
+
 #: Never read for a connection, whatever is allowed: they are the server's.
-OWN_VARIABLES = frozenset(
-    {
-        "SECRET_KEY",
-        "CDC_ENCRYPTION_KEYS",
-        "DATABASE_URL",
-        "DATABASE_PASSWORD",
-        "CELERY_BROKER_URL",
-        "CELERY_BROKER_PASSWORD",
-        "REDIS_URL",
-        "REDIS_PASSWORD",
-        "EMAIL_HOST_USER",
-        "EMAIL_HOST_PASSWORD",
-        "CDC_INCIDENT_WEBHOOK",
-        "CDC_INCIDENT_WEBHOOK_SECRET",
-    }
-)
+OWN_VARIABLES = frozenset({*SECRETS, "EMAIL_HOST_USER"})
 #: Of the system: a process's environment and memory are files here.
 _SYSTEM_FOLDERS = tuple(map(Path, ("/proc", "/sys", "/dev")))
 
@@ -64,7 +51,7 @@ def _may_read_file(name: str) -> bool:
         return False
     if path in _own_files() or any(path.is_relative_to(one) for one in _SYSTEM_FOLDERS):
         return False
-    return any(path.is_relative_to(Path(folder).resolve()) for folder in _folders())
+    return any(path.is_relative_to(folder.resolve()) for folder in _folders())
 
 
 def _own_files() -> set[Path]:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from django.db import connection
@@ -14,18 +14,18 @@ from tests.nursery import ROOT, Born, nursery
 from tests.servers import wait_for
 
 
-class Process:
-    """A process of ours, with its output in a file. Ended by its own id alone."""
+class Running:
+    """A command, with its output in a file. Ended by its own id alone."""
 
-    def __init__(self, *arguments: str, **environment: str) -> None:
-        self._output = tempfile.TemporaryFile("w+")
-        self._process = self._begin(arguments, {**os.environ, **same_database(), **environment})
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._output = tempfile.TemporaryFile()
+        self._process = self._begin(command, environment)
 
     def _begin(
-        self, arguments: Sequence[str], environment: dict[str, str]
+        self, command: Sequence[str], environment: Mapping[str, str]
     ) -> subprocess.Popen[bytes] | Born:
         return subprocess.Popen(
-            [sys.executable, "-W", "default", *arguments],
+            command,
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -36,8 +36,9 @@ class Process:
 
     @property
     def output(self) -> str:
-        self._output.seek(0)
-        return self._output.read()
+        # Not by seeking: that would move where the process writes.
+        descriptor = self._output.fileno()
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode()
 
     @property
     def pid(self) -> int:
@@ -82,16 +83,28 @@ class Process:
         self._output.close()
 
 
+class Process(Running):
+    """One of ours, on the database of this test."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        super().__init__(arguments, {**os.environ, **same_database(), **environment})
+
+    def _begin(
+        self, command: Sequence[str], environment: Mapping[str, str]
+    ) -> subprocess.Popen[bytes] | Born:
+        return super()._begin([sys.executable, "-W", "default", *command], environment)
+
+
 class BornProcess(Process):
     """The same, sooner; its command line and environment are the nursery's to who looks from
     outside."""
 
     def _begin(
-        self, arguments: Sequence[str], environment: dict[str, str]
+        self, command: Sequence[str], environment: Mapping[str, str]
     ) -> subprocess.Popen[bytes] | Born:
         output = self._output.fileno()
         with Path(os.devnull).open() as nothing:
-            return nursery().start(arguments, environment, [nothing.fileno(), output, output])
+            return nursery().start(command, environment, [nothing.fileno(), output, output])
 
 
 def same_database() -> dict[str, str]:

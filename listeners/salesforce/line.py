@@ -122,10 +122,12 @@ class Line:
 def _session_like(lent: requests.Session | None) -> requests.Session:
     session = ConfiguredSession()
     session.cookies.set_policy(no_cookies())
-    session.mount("http://", KeepAliveAdapter(route=_route_of(lent)))
-    session.mount("https://", KeepAliveAdapter(route=_route_of(lent)))
+    route = _route_of(lent)
+    adapter = KeepAliveAdapter(route=route)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    session.destinations = route.destinations
     if lent is not None:
-        session.destinations = _route_of(lent).destinations
         session.headers.update(lent.headers)
         session.proxies = dict(lent.proxies)
         session.verify, session.cert = lent.verify, lent.cert

@@ -20,3 +20,11 @@ def test_whose_token_is_stored_in_plain_text_is_said(django_user_model, db):
     [message] = found()
     assert message.endswith("of ann.")
     assert token.key not in message
+
+
+def test_nobody_is_left_out(django_user_model, db):
+    users = [django_user_model.objects.create_user(f"user{number:02}") for number in range(11)]
+    Token.objects.bulk_create(Token(user=user, key=user.username) for user in users)
+
+    [message] = found()
+    assert all(user.username in message for user in users)

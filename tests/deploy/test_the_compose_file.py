@@ -128,6 +128,14 @@ def test_the_stores_have_no_way_out(service):
     assert "ports" not in service.text
 
 
+def test_what_compose_puts_in_is_in_the_documentation():
+    manual = (ROOT / "docs" / "deploying.md").read_text()
+
+    names = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text()))
+
+    assert {name for name in names if f"`{name}`" not in manual} == set()
+
+
 def test_prometheus_asks_each_process_where_it_answers():
     asked = YAML(typ="safe", pure=True).load(ROOT / "deploy/prometheus/prometheus.yml")
     jobs = {job["job_name"]: job for job in asked["scrape_configs"] if "dns_sd_configs" in job}

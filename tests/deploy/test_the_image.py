@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.compose import DOCKERFILE, exec_forms, instructions, services
+from tests.deploy.compose import DOCKERFILE, exec_forms, instructions, runtime_stage, services
 from tests.nursery import ROOT
 
 BIN = Path(sys.executable).parent
@@ -88,7 +88,7 @@ def test_bases_are_pinned_and_the_last_stage_is_the_product():
 
 
 def test_what_runs_is_not_root_and_has_no_installer():
-    runtime = DOCKERFILE.read_text().partition(" AS runtime\n")[2].partition("\nFROM ")[0]
+    runtime = runtime_stage()
 
     assert "\nUSER 10001:10001\n" in runtime
     assert "pip uninstall" in runtime

@@ -1,6 +1,5 @@
 """An installation that others reach is closed; one that serves its own machine is open to it."""
 
-import os
 import subprocess
 import sys
 
@@ -32,7 +31,11 @@ def env(monkeypatch):
     [
         (["localhost", "127.0.0.1", "[::1]"], False, True),
         (["*"], False, True),
-        (["localhost", "testserver", "0.0.0.0", "127.0.0.2", "app.localhost"], False, True),
+        (
+            ["localhost", "testserver", "0.0.0.0", "127.0.0.2", "app.localhost", ".localhost"],
+            False,
+            True,
+        ),
         (["10.0.0.1"], False, False),
         (["cdc.example.com"], True, True),
         (["cdc.example.com"], False, False),
@@ -150,4 +153,4 @@ def test_djangos_own_check_for_deployment_finds_nothing(tmp_path):
     assert open_to_all.returncode == 1
     assert "listeners.W002" in open_to_all.stderr
     assert "listeners.W003" in open_to_all.stderr
-    assert os.environ["SECRET_KEY"] not in open_to_all.stderr
+    assert environment["SECRET_KEY"] not in open_to_all.stderr

@@ -6,6 +6,7 @@ import pytest
 import redis
 from django.core.cache import InvalidCacheBackendError, caches
 from django.db import connection
+from structlog.testing import capture_logs
 
 from cdcproject.celery import app
 from cdcproject.environment import caches as caches_of
@@ -67,10 +68,12 @@ def test_what_somebody_puts_into_redis_is_not_run(shared, settings):
     assert not Intruder.ran
 
 
-def test_while_redis_is_away_each_process_counts_for_itself():
+def test_while_redis_is_away_each_process_counts_for_itself_and_says_so():
     alone = SharedCache(AWAY, {"KEY_PREFIX": "cdc-cache"})
 
-    assert alone.add("a", 0, 60)
+    with capture_logs() as lines:
+        assert alone.add("a", 0, 60)
+    assert [line["event"] for line in lines] == ["counts are not shared between processes"]
     assert alone.incr("a") == 1
     assert alone.get("a") == 1
     alone.clear()
