@@ -52,7 +52,12 @@ class Heartbeat(bootsteps.StartStopStep):
 
 
 class Scheduler(PersistentScheduler):
-    """Of beat."""
+    """Of beat. What it keeps is in VAR_DIR, which nobody else makes where database and broker are
+    servers."""
+
+    def setup_schedule(self) -> None:
+        Path(self.schedule_filename).parent.mkdir(parents=True, exist_ok=True)
+        super().setup_schedule()
 
     def tick(self, *arguments: Any, **options: Any) -> float:
         touch()

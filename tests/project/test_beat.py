@@ -1,0 +1,12 @@
+"""Beat where nobody has made VAR_DIR: database and broker are servers."""
+
+from cdcproject.alive import Scheduler
+from cdcproject.celery import app
+
+
+def test_the_folder_for_its_schedule_is_made(tmp_path):
+    schedule = tmp_path / "var" / "celerybeat-schedule"
+
+    Scheduler(app=app, schedule_filename=str(schedule)).close()
+
+    assert list(schedule.parent.glob("celerybeat-schedule*"))
