@@ -36,11 +36,12 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
     renderers: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if fmt == "json"
-        # Plain tracebacks: the rich ones print local variables, which may hold secrets.
         else [
+            without_data_of_celery,
+            # Plain tracebacks: the rich ones print local variables, which may hold secrets.
             structlog.dev.ConsoleRenderer(
                 colors=False, exception_formatter=structlog.dev.plain_traceback
-            )
+            ),
         ]
     )
     return {
@@ -56,14 +57,33 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
                 ],
             }
         },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
+        "filters": {"no_debug": {"()": "django.utils.log.RequireDebugFalse"}},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "structured"},
+            "mail_admins": {
+                "class": "django.utils.log.AdminEmailHandler",
+                "level": "ERROR",
+                "filters": ["no_debug"],
+            },
+        },
         "root": {"handlers": ["stderr"], "level": level},
         # Debug output of the HTTP clients would print addresses and headers with credentials.
         "loggers": {
-            name: {"level": "INFO"}
-            for name in ("urllib3", "hpack", "httpcore", "httpx", "django.utils.autoreload")
+            **{
+                name: {"level": "INFO"}
+                for name in ("urllib3", "hpack", "httpcore", "httpx", "django.utils.autoreload")
+            },
+            # Django gives it a handler for the console, which would write each line twice.
+            "django": {"handlers": ["mail_admins"]},
         },
     }
+
+
+def without_data_of_celery(_: Any, __: str, line: EventDict) -> EventDict:
+    """Of a task its lines have a dict besides, that says once more what their text does."""
+    if str(line.get("logger", "")).startswith("celery."):
+        line.pop("data", None)
+    return line
 
 
 def say_what_about(_: Any, __: str, line: EventDict) -> EventDict:
