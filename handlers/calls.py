@@ -8,7 +8,17 @@ from typing import Any
 from handlers import registry
 from handlers.claims import Claim
 from handlers.events import EventData
-from handlers.outcomes import BatchFailed, Failed, Outcome, Skipped, Succeeded, failed, returned
+from handlers.log_context import log_failure
+from handlers.outcomes import (
+    BatchFailed,
+    Failed,
+    Outcome,
+    Retry,
+    Skipped,
+    Succeeded,
+    failed,
+    returned,
+)
 from handlers.registry import Handler
 from listeners import milestones
 
@@ -45,6 +55,8 @@ def call(claims: Sequence[Claim]) -> list[Outcome]:
             raise Refused(outcomes) from None
         return outcomes
     except Exception as error:
+        if not isinstance(error, Retry):
+            log_failure(error, handler)
         raise Refused([failed(error)] * len(claims)) from None
     milestones.reach("handled")
     return [returned(result)] * len(claims)

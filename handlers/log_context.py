@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import AbstractContextManager
 from functools import partial
+from traceback import walk_tb
 from typing import Any
 
+import structlog
 from structlog.contextvars import bound_contextvars
 
 from handlers.bundle import Unit
+from handlers.registry import Handler
+
+log = structlog.get_logger(__name__)
 
 
 def naming(unit: Unit) -> AbstractContextManager[None]:
     """Merged into each line as `about`, which cdcproject.logs asks what it says: there is a run for
     each delivery, and few of them log anything."""
     return bound_contextvars(about=partial(_names, unit))
+
+
+def log_failure(error: Exception, handler: Handler[Any]) -> None:
+    """What was raised, and at which of the handler's lines: not what it says, which may be values
+    of fields. That is kept with the attempt."""
+    frames = [(one.f_code.co_filename, line) for one, line in walk_tb(error.__traceback__)]
+    code = getattr(inspect.unwrap(handler.function), "__code__", None)
+    own = [one for one in frames if code is not None and one[0] == code.co_filename]
+    path, line = (own or frames)[-1]
+    log.warning("attempt failed", error=type(error).__name__, at=f"{path}:{line}")
 
 
 def _names(unit: Unit) -> dict[str, Any]:

@@ -52,6 +52,21 @@ def test_a_second_copy_of_a_message_runs_nothing(listener):
     assert len(read_journal()) == 1
 
 
+def test_what_a_handler_raises_is_logged_without_what_it_says(listener, caplog):
+    [delivery] = deliver(listener, "tests.fail")
+
+    with caplog.at_level("WARNING", logger="handlers"):
+        run_delivery(delivery.pk)
+
+    [line] = [one.getMessage() for one in caplog.records if "attempt failed" in one.getMessage()]
+    assert "ValueError" in line
+    assert "sample_handlers.py:" in line
+    assert listener.name in line
+    delivery.refresh_from_db()
+    assert delivery.error == "ValueError: this handler always fails"
+    assert "always fails" not in line
+
+
 def test_skipped_says_why(listener):
     [delivery] = deliver(listener, "tests.skip")
 
