@@ -48,6 +48,24 @@ def test_nobody_that_receives_is_nobody_to_stand_by_for(seen, other):
     assert not seen(**other)
 
 
+def test_it_is_said_once_each_time_that_others_receive_all(listener, caplog):
+    standby = Standby(HERE)
+
+    def look(holder):
+        Position.objects.update_or_create(
+            listener=listener,
+            defaults={
+                "holder": holder, "state": "receiving", "lease_until": timezone.now() + LEASE
+            },
+        )  # fmt: skip
+        positions = {one.listener_id: one for one in Position.objects.with_life()}
+        standby.look([listener.pk], positions, now=100.0)
+        return caplog.text.count("standing by")
+
+    with caplog.at_level("INFO", logger="consumer.standby"):
+        assert [look(one) for one in (ELSEWHERE, ELSEWHERE, HERE, ELSEWHERE)] == [1, 1, 1, 2]
+
+
 def test_what_was_seen_a_lease_ago_counts_no_more(seen):
     assert not seen(now=LEASE.total_seconds())
 
