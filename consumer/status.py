@@ -115,7 +115,7 @@ def _of(listener: Listener, position: Position | None, now: datetime) -> Listene
         reason=stands.reason,
         leader=found.holder if is_live else None,
         last_event_at=found.last_event_at,
-        last_received_at=found.last_received_at,
+        last_received_at=_received_at(found),
         lag_seconds=None,
         runway_hours=runway_hours(found, now),
         replay_id=found.replay_id or None,
@@ -124,6 +124,12 @@ def _of(listener: Listener, position: Position | None, now: datetime) -> Listene
         paused_handlers=[],
         usage=Usage(),
     )
+
+
+def _received_at(position: Position) -> datetime | None:
+    """It is written down every few seconds, an event with each batch."""
+    moments = (position.last_received_at, position.last_event_at)
+    return max(filter(None, moments), default=None)
 
 
 def _lags() -> dict[int, float]:

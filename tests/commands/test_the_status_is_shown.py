@@ -66,6 +66,14 @@ def test_a_living_lease_names_the_leader(listener, now):
     assert (shown.state, shown.leader, shown.reason) == ("receiving", "host:1", None)
 
 
+def test_an_event_was_received_once_it_is_recorded(listener, now):
+    lease_of(listener, "host:1")
+    ago = now - timedelta(seconds=3)  # an answer is written down later than its events
+    Position.objects.update(last_received_at=ago, last_event_at=now)
+
+    assert status(now).last_received_at == now
+
+
 def test_who_died_while_receiving_is_not_shown_as_receiving(listener, now):
     lease_of(listener, "host:1")
     ended = now - timedelta(minutes=5)
