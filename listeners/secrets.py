@@ -75,8 +75,8 @@ class Secret:
             return _cipher().decrypt(self._stored.encode()).decode()
         except InvalidToken:
             raise SecretUnavailable(
-                "a secret was encrypted with a key that CDC_ENCRYPTION_KEYS no longer holds; "
-                "give the key back or enter the secret again"
+                "a secret was encrypted with a key that CDC_ENCRYPTION_KEYS does not hold; "
+                "add the key or enter the secret again"
             ) from None
 
     @property
