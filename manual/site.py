@@ -20,6 +20,7 @@ BESIDE = {
 
 _FROM_BESIDE = re.compile(r"\]\((?:\.\./)?docs/")
 _TO_BESIDE = re.compile(rf"\]\(\.\./({'|'.join(map(re.escape, BESIDE))})")
+_ENDS_ITS_LIST = re.compile(r"^ {1,3}```", re.MULTILINE)
 _FETCHED = re.compile(
     r"<(?:script|img|iframe|source)\b[^>]*?\bsrc=[\"']?((?:https?:)?//[^\"'\s>]+)"
     r"|<link\b(?![^>]*\brel=[\"']?canonical)[^>]*?\bhref=[\"']?((?:https?:)?//[^\"'\s>]+)"
@@ -35,7 +36,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Links lead to where the pages are in the site."""
+    """Links lead to where the pages are in the site. Raises PluginError for a code block that would
+    end the list that it belongs to, whose next point would be the first again."""
+    if _ENDS_ITS_LIST.search(markdown):
+        raise PluginError(f"{page.file.src_uri}: indent code blocks in lists by four spaces")
     if page.file.src_uri in BESIDE.values():
         return _FROM_BESIDE.sub("](", markdown)
     return _TO_BESIDE.sub(lambda found: f"]({BESIDE[found[1]]}", markdown)

@@ -26,6 +26,19 @@ def test_links_of_such_a_file_lead_from_its_page():
     assert made == "[a](console.md#roles)"
 
 
+def test_a_block_that_would_end_its_list_is_refused():
+    with pytest.raises(PluginError, match=r"upgrading\.md: indent code blocks"):
+        site.on_page_markdown(
+            "1. Migrate:\n\n   ```sh\n   ls\n   ```\n\n2. Look", page("upgrading.md")
+        )
+
+
+def test_a_block_within_its_list_is_taken():
+    text = "1. Migrate:\n\n    ```sh\n    ls\n    ```\n\n2. Look"
+
+    assert site.on_page_markdown(text, page("upgrading.md")) == text
+
+
 @pytest.mark.parametrize(
     ("html", "fetched"),
     [
