@@ -11,7 +11,7 @@ milestones.install()
 from cdcproject.environment import SQLITE
 from cdcproject.logs import logging_config
 from cdcproject.settings import *
-from cdcproject.settings import DATABASES, LOG_LEVEL, LOGGING
+from cdcproject.settings import CACHES, DATABASES, LOG_LEVEL, LOGGING, REDIS_URL
 
 if DATABASES["default"]["ENGINE"] == SQLITE:
     # In memory it would be seen by one process only.
@@ -27,6 +27,10 @@ if _json_log := os.environ.get("CDC_TEST_JSON_LOG"):
         "formatter": "json",
     }
     LOGGING["root"]["handlers"].append("json")
+
+if REDIS_URL:
+    # A busy machine is no Redis that is away, without which each process counts for itself.
+    CACHES["default"]["OPTIONS"] = {"socket_timeout": 60, "socket_connect_timeout": 60}
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
