@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 import structlog
+from django.utils.log import DEFAULT_LOGGING
 from structlog.typing import EventDict, Processor
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -48,6 +49,7 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
+            **DEFAULT_LOGGING["formatters"],
             "structured": {
                 "()": structlog.stdlib.ProcessorFormatter,
                 "foreign_pre_chain": shared,
@@ -55,16 +57,13 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                     *renderers,
                 ],
-            }
+            },
         },
-        "filters": {"no_debug": {"()": "django.utils.log.RequireDebugFalse"}},
+        "filters": DEFAULT_LOGGING["filters"],
         "handlers": {
             "stderr": {"class": "logging.StreamHandler", "formatter": "structured"},
-            "mail_admins": {
-                "class": "django.utils.log.AdminEmailHandler",
-                "level": "ERROR",
-                "filters": ["no_debug"],
-            },
+            "mail_admins": DEFAULT_LOGGING["handlers"]["mail_admins"],
+            "django.server": DEFAULT_LOGGING["handlers"]["django.server"],
         },
         "root": {"handlers": ["stderr"], "level": level},
         # Debug output of the HTTP clients would print addresses and headers with credentials.
@@ -75,6 +74,7 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
             },
             # Django gives it a handler for the console, which would write each line twice.
             "django": {"handlers": ["mail_admins"]},
+            "django.server": DEFAULT_LOGGING["loggers"]["django.server"],
         },
     }
 
