@@ -72,7 +72,7 @@ class Tracing:
         from opentelemetry.sdk.trace import Tracer, TracerProvider
 
         from handlers import tracing
-        from handlers.tracing.spans import Spans
+        from handlers.tracing.change_spans import Spans
 
         flush: Callable[[], object]
         found = trace.get_tracer_provider()

@@ -1,4 +1,4 @@
-"""A collector of traces on the loopback: OTLP over HTTP, decoded by OpenTelemetry's own messages."""
+"""A collector of traces on the loopback: OTLP over HTTP, read by OpenTelemetry's own messages."""
 
 import threading
 from dataclasses import dataclass

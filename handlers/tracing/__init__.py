@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from handlers.tracing.spans import Spans
+    from handlers.tracing.change_spans import Spans
 
 #: Set by cdcproject.tracer, once it knows where they go.
 spans: Spans | None = None
