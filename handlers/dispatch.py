@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from time import time_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery import Celery, current_app
@@ -29,6 +29,9 @@ from handlers.models.worker import MessageFormat
 from handlers.registry import Handler
 from listeners import milestones
 
+if TYPE_CHECKING:
+    from handlers.tracing.change_spans import Places
+
 log = structlog.get_logger(__name__)
 
 BATCH = 1000
@@ -42,7 +45,8 @@ class BrokerUnavailable(Exception):
 class Message:
     """One message for a worker. Its id names the deliveries and the attempt they are for.
 
-    `headers`: beside Celery's own, for who reads them elsewhere.
+    `headers`: beside Celery's own, for who reads them elsewhere. `places`: in the traces of those
+    that are sampled, where that is known.
     """
 
     ids: Sequence[int]
@@ -51,6 +55,7 @@ class Message:
     queue: str
     kwargs: dict[str, Any]
     headers: dict[str, str] | None = None
+    places: Places | None = None
 
     @property
     def task_id(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Tracer, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import Sampler
@@ -21,7 +21,9 @@ class Made:
         self._exporter = InMemorySpanExporter()
         provider = TracerProvider(sampler, shutdown_on_exit=False)
         provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-        self.spans = Spans(provider.get_tracer("this test"))
+        tracer = provider.get_tracer("this test")
+        assert isinstance(tracer, Tracer)
+        self.spans = Spans(tracer)
 
     def __call__(self, beginning: str = "") -> Sequence[ReadableSpan]:
         """Those whose name begins so."""

@@ -6,13 +6,21 @@ Loaded only where traces are on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from time import time_ns
 from typing import TYPE_CHECKING
 
+from django.db.models import Q
 from opentelemetry import propagate
 from opentelemetry.sdk.trace import Tracer
-from opentelemetry.trace import Link, NonRecordingSpan, SpanKind, set_span_in_context
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    set_span_in_context,
+)
 
 from audit.models import AuditLogEntry
 from handlers.models import Delivery
@@ -27,7 +35,9 @@ if TYPE_CHECKING:
     from handlers.bundle import Run, Unit
     from handlers.dispatch import Message
 
-_COLUMNS = ("pk", "entry_id", "entry__received_at", "redelivery_id", "is_external")
+#: By a delivery's id.
+Places = dict[int, SpanContext]
+
 _ROWS = 1000
 
 
@@ -71,27 +81,37 @@ class Spans:
 
     @harmless
     def sent(self, messages: Sequence[Message], began: int) -> None:
-        """They are with the broker, and were on their way since then. Of redeliveries, whose traces
-        begin with their attempts, nothing is told."""
+        """They are with the broker, and were on their way since then."""
         ended = time_ns()
         message_of = {pk: message for message in messages for pk in message.ids}
-        ids = list(message_of)
+        asked = [pk for pk, message in message_of.items() if message.places is None]
+        places = self._found(asked)
+        for message in messages:
+            places |= message.places or {}
+        for pk, place in places.items():
+            message = message_of[pk]
+            said = attributes.of_sending(message, pk)
+            name, kind = f"send {message.queue}", SpanKind.PRODUCER
+            self._tracer.child(place, name, kind, said, began=began).end(ended)
+
+    @harmless
+    def places(self, deliveries: Iterable[Delivery]) -> Places:
+        """Where those that are sampled belong, of new ones: `created_at` is their entries' time."""
+        return self._sampled((one.pk, one.entry_id, one.created_at) for one in deliveries)
+
+    def _found(self, ids: Sequence[int]) -> Places:
+        """The same of any. Of redeliveries, whose traces begin with their attempts, of none."""
+        places: Places = {}
         for start in range(0, len(ids), _ROWS):
             found = Delivery.objects.filter(pk__among=ids[start : start + _ROWS]).order_by()
-            for pk, entry_id, received_at, redelivery_id, is_external in found.values_list(
-                *_COLUMNS
-            ):
-                identity = of_change(entry_id, received_at)
-                if (redelivery_id and not is_external) or not self._tracer.is_sampled(identity):
-                    continue
-                message = message_of[pk]
-                self._tracer.child(
-                    self._tracer.place(identity),
-                    f"send {message.queue}",
-                    SpanKind.PRODUCER,
-                    attributes.of_sending(message, pk),
-                    began=began,
-                ).end(ended)
+            traced = found.filter(Q(redelivery=None) | Q(is_external=True))
+            places |= self._sampled(traced.values_list("pk", "entry_id", "entry__received_at"))
+        return places
+
+    def _sampled(self, rows: Iterable[tuple[int, int, datetime]]) -> Places:
+        found = ((pk, of_change(entry_id, received_at)) for pk, entry_id, received_at in rows)
+        is_sampled, place = self._tracer.is_sampled, self._tracer.place
+        return {pk: place(identity) for pk, identity in found if is_sampled(identity)}
 
     def handling(self, unit: Unit, run: Callable[[Unit], Run]) -> Run:
         """What the run came to. What it begins is part of its trace."""
