@@ -60,6 +60,7 @@ def test_all_spans_of_a_change_are_in_its_trace(listener, made):
     assert place(receive) == (identity.trace_id, identity.span_id)
     assert parent(receive) is None
     assert {parent(one) for one in (record, send, process)} == {place(receive)}
+    assert len({place(one) for one in made()}) == 4
     assert [one.name for one in made()] == [
         "record", "receive /data/ChangeEvents", "send special", "process tests.remember",
     ]  # fmt: skip

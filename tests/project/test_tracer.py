@@ -89,6 +89,17 @@ def test_headers_may_be_in_a_file_and_a_service_has_the_name_it_is_given(collect
     assert [headers["api-key"] for headers in collector.headers] == ["hunter2"]
 
 
+def test_the_end_waits_until_what_is_left_is_sent(monkeypatch):
+    monkeypatch.setattr(tracer, "FLUSH_SECONDS", 60)
+    is_sent = threading.Event()
+    ending = Tracing()
+    ending._flush = threading.Timer(0.05, is_sent.set).run
+
+    ending.end()
+
+    assert is_sent.is_set()
+
+
 def test_a_collector_that_does_not_answer_holds_up_no_end(monkeypatch):
     monkeypatch.setattr(tracer, "FLUSH_SECONDS", 0.01)
     answers = threading.Event()
