@@ -5,10 +5,13 @@ import os
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
+from celery.concurrency import prefork, solo
 
 from cdcproject import tracer
+from cdcproject.celery import begin_tracing_without_a_pool
 from cdcproject.tracer import Tracing, exporters
 from handlers import tracing
 from tests.collector import Collector
@@ -87,6 +90,17 @@ def test_headers_may_be_in_a_file_and_a_service_has_the_name_it_is_given(collect
     assert {SPANS, "opentelemetry.sdk.trace", "opentelemetry.exporter"} <= set(loaded)
     assert [(one.name, one.service) for one in collector.spans] == [("look up", "crm-worker")]
     assert [headers["api-key"] for headers in collector.headers] == ["hunter2"]
+
+
+@pytest.mark.parametrize(("pool", "begun"), [(prefork.TaskPool, []), (solo.TaskPool, ["worker"])])
+def test_a_worker_that_forks_begins_in_its_children_alone(pool, begun, monkeypatch):
+    """A thread would not outlive the fork."""
+    roles = []
+    monkeypatch.setattr(tracer.tracing, "begin", roles.append)
+
+    begin_tracing_without_a_pool(SimpleNamespace(pool=pool(1)))
+
+    assert roles == begun
 
 
 def test_the_end_waits_until_what_is_left_is_sent(monkeypatch):
