@@ -8,7 +8,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from celery.concurrency import prefork, solo
+from celery.concurrency import prefork, thread
 
 from cdcproject import tracer
 from cdcproject.celery import begin_tracing_without_a_pool
@@ -92,7 +92,7 @@ def test_headers_may_be_in_a_file_and_a_service_has_the_name_it_is_given(collect
     assert [headers["api-key"] for headers in collector.headers] == ["hunter2"]
 
 
-@pytest.mark.parametrize(("pool", "begun"), [(prefork.TaskPool, []), (solo.TaskPool, ["worker"])])
+@pytest.mark.parametrize(("pool", "begun"), [(prefork.TaskPool, []), (thread.TaskPool, ["worker"])])
 def test_a_worker_that_forks_begins_in_its_children_alone(pool, begun, monkeypatch):
     """A thread would not outlive the fork."""
     roles = []
