@@ -58,10 +58,9 @@ class Tracing:
             self._tried(lambda: self._begin(role))
 
     def end(self) -> None:
-        """What is left is sent, as far as there is time."""
-        from handlers import tracing
-
-        flush, self._flush, tracing.spans = self._flush, None, None
+        """What is left is sent, as far as there is time. What threads that are left over still do
+        goes nowhere."""
+        flush, self._flush = self._flush, None
         if flush is not None:
             flushing = threading.Thread(target=flush, name="flush traces", daemon=True)
             flushing.start()
