@@ -122,9 +122,13 @@ def _is_there(process: int) -> bool:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Nobody else reads or adds up meanwhile: what was moved would be counted twice, or not."""
-    with _lock(folder / "reading", fcntl.LOCK_EX):
-        yield
+    """Nobody else reads or adds up meanwhile: what was moved would be counted twice, or not. A
+    process that was forked meanwhile does not hold it on."""
+    with _lock(folder / "reading", fcntl.LOCK_EX) as held:
+        try:
+            yield
+        finally:
+            fcntl.flock(held, fcntl.LOCK_UN)
 
 
 def _lock(path: Path, how: int) -> IO[bytes]:
