@@ -9,7 +9,7 @@ import structlog
 from django.conf import settings
 from prometheus_client import CollectorRegistry, start_http_server
 
-from cdcproject.shared_metrics import Folder, Shared, share
+from cdcproject.shared_metrics import Folder, Shared, share, tidy_up
 
 log = structlog.get_logger(__name__)
 
@@ -42,8 +42,11 @@ class WorkerMetrics:
 
     def leave(self) -> None:
         """In a process of the pool: it would keep the port after the main process has gone."""
-        if self._server is not None and os.getpid() != self._process:
+        if self._folder is None or os.getpid() == self._process:
+            return
+        if self._server is not None:
             self._server.socket.close()
+        tidy_up()
 
     def end(self) -> None:
         if self._server is not None:

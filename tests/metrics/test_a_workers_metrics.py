@@ -89,11 +89,29 @@ def test_so_are_those_of_a_worker_alone_and_one_whose_port_is_taken_works_withou
     assert f"not {port}" in second.output
 
 
-def test_what_cannot_be_counted_is_handled_all_the_same(processes, listener):
-    worker = processes.worker(CDC_WORKER_METRICS_PORT=str(free_port()))
+def folder_of(worker):
     open_files = psutil.Process(worker.pid).open_files()
     [folder] = {Path(file.path).parent for file in open_files if file.path.endswith("/held")}
-    shutil.rmtree(folder)
+    return folder
+
+
+def test_processes_that_are_replaced_leave_no_files_where_nobody_asks(processes, listener):
+    port = free_port()
+    worker = processes.worker("--max-tasks-per-child", "1", CDC_WORKER_METRICS_PORT=str(port))
+    ids = deliver(listener, "tests.remember", 4)
+
+    for pk in ids:
+        publish([pk])
+    wait_for(lambda: ended() == len(ids), what="their handling")
+
+    # One of all that have gone, and one of the last.
+    assert len(list(folder_of(worker).glob("counter_*.db"))) <= 2
+    assert wait_for(lambda: of_all(port, len(ids)), what="what they counted")
+
+
+def test_what_cannot_be_counted_is_handled_all_the_same(processes, listener):
+    worker = processes.worker(CDC_WORKER_METRICS_PORT=str(free_port()))
+    shutil.rmtree(folder_of(worker))
 
     ids = deliver(listener, "tests.remember", 3)
     publish(ids)
