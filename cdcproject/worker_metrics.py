@@ -9,6 +9,7 @@ import structlog
 from django.conf import settings
 from prometheus_client import CollectorRegistry, start_http_server
 
+from cdcproject.build_info import BuildInfo
 from cdcproject.shared_metrics import Folder, Shared, share, tidy_up
 
 log = structlog.get_logger(__name__)
@@ -31,6 +32,7 @@ class WorkerMetrics:
         self._folder, self._process = share(), os.getpid()
         registry = CollectorRegistry(support_collectors_without_names=True)
         registry.register(Shared())
+        registry.register(BuildInfo())
         try:
             self._server, _ = start_http_server(port, registry=registry)
         except OSError as error:

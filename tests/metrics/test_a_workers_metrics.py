@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 from django.utils import timezone
 
+from cdcproject.version import __version__
 from consumer import relay
 from handlers.models import Delivery
 from tests.handlers.bundling import deliver, publish
@@ -83,7 +84,8 @@ def test_so_are_those_of_a_worker_alone_and_one_whose_port_is_taken_works_withou
 
     publish(deliver(listener, "tests.remember", 3))
 
-    wait_for(lambda: of_all(port, 3), what="what it counted")
+    told = wait_for(lambda: of_all(port, 3), what="what it counted")
+    assert told.by("version", "cdc_build_info") == {__version__: 1}
     second = processes.worker("-n", "second@%h", CDC_WORKER_METRICS_PORT=str(port))
     assert "the worker's metrics are not served" in second.output
     assert f"not {port}" in second.output
