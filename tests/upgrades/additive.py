@@ -36,6 +36,8 @@ _BINDING = (
     operations.AlterUniqueTogether,
     operations.AlterOrderWithRespectTo,
 )
+#: What they do to the tables is not seen here.
+_OPAQUE = (operations.RunSQL, operations.SeparateDatabaseAndState)
 _STATE_ONLY = (
     operations.AlterModelOptions,
     operations.AlterModelManagers,
@@ -72,6 +74,8 @@ def _incompatible(operation, old, new) -> Iterator[str]:
         yield "an older version still asks for it"
     if isinstance(operation, _BINDING):
         yield "what an older version writes may break it"
+    if isinstance(operation, operations.RemoveConstraint):
+        yield "an older version may count on it, in ON CONFLICT say"
     if isinstance(operation, operations.AddField) and not _may_be_left_out(new):
         yield "an older version inserts rows without it: give it a db_default"
     if isinstance(operation, operations.AlterField):
@@ -89,6 +93,8 @@ def _narrowed(old: models.Field[Any, Any], new: models.Field[Any, Any]) -> Itera
         yield "an older version may write NULL"
     if new.unique and not old.unique:
         yield "an older version may write a value twice"
+    if old.unique and not new.unique:
+        yield "an older version may count on its being unique, in ON CONFLICT say"
     if _may_be_left_out(old) and not _may_be_left_out(new):
         yield "an older version may insert rows without it"
     if (new.max_length or 1 << 31) < (old.max_length or 1 << 31):
@@ -111,6 +117,8 @@ def _locking(operation, new, is_large: bool) -> Iterator[str]:
 
 
 def _unsafe(migration: Migration, operation) -> Iterator[str]:
+    if isinstance(operation, _OPAQUE):
+        yield "what it does to the tables is not seen here: look, and list it"
     if not operation.reversible:
         yield "it cannot be taken back"
     is_alone = operation.atomic or isinstance(operation, (*_ONLINE, *_STATE_ONLY))

@@ -57,7 +57,8 @@ def test_what_is_listed_is_there():
 def _delivery(**fields) -> ProjectState:
     state = ProjectState()
     columns = {"id": models.BigAutoField(primary_key=True), **fields}
-    state.add_model(ModelState("handlers", "Delivery", list(columns.items())))
+    options = {"constraints": [models.UniqueConstraint(fields=["id"], name="delivery_once")]}
+    state.add_model(ModelState("handlers", "Delivery", list(columns.items()), options))
     return state
 
 
@@ -67,6 +68,7 @@ def _migration(*operations, atomic=True):
     return made
 
 
+_CODE = models.CharField(max_length=9, unique=True)
 _NAME = models.CharField(max_length=20, null=True, choices=[("a", "A"), ("b", "B")])
 _INDEX = models.Index(fields=["name"], name="delivery_name")
 _CHECK = models.CheckConstraint(condition=models.Q(name="a"), name="delivery_named")
@@ -103,7 +105,11 @@ _CHECK = models.CheckConstraint(condition=models.Q(name="a"), name="delivery_nam
             ),
             "twice",
         ),
+        (migrations.AlterField("delivery", "code", models.CharField(max_length=9)), "ON CONFLICT"),
         (migrations.AddConstraint("delivery", _CHECK), "may break it"),
+        (migrations.RemoveConstraint("delivery", "delivery_once"), "ON CONFLICT"),
+        (migrations.RunSQL("DROP TABLE one", "CREATE TABLE one (id int)"), "not seen here"),
+        (migrations.SeparateDatabaseAndState(), "not seen here"),
         (migrations.AddIndex("delivery", _INDEX), "AddIndexOnline"),
         (
             migrations.AddField(
@@ -116,7 +122,7 @@ _CHECK = models.CheckConstraint(condition=models.Q(name="a"), name="delivery_nam
     ids=lambda one: type(one).__name__ if not isinstance(one, str) else one,
 )
 def test_what_takes_something_away_is_found(operation, why):
-    found = list(findings(_migration(operation), _delivery(name=_NAME)))
+    found = list(findings(_migration(operation), _delivery(name=_NAME, code=_CODE)))
 
     assert [one for one in found if why in one], found
 
