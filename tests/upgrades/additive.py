@@ -60,7 +60,8 @@ def findings(migration: Migration, before: ProjectState) -> Iterator[str]:
             is_large = (migration.app_label, name) in LARGE
             found = [*_incompatible(operation, old, new), *_locking(operation, new, is_large)]
             yield from (f"{operation.describe()}: {why}" for why in found)
-        yield from (f"{operation.describe()}: {why}" for why in _unsafe(migration, operation))
+        found = [*_referring(operation), *_unsafe(migration, operation)]
+        yield from (f"{operation.describe()}: {why}" for why in found)
         before = after
 
 
@@ -114,6 +115,14 @@ def _locking(operation, new, is_large: bool) -> Iterator[str]:
         yield "PostgreSQL makes its foreign key anew, and checks it while writers wait"
     if isinstance(operation, operations.AddField) and (new.db_index or new.unique):
         yield "its index holds the writers of a large table up: db_index=False, AddIndexOnline"
+
+
+def _referring(operation) -> Iterator[str]:
+    named = dict(getattr(operation, "fields", ()))
+    for field in [*named.values(), *filter(None, [getattr(operation, "field", None)])]:
+        target = field.remote_field.model if field.is_relation else ""
+        if str(target).lower() == "audit.auditlogentry" and field.db_constraint:
+            yield "a partitioned audit log can't be referred to by id: db_constraint=False"
 
 
 def _unsafe(migration: Migration, operation) -> Iterator[str]:

@@ -16,7 +16,8 @@ LISTED: dict[str, dict[str, str]] = {}
 BEFORE_THE_FIRST_RELEASE = {
     *("listeners.0002_settings", "listeners.0003_nothing_lost", "listeners.0004_pubsub"),
     *("listeners.0005_sensitive_fields", "audit.0003_nothing_lost", "audit.0004_audit_log_search"),
-    *("audit.0008_indexes_for_writing", "handlers.0002_mapping_conditions"),
+    *("audit.0008_indexes_for_writing", "handlers.0001_initial"),
+    "handlers.0002_mapping_conditions",
     *("handlers.0003_nothing_lost", "handlers.0012_indexes_for_writing"),
 }
 
@@ -70,6 +71,7 @@ def _migration(*operations, atomic=True):
 
 _CODE = models.CharField(max_length=9, unique=True)
 _NAME = models.CharField(max_length=20, null=True, choices=[("a", "A"), ("b", "B")])
+_ENTRY = models.ForeignKey("audit.auditlogentry", models.CASCADE, null=True)
 _INDEX = models.Index(fields=["name"], name="delivery_name")
 _CHECK = models.CheckConstraint(condition=models.Q(name="a"), name="delivery_named")
 
@@ -117,6 +119,8 @@ _CHECK = models.CheckConstraint(condition=models.Q(name="a"), name="delivery_nam
             ),
             "its index holds",
         ),
+        (migrations.AddField("delivery", "entry", _ENTRY), "partitioned"),
+        (migrations.CreateModel("New", [("entry", _ENTRY)]), "partitioned"),
         (migrations.RunPython(print), "taken back"),
     ],
     ids=lambda one: type(one).__name__ if not isinstance(one, str) else one,
