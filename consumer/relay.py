@@ -64,7 +64,7 @@ def publish_due(now: datetime) -> int:
 
 def sweep(now: datetime) -> None:
     """The rarer repairs. Never inside a transaction. Raises BrokerUnavailable."""
-    retarget()
+    retarget(now)
     reclaim(now)
     halting.release_changed()
     promote_stranded()
@@ -76,18 +76,22 @@ def sweep(now: datetime) -> None:
     work.bury(now)
 
 
-def retarget() -> int:
+def retarget(now: datetime) -> int:
     """Waiting deliveries follow their mapping to another handler, when theirs is not registered."""
-    waiting = (
-        Delivery.objects.ready()
-        .filter(is_external=False, mapping__isnull=False)
+    waiting = (Delivery.objects.ready(), Delivery.objects.retry_due(now))
+    return sum(map(_followed, waiting))
+
+
+def _followed(waiting: DeliveryQuerySet) -> int:
+    strays = (
+        waiting.filter(is_external=False, mapping__isnull=False)
         .exclude(handler__in=registry.names())
         .exclude(mapping__handler=F("handler"))
         .exclude(mapping__handler="")
     )
     moved = 0
-    for pk, handler in waiting.values_list("id", "mapping__handler")[:LIMIT]:
-        moved += Delivery.objects.ready().filter(pk=pk).update(handler=handler)
+    for pk, handler in strays.values_list("id", "mapping__handler")[:LIMIT]:
+        moved += waiting.filter(pk=pk).update(handler=handler)
     return moved
 
 
@@ -142,7 +146,8 @@ def promote_stranded() -> int:
 
 
 def requeue_lost(now: datetime) -> int:
-    """Publish again what was queued and is not in the broker any more.
+    """Publish again what was queued and is not in the broker any more. What workers refused, since
+    they do not know its handler, follows its mapping first.
 
     Never inside a transaction. Raises BrokerUnavailable.
     """
@@ -157,9 +162,11 @@ def requeue_lost(now: datetime) -> int:
             ids += blind.values_list("id", flat=True)[:LIMIT]
         elif target.messages > length:
             ids += _of_messages(old.filter(target.picks), target.messages - length)
-    if ids:
-        log.warning("published again", deliveries=len(ids))
-    return dispatch.publish(ids, now)
+    _followed(Delivery.objects.filter(state=Delivery.State.QUEUED, pk__in=ids))
+    published = dispatch.publish(ids, now)
+    if published:
+        log.warning("published again", deliveries=published)
+    return published
 
 
 def _of_messages(queued: DeliveryQuerySet, messages: float) -> list[int]:
