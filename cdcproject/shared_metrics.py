@@ -76,9 +76,10 @@ class Shared:
 
 def tidy_up() -> None:
     """For a process that was forked just now: those before it leave nothing behind that grows, also
-    where nobody collects. Raises OSError."""
+    where nobody collects. Not when somebody does just now, who does the same; where the folder is
+    gone, whoever counts says so."""
     folder = Path(os.environ[VARIABLE])
-    with _alone(folder):
+    with suppress(OSError), _alone(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
         _bury(folder)
 
 
@@ -129,10 +130,10 @@ def _is_there(process: int) -> bool:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
     """Nobody else reads or adds up meanwhile: what was moved would be counted twice, or not. A
-    process that was forked meanwhile does not hold it on."""
-    with _lock(folder / "reading", fcntl.LOCK_EX) as held:
+    process that was forked meanwhile does not hold it on. Raises OSError."""
+    with _lock(folder / "reading", how) as held:
         try:
             yield
         finally:

@@ -43,9 +43,11 @@ def test_attempts_and_deliveries_are_counted_however_many_processes_ran_them(pro
         return ended() == len(ids)
 
     wait_for(is_over, what="the end of all of them")
+    wait_for(lambda: of_all(port, len(ids)), what="what they counted")  # after the commit
     for child in psutil.Process(worker.pid).children():
         child.send_signal(signal.SIGKILL)
-    told = wait_for(lambda: of_all(port, len(ids)), what="what they counted")
+    told = scrape(port)
+    assert told.total("cdc_deliveries_handled_total") == len(ids)
 
     outcomes = {
         handler: told.by("outcome", "cdc_attempts_total", handler=handler)
