@@ -22,6 +22,7 @@ from handlers.dead_letters.fingerprint import sort_new
 from handlers.models import Delivery, Handover
 from handlers.outcomes import Failed
 from handlers.queries import HOLDS_CHAIN, DeliveryQuerySet
+from handlers.runner import run_delivery
 from handlers.settling import Ended, settle
 from listeners import milestones
 
@@ -77,21 +78,25 @@ def sweep(now: datetime) -> None:
 
 
 def retarget(now: datetime) -> int:
-    """Waiting deliveries follow their mapping to another handler, when theirs is not registered."""
+    """Waiting deliveries follow their mapping to another handler, when theirs is not registered, or
+    end with it, where it was deleted. Never inside a transaction."""
     waiting = (Delivery.objects.ready(), Delivery.objects.retry_due(now))
     return sum(map(_followed, waiting))
 
 
 def _followed(waiting: DeliveryQuerySet) -> int:
     strays = (
-        waiting.filter(is_external=False, mapping__isnull=False)
+        waiting.filter(is_external=False)
         .exclude(handler__in=registry.names())
         .exclude(mapping__handler=F("handler"))
         .exclude(mapping__handler="")
     )
     moved = 0
     for pk, handler in strays.values_list("id", "mapping__handler")[:LIMIT]:
-        moved += waiting.filter(pk=pk).update(handler=handler)
+        if handler is None:
+            run_delivery(pk)  # without a mapping it is skipped, and nothing is called
+        else:
+            moved += waiting.filter(pk=pk).update(handler=handler)
     return moved
 
 

@@ -90,6 +90,23 @@ def test_so_do_those_whose_message_no_worker_knew(listener, later):
     assert waiting() == 3
 
 
+@pytest.mark.parametrize("state", ["ready", "retrying", "queued"])
+def test_of_a_handler_and_a_mapping_that_are_both_gone_all_is_skipped(listener, later, state):
+    """Nobody else would end them, and what is in their chains."""
+    deliveries(listener, change(), change(), handler="not.there")
+    Delivery.objects.filter(state="ready").update(
+        state=state, due_at=timezone.now(), queued_at=timezone.now()
+    )
+    listener.mappings.all().delete()
+
+    for _ in range(2):
+        relay.sweep(later)
+
+    found = Delivery.objects.values_list("state", "error")
+    assert set(found) == {("skipped", "its handler mapping was deleted")}
+    assert len(found) == 2
+
+
 def test_what_the_broker_lost_is_published_again(listener, later):
     ids = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(3)])
     dispatch.publish(ids, timezone.now())
