@@ -25,6 +25,7 @@ from handlers import (
     redelivery_jobs,
     registry,
     run_metrics,
+    tracing,
 )
 from handlers.claims import Claim, ClaimLost
 from handlers.dead_letters.fingerprint import sort_new
@@ -32,6 +33,7 @@ from handlers.following import READY_AGE
 from handlers.models import Delivery, Handover
 from handlers.outcomes import Failed
 from handlers.queries import HOLDS_CHAIN, DeliveryQuerySet
+from handlers.runner import run_delivery
 from handlers.settling import Ended, settle
 from listeners import milestones
 
@@ -72,7 +74,7 @@ def publish_due(now: datetime) -> int:
 
 def sweep(now: datetime) -> None:
     """The rarer repairs. Never inside a transaction. Raises BrokerUnavailable."""
-    retarget()
+    retarget(now)
     reclaim(now)
     halting.release_changed()
     promote_stranded()
@@ -84,18 +86,26 @@ def sweep(now: datetime) -> None:
     work.bury(now)
 
 
-def retarget() -> int:
-    """Waiting deliveries follow their mapping to another handler, when theirs is not registered."""
-    waiting = (
-        Delivery.objects.ready()
-        .filter(is_external=False, mapping__isnull=False)
+def retarget(now: datetime) -> int:
+    """Waiting deliveries follow their mapping to another handler, when theirs is not registered, or
+    end with it, where it was deleted. Never inside a transaction."""
+    waiting = (Delivery.objects.ready(), Delivery.objects.retry_due(now))
+    return sum(map(_followed, waiting))
+
+
+def _followed(waiting: DeliveryQuerySet) -> int:
+    strays = (
+        waiting.filter(is_external=False)
         .exclude(handler__in=registry.names())
         .exclude(mapping__handler=F("handler"))
         .exclude(mapping__handler="")
     )
     moved = 0
-    for pk, handler in waiting.values_list("id", "mapping__handler")[:LIMIT]:
-        moved += Delivery.objects.ready().filter(pk=pk).update(handler=handler)
+    for pk, handler in strays.values_list("id", "mapping__handler")[:LIMIT]:
+        if handler is None:
+            run_delivery(pk)  # without a mapping it is skipped, and nothing is called
+        else:
+            moved += waiting.filter(pk=pk).update(handler=handler)
     return moved
 
 
@@ -117,7 +127,10 @@ def reclaim(now: datetime) -> int:
         except (DataError, IntegrityError):
             log.exception("a lost run cannot be written down", delivery=delivery.pk)
             continue  # what comes after it is not to wait for that
-        run_metrics.settled([Ended(claim, outcome, claim.started_at, now)])
+        ended = Ended(claim, outcome, claim.started_at, now)
+        run_metrics.settled([ended])
+        if tracing.spans is not None:
+            tracing.spans.lost(ended)
         log.warning("run lost", delivery=delivery.pk, attempt=delivery.attempts)
         reclaimed += 1
     return reclaimed
@@ -150,7 +163,8 @@ def promote_stranded() -> int:
 
 
 def requeue_lost(now: datetime) -> int:
-    """Publish again what was queued and is not in the broker any more.
+    """Publish again what was queued and is not in the broker any more. What workers refused, since
+    they do not know its handler, follows its mapping first.
 
     Never inside a transaction. Raises BrokerUnavailable.
     """
@@ -165,9 +179,11 @@ def requeue_lost(now: datetime) -> int:
             ids += blind.values_list("id", flat=True)[:LIMIT]
         elif target.messages > length:
             ids += _of_messages(old.filter(target.picks), target.messages - length)
-    if ids:
-        log.warning("published again", deliveries=len(ids))
-    return dispatch.publish(ids, now)
+    _followed(Delivery.objects.filter(state=Delivery.State.QUEUED, pk__in=ids))
+    published = dispatch.publish(ids, now)
+    if published:
+        log.warning("published again", deliveries=published)
+    return published
 
 
 def _of_messages(queued: DeliveryQuerySet, messages: float) -> list[int]:
