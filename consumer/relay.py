@@ -16,7 +16,16 @@ from django.db.models import Count, Exists, F, OuterRef, Q
 
 from audit import work
 from consumer import gaps, reconcile
-from handlers import dispatch, halting, handover, pausing, redelivery_jobs, registry, run_metrics
+from handlers import (
+    deleting,
+    dispatch,
+    halting,
+    handover,
+    pausing,
+    redelivery_jobs,
+    registry,
+    run_metrics,
+)
 from handlers.claims import Claim, ClaimLost
 from handlers.dead_letters.fingerprint import sort_new
 from handlers.models import Delivery, Handover
@@ -67,6 +76,7 @@ def sweep(now: datetime) -> None:
     retarget()
     reclaim(now)
     halting.release_changed()
+    deleting.skip_waiting(now)
     promote_stranded()
     requeue_lost(now)
     sort_new()
@@ -74,6 +84,7 @@ def sweep(now: datetime) -> None:
     reconcile.start_due(now)
     redelivery_jobs.start_due(now)
     work.bury(now)
+    deleting.forget()
 
 
 def retarget() -> int:

@@ -47,15 +47,19 @@ class Waiting:
 
 
 def waiting(listener_id: int, mapping_ids: Collection[int]) -> Waiting:
-    """Two queries."""
+    """Three queries."""
     found = Waiting()
-    parts = list(_parts(mapping_ids))
+    deleted = HandlerMapping.with_deleted.deleted().filter(listener=listener_id).order_by()
+    gone = set(deleted.values_list("pk", flat=True))
+    parts = list(_parts([*mapping_ids, *gone]))
     read: Counter[int] = Counter()
     orphans: dict[int, list[tuple[str, int]]] = {}
     for place, mapping_id, entry_id, number in counted(rows for _, rows in parts):
         state = parts[place][0].value
         read[place] += number
-        if mapping_id in mapping_ids:
+        if mapping_id in gone:
+            found.add(None, state, number)
+        elif mapping_id in mapping_ids:
             found.add(mapping_id, state, number)
         elif entry_id is not None and len(orphans) < _LOOKED_UP:
             orphans.setdefault(entry_id, []).append((state, number))
