@@ -10,4 +10,9 @@ class Migration(migrations.Migration):
             name="deleted_at",
             field=models.DateTimeField(blank=True, editable=False, null=True),
         ),
+        migrations.AddField(
+            model_name="handlermapping",
+            name="emptied_at",
+            field=models.DateTimeField(blank=True, editable=False, null=True),
+        ),
     ]

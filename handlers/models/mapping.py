@@ -153,7 +153,9 @@ class HandlerMapping(models.Model):
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     paused_by = models.CharField(max_length=150, blank=True, db_default="", editable=False)
     pause_reason = models.TextField(blank=True, db_default="", editable=False)
+    # Kept hidden for its deliveries; since `emptied_at` none waits and none is added.
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    emptied_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = MappingManager()
     with_deleted = EveryMapping()

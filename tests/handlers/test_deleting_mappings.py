@@ -56,7 +56,9 @@ def test_it_is_one_row_that_is_written_however_many_deliveries_it_has(
     }
 
 
-def test_what_comes_after_it_goes_to_the_mapping_that_took_its_place(listener, mapping):
+def test_what_comes_after_it_goes_to_the_mapping_that_took_its_place(
+    listener, mapping, django_assert_max_num_queries
+):
     record(listener, change())
     mapping.delete()
     again = make_mapping(listener)
@@ -65,6 +67,8 @@ def test_what_comes_after_it_goes_to_the_mapping_that_took_its_place(listener, m
 
     assert (first.mapping_id, second.mapping_id) == (mapping.pk, again.pk)
     assert swept() == ["skipped", "queued"]
+    with django_assert_max_num_queries(1):  # nothing more can come: it is not looked at again
+        deleting.skip_waiting(timezone.now())
     run_delivery(second.pk)
     assert [line["id"] for line in read_journal()] == [second.entry_id]
 
@@ -99,6 +103,9 @@ def test_what_has_ended_runs_or_was_for_a_task_elsewhere_is_left(listener):
 
     relay.publish_due(until)
     assert states()[0] == "sent"
+
+    Delivery.objects.filter(pk=ids[2]).update(state="retrying", due_at=until)  # it failed
+    assert swept() == ["sent", "succeeded", "skipped", "dead"]
 
 
 @pytest.mark.parametrize("state", ["ready", "queued", "blocked", "retrying"])

@@ -22,7 +22,7 @@ DELETED = "its handler mapping was deleted"
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer")
 def test_no_change_is_lost_and_no_batch_is_recorded_twice(processes, simulator, org_listener):
     updates = org_listener.mappings.filter(on="update")
-    changes = simulator.burst(200, mix={"create": 1, "update": 9}, quiet=True)["changes"]
+    changes = simulator.burst(100, mix={"create": 1, "update": 9}, quiet=True)["changes"]
     processes.worker(concurrency=2)
     listener = processes.listener(CDC_BATCH_MAX="5")
 
