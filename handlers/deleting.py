@@ -97,4 +97,5 @@ def forget() -> int:
     mine = Delivery.objects.filter(mapping__gte=OuterRef("pk"), mapping__lte=OuterRef("pk"))
     first = Subquery(mine.order_by("mapping_id").values("pk")[:1])
     emptied = HandlerMapping.with_deleted.filter(emptied_at__isnull=False)
-    return emptied.annotate(first=first).filter(first=None)._raw_delete(DEFAULT_DB_ALIAS)
+    unnamed = emptied.annotate(first=first).filter(first=None)
+    return int(unnamed._raw_delete(DEFAULT_DB_ALIAS))

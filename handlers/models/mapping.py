@@ -48,7 +48,7 @@ class MappingManager(models.Manager[Any]):
     """Those that are not deleted."""
 
     def get_queryset(self) -> MappingQuerySet:
-        found = MappingQuerySet(self.model, using=self._db, hints=self._hints)
+        found = MappingQuerySet(self.model, using=self._db)
         return found.filter(deleted_at=None)
 
     def paused(self) -> MappingQuerySet:
@@ -59,7 +59,7 @@ class EveryMapping(models.Manager[Any]):
     """With those that are deleted, for who asks about deliveries."""
 
     def get_queryset(self) -> MappingQuerySet:
-        return MappingQuerySet(self.model, using=self._db, hints=self._hints)
+        return MappingQuerySet(self.model, using=self._db)
 
     def deleted(self) -> MappingQuerySet:
         return self.get_queryset().deleted()
