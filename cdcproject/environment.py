@@ -194,11 +194,32 @@ def check_address(name: str, url: str) -> None:
         stop(f"{name} is not an address; write special characters of its password as %XX.")
 
 
+def broker_addresses(url: str) -> list[str]:
+    """Those in CELERY_BROKER_URL, with semicolons between: Celery goes from one that is away to the
+    next."""
+    addresses = url.split(";")
+    for address in addresses:
+        if len(addresses) > 1 and "://" not in address:
+            stop(
+                "CELERY_BROKER_URL: each of several addresses begins with its kind, such as "
+                "amqp://; write a semicolon of a password as %3B."
+            )
+        check_address("CELERY_BROKER_URL", address)
+    return addresses
+
+
 def with_password(name: str, url: str, password: str) -> str:
-    """The address with a password that was given apart from it, as `name`_PASSWORD."""
+    """The address with a password that was given apart from it, as `name`_PASSWORD; brokers'
+    addresses all with the same."""
     if not password:
         return url
+    if name == "CELERY_BROKER":
+        return ";".join(_with_password(name, one, password) for one in broker_addresses(url))
     check_address(f"{name}_URL", url)
+    return _with_password(name, url, password)
+
+
+def _with_password(name: str, url: str, password: str) -> str:
     parts = urlsplit(url)
     if not parts.hostname or parts.password:
         stop(f"{name}_PASSWORD is set; {name}_URL must name a host and hold no password.")

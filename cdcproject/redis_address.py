@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import redis
 
-from cdcproject.environment import check_address, stop
+from cdcproject.environment import broker_addresses, check_address, stop
 
 #: Of a broker's address, what is not Celery's alone.
 _SHARED = (
@@ -23,12 +23,12 @@ _CELERYS_WORDS = {"CERT_NONE": "none", "CERT_OPTIONAL": "optional", "CERT_REQUIR
 
 
 def redis_address(url: str, broker_url: str) -> str:
-    """REDIS_URL, else the broker's when that is a Redis; empty when there is none."""
-    for name, text in (("REDIS_URL", url), ("CELERY_BROKER_URL", broker_url)):
-        check_address(name, text)
-    if not url and "redis" not in broker_url.partition("://")[0]:
+    """REDIS_URL, else the broker's when that is one Redis; empty when there is none."""
+    check_address("REDIS_URL", url)
+    broker, *others = broker_addresses(broker_url)
+    if not url and (others or "redis" not in broker.partition("://")[0]):
         return ""
-    address = url or _of_broker(broker_url)
+    address = url or _of_broker(broker)
     if not address.startswith(("redis://", "rediss://", "unix://")):
         stop("REDIS_URL must begin with redis://, rediss:// or unix://.")
     try:

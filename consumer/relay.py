@@ -22,12 +22,14 @@ from handlers import (
     halting,
     handover,
     pausing,
+    pressure,
     redelivery_jobs,
     registry,
     run_metrics,
 )
 from handlers.claims import Claim, ClaimLost
 from handlers.dead_letters.fingerprint import sort_new
+from handlers.following import READY_AGE
 from handlers.models import Delivery, Handover
 from handlers.outcomes import Failed
 from handlers.queries import HOLDS_CHAIN, DeliveryQuerySet
@@ -36,8 +38,6 @@ from listeners import milestones
 
 log = structlog.get_logger(__name__)
 
-#: What is still ready this long after it was received was left behind by who committed it.
-READY_AGE = timedelta(seconds=5)
 #: Queued for this long, where the broker does not say how many it holds.
 QUEUED_AGE_BLIND = timedelta(hours=1)
 LIMIT = 5000
@@ -68,7 +68,7 @@ def publish_due(now: datetime) -> int:
         .order_by("due_at")
         .values_list("id", flat=True)[:LIMIT],
     ]
-    return dispatch.publish([*dict.fromkeys(ids)], now)
+    return dispatch.publish([*dict.fromkeys(ids)], now, waiting=pressure.now_of)
 
 
 def sweep(now: datetime) -> None:

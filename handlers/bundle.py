@@ -13,9 +13,9 @@ from time import monotonic
 
 from django.utils import timezone
 
-from handlers import dispatch, registry, run_metrics
+from handlers import dispatch, pressure, registry, run_metrics
 from handlers.claims import Claim, give_back
-from handlers.company import MOST, allowed, most
+from handlers.company import MOST, SMALLER, allowed, most
 from handlers.following import Follower
 from handlers.heartbeat import heartbeat
 from handlers.models import Delivery
@@ -48,7 +48,7 @@ class Bundle:
         self._lock = threading.RLock()
         self._began_at = self._claimed_at = monotonic()
         self._rest = deque(dict.fromkeys(ids))
-        self._is_alone = len(self._rest) == 1
+        self._size = len(self._rest)
         self._next: deque[Follower] = deque()
         self._kind: tuple[str, str] | None = None
         self._waiting: deque[Unit] = deque()
@@ -104,7 +104,7 @@ class Bundle:
             age = monotonic() - self._began_at
             if self.is_late or age > MESSAGE_SECONDS:
                 self._leave()
-            elif not self._is_alone or age < ALONE_SECONDS:
+            elif (self._size > 1 or age < ALONE_SECONDS) and not self._waits_for_company():
                 self._take_on()
 
     def leave(self) -> None:
@@ -132,9 +132,23 @@ class Bundle:
         if one.is_external or one.is_paused or (one.handler, one.queue) != self._kind:
             return False
         handler = registry.find(one.handler)
-        if handler is None or self._is_alone:
+        if handler is None or self._size == 1:
             return handler is not None
         return not one.counted and most(handler, 0, allowed(handler, one.max_attempts)) > 1
+
+    def _waits_for_company(self) -> bool:
+        """Whether what follows is to stay ready, until the relay publishes it together with others.
+        By itself it would go on as this small message, one commit after the other, to the end of
+        its chains; where a crowd waits it loses nothing, and all win."""
+        return bool(self._following) and all(map(self._is_better_off_later, self._following))
+
+    def _is_better_off_later(self, one: Follower) -> bool:
+        handler = registry.find(one.handler)
+        if handler is None or one.is_external or not one.is_old:
+            return False
+        company = most(handler, one.counted, allowed(handler, one.max_attempts))
+        is_small = company > 1 and self._size <= max(1, company // SMALLER)
+        return is_small and pressure.is_crowded(dispatch.queue_of(one.handler, one.queue))
 
     def _leave(self) -> None:
         self._following += self._next
@@ -157,7 +171,8 @@ class Bundle:
     def hand_on(self) -> None:
         """Publish what follows, and in messages of what fitted into the time what was left."""
         with self._lock:
-            following, self._following = self._following, []
+            following = [] if self._waits_for_company() else self._following
+            self._following = []
             left, self._left = self._left, []
         now = timezone.now()
         if following:

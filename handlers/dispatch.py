@@ -31,6 +31,12 @@ from listeners import milestones
 log = structlog.get_logger(__name__)
 
 BATCH = 1000
+#: How many messages wait in a queue.
+Waiting = Callable[[str], int]
+
+
+def _none(queue: str) -> int:
+    return 0
 
 
 class BrokerUnavailable(Exception):
@@ -80,17 +86,23 @@ _COLUMNS = (
 )
 
 
-def publish(delivery_ids: Sequence[int], now: datetime, *, size: int | None = None) -> int:
+def publish(
+    delivery_ids: Sequence[int],
+    now: datetime,
+    *,
+    size: int | None = None,
+    waiting: Waiting = _none,
+) -> int:
     """Publish deliveries that are ready or due for a retry, and mark them; returns how many.
 
-    Many of a handler share a message: `size` of them, or the more the more there are. Deliveries
-    whose handler is not registered wait, and so do those whose mapping is paused. Raises
-    BrokerUnavailable.
+    Many of a handler share a message: `size` of them, or the more the more there are, or wait in
+    the queue already. Deliveries whose handler is not registered wait, and so do those whose
+    mapping is paused. Raises BrokerUnavailable.
     """
     _refuse_in_a_transaction()
     published = 0
     for start in range(0, len(delivery_ids), BATCH):
-        published += _publish_batch(delivery_ids[start : start + BATCH], now, size)
+        published += _publish_batch(delivery_ids[start : start + BATCH], now, size, waiting)
     return published
 
 
@@ -126,7 +138,7 @@ def start(task: str, **kwargs: int | str) -> None:
         app.send_task(task, kwargs=kwargs, producer=producer, retry=False, ignore_result=True)
 
 
-def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
+def _publish_batch(ids: Sequence[int], now: datetime, size: int | None, waiting: Waiting) -> int:
     # Queued ones were lost with the broker; a retry is published when it is due and not before.
     publishable = Q(state__in=(Delivery.State.READY, Delivery.State.QUEUED)) | Q(
         state=Delivery.State.RETRYING, due_at__lte=now
@@ -138,7 +150,7 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
         Delivery.objects.set_aside([row.id for row in found if row.paused_at])
     tracked = [
         message_for(together)
-        for together in share([row for row in rows if not row.is_external], size)
+        for together in share([row for row in rows if not row.is_external], size, waiting)
     ]
     mine = Delivery.objects.claim_sending([row.id for row in rows if row.is_external], now)
     external = [
@@ -162,11 +174,11 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
 def share(
     rows: Sequence[Row],
     size: int | None = None,
-    waiting: Callable[[str], int] = lambda queue: 0,
+    waiting: Waiting = _none,
 ) -> Iterator[list[Row]]:
     """Those that share a message: of a handler and a queue; of one that takes many, of a mapping.
 
-    Without those whose handler is not registered. `waiting`: how many messages wait in a queue.
+    Without those whose handler is not registered.
     """
     kinds: list[tuple[Row, Handler[Any], tuple[Any, ...]]] = []
     for row in rows:

@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db import connection
+from django.utils import timezone
+
+#: What is still ready this long after it was received was left behind by who committed it: the
+#: relay publishes it.
+READY_AGE = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +21,7 @@ class Follower:
 
     counted        of its attempts, those that count against the limit
     max_attempts   its mapping's, where it names any
+    is_old         left ready, the relay publishes it in its next round
     """
 
     id: int
@@ -24,6 +31,7 @@ class Follower:
     is_paused: bool
     counted: int
     max_attempts: int | None
+    is_old: bool
 
 
 #: Of each chain one row is read, however long it is, and however many others there are: what has a
@@ -31,7 +39,7 @@ class Follower:
 #: word for word: SQLite looks at no other.
 _FOLLOWERS = """
 SELECT d.id, d.handler, d.queue, d.is_external, m.paused_at IS NOT NULL,
-    d.attempts - d.attempts_before, m.max_attempts
+    d.attempts - d.attempts_before, m.max_attempts, d.created_at < %s
 FROM {chains}
 JOIN handlers_delivery d ON d.id = (
     SELECT b.id FROM handlers_delivery b
@@ -62,9 +70,10 @@ def followers(chains: Collection[str]) -> list[Follower]:
         sql = _FOLLOWERS.format(
             chains="json_each(%s) AS c", halts="h.halts AND h.halts = 1"
         )  # as Django 5.2 and 6.1 have it
+    before = connection.ops.adapt_datetimefield_value(timezone.now() - READY_AGE)
     with connection.cursor() as cursor:
-        cursor.execute(sql, [told])
+        cursor.execute(sql, [before, told])
         return [
-            Follower(pk, handler, queue, bool(external), bool(paused), counted, most)
-            for pk, handler, queue, external, paused, counted, most in cursor.fetchall()
+            Follower(pk, handler, queue, bool(external), bool(paused), counted, most, bool(old))
+            for pk, handler, queue, external, paused, counted, most, old in cursor.fetchall()
         ]

@@ -13,6 +13,8 @@ from handlers import dispatch
 LOOK_SECONDS = 0.5
 #: A look that is older says nothing about now.
 FRESH_SECONDS = 2.0
+#: Among so many messages one that waits for company loses nothing by it.
+CROWD = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +39,17 @@ def of(queue: str) -> int:
     if seen is None or time.monotonic() - seen.at > FRESH_SECONDS:
         return 0
     return seen.waiting
+
+
+def now_of(queue: str) -> int:
+    """Looks, if nobody did just now. Raises BrokerUnavailable."""
+    look([queue])
+    return of(queue)
+
+
+def is_crowded(queue: str) -> bool:
+    """False where the broker does not answer."""
+    try:
+        return now_of(queue) >= CROWD
+    except dispatch.BrokerUnavailable:
+        return False

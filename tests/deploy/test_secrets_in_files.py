@@ -10,6 +10,7 @@ import pytest
 from environs import Env
 
 from cdcproject.environment import SECRETS, alive_file, database, with_password, with_secret_files
+from cdcproject.redis_address import redis_address
 from tests.nursery import ROOT
 from tests.project.test_settings import alone, refused
 
@@ -130,6 +131,13 @@ def test_a_password_of_its_own_goes_into_an_address_without_one(url, tmp_path):
 def test_so_does_the_brokers(url):
     with pytest.raises(SystemExit, match="CELERY_BROKER_URL must name a host and hold no password"):
         with_password("CELERY_BROKER", url, "hunter2")
+
+
+def test_each_of_several_brokers_gets_it():
+    url = with_password("CELERY_BROKER", "amqp://cdc@one//;amqp://cdc@two:5671//", "p;w")
+
+    assert url == "amqp://cdc:p%3Bw@one//;amqp://cdc:p%3Bw@two:5671//"
+    assert redis_address("", "redis://one/0;redis://two/0") == ""
 
 
 def test_the_file_of_the_heartbeat_needs_its_folder(monkeypatch):

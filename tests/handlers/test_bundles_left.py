@@ -9,6 +9,7 @@ from django.utils import timezone
 from cdcproject.celery import app
 from consumer import relay
 from handlers import bundle
+from handlers.following import READY_AGE
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.pace import Pace
 from handlers.runner import run_deliveries
@@ -44,7 +45,7 @@ def test_what_is_left_waits_for_the_relay_while_the_broker_is_away(listener, bro
         broker.start()
 
     assert states() == ["succeeded", *["ready"] * 5]
-    assert relay.publish_due(timezone.now() + 2 * relay.READY_AGE) == 5
+    assert relay.publish_due(timezone.now() + 2 * READY_AGE) == 5
 
 
 def test_an_ending_that_cannot_be_written_down_keeps_no_other_from_it(listener):
@@ -78,7 +79,7 @@ def drop_messages(count):
 
 
 def test_the_relay_counts_messages(published):
-    later = timezone.now() + 10 * relay.READY_AGE
+    later = timezone.now() + 10 * READY_AGE
     assert relay.requeue_lost(later) == 0
 
     drop_messages(1)
@@ -88,7 +89,7 @@ def test_the_relay_counts_messages(published):
 
 
 def test_the_relay_finds_all_of_a_message_that_was_begun(published):
-    later = timezone.now() + 10 * relay.READY_AGE
+    later = timezone.now() + 10 * READY_AGE
     run_deliveries(published[:3], "tests.remember")
     drop_messages(4)
 

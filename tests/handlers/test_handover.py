@@ -10,13 +10,14 @@ from django.utils import timezone
 from consumer import relay
 from consumer.ingest import ingest
 from handlers import dispatch, handover
+from handlers.following import READY_AGE
 from handlers.models import Delivery, Handover
 from handlers.runner import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-LATER = relay.READY_AGE + timedelta(seconds=1)
+LATER = READY_AGE + timedelta(seconds=1)
 
 
 def packed(listener, *changes, **mapping):

@@ -53,6 +53,8 @@ def start(**environment: str | None) -> subprocess.CompletedProcess[str]:
         ({"REDIS_URL": "http://h/0"}, "REDIS_URL must begin with redis://"),
         ({"REDIS_URL": "redis://:hun/ter2@h/0"}, "REDIS_URL is not an address"),
         ({"REDIS_URL": "redis://:hunter2@h/0?visibility=1"}, "REDIS_URL: an option in its query"),
+        ({"CELERY_BROKER_URL": "amqp://a:hunter2@h:port//"}, "CELERY_BROKER_URL is not an address"),
+        ({"CELERY_BROKER_URL": "amqp://hunter2;2@h"}, "CELERY_BROKER_URL: each of several"),
         ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL is 'LOUD'; use one of"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT is 'xml'; use one of"),
         ({"CDC_BATCH_MAX": "many"}, "CDC_BATCH_MAX"),

@@ -121,8 +121,8 @@ def test_a_count_is_not_pushed_out_by_others_while_redis_is_away():
 @pytest.mark.parametrize(
     "broker_url",
     [
-        "redis://:hun,ter;2@127.0.0.1:1/3?visibility_timeout=3600",
-        "rediss://:hun,ter;2@127.0.0.1:1/3?ssl_cert_reqs=CERT_NONE",
+        "redis://:hun,ter%3B2@127.0.0.1:1/3?visibility_timeout=3600",
+        "rediss://:hun,ter%3B2@127.0.0.1:1/3?ssl_cert_reqs=CERT_NONE",
         "redis+socket:///nowhere/broker.sock?virtual_host=3",
     ],
 )

@@ -5,6 +5,7 @@ from django.utils import timezone
 from audit.models import AuditLogEntry
 from audit.queries import AuditLogFilter
 from consumer import relay
+from handlers.following import READY_AGE
 from handlers.models import Delivery, Redelivery
 from handlers.redeliver import begin
 from handlers.redelivery import wish
@@ -58,6 +59,6 @@ def test_a_killed_worker_leaves_the_rest_to_others_and_each_is_sent_once(process
     assert (redelivery.state, redelivery.done, redelivery.count) == ("done", NUMBER, NUMBER)
     [[_, _, verdict, _, number]] = redelivery.counts
     assert (verdict, number) == ("sent_again", NUMBER)
-    Delivery.objects.filter(state="ready").update(created_at=timezone.now() - relay.READY_AGE * 2)
+    Delivery.objects.filter(state="ready").update(created_at=timezone.now() - READY_AGE * 2)
     relay.publish_due(timezone.now())
     assert sorted(published()) == sorted(Delivery.objects.values_list("pk", flat=True))

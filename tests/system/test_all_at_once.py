@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from consumer import relay
 from consumer.ingest import ingest
+from handlers.following import READY_AGE
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.redelivery import Wish
 from handlers.runner import run_delivery
@@ -84,7 +85,7 @@ def test_what_happens_at_once_keeps_each_chain_and_loses_nothing(
             run_delivery(*pk)
 
     def repair():
-        relay.publish_due(timezone.now() + relay.READY_AGE)
+        relay.publish_due(timezone.now() + READY_AGE)
         relay.sweep(timezone.now())
 
     def send_again():

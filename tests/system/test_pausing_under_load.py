@@ -10,6 +10,7 @@ from django.utils import timezone
 from consumer import relay
 from consumer.ingest import ingest
 from handlers import pausing
+from handlers.following import READY_AGE
 from handlers.models import Delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
@@ -30,7 +31,7 @@ def test_nothing_starts_after_the_pause_and_all_is_handled_once_in_order_after_i
         ingest(listener, lease_of(listener), received(*batch))
     doomed, survivor = processes.worker(concurrency=2), processes.worker(concurrency=2)
 
-    relay.publish_due(timezone.now() + relay.READY_AGE)
+    relay.publish_due(timezone.now() + READY_AGE)
     wait_for(lambda: ended() >= ALL // 6)
     assert pausing.pause(mapping, ANN, "", timezone.now())
     paused_at = timezone.now()
@@ -42,7 +43,7 @@ def test_nothing_starts_after_the_pause_and_all_is_handled_once_in_order_after_i
 
     def is_at_rest():
         """What the killed one had taken from the broker is missed there."""
-        relay.publish_due(timezone.now() + relay.READY_AGE)
+        relay.publish_due(timezone.now() + READY_AGE)
         relay.sweep(timezone.now() + timedelta(minutes=30))
         return not Delivery.objects.filter(state__in=("running", "queued")).exists()
 
