@@ -11,7 +11,7 @@ from environs import Env
 
 from cdcproject.access_log import StructuredLog
 from cdcproject.environment import at_least
-from cdcproject.shared_metrics import share
+from cdcproject.shared_metrics import share, tidy_up
 
 env = Env()
 workers = at_least("WEB_CONCURRENCY", env.int("WEB_CONCURRENCY", 2), 1)
@@ -34,6 +34,10 @@ control_socket_disable = True
 logger_class = StructuredLog
 # Whichever process is asked for /metrics tells of all of them.
 _counted = share()
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    tidy_up()
 
 
 def on_exit(server: Any) -> None:

@@ -12,4 +12,8 @@ OPENED = Counter("cdc_incidents_opened", "Incidents opened.", ["kind"])
 
 def opened(kind: str) -> None:
     """Once the transaction is committed. Inside any transaction."""
-    transaction.on_commit(partial(OPENED.labels(kind).inc), robust=True)
+    transaction.on_commit(partial(_count, kind), robust=True)
+
+
+def _count(kind: str) -> None:
+    OPENED.labels(kind).inc()

@@ -13,6 +13,9 @@ from listeners.models import Listener, OrgUsage, Position
 from listeners.standing import RETENTION
 
 DAY = timedelta(hours=24)
+#: Orgs are asked every hour, as long as one of their listeners is enabled. What one said before
+#: that holds no more.
+KNOWN_FOR = timedelta(hours=3)
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def usages(now: datetime) -> dict[int, Usage]:
     sums: dict[str, int] = {}
     for listener_id, org in orgs.items():
         sums[org] = sums.get(org, 0) + counts.get(listener_id, 0)
-    limits = {usage.pk: usage for usage in OrgUsage.objects.all()}
+    limits = {usage.pk: usage for usage in OrgUsage.objects.filter(read_at__gte=now - KNOWN_FOR)}
     return {
         pk: _usage(counts.get(pk, 0), sums[orgs[pk]], limits.get(connection_id))
         for pk, connection_id in Listener.objects.values_list("pk", "connection_id")

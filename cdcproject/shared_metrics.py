@@ -74,6 +74,15 @@ class Shared:
             return list(MultiProcessCollector.merge(_files(folder)))
 
 
+def tidy_up() -> None:
+    """For a process that was forked just now: those before it leave nothing behind that grows, also
+    where nobody collects. Not when somebody does just now, who does the same; where the folder is
+    gone, whoever counts says so."""
+    folder = Path(os.environ[VARIABLE])
+    with suppress(OSError), _alone(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        _bury(folder)
+
+
 def _files(folder: Path) -> list[str]:
     """One that was made just now is empty, and cannot be read."""
     return [str(file) for file in folder.glob("*.db") if file.stat().st_size]
@@ -121,10 +130,14 @@ def _is_there(process: int) -> bool:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Nobody else reads or adds up meanwhile: what was moved would be counted twice, or not."""
-    with _lock(folder / "reading", fcntl.LOCK_EX):
-        yield
+def _alone(folder: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Nobody else reads or adds up meanwhile: what was moved would be counted twice, or not. A
+    process that was forked meanwhile does not hold it on. Raises OSError."""
+    with _lock(folder / "reading", how) as held:
+        try:
+            yield
+        finally:
+            fcntl.flock(held, fcntl.LOCK_UN)
 
 
 def _lock(path: Path, how: int) -> IO[bytes]:

@@ -1,3 +1,3 @@
-"""The product's version: this line is the only one that says it."""
+"""The product's version. Nothing else says it but pyproject.toml, for installers."""
 
 __version__ = "0.1.0"

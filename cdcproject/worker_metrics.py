@@ -9,7 +9,8 @@ import structlog
 from django.conf import settings
 from prometheus_client import CollectorRegistry, start_http_server
 
-from cdcproject.shared_metrics import Folder, Shared, share
+from cdcproject.build_info import BuildInfo
+from cdcproject.shared_metrics import Folder, Shared, share, tidy_up
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +32,7 @@ class WorkerMetrics:
         self._folder, self._process = share(), os.getpid()
         registry = CollectorRegistry(support_collectors_without_names=True)
         registry.register(Shared())
+        registry.register(BuildInfo())
         try:
             self._server, _ = start_http_server(port, registry=registry)
         except OSError as error:
@@ -42,8 +44,11 @@ class WorkerMetrics:
 
     def leave(self) -> None:
         """In a process of the pool: it would keep the port after the main process has gone."""
-        if self._server is not None and os.getpid() != self._process:
+        if self._folder is None or os.getpid() == self._process:
+            return
+        if self._server is not None:
             self._server.socket.close()
+        tidy_up()
 
     def end(self) -> None:
         if self._server is not None:

@@ -41,7 +41,7 @@ class Report:
     restarts: Mapping[str, int]
     pauses: Sequence[Pause]
     violations: Mapping[str, Sequence[str]]
-    unforeseen: int = 0
+    unforeseen: Mapping[str, int] = field(default_factory=dict)
     machine: str = field(default_factory=machine_name)
     versions: Mapping[str, str] = field(default_factory=package_versions)
 
@@ -66,7 +66,8 @@ class Report:
             ("faults", sum(self.faults.values())),
             *((f"  {kind}", count) for kind, count in sorted(self.faults.items())),
             ("restarts", ", ".join(f"{name} {n}" for name, n in self.restarts.items())),
-            ("unforeseen errors logged", self.unforeseen),
+            ("unforeseen errors logged", sum(self.unforeseen.values())),
+            *((f"  {count}", text) for text, count in self.unforeseen.items()),
             *((f"longest pause in {p.what}", _pause(p)) for p in self.pauses),
             ("violations", self.total),
             *((f"  {kind}", len(found)) for kind, found in self.violations.items()),

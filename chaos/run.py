@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,8 @@ WHERE state IN ('blocked', 'ready', 'queued', 'running', 'retrying')
 """
 _RECORDED = "SELECT count(*) FROM audit_auditlogentry WHERE source = 'stream'"
 LOOK_SECONDS = 0.5
+#: What a process says begins with the time.
+_SAID = re.compile(r"^(?=\d{4}-\d\d-\d\dT)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,5 +145,13 @@ def _violations(
     return {kind: texts for kind, texts in listed.items() if texts}
 
 
-def _unforeseen(folder: Path) -> int:
-    return sum(log.read_text(errors="replace").count("unforeseen") for log in folder.glob("*.log"))
+def _unforeseen(folder: Path) -> dict[str, int]:
+    """How often each was logged: whose log, and the last line of the traceback."""
+    found: Counter[str] = Counter()
+    for log in folder.glob("*.log"):
+        for said in _SAID.split(log.read_text(errors="replace")):
+            first, *traceback = said.splitlines() or [""]
+            if "unforeseen" in first:
+                raised = [line for line in traceback if line[:1].strip()]
+                found[f"{log.stem}: {(raised or [first])[-1]}"] += 1
+    return dict(found.most_common())

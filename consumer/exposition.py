@@ -1,18 +1,19 @@
-"""The page that Prometheus reads: what this process counts, or all that count together, and what
-the database knows."""
+"""The page that Prometheus reads: the version, what this process counts, or all that count
+together, and what the database knows."""
 
 from __future__ import annotations
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
+from cdcproject.build_info import BuildInfo
 from cdcproject.shared_metrics import Shared, is_shared
 from consumer.state_metrics import State
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-_state = State()
+_build, _state = BuildInfo(), State()
 
 
 def page() -> bytes:
     """In the text format. Within a few seconds, whatever the database does."""
     counted = generate_latest(Shared() if is_shared() else REGISTRY)
-    return counted + generate_latest(_state)
+    return generate_latest(_build) + counted + generate_latest(_state)

@@ -72,11 +72,16 @@ def delete(ids: Sequence[int], before: datetime) -> Counter[str]:
 
 def _delete(ids: Sequence[int]) -> Counter[str]:
     """Without Django's collector, which would read every row to look for what refers to it."""
+    return Counter(
+        deliveries=delete_dependents(ids),
+        entries=AuditLogEntry.objects.filter(pk__in=ids)._raw_delete(DEFAULT_DB_ALIAS),
+    )
+
+
+def delete_dependents(ids: Sequence[int]) -> int:
+    """What refers to these entries; how many deliveries. Inside the caller's transaction."""
     Reconciliation.objects.filter(entry__in=ids).update(entry=None)
     deliveries = Delivery.objects.filter(entry__in=ids).order_by()
     attempts = DeliveryAttempt.objects.filter(delivery__in=deliveries.values("pk")).order_by()
     attempts._raw_delete(DEFAULT_DB_ALIAS)
-    return Counter(
-        deliveries=deliveries._raw_delete(DEFAULT_DB_ALIAS),
-        entries=AuditLogEntry.objects.filter(pk__in=ids)._raw_delete(DEFAULT_DB_ALIAS),
-    )
+    return int(deliveries._raw_delete(DEFAULT_DB_ALIAS))

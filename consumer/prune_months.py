@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 import structlog
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from audit.models import AuditLogEntry, DirtyRecord, Reconciliation
@@ -23,7 +23,7 @@ from audit.partitions.brief import Busy, brief, insist
 from audit.partitions.months import milliseconds
 from audit.partitions.table import Part, gone, parts
 from consumer import prune_entries
-from handlers.models import Delivery, DeliveryAttempt
+from handlers.models import Delivery
 from listeners import milestones
 from listeners.models import Position
 
@@ -118,18 +118,26 @@ def _some(rows: Any, name: str) -> Iterable[int]:
 
 
 def _emptied(name: str) -> Iterator[Step]:
-    last = 0
+    last = dropping.done(name)
     while ids := dropping.ids(name, last, ROWS):
-        yield partial(_delete_of, ids)
+        yield partial(_delete_of, name, ids)
         last = ids[-1]
-    yield lambda: Counter(entries=dropping.drop(name))
+    yield partial(_drop, name)
 
 
-def _delete_of(ids: Sequence[int]) -> Counter[str]:
-    """What is left of entries that are not in the audit log any more."""
-    with transaction.atomic(durable=True):
-        Reconciliation.objects.filter(entry__in=ids).update(entry=None)
-        deliveries = Delivery.objects.filter(entry__in=ids).order_by()
-        attempts = DeliveryAttempt.objects.filter(delivery__in=deliveries.values("pk")).order_by()
-        attempts._raw_delete(DEFAULT_DB_ALIAS)
-        return Counter(deliveries=deliveries._raw_delete(DEFAULT_DB_ALIAS))
+def _delete_of(name: str, ids: Sequence[int]) -> Counter[str]:
+    """What is left of entries that are not in the audit log any more. Of two at once the second
+    waits at the mark."""
+    deleted: Counter[str] = Counter()
+    with dropping.unless_dropped(), transaction.atomic(durable=True):
+        dropping.mark_done(name, ids[-1])
+        deleted["deliveries"] = prune_entries.delete_dependents(ids)
+    return deleted
+
+
+def _drop(name: str) -> Counter[str]:
+    try:
+        return Counter(entries=insist(partial(dropping.drop, name), TRIES))
+    except Busy as error:
+        log.warning("a month is dropped later", part=name, reason=str(error))
+        return Counter()

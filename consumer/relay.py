@@ -33,6 +33,7 @@ from handlers.following import READY_AGE
 from handlers.models import Delivery, Handover
 from handlers.outcomes import Failed
 from handlers.queries import HOLDS_CHAIN, DeliveryQuerySet
+from handlers.runner import run_delivery
 from handlers.settling import Ended, settle
 from listeners import milestones
 
@@ -73,7 +74,7 @@ def publish_due(now: datetime) -> int:
 
 def sweep(now: datetime) -> None:
     """The rarer repairs. Never inside a transaction. Raises BrokerUnavailable."""
-    retarget()
+    retarget(now)
     reclaim(now)
     halting.release_changed()
     deleting.skip_waiting(now)
@@ -87,18 +88,26 @@ def sweep(now: datetime) -> None:
     deleting.forget()
 
 
-def retarget() -> int:
-    """Waiting deliveries follow their mapping to another handler, when theirs is not registered."""
-    waiting = (
-        Delivery.objects.ready()
-        .filter(is_external=False, mapping__isnull=False)
+def retarget(now: datetime) -> int:
+    """Waiting deliveries follow their mapping to another handler, when theirs is not registered, or
+    end with it, where it was deleted. Never inside a transaction."""
+    waiting = (Delivery.objects.ready(), Delivery.objects.retry_due(now))
+    return sum(map(_followed, waiting))
+
+
+def _followed(waiting: DeliveryQuerySet) -> int:
+    strays = (
+        waiting.filter(is_external=False)
         .exclude(handler__in=registry.names())
         .exclude(mapping__handler=F("handler"))
         .exclude(mapping__handler="")
     )
     moved = 0
-    for pk, handler in waiting.values_list("id", "mapping__handler")[:LIMIT]:
-        moved += Delivery.objects.ready().filter(pk=pk).update(handler=handler)
+    for pk, handler in strays.values_list("id", "mapping__handler")[:LIMIT]:
+        if handler is None:
+            run_delivery(pk)  # without a mapping it is skipped, and nothing is called
+        else:
+            moved += waiting.filter(pk=pk).update(handler=handler)
     return moved
 
 
@@ -153,7 +162,8 @@ def promote_stranded() -> int:
 
 
 def requeue_lost(now: datetime) -> int:
-    """Publish again what was queued and is not in the broker any more.
+    """Publish again what was queued and is not in the broker any more. What workers refused, since
+    they do not know its handler, follows its mapping first.
 
     Never inside a transaction. Raises BrokerUnavailable.
     """
@@ -168,9 +178,11 @@ def requeue_lost(now: datetime) -> int:
             ids += blind.values_list("id", flat=True)[:LIMIT]
         elif target.messages > length:
             ids += _of_messages(old.filter(target.picks), target.messages - length)
-    if ids:
-        log.warning("published again", deliveries=len(ids))
-    return dispatch.publish(ids, now)
+    _followed(Delivery.objects.filter(state=Delivery.State.QUEUED, pk__in=ids))
+    published = dispatch.publish(ids, now)
+    if published:
+        log.warning("published again", deliveries=published)
+    return published
 
 
 def _of_messages(queued: DeliveryQuerySet, messages: float) -> list[int]:

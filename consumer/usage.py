@@ -30,6 +30,7 @@ def refresh_due(now: datetime) -> int:
     Several at once do no harm: each org is asked by one.
     """
     asked = 0
+    _settle_idle(now)
     listeners = Listener.objects.filter(enabled=True).exclude(connection__in=_stopped())
     listeners = listeners.select_related("connection").order_by("-pk")
     for listener in {one.connection_id: one for one in listeners}.values():
@@ -45,6 +46,15 @@ def refresh_due(now: datetime) -> int:
                         reason=str(error))  # fmt: skip
             keep_failure(listener.connection, str(error))
     return asked
+
+
+def _settle_idle(now: datetime) -> None:
+    """What was told of an org that nobody asks any more."""
+    asked = Listener.objects.filter(enabled=True).values("connection")
+    told = Incident.objects.filter(kind=Incident.Kind.QUOTA, key=KEY)
+    told.exclude(listener__connection__in=asked).settle(
+        now, note="No listener of its connection is enabled: the org is not asked any more."
+    )
 
 
 def _stopped() -> Any:

@@ -1,6 +1,8 @@
-"""Transactions that lock the whole audit log for a moment, and wait no longer than one for that.
+"""Transactions that lock the whole audit log for a moment, and wait no longer than one for that;
+and what is made of them, by one process at a time.
 
-Busy   others use the audit log for longer; nothing was changed
+Busy          others use the audit log for longer; nothing was changed
+AnotherRuns   another process is changing the table; nothing was changed
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import TypeVar
 
 from django.db import OperationalError, transaction
 
-from audit.partitions.table import run
+from audit.partitions.table import rows, run
 
 #: Seconds to wait for a lock: who comes later stands in line behind it. Longer than PostgreSQL
 #: takes to see a deadlock, or to send autovacuum away (1 s).
@@ -22,11 +24,29 @@ PAUSE = 3.0
 
 _LOCK_NOT_AVAILABLE, _DEADLOCK = "55P03", "40P01"
 
+CHANGING = "audit.partitions.changing"
+
 Answer = TypeVar("Answer")
 
 
 class Busy(Exception):
     """Others use the audit log for longer: an export, say, or a backup. Try again after that."""
+
+
+class AnotherRuns(Exception):
+    """Another `partition_audit_log` is at work: let it end, or stop it and run this again."""
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Of two at once the second would prepare what the first has done, and leave that behind. As
+    long as this session lasts. Raises AnotherRuns."""
+    if rows("SELECT pg_try_advisory_lock(hashtext(%s))", [CHANGING]) != [(True,)]:
+        raise AnotherRuns(AnotherRuns.__doc__)
+    try:
+        yield
+    finally:
+        rows("SELECT pg_advisory_unlock(hashtext(%s))", [CHANGING])
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from audit.models import AuditLogEntry
 from audit.partitions import grants
 from audit.partitions.obstacles import referring
-from audit.partitions.table import TABLE, columns, gone, quoted, rows, run
+from audit.partitions.table import TABLE, columns, gone, last_id, quoted, rows, run
 from listeners.models import Position
 
 _SPLIT = f"{TABLE}_split"
@@ -47,7 +47,7 @@ def join() -> int:
         if gone():
             raise HalfPruned(HalfPruned.__doc__)
         run(f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE")
-        names, last = columns(), _last_id()
+        names, last = columns(), last_id()
         _step_aside()
         copied = _copy(names)
         run(f"ALTER TABLE {TABLE} ALTER id RESTART WITH {last + 1}")
@@ -55,11 +55,6 @@ def join() -> int:
         run(f"DROP TABLE {_SPLIT}")
     run(f"ANALYZE {TABLE}")
     return copied
-
-
-def _last_id() -> int:
-    [(sequence,)] = rows("SELECT pg_get_serial_sequence(%s, 'id')", [TABLE])
-    return int(rows(f"SELECT last_value FROM {sequence}")[0][0])
 
 
 def _step_aside() -> None:

@@ -16,7 +16,7 @@ from audit.partitions import ahead, grants
 from audit.partitions.brief import brief, insist
 from audit.partitions.months import Month, milliseconds
 from audit.partitions.obstacles import foreign_keys
-from audit.partitions.table import HISTORY, REST, TABLE, quoted, rows, run
+from audit.partitions.table import HISTORY, REST, TABLE, last_id, quoted, rows, run
 
 #: The first month with a part of its own begins so late that nobody commits anything in it before
 #: the table has taken its place: the check would refuse it.
@@ -151,7 +151,7 @@ def _swap(check: str, month: Month) -> None:
     with brief():
         run(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")
         run(*(f"ALTER TABLE {quoted(t)} DROP CONSTRAINT {quoted(name)}" for t, name in referring))
-        indexes, own_keys, last = _indexes(), _own_foreign_keys(), _last_id()
+        indexes, own_keys, last = _indexes(), _own_foreign_keys(), last_id()
         _make_history(indexes)
         run(
             f"CREATE TABLE {TABLE} (LIKE {HISTORY} INCLUDING DEFAULTS INCLUDING CONSTRAINTS "
@@ -205,10 +205,3 @@ def _own_foreign_keys() -> list[str]:
         [TABLE],
     )
     return [f"ALTER TABLE {TABLE} ADD CONSTRAINT {quoted(n)} {made}" for n, made in found]
-
-
-def _last_id() -> int:
-    """The last that was given to anybody, whether it came to a row or not."""
-    [(sequence,)] = rows("SELECT pg_get_serial_sequence(%s, 'id')", [TABLE])
-    [(last,)] = rows(f"SELECT last_value FROM {sequence}")
-    return int(last)

@@ -124,6 +124,13 @@ def columns() -> str:
     return ", ".join(quoted(name) for (name,) in rows(_COLUMNS, [TABLE]))
 
 
+def last_id() -> int:
+    """The last that was given to anybody, whether it came to a row or not."""
+    [(sequence,)] = rows("SELECT pg_get_serial_sequence(%s, 'id')", [TABLE])
+    [(last,)] = rows(f"SELECT last_value FROM {sequence}")
+    return int(last)
+
+
 def name_of(month: Month) -> str:
     return f"{TABLE}_{month.suffix}"
 

@@ -1,5 +1,6 @@
 """Each search and filter of the audit log is answered by an index, on both databases."""
 
+import re
 from typing import Any
 
 import pytest
@@ -26,13 +27,18 @@ PLANS = {
     "received_at_from_0=2025-11-25": "entry_received",
     "received_at_from_0=2025-11-25&before=2025-11-25T12:00:00%2B00:00,5": "entry_received",
     "commit_timestamp_from_0=2025-11-25": "entry_committed",
-    "commit_timestamp_from_0=2025-11-25&before=1764000000000,5": "entry_committed",
+    "commit_timestamp_from_0=2025-11-25&before=1764050000000,5": "entry_committed",
 }
 #: SQLite takes a partial index for its own words only.
 ON_POSTGRESQL = {
     "change_type=GAP_UPDATE": "entry_not_update",
     "source=reconcile": "entry_not_streamed",
 }
+WHOLES = """
+SELECT part.relname, whole.relname FROM pg_inherits
+JOIN pg_class part ON part.oid = inhrelid JOIN pg_class whole ON whole.oid = inhparent
+WHERE whole.relkind = 'I'
+"""
 on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="not on SQLite")
 
 
@@ -47,7 +53,7 @@ def plan(listener, admin_user):
         request = RequestFactory().get(f"{LOG}?{query}")
         request.user = admin_user
         changes: Any = admin.site.get_model_admin(AuditLogEntry).get_changelist_instance(request)
-        return changes.page_query().explain()
+        return explained(changes.page_query())
 
     return text
 
@@ -66,6 +72,18 @@ def _entry(listener, number: int) -> AuditLogEntry:
         commit_user=f"0055g{number % 800:010}AAA",
         received_at=NOW,
     )
+
+
+def explained(rows) -> str:
+    """How the database would find them; of a partitioned log each part's index by the name of the
+    whole."""
+    plan = rows.explain()
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(WHOLES)
+            wholes = dict(cursor.fetchall())
+        plan = re.sub(r"\w+", lambda name: wholes.get(name[0], name[0]), plan)
+    return plan
 
 
 def not_found_by(plan, expected: dict[str, str]) -> dict[str, str]:
@@ -117,7 +135,7 @@ def test_deliveries_are_found_by_an_index_too(plan, admin_user, given, index):
     request = RequestFactory().get(f"{DELIVERIES}?{given}")
     request.user = admin_user
     changes: Any = admin.site.get_model_admin(Delivery).get_changelist_instance(request)
-    assert index in changes.page_query().explain()
+    assert index in explained(changes.page_query())
 
 
 @on_postgresql

@@ -66,13 +66,45 @@ def test_deliveries_of_an_unregistered_handler_stay(listener, later):
     assert relay.publish_due(later) == 0
 
 
-def test_they_follow_their_mapping_to_a_registered_handler(listener, later):
+@pytest.mark.parametrize("state", ["ready", "retrying"])
+def test_they_follow_their_mapping_to_a_registered_handler(listener, later, state):
     deliveries(listener, handler="not.there")
+    Delivery.objects.update(state=state, due_at=timezone.now())
     listener.mappings.update(handler="tests.remember")
 
-    assert relay.retarget() == 1
+    assert relay.retarget(later) == 1
 
     assert relay.publish_due(later) == 1
+
+
+def test_so_do_those_whose_message_no_worker_knew(listener, later):
+    """Published by a version that has the handler, and refused by workers of one that does not."""
+    ids = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(3)])
+    Delivery.objects.update(state="queued", queued_at=timezone.now(), handler="not.there")
+    listener.mappings.update(handler="not.there.either")
+    assert relay.requeue_lost(later) == 0
+    listener.mappings.update(handler="tests.remember")
+
+    assert relay.requeue_lost(later) == len(ids)
+
+    assert waiting() == 3
+
+
+@pytest.mark.parametrize("state", ["ready", "retrying", "queued"])
+def test_of_a_handler_and_a_mapping_that_are_both_gone_all_is_skipped(listener, later, state):
+    """Nobody else would end them, and what is in their chains."""
+    deliveries(listener, change(), change(), handler="not.there")
+    Delivery.objects.filter(state="ready").update(
+        state=state, due_at=timezone.now(), queued_at=timezone.now()
+    )
+    listener.mappings.all().delete()
+
+    for _ in range(2):
+        relay.sweep(later)
+
+    found = Delivery.objects.values_list("state", "error")
+    assert set(found) == {("skipped", "its handler mapping was deleted")}
+    assert len(found) == 2
 
 
 def test_what_the_broker_lost_is_published_again(listener, later):

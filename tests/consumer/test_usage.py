@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Incident, Throughput
-from audit.traffic import Usage, usages
+from audit.traffic import KNOWN_FOR, Usage, usages
 from consumer.usage import EVERY, keep, keep_failure, refresh_due
 from listeners.models import Listener, OrgUsage, Position
 from tests.commands.running import run
@@ -91,6 +91,17 @@ def test_the_incident_moves_on_when_its_listener_is_disabled(listener, now):
     assert told().listener == other
 
 
+def test_of_an_org_that_nobody_asks_any_more_nothing_is_known(listener, now):
+    keep(listener.connection, limit(10, 1), now)
+    Listener.objects.update(enabled=False)
+
+    assert refresh_due(now + EVERY) == 0
+
+    assert told() is None
+    assert usages(now + KNOWN_FOR)[listener.pk].org_remaining == 1
+    assert usages(now + KNOWN_FOR + EVERY)[listener.pk] == Usage()
+
+
 @pytest.mark.parametrize("answer", [None, {}, {"Max": "many"}, [], {"Max": 1}])
 def test_an_answer_without_the_limit_says_so(listener, now, answer):
     keep(listener.connection, answer, now)
@@ -121,7 +132,9 @@ def test_the_status_shows_it(listener, now):
     lease_of(listener)
     Position.objects.update(replay_id="7", last_event_at=now - timedelta(hours=12))
     Throughput.objects.create(listener=listener, minute=now, events=1234)
-    OrgUsage.objects.create(connection=listener.connection, maximum=5000, remaining=2000)
+    OrgUsage.objects.create(
+        connection=listener.connection, maximum=5000, remaining=2000, read_at=now
+    )
 
     assert "1,234 events; org: 3,000 of 5,000" in run("cdc_status").out
     [shown] = json.loads(run("cdc_status", "--format", "json").out)

@@ -8,7 +8,7 @@ from functools import cache
 from prometheus_client import Counter, Gauge, Histogram
 
 from audit import metrics as of_incidents
-from cdcproject import web_metrics
+from cdcproject import build_info, web_metrics
 from consumer import metrics as of_listeners
 from consumer import state_metrics
 from handlers import metrics as of_publishing
@@ -27,7 +27,7 @@ class Exported:
 
 @cache
 def catalogue() -> dict[str, Exported]:
-    found: dict[str, Exported] = {}
+    found = {build_info.NAME: Exported("gauge", frozenset(build_info.LABELS))}
     for module in COUNTING:
         for metric in vars(module).values():
             if isinstance(metric, Counter | Gauge | Histogram):

@@ -30,6 +30,19 @@ def child(who: str, *, dies: bool) -> None:
     os._exit(0)
 
 
+def fork_while_collecting(folder: Path) -> int:
+    """As a pool may, whose main process answers in a thread. What ends the new one when it is
+    closed."""
+    ended, end = os.pipe()
+    with shared_metrics._alone(folder):
+        if not os.fork():
+            os.close(end)
+            os.read(ended, 1)
+            os._exit(0)
+    os.close(ended)
+    return end
+
+
 def told() -> list[str]:
     text = generate_latest(shared_metrics.Shared()).decode()
     return sorted(line for line in text.splitlines() if line.startswith("test_"))
@@ -38,6 +51,7 @@ def told() -> list[str]:
 def main(parent: str) -> None:
     shared_metrics._MEMORY = Path(parent)
     folder = shared_metrics.share().path
+    beside = fork_while_collecting(folder)
     collected = [told()]
     for number in range(6):
         child("a" if number % 2 else "b", dies=number % 3 == 0)
@@ -46,6 +60,8 @@ def main(parent: str) -> None:
     COUNTED.labels("a").inc()
     files = sorted(file.name.replace(str(os.getpid()), "own") for file in folder.glob("*.db"))
     collected += [told(), told()]
+    os.close(beside)
+    os.wait()
     print(json.dumps({"collected": collected, "files": files, "folder": str(folder)}))
     if "--killed" in sys.argv:
         sys.stdout.flush()

@@ -1,5 +1,6 @@
 """/metrics of a listener process."""
 
+from cdcproject.version import __version__
 from tests.metrics.scraped import scrape
 from tests.servers import free_port, wait_for
 
@@ -18,6 +19,7 @@ def test_what_comes_is_counted_and_what_interrupts_it(processes, simulator, org_
     wait_for(lambda: scrape(port).total("cdc_changes_recorded_total") == 3, what="the third")
 
     told = scrape(port)
+    assert told.by("version", "cdc_build_info") == {__version__: 1}
     of_it = {"listener": name}
     assert told.total("cdc_messages_received_total", **of_it) >= 3
     assert told.total("cdc_receive_seconds_count", **of_it) >= 2

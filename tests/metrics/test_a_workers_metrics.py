@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 from django.utils import timezone
 
+from cdcproject.version import __version__
 from consumer import relay
 from handlers.models import Delivery
 from tests.handlers.bundling import deliver, publish
@@ -42,9 +43,11 @@ def test_attempts_and_deliveries_are_counted_however_many_processes_ran_them(pro
         return ended() == len(ids)
 
     wait_for(is_over, what="the end of all of them")
+    wait_for(lambda: of_all(port, len(ids)), what="what they counted")  # after the commit
     for child in psutil.Process(worker.pid).children():
         child.send_signal(signal.SIGKILL)
-    told = wait_for(lambda: of_all(port, len(ids)), what="what they counted")
+    told = scrape(port)
+    assert told.total("cdc_deliveries_handled_total") == len(ids)
 
     outcomes = {
         handler: told.by("outcome", "cdc_attempts_total", handler=handler)
@@ -83,17 +86,36 @@ def test_so_are_those_of_a_worker_alone_and_one_whose_port_is_taken_works_withou
 
     publish(deliver(listener, "tests.remember", 3))
 
-    wait_for(lambda: of_all(port, 3), what="what it counted")
+    told = wait_for(lambda: of_all(port, 3), what="what it counted")
+    assert told.by("version", "cdc_build_info") == {__version__: 1}
     second = processes.worker("-n", "second@%h", CDC_WORKER_METRICS_PORT=str(port))
     assert "the worker's metrics are not served" in second.output
     assert f"not {port}" in second.output
 
 
-def test_what_cannot_be_counted_is_handled_all_the_same(processes, listener):
-    worker = processes.worker(CDC_WORKER_METRICS_PORT=str(free_port()))
+def folder_of(worker):
     open_files = psutil.Process(worker.pid).open_files()
     [folder] = {Path(file.path).parent for file in open_files if file.path.endswith("/held")}
-    shutil.rmtree(folder)
+    return folder
+
+
+def test_processes_that_are_replaced_leave_no_files_where_nobody_asks(processes, listener):
+    port = free_port()
+    worker = processes.worker("--max-tasks-per-child", "1", CDC_WORKER_METRICS_PORT=str(port))
+    ids = deliver(listener, "tests.remember", 4)
+
+    for pk in ids:
+        publish([pk])
+    wait_for(lambda: ended() == len(ids), what="their handling")
+
+    # One of all that have gone, and one of the last.
+    assert len(list(folder_of(worker).glob("counter_*.db"))) <= 2
+    assert wait_for(lambda: of_all(port, len(ids)), what="what they counted")
+
+
+def test_what_cannot_be_counted_is_handled_all_the_same(processes, listener):
+    worker = processes.worker(CDC_WORKER_METRICS_PORT=str(free_port()))
+    shutil.rmtree(folder_of(worker))
 
     ids = deliver(listener, "tests.remember", 3)
     publish(ids)

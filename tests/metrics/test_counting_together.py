@@ -15,6 +15,7 @@ def run(folder, *options):
         check=False,
         stdout=subprocess.PIPE,
         text=True,
+        timeout=60,
     )
     return json.loads(done.stdout)
 

@@ -42,7 +42,9 @@ def test_how_each_listener_stands(listener, now):
         last_event_at=now - timedelta(hours=12),
     )  # fmt: skip
     Throughput.objects.create(listener=listener, minute=now, events=1234)
-    OrgUsage.objects.create(connection=listener.connection, maximum=5000, remaining=2000)
+    OrgUsage.objects.create(
+        connection=listener.connection, maximum=5000, remaining=2000, read_at=now
+    )
 
     found = told()
 

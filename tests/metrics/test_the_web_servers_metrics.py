@@ -5,6 +5,7 @@ import signal
 import psutil
 import requests
 
+from cdcproject.version import __version__
 from tests.metrics.scraped import scrape
 from tests.servers import free_port, wait_for
 
@@ -32,6 +33,7 @@ def test_requests_are_counted_whichever_process_answered_them(processes, listene
         assert told.by("method", requests_, area="api", status="401") == {"GET": 1, "other": 1}
         assert told.total("cdc_http_request_seconds_count", area="console") == 6
         assert told.total("cdc_listener_enabled", listener=listener.name) == 1
+        assert told.by("version", "cdc_build_info") == {__version__: 1}
     assert server.terminate() == 0
 
 

@@ -142,6 +142,19 @@ def test_who_reads_for_long_is_waited_for(recorded, monkeypatch):
     assert len(entries()) == 6
 
 
+def test_of_two_at_once_the_second_is_refused(recorded):
+    """It would leave a check behind that refuses what is committed in months to come."""
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT pg_advisory_lock(hashtext(%s))", [brief.CHANGING])
+        with pytest.raises(CommandError, match="is at work"):
+            run("partition_audit_log")
+    assert not is_partitioned()
+
+    run("partition_audit_log")
+
+    assert is_partitioned()
+
+
 def test_a_check_that_was_left_behind_is_gone_before_it_refuses_anything(recorded):
     begin(1)
     later = ago(-60)

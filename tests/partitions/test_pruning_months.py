@@ -177,6 +177,45 @@ def test_a_long_reader_is_waited_for_and_then_left_alone(old, monkeypatch):
     assert past() == []
 
 
+def test_a_long_reader_of_the_listeners_keeps_nobody_else_from_them(old, monkeypatch):
+    monkeypatch.setattr(brief, "PATIENCE", 0.05)
+    monkeypatch.setattr(brief, "PAUSE", 0)
+    with psycopg.connect(**connection.get_connection_params()) as reader:
+        reader.execute("SELECT count(*) FROM listeners_listener")
+        run("prune_audit_log", "--older-than", DAYS)
+        assert past() == []
+        assert len(gone()) > 1
+        assert Delivery.objects.count() == len(records())
+
+    assert int(run("prune_audit_log", "--older-than", DAYS).lines[0].split()[-1]) > 0
+    assert gone() == []
+
+
+def test_slices_of_time_come_to_an_end_however_short(old, monkeypatch):
+    monkeypatch.setattr(prune_months, "ROWS", 1)
+
+    def slice_of_two_steps() -> bool:
+        looks = iter([False, False])
+        return prune.prune(int(DAYS), timezone.now(), is_over=lambda: next(looks, True)).is_finished
+
+    assert any(slice_of_two_steps() for _ in range(40))
+    assert gone() == past() == []
+    assert Delivery.objects.count() == DeliveryAttempt.objects.count() == len(records())
+
+
+def test_another_pruning_may_be_faster(old):
+    def another_ends_it() -> bool:
+        if any(rows_in(name) for name in gone()):
+            prune.prune(int(DAYS), timezone.now())
+        return False
+
+    pruned = prune.prune(int(DAYS), timezone.now(), is_over=another_ends_it)
+
+    assert pruned.is_finished
+    assert gone() == past() == []
+    assert Delivery.objects.count() == DeliveryAttempt.objects.count() == len(records())
+
+
 def test_what_was_there_before_goes_row_by_row_until_it_is_past(listener):
     undo()
     make_mapping(listener, handler="tests.skip")

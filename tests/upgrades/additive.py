@@ -36,6 +36,8 @@ _BINDING = (
     operations.AlterUniqueTogether,
     operations.AlterOrderWithRespectTo,
 )
+#: What they do to the tables is not seen here.
+_OPAQUE = (operations.RunSQL, operations.SeparateDatabaseAndState)
 _STATE_ONLY = (
     operations.AlterModelOptions,
     operations.AlterModelManagers,
@@ -58,7 +60,8 @@ def findings(migration: Migration, before: ProjectState) -> Iterator[str]:
             is_large = (migration.app_label, name) in LARGE
             found = [*_incompatible(operation, old, new), *_locking(operation, new, is_large)]
             yield from (f"{operation.describe()}: {why}" for why in found)
-        yield from (f"{operation.describe()}: {why}" for why in _unsafe(migration, operation))
+        found = [*_referring(operation), *_unsafe(migration, operation)]
+        yield from (f"{operation.describe()}: {why}" for why in found)
         before = after
 
 
@@ -72,6 +75,8 @@ def _incompatible(operation, old, new) -> Iterator[str]:
         yield "an older version still asks for it"
     if isinstance(operation, _BINDING):
         yield "what an older version writes may break it"
+    if isinstance(operation, operations.RemoveConstraint):
+        yield "an older version may count on it, in ON CONFLICT say"
     if isinstance(operation, operations.AddField) and not _may_be_left_out(new):
         yield "an older version inserts rows without it: give it a db_default"
     if isinstance(operation, operations.AlterField):
@@ -89,6 +94,8 @@ def _narrowed(old: models.Field[Any, Any], new: models.Field[Any, Any]) -> Itera
         yield "an older version may write NULL"
     if new.unique and not old.unique:
         yield "an older version may write a value twice"
+    if old.unique and not new.unique:
+        yield "an older version may count on its being unique, in ON CONFLICT say"
     if _may_be_left_out(old) and not _may_be_left_out(new):
         yield "an older version may insert rows without it"
     if (new.max_length or 1 << 31) < (old.max_length or 1 << 31):
@@ -110,7 +117,17 @@ def _locking(operation, new, is_large: bool) -> Iterator[str]:
         yield "its index holds the writers of a large table up: db_index=False, AddIndexOnline"
 
 
+def _referring(operation) -> Iterator[str]:
+    named = dict(getattr(operation, "fields", ()))
+    for field in [*named.values(), *filter(None, [getattr(operation, "field", None)])]:
+        target = field.remote_field.model if field.is_relation else ""
+        if str(target).lower() == "audit.auditlogentry" and field.db_constraint:
+            yield "a partitioned audit log can't be referred to by id: db_constraint=False"
+
+
 def _unsafe(migration: Migration, operation) -> Iterator[str]:
+    if isinstance(operation, _OPAQUE):
+        yield "what it does to the tables is not seen here: look, and list it"
     if not operation.reversible:
         yield "it cannot be taken back"
     is_alone = operation.atomic or isinstance(operation, (*_ONLINE, *_STATE_ONLY))

@@ -16,7 +16,8 @@ LISTED: dict[str, dict[str, str]] = {}
 BEFORE_THE_FIRST_RELEASE = {
     *("listeners.0002_settings", "listeners.0003_nothing_lost", "listeners.0004_pubsub"),
     *("listeners.0005_sensitive_fields", "audit.0003_nothing_lost", "audit.0004_audit_log_search"),
-    *("audit.0008_indexes_for_writing", "handlers.0002_mapping_conditions"),
+    *("audit.0008_indexes_for_writing", "handlers.0001_initial"),
+    "handlers.0002_mapping_conditions",
     *("handlers.0003_nothing_lost", "handlers.0012_indexes_for_writing"),
 }
 
@@ -57,7 +58,8 @@ def test_what_is_listed_is_there():
 def _delivery(**fields) -> ProjectState:
     state = ProjectState()
     columns = {"id": models.BigAutoField(primary_key=True), **fields}
-    state.add_model(ModelState("handlers", "Delivery", list(columns.items())))
+    options = {"constraints": [models.UniqueConstraint(fields=["id"], name="delivery_once")]}
+    state.add_model(ModelState("handlers", "Delivery", list(columns.items()), options))
     return state
 
 
@@ -67,7 +69,9 @@ def _migration(*operations, atomic=True):
     return made
 
 
+_CODE = models.CharField(max_length=9, unique=True)
 _NAME = models.CharField(max_length=20, null=True, choices=[("a", "A"), ("b", "B")])
+_ENTRY = models.ForeignKey("audit.auditlogentry", models.CASCADE, null=True)
 _INDEX = models.Index(fields=["name"], name="delivery_name")
 _CHECK = models.CheckConstraint(condition=models.Q(name="a"), name="delivery_named")
 
@@ -103,7 +107,11 @@ _CHECK = models.CheckConstraint(condition=models.Q(name="a"), name="delivery_nam
             ),
             "twice",
         ),
+        (migrations.AlterField("delivery", "code", models.CharField(max_length=9)), "ON CONFLICT"),
         (migrations.AddConstraint("delivery", _CHECK), "may break it"),
+        (migrations.RemoveConstraint("delivery", "delivery_once"), "ON CONFLICT"),
+        (migrations.RunSQL("DROP TABLE one", "CREATE TABLE one (id int)"), "not seen here"),
+        (migrations.SeparateDatabaseAndState(), "not seen here"),
         (migrations.AddIndex("delivery", _INDEX), "AddIndexOnline"),
         (
             migrations.AddField(
@@ -111,12 +119,14 @@ _CHECK = models.CheckConstraint(condition=models.Q(name="a"), name="delivery_nam
             ),
             "its index holds",
         ),
+        (migrations.AddField("delivery", "entry", _ENTRY), "partitioned"),
+        (migrations.CreateModel("New", [("entry", _ENTRY)]), "partitioned"),
         (migrations.RunPython(print), "taken back"),
     ],
     ids=lambda one: type(one).__name__ if not isinstance(one, str) else one,
 )
 def test_what_takes_something_away_is_found(operation, why):
-    found = list(findings(_migration(operation), _delivery(name=_NAME)))
+    found = list(findings(_migration(operation), _delivery(name=_NAME, code=_CODE)))
 
     assert [one for one in found if why in one], found
 

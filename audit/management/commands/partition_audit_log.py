@@ -7,13 +7,16 @@ from django.utils import timezone
 
 from audit.actions import Action, Actor, note
 from audit.partitions import joining, splitting
-from audit.partitions.brief import Busy
+from audit.partitions.brief import AnotherRuns, Busy, alone
 from audit.partitions.months import Month
 from audit.partitions.obstacles import obstacles
 from audit.partitions.table import Part, is_partitioned, parts
 from audit.partitions.upkeep import keep_up_and_look
 
-REFUSALS = (Busy, splitting.TooFar, joining.ListenersRun, joining.HalfPruned)
+REFUSALS = (
+    *(AnotherRuns, Busy, splitting.TooFar),
+    *(joining.ListenersRun, joining.HalfPruned),
+)
 
 
 class Command(BaseCommand):
@@ -37,7 +40,8 @@ class Command(BaseCommand):
         if found := obstacles():
             raise CommandError("The audit log can't be changed:\n" + "\n".join(found))
         try:
-            (self._undo if options["undo"] else self._do)(is_dry=options["dry_run"])
+            with alone():
+                (self._undo if options["undo"] else self._do)(is_dry=options["dry_run"])
         except REFUSALS as error:
             raise CommandError(str(error)) from error
 

@@ -1,0 +1,20 @@
+import pytest
+from django.utils import timezone
+from prometheus_client import values
+
+from audit.metrics import OPENED
+from audit.models import Incident
+from audit.queries import Trouble
+from cdcproject.shared_metrics import VARIABLE
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_incident_is_opened_where_it_cannot_be_counted(listener, monkeypatch, tmp_path):
+    """In a new process of a worker's pool whose folder is gone."""
+    OPENED.clear()
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "gone"))
+    monkeypatch.setattr(values, "ValueClass", values.MultiProcessValue())
+
+    Incident.objects.report(listener.pk, Trouble("gap", "a", "one", "read it"), timezone.now())
+
+    assert Incident.objects.get().kind == "gap"
