@@ -90,7 +90,7 @@ def sweep(now: datetime) -> None:
 
 def retarget(now: datetime) -> int:
     """Waiting deliveries follow their mapping to another handler, when theirs is not registered, or
-    end with it, where it was deleted. Never inside a transaction."""
+    end with it, where an older version deleted it. Never inside a transaction."""
     waiting = (Delivery.objects.ready(), Delivery.objects.retry_due(now))
     return sum(map(_followed, waiting))
 
