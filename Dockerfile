@@ -21,6 +21,10 @@ FROM build AS build-flower
 COPY requirements-flower.txt /tmp/
 RUN /usr/local/bin/pip --python /opt/venv/bin/python install --no-cache-dir --only-binary :all: --requirement /tmp/requirements-flower.txt
 
+FROM build AS build-traces
+COPY requirements-otel.txt /tmp/
+RUN /usr/local/bin/pip --python /opt/venv/bin/python install --no-cache-dir --only-binary :all: --requirement /tmp/requirements-otel.txt
+
 # ── what runs ───────────────────────────────────────────────────────────────────────────────
 FROM ${PYTHON_IMAGE} AS runtime
 RUN python -m pip uninstall --yes --no-cache-dir pip \
@@ -46,6 +50,10 @@ COPY --from=build-flower /opt/venv /opt/venv
 EXPOSE 5555
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 CMD ["bin/probe", "http://127.0.0.1:5555/healthcheck"]
 CMD ["celery", "-A", "cdcproject", "flower", "--conf=deploy/flower/flowerconfig.py", "--address=0.0.0.0", "--port=5555"]
+
+# docs/traces.md.
+FROM runtime AS traces
+COPY --from=build-traces /opt/venv /opt/venv
 
 # The one that is built when none is named.
 FROM runtime

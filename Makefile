@@ -111,6 +111,7 @@ stubs:
 lock:
 	uv pip compile --universal --python-version 3.11 --no-emit-index-url -q pyproject.toml -o requirements.txt
 	uv pip compile --universal --python-version 3.11 --no-emit-index-url -q pyproject.toml --extra flower -c requirements.txt -o requirements-flower.txt
+	uv pip compile --universal --python-version 3.11 --no-emit-index-url -q pyproject.toml --extra otel -c requirements.txt -o requirements-otel.txt
 	uv pip compile --universal --python-version 3.11 --no-emit-index-url -q pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:

@@ -12,6 +12,7 @@ from celery.signals import (
     task_prerun,
     worker_init,
     worker_process_init,
+    worker_process_shutdown,
     worker_ready,
     worker_shutdown,
 )
@@ -86,6 +87,38 @@ def end_metrics(**_: Any) -> None:
     from cdcproject.worker_metrics import worker_metrics
 
     worker_metrics.end()
+
+
+@worker_init.connect
+def load_tracing(**_: Any) -> None:
+    from cdcproject.tracer import tracing
+
+    tracing.load()
+
+
+@worker_process_init.connect
+def begin_tracing(**_: Any) -> None:
+    """After the fork: what sends spans is a thread."""
+    from cdcproject.tracer import tracing
+
+    tracing.begin("worker")
+
+
+@worker_ready.connect
+def begin_tracing_without_a_pool(sender: Any, **_: Any) -> None:
+    """Where threads of the worker's own process run the tasks."""
+    from celery.concurrency.prefork import TaskPool
+
+    if not isinstance(sender.pool, TaskPool):
+        begin_tracing()
+
+
+@worker_process_shutdown.connect
+@worker_shutdown.connect
+def end_tracing(**_: Any) -> None:
+    from cdcproject.tracer import tracing
+
+    tracing.end()
 
 
 @worker_process_init.connect

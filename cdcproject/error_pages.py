@@ -14,7 +14,7 @@ class SecretsStayHidden(SafeExceptionReporterFilter):
     """As in production, with DEBUG too: forms here hold passwords and keys, and variables do."""
 
     hidden_settings = re.compile(
-        f"{SafeExceptionReporterFilter.hidden_settings.pattern}|URL|LOCATION|BROKER|DATABASE|WEBHOOK",
+        f"{SafeExceptionReporterFilter.hidden_settings.pattern}|URL|LOCATION|BROKER|DATABASE|WEBHOOK|OTLP",
         re.IGNORECASE,
     )
 

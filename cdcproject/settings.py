@@ -96,6 +96,8 @@ try:
     CDC_ALIVE_FILE = alive_file(env)
     # A worker's main process serves /metrics there.
     CDC_WORKER_METRICS_PORT = port(env, "CDC_WORKER_METRICS_PORT")
+    # Of who sends traces: a key of the collector's.
+    OTEL_EXPORTER_OTLP_HEADERS = env.str("OTEL_EXPORTER_OTLP_HEADERS", "")
     STATIC_ROOT, STORAGES = static_files(env.str("STATIC_ROOT", ""))
 except NoticeError as error:
     stop(str(error))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from time import time_ns
 
 from django.db import transaction
 
 from audit.models import AuditLogEntry
 from audit.recording import record
+from handlers import tracing
 from handlers.deliver import deliver
 from handlers.models import HandlerMapping
 from listeners import milestones
@@ -20,11 +22,14 @@ def add(listener: Listener, choose: Callable[[], Sequence[AuditLogEntry]]) -> li
     One transaction, which keeps the stream from recording meanwhile: what `choose` reads in it is
     how things stand. It should do nothing slow. Never inside a transaction.
     """
+    began = time_ns()
     with transaction.atomic(durable=True):
         lock(listener)
         new = record(choose())
         ready = deliver(new, list(HandlerMapping.objects.filter(listener=listener)))
         milestones.reach("added")
+    if tracing.spans is not None:
+        tracing.spans.recorded(listener.name, new, began)
     return ready
 
 

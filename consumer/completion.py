@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from time import time_ns
 
 import structlog
 from django.db import DataError, transaction
@@ -22,7 +23,7 @@ from audit.recording import record
 from consumer import additions, gaps
 from consumer.database import refusal
 from consumer.rest import CANNOT_READ, rest_of
-from handlers import dispatch
+from handlers import dispatch, tracing
 from handlers.outcomes import storable
 from handlers.placeholders import end_waiting
 from listeners import milestones
@@ -160,6 +161,7 @@ def _add_whole(
     listener: Listener, page: Page, rows: Sequence[DirtyRecord], read: RecordsRead | None
 ) -> int:
     now, ids = timezone.now(), [row.pk for row in rows]
+    began = time_ns()
     with transaction.atomic(durable=True):
         additions.lock(listener)
         # Whoever's claim ran out meanwhile: what another has completed is not here any more.
@@ -173,8 +175,23 @@ def _add_whole(
         DirtyRecord.objects.filter(pk__in=list(ends)).delete()
         gaps.note_progress(listener, page.entity, now)
         milestones.reach("added")
+    if read is not None:
+        _trace(listener, incomplete, ends, began)
     dispatch.publish_or_leave(ready, now)
     return len(ends)
+
+
+def _trace(
+    listener: Listener,
+    gap_entries: Sequence[AuditLogEntry],
+    ends: Mapping[int, AuditLogEntry | str],
+    began: int,
+) -> None:
+    if tracing.spans is not None:
+        pairs = [(ends[gap.pk], gap) for gap in gap_entries]
+        gap_of = {entry: gap for entry, gap in pairs if isinstance(entry, AuditLogEntry)}
+        completed = {entry.pk: gap for entry, gap in gap_of.items()}
+        tracing.spans.recorded(listener.name, list(gap_of), began, completed)
 
 
 def _completed(

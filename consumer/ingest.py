@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from time import time_ns
 from typing import Any
 
 from django.db import DataError, transaction
@@ -24,6 +25,7 @@ from consumer import gaps, troubles
 from consumer.database import refusal
 from consumer.positions import advance, hold
 from consumer.quarantine import Unreadable, keep
+from handlers import tracing
 from handlers.handover import Parcel, pack
 from handlers.models import HandlerMapping
 from listeners import milestones
@@ -142,6 +144,7 @@ def _ingest_whole(
         for event in events
     ]
     replay_id = decoded[-1][1][-1].replay_id
+    began = time_ns()
     with transaction.atomic(durable=True):
         position = hold(lease, follows, replay_id)
         milestones.reach("recording")
@@ -156,6 +159,8 @@ def _ingest_whole(
         traffic.count(listener.pk, messages[-1].received_at, len(messages), len(new))
         milestones.reach("recorded")
     milestones.reach("committed")
+    if tracing.spans is not None:
+        tracing.spans.recorded(listener.name, new, began)
     committed = entries[0].commit_timestamp if entries else None
     return Ingested(len(new), len(entries) - len(new), 0, parcel, reads, replay_id, committed)
 

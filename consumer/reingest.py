@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from time import time_ns
 
 import structlog
 from django.db import DataError, transaction
@@ -19,7 +20,7 @@ from consumer import gaps, troubles
 from consumer.additions import lock
 from consumer.database import refusal
 from consumer.ingest import entry_of
-from handlers import dispatch
+from handlers import dispatch, tracing
 from handlers.deliver import deliver
 from handlers.models import HandlerMapping
 from handlers.outcomes import storable
@@ -74,6 +75,7 @@ def _record(
 ) -> tuple[int, list[int]]:
     """How many changes are new, and the deliveries to publish. One transaction."""
     listener: Listener = quarantined.listener
+    began = time_ns()
     with transaction.atomic(durable=True):
         lock(listener)
         if not Quarantined.objects.filter(pk=quarantined.pk, ingested_at=None).update(
@@ -87,4 +89,6 @@ def _record(
         note(by, Action.READ_AGAIN, quarantined, name=str(quarantined.pk), details=details)
         # What is to be read from Salesforce for it, the relay starts.
         gaps.follow(listener, troubles.report(listener.pk, new, now), now)
+    if tracing.spans is not None:
+        tracing.spans.recorded(listener.name, new, began)
     return len(new), ready

@@ -26,6 +26,7 @@ from handlers import (
     redelivery_jobs,
     registry,
     run_metrics,
+    tracing,
 )
 from handlers.claims import Claim, ClaimLost
 from handlers.dead_letters.fingerprint import sort_new
@@ -129,7 +130,10 @@ def reclaim(now: datetime) -> int:
         except (DataError, IntegrityError):
             log.exception("a lost run cannot be written down", delivery=delivery.pk)
             continue  # what comes after it is not to wait for that
-        run_metrics.settled([Ended(claim, outcome, claim.started_at, now)])
+        ended = Ended(claim, outcome, claim.started_at, now)
+        run_metrics.settled([ended])
+        if tracing.spans is not None:
+            tracing.spans.lost(ended)
         log.warning("run lost", delivery=delivery.pk, attempt=delivery.attempts)
         reclaimed += 1
     return reclaimed

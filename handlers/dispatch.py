@@ -13,20 +13,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from time import time_ns
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery import Celery, current_app
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Q
 
-from handlers import formats, metrics, registry, transport
+from handlers import formats, metrics, registry, tracing, transport
 from handlers.company import allowed, grouped, most, spread
 from handlers.events import EventData
 from handlers.models import Delivery
 from handlers.models.worker import MessageFormat
 from handlers.registry import Handler
 from listeners import milestones
+
+if TYPE_CHECKING:
+    from handlers.tracing.change_spans import Places
 
 log = structlog.get_logger(__name__)
 
@@ -45,13 +49,19 @@ class BrokerUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message for a worker. Its id names the deliveries and the attempt they are for."""
+    """One message for a worker. Its id names the deliveries and the attempt they are for.
+
+    `headers`: beside Celery's own, for who reads them elsewhere. `places`: in the traces of those
+    that are sampled, where that is known.
+    """
 
     ids: Sequence[int]
     attempts: int
     task: str
     queue: str
     kwargs: dict[str, Any]
+    headers: dict[str, str] | None = None
+    places: Places | None = None
 
     @property
     def task_id(self) -> str:
@@ -234,6 +244,7 @@ def _external(delivery: Delivery) -> Message:
         delivery.handler,
         queue_of(delivery.handler, delivery.queue),
         {"event": EventData.of(delivery.entry).to_dict()},
+        tracing.spans.headers(delivery) if tracing.spans is not None else None,
     )
 
 
@@ -263,6 +274,7 @@ def send(messages: Sequence[Message]) -> None:
     """Raises BrokerUnavailable."""
     if not messages:
         return
+    began = time_ns()
     app: Celery = current_app._get_current_object()
     with (
         _broker_errors(app),
@@ -280,9 +292,16 @@ def send(messages: Sequence[Message]) -> None:
                 ignore_result=True,
             )
             app.amqp.send_task_message(
-                producer, message.task, task, queue=message.queue, retry=False
+                producer,
+                message.task,
+                task,
+                queue=message.queue,
+                retry=False,
+                headers=message.headers,
             )
     metrics.published(messages)
+    if tracing.spans is not None:
+        tracing.spans.sent(messages, began)
 
 
 @contextmanager

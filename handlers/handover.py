@@ -8,7 +8,7 @@ the relay makes ready again, and publishes as everything that is ready.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from django.db.models import BooleanField, Func
 from audit.bulk import insert
 from audit.models import AuditLogEntry
 from audit.prepared import Given, Prepared, deleting
-from handlers import dispatch, pressure
+from handlers import dispatch, pressure, tracing
 from handlers.deliver import can_begin, planned
 from handlers.models import Delivery, HandlerMapping, Handover
 from handlers.queries import DeliveryQuerySet
@@ -66,7 +66,7 @@ def pack(
     ready = [one.pk for one in deliveries if can_begin(one)]
     if not companies:
         return Parcel(ready=ready)
-    messages = [dispatch.message_for([_row(one, one.pk) for one in many]) for many in companies]
+    messages = [_message(many) for many in companies]
     ids = [pk for message in messages for pk in message.ids]
     [handover] = insert([Handover(first_id=min(ids), last_id=max(ids), queued_at=now)])
     return Parcel(messages, [handover.pk], ready)
@@ -156,6 +156,13 @@ def _queue(
         for one in many:
             one.state, one.queued_at, one.shares = State.QUEUED, now, len(many)
     return companies
+
+
+def _message(deliveries: Sequence[Delivery]) -> dispatch.Message:
+    message = dispatch.message_for([_row(one, one.pk) for one in deliveries])
+    if tracing.spans is None:
+        return message
+    return replace(message, places=tracing.spans.places(deliveries))
 
 
 def _row(delivery: Delivery, number: int, max_attempts: int | None = None) -> dispatch.Row:

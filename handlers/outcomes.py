@@ -64,12 +64,14 @@ class Failed:
     """An attempt that did not do its work; `after` (seconds) overrules the back-off.
 
     kind   failed: it raised; retry: it raised Retry; lost: its worker never ended it
+    type   of what it raised, the class by its full name
     """
 
     error: str
     traceback: str = ""
     after: float | None = None
     kind: Literal["failed", "retry", "lost"] = "failed"
+    type: str = ""
 
 
 Outcome = Succeeded | Skipped | Failed
@@ -79,7 +81,13 @@ def failed(error: Exception) -> Failed:
     if isinstance(error, Retry):
         return Failed(str(error), after=error.after, kind="retry")
     trace = "".join(traceback.format_exception(error)) if error.__traceback__ else ""
-    return Failed(f"{type(error).__name__}: {error}", trace)
+    kind = type(error)
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
+    return Failed(f"{kind.__name__}: {error}", trace, type=name)
 
 
 def returned(result: object) -> Outcome:

@@ -76,8 +76,8 @@ def settled(ended: Iterable[Ended]) -> None:
     counts: Counts[tuple[str, str, str, str | None]] = Counts()
     for one in ended:
         listener, handler = _handler(one.claim)
-        state = _state(one)
-        counts[listener, handler, _outcome(one), state] += 1
+        state = state_of(one)
+        counts[listener, handler, outcome_of(one), state] += 1
         _time(one, listener, handler, is_over=state is not None)
     for (listener, handler, outcome, state), count in counts.items():
         _attempts(listener, handler, outcome).inc(count)
@@ -104,12 +104,12 @@ def _handler(claim: Claim) -> tuple[str, str]:
     return delivery.entry.listener.name, delivery.handler
 
 
-def _outcome(one: Ended) -> str:
+def outcome_of(one: Ended) -> str:
     return one.outcome.kind if isinstance(one.outcome, Failed) else one.name
 
 
-def _state(one: Ended) -> str | None:
-    """None: it is tried again."""
+def state_of(one: Ended) -> str | None:
+    """The delivery's. None: it is tried again."""
     match one.outcome:
         case Succeeded():
             return Delivery.State.SUCCEEDED.value

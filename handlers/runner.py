@@ -16,7 +16,7 @@ from django.db import DatabaseError, Error, OperationalError, transaction
 from django.utils import timezone
 
 from audit.login_troubles import report
-from handlers import pace, registry
+from handlers import pace, registry, tracing
 from handlers.bundle import Bundle, Run, Unit
 from handlers.calls import Refused, call, handler_of
 from handlers.claims import Claim, ClaimLost, claim, give_back
@@ -94,15 +94,21 @@ def _units(claims: Sequence[Claim]) -> Iterator[Unit]:
 
 
 def _run(unit: Unit) -> Run:
-    handler = handler_of(unit[0])
     with naming(unit), pace.of(unit[0].delivery.handler).timed():
-        if handler is not None and handler.atomic:
-            return _run_atomically(unit)
-        began = timezone.now()
-        try:
-            return Run(_ended(unit, call(unit), began))
-        except Refused as refused:
-            return Run(_ended(unit, refused.outcomes, began))
+        if tracing.spans is not None:
+            return tracing.spans.handling(unit, _handle)
+        return _handle(unit)
+
+
+def _handle(unit: Unit) -> Run:
+    handler = handler_of(unit[0])
+    if handler is not None and handler.atomic:
+        return _run_atomically(unit)
+    began = timezone.now()
+    try:
+        return Run(_ended(unit, call(unit), began))
+    except Refused as refused:
+        return Run(_ended(unit, refused.outcomes, began))
 
 
 def _run_atomically(unit: Unit) -> Run:

@@ -42,6 +42,16 @@ def remember(event: EventData) -> None:
     note(event)
 
 
+@cdc_handler(name="tests.look_up")
+def look_up(event: EventData) -> None:
+    """Do something that is traced, as an instrumented library does."""
+    from opentelemetry import trace
+
+    with trace.get_tracer("crm").start_as_current_span("look up"):
+        here = trace.get_current_span().get_span_context()
+        note(event, trace=f"{here.trace_id:032x}", span=f"{here.span_id:016x}")
+
+
 @cdc_handler(name="tests.say")
 def say(event: EventData) -> None:
     """Log as a library does, and as the product does."""

@@ -87,6 +87,11 @@ def instructions(name: str) -> list[str]:
     return [line[len(name) + 1 :] for line in joined.splitlines() if line.startswith(name + " ")]
 
 
+def stages() -> set[str]:
+    """The names of the Dockerfile's stages."""
+    return {text.split(" AS ")[1] for text in instructions("FROM") if " AS " in text}
+
+
 def exec_forms() -> list[list[str]]:
     """Each command that the image runs: CMD, also of HEALTHCHECK."""
     texts = re.findall(r"^(?:HEALTHCHECK .*)?CMD (\[.*\])$", DOCKERFILE.read_text(), re.MULTILINE)

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.compose import DOCKERFILE, exec_forms, instructions, runtime_stage, services
+from tests.deploy.compose import (
+    DOCKERFILE,
+    exec_forms,
+    instructions,
+    runtime_stage,
+    services,
+    stages,
+)
 from tests.nursery import ROOT
 
 BIN = Path(sys.executable).parent
@@ -81,10 +88,9 @@ def test_bases_are_pinned_and_the_last_stage_is_the_product():
     assert [
         image for image in images if not re.search(r":[\d.]+-\S+@sha256:[0-9a-f]{64}$", image)
     ] == []
-    stages = {text.split(" AS ")[1] for text in froms if " AS " in text}
-    assert {text.split(" AS ")[0] for text in froms} <= {"${PYTHON_IMAGE}", *stages}
+    assert {text.split(" AS ")[0] for text in froms} <= {"${PYTHON_IMAGE}", *stages()}
     assert froms[-1] == "runtime"
-    assert {one.text["build"]["target"] for one in services().values() if one.is_ours} <= stages
+    assert {one.text["build"]["target"] for one in services().values() if one.is_ours} <= stages()
 
 
 def test_what_runs_is_not_root_and_has_no_installer():
@@ -127,5 +133,5 @@ def test_a_clone_that_only_its_owner_reads_makes_an_image_that_runs(tmp_path):
 def test_everything_that_is_installed_is_a_wheel():
     installing = [run for run in instructions("RUN") if "pip --python" in run]
 
-    assert len(installing) == 2
+    assert len(installing) == 3
     assert all("--only-binary :all:" in run and "--no-cache-dir" in run for run in installing)

@@ -16,7 +16,7 @@ from click import Context
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import BaseCommand
 
-from tests.deploy.compose import services
+from tests.deploy.compose import services, stages
 from tests.nursery import ROOT
 
 #: Of a variable.
@@ -152,9 +152,19 @@ def _profiles() -> set[str]:
     return {one for service in services().values() for one in service.text.get("profiles", [])}
 
 
+def _build(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser("docker build")
+    parser.add_argument("--target", choices=stages())
+    parser.add_argument("--tag", choices=[one.text["image"] for one in services().values()])
+    parser.add_argument("folder", choices=["."])
+    parser.parse_args(arguments)
+
+
 def _docker(arguments: list[str]) -> None:
+    if arguments[:1] == ["build"]:
+        return _build(arguments[1:])
     if arguments[:1] != ["compose"]:
-        raise WrongCommand("of docker only `compose` is known here")
+        raise WrongCommand("of docker only `build` and `compose` are known here")
     parsed = _Compose().parse_args(arguments[1:])
     if command := getattr(parsed, "command", None):
         check(command)

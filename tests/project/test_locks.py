@@ -11,6 +11,8 @@ def pins(lock: str) -> set[str]:
     return set(re.findall(r"^[\w.\[\]-]+==[\w.]+", (ROOT / lock).read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-flower.txt"])
+@pytest.mark.parametrize(
+    "lock", ["requirements.txt", "requirements-flower.txt", "requirements-otel.txt"]
+)
 def test_each_version_is_one_that_tests_run_with(lock):
     assert pins(lock) - pins("requirements-dev.txt") == set()

@@ -12,6 +12,7 @@ from audit.partitions.upkeep import keep_up
 from cdcproject.broker import ensure_embedded_broker
 from cdcproject.database import limit_sessions
 from cdcproject.logs import log_thread_failures
+from cdcproject.tracer import tracing
 from consumer.limits import Limits
 from consumer.management.arguments import at_least, seconds
 from consumer.probes import Probes
@@ -57,6 +58,7 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **options: Any) -> None:
         log_thread_failures()
         limit_sessions(**SESSION_LIMITS)
+        tracing.begin("listener")
         gc.freeze()  # what is loaded stays: each look for garbage would go through all of it
         sys.setswitchinterval(SWITCH_SECONDS)
         supervisor = Supervisor(
@@ -67,6 +69,7 @@ class Command(BaseCommand):
             ensure_embedded_broker()
             look_around = partial(self._look_around, options["names"])
             code = supervisor.run() if wait_for_database(look_around, stopping) else EXIT_OK
+        tracing.end()
         sys.exit(code)
 
     def _look_around(self, names: list[str]) -> None:

@@ -1,0 +1,170 @@
+"""Where a process sends its traces, by OpenTelemetry's own settings; docs/traces.md.
+
+Off where the environment names no exporter: then nothing of OpenTelemetry is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from django.conf import settings
+
+from cdcproject.version import __version__
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+
+log = structlog.get_logger(__name__)
+
+SCOPE = "salesforce_cdc"
+#: A collector that does not answer holds up no end for longer.
+FLUSH_SECONDS = 1.0
+#: Spans that wait to be sent, where OTEL_BSP_MAX_QUEUE_SIZE says nothing: a listener's batch of a
+#: thousand changes is three thousand at once.
+QUEUE_SIZE = 8192
+HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
+_ENTRY_POINTS = "opentelemetry_traces_exporter"
+_LIBRARIES = ("opentelemetry.sdk.trace.export", "opentelemetry.trace", "opentelemetry.propagate")
+_OF_PROTOCOL = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
+
+
+class NoExporter(Exception):
+    """What OTEL_TRACES_EXPORTER or OTEL_EXPORTER_OTLP_PROTOCOL names is not installed."""
+
+
+class Tracing:
+    """Of a process that records or handles changes. What is wrong with it costs no change."""
+
+    def __init__(self) -> None:
+        self._flush: Callable[[], object] | None = None
+
+    def load(self) -> None:
+        """Before a process forks: what is loaded then, its children share."""
+        if exporters():
+            self._tried(_load)
+
+    def begin(self, role: str) -> None:
+        """In the process itself, once. `role`: what it is called where OTEL_SERVICE_NAME says
+        nothing."""
+        if self._flush is None and exporters():
+            self._tried(lambda: self._begin(role))
+
+    def end(self) -> None:
+        """What is left is sent, as far as there is time. What threads that are left over still do
+        goes nowhere."""
+        flush, self._flush = self._flush, None
+        if flush is not None:
+            flushing = threading.Thread(target=flush, name="flush traces", daemon=True)
+            flushing.start()
+            flushing.join(FLUSH_SECONDS)
+
+    def _begin(self, role: str) -> None:
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import Tracer, TracerProvider
+
+        from handlers import tracing
+        from handlers.tracing.change_spans import Spans
+
+        flush: Callable[[], object]
+        found = trace.get_tracer_provider()
+        if isinstance(found, TracerProvider):  # of opentelemetry-instrument, say
+            provider, flush = found, found.force_flush
+        else:
+            provider = _provider(role)
+            flush = provider.shutdown
+            trace.set_tracer_provider(provider)
+        tracer = provider.get_tracer(SCOPE, __version__)
+        if isinstance(tracer, Tracer):
+            self._flush = flush
+            tracing.spans = Spans(tracer)
+
+    def _tried(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except (ImportError, NoExporter) as error:
+            remedy = "install requirements-otel.txt, or set OTEL_TRACES_EXPORTER=none"
+            log.error("no traces are sent", reason=str(error), remedy=remedy)
+        except (ValueError, OSError) as error:
+            log.error("no traces are sent", reason=str(error), remedy="correct that OTEL_ variable")
+
+
+def exporters() -> list[str]:
+    """Those that the environment names; none: traces are off."""
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return []
+    named = os.environ.get("OTEL_TRACES_EXPORTER", "").strip()
+    if not named and (
+        os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+        or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    ):
+        return ["otlp"]
+    names = [name.strip() for name in named.split(",")]
+    return [name for name in names if name not in ("", "none")]
+
+
+def _load() -> Sequence[Callable[[], Any]]:
+    """What makes the exporters. Raises ImportError and NoExporter."""
+    for library in _LIBRARIES:
+        importlib.import_module(library)
+    return [_exporter(name) for name in exporters()]
+
+
+def _exporter(name: str) -> Callable[[], Any]:
+    if name == "otlp":
+        protocol = (
+            os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+            or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+            or "http/protobuf"
+        ).strip()
+        name = _OF_PROTOCOL.get(protocol, f"otlp over {protocol}")
+    for found in entry_points(group=_ENTRY_POINTS, name=name):
+        made: Callable[[], Any] = found.load()
+        return made
+    raise NoExporter(f"there is no exporter {name!r}")
+
+
+def _provider(role: str) -> TracerProvider:
+    """Samplers, limits and the rest the SDK reads from the environment."""
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider(resource=_resource(role), shutdown_on_exit=False)
+    size = None if os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE") else QUEUE_SIZE
+    for make in _load():
+        with _headers():
+            exporter = make()
+        provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=size))
+    return provider
+
+
+def _resource(role: str) -> Resource:
+    from opentelemetry.sdk.resources import Resource
+
+    found = Resource.create({"service.version": __version__})
+    if str(found.attributes.get("service.name", "")).startswith("unknown_service"):
+        return found.merge(Resource({"service.name": f"salesforce-cdc-{role}"}))
+    return found
+
+
+@contextmanager
+def _headers() -> Iterator[None]:
+    """The SDK reads them from the environment alone, and they may be in a file."""
+    before = os.environ.get(HEADERS)
+    if settings.OTEL_EXPORTER_OTLP_HEADERS and not before:
+        os.environ[HEADERS] = settings.OTEL_EXPORTER_OTLP_HEADERS
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(HEADERS, None)
+
+
+tracing = Tracing()

@@ -1,0 +1,126 @@
+"""Attempts as spans: what a handler does is part of the trace of what it was called with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import time_ns
+from typing import TYPE_CHECKING
+
+from opentelemetry import context, trace
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind, StatusCode
+
+from handlers.claims import Claim
+from handlers.settling import Ended
+from handlers.tracing import attributes
+from handlers.tracing.change_tracer import ChangeTracer
+from handlers.tracing.harmless import harmless
+from handlers.tracing.identity import Identity, microseconds, of_change, of_redelivery
+
+if TYPE_CHECKING:
+    from handlers.bundle import Run, Unit
+
+
+_KIND = SpanKind.CONSUMER
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    claim: Claim
+    span: Span
+
+
+class Attempts:
+    """One of many changes is one span in the trace of each of them; what its handler does goes into
+    the first one that is sampled, to which the others link."""
+
+    def __init__(self, tracer: ChangeTracer) -> None:
+        self._tracer = tracer
+
+    def made(self, unit: Unit, run: Callable[[Unit], Run]) -> Run:
+        attempts = self._begun(unit) or []
+        token = context.attach(_inside(attempts))
+        try:
+            done = run(unit)
+        except BaseException as error:
+            _broken_off(attempts, type(error).__name__)
+            raise
+        finally:
+            context.detach(token)
+        _ended(attempts, done.ended)
+        return done
+
+    def lost(self, ended: Ended) -> None:
+        began = 1000 * microseconds(ended.started_at)
+        span = self._span(ended.claim, (), began)
+        _end(span, ended, time_ns())
+
+    @harmless
+    def _begun(self, unit: Unit) -> Sequence[Attempt]:
+        around = trace.get_current_span().get_span_context()
+        links = [Link(around)] if around.is_valid else []
+        begun: list[Attempt] = []
+        is_found = False
+        for claim in unit:
+            attempt = Attempt(claim, self._span(claim, links))
+            if is_found or not attempt.span.is_recording():
+                begun.append(attempt)
+                continue
+            is_found, links = True, [*links, Link(attempt.span.get_span_context())]
+            begun.insert(0, attempt)
+        return begun
+
+    def _span(self, claim: Claim, links: Sequence[Link], began: int | None = None) -> Span:
+        change, redelivery = _identities(claim)
+        place = self._tracer.place(redelivery or change)
+        if not place.trace_flags.sampled:
+            return NonRecordingSpan(place)
+        name, said = f"process {claim.delivery.handler}", attributes.of_claim(claim)
+        if redelivery is None or claim.counted > 1:
+            return self._tracer.child(place, name, _KIND, said, links=links, began=began)
+        links = [Link(self._tracer.place(change)), *links]
+        return self._tracer.first(redelivery, name, _KIND, said, links=links, began=began)
+
+
+def _identities(claim: Claim) -> tuple[Identity, Identity | None]:
+    """Of its change, and of its redelivery, which is a trace of its own: the first may be long past
+    what is kept of traces."""
+    delivery, entry = claim.delivery, claim.delivery.entry
+    change = of_change(entry.pk, entry.received_at)
+    if delivery.redelivery_id is None:
+        return change, None
+    return change, of_redelivery(entry.pk, entry.received_at, delivery.pk, delivery.redelivery_id)
+
+
+def _inside(attempts: Sequence[Attempt]) -> context.Context:
+    """Where nothing is sampled, nothing that the handler does is either."""
+    if not attempts:
+        return context.get_current()
+    return trace.set_span_in_context(attempts[0].span)
+
+
+@harmless
+def _broken_off(attempts: Sequence[Attempt], reason: str) -> None:
+    """By what no handler raises: its process ends."""
+    for attempt in attempts:
+        attempt.span.set_attribute("error.type", reason)
+        attempt.span.set_status(StatusCode.ERROR)
+        attempt.span.end()
+
+
+@harmless
+def _ended(attempts: Sequence[Attempt], ended: Sequence[Ended]) -> None:
+    now = time_ns()
+    became = {one.claim.delivery.pk: one for one in ended}
+    for attempt in attempts:
+        if attempt.span.is_recording():
+            _end(attempt.span, became.get(attempt.claim.delivery.pk), now)
+
+
+def _end(span: Span, ended: Ended | None, now: int) -> None:
+    """None: its claim was lost, and nothing of it was written down."""
+    said, is_error = attributes.of_ending(ended) if ended else ({"cdc.outcome": "claim lost"}, True)
+    span.set_attributes(dict(said))
+    if is_error:
+        span.set_status(StatusCode.ERROR)
+    span.end(now)
