@@ -43,7 +43,7 @@ class DeliverySerializer(ExportedDeliverySerializer):
     record_id = serializers.CharField(source="entry.record_id")
     change_type = serializers.CharField(source="entry.change_type")
     mapping = serializers.IntegerField(
-        source="mapping_id", allow_null=True, help_text="null: the mapping was deleted since."
+        source="asked_by.pk", allow_null=True, help_text="null: the mapping was deleted since."
     )
     queue = serializers.CharField()
     created_at = serializers.DateTimeField()
@@ -125,7 +125,7 @@ class DeliveryFilter(filters.FilterSet):
 class DeliveryViewSet(Redeliverable[Delivery]):
     """One change for one handler: its state, its attempts, its error."""
 
-    queryset: QuerySet[Delivery] = Delivery.objects.select_related("entry__listener")
+    queryset: QuerySet[Delivery] = Delivery.objects.select_related("entry__listener", "mapping")
     filterset_class = DeliveryFilter
     owner = "entry__listener_id"
     takes = {**Redeliverable.takes, "go_on": REDELIVER}

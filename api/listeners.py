@@ -23,7 +23,7 @@ from api.rows import NoteSerializer, RowSerializer
 from api.standing import standing
 from api.views import SettingsViewSet
 from audit.actions import Actor
-from audit.models import AuditLogEntry, Quarantined
+from audit.history import with_history
 from consumer.connection_check import checked
 from handlers import operating
 from handlers.defaults import create_default_mappings
@@ -130,12 +130,7 @@ class ListenerViewSet(SettingsViewSet[Listener]):
     takes = dict.fromkeys(("start", "stop", "forget_position", "test"), OPERATE)
 
     def perform_destroy(self, instance: Listener) -> None:
-        # Looked for first: Django would read the whole history to say that there is one.
-        history: tuple[QuerySet[Any], ...] = (
-            AuditLogEntry.objects.filter(listener=instance),
-            Quarantined.objects.filter(listener=instance),
-        )
-        if any(rows.exists() for rows in history):
+        if with_history([instance]):
             raise Conflict(
                 f"Listener {instance} has a history, which stays for the record; disable it."
             )

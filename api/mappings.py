@@ -26,6 +26,7 @@ from listeners.models import Listener
 from listeners.permissions import OPERATE
 
 _PAUSE = ("paused_at", "paused_by", "pause_reason")
+_DELETED = ("deleted_at", "emptied_at")  # of those that are shown, none
 
 
 class HandlerSerializer(RowSerializer[HandlerMapping]):
@@ -35,7 +36,7 @@ class HandlerSerializer(RowSerializer[HandlerMapping]):
 
     class Meta:
         model = HandlerMapping
-        exclude: tuple[str, ...] = ("listener", *_PAUSE)
+        exclude: tuple[str, ...] = ("listener", *_DELETED, *_PAUSE)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         cleaned = super().validate(attrs)
@@ -59,7 +60,7 @@ class HandlerMappingSerializer(HandlerSerializer):
     unchecked = frozenset()
 
     class Meta(HandlerSerializer.Meta):
-        exclude = ()
+        exclude = _DELETED
         # Whether it is paused, since when, by whom and why: `pause/` and `resume/` say that.
         read_only_fields = _PAUSE
 

@@ -149,7 +149,8 @@ class Recorder:
                 log.warning("the database does not answer", reason=str(error).strip())
                 connection.close()
             except IntegrityError as error:
-                # A mapping was deleted meanwhile: with those that are left it goes through.
+                # An older version deleted a mapping meanwhile: with those that are left it goes
+                # through.
                 log.warning("the batch is recorded anew", reason=str(error).strip())
             if self._abandon.wait(next(pauses)):
                 raise GivenUp

@@ -17,6 +17,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q
 from audit import work
 from consumer import gaps, reconcile
 from handlers import (
+    deleting,
     dispatch,
     halting,
     handover,
@@ -77,6 +78,7 @@ def sweep(now: datetime) -> None:
     retarget(now)
     reclaim(now)
     halting.release_changed()
+    deleting.skip_waiting(now)
     promote_stranded()
     requeue_lost(now)
     sort_new()
@@ -84,11 +86,12 @@ def sweep(now: datetime) -> None:
     reconcile.start_due(now)
     redelivery_jobs.start_due(now)
     work.bury(now)
+    deleting.forget()
 
 
 def retarget(now: datetime) -> int:
     """Waiting deliveries follow their mapping to another handler, when theirs is not registered, or
-    end with it, where it was deleted. Never inside a transaction."""
+    end with it, where an older version deleted it. Never inside a transaction."""
     waiting = (Delivery.objects.ready(), Delivery.objects.retry_due(now))
     return sum(map(_followed, waiting))
 

@@ -19,6 +19,7 @@ from django.views.decorators.gzip import gzip_page
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from audit.admin_labels import joined, label, moment
+from audit.history import with_history
 from audit.models import Incident
 from handlers import registry
 from handlers.admin_navigation import may_see
@@ -211,6 +212,9 @@ class ListenerAdmin(OperatingAdmin):
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
-        """A listener's incidents go with it, though nobody may delete one by itself."""
+        """A listener's incidents go with it, though nobody may delete one by itself. Where it is
+        done, this is in that transaction."""
+        if kept := with_history(objs):
+            return [], {}, set(), [f"What {one} has recorded: stop it instead" for one in kept]
         found, counts, lacking, protected = super().get_deleted_objects(objs, request)
         return found, counts, lacking - {str(Incident._meta.verbose_name)}, protected

@@ -48,7 +48,7 @@ def backlog() -> Backlog:
     """Three queries. By mapping, of which there are few: joined with the entries, a database may
     read all of them."""
     found = Backlog()
-    listener_of = dict(HandlerMapping.objects.order_by().values_list("pk", "listener_id"))
+    listener_of = dict(HandlerMapping.with_deleted.order_by().values_list("pk", "listener_id"))
     orphans: dict[int, list[str]] = {}
     parts = [plain(Delivery.objects.filter(state=state)) for state in STATES]
     for place, mapping_id, entry_id, number in counted(parts):

@@ -10,6 +10,7 @@ from handlers.claims import Claim
 from handlers.events import EventData
 from handlers.log_context import log_failure
 from handlers.outcomes import (
+    MAPPING_DELETED,
     BatchFailed,
     Failed,
     Outcome,
@@ -40,8 +41,8 @@ def call(claims: Sequence[Claim]) -> list[Outcome]:
     Refused."""
     handler = handler_of(claims[0])
     delivery = claims[0].delivery
-    if delivery.mapping is None:
-        return [Skipped("its handler mapping was deleted")] * len(claims)
+    if delivery.asked_by is None:
+        return [Skipped(MAPPING_DELETED)] * len(claims)
     if handler is None:
         error = f"no handler is registered under the name {delivery.handler!r}"
         raise Refused([Failed(error)] * len(claims))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from handlers.events import EventData
 
+MAPPING_DELETED = "its handler mapping was deleted"
 MAX_AFTER = 366 * 86_400.0
 MAX_ERROR = 10_000
 

@@ -136,9 +136,9 @@ def _resumed(limit: int) -> list[int]:
     if not aside.exists():
         return []
     mine = aside.filter(mapping=OuterRef("pk"))
-    resumed = HandlerMapping.objects.filter(Exists(mine), paused_at=None).order_by("id")
+    resumed = HandlerMapping.with_deleted.filter(Exists(mine), paused_at=None).order_by("id")
     owners: list[int | None] = list(resumed.values_list("pk", flat=True))
-    if aside.filter(mapping=None).exists():  # it was deleted
+    if aside.filter(mapping=None).exists():  # a version that knew no `deleted_at` deleted it
         owners.append(None)
     each = -(-limit // max(1, len(owners)))
     ids: list[int] = []

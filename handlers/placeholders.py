@@ -7,6 +7,7 @@ from datetime import datetime
 
 from audit.models import AuditLogEntry
 from handlers.models import Delivery
+from handlers.outcomes import MAPPING_DELETED
 from handlers.routing import route_with_gaps
 from handlers.staleness import Reading
 
@@ -55,9 +56,10 @@ def _end(delivery: Delivery, end: AuditLogEntry | str, now: datetime) -> None:
 
 def _unwanted(delivery: Delivery, entry: AuditLogEntry) -> str:
     """Why its mapping does not ask for what was read; empty if it does."""
-    if delivery.mapping is None:
-        return "its handler mapping was deleted"
-    routed = route_with_gaps(entry, [delivery.mapping])
+    mapping = delivery.asked_by
+    if mapping is None:
+        return MAPPING_DELETED
+    routed = route_with_gaps(entry, [mapping])
     return routed[0].skipped if routed else NOT_WANTED
 
 

@@ -82,7 +82,7 @@ class DeliveryQuerySet(models.QuerySet[Any]):
             return self.filter(
                 entry__listener_id__gte=listener_id, entry__listener_id__lte=listener_id
             )
-        mappings = HandlerMapping.objects.filter(listener=listener_id).order_by()
+        mappings = HandlerMapping.with_deleted.filter(listener=listener_id).order_by()
         mine = list(mappings.values_list("pk", flat=True))
         by_mapping = Q(mapping__in=mine) | Q(mapping=None)
         return self.filter(by_mapping, entry__listener_id=listener_id)

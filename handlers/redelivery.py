@@ -15,6 +15,7 @@ from audit.models import AuditLogEntry
 from audit.queries import FAILED, AuditLogFilter
 from handlers import registry
 from handlers.models import Delivery, HandlerMapping, Redelivery
+from handlers.outcomes import MAPPING_DELETED
 
 State = Delivery.State
 #: For how many entries a request finds out which mappings lack them; a command does for any number.
@@ -167,7 +168,7 @@ def counts_of(redelivery: Redelivery) -> Counts:
 
 def _obstacle(mapping: HandlerMapping | None) -> str:
     if mapping is None:
-        return "its handler mapping was deleted"
+        return MAPPING_DELETED
     if not (mapping.handler or mapping.task):
         return "its mapping names no handler any more"
     if mapping.handler and registry.find(mapping.handler) is None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from audit.models import AuditLogEntry, Quarantined
+from audit.history import with_history
 from consumer.configuration.steps import Step, save_fields
 from listeners.models import Connection, Listener
 
@@ -24,11 +24,11 @@ def pruned(
     """Connections and listeners that the file does not name are deleted where they can be.
 
     A listener with a history stays for the record, and is disabled; a connection that is in use
-    stays as it is.
+    stays as it is. Inside the caller's transaction.
     """
-    with_history = [listener for listener in listeners if _has_history(listener)]
-    without = [listener for listener in listeners if listener not in with_history]
-    remaining = [*named, *with_history]
+    kept = with_history(listeners)
+    without = [listener for listener in listeners if listener not in kept]
+    remaining = [*named, *kept]
     users = {c.pk: [one.name for one in remaining if one.connection == c] for c in connections}
     unused = [connection for connection in connections if not users[connection.pk]]
     return Pruned(
@@ -37,7 +37,7 @@ def pruned(
                 Step(f"- listener {listener.name}", listener.delete, listener)
                 for listener in without
             ),
-            *(_disabled(listener) for listener in with_history if listener.enabled),
+            *(_disabled(listener) for listener in kept if listener.enabled),
             *(
                 Step(f"- connection {connection.name}", connection.delete, connection)
                 for connection in unused
@@ -48,13 +48,6 @@ def pruned(
             for connection in connections
             if users[connection.pk]
         ],
-    )
-
-
-def _has_history(listener: Listener) -> bool:
-    return (
-        AuditLogEntry.objects.filter(listener=listener).exists()
-        or Quarantined.objects.filter(listener=listener).exists()
     )
 
 

@@ -47,15 +47,19 @@ class Waiting:
 
 
 def waiting(listener_id: int, mapping_ids: Collection[int]) -> Waiting:
-    """Two queries."""
+    """Three queries."""
     found = Waiting()
-    parts = list(_parts(mapping_ids))
+    deleted = HandlerMapping.with_deleted.deleted().filter(listener=listener_id).order_by()
+    gone = set(deleted.values_list("pk", flat=True))
+    parts = list(_parts(mapping_ids, gone))
     read: Counter[int] = Counter()
     orphans: dict[int, list[tuple[str, int]]] = {}
     for place, mapping_id, entry_id, number in counted(rows for _, rows in parts):
         state = parts[place][0].value
         read[place] += number
-        if mapping_id in mapping_ids:
+        if mapping_id in gone:
+            found.add(None, state, number)
+        elif mapping_id in mapping_ids:
             found.add(mapping_id, state, number)
         elif entry_id is not None and len(orphans) < _LOOKED_UP:
             orphans.setdefault(entry_id, []).append((state, number))
@@ -67,12 +71,15 @@ def waiting(listener_id: int, mapping_ids: Collection[int]) -> Waiting:
     return found
 
 
-def _parts(mapping_ids: Collection[int]) -> Iterator[tuple[State, QuerySet[Any]]]:
-    """What is found by mapping, beside what has none any more; the others are of all listeners."""
+def _parts(
+    mapping_ids: Collection[int], gone: Collection[int]
+) -> Iterator[tuple[State, QuerySet[Any]]]:
+    """What is found by mapping, beside what deleted ones left: that is not to take the others'
+    place. What is not found by mapping is of all listeners."""
     rows = Delivery.objects.all()
     for state in _BY_MAPPING:
-        if mapping_ids:
-            yield state, plain(rows.filter(state=state, mapping__in=mapping_ids))
+        for ids in filter(None, (mapping_ids, gone)):
+            yield state, plain(rows.filter(state=state, mapping__in=ids))
         yield state, plain(rows.filter(state=state, mapping=None), _LOOKED_UP)
     if mapping_ids:
         paused = rows.filter(state=State.READY, paused=True, mapping__in=mapping_ids)

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from handlers.conditions import EXAMPLE, flaws
 from handlers.origins import origin_flaws, user_flaws
@@ -21,6 +22,47 @@ _queue = RegexValidator(r"^[\w.-]*$", "Use letters, digits, dots, hyphens and un
 class MappingQuerySet(models.QuerySet[Any]):
     def paused(self) -> MappingQuerySet:
         return self.filter(paused_at__isnull=False)
+
+    def deleted(self) -> MappingQuerySet:
+        return self.filter(deleted_at__isnull=False)
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Hide them, and leave their rows to their deliveries (`handlers.deleting`): these may be
+        millions, and who records changes at this moment may add some.
+
+        They name no handler any more: an older version, which does not know that they are deleted,
+        sends them nothing.
+        """
+        number = self.order_by().update(
+            deleted_at=timezone.now(),
+            handler="",
+            task="",
+            paused_at=None,
+            paused_by="",
+            pause_reason="",
+        )
+        return number, {self.model._meta.label: number}
+
+
+class MappingManager(models.Manager[Any]):
+    """Those that are not deleted."""
+
+    def get_queryset(self) -> MappingQuerySet:
+        found = MappingQuerySet(self.model, using=self._db)
+        return found.filter(deleted_at=None)
+
+    def paused(self) -> MappingQuerySet:
+        return self.get_queryset().paused()
+
+
+class EveryMapping(models.Manager[Any]):
+    """With those that are deleted, for who asks about deliveries."""
+
+    def get_queryset(self) -> MappingQuerySet:
+        return MappingQuerySet(self.model, using=self._db)
+
+    def deleted(self) -> MappingQuerySet:
+        return self.get_queryset().deleted()
 
 
 class HandlerMapping(models.Model):
@@ -111,8 +153,12 @@ class HandlerMapping(models.Model):
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     paused_by = models.CharField(max_length=150, blank=True, db_default="", editable=False)
     pause_reason = models.TextField(blank=True, db_default="", editable=False)
+    # Kept hidden for its deliveries; since `emptied_at` none waits and none is added.
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    emptied_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    objects = MappingQuerySet.as_manager()
+    objects = MappingManager()
+    with_deleted = EveryMapping()
 
     class Meta:
         ordering = ["id"]
@@ -127,6 +173,10 @@ class HandlerMapping(models.Model):
     def __str__(self) -> str:
         target = self.handler or self.task or "recorded only"
         return f"{self.get_on_display()} {self.entity}: {target}"
+
+    def delete(self, *_: Any, **__: Any) -> tuple[int, dict[str, int]]:
+        """As `MappingQuerySet.delete` does. With its listener it really goes."""
+        return type(self).objects.filter(pk=self.pk).delete()
 
     def clean(self) -> None:
         found = {

@@ -231,9 +231,11 @@ def test_deleting_says_what_becomes_of_what_waits_and_is_noted(
 
     assert response.url == f"/admin/listeners/listener/{listener.pk}/change/"
     dead.refresh_from_db()
-    assert dead.mapping_id is None
+    assert dead.asked_by is None
+    assert admin_client.get(url).status_code == 302  # as for any row that is not there
     action = OperatorAction.objects.get()
     assert (action.action, action.object_type) == ("delete", "handlermapping")
+    assert action.object_name == "onUpdate *: tests.remember"
 
 
 def test_a_change_is_noted_by_the_names_of_its_fields(admin_client, listener):

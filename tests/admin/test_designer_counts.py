@@ -47,4 +47,20 @@ def test_beyond_the_limit_a_number_is_a_lower_bound(listener, make_delivery, mon
 
 def test_a_listener_without_event_handlers_has_what_a_deleted_one_left(listener, make_delivery):
     make_delivery(mapping=None, state="queued")
-    assert counts.waiting(listener.pk, []).of(None) == {"queued": 1}
+    deleted = make_mapping(listener)
+    for state in ("queued", "dead"):
+        make_delivery(mapping=deleted, state=state)
+    deleted.delete()
+    assert counts.waiting(listener.pk, []).of(None) == {"queued": 2, "dead": 1}
+
+
+def test_what_a_deleted_one_left_takes_no_others_place(listener, make_delivery, monkeypatch):
+    for module in (backlog, counts):
+        monkeypatch.setattr(module, "COUNTED", 2)
+    deleted, mapping = make_mapping(listener), make_mapping(listener)
+    for _ in range(4):
+        make_delivery(mapping=deleted, state="dead")
+    make_delivery(mapping=mapping, state="dead")
+    deleted.delete()
+
+    assert counts.waiting(listener.pk, [mapping.pk]).of(mapping.pk) == {"dead": 1}

@@ -4,12 +4,14 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import Incident
-from listeners.models import Position
+from listeners.models import Listener, Position
 from tests.admin.conftest import NOW
-from tests.sample_data import lease_of
+from tests.sample_data import lease_of, make_listener
 
 
 @pytest.fixture
@@ -96,3 +98,25 @@ def test_a_listener_goes_with_its_incidents_when_nothing_was_recorded(admin_clie
     response = admin_client.post(f"/admin/listeners/listener/{listener.pk}/delete/", {"post": "1"})
     assert response.status_code == 302
     assert not Incident.objects.exists()
+
+
+def test_a_listener_with_a_history_stays_and_is_not_read_to_say_so(
+    admin_client, listener, make_entry
+):
+    make_entry()
+    other = make_listener()
+    address = f"/admin/listeners/listener/{listener.pk}/delete/"
+    with CaptureQueriesContext(connection) as queries:
+        html = admin_client.get(address).content.decode()
+    assert f"What {listener} has recorded: stop it instead" in html
+    assert all("LIMIT 1" in sql for sql in _reading("audit_auditlogentry", queries))
+    chosen = {"action": "delete_selected", "_selected_action": [listener.pk, other.pk], "post": "1"}
+
+    admin_client.post(address, {"post": "1"})
+    admin_client.post("/admin/listeners/listener/", chosen)
+
+    assert Listener.objects.count() == 2
+
+
+def _reading(table: str, queries: CaptureQueriesContext) -> list[str]:
+    return [query["sql"] for query in queries if f'FROM "{table}"' in query["sql"]]

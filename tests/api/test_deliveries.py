@@ -35,6 +35,18 @@ def test_a_delivery_is_that_of_its_entry_and_says_which_change_it_is_of(api, lis
     }
 
 
+def test_a_mapping_that_was_deleted_is_none(api, listener):
+    mapping = make_mapping(listener)
+    record(listener, change(records=["001a"]))
+    mapping.delete()
+
+    [row] = api.get(DELIVERIES).json()["results"]
+
+    assert row["mapping"] is None
+    assert api.get(f"{DELIVERIES}{row['id']}/").json()["mapping"] is None
+    assert found(api, listener=listener.name, state="queued") == ["001a tests.remember"]
+
+
 def test_its_own_page_has_every_attempt(api, listener):
     make_mapping(listener)
     record(listener, change())

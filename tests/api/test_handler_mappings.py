@@ -43,6 +43,10 @@ def test_a_mapping_is_made_read_changed_and_deleted(api, listener):
     assert api.patch(page, {"queue": ""}).json()["queue"] == ""
     assert api.delete(page).status_code == 204
     assert not HandlerMapping.objects.exists()
+    for gone in (api.get(page), api.patch(page, {"queue": ""}), api.delete(page)):
+        problem(gone, 404)
+    assert api.get(MAPPINGS).json()["results"] == []
+    assert api.post(MAPPINGS, wanted).status_code == 201
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_a_mapping_judges_what_was_read(org, heard, account):
     assert by_mapping[wanted.pk].state == "queued"
     assert by_mapping[unmet.pk].state == "skipped"
     assert "not one that its mapping asks for" in by_mapping[unmet.pk].error
-    assert by_mapping[None].state == "skipped"
+    assert by_mapping[unheard.pk].error == "its handler mapping was deleted"
 
 
 def test_an_entry_that_was_completed_is_exported_with_its_source(org, heard, account, capsys):

@@ -60,7 +60,7 @@ def test_what_is_not_there_is_none(listener):
     ingest(listener, lease_of(listener), received(change()))
     mapping.delete()
 
-    assert hot.load(Delivery.objects.get().pk).mapping is None
+    assert hot.load(Delivery.objects.get().pk).asked_by is None
     assert hot.load(0) is None
 
 

@@ -232,10 +232,15 @@ def test_what_the_broker_lost_meanwhile_is_set_aside_and_not_published(mapping, 
     assert dispatch.queue_length("celery") == 0
 
 
-def test_when_its_mapping_is_deleted_nothing_waits_for_ever(mapping, later):
+@pytest.mark.parametrize(
+    "delete",
+    [HandlerMapping.delete, lambda mapping: Delivery.objects.update(mapping=None)],
+    ids=["now", "by an older version"],
+)
+def test_when_its_mapping_is_deleted_nothing_waits_for_ever(mapping, later, delete):
     pause(mapping)
     [delivery] = deliver(mapping, change())
-    mapping.delete()
+    delete(mapping)
 
     assert relay.publish_due(later) == 1
 

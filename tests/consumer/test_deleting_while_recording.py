@@ -1,0 +1,134 @@
+"""Mappings are deleted and made while their listener records: nothing fails, nothing is lost."""
+
+import threading
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from audit.history import with_history
+from audit.models import AuditLogEntry
+from consumer.ingest import ingest
+from handlers import deleting
+from handlers.models import Delivery, HandlerMapping
+from listeners import milestones
+from listeners.leases import LeaseLost
+from tests.at_once import in_threads, somebody_waits_for_a_lock
+from tests.sample_data import change, lease_of, make_mapping, received
+from tests.servers import wait_for
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+    pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer"),
+]
+
+
+@pytest.fixture
+def while_recording(listener, monkeypatch):
+    """What another does when a batch is written and not committed; then, once it has recorded or
+    `waits`, the batch is committed."""
+
+    def begin(task, *, waits=False):
+        begun = []
+
+        def reach(name):
+            if name == "recorded":
+                begun.extend(in_threads(task))
+                if waits:
+                    wait_for(somebody_waits_for_a_lock)
+                else:
+                    begun[0].result(30)
+
+        monkeypatch.setattr(milestones, "reach", reach)
+        ingested = ingest(listener, lease_of(listener), received(change()))
+        begun[0].result(30)
+        return ingested
+
+    return begin
+
+
+def states():
+    return list(Delivery.objects.order_by("id").values_list("state", flat=True))
+
+
+def test_deleting_waits_for_nobody_and_the_batch_is_recorded_as_it_was_read(
+    listener, while_recording
+):
+    mapping = make_mapping(listener)
+
+    assert while_recording(mapping.delete).entries == 1
+
+    assert (Delivery.objects.get().mapping_id, states()) == (mapping.pk, ["queued"])
+
+
+def test_whoever_tidies_up_finds_what_is_just_being_recorded_later(listener, while_recording):
+    mapping = make_mapping(listener)
+
+    def delete_and_forget():
+        mapping.delete()
+        deleting.skip_waiting(timezone.now())
+        assert deleting.forget() == 0
+
+    while_recording(delete_and_forget)
+
+    assert (Delivery.objects.get().mapping_id, states()) == (mapping.pk, ["queued"])
+    assert deleting.skip_waiting(timezone.now()) == 1
+    assert deleting.forget() == 0
+    Delivery.objects.all().delete()
+    assert deleting.forget() == 1
+
+
+def test_whoever_deletes_a_listener_finds_what_is_just_being_recorded(listener, while_recording):
+    """As the console, the API and a file do it."""
+    make_mapping(listener)
+
+    def delete():
+        with transaction.atomic():
+            assert with_history([listener]) == [listener]
+
+    while_recording(delete, waits=True)
+
+
+def test_who_records_for_a_listener_that_is_deleted_just_now_has_lost_it(listener):
+    make_mapping(listener)
+    lease = lease_of(listener)
+
+    def recording():
+        with pytest.raises(LeaseLost):
+            ingest(listener, lease, received(change()))
+
+    with transaction.atomic():
+        assert with_history([listener]) == []
+        [done] = in_threads(recording)
+        wait_for(somebody_waits_for_a_lock)
+        listener.delete()
+    done.result(30)
+
+
+def test_mappings_come_and_go_while_batches_are_recorded(listener):
+    lease, batches = lease_of(listener), 30
+    stays = make_mapping(listener, ordering="unordered")
+    is_over = threading.Event()
+
+    def come_and_go():
+        while not is_over.is_set():
+            make_mapping(listener).delete()
+            deleting.skip_waiting(timezone.now())
+            deleting.forget()
+
+    going = in_threads(come_and_go)
+    try:
+        for _ in range(batches):
+            assert ingest(listener, lease, received(change(), change())).entries == 2
+    finally:
+        is_over.set()
+    going[0].result(60)
+    deleting.skip_waiting(timezone.now())
+    deleting.forget()
+
+    assert AuditLogEntry.objects.count() == 2 * batches
+    assert Delivery.objects.filter(mapping=stays, state="queued").count() == 2 * batches
+    assert not Delivery.objects.exclude(mapping=stays).exclude(state="skipped").exists()
+    named = set(Delivery.objects.values_list("mapping", flat=True))
+    assert set(HandlerMapping.with_deleted.values_list("pk", flat=True)) == named

@@ -1,0 +1,177 @@
+"""A mapping is deleted: it is gone for everybody at once, whatever still names it."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from consumer import relay
+from consumer.ingest import ingest
+from handlers import deleting
+from handlers.halting import halts
+from handlers.models import Delivery, HandlerMapping
+from handlers.runner import run_delivery
+from tests.sample_data import change, lease_of, make_mapping, received
+from tests.sample_handlers import read_journal
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+
+
+@pytest.fixture
+def mapping(listener):
+    return make_mapping(listener)
+
+
+def record(listener, *messages):
+    ingest(listener, lease_of(listener), received(*messages))
+    return list(Delivery.objects.order_by("id"))
+
+
+def states():
+    return list(Delivery.objects.order_by("id").values_list("state", flat=True))
+
+
+def row_of(mapping):
+    return HandlerMapping.with_deleted.filter(pk=mapping.pk).first()
+
+
+def swept():
+    relay.sweep(timezone.now())
+    return states()
+
+
+def test_it_is_one_row_that_is_written_however_many_deliveries_it_has(
+    mapping, django_assert_num_queries
+):
+    record(mapping.listener, change(), change())
+
+    with django_assert_num_queries(1):
+        assert mapping.delete() == (1, {"handlers.HandlerMapping": 1})
+
+    assert not HandlerMapping.objects.exists()
+    assert not mapping.listener.mappings.exists()
+    assert set(Delivery.objects.values_list("mapping", "handler")) == {
+        (mapping.pk, "tests.remember")
+    }
+
+
+def test_what_comes_after_it_goes_to_the_mapping_that_took_its_place(
+    listener, mapping, django_assert_max_num_queries
+):
+    record(listener, change())
+    mapping.delete()
+    again = make_mapping(listener)
+
+    first, second = record(listener, change())
+
+    assert (first.mapping_id, second.mapping_id) == (mapping.pk, again.pk)
+    assert swept() == ["skipped", "queued"]
+    with django_assert_max_num_queries(1):  # nothing more can come: it is not looked at again
+        deleting.skip_waiting(timezone.now())
+    run_delivery(second.pk)
+    assert [line["id"] for line in read_journal()] == [second.entry_id]
+
+
+def test_what_waits_is_skipped_though_nobody_knows_its_handler_any_more(listener):
+    mapping = make_mapping(listener, handler="gone.with_its_app")
+    other = make_mapping(listener, "update", handler="tests.remember")
+    record(listener, change(), change(), change("UPDATE", records=["001B"]))
+    Delivery.objects.filter(mapping=other).update(chain=Delivery.objects.first().chain)
+    Delivery.objects.filter(mapping=other).update(state="blocked")
+    mapping.delete()
+
+    assert swept() == ["skipped", "skipped", "ready"]
+
+    ended = Delivery.objects.earliest("id")
+    assert ended.error == "its handler mapping was deleted"
+    assert ended.finished_at is not None
+
+
+def test_what_has_ended_runs_or_was_for_a_task_elsewhere_is_left(listener):
+    mapping = make_mapping(listener, handler="", task="elsewhere.sync", ordering="unordered")
+    record(listener, *(change(records=[f"001{n}"]) for n in range(4)))
+    ids = list(Delivery.objects.order_by("id").values_list("pk", flat=True))
+    Delivery.objects.filter(pk__in=ids[1:]).update(is_external=False)
+    Delivery.objects.filter(pk=ids[1]).update(state="succeeded")
+    until = timezone.now() + timedelta(minutes=1)
+    Delivery.objects.filter(pk=ids[2]).update(state="running", claim_deadline=until)
+    Delivery.objects.filter(pk=ids[3]).update(state="dead")
+    mapping.delete()
+
+    assert swept() == ["ready", "succeeded", "running", "dead"]
+
+    relay.publish_due(until)
+    assert states()[0] == "sent"
+
+    Delivery.objects.filter(pk=ids[2]).update(state="retrying", due_at=until)  # it failed
+    assert swept() == ["sent", "succeeded", "skipped", "dead"]
+
+
+@pytest.mark.parametrize("state", ["ready", "queued", "blocked", "retrying"])
+def test_they_are_skipped_in_steps(listener, mapping, monkeypatch, state):
+    monkeypatch.setattr(deleting, "STEP", 2)
+    monkeypatch.setattr(deleting, "STEPS", 2)
+    record(listener, *(change(records=[f"001{n}"]) for n in range(5)))
+    Delivery.objects.update(state=state, due_at=timezone.now() + timedelta(hours=1))
+    mapping.delete()
+
+    assert [deleting.skip_waiting(timezone.now()) for _ in range(3)] == [4, 1, 0]
+
+    assert set(states()) == {"skipped"}
+
+
+def test_a_pause_ends_with_it(listener, mapping):
+    HandlerMapping.objects.update(paused_at=timezone.now())
+    [delivery] = record(listener, change())
+    assert delivery.paused
+    mapping.delete()
+
+    assert swept() == ["skipped"]
+    delivery.refresh_from_db()
+    assert not delivery.paused
+
+
+def test_what_has_failed_holds_nothing_back_any_more(listener):
+    mapping = make_mapping(listener, on_dead="halt")
+    first, _ = record(listener, change(), change())
+    Delivery.objects.filter(pk=first.pk).update(state="dead", halts=True)
+    mapping.delete()
+
+    assert not halts(first)
+    assert swept() == ["dead", "skipped"]
+    assert not Delivery.objects.filter(halts=True).exists()
+
+
+def test_its_row_goes_with_the_last_delivery_that_names_it(listener, mapping):
+    record(listener, change())
+    unnamed, live = make_mapping(listener, handler=""), make_mapping(listener, "update")
+    mapping.delete()
+    unnamed.delete()
+
+    swept()
+    assert row_of(mapping)
+    assert not row_of(unnamed)
+
+    Delivery.objects.all().delete()
+    swept()
+    assert not row_of(mapping)
+    assert row_of(live)
+
+
+def test_with_its_listener_it_goes_at_once(listener, mapping):
+    mapping.delete()
+
+    listener.delete()
+
+    assert not row_of(mapping)
+
+
+def test_an_older_version_sees_one_that_gives_its_changes_to_nobody(mapping):
+    """It does not know `deleted_at`."""
+    HandlerMapping.objects.update(paused_at=timezone.now(), paused_by="ann")
+    mapping.delete()
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT handler, task, paused_at, paused_by FROM handlers_handlermapping")
+        assert cursor.fetchall() == [("", "", None, "")]
