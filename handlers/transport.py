@@ -27,6 +27,7 @@ def channel(broker: Any) -> Iterator[Any]:
     if isinstance(broker.transport, virtual.Transport):
         yield broker.default_channel
         return
+    broker.connect()  # one that failed is in its pool again, closed, and opens no channel by itself
     real = broker.channel()
     try:
         yield real

@@ -1,0 +1,59 @@
+"""Channels to a broker whose transport has real ones, as RabbitMQ's: there is none in the tests."""
+
+from contextlib import suppress
+
+import pytest
+from kombu import Connection
+from kombu.transport import base
+
+from handlers import transport
+
+
+class Wire:
+    """A connection of its library."""
+
+    is_open = True
+
+    def channel(self):
+        return Channel(self)
+
+
+class Channel:
+    def __init__(self, wire):
+        self.wire = wire
+        self.is_open = wire.is_open
+
+    def close(self):
+        self.is_open = False
+
+
+class Transport(base.Transport):
+    default_port = 1
+
+    def establish_connection(self):
+        return Wire()
+
+    def create_channel(self, connection):
+        return connection.channel()
+
+    def verify_connection(self, connection):
+        return connection.is_open
+
+    def close_connection(self, connection):
+        connection.is_open = False
+
+
+@pytest.fixture
+def pool():
+    with Connection(transport=Transport) as broker:
+        yield broker.Pool(1)
+
+
+def test_a_connection_that_failed_is_made_anew(pool):
+    with suppress(ConnectionError), pool.acquire() as broker, transport.channel(broker) as before:
+        raise ConnectionError
+
+    with pool.acquire() as broker, transport.channel(broker) as channel:
+        assert channel.is_open
+        assert channel.wire is not before.wire
+    assert not channel.is_open
