@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from kombu import Connection
+from kombu.connection import Connection
 from kombu.transport import base
 
 from handlers import transport
@@ -28,8 +28,6 @@ class Channel:
 
 
 class Transport(base.Transport):
-    default_port = 1
-
     def establish_connection(self):
         return Wire()
 
