@@ -13,7 +13,7 @@ LOG_FORMATS = ("console", "json")
 
 
 def logging_config(level: str, fmt: str) -> dict[str, Any]:
-    """Django's LOGGING, and structlog set up to flow through it."""
+    """For `dictConfig`, and structlog set up to flow through it. Needs no settings."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         say_what_about,
@@ -49,7 +49,6 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
-            **DEFAULT_LOGGING["formatters"],
             "structured": {
                 "()": structlog.stdlib.ProcessorFormatter,
                 "foreign_pre_chain": shared,
@@ -59,12 +58,7 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
                 ],
             },
         },
-        "filters": DEFAULT_LOGGING["filters"],
-        "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "formatter": "structured"},
-            "mail_admins": DEFAULT_LOGGING["handlers"]["mail_admins"],
-            "django.server": DEFAULT_LOGGING["handlers"]["django.server"],
-        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["stderr"], "level": level},
         # Debug output of the HTTP clients would print addresses and headers with credentials.
         "loggers": {
@@ -72,6 +66,23 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
                 name: {"level": "INFO"}
                 for name in ("urllib3", "hpack", "httpcore", "httpx", "django.utils.autoreload")
             },
+        },
+    }
+
+
+def with_djangos_own(config: dict[str, Any]) -> dict[str, Any]:
+    """And what Django's loggers have, which loads the settings when it is set up."""
+    handlers = DEFAULT_LOGGING["handlers"]
+    return {
+        **config,
+        "formatters": {**DEFAULT_LOGGING["formatters"], **config["formatters"]},
+        "filters": DEFAULT_LOGGING["filters"],
+        "handlers": {
+            **config["handlers"],
+            **{name: handlers[name] for name in ("mail_admins", "django.server")},
+        },
+        "loggers": {
+            **config["loggers"],
             # Django gives it a handler for the console, which would write each line twice.
             "django": {"handlers": ["mail_admins"]},
             "django.server": DEFAULT_LOGGING["loggers"]["django.server"],

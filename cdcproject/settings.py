@@ -29,7 +29,7 @@ from cdcproject.environment import (
 )
 from cdcproject.exposure import is_local, outbound, readable
 from cdcproject.https import https
-from cdcproject.logs import LOG_FORMATS, LOG_LEVELS, logging_config
+from cdcproject.logs import LOG_FORMATS, LOG_LEVELS, logging_config, with_djangos_own
 from cdcproject.notices import NoticeError, mail, web_address, webhook
 from cdcproject.redis_address import redis_address
 
@@ -283,7 +283,7 @@ STATIC_URL = "static/"
 # Without STATIC_ROOT they are served from the packages themselves: nothing to collect or to build.
 WHITENOISE_USE_FINDERS = not STATIC_ROOT
 WHITENOISE_AUTOREFRESH = DEBUG
-LOGGING = logging_config(LOG_LEVEL, LOG_FORMAT)
+LOGGING = with_djangos_own(logging_config(LOG_LEVEL, LOG_FORMAT))
 LOGIN_URL = "admin:login"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "cdcproject.error_pages.SecretsStayHidden"
 REST_FRAMEWORK = {

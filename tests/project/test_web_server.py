@@ -34,6 +34,29 @@ def test_a_path_is_written_as_it_was_asked_for():
     assert logged("/\xc3\xa4") == "/%C3%A4"  # as WSGI has it: bytes as Latin-1
 
 
+FIRST_PROCESS = """
+import sys
+from gunicorn.config import Config
+from cdcproject.access_log import StructuredLog
+StructuredLog(Config())
+print("cdcproject.settings" in sys.modules)
+"""
+
+
+def test_the_first_process_loads_no_settings():
+    """Those that it forks after a reload would have the old ones."""
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_PROCESS],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout == "False\n"
+
+
 @pytest.mark.parametrize("name", ["WEB_CONCURRENCY", "WEB_THREADS"])
 def test_no_processes_and_no_threads_would_answer_nobody(name):
     done = subprocess.run(
