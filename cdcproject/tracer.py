@@ -92,8 +92,9 @@ class Tracing:
         except (ImportError, NoExporter) as error:
             remedy = "install requirements-otel.txt, or set OTEL_TRACES_EXPORTER=none"
             log.error("no traces are sent", reason=str(error), remedy=remedy)
-        except (ValueError, OSError) as error:
-            log.error("no traces are sent", reason=str(error), remedy="correct that OTEL_ variable")
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            log.error("no traces are sent", reason=reason, remedy="correct that OTEL_ variable")
 
 
 def exporters() -> list[str]:
@@ -165,6 +166,8 @@ def _headers() -> Iterator[None]:
     finally:
         if before is None:
             os.environ.pop(HEADERS, None)
+        else:
+            os.environ[HEADERS] = before
 
 
 tracing = Tracing()

@@ -79,8 +79,9 @@ def test_headers_may_be_in_a_file_and_a_service_has_the_name_it_is_given(collect
     (tmp_path / "headers").write_text("api-key=hunter2\n")
 
     is_on, loaded = began(
-        SPAN,
+        f"{SPAN}\nimport os; assert not os.environ['OTEL_EXPORTER_OTLP_HEADERS']",
         OTEL_TRACES_EXPORTER="otlp",
+        OTEL_EXPORTER_OTLP_HEADERS="",
         OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"{collector.url}/v1/traces",
         OTEL_EXPORTER_OTLP_HEADERS_FILE=str(tmp_path / "headers"),
         OTEL_SERVICE_NAME="crm-worker",
@@ -152,6 +153,8 @@ def test_the_environment_names_the_exporters(environment, names, monkeypatch):
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "pigeon"}, "there is no exporter 'otlp over pigeon'"),
         ({"OTEL_SPAN_EVENT_COUNT_LIMIT": "-5"}, "OTEL_SPAN_EVENT_COUNT_LIMIT must be"),
         ({"OTEL_BSP_MAX_QUEUE_SIZE": "-5"}, "max_queue_size must be"),
+        ({"OTEL_PYTHON_TRACER_PROVIDER": "pigeon"}, "StopIteration"),
+        ({"OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER": "pigeon"}, "'pigeon' not found"),
     ],
 )
 def test_a_wrong_variable_is_told_and_stops_nothing(environment, why, monkeypatch, caplog):
