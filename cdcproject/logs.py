@@ -58,6 +58,7 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
                 ],
             },
         },
+        "filters": {"without_arguments": {"()": lambda: without_arguments}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["stderr"], "level": level},
         # Debug output of the HTTP clients would print addresses and headers with credentials.
@@ -66,6 +67,8 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
                 name: {"level": "INFO"}
                 for name in ("urllib3", "hpack", "httpcore", "httpx", "django.utils.autoreload")
             },
+            # It quotes a header of the collector's that it cannot read.
+            "opentelemetry.util.re": {"filters": ["without_arguments"]},
         },
     }
 
@@ -76,7 +79,7 @@ def with_djangos_own(config: dict[str, Any]) -> dict[str, Any]:
     return {
         **config,
         "formatters": {**DEFAULT_LOGGING["formatters"], **config["formatters"]},
-        "filters": DEFAULT_LOGGING["filters"],
+        "filters": {**DEFAULT_LOGGING["filters"], **config["filters"]},
         "handlers": {
             **config["handlers"],
             **{name: handlers[name] for name in ("mail_admins", "django.server")},
@@ -88,6 +91,13 @@ def with_djangos_own(config: dict[str, Any]) -> dict[str, Any]:
             "django.server": DEFAULT_LOGGING["loggers"]["django.server"],
         },
     }
+
+
+def without_arguments(record: logging.LogRecord) -> bool:
+    """For a logger whose arguments may be secrets."""
+    if record.args:
+        record.msg, record.args = str(record.msg).replace("%s", "(not shown)"), ()
+    return True
 
 
 def without_data_of_celery(_: Any, __: str, line: EventDict) -> EventDict:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from celery.concurrency import prefork, thread
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
 from cdcproject import tracer
 from cdcproject.celery import begin_tracing_without_a_pool
@@ -167,6 +168,16 @@ def test_a_wrong_variable_is_told_and_stops_nothing(environment, why, monkeypatc
     assert tracing.spans is None
     assert "no traces are sent" in caplog.text
     assert why in caplog.text
+
+
+def test_a_header_that_cannot_be_read_is_told_without_what_it_holds(monkeypatch, caplog):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "Authorization: Bearer hunter2")
+
+    OTLPSpanExporter()
+
+    assert "Header format invalid" in caplog.text
+    assert "(not shown)" in caplog.text
+    assert "hunter2" not in caplog.text
 
 
 def test_without_the_package_it_is_told_what_to_install(monkeypatch, caplog):
