@@ -4,7 +4,7 @@ anybody's."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import structlog
@@ -23,13 +23,18 @@ def harmless(work: Callable[Arguments, Result]) -> Callable[Arguments, Result | 
         try:
             return work(*args, **kwargs)
         except Exception as error:
-            _tell(work.__name__, f"{type(error).__name__}: {error}")
+            _tell(work.__name__, error)
             return None
 
     return guarded
 
 
-@cache
-def _tell(what: str, reason: str) -> None:
-    """Once."""
-    log.error("a trace is incomplete", what=what, reason=reason)
+_told: set[tuple[str, str]] = set()
+
+
+def _tell(what: str, error: Exception) -> None:
+    """Once, of a kind: what it says may be different for each change."""
+    kind = type(error).__name__
+    if (what, kind) not in _told:
+        _told.add((what, kind))
+        log.error("a trace is incomplete", what=what, reason=f"{kind}: {error}")
