@@ -85,7 +85,7 @@ class EventData:
             commit_number=entry.commit_number,
             commit_user=entry.commit_user,
             record_id=entry.record_id,
-            record_ids=tuple(entry.record_ids()),
+            record_ids=entry.record_ids(),
             changed_fields=_tuple(entry.changed_fields),
             nulled_fields=_tuple(entry.nulled_fields),
             diff_fields=_tuple(entry.diff_fields),

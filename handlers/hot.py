@@ -98,6 +98,7 @@ def load_all(deliveries: Sequence[Delivery]) -> list[Delivery]:
     """With their entries, listeners and mappings, each row read once; without those that are
     deleted."""
     entries = _by_id(_ENTRIES, {one.entry_id for one in deliveries})
+    AuditLogEntry.share_record_ids(entries.values())
     mappings = _by_id(_MAPPINGS, {one.mapping_id for one in deliveries if one.mapping_id})
     listeners = _by_id(_LISTENERS, {entry.listener_id for entry in entries.values()})
     found = [one for one in deliveries if one.entry_id in entries]

@@ -24,7 +24,7 @@ _HEADER = {
 
 def raw_event(entry: AuditLogEntry, see: Sight = MASKED) -> dict[str, Any]:
     """What the event left out is left out here; it named all of its records."""
-    header: dict[str, Any] = {"recordIds": entry.record_ids()}
+    header: dict[str, Any] = {"recordIds": list(entry.record_ids())}
     values = {name: getattr(entry, own) for name, own in _HEADER.items()}
     header |= {name: value for name, value in values.items() if value not in (None, "")}
     event = {"replayId": entry.exported_replay_id, "EventUuid": entry.event_uuid or None}

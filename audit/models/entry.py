@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db import models
 from django.db.models import Q
 
@@ -100,6 +102,9 @@ class AuditLogEntry(models.Model):
             ),
         ]
 
+    #: What `record_ids` has read.
+    _named: tuple[str, ...] | None = None
+
     def __str__(self) -> str:
         return f"{self.change_type} {self.entity_name} {self.record_id}"
 
@@ -110,19 +115,32 @@ class AuditLogEntry(models.Model):
             return None
         return int(self.replay_id) if self.replay_id.lstrip("-").isdecimal() else self.replay_id
 
-    def record_ids(self) -> list[str]:
+    def record_ids(self) -> tuple[str, ...]:
         """All records that the event named, this entry's among them."""
         if self.record_count == 1:
-            return [self.record_id]
-        return list(
-            type(self)
-            .objects.filter(
-                listener_id=self.listener_id,
-                transaction_key=self.transaction_key,
-                sequence_number=self.sequence_number,
-                entity_name=self.entity_name,
-                change_type=self.change_type,
+            return (self.record_id,)
+        if self._named is None:
+            self._named = tuple(
+                type(self)
+                .objects.filter(
+                    listener_id=self.listener_id,
+                    transaction_key=self.transaction_key,
+                    sequence_number=self.sequence_number,
+                    entity_name=self.entity_name,
+                    change_type=self.change_type,
+                )
+                .order_by("id")
+                .values_list("record_id", flat=True)
             )
-            .order_by("id")
-            .values_list("record_id", flat=True)
-        )
+        return self._named
+
+    @staticmethod
+    def share_record_ids(entries: Iterable[AuditLogEntry]) -> None:
+        """Those of an event that names thousands are read once for all of these."""
+        named: dict[tuple[object, ...], tuple[str, ...]] = {}
+        for entry in entries:
+            if entry.record_count > 1:
+                event = (entry.listener_id, entry.transaction_key, entry.sequence_number)
+                kind = (*event, entry.entity_name, entry.change_type)
+                entry._named = named.get(kind)
+                named[kind] = entry.record_ids()

@@ -35,7 +35,7 @@ def test_it_records_one_entry_for_each_record_with_json_types_kept(listener):
     assert entries[0].changed_data == data
     assert entries[0].changed_fields == ["Name"]
     assert entries[0].nulled_fields is None
-    assert entries[1].record_ids() == ["001A", "001B"]
+    assert entries[1].record_ids() == ("001A", "001B")
 
 
 def test_it_moves_the_position_to_the_last_message(listener):
