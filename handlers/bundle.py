@@ -104,7 +104,7 @@ class Bundle:
             age = monotonic() - self._began_at
             if self.is_late or age > MESSAGE_SECONDS:
                 self._leave()
-            elif (self._size > 1 or age < ALONE_SECONDS) and not self._waits_for_company():
+            elif self._size > 1 or age < ALONE_SECONDS:
                 self._take_on()
 
     def leave(self) -> None:
@@ -124,6 +124,8 @@ class Bundle:
         self.counts["claim lost"] += len(lost)
 
     def _take_on(self) -> None:
+        if self._wait_for_company(self._following):
+            return
         self._next += (one for one in self._following if self._fits(one))
         self._following = [one for one in self._following if not self._fits(one)]
 
@@ -136,11 +138,11 @@ class Bundle:
             return handler is not None
         return not one.counted and most(handler, 0, allowed(handler, one.max_attempts)) > 1
 
-    def _waits_for_company(self) -> bool:
+    def _wait_for_company(self, following: Sequence[Follower]) -> bool:
         """Whether what follows is to stay ready, until the relay publishes it together with others.
         By itself it would go on as this small message, one commit after the other, to the end of
         its chains; where a crowd waits it loses nothing, and all win."""
-        return bool(self._following) and all(map(self._is_better_off_later, self._following))
+        return bool(following) and all(map(self._is_better_off_later, following))
 
     def _is_better_off_later(self, one: Follower) -> bool:
         handler = registry.find(one.handler)
@@ -171,11 +173,10 @@ class Bundle:
     def hand_on(self) -> None:
         """Publish what follows, and in messages of what fitted into the time what was left."""
         with self._lock:
-            following = [] if self._waits_for_company() else self._following
-            self._following = []
+            following, self._following = self._following, []
             left, self._left = self._left, []
         now = timezone.now()
-        if following:
+        if following and not self._wait_for_company(following):
             dispatch.publish_or_leave([one.id for one in following], now, size=MOST)
         if left:
             dispatch.publish_or_leave(left, now, size=max(1, self._done))

@@ -11,6 +11,7 @@ from datetime import datetime
 import structlog
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from handlers.models import Delivery, HandlerMapping
 from handlers.outcomes import MAPPING_DELETED
@@ -61,7 +62,10 @@ def _is_added_to(mapping: HandlerMapping) -> bool:
 
 
 def _is_open(mapping: HandlerMapping) -> bool:
-    return any(list(_open(mapping.pk, state)[:1]) for state in _OPEN)
+    """In one statement: what goes from one state to another meanwhile is seen in one of them."""
+    each = (Subquery(_open(mapping.pk, state).values("pk")[:1]) for state in _OPEN)
+    mine = HandlerMapping.with_deleted.filter(pk=mapping.pk)
+    return mine.values_list(Coalesce(*each), flat=True).first() is not None
 
 
 def _skip(mapping_id: int, state: State, now: datetime) -> int:
@@ -96,6 +100,6 @@ def forget() -> int:
     # deliveries until it meets the first.
     mine = Delivery.objects.filter(mapping__gte=OuterRef("pk"), mapping__lte=OuterRef("pk"))
     first = Subquery(mine.order_by("mapping_id").values("pk")[:1])
-    emptied = HandlerMapping.with_deleted.filter(emptied_at__isnull=False)
+    emptied = HandlerMapping.with_deleted.deleted().filter(emptied_at__isnull=False)
     unnamed = emptied.annotate(first=first).filter(first=None)
     return int(unnamed._raw_delete(DEFAULT_DB_ALIAS))

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 
-from audit.partitions.table import rows, run
+from audit.partitions.table import run
 
 #: Seconds to wait for a lock: who comes later stands in line behind it. Longer than PostgreSQL
 #: takes to see a deadlock, or to send autovacuum away (1 s).
@@ -39,14 +39,22 @@ class AnotherRuns(Exception):
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Of two at once the second would prepare what the first has done, and leave that behind. As
-    long as this session lasts. Raises AnotherRuns."""
-    if rows("SELECT pg_try_advisory_lock(hashtext(%s))", [CHANGING]) != [(True,)]:
-        raise AnotherRuns(AnotherRuns.__doc__)
+    """Of two at once the second would prepare what the first has done, and leave that behind.
+    Raises AnotherRuns.
+
+    In a transaction of a connection of its own: behind a pooler that gives each transaction another
+    session, the lock of a session would be let go in another one, and stay.
+    """
+    beside = connection.copy()
     try:
+        beside.set_autocommit(False)
+        with beside.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext(%s))", [CHANGING])
+            if cursor.fetchone() != (True,):
+                raise AnotherRuns(AnotherRuns.__doc__)
         yield
     finally:
-        rows("SELECT pg_advisory_unlock(hashtext(%s))", [CHANGING])
+        beside.close()
 
 
 @contextmanager

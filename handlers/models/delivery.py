@@ -171,7 +171,7 @@ class Delivery(models.Model):
     def asked_by(self) -> HandlerMapping | None:
         """Its mapping, unless that was deleted."""
         mapping: HandlerMapping | None = self.mapping
-        return mapping if mapping is not None and mapping.deleted_at is None else None
+        return mapping if mapping is not None and not mapping.is_deleted else None
 
     def __str__(self) -> str:
         return f"{self.handler}: {self.get_state_display()}"

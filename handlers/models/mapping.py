@@ -19,12 +19,17 @@ from listeners.values import storable
 _queue = RegexValidator(r"^[\w.-]*$", "Use letters, digits, dots, hyphens and underscores.")
 
 
+#: An older version, which does not know `deleted_at`, may have been told a handler for it since:
+#: then it is back.
+_IS_DELETED = Q(deleted_at__isnull=False, handler="", task="")
+
+
 class MappingQuerySet(models.QuerySet[Any]):
     def paused(self) -> MappingQuerySet:
         return self.filter(paused_at__isnull=False)
 
     def deleted(self) -> MappingQuerySet:
-        return self.filter(deleted_at__isnull=False)
+        return self.filter(_IS_DELETED)
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """Hide them, and leave their rows to their deliveries (`handlers.deleting`): these may be
@@ -35,6 +40,7 @@ class MappingQuerySet(models.QuerySet[Any]):
         """
         number = self.order_by().update(
             deleted_at=timezone.now(),
+            emptied_at=None,
             handler="",
             task="",
             paused_at=None,
@@ -49,7 +55,7 @@ class MappingManager(models.Manager[Any]):
 
     def get_queryset(self) -> MappingQuerySet:
         found = MappingQuerySet(self.model, using=self._db)
-        return found.filter(deleted_at=None)
+        return found.exclude(_IS_DELETED)
 
     def paused(self) -> MappingQuerySet:
         return self.get_queryset().paused()
@@ -173,6 +179,10 @@ class HandlerMapping(models.Model):
     def __str__(self) -> str:
         target = self.handler or self.task or "recorded only"
         return f"{self.get_on_display()} {self.entity}: {target}"
+
+    @property
+    def is_deleted(self) -> bool:
+        return self.deleted_at is not None and not (self.handler or self.task)
 
     def delete(self, *_: Any, **__: Any) -> tuple[int, dict[str, int]]:
         """As `MappingQuerySet.delete` does. With its listener it really goes."""

@@ -121,6 +121,26 @@ def test_they_are_skipped_in_steps(listener, mapping, monkeypatch, state):
     assert set(states()) == {"skipped"}
 
 
+def test_what_moves_while_it_is_looked_at_is_not_overlooked(listener, mapping, monkeypatch):
+    """From state to state, locked by who moves it each time that it is to be skipped."""
+    monkeypatch.setattr(deleting, "STEPS", 0)
+    record(listener, change())
+    Delivery.objects.update(state="ready")
+    mapping.delete()
+    to = iter(["queued", "ready"] * 3)
+
+    def move(execute, sql, *how):
+        found = execute(sql, *how)
+        if sql.startswith("SELECT") and "handlers_delivery" in sql:
+            Delivery.objects.update(state=next(to))
+        return found
+
+    with connection.execute_wrapper(move):
+        deleting.skip_waiting(timezone.now())
+
+    assert row_of(mapping).emptied_at is None
+
+
 def test_a_pause_ends_with_it(listener, mapping):
     HandlerMapping.objects.update(paused_at=timezone.now())
     [delivery] = record(listener, change())
@@ -175,3 +195,21 @@ def test_an_older_version_sees_one_that_gives_its_changes_to_nobody(mapping):
     with connection.cursor() as cursor:
         cursor.execute("SELECT handler, task, paused_at, paused_by FROM handlers_handlermapping")
         assert cursor.fetchall() == [("", "", None, "")]
+
+
+def test_one_that_an_older_version_was_told_a_handler_for_is_back(listener, mapping):
+    """It shows those that were deleted as ones that only record."""
+    mapping.delete()
+    deleting.skip_waiting(timezone.now())
+    assert row_of(mapping).emptied_at
+    HandlerMapping.with_deleted.filter(pk=mapping.pk).update(handler="tests.remember")
+
+    assert deleting.forget() == 0
+    [delivery] = record(listener, change())
+    assert delivery.asked_by == mapping
+    assert swept() == ["queued"]
+    assert run_delivery(delivery.pk) == "succeeded"
+
+    mapping.delete()
+    assert Delivery.objects.get().asked_by is None
+    assert row_of(mapping).emptied_at is None

@@ -155,6 +155,15 @@ def test_of_two_at_once_the_second_is_refused(recorded):
     assert is_partitioned()
 
 
+def test_so_it_is_where_a_pooler_gives_each_transaction_another_session(one_table):
+    with brief.alone():
+        connection.close()
+        with pytest.raises(brief.AnotherRuns), brief.alone():
+            pass
+    with brief.alone():
+        pass
+
+
 def test_a_check_that_was_left_behind_is_gone_before_it_refuses_anything(recorded):
     begin(1)
     later = ago(-60)
