@@ -8,7 +8,12 @@ answers with `{"events": [{"replay_id", "event_uuid", "entity", "at", "header"}]
 `POST /_simulator/changes` — one transaction:
     `{"changes": [CHANGE, …], "api"?, "client"?, "user"?}`, or one CHANGE alone. A CHANGE is one of
     `{"op": "create", "entity", "fields", "record_id"?}` or `{…, "records": [{…}, …]}`,
-    `{"op": "update", "entity", "record_ids": […], "fields", "diff_fields"?: […]}`,
+    `{"op": "update", "entity", "record_ids": […], "fields"}` and, each if wanted,
+        `"diff_fields": […]`: texts that travel as diffs where both have 1,000 characters,
+        `"separate_fields": […]`: they come in an event of their own for each record, with the same
+            transaction key and without LastModifiedDate,
+        `"is_stamped": false`: LastModifiedDate stays as it is and is not sent, as when the org
+            adds the coordinates of an address,
     `{"op": "delete" | "undelete", "entity", "record_ids"}`,
     `{"op": "gap", "entity", "change_type": "GAP_UPDATE", "record_ids", "apply"?, "fields"?}`,
     `{"op": "overflow", "entity"}`, `{"op": "wildcard", "entity", "change_type"?}`.
@@ -20,7 +25,8 @@ answers with `{"events": [{"replay_id", "event_uuid", "entity", "at", "header"}]
     the present subscribers of the channel, not logged. Answers `{"sessions": n}`.
 `POST /_simulator/duplicates` — `{"replay_id": n}` or `{"last": n}`: deliver events once more.
 `POST /_simulator/bursts` — `{"count": n, "mix"?: {"create": 1, …}, "entities"?: {"Account": 1}}`:
-    generated events, all at once; `"quiet": true` answers without the events.
+    generated events, all at once; `"quiet": true` answers without the events. The kinds of a mix
+    are those of `simulator.traffic.MIX`.
 `POST /_simulator/traffic` — `{"rate": events_per_second, "count"?: n}`: replace what is running.
 `POST /_simulator/faults` — `{"kind", "times"?: 1, …}`, `"times": null` until cleared. Kinds that
     wait: see `simulator.faults.KINDS` for each one's options. Kinds that act at once:
@@ -61,7 +67,7 @@ from simulator.pubsub.control import read_avro
 from simulator.records import JsonObject
 from simulator.replies import UNKNOWN_CLIENT
 from simulator.state import org_state, published, traffic_state
-from simulator.traffic import ENTITIES, MIX
+from simulator.traffic import ENTITIES
 
 if TYPE_CHECKING:
     from simulator.server import Simulator
@@ -158,7 +164,10 @@ class Control:
     def bursts(self, body: Body) -> JsonObject:
         """Generated events, all at once."""
         count = body.count("count")
-        mix, entities = body.weights("mix", MIX), body.weights("entities", ENTITIES)
+        mix, entities = (
+            body.weights("mix", self._sim.traffic.mix),
+            body.weights("entities", ENTITIES),
+        )
         quiet = body.flag("quiet")
         body.done()
         now = self._sim.clock.now()
