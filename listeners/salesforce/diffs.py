@@ -19,7 +19,7 @@ def is_diff(value: object) -> bool:
 
     No compound field is taken for one: none has `diff` as its only part.
     """
-    if not isinstance(value, Mapping) or len(value) != 1:
+    if not isinstance(value, dict) or len(value) != 1:
         return False
     text = value.get("diff")
     return isinstance(text, str) and _HEADER_LINES.match(text) is not None
@@ -46,7 +46,7 @@ def nulled_names(body: Mapping[str, Any], sent: Iterable[str] | None) -> tuple[s
 def _fields(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the fields with their values, and the parts of compound fields as `Name.FirstName`."""
     for name, value in body.items():
-        if isinstance(value, Mapping) and not is_diff(value):
+        if isinstance(value, dict) and not is_diff(value):
             yield from ((f"{name}.{part}", within) for part, within in value.items())
         else:
             yield name, value
