@@ -95,7 +95,7 @@ def _lines(folder: Path, passed: dict[str, float]) -> dict[str, dict[int, list[s
     combined = coverage.Coverage(
         data_file=str(folder / "combined"), config_file=False, messages=False
     )
-    combined.combine([str(folder)], keep=False)
+    combined.combine([str(file) for file in folder.glob("traced.*")], keep=True)
     data = combined.get_data()
     return {
         path: {
