@@ -141,7 +141,7 @@ def lists_of(listener) -> list[Any]:
     """What handlers are told was cleared, and sent as a diff."""
     entries = AuditLogEntry.objects.filter(listener=listener).select_related("listener")
     events = [EventData.of(entry).metadata for entry in entries.order_by("id")]
-    return [(one.nulled_fields, one.diff_fields) for one in events]
+    return [(set(one.nulled_fields), set(one.diff_fields)) for one in events]
 
 
 def deliveries_of(listener) -> int:
