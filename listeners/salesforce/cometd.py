@@ -261,7 +261,7 @@ class CometdStream:
             raise StreamClosed
         if answer.sent:
             session.answer_lost()
-        raise TransportFailed(answer.why, is_silence=answer.silent or self._watch.has_given_up)
+        raise answer.error(is_silence=self._watch.has_given_up)
 
     def _patience(self, session: BayeuxSession, request: Request) -> float:
         """Seconds to wait for the answer."""
