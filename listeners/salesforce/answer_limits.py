@@ -44,6 +44,10 @@ RECORDS = AnswerLimit("records", 32 * MIB, 2_000_000)
 #: Whatever a handler asks for, unless it reads the answer in parts (``stream=True``).
 HANDLER = AnswerLimit("a handler's request", 64 * MIB, 4_000_000)
 SCHEMA = AnswerLimit("a schema", 4 * MIB, 200_000)
+#: A message of gRPC; Salesforce sends at most 4 MB.
+MESSAGE = AnswerLimit("a Pub/Sub message", 16 * MIB, 0)
+#: The payload of one event; Salesforce's has at most 1 MB.
+EVENT = AnswerLimit("an event", 2 * MIB, 0)
 
 
 def shown(size: int) -> str:
