@@ -104,6 +104,11 @@ class CometdStream:
         """A long poll that brings nothing names no replay id."""
         return None
 
+    @property
+    def polled_bytes(self) -> int:
+        """What the messages of the last poll had on the wire."""
+        return self._inbox.taken_bytes
+
     # Mutators
 
     def open(self, replay: str) -> None:
