@@ -33,6 +33,7 @@ class HostileServer:
         self, body: bytes, encoding: str = "gzip", *, status: int = 200, chunked: bool = False
     ) -> None:
         self.body, self.encoding, self.status, self.chunked = body, encoding, status, chunked
+        self.more_headers: dict[str, str] = {}
         #: Of each request.
         self.headers: list[dict[str, str]] = []
         #: How many bytes of bodies were taken, and whether the peer went away.
@@ -78,6 +79,8 @@ def _handler(hostile: HostileServer) -> type[BaseHTTPRequestHandler]:
             if hostile.encoding:
                 self.send_header("Content-Encoding", hostile.encoding)
             self.send_header("Connection", "close")
+            for name, value in hostile.more_headers.items():
+                self.send_header(name, value)
             if hostile.chunked:
                 self.send_header("Transfer-Encoding", "chunked")
             else:

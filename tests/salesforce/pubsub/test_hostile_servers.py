@@ -10,6 +10,7 @@ import pytest
 
 from listeners.salesforce.decode import decode
 from listeners.salesforce.errors import AnswerTooLarge, Reaction, Undecodable
+from listeners.salesforce.pubsub.messages import message_of
 from listeners.salesforce.pubsub.schema_cache import SchemaCache
 from listeners.salesforce.pubsub.schemas import Schema, parse_schema
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
@@ -19,7 +20,6 @@ from tests.salesforce.pubsub.avro_events import (
     HEADER,
     consumed,
     header,
-    message_of,
     optional,
     payload,
     record,
