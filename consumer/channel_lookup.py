@@ -36,11 +36,12 @@ def channels_of(connection: Connection) -> dict[str, Any]:
     than its listeners do. Outside any transaction.
     """
     key = f"channels-{connection.fingerprint}"  # another one when the connection is saved
-    known: dict[str, Any] | None = cache.get(key)
-    if known is None:
-        known = _asked(connection)
-        cache.set(key, known, _FAILED_FOR if known["problem"] else _GOOD_FOR)
-    return known
+    match cache.get(key):
+        case {"groups": list(), "notes": list(), "problem": str()} as known:
+            return known
+    found = _asked(connection)
+    cache.set(key, found, _FAILED_FOR if found["problem"] else _GOOD_FOR)
+    return found
 
 
 def _asked(connection: Connection) -> dict[str, Any]:
