@@ -35,8 +35,8 @@ def _is_past(value: Any, latest: float) -> bool:
 
 
 class AnonThrottle(AnonRateThrottle):
-    cache = _Times()
+    cache: Any = _Times()
 
 
 class UserThrottle(UserRateThrottle):
-    cache = _Times()
+    cache: Any = _Times()

@@ -39,7 +39,7 @@ class Json:
         is_number = isinstance(value, int) and not isinstance(value, bool)
         return value if is_number else json.dumps(value).encode()
 
-    def loads(self, stored: bytes) -> Any:
+    def loads(self, stored: bytes | str) -> Any:
         return json.loads(stored)
 
 
@@ -57,7 +57,7 @@ class _Bounded(RedisCacheClient):
         if len(value) > LARGEST:
             raise Unreadable("it is too large")
         try:
-            return self._serializer.loads(value)
+            return Json().loads(value)
         except (ValueError, RecursionError) as error:
             raise Unreadable(f"it is not JSON: {type(error).__name__}") from None
 
