@@ -4,12 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from simulator.catalogue import SYSTEM_FIELDS, Entity
 from simulator.records import JsonObject, Record
-from simulator.representation import PERSON_NAME, record_json
+from simulator.representation import ADDRESS_PARTS, PERSON_NAME, record_json
 
-ADDRESS_PARTS = (
-    *("Street", "City", "State", "PostalCode", "Country"),
-    *("Latitude", "Longitude", "GeocodeAccuracy"),
-)
 READ_ONLY = ("Id", "IsDeleted", "SystemModstamp", *SYSTEM_FIELDS[1:])
 DATETIMES = ("CreatedDate", "LastModifiedDate", "SystemModstamp")
 TYPES: Mapping[str, str] = {

@@ -19,6 +19,8 @@ ORG_ID = with_checksum("00D5g000004QxWv")
 USER_ID = with_checksum("0055g000009mLcT")
 MAX_EVENT_CHARACTERS = 1_000_000
 FIRST_REPLAY_ID_AFTER = 1_700_000_000_000
+#: Commit numbers grow with time, and are as large as those of orgs on Hyperforce: past 2^53.
+COMMITS_PER_MS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Org:
             retention_events=retention_events,
         )
         self.overflow_after = 100_000
-        self._commit_number = now
+        self._commit_number = now * COMMITS_PER_MS
         self._observers: list[Callable[[StoredEvent], None]] = []
         #: From a payload and its schema's id to what Pub/Sub sends of it, where that is spoken.
         self.encode: Callable[[JsonObject, str], bytes | None] = lambda payload, schema: None

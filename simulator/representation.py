@@ -5,6 +5,10 @@ from collections.abc import Iterable
 from simulator.records import JsonObject, Record, iso
 
 PERSON_NAME = ("Salutation", "FirstName", "MiddleName", "LastName", "Suffix")
+ADDRESS_PARTS = (
+    *("Street", "City", "State", "PostalCode", "Country"),
+    *("Latitude", "Longitude", "GeocodeAccuracy"),
+)
 
 
 def record_json(record: Record, version: str, *, deleted: bool = False) -> JsonObject:
@@ -35,8 +39,10 @@ def _field(name: str, value: object) -> JsonObject:
         }
     if name.endswith("Address") and isinstance(value, dict):
         kind = name.removesuffix("Address")
-        flat = {f"{kind}{part}": child for part, child in value.items()}
-        return {name: {part[0].lower() + part[1:]: child for part, child in value.items()}, **flat}
+        parts = {**dict.fromkeys(ADDRESS_PARTS), **value}
+        flat = {f"{kind}{part}": child for part, child in parts.items()}
+        whole = {part[0].lower() + part[1:]: child for part, child in sorted(parts.items())}
+        return {name: whole, **flat}
     if name.endswith("Date") and isinstance(value, str):
         return {name: _date(value)}
     return {name: value}
