@@ -206,11 +206,14 @@ class Control:
         entity.visible = body.flag("visible", default=entity.visible)
         for field, kind in body.mapping("fields", {}).items():
             self._sim.org.schemas.add_field(entity.name, field, str(kind))
+        for field in body.texts("external_ids"):
+            self._sim.org.add_external_id(entity, field)
         return {
             "name": entity.name,
             "prefix": entity.prefix,
             "selected": entity.selected,
             "visible": entity.visible,
+            "external_ids": list(entity.external_ids),
         }
 
     def channels(self, body: Body) -> JsonObject:

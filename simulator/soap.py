@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
+from simulator.setup_objects import PROFILE_ID
 from simulator.token_errors import INVALID_LOGIN, TokenError
 
 CLIENT = "soapenv:Client"
@@ -107,7 +108,7 @@ def _user_info(org_id: str, user_id: str, username: str, seconds: int) -> dict[s
         "organizationId": org_id,
         "organizationMultiCurrency": "false",
         "organizationName": "Simulator",
-        "profileId": "00e5g000001NbZsAAK",
+        "profileId": PROFILE_ID,
         "roleId": None,
         "sessionSecondsValid": str(seconds),
         "userDefaultCurrencyIsoCode": None,
