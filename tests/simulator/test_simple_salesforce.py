@@ -160,10 +160,10 @@ def test_is_told_what_is_wrong_with_a_record(sf: Any) -> None:
 
 
 def test_upserts_reads_and_deletes_by_an_external_id(sf: Any) -> None:
-    key = "External_Id__c/simple 1"
+    key = "External_Id__c/simple-1"
 
     statuses = [sf.Account.upsert(key, {"Name": name}) for name in ("First", "Second")]
-    record = sf.Account.get_by_custom_id("External_Id__c", "simple 1")
+    record = sf.Account.get_by_custom_id("External_Id__c", "simple-1")
     gone = sf.Account.delete(key)
 
     assert (statuses, record["Name"], gone) == ([201, 200], "Second", 204)
