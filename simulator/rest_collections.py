@@ -72,11 +72,16 @@ class Collections:
         body, records = _records_of(request)
         entity, field = request.path[2:]
         known = self._records(request)
+        seen: set[str] = set()
 
         def change(one: JsonObject) -> Written:
             given = {name: value for name, value in one.items() if name != field}
             if (value := one.get(field)) is None:
                 raise RestError("MISSING_ARGUMENT", f"{field} not specified", [])
+            if str(value).casefold() in seen:
+                message = f"Duplicate external id specified: {value}"
+                raise RestError("DUPLICATE_VALUE", message, [field])
+            seen.add(str(value).casefold())
             return upsertion(known, entity, field, str(value), given)
 
         prepare = [_Prepared(partial(change, one), upserts=True) for one in records]

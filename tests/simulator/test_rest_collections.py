@@ -159,12 +159,14 @@ def test_records_are_upserted_together(rest: RestClient) -> None:
         account(External_Id__c=known, Name="Known"),
         account(External_Id__c=new, Name="New"),
         account(Name="No key"),
+        account(External_Id__c=new.upper(), Name="New again"),
     ]
     answer = rest.send("PATCH", path, {"records": records}).json()
 
-    assert [one.get("created") for one in answer] == [False, True, None]
+    assert [one.get("created") for one in answer] == [False, True, None, None]
     assert answer[0]["id"] == first[0]["id"]
-    assert answer[2]["errors"][0]["statusCode"] == "MISSING_ARGUMENT"
+    codes = [one["errors"][0]["statusCode"] for one in answer[2:]]
+    assert codes == ["MISSING_ARGUMENT", "DUPLICATE_VALUE"]
 
 
 @pytest.mark.parametrize(
