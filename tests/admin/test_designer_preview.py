@@ -133,6 +133,31 @@ def test_the_last_changes_of_its_listener_alone_are_looked_at(
     assert f"{699:018}" in html or f"{698:018}" in html
 
 
+def test_a_save_that_came_as_several_events_is_judged_as_a_whole(tried, make_entry):
+    save = {"record_id": "0015g00000EqG9GAAV", "transaction_key": "t-1"}
+    make_entry(**save, sequence_number=1, changed_data={"StageName": "Won"})
+    make_entry(**save, sequence_number=2, changed_data={"Type": "New"})
+    make_entry(changed_data={"Type": "New"})
+    parts = [{"field": "StageName", "equals": "Won"}, {"field": "Type", "equals": "New"}]
+
+    assert "Of the 3 recorded changes, 2 would match." in tried(
+        condition=json.dumps({"all": parts})
+    )
+
+
+def test_the_oldest_save_is_judged_with_what_came_before_those_that_are_looked_at(
+    tried, make_entry, monkeypatch
+):
+    monkeypatch.setattr("handlers.designer.preview.LOOKED_AT", 1)
+    save = {"record_id": "0015g00000EqG9GAAV", "transaction_key": "t-1"}
+    make_entry(**save, sequence_number=1, changed_data={"StageName": "Won"})
+    make_entry(**save, sequence_number=2, changed_data={"Type": "New"})
+
+    html = tried(condition=json.dumps({"field": "StageName", "equals": "Won"}))
+
+    assert "Of the one recorded change, 1 would match." in html
+
+
 def test_a_condition_tells_nothing_of_a_value_that_is_masked(client, tried, listener, make_entry):
     """Else one could guess it."""
     listener.sensitive_fields = ["SSN__c", "*.Name.LastName"]
