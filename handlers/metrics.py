@@ -19,6 +19,12 @@ log = structlog.get_logger(__name__)
 Arguments = ParamSpec("Arguments")
 
 PUBLISHED = Counter("cdc_deliveries_published", "Deliveries handed to the broker.", ["queue"])
+UNREADABLE = Counter(
+    "cdc_unreadable_messages", "Messages that a worker could not read, and discarded.", ()
+)
+UNKNOWN_TASKS = Counter(
+    "cdc_unknown_task_messages", "Messages of tasks that a worker does not know, kept apart.", ()
+)
 
 
 def harmless(count: Callable[Arguments, None]) -> Callable[Arguments, None]:
@@ -48,6 +54,19 @@ def published(messages: Sequence[Message]) -> None:
         counts[message.queue] += len(message.ids)
     for queue, count in counts.items():
         PUBLISHED.labels(queue).inc(count)
+
+
+@harmless
+def unreadable(reason: str, queue: str) -> None:
+    """A worker discards a message. `reason` holds nothing of it."""
+    log.warning("unreadable message discarded", reason=reason, queue=queue)
+    UNREADABLE.inc()
+
+
+@harmless
+def set_aside() -> None:
+    """A worker has put a message of an unknown task into its own queue."""
+    UNKNOWN_TASKS.inc()
 
 
 def seconds_since(committed: int, moment: datetime) -> float:

@@ -68,3 +68,23 @@ def start_rabbitmq() -> RabbitMQ:
     server = RabbitMQ(folder)
     server.start()
     return server
+
+
+@contextmanager
+def using(url: str) -> Iterator[None]:
+    """This process's Celery application talks to that broker meanwhile."""
+    from celery import current_app
+
+    names = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")
+    app = current_app._get_current_object()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in names:  # Celery takes them before its settings
+            patch.setenv(name, url)
+        for name in ("broker_read_url", "broker_write_url", "broker_url"):
+            patch.setitem(app.conf, name, url)
+        options = app.conf.broker_transport_options if url.startswith("redis") else {}
+        patch.setitem(app.conf, "broker_transport_options", options)
+        # Both keep connections to where they were made for.
+        patch.setitem(vars(app), "amqp", type(app.amqp)(app))
+        patch.setattr(app, "_pool", None)
+        yield

@@ -1,0 +1,68 @@
+"""Kombu's transport for Redis, which what somebody else wrote into a list or channel does not end.
+
+Kombu reads an item before any consumer sees it. One that is no JSON, or no message, ends the worker
+where its own transport is used; here the item is dropped and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from queue import Empty
+from typing import Any
+
+from kombu.transport import TRANSPORT_ALIASES, redis
+from redis.exceptions import DataError, RedisError
+
+
+class _Tolerant:
+    """For a channel."""
+
+    connection_errors: tuple[type[Exception], ...]
+
+    def _brpop_read(self, **options: Any) -> Any:
+        return self._tolerating(lambda: super(_Tolerant, self)._brpop_read(**options))  # type: ignore[misc]
+
+    def _receive_one(self, client: Any) -> Any:
+        return self._tolerating(lambda: super(_Tolerant, self)._receive_one(client))  # type: ignore[misc]
+
+    def _tolerating(self, read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except DataError as error:  # what a message says of itself cannot be a value in Redis
+            _dropped(error)
+        except (Empty, RedisError, *self.connection_errors):
+            raise
+        except Exception as error:
+            _dropped(error)
+        raise Empty
+
+
+def _dropped(error: Exception) -> None:
+    from handlers import metrics
+
+    metrics.unreadable(f"it is not a message ({type(error).__name__})", "")
+
+
+class Channel(_Tolerant, redis.Channel):  # type: ignore[misc]
+    pass
+
+
+class Transport(redis.Transport):  # type: ignore[misc]
+    Channel = Channel
+
+
+class SentinelChannel(_Tolerant, redis.SentinelChannel):  # type: ignore[misc]
+    pass
+
+
+class SentinelTransport(redis.SentinelTransport):  # type: ignore[misc]
+    Channel = SentinelChannel
+
+
+def install() -> None:
+    """For every connection of this process that is made from now on."""
+    TRANSPORT_ALIASES.update(
+        redis=f"{__name__}:Transport",
+        rediss=f"{__name__}:Transport",
+        sentinel=f"{__name__}:SentinelTransport",
+    )
