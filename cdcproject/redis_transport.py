@@ -28,13 +28,22 @@ class _Tolerant:
     def _tolerating(self, read: Callable[[], Any]) -> Any:
         try:
             return read()
-        except DataError as error:  # what a message says of itself cannot be a value in Redis
+        except (Empty, RedisError) as error:
+            # A part of a message that cannot be a value in Redis is no trouble with Redis.
+            if not isinstance(error, DataError):
+                raise
             _dropped(error)
-        except (Empty, RedisError, *self.connection_errors):
-            raise
         except Exception as error:
+            if is_of_the_connection(error, self.connection_errors):
+                raise
             _dropped(error)
         raise Empty
+
+
+def is_of_the_connection(error: Exception, connection_errors: tuple[type[Exception], ...]) -> bool:
+    """Whether the broker is away. Kombu counts each KeyError among these errors, which a message
+    without a part that it should have raises too."""
+    return isinstance(error, connection_errors) and not isinstance(error, LookupError)
 
 
 def _dropped(error: Exception) -> None:

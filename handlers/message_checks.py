@@ -22,6 +22,7 @@ LARGEST_ID = 2**63 - 1
 
 _TEXTS = ("root_id", "parent_id", "group", "shadow", "origin", "argsrepr", "kwargsrepr")
 _TIMES = ("eta", "expires")
+_FURTHER_TASKS = ("callbacks", "errbacks", "chain", "chord")
 _NUMBERS = ("retries", "group_index", "replaced_task_nesting")
 
 
@@ -52,14 +53,17 @@ def check(app: Celery, message: Any, task: str) -> None:
     if _has_task(message.headers):
         if not (isinstance(body, list) and len(body) == 3):
             raise Unreadable("its body is not a list of arguments, keyword arguments and options")
-        _check_fields(message.headers)
         args, kwargs, embedded = body
-        if not (embedded is None or isinstance(embedded, dict)):
-            raise Unreadable("the options in its body are not an object")
+        fields = message.headers
     else:  # version 1 of Celery's protocol
-        _check_fields(body)
-        args, kwargs = body.get("args", []), body.get("kwargs", {})
+        args, kwargs, embedded = body.get("args", []), body.get("kwargs", {}), body
+        fields = body
+    if not isinstance(embedded, dict | None):
+        raise Unreadable("the options in its body are not an object")
+    _check_fields(fields)
     _check_arguments(app, task, args, kwargs)
+    if registry.find(task) is not None or task.startswith("consumer."):
+        _check_ours(fields, kwargs, embedded or {})
 
 
 def _has_task(fields: Any) -> bool:
@@ -122,9 +126,21 @@ def _check_arguments(app: Celery, task: str, args: Any, kwargs: Any) -> None:
             known.__header__(*args, **kwargs)
         except TypeError:
             raise Unreadable("the task does not take these arguments") from None
-    is_ours = registry.find(task) is not None or task.startswith("consumer.")
-    if is_ours and not all(_is_id(value) or _are_ids(value) for value in kwargs.values()):
+
+
+def _check_ours(
+    fields: Mapping[str, Any], kwargs: dict[str, Any], embedded: Mapping[str, Any]
+) -> None:
+    """Our tasks are sent with ids and nothing that changes how they run."""
+    if not all(
+        _are_ids(value) if name.endswith("_ids") else _is_id(value)
+        for name, value in kwargs.items()
+    ):
         raise Unreadable("its arguments are not ids")
+    if any(embedded.get(name) for name in _FURTHER_TASKS):
+        raise Unreadable("it asks for further tasks")
+    if fields.get("eta") or any(fields.get("timelimit") or ()):
+        raise Unreadable("it sets a time of its own")
 
 
 def _is_id(value: object) -> bool:

@@ -20,10 +20,12 @@ Arguments = ParamSpec("Arguments")
 
 PUBLISHED = Counter("cdc_deliveries_published", "Deliveries handed to the broker.", ["queue"])
 UNREADABLE = Counter(
-    "cdc_unreadable_messages", "Messages that a worker could not read, and discarded.", ()
+    "cdc_unreadable_messages", "Messages that a worker could not read, and discarded.", ["queue"]
 )
 UNKNOWN_TASKS = Counter(
-    "cdc_unknown_task_messages", "Messages of tasks that a worker does not know, kept apart.", ()
+    "cdc_unknown_task_messages",
+    "Messages of tasks that a worker does not know, and put into a queue of their own.",
+    ["queue"],
 )
 
 
@@ -58,15 +60,16 @@ def published(messages: Sequence[Message]) -> None:
 
 @harmless
 def unreadable(reason: str, queue: str) -> None:
-    """A worker discards a message. `reason` holds nothing of it."""
+    """A worker discards a message. `reason` holds nothing of it; `queue` is one that the worker
+    listens to, or empty."""
     log.warning("unreadable message discarded", reason=reason, queue=queue)
-    UNREADABLE.inc()
+    UNREADABLE.labels(queue).inc()
 
 
 @harmless
-def set_aside() -> None:
-    """A worker has put a message of an unknown task into its own queue."""
-    UNKNOWN_TASKS.inc()
+def set_aside(queue: str) -> None:
+    """A worker has put a message of an unknown task into another queue."""
+    UNKNOWN_TASKS.labels(queue).inc()
 
 
 def seconds_since(committed: int, moment: datetime) -> float:

@@ -69,16 +69,18 @@ def open_or_count(task: str, queue: str, count: int, now: datetime) -> None:
 
 def trouble(key: str, task: str, queue: str, count: int) -> Trouble:
     kept_in = settings.CDC_UNKNOWN_QUEUE
+    send_on = "manage.py return_unknown_tasks"
     return Trouble(
         KIND,
         key,
-        f"Messages of the task {task} arrived in the queue {queue}, and no worker of this project "
-        "knows that task.",
-        f"If the task is another project's, let its senders and workers use a queue of their own, "
-        f"and send the messages there: manage.py return_unknown_tasks --to QUEUE --task {task} "
-        f"(Celery's default queue is {settings.CDC_EXTERNAL_QUEUE}). If it is a handler of yours, "
-        f"restart the workers with the module that defines it, and use --to {queue}. To discard "
-        f"them: celery -A cdcproject purge -Q {kept_in}. This closes when {kept_in} is empty.",
+        f"Messages of the task {task} arrived in the queue {queue or '(unknown)'}, and a worker of "
+        "this project does not know that task.",
+        f"If the task is another project's, let that project use a queue of its own, and send the "
+        f"messages there: {send_on} --to QUEUE --task {task} (Celery's default queue is "
+        f"{settings.CDC_EXTERNAL_QUEUE}). If it is a handler of yours, restart the workers with the "
+        f"module that defines it, and send them back: {send_on} --to {queue or 'QUEUE'} "
+        f"--task {task}. To discard them: celery -A cdcproject purge -Q {kept_in}. This closes when "
+        f"{kept_in} is empty.",
         count=count,
         action=f"They are kept, unchanged, in the queue {kept_in}.",
     )

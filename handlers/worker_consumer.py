@@ -12,6 +12,7 @@ import structlog
 from celery.worker.consumer import Consumer as CelerysConsumer
 from django.conf import settings
 
+from cdcproject.redis_transport import is_of_the_connection
 from handlers import metrics
 from handlers.message_checks import Unreadable, check, task_of
 from handlers.unknown_task_incidents import Reporter
@@ -47,9 +48,9 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]
                 return receive(message)
             except Unreadable as error:
                 self._discard(message, str(error))
-            except self.connection_errors:
-                raise
             except Exception as error:
+                if is_of_the_connection(error, self.connection_errors):
+                    raise
                 self._discard(message, f"unforeseen: {type(error).__name__}")
 
         return on_task_received
@@ -57,7 +58,7 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Keep the message in a queue of its own, and acknowledge it only after that."""
         task = str(task_of(message))
-        queue = came_from(message)
+        queue = self._queue_of(message)
         about = {"task": task, "queue": queue, "kept_in": settings.CDC_UNKNOWN_QUEUE}
         try:
             self._sender.send(message, settings.CDC_UNKNOWN_QUEUE)
@@ -66,7 +67,7 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]
             self._give_back_later(message)
             return
         message.ack_log_error(log, self.connection_errors)
-        metrics.set_aside()
+        metrics.set_aside(queue)
         log.warning("message of an unknown task set aside", **about)
         self._reporter.report(task, queue)
 
@@ -88,10 +89,17 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """For control messages too, which cannot be rejected."""
-        metrics.unreadable(f"its body cannot be decoded ({type(exc).__name__})", came_from(message))
+        metrics.unreadable(
+            f"its body cannot be decoded ({type(exc).__name__})", self._queue_of(message)
+        )
         message.ack_log_error(log, self.connection_errors)
 
+    def _queue_of(self, message: Any) -> str:
+        """The queue that a message came from; empty when what it says is none of this worker's."""
+        queue = came_from(message)
+        return queue if queue in self.app.amqp.queues.consume_from else ""
+
     def _discard(self, message: Any, reason: str) -> None:
-        metrics.unreadable(reason, came_from(message))
+        metrics.unreadable(reason, self._queue_of(message))
         if not message.acknowledged:
             message.reject_log_error(log, self.connection_errors)
