@@ -77,10 +77,10 @@ def trouble(key: str, task: str, queue: str, count: int) -> Trouble:
         "this project does not know that task.",
         f"If the task is another project's, let that project use a queue of its own, and send the "
         f"messages there: {send_on} --to QUEUE --task {task} (Celery's default queue is "
-        f"{settings.CDC_EXTERNAL_QUEUE}). If it is a handler of yours, restart the workers with the "
-        f"module that defines it, and send them back: {send_on} --to {queue or 'QUEUE'} "
-        f"--task {task}. To discard them: celery -A cdcproject purge -Q {kept_in}. This closes when "
-        f"{kept_in} is empty.",
+        f"{settings.CDC_EXTERNAL_QUEUE}). If it is a handler of yours, restart the workers with "
+        f"the module that defines it, and send them back: {send_on} --to {queue or 'QUEUE'} "
+        f"--task {task}. To discard them: celery -A cdcproject purge -Q {kept_in}. This closes "
+        f"when {kept_in} is empty.",
         count=count,
         action=f"They are kept, unchanged, in the queue {kept_in}.",
     )
