@@ -17,8 +17,6 @@ from redis.exceptions import DataError, RedisError
 class _Tolerant:
     """For a channel."""
 
-    connection_errors: tuple[type[Exception], ...]
-
     def _brpop_read(self, **options: Any) -> Any:
         return self._tolerating(lambda: super(_Tolerant, self)._brpop_read(**options))  # type: ignore[misc]
 
@@ -34,7 +32,7 @@ class _Tolerant:
                 raise
             _dropped(error)
         except Exception as error:
-            if is_of_the_connection(error, self.connection_errors):
+            if is_of_the_connection(error, redis.Transport.connection_errors):
                 raise
             _dropped(error)
         raise Empty
@@ -52,19 +50,19 @@ def _dropped(error: Exception) -> None:
     metrics.unreadable(f"it is not a message ({type(error).__name__})", "")
 
 
-class Channel(_Tolerant, redis.Channel):  # type: ignore[misc]
+class Channel(_Tolerant, redis.Channel):
     pass
 
 
-class Transport(redis.Transport):  # type: ignore[misc]
+class Transport(redis.Transport):
     Channel = Channel
 
 
-class SentinelChannel(_Tolerant, redis.SentinelChannel):  # type: ignore[misc]
+class SentinelChannel(_Tolerant, redis.SentinelChannel):
     pass
 
 
-class SentinelTransport(redis.SentinelTransport):  # type: ignore[misc]
+class SentinelTransport(redis.SentinelTransport):
     Channel = SentinelChannel
 
 

@@ -61,6 +61,6 @@ def silence_celerys_success() -> None:
 
 
 def _is_of_another_task(record: logging.LogRecord) -> bool:
-    told = record.args
-    is_success = isinstance(told, dict) and "return_value" in told
-    return not (is_success and registry.find(str(told["name"])))
+    about: Any = record.args
+    is_success = isinstance(about, dict) and "return_value" in about
+    return not (is_success and registry.find(str(about["name"])))

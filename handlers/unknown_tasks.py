@@ -12,7 +12,8 @@ from typing import Any
 
 from celery import current_app
 from django.conf import settings
-from kombu import Connection, Producer
+from kombu.connection import Connection
+from kombu.messaging import Producer
 
 from handlers.message_checks import task_of
 
@@ -44,7 +45,7 @@ class Sender:
 
     def close(self) -> None:
         if self._connection is not None:
-            self._connection.release()
+            self._connection.release()  # type: ignore[no-untyped-call]
         self._connection = None
 
 
@@ -54,7 +55,8 @@ def _send(connection: Connection, message: Any, queue: str) -> None:
     declared(connection.default_channel).declare()
     headers = dict(message.headers)
     left_out = _OF_THE_WAY | _OF_THE_CONTENT
-    Producer(connection.default_channel, auto_declare=False).publish(
+    producer: Any = Producer(connection.default_channel, auto_declare=False)  # type: ignore[no-untyped-call]
+    producer.publish(
         message.body,
         exchange="",
         routing_key=queue,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import amqp
 import pytest
-from kombu import Connection
+from kombu.connection import Connection
 
 from chaos.brokers import RabbitMQ, missing_rabbitmq
 

@@ -135,16 +135,17 @@ def _properties(**changes: Any) -> str:
     return _item(properties=properties | changes)
 
 
+EMPTY: tuple[Any, ...] = ([], {})
 #: Items in a list of Redis that are no messages of kombu's.
 ITEMS: list[bytes | str] = [
     *(b"not json", b"\xff\xfe", "null", "[]", "5", '"text"', "{}", nested(100_000)),
-    *(_item(properties=value) for value in (None, 5, "text", [], {})),
+    *(_item(properties=value) for value in (None, 5, "text", *EMPTY)),
     *(_item(headers=value) for value in (5, "text", ["a"], FORGED)),
     *(_item(body=value) for value in (5, ["a"], "no base64", {"a": 1})),
     *(_item(**{"content-type": value}) for value in (5, ["a"], {"a": 1})),
     *(_item(**{"content-encoding": value}) for value in (5, ["a"])),
     *(_properties(delivery_tag=value) for value in (None, True, ["a"], {"a": 1})),
-    *(_properties(delivery_info=value) for value in (None, "text", [], {}, {"exchange": 5})),
+    *(_properties(delivery_info=value) for value in (None, "text", *EMPTY, {"exchange": 5})),
     *(_properties(body_encoding=value) for value in ("rot13", 5, ["a"])),
 ]
 #: Control messages and events of anybody.
