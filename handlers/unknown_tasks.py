@@ -112,8 +112,7 @@ def _look_through(is_done: Callable[[Any, str], bool]) -> None:
     with current_app.connection_for_read() as connection:
         channel = connection.default_channel
         queue = current_app.amqp.queues.new_missing(settings.CDC_UNKNOWN_QUEUE)(channel)
-        queue.declare()
-        count = queue.queue_declare(passive=True).message_count
+        count = queue.queue_declare().message_count
         staying = []
         try:
             for _ in range(count):
