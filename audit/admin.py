@@ -137,7 +137,7 @@ def _links(incident: Incident) -> Iterator[tuple[str, str]]:
     """Where to look, and to act."""
     match incident.kind:
         case Incident.Kind.DEAD_LETTERS:
-            name = incident.listener.name
+            name = incident.listener.name if incident.listener else ""
             wanted = {"state": "dead", "handler": incident.key, "listener": name}
             page = reverse("admin:handlers_delivery_changelist")
             yield "The dead letters", f"{page}?{urlencode(wanted)}"
@@ -145,4 +145,8 @@ def _links(incident: Incident) -> Iterator[tuple[str, str]]:
             unread = {"state": "unread", "listener__id__exact": incident.listener_id}
             page = reverse("admin:audit_quarantined_changelist")
             yield "What is in quarantine", f"{page}?{urlencode(unread)}"
-    yield "The listener", reverse("admin:listeners_listener_change", args=[incident.listener_id])
+    if incident.listener_id is not None:
+        yield (
+            "The listener",
+            reverse("admin:listeners_listener_change", args=[incident.listener_id]),
+        )

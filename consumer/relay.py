@@ -6,6 +6,7 @@ claims a delivery before it runs, and each step here is a compare-and-swap.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -43,6 +44,9 @@ log = structlog.get_logger(__name__)
 #: Queued for this long, where the broker does not say how many it holds.
 QUEUED_AGE_BLIND = timedelta(hours=1)
 LIMIT = 5000
+LOST = "Worker crashed or stopped responding while running this handler"
+#: So many deliveries are named in a line of the log.
+NAMED = 10
 
 
 def has_work(now: datetime) -> bool:
@@ -119,7 +123,7 @@ def reclaim(now: datetime) -> int:
     whole = overdue.select_related("mapping", "entry__listener")
     for delivery in whole.order_by("claim_deadline")[:LIMIT]:
         claim = Claim(delivery, delivery.attempts, delivery.started_at or now)
-        outcome = Failed("its worker did not end it in time: it died or hung", kind="lost")
+        outcome = Failed(LOST, kind="lost")
         try:
             with transaction.atomic(durable=True):
                 if not overdue.filter(pk=delivery.pk).select_for_update(skip_locked=True):
@@ -134,7 +138,6 @@ def reclaim(now: datetime) -> int:
         run_metrics.settled([ended])
         if tracing.spans is not None:
             tracing.spans.lost(ended)
-        log.warning("run lost", delivery=delivery.pk, attempt=delivery.attempts)
         reclaimed += 1
     return reclaimed
 
@@ -185,8 +188,24 @@ def requeue_lost(now: datetime) -> int:
     _followed(Delivery.objects.filter(state=Delivery.State.QUEUED, pk__in=ids))
     published = dispatch.publish(ids, now)
     if published:
-        log.warning("published again", deliveries=published)
+        _log_requeued(ids, published)
     return published
+
+
+def _log_requeued(ids: Sequence[int], published: int) -> None:
+    rows = list(
+        Delivery.objects.filter(pk__in=ids[:NAMED])
+        .order_by("id")
+        .values_list("pk", "handler", "entry__record_id", "entry__listener__name")
+    )
+    about = zip(
+        ("delivery", "handler", "record", "listener"), zip(*rows, strict=True), strict=False
+    )
+    noun, was = ("delivery", "message was") if published == 1 else ("deliveries", "messages were")
+    log.warning(
+        f"re-queued {published} {noun} whose {was} missing from the broker",
+        **{name: ", ".join(map(str, dict.fromkeys(values))) for name, values in about},
+    )
 
 
 def _of_messages(queued: DeliveryQuerySet, messages: float) -> list[int]:

@@ -114,9 +114,7 @@ def test_a_refused_login_is_told_at_the_channel(drawn, listener):
 def test_a_queue_says_how_many_workers_hear_it(drawn, listener, make_delivery):
     make_mapping(listener, queue="crm")
     make_delivery(mapping=make_mapping(listener, "update"), state="queued")
-    Worker.objects.create(
-        name="w", pid=1, queues=["celery"], started_at=NOW, seen_at=timezone.now()
-    )
+    Worker.objects.create(name="w", pid=1, queues=["cdc"], started_at=NOW, seen_at=timezone.now())
     html = drawn()
     assert "1 worker</a>" in html
     assert "No worker</a> hears it." in html

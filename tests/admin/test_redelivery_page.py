@@ -48,7 +48,7 @@ def test_more_than_a_page_should_wait_for_is_left_to_a_worker(
 
     page = text_of(admin_client, act(admin_client, DELIVERIES, dead, confirm="yes"))
 
-    assert "none hears the queue celery" in page
+    assert "none hears the queue cdc" in page
     assert states() == ["dead", "blocked", "succeeded"]
     redelivery = Redelivery.objects.get()
     run(redelivery.pk)

@@ -29,7 +29,7 @@ def deliveries(listener, *messages, **fields):
 
 
 def waiting():
-    return dispatch.queue_length("celery")
+    return dispatch.queue_length("cdc")
 
 
 def test_what_was_left_ready_is_published(listener, later):
