@@ -69,9 +69,9 @@ def refuse_unregistered(items: Sequence[Item], problems: Problems) -> None:
             problems.add(
                 item.line_of("handler"),
                 f"handler: no handler is registered under the name {name!r}; "
-                f"{suggestion(name, registry.names())} A handler is found in an installed app's "
-                "cdc_handlers.py and in the modules of CDC_HANDLER_MODULES. To store the name "
-                "before the handler is there, pass --allow-unknown-handlers",
+                f"{suggestion(name, registry.names())} (handlers are found in each installed "
+                "app's cdc_handlers.py and in the modules of CDC_HANDLER_MODULES; "
+                "--allow-unknown-handlers stores a name before its handler is there)",
             )
 
 
