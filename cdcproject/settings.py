@@ -32,6 +32,7 @@ from cdcproject.https import https
 from cdcproject.logs import LOG_FORMATS, LOG_LEVELS, logging_config, with_djangos_own
 from cdcproject.notices import NoticeError, mail, web_address, webhook
 from cdcproject.redis_address import redis_address
+from cdcproject.user_apps import user_apps
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var").absolute()
@@ -65,6 +66,7 @@ try:
     LOG_LEVEL = one_of("LOG_LEVEL", env.str("LOG_LEVEL", "INFO").upper(), LOG_LEVELS)
     LOG_FORMAT = one_of("LOG_FORMAT", env.str("LOG_FORMAT", "console"), LOG_FORMATS)
     CDC_HANDLER_MODULES = names(env, "CDC_HANDLER_MODULES")
+    CDC_APPS = names(env, "CDC_APPS")
     # A batch is committed when it holds this many changes or its first change is this old.
     CDC_BATCH_MAX = at_least("CDC_BATCH_MAX", env.int("CDC_BATCH_MAX", 1000), 1)
     CDC_BATCH_WAIT_MS = at_least("CDC_BATCH_WAIT_MS", env.int("CDC_BATCH_WAIT_MS", 20), 0)
@@ -209,6 +211,7 @@ INSTALLED_APPS = [
     "api",
     "simulator",
 ]
+INSTALLED_APPS += user_apps(CDC_APPS, INSTALLED_APPS)
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
