@@ -76,9 +76,7 @@ def refuse_unregistered(items: Sequence[Item], problems: Problems) -> None:
 
 
 def _stored(listener: Listener) -> list[HandlerMapping]:
-    if listener.pk is None:
-        return []
-    mappings = HandlerMapping.objects.filter(listener=listener)
+    mappings = HandlerMapping.objects.filter(listener_id=listener.pk)
     return list(mappings.select_for_update(no_key=True).order_by("id"))
 
 
