@@ -130,9 +130,18 @@ def of_comparison(row: Reconciliation, now: datetime) -> Item:
         begun_at=row.created_at,
         finished_at=row.finished_at,
         share=row.share,
-        outcome=f"{row.compared:,} compared, {row.added:,} were missing",
+        outcome=_outcome(row),
         error=row.error,
     )
+
+
+def _outcome(row: Reconciliation) -> str:
+    """Such as "20 compared, 3 were missing, 5 are known in part"; deletions are missing too."""
+    missing = row.added + row.deletions_added
+    parts = [f"{row.compared:,} compared, {missing:,} were missing"]
+    if row.known_in_part:
+        parts.append(f"{row.known_in_part:,} are known in part")
+    return ", ".join(parts)
 
 
 def of_work(row: Work, now: datetime) -> Item:

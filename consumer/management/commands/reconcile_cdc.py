@@ -10,11 +10,10 @@ from consumer import reconcile
 from consumer.management.arguments import moment, refuse_unknown_listener, word
 from consumer.management.progress import Meter
 from consumer.reconciliation.asking import Asked, WrongWindow, ask, window
-from consumer.reconciliation.report import line, so_far
+from consumer.reconciliation.report import CLOCK, MEANS, lines, outside, so_far
 from listeners.models import Listener
 
 INTERRUPTED = 130
-CLOCK = "%Y-%m-%d %H:%M"
 
 
 class Command(BaseCommand):
@@ -68,7 +67,8 @@ class Command(BaseCommand):
         if asked.records and (again := reconcile.retry(asked.listener, timezone.now())):
             self.stdout.write(f"{name}: the workers take up again {again} that had been given up")
         self.stdout.write(
-            f"{name}: changes from {asked.since:{CLOCK}} to {asked.until:{CLOCK}} UTC"
+            f"{name}: comparing records changed from {asked.since:{CLOCK}} to "
+            f"{asked.until:{CLOCK}} UTC with the audit log, {MEANS}"
         )
         try:
             with Meter(self.stderr, name) as meter:
@@ -77,5 +77,9 @@ class Command(BaseCommand):
             self.stderr.write("Interrupted." + (" The workers go on." if asked.records else ""))
             sys.exit(INTERRUPTED)
         for entity, figures in answer.figures.items():
-            self.stdout.write(f"{name}: {line(entity, figures, records=asked.records)}")
+            for line in lines(entity, figures, records=asked.records):
+                self.stdout.write(f"{name}: {line}")
+        if answer.figures:
+            for line in outside(asked.listener, asked.entity, asked.since):
+                self.stdout.write(f"{name}: {line}")
         return [f"{name}: {failure}" for failure in answer.failures]
