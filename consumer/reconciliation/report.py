@@ -62,7 +62,7 @@ def summary(job: Reconciliation, progress: Progress) -> str:
     for entity in sorted(progress.done):
         told += [f"{entity}: {line}" for line in caveats(progress.figures[entity].fields)]
     told += [_conclusion(total), *outside(job.listener, job.entity_name, job.window_start)]
-    return " ".join(f"{line}." for line in told)
+    return "\n".join(f"{line[0].upper()}{line[1:]}." for line in told)
 
 
 def changed(figures: Figures, *, records: bool) -> str:

@@ -61,6 +61,57 @@ def test_it_says_how_complete_the_log_is_and_records_what_is_missing(entity):
     assert "2 records changed in the window: 2 are complete in the audit log, none was" in again
 
 
+def test_it_tells_complete_records_from_those_known_in_part_and_those_that_are_gone(org):
+    made = Entity(org)
+    [old] = made.create(Name="older than the listener")
+    made.begin()
+    [gone, _] = made.create({"Name": "gone"}, {"Name": "whole"})
+    made.update(old, Phone="2")
+    hear(org, made.listener)
+    made.delete(gone)
+    org.post("recycle-bin/empty")
+    made.begin()
+
+    lines = reconcile(made)
+
+    about = f"{made.listener.name}: {made.name}: "
+    assert lines[1:5] == [
+        f"{about}2 records changed in the window: 1 is complete in the audit log, 1 is known in "
+        "part, none was missing (compared 2, present 1, missing 0, added 0, known in part 1, "
+        "looked up 3, deletions missing 1, deletions added 1)",
+        f"{about}3 records that the audit log says exist were looked up by id: 1 no longer exists "
+        "in Salesforce, and the missing deletion is recorded now",
+        f"{about}Known in part means: the audit log does not reach back to the record's creation "
+        "or to a read of the whole record, so only the fields that it knows were compared",
+        f"{made.listener.name}: Not compared: the values of records that did not change in the "
+        "window",
+    ]
+    assert made.added() == [("DELETE", gone)]
+
+
+def test_a_dry_run_only_counts_what_is_gone(org):
+    made = Entity(org)
+    [gone] = made.create(Name="gone")
+    hear(org, made.listener)
+    made.delete(gone)
+    org.post("recycle-bin/empty")
+
+    lines = reconcile(made, "--dry-run")
+
+    assert "1 no longer exists in Salesforce, and the missing deletion is not recorded" in lines[2]
+    assert "deletions missing 1, deletions added 0" in lines[1]
+    assert made.added() == []
+
+
+def test_on_a_channel_of_many_entities_it_says_which_are_left_out(entity):
+    type(entity.listener).objects.update(channel="/data/ChangeEvents")
+
+    assert reconcile(entity)[-1] == (
+        f"{entity.listener.name}: Not compared: entities that neither a handler mapping nor a "
+        "recorded change names"
+    )
+
+
 def test_a_dry_run_records_nothing(entity):
     lines = reconcile(entity, "--dry-run")
 

@@ -215,5 +215,5 @@ def test_an_incident_that_closes_says_what_it_could_not_prove(org, entity):
 
     [incident] = Incident.objects.filter(listener=entity.listener)
     assert (incident.closed_at is not None, incident.note) == (True, job.report)
-    assert "may not read them: Salary__c. Not proven: the fields named above." in incident.note
+    assert "may not read them: Salary__c.\nNot proven: the fields named above." in incident.note
     assert entity.added() == []
