@@ -136,12 +136,13 @@ def of_comparison(row: Reconciliation, now: datetime) -> Item:
 
 
 def _outcome(row: Reconciliation) -> str:
-    """Such as "20 compared, 3 were missing, 5 are known in part"; deletions are missing too."""
-    missing = row.added + row.deletions_added
-    parts = [f"{row.compared:,} compared, {missing:,} were missing"]
+    """Such as "20 compared, 3 were missing, 5 are known in part; 40 looked up, 15 deletions were
+    missing"."""
+    compared = [f"{row.compared:,} compared", f"{row.added:,} were missing"]
     if row.known_in_part:
-        parts.append(f"{row.known_in_part:,} are known in part")
-    return ", ".join(parts)
+        compared.append(f"{row.known_in_part:,} are known in part")
+    looked_up = f"{row.looked_up:,} looked up by id, {row.deletions_added:,} deletions were missing"
+    return "; ".join([", ".join(compared), *([looked_up] if row.looked_up else [])])
 
 
 def of_work(row: Work, now: datetime) -> Item:

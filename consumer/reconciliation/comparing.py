@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from audit.models import Reconciliation
-from consumer.reconciliation.deletions import look_up
+from consumer.reconciliation.deletions import ManyGone, look_up
 from consumer.reconciliation.entities import entities_of
 from consumer.reconciliation.evidence import CHUNK
 from consumer.reconciliation.judging import Judge, Judgement
@@ -58,12 +58,13 @@ def compare(
     on_page: Callable[[Progress], None],
     *,
     records: bool = True,
+    accepts_deletions: bool = False,
 ) -> None:
     """Compare what is left, and record what is missing unless `records` is False.
 
-    `on_page` is called after each page, and may raise to stop. Entities that Salesforce refuses
-    are in `progress.refused` afterwards. Raises NothingToCompare and what RestClient raises. Never
-    inside a transaction.
+    `on_page` is called after each page, and may raise to stop. Entities that Salesforce refuses, or
+    that an operator has to look at, are in `progress.refused` afterwards. Raises NothingToCompare
+    and what RestClient raises. Never inside a transaction.
     """
     entities = [job.entity_name] if job.entity_name else entities_of(job.listener)
     if not entities:
@@ -76,13 +77,16 @@ def compare(
         if not _NAME.fullmatch(entity):  # it becomes a part of the query
             progress.refuse(entity, "that is no entity's name")
             continue
-        supplier = Supplier(job, entity, Judge(job, entity, scope.rule, rest), rest, records)
+        judge = Judge(job, entity, scope.rule, rest)
+        supplier = Supplier(job, entity, judge, rest, records, accepts_deletions)
         try:
             _entity(supplier, scope, progress, on_page)
         except RestRefused as refusal:
             if refusal.reaction is not Reaction.CONFIGURATION:
                 raise
             progress.refuse(entity, str(refusal))
+        except ManyGone as doubt:
+            progress.refuse(entity, str(doubt))
         on_page(progress)
 
 

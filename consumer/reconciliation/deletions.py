@@ -28,6 +28,22 @@ SLICE = 4_000
 _RECORD_ID = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?")
 
 
+#: From so many on, and more than half of those that were looked up, an operator is asked.
+MANY = 100
+
+
+class ManyGone(Exception):
+    """Most of the records are not in Salesforce. Look for the reason, then accept the deletions."""
+
+    def __init__(self, entity: str, gone: int, looked_up: int) -> None:
+        super().__init__(
+            f"{gone:,} of {looked_up:,} records that the audit log says exist are not in "
+            "Salesforce. Perhaps the login's user may not see them any more, or the connection "
+            "leads to another org; so their deletion is not recorded. If they were deleted, run "
+            f"manage.py reconcile_cdc --entity {entity} --accept-deletions"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class LookedUp:
     """What one slice of the log told: how many records were looked up, how many deletions were
@@ -42,7 +58,7 @@ def look_up(supplier: Supplier, behind: int, until: int | None) -> LookedUp:
     """Look up the records whose newest entry is in the next slice behind an entry.
 
     Records that were moved to the Recycle Bin at `until` or later are left alone. Never inside a
-    transaction. Raises what RestClient raises.
+    transaction. Raises ManyGone and what RestClient raises.
     """
     listener, entity = supplier.job.listener, supplier.entity
     found, end = _existing_by_log(listener, entity, behind)
@@ -85,7 +101,11 @@ def _record_deletions(
     if is_receiving(supplier.job.listener_id):
         time.sleep(ON_ITS_WAY / 1000)  # the stream may be about to bring the deletions
     pages = rows_of(supplier.rest, supplier.entity, absent)
-    stamps = _stamps(commits, absent, {row.record_id: row for page in pages for row in page}, until)
+    there = {row.record_id: row for page in pages for row in page}
+    gone = len(absent) - len(there)
+    if supplier.is_cautious and gone >= MANY and gone > len(commits) / 2:
+        raise ManyGone(supplier.entity, gone, len(commits))
+    stamps = _stamps(commits, absent, there, until)
     milestones.reach("read")
     return sum(
         _record_some(supplier, dict(stamps[start : start + CHUNK]))

@@ -44,7 +44,8 @@ class Supplement:
 class Supplier:
     """Records what is missing of one entity, as one comparison wants it.
 
-    `records`: False only counts.
+    `records`: False only counts. `accepts_deletions`: an operator has confirmed that however many
+    records were deleted for good.
     """
 
     job: Reconciliation
@@ -52,6 +53,11 @@ class Supplier:
     judge: Judge
     rest: RestClient
     records: bool = True
+    accepts_deletions: bool = False
+
+    @property
+    def is_cautious(self) -> bool:
+        return self.records and not self.accepts_deletions
 
     def judged(self, rows: Sequence[Row]) -> Supplement:
         """Read the living records and judge them. Raises what RestClient raises."""

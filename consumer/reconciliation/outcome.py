@@ -41,7 +41,9 @@ def say_failure(job: Reconciliation) -> None:
 
 def done(job: Reconciliation, now: datetime) -> None:
     """Close what it was for, with its report as the evidence. Inside the caller's transaction."""
-    Incident.objects.filter(pk__in=_ended(job)).settle(now, note=job.report)
+    ended = Incident.objects.filter(pk__in=_ended(job))
+    ended.opened().update(action="")
+    ended.settle(now, note=job.report)
     kind = Incident.Kind.RECONCILIATION
     Incident.objects.close(job.listener_id, kind, now, key=_key(job), note=job.report)
 

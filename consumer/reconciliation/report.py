@@ -16,6 +16,7 @@ CLOCK = "%Y-%m-%d %H:%M"
 #: Names in a list; the rest is counted.
 MOST_NAMED = 12
 MEANS = "by id, time of last change and field values"
+COMPLETE = "that changed in the window is now complete in the audit log"
 IN_PART = (
     "Known in part means: the audit log does not reach back to the record's creation or to a read "
     "of the whole record, so only the fields that it knows were compared"
@@ -118,8 +119,8 @@ def _conclusion(total: Figures) -> str:
     ]
     unproven = " and ".join(part for part in left_open if part)
     if unproven:
-        return f"Not proven: {unproven}. All else that changed in the window is complete"
-    return "All that changed in the window is complete in the audit log"
+        return f"Not proven: {unproven}. All else {COMPLETE}"
+    return f"All {COMPLETE}"
 
 
 def outside(listener: Listener, entity: str, since: datetime | None) -> list[str]:

@@ -52,7 +52,7 @@ def test_each_kind_of_lost_change_is_added_once_and_the_incident_closes(org, ent
         "4 records that the audit log says exist were looked up by id: all of them exist in "
         "Salesforce.",
         f"{entity.name}: Fields whose values differed: Phone.",
-        "All that changed in the window is complete in the audit log.",
+        "All that changed in the window is now complete in the audit log.",
         "Not compared: the values of records that did not change in the window.",
     ]
     assert same not in added

@@ -10,6 +10,7 @@ from consumer.reconciliation import deletions, running
 from handlers.models import Delivery
 from listeners import milestones
 from listeners.salesforce import rest
+from tests.commands.running import run as command
 from tests.consumer.hearing import hear
 from tests.consumer.losing import Entity, asked, run
 from tests.simulator.process import SimulatorProcess
@@ -197,3 +198,38 @@ def test_what_the_stream_brings_meanwhile_is_not_recorded_twice(org, entity, mon
     assert entity.added() == []
     assert [one.change_type for one in entity.entries()] == ["CREATE", "DELETE"]
     assert AuditLogEntry.objects.filter(change_type="DELETE").count() == 1
+
+
+def test_most_records_gone_is_an_operators_question(org, entity, monkeypatch):
+    """As a user sees it that has lost the permission to view all records."""
+    monkeypatch.setattr(deletions, "MANY", 3)
+    records = entity.create(*[{"Name": f"{n}"} for n in range(5)])
+    hear(org, entity.listener)
+    delete_for_good(entity, *records[:3])
+    job = entity.lose()
+
+    running.run(job.pk)
+
+    job.refresh_from_db()
+    assert (job.state, entity.added()) == ("waiting", [])
+    assert "3 of 5 records that the audit log says exist are not in Salesforce" in job.error
+    assert f"reconcile_cdc --entity {entity.name} --accept-deletions" in job.error
+    [incident] = Incident.objects.filter(listener=entity.listener)
+    assert incident.closed_at is None
+    assert job.error in incident.action
+
+    command("reconcile_cdc", "--listener", entity.listener.name, "--accept-deletions")
+    assert len(entity.added()) == 3
+    Reconciliation.objects.update(due_at=timezone.now())
+    run(job)
+    incident.refresh_from_db()
+    assert incident.closed_at
+
+
+def test_a_smaller_part_is_recorded_without_a_question(org, entity, monkeypatch):
+    monkeypatch.setattr(deletions, "MANY", 3)
+    records = entity.create(*[{"Name": f"{n}"} for n in range(8)])
+    hear(org, entity.listener)
+    delete_for_good(entity, *records[:4])
+
+    assert compare(entity).deletions_added == 4

@@ -37,6 +37,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--dry-run", action="store_true", help="say what is missing, and record nothing"
         )
+        parser.add_argument(
+            "--accept-deletions",
+            action="store_true",
+            help="record deletions even where most of an entity's records are not in Salesforce",
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         refuse_unknown_listener(options["listener"])
@@ -51,9 +56,15 @@ class Command(BaseCommand):
             self.stdout.write("There is no listener: nothing is compared.")
         failures: list[str] = []
         for listener in listeners:
-            records = not options["dry_run"]
-            by = str(Actor.at_the_shell())
-            asked = Asked(listener, options["entity"] or "", since, until, records, by)
+            asked = Asked(
+                listener,
+                options["entity"] or "",
+                since,
+                until,
+                records=not options["dry_run"],
+                by=str(Actor.at_the_shell()),
+                accepts_deletions=options["accept_deletions"],
+            )
             failures += self._compare(asked)
         if failures:
             raise CommandError("Not everything could be compared.\n" + "\n".join(failures))
