@@ -233,3 +233,21 @@ def test_a_smaller_part_is_recorded_without_a_question(org, entity, monkeypatch)
     delete_for_good(entity, *records[:4])
 
     assert compare(entity).deletions_added == 4
+
+
+def test_changes_before_a_deletion_that_was_found_do_not_bring_the_record_back(org, entity):
+    """The listener is behind: the stream brings them after the comparison."""
+    [record] = entity.create(Name="Acme")
+    hear(org, entity.listener)
+    entity.update(record, Phone="2")
+    entity.delete(record)
+    org.post("recycle-bin/empty")
+
+    compare(entity)
+    hear(org, entity.listener)
+
+    [found] = entity.entries(source="reconcile")
+    late = Delivery.objects.filter(entry__gt=found.pk).order_by("id")
+    assert [one.entry.change_type for one in late] == ["UPDATE", "DELETE"]
+    reason = f"the record was found deleted before (entry {found.pk})"
+    assert {(one.state, one.error) for one in late} == {("skipped", reason)}
