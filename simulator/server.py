@@ -17,6 +17,7 @@ from simulator.control_evidence import EvidenceControl
 from simulator.door import Door
 from simulator.evidence import RequestLog
 from simulator.faults import Faults
+from simulator.identity import Identity
 from simulator.jwt_bearer import AppKey
 from simulator.logins import Logins
 from simulator.oauth import TokenService
@@ -84,6 +85,7 @@ class Simulator:
             app.router.add_post(path, logins.soap)
         for path in ("/cometd", "/cometd/", "/cometd/{version}", "/cometd/{version}/{tail:.*}"):
             app.router.add_post(path, self.cometd.post)
+        Identity(self.tokens, self.clock, self.wake).add_routes(app)
         RestEndpoint(self).add_routes(app)
         EvidenceControl(self).add_routes(app)
         PubSubControl(self).add_routes(app)
@@ -132,6 +134,7 @@ def _org(options: Options, now: int) -> Org:
         seed=options.seed,
     )
     org.overflow_after = options.overflow_after
+    org.setup.set_username(options.username)
     for definition in options.channel:
         name, _, entities = definition.partition("=")
         org.channels.define(name, entities.split(","))

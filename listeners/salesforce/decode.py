@@ -16,6 +16,7 @@ _BIGINT = 2**63  # whole numbers of the header are stored as 64-bit integers
 _REPLAY_ID_LENGTH = 255  # characters: opaque, but it has to be stored
 _REPLAY_ID_BITS = 800  # such a number has at most 241 digits
 _LONGEST_IDENTITY = 600  # characters in all: PostgreSQL indexes no more than 2,704 bytes
+_MOST_TOGETHER = 256 * 1024 * 1024  # bytes: a change is recorded once for each of its records
 _DEEPEST = 500  # levels of lists and objects within a payload: databases take about a thousand
 
 #: The header fields that an event has attributes for.
@@ -79,6 +80,7 @@ def _events(message: Mapping[str, Any]) -> list[ChangeEvent]:
     changed = dict(payload)
     del changed["ChangeEventHeader"]
     _require_storable(changed)
+    _require_few(record_ids, changed)
     fields = _header_fields(header)
     _require_indexable(fields, record_ids)
     shared = {
@@ -109,6 +111,17 @@ def _header_fields(header: Mapping[str, Any]) -> dict[str, Any]:
         "diff_fields": _optional_names(header, "diffFields"),
         "header_extra": _extra(header),
     }
+
+
+def _require_few(record_ids: tuple[str, ...], changed: dict[str, Any]) -> None:
+    if len(record_ids) == 1:
+        return
+    each = len(json.dumps(changed))
+    if each * len(record_ids) > _MOST_TOGETHER:
+        raise _FlawError(
+            f"{_HEADER}.recordIds names {len(record_ids)} records with {each} bytes each: more "
+            f"than {_MOST_TOGETHER // 1024**2} MiB together"
+        )
 
 
 def _extra(header: Mapping[str, Any]) -> dict[str, Any] | None:

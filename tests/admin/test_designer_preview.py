@@ -165,7 +165,7 @@ def test_a_condition_tells_nothing_of_a_value_that_is_masked(client, tried, list
     make_entry(changed_data={"SSN__c": "219-09-9999", "Name": {"LastName": "Keller"}})
     make_entry(changed_data={"SSN__c": "1"}, entity_name="Lead")
     assert "you may not see" not in tried()
-    administrator = _user(client, "Administrator")
+    administrator = _user(client, "CDC Administrator")
     for field, value in (("SSN__c", "219-09-9999"), ("SSN__c", "no"), ("Name.LastName", "Keller")):
         leaf = {"field": field, "equals": value}
         for condition in (leaf, {"any": [{"all": [leaf]}]}):
@@ -185,7 +185,7 @@ def test_who_may_see_the_values_may_ask_for_them(tried, listener, make_entry):
 def test_a_viewer_tries_the_mapping_as_it_is(client, tried, listener, make_entry):
     make_entry(entity_name="Lead")
     mapping = make_mapping(listener, "update", entity="Account")
-    viewer = _user(client, "Viewer")
+    viewer = _user(client, "CDC Viewer")
     html = tried(viewer, page_of(mapping), entity="Lead")
     assert "0 would match" in html
     assert viewer.post(NEW, {}).status_code == 403

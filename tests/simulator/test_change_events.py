@@ -352,3 +352,12 @@ def test_an_auto_number_names_a_custom_object(org: Org) -> None:
 
     assert event.payload["Name"] == "EN-0001"
     assert header(event)["recordIds"][0].startswith("a00")
+
+
+def test_commit_numbers_exceed_what_a_float_holds(org: Org) -> None:
+    numbers = []
+    for name in "ABC":
+        [event] = org.commit([Create("Account", ({"Name": name},))], now=NOW)
+        numbers.append(header(event)["commitNumber"])
+
+    assert 2**60 < numbers[0] < numbers[1] < numbers[2] < 2**63
