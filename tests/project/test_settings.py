@@ -65,6 +65,8 @@ def start(**environment: str | None) -> subprocess.CompletedProcess[str]:
         ({"CDC_RUN_SECONDS": "19"}, "CDC_RUN_SECONDS is 19; it must be 20 or more"),
         ({"CDC_CLAIM_SECONDS": "soon"}, "CDC_CLAIM_SECONDS"),
         ({"CDC_HANDLER_MODULES": "no.such.module"}, "CDC_HANDLER_MODULES"),
+        ({"CDC_QUEUE": "crm,cdc"}, "CDC_QUEUE is 'crm,cdc'; give a queue's name"),
+        ({"CDC_QUEUE": "amq.cdc"}, "CDC_QUEUE is 'amq.cdc'; give a queue's name"),
         ({"CDC_WORKER_METRICS_PORT": "http"}, "CDC_WORKER_METRICS_PORT"),
         ({"CDC_WORKER_METRICS_PORT": "0"}, "CDC_WORKER_METRICS_PORT is 0; give a port"),
         ({"CDC_OUTAGE_SECONDS": "0"}, "CDC_OUTAGE_SECONDS is 0; it must be 1 or more"),
