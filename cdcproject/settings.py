@@ -33,6 +33,7 @@ from cdcproject.https import https
 from cdcproject.logs import LOG_FORMATS, LOG_LEVELS, logging_config, with_djangos_own
 from cdcproject.notices import NoticeError, mail, web_address, webhook
 from cdcproject.redis_address import redis_address
+from cdcproject.user_apps import user_apps
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var").absolute()
@@ -68,6 +69,7 @@ try:
     CDC_HANDLER_MODULES = names(env, "CDC_HANDLER_MODULES")
     # The queue of everything that is ours; other projects on the broker have others.
     CDC_QUEUE = queue(env, "CDC_QUEUE", "cdc")
+    CDC_APPS = names(env, "CDC_APPS")
     # A batch is committed when it holds this many changes or its first change is this old.
     CDC_BATCH_MAX = at_least("CDC_BATCH_MAX", env.int("CDC_BATCH_MAX", 1000), 1)
     CDC_BATCH_WAIT_MS = at_least("CDC_BATCH_WAIT_MS", env.int("CDC_BATCH_WAIT_MS", 20), 0)
@@ -226,6 +228,7 @@ INSTALLED_APPS = [
     "api",
     "simulator",
 ]
+INSTALLED_APPS += user_apps(CDC_APPS, INSTALLED_APPS)
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

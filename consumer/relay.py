@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import structlog
 from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
-from django.db.models import Count, Exists, F, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q
 
 from audit import work
 from consumer import gaps, reconcile
@@ -35,6 +35,7 @@ from handlers.following import READY_AGE
 from handlers.models import Delivery, Handover
 from handlers.outcomes import Failed
 from handlers.queries import HOLDS_CHAIN, DeliveryQuerySet
+from handlers.retargeting import move_left_behind
 from handlers.runner import run_delivery
 from handlers.settling import Ended, settle
 from listeners import milestones
@@ -94,26 +95,18 @@ def sweep(now: datetime) -> None:
 
 
 def retarget(now: datetime) -> int:
-    """Waiting deliveries follow their mapping to another handler, when theirs is not registered, or
-    end with it, where an older version deleted it. Never inside a transaction."""
+    """Move deliveries that were running when their mapping was given another handler, and end
+    those whose mapping an older version deleted. Never inside a transaction."""
     waiting = (Delivery.objects.ready(), Delivery.objects.retry_due(now))
-    return sum(map(_followed, waiting))
+    return sum(_retargeted(deliveries, now) for deliveries in waiting)
 
 
-def _followed(waiting: DeliveryQuerySet) -> int:
-    strays = (
-        waiting.filter(is_external=False)
-        .exclude(handler__in=registry.names())
-        .exclude(mapping__handler=F("handler"))
-        .exclude(mapping__handler="")
-    )
-    moved = 0
-    for pk, handler in strays.values_list("id", "mapping__handler")[:LIMIT]:
-        if handler is None:
-            run_delivery(pk)  # without a mapping it is skipped, and nothing is called
-        else:
-            moved += waiting.filter(pk=pk).update(handler=handler)
-    return moved
+def _retargeted(waiting: DeliveryQuerySet, now: datetime) -> int:
+    without = waiting.filter(is_external=False, mapping=None)
+    unknown = without.exclude(handler__in=registry.names())
+    for pk in unknown.values_list("id", flat=True)[:LIMIT]:
+        run_delivery(pk)  # without a mapping it is skipped, and nothing is called
+    return move_left_behind(waiting, now)
 
 
 def reclaim(now: datetime) -> int:
@@ -185,7 +178,7 @@ def requeue_lost(now: datetime) -> int:
             ids += blind.values_list("id", flat=True)[:LIMIT]
         elif target.messages > length:
             ids += _of_messages(old.filter(target.picks), target.messages - length)
-    _followed(Delivery.objects.filter(state=Delivery.State.QUEUED, pk__in=ids))
+    _retargeted(Delivery.objects.filter(state=Delivery.State.QUEUED, pk__in=ids), now)
     published = dispatch.publish(ids, now)
     if published:
         _log_requeued(ids, published)

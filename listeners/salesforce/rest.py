@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
@@ -10,8 +11,15 @@ from urllib.parse import quote
 
 import requests
 
+from listeners.salesforce.answer_limits import ORG, RECORDS, AnswerLimit
 from listeners.salesforce.answers import status_reaction
-from listeners.salesforce.errors import Reaction, RestRefused, SalesforceError, TransportFailed
+from listeners.salesforce.errors import (
+    AnswerTooLarge,
+    Reaction,
+    RestRefused,
+    SalesforceError,
+    TransportFailed,
+)
 from listeners.salesforce.exchange import Answer, BearerAuth, Timeout, Unanswered, exchange
 from listeners.salesforce.reading import RecordsRead, by_id
 from listeners.salesforce.tokens import Token, Tokens
@@ -25,8 +33,10 @@ _DATE_ERROR = 1_000
 _OUR_CLOCK_ERROR = 10_000
 #: So many records that cannot be read, and none that can: it is the entity.
 _GIVE_UP = 20
+_USAGE = re.compile(r"\bapi-usage=(\d{1,18})/(\d{1,18})\b")
 _ANY = "SELECT Id FROM {entity} LIMIT 1"
 #: Salesforce's codes for a record that is not there; a server that says none may mean the same.
+_BAD_ID = frozenset({"MALFORMED_ID", "INVALID_ID_FIELD"})
 _ABSENT = frozenset({"NOT_FOUND", "ENTITY_IS_DELETED", ""})
 
 
@@ -50,14 +60,16 @@ class RestClient:
         self._timeout = timeout
         self._http = http or requests.Session()
         self._fields: dict[str, list[str]] = {}
+        #: Used and allowed requests of the org's day, as the last answer said.
+        self.usage: tuple[int, int] | None = None
 
     def versions(self) -> list[dict[str, Any]]:
         """The API versions the instance offers: ``[{"label", "url", "version"}, …]``."""
-        return _typed(self._get("/services/data/"), list)
+        return _typed(self._get("/services/data/", limit=ORG), list)
 
     def limits(self) -> dict[str, Any]:
         """``{"DailyDeliveredPlatformEvents": {"Max", "Remaining"}, …}``."""
-        return _typed(self._get(f"{self._base}/limits/"), dict)
+        return _typed(self._get(f"{self._base}/limits/", limit=ORG), dict)
 
     def sobjects(self) -> list[dict[str, Any]]:
         """All objects that the user may see, each with `name` and `label` and so on."""
@@ -75,6 +87,18 @@ class RestClient:
             if refusal.status == 404 and refusal.error_code in _ABSENT:
                 return None
             raise
+
+    def calculated_fields(self, entity: str) -> set[str]:
+        """Names of the entity's formula fields and roll-up summaries."""
+        path = f"{self._base}/sobjects/{quote(entity, safe='')}/describe"
+        match _typed(self._get(path), dict):
+            case {"fields": list(fields)}:
+                return {
+                    one["name"]
+                    for one in fields
+                    if isinstance(one, dict) and one.get("calculated") is True and "name" in one
+                }
+        raise TransportFailed("HTTP 200 with a page that is no description of an object")
 
     def query(self, soql: str, *, deleted: bool = False) -> Iterator[list[dict[str, Any]]]:
         """The rows of a query, a page at a time; with `deleted`, those in the Recycle Bin too."""
@@ -128,6 +152,24 @@ class RestClient:
             self._fields.pop(entity, None)
             return self._one_by_one(entity, ids, refusal)
 
+    def absent(self, entity: str, ids: Sequence[str]) -> set[str]:
+        """Return those of the ids, at most MAX_IDS, for which there is no living record.
+
+        One request. Where Salesforce refuses one of the ids, they are asked for in halves; the
+        refused id is not in the answer.
+        """
+        if not ids:
+            return set()
+        try:
+            return set(ids) - self._composite(entity, ids, ["Id"]).records.keys()
+        except RestRefused as refusal:
+            if refusal.error_code not in _BAD_ID:
+                raise
+            if len(ids) == 1:
+                return set()
+        half = len(ids) // 2
+        return self.absent(entity, ids[:half]) | self.absent(entity, ids[half:])
+
     def _learn_fields(self, entity: str, ids: Sequence[str]) -> None:
         """From the first of the records that exists; nothing is learnt where none does."""
         record = self.record(entity, ids[0])
@@ -138,6 +180,20 @@ class RestClient:
             self._fields[entity] = [name for name in {"Id": None, **record} if name != "attributes"]
 
     def _composite(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> RecordsRead:
+        """In two halves where the records are too large to be read at once."""
+        try:
+            return self._composite_at_once(entity, ids, fields)
+        except AnswerTooLarge:
+            if len(ids) == 1:
+                raise
+        half = len(ids) // 2
+        first = self._composite(entity, ids[:half], fields)
+        last = self._composite(entity, ids[half:], fields)
+        return RecordsRead(min(first.read_at, last.read_at), first.records | last.records)
+
+    def _composite_at_once(
+        self, entity: str, ids: Sequence[str], fields: Sequence[str]
+    ) -> RecordsRead:
         path = f"{self._base}/composite/sobjects/{quote(entity, safe='')}"
         begun = time.monotonic()
         answer = self._get(path, {"ids": list(ids), "fields": list(fields)})
@@ -168,18 +224,23 @@ class RestClient:
             raise refusal
         next(self.query(_ANY.format(entity=entity)))
 
-    def _get(self, path: str, body: dict[str, Any] | None = None) -> Answer:
+    def _get(
+        self, path: str, body: dict[str, Any] | None = None, *, limit: AnswerLimit = RECORDS
+    ) -> Answer:
         """A body is posted: it asks, too, and changes nothing."""
         token = self._tokens.get()
-        answer = self._send(token, path, body)
+        answer = self._send(token, path, body, limit)
         if answer.status == 401:
             self._tokens.invalidate(token)
-            answer = self._send(self._tokens.get(), path, body)
+            answer = self._send(self._tokens.get(), path, body, limit)
+        self.usage = _usage(answer) or self.usage
         if answer.status == 200:
             return answer
         raise _failure(answer)
 
-    def _send(self, token: Token, path: str, body: dict[str, Any] | None) -> Answer:
+    def _send(
+        self, token: Token, path: str, body: dict[str, Any] | None, limit: AnswerLimit
+    ) -> Answer:
         json_type = {} if body is None else {"Content-Type": "application/json"}
         answer = exchange(
             self._http,
@@ -187,12 +248,18 @@ class RestClient:
             f"{token.instance_url}{path}",
             auth=BearerAuth(token.access_token),
             timeout=self._timeout,
+            limit=limit,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Accept": "application/json", **json_type},
         )
         if isinstance(answer, Unanswered):
-            raise TransportFailed(answer.why)
+            raise answer.error()
         return answer
+
+
+def _usage(answer: Answer) -> tuple[int, int] | None:
+    found = _USAGE.search(answer.headers.get("Sforce-Limit-Info", ""))
+    return None if found is None else (int(found[1]), int(found[2]))
 
 
 def _known_until(answer: Answer, begun: float) -> int:

@@ -33,7 +33,7 @@ def drawn(admin_client, listener):
 @pytest.fixture
 def viewer(client, django_user_model):
     user = django_user_model.objects.create_user("vera", is_staff=True)
-    user.groups.add(Group.objects.get(name="Viewer"))
+    user.groups.add(Group.objects.get(name="CDC Viewer"))
     client.force_login(user)
     return client
 

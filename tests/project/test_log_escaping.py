@@ -39,7 +39,7 @@ def test_neither_the_event_nor_a_field_nor_a_field_s_name_forges_a_line(capsys):
     handler = logging.StreamHandler(out := io.StringIO())
     factory = formatter.pop("()")
     handler.setFormatter(factory(**formatter))
-    logger = logging.Logger("somebody")  # noqa: LOG001 - outside of the process's own logging
+    logger = logging.Logger("somebody")
     logger.addHandler(handler)
 
     logger.info("%s", FORGED, extra={"field": FORGED, f"name{FORGED}": 1, "list": [FORGED]})
