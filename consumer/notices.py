@@ -62,7 +62,7 @@ class Notice:
             id=incident.pk,
             state="open" if incident.is_open else "closed",
             kind=incident.kind,
-            listener=incident.listener.name,
+            listener=incident.listener.name if incident.listener else "",
             summary=incident.summary,
             action=incident.action,
             remedy=incident.remedy,

@@ -18,7 +18,7 @@ from simulator.pubsub.control import read_avro
 from simulator.records import JsonObject
 from simulator.replies import UNKNOWN_CLIENT
 from simulator.state import org_state, published, traffic_state
-from simulator.traffic import ENTITIES, MIX
+from simulator.traffic import ENTITIES
 
 if TYPE_CHECKING:
     from simulator.server import Simulator
@@ -115,7 +115,8 @@ class Control:
     def bursts(self, body: Body) -> JsonObject:
         """Generated events, all at once."""
         count = body.count("count")
-        mix, entities = body.weights("mix", MIX), body.weights("entities", ENTITIES)
+        mix = body.weights("mix", self._sim.traffic.mix)
+        entities = body.weights("entities", ENTITIES)
         quiet = body.flag("quiet")
         body.done()
         now = self._sim.clock.now()

@@ -30,7 +30,7 @@ from simulator.records import JsonObject
 from simulator.refresh_tokens import RefreshTokens
 from simulator.rest import RestEndpoint
 from simulator.tls import server_context
-from simulator.traffic import Traffic
+from simulator.traffic import MIX, SPLIT_MIX, Traffic
 from simulator.watch import watching
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ class Simulator:
         for definition in options.managed_subscription:
             self.pubsub.managed.read(definition)
         self.pubsub_server: PubSubServer | None = None
-        self.traffic = Traffic(self.org, options.seed)
+        mix = SPLIT_MIX if options.split_updates else MIX
+        self.traffic = Traffic(self.org, options.seed, mix)
         self.pump = Pump(self.traffic, self.clock)
 
     def application(self) -> web.Application:

@@ -93,7 +93,7 @@ def _start_broker(children: Children) -> None:
 
 
 def _start_simulator(children: Children) -> dict[str, Any]:
-    children.start("simulator", "-m", "simulator", "--json")
+    children.start("simulator", "-m", "simulator", "--json", "--split-updates")
     log = children.log_of("simulator")
     _wait(children, lambda: "\n" in log.read_text(), "the simulator")
     announced: dict[str, Any] = json.loads(log.read_text().splitlines()[0])

@@ -7,7 +7,7 @@ the log knows only the fields that its changes carried.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -16,8 +16,10 @@ from typing import Any
 
 from audit.models import AuditLogEntry
 from consumer.reconciliation.evidence import CHUNK, WHOLE
+from handlers.paths import overlaid
 from handlers.staleness import Reading
 from listeners.models import Listener
+from listeners.salesforce.diffs import diff_names
 
 Source = AuditLogEntry.Source
 
@@ -57,7 +59,7 @@ class LoggedState:
         self.open_fields -= body.keys() - diffs
         self.open_fields |= diffs | (named - body.keys())
         carried = {name: value for name, value in body.items() if name not in diffs}
-        self.values = merged(self.values, carried)
+        self.values = overlaid(self.values, carried)
 
     def forget(self) -> None:
         """After a gap event or a deletion no value is known."""
@@ -108,16 +110,6 @@ def state_after(entries: Sequence[AuditLogEntry]) -> LoggedState:
     return state
 
 
-def merged(state: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state with an update's fields: of a compound field it carries changed parts."""
-    result = dict(state)
-    for name, value in body.items():
-        old = result.get(name)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        result[name] = merged(old, value) if both else value  # type: ignore[arg-type]
-    return result
-
-
 def _telling(entries: Sequence[AuditLogEntry]) -> Iterable[AuditLogEntry]:
     """Leave out the gap events whose own data was read."""
     completed = {
@@ -134,7 +126,7 @@ def _telling(entries: Sequence[AuditLogEntry]) -> Iterable[AuditLogEntry]:
 
 
 def _diffs(entry: AuditLogEntry) -> set[str]:
-    return {_top(name) for name in entry.diff_fields or ()}
+    return {_top(name) for name in diff_names(entry.changed_data, entry.diff_fields)}
 
 
 def _top(name: str) -> str:

@@ -56,7 +56,7 @@ def test_publishing_waits_for_nobody(listener):
         publishing.result(30)
 
     assert states() == ["queued", "ready", "queued"]
-    assert dispatch.queue_length("celery") == 3
+    assert dispatch.queue_length("cdc") == 3
 
 
 def test_the_relay_waits_for_nobody(listener):

@@ -24,7 +24,7 @@ def test_one_change_of_ten_thousand_records_is_ten_thousand_changes() -> None:
 
 
 def test_a_change_whose_copies_would_fill_the_memory_is_set_aside() -> None:
-    with pytest.raises(Undecodable, match="10000 records with 30.* bytes each") as flawed:
+    with pytest.raises(Undecodable, match=r"10000 records with 30.* bytes each") as flawed:
         decode(of_many(10_000, Description="x" * 30_000))
 
     assert "more than 256 MiB together" in flawed.value.reason

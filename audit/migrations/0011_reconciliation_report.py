@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0008_indexes_for_writing"),
+        ("audit", "0010_incidents_of_no_listener"),
     ]
 
     operations = [

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0009_reconciliation_report"),
+        ("audit", "0011_reconciliation_report"),
         ("listeners", "0006_permissions_for_single_rows"),
     ]
 
