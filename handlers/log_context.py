@@ -23,7 +23,7 @@ def naming(unit: Unit) -> AbstractContextManager[None]:
     return bound_contextvars(about=partial(_names, unit))
 
 
-def log_failure(error: Exception, handler: Handler[Any]) -> None:
+def log_failure(error: BaseException, handler: Handler[Any]) -> None:
     """What was raised, and at which of the handler's lines: not what it says, which may be values
     of fields. That is kept with the attempt."""
     frames = [(one.f_code.co_filename, line) for one, line in walk_tb(error.__traceback__)]
@@ -31,6 +31,11 @@ def log_failure(error: Exception, handler: Handler[Any]) -> None:
     own = [one for one in frames if code is not None and one[0] == code.co_filename]
     path, line = (own or frames)[-1]
     log.warning("attempt failed", error=type(error).__name__, at=f"{path}:{line}")
+
+
+def log_change(reason: str, handler: Handler[Any]) -> None:
+    """A handler returned, and left a database connection in another state than it found it in."""
+    log.warning("attempt failed", called=handler.name, reason=reason)
 
 
 def _names(unit: Unit) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class Failed:
 Outcome = Succeeded | Skipped | Failed
 
 
-def failed(error: Exception) -> Failed:
+def failed(error: BaseException) -> Failed:
     if isinstance(error, Retry):
         return Failed(str(error), after=error.after, kind="retry")
     trace = "".join(traceback.format_exception(error)) if error.__traceback__ else ""
@@ -87,7 +87,14 @@ def failed(error: Exception) -> Failed:
         if kind.__module__ == "builtins"
         else f"{kind.__module__}.{kind.__qualname__}"
     )
-    return Failed(f"{kind.__name__}: {error}", trace, type=name)
+    return Failed(f"{kind.__name__}: {_text(error)}", trace, type=name)
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "its text cannot be read"
 
 
 def returned(result: object) -> Outcome:
