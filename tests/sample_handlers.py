@@ -1,5 +1,6 @@
 """Handlers for tests. They leave their mark in a file, to be seen from another process."""
 
+import asyncio
 import json
 import logging
 import os
@@ -156,7 +157,7 @@ RELEASE = JOURNAL.with_name("release")
 def hang_when_told(event: EventData) -> None:
     """A change with the field `Hang` waits for the file; a soft time limit ends that too."""
     if event.changed_data.get("Hang"):
-        note(event, at="hangs")
+        note(event, at="hangs", pid=os.getpid())
         while not RELEASE.exists():
             time.sleep(0.02)
     note(event)
@@ -174,6 +175,36 @@ def die_when_told(event: EventData) -> None:
     if event.changed_data.get("Kill") and event.attempt == 1:
         os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(1)
+
+
+class Unheard(BaseException):
+    """Of no library's."""
+
+
+class Unreadable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("it has none")
+
+
+@cdc_handler(name="tests.raise_unreadable")
+def raise_unreadable(event: EventData) -> None:
+    raise Unreadable
+
+
+RAISED: dict[str, BaseException] = {
+    "SystemExit": SystemExit(3),
+    "KeyboardInterrupt": KeyboardInterrupt("of its own"),
+    "GeneratorExit": GeneratorExit("of its own"),
+    "CancelledError": asyncio.CancelledError("of its own"),
+    "Unheard": Unheard("of its own"),
+}
+
+
+@cdc_handler(name="tests.raise_as_told", max_attempts=1)
+def raise_as_told(event: EventData) -> None:
+    """Raise what the mapping's options name."""
+    note(event, pid=os.getpid())
+    raise RAISED[event.options["raise"]]
 
 
 def note_all(events: list[EventData]) -> None:
