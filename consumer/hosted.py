@@ -6,7 +6,6 @@ import time
 from datetime import datetime
 
 from django.conf import settings
-from django.utils import timezone
 
 from consumer import troubles
 from consumer.buffer import Buffer
@@ -14,6 +13,7 @@ from consumer.logins import CarefulTokens
 from consumer.publisher import Publisher
 from consumer.receiver import Receiver, Status
 from consumer.recorder import Recorder
+from listeners.clock import database_clock
 from listeners.leases import Lease
 from listeners.models import Listener, Position
 from listeners.salesforce.stream import EventStream
@@ -66,7 +66,10 @@ class HostedListener:
         return (
             self.receiver.status.state == State.RECEIVING
             and not self.has_ended
-            and (heard is None or (timezone.now() - heard).total_seconds() < self._longest_silence)
+            and (
+                heard is None
+                or (database_clock.estimate() - heard).total_seconds() < self._longest_silence
+            )
         )
 
     @property
@@ -104,12 +107,12 @@ class HostedListener:
             changes |= {
                 "state": status.state,
                 "reason": status.reason,
-                "state_since": timezone.now(),
+                "state_since": database_clock.now(),
             }
         if changes and not Position.objects.held(self.lease).update(**changes):
             return False
         if status.state == State.RECEIVING and status != self._written:
-            troubles.started(self.listener.pk, timezone.now())
+            troubles.started(self.listener.pk, database_clock.now())
         self._written = status
         self._noted, self._noted_at = heard, time.monotonic()
         return True

@@ -7,15 +7,17 @@ holds, when a retry is due, since when a message waits.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from django.db import Error, connection
+from django.utils import timezone
 
 _NOW = {
     "postgresql": "SELECT clock_timestamp()",
     "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')",
 }
-#: What was read is moved on by this process's steady clock for so many seconds.
+#: What was read so many seconds ago at most is moved on by this process's steady clock.
 READ_EVERY = 1.0
 
 
@@ -34,18 +36,22 @@ class DatabaseClock:
         return self._read[0]
 
     def now(self) -> datetime:
-        """The time now, from what was read a moment ago. While the database does not answer, and
-        inside a transaction, from what was read before that."""
-        known = self._read
-        if known is None:
+        """The time now; a query at most each second. Inside a transaction, and while the database
+        does not answer, it is an estimate. Raises the database's errors when it never answered."""
+        if self._read is None:
             return self.read()
-        elapsed = time.monotonic() - known[1]
-        if elapsed > READ_EVERY and not connection.in_atomic_block:
-            try:
+        if time.monotonic() - self._read[1] > READ_EVERY and not connection.in_atomic_block:
+            with suppress(Error):
                 return self.read()
-            except Error:
-                pass
-        return known[0] + timedelta(seconds=elapsed)
+        return self.estimate()
+
+    def estimate(self) -> datetime:
+        """The time now, from when it was last read: no query. This machine's own where it never
+        was."""
+        if self._read is None:
+            return timezone.now()
+        read, asked_at = self._read
+        return read + timedelta(seconds=time.monotonic() - asked_at)
 
 
 database_clock = DatabaseClock()

@@ -90,6 +90,12 @@ def retry_once(event: EventData) -> None:
         raise Retry("not yet", after=0)
 
 
+@cdc_handler(name="tests.retry_in_an_hour")
+def retry_in_an_hour(event: EventData) -> None:
+    if event.attempt == 1:
+        raise Retry("later", after=3600)
+
+
 @cdc_handler(name="tests.fail_twice")
 def fail_twice(event: EventData) -> None:
     note(event)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from django.db.models import Max
-from django.utils import timezone
 
 from audit.models import AuditLogEntry, Reconciliation
 from consumer import additions
@@ -16,6 +15,7 @@ from consumer.reconciliation.rows import ON_ITS_WAY, SECOND, Row
 from consumer.reconciliation.rules import lost_after
 from handlers import dispatch
 from listeners import milestones
+from listeners.clock import database_clock
 from listeners.salesforce.errors import TransportFailed
 from listeners.salesforce.reading import RecordsRead
 from listeners.salesforce.records import event_body, last_modified_ms, milliseconds
@@ -79,7 +79,7 @@ class Supplier:
 
         if self.records:
             ready = additions.add(self.job.listener, choose)
-            dispatch.publish_or_leave(ready, timezone.now())
+            dispatch.publish_or_leave(ready, database_clock.now())
             supplement.missing += sum(entry.pk is not None for entry in chosen)
         else:
             supplement.missing += len(choose())
@@ -164,5 +164,5 @@ class Supplier:
             sequence_number=event.sequence_number if event else 1,
             commit_timestamp=stamp,
             source=AuditLogEntry.Source.RECONCILE,
-            received_at=timezone.now(),
+            received_at=database_clock.now(),
         )

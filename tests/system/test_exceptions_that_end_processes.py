@@ -2,6 +2,7 @@
 
 import os
 import signal
+from datetime import timedelta
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_a_workers_process_outlives_what_a_handler_raises(listener, processes, n
     assert all(attempt.error.startswith(f"{name}: ") for attempt in attempts)
     assert all("in raise_as_told" in attempt.traceback for attempt in attempts)
     assert len({line["pid"] for line in read_journal()}) == 1
-    assert worker.terminate() == 0
+    assert worker.terminate(60) == 0
 
 
 def test_a_run_whose_process_is_terminated_is_lost_and_not_failed(listener, processes):
@@ -67,7 +68,7 @@ def test_a_run_whose_process_is_terminated_is_lost_and_not_failed(listener, proc
     wait_for(lambda: has_ended(other), what="another child's run")
     assert not DeliveryAttempt.objects.filter(delivery=hanging).exists()
     Delivery.objects.filter(pk=hanging.pk, state="running").update(
-        claim_deadline=database_clock.read()
+        claim_deadline=database_clock.read() - timedelta(seconds=1)
     )
     relay.reclaim(database_clock.read())
     assert DeliveryAttempt.objects.get(delivery=hanging, number=1).outcome == "lost"
