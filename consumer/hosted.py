@@ -10,6 +10,7 @@ from django.conf import settings
 from consumer import troubles
 from consumer.buffer import Buffer
 from consumer.logins import CarefulTokens
+from consumer.positions import note_unrecorded
 from consumer.publisher import Publisher
 from consumer.receiver import Receiver, Status
 from consumer.recorder import Recorder
@@ -17,7 +18,7 @@ from listeners.clock import database_clock
 from listeners.leases import Lease
 from listeners.models import Listener, Position
 from listeners.salesforce.stream import EventStream
-from listeners.standing import longest_silence
+from listeners.standing import STALLED, longest_silence
 
 State = Position.State
 
@@ -66,11 +67,17 @@ class HostedListener:
         return (
             self.receiver.status.state == State.RECEIVING
             and not self.has_ended
+            and not self.recorder.is_stuck
             and (
                 heard is None
                 or (database_clock.estimate() - heard).total_seconds() < self._longest_silence
             )
         )
+
+    @property
+    def state(self) -> str:
+        """As readiness tells it."""
+        return STALLED if self.recorder.is_stuck else self.receiver.status.state.value
 
     @property
     def outstanding(self) -> int:
@@ -93,16 +100,26 @@ class HostedListener:
 
         False when another process has the listener. Raises the database's errors.
         """
+        if self.recorder.is_stuck:  # and has the position's row locked, perhaps
+            self._note_stuck()
+            return True
         status = self.receiver.status
         heard = self.receiver.last_received_at
         is_due = heard != self._noted and time.monotonic() - self._noted_at >= NOTE_SECONDS
         return (status == self._written and not is_due) or self._write(status)
+
+    def _note_stuck(self) -> None:
+        if time.monotonic() - self._noted_at >= NOTE_SECONDS:
+            self._noted_at = time.monotonic()
+            note_unrecorded(self.lease, self.recorder.blocked_for)
 
     def _write(self, status: Status, **more: object) -> bool:
         heard = self.receiver.last_received_at
         changes: dict[str, object] = more if heard is None else {"last_received_at": heard, **more}
         if self.receiver.caught_up_at is not None:
             changes["caught_up_at"] = self.receiver.caught_up_at
+            if not self.outstanding:
+                changes["unrecorded_since"] = None
         if status != self._written:
             changes |= {
                 "state": status.state,

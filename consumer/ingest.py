@@ -194,6 +194,7 @@ def move(lease: Lease, moment: Moment, follows: str | None = None) -> None:
             replay_id=moment.replay_id,
             named_at=moment.received_at,
             caught_up_at=moment.received_at,
+            unrecorded_since=None,
             lease_until=lease_end(),
         )
 

@@ -87,7 +87,7 @@ class Supervisor:
         return is_served and not self._hosted and not self._asked_to_stop
 
     def states(self) -> dict[str, str]:
-        return {one.listener.name: one.receiver.status.state for one in list(self._hosted.values())}
+        return {one.listener.name: one.state for one in list(self._hosted.values())}
 
     @property
     def recorded(self) -> int:

@@ -174,6 +174,15 @@ def hang_when_told_atomic(event: EventData) -> None:
     hang_when_told(event)
 
 
+@cdc_handler(name="tests.leave_open_when_told", max_attempts=1)
+def leave_open_when_told(event: EventData) -> None:
+    """A change with the field `Leave` leaves a transaction open."""
+    note(event)
+    if event.changed_data.get("Description") == "leave it open":
+        transaction.set_autocommit(False)
+        Group.objects.create(name=f"{event.id}-{event.attempt}")
+
+
 @cdc_handler(name="tests.die_when_told")
 def die_when_told(event: EventData) -> None:
     """A change with the field `Kill` takes its process along, the first time."""
