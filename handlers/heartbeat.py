@@ -72,7 +72,8 @@ class Heartbeat:
         never = threading.Event()
         while not never.wait(settings.CDC_CLAIM_SECONDS / BEATS_A_CLAIM):
             try:
-                renew(self._running.copy(), database_clock.read())
+                if running := self._running.copy():
+                    renew(running, database_clock.read())
             except Error as error:
                 log.warning("claims are renewed later", reason=str(error).strip())
             finally:

@@ -1,7 +1,15 @@
 import pytest
 from django.db import connection
 
+from listeners import clock
 from tests.handlers.leaving import KEPT
+
+
+@pytest.fixture
+def clock_just_read(db, monkeypatch):
+    """The database's clock is not read while statements are counted."""
+    monkeypatch.setattr(clock, "READ_EVERY", 3600.0)
+    clock.database_clock.read()
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Handlers that leave their database connection changed, each in a way of its own."""
 
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
@@ -15,9 +17,9 @@ from tests.sample_data import change, lease_of, make_mapping, received
 on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's own")
 on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite's own")
 
-WAYS = {}
+WAYS: dict[str, Callable[[], None]] = {}
 #: What would be tidied up if nothing referred to it.
-KEPT: list = []
+KEPT: list[Any] = []
 
 
 def way(function):
