@@ -5,6 +5,7 @@ from django.db import connection
 
 from handlers.models import DeliveryAttempt
 from handlers.runner import run_deliveries, run_delivery
+from tests.handlers.bundling import without_haste
 from tests.handlers.leaving import deliver, later_ones_work, on_postgresql, on_sqlite, seen
 from tests.sample_data import change
 from tests.sample_handlers import read_journal, written_groups
@@ -64,7 +65,8 @@ def test_the_attempt_fails_with_the_reason_and_later_ones_work(listener, name, r
 
 
 @pytest.mark.parametrize(("name", "reason"), WAYS_TO_LEAVE)
-def test_the_others_of_a_message_go_on(listener, name, reason):
+def test_the_others_of_a_message_go_on(listener, monkeypatch, name, reason):
+    without_haste(monkeypatch)
     changed = deliver(listener, "tests.leave_changed", way=name)
     others = deliver(listener, "tests.remember", *[change(records=[f"001{n}"]) for n in range(3)])
 
