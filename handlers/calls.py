@@ -15,13 +15,16 @@ from handlers import registry
 from handlers.claims import Claim
 from handlers.connection_guard import ConnectionGuard
 from handlers.events import EventData
+<<<<<<< HEAD
 from handlers.log_context import log_change, log_failure
+=======
+from handlers.log_context import place_of
+>>>>>>> main
 from handlers.outcomes import (
     MAPPING_DELETED,
     BatchFailed,
     Failed,
     Outcome,
-    Retry,
     Skipped,
     Succeeded,
     failed,
@@ -81,6 +84,7 @@ def _called(handler: Handler[Any], events: list[EventData]) -> list[Outcome]:
         if all(isinstance(one, Failed) for one in outcomes):
             raise Refused(outcomes) from None
         return outcomes
+<<<<<<< HEAD
     except BaseException as error:
         if _ends_process(error):
             raise
@@ -106,6 +110,12 @@ def _adding(outcome: Outcome, reason: str) -> Outcome:
     if not isinstance(outcome, Failed):
         return Failed(reason)
     return replace(outcome, error=f"{outcome.error}; {reason}")
+=======
+    except Exception as error:
+        raise Refused([failed(error, place_of(error, handler))] * len(claims)) from None
+    milestones.reach("handled")
+    return [returned(result)] * len(claims)
+>>>>>>> main
 
 
 def event_of(claim: Claim) -> EventData:
@@ -128,6 +138,6 @@ def _outcome(told: Exception | Skipped | str | Succeeded) -> Outcome:
         case Exception():
             return failed(told)
         case str():
-            return Failed(told)
+            return Failed(told, type=BatchFailed.__qualname__)
         case _:
             return told

@@ -7,7 +7,7 @@ record's next change would overtake it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from operator import or_
 
@@ -28,20 +28,27 @@ RECORDS = 500
 
 
 def follow(
-    listener_id: int, mappings: Sequence[HandlerMapping], known: Mapping[str, int] | None = None
+    listener_id: int,
+    mappings: Sequence[HandlerMapping],
+    known: Mapping[str, int] | None = None,
+    *,
+    entering: Collection[int] = (),
 ) -> dict[int, int]:
     """The lane of each mapping that has one, after what waits was moved there.
 
     `mappings` are all of the listener's; `known`: the lanes of its position, where who locked it
-    has read them. Inside the caller's transaction, which has locked the listener's position.
+    has read them; `entering`: mappings of which deliveries may be in no lane, though their lane is
+    known. Inside the caller's transaction, which has locked the listener's position.
     """
     lane_of = lanes(mappings)
     position = Position.objects.filter(listener=listener_id)
     if known is None:
         known = position.values_list("lanes", flat=True).first() or {}
     wanted = {str(pk): lane for pk, lane in lane_of.items()}
-    if known != wanted:
-        moved = {pk: lane for pk, lane in lane_of.items() if known.get(str(pk)) != lane}
+    if known != wanted or entering:
+        moved = {
+            pk: lane for pk, lane in lane_of.items() if known.get(str(pk)) != lane or pk in entering
+        }
         left = _move(moved)
         position.update(lanes={pk: lane for pk, lane in wanted.items() if int(pk) not in left})
     return lane_of

@@ -65,6 +65,7 @@ class Failed:
 
     kind   failed: it raised; retry: it raised Retry; lost: its worker never ended it
     type   of what it raised, the class by its full name
+    at     the file and line that raised it
     """
 
     error: str
@@ -72,12 +73,17 @@ class Failed:
     after: float | None = None
     kind: Literal["failed", "retry", "lost"] = "failed"
     type: str = ""
+    at: str = ""
 
 
 Outcome = Succeeded | Skipped | Failed
 
 
+<<<<<<< HEAD
 def failed(error: BaseException) -> Failed:
+=======
+def failed(error: Exception, at: str = "") -> Failed:
+>>>>>>> main
     if isinstance(error, Retry):
         return Failed(str(error), after=error.after, kind="retry")
     trace = "".join(traceback.format_exception(error)) if error.__traceback__ else ""
@@ -87,6 +93,7 @@ def failed(error: BaseException) -> Failed:
         if kind.__module__ == "builtins"
         else f"{kind.__module__}.{kind.__qualname__}"
     )
+<<<<<<< HEAD
     return Failed(f"{kind.__name__}: {_text(error)}", trace, type=name)
 
 
@@ -95,6 +102,9 @@ def _text(error: BaseException) -> str:
         return str(error)
     except Exception:
         return "its text cannot be read"
+=======
+    return Failed(f"{kind.__name__}: {error}", trace, type=name, at=at)
+>>>>>>> main
 
 
 def returned(result: object) -> Outcome:
