@@ -15,11 +15,7 @@ from handlers import registry
 from handlers.claims import Claim
 from handlers.connection_guard import ConnectionGuard
 from handlers.events import EventData
-<<<<<<< HEAD
-from handlers.log_context import log_change, log_failure
-=======
 from handlers.log_context import place_of
->>>>>>> main
 from handlers.outcomes import (
     MAPPING_DELETED,
     BatchFailed,
@@ -68,7 +64,6 @@ def call(claims: Sequence[Claim]) -> list[Outcome]:
         guard.changes()
         raise
     if reason := guard.changes():
-        log_change(reason, handler)
         raise Refused([Failed(reason)] * len(claims))
     milestones.reach("handled")
     return outcomes
@@ -84,13 +79,10 @@ def _called(handler: Handler[Any], events: list[EventData]) -> list[Outcome]:
         if all(isinstance(one, Failed) for one in outcomes):
             raise Refused(outcomes) from None
         return outcomes
-<<<<<<< HEAD
     except BaseException as error:
         if _ends_process(error):
             raise
-        if not isinstance(error, Retry):
-            log_failure(error, handler)
-        raise Refused([failed(error)] * len(events)) from None
+        raise Refused([failed(error, place_of(error, handler))] * len(events)) from None
     return [returned(result)] * len(events)
 
 
@@ -110,12 +102,6 @@ def _adding(outcome: Outcome, reason: str) -> Outcome:
     if not isinstance(outcome, Failed):
         return Failed(reason)
     return replace(outcome, error=f"{outcome.error}; {reason}")
-=======
-    except Exception as error:
-        raise Refused([failed(error, place_of(error, handler))] * len(claims)) from None
-    milestones.reach("handled")
-    return [returned(result)] * len(claims)
->>>>>>> main
 
 
 def event_of(claim: Claim) -> EventData:

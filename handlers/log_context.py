@@ -20,24 +20,13 @@ def naming(unit: Unit) -> AbstractContextManager[None]:
     return bound_contextvars(about=partial(_names, unit))
 
 
-<<<<<<< HEAD
-def log_failure(error: BaseException, handler: Handler[Any]) -> None:
-    """What was raised, and at which of the handler's lines: not what it says, which may be values
-    of fields. That is kept with the attempt."""
-=======
-def place_of(error: Exception, handler: Handler[Any]) -> str:
+def place_of(error: BaseException, handler: Handler[Any]) -> str:
     """The line that raised an exception, of the handler's own file where one of it did."""
->>>>>>> main
     frames = [(one.f_code.co_filename, line) for one, line in walk_tb(error.__traceback__)]
     code = getattr(inspect.unwrap(handler.function), "__code__", None)
     own = [one for one in frames if code is not None and one[0] == code.co_filename]
     path, line = (own or frames)[-1]
     return f"{path}:{line}"
-
-
-def log_change(reason: str, handler: Handler[Any]) -> None:
-    """A handler returned, and left a database connection in another state than it found it in."""
-    log.warning("attempt failed", called=handler.name, reason=reason)
 
 
 def _names(unit: Unit) -> dict[str, Any]:

@@ -79,11 +79,7 @@ class Failed:
 Outcome = Succeeded | Skipped | Failed
 
 
-<<<<<<< HEAD
-def failed(error: BaseException) -> Failed:
-=======
-def failed(error: Exception, at: str = "") -> Failed:
->>>>>>> main
+def failed(error: BaseException, at: str = "") -> Failed:
     if isinstance(error, Retry):
         return Failed(str(error), after=error.after, kind="retry")
     trace = "".join(traceback.format_exception(error)) if error.__traceback__ else ""
@@ -93,8 +89,7 @@ def failed(error: Exception, at: str = "") -> Failed:
         if kind.__module__ == "builtins"
         else f"{kind.__module__}.{kind.__qualname__}"
     )
-<<<<<<< HEAD
-    return Failed(f"{kind.__name__}: {_text(error)}", trace, type=name)
+    return Failed(f"{kind.__name__}: {_text(error)}", trace, type=name, at=at)
 
 
 def _text(error: BaseException) -> str:
@@ -102,9 +97,6 @@ def _text(error: BaseException) -> str:
         return str(error)
     except Exception:
         return "its text cannot be read"
-=======
-    return Failed(f"{kind.__name__}: {error}", trace, type=name, at=at)
->>>>>>> main
 
 
 def returned(result: object) -> Outcome:
