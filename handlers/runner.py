@@ -13,7 +13,6 @@ from typing import Any
 
 import structlog
 from django.db import DatabaseError, Error, OperationalError, transaction
-from django.utils import timezone
 
 from audit.login_troubles import report
 from handlers import pace, registry, tracing
@@ -30,6 +29,7 @@ from handlers.registry import Handler
 from handlers.settling import Ended, settle_all
 from handlers.watchdog import watchdog
 from listeners import milestones
+from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
 
@@ -104,7 +104,7 @@ def _handle(unit: Unit) -> Run:
     handler = handler_of(unit[0])
     if handler is not None and handler.atomic:
         return _run_atomically(unit)
-    began = timezone.now()
+    began = database_clock.now()
     try:
         return Run(_ended(unit, call(unit), began))
     except Refused as refused:
@@ -126,7 +126,7 @@ def _run_atomically(unit: Unit) -> Run:
 
 def _try_atomically(unit: Unit) -> Run:
     """Raises OperationalError when the database broke it off: a deadlock, or it went away."""
-    began = timezone.now()
+    began = database_clock.now()
     try:
         with transaction.atomic(durable=True):
             ended = _ended(unit, call(unit), began)
@@ -144,7 +144,7 @@ def _try_atomically(unit: Unit) -> Run:
 
 
 def _ended(unit: Unit, outcomes: Sequence[Outcome], began: datetime) -> list[Ended]:
-    now = timezone.now()
+    now = database_clock.now()
     pairs = zip(unit, outcomes, strict=True)
     return [Ended(claim, outcome, began, now) for claim, outcome in pairs]
 

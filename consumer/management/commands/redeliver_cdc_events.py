@@ -15,6 +15,7 @@ from handlers.redelivery import Contradiction, Counts, Verdict, Wish, total, wis
 from handlers.redelivery_claims import ClaimLost
 from handlers.redelivery_jobs import cancel
 from handlers.redelivery_steps import work
+from listeners.clock import database_clock
 
 INTERRUPTED = 130
 HEADINGS = {
@@ -58,7 +59,7 @@ class Command(BaseCommand):
 
     def _redeliver(self, wanted: Wish) -> Counts:
         """In this process. One that is killed is taken up by the workers; ^C cancels the rest."""
-        claim = claimed(wanted, timezone.now())
+        claim = claimed(wanted, database_clock.now())
         redelivery = claim.redelivery
         try:
             with Meter(self.stderr, "redelivery", Total(redelivery.total)) as meter:
