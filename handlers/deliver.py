@@ -10,7 +10,7 @@ from audit.bulk import insert, maker
 from audit.models import AuditLogEntry
 from handlers.lanes import follow
 from handlers.models import Delivery, HandlerMapping
-from handlers.routing import GAPS, route, route_with_gaps
+from handlers.routing import GAPS, beside_lanes, route, route_with_gaps
 from handlers.staleness import stale
 from listeners.models import Listener
 
@@ -52,6 +52,7 @@ def planned(
         return []
     lane_of = follow(entries[0].listener_id, mappings, lanes)
     deliveries = _routed(entries, mappings, lane_of, only, gap_policy)
+    _mark_overtakable(deliveries, beside_lanes(mappings))
     if gap_policy == GapPolicy.FETCH:
         _await_records(deliveries, {entry.pk for entry in entries if entry.change_type in GAPS})
     _queue_up(deliveries)
@@ -117,6 +118,12 @@ def _set_aside(deliveries: Sequence[Delivery], paused: Collection[int]) -> None:
     for delivery in deliveries:
         if delivery.mapping_id in paused:
             delivery.paused = delivery.state == Delivery.State.READY
+
+
+def _mark_overtakable(deliveries: Sequence[Delivery], mappings: Collection[int]) -> None:
+    for delivery in deliveries:
+        if delivery.mapping_id in mappings:
+            delivery.may_be_overtaken = True
 
 
 def _await_records(deliveries: Sequence[Delivery], gaps: Collection[int]) -> None:

@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 State = Delivery.State
 RECORDS = 500
+ROWS = 5_000
+_UNBEGUN = (State.BLOCKED, State.READY, State.QUEUED)
 
 
 def follow(
@@ -42,9 +44,26 @@ def follow(
     wanted = {str(pk): lane for pk, lane in lane_of.items()}
     if known != wanted:
         moved = {pk: lane for pk, lane in lane_of.items() if known.get(str(pk)) != lane}
+        _mark_overtakable(known, wanted)
         left = _move(moved)
         position.update(lanes={pk: lane for pk, lane in wanted.items() if int(pk) not in left})
     return lane_of
+
+
+def _mark_overtakable(known: Mapping[str, int], wanted: Mapping[str, int]) -> None:
+    """What waits in a lane that a mapping enters or leaves may be overtaken by the deliveries that
+    this mapping has had elsewhere, or has from now on."""
+    names = {pk for pk in known.keys() | wanted.keys() if known.get(pk) != wanted.get(pk)}
+    changed = [int(pk) for pk in names]
+    if not Delivery.objects.filter(mapping__in=changed).exists():
+        return
+    lanes_of_them = {lane for pk in names for lane in (known.get(pk), wanted.get(pk))}
+    members = [*changed, *(int(pk) for pk, lane in wanted.items() if lane in lanes_of_them)]
+    waiting = Delivery.objects.filter(mapping__in=members, state__in=_UNBEGUN, attempts=0)
+    ids = list(waiting.locked().values_list("pk", flat=True))
+    for start in range(0, len(ids), ROWS):
+        rows = Delivery.objects.filter(pk__in=ids[start : start + ROWS])
+        rows.update(may_be_overtaken=True)
 
 
 def _move(lane_of: Mapping[int, int]) -> set[int]:
