@@ -44,17 +44,19 @@ def follow(
     wanted = {str(pk): lane for pk, lane in lane_of.items()}
     if known != wanted:
         moved = {pk: lane for pk, lane in lane_of.items() if known.get(str(pk)) != lane}
-        _mark_overtakable(known, wanted)
+        _mark_overtakable({mapping.pk for mapping in mappings}, known, wanted)
         left = _move(moved)
         position.update(lanes={pk: lane for pk, lane in wanted.items() if int(pk) not in left})
     return lane_of
 
 
-def _mark_overtakable(known: Mapping[str, int], wanted: Mapping[str, int]) -> None:
+def _mark_overtakable(
+    mappings: set[int], known: Mapping[str, int], wanted: Mapping[str, int]
+) -> None:
     """What waits in a lane that a mapping enters or leaves may be overtaken by the deliveries that
     this mapping has had elsewhere, or has from now on."""
     names = {pk for pk in known.keys() | wanted.keys() if known.get(pk) != wanted.get(pk)}
-    changed = [int(pk) for pk in names]
+    changed = [int(pk) for pk in names if int(pk) in mappings]
     if not Delivery.objects.filter(mapping__in=changed).exists():
         return
     lanes_of_them = {lane for pk in names for lane in (known.get(pk), wanted.get(pk))}

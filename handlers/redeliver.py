@@ -96,6 +96,7 @@ def _fixed(wish: Wish, now: datetime) -> Redelivery:
         reason=wish.reason,
         criteria=wish.criteria,
         handler=wish.handler,
+        as_recorded=wish.as_recorded,
         requested_at=now,
         due_at=now + SENT_AGAIN,
     )
