@@ -1,5 +1,5 @@
-"""`python -m chaos.interleave`: every combination of database, order and on_dead; exit 1 if any copy
-differs from the org."""
+"""`python -m chaos.interleave`: every combination of database, order and on_dead; exit 1 if any
+copy differs from the org."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS = (("per_record", "continue", 3), ("per_record", "halt", 3), ("unordered",
 def main() -> int:
     options = _options()
     if "postgres" in options.database and (missing := missing_postgres()):
-        print(missing, file=sys.stderr)
+        sys.stderr.write(f"{missing}\n")
         return 1
     results = [
         _run(database, kind, seed, options)

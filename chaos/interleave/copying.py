@@ -88,10 +88,12 @@ def _merged(fields: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any
     """Without nulls, and with the parts of compound fields that a change names."""
     merged = dict(fields)
     for name, value in body.items():
+        before = merged.get(name)
         if isinstance(value, dict):
-            before = merged.get(name)
-            value = _merged(before if isinstance(before, dict) else {}, value) or None
-        merged[name] = value
+            parts = _merged(before if isinstance(before, dict) else {}, value)
+            merged[name] = parts or None
+        else:
+            merged[name] = value
     return {name: value for name, value in merged.items() if value is not None}
 
 

@@ -33,8 +33,8 @@ class Operators:
             self.redeliver_what_failed: 4,
             self.redeliver_a_record: 6,
             self.redeliver_everything: 1,
-            self.pause: 8,
-            self.resume: 14,
+            self.pause: 5,
+            self.resume: 15,
             self.edit: 12,
             self.go_on_without: 6,
             **({self.change_order: 8} if may_change_order else {}),
@@ -82,7 +82,8 @@ class Operators:
         return pausing.pause(self._mapping(), _ACTOR, "chaos", timezone.now())
 
     def resume(self) -> bool:
-        return pausing.resume(self._mapping(), _ACTOR, "chaos", timezone.now())
+        paused = HandlerMapping.objects.paused().order_by("?").first()
+        return paused is not None and pausing.resume(paused, _ACTOR, "chaos", timezone.now())
 
     def resume_all(self) -> None:
         for mapping in HandlerMapping.objects.all():
