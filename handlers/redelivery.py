@@ -27,6 +27,16 @@ PRUNED = "it was pruned meanwhile"
 LEFT_OUT = Q(state=State.SKIPPED, attempts=0)
 
 
+_UP_TO_DATE = (
+    "They are sent with the present values of their fields; those whose record was deleted since "
+    "are skipped."
+)
+_AS_RECORDED = (
+    "They are sent as they were recorded: handlers that apply them go back to older values, and "
+    "deleted records may come back."
+)
+
+
 class Verdict(StrEnum):
     """What a redelivery does to a delivery."""
 
@@ -75,6 +85,16 @@ class Wish:
     handler: str = ""
     criteria: dict[str, Any] = field(default_factory=dict)
     as_recorded: bool = False
+
+
+def fate_of_overtaken(number: int | None, *, as_recorded: bool) -> str:
+    """What becomes of the deliveries that later changes have overtaken, in words. `number`: None
+    where it took too long to count them."""
+    if number == 0:
+        return "Later changes have overtaken none of them."
+    count = "too many to count now" if number is None else f"{number:,}"
+    fate = _AS_RECORDED if as_recorded else _UP_TO_DATE
+    return f"Overtaken by later changes of their records: {count}. {fate}"
 
 
 class Contradiction(ValueError):

@@ -117,6 +117,6 @@ def _fail(rate: float, event: EventData) -> None:
         raise Chance("by chance")
 
 
-def _execute(sql: str, *values: object) -> None:
+def _execute(sql: str, *values: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql, list(values))
