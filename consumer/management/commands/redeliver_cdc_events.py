@@ -63,11 +63,12 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         wanted = _wish(options)
-        if options["dry_run"] or wanted.as_recorded:
+        if wanted.as_recorded and not options["dry_run"]:
             self._tell_of_overtaken(wanted)
         counts = counted(wanted) if options["dry_run"] else self._redeliver(wanted)
         self._report(counts)
         if options["dry_run"]:
+            self._tell_of_overtaken(wanted)
             self.stdout.write("dry run: nothing was sent")
         if impossible := total(counts, Verdict.NOT_POSSIBLE):
             raise CommandError(f"{impossible} cannot be sent; see above.", returncode=1)
