@@ -17,12 +17,12 @@ from chaos.interleave.stage import Setting, Stage
 #: Of the handler's attempts, while it is not healthy.
 FAILURE_RATE = 0.25
 #: Transactions between two acts of operators.
-TRANSACTIONS = 5
+TRANSACTIONS = 8
 #: Nothing moves for so many seconds: it is stuck.
 PATIENCE = 90.0
 LOOK_SECONDS = 0.5
 #: What was written is given so long to be handled, before operators act.
-HANDLING_SECONDS = 0.5
+HANDLING_SECONDS = 0.3
 
 
 def main() -> int:
