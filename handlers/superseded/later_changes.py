@@ -49,9 +49,11 @@ class Later:
                 self.fields.update(differing(entry.changed_data, read.changed_data))
 
     def _apply(self, change: AuditLogEntry, timeline: Timeline) -> None:
-        if is_gap(change) and timeline.is_completed(change):
+        if change.record_id.endswith("*"):  # something about every record of the entity
+            self.fields = Part(others=Others.UNTOLD)
+        elif is_gap(change) and timeline.is_completed(change):
             return
-        if change.change_type in DELETIONS:
+        elif change.change_type in DELETIONS:
             self._turn(change, exists=False)
         elif change.as_of is not None or change.change_type in WHOLE:
             self._turn(change, exists=True)
