@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import django
 
@@ -26,6 +27,7 @@ HANDLING_SECONDS = 0.3
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, _end)
     wanted = json.loads(sys.argv[1])
     setting = Setting(wanted["database"], wanted["ordering"], wanted["on_dead"], wanted["workers"])
     folder = Path(tempfile.mkdtemp(prefix="cdc-interleave-"))
@@ -34,6 +36,11 @@ def main() -> int:
         report = _play(stage, wanted)
     sys.stdout.write(json.dumps({**wanted, **report, "folder": str(folder)}) + "\n")
     return 1 if report["wrong"] else 0
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    """What was started is ended."""
+    raise SystemExit(f"ended by signal {number}")
 
 
 def _play(stage: Stage, wanted: dict[str, Any]) -> dict[str, Any]:
