@@ -6,11 +6,13 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import subprocess
 import sys
 from itertools import product
 from typing import Any
 
+from chaos.interleave.ending import end
 from chaos.services import ROOT
 from tests.servers import missing_postgres
 
@@ -22,6 +24,7 @@ KINDS = (("per_record", "continue", 3), ("per_record", "halt", 3), ("unordered",
 
 def main() -> int:
     options = _options()
+    signal.signal(signal.SIGTERM, end)
     if "postgres" in options.database and (missing := missing_postgres()):
         sys.stderr.write(f"{missing}\n")
         return 1
@@ -60,7 +63,11 @@ def _run(database: str, kind: tuple[str, str, int], seed: int, options: argparse
         "records": options.records,
     }
     command = [sys.executable, "-m", "chaos.interleave.play", json.dumps(wanted)]
-    return subprocess.run(command, cwd=ROOT, check=False, stdin=subprocess.DEVNULL).returncode
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL) as play:
+        try:
+            return play.wait()
+        finally:
+            play.terminate()  # when this is given up: it ends what it has started
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import django
 
+from chaos.interleave.ending import end
 from chaos.interleave.stage import Setting, Stage
 
 #: Of the handler's attempts, while it is not healthy.
@@ -27,7 +28,7 @@ HANDLING_SECONDS = 0.3
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, end)
     wanted = json.loads(sys.argv[1])
     setting = Setting(wanted["database"], wanted["ordering"], wanted["on_dead"], wanted["workers"])
     folder = Path(tempfile.mkdtemp(prefix="cdc-interleave-"))
@@ -36,11 +37,6 @@ def main() -> int:
         report = _play(stage, wanted)
     sys.stdout.write(json.dumps({**wanted, **report, "folder": str(folder)}) + "\n")
     return 1 if report["wrong"] else 0
-
-
-def _end(number: int, frame: object) -> NoReturn:
-    """What was started is ended."""
-    raise SystemExit(f"ended by signal {number}")
 
 
 def _play(stage: Stage, wanted: dict[str, Any]) -> dict[str, Any]:
