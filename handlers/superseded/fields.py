@@ -123,7 +123,7 @@ def present(
     data = _merged(own, later, is_whole=is_whole)
     before = dict(_leaves(own))
     superseded = tuple(
-        path for path, value in _leaves(data) if path not in before or before[path] != value
+        sorted(path for path, now in _leaves(data) if path not in before or before[path] != now)
     )
     return Present(
         data,
