@@ -25,6 +25,8 @@ CHAOS ?=
 BENCH ?=
 # For `make fuzz`: requests to each operation of the API, of each sort.
 EXAMPLES ?= 200
+# For `make mutants`: MUTANTS="--seed 2 --sample 100", MUTANTS="--area leases".
+MUTANTS ?=
 SOAK ?=
 
 # Hundreds of processes start: each would compile all that it imports.
@@ -32,7 +34,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Of what makes the manual, which says at each start that it has a successor.
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: help up demo docs docs-live test check bench chaos soak fuzz screenshots stubs lock clean
+.PHONY: help up demo docs docs-live test check bench chaos soak fuzz mutants screenshots stubs lock clean
 .NOTPARALLEL:
 
 help:
@@ -45,6 +47,7 @@ help:
 	@echo "make chaos   random faults while changes come in: nothing lost, nothing twice, in order"
 	@echo "make soak    half an hour of steady load: memory, files, connections and threads stay"
 	@echo "make fuzz    the API is sent what its schema allows and what it does not: nothing else comes back"
+	@echo "make mutants  plausible mistakes in the core, one at a time: the tests must notice nine of ten"
 	@echo "make screenshots  docs/images anew (needs Chromium)"
 	@echo "make stubs   what speaks gRPC anew from the .proto files"
 	@echo "make lock    requirements*.txt anew from pyproject.toml (needs uv)"
@@ -103,6 +106,10 @@ fuzz:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
 	CDC_TEST_EXAMPLES=$(EXAMPLES) $(PY) -m pytest -q tests/api/test_schema_holds.py
 	CDC_TEST_EXAMPLES=$(EXAMPLES) TEST_DATABASE=postgres $(PY) -m pytest -q tests/api/test_schema_holds.py
+
+mutants:
+	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
+	$(PY) -m tests.mutants $(MUTANTS)
 
 stubs:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt

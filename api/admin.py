@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -26,8 +27,10 @@ LIFE = timedelta(days=365)
 class ApiTokenAdmin(NotedAdmin):
     list_display = ("name", "user", "begins_with", "created_at", "expires_at", "last_used_on")
     list_select_related = ("user",)
-    search_fields = ("name", "user__username", "begins_with")
     fields = ("user", "name", "expires_at")
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        return ("name", f"user__{get_user_model().USERNAME_FIELD}", "begins_with")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         told = ("begins_with", "created_at", "last_used_on")

@@ -49,6 +49,11 @@ class EntrySerializer(serializers.ModelSerializer[AuditLogEntry]):
     )
     changed_data = serializers.DictField(read_only=True)
     deliveries = ExportedDeliverySerializer(many=True, read_only=True)
+    header_extra = serializers.DictField(
+        read_only=True,
+        allow_null=True,
+        help_text="Header fields that have no place of their own; null where the event had none.",
+    )
 
     class Meta:
         model = AuditLogEntry

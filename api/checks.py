@@ -14,12 +14,14 @@ def register_all() -> None:
 
 def check_plain_tokens(**_: Any) -> list[checks.CheckMessage]:
     """api.W001: tokens of Django REST framework are stored as they are sent."""
+    from django.contrib.auth import get_user_model
     from rest_framework.authtoken.models import Token
 
     try:
         if Token._meta.db_table not in connections["default"].introspection.table_names():
             return []  # not migrated yet
-        users = sorted(Token.objects.values_list("user__username", flat=True))
+        name = f"user__{get_user_model().USERNAME_FIELD}"
+        users = sorted(Token.objects.values_list(name, flat=True))
     except DatabaseError:
         return []  # a database that does not answer is for other checks to report
     if not users:

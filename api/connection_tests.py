@@ -8,12 +8,12 @@ from typing import Any
 
 from rest_framework import serializers
 from rest_framework.settings import api_settings
-from rest_framework.throttling import UserRateThrottle
 
+from api.throttling import UserThrottle
 from consumer.findings import Finding, Step
 
 
-class LoginThrottle(UserRateThrottle):
+class LoginThrottle(UserThrottle):
     """Of all tests of one user together: logins that fail lock users out."""
 
     scope = "login"

@@ -24,7 +24,7 @@ LONGEST_NOTE = 1000
 
 
 class IncidentSerializer(serializers.ModelSerializer[Incident]):
-    listener = serializers.CharField(source="listener.name")
+    listener = serializers.CharField(source="listener.name", default=None, allow_null=True)
     open = serializers.BooleanField(source="is_open")
 
     class Meta:

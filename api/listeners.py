@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -90,6 +91,10 @@ class ListenerSerializer(RowSerializer[Listener]):
             raise PermissionDenied(
                 "It takes the permission handlers.add_handlermapping; or leave out handlers."
             )
+        names = Counter(mapping["name"] for mapping in mappings if mapping.get("name"))
+        for name, count in names.items():
+            if count > 1:
+                raise serializers.ValidationError(f"Two of these have the name {name!r}.")
         return mappings
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

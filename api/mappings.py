@@ -19,7 +19,7 @@ from api.redelivering import ReasonSerializer
 from api.rows import NoteSerializer, RowSerializer
 from api.views import SettingsViewSet
 from audit.actions import Actor
-from handlers import pausing, registry
+from handlers import pausing, registry, retargeting
 from handlers.checks import unregistered_message
 from handlers.models import HandlerMapping
 from listeners.models import Listener
@@ -105,6 +105,11 @@ class MappingViewSet(SettingsViewSet[HandlerMapping]):
     owner = "listener_id"
     ordering = ("id",)
     takes = dict.fromkeys(("pause", "resume", "pause_handler", "resume_handler"), OPERATE)
+
+    def perform_update(self, serializer: Any) -> None:
+        super().perform_update(serializer)
+        if retargeting.ADDRESS.intersection(serializer.changed):
+            retargeting.move_waiting(serializer.instance, timezone.now())
 
     @extend_schema(request=ReasonSerializer, responses=HandlerMappingSerializer)
     @action(detail=True, methods=["post"])

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -21,15 +21,13 @@ from audit import closing
 from audit.actions import Actor
 from audit.admin_actions import OperatorActionAdmin
 from audit.admin_labels import label, moment
-from audit.admin_settings import NotedConnectionAdmin, NotedGroupAdmin, NotedUserAdmin
+from audit.admin_settings import NotedConnectionAdmin, NotedGroupAdmin
 from audit.admin_window import WindowAdmin
 from audit.models import Incident, OperatorAction
 from listeners.models import Connection
 from listeners.permissions import CLOSE, may
 
-admin.site.unregister(User)
 admin.site.unregister(Group)
-admin.site.register(User, NotedUserAdmin)
 admin.site.register(Group, NotedGroupAdmin)
 admin.site.register(Connection, NotedConnectionAdmin)
 admin.site.register(OperatorAction, OperatorActionAdmin)
@@ -137,7 +135,7 @@ def _links(incident: Incident) -> Iterator[tuple[str, str]]:
     """Where to look, and to act."""
     match incident.kind:
         case Incident.Kind.DEAD_LETTERS:
-            name = incident.listener.name
+            name = incident.listener.name if incident.listener else ""
             wanted = {"state": "dead", "handler": incident.key, "listener": name}
             page = reverse("admin:handlers_delivery_changelist")
             yield "The dead letters", f"{page}?{urlencode(wanted)}"
@@ -145,4 +143,8 @@ def _links(incident: Incident) -> Iterator[tuple[str, str]]:
             unread = {"state": "unread", "listener__id__exact": incident.listener_id}
             page = reverse("admin:audit_quarantined_changelist")
             yield "What is in quarantine", f"{page}?{urlencode(unread)}"
-    yield "The listener", reverse("admin:listeners_listener_change", args=[incident.listener_id])
+    if incident.listener_id is not None:
+        yield (
+            "The listener",
+            reverse("admin:listeners_listener_change", args=[incident.listener_id]),
+        )

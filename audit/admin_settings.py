@@ -1,5 +1,9 @@
 """Connections and users in the console, with what is done to them in the action log."""
 
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractUser
+
 from audit.admin_noted import NotedAdmin
 from listeners.admin import ConnectionAdmin
 from listeners.admin_users import GroupAdmin, UserAdmin
@@ -15,3 +19,19 @@ class NotedUserAdmin(NotedAdmin, UserAdmin):
 
 class NotedGroupAdmin(NotedAdmin, GroupAdmin):
     pass
+
+
+def register_users() -> None:
+    """Give the user model its console page, once every app has registered its own.
+
+    A user model of the site (AUTH_USER_MODEL) keeps the page that the site gave it, and gets ours
+    where it is Django's with more fields; another one has none until the site registers it.
+    """
+    model = get_user_model()
+    is_djangos = model._meta.label == "auth.User"
+    if admin.site.is_registered(model) and not is_djangos:
+        return
+    if is_djangos:
+        admin.site.unregister(model)
+    if issubclass(model, AbstractUser) and model.USERNAME_FIELD == "username":
+        admin.site.register(model, NotedUserAdmin)

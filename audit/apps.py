@@ -12,3 +12,7 @@ class AuditConfig(AppConfig):
         CharField.register_lookup(Begins)
         for field in (BigAutoField, CharField, ForeignKey):
             field.register_lookup(Among)
+        # django.contrib.admin was ready before, and every app's `admin` was imported.
+        from audit.admin_settings import register_users
+
+        register_users()

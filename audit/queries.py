@@ -113,8 +113,9 @@ class IncidentQuerySet(models.QuerySet[Any]):
 
     # Inside any transaction: reporting, closing, acknowledging.
 
-    def report(self, listener_id: int, trouble: Trouble, now: datetime) -> Incident:
-        """Open an incident, or count up the open one and widen its window."""
+    def report(self, listener_id: int | None, trouble: Trouble, now: datetime) -> Incident:
+        """Open an incident, or count up the open one and widen its window. Without a listener it is
+        about all of them."""
         about: dict[str, Any] = {
             "listener_id": listener_id,
             "kind": trouble.kind,

@@ -105,7 +105,7 @@ def _make_listeners() -> int:
         for listener in made
     )
     Worker.objects.bulk_create(
-        Worker(name=f"celery@worker{n}", pid=1, queues=["celery"], started_at=now, seen_at=now)
+        Worker(name=f"celery@worker{n}", pid=1, queues=["cdc"], started_at=now, seen_at=now)
         for n in range(WORKERS)
     )
     return _first(made)

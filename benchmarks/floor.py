@@ -144,7 +144,7 @@ def _record(database: psycopg.Connection[Any], channel: str, rows: Sequence[Row]
 def _publish(broker: redis.Redis, ids: Sequence[int]) -> None:
     with broker.pipeline(transaction=False) as pipeline:
         for number in ids:
-            pipeline.lpush("celery", _message(number))
+            pipeline.lpush("cdc", _message(number))
         pipeline.execute()
 
 
@@ -170,7 +170,7 @@ def _message(number: int) -> str:
             "properties": {
                 "correlation_id": task_id,
                 "delivery_mode": 2,
-                "delivery_info": {"exchange": "", "routing_key": "celery"},
+                "delivery_info": {"exchange": "", "routing_key": "cdc"},
                 "priority": 0,
                 "body_encoding": "base64",
                 "delivery_tag": str(uuid.uuid4()),

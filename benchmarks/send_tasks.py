@@ -15,7 +15,7 @@ def main(count: int) -> None:
             message = app.amqp.as_task_v2(
                 f"bench-{number}", "bench.task", kwargs={"delivery_id": number}, ignore_result=True
             )
-            app.amqp.send_task_message(producer, "bench.task", message, queue="celery", retry=False)
+            app.amqp.send_task_message(producer, "bench.task", message, queue="cdc", retry=False)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,10 @@ from celery.signals import (
     worker_shutdown,
 )
 
+from cdcproject import redis_transport
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cdcproject.settings")
+redis_transport.install()
 
 app = Celery("cdcproject")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -48,6 +51,13 @@ def keep_good_connections(**_: Any) -> None:
     if connection.errors_occurred or idle >= CHECK_SECONDS:
         close_old_connections()
     _used_at["last"] = time.monotonic()
+
+
+@worker_init.connect
+def restrict_control_commands(**_: Any) -> None:
+    from cdcproject.control_panel import restrict
+
+    restrict()
 
 
 @worker_init.connect

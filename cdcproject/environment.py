@@ -102,6 +102,16 @@ def port(env: Env, name: str) -> int | None:
     return number
 
 
+def queue(env: Env, name: str, default: str) -> str:
+    value: str = env.str(name, "") or default
+    if not re.fullmatch(r"[A-Za-z0-9_-][\w.-]{0,91}", value, re.ASCII) or value.startswith("amq."):
+        stop(
+            f"{name} is {value!r}; give a queue's name of up to 92 letters, digits, dots, hyphens "
+            "and underscores that does not begin with a dot or with amq."
+        )
+    return value
+
+
 def alive_file(env: Env) -> str:
     path: str = env.str("CDC_ALIVE_FILE", "")
     if path and not Path(path).parent.is_dir():

@@ -8,6 +8,8 @@ import structlog
 from django.utils.log import DEFAULT_LOGGING
 from structlog.typing import EventDict, Processor
 
+from cdcproject.log_escaping import escape_texts, write_traceback
+
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOG_FORMATS = ("console", "json")
 
@@ -39,10 +41,8 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
         if fmt == "json"
         else [
             without_data_of_celery,
-            # Plain tracebacks: the rich ones print local variables, which may hold secrets.
-            structlog.dev.ConsoleRenderer(
-                colors=False, exception_formatter=structlog.dev.plain_traceback
-            ),
+            escape_texts,
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=write_traceback),
         ]
     )
     return {

@@ -19,8 +19,8 @@ REST_FRAMEWORK: dict[str, Any] = {
     "EXCEPTION_HANDLER": "api.problems.answer",
     # How often, and whose proxies are believed, the settings say.
     "DEFAULT_THROTTLE_CLASSES": [
-        "rest_framework.throttling.AnonRateThrottle",
-        "rest_framework.throttling.UserRateThrottle",
+        "api.throttling.AnonThrottle",
+        "api.throttling.UserThrottle",
     ],
 }
 
@@ -47,5 +47,8 @@ SPECTACULAR_SETTINGS = {
     # Everything from this server: the page works without the internet.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
+    # JavaScript, to add the plugin of api/static/api/exact_numbers.js to the page's own, which are
+    # defined after these settings.
+    "SWAGGER_UI_SETTINGS": "{deepLinking: true, validatorUrl: null, "
+    "get plugins() { return [...plugins, ExactNumbers]; }}",
 }

@@ -20,6 +20,7 @@ from cdcproject.environment import (
     names,
     one_of,
     port,
+    queue,
     rate,
     retention_days,
     static_files,
@@ -32,6 +33,7 @@ from cdcproject.https import https
 from cdcproject.logs import LOG_FORMATS, LOG_LEVELS, logging_config, with_djangos_own
 from cdcproject.notices import NoticeError, mail, web_address, webhook
 from cdcproject.redis_address import redis_address
+from cdcproject.user_apps import user_apps
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var").absolute()
@@ -65,6 +67,9 @@ try:
     LOG_LEVEL = one_of("LOG_LEVEL", env.str("LOG_LEVEL", "INFO").upper(), LOG_LEVELS)
     LOG_FORMAT = one_of("LOG_FORMAT", env.str("LOG_FORMAT", "console"), LOG_FORMATS)
     CDC_HANDLER_MODULES = names(env, "CDC_HANDLER_MODULES")
+    # The queue of everything that is ours; other projects on the broker have others.
+    CDC_QUEUE = queue(env, "CDC_QUEUE", "cdc")
+    CDC_APPS = names(env, "CDC_APPS")
     # A batch is committed when it holds this many changes or its first change is this old.
     CDC_BATCH_MAX = at_least("CDC_BATCH_MAX", env.int("CDC_BATCH_MAX", 1000), 1)
     CDC_BATCH_WAIT_MS = at_least("CDC_BATCH_WAIT_MS", env.int("CDC_BATCH_WAIT_MS", 20), 0)
@@ -114,6 +119,15 @@ CELERY_BROKER_READ_URL = CELERY_BROKER_WRITE_URL = CELERY_BROKER_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # The token store "redis" keeps tokens here; without one it uses the broker, when that is Redis.
 REDIS_URL = redis_address(_redis_url, CELERY_BROKER_URL)
+CELERY_TASK_DEFAULT_QUEUE = CDC_QUEUE
+# Where a message waits whose task our workers do not know.
+CDC_UNKNOWN_QUEUE = f"{CDC_QUEUE}.unknown"
+# The queue of a task of another project whose mapping names none: Celery's own default.
+CDC_EXTERNAL_QUEUE = "celery"
+# Control commands and events of another project on the same broker are not for our workers.
+CELERY_CONTROL_EXCHANGE = CDC_QUEUE
+CELERY_EVENT_EXCHANGE = f"{CDC_QUEUE}ev"
+CELERY_WORKER_CONSUMER = "handlers.worker_consumer:Consumer"
 CELERY_TASK_TIME_LIMIT = CDC_RUN_SECONDS
 CELERY_TASK_SOFT_TIME_LIMIT = CDC_RUN_SECONDS - 10
 # A broker that hangs is one that is away: whoever publishes goes on without it.
@@ -122,6 +136,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
         "visibility_timeout": 2 * CDC_RUN_SECONDS,
         "socket_timeout": 10.0,
         "socket_connect_timeout": 5.0,
+        # By their own names: another project on the same Redis would put messages that our workers
+        # have in hand back into their queue after its own visibility timeout, and ours would its.
+        "unacked_key": f"{CDC_QUEUE}.unacked",
+        "unacked_index_key": f"{CDC_QUEUE}.unacked_index",
+        "unacked_mutex_key": f"{CDC_QUEUE}.unacked_mutex",
     }
     if "redis" in CELERY_BROKER_URL
     else {}
@@ -209,6 +228,7 @@ INSTALLED_APPS = [
     "api",
     "simulator",
 ]
+INSTALLED_APPS += user_apps(CDC_APPS, INSTALLED_APPS)
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

@@ -15,9 +15,9 @@ from typing import Any
 import structlog
 from django.core.cache.backends.db import DatabaseCache
 from django.core.cache.backends.locmem import LocMemCache
-from django.core.cache.backends.redis import RedisCache
+from django.core.cache.backends.redis import RedisCache, RedisCacheClient
 from django.db import connection, connections, transaction
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +25,10 @@ log = structlog.get_logger(__name__)
 _TIMEOUT, _PAUSE = 0.5, 10.0
 #: Counts that a process keeps by itself; Django's 300 could be pushed out by 300 wrong names.
 _MOST_ALONE = 20_000
+#: Bytes of a value; a count has a few, and the channels of a large org some hundred thousand.
+LARGEST = 2_000_000
+#: What Redis says of a value that is of another kind, in words alone.
+_OF_ANOTHER_KIND = ("WRONGTYPE", "not an integer", "would overflow")
 
 
 class Json:
@@ -35,12 +39,34 @@ class Json:
         is_number = isinstance(value, int) and not isinstance(value, bool)
         return value if is_number else json.dumps(value).encode()
 
-    def loads(self, stored: bytes) -> Any:
+    def loads(self, stored: bytes | str) -> Any:
         return json.loads(stored)
 
 
+class Unreadable(Exception):
+    """A value that nobody here wrote. It is deleted, and treated as if it were not there."""
+
+
+class _Bounded(RedisCacheClient):
+    """Reads no value that is larger than one of ours can be."""
+
+    def get(self, key: Any, default: Any) -> Any:
+        value = self.get_client(key).getrange(key, 0, LARGEST)
+        if not value:  # an absent one is empty, and none of ours is
+            return default
+        if len(value) > LARGEST:
+            raise Unreadable("it is too large")
+        try:
+            return Json().loads(value)
+        except (ValueError, RecursionError) as error:
+            raise Unreadable(f"it is not JSON: {type(error).__name__}") from None
+
+
 class SharedCache(RedisCache):
-    """The broker's database may be the same: nothing but what is here is ever touched."""
+    """The broker's database may be the same: nothing but what is here is ever touched. Others may
+    write to it: a value that is not readable is deleted, and taken as absent."""
+
+    _has_warned = False
 
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         options = {
@@ -49,14 +75,18 @@ class SharedCache(RedisCache):
             "socket_connect_timeout": _TIMEOUT,
         }
         super().__init__(server, params | {"OPTIONS": options | params.get("OPTIONS", {})})
+        self._class = _Bounded
         self._alone = LocMemCache("shared", params | {"OPTIONS": {"MAX_ENTRIES": _MOST_ALONE}})
         self._away_until = 0.0
 
     def add(self, *args: Any, **kwargs: Any) -> bool:
         return bool(self._asked(super().add, self._alone.add, *args, **kwargs))
 
-    def get(self, *args: Any, **kwargs: Any) -> Any:
-        return self._asked(super().get, self._alone.get, *args, **kwargs)
+    def get(self, key: Any, default: Any = None, version: Any = None) -> Any:
+        def shared(key: Any, default: Any, version: Any) -> Any:
+            return self._readable(super(SharedCache, self).get, key, default, version=version)
+
+        return self._asked(shared, self._alone.get, key, default, version)
 
     def set(self, *args: Any, **kwargs: Any) -> None:
         self._asked(super().set, self._alone.set, *args, **kwargs)
@@ -67,8 +97,11 @@ class SharedCache(RedisCache):
     def delete(self, *args: Any, **kwargs: Any) -> bool:
         return bool(self._asked(super().delete, self._alone.delete, *args, **kwargs))
 
-    def incr(self, *args: Any, **kwargs: Any) -> int:
-        return int(self._asked(super().incr, self._alone.incr, *args, **kwargs))
+    def incr(self, key: Any, delta: int = 1, version: Any = None) -> int:
+        def shared(key: Any, delta: int, version: Any) -> int:
+            return int(self._readable(super(SharedCache, self).incr, key, delta, version=version))
+
+        return int(self._asked(shared, self._alone.incr, key, delta, version))
 
     def has_key(self, *args: Any, **kwargs: Any) -> bool:
         return bool(self._asked(super().has_key, self._alone.has_key, *args, **kwargs))
@@ -82,6 +115,22 @@ class SharedCache(RedisCache):
         client = self._cache.get_client(write=True)
         for key in client.scan_iter(match=f"{self.key_prefix}:*", count=1000):
             client.delete(key)
+
+    def _readable(self, ask: Callable[..., Any], key: Any, *args: Any, version: Any) -> Any:
+        """What `ask` answers; of a value that is not readable, what it answers without it."""
+        try:
+            return ask(key, *args, version=version)
+        except ResponseError as error:
+            if not any(words in str(error) for words in _OF_ANOTHER_KIND):
+                raise
+            reason = str(error)
+        except Unreadable as error:
+            reason = str(error)
+        if not self._has_warned:
+            SharedCache._has_warned = True
+            log.warning("a value in the cache was not readable", key=str(key), reason=reason)
+        super().delete(key, version=version)
+        return ask(key, *args, version=version)
 
     def _asked(
         self, shared: Callable[..., Any], alone: Callable[..., Any], *args: Any, **kwargs: Any

@@ -7,12 +7,14 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from cdcproject import health
+from cdcproject.sign_in import PasswordChange
 from consumer.home.page import fragment
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     # Asked for by pages that are not the console's, such as those that say no.
     path("favicon.ico", lambda _: redirect(static("consumer/icon.svg"))),
+    path("admin/password_change/", admin.site.admin_view(PasswordChange.as_view())),
     path("admin/home/", admin.site.admin_view(fragment), name="home-fragment"),
     path("admin/", admin.site.urls),
     path("api/", include("api.urls")),

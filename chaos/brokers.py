@@ -60,7 +60,7 @@ class Valkey:
 
     def waiting(self) -> int:
         with self._server.client() as client:
-            return int(client.llen("celery")) + int(client.hlen("unacked"))
+            return int(client.llen("cdc")) + int(client.hlen("cdc.unacked"))
 
     def version(self) -> str:
         with self._server.client() as client:
@@ -147,7 +147,7 @@ class RabbitMQ:
         # Not found where nobody has used it since the broker was killed.
         address = f"127.0.0.1:{self._port}"
         with suppress(amqp.NotFound), amqp.Connection(address) as connection:
-            connection.channel().queue_purge("celery")
+            connection.channel().queue_purge("cdc")
 
     def waiting(self) -> int:
         counts = self._ask("list_queues", "--no-table-headers", "messages").split()

@@ -11,7 +11,10 @@ from tests.simulator.process import SimulatorProcess
 
 STEP_SECONDS = 0.25
 #: Mostly updates, so that a record has many changes.
-MIX = {"create": 10, "update": 60, "clear": 8, "update_many": 8, "delete": 8, "undelete": 6}
+MIX = {
+    **{"create": 10, "update": 60, "clear": 8, "delete": 8, "undelete": 6},
+    **{"update_many": 6, "update_split": 2},
+}
 ENTITIES = {"Account": 3, "Contact": 4, "Opportunity": 3}
 #: Only the transactions write to this one, so that they know what is there.
 OWN = "Employee__c"

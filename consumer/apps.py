@@ -1,4 +1,5 @@
 from django.apps import AppConfig, apps
+from django.conf import settings
 
 
 class ConsumerConfig(AppConfig):
@@ -10,6 +11,11 @@ class ConsumerConfig(AppConfig):
 
         from consumer import roles
 
-        # The last app with models, whose permissions Django has made by then.
-        last = apps.get_app_config("api")
-        post_migrate.connect(roles.put_right, sender=last, dispatch_uid="consumer.roles")
+        # The last apps whose permissions are given: Django has made them by then. The site's app
+        # with the user model may come before ours or after.
+        for label in {"api", settings.AUTH_USER_MODEL.split(".")[0]}:
+            post_migrate.connect(
+                roles.put_right,
+                sender=apps.get_app_config(label),
+                dispatch_uid=f"consumer.roles.{label}",
+            )

@@ -12,6 +12,9 @@ from consumer.ingest import Message, Moment
 
 Received = Message | Moment
 
+#: Bytes on the wire of what is outstanding, from which on nothing more is received.
+FULL_BYTES = 16 * 1024 * 1024
+
 
 class Buffer:
     """Messages from the receiving thread to the recording one, in order.
@@ -19,25 +22,32 @@ class Buffer:
     A message counts as outstanding until it is recorded, not only until it is taken.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, most_bytes: int = FULL_BYTES) -> None:
         #: The position that what comes next follows; None before the first subscription.
         self.follows: str | None = None
         self._limit = limit
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._shares: deque[int] = deque()  # of each outstanding message, in bytes
         self._messages: deque[Received] = deque()
         self._outstanding = 0
         self._closed = False
         self._changed = threading.Condition()
 
-    def put(self, messages: Iterable[Received]) -> None:
+    def put(self, messages: Iterable[Received], size: int = 0) -> None:
         """Add an answer's messages whole; wait first while the buffer is full. After `close` they
-        are dropped: they are past the stored position and come again."""
+        are dropped: they are past the stored position and come again. `size`: what they had on the
+        wire together, in bytes."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._outstanding < self._limit)
+            self._changed.wait_for(lambda: self._closed or not self._is_full())
             if self._closed:
                 return
             added = list(messages)
             self._messages.extend(added)
             self._outstanding += len(added)
+            share = size // len(added) if added else 0
+            self._shares.extend([share] * len(added))
+            self._bytes += share * len(added)
             self._changed.notify_all()
 
     def wait(self, seconds: float) -> bool:
@@ -65,6 +75,8 @@ class Buffer:
     def done(self, count: int) -> None:
         with self._changed:
             self._outstanding -= count
+            for _ in range(count):
+                self._bytes -= self._shares.popleft()
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -89,3 +101,6 @@ class Buffer:
     @property
     def outstanding(self) -> int:
         return self._outstanding
+
+    def _is_full(self) -> bool:
+        return self._outstanding >= self._limit or self._bytes >= self._most_bytes

@@ -36,11 +36,13 @@ def channels_of(connection: Connection) -> dict[str, Any]:
     than its listeners do. Outside any transaction.
     """
     key = f"channels-{connection.fingerprint}"  # another one when the connection is saved
-    known: dict[str, Any] | None = cache.get(key)
-    if known is None:
-        known = _asked(connection)
-        cache.set(key, known, _FAILED_FOR if known["problem"] else _GOOD_FOR)
-    return known
+    known: Any = cache.get(key)
+    match known:
+        case {"groups": list(groups), "notes": list(notes), "problem": str(problem)}:
+            return {"groups": groups, "notes": notes, "problem": problem}
+    found = _asked(connection)
+    cache.set(key, found, _FAILED_FOR if found["problem"] else _GOOD_FOR)
+    return found
 
 
 def _asked(connection: Connection) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def note_progress(listener: Listener, entity: str, now: datetime) -> None:
 
 def _evidence(incident: Incident) -> str:
     completed = AuditLogEntry.objects.filter(
-        listener_id=incident.listener_id,
+        listener=incident.listener,
         entity_name=incident.key,
         source=AuditLogEntry.Source.GAP,
         received_at__gte=incident.opened_at,

@@ -226,6 +226,7 @@ def entry_of(listener: Listener, event: ChangeEvent, received_at: datetime) -> A
             "changed_fields": _list(event.changed_fields),
             "nulled_fields": _list(event.nulled_fields),
             "diff_fields": _list(event.diff_fields),
+            "header_extra": event.header_extra,
             "changed_data": event.changed_data,
             "received_at": received_at,
         }

@@ -17,21 +17,21 @@ from email.message import EmailMessage
 from email.utils import formatdate
 from urllib.parse import urlsplit
 
-import requests
 import structlog
 from django.conf import settings
 from django.urls import reverse
-from urllib3.exceptions import HTTPError
 
 from audit.models import Incident
 from cdcproject.notices import Mail
+from listeners import outbound
+from listeners.salesforce.destinations import ANYWHERE
 
 log = structlog.get_logger(__name__)
 
 #: Seconds for each word of the mail server.
 MAIL_TIMEOUT = 10.0
-#: Seconds: to connect, and between two parts of the answer.
-WEBHOOK_TIMEOUT = (10.0, 10.0)
+#: Seconds for the whole request.
+WEBHOOK_SECONDS = 20.0
 SIGNATURE = "X-CDC-Signature"
 
 
@@ -62,7 +62,7 @@ class Notice:
             id=incident.pk,
             state="open" if incident.is_open else "closed",
             kind=incident.kind,
-            listener=incident.listener.name,
+            listener=incident.listener.name if incident.listener else "",
             summary=incident.summary,
             action=incident.action,
             remedy=incident.remedy,
@@ -149,28 +149,18 @@ def _lines(notice: Notice) -> list[str]:
 
 
 def _post(notice: Notice) -> None:
-    """With no redirect followed, and no answer kept."""
+    """To an address of the server's own settings; what it answers is not read."""
     body = json.dumps(asdict(notice)).encode()
     headers = {"Content-Type": "application/json"}
     if settings.CDC_INCIDENT_WEBHOOK_SECRET:
         headers[SIGNATURE] = signature(body, settings.CDC_INCIDENT_WEBHOOK_SECRET)
     url = settings.CDC_INCIDENT_WEBHOOK
-    host = urlsplit(url).hostname
     try:
-        with requests.post(
-            url,
-            data=body,
-            headers=headers,
-            timeout=WEBHOOK_TIMEOUT,
-            allow_redirects=False,
-            stream=True,
-        ) as answer:
-            status = answer.status_code
-    except (requests.RequestException, HTTPError, ValueError) as error:
-        # Their messages hold the address.
-        raise NotTold(f"{host} did not take it ({type(error).__name__})") from None
-    if not 200 <= status < 300:
-        raise NotTold(f"{host} answered HTTP {status}")
+        answer = outbound.post(url, body, headers, seconds=WEBHOOK_SECONDS, within=ANYWHERE)
+    except outbound.NotAnswered as error:
+        raise NotTold(str(error)) from None
+    if not 200 <= answer.status < 300:
+        raise NotTold(f"{urlsplit(url).hostname} answered HTTP {answer.status}")
 
 
 def _iso(moment: datetime) -> str:

@@ -236,7 +236,7 @@ class Receiver:
             self.last_message_at = time.monotonic()
             milestones.reach("received")
             metrics.RECEIVED.labels(self._listener.name).inc(len(received))
-            self._buffer.put(received)
+            self._buffer.put(received, self._stream.polled_bytes)
         elif self._stream.newest and time.monotonic() >= self._no_moment_before:
             self._no_moment_before = time.monotonic() + MOMENT_SECONDS
             self._buffer.put([Moment(self._stream.newest, now)])

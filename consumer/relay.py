@@ -6,13 +6,14 @@ claims a delivery before it runs, and each step here is a compare-and-swap.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
-from django.db.models import Count, Exists, F, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q
 
 from audit import work
 from consumer import gaps, reconcile
@@ -34,6 +35,7 @@ from handlers.following import READY_AGE
 from handlers.models import Delivery, Handover
 from handlers.outcomes import Failed
 from handlers.queries import HOLDS_CHAIN, DeliveryQuerySet
+from handlers.retargeting import move_left_behind
 from handlers.runner import run_delivery
 from handlers.settling import Ended, settle
 from listeners import milestones
@@ -43,6 +45,9 @@ log = structlog.get_logger(__name__)
 #: Queued for this long, where the broker does not say how many it holds.
 QUEUED_AGE_BLIND = timedelta(hours=1)
 LIMIT = 5000
+LOST = "Worker crashed or stopped responding while running this handler"
+#: So many deliveries are named in a line of the log.
+NAMED = 10
 
 
 def has_work(now: datetime) -> bool:
@@ -90,26 +95,18 @@ def sweep(now: datetime) -> None:
 
 
 def retarget(now: datetime) -> int:
-    """Waiting deliveries follow their mapping to another handler, when theirs is not registered, or
-    end with it, where an older version deleted it. Never inside a transaction."""
+    """Move deliveries that were running when their mapping was given another handler, and end
+    those whose mapping an older version deleted. Never inside a transaction."""
     waiting = (Delivery.objects.ready(), Delivery.objects.retry_due(now))
-    return sum(map(_followed, waiting))
+    return sum(_retargeted(deliveries, now) for deliveries in waiting)
 
 
-def _followed(waiting: DeliveryQuerySet) -> int:
-    strays = (
-        waiting.filter(is_external=False)
-        .exclude(handler__in=registry.names())
-        .exclude(mapping__handler=F("handler"))
-        .exclude(mapping__handler="")
-    )
-    moved = 0
-    for pk, handler in strays.values_list("id", "mapping__handler")[:LIMIT]:
-        if handler is None:
-            run_delivery(pk)  # without a mapping it is skipped, and nothing is called
-        else:
-            moved += waiting.filter(pk=pk).update(handler=handler)
-    return moved
+def _retargeted(waiting: DeliveryQuerySet, now: datetime) -> int:
+    without = waiting.filter(is_external=False, mapping=None)
+    unknown = without.exclude(handler__in=registry.names())
+    for pk in unknown.values_list("id", flat=True)[:LIMIT]:
+        run_delivery(pk)  # without a mapping it is skipped, and nothing is called
+    return move_left_behind(waiting, now)
 
 
 def reclaim(now: datetime) -> int:
@@ -119,7 +116,7 @@ def reclaim(now: datetime) -> int:
     whole = overdue.select_related("mapping", "entry__listener")
     for delivery in whole.order_by("claim_deadline")[:LIMIT]:
         claim = Claim(delivery, delivery.attempts, delivery.started_at or now)
-        outcome = Failed("its worker did not end it in time: it died or hung", kind="lost")
+        outcome = Failed(LOST, kind="lost")
         try:
             with transaction.atomic(durable=True):
                 if not overdue.filter(pk=delivery.pk).select_for_update(skip_locked=True):
@@ -134,7 +131,6 @@ def reclaim(now: datetime) -> int:
         run_metrics.settled([ended])
         if tracing.spans is not None:
             tracing.spans.lost(ended)
-        log.warning("run lost", delivery=delivery.pk, attempt=delivery.attempts)
         reclaimed += 1
     return reclaimed
 
@@ -182,11 +178,27 @@ def requeue_lost(now: datetime) -> int:
             ids += blind.values_list("id", flat=True)[:LIMIT]
         elif target.messages > length:
             ids += _of_messages(old.filter(target.picks), target.messages - length)
-    _followed(Delivery.objects.filter(state=Delivery.State.QUEUED, pk__in=ids))
+    _retargeted(Delivery.objects.filter(state=Delivery.State.QUEUED, pk__in=ids), now)
     published = dispatch.publish(ids, now)
     if published:
-        log.warning("published again", deliveries=published)
+        _log_requeued(ids, published)
     return published
+
+
+def _log_requeued(ids: Sequence[int], published: int) -> None:
+    rows = list(
+        Delivery.objects.filter(pk__in=ids[:NAMED])
+        .order_by("id")
+        .values_list("pk", "handler", "entry__record_id", "entry__listener__name")
+    )
+    about = zip(
+        ("delivery", "handler", "record", "listener"), zip(*rows, strict=True), strict=False
+    )
+    noun, was = ("delivery", "message was") if published == 1 else ("deliveries", "messages were")
+    log.warning(
+        f"re-queued {published} {noun} whose {was} missing from the broker",
+        **{name: ", ".join(map(str, dict.fromkeys(values))) for name, values in about},
+    )
 
 
 def _of_messages(queued: DeliveryQuerySet, messages: float) -> list[int]:

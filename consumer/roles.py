@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import apps as installed
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
@@ -20,7 +21,8 @@ from listeners.models import (
 )
 from listeners.permissions import CLOSE, OPERATE, READ_AGAIN, REDELIVER
 
-VIEWER, OPERATOR, ADMINISTRATOR = "Viewer", "Operator", "Administrator"
+#: A site may have a group "Viewer" of its own.
+VIEWER, OPERATOR, ADMINISTRATOR = "CDC Viewer", "CDC Operator", "CDC Administrator"
 
 #: Everything in them is to be seen, but for what is kept of tokens, and who was granted what.
 _SEEN = ("listeners", "audit", "handlers")
@@ -33,7 +35,7 @@ _ADMINISTERED = (
     ("listeners", "connection"),
     ("listeners", "listener"),
     ("handlers", "handlermapping"),
-    ("auth", "user"),
+    tuple(settings.AUTH_USER_MODEL.lower().split(".")),
     ("auth", "group"),
     ("api", "apitoken"),
     *(("listeners", str(model._meta.model_name)) for model in _GRANTS),

@@ -135,7 +135,7 @@ def _of_backlog(listener: Listener, waiting: Backlog) -> Iterator[Sample]:
 def _incidents() -> Iterator[Sample]:
     rows = Incident.objects.opened().order_by().values_list("listener__name", "kind")
     for name, kind, count in rows.annotate(Count("id")):
-        yield INCIDENTS, (name, kind), count
+        yield INCIDENTS, (name or "", kind), count
 
 
 def _workers() -> Iterator[Sample]:

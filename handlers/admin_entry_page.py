@@ -164,6 +164,7 @@ def _header(entry: AuditLogEntry) -> list[tuple[str, Any]]:
         ("Changed fields", _names(entry.changed_fields)),
         ("Nulled fields", _names(entry.nulled_fields)),
         ("Diff fields", _names(entry.diff_fields)),
+        *((name, json.dumps(value)) for name, value in (entry.header_extra or {}).items()),
     ]
 
 

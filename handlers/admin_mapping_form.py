@@ -82,6 +82,7 @@ class HandlerMappingForm(_MappingForm):
     class Meta:
         model = HandlerMapping
         fields = (
+            "name",
             "on",
             "entity",
             "handler",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.views.decorators.gzip import gzip_page
@@ -16,7 +17,7 @@ from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 
 from audit.admin_labels import joined, label
-from handlers import registry
+from handlers import registry, retargeting
 from handlers.admin_mapping_form import HandlerMappingForm
 from handlers.admin_pausing import PausingAdmin, pause_label
 from handlers.checks import unregistered_message
@@ -32,12 +33,12 @@ class HandlerMappingAdmin(PausingAdmin):
     list_display_links = ("event", "entity")
     list_filter = (("listener", RelatedDropdownFilter), "on")
     list_select_related = ("listener",)
-    search_fields = ("entity", "handler", "task")
-    search_help_text = "An entity, a handler or a task."
+    search_fields = ("name", "entity", "handler", "task")
+    search_help_text = "A name, an entity, a handler or a task."
     fieldsets = (
         (
             "Which changes",
-            {"fields": ("listener", "on", "entity", "changed_fields", "condition")},
+            {"fields": ("listener", "name", "on", "entity", "changed_fields", "condition")},
         ),
         ("Who gets them", {"fields": ("handler", "options", "task")}),
         ("Order and attempts", {"fields": ("ordering", "on_dead", "max_attempts", "queue")}),
@@ -136,6 +137,18 @@ class HandlerMappingAdmin(PausingAdmin):
         if mapping and isinstance(response, HttpResponseRedirect):
             return HttpResponseRedirect(mapping_page.drawing_of(mapping.listener_id))
         return response
+
+    def save_model(
+        self, request: HttpRequest, obj: HandlerMapping, form: Any, change: bool
+    ) -> None:
+        super().save_model(request, obj, form, change)
+        if not change or not retargeting.ADDRESS.intersection(form.changed_data):
+            return
+        if moved := retargeting.move_waiting(obj, timezone.now()):
+            what = (
+                "1 waiting delivery moves" if moved == 1 else f"{moved:,} waiting deliveries move"
+            )
+            messages.info(request, f"{what} to {obj.handler or obj.task}.")
 
     # Back to the drawing that it is a part of
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.http import HttpRequest
 from django.urls import reverse
 
 from audit.models import Incident
+
+#: The user model's app and name.
+USER = tuple(settings.AUTH_USER_MODEL.lower().split("."))
 
 #: Group, and its pages: title, symbol, app and model; and which page, if not the list.
 GROUPS = (
@@ -34,7 +40,7 @@ GROUPS = (
     (
         "Users",
         (
-            ("Users", "person", "auth", "user"),
+            ("Users", "person", *USER),
             ("Groups", "group", "auth", "group"),
             ("API tokens", "key", "api", "apitoken"),
             ("Action log", "checklist", "audit", "operatoraction"),
@@ -47,11 +53,18 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     home = {"title": "Home", "icon": "home", "link": reverse("admin:index")}
     groups: list[dict[str, Any]] = [{"items": [home]}]
     for title, pages in GROUPS:
-        items = [_item(*page) for page in pages if may_see(request, *page[2:4])]
+        items = [_item(*page) for page in pages if _is_shown(request, *page[2:4])]
         if items:
             groups.append({"title": title, "separator": True, "items": items})
     _mark(groups, request.path)
     return groups
+
+
+def _is_shown(request: HttpRequest, app: str, model: str) -> bool:
+    """A user model of the site may have no page."""
+    if (app, model) == USER and not admin.site.is_registered(get_user_model()):
+        return False
+    return may_see(request, app, model)
 
 
 def _mark(groups: list[dict[str, Any]], path: str) -> None:

@@ -10,10 +10,11 @@ class HandlersConfig(AppConfig):
     def ready(self) -> None:
         from django.conf import settings
 
-        from handlers import checks, registry
+        from handlers import attempt_log, checks, registry
 
         try:
             registry.discover(settings.CDC_HANDLER_MODULES)
         except registry.NoSuchModule as error:
             sys.exit(f"configuration error: CDC_HANDLER_MODULES: {error}")
         checks.register_all()
+        attempt_log.silence_celerys_success()

@@ -8,13 +8,12 @@ from typing import Any
 from handlers import registry
 from handlers.claims import Claim
 from handlers.events import EventData
-from handlers.log_context import log_failure
+from handlers.log_context import place_of
 from handlers.outcomes import (
     MAPPING_DELETED,
     BatchFailed,
     Failed,
     Outcome,
-    Retry,
     Skipped,
     Succeeded,
     failed,
@@ -62,9 +61,7 @@ def call(claims: Sequence[Claim]) -> list[Outcome]:
             raise Refused(outcomes) from None
         return outcomes
     except Exception as error:
-        if not isinstance(error, Retry):
-            log_failure(error, handler)
-        raise Refused([failed(error)] * len(claims)) from None
+        raise Refused([failed(error, place_of(error, handler))] * len(claims)) from None
     milestones.reach("handled")
     return [returned(result)] * len(claims)
 
@@ -90,6 +87,6 @@ def _outcome(told: Exception | Skipped | str | Succeeded) -> Outcome:
         case Exception():
             return failed(told)
         case str():
-            return Failed(told)
+            return Failed(told, type=BatchFailed.__qualname__)
         case _:
             return told

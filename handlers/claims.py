@@ -13,6 +13,7 @@ from handlers.heartbeat import Running, deadline
 from handlers.insistence import insisted
 from handlers.models import Delivery
 from handlers.outcomes import Failed, Skipped
+from handlers.retargeting import is_misdirected, move_left_behind
 from handlers.superseded.fields import Present
 from listeners import milestones
 
@@ -44,10 +45,11 @@ class Claim:
         return Running(self.delivery.pk, self.attempt, self.started_at)
 
 
-def claim(ids: Sequence[int]) -> list[Claim]:
+def claim(ids: Sequence[int], handler: str = "") -> list[Claim]:
     """Of these, what is there to be run, in this order; with its entry, listener and mapping.
 
-    What is not because its mapping is paused is set aside. Nobody else has their message: a
+    What is not because its mapping is paused is set aside. What was moved to another handler than
+    the one that its message names (`handler`) is given back. Nobody else has their message: a
     deadlock, or a database that is away, is waited for. Never inside a transaction.
     """
     now = timezone.now()
@@ -58,7 +60,18 @@ def claim(ids: Sequence[int]) -> list[Claim]:
     # Read after the claims were committed: what a pause did not see running does not begin.
     paused = [one for one in claims if one.delivery.mapping and one.delivery.mapping.paused_at]
     insisted("given back later", lambda: give_back(paused, paused=True))
-    return [one for one in claims if one not in paused] if paused else claims
+    moved = [one for one in claims if one not in paused and _is_moved(one.delivery, handler)]
+    if moved:
+        insisted("given back later", lambda: give_back(moved))
+        left_behind = Delivery.objects.filter(pk__in=[one.delivery.pk for one in moved])
+        insisted("moved later", lambda: move_left_behind(left_behind, now))
+    unused = [*paused, *moved]
+    return [one for one in claims if one not in unused] if unused else claims
+
+
+def _is_moved(delivery: Delivery, handler: str) -> bool:
+    """Whether its message, or its own row, names a handler that its mapping does not name now."""
+    return bool(handler and delivery.handler != handler) or is_misdirected(delivery)
 
 
 def give_back(claims: Collection[Claim], *, paused: bool = False) -> None:

@@ -11,12 +11,15 @@ from audit.models import AuditLogEntry
 from handlers.lanes import follow
 from handlers.models import Delivery, HandlerMapping
 from handlers.routing import GAPS, beside_lanes, route, route_with_gaps
+from handlers.saves import Saves, judging, recorded_beside, saves_among
 from handlers.staleness import stale
 from listeners.models import Listener
 
 AWAITS_RECORD = "waits until the record is read from Salesforce"
 
 GapPolicy = Listener.GapPolicy
+#: A change, a mapping that gets it, and why that leaves it out, if it does.
+Pair = tuple[AuditLogEntry, HandlerMapping, str]
 
 
 def deliver(
@@ -33,7 +36,8 @@ def deliver(
     `gap_policy`: what becomes of gap events; to fetch means that their deliveries hold their place
     in the chain until the record is read.
     """
-    deliveries = planned(entries, mappings, only=only, gap_policy=gap_policy)
+    saves = saves_among(recorded_beside(entries)) if judging(mappings) else {}
+    deliveries = planned(entries, mappings, only=only, gap_policy=gap_policy, saves=saves)
     insert(deliveries)
     return [one.pk for one in deliveries if can_begin(one)]
 
@@ -45,13 +49,17 @@ def planned(
     only: Collection[tuple[int, int]] | None = None,
     gap_policy: str = GapPolicy.RECORD,
     lanes: Mapping[str, int] | None = None,
+    saves: Saves | None = None,
+    overdue: Sequence[Pair] = (),
 ) -> list[Delivery]:
     """The same deliveries, to be inserted in this transaction. `lanes`: as the position has them,
-    where they are known."""
+    where they are known. `saves`: those of the entries. `overdue`: pairs of entries that were
+    recorded before; their deliveries come first."""
     if not entries:
         return []
     lane_of = follow(entries[0].listener_id, mappings, lanes)
-    deliveries = _routed(entries, mappings, lane_of, only, gap_policy)
+    pairs = [*overdue, *_routed(entries, mappings, only, gap_policy, saves or {})]
+    deliveries = _made_of(pairs, lane_of)
     _mark_overtakable(deliveries, beside_lanes(mappings))
     if gap_policy == GapPolicy.FETCH:
         _await_records(deliveries, {entry.pk for entry in entries if entry.change_type in GAPS})
@@ -67,26 +75,42 @@ def can_begin(delivery: Delivery) -> bool:
 def _routed(
     entries: Sequence[AuditLogEntry],
     mappings: Sequence[HandlerMapping],
-    lane_of: Mapping[int, int],
     only: Collection[tuple[int, int]] | None,
     gap_policy: str,
-) -> list[Delivery]:
+    saves: Saves,
+) -> list[Pair]:
     routes = route if gap_policy == GapPolicy.RECORD else route_with_gaps
-    pairs = [
-        (entry, routed)
+    return [
+        (entry, routed.mapping, routed.skipped)
         for entry in entries
-        for routed in routes(entry, mappings)
+        for routed in routes(entry, mappings, saves.get(entry.pk))
         if only is None or (entry.pk, routed.mapping.pk) in only
     ]
-    old = stale(list({entry.pk: entry for entry, _ in pairs}.values()))
+
+
+def overdue(
+    entries: Sequence[AuditLogEntry], mappings: Sequence[HandlerMapping], saves: Saves
+) -> list[Pair]:
+    """Pair entries recorded in earlier batches with the mappings that ask for them only now that
+    more of their saves is known, and that never had them. One query, or none."""
+    pairs = _routed(entries, judging(mappings), None, GapPolicy.RECORD, saves)
+    if not pairs:
+        return []
+    ids = {entry.pk for entry, _, _ in pairs}
+    had = set(Delivery.objects.filter(entry__in=ids).values_list("entry_id", "mapping_id"))
+    return [pair for pair in pairs if (pair[0].pk, pair[1].pk) not in had]
+
+
+def _made_of(pairs: Sequence[Pair], lane_of: Mapping[int, int]) -> list[Delivery]:
+    old = stale(list({entry.pk: entry for entry, _, _ in pairs}.values()))
     told = _told({reading.entry_id for readings in old.values() for reading in readings}, lane_of)
     deliveries = []
-    for entry, routed in pairs:
-        lane = lane_of.get(routed.mapping.pk)
-        heard = {lane, routed.mapping.handler or routed.mapping.task} - {None}
+    for entry, mapping, left_out in pairs:
+        lane = lane_of.get(mapping.pk)
+        heard = {lane, mapping.handler or mapping.task} - {None}
         reasons = (one.reason for one in old.get(entry.pk, ()) if heard & told[one.entry_id])
-        skipped = routed.skipped or next(reasons, "")
-        deliveries.append(_delivery(entry, routed.mapping, skipped, lane))
+        skipped = left_out or next(reasons, "")
+        deliveries.append(_delivery(entry, mapping, skipped, lane))
     return deliveries
 
 

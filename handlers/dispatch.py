@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery import Celery, current_app
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Q
 
@@ -260,14 +261,17 @@ def _external(delivery: Delivery, result: object) -> Message:
         [delivery.pk],
         delivery.attempts,
         delivery.handler,
-        queue_of(delivery.handler, delivery.queue),
+        queue_of(delivery.handler, delivery.queue, is_external=True),
         {"event": EventData.of(delivery.entry, present=present).to_dict()},
         tracing.spans.headers(delivery) if tracing.spans is not None else None,
     )
 
 
-def queue_of(handler: str, queue: str) -> str:
-    """The Celery queue: the mapping's, then the handler's, then the default."""
+def queue_of(handler: str, queue: str, *, is_external: bool = False) -> str:
+    """The Celery queue: the mapping's, then the handler's, then the default: CDC_QUEUE, or Celery's
+    own for a task of another project."""
+    if is_external:
+        return queue or str(settings.CDC_EXTERNAL_QUEUE)
     registered = registry.find(handler)
     chosen = queue or (registered.queue if registered else None)
     return chosen or str(current_app.conf.task_default_queue)

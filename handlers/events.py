@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+from listeners.salesforce.diffs import diff_names, nulled_names
 
 if TYPE_CHECKING:
     from audit.models import AuditLogEntry
@@ -15,7 +18,10 @@ if TYPE_CHECKING:
 class Metadata:
     """The change event's header. `commit_timestamp` is in milliseconds since 1970, UTC.
 
-    The three field lists are None where Salesforce did not send them.
+    `nulled_fields` and `diff_fields` are the header's. The Streaming API does not send them: there
+    they are what the body shows. `changed_fields` is None where it was not sent, and all three are
+    None for a record that was read over REST. `extra` has the header's other fields, under the
+    names that Salesforce gives them.
     """
 
     entity_name: str
@@ -31,6 +37,27 @@ class Metadata:
     changed_fields: tuple[str, ...] | None
     nulled_fields: tuple[str, ...] | None
     diff_fields: tuple[str, ...] | None
+    extra: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def of(cls, entry: AuditLogEntry) -> Metadata:
+        """Return the metadata of an audit entry."""
+        return cls(
+            entity_name=entry.entity_name,
+            change_type=entry.change_type,
+            change_origin=entry.change_origin,
+            transaction_key=entry.transaction_key,
+            sequence_number=entry.sequence_number,
+            commit_timestamp=entry.commit_timestamp,
+            commit_number=entry.commit_number,
+            commit_user=entry.commit_user,
+            record_id=entry.record_id,
+            record_ids=entry.record_ids(),
+            changed_fields=_tuple(entry.changed_fields),
+            nulled_fields=_told(entry, entry.nulled_fields, nulled_names),
+            diff_fields=_told(entry, entry.diff_fields, diff_names),
+            extra=entry.header_extra or {},
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -47,6 +74,7 @@ class Metadata:
             "changedFields": _list(self.changed_fields),
             "nulledFields": _list(self.nulled_fields),
             "diffFields": _list(self.diff_fields),
+            "extra": self.extra,
         }
 
 
@@ -85,21 +113,13 @@ class EventData:
     ) -> EventData:
         """The event of an audit entry, whose listener is loaded. `present`: its fields as they are
         now, where later changes have overtaken it."""
-        metadata = Metadata(
-            entity_name=entry.entity_name,
-            change_type=entry.change_type,
-            change_origin=entry.change_origin,
-            transaction_key=entry.transaction_key,
-            sequence_number=entry.sequence_number,
-            commit_timestamp=entry.commit_timestamp,
-            commit_number=entry.commit_number,
-            commit_user=entry.commit_user,
-            record_id=entry.record_id,
-            record_ids=entry.record_ids(),
-            changed_fields=_tuple(entry.changed_fields),
-            nulled_fields=_tuple((present or entry).nulled_fields),
-            diff_fields=_tuple((present or entry).diff_fields),
-        )
+        metadata = Metadata.of(entry)
+        if present is not None:
+            metadata = replace(
+                metadata,
+                nulled_fields=present.nulled_among(metadata.nulled_fields),
+                diff_fields=present.diffs_among(metadata.diff_fields),
+            )
         return cls(
             id=entry.pk,
             listener=entry.listener.name,
@@ -142,6 +162,17 @@ class EventData:
             "metadata": self.metadata.to_dict(),
             "supersededFields": list(self.superseded_fields),
         }
+
+
+def _told(
+    entry: AuditLogEntry,
+    sent: list[str] | None,
+    found: Callable[[Mapping[str, Any], list[str] | None], tuple[str, ...]],
+) -> tuple[str, ...] | None:
+    """The nulls of a record that was read are not fields that were cleared."""
+    if sent is None and entry.source != "stream":
+        return None
+    return found(entry.changed_data, sent)
 
 
 def _tuple(names: list[str] | None) -> tuple[str, ...] | None:

@@ -23,6 +23,16 @@ from listeners.models import Listener
 FAILED = "failed"
 
 CHUNK = 1000
+#: A spreadsheet runs a cell that begins so, with the signs of East Asian keyboards too.
+_SIGNS = (
+    *("=", "+", "-", "@"),
+    "\N{FULLWIDTH EQUALS SIGN}",
+    "\N{FULLWIDTH PLUS SIGN}",
+    "\N{FULLWIDTH HYPHEN-MINUS}",
+    "\N{FULLWIDTH COMMERCIAL AT}",
+)
+_SKIPPED = ("\t", "\r", "\n")
+_INVISIBLE = "\ufeff\u200b"
 
 
 def reveals(see: Sight) -> bool:
@@ -96,7 +106,8 @@ def json_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
 def csv_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     """A header, then the same columns. What has a structure is JSON; null is an empty cell.
 
-    A text from outside that a spreadsheet would run as a formula gets an apostrophe in front.
+    A text that a spreadsheet would run as a formula gets an apostrophe in front. Numbers stay
+    numbers, negative ones too.
     """
     yield _csv(COLUMNS)
     for row in rows:
@@ -118,7 +129,12 @@ def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = value.encode(errors="backslashreplace").decode()
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return f"'{text}" if _may_be_run(text) else text
+
+
+def _may_be_run(text: str) -> bool:
+    """Some programs pass over blanks before a formula."""
+    return text.startswith(_SKIPPED) or text.lstrip().lstrip(_INVISIBLE).startswith(_SIGNS)
 
 
 def _csv(cells: Iterable[Any]) -> str:

@@ -31,6 +31,7 @@ COLUMNS = (
     "source",
     "received_at",
     "deliveries",
+    "header_extra",
 )
 
 
@@ -41,7 +42,8 @@ def with_deliveries(entries: AuditLogQuerySet) -> AuditLogQuerySet:
 
 
 def exported_entry(entry: AuditLogEntry, sight: Sight = MASKED) -> dict[str, Any]:
-    row = {name: getattr(entry, name) for name in COLUMNS if name != "deliveries"}
+    listed = ("deliveries", "header_extra")
+    row = {name: getattr(entry, name) for name in COLUMNS if name not in listed}
     return {
         **row,
         "listener": entry.listener.name,
@@ -52,6 +54,7 @@ def exported_entry(entry: AuditLogEntry, sight: Sight = MASKED) -> dict[str, Any
         "deliveries": [
             exported_delivery(delivery, entry, sight) for delivery in entry.deliveries.all()
         ],
+        "header_extra": entry.header_extra,
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from audit.models import AuditLogEntry
 from audit.sight import MASKED, Sight
+from listeners.salesforce.diffs import diff_names
 
 #: How many earlier changes of a record are looked through.
 LOOK_BACK = 200
@@ -55,9 +56,9 @@ def changes(
 ) -> list[Change]:
     """What the entry carries, in its order, then what it names and does not carry. `before` is the
     last first."""
-    past = [_Past(one, see.data(one)) for one in before]
-    carried = dict(_flat(see.data(entry)))
-    diffs = set(entry.diff_fields or ())
+    past = [_Past.of(one, see) for one in before]
+    diffs = _diffs_of(entry)
+    carried = dict(_flat(_with_texts(see.data(entry), diffs)))
     found = [
         Change(part, value, _known(part, past), is_diff=name in diffs)
         for name, value in carried.items()
@@ -75,6 +76,35 @@ def changes(
 class _Past:
     entry: AuditLogEntry
     data: dict[str, Any]
+    diffs: tuple[str, ...]
+
+    @classmethod
+    def of(cls, entry: AuditLogEntry, see: Sight) -> _Past:
+        diffs = _diffs_of(entry)
+        return cls(entry, _with_texts(see.data(entry), diffs), diffs)
+
+
+def _diffs_of(entry: AuditLogEntry) -> tuple[str, ...]:
+    """Judged by what was recorded: a mask has no shape."""
+    return diff_names(entry.changed_data, entry.diff_fields)
+
+
+def _with_texts(data: Mapping[str, Any], diffs: Iterable[str]) -> dict[str, Any]:
+    """Return the data with the text of each diff in place of `{"diff": text}`, so that none is
+    taken for a compound field."""
+    result = dict(data)
+    for name in diffs:
+        field, _, part = name.partition(".")
+        value = result.get(field)
+        if part and isinstance(value, Mapping):
+            result[field] = {**value, part: _text(value.get(part))}
+        elif field in result:
+            result[field] = _text(value)
+    return result
+
+
+def _text(value: Any) -> Any:
+    return value["diff"] if isinstance(value, Mapping) and value.keys() == {"diff"} else value
 
 
 def _known(name: str, past: list[_Past]) -> Known | None:
@@ -83,7 +113,7 @@ def _known(name: str, past: list[_Past]) -> Known | None:
         entry = one.entry
         told, value = _told(name, one.data)
         if told:
-            return Known(value, entry.pk, is_told=not _is_named(name, entry.diff_fields))
+            return Known(value, entry.pk, is_told=not _is_named(name, one.diffs))
         if _is_untold(name, one):
             return Known(None, entry.pk, is_told=False)
         if entry.change_type == "CREATE" and entry.source == AuditLogEntry.Source.STREAM:
@@ -130,6 +160,6 @@ def _is_untold(name: str, past: _Past) -> bool:
     return any(not _told(one, past.data)[0] for one in whole)
 
 
-def _is_named(name: str, names: list[str] | None) -> bool:
+def _is_named(name: str, names: Iterable[str]) -> bool:
     """Itself, or the compound field that it is a part of."""
-    return any(name == one or name.startswith(f"{one}.") for one in names or ())
+    return any(name == one or name.startswith(f"{one}.") for one in names)

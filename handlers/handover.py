@@ -19,9 +19,10 @@ from audit.bulk import insert
 from audit.models import AuditLogEntry
 from audit.prepared import Given, Prepared, deleting
 from handlers import dispatch, pressure, tracing
-from handlers.deliver import can_begin, planned
+from handlers.deliver import can_begin, overdue, planned
 from handlers.models import Delivery, HandlerMapping, Handover
 from handlers.queries import DeliveryQuerySet
+from handlers.saves import Saves, begun_before, judging, saves_among
 from listeners import milestones
 
 State = Delivery.State
@@ -59,8 +60,20 @@ def pack(
     lanes: Mapping[str, int],
 ) -> Parcel:
     """Insert a delivery for each entry and mapping: what `deliver` does, inside the same kind of
-    transaction. `lanes`: as the position has them."""
-    deliveries = planned(entries, mappings, gap_policy=gap_policy, lanes=lanes)
+    transaction. `lanes`: as the position has them.
+
+    Entries of earlier batches, whose saves go on in this one, are delivered too if a mapping asks
+    for them only now.
+    """
+    begun, saves = _saves(entries, mappings)
+    deliveries = planned(
+        entries,
+        mappings,
+        gap_policy=gap_policy,
+        lanes=lanes,
+        saves=saves,
+        overdue=overdue(begun, mappings, saves),
+    )
     companies = _queue(deliveries, mappings, now)
     insert(deliveries)
     ready = [one.pk for one in deliveries if can_begin(one)]
@@ -70,6 +83,16 @@ def pack(
     ids = [pk for message in messages for pk in message.ids]
     [handover] = insert([Handover(first_id=min(ids), last_id=max(ids), queued_at=now)])
     return Parcel(messages, [handover.pk], ready)
+
+
+def _saves(
+    entries: Sequence[AuditLogEntry], mappings: Sequence[HandlerMapping]
+) -> tuple[list[AuditLogEntry], Saves]:
+    """Return the entries of earlier batches whose saves go on in this one, and all saves."""
+    if not entries or not judging(mappings):
+        return [], {}
+    begun = begun_before(entries)
+    return begun, saves_among([*begun, *entries])
 
 
 class _OnDiskLater(Func):

@@ -7,7 +7,7 @@ record's next change would overtake it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from operator import or_
 
@@ -30,37 +30,47 @@ _UNBEGUN = (State.BLOCKED, State.READY, State.QUEUED)
 
 
 def follow(
-    listener_id: int, mappings: Sequence[HandlerMapping], known: Mapping[str, int] | None = None
+    listener_id: int,
+    mappings: Sequence[HandlerMapping],
+    known: Mapping[str, int] | None = None,
+    *,
+    entering: Collection[int] = (),
 ) -> dict[int, int]:
     """The lane of each mapping that has one, after what waits was moved there.
 
     `mappings` are all of the listener's; `known`: the lanes of its position, where who locked it
-    has read them. Inside the caller's transaction, which has locked the listener's position.
+    has read them; `entering`: mappings of which deliveries may be in no lane, though their lane is
+    known. Inside the caller's transaction, which has locked the listener's position.
     """
     lane_of = lanes(mappings)
     position = Position.objects.filter(listener=listener_id)
     if known is None:
         known = position.values_list("lanes", flat=True).first() or {}
     wanted = {str(pk): lane for pk, lane in lane_of.items()}
-    if known != wanted:
-        moved = {pk: lane for pk, lane in lane_of.items() if known.get(str(pk)) != lane}
-        _mark_overtakable({mapping.pk for mapping in mappings}, known, wanted)
+    if known != wanted or entering:
+        moved = {
+            pk: lane for pk, lane in lane_of.items() if known.get(str(pk)) != lane or pk in entering
+        }
+        changed = {pk for pk in known.keys() | wanted.keys() if known.get(pk) != wanted.get(pk)}
+        changed |= {str(pk) for pk in entering}
+        _mark_overtakable(changed & {str(mapping.pk) for mapping in mappings}, known, wanted)
         left = _move(moved)
         position.update(lanes={pk: lane for pk, lane in wanted.items() if int(pk) not in left})
     return lane_of
 
 
 def _mark_overtakable(
-    mappings: set[int], known: Mapping[str, int], wanted: Mapping[str, int]
+    changed: set[str], known: Mapping[str, int], wanted: Mapping[str, int]
 ) -> None:
     """What waits in a lane that a mapping enters or leaves may be overtaken by the deliveries that
-    this mapping has had elsewhere, or has from now on."""
-    names = {pk for pk in known.keys() | wanted.keys() if known.get(pk) != wanted.get(pk)}
-    changed = [int(pk) for pk in names if int(pk) in mappings]
-    if not Delivery.objects.filter(mapping__in=changed).exists():
+    this mapping has had elsewhere, or has from now on. `changed`: these mappings, of those that
+    there are."""
+    if not Delivery.objects.filter(mapping__in=[int(pk) for pk in changed]).exists():
         return
-    lanes_of_them = {lane for pk in names for lane in (known.get(pk), wanted.get(pk))}
-    members = [*changed, *(int(pk) for pk, lane in wanted.items() if lane in lanes_of_them)]
+    lanes_of_them = {lane for pk in changed for lane in (known.get(pk), wanted.get(pk))}
+    members = [
+        int(pk) for pk in changed | {*wanted} if pk in changed or wanted[pk] in lanes_of_them
+    ]
     waiting = Delivery.objects.filter(mapping__in=members, state__in=_UNBEGUN, attempts=0)
     ids = list(waiting.locked().values_list("pk", flat=True))
     for start in range(0, len(ids), ROWS):

@@ -11,6 +11,7 @@ from handlers.deliver import deliver
 from handlers.models import Delivery, HandlerMapping, Redelivery
 from handlers.redelivery import Counts, Row, Verdict
 from handlers.routing import ON, route
+from handlers.saves import judging, recorded_beside, saves_among
 
 #: An entry and a mapping, by id.
 Pair = tuple[int, int]
@@ -57,10 +58,11 @@ def _lacking(entry_ids: Sequence[int], handler: str) -> list[Lacking]:
 def _of(listener_id: int, entries: list[AuditLogEntry], had: set[Pair], handler: str) -> Lacking:
     mappings = list(HandlerMapping.objects.filter(listener_id=listener_id))
     wanted = [one for one in mappings if _is_wanted(one, handler)]
+    saves = saves_among(recorded_beside(entries)) if judging(wanted) else {}
     pairs = frozenset(
         (entry.pk, routed.mapping.pk)
         for entry in entries
-        for routed in route(entry, wanted)
+        for routed in route(entry, wanted, saves.get(entry.pk))
         if not routed.skipped and (entry.pk, routed.mapping.pk) not in had
     )
     return Lacking(entries, mappings, pairs)

@@ -8,13 +8,10 @@ from functools import partial
 from traceback import walk_tb
 from typing import Any
 
-import structlog
 from structlog.contextvars import bound_contextvars
 
 from handlers.bundle import Unit
 from handlers.registry import Handler
-
-log = structlog.get_logger(__name__)
 
 
 def naming(unit: Unit) -> AbstractContextManager[None]:
@@ -23,14 +20,13 @@ def naming(unit: Unit) -> AbstractContextManager[None]:
     return bound_contextvars(about=partial(_names, unit))
 
 
-def log_failure(error: Exception, handler: Handler[Any]) -> None:
-    """What was raised, and at which of the handler's lines: not what it says, which may be values
-    of fields. That is kept with the attempt."""
+def place_of(error: Exception, handler: Handler[Any]) -> str:
+    """The line that raised an exception, of the handler's own file where one of it did."""
     frames = [(one.f_code.co_filename, line) for one, line in walk_tb(error.__traceback__)]
     code = getattr(inspect.unwrap(handler.function), "__code__", None)
     own = [one for one in frames if code is not None and one[0] == code.co_filename]
     path, line = (own or frames)[-1]
-    log.warning("attempt failed", error=type(error).__name__, at=f"{path}:{line}")
+    return f"{path}:{line}"
 
 
 def _names(unit: Unit) -> dict[str, Any]:

@@ -19,6 +19,14 @@ log = structlog.get_logger(__name__)
 Arguments = ParamSpec("Arguments")
 
 PUBLISHED = Counter("cdc_deliveries_published", "Deliveries handed to the broker.", ["queue"])
+UNREADABLE = Counter(
+    "cdc_unreadable_messages", "Messages that a worker could not read, and discarded.", ["queue"]
+)
+UNKNOWN_TASKS = Counter(
+    "cdc_unknown_task_messages",
+    "Messages of tasks that a worker does not know, and put into a queue of their own.",
+    ["queue"],
+)
 
 
 def harmless(count: Callable[Arguments, None]) -> Callable[Arguments, None]:
@@ -48,6 +56,20 @@ def published(messages: Sequence[Message]) -> None:
         counts[message.queue] += len(message.ids)
     for queue, count in counts.items():
         PUBLISHED.labels(queue).inc(count)
+
+
+@harmless
+def unreadable(reason: str, queue: str) -> None:
+    """A worker discards a message. `reason` holds nothing of it; `queue` is one that the worker
+    listens to, or empty."""
+    log.warning("unreadable message discarded", reason=reason, queue=queue)
+    UNREADABLE.labels(queue).inc()
+
+
+@harmless
+def set_aside(queue: str) -> None:
+    """A worker has put a message of an unknown task into another queue."""
+    UNKNOWN_TASKS.labels(queue).inc()
 
 
 def seconds_since(committed: int, moment: datetime) -> float:

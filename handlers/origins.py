@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from listeners import wildcards
 from listeners.values import is_storable_text
 
 #: As many characters of a Salesforce id tell it from all others; three more only check them.
@@ -35,7 +36,7 @@ def _writer(change: Written, origins: Sequence[str], users: Sequence[str]) -> st
         client = client_of(origin)
         if client and client in origins:
             return f"client {client}"
-        if any("/" in one and _is_like(origin, one) for one in origins):
+        if any("/" in one and wildcards.matches(one, origin) for one in origins):
             return f"origin {origin}"
     user = change.commit_user
     if user and any(user[:SHORT_ID] == one[:SHORT_ID] for one in users):
@@ -51,33 +52,22 @@ def client_of(origin: str) -> str:
     return ""
 
 
-def _is_like(text: str, pattern: str) -> bool:
-    """Whether a text is as a pattern with `*` for any text says. In one pass, whatever it says."""
-    first, *others = pattern.split("*")
-    if not others:
-        return text == pattern
-    if not text.startswith(first):
-        return False
-    at = len(first)
-    *middle, last = others
-    for part in middle:
-        found = text.find(part, at)
-        if found < 0:
-            return False
-        at = found + len(part)
-    return text.endswith(last) and len(text) - len(last) >= at
-
-
 def origin_flaws(origins: Any) -> list[str]:
     """What is wrong with a list of origins."""
     if not _is_list_of_texts(origins):
         return ['Give a list of client ids or change origins, such as ["my-app"].']
-    return [
-        f'"{one}": a client id is compared as it is; with a wildcard, write the whole origin, '
-        f'such as "*/rest/*;client={one}".'
-        for one in origins
-        if "*" in one and "/" not in one
-    ]
+    return [flaw for one in origins if (flaw := _origin_flaw(one))]
+
+
+def _origin_flaw(origin: str) -> str:
+    if flaw := wildcards.flaw(origin):
+        return flaw
+    if "*" in origin and "/" not in origin:
+        return (
+            f'"{origin}": a client id is compared as it is; with a wildcard, write the whole '
+            f'origin, such as "*/rest/*;client={origin}".'
+        )
+    return ""
 
 
 def user_flaws(users: Any) -> list[str]:

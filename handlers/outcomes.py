@@ -65,6 +65,7 @@ class Failed:
 
     kind   failed: it raised; retry: it raised Retry; lost: its worker never ended it
     type   of what it raised, the class by its full name
+    at     the file and line that raised it
     """
 
     error: str
@@ -72,12 +73,13 @@ class Failed:
     after: float | None = None
     kind: Literal["failed", "retry", "lost"] = "failed"
     type: str = ""
+    at: str = ""
 
 
 Outcome = Succeeded | Skipped | Failed
 
 
-def failed(error: Exception) -> Failed:
+def failed(error: Exception, at: str = "") -> Failed:
     if isinstance(error, Retry):
         return Failed(str(error), after=error.after, kind="retry")
     trace = "".join(traceback.format_exception(error)) if error.__traceback__ else ""
@@ -87,7 +89,7 @@ def failed(error: Exception) -> Failed:
         if kind.__module__ == "builtins"
         else f"{kind.__module__}.{kind.__qualname__}"
     )
-    return Failed(f"{kind.__name__}: {error}", trace, type=name)
+    return Failed(f"{kind.__name__}: {error}", trace, type=name, at=at)
 
 
 def returned(result: object) -> Outcome:

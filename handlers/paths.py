@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 
 class Absent(Enum):
@@ -27,6 +27,18 @@ def value_at(data: Mapping[str, object], path: str) -> object | Literal[Absent.A
             return ABSENT
         value = value[name]
     return value
+
+
+def overlaid(data: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data with what came later on top; of compound fields, part by part."""
+    result = dict(data)
+    for name, value in later.items():
+        before = result.get(name)
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            result[name] = overlaid(before, value)
+        else:
+            result[name] = value
+    return result
 
 
 def overlap(one: str, other: str) -> bool:

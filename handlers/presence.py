@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,6 +34,16 @@ _SOLO = "celery.concurrency.solo"
 # The pool may fork a child at any time: never in the middle of a beat, or the child would begin
 # with half of this thread's database connection.
 _writing = threading.Lock()
+
+
+@contextmanager
+def writing_apart() -> Iterator[None]:
+    """For a thread of a worker's main process that uses the database."""
+    with _writing:
+        try:
+            yield
+        finally:
+            connection.close()
 
 
 def _before_fork() -> None:
@@ -96,16 +107,14 @@ class Beats:
 
     def _try(self, write: Callable[[], None]) -> None:
         """Whatever the database says, the worker goes on; the same trouble is logged once."""
-        with _writing:
-            try:
+        try:
+            with writing_apart():
                 write()
-                self._trouble = ""
-            except Error as error:
-                if (trouble := str(error).strip()) != self._trouble:
-                    log.warning("the worker is not shown as present", reason=trouble)
-                self._trouble = trouble
-            finally:
-                connection.close()
+            self._trouble = ""
+        except Error as error:
+            if (trouble := str(error).strip()) != self._trouble:
+                log.warning("the worker is not shown as present", reason=trouble)
+            self._trouble = trouble
 
     def _tidy(self) -> None:
         Worker.objects.tidy(self._identity.name)

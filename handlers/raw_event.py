@@ -27,6 +27,7 @@ def raw_event(entry: AuditLogEntry, see: Sight = MASKED) -> dict[str, Any]:
     header: dict[str, Any] = {"recordIds": list(entry.record_ids())}
     values = {name: getattr(entry, own) for name, own in _HEADER.items()}
     header |= {name: value for name, value in values.items() if value not in (None, "")}
+    header |= entry.header_extra or {}
     event = {"replayId": entry.exported_replay_id, "EventUuid": entry.event_uuid or None}
     return {
         "channel": entry.channel,

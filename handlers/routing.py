@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
-from handlers.conditions import matches
+from handlers.conditions import Change, matches
 from handlers.origins import left_out
 from handlers.paths import overlap
 
@@ -53,24 +53,27 @@ class Routed(Generic[M]):
     skipped: str = ""
 
 
-def route(change: Routable, mappings: Iterable[M]) -> list[Routed[M]]:
+def route(change: Routable, mappings: Iterable[M], save: Change | None = None) -> list[Routed[M]]:
     """The mappings that get this change, and those that leave it out for who wrote it.
 
-    Gap events, overflows, wildcards and unknown types go to none: they say that something
-    happened and not what.
+    `save`: what the change's whole save brought, where that came as several changes; conditions
+    are judged by it, and everything else by the change. Gap events, overflows, wildcards and
+    unknown types go to none: they say that something happened and not what.
     """
     return [
         routed
         for routed in _of_kind(ON.get(change.change_type), change, mappings)
-        if _concerns(change, routed.mapping) and matches(routed.mapping.condition, change)
+        if _concerns(change, routed.mapping) and matches(routed.mapping.condition, save or change)
     ]
 
 
-def route_with_gaps(change: Routable, mappings: Iterable[M]) -> list[Routed[M]]:
+def route_with_gaps(
+    change: Routable, mappings: Iterable[M], save: Change | None = None
+) -> list[Routed[M]]:
     """The same, and for a gap event the mappings that may get what it stands for: fields and
     conditions, which nobody can judge without data, count as met."""
     on = GAPS.get(change.change_type)
-    return _of_kind(on, change, mappings) if on else route(change, mappings)
+    return _of_kind(on, change, mappings) if on else route(change, mappings, save)
 
 
 class Miss(StrEnum):
@@ -83,7 +86,7 @@ class Miss(StrEnum):
     CONDITION = "the condition is not met"
 
 
-def miss(change: Routable, mapping: _Mapping) -> Miss | None:
+def miss(change: Routable, mapping: _Mapping, save: Change | None = None) -> Miss | None:
     """Why `route` does not name a mapping that has a handler or a task; None where it does."""
     on = ON.get(change.change_type)
     if on != mapping.on or not _is_of_one_record(change):
@@ -92,7 +95,7 @@ def miss(change: Routable, mapping: _Mapping) -> Miss | None:
         return Miss.ENTITY
     if not _concerns(change, mapping):
         return Miss.FIELDS
-    return None if matches(mapping.condition, change) else Miss.CONDITION
+    return None if matches(mapping.condition, save or change) else Miss.CONDITION
 
 
 def _of_kind(on: str | None, change: Routable, mappings: Iterable[M]) -> list[Routed[M]]:

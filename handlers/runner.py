@@ -53,7 +53,7 @@ def run_deliveries(ids: Sequence[int], handler_name: str = "") -> str:
             watched.enter_context(watchdog.over(bundle))
         try:
             while taken := bundle.take(_size(handler, len(ids))):
-                _work(bundle, taken)
+                _work(bundle, taken, handler_name)
         except BaseException:
             with suppress(Error):
                 bundle.leave()
@@ -69,8 +69,8 @@ def _size(handler: Handler[Any] | None, most: int) -> int:
     return pace.of(handler.name).size(most) if handler is not None else 1
 
 
-def _work(bundle: Bundle, ids: Sequence[int]) -> None:
-    claims = insisted("claimed later", lambda: claim(ids))
+def _work(bundle: Bundle, ids: Sequence[int], handler_name: str) -> None:
+    claims = insisted("claimed later", lambda: claim(ids, handler_name))
     bundle.counts["not claimed"] += len(ids) - len(claims)
     with heartbeat.of(*(one.running for one in claims)):
         bundle.begin(_units_to_run(claims))

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from audit.bulk import insert
 from handlers import hot
+from handlers.attempt_log import log_after_commit
 from handlers.claims import Claim, ClaimLost
 from handlers.endings import changes, logged
 from handlers.following import Follower
@@ -113,7 +114,10 @@ def _settle_one(ended: Ended) -> Settled:
     if isinstance(ended.outcome, Succeeded):
         won = hot.succeed(delivery.pk, claim.attempt, ended.finished_at)
     else:
-        won = Delivery.objects.settle(delivery.pk, claim.attempt, **_changes(ended))
+        values = _changes(ended)
+        won = Delivery.objects.settle(delivery.pk, claim.attempt, **values)
+        if won:
+            log_after_commit(ended, values)
     if not won:
         return [], [ended]
     hot.log(ended.attempt)
@@ -128,9 +132,11 @@ def _settle_many(ended: Sequence[Ended]) -> None:
     alike: dict[tuple[tuple[str, Any], ...], list[int]] = defaultdict(list)
     finished_at = timezone.now()
     for one in ended:
-        alike[tuple(_changes(one, finished_at).items())].append(one.claim.delivery.pk)
-    for values, ids in alike.items():
-        Delivery.objects.filter(pk__in=ids).update(claim_deadline=None, **dict(values))
+        values = _changes(one, finished_at)
+        log_after_commit(one, values)
+        alike[tuple(values.items())].append(one.claim.delivery.pk)
+    for same, ids in alike.items():
+        Delivery.objects.filter(pk__in=ids).update(claim_deadline=None, **dict(same))
 
 
 def _changes(ended: Ended, now: datetime | None = None) -> dict[str, Any]:

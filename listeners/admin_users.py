@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest
@@ -23,6 +23,8 @@ from listeners.models import (
 )
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
     _UserAdmin = DjangoUserAdmin[User]
 else:
     _UserAdmin = DjangoUserAdmin
@@ -42,7 +44,7 @@ class _Grants(TabularInline):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         grants: QuerySet[Any] = super().get_queryset(request)
-        owner = str(self.parent_model._meta.model_name)
+        owner = "group" if issubclass(self.parent_model, Group) else "user"
         return grants.select_related(owner, "permission__content_type", "content_object")
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:

@@ -12,11 +12,14 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from listeners import wildcards
+
 Path = tuple[str, ...]
-#: What matches each step of a path to a field, from the top.
-Fields = tuple[tuple[re.Pattern[str], ...], ...]
+#: A pattern for each step of a path to a field, from the top, in lower case.
+Fields = tuple[Path, ...]
 
 EXAMPLES = "SSN__c, Contact.Birthdate, *.Name.LastName"
+MOST_PATTERNS = 500
 _PATTERN = re.compile(r"[\w*]+(\.[\w*]+){0,2}")
 #: Shorter values are looked for in texts as whole words, and single characters not at all.
 _LONG = 4
@@ -25,22 +28,29 @@ _LONG = 4
 def flaws(patterns: Any) -> list[str]:
     if not isinstance(patterns, list):
         return [f"Give a list of fields, such as {EXAMPLES}."]
-    return [
-        f"{one!r} names no field. Write Field, Entity.Field or Entity.Field.Part, such as "
+    if len(patterns) > MOST_PATTERNS:
+        return [f"It lists {len(patterns):,} patterns; list {MOST_PATTERNS} at most."]
+    return [flaw for one in patterns if (flaw := _flaw(one))]
+
+
+def _flaw(pattern: Any) -> str:
+    if isinstance(pattern, str) and (silly := wildcards.flaw(pattern)):
+        return silly
+    if isinstance(pattern, str) and _PATTERN.fullmatch(pattern):
+        return ""
+    return (
+        f"{pattern!r:.60} names no field. Write Field, Entity.Field or Entity.Field.Part, such as "
         f"{EXAMPLES}; * stands for any text."
-        for one in patterns
-        if not (isinstance(one, str) and _PATTERN.fullmatch(one))
-    ]
+    )
 
 
 @lru_cache(maxsize=1024)
 def fields_of(patterns: Path, entity: str) -> Fields:
     """What the patterns mean in the changes of one entity."""
-    paths = [one.split(".") if "." in one else ["*", one] for one in patterns]
+    paths = [tuple(one.casefold().split(".")) for one in patterns]
+    name = entity.casefold()
     return tuple(
-        tuple(_compiled(step) for step in path)
-        for first, *path in paths
-        if _compiled(first).fullmatch(entity)
+        path[1:] or path for path in paths if len(path) == 1 or wildcards.matches(path[0], name)
     )
 
 
@@ -50,30 +60,30 @@ def masked(data: Mapping[str, Any], fields: Fields, mask: str) -> dict[str, Any]
 
 
 def is_meant(path: Path, fields: Fields) -> bool:
-    return any(
-        len(steps) <= len(path)
-        and all(step.fullmatch(name) for step, name in zip(steps, path, strict=False))
-        for steps in fields
-    )
+    names = [name.casefold() for name in path]
+    return any(len(steps) <= len(names) and _fits(steps, names) for steps in fields)
 
 
 def is_touched(path: Path, fields: Fields) -> bool:
     """Whether it is meant, or something below it."""
-    return any(
-        all(step.fullmatch(name) for step, name in zip(steps, path, strict=False))
-        for steps in fields
-    )
+    names = [name.casefold() for name in path]
+    return any(_fits(steps, names) for steps in fields)
+
+
+def _fits(steps: Path, names: list[str]) -> bool:
+    """As far as both go."""
+    return all(wildcards.matches(step, name) for step, name in zip(steps, names, strict=False))
 
 
 def redacted(text: str, data: Mapping[str, Any], fields: Fields, mask: str) -> str:
     """A text about a change, such as an error, without the values that are meant, as far as they
     stand in it as they are."""
     values = {form for value in _values(data, (), fields) for form in _forms(value)}
-    if not values:
-        return text
-    if cut := max(_begun_with(text, value) for value in values):
+    if cut := max((_begun_with(text, value) for value in values), default=0):
         text = mask + text[cut:]
-    long_first = sorted(values, key=len, reverse=True)
+    long_first = sorted((value for value in values if value in text), key=len, reverse=True)
+    if not long_first:
+        return text
     return re.sub("|".join(map(_sought, long_first)), lambda _: mask, text)
 
 
@@ -107,7 +117,8 @@ def _begun_with(text: str, value: str) -> int:
     """How much of the text's beginning is the end of a value: of a long error only the last part is
     kept, and a value may have been cut there."""
     start = text[:_LONG]
-    place = value.find(start, 1) if len(start) == _LONG else -1
+    shortest = max(1, len(value) - len(text))  # a longer end would not fit into the text
+    place = value.find(start, shortest) if len(start) == _LONG else -1
     while place != -1:
         if text.startswith(value[place:]):
             return len(value) - place
@@ -118,8 +129,3 @@ def _begun_with(text: str, value: str) -> int:
 def _sought(value: str) -> str:
     found = re.escape(value)
     return found if len(value) >= _LONG else rf"(?<!\w){found}(?!\w)"
-
-
-@lru_cache(maxsize=1024)
-def _compiled(step: str) -> re.Pattern[str]:
-    return re.compile(re.escape(step).replace(r"\*", ".*"), re.IGNORECASE)

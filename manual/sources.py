@@ -8,9 +8,11 @@ from manual.api import operations
 from manual.blocks import Source
 from manual.commands import options
 from manual.logins import fields
+from manual.simulator import control
 
 SOURCES: Mapping[str, Source] = {
     "options": options,  # of a command of manage.py
     "operations": operations,  # of the API
+    "control": control,  # operations of the simulator's control API
     "login": fields,  # what a kind of login needs and heeds
 }

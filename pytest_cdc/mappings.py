@@ -14,6 +14,7 @@ from handlers.events import EventData
 from handlers.models import HandlerMapping
 from handlers.registry import Handler
 from handlers.routing import GAPS, ON, Miss, miss
+from handlers.saves import judging, recorded_beside, saves_among
 from listeners.models import Listener
 
 
@@ -84,7 +85,8 @@ def registered(to: Handler[Any] | str) -> Handler[Any]:
 def missed(event: EventData, mapping: HandlerMapping) -> Miss | None:
     """What keeps a change from a mapping."""
     entry = AuditLogEntry.objects.get(pk=event.id)
-    found = miss(entry, mapping)
+    saves = saves_among(recorded_beside([entry])) if judging([mapping]) else {}
+    found = miss(entry, mapping, saves.get(entry.pk))
     # With gap_policy `deliver`, as here, such a mapping gets the gap event.
     return None if found is Miss.GAP else found
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 CUSTOM_SUFFIX = "__c"
+EXTERNAL_ID = "External_Id__c"
 SYSTEM_FIELDS = (
     "OwnerId",
     "CreatedDate",
@@ -28,11 +29,12 @@ class Entity:
     has_person_name: bool = False
     selected: bool = True
     visible: bool = True
+    external_ids: tuple[str, ...] = ()
 
     @property
     def all_fields(self) -> tuple[str, ...]:
-        """The entity's own fields and the system fields."""
-        return (*self.fields, *SYSTEM_FIELDS)
+        """The entity's own fields, the system fields and the external ids, which are unique."""
+        return (*self.fields, *SYSTEM_FIELDS, *self.external_ids)
 
     @property
     def change_event(self) -> str:
@@ -53,6 +55,7 @@ def standard_entities() -> list[Entity]:
                 *("AnnualRevenue", "NumberOfEmployees", "Description", "CleanStatus"),
             ),
             required=("Name",),
+            external_ids=(EXTERNAL_ID,),
         ),
         Entity(
             "Contact",
@@ -60,18 +63,21 @@ def standard_entities() -> list[Entity]:
             ("Name", "AccountId", "Title", "Email", "Phone", "MailingAddress", "Birthdate"),
             required=("LastName",),
             has_person_name=True,
+            external_ids=(EXTERNAL_ID,),
         ),
         Entity(
             "Opportunity",
             "006",
             ("Name", "AccountId", "StageName", "Amount", "Probability", "CloseDate", "NextStep"),
             required=("Name", "StageName", "CloseDate"),
+            external_ids=(EXTERNAL_ID,),
         ),
         Entity(
             "Employee__c",
             "a00",
             ("Name", "First_Name__c", "Last_Name__c", "Tenure__c", "Department__c", "Notes__c"),
             auto_name="EN-{:04d}",
+            external_ids=(EXTERNAL_ID,),
         ),
         Entity("Case", "500", ("CaseNumber", "Subject", "Status"), selected=False),
     ]

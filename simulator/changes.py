@@ -19,12 +19,21 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """The same fields set on several records; None clears. `diff_fields` travel as diffs."""
+    """The same fields set on several records; None clears.
+
+    diff_fields      long texts that travel as diffs
+    separate_fields  come in an event of their own for each record, in the same transaction and
+                     without LastModifiedDate, as some saves of real orgs do
+    is_stamped       False: LastModifiedDate stays, and does not come, as when the org adds the
+                     coordinates of an address by itself
+    """
 
     entity: str
     record_ids: tuple[str, ...]
     fields: JsonObject
     diff_fields: tuple[str, ...] = ()
+    separate_fields: tuple[str, ...] = ()
+    is_stamped: bool = True
 
 
 @dataclass(frozen=True, slots=True)

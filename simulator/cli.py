@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
+from simulator.control_operations import listed
 from simulator.options import Options, add_arguments, from_arguments
 from simulator.records import JsonObject
 from simulator.server import Simulator, serving
@@ -18,7 +19,10 @@ Write = Callable[[str], object]
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m simulator`; the exit code is 2 for wrong options and 1 for a taken port."""
     parser = argparse.ArgumentParser(
-        prog="simulator", description="A Salesforce org on the wire, for development and tests."
+        prog="simulator",
+        description="A Salesforce org on the wire, for development and tests.",
+        epilog=listed(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_arguments(parser)
     add_announcing(parser)

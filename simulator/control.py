@@ -1,51 +1,8 @@
-"""The control API: making changes and faults, and looking at what happened.
+"""The control API: make changes and faults, and look at what happened.
 
-It is for tests and demonstrations: JSON, no authentication, meant for a loopback address. Wrong
-input is answered with 400 and `{"error": …}` that names the thing. Whatever publishes events
-answers with `{"events": [{"replay_id", "event_uuid", "entity", "at", "header"}], "count",
-"changes", "record_ids"}`.
-
-`POST /_simulator/changes` — one transaction:
-    `{"changes": [CHANGE, …], "api"?, "client"?, "user"?}`, or one CHANGE alone. A CHANGE is one of
-    `{"op": "create", "entity", "fields", "record_id"?}` or `{…, "records": [{…}, …]}`,
-    `{"op": "update", "entity", "record_ids": […], "fields", "diff_fields"?: […]}`,
-    `{"op": "delete" | "undelete", "entity", "record_ids"}`,
-    `{"op": "gap", "entity", "change_type": "GAP_UPDATE", "record_ids", "apply"?, "fields"?}`,
-    `{"op": "overflow", "entity"}`, `{"op": "wildcard", "entity", "change_type"?}`.
-`POST /_simulator/events` — `{"header": {…}, "fields"?: {…}, "complete"?: true}` or
-    `{"payload": {…}, "entity"?}`: an event with whatever content, logged with a replay id. With
-    `complete`, missing header fields are filled in. `"avro_payload"?` and `"schema_id"?` are what
-    Pub/Sub sends in place of its own; `simulator.pubsub.control` has the other routes for that.
-`POST /_simulator/messages` — `{"channel", "message": {…}}` or `{"channel", "data": …}`: any JSON to
-    the present subscribers of the channel, not logged. Answers `{"sessions": n}`.
-`POST /_simulator/duplicates` — `{"replay_id": n}` or `{"last": n}`: deliver events once more.
-`POST /_simulator/bursts` — `{"count": n, "mix"?: {"create": 1, …}, "entities"?: {"Account": 1}}`:
-    generated events, all at once; `"quiet": true` answers without the events.
-`POST /_simulator/traffic` — `{"rate": events_per_second, "count"?: n}`: replace what is running.
-`POST /_simulator/faults` — `{"kind", "times"?: 1, …}`, `"times": null` until cleared. Kinds that
-    wait: see `simulator.faults.KINDS` for each one's options. Kinds that act at once:
-    `revoke_tokens`, `drop_sessions` (`"error"?`), `age_out` (`"forget"?`).
-`DELETE /_simulator/faults` — forget the waiting ones.
-`POST /_simulator/entities` — `{"name", "selected"?, "visible"?, "prefix"?, "fields"?}`: make or
-    change one; `{"Score__c": "double"}` adds a field to its Avro schema.
-`POST /_simulator/channels` — `{"name": "X__chn", "entities": […]}`.
-`POST /_simulator/clock` — `{"advance_seconds": n}`: move the org's clock ahead.
-`POST /_simulator/refresh-token` — a new refresh token, as a new authorization gives.
-`POST /_simulator/recycle-bin/empty` — hard-delete what is in it.
-`POST /_simulator/unlock` — let the user in again after `--lock-after` wrong passwords.
-`POST /_simulator/access` — `{"api_enabled"?, "view_setup"?}`: what the user may do.
-`GET /_simulator/state?events=N&records=N` — records, events, sessions, logins, faults and so on.
-`GET /_simulator/token-requests?since=MS` — `{"token_requests": […], LOGINS}`. Each request has
-    `at`, `grant_type` (`soap` for a SOAP login), `credential_bearer`, `outcome` (`ok`, an error,
-    `http_status: 503`), `path`, `http_version`, `headers`, `form` (for SOAP `username` and
-    `version`), `refresh_token_reused` and `peer`. LOGINS, which the state has too, is
-    `refresh_requests`, `refresh_reuses`, `refreshes_in_progress`, `failed_logins`,
-    `failed_logins_in_a_row` and `locked`.
-`DELETE /_simulator/token-requests` — forget them, and count refreshes and reuses anew.
-`GET /_simulator/requests?since=MS` — `{"requests": […]}`, the newest 5,000 that were not for a
-    token: `at`, `method`, `path`, `query`, `http_version`, `authorization`, `headers`, `peer`,
-    `status` (null until it is answered, or if its client hung up).
-`DELETE /_simulator/requests` — forget them.
+It is for tests and demonstrations: JSON without authentication, meant for a loopback address.
+Wrong input is answered with 400 and `{"error": …}` that names what is wrong. `docs/simulator.md`
+describes each operation with an example; `control_operations` lists them.
 """
 
 from typing import TYPE_CHECKING
@@ -61,7 +18,7 @@ from simulator.pubsub.control import read_avro
 from simulator.records import JsonObject
 from simulator.replies import UNKNOWN_CLIENT
 from simulator.state import org_state, published, traffic_state
-from simulator.traffic import ENTITIES, MIX
+from simulator.traffic import ENTITIES
 
 if TYPE_CHECKING:
     from simulator.server import Simulator
@@ -158,7 +115,8 @@ class Control:
     def bursts(self, body: Body) -> JsonObject:
         """Generated events, all at once."""
         count = body.count("count")
-        mix, entities = body.weights("mix", MIX), body.weights("entities", ENTITIES)
+        mix = body.weights("mix", self._sim.traffic.mix)
+        entities = body.weights("entities", ENTITIES)
         quiet = body.flag("quiet")
         body.done()
         now = self._sim.clock.now()
@@ -206,11 +164,14 @@ class Control:
         entity.visible = body.flag("visible", default=entity.visible)
         for field, kind in body.mapping("fields", {}).items():
             self._sim.org.schemas.add_field(entity.name, field, str(kind))
+        for field in body.texts("external_ids"):
+            self._sim.org.add_external_id(entity, field)
         return {
             "name": entity.name,
             "prefix": entity.prefix,
             "selected": entity.selected,
             "visible": entity.visible,
+            "external_ids": list(entity.external_ids),
         }
 
     def channels(self, body: Body) -> JsonObject:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class EvidenceControl:
-    """Routes below `/_simulator/`; `simulator.control` describes them."""
+    """Routes below `/_simulator/`; `docs/simulator.md` describes them."""
 
     def __init__(self, simulator: "Simulator") -> None:
         self._tokens = simulator.tokens

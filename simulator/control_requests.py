@@ -127,8 +127,14 @@ def _change(body: Body, op: str, entity: str) -> changes.Change:
 
 
 def _update(body: Body, entity: str) -> changes.Update:
-    fields, diffs = body.mapping("fields"), body.texts("diff_fields")
-    return changes.Update(entity, _ids(body), fields, diffs)
+    return changes.Update(
+        entity,
+        _ids(body),
+        body.mapping("fields"),
+        diff_fields=body.texts("diff_fields"),
+        separate_fields=body.texts("separate_fields"),
+        is_stamped=body.flag("is_stamped", default=True),
+    )
 
 
 def _create(body: Body, entity: str) -> changes.Create:

@@ -1,6 +1,8 @@
 """What changed in a record's fields, compound fields child by child."""
 
 import difflib
+from collections.abc import Collection
+from hashlib import sha256
 
 from simulator.records import JsonObject
 
@@ -63,6 +65,19 @@ def nulled(delta: JsonObject) -> list[str]:
 
 
 def unified_diff(before: str, after: str) -> JsonObject:
-    """A large text as the difference to what it was."""
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="")
+    """A large text as the difference from what it was; the first two lines have the digests of
+    both texts."""
+    lines = difflib.unified_diff(
+        before.split("\n"), after.split("\n"), _digest(before), _digest(after), lineterm=""
+    )
     return {"diff": "\n".join(lines)}
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def divided(delta: JsonObject, names: Collection[str]) -> tuple[JsonObject, JsonObject]:
+    """A delta in two: without the fields of these names, and these."""
+    own = {name: value for name, value in delta.items() if name in names}
+    return {name: value for name, value in delta.items() if name not in names}, own

@@ -4,12 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from simulator.catalogue import SYSTEM_FIELDS, Entity
 from simulator.records import JsonObject, Record
-from simulator.representation import PERSON_NAME, record_json
+from simulator.representation import ADDRESS_PARTS, PERSON_NAME, record_json
 
-ADDRESS_PARTS = (
-    *("Street", "City", "State", "PostalCode", "Country"),
-    *("Latitude", "Longitude", "GeocodeAccuracy"),
-)
 READ_ONLY = ("Id", "IsDeleted", "SystemModstamp", *SYSTEM_FIELDS[1:])
 DATETIMES = ("CreatedDate", "LastModifiedDate", "SystemModstamp")
 TYPES: Mapping[str, str] = {
@@ -27,8 +23,23 @@ TYPES: Mapping[str, str] = {
     "Website": "url",
     "Description": "textarea",
     "Notes__c": "textarea",
-    **dict.fromkeys(DATETIMES, "datetime"),
+    **dict.fromkeys(("IsActive", "IsSandbox"), "boolean"),
+    **dict.fromkeys((*DATETIMES, "TrialExpirationDate"), "datetime"),
 }
+SOAP_TYPES: Mapping[str, str] = {
+    "id": "tns:ID",
+    "reference": "tns:ID",
+    "boolean": "xsd:boolean",
+    "int": "xsd:int",
+    **dict.fromkeys(("double", "currency", "percent"), "xsd:double"),
+    "date": "xsd:date",
+    "datetime": "xsd:dateTime",
+    "address": "urn:address",
+}
+ABILITIES = (
+    *("queryable", "createable", "updateable", "deletable", "undeletable"),
+    *("retrieveable", "replicateable", "searchable"),
+)
 
 
 def field_names(entity: Entity) -> list[str]:
@@ -52,17 +63,21 @@ def is_writable(entity: Entity, name: str) -> bool:
     return name not in READ_ONLY and not compound and not numbered
 
 
-def describe(entity: Entity) -> JsonObject:
+def describe(entity: Entity, version: str) -> JsonObject:
     """The answer to `…/describe`."""
+    label = entity.name.removesuffix("__c").replace("_", " ")
+    url = f"/services/data/v{version}/sobjects/{entity.name}"
     return {
         "name": entity.name,
-        "label": entity.name.removesuffix("__c").replace("_", " "),
+        "label": label,
+        "labelPlural": f"{label}s",
         "keyPrefix": entity.prefix,
         "custom": entity.name.endswith("__c"),
-        "queryable": True,
-        "createable": True,
-        "updateable": True,
-        "deletable": True,
+        "customSetting": False,
+        **dict.fromkeys(ABILITIES, True),
+        "childRelationships": [],
+        "recordTypeInfos": [],
+        "urls": {"sobject": url, "describe": f"{url}/describe", "rowTemplate": f"{url}/{{ID}}"},
         "fields": [_field(entity, name) for name in field_names(entity)],
     }
 
@@ -74,26 +89,50 @@ def describe_change_event(entity: Entity) -> JsonObject:
         "label": "Change Event",
         "keyPrefix": None,
         "custom": entity.name.endswith("__c"),
-        "queryable": False,
-        "createable": False,
-        "updateable": False,
-        "deletable": False,
+        **dict.fromkeys(ABILITIES, False),
         "associateEntityType": "ChangeEvent",
         "associateParentEntity": entity.name,
     }
 
 
 def _field(entity: Entity, name: str) -> JsonObject:
-    writable = is_writable(entity, name)
+    writable, kind = is_writable(entity, name), _type(name)
+    is_external_id = name in entity.external_ids
+    referred = _referred(name) if kind == "reference" else ""
     return {
         "name": name,
         "label": name.removesuffix("__c").replace("_", " "),
-        "type": _type(name),
+        "type": kind,
+        "soapType": SOAP_TYPES.get(kind, "xsd:string"),
         "custom": name.endswith("__c"),
+        "length": 18 if kind in ("id", "reference") else 0 if kind in SOAP_TYPES else 255,
         "nillable": name not in (*entity.required, *READ_ONLY),
         "createable": writable,
         "updateable": writable,
+        "filterable": kind != "address",
+        "calculated": False,
+        "autoNumber": name == "Name" and bool(entity.auto_name),
+        "nameField": name == "Name",
+        "externalId": is_external_id,
+        "unique": is_external_id,
+        "caseSensitive": False,
+        "idLookup": is_external_id or name == "Id",
+        "compoundFieldName": _compound_of(entity, name),
+        "referenceTo": [referred] if referred else [],
+        "relationshipName": name.removesuffix("Id") if referred else None,
+        "picklistValues": [],
     }
+
+
+def _referred(name: str) -> str:
+    """The object that a reference is to."""
+    bare = name.removesuffix("Id")
+    return "User" if bare in ("Owner", "CreatedBy", "LastModifiedBy") else bare
+
+
+def _compound_of(entity: Entity, name: str) -> str | None:
+    """The compound field that the field is a part of."""
+    return next((one for one in entity.all_fields if name in _parts(entity, one)), None)
 
 
 def _type(name: str) -> str:

@@ -8,6 +8,9 @@ from simulator.records import JsonObject
 
 HEADER = "ChangeEventHeader"
 CHANGED_FIELDS_SINCE = 47.0
+#: What CometD never has in a header.
+PUBSUB_LISTS = frozenset({"nulledFields", "diffFields"})
+ALL_LISTS = PUBSUB_LISTS | {"changedFields"}
 EVENT_UUID_SINCE = 52.0
 
 
@@ -29,15 +32,15 @@ class StoredEvent:
         event: JsonObject = {"replayId": self.replay_id}
         if api_version >= EVENT_UUID_SINCE:
             event["EventUuid"] = self.event_uuid
-        payload = self.payload
-        if api_version < CHANGED_FIELDS_SINCE and isinstance(payload.get(HEADER), dict):
-            header = {
-                name: value
-                for name, value in payload[HEADER].items()
-                if name not in ("changedFields", "nulledFields", "diffFields")
-            }
-            payload = {**payload, HEADER: header}
-        return {"schema": self.schema, "payload": payload, "event": event}
+        return {"schema": self.schema, "payload": self._payload(api_version), "event": event}
+
+    def _payload(self, api_version: float) -> JsonObject:
+        header = self.payload.get(HEADER)
+        left_out = PUBSUB_LISTS if api_version >= CHANGED_FIELDS_SINCE else ALL_LISTS
+        if not isinstance(header, dict) or left_out.isdisjoint(header):
+            return self.payload
+        kept = {name: value for name, value in header.items() if name not in left_out}
+        return {**self.payload, HEADER: kept}
 
 
 @dataclass(slots=True)

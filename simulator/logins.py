@@ -1,4 +1,4 @@
-"""The two doors on HTTP: the token endpoint and the SOAP API's login()."""
+"""The two ways in on HTTP: the token endpoint, and login() and logout() of the SOAP API."""
 
 import asyncio
 import base64
@@ -45,7 +45,11 @@ class Logins:
         version, login = request.match_info["version"], soap.Login()
         refusal = None
         try:
-            login = soap.read_login(version, request.headers, await request.read())
+            match soap.read_request(version, request.headers, await request.read()):
+                case soap.Login() as login:
+                    pass
+                case soap.Logout(session_id):
+                    return self._logout(session_id)
         except TokenError as fault:
             refusal = fault
         call = self._call(
@@ -61,6 +65,11 @@ class Logins:
         except TokenError as fault:
             response = _xml(soap.fault_xml(fault), 500)
         return await self._send(request, response)
+
+    def _logout(self, session_id: str) -> web.Response:
+        if self._tokens.revoke(session_id):
+            return _xml(soap.logout_xml())
+        return _xml(soap.fault_xml(TokenError(*soap.NO_SESSION)), 500)
 
     def _welcome(self, answer: JsonObject, version: str) -> str:
         return soap.login_xml(

@@ -212,6 +212,14 @@ class TokenService:
         """How long this access token is still good for."""
         return max(self._expires_at.get(token, 0) - now, 0)
 
+    def revoke(self, token: str) -> bool:
+        """End an access token, or the refresh token and every access token; False for no token."""
+        if token and token == self.refresh_tokens.current:
+            self.refresh_tokens.revoke()
+            self.revoke_all()
+            return True
+        return self._expires_at.pop(token, None) is not None
+
     def revoke_all(self) -> int:
         """Revoke every access token; returns how many there were."""
         count = len(self._expires_at)

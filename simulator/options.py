@@ -24,6 +24,7 @@ class Options:
     max_events_per_answer: int = 2_000
     query_batch_size: int = 2_000
     overflow_after: int = 100_000
+    split_updates: bool = False
     token_seconds: float = 0.0
     lock_after: int = 0
     rotate_refresh_tokens: bool = False
@@ -96,6 +97,8 @@ HELP = {
     "grpc_idle_credits": "seconds until a stream that asks for nothing is closed",
 }
 FLAGS = {
+    "split_updates": "bulk updates of the generated traffic come in several events: one that their "
+    "records share, and one for each record without LastModifiedDate",
     "rotate_refresh_tokens": "each refresh answers with a new single-use refresh token; reuse "
     "revokes everything",
     "password_refresh_tokens": "the password grant answers with the current refresh token too",

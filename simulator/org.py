@@ -1,11 +1,12 @@
 """The org: records, the event log, and the transactions that tie them together."""
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from simulator import deltas
-from simulator.catalogue import Catalogue
+from simulator.catalogue import Catalogue, Entity
 from simulator.changes import OVERFLOW_ID, Change
 from simulator.channels import Channels
 from simulator.events import HEADER, EventLog, StoredEvent
@@ -13,12 +14,15 @@ from simulator.ids import OpaqueIds, RecordIds, with_checksum
 from simulator.preflight import check
 from simulator.pubsub.schemas import Schemas
 from simulator.records import JsonObject, RecordStore
+from simulator.setup_objects import SetupObjects
 from simulator.transaction import Draft, Transaction
 
 ORG_ID = with_checksum("00D5g000004QxWv")
 USER_ID = with_checksum("0055g000009mLcT")
 MAX_EVENT_CHARACTERS = 1_000_000
 FIRST_REPLAY_ID_AFTER = 1_700_000_000_000
+#: Commit numbers grow with time, and are as large as those of orgs on Hyperforce: past 2^53.
+COMMITS_PER_MS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Org:
         self.channels = Channels(self.catalogue)
         self.schemas = Schemas(self.catalogue)
         self.store = RecordStore()
+        self.setup = SetupObjects(org_id=ORG_ID, user_id=USER_ID, now=now)
         self.log = EventLog(
             newest_id=max(now - FIRST_REPLAY_ID_AFTER, 1_000),
             steps=self.opaque.replay_steps(),
@@ -64,7 +69,8 @@ class Org:
             retention_events=retention_events,
         )
         self.overflow_after = 100_000
-        self._commit_number = now
+        self._commit_number = now * COMMITS_PER_MS
+        self._open: Transaction | None = None
         self._observers: list[Callable[[StoredEvent], None]] = []
         #: From a payload and its schema's id to what Pub/Sub sends of it, where that is spoken.
         self.encode: Callable[[JsonObject, str], bytes | None] = lambda payload, schema: None
@@ -72,6 +78,13 @@ class Org:
     def observe(self, observer: Callable[[StoredEvent], None]) -> None:
         """Call `observer` with each event from now on."""
         self._observers.append(observer)
+
+    def add_external_id(self, entity: Entity, name: str) -> None:
+        """Give an entity one more text field whose values are unique, if it has no such field."""
+        if name in entity.external_ids:
+            return
+        self.schemas.add_field(entity.name, name, "string")
+        entity.external_ids += (name,)
 
     def commit(
         self, changes: Iterable[Change], *, now: int, writer: Writer = SOMEBODY
@@ -83,10 +96,29 @@ class Org:
         """
         changes = list(changes)
         check(self.store, self.catalogue, changes)
-        transaction = Transaction(self.store, self.catalogue, self.ids, now=now, user=writer.user)
+        transaction = self._open or self._transaction(now, writer)
         for change in changes:
             transaction.apply(change)
+        if self._open:
+            return []
         return self._publish_transaction(transaction.drafts(), now, writer)
+
+    @contextmanager
+    def all_or_none(self, *, now: int, writer: Writer = SOMEBODY) -> Iterator[None]:
+        """Make the commits within one transaction, which an exception undoes."""
+        before = self.store.snapshot()
+        self._open = transaction = self._transaction(now, writer)
+        try:
+            yield
+        except BaseException:
+            self.store.restore(before)
+            raise
+        finally:
+            self._open = None
+        self._publish_transaction(transaction.drafts(), now, writer)
+
+    def _transaction(self, now: int, writer: Writer) -> Transaction:
+        return Transaction(self.store, self.catalogue, self.ids, now=now, user=writer.user)
 
     def publish_payload(
         self,

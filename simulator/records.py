@@ -1,6 +1,6 @@
 """The records of the org and its Recycle Bin."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -77,6 +77,15 @@ class RecordStore:
         self.moves += 1
         return count
 
+    def snapshot(self) -> "RecordStore":
+        """A copy, to `restore` from; later changes of the records don't touch it."""
+        return RecordStore(_copied(self.live), _copied(self.recycle_bin), self.moves)
+
+    def restore(self, snapshot: "RecordStore") -> None:
+        """Undo what happened since the snapshot."""
+        self.moves += 1
+        self.live, self.recycle_bin = snapshot.live, snapshot.recycle_bin
+
     def is_deleted(self, entity: str, record_id: str) -> bool:
         """Whether the record is in the Recycle Bin."""
         return record_id in self.recycle_bin.get(entity, {})
@@ -84,3 +93,11 @@ class RecordStore:
     def count(self) -> int:
         """How many records live."""
         return sum(len(records) for records in self.live.values())
+
+
+def _copied(records: dict[str, dict[str, Record]]) -> dict[str, dict[str, Record]]:
+    """Copies of the records; their fields are replaced as a whole, so they may be shared."""
+    return {
+        entity: {record_id: replace(record) for record_id, record in of_entity.items()}
+        for entity, of_entity in records.items()
+    }

@@ -5,6 +5,10 @@ from collections.abc import Iterable
 from simulator.records import JsonObject, Record, iso
 
 PERSON_NAME = ("Salutation", "FirstName", "MiddleName", "LastName", "Suffix")
+ADDRESS_PARTS = (
+    *("Street", "City", "State", "PostalCode", "Country"),
+    *("Latitude", "Longitude", "GeocodeAccuracy"),
+)
 
 
 def record_json(record: Record, version: str, *, deleted: bool = False) -> JsonObject:
@@ -12,7 +16,7 @@ def record_json(record: Record, version: str, *, deleted: bool = False) -> JsonO
     shown: JsonObject = {"Id": record.record_id, "IsDeleted": deleted}
     for name, value in record.fields.items():
         shown |= _field(name, value)
-    shown["SystemModstamp"] = _date(iso(record.modified_at))
+    shown["SystemModstamp"] = rest_time(iso(record.modified_at))
     return {"attributes": _attributes(record, version), **shown}
 
 
@@ -35,13 +39,15 @@ def _field(name: str, value: object) -> JsonObject:
         }
     if name.endswith("Address") and isinstance(value, dict):
         kind = name.removesuffix("Address")
-        flat = {f"{kind}{part}": child for part, child in value.items()}
-        return {name: {part[0].lower() + part[1:]: child for part, child in value.items()}, **flat}
+        whole: JsonObject = {**dict.fromkeys(ADDRESS_PARTS), **value}
+        flat = {f"{kind}{part}": child for part, child in whole.items()}
+        shown = {part[0].lower() + part[1:]: child for part, child in sorted(whole.items())}
+        return {name: shown, **flat}
     if name.endswith("Date") and isinstance(value, str):
-        return {name: _date(value)}
+        return {name: rest_time(value)}
     return {name: value}
 
 
-def _date(value: str) -> str:
+def rest_time(value: str) -> str:
     """REST writes `+0000` where events write `Z`."""
     return value.removesuffix("Z") + "+0000" if value.endswith("Z") else value

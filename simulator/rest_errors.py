@@ -29,8 +29,16 @@ MESSAGES: Mapping[str, str] = {
 class RestError(Exception):
     """Read `errorCode`; the message is for people, and `fields` names the fields at fault."""
 
-    def __init__(self, code: str, message: str = "", fields: Iterable[str] | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str = "",
+        fields: Iterable[str] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self.code = code
+        self.headers = headers or {}
         self.message = message or MESSAGES[code]
         self.fields = None if fields is None else list(fields)
         super().__init__(f"{code}: {self.message}")
@@ -44,3 +52,14 @@ class RestError(Exception):
         """The JSON of the answer."""
         error: JsonObject = {"message": self.message, "errorCode": self.code}
         return [error if self.fields is None else {**error, "fields": self.fields}]
+
+    def line(self) -> JsonObject:
+        """The error of one record among several."""
+        return {"statusCode": self.code, "message": self.message, "fields": self.fields or []}
+
+
+def method_not_allowed(method: str, allowed: Iterable[str]) -> RestError:
+    """For a method that a resource does not have."""
+    names = ",".join(allowed)
+    message = f"HTTP Method '{method}' not allowed. Allowed are {names}"
+    return RestError("METHOD_NOT_ALLOWED", message, headers={"Allow": names})

@@ -1,7 +1,7 @@
-"""Records over REST: read one or many, create, update, delete, describe."""
+"""Records over REST: read one or many, describe, and the changes that writes ask for."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from simulator.catalogue import Entity
 from simulator.changes import Create, Delete, Update
@@ -14,13 +14,15 @@ from simulator.description import (
     stored,
 )
 from simulator.ids import with_checksum
-from simulator.org import Org, Writer
-from simulator.records import JsonObject, Record, UnknownRecordError
+from simulator.org import Org
+from simulator.records import JsonObject, Record
 from simulator.representation import chosen_fields, record_json
 from simulator.rest_errors import RestError
 
 MAX_IDS = 2_000
 RECORD_ID = re.compile(r"[0-9A-Za-z]{15}(?:[A-Z0-5]{3})?")
+
+Written = Create | Update | Delete
 
 
 class Records:
@@ -32,7 +34,7 @@ class Records:
 
     def read(self, name: str, record_id: str, fields: str) -> JsonObject:
         """`GET …/sobjects/{Entity}/{Id}?fields=…`."""
-        entity = self._entity(name)
+        entity = self.entity(name)
         shown = record_json(self._record(entity, record_id), self._version)
         if fields:
             return chosen_fields(shown, self._known(entity, fields.split(",")))
@@ -40,32 +42,30 @@ class Records:
 
     def read_many(self, name: str, ids: list[str], fields: list[str]) -> list[object]:
         """`…/composite/sobjects/{Entity}`: the records in the order asked for, null where none."""
-        entity = self._entity(name)
+        entity = self.entity(name)
         if not any(ids) or not any(fields):
             raise RestError("MALFORMED_QUERY", "ids and fields must not be empty")
         if len(ids) > MAX_IDS:
             raise RestError("EXCEEDED_ID_LIMIT", f"cannot specify more than {MAX_IDS} ids")
         known = self._known(entity, fields)
-        live = self._org.store.live.get(entity.name, {})
+        live = self._live(entity)
         found = [live.get(self._valid_id(entity, one)) for one in ids]
         return [
             chosen_fields(record_json(record, self._version), known) if record else None
             for record in found
         ]
 
-    def create(self, name: str, body: JsonObject, writer: Writer, now: int) -> JsonObject:
-        """`POST …/sobjects/{Entity}`."""
-        entity = self._entity(name)
+    def creation(self, name: str, body: JsonObject) -> Create:
+        """The change that makes a record of this body; its id is chosen already."""
+        entity = self._writable_entity(name)
         values = self._writable(entity, body)
         self._check_required(entity, [one for one in entity.required if values.get(one) is None])
-        change = Create(entity.name, (stored(entity, values),))
-        self._org.commit([change], now=now, writer=writer)
-        record_id = next(reversed(self._org.store.live[entity.name]))
-        return {"id": record_id, "success": True, "errors": []}
+        self._check_unique(entity, values)
+        return Create(entity.name, (stored(entity, values),), self._org.ids.next(entity.prefix))
 
-    def update(self, name: str, record_id: str, body: JsonObject, writer: Writer, now: int) -> None:
-        """`PATCH …/sobjects/{Entity}/{Id}`."""
-        entity = self._entity(name)
+    def update(self, name: str, record_id: str, body: JsonObject) -> Update:
+        """The change that writes this body to a record."""
+        entity = self._writable_entity(name)
         record = self._record(entity, record_id)
         if "Id" in body:
             raise RestError(
@@ -74,50 +74,80 @@ class Records:
         values = self._writable(entity, body)
         cleared = [one for one in entity.required if one in values and values[one] is None]
         self._check_required(entity, cleared)
-        change = Update(entity.name, (record.record_id,), stored(entity, values))
-        self._org.commit([change], now=now, writer=writer)
+        self._check_unique(entity, values, record.record_id)
+        return Update(entity.name, (record.record_id,), stored(entity, values))
 
-    def delete(self, name: str, record_id: str, writer: Writer, now: int) -> None:
-        """`DELETE …/sobjects/{Entity}/{Id}`."""
-        entity = self._entity(name)
-        record = self._record(entity, record_id)
-        self._org.commit([Delete(entity.name, (record.record_id,))], now=now, writer=writer)
+    def deletion(self, name: str, record_id: str) -> Delete:
+        """The change that deletes a record."""
+        entity = self._writable_entity(name)
+        return Delete(entity.name, (self._record(entity, record_id).record_id,))
+
+    def entity_of_id(self, record_id: str) -> Entity:
+        """The entity that an id's first three characters tell."""
+        for entity in self._org.catalogue.entities.values():
+            if record_id.startswith(entity.prefix):
+                return entity
+        raise RestError("MALFORMED_ID", f"malformed id {record_id}", ["Id"])
+
+    def with_value(self, name: str, field: str, value: str) -> list[Record]:
+        """The live records whose external id is this one."""
+        entity = self.entity(name)
+        known = next((one for one in entity.external_ids if one.casefold() == field.casefold()), "")
+        if not known:
+            message = f"Provided external ID field does not exist or is not accessible: {field}"
+            raise RestError("NOT_FOUND", message)
+        return self._having(entity, known, value)
 
     def describe(self, name: str) -> JsonObject:
         """`GET …/sobjects/{Entity}/describe`."""
-        return describe(self._entity(name))
+        return describe(self.entity(name), self._version)
+
+    def about(self, name: str) -> JsonObject:
+        """`GET …/sobjects/{Entity}`."""
+        described = describe(self.entity(name), self._version)
+        del described["fields"]
+        return {"objectDescribe": described, "recentItems": []}
 
     def describe_all(self) -> JsonObject:
         """`GET …/sobjects`."""
         listed = []
-        for entity in self._org.catalogue.entities.values():
-            described = describe(entity)
+        entities = self._org.catalogue.entities.values()
+        for entity in (*entities, *self._org.setup.entities.values()):
+            described = describe(entity, self._version)
             del described["fields"]
             listed.append(described)
-            if entity.visible:
+            if entity.visible and entity.name not in self._org.setup.entities:
                 listed.append(describe_change_event(entity))
         return {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": listed}
 
-    def _entity(self, name: str) -> Entity:
-        entity = self._org.catalogue.find(name)
+    def entity(self, name: str) -> Entity:
+        """The entity, upper and lower case being the same."""
+        entity = self._org.catalogue.find(name) or self._org.setup.find(name)
         if entity is None:
             raise RestError("NOT_FOUND")
         return entity
+
+    def _writable_entity(self, name: str) -> Entity:
+        entity = self.entity(name)
+        if entity.name in self._org.setup.entities:
+            raise RestError("INSUFFICIENT_ACCESS")
+        return entity
+
+    def _live(self, entity: Entity) -> Mapping[str, Record]:
+        return self._org.setup.records_of(entity) or self._org.store.live.get(entity.name, {})
 
     def _record(self, entity: Entity, record_id: str) -> Record:
         store = self._org.store
         known_id = self._valid_id(entity, record_id)
         if store.is_deleted(entity.name, known_id):
             raise RestError("ENTITY_IS_DELETED", fields=[])
-        try:
-            return store.get(entity.name, known_id)
-        except UnknownRecordError:
-            raise RestError("NOT_FOUND") from None
+        if (record := self._live(entity).get(known_id)) is None:
+            raise RestError("NOT_FOUND")
+        return record
 
     def _valid_id(self, entity: Entity, record_id: str) -> str:
         """The 18-character form; an id that the control API made up is good as it is."""
-        store = self._org.store
-        if record_id in store.live.get(entity.name, {}) or store.is_deleted(entity.name, record_id):
+        if record_id in self._live(entity) or self._org.store.is_deleted(entity.name, record_id):
             return record_id
         long = with_checksum(record_id[:15]) if RECORD_ID.fullmatch(record_id) else ""
         if not long or record_id not in (long, long[:15]):
@@ -129,11 +159,11 @@ class Records:
 
     def _all_fields(self, entity: Entity) -> list[str]:
         """The described ones, and those that a record has been given through the control API."""
-        live = self._org.store.live.get(entity.name, {}).values()
+        live = self._live(entity).values()
         return [*field_names(entity), *sorted({name for record in live for name in record.fields})]
 
     def _known(self, entity: Entity, names: Iterable[str]) -> list[str]:
-        fields = Fields(entity, self._org.store.live.get(entity.name, {}).values())
+        fields = Fields(entity, self._live(entity).values())
         known = []
         for name in names:
             canonical = fields.canonical(name.strip())
@@ -159,3 +189,33 @@ class Records:
         if missing:
             message = f"Required fields are missing: [{', '.join(missing)}]"
             raise RestError("REQUIRED_FIELD_MISSING", message, missing)
+
+    def _check_unique(self, entity: Entity, values: JsonObject, record_id: str = "") -> None:
+        for name in entity.external_ids:
+            if values.get(name) is None:
+                continue
+            others = [
+                record.record_id
+                for record in self._having(entity, name, str(values[name]))
+                if record.record_id != record_id
+            ]
+            if others:
+                message = (
+                    f"duplicate value found: {name} duplicates value on record with id: {others[0]}"
+                )
+                raise RestError("DUPLICATE_VALUE", message, [])
+
+    def _having(self, entity: Entity, name: str, value: str) -> list[Record]:
+        wanted = value.casefold()
+        records = self._live(entity).values()
+        return [one for one in records if str(one.fields.get(name, "")).casefold() == wanted]
+
+
+def changed_id(change: Written) -> str:
+    """The id of the one record that a write over REST is about."""
+    match change:
+        case Create(record_id=record_id):
+            return record_id
+        case Update(record_ids=(record_id,)) | Delete(record_ids=(record_id,)):
+            return record_id
+    raise ValueError(f"not a change of one record: {change}")

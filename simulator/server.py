@@ -17,6 +17,7 @@ from simulator.control_evidence import EvidenceControl
 from simulator.door import Door
 from simulator.evidence import RequestLog
 from simulator.faults import Faults
+from simulator.identity import Identity
 from simulator.jwt_bearer import AppKey
 from simulator.logins import Logins
 from simulator.oauth import TokenService
@@ -29,7 +30,7 @@ from simulator.records import JsonObject
 from simulator.refresh_tokens import RefreshTokens
 from simulator.rest import RestEndpoint
 from simulator.tls import server_context
-from simulator.traffic import Traffic
+from simulator.traffic import MIX, SPLIT_MIX, Traffic
 from simulator.watch import watching
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class Simulator:
         for definition in options.managed_subscription:
             self.pubsub.managed.read(definition)
         self.pubsub_server: PubSubServer | None = None
-        self.traffic = Traffic(self.org, options.seed)
+        mix = SPLIT_MIX if options.split_updates else MIX
+        self.traffic = Traffic(self.org, options.seed, mix)
         self.pump = Pump(self.traffic, self.clock)
 
     def application(self) -> web.Application:
@@ -83,6 +85,7 @@ class Simulator:
             app.router.add_post(path, logins.soap)
         for path in ("/cometd", "/cometd/", "/cometd/{version}", "/cometd/{version}/{tail:.*}"):
             app.router.add_post(path, self.cometd.post)
+        Identity(self.tokens, self.clock, self.wake).add_routes(app)
         RestEndpoint(self).add_routes(app)
         EvidenceControl(self).add_routes(app)
         PubSubControl(self).add_routes(app)
@@ -131,6 +134,7 @@ def _org(options: Options, now: int) -> Org:
         seed=options.seed,
     )
     org.overflow_after = options.overflow_after
+    org.setup.set_username(options.username)
     for definition in options.channel:
         name, _, entities = definition.partition("=")
         org.channels.define(name, entities.split(","))

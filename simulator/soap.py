@@ -1,4 +1,4 @@
-"""`login()` of the SOAP API: the envelope read, and the answers written. No I/O.
+"""`login()` and `logout()` of the SOAP API: the envelope read, and the answers written. No I/O.
 
 Faults are TokenErrors whose `error` is the exception code, or `soapenv:Client` for a request that
 is no login at all.
@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
+from simulator.setup_objects import PROFILE_ID
 from simulator.token_errors import INVALID_LOGIN, TokenError
 
 CLIENT = "soapenv:Client"
@@ -17,6 +18,11 @@ OLDEST, NEWEST = 31.0, 64.0
 ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 PARTNER = "urn:partner.soap.sforce.com"
 NO_ACTION = (CLIENT, "SOAPAction HTTP header missing")
+NO_SESSION = (
+    "INVALID_SESSION_ID",
+    "Invalid Session ID found in SessionHeader: Illegal Session. Session not found, missing "
+    "session key",
+)
 UNSUPPORTED = ("UNSUPPORTED_API_VERSION", "Invalid Api version specified on URL")
 
 
@@ -32,15 +38,27 @@ class _Forbidden(Exception):
     """A document type declaration, which could define entities."""
 
 
-def read_login(version: str, headers: Mapping[str, str], body: bytes) -> Login:
-    """The login that a request asks for; raises TokenError."""
+@dataclass(frozen=True, slots=True)
+class Logout:
+    """The session that a logout() ends."""
+
+    session_id: str
+
+
+def read_request(version: str, headers: Mapping[str, str], body: bytes) -> Login | Logout:
+    """The operation that a request asks for; raises TokenError."""
     if "SOAPAction" not in headers:
         raise TokenError(*NO_ACTION)
-    _check_version(version)
     root = _parse(body)
     operation = root.find(f"{{{ENVELOPE}}}Body/*")
     if root.tag != f"{{{ENVELOPE}}}Envelope" or operation is None:
         raise TokenError(CLIENT, "the request is not a SOAP 1.1 envelope with a body")
+    if operation.tag == f"{{{PARTNER}}}logout":
+        session = root.findtext(
+            f"{{{ENVELOPE}}}Header/{{{PARTNER}}}SessionHeader/{{{PARTNER}}}sessionId"
+        )
+        return Logout((session or "").strip())
+    _check_version(version)
     if operation.tag != f"{{{PARTNER}}}login":
         raise TokenError(CLIENT, f"No operation available for request {operation.tag}")
     return Login(_text(operation, "username").strip(), _text(operation, "password"))
@@ -94,6 +112,11 @@ def login_xml(
     return _envelope(f'xmlns="{PARTNER}"', response)
 
 
+def logout_xml() -> str:
+    """The envelope of a logout."""
+    return _envelope(f'xmlns="{PARTNER}"', "<logoutResponse/>")
+
+
 def _user_info(org_id: str, user_id: str, username: str, seconds: int) -> dict[str, str | None]:
     return {
         "accessibilityMode": "false",
@@ -107,7 +130,7 @@ def _user_info(org_id: str, user_id: str, username: str, seconds: int) -> dict[s
         "organizationId": org_id,
         "organizationMultiCurrency": "false",
         "organizationName": "Simulator",
-        "profileId": "00e5g000001NbZsAAK",
+        "profileId": PROFILE_ID,
         "roleId": None,
         "sessionSecondsValid": str(seconds),
         "userDefaultCurrencyIsoCode": None,

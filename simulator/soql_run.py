@@ -1,6 +1,6 @@
 """Running a query on the org's records."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from simulator.catalogue import Entity
@@ -41,7 +41,7 @@ def select(org: Org, text: str, version: str, *, deleted: bool) -> Found:
         query = parse(text)
     except SoqlError as error:
         raise RestError("MALFORMED_QUERY", str(error)) from None
-    entity = org.catalogue.find(query.entity)
+    entity = org.catalogue.find(query.entity) or org.setup.find(query.entity)
     if entity is None:
         message = (
             f"sObject type '{query.entity}' is not supported. If you are attempting to use a "
@@ -65,14 +65,14 @@ def _rows(
     org: Org, entity: Entity, where: Where, version: str, deleted: bool
 ) -> Iterator[JsonObject]:
     wanted = ids_wanted(where)
-    stores = [(False, org.store.live), (True, org.store.recycle_bin)]
-    for is_deleted, records in stores if deleted else stores[:1]:
-        of_entity = records.get(entity.name, {})
+    live = org.setup.records_of(entity) or org.store.live.get(entity.name, {})
+    stores = [(False, live), (True, org.store.recycle_bin.get(entity.name, {}))]
+    for is_deleted, of_entity in stores if deleted else stores[:1]:
         for record in of_entity.values() if wanted is None else _present(of_entity, wanted):
             yield record_json(record, version, deleted=is_deleted)
 
 
-def _present(records: dict[str, Record], ids: Iterable[str]) -> Iterator[Record]:
+def _present(records: Mapping[str, Record], ids: Iterable[str]) -> Iterator[Record]:
     return (records[record_id] for record_id in ids if record_id in records)
 
 
@@ -111,8 +111,8 @@ class _Names:
     """Puts the org's spelling of each field name into a query; raises RestError."""
 
     def __init__(self, org: Org, entity: Entity, text: str) -> None:
-        live = org.store.live.get(entity.name, {}).values()
-        self._fields = Fields(entity, live)
+        live = org.setup.records_of(entity) or org.store.live.get(entity.name, {})
+        self._fields = Fields(entity, live.values())
         self._entity = entity
         self._text = text
 

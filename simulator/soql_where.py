@@ -1,7 +1,6 @@
 """The WHERE of a query as a tree, and whether a row satisfies it."""
 
 import operator
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -160,5 +159,20 @@ def _long_id(text: str) -> str:
 
 
 def _like(value: str, pattern: str) -> bool:
-    parts = (".*" if c == "%" else "." if c == "_" else re.escape(c) for c in pattern)
-    return re.fullmatch("".join(parts), value, re.IGNORECASE | re.DOTALL) is not None
+    """``%`` stands for any text and ``_`` for one character. The matcher goes back to the last
+    ``%`` only, so that no pattern takes exponential time."""
+    text, wanted = value.casefold(), pattern.casefold()
+    at = n = 0
+    after_any, resumed_at = -1, 0
+    while at < len(text):
+        if n < len(wanted) and wanted[n] == "%":
+            after_any, resumed_at = n + 1, at
+            n += 1
+        elif n < len(wanted) and wanted[n] in ("_", text[at]):
+            at, n = at + 1, n + 1
+        elif after_any >= 0:
+            resumed_at += 1
+            at, n = resumed_at, after_any
+        else:
+            return False
+    return not wanted[n:].strip("%")

@@ -1,4 +1,5 @@
-"""`…/tooling/query`: the custom channels of the org, and what is selected for each channel.
+"""The Tooling API: the custom channels of the org, what is selected for each channel, and the
+managed event subscriptions.
 
 The channel of all entities has members but no row of its own. A custom object's change event is
 named by the id of its definition, as Salesforce does; its name is left in DeveloperName, in which
@@ -12,6 +13,7 @@ from simulator.channels import ALL
 from simulator.channels import CUSTOM_SUFFIX as CHANNEL_SUFFIX
 from simulator.ids import POD, base62, with_checksum
 from simulator.org import Org
+from simulator.pubsub.managed import ManagedSubscriptions
 from simulator.records import JsonObject
 from simulator.representation import chosen_fields
 from simulator.rest_errors import RestError
@@ -20,10 +22,15 @@ from simulator.soql_run import with_names
 from simulator.soql_where import holds
 
 CHANNEL, MEMBER = "PlatformEventChannel", "PlatformEventChannelMember"
+SUBSCRIPTION = "ManagedEventSubscription"
+#: Of these a query can have only one row.
+WHOLE = ("FullName", "Metadata")
 FIELDS = {
-    CHANNEL: ("Id", "DeveloperName", "NamespacePrefix", "MasterLabel", "ChannelType"),
-    MEMBER: ("Id", "DeveloperName", "NamespacePrefix", "EventChannel", "SelectedEntity"),
+    CHANNEL: ("Id", "DeveloperName", "NamespacePrefix", "MasterLabel", "ChannelType", *WHOLE),
+    MEMBER: ("Id", "DeveloperName", "NamespacePrefix", "EventChannel", "SelectedEntity", *WHOLE),
+    SUBSCRIPTION: ("Id", "DeveloperName", "NamespacePrefix", "MasterLabel", *WHOLE),
 }
+STATES = {"running": "RUN", "stopped": "STOP"}
 PREFIXES = {CHANNEL: "0YL", MEMBER: "0v8", "CustomObject": "01I"}
 STANDARD = ALL.removeprefix("/data/")
 
@@ -31,8 +38,9 @@ STANDARD = ALL.removeprefix("/data/")
 class Tooling:
     """The Tooling API's queries, for one API version; raises RestError."""
 
-    def __init__(self, org: Org, version: str) -> None:
+    def __init__(self, org: Org, managed: ManagedSubscriptions, version: str) -> None:
         self._org = org
+        self._managed = managed
         self._version = version
 
     def query(self, text: str) -> JsonObject:
@@ -52,13 +60,32 @@ class Tooling:
         found = found[query.offset : None if query.limit is None else query.offset + query.limit]
         if not query.names:
             return {"size": len(found), "totalSize": len(found), "done": True, "records": []}
+        if len(found) > 1 and any(name in WHOLE for name in query.names):
+            message = (
+                "When retrieving results with Metadata or FullName fields, the query "
+                "qualifications must specify no more than one row for retrieval. "
+                f"Result size: {len(found)}"
+            )
+            raise RestError("MALFORMED_QUERY", message)
         rows = [chosen_fields(row, query.names) for row in found]
         answer = {"size": len(rows), "totalSize": len(rows), "done": True, "queryLocator": None}
         return {**answer, "entityTypeName": kind, "records": rows}
 
+    def row(self, name: str, record_id: str) -> JsonObject:
+        """`GET …/tooling/sobjects/{Object}/{Id}`."""
+        kind = next((one for one in FIELDS if one.casefold() == name.casefold()), None)
+        for row in self._rows(kind) if kind else ():
+            if record_id in (row["Id"], row["Id"][:15]):
+                return row
+        raise RestError("NOT_FOUND")
+
     def _rows(self, kind: str) -> Iterator[JsonObject]:
-        rows = self._channels() if kind == CHANNEL else self._members()
-        for row in rows:
+        kinds = {
+            CHANNEL: self._channels,
+            MEMBER: self._members,
+            SUBSCRIPTION: self._subscriptions,
+        }
+        for row in kinds[kind]():
             url = f"/services/data/v{self._version}/tooling/sobjects/{kind}/{row['Id']}"
             yield {"attributes": {"type": kind, "url": url}, **row}
 
@@ -71,6 +98,8 @@ class Tooling:
                 "NamespacePrefix": namespace or None,
                 "MasterLabel": name.replace("_", " "),
                 "ChannelType": "data",
+                "FullName": path.removeprefix("/data/"),
+                "Metadata": {"channelType": "data", "label": name.replace("_", " ")},
             }
 
     def _members(self) -> Iterator[JsonObject]:
@@ -83,12 +112,40 @@ class Tooling:
                 (channel, _id(CHANNEL, number), catalogue.get(name)) for name in sorted(names)
             ]
         for number, (channel, told, entity) in enumerate(members, 1):
+            name = f"{channel}_{entity.change_event}".replace("__", "_")
             yield {
                 "Id": _id(MEMBER, number),
-                "DeveloperName": f"{channel}_{entity.change_event}".replace("__", "_"),
+                "DeveloperName": name,
                 "NamespacePrefix": None,
                 "EventChannel": told,
                 "SelectedEntity": self._told(entity),
+                "FullName": name,
+                "Metadata": {
+                    "eventChannel": channel,
+                    "selectedEntity": entity.change_event,
+                    "enrichedFields": [],
+                    "filterExpression": None,
+                },
+            }
+
+    def _subscriptions(self) -> Iterator[JsonObject]:
+        for one in self._managed.by_name.values():
+            if one.state not in STATES:
+                continue
+            yield {
+                "Id": one.subscription_id,
+                "DeveloperName": one.name,
+                "NamespacePrefix": None,
+                "MasterLabel": one.name.replace("_", " "),
+                "FullName": one.name,
+                "Metadata": {
+                    "label": one.name.replace("_", " "),
+                    "topicName": one.topic,
+                    "defaultReplay": one.replay.upper(),
+                    "errorRecoveryReplay": one.replay.upper(),
+                    "state": STATES[one.state],
+                    "version": float(self._version),
+                },
             }
 
     def _told(self, entity: Entity) -> str:

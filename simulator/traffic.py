@@ -16,6 +16,8 @@ ENTITIES: Mapping[str, float] = {
     "Opportunity": 4,
     "Employee__c": 2,
 }
+#: `update_split`, which only who asks for it gets, is a bulk update in several events: one that all
+#: of its records share, then one for each record with its own fields.
 MIX: Mapping[str, float] = {
     "create": 30,
     "update": 45,
@@ -23,7 +25,10 @@ MIX: Mapping[str, float] = {
     "update_many": 6,
     "delete": 7,
     "undelete": 4,
+    "update_split": 0,
 }
+#: All bulk updates are split.
+SPLIT_MIX: Mapping[str, float] = {**MIX, "update_many": 0, "update_split": MIX["update_many"]}
 WRITERS = (
     Writer(),
     Writer(api="soap", client="devconsole"),
@@ -47,7 +52,9 @@ class Pool:
 class Traffic:
     """Makes one transaction at a time, the same ones for the same seed."""
 
-    def __init__(self, org: Org, seed: int | None = None) -> None:
+    def __init__(self, org: Org, seed: int | None = None, mix: Mapping[str, float] = MIX) -> None:
+        """`mix`: what is written where no other one is asked for."""
+        self.mix = mix
         self._org = org
         self._rng = random.Random(seed)
         self._pools = {entity: Pool() for entity in ENTITIES}
@@ -56,25 +63,33 @@ class Traffic:
     def step(
         self,
         now: int,
-        mix: Mapping[str, float] = MIX,
+        mix: Mapping[str, float] | None = None,
         entities: Mapping[str, float] = ENTITIES,
     ) -> list[StoredEvent]:
-        """Commit one transaction; it gives exactly one event if the entity is selected."""
+        """Commit one transaction; it gives exactly one event if the entity is selected, and several
+        if it is split."""
         entity = self._pick(entities)
         self._follow_what_others_moved()
-        change = self._change(entity, self._pick(mix))
-        events = self._org.commit([change], now=now, writer=self._rng.choice(WRITERS))
-        self._remember(change)
+        kind = self._pick(self.mix if mix is None else mix)
+        if kind == "update_split" and self._pools[entity].live:
+            changes: list[Change] = self._split(entity)
+        else:
+            changes = [self._change(entity, kind)]
+        events = self._org.commit(changes, now=now, writer=self._rng.choice(WRITERS))
+        for change in changes:
+            self._remember(change)
         return events
 
     def burst(
         self,
         count: int,
         now: int,
-        mix: Mapping[str, float] = MIX,
+        mix: Mapping[str, float] | None = None,
         entities: Mapping[str, float] = ENTITIES,
     ) -> list[StoredEvent]:
-        """Transactions until `count` events are out; raises UnknownMixError if none can be."""
+        """Transactions until at least `count` events are out: those of a split one all come. Raises
+        UnknownMixError if none can be."""
+        mix = self.mix if mix is None else mix
         self._check(mix, entities)
         events: list[StoredEvent] = []
         while len(events) < count:
@@ -125,10 +140,22 @@ class Traffic:
 
     def _same_for_many(self, entity: str) -> Update:
         """Records that lack the marker all change alike, so one event tells of all of them."""
+        return Update(entity, self._several(entity), people.campaign(entity, self._rng))
+
+    def _several(self, entity: str) -> tuple[str, ...]:
         live = self._pools[entity].live
         size = min(len(live), self._rng.randint(2, 20))
-        chosen = self._rng.sample(live, size)
-        return Update(entity, tuple(chosen), people.campaign(entity, self._rng))
+        return tuple(self._rng.sample(live, size))
+
+    def _split(self, entity: str) -> list[Change]:
+        """One save of a bulk load: the same for all, and something of its own for each."""
+        shared = self._same_for_many(entity)
+        return [shared, *(self._own(shared, record_id) for record_id in shared.record_ids)]
+
+    def _own(self, shared: Update, record_id: str) -> Update:
+        edit = people.edit(shared.entity, self._rng)
+        fields = {name: value for name, value in edit.items() if name not in shared.fields}
+        return Update(shared.entity, (record_id,), fields, separate_fields=tuple(fields))
 
     def _follow_what_others_moved(self) -> None:
         store = self._org.store

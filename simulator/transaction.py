@@ -9,6 +9,8 @@ from simulator.ids import RecordIds
 from simulator.records import JsonObject, Record, RecordStore, iso
 
 WITH_ALL_FIELDS = ("CREATE", "UNDELETE")
+#: Shorter texts are never sent as diffs.
+LEAST_DIFFED = 1_000
 
 
 @dataclass(slots=True)
@@ -21,6 +23,9 @@ class Draft:
     fields: JsonObject = field(default_factory=dict)
     diffs: JsonObject = field(default_factory=dict)
     alone: bool = False
+    texts_before: dict[str, str] = field(default_factory=dict)
+    separate: set[str] = field(default_factory=set)
+    is_stamped: bool = False
 
     def sameness(self) -> str:
         """Drafts with the same key are the same change on several records."""
@@ -67,20 +72,36 @@ class Transaction:
                 self._add(Draft(entity, ids, change_type, alone=True))
 
     def drafts(self) -> list[Draft]:
-        """The events of this transaction, the same change on N records as one."""
+        """The events of this transaction, the same change on N records as one; last those with the
+        fields that come separately."""
+        separate = [own for draft in self._drafts for own in self._completed(draft)]
+        if len(self._drafts) == 1:
+            return [*self._drafts, *separate]
         grouped: dict[str, Draft] = {}
         for draft in self._drafts:
-            if draft.change_type in WITH_ALL_FIELDS:
-                record = self._touched[(draft.entity, draft.record_ids[0])]
-                draft.fields = deltas.non_empty(record.fields)
-            elif draft.change_type == "UPDATE" and not draft.alone:
-                draft.fields["LastModifiedDate"] = iso(self._now)
-            if len(self._drafts) == 1:
-                return self._drafts
             first = grouped.setdefault(draft.sameness(), draft)
             if first is not draft:
                 first.record_ids.extend(draft.record_ids)
-        return list(grouped.values())
+        return [*grouped.values(), *separate]
+
+    def _completed(self, draft: Draft) -> list[Draft]:
+        """Complete a draft's fields; what is taken out of it as an event of its own."""
+        if draft.change_type in WITH_ALL_FIELDS:
+            record = self._touched[(draft.entity, draft.record_ids[0])]
+            draft.fields = deltas.non_empty(record.fields)
+        if draft.change_type != "UPDATE" or draft.alone:
+            return []
+        for name, before in draft.texts_before.items():
+            after = draft.fields.get(name)
+            if isinstance(after, str) and min(len(before), len(after)) >= LEAST_DIFFED:
+                draft.diffs[name] = deltas.unified_diff(before, after)
+        draft.fields, own = deltas.divided(draft.fields, draft.separate)
+        if draft.is_stamped:
+            draft.fields["LastModifiedDate"] = iso(self._now)
+        if not own:
+            return []
+        draft.diffs, diffs = deltas.divided(draft.diffs, draft.separate)
+        return [Draft(draft.entity, list(draft.record_ids), "UPDATE", own, diffs, alone=True)]
 
     def _create(self, entity: str, fields: JsonObject, record_id: str = "") -> Record:
         kind = self._catalogue.get(entity)
@@ -99,23 +120,30 @@ class Transaction:
         self._store.insert(record)
         return record
 
-    def _write(self, record: Record, delta: JsonObject) -> None:
+    def _write(self, record: Record, delta: JsonObject, *, is_stamped: bool = True) -> None:
+        """SystemModstamp always moves."""
         stamp = {"LastModifiedDate": iso(self._now), "LastModifiedById": self._user}
+        stamp = stamp if is_stamped else {}
         record.fields = deltas.non_empty(deltas.combined(record.fields, {**delta, **stamp}))
         record.modified_at = self._now
 
     def _update(self, change: changes.Update, record_id: str) -> None:
         record = self._store.get(change.entity, record_id)
         delta = deltas.changed(record.fields, change.fields)
-        if record.fields["LastModifiedById"] != self._user:
+        if change.is_stamped and record.fields["LastModifiedById"] != self._user:
             delta["LastModifiedById"] = self._user
-        diffs = {
-            name: deltas.unified_diff(record.fields[name], delta[name])
+        texts = {
+            name: record.fields[name]
             for name in change.diff_fields
-            if isinstance(delta.get(name), str) and isinstance(record.fields.get(name), str)
+            if name in delta and isinstance(record.fields.get(name), str)
         }
-        self._write(record, delta)
-        self._note(record, "UPDATE", delta, diffs)
+        self._write(record, delta, is_stamped=change.is_stamped)
+        draft = self._note(record, "UPDATE")
+        if draft.change_type == "UPDATE":
+            draft.fields = deltas.combined(draft.fields, delta)
+            draft.texts_before = {**texts, **draft.texts_before}
+            draft.separate.update(change.separate_fields)
+            draft.is_stamped |= change.is_stamped
 
     def _delete(self, entity: str, record_id: str) -> Record:
         """SystemModstamp tells of a deletion too, which is how queryAll finds the recent ones."""
@@ -150,14 +178,9 @@ class Transaction:
                     self._undelete(change.entity, record_id)
         return list(change.record_ids)
 
-    def _note(
-        self,
-        record: Record,
-        change_type: str,
-        delta: JsonObject | None = None,
-        diffs: JsonObject | None = None,
-    ) -> None:
-        """Several writes to one record give one event: the first type, the final data."""
+    def _note(self, record: Record, change_type: str) -> Draft:
+        """The draft of a record. Several writes to it give one event: the first type, the final
+        data."""
         key = (record.entity, record.record_id)
         self._touched[key] = record
         draft = self._by_record.get(key)
@@ -165,9 +188,7 @@ class Transaction:
             draft = Draft(record.entity, [record.record_id], change_type)
             self._by_record[key] = draft
             self._add(draft)
-        if draft.change_type == "UPDATE":
-            draft.fields = deltas.combined(draft.fields, delta or {})
-            draft.diffs = {**draft.diffs, **(diffs or {})}
+        return draft
 
     def _add(self, draft: Draft) -> None:
         self._drafts.append(draft)

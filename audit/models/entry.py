@@ -36,10 +36,13 @@ class AuditLogEntry(models.Model):
     event_uuid = models.CharField("event UUID", max_length=255, blank=True)
     # How many records the event named: the others are the entries beside this one.
     record_count = models.PositiveIntegerField(default=1)
-    # Null where the event did not say (CometD may leave them out), empty where it said "none".
+    # Null where the event did not have the list, empty where it had an empty one. The Streaming API
+    # sends changed_fields only; `listeners.salesforce.diffs` finds the others in the body.
     changed_fields = models.JSONField(null=True, blank=True)
     nulled_fields = models.JSONField(null=True, blank=True)
     diff_fields = models.JSONField(null=True, blank=True)
+    # Header fields that no column is for, as an object; null where the event had none.
+    header_extra = models.JSONField(null=True, blank=True)
     changed_data = models.JSONField(default=dict, blank=True)
     source = models.CharField(max_length=20, choices=Source, default=Source.STREAM)
     received_at = models.DateTimeField()

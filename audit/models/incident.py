@@ -29,8 +29,12 @@ class Incident(models.Model):
         BACK_OFF = "back_off", "Salesforce asks to wait"
         DEAD_LETTERS = "dead_letters", "Dead letters"
         RECONCILIATION = "reconciliation", "Comparison failed"
+        UNKNOWN_TASK = "unknown_task", "Unknown task"
 
-    listener = models.ForeignKey(Listener, models.CASCADE, related_name="incidents")
+    # None: about all of them, such as the broker.
+    listener = models.ForeignKey(
+        Listener, models.CASCADE, related_name="incidents", null=True, blank=True
+    )
     kind = models.CharField(max_length=30, choices=Kind)
     # What tells two incidents of one kind apart, such as the entity.
     key = models.CharField(max_length=255, blank=True)
@@ -67,6 +71,11 @@ class Incident(models.Model):
                 fields=["listener", "kind", "key"],
                 condition=Q(closed_at__isnull=True),
                 name="incident_one_open",
+            ),
+            models.UniqueConstraint(
+                fields=["kind", "key"],
+                condition=Q(closed_at__isnull=True, listener__isnull=True),
+                name="incident_one_open_of_no_listener",
             ),
             models.CheckConstraint(
                 condition=Q(window_end__isnull=True) | Q(window_end__gte=F("window_start")),

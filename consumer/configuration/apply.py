@@ -25,7 +25,13 @@ class Applied:
     warnings: list[str]
 
 
-def apply_file(path: str, *, dry_run: bool = False, prune: bool = False) -> Applied:
+def apply_file(
+    path: str,
+    *,
+    dry_run: bool = False,
+    prune: bool = False,
+    allow_unknown_handlers: bool = False,
+) -> Applied:
     """One transaction, never inside another. Raises ConfigurationRefused; nothing is changed then.
 
     Locks the configuration while it looks, and touches no row that is as the file says.
@@ -34,7 +40,9 @@ def apply_file(path: str, *, dry_run: bool = False, prune: bool = False) -> Appl
     wanted = wanted_of(parse(_text(path), problems), problems)
     try:
         with transaction.atomic(durable=True):
-            planned = plan(wanted, problems, prune=prune)
+            planned = plan(
+                wanted, problems, prune=prune, allow_unknown_handlers=allow_unknown_handlers
+            )
             if problems:
                 raise ConfigurationRefused(path, problems.sorted())
             if not dry_run:
@@ -49,6 +57,7 @@ def apply_file(path: str, *, dry_run: bool = False, prune: bool = False) -> Appl
 
 def _applied(path: str, planned: Plan, notes: list[str]) -> Applied:
     lines = [step.text for step in planned.steps if step.text] or ["= nothing to change"]
+    lines += planned.kept
     warnings = [f"{path}:{warning.line}: {warning.text}" for warning in planned.warnings]
     return Applied(lines, [*warnings, *planned.notes, *notes])
 

@@ -104,6 +104,7 @@ LISTENER: Keys = {
 REFERENCE, HANDLERS = "connection", "handlers"
 
 HANDLER: Keys = {
+    "name": text,
     "on": choice(HandlerMapping.On),
     "entity": text,
     "handler": text,

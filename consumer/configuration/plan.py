@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from consumer.configuration.keys import CONNECTION, LISTENER, REFERENCE
-from consumer.configuration.mappings import mapping_steps, unregistered
+from consumer.configuration.mappings import mapping_plan, refuse_unregistered, unregistered
 from consumer.configuration.problems import Problem, Problems, suggestion
 from consumer.configuration.prune import Pruned, pruned
 from consumer.configuration.steps import Step, row_steps
@@ -23,19 +24,23 @@ class Plan:
     steps: list[Step]
     warnings: list[Problem]
     notes: list[str]
+    #: What the database has beside the file, and keeps.
+    kept: list[str]
     #: The listeners of the file, as it says.
     listeners: list[Listener]
 
 
-def plan(wanted: Wanted, problems: Problems, *, prune: bool) -> Plan:
+def plan(wanted: Wanted, problems: Problems, *, prune: bool, allow_unknown_handlers: bool) -> Plan:
     """Reads and locks the configuration, writes nothing. Inside the caller's transaction."""
-    return _Planner(wanted, problems).plan(prune=prune)
+    planner = _Planner(wanted, problems, allow_unknown_handlers=allow_unknown_handlers)
+    return planner.plan(prune=prune)
 
 
 class _Planner:
-    def __init__(self, wanted: Wanted, problems: Problems) -> None:
+    def __init__(self, wanted: Wanted, problems: Problems, *, allow_unknown_handlers: bool) -> None:
         self._wanted = wanted
         self._problems = problems
+        self._allow_unknown_handlers = allow_unknown_handlers
         # Locked against other writers, and not against changes that are being recorded.
         connections = Connection.objects.select_for_update(no_key=True).order_by("id")
         self._connections = {connection.name: connection for connection in connections}
@@ -48,6 +53,7 @@ class _Planner:
     def plan(self, *, prune: bool) -> Plan:
         steps: list[Step] = []
         warnings: list[Problem] = []
+        kept: list[str] = []
         for name, item in self._wanted.connections.items():
             connection = self._connections.setdefault(name, Connection(name=name))
             label = f"connection {name}"
@@ -58,14 +64,23 @@ class _Planner:
             ]
         for name, wanted in self._wanted.listeners.items():
             steps += self._listener(name, wanted)
-            warnings += unregistered(wanted.handlers or [])
+            if wanted.handlers is not None:
+                planned = mapping_plan(
+                    self._listeners[name], wanted.handlers, self._problems, prune=prune
+                )
+                steps += planned.steps
+                kept += planned.kept
+                warnings += self._unregistered(wanted.handlers)
             warnings += [
                 Problem(wanted.item.line_of(field), f"listener {name}: {text}")
                 for field, text in listener_warnings(self._listeners[name])
             ]
-        rest = self._pruned() if prune and not self._problems else Pruned([], [])
+        rest = Pruned([], []) if self._problems else self._pruned()
+        if not prune:
+            kept += rest.kept
+            rest = Pruned([], [])
         listeners = [self._listeners[name] for name in self._wanted.listeners]
-        return Plan([*steps, *rest.steps], sorted(warnings), rest.notes, listeners)
+        return Plan([*steps, *rest.steps], sorted(warnings), rest.notes, kept, listeners)
 
     def _listener(self, name: str, wanted: WantedListener) -> list[Step]:
         listener = self._listeners.setdefault(name, Listener(name=name))
@@ -78,11 +93,15 @@ class _Planner:
             self._problems,
             connection=self._referred(wanted.item),
         )
-        if wanted.handlers is not None:
-            return [*steps, *mapping_steps(listener, wanted.handlers, self._problems)]
-        if is_new:
+        if is_new and wanted.handlers is None:
             steps.append(Step("", partial(create_default_mappings, listener), listener))
         return steps
+
+    def _unregistered(self, handlers: Sequence[Item]) -> list[Problem]:
+        if self._allow_unknown_handlers:
+            return unregistered(handlers)
+        refuse_unregistered(handlers, self._problems)
+        return []
 
     def _referred(self, item: Item) -> Connection | None:
         name = item.values.get(REFERENCE)

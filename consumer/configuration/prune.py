@@ -17,6 +17,16 @@ class Pruned:
     #: Why something that the file does not name is kept.
     notes: list[str]
 
+    @property
+    def kept(self) -> list[str]:
+        """What the steps would remove, where nothing is to be removed."""
+        return [
+            f"kept: {step.text[2:]}: not in the file; --prune removes it"
+            if step.text.startswith("-")
+            else f"kept: listener {step.row}: not in the file; --prune disables it"
+            for step in self.steps
+        ]
+
 
 def pruned(
     connections: Sequence[Connection], listeners: Sequence[Listener], named: Sequence[Listener]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from django.db import models
@@ -25,6 +25,10 @@ class Step:
     row: models.Model
     #: Of a row that changes.
     fields: Sequence[str] = ()
+
+    def saying(self, more: str) -> Step:
+        """The same with `more` at the end of its line."""
+        return replace(self, text=f"{self.text}{more}")
 
     def noted(self, by: Actor) -> None:
         """Take it, with a line in the action log. Inside the caller's transaction."""

@@ -92,7 +92,19 @@ class _Reading:
         for handler in handlers:
             if "on" not in (handler.values.keys() | handler.spoiled):
                 self._problems.add(handler.line, "a handler needs on: create, update, …")
+        self._refuse_same_names(handlers)
         return WantedListener(item, handlers)
+
+    def _refuse_same_names(self, handlers: Sequence[Item]) -> None:
+        first: dict[str, Item] = {}
+        for handler in handlers:
+            name = handler.values.get("name")
+            if name and first.setdefault(name, handler) is not handler:
+                line = first[name].line_of("name")
+                self._problems.add(
+                    handler.line_of("name"),
+                    f"a second handler {name}, the first is in line {line}; choose another name",
+                )
 
     def _list(self, entry: Entry | None, key: str) -> list[Mapping]:
         if entry is None or isinstance(entry.value, Unusable) or _is_null(entry.value):

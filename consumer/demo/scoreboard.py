@@ -8,6 +8,7 @@ import requests
 
 from audit.models import AuditLogEntry
 from handlers.models import Delivery
+from listeners.salesforce.exchange import NoAuth
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,9 @@ class Score:
 
 def read(simulator: str) -> Score:
     """The score now. The events' headers say how many records each one changed."""
-    state = requests.get(f"{simulator}/_simulator/state", params={"records": 0}, timeout=30).json()
+    state = requests.get(
+        f"{simulator}/_simulator/state", params={"records": 0}, auth=NoAuth(), timeout=30
+    ).json()
     sent = sum(len(event["header"]["recordIds"]) for event in state["events"])
     counts = Delivery.objects.counts()
     latest = AuditLogEntry.objects.order_by("-id").first()

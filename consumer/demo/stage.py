@@ -25,6 +25,7 @@ from consumer.demo.children import ChildDied, Children, Interrupted
 from consumer.demo.scoreboard import Score
 from handlers.defaults import create_default_mappings
 from listeners.models import Connection, Listener
+from listeners.salesforce.exchange import NoAuth
 
 RATE = 10
 USER = "demo"
@@ -92,7 +93,7 @@ def _start_broker(children: Children) -> None:
 
 
 def _start_simulator(children: Children) -> dict[str, Any]:
-    children.start("simulator", "-m", "simulator", "--json")
+    children.start("simulator", "-m", "simulator", "--json", "--split-updates")
     log = children.log_of("simulator")
     _wait(children, lambda: "\n" in log.read_text(), "the simulator")
     announced: dict[str, Any] = json.loads(log.read_text().splitlines()[0])
@@ -156,7 +157,7 @@ def _judge(score: Score) -> int:
 
 def _traffic(simulator: str, rate: float) -> None:
     url = f"{simulator}/_simulator/traffic"
-    requests.post(url, json={"rate": rate}, timeout=10).raise_for_status()
+    requests.post(url, json={"rate": rate}, auth=NoAuth(), timeout=10).raise_for_status()
 
 
 def _wait(children: Children, condition: Callable[[], bool], what: str) -> None:
@@ -170,7 +171,7 @@ def _wait(children: Children, condition: Callable[[], bool], what: str) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        return requests.get(url, timeout=2).ok
+        return requests.get(url, auth=NoAuth(), timeout=2).ok
     except requests.RequestException:
         return False
 

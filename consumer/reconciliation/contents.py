@@ -16,6 +16,7 @@ from typing import Any
 from audit.models import AuditLogEntry
 from consumer.reconciliation.evidence import CHUNK, WHOLE
 from listeners.models import Listener
+from listeners.salesforce.diffs import diff_names
 
 Change = tuple[str, dict[str, Any], bool, bool]  # change type, body, whether read, whether diffs
 Row = tuple[Any, ...]
@@ -70,7 +71,7 @@ def _telling(rows: Sequence[Row]) -> Iterator[Change]:
     for _, *event, _, change_type, body, as_of, diff_fields, _ in rows:
         is_gap = change_type.startswith("GAP_")
         if not (is_gap and tuple(event) in completed):
-            yield change_type, body, as_of is not None, bool(diff_fields)
+            yield change_type, body, as_of is not None, bool(diff_names(body, diff_fields))
 
 
 def added_up(changes: Iterable[Change]) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from consumer.watch import dead_letters, failures, outages, quarantined, quiet, runways
 from consumer.watch.scene import Watched, scene
+from handlers import unknown_task_incidents
 
 __all__ = ["Watched", "watch"]
 
@@ -24,4 +25,5 @@ def watch(now: datetime) -> list[Watched]:
         quiet.look(one, now)
         quarantined.look(one, now)
     dead_letters.look(seen, now)
+    unknown_task_incidents.close_when_none_is_kept(now)
     return seen

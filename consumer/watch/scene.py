@@ -71,7 +71,7 @@ def is_live() -> Q:
 
 def _open_incidents() -> dict[int, dict[tuple[str, str], Incident]]:
     found: dict[int, dict[tuple[str, str], Incident]] = {}
-    for incident in Incident.objects.opened():
+    for incident in Incident.objects.opened().exclude(listener=None):
         found.setdefault(incident.listener_id, {})[incident.kind, incident.key] = incident
     return found
 

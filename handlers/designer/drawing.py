@@ -150,7 +150,7 @@ def _route(mapping: HandlerMapping, facts: Facts, is_passed: bool) -> Route:
         narrowed=list(narrowed(mapping)),
         target=target,
         summary=handler.summary if handler else "",
-        queue=queue_of(target, mapping.queue) if target else "",
+        queue=queue_of(target, mapping.queue, is_external=bool(mapping.task)) if target else "",
         numbers=list(numbers(mapping, facts)),
         error=last_error(mapping, facts),
         trouble="not registered" if mapping.handler and handler is None else "",

@@ -16,6 +16,7 @@ from handlers import conditions, routing
 from handlers.designer.counts import newest
 from handlers.models import HandlerMapping
 from handlers.routing import Miss
+from handlers.saves import Save, Saves, judging, recorded_beside, saves_among
 from listeners.models import Listener
 
 LOOKED_AT = 500
@@ -94,14 +95,15 @@ class Preview:
 
 
 def preview(mapping: HandlerMapping, see: Sight) -> Preview:
-    """One query. The mapping need not be saved; its listener is loaded."""
+    """At most two queries. The mapping need not be saved; its listener is loaded."""
     is_recorded_only = not (mapping.handler or mapping.task)
     if is_recorded_only:  # to be told what it would match all the same
         mapping.task = "-"
     entries = list(_entries(mapping))
     matching, others = Pile(), {why: Pile(why) for why in _ORDER}
+    saves = _saves(entries, mapping)
     for entry in entries:
-        why = _why_not(entry, mapping, see)
+        why = _why_not(entry, mapping, saves.get(entry.pk), see)
         pile = others.setdefault(why, Pile(why)) if why else matching
         pile.add(entry)
     piles = [pile for pile in others.values() if pile.count]
@@ -111,9 +113,18 @@ def preview(mapping: HandlerMapping, see: Sight) -> Preview:
 _ORDER: tuple[str, ...] = (*_OPEN, Miss.CONDITION, Miss.FIELDS, Miss.ENTITY)
 
 
-def _why_not(entry: AuditLogEntry, mapping: HandlerMapping, see: Sight) -> str:
+def _saves(entries: Sequence[AuditLogEntry], mapping: HandlerMapping) -> Saves:
+    """The oldest save may have begun before what is looked at."""
+    if not entries or not judging([mapping]):
+        return {}
+    oldest = entries[-1].transaction_key
+    cut = recorded_beside([one for one in entries if one.transaction_key == oldest])
+    return saves_among([*cut, *entries])
+
+
+def _why_not(entry: AuditLogEntry, mapping: HandlerMapping, save: Save | None, see: Sight) -> str:
     """Empty where it would get the change."""
-    miss = routing.miss(entry, mapping)
+    miss = routing.miss(entry, mapping, save)
     # Whether a condition is met tells something of the value that it compares.
     if miss in (None, Miss.CONDITION) and any(
         see.hides(path, entry) for path in conditions.fields(mapping.condition)
@@ -124,7 +135,7 @@ def _why_not(entry: AuditLogEntry, mapping: HandlerMapping, see: Sight) -> str:
             return why
     elif miss is not None:
         return str(miss)
-    [routed] = routing.route_with_gaps(entry, [mapping])
+    [routed] = routing.route_with_gaps(entry, [mapping], save)
     return routed.skipped
 
 

@@ -16,7 +16,7 @@ from listeners.models import Listener
 from listeners.secrets import REFERENCES
 from listeners.values import storable
 
-_queue = RegexValidator(r"^[\w.-]*$", "Use letters, digits, dots, hyphens and underscores.")
+_word = RegexValidator(r"^[\w.-]*$", "Use letters, digits, dots, hyphens and underscores.")
 
 
 #: An older version, which does not know `deleted_at`, may have been told a handler for it since:
@@ -89,6 +89,14 @@ class HandlerMapping(models.Model):
         HALT = "halt", "Hold the record's next changes back"
 
     listener = models.ForeignKey(Listener, models.CASCADE, related_name="mappings")
+    name = models.CharField(
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[_word],
+        help_text="Optional. A configuration file finds the mapping by it, whatever else changes.",
+    )
     on = models.CharField(max_length=10, choices=On)
     entity = models.CharField(
         max_length=255, default="*", help_text="An entity such as Account, or * for all of them."
@@ -140,7 +148,7 @@ class HandlerMapping(models.Model):
     queue = models.CharField(
         max_length=100,
         blank=True,
-        validators=[_queue],
+        validators=[_word],
         help_text="The Celery queue. Empty: the handler's own, or the default.",
     )
     max_attempts = models.PositiveIntegerField(
@@ -174,6 +182,11 @@ class HandlerMapping(models.Model):
                 name="mapping_handler_or_task",
                 violation_error_message="Choose a handler or a task, not both.",
             ),
+            models.UniqueConstraint(
+                fields=["listener", "name"],
+                condition=~Q(name="") & Q(deleted_at__isnull=True),
+                name="mapping_name_once_a_listener",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -190,6 +203,7 @@ class HandlerMapping(models.Model):
 
     def clean(self) -> None:
         found = {
+            "name": self._name_flaws(),
             "changed_fields": self._changed_fields_flaws(),
             "condition": self._condition_flaws(),
             "ignore_origins": origin_flaws(self.ignore_origins),
@@ -199,6 +213,15 @@ class HandlerMapping(models.Model):
         }
         if errors := {name: messages for name, messages in found.items() if messages}:
             raise ValidationError(errors)
+
+    def _name_flaws(self) -> list[str]:
+        """Not left to the constraint: forms leave the listener out, and the constraint with it."""
+        if not self.name or self.listener_id is None:
+            return []
+        others = type(self).objects.filter(listener=self.listener_id, name=self.name)
+        if others.exclude(pk=self.pk).exists():
+            return ["Another mapping of this listener has that name."]
+        return []
 
     def _changed_fields_flaws(self) -> list[str]:
         if not _is_list_of_names(self.changed_fields):

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, Final
 
 from handlers.paths import ABSENT, overlap, value_at
+from listeners.salesforce.diffs import is_diff
 
 
 class _Untold(Enum):
@@ -98,8 +99,23 @@ class Present:
 
     changed_data: dict[str, Any]
     superseded_fields: tuple[str, ...]
-    nulled_fields: list[str] | None = None
-    diff_fields: list[str] | None = None
+
+    def nulled_among(self, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """The fields that are null now. `names`: those that the recorded change names so, or None
+        where it does not say."""
+        if names is None:
+            return None
+        data = self.changed_data
+        kept = [name for name in names if value_at(data, name) in (None, ABSENT)]
+        null = [path for path in self.superseded_fields if value_at(data, path) is None]
+        return tuple(dict.fromkeys([*kept, *null]))
+
+    def diffs_among(self, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """The same of the fields that are diffs: what was replaced is none any more."""
+        if names is None:
+            return None
+        replaced = self.superseded_fields
+        return tuple(n for n in names if not any(overlap(n, path) for path in replaced))
 
 
 def has_untold(own: Mapping[str, Any], later: Part, *, is_whole: bool) -> bool:
@@ -110,32 +126,13 @@ def has_untold(own: Mapping[str, Any], later: Part, *, is_whole: bool) -> bool:
     )
 
 
-def present(
-    own: Mapping[str, Any],
-    later: Part,
-    *,
-    is_whole: bool,
-    nulled_fields: list[str] | None,
-    diff_fields: list[str] | None,
-) -> Present:
+def present(own: Mapping[str, Any], later: Part, *, is_whole: bool) -> Present:
     """The fields of a change with their values now. One that `is_whole` has every field: those that
     later changes gave a value are added."""
     data = _merged(own, later, is_whole=is_whole)
     before = dict(_leaves(own))
-    superseded = tuple(
-        sorted(path for path, now in _leaves(data) if path not in before or before[path] != now)
-    )
-    return Present(
-        data,
-        superseded,
-        _nulled(nulled_fields, data, superseded),
-        _without(diff_fields, superseded),
-    )
-
-
-def is_diff(value: object) -> bool:
-    """Whether it is what Salesforce sends in place of a long text that changed."""
-    return isinstance(value, Mapping) and len(value) == 1 and isinstance(value.get("diff"), str)
+    superseded = (path for path, now in _leaves(data) if path not in before or before[path] != now)
+    return Present(data, tuple(sorted(superseded)))
 
 
 def differing(body: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,18 +198,3 @@ def _leaves(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _nulled(
-    names: list[str] | None, data: Mapping[str, Any], superseded: tuple[str, ...]
-) -> list[str] | None:
-    if names is None:
-        return None
-    null = [path for path in superseded if value_at(data, path) is None and path not in names]
-    return [name for name in names if value_at(data, name) in (None, ABSENT)] + null
-
-
-def _without(names: list[str] | None, superseded: tuple[str, ...]) -> list[str] | None:
-    if names is None:
-        return None
-    return [name for name in names if not any(overlap(name, path) for path in superseded)]

@@ -184,13 +184,7 @@ def _result(
                 return Skipped(GONE)
     if later.fields.is_untouched:
         return None
-    values = present(
-        entry.changed_data,
-        later.fields,
-        is_whole=overtaken.is_whole,
-        nulled_fields=entry.nulled_fields,
-        diff_fields=entry.diff_fields,
-    )
+    values = present(entry.changed_data, later.fields, is_whole=overtaken.is_whole)
     return values if values.superseded_fields else None
 
 

@@ -43,7 +43,7 @@ def bayeux_messages(answer: Answer, channel: str) -> list[dict[str, Any]]:
 
 def _parsed(answer: Answer) -> list[dict[str, Any]]:
     try:
-        parsed = answer.json()
+        parsed = answer.json(deepest=None)  # each message is looked at when it is decoded
     except ValueError as flaw:  # no JSON, or not in UTF-8
         why = f"not JSON ({flaw})"
     else:

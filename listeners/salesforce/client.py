@@ -8,7 +8,10 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from simple_salesforce.api import Salesforce
 
-from listeners.salesforce.exchange import BearerAuth
+from listeners.salesforce.addresses import host_of
+from listeners.salesforce.answer_limits import HANDLER
+from listeners.salesforce.errors import AnswerTooLarge
+from listeners.salesforce.exchange import BearerAuth, too_large
 from listeners.salesforce.http import ConfiguredSession
 from listeners.salesforce.tokens import Token, Tokens
 
@@ -17,6 +20,7 @@ CLIENT_ID = "salesforce-cdc"
 TIMEOUT = (10.0, 120.0)  # seconds to connect, and of silence
 _PLACEHOLDER = "set by the session"
 _BULK_SESSION = "X-SFDC-Session"
+_CHUNK = 256 * 1024
 
 
 class TokenSession(ConfiguredSession):
@@ -28,9 +32,13 @@ class TokenSession(ConfiguredSession):
         self._tokens = tokens
         self._hosts = {_host(tokens.get().instance_url)}
         self.headers["Sforce-Call-Options"] = f"client={CLIENT_ID}"
+        self.hooks["response"].append(_read)
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> Any:
-        """Raises what requests raises, `LoginRefused` and `LoginUnavailable`."""
+        """Raises what requests raises, `LoginRefused`, `LoginUnavailable` and `AnswerTooLarge`.
+
+        With ``stream=True`` the caller reads the answer, of whatever size.
+        """
         kwargs.setdefault("timeout", TIMEOUT)
         text = url if isinstance(url, str) else url.decode()
         if _host(text) not in self._hosts:
@@ -69,6 +77,22 @@ def rest_client(session: TokenSession, tokens: Tokens, api_version: str) -> Sale
         session=session,
         version=api_version,
     )
+
+
+def _read(response: requests.Response, *, stream: bool = False, **_: Any) -> None:
+    """Read the answer before requests does, which has no limit."""
+    if stream:
+        return
+    body = bytearray()
+    for chunk in response.iter_content(_CHUNK):
+        body += chunk
+        if len(body) > HANDLER.size:
+            break
+    if over := HANDLER.flaw(body):
+        response.close()
+        host = host_of(str(response.url))
+        raise AnswerTooLarge(too_large(host, response.status_code, over, HANDLER))
+    response._content = bytes(body)  # as requests keeps what it has read
 
 
 def _host(url: str) -> str:

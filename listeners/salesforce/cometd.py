@@ -104,6 +104,11 @@ class CometdStream:
         """A long poll that brings nothing names no replay id."""
         return None
 
+    @property
+    def polled_bytes(self) -> int:
+        """What the messages of the last poll had on the wire."""
+        return self._inbox.taken_bytes
+
     # Mutators
 
     def open(self, replay: str) -> None:
@@ -261,7 +266,7 @@ class CometdStream:
             raise StreamClosed
         if answer.sent:
             session.answer_lost()
-        raise TransportFailed(answer.why, is_silence=answer.silent or self._watch.has_given_up)
+        raise answer.error(is_silence=self._watch.has_given_up)
 
     def _patience(self, session: BayeuxSession, request: Request) -> float:
         """Seconds to wait for the answer."""

@@ -16,7 +16,17 @@ _BIGINT = 2**63  # whole numbers of the header are stored as 64-bit integers
 _REPLAY_ID_LENGTH = 255  # characters: opaque, but it has to be stored
 _REPLAY_ID_BITS = 800  # such a number has at most 241 digits
 _LONGEST_IDENTITY = 600  # characters in all: PostgreSQL indexes no more than 2,704 bytes
+_MOST_TOGETHER = 256 * 1024 * 1024  # bytes: a change is recorded once for each of its records
 _DEEPEST = 500  # levels of lists and objects within a payload: databases take about a thousand
+
+#: The header fields that an event has attributes for.
+_KNOWN_FIELDS = frozenset(
+    {
+        *("entityName", "recordIds", "changeType", "changeOrigin", "transactionKey"),
+        *("sequenceNumber", "commitTimestamp", "commitNumber", "commitUser"),
+        *("changedFields", "nulledFields", "diffFields"),
+    }
+)
 
 
 class _FlawError(Exception):
@@ -70,6 +80,7 @@ def _events(message: Mapping[str, Any]) -> list[ChangeEvent]:
     changed = dict(payload)
     del changed["ChangeEventHeader"]
     _require_storable(changed)
+    _require_few(record_ids, changed)
     fields = _header_fields(header)
     _require_indexable(fields, record_ids)
     shared = {
@@ -98,7 +109,33 @@ def _header_fields(header: Mapping[str, Any]) -> dict[str, Any]:
         "changed_fields": _optional_names(header, "changedFields"),
         "nulled_fields": _optional_names(header, "nulledFields"),
         "diff_fields": _optional_names(header, "diffFields"),
+        "header_extra": _extra(header),
     }
+
+
+def _require_few(record_ids: tuple[str, ...], changed: dict[str, Any]) -> None:
+    if len(record_ids) == 1:
+        return
+    each = len(json.dumps(changed))
+    if each * len(record_ids) > _MOST_TOGETHER:
+        raise _FlawError(
+            f"{_HEADER}.recordIds names {len(record_ids)} records with {each} bytes each: more "
+            f"than {_MOST_TOGETHER // 1024**2} MiB together"
+        )
+
+
+def _extra(header: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the header's other fields, such as `isTransactionEnd` up to API version 45, without
+    those that are null; None if there are none."""
+    if _KNOWN_FIELDS.issuperset(header):
+        return None
+    extra = {
+        name: value
+        for name, value in header.items()
+        if name not in _KNOWN_FIELDS and value is not None
+    }
+    _require_storable(extra, _HEADER)
+    return extra or None
 
 
 def _require_indexable(fields: Mapping[str, Any], record_ids: tuple[str, ...]) -> None:
@@ -218,7 +255,7 @@ def _replay_id_or_none(message: Mapping[str, Any]) -> str | None:
 _PLAIN = (str, int, bool, type(None))
 
 
-def _require_storable(changed: dict[str, Any]) -> None:
+def _require_storable(changed: dict[str, Any], at: str = "data.payload") -> None:
     """NaN and Infinity are no JSON, and no database takes them; 1e999 reads as Infinity. Nor does
     one take lists and objects that are nested for ever."""
     waiting = [(name, 0, value) for name, value in changed.items() if type(value) not in _PLAIN]
@@ -226,7 +263,7 @@ def _require_storable(changed: dict[str, Any]) -> None:
         path, depth, value = waiting.pop()
         if isinstance(value, float):
             if not math.isfinite(value):
-                raise _FlawError(f"data.payload.{path} is not a finite number")
+                raise _FlawError(f"{at}.{path} is not a finite number")
             continue
         if isinstance(value, Mapping):
             inner = [(f".{name}", one) for name, one in value.items() if type(one) not in _PLAIN]
@@ -235,7 +272,7 @@ def _require_storable(changed: dict[str, Any]) -> None:
         else:
             continue
         if depth == _DEEPEST:
-            raise _FlawError(f"data.payload.{path[:60]}… is nested too deeply")
+            raise _FlawError(f"{at}.{path[:60]}… is nested too deeply")
         waiting.extend((path + where, depth + 1, within) for where, within in inner)
 
 

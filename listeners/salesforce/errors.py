@@ -4,6 +4,7 @@
     ├── LoginRefused                the credentials or their permissions are wrong
     ├── LoginUnavailable            the token endpoint could not answer just now
     ├── TransportFailed             no usable HTTP answer
+    │   └── AnswerTooLarge          an answer over the limit of its kind
     ├── DestinationRefused          the address is none that this installation may ask
     ├── StreamClosed                this side closed the stream
     ├── MalformedAnswer             an HTTP answer that is no array of Bayeux messages
@@ -136,6 +137,15 @@ class TransportFailed(SalesforceError):
         self.is_silence = is_silence
         self.status = status
         self.retry_after = retry_after
+
+
+class AnswerTooLarge(TransportFailed):
+    """An answer over the limit of its kind. See what answers in Salesforce's place."""
+
+    def __init__(self, why: str) -> None:
+        """``why`` names the host, the kind of answer and the limit."""
+        super().__init__(why)
+        self.reaction = Reaction.BACK_OFF_LONG
 
 
 class DestinationRefused(SalesforceError):

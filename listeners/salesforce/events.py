@@ -53,6 +53,7 @@ class ChangeEvent:
     nulled_fields: tuple[str, ...] | None
     diff_fields: tuple[str, ...] | None
     changed_data: dict[str, Any]  # the payload without its header; JSON types, nulls kept
+    header_extra: dict[str, Any] | None = None  # header fields that no attribute here is for
 
     @property
     def kind(self) -> ChangeKind:

@@ -25,9 +25,14 @@ import urllib3
 from requests.auth import AuthBase
 
 from listeners.salesforce.addresses import host_of
-from listeners.salesforce.errors import DestinationRefused, LoginRefused
+from listeners.salesforce.answer_limits import DEEPEST, AnswerLimit, is_deeper
+from listeners.salesforce.errors import (
+    AnswerTooLarge,
+    DestinationRefused,
+    LoginRefused,
+    TransportFailed,
+)
 
-ANSWER_LIMIT = 256 * 1024 * 1024  # bytes: past any real answer, short of the memory's end
 _CHUNK = 256 * 1024
 _LONGEST_NUMBER = 4000  # digits: Python reads 4300
 # Bytes a second below which a body does not come, but trickles: blanks that a proxy sends to keep a
@@ -54,19 +59,18 @@ class Answer:
     set_cookies: tuple[str, ...] = field(repr=False)  # as they stand on the wire
     body: bytes = field(repr=False)
 
-    def json(self) -> Any:
+    def json(self, deepest: int | None = DEEPEST) -> Any:
         """The body as JSON. Raises ValueError (also for text no parser can hold).
 
-        A whole number too long for Python is infinite, as 1e999 is: it spoils no more than itself.
+        ``deepest``: levels of arrays and objects; None leaves that to the caller.
         """
         try:
-            return json.loads(self.body)
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            raise
-        except ValueError:
-            return json.loads(self.body, parse_int=_whole)
+            parsed = _parsed(self.body)
         except RecursionError:
             raise ValueError("nested too deeply") from None
+        if deepest is not None and is_deeper(parsed, deepest):
+            raise ValueError("nested too deeply")
+        return parsed
 
     def hiding(self, *secrets: str) -> Answer:
         """The same without what was sent: a peer may repeat it, and answers are shown and kept."""
@@ -107,6 +111,16 @@ class Answer:
             return None
 
 
+def _parsed(body: bytes) -> Any:
+    """A whole number too long for Python is infinite, as 1e999 is: it spoils nothing else."""
+    try:
+        return json.loads(body)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise
+    except ValueError:
+        return json.loads(body, parse_int=_whole)
+
+
 def _whole(digits: str) -> int | float:
     return int(digits) if len(digits) < _LONGEST_NUMBER else math.inf
 
@@ -119,6 +133,12 @@ class Unanswered:
     why: str
     sent: bool
     silent: bool = False
+    too_large: bool = False
+
+    def error(self, *, is_silence: bool = False) -> TransportFailed:
+        if self.too_large:
+            return AnswerTooLarge(self.why)
+        return TransportFailed(self.why, is_silence=self.silent or is_silence)
 
 
 class BearerAuth(AuthBase):
@@ -156,10 +176,11 @@ def exchange(
     *,
     auth: AuthBase,
     timeout: Timeout,
+    limit: AnswerLimit,
     data: bytes | Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer | Unanswered:
-    """Send one request and read all of the answer. Follows no redirect.
+    """Send one request and read all of the answer, up to ``limit``. Follows no redirect.
 
     All of it has twice the time between bytes, and more as its size demands. Raises
     ``DestinationRefused`` where the session may not ask that address.
@@ -176,7 +197,7 @@ def exchange(
             allow_redirects=False,
             stream=True,
         ) as response:
-            return _read(response, began + 2 * timeout[1])
+            return _read(response, began + 2 * timeout[1], limit, host_of(url))
     except DestinationRefused as refused:
         raise refused.with_traceback(None) from None  # its frames hold what was to be sent
     except _KNOWN_FAILURES as failure:
@@ -194,14 +215,16 @@ def login_exchange(*args: Any, **kwargs: Any) -> Answer | Unanswered:
         raise refused.as_login_failure() from None
 
 
-def _read(response: requests.Response, deadline: float) -> Answer | Unanswered:
+def _read(
+    response: requests.Response, deadline: float, limit: AnswerLimit, host: str
+) -> Answer | Unanswered:
     body = bytearray()
-    while chunk := response.raw.read1(_CHUNK, decode_content=True):
+    while len(body) <= limit.size and (chunk := response.raw.read1(_CHUNK, decode_content=True)):
         body += chunk
-        if len(body) > ANSWER_LIMIT:
-            return Unanswered(f"an answer of more than {ANSWER_LIMIT} bytes", sent=True)
         if time.monotonic() > deadline + len(body) / _SLOWEST:
             return Unanswered("the answer trickled, and did not end", sent=True, silent=True)
+    if over := limit.flaw(body):
+        return Unanswered(too_large(host, response.status_code, over, limit), True, too_large=True)
     raw_headers = response.raw.headers
     return Answer(
         status=response.status_code,
@@ -209,6 +232,10 @@ def _read(response: requests.Response, deadline: float) -> Answer | Unanswered:
         set_cookies=tuple(raw_headers.getlist("Set-Cookie")),
         body=bytes(body),
     )
+
+
+def too_large(host: str, status: int, over: str, limit: AnswerLimit) -> str:
+    return f"{host} answered HTTP {status} with {over}, the limit for {limit.kind}"
 
 
 # The first row whose kind fits wins: whether the request may have left, and what to say.

@@ -11,6 +11,8 @@ from urllib.parse import quote
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase, HTTPBasicAuth
+from requests.utils import get_auth_from_url
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
 from urllib3.exceptions import ConnectTimeoutError
@@ -71,13 +73,34 @@ class HttpConfig:
     destinations: Destinations = ANYWHERE
 
 
+class _UrlAuth(AuthBase):
+    """Sends the user and password of the address itself, if it has any, and none of a .netrc."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        user, password = get_auth_from_url(str(request.url))
+        return HTTPBasicAuth(user, password)(request) if user or password else request
+
+
 class ConfiguredSession(requests.Session):
-    """What is configured outranks the environment; what isn't, the environment may say.
+    """What is configured outranks the environment; what isn't, the environment may say: proxies and
+    certificates. Credentials of a .netrc are never sent.
 
     Each request, and each redirect that is followed, goes where ``destinations`` allows it, or
     raises ``DestinationRefused``."""
 
     destinations = ANYWHERE
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auth = _UrlAuth()
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        """As requests does it for a redirect, without its look at a .netrc."""
+        goes_elsewhere: Any = self.should_strip_auth
+        if goes_elsewhere(response.request.url, prepared_request.url):
+            prepared_request.headers.pop("Authorization", None)
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         self.destinations.check(str(request.url))

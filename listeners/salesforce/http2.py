@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import certifi
@@ -21,8 +21,8 @@ from listeners.salesforce.guard import GuardedNetwork, Route
 _NO_CONNECTION = urllib3.connection.HTTPConnection("")
 _NO_POOL = urllib3.HTTPConnectionPool("none")
 
-# Said of the answer as it came, before httpx unpacked it.
-_OF_THE_WIRE = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+# HTTP/2 has frames for these.
+_OF_THE_WIRE = frozenset({"content-length", "transfer-encoding"})
 
 
 class Http2Adapter(HTTPAdapter):
@@ -44,23 +44,59 @@ class Http2Adapter(HTTPAdapter):
         connect, read = timeout
         through = select_proxy(str(request.url), dict(proxies or {}))
         context = _tls(verify, cert)
+        client = httpx.Client(
+            transport=_transport(
+                context, _proxy(through, context), self._route.guard(str(request.url), proxies)
+            ),
+            timeout=httpx.Timeout(read, connect=connect),
+            trust_env=False,
+        )
         try:
-            with httpx.Client(
-                transport=_transport(
-                    context, _proxy(through, context), self._route.guard(str(request.url), proxies)
-                ),
-                timeout=httpx.Timeout(read, connect=connect),
-                trust_env=False,
-            ) as client:
-                answer = client.request(
-                    str(request.method),
-                    str(request.url),
-                    headers=dict(request.headers),
-                    content=request.body,
-                )
+            asked = client.build_request(
+                str(request.method),
+                str(request.url),
+                headers=dict(request.headers),
+                content=request.body,
+            )
+            answer = client.send(asked, stream=True)
         except (httpx.HTTPError, httpx.InvalidURL) as failure:
+            client.close()
             raise requests.ConnectionError(_as_urllib3(failure)) from None
-        return self.build_response(request, _raw(answer))
+        except BaseException:
+            client.close()
+            raise
+        return self.build_response(request, _raw(client, answer))
+
+
+class _Body(io.RawIOBase):
+    """An answer's body as it came, read from the wire as far as it is asked for."""
+
+    def __init__(self, client: httpx.Client, answer: httpx.Response) -> None:
+        self._client = client
+        self._answer = answer
+        self._chunks: Iterator[bytes] = answer.iter_raw()
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            while not self._left:
+                self._left = next(self._chunks)
+        except StopIteration:
+            return 0
+        except httpx.HTTPError as failure:
+            raise _as_urllib3(failure) from None
+        size = min(len(buffer), len(self._left))
+        buffer[:size], self._left = self._left[:size], self._left[size:]
+        return size
+
+    def close(self) -> None:
+        if not self.closed:
+            self._answer.close()
+            self._client.close()
+        super().close()
 
 
 def _transport(
@@ -120,9 +156,9 @@ def _tls(verify: bool | str, cert: Any) -> ssl.SSLContext:
     return context
 
 
-def _raw(answer: httpx.Response) -> Any:
+def _raw(client: httpx.Client, answer: httpx.Response) -> Any:
     return HTTPResponse(
-        body=io.BytesIO(answer.content),
+        body=io.BufferedReader(_Body(client, answer)),
         headers=HTTPHeaderDict(
             [(k, v) for k, v in answer.headers.multi_items() if k not in _OF_THE_WIRE]
         ),

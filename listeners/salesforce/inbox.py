@@ -25,6 +25,9 @@ class Inbox:
         self._monotonic = monotonic
         self._messages: list[Mapping[str, Any]] = []
         self._refusal: SalesforceError | None = None
+        self._bytes = 0
+        #: Of the answers that brought what was taken last.
+        self.taken_bytes = 0
         #: When Salesforce last accepted a request, and its clock at that.
         self.last_answer_at: float | None = None
         self.server_time: datetime | None = None
@@ -35,6 +38,7 @@ class Inbox:
 
     def put(self, outcomes: Iterable[Outcome], answer: Answer) -> None:
         """What one answer means. Of several refusals the first counts."""
+        self._bytes += len(answer.body)
         for outcome in outcomes:
             match outcome:
                 case Received(messages=messages):
@@ -55,6 +59,7 @@ class Inbox:
 
     def take(self) -> list[Mapping[str, Any]]:
         taken, self._messages = self._messages, []
+        self.taken_bytes, self._bytes = self._bytes, 0
         return taken
 
     def raise_refusal(self) -> None:
@@ -65,7 +70,7 @@ class Inbox:
 
     def clear(self) -> None:
         """For a new session. When the last one was heard stays known."""
-        self._messages, self._refusal = [], None
+        self._messages, self._refusal, self._bytes = [], None, 0
 
 
 def _refusal(refused: Refused) -> StreamRefused:

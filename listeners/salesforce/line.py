@@ -8,6 +8,7 @@ from typing import Any
 
 import requests
 
+from listeners.salesforce.answer_limits import EVENTS, ORG
 from listeners.salesforce.cookies import RawCookies, no_cookies
 from listeners.salesforce.errors import CometdRefused, Reaction
 from listeners.salesforce.exchange import (
@@ -85,6 +86,7 @@ class Line:
                 f"{instance_url}/services/data/",
                 auth=NoAuth(),
                 timeout=(seconds, seconds),
+                limit=ORG,
                 headers={"Accept": "application/json"},
             )
         return isinstance(answer, Answer)
@@ -114,6 +116,7 @@ class Line:
             f"{token.instance_url}{path}",
             auth=BearerAuth(token.access_token),
             timeout=timeout,
+            limit=EVENTS,
             data=body,
             headers={**_HEADERS, **self._cookies.header()},
         )

@@ -10,8 +10,15 @@ from urllib.parse import quote
 
 import requests
 
+from listeners.salesforce.answer_limits import ORG, RECORDS, AnswerLimit
 from listeners.salesforce.answers import status_reaction
-from listeners.salesforce.errors import Reaction, RestRefused, SalesforceError, TransportFailed
+from listeners.salesforce.errors import (
+    AnswerTooLarge,
+    Reaction,
+    RestRefused,
+    SalesforceError,
+    TransportFailed,
+)
 from listeners.salesforce.exchange import Answer, BearerAuth, Timeout, Unanswered, exchange
 from listeners.salesforce.reading import RecordsRead, by_id
 from listeners.salesforce.tokens import Token, Tokens
@@ -53,11 +60,11 @@ class RestClient:
 
     def versions(self) -> list[dict[str, Any]]:
         """The API versions the instance offers: ``[{"label", "url", "version"}, …]``."""
-        return _typed(self._get("/services/data/"), list)
+        return _typed(self._get("/services/data/", limit=ORG), list)
 
     def limits(self) -> dict[str, Any]:
         """``{"DailyDeliveredPlatformEvents": {"Max", "Remaining"}, …}``."""
-        return _typed(self._get(f"{self._base}/limits/"), dict)
+        return _typed(self._get(f"{self._base}/limits/", limit=ORG), dict)
 
     def sobjects(self) -> list[dict[str, Any]]:
         """All objects that the user may see, each with `name` and `label` and so on."""
@@ -138,6 +145,20 @@ class RestClient:
             self._fields[entity] = [name for name in {"Id": None, **record} if name != "attributes"]
 
     def _composite(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> RecordsRead:
+        """In two halves where the records are too large to be read at once."""
+        try:
+            return self._composite_at_once(entity, ids, fields)
+        except AnswerTooLarge:
+            if len(ids) == 1:
+                raise
+        half = len(ids) // 2
+        first = self._composite(entity, ids[:half], fields)
+        last = self._composite(entity, ids[half:], fields)
+        return RecordsRead(min(first.read_at, last.read_at), first.records | last.records)
+
+    def _composite_at_once(
+        self, entity: str, ids: Sequence[str], fields: Sequence[str]
+    ) -> RecordsRead:
         path = f"{self._base}/composite/sobjects/{quote(entity, safe='')}"
         begun = time.monotonic()
         answer = self._get(path, {"ids": list(ids), "fields": list(fields)})
@@ -168,18 +189,22 @@ class RestClient:
             raise refusal
         next(self.query(_ANY.format(entity=entity)))
 
-    def _get(self, path: str, body: dict[str, Any] | None = None) -> Answer:
+    def _get(
+        self, path: str, body: dict[str, Any] | None = None, *, limit: AnswerLimit = RECORDS
+    ) -> Answer:
         """A body is posted: it asks, too, and changes nothing."""
         token = self._tokens.get()
-        answer = self._send(token, path, body)
+        answer = self._send(token, path, body, limit)
         if answer.status == 401:
             self._tokens.invalidate(token)
-            answer = self._send(self._tokens.get(), path, body)
+            answer = self._send(self._tokens.get(), path, body, limit)
         if answer.status == 200:
             return answer
         raise _failure(answer)
 
-    def _send(self, token: Token, path: str, body: dict[str, Any] | None) -> Answer:
+    def _send(
+        self, token: Token, path: str, body: dict[str, Any] | None, limit: AnswerLimit
+    ) -> Answer:
         json_type = {} if body is None else {"Content-Type": "application/json"}
         answer = exchange(
             self._http,
@@ -187,11 +212,12 @@ class RestClient:
             f"{token.instance_url}{path}",
             auth=BearerAuth(token.access_token),
             timeout=self._timeout,
+            limit=limit,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Accept": "application/json", **json_type},
         )
         if isinstance(answer, Unanswered):
-            raise TransportFailed(answer.why)
+            raise answer.error()
         return answer
 
 

@@ -39,6 +39,10 @@ class EventStream(Protocol):
         """After a poll that brought nothing: the replay id until which there was nothing, where
         Salesforce says it."""
 
+    @property
+    def polled_bytes(self) -> int:
+        """What the messages of the last poll had on the wire."""
+
     def open(self, replay: str) -> None:
         """Log in and subscribe from ``replay``: "-1", "-2", or a replay id of either transport.
 

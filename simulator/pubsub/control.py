@@ -1,15 +1,4 @@
-"""The control API's part about the Pub/Sub API.
-
-`POST /_simulator/managed-subscriptions` — `{"name", "topic"?, "replay"?: "latest" | "earliest",
-    "state"?: "running" | "stopped" | "deleted"}`: make or change one; it is answered.
-`GET /_simulator/pubsub-calls?since=MS` — `{"calls": […]}`, the newest 5,000: `method`, `at`,
-    `peer`, `metadata` (without the token), `topic`, `requests` (the first 100 of a stream),
-    `request_count`, `status` (empty while it runs) and `code`.
-`DELETE /_simulator/pubsub-calls` — forget them.
-`POST /_simulator/pubsub-restart` — `{"seconds"?: 0}`: close every connection, and the port for so
-    long.
-`GET /_simulator/state` has `pubsub`: `streams`, `managed_subscriptions` and `delivered`.
-"""
+"""The control API's part about the Pub/Sub API; `docs/simulator.md` describes its operations."""
 
 import base64
 import binascii

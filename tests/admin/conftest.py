@@ -75,7 +75,9 @@ def as_a(client, django_user_model):
     """Logs in as somebody of that role."""
 
     def make(role: str):
-        user = django_user_model.objects.create_user(role.lower(), is_staff=True)
+        user = django_user_model.objects.create_user(
+            role.removeprefix("CDC ").lower(), is_staff=True
+        )
         user.groups.add(Group.objects.get(name=role))
         client.force_login(user)
         return client

@@ -112,6 +112,6 @@ def test_an_org_is_asked_once_in_a_while(admin_client, org, connection):
 
 
 def test_who_may_not_make_listeners_asks_nothing(as_a, admin_client, connection):
-    assert as_a("Operator").post(CHANNELS, {"connection": connection.pk}).status_code == 403
+    assert as_a("CDC Operator").post(CHANNELS, {"connection": connection.pk}).status_code == 403
     assert admin_client.get(CHANNELS).status_code == 405
     assert admin_client.post(CHANNELS, {"connection": "x"}).status_code == 404

@@ -73,7 +73,7 @@ def test_a_reader_sees_no_secret(client, connection, django_user_model):
 
 
 def test_a_reader_sees_the_fields_of_its_kind_and_no_conditions(client, connection, as_a):
-    adminform = as_a("Viewer").get(page(connection)).context["adminform"]
+    adminform = as_a("CDC Viewer").get(page(connection)).context["adminform"]
     shown = {name for fieldset in adminform for name in fieldset.fields}
     assert {"base_url", "client_secret", "token_url"} <= shown
     assert not {"password", "refresh_url", "private_key"} & shown

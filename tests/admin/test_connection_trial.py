@@ -221,7 +221,7 @@ def test_who_operates_and_may_not_look_tests_nothing(client, org, django_user_mo
 
 
 @pytest.mark.parametrize(
-    ("role", "statuses"), [("Viewer", [403, 403, 403]), ("Operator", [403, 403, 200])]
+    ("role", "statuses"), [("CDC Viewer", [403, 403, 403]), ("CDC Operator", [403, 403, 200])]
 )
 def test_who_may_not(as_a, org, entered, role, statuses):
     connection = connection_to(org.url, org.credentials, name="prod")

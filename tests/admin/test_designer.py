@@ -33,7 +33,7 @@ def drawn(admin_client, listener):
 @pytest.fixture
 def viewer(client, django_user_model):
     user = django_user_model.objects.create_user("vera", is_staff=True)
-    user.groups.add(Group.objects.get(name="Viewer"))
+    user.groups.add(Group.objects.get(name="CDC Viewer"))
     client.force_login(user)
     return client
 
@@ -114,9 +114,7 @@ def test_a_refused_login_is_told_at_the_channel(drawn, listener):
 def test_a_queue_says_how_many_workers_hear_it(drawn, listener, make_delivery):
     make_mapping(listener, queue="crm")
     make_delivery(mapping=make_mapping(listener, "update"), state="queued")
-    Worker.objects.create(
-        name="w", pid=1, queues=["celery"], started_at=NOW, seen_at=timezone.now()
-    )
+    Worker.objects.create(name="w", pid=1, queues=["cdc"], started_at=NOW, seen_at=timezone.now())
     html = drawn()
     assert "1 worker</a>" in html
     assert "No worker</a> hears it." in html

@@ -133,6 +133,31 @@ def test_the_last_changes_of_its_listener_alone_are_looked_at(
     assert f"{699:018}" in html or f"{698:018}" in html
 
 
+def test_a_save_that_came_as_several_events_is_judged_as_a_whole(tried, make_entry):
+    save = {"record_id": "0015g00000EqG9GAAV", "transaction_key": "t-1"}
+    make_entry(**save, sequence_number=1, changed_data={"StageName": "Won"})
+    make_entry(**save, sequence_number=2, changed_data={"Type": "New"})
+    make_entry(changed_data={"Type": "New"})
+    parts = [{"field": "StageName", "equals": "Won"}, {"field": "Type", "equals": "New"}]
+
+    assert "Of the 3 recorded changes, 2 would match." in tried(
+        condition=json.dumps({"all": parts})
+    )
+
+
+def test_the_oldest_save_is_judged_with_what_came_before_those_that_are_looked_at(
+    tried, make_entry, monkeypatch
+):
+    monkeypatch.setattr("handlers.designer.preview.LOOKED_AT", 1)
+    save = {"record_id": "0015g00000EqG9GAAV", "transaction_key": "t-1"}
+    make_entry(**save, sequence_number=1, changed_data={"StageName": "Won"})
+    make_entry(**save, sequence_number=2, changed_data={"Type": "New"})
+
+    html = tried(condition=json.dumps({"field": "StageName", "equals": "Won"}))
+
+    assert "Of the one recorded change, 1 would match." in html
+
+
 def test_a_condition_tells_nothing_of_a_value_that_is_masked(client, tried, listener, make_entry):
     """Else one could guess it."""
     listener.sensitive_fields = ["SSN__c", "*.Name.LastName"]
@@ -140,7 +165,7 @@ def test_a_condition_tells_nothing_of_a_value_that_is_masked(client, tried, list
     make_entry(changed_data={"SSN__c": "219-09-9999", "Name": {"LastName": "Keller"}})
     make_entry(changed_data={"SSN__c": "1"}, entity_name="Lead")
     assert "you may not see" not in tried()
-    administrator = _user(client, "Administrator")
+    administrator = _user(client, "CDC Administrator")
     for field, value in (("SSN__c", "219-09-9999"), ("SSN__c", "no"), ("Name.LastName", "Keller")):
         leaf = {"field": field, "equals": value}
         for condition in (leaf, {"any": [{"all": [leaf]}]}):
@@ -160,7 +185,7 @@ def test_who_may_see_the_values_may_ask_for_them(tried, listener, make_entry):
 def test_a_viewer_tries_the_mapping_as_it_is(client, tried, listener, make_entry):
     make_entry(entity_name="Lead")
     mapping = make_mapping(listener, "update", entity="Account")
-    viewer = _user(client, "Viewer")
+    viewer = _user(client, "CDC Viewer")
     html = tried(viewer, page_of(mapping), entity="Lead")
     assert "0 would match" in html
     assert viewer.post(NEW, {}).status_code == 403

@@ -68,7 +68,38 @@ def test_a_change_without_its_value_hides_the_one_before(record):
     assert before(record({"Text": "new"})) == {"Text": "(changed before, value not recorded)"}
 
 
-def test_a_diff_is_no_value(record):
+@pytest.mark.parametrize(
+    "diff_fields", [None, ["Text", "Address.Street"]], ids=["cometd", "pubsub"]
+)
+def test_a_diff_is_one_field_and_no_value(record, diff_fields):
+    diff = "--- 6f1\n+++ 9a2\n@@ -1,1 +1,1 @@\n-old\n+new"
+    record({"Text": "old", "Address": {"Street": "A 1"}})
+    sent = {"Text": {"diff": diff}, "Address": {"Street": {"diff": diff}, "City": "Bonn"}}
+
+    rows = field_rows(entry := record(sent, diff_fields=diff_fields), earlier(entry))
+
+    assert [(row.name, row.value, row.before, row.note) for row in rows] == [
+        ("Text", diff, "old", "sent as a unified diff"),
+        ("Address.Street", diff, "A 1", "sent as a unified diff"),
+        ("Address.City", "Bonn", "", ""),
+    ]
+    assert before(record({"Text": "new", "Address": {"Street": "B 2"}})) == {
+        "Text": "(changed before, value not recorded)",
+        "Address.Street": "(changed before, value not recorded)",
+    }
+
+
+def test_a_masked_diff_stays_a_diff(record, listener):
+    listener.sensitive_fields = ["Text"]
+    listener.save()
+    entry = record({"Text": {"diff": "--- 6f1\n+++ 9a2\n"}})
+
+    assert [(row.name, row.value, row.note) for row in field_rows(entry)] == [
+        ("Text", "***", "sent as a unified diff")
+    ]
+
+
+def test_a_listed_diff_may_be_a_text(record):
     record({"Text": "@@ -1 +1 @@"}, diff_fields=["Text"])
     assert before(record({"Text": "new"})) == {"Text": "(changed before, value not recorded)"}
 

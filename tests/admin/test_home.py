@@ -83,7 +83,7 @@ def links(html: str) -> set[str]:
 
 def test_one_sentence_says_that_everything_is_all_right(home, receiving):
     make_mapping(receiving)
-    make_worker("celery")
+    make_worker("cdc")
     assert sentence(home()) == (
         "Everything is all right: 1 listener receives, 1 worker is there, "
         "nothing has failed for good, no incident is open."
@@ -123,7 +123,7 @@ def test_a_queue_that_no_living_worker_hears_is_said(home, receiving):
     make_mapping(receiving, on="update", handler="", task="elsewhere.sync", queue="theirs")
     make_worker("crm", ago=120)
     assert sentence(home()) == "Not all is well: no worker is there."
-    make_worker("celery", pid=2)
+    make_worker("cdc", pid=2)
     assert sentence(home()) == "Not all is well: no worker hears the queue crm."
     make_worker("crm", pid=3)
     assert sentence(home()).startswith("Everything is all right")
@@ -131,7 +131,7 @@ def test_a_queue_that_no_living_worker_hears_is_said(home, receiving):
 
 def test_a_mapped_handler_that_is_not_registered_is_said(home, receiving):
     make_mapping(receiving, handler="gone.handler")
-    make_worker("celery")
+    make_worker("cdc")
     assert sentence(home()) == "Not all is well: 1 mapped handler not registered."
 
 
@@ -149,7 +149,7 @@ def test_every_link_of_the_page_opens(admin_client, home, receiving, make_delive
     make_delivery(state="dead")
     make_delivery(state="retrying", due_at=timezone.now())
     make_incident(receiving)
-    make_worker("celery")
+    make_worker("cdc")
     kinds = {re.sub(r"=[^&]*", "", link): link for link in links(home())}
     for link in kinds.values():
         # A filter that a list does not know would redirect.
@@ -188,7 +188,7 @@ def test_of_many_listeners_those_in_trouble_are_shown_and_a_link_to_the_others(h
 
 def test_a_paused_handler_is_not_forgotten_and_no_alarm(home, receiving, make_delivery):
     mapping = make_mapping(receiving, handler="handlers.log_change")
-    make_worker("celery")
+    make_worker("cdc")
     make_delivery(mapping=mapping, state="ready")
     pause(mapping, Actor("ann", "api"), "their system is down", timezone.now())
     html = home()
@@ -233,7 +233,7 @@ def test_a_reader_sees_neither_numbers_nor_links_of_what_is_not_theirs(
 ):
     make_delivery(state="dead")
     make_incident(listener)
-    make_worker("celery")
+    make_worker("cdc")
     reader = django_user_model.objects.create_user("reader", is_staff=True)
     reader.user_permissions.add(Permission.objects.get(codename="view_incident"))
     client.force_login(reader)
@@ -251,7 +251,7 @@ def test_a_reader_sees_neither_numbers_nor_links_of_what_is_not_theirs(
 
 
 def test_all_right_is_as_far_as_the_reader_may_see(client, django_user_model, listener):
-    make_worker("celery")
+    make_worker("cdc")
     reader = django_user_model.objects.create_user("reader", is_staff=True)
     client.force_login(reader)
     assert "ask an administrator for a role" in client.get(HOME).content.decode()

@@ -111,8 +111,8 @@ def test_saving_it_again_adds_none(admin_client, listener):
 def test_the_page_of_a_listener_offers_channels_when_its_field_is_entered(as_a, listener):
     page = f"/admin/listeners/listener/{listener.pk}/change/"
 
-    changing = as_a("Administrator").get(page).content.decode()
-    reading = as_a("Viewer").get(page).content.decode()
+    changing = as_a("CDC Administrator").get(page).content.decode()
+    reading = as_a("CDC Viewer").get(page).content.decode()
 
     assert 'data-channels="/admin/listeners/listener/channels/"' in changing
     assert 'data-channels-on="focus"' in changing

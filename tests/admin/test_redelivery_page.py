@@ -48,7 +48,7 @@ def test_more_than_a_page_should_wait_for_is_left_to_a_worker(
 
     page = text_of(admin_client, act(admin_client, DELIVERIES, dead, confirm="yes"))
 
-    assert "none hears the queue celery" in page
+    assert "none hears the queue cdc" in page
     assert states() == ["dead", "blocked", "succeeded"]
     redelivery = Redelivery.objects.get()
     run(redelivery.pk)
@@ -88,7 +88,7 @@ def test_who_may_only_look_sees_how_far_it_is_and_cancels_nothing(client, dead, 
     monkeypatch.setattr("handlers.redeliver.AT_ONCE", 0)
     redelivery = begin(Wish(ANN, Delivery.objects.all()), timezone.now())
     viewer = User.objects.create_user("viewer", is_staff=True)
-    viewer.groups.add(Group.objects.get(name="Viewer"))
+    viewer.groups.add(Group.objects.get(name="CDC Viewer"))
     client.force_login(viewer)
 
     page = client.get(f"{REDELIVERIES}{redelivery.pk}/change/").content.decode()

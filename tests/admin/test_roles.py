@@ -39,11 +39,11 @@ def act(client, page: str, action: str, row, **more: str):
     return client.post(page, asked)
 
 
-@pytest.mark.parametrize("role", ["Viewer", "Operator", "Administrator"])
+@pytest.mark.parametrize("role", ["CDC Viewer", "CDC Operator", "CDC Administrator"])
 def test_each_role_sees_everything_but_users(as_a, role):
     client = as_a(role)
     assert {client.get(page).status_code for page in SEEN_BY_ALL} == {200}
-    allowed = role == "Administrator"
+    allowed = role == "CDC Administrator"
     assert client.get("/admin/auth/user/").status_code == (200 if allowed else 403)
 
 
@@ -57,7 +57,7 @@ def test_a_viewer_is_shown_no_button_and_refused_every_action(
     as_a, listener, incident, make_delivery
 ):
     delivery = make_delivery(state="dead", halts=True)
-    viewer = as_a("Viewer")
+    viewer = as_a("CDC Viewer")
     page = viewer.get(f"{LISTENERS}{listener.pk}/change/").content.decode()
     assert "Forget the position" not in page
     assert f"{listener.pk}/stop/" not in page
@@ -85,7 +85,7 @@ def test_a_viewer_is_shown_no_button_and_refused_every_action(
 def test_an_operator_runs_the_listener_and_edits_nothing(as_a, listener):
     lease_of(listener)
     Position.objects.update(replay_id="52", lease_until=NOW)
-    operator = as_a("Operator")
+    operator = as_a("CDC Operator")
     assert "Stop" in operator.get(f"{LISTENERS}{listener.pk}/change/").content.decode()
     page = operator.get(f"{LISTENERS}{listener.pk}/stop/").content.decode()
     assert 'name="reason"' in page
@@ -106,7 +106,7 @@ def test_an_operator_redelivers_closes_and_has_messages_read_again(
     unread = Quarantined.objects.create(
         listener=listener, raw="{", digest="0", error="odd", received_at=timezone.now()
     )
-    operator = as_a("Operator")
+    operator = as_a("CDC Operator")
     assert "Redeliver" in operator.get(f"{DELIVERIES}{delivery.pk}/change/").content.decode()
     assert act(operator, DELIVERIES, "redeliver", delivery).status_code == 200
     act(operator, INCIDENTS, "close_incidents", incident, note="seen")
@@ -116,11 +116,11 @@ def test_an_operator_redelivers_closes_and_has_messages_read_again(
 
 
 def test_an_administrator_edits_settings_and_users_and_no_superuser(as_a, listener, admin_user):
-    administrator = as_a("Administrator")
+    administrator = as_a("CDC Administrator")
     assert administrator.get("/admin/listeners/connection/add/").status_code == 200
     page = administrator.get(f"{LISTENERS}{listener.pk}/change/").content.decode()
     assert 'name="name"' in page
-    user = Group.objects.get(name="Administrator").user_set.get()
+    user = Group.objects.get(name="CDC Administrator").user_set.get()
     own = administrator.get(f"/admin/auth/user/{user.pk}/change/").content.decode()
     assert 'name="username"' in own
     assert 'name="is_superuser"' not in own
@@ -145,13 +145,13 @@ def test_who_could_change_a_row_can_still_do_what_has_a_permission_of_its_own_no
 
 @pytest.mark.django_db
 def test_a_migration_gives_a_role_what_is_new_and_leaves_the_rest_as_it_is():
-    viewer = Group.objects.get(name="Viewer")
+    viewer = Group.objects.get(name="CDC Viewer")
     before = set(viewer.permissions.values_list("codename", flat=True))
     viewer.permissions.add(Permission.objects.get(codename="view_sensitive"))
     viewer.permissions.remove(Permission.objects.get(codename="view_listener"))
     new = Permission.objects.get(codename="view_delivery")
     viewer.permissions.remove(new)
-    RolePermission.objects.get(role="Viewer", permission="handlers.view_delivery").delete()
+    RolePermission.objects.get(role="CDC Viewer", permission="handlers.view_delivery").delete()
     call_command("migrate", verbosity=0)
     after = set(viewer.permissions.values_list("codename", flat=True))
     assert after == (before | {"view_sensitive"}) - {"view_listener"}
@@ -159,11 +159,11 @@ def test_a_migration_gives_a_role_what_is_new_and_leaves_the_rest_as_it_is():
 
 @pytest.mark.django_db
 def test_a_role_that_was_deleted_is_not_made_again():
-    Group.objects.get(name="Operator").delete()
+    Group.objects.get(name="CDC Operator").delete()
     call_command("migrate", verbosity=0)
-    roles = ("Viewer", "Operator", "Administrator")
+    roles = ("CDC Viewer", "CDC Operator", "CDC Administrator")
     left = Group.objects.filter(name__in=roles).values_list("name", flat=True)
-    assert set(left) == {"Viewer", "Administrator"}
+    assert set(left) == {"CDC Viewer", "CDC Administrator"}
 
 
 @pytest.mark.django_db
@@ -176,7 +176,7 @@ def test_a_migration_before_there_are_groups_makes_none():
 def test_an_administrator_gives_single_listeners_and_takes_them_away(
     as_a, listener, django_user_model
 ):
-    client, ann = as_a("Administrator"), django_user_model.objects.create_user("ann")
+    client, ann = as_a("CDC Administrator"), django_user_model.objects.create_user("ann")
     page = f"/admin/auth/user/{ann.pk}/change/"
     formsets = [one.formset for one in client.get(page).context["inline_admin_formsets"]]
     counts = {f"{one.prefix}-{n}_FORMS": "0" for one in formsets for n in ("TOTAL", "INITIAL")}
@@ -193,3 +193,13 @@ def test_an_administrator_gives_single_listeners_and_takes_them_away(
     assert not ListenerUserGrant.objects.exists()
     noted = OperatorAction.objects.order_by("id").values_list("details", flat=True)
     assert [set(details) - {"fields"} for details in noted] == [{"added"}, {"deleted"}]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["Viewer", "Operator", "Administrator"])
+def test_a_group_of_the_site_is_never_touched(name):
+    group = Group.objects.create(name=name)
+
+    call_command("migrate", verbosity=0)
+
+    assert not group.permissions.exists()

@@ -148,7 +148,7 @@ def told(client, marked, django_user_model):
     return read
 
 
-@pytest.mark.parametrize("role", ["Viewer", "Administrator"])
+@pytest.mark.parametrize("role", ["CDC Viewer", "CDC Administrator"])
 def test_no_page_and_no_file_has_a_sensitive_value(told, role):
     for page, text in told(role).items():
         for value in (SECRET, "219-09-9999", "Keller"):
@@ -156,7 +156,7 @@ def test_no_page_and_no_file_has_a_sensitive_value(told, role):
 
 
 def test_what_is_not_sensitive_is_told_and_the_mask_says_that_something_is_there(told):
-    found = told("Viewer")
+    found = told("CDC Viewer")
     entry_page = found[next(page for page in found if page.endswith("/change/"))]
     assert "Berlin" in entry_page
     assert "•••" in entry_page
@@ -167,7 +167,7 @@ def test_what_is_not_sensitive_is_told_and_the_mask_says_that_something_is_there
 
 
 def test_the_permission_shows_the_values(told):
-    found = told("Viewer", "view_sensitive")
+    found = told("CDC Viewer", "view_sensitive")
     for page, text in found.items():
         if page not in ("/admin/", "/admin/audit/auditlogentry/"):
             assert "219-09-9999" in text, page
@@ -185,7 +185,7 @@ def test_masking_takes_no_query_for_each_row(told, client, marked, make_entry, m
             numbers.append(len(queries))
         return numbers
 
-    told("Viewer")
+    told("CDC Viewer")
     before = counted()
     entry = marked[0]
     for number in range(4):
@@ -208,7 +208,7 @@ def test_masking_takes_no_query_for_each_row(told, client, marked, make_entry, m
     ],
 )
 def test_no_address_of_a_list_asks_for_a_value(told, client, page, field):
-    told("Viewer")
+    told("CDC Viewer")
     assert client.get(f"/admin/{page}?{field}__contains=219").status_code == 400
 
 

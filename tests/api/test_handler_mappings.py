@@ -19,6 +19,7 @@ def mapping(**fields) -> dict[str, Any]:
 
 def test_a_mapping_is_made_read_changed_and_deleted(api, listener):
     wanted = mapping(
+        name="accounts",
         entity="Account",
         changed_fields=["Phone"],
         condition={"field": "Phone", "exists": True},

@@ -1,6 +1,5 @@
 """The description of the API, and the page that shows it."""
 
-import json
 import re
 import subprocess
 import sys
@@ -80,7 +79,7 @@ def test_the_page_needs_no_other_host(client, db):
     assets = re.findall(r'(?:src|href)="([^"]+)"', html)
     assert len(assets) >= 4
     for asset in assets:
-        assert asset.startswith(("/static/drf_spectacular_sidecar/", SCRIPT))
+        assert asset.startswith(("/static/drf_spectacular_sidecar/", "/static/api/", SCRIPT))
         response = client.get(asset)
         assert response.status_code == 200, asset
         assert len(response.getvalue()) > 100
@@ -89,4 +88,4 @@ def test_the_page_needs_no_other_host(client, db):
     script = client.get(SCRIPT).content.decode()
     settings = re.search(r"const swaggerSettings = (\{.*?\});", script, re.DOTALL)
     assert settings is not None
-    assert json.loads(settings[1])["validatorUrl"] is None
+    assert "validatorUrl: null" in settings[1]

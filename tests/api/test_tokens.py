@@ -26,7 +26,7 @@ def caller(key: str) -> APIClient:
 @pytest.fixture
 def ann(db) -> User:
     user = User.objects.create_user("ann")
-    user.groups.add(Group.objects.get(name="Viewer"))
+    user.groups.add(Group.objects.get(name="CDC Viewer"))
     return user
 
 
@@ -101,11 +101,11 @@ def test_the_command_prints_a_token(ann, capsys):
 def test_only_an_administrator_makes_tokens_and_none_of_a_superuser(client, ann, admin_user):
     bob = User.objects.create_user("bob", is_staff=True)
     client.force_login(bob)
-    bob.groups.add(Group.objects.get(name="Operator"))
+    bob.groups.add(Group.objects.get(name="CDC Operator"))
     assert client.get(TOKENS).status_code == 403
     assert client.post(f"{TOKENS}add/", {"user": ann.pk, "name": "x"}).status_code == 403
 
-    bob.groups.add(Group.objects.get(name="Administrator"))
+    bob.groups.add(Group.objects.get(name="CDC Administrator"))
     assert client.post(f"{TOKENS}add/", {"user": admin_user.pk, "name": "x"}).status_code == 200
     assert not ApiToken.objects.exists()
     client.post(f"{TOKENS}add/", {"user": ann.pk, "name": "x"})

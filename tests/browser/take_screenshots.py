@@ -60,7 +60,7 @@ class Camera:
 @pytest.mark.timeout(900)
 def test_the_pictures_are_taken(busy, visitor):
     listener, account, incident = busy
-    visitor.log_in("Administrator")
+    visitor.log_in("CDC Administrator")
     camera = Camera(visitor)
     of_home_and_the_audit_log(camera, account)
     of_deliveries(camera)

@@ -36,7 +36,7 @@ def failed(processes, listener):
 
 
 def test_an_operator_finds_out_why_and_redelivers_all_of_it(visitor, failed):
-    visitor.log_in("Operator")
+    visitor.log_in("CDC Operator")
     page = visitor.page
     visitor.look("Not all is well", "3 dead letters")
     page.get_by_role("link", name="3 dead letters").click()
@@ -67,7 +67,7 @@ def test_an_operator_finds_out_why_and_redelivers_all_of_it(visitor, failed):
 
 
 def test_an_operator_pauses_a_handler_and_resumes_it(visitor, failed):
-    visitor.log_in("Operator")
+    visitor.log_in("CDC Operator")
     page = visitor.page
     visitor.go_to("Dead letters")
     page.get_by_role("link", name="Pause crm.sync_contact").click()

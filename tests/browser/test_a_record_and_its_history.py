@@ -16,7 +16,7 @@ def test_a_record_is_found_with_what_changed_and_all_that_happened_to_it(visitor
     moved = change("UPDATE", [RECORD], data={"Phone": "+49 30 7654321"}, changedFields=["Phone"])
     ingest(listener, lease, received(created, change(), moved), [mapping])
 
-    visitor.log_in("Viewer")
+    visitor.log_in("CDC Viewer")
     page = visitor.page
     visitor.go_to("Audit log")
     visitor.look("3 shown")

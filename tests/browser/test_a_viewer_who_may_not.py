@@ -51,7 +51,7 @@ def test_a_viewer_has_no_button_and_sees_no_sensitive_value_and_is_refused(
     page = visitor.page
     page.goto("/admin/")
     visitor.look("Welcome back")
-    visitor.log_in("Viewer")
+    visitor.log_in("CDC Viewer")
     for address, text in scene.items():
         page.goto(address)
         body = visitor.look(text)

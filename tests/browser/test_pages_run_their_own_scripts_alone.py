@@ -18,7 +18,7 @@ _GET_IN = """() => new Promise(resolve => {
 
 
 def test_the_apis_documentation_is_drawn_and_tries_a_request(visitor):
-    visitor.log_in("Administrator")
+    visitor.log_in("CDC Administrator")
 
     visitor.page.goto("/api/docs/")
 

@@ -11,7 +11,7 @@ from tests.servers import wait_for
 def test_an_administrator_hears_a_first_change(visitor, processes, simulator):
     processes.worker()
     processes.listener()
-    visitor.log_in("Administrator")
+    visitor.log_in("CDC Administrator")
     page = visitor.page
     visitor.look("Nothing is listened to yet")
     page.get_by_role("link", name="Add a connection").click()

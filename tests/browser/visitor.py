@@ -44,7 +44,9 @@ class Visitor:
 
     def log_in(self, role: str) -> User:
         """As somebody with that role."""
-        user = User.objects.create_user(role.lower(), password=PASSWORD, is_staff=True)
+        user = User.objects.create_user(
+            role.removeprefix("CDC ").lower(), password=PASSWORD, is_staff=True
+        )
         user.groups.add(Group.objects.get(name=role))
         self.page.goto("/admin/")
         self.page.get_by_label("Username").fill(user.username)

@@ -1,4 +1,5 @@
 import pytest
+from django.core.management import CommandError
 from django.utils import timezone
 
 from audit.models import Throughput
@@ -177,8 +178,20 @@ def test_a_new_listener_without_handlers_has_the_four_empty_ones(file):
     assert list(mappings) == [(on, "*", "") for on in HandlerMapping.On.values]
 
 
-def test_a_handler_that_nobody_registered_is_applied_with_a_warning(file):
-    output = file.apply(CONTRACT.replace("tests.remember", "my.module.sync"))
+def test_a_handler_that_is_not_registered_is_refused_with_the_closest_name(file):
+    with pytest.raises(CommandError) as refused:
+        file.apply(CONTRACT.replace("tests.remember", "tests.rememmber"))
+
+    assert f"{file.path}:17: handler: no handler is registered under the name" in str(refused.value)
+    assert "did you mean 'tests.remember'?" in str(refused.value)
+    assert "--allow-unknown-handlers" in str(refused.value)
+    assert not Connection.objects.exists()
+
+
+def test_it_is_stored_with_a_warning_when_that_is_asked_for(file):
+    text = CONTRACT.replace("tests.remember", "my.module.sync")
+
+    output = file.apply(text, "--allow-unknown-handlers")
 
     assert HandlerMapping.objects.filter(handler="my.module.sync").exists()
     assert output.err.startswith(f"warning: {file.path}:17: No handler is registered under")

@@ -9,10 +9,10 @@ from tests.commands.running import CONNECTION, Output
 def apply(file):
     """Applies a file with one listener that has these handlers."""
 
-    def apply_handlers(*handlers: str) -> Output:
+    def apply_handlers(*handlers: str, options: tuple[str, ...] = ()) -> Output:
         listed = "".join(f"      - {handler}\n" for handler in handlers)
         text = "listeners:\n  - connection: prod\n    handlers:\n" + (listed or "      []\n")
-        output: Output = file.apply(CONNECTION + text)
+        output: Output = file.apply(CONNECTION + text, *options)
         return output
 
     return apply_handlers
@@ -27,11 +27,15 @@ def test_an_unchanged_mapping_keeps_its_row_while_others_come_and_go(apply):
     apply("{on: create, handler: tests.remember}", "{on: create, handler: tests.skip}")
     kept = HandlerMapping.objects.get(handler="tests.remember").pk
 
-    output = apply("{on: create, handler: tests.fail}", "{on: create, handler: tests.remember}")
+    output = apply(
+        "{on: create, entity: Case, handler: tests.fail}",
+        "{on: create, handler: tests.remember}",
+        options=("--prune",),
+    )
 
     assert output.lines == [
         "- handler of salesforceListener, create *: tests.skip",
-        "+ handler of salesforceListener, create *: tests.fail",
+        "+ handler of salesforceListener, create Case: tests.fail",
     ]
     assert rows()[kept] == ("create", "*", "tests.remember")
 
@@ -71,7 +75,7 @@ def test_a_kind_without_a_mapping_keeps_an_empty_one(apply):
     apply("{on: create, handler: tests.remember}")
     empty = set(HandlerMapping.objects.filter(handler="").values_list("pk", flat=True))
 
-    output = apply()
+    output = apply(options=("--prune",))
 
     assert output.lines == [
         "- handler of salesforceListener, create *: tests.remember",

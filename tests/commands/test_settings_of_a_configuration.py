@@ -107,7 +107,8 @@ def test_what_is_left_out_has_its_default_again(file):
     assert (connection.scopes, connection.client_config) == ([], {})
     assert (connection.token_store, connection.proxy_host) == ("database", "")
     assert not connection.proxy_password
-    [line] = lines
+    line, kept_listener = lines
+    assert kept_listener.startswith("kept: listener ")
     assert "scopes [api, refresh_token] → none" in line
     assert "client_config: changed" in line
     assert "proxy_password: changed" in line

@@ -152,6 +152,36 @@ def test_csv_hides_formulas_from_spreadsheets(listener):
     assert row["changed_fields"] == ""
 
 
+#: What makes a spreadsheet run a cell: with a full-width sign too, and after what it skips.
+STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\N{FULLWIDTH EQUALS SIGN}")
+FULL_WIDTH = (
+    "\N{FULLWIDTH PLUS SIGN}",
+    "\N{FULLWIDTH HYPHEN-MINUS}",
+    "\N{FULLWIDTH COMMERCIAL AT}",
+)
+
+
+@pytest.mark.parametrize("start", [*STARTS, *FULL_WIDTH, " =", "\N{NO-BREAK SPACE}\n@", "\ufeff="])
+def test_csv_hides_each_beginning_of_a_formula(listener, start):
+    record(listener, change())
+    AuditLogEntry.objects.update(change_origin=f"{start}1+1", commit_number=-5)
+
+    [row] = csv.DictReader(io.StringIO(run("export_audit_log", "--format", "csv").out, newline=""))
+
+    assert row["change_origin"] == f"'{start}1+1"
+    assert row["commit_number"] == "-5", "a number is a number"
+
+
+def test_csv_leaves_other_texts_as_they_are(listener):
+    record(listener, change())
+    AuditLogEntry.objects.update(change_origin="a=b", commit_user="'quoted'")
+
+    [row] = csv.DictReader(io.StringIO(run("export_audit_log", "--format", "csv").out))
+
+    assert row["change_origin"] == "a=b"
+    assert row["commit_user"] == "'quoted'"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

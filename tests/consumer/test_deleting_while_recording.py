@@ -8,7 +8,10 @@ from django.utils import timezone
 
 from audit.history import with_history
 from audit.models import AuditLogEntry
+from consumer.buffer import Buffer
 from consumer.ingest import ingest
+from consumer.publisher import Publisher
+from consumer.recorder import Recorder
 from handlers import deleting
 from handlers.models import Delivery, HandlerMapping
 from listeners import milestones
@@ -132,3 +135,30 @@ def test_mappings_come_and_go_while_batches_are_recorded(listener):
     assert not Delivery.objects.exclude(mapping=stays).exclude(state="skipped").exists()
     named = set(Delivery.objects.values_list("mapping", flat=True))
     assert set(HandlerMapping.with_deleted.values_list("pk", flat=True)) == named
+
+
+def test_a_mapping_that_vanishes_in_the_middle_of_a_batch_costs_no_change(listener, monkeypatch):
+    """Such as one that a script deletes in the database: the batch is recorded without it."""
+    gone, stays = make_mapping(listener), make_mapping(listener, ordering="unordered")
+    reached = []
+
+    def delete_the_row():
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM handlers_handlermapping WHERE id = %s", [gone.pk])
+
+    def reach(name):
+        if name == "recorded" and name not in reached:
+            in_threads(delete_the_row)[0].result(30)
+        reached.append(name)
+
+    monkeypatch.setattr(milestones, "reach", reach)
+    buffer = Buffer(10)
+    buffer.put(received(change(), change()))
+    buffer.close()
+    recorder = Recorder(listener, lease_of(listener), buffer, Publisher())
+    recorder.start()
+    wait_for(lambda: not recorder.is_alive, seconds=30)
+
+    assert reached.count("recorded") == 2
+    assert (recorder.recorded, AuditLogEntry.objects.count()) == (2, 2)
+    assert set(Delivery.objects.values_list("mapping_id", flat=True)) == {stays.pk}

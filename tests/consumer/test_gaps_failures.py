@@ -159,9 +159,9 @@ def test_the_relay_asks_a_worker_once(org, heard, account, broker):
     for _ in range(3):
         relay.sweep(now)
 
-    assert dispatch.queue_length("celery") == 1
+    assert dispatch.queue_length("cdc") == 1
     relay.sweep(now + timedelta(minutes=6))  # the message was lost
-    assert dispatch.queue_length("celery") == 2
+    assert dispatch.queue_length("cdc") == 2
 
 
 def test_a_broker_that_is_away_is_asked_again(org, heard, account, broker):
@@ -176,7 +176,7 @@ def test_a_broker_that_is_away_is_asked_again(org, heard, account, broker):
 
     gaps.ask_due(timezone.now())
 
-    assert dispatch.queue_length("celery") == 1
+    assert dispatch.queue_length("cdc") == 1
 
 
 def test_a_message_that_comes_late_completes_what_was_asked_for_since(org, heard, account):

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection, transaction
 
 from consumer.ingest import ingest
-from listeners.leases import Lease
+from listeners.leases import Lease, LeaseLost
 from listeners.models import Position
 from tests.sample_data import change, lease_of, received
 
@@ -124,3 +124,16 @@ def test_a_position_that_is_written_to_holds_up_no_other(make_listener):
     assert taken == []
     live = [position.pk for position in Position.objects.with_life() if position.is_held]
     assert live == [other.pk]
+
+
+def test_a_process_that_takes_a_lease_again_cannot_write_under_the_old_one(listener):
+    """It was frozen past the lease's end, and what it began before goes on."""
+    old = lease_of(listener, "one")
+    expire()
+    new = Position.objects.acquire(listener.pk, "one")
+
+    assert new.epoch == old.epoch + 1
+    assert not Position.objects.release(old)
+    with pytest.raises(LeaseLost):
+        ingest(listener, old, received(change()), [])
+    assert Position.objects.held(new).exists()

@@ -6,7 +6,7 @@ from django.utils import timezone
 from audit.models import Incident
 from consumer import refusals
 from consumer.refusals import Refusals
-from listeners.salesforce.errors import CometdRefused, Reaction, TransportFailed
+from listeners.salesforce.errors import AnswerTooLarge, CometdRefused, Reaction, TransportFailed
 
 pytestmark = pytest.mark.django_db
 Kind = Incident.Kind
@@ -34,6 +34,12 @@ def test_a_busy_server_is_told_from_the_third_time_in_a_row_on(listener):
     assert not opened(Kind.BACK_OFF)
     note(noting, BUSY)
     assert not opened(Kind.BACK_OFF)
+
+
+def test_answers_that_are_too_large_are_told_with_the_host_and_the_limit(listener):
+    why = "org.example answered HTTP 200 with more than 32 MiB, the limit for change events"
+    note(Refusals(listener), *[AnswerTooLarge(why)] * 3)
+    assert why in opened(Kind.BACK_OFF).summary
 
 
 def test_or_once_it_has_lasted(listener, monkeypatch):

@@ -29,7 +29,7 @@ def deliveries(listener, *messages, **fields):
 
 
 def waiting():
-    return dispatch.queue_length("celery")
+    return dispatch.queue_length("cdc")
 
 
 def test_what_was_left_ready_is_published(listener, later):
@@ -85,8 +85,9 @@ def test_so_do_those_whose_message_no_worker_knew(listener, later):
     assert relay.requeue_lost(later) == 0
     listener.mappings.update(handler="tests.remember")
 
-    assert relay.requeue_lost(later) == len(ids)
+    assert relay.retarget(later) == len(ids)
 
+    assert relay.publish_due(later) == len(ids)
     assert waiting() == 3
 
 

@@ -15,7 +15,8 @@ from tests.nursery import ROOT
 
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = ROOT / "Dockerfile"
-_VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+):-([^}]*)\})")
+#: One without another in its default: those are put in first.
+_VARIABLE = re.compile(r"(?<!\$)\$\{\w+:-([^${}]*)\}")
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,9 @@ def exec_forms() -> list[list[str]]:
 def _put_in(value: Any) -> Any:
     match value:
         case str():
-            return _VARIABLE.sub(lambda found: found[1] or found[3], value)
+            while (inner := _VARIABLE.sub(r"\1", value)) != value:
+                value = inner
+            return value.replace("$$", "$")
         case dict():
             return {key: _put_in(one) for key, one in value.items()}
         case list():

@@ -37,7 +37,7 @@ def load(text: str) -> None:
             file.write_text(text)
         else:
             yaml.dump(_whole(tree), file)
-        apply_file(str(file), dry_run=True)
+        apply_file(str(file), dry_run=True, allow_unknown_handlers=True)
 
 
 def _whole(tree: dict[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def publish(ids, **options):
     return dispatch.publish(ids, timezone.now(), **options)
 
 
-def messages(queue="celery"):
+def messages(queue="cdc"):
     """The deliveries that each waiting message names, the oldest first."""
     with app.connection_for_read() as connection:
         channel = connection.default_channel

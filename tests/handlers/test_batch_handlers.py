@@ -195,7 +195,8 @@ def test_a_batch_of_a_paused_mapping_does_not_begin(listener):
 def test_a_batch_that_failed_succeeds_later_one_by_one(listener):
     ids = deliver(listener, "tests.batch_as_told", data=[{"Fail": "raise"}, {}], max_attempts=3)
     run_deliveries(ids, "tests.batch_as_told")
-    Delivery.objects.filter(pk=ids[0]).update(handler="tests.batch")
+    Delivery.objects.update(handler="tests.batch")
+    HandlerMapping.objects.update(handler="tests.batch")
     make_due()
 
     run_deliveries(ids, "tests.batch")

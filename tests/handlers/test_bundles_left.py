@@ -75,7 +75,7 @@ def published(listener):
 def drop_messages(count):
     with app.connection_for_write() as broker:
         for _ in range(count):
-            assert broker.default_channel.client.rpop("celery")
+            assert broker.default_channel.client.rpop("cdc")
 
 
 def test_the_relay_counts_messages(published):

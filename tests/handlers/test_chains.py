@@ -195,7 +195,7 @@ def test_what_is_of_another_kind_has_a_message_of_its_own(listener, handler, que
 
     assert run_deliveries(first, "tests.remember") == "2 succeeded"
 
-    assert messages(queue or "celery") == [[next_one]]
+    assert messages(queue or "cdc") == [[next_one]]
 
 
 def test_handlers_of_several_mappings_share_a_chain(listener):

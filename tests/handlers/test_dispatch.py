@@ -39,7 +39,7 @@ def test_it_publishes_ids_and_marks_them_queued(listener, broker):
 
     assert dispatch.publish(ids, timezone.now()) == 5
 
-    sent = messages_in("celery")
+    sent = messages_in("cdc")
     assert [m["kwargs"] for m in sent] == [{"delivery_id": pk} for pk in ids]
     assert {m["task"] for m in sent} == {"tests.remember"}
     assert sent[0]["id"] == f"delivery-{ids[0]}-1"
@@ -111,7 +111,7 @@ def test_what_ended_meanwhile_is_not_published(listener, broker):
     Delivery.objects.update(state="succeeded")
 
     assert dispatch.publish(ids, timezone.now()) == 0
-    assert messages_in("celery") == []
+    assert messages_in("cdc") == []
 
 
 def test_it_refuses_to_publish_inside_a_transaction(listener, broker):
@@ -139,7 +139,7 @@ def test_the_length_of_a_queue_is_told(listener, broker):
     ids = ready(listener, make_mapping(listener))
     dispatch.publish(ids, timezone.now())
 
-    assert dispatch.queue_length("celery") == 1
+    assert dispatch.queue_length("cdc") == 1
     assert dispatch.queue_length("no such queue") == 0
 
 

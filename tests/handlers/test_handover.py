@@ -30,7 +30,7 @@ def records(count):
 
 
 def waiting():
-    return dispatch.queue_length("celery")
+    return dispatch.queue_length("cdc")
 
 
 def test_a_batch_is_published_in_few_messages_and_nothing_is_left_to_find(listener, broker):

@@ -56,7 +56,7 @@ def test_publishing_waits_for_nobody(listener):
         publishing.result(30)
 
     assert states() == ["queued", "ready", "queued"]
-    assert dispatch.queue_length("celery") == 3
+    assert dispatch.queue_length("cdc") == 3
 
 
 def test_the_relay_waits_for_nobody(listener):
@@ -131,3 +131,24 @@ def test_a_connection_that_is_cut_after_a_claim_costs_no_attempt(listener, monke
 
     assert states() == ["succeeded"] * count
     assert set(DeliveryAttempt.objects.values_list("number", flat=True)) == {1}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_two_workers_that_claim_the_same_deliveries_run_each_of_them_once(listener, count):
+    ids = deliver(listener, "tests.write_groups", count)
+    claimed = []
+
+    with transaction.atomic():
+        # Another worker has claimed them, and its commit is on its way.
+        begun = Delivery.objects.filter(pk__in=ids).locked()
+        assert len(begun) == count
+        until = timezone.now() + timedelta(minutes=1)
+        Delivery.objects.filter(pk__in=ids).update(
+            state="running", attempts=1, claim_deadline=until
+        )
+        [claiming] = in_threads(lambda: claimed.extend(claim(ids)))
+        wait_for(somebody_waits_for_a_lock)
+    claiming.result(30)
+
+    assert claimed == []
+    assert set(Delivery.objects.values_list("attempts", flat=True)) == {1}

@@ -62,7 +62,7 @@ def test_what_comes_meanwhile_is_recorded_and_not_published(mapping, later):
     assert not relay.has_work(later)
     assert relay.publish_due(later) == 0
     relay.sweep(later)
-    assert dispatch.queue_length("celery") == 0
+    assert dispatch.queue_length("cdc") == 0
 
 
 def test_what_was_left_ready_is_set_aside_by_who_would_publish_it(mapping, later):
@@ -229,7 +229,7 @@ def test_what_the_broker_lost_meanwhile_is_set_aside_and_not_published(mapping, 
     relay.requeue_lost(timezone.now() + timedelta(minutes=30))
 
     assert shown() == [("ready", True, 0)]
-    assert dispatch.queue_length("celery") == 0
+    assert dispatch.queue_length("cdc") == 0
 
 
 @pytest.mark.parametrize(

@@ -78,5 +78,11 @@ def test_applying_the_file_neither_pauses_nor_resumes(tmp_path):
     assert "max_attempts" in file.apply(text.replace("}", ", max_attempts: 3}")).out
     assert HandlerMapping.objects.get(handler="tests.remember").paused_at
 
-    gone = file.apply(text.replace("tests.remember", "tests.skip"))
-    assert "(it is paused by ann, and what waits for it is skipped)" in gone.out + gone.err
+    other = file.apply(text.replace("tests.remember", "tests.skip"))
+    assert "(paused by ann)" in other.out
+    assert HandlerMapping.objects.get(handler="tests.skip").paused_at
+
+    gone = file.apply(text.replace("tests.remember", "tests.skip").replace("update", "create"))
+    assert "not in the file; --prune removes it" in gone.out
+    gone = file.apply(text.replace("update", "create"), "--prune")
+    assert "- handler of one, update *: tests.skip (paused by ann)" in gone.out

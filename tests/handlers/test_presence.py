@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def beats():
-    queues = ["celery"]
+    queues = ["cdc"]
     found = Beats(Identity("celery@here", os.getpid(), timezone.now(), 2, lambda: queues))
     found.queues = queues
     yield found
@@ -26,13 +26,13 @@ def beats():
 
 def test_each_tick_is_a_beat_with_the_queues_of_then(beats):
     beats.begin()
-    wait_for(lambda: Worker.objects.filter(queues=["celery"]).exists())
+    wait_for(lambda: Worker.objects.filter(queues=["cdc"]).exists())
     first = Worker.objects.get().seen_at
 
     beats.queues.append("crm")
     beats.tick()
 
-    wait_for(lambda: Worker.objects.get().queues == ["celery", "crm"])
+    wait_for(lambda: Worker.objects.get().queues == ["cdc", "crm"])
     assert Worker.objects.get().seen_at > first
 
 

@@ -48,7 +48,7 @@ def states() -> list[str]:
 def messages() -> int:
     """For the job itself and for deliveries."""
     with app.connection_for_read() as broker:
-        return broker.default_channel.client.llen("celery")
+        return broker.default_channel.client.llen("cdc")
 
 
 def test_what_takes_too_long_to_pick_is_not_waited_for_and_leaves_nothing(dead, monkeypatch):

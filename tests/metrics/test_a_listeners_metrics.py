@@ -28,6 +28,6 @@ def test_what_comes_is_counted_and_what_interrupts_it(processes, simulator, org_
     assert told.by("reaction", "cdc_stream_interruptions_total", **of_it)
     assert told.by("listener", "cdc_leases_taken_total") == {name: 1}
     assert told.by("outcome", "cdc_tokens_total", connection=connection) == {"new": 2}
-    assert told.by("queue", "cdc_deliveries_published_total") == {"celery": 3}
+    assert told.by("queue", "cdc_deliveries_published_total") == {"cdc": 3}
     assert told.total("cdc_listener_receiving", **of_it) == 1
     assert told.total("cdc_listener_enabled", **of_it) == 1

@@ -86,13 +86,13 @@ def test_what_waits_and_what_is_wrong(listener, now):
 def test_which_workers_hear_what_is_sent(listener, now):
     make_mapping(listener, queue="crm")
     make_mapping(listener, "update", queue="slow")
-    for name, queues in (("one", ["celery", "crm"]), ("two", ["crm"])):
+    for name, queues in (("one", ["cdc", "crm"]), ("two", ["crm"])):
         Worker.objects.beat(name, 1, queues=queues, concurrency=1, started_at=now)
 
     found = told()
 
     assert found.total("cdc_workers") == 2
-    assert found.by("queue", "cdc_queue_workers") == {"celery": 1, "crm": 2}
+    assert found.by("queue", "cdc_queue_workers") == {"cdc": 1, "crm": 2}
     assert found.total("cdc_queue_workers", queue="slow") == 0
 
 

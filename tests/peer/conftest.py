@@ -14,14 +14,25 @@ from tests.servers import free_port
 @pytest.fixture(scope="session")
 def peer_modules(pytestconfig: pytest.Config) -> Path:
     """The peer's node modules, installed once for these versions."""
+    return node_modules(pytestconfig, HERE)
+
+
+def node_modules(config: pytest.Config, home: Path) -> Path:
+    """The node modules of a package.json, installed once for the versions of its lock.
+
+    Where they can't be had, the test is skipped, and fails if CI=true.
+    """
     missing = missing_node()
     if missing:
         _not_run(missing)
-    versions = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()[:12]
-    kept = getattr(pytestconfig, "cache", None)  # absent under -p no:cacheprovider
-    cache = kept.mkdir(f"peer-{versions}") if kept else Path(os.environ["CDC_TEST_FOLDER"])
+    versions = hashlib.sha256((home / "package-lock.json").read_bytes()).hexdigest()[:12]
+    kept = getattr(config, "cache", None)  # absent under -p no:cacheprovider
+    cache = Path(os.environ["CDC_TEST_FOLDER"], f"{home.name}-{versions}")
+    if kept:
+        cache = kept.mkdir(f"{home.name}-{versions}")
+    cache.mkdir(parents=True, exist_ok=True)
     try:
-        return install_modules(cache)
+        return install_modules(cache, home)
     except RuntimeError as error:
         _not_run(str(error))
 

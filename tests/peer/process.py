@@ -17,7 +17,6 @@ import requests
 from tests.servers import wait_for
 
 HERE = Path(__file__).resolve().parent
-LIBRARIES: list[str] = [*json.loads((HERE / "package.json").read_text())["dependencies"]]
 START_SECONDS = 20
 STOP_SECONDS = 5
 
@@ -28,26 +27,27 @@ def missing_node() -> str:
     return f"{' and '.join(missing)} missing; on Debian: apt-get install nodejs npm" * bool(missing)
 
 
-def install_modules(cache: Path) -> Path:
-    """The folder of the node modules: beside this file, or a copy installed in `cache` once.
+def install_modules(cache: Path, home: Path = HERE) -> Path:
+    """Return the folder of the node modules that `home`'s package.json names.
 
-    Raises RuntimeError that says what to do.
+    They are beside it, or are installed in `cache` once. Raises RuntimeError that says what to do.
     """
-    beside = HERE / "node_modules"
+    libraries: list[str] = [*json.loads((home / "package.json").read_text())["dependencies"]]
+    beside = home / "node_modules"
     folder = cache / "node_modules"
     for installed in (beside, folder):
-        if all((installed / library).is_dir() for library in LIBRARIES):
+        if all((installed / library).is_dir() for library in libraries):
             return installed
     with tempfile.TemporaryDirectory(dir=cache) as workshop:
         for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, workshop)
+            shutil.copy(home / name, workshop)
         command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
         done = subprocess.run(
             command, cwd=workshop, capture_output=True, check=False, text=True, timeout=120
         )
         if done.returncode:
             why = done.stderr.partition("\n")[0]
-            raise RuntimeError(f"npm could not install the peers; run `npm ci` in {HERE}: {why}")
+            raise RuntimeError(f"npm could not install; run `npm ci` in {home}: {why}")
         # Another run may have been faster; its folder holds the same.
         with contextlib.suppress(OSError):
             Path(workshop, "node_modules").rename(folder)

@@ -13,7 +13,7 @@ def test_what_a_handler_sends_is_kept_and_not_run(cdc_event, cdc_deliver):
     assert cdc_deliver(event, to=send).succeeded
 
     [message] = cdc_deliver.sent
-    assert (message.task, message.queue) == ("tests.elsewhere", "celery")
+    assert (message.task, message.queue) == ("tests.elsewhere", "cdc")
     assert message.kwargs == {"record": event.metadata.record_id}
 
 

@@ -23,6 +23,20 @@ def test_a_condition_that_is_not_met_says_so(cdc_event, cdc_deliver, mapping):
         _ = delivered.delivery
 
 
+def test_a_save_of_several_events_is_judged_as_a_whole(cdc_event, cdc_deliver):
+    won = cdc_event("Opportunity", "update", changed={"StageName": "Won"})
+    place = {"transaction_key": won.metadata.transaction_key, "sequence_number": 2}
+    record_id = won.metadata.record_id
+    new = cdc_event("Opportunity", "update", record_id=record_id, changed={"Type": "New"}, **place)
+    parts = [{"field": "StageName", "equals": "Won"}, {"field": "Type", "equals": "New"}]
+
+    first, second = cdc_deliver([won, new], to=as_told, condition={"all": parts})
+
+    assert (first.missed, second.missed) == ("", "")
+    assert (first.succeeded, second.succeeded) == (True, True)
+    assert [call.id for call in CALLS] == [won.id, new.id]
+
+
 def test_the_changed_fields_of_a_mapping_count(cdc_event, cdc_deliver):
     event = cdc_event("Account", "update", changed={"Phone": "1"})
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from listeners.salesforce.decode import decode
+from listeners.salesforce.errors import Undecodable
 from listeners.salesforce.events import ChangeEvent, ChangeKind
 from tests.salesforce.change_message import message, with_value
 
@@ -34,8 +35,23 @@ def test_every_part_of_a_message_lands_in_its_event() -> None:
             nulled_fields=(),
             diff_fields=("Description",),
             changed_data={"Name": "Acme"},
+            header_extra=None,
         )
     ]
+
+
+def test_header_fields_of_other_releases_are_kept() -> None:
+    [event] = decode(message(isTransactionEnd=False, later=["x"], absent=None))
+
+    assert event.header_extra == {"isTransactionEnd": False, "later": ["x"]}
+
+
+@pytest.mark.parametrize("value", [float("nan"), {"deep": [float("inf")]}])
+def test_a_header_field_that_no_database_takes_is_undecodable(value: Any) -> None:
+    with pytest.raises(Undecodable) as flaw:
+        decode(message(later=value))
+
+    assert flaw.value.reason.startswith("data.payload.ChangeEventHeader.later")
 
 
 def test_each_record_of_a_message_gets_its_own_event() -> None:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from listeners.salesforce.answer_limits import RECORDS
 from listeners.salesforce.exchange import Answer, NoAuth, Unanswered, exchange
 from tests.salesforce.scripted import plain_http
 from tests.settings_on_the_wire.loop_server import LoopServer
@@ -33,7 +34,7 @@ class Trickler(LoopServer):
 def ask(server: Trickler) -> Answer | Unanswered:
     url = f"http://127.0.0.1:{server.port}/"
     with plain_http() as http:
-        return exchange(http, "GET", url, auth=NoAuth(), timeout=(5.0, READ))
+        return exchange(http, "GET", url, auth=NoAuth(), timeout=(5.0, READ), limit=RECORDS)
 
 
 @pytest.mark.parametrize(

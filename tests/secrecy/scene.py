@@ -47,7 +47,7 @@ class Scene:
         """With beat in it."""
         worker = self.start(
             "worker", "-m", "celery", "-A", "cdcproject", "worker", "-l", "DEBUG", "-c", "2",
-            "--beat", "--without-mingle", "--without-gossip", "-Q", "celery,special",
+            "--beat", "--without-mingle", "--without-gossip", "-Q", "cdc,special",
         )  # fmt: skip
         worker.wait_for_output("ready.")
         return worker

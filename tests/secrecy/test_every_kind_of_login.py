@@ -71,7 +71,7 @@ def test_no_secret_is_left_anywhere(processes, store, tap, planted, tmp_path):
         process = scene.start("listener", "manage.py", "run_cdc_listener", "--metrics-port", port)
         wait_for(lambda: receiving() == len(listeners), what="receiving")
         org.create("Account", Name="Acme")
-        wait_for(lambda: store.llen("celery") >= len(listeners), what="messages")
+        wait_for(lambda: store.llen("cdc") >= len(listeners), what="messages")
         scene.look(store)
         scene.worker()
         inspected = places.of_inspection()

@@ -38,6 +38,8 @@ class Http2Server(LoopServer):
         self.credentials = {"client_id": "the-client", "client_secret": "hush"}
         self.asked: list[Asked] = []
         self._is_silent = is_silent
+        self.body = json.dumps({"access_token": "over-http-2", "instance_url": INSTANCE}).encode()
+        self.encoding = "identity"
 
     @property
     def url(self) -> str:
@@ -61,12 +63,17 @@ class Http2Server(LoopServer):
             writer.write(wire.data_to_send())
             await writer.drain()
 
-    @staticmethod
-    def _answer(wire: H2Connection, stream: int) -> None:
-        body = json.dumps({"access_token": "over-http-2", "instance_url": INSTANCE}).encode()
-        headers = [(":status", "200"), ("content-type", "application/json")]
+    def _answer(self, wire: H2Connection, stream: int) -> None:
+        headers = [
+            (":status", "200"),
+            ("content-type", "application/json"),
+            ("content-encoding", self.encoding),
+        ]
         wire.send_headers(stream, headers)
-        wire.send_data(stream, body, end_stream=True)
+        size = wire.max_outbound_frame_size
+        for at in range(0, len(self.body), size):
+            wire.send_data(stream, self.body[at : at + size])
+        wire.end_stream(stream)
 
 
 def _context(server: Pair, client_ca: Authority | None) -> ssl.SSLContext:

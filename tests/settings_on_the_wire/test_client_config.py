@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from listeners.connection_rules import problems, warnings
 from listeners.logins import token_source
 from listeners.salesforce.errors import LoginUnavailable
+from tests.salesforce.hostile import MIB, packed
 from tests.salesforce.scripted import ScriptedOrg
 from tests.settings_on_the_wire.http2_server import INSTANCE, Http2Server
 from tests.settings_on_the_wire.orgs import TOKEN_PATH, only_login
@@ -84,6 +87,29 @@ def test_the_login_speaks_http_2(http2: Http2Server, authority: Authority, versi
     assert b"grant_type=client_credentials" in asked.body
     assert asked.body.endswith(b"&hint=me")
     assert (token.access_token, token.instance_url) == ("over-http-2", INSTANCE)
+
+
+def test_an_answer_over_http_2_is_packed_or_not(http2: Http2Server, authority: Authority) -> None:
+    http2.body, http2.encoding = gzip.compress(http2.body), "gzip"
+    config = {"http_version": "2", "tls": {"ca_bundle": str(authority.cert)}}
+
+    assert token_source(stored(http2, client_config=config)).get().access_token == "over-http-2"
+
+
+def test_an_answer_over_http_2_is_bounded(http2: Http2Server, authority: Authority) -> None:
+    http2.body, http2.encoding = packed(b"[],", 40 * MIB), "gzip"
+    config = {"http_version": "2", "tls": {"ca_bundle": str(authority.cert)}}
+
+    tracemalloc.start()
+    try:
+        reason = failure(stored(http2, client_config=config))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    host = http2.url.removeprefix("https://")
+    assert f"{host} answered HTTP 200 with more than 256 KiB, the limit for a login" in reason
+    assert peak < 20 * MIB
 
 
 def test_a_host_without_http_2_is_a_reason(org: SimulatorProcess) -> None:

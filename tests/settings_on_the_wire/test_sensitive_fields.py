@@ -33,7 +33,7 @@ def test_a_sensitive_value_comes_to_its_handler_and_to_no_other_eyes(
     [line] = read_journal()
     assert line["data"]["Name"] == "Acme the Hidden"
     user = django_user_model.objects.create_user("reader")
-    user.groups.add(Group.objects.get(name="Viewer"))
+    user.groups.add(Group.objects.get(name="CDC Viewer"))
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Token {Token.objects.create(user=user).key}")
     entry = client.get("/api/v1/audit-log/").json()["results"][0]

@@ -17,19 +17,33 @@ const client = new PubSub(options.endpoint, grpc.credentials.createInsecure());
 const metadata = new grpc.Metadata();
 for (const [name, value] of Object.entries(options.metadata)) metadata.set(name, value);
 
+// JavaScript's numbers end at 2^53, commit numbers do not.
+const long = avro.types.LongType.__with({
+    fromBuffer: buffer => buffer.readBigInt64LE(),
+    toBuffer: value => { const buffer = Buffer.alloc(8); buffer.writeBigInt64LE(value); return buffer; },
+    fromJSON: BigInt,
+    toJSON: String,
+    isValid: value => typeof value === 'bigint',
+    compare: (one, other) => (one < other ? -1 : Number(one > other)),
+});
+const asJson = (key, value) => {
+    if (typeof value !== 'bigint') return value;
+    return Number.isSafeInteger(Number(value)) ? Number(value) : value.toString();
+};
+
 const types = new Map();
 function typeOf(schemaId) {
     if (!types.has(schemaId)) {
         types.set(schemaId, new Promise((resolve, reject) => client.GetSchema(
             { schemaId }, metadata,
-            (error, info) => error ? reject(error) : resolve(avro.parse(info.schemaJson)))));
+            (error, info) => error ? reject(error) : resolve(avro.parse(info.schemaJson, { registry: { long } })))));
     }
     return types.get(schemaId);
 }
 
 async function print({ event, replayId }) {
     const payload = (await typeOf(event.schemaId)).fromBuffer(event.payload);
-    console.log(JSON.stringify({ replayId: replayId.toString('hex'), id: event.id, payload }));
+    console.log(JSON.stringify({ replayId: replayId.toString('hex'), id: event.id, payload }, asJson));
 }
 
 let left = options.count;

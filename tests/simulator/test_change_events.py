@@ -1,10 +1,12 @@
 """Each kind of change gives the event that the protocol describes."""
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
 from simulator.changes import Create, Delete, Gap, Overflow, Undelete, Update, Wildcard
+from simulator.events import HEADER
 from simulator.org import Org, Writer
 
 NOW = 1_712_694_387_250
@@ -95,17 +97,52 @@ def test_an_update_by_another_user_tells_who(org: Org) -> None:
     assert header(event)["changeOrigin"] == "com/salesforce/api/rest/67.0;client=other-app"
 
 
-def test_large_text_travels_as_a_diff(org: Org) -> None:
-    record_id = create(org, Description="one\ntwo\nthree")
+def test_large_text_travels_as_a_diff_with_the_digests_of_both_texts(org: Org) -> None:
+    before = "\n".join(f"line {number}" for number in range(200))
+    after = before.replace("line 7\n", "line seven\n")
+    record_id = create(org, Description=before)
 
     [event] = org.commit(
-        [Update("Account", (record_id,), {"Description": "one\n2\nthree"}, ("Description",))],
-        now=NOW,
+        [Update("Account", (record_id,), {"Description": after}, ("Description",))], now=NOW
     )
 
-    assert "-two\n+2" in event.payload["Description"]["diff"]
+    old, new, *hunks = event.payload["Description"]["diff"].split("\n")
+    assert old == f"--- {sha256(before.encode()).hexdigest()}"
+    assert new == f"+++ {sha256(after.encode()).hexdigest()}"
+    assert hunks[0].startswith("@@ ")
+    assert [line for line in hunks if line[0] in "+-"] == ["-line 7", "+line seven"]
     assert header(event)["diffFields"] == ["Description"]
-    assert org.store.get("Account", record_id).fields["Description"] == "one\n2\nthree"
+    assert org.store.get("Account", record_id).fields["Description"] == after
+
+
+@pytest.mark.parametrize(("before", "after"), [(1_000, 999), (999, 1_000), (10, 10)])
+def test_a_text_under_a_thousand_characters_travels_whole(
+    org: Org, before: int, after: int
+) -> None:
+    record_id = create(org, Description="a" * before)
+    change = Update("Account", (record_id,), {"Description": "b" * after}, ("Description",))
+
+    [event] = org.commit([change], now=NOW)
+
+    assert event.payload["Description"] == "b" * after
+    assert "diffFields" not in header(event)
+
+
+def test_cometd_has_neither_the_cleared_nor_the_diffed_fields(org: Org) -> None:
+    record_id = create(org, Phone="1", Description="a" * 1_000)
+    fields = {"Phone": None, "Description": "b" * 1_000}
+    [event] = org.commit([Update("Account", (record_id,), fields, ("Description",))], now=NOW)
+    named = ["Phone", "Description", "LastModifiedDate"]
+
+    def lists(version: float) -> dict[str, Any]:
+        payload = event.data(version)["payload"]
+        assert payload["Phone"] is None
+        assert payload["Description"]["diff"].startswith("--- ")
+        return {name: value for name, value in payload[HEADER].items() if name.endswith("Fields")}
+
+    assert sorted(lists(67.0).pop("changedFields")) == sorted(named)
+    assert lists(67.0).keys() == {"changedFields"}
+    assert lists(46.0) == {}
 
 
 def test_a_delete_has_only_a_header_and_an_undelete_has_everything(org: Org) -> None:
@@ -165,6 +202,74 @@ def test_several_writes_to_one_record_give_the_first_type_and_the_final_data(org
     assert (event.payload["Phone"], event.payload["Website"]) == ("2", "w")
     assert header(created)["changeType"] == "CREATE"
     assert created.payload["Name"] == "Newer"
+
+
+def test_one_save_of_many_records_may_come_as_several_events(org: Org) -> None:
+    one, other = create(org, Name="A"), create(org, Name="B")
+    save = [
+        Update("Account", (one, other), {"Industry": "Apparel"}),
+        Update("Account", (one,), {"Phone": "1"}, separate_fields=("Phone", "Website")),
+        Update("Account", (other,), {"Website": "b"}, separate_fields=("Phone", "Website")),
+    ]
+
+    events = org.commit(save, now=LATER)
+
+    stamp = "2024-04-09T20:27:27.000Z"
+    assert [body(event) for event in events] == [
+        {"Industry": "Apparel", "LastModifiedDate": stamp},
+        {"Phone": "1"},
+        {"Website": "b"},
+    ]
+    assert [header(event)["recordIds"] for event in events] == [[one, other], [one], [other]]
+    assert [header(event)["sequenceNumber"] for event in events] == [1, 2, 3]
+    assert [header(event)["changedFields"] for event in events] == [
+        ["Industry", "LastModifiedDate"],
+        ["Phone"],
+        ["Website"],
+    ]
+    assert len({header(event)["transactionKey"] for event in events}) == 1
+    assert org.store.get("Account", one).fields["Phone"] == "1"
+
+
+def test_a_save_whose_fields_all_come_separately_begins_with_its_date(org: Org) -> None:
+    record_id = create(org, Name="A")
+    text = {"Phone": "1", "Website": None}
+
+    events = org.commit(
+        [Update("Account", (record_id,), text, separate_fields=("Phone",))], now=NOW
+    )
+
+    assert [body(event) for event in events] == [{"LastModifiedDate": STAMP}, {"Phone": "1"}]
+
+
+def test_an_address_gets_its_coordinates_in_an_event_without_a_date(org: Org) -> None:
+    record_id = create(org, BillingAddress={"City": "Paris"})
+    place = {"BillingAddress": {"Latitude": 48.8, "Longitude": 2.3, "GeocodeAccuracy": "City"}}
+
+    [event] = org.commit([Update("Account", (record_id,), place, is_stamped=False)], now=LATER)
+
+    assert body(event) == place
+    assert header(event)["changedFields"] == [
+        *("BillingAddress.Latitude", "BillingAddress.Longitude", "BillingAddress.GeocodeAccuracy")
+    ]
+    record = org.store.get("Account", record_id)
+    assert (record.fields["LastModifiedDate"], record.modified_at) == (STAMP, LATER)
+
+
+def test_a_diff_is_that_of_the_whole_transaction(org: Org) -> None:
+    texts = [letter * 1_000 for letter in "abc"]
+    record_id = create(org, Description=texts[0])
+
+    [event] = org.commit(
+        [
+            Update("Account", (record_id,), {"Description": text}, ("Description",))
+            for text in texts[1:]
+        ],
+        now=NOW,
+    )
+
+    lines = event.payload["Description"]["diff"].split("\n")
+    assert lines[-2:] == [f"-{texts[0]}", f"+{texts[2]}"]
 
 
 def test_an_entity_that_is_not_selected_leaves_a_gap_in_the_sequence(org: Org) -> None:
@@ -247,3 +352,12 @@ def test_an_auto_number_names_a_custom_object(org: Org) -> None:
 
     assert event.payload["Name"] == "EN-0001"
     assert header(event)["recordIds"][0].startswith("a00")
+
+
+def test_commit_numbers_exceed_what_a_float_holds(org: Org) -> None:
+    numbers = []
+    for name in "ABC":
+        [event] = org.commit([Create("Account", ({"Name": name},))], now=NOW)
+        numbers.append(header(event)["commitNumber"])
+
+    assert 2**60 < numbers[0] < numbers[1] < numbers[2] < 2**63

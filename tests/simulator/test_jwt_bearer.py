@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,21 @@ def test_a_good_assertion_gives_a_token_that_works(
     shared_client.token = answer["access_token"]
     assert shared_client.get("/services/data/v60.0/limits").status_code == 200
     assert "refresh_token" not in answer
+
+
+@pytest.mark.parametrize(
+    "expires_at",
+    [
+        pytest.param(lambda: int(time.time()) + 300, id="five minutes ahead"),
+        pytest.param(lambda: int(time.time() * 1000) + 300, id="in milliseconds"),
+    ],
+)
+def test_expiry_times_that_shipping_clients_send_are_accepted(
+    shared_org: SimulatorProcess, expires_at: Callable[[], int]
+) -> None:
+    text = assertion(shared_org, private_key(shared_org), exp=expires_at())
+
+    assert ask(shared_org, text).status_code == 200
 
 
 @pytest.mark.parametrize(

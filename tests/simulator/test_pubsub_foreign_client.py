@@ -59,6 +59,7 @@ def test_every_kind_of_change_is_read(peer_modules: Path) -> None:
     for header, event in zip(headers, told, strict=True):
         for name in ("changeType", "recordIds", "transactionKey", "sequenceNumber"):
             assert header[name] == event["header"][name]
+        assert int(header["commitNumber"]) == event["header"]["commitNumber"] > 2**53
     assert payloads[0]["BillingAddress"]["Latitude"] == 1.5
     assert (payloads[2]["Phone"], payloads[2]["New__c"]) == ("1", 2.5)
     assert payloads[3]["New__c"] == "text"

@@ -196,8 +196,9 @@ def test_times_travel_as_milliseconds(org: Org) -> None:
 
 
 def test_a_diff_travels_as_text(org: Org) -> None:
-    [record_id] = wrote(org, Description="one\ntwo").payload[HEADER]["recordIds"]
-    fields = {"Phone": "1", "Description": "one\n2"}
+    text = "one\n" * 250 + "two"
+    [record_id] = wrote(org, Description=text).payload[HEADER]["recordIds"]
+    fields = {"Phone": "1", "Description": text.replace("two", "2")}
     change = Update("Account", (record_id,), fields, diff_fields=("Description",))
     [event] = org.commit([change], now=NOW)
 

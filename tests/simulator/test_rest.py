@@ -22,7 +22,12 @@ def test_a_record_has_flat_and_compound_fields(
         "url": f"/services/data/v60.0/sobjects/Contact/{record_id}",
     }
     assert (record["Id"], record["Name"], record["LastName"]) == (record_id, "Mei Ito", "Ito")
-    assert record["MailingAddress"] == {"city": "Osaka", "postalCode": "530-0001"}
+    assert record["MailingAddress"] == {
+        **dict.fromkeys(("country", "geocodeAccuracy", "latitude", "longitude", "state", "street")),
+        "city": "Osaka",
+        "postalCode": "530-0001",
+    }
+    assert record["MailingStreet"] is None
     assert record["MailingCity"] == "Osaka"
     assert record["IsDeleted"] is False
     assert record["CreatedDate"].endswith(".000+0000")

@@ -1,6 +1,7 @@
 """simple-salesforce, a client that nobody here wrote, logs in, reads and writes."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -105,7 +106,7 @@ def test_creates_reads_updates_and_deletes(sf: Any) -> None:
 
     assert (made["success"], status, gone) == (True, 204, 204)
     assert (record["Name"], record["Phone"]) == ("Acme", "1")
-    assert record["BillingAddress"] == {"country": "JP"}
+    assert (record["BillingAddress"]["country"], record["BillingAddress"]["city"]) == ("JP", None)
     with pytest.raises(SalesforceResourceNotFound, match="ENTITY_IS_DELETED"):
         sf.Account.get(record_id)
 
@@ -156,3 +157,42 @@ def test_is_told_what_is_wrong_with_a_record(sf: Any) -> None:
         "REQUIRED_FIELD_MISSING",
         ["LastName"],
     )
+
+
+def test_upserts_reads_and_deletes_by_an_external_id(sf: Any) -> None:
+    key = "External_Id__c/simple-1"
+
+    statuses = [sf.Account.upsert(key, {"Name": name}) for name in ("First", "Second")]
+    record = sf.Account.get_by_custom_id("External_Id__c", "simple-1")
+    gone = sf.Account.delete(key)
+
+    assert (statuses, record["Name"], gone) == ([201, 200], "Second", 204)
+
+
+def test_lists_what_was_updated_and_deleted(sf: Any) -> None:
+    kept, gone = (sf.Account.create({"Name": name})["id"] for name in ("Kept", "Gone"))
+    sf.Account.delete(gone)
+    now = datetime.now(UTC)
+    start, end = now - timedelta(minutes=2), now + timedelta(minutes=2)
+
+    updated, deleted = sf.Account.updated(start, end), sf.Account.deleted(start, end)
+
+    assert kept in updated["ids"]
+    assert gone in [one["id"] for one in deleted["deletedRecords"]]
+
+
+def test_reads_metadata_and_the_organization(sf: Any) -> None:
+    assert sf.Account.metadata()["objectDescribe"]["keyPrefix"] == "001"
+    assert sf.query("SELECT Name FROM Organization")["records"][0]["Name"] == "Simulator"
+
+
+def test_sends_composite_requests_and_collections(sf: Any) -> None:
+    request = {"method": "GET", "url": f"{sf.base_url}limits", "referenceId": "limits"}
+    request["url"] = "/services" + request["url"].partition("/services")[2]
+    records = [{"attributes": {"type": "Account"}, "Name": name} for name in "AB"]
+
+    composite = sf.restful("composite", method="POST", json={"compositeRequest": [request]})
+    made = sf.restful("composite/sobjects", method="POST", json={"records": records})
+
+    assert composite["compositeResponse"][0]["httpStatusCode"] == 200
+    assert [one["success"] for one in made] == [True, True]

@@ -22,7 +22,7 @@ OTHER_PREFIXES = """<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/">
   <username>{username}</username><password><![CDATA[{password}]]></password></login>
   </Body></Envelope>"""
 LAUGHS = """<!DOCTYPE x [<!ENTITY a "aaaa">]>""" + ENVELOPE.partition("?>")[2].strip()
-NO_LOGIN = ENVELOPE.replace("x:login", "x:logout")
+NO_LOGIN = ENVELOPE.replace("x:login", "x:query")
 HEADERS = {"Content-Type": "text/xml; charset=UTF-8", "SOAPAction": '""'}
 INVALID_LOGIN = "INVALID_LOGIN: Invalid username, password, security token; or user locked out."
 
@@ -107,7 +107,7 @@ def test_login_exists_from_version_31_to_64(
         ("", "malformed XML"),
         ("<login/>", "not a SOAP 1.1 envelope"),
         (LAUGHS, "DOCTYPE is not allowed"),
-        (NO_LOGIN, "No operation available for request {urn:partner.soap.sforce.com}logout"),
+        (NO_LOGIN, "No operation available for request {urn:partner.soap.sforce.com}query"),
     ],
 )
 def test_what_is_no_login_is_the_clients_fault(
@@ -177,3 +177,34 @@ def test_logins_are_logged_without_the_password(org: SimulatorProcess) -> None:
     assert good["path"] == "/services/Soap/u/64.0"
     assert wrong["outcome"] == INVALID_LOGIN
     assert malformed["outcome"].startswith("soapenv:Client: malformed XML")
+
+
+def test_a_logout_ends_its_session_alone(shared_org: SimulatorProcess) -> None:
+    ended, other = (text_of(log_in(shared_org), "sessionId") for _ in range(2))
+
+    first, second = (log_out(shared_org, ended) for _ in range(2))
+
+    assert (first.status_code, second.status_code) == (200, 500)
+    assert text_of(second, "faultcode") == "sf:INVALID_SESSION_ID"
+    for session_id, status in ((ended, 401), (other, 200)):
+        answer = shared_org.http.get(
+            f"{shared_org.url}/services/data/v60.0/limits",
+            headers={"Authorization": f"Bearer {session_id}"},
+            timeout=10,
+        )
+        assert answer.status_code == status
+
+
+def log_out(org: SimulatorProcess, session_id: str | None) -> requests.Response:
+    envelope = f"""<se:Envelope xmlns:se="http://schemas.xmlsoap.org/soap/envelope/">
+      <se:Header><SessionHeader xmlns="urn:partner.soap.sforce.com">
+        <sessionId>{session_id}</sessionId>
+      </SessionHeader></se:Header>
+      <se:Body><logout xmlns="urn:partner.soap.sforce.com"/></se:Body>
+    </se:Envelope>"""
+    return org.http.post(
+        f"{org.url}/services/Soap/u/60.0",
+        data=envelope,
+        headers={"Content-Type": "text/xml", "SOAPAction": '""'},
+        timeout=10,
+    )

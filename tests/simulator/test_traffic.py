@@ -58,7 +58,7 @@ def test_each_step_is_one_event() -> None:
     org = Org(now=NOW, seed=3)
     traffic = Traffic(org, 3)
 
-    assert all(len(traffic.step(NOW)) == 1 for _ in range(500))
+    assert all(len(traffic.step(NOW)) == 1 for _ in range(500))  # none is split without asking
 
 
 def test_a_mix_can_be_chosen() -> None:
@@ -69,6 +69,39 @@ def test_a_mix_can_be_chosen() -> None:
     types = {event.payload["ChangeEventHeader"]["changeType"] for event in events}
     assert types == {"CREATE"}
     assert {event.entity for event in events} == {"Contact"}
+
+
+def test_a_split_bulk_update_is_one_event_of_all_then_one_of_each() -> None:
+    org = Org(now=NOW, seed=3)
+    traffic = Traffic(org, 3)
+    traffic.burst(40, NOW, {"create": 1}, {"Contact": 1})
+
+    shared, *own = traffic.step(NOW, {"update_split": 1}, {"Contact": 1})
+
+    headers = [event.payload["ChangeEventHeader"] for event in (shared, *own)]
+    assert len({header["transactionKey"] for header in headers}) == 1
+    assert [header["sequenceNumber"] for header in headers] == list(range(1, len(headers) + 1))
+    assert "LastModifiedDate" in shared.payload
+    assert not any("LastModifiedDate" in event.payload for event in own)
+    apart = [header["recordIds"] for header in headers[1:]]
+    assert all(len(ids) == 1 for ids in apart)
+    assert {one for [one] in apart} <= set(headers[0]["recordIds"])
+    assert own
+
+
+def test_bulk_updates_are_split_on_request() -> None:
+    with SimulatorProcess("--count", "300", "--seed", "7", "--split-updates") as org:
+        headers = [event["header"] for event in org.state(events=400)["events"]]
+
+    keys = Counter(header["transactionKey"] for header in headers)
+    assert len(headers) >= 300
+    assert max(keys.values()) > 2
+    assert not any(len(ids) > 1 and keys[key] == 1 for ids, key in _updates(headers))
+
+
+def _updates(headers: list[dict[str, Any]]) -> list[tuple[list[str], str]]:
+    updates = [header for header in headers if header["changeType"] == "UPDATE"]
+    return [(header["recordIds"], header["transactionKey"]) for header in updates]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def test_a_broker_emptied_and_killed_costs_no_effect(processes, simulator, org_l
     processes.listener()
     wait_for(lambda: AuditLogEntry.objects.count() == changes, what="the recording")
     wait_for(lambda: not Handover.objects.exists(), what="the publishing")
-    assert dispatch.queue_length("celery")
+    assert dispatch.queue_length("cdc")
     broker.client().flushall()
 
     worker = processes.worker()

@@ -3,16 +3,18 @@
 from typing import Any
 
 import pytest
+from django.db.models import Q
 
 from audit.models import AuditLogEntry, Quarantined
+from handlers.events import EventData
 from handlers.models import Delivery
 from listeners.models import Position
 from tests.sample_data import listener_of
 from tests.simulator.process import SimulatorProcess
 
 CHANNELS = ("/data/ChangeEvents", "/data/Sales__chn")
-#: What is each listener's own.
-OWN = {"id", "listener", "replay_id", "received_at"}
+#: What is each listener's own, and what only the Pub/Sub API sends.
+OWN = {"id", "listener", "replay_id", "received_at", "nulled_fields", "diff_fields"}
 COLUMNS = [f.name for f in AuditLogEntry._meta.concrete_fields if f.name not in OWN]
 ADDRESS = {
     "Street": "1 Rue",
@@ -59,16 +61,18 @@ def test_one_burst_on_both_transports_gives_the_same_entries(
     assert not Quarantined.objects.exists()
     for cometd, pubsub in pairs:
         assert_same(entries_of(cometd), entries_of(pubsub))
+        assert lists_of(cometd) == lists_of(pubsub)
         assert deliveries_of(cometd) == deliveries_of(pubsub) > 0
         assert_same_places(cometd, pubsub)
     assert_has_what_is_hard_to_tell(entries_of(pairs[0][1]))
+    assert_only_pubsub_sends_both_lists(*pairs[0])
 
 
 def publish_all_kinds(org) -> None:
     acme, other = org.create(
         "Account",
         {"Name": "Acme", "BillingAddress": ADDRESS, "AnnualRevenue": 1000000, "Phone": None},
-        {"Name": "Ünïcode 漢字 🙂", "NumberOfEmployees": 20, "Description": _lines(40)},
+        {"Name": "Ünïcode 漢字 🙂", "NumberOfEmployees": 20, "Description": _lines(200)},
     )
     [person] = org.create(
         "Contact",
@@ -80,7 +84,7 @@ def publish_all_kinds(org) -> None:
     org.update("Account", acme, BillingAddress={"City": None}, Phone=None, AnnualRevenue=0.5)
     org.update("Account", acme, BillingAddress=dict.fromkeys(ADDRESS))
     org.update("Contact", person, Name={"Salutation": None, "FirstName": "May"}, Birthdate=None)
-    text = _lines(40).replace("line 7", "line seven")
+    text = _lines(200).replace("line 7", "line seven")
     org.change(
         {
             "op": "update",
@@ -94,6 +98,7 @@ def publish_all_kinds(org) -> None:
     org.update("Employee__c", employees, Department__c="R&D", Tenure__c=12)
     org.update("Employee__c", employees[:3], Brand_New__c=True)
     org.update("Employee__c", employees[3], Tenure__c=2.25, Brand_New__c=False)
+    org.burst(30, mix={"update_split": 1}, entities={"Account": 1, "Contact": 1}, quiet=True)
     org.entity("Invoice__c")
     org.create("Invoice__c", Total__c=12.5, Paid__c=True, Due__c="2026-12-31")
     org.create(
@@ -132,6 +137,13 @@ def entries_of(listener) -> list[dict[str, Any]]:
     return list(AuditLogEntry.objects.filter(listener=listener).order_by("id").values(*COLUMNS))
 
 
+def lists_of(listener) -> list[Any]:
+    """What handlers are told was cleared, and sent as a diff."""
+    entries = AuditLogEntry.objects.filter(listener=listener).select_related("listener")
+    events = [EventData.of(entry).metadata for entry in entries.order_by("id")]
+    return [(set(one.nulled_fields), set(one.diff_fields)) for one in events]
+
+
 def deliveries_of(listener) -> int:
     return Delivery.objects.filter(entry__listener=listener).count()
 
@@ -168,4 +180,13 @@ def assert_has_what_is_hard_to_tell(entries: list[dict[str, Any]]) -> None:
     assert any(one.get("Brand_New__c") is False for one in data)
     assert any(entry["record_count"] == 20 for entry in entries)
     assert any(entry["record_id"] == "003*" for entry in entries)
-    assert any(entry["nulled_fields"] for entry in entries)
+    assert len({entry["transaction_key"] for entry in entries}) < len(entries) - 20
+
+
+def assert_only_pubsub_sends_both_lists(cometd, pubsub) -> None:
+    sent = AuditLogEntry.objects.filter(listener=pubsub)
+    assert not sent.filter(Q(nulled_fields__isnull=True) | Q(diff_fields__isnull=True)).exists()
+    assert sent.exclude(nulled_fields=[]).exists()
+    assert sent.filter(diff_fields=["Description"]).exists()
+    left_out = AuditLogEntry.objects.filter(listener=cometd)
+    assert not left_out.exclude(nulled_fields__isnull=True, diff_fields__isnull=True).exists()

@@ -12,11 +12,11 @@ def test_a_worker_is_seen_with_its_queues_until_it_ends(processes):
     worker = Worker.objects.with_life().get()
     assert (worker.pid, worker.queues, worker.concurrency) == (
         process.pid,
-        ["celery", "special"],
+        ["cdc", "special"],
         2,
     )
     assert worker.is_live
-    assert run("cdc_status").lines[-1] == "workers: 1 seen, queues: celery, special"
+    assert run("cdc_status").lines[-1] == "workers: 1 seen, queues: cdc, special"
 
     assert process.terminate() == 0
 

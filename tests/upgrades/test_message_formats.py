@@ -26,13 +26,13 @@ def _nothing_known_of_workers():
     formats.forget()
 
 
-def _beat_of_before(name="celery@old", pid=1, queues=("celery",), began=BEGAN):
+def _beat_of_before(name="celery@old", pid=1, queues=("cdc",), began=BEGAN):
     previous_version.beat(
         Worker.objects.all(), name, pid, queues=queues, concurrency=1, started_at=began
     )
 
 
-def _beat(name="celery@new", pid=1, queues=("celery",), began=BEGAN, format=formats.NEWEST):
+def _beat(name="celery@new", pid=1, queues=("cdc",), began=BEGAN, format=formats.NEWEST):
     Worker.objects.beat(
         name, pid, queues=queues, concurrency=1, started_at=began, version="9.9",
         message_format=format,
@@ -50,23 +50,23 @@ def test_a_worker_says_what_it_understands():
 
 
 def test_the_oldest_worker_of_a_queue_decides():
-    _beat(queues=["celery", "special"])
-    _beat_of_before(queues=["celery", "crm"])
+    _beat(queues=["cdc", "special"])
+    _beat_of_before(queues=["cdc", "crm"])
 
-    assert [formats.of(queue) for queue in ("celery", "crm", "special", "nobody's")] == [1, 1, 2, 2]
+    assert [formats.of(queue) for queue in ("cdc", "crm", "special", "nobody's")] == [1, 1, 2, 2]
 
 
 def test_one_that_is_newer_than_this_process_changes_nothing():
     _beat(format=formats.NEWEST + 1)
 
-    assert formats.of("celery") == formats.NEWEST
+    assert formats.of("cdc") == formats.NEWEST
 
 
 def test_one_that_has_gone_counts_no_more():
     _beat_of_before()
     Worker.objects.update(seen_at=timezone.now() - 2 * LIVE)
 
-    assert formats.of("celery") == formats.NEWEST
+    assert formats.of("cdc") == formats.NEWEST
 
 
 def test_one_of_before_that_takes_over_a_name_and_a_number_is_not_taken_for_newer():
@@ -76,17 +76,17 @@ def test_one_of_before_that_takes_over_a_name_and_a_number_is_not_taken_for_newe
 
     worker = Worker.objects.get()
     assert worker.is_silent
-    assert formats.of("celery") == MessageFormat.ONE
+    assert formats.of("cdc") == MessageFormat.ONE
 
 
 def test_workers_are_looked_for_now_and_then_only(monkeypatch):
-    assert formats.of("celery") == formats.NEWEST
+    assert formats.of("cdc") == formats.NEWEST
     _beat_of_before()
 
-    assert formats.of("celery") == formats.NEWEST
+    assert formats.of("cdc") == formats.NEWEST
 
     monkeypatch.setattr(formats, "FRESH_SECONDS", 0)
-    assert formats.of("celery") == MessageFormat.ONE
+    assert formats.of("cdc") == MessageFormat.ONE
 
 
 def test_what_would_go_together_goes_one_by_one(listener, broker, journal):

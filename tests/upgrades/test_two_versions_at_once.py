@@ -51,7 +51,7 @@ def _send_as_before(pk: int) -> None:
     message = json.loads(FORMAT_1.replace('"DELIVERY"', str(pk)).replace("DELIVERY", str(pk)))
     with app.producer_or_acquire() as producer:
         producer.publish(
-            message["body"], routing_key="celery", serializer="json", headers=message["headers"],
+            message["body"], routing_key="cdc", serializer="json", headers=message["headers"],
             correlation_id=message["headers"]["id"],
         )  # fmt: skip
 

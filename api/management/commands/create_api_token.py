@@ -21,7 +21,8 @@ class Command(BaseCommand):
         parser.add_argument("--days", type=int, help="until it expires; without this it does not")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        user = get_user_model().objects.filter(username=options["user"]).first()
+        users = get_user_model()
+        user = users.objects.filter(**{users.USERNAME_FIELD: options["user"]}).first()
         if user is None:
             raise CommandError(f"There is no user {options['user']!r}.", returncode=2)
         days = options["days"]

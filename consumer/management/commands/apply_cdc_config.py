@@ -11,9 +11,10 @@ class Command(BaseCommand):
     help = (
         "Make connections, listeners and handler mappings match a YAML file, in one transaction. "
         "A key that is left out has its default; a listener without the key handlers keeps those "
-        "it has."
+        "it has. A mapping keeps its identity, and what waits for it, when its handler or options "
+        "change."
     )
-    # A mapping without its handler is a warning here, and may be what this command corrects.
+    # A stored mapping whose handler is not registered may be what this command corrects.
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -26,14 +27,23 @@ class Command(BaseCommand):
         parser.add_argument(
             "--prune",
             action="store_true",
-            help="remove what the file does not name; a listener with a history is disabled, a "
+            help="remove what the file does not name: handler mappings, whose waiting deliveries "
+            "are then skipped, listeners and connections; a listener with a history is disabled, a "
             "connection that is in use stays",
+        )
+        parser.add_argument(
+            "--allow-unknown-handlers",
+            action="store_true",
+            help="accept handlers that are not registered (yet): their deliveries wait",
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
         try:
             applied = apply_file(
-                options["file"], dry_run=options["dry_run"], prune=options["prune"]
+                options["file"],
+                dry_run=options["dry_run"],
+                prune=options["prune"],
+                allow_unknown_handlers=options["allow_unknown_handlers"],
             )
         except ConfigurationRefused as refused:
             raise CommandError(str(refused)) from None

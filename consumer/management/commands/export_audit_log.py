@@ -32,7 +32,7 @@ class Command(BaseCommand):
             choices=[*FORMATS],
             default="jsonl",
             help="jsonl: one JSON object a line. csv: the same columns, nested ones as JSON; an "
-            "apostrophe stands before texts that a spreadsheet would run (= + - @)",
+            "apostrophe stands before texts that a spreadsheet would run (such as = + - @)",
         )
         parser.add_argument(
             "--with-sensitive",

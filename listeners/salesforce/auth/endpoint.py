@@ -13,6 +13,7 @@ import requests
 from requests.auth import AuthBase
 
 from listeners.salesforce.addresses import host_of, is_web_url
+from listeners.salesforce.answer_limits import LOGIN
 from listeners.salesforce.errors import (
     AUTHORIZE_AGAIN,
     LoginRefused,
@@ -130,6 +131,7 @@ def request_token(
         token_url,
         auth=_ClientAuth(client if in_header else None),
         timeout=options.timeout,
+        limit=LOGIN,
         data="&".join(filter(None, (urlencode(body), options.payload))).encode(),
         headers={**options.headers, "Accept": "application/json", "Content-Type": _FORM},
     )

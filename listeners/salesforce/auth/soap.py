@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 import requests
 
 from listeners.salesforce.addresses import host_of, is_web_url
+from listeners.salesforce.answer_limits import LOGIN
 from listeners.salesforce.errors import (
     LoginRefused,
     LoginUnavailable,
@@ -74,6 +75,7 @@ class Soap:
             f"{self.login_url}/services/Soap/u/{login_version(self.api_version)}",
             auth=NoAuth(),
             timeout=self.timeout,
+            limit=LOGIN,
             data=body.encode(),
             headers={**self.headers, **_HEADERS},
         )

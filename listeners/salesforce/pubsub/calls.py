@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 import grpc
 from grpc import aio
 
+from listeners.salesforce.answer_limits import MESSAGE, shown
 from listeners.salesforce.errors import (
+    AnswerTooLarge,
     PubSubRefused,
     Reaction,
     SalesforceError,
@@ -126,6 +128,10 @@ class Calls:
 
     def error(self, failure: Failure, *, has_worked: bool = False) -> SalesforceError:
         """The tunnel knows better than gRPC why there is no connection."""
+        if failure.is_too_large:
+            host = self._way.endpoint.address
+            over = f"more than {shown(MESSAGE.size)}, the limit for {MESSAGE.kind}"
+            return AnswerTooLarge(f"{host} answered {failure.method} with {over}")
         if self._tunnel is not None and self._tunnel.trouble and not failure.is_answer:
             return self._tunnel.trouble
         return failure.error(has_worked=has_worked)

@@ -43,6 +43,13 @@ class Failure:
         return bool(self.code) or self.status not in _UNANSWERED
 
     @property
+    def is_too_large(self) -> bool:
+        """This side refused the message: gRPC says so in words alone, and before it has read it or
+        when it has decompressed it."""
+        is_limit = self.status is grpc.StatusCode.RESOURCE_EXHAUSTED and not self.code
+        return is_limit and "message larger than max" in self.details
+
+    @property
     def is_unimplemented(self) -> bool:
         return self.status is grpc.StatusCode.UNIMPLEMENTED
 

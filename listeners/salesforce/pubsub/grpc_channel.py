@@ -17,6 +17,7 @@ import grpc
 from grpc import aio
 from requests.utils import select_proxy, should_bypass_proxies
 
+from listeners.salesforce.answer_limits import MESSAGE
 from listeners.salesforce.destinations import ANYWHERE, Destinations
 from listeners.salesforce.errors import PubSubRefused, Reaction
 from listeners.salesforce.guard import resolved
@@ -27,7 +28,6 @@ from listeners.salesforce.pubsub.tunnel import Tunnel
 
 USER_AGENT = "salesforce-cdc"
 _PROXY_PORTS = {"http": 80, "https": 443}
-_LARGEST = 64 * 1024 * 1024  # bytes of a message; Salesforce sends at most 4 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Way:
     def _options(self) -> list[tuple[str, str | int]]:
         options: list[tuple[str, str | int]] = [
             ("grpc.primary_user_agent", USER_AGENT),
-            ("grpc.max_receive_message_length", _LARGEST),
+            ("grpc.max_receive_message_length", MESSAGE.size),
             # A connection of its own: one that is dead is given up with its stream.
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.enable_http_proxy", 0),  # the tunnel does

@@ -1,4 +1,7 @@
-"""From an event of the Pub/Sub API to the message that the Streaming API would have sent.
+"""From an event of the Pub/Sub API to a message in the Streaming API's form.
+
+The header keeps the lists that only the Pub/Sub API sends, `nulledFields` and `diffFields`, also
+where they are empty.
 
 An event that can't be decoded becomes ``{"channel", "pubsub": {"replayId", "eventId",
 "schemaId", "payload": base64, "schema": JSON text or null}, "flaw"}``: all that it takes to try
@@ -134,9 +137,6 @@ def _payload(schema: Schema, record: dict[str, Any]) -> dict[str, Any]:
     header = record.get(HEADER)
     if header is None:
         return record
-    for name in _LISTS[1:]:  # as the Streaming API, which leaves these out
-        if header.get(name) == []:
-            del header[name]
     changed, nulled, diff = [
         _expanded(schema, header, n) if header.get(n) else _NONE for n in _LISTS
     ]

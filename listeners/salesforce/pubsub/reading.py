@@ -20,7 +20,7 @@ HEADER = "ChangeEventHeader"
 #: From a payload and where a value begins in it to the value and where it ends.
 Read = Callable[[bytes, int], tuple[Any, int]]
 _Branches = Mapping[int, Read]  # by their index as it is written, in one byte
-_Known = dict[str, Any]  # the definitions of named types
+_Known = dict[str, Any]  # the definitions of named types, and the readers of records by them
 _Part = tuple[str, Read | None, _Branches]  # a field: always there, or one of these or null
 
 _DOUBLE = struct.Struct("<d")
@@ -62,6 +62,15 @@ def _whole(read: Read, fields: Sequence[Field]) -> Callable[[bytes], dict[str, A
 
 
 def _record(definition: Any, fields: Sequence[Field], known: _Known) -> Read:
+    """Made once for each type: types that are made of one another would multiply."""
+    name = f"reader of {definition['name']}"
+    if name not in known:
+        known[name] = _new_record(definition, fields, known)
+    read: Read = known[name]
+    return read
+
+
+def _new_record(definition: Any, fields: Sequence[Field], known: _Known) -> Read:
     parts: list[_Part] = []
     for given, field in zip(definition["fields"], fields, strict=True):
         if field.name == HEADER and not parts:

@@ -18,6 +18,7 @@ from typing import Any
 import fastavro
 from fastavro.schema import SchemaParseException
 
+from listeners.salesforce.answer_limits import EVENT, SCHEMA, is_deeper, shown
 from listeners.salesforce.pubsub.bitmaps import Named, named
 from listeners.salesforce.pubsub.reading import Unread, reader_of
 from listeners.salesforce.pubsub.values import Field, converter
@@ -27,6 +28,10 @@ _DEEPEST = 40  # types within one another; Salesforce nests two
 _DEEPEST_JSON = 200
 _REMEMBERED = 256  # lists of bitmaps: changes made in bulk have the same ones
 _LONGEST_REMEMBERED = 2_000  # characters
+_LONGEST_FLAW = 300  # characters
+#: Lists and records within lists and maps: each may take a byte of the payload and 200 of memory.
+#: No schema of Salesforce's has any.
+MOST_WITHIN_LISTS = 1_000
 
 _UNREADABLE = (
     EOFError,
@@ -65,6 +70,9 @@ class Schema:
     def read(self, payload: bytes) -> dict[str, Any]:
         """The header, if there is one, then the fields of ``payload`` that are not null, with
         values as the Streaming API gives them. Raises PayloadFlaw."""
+        if len(payload) > EVENT.size:
+            over = f"more than {shown(EVENT.size)}, the limit for {EVENT.kind}"
+            raise PayloadFlaw(f"the payload has {over}")
         if self.quick is not None:
             try:
                 return self.quick(payload)
@@ -82,6 +90,7 @@ class Schema:
         else:
             left = len(payload) - unread.tell()
             if not left and isinstance(record, dict):
+                _require_few(record)
                 return record
             why = f"{left} bytes follow the record"
         raise PayloadFlaw(f"the payload does not fit schema {self.id}: {why}")
@@ -96,8 +105,7 @@ class Schema:
 def parse_schema(schema_id: str, schema_json: str) -> Schema:
     """The schema of SchemaInfo's ``schema_json``; never raises: what is wrong is its ``flaw``."""
     try:
-        loaded = json.loads(schema_json)
-        _require_shallow(loaded)
+        loaded = _loaded(schema_json)
         parsed = fastavro.parse_schema(loaded)
         fields = _Reading().record(parsed)
     except _UNREADABLE as error:
@@ -115,7 +123,8 @@ def missing_schema(schema_id: str, why: str) -> Schema:
 def _said(error: BaseException) -> str:
     if isinstance(error, _SchemaFlaw):
         return str(error)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return said if len(said) <= _LONGEST_FLAW else f"{said[:_LONGEST_FLAW]}…"
 
 
 def _of_payload(error: BaseException) -> str:
@@ -130,16 +139,29 @@ def _of_payload(error: BaseException) -> str:
             return _said(error)
 
 
-def _require_shallow(loaded: Any) -> None:
-    waiting = [(0, loaded)]
-    while waiting:
-        depth, value = waiting.pop()
-        if depth > _DEEPEST_JSON:
-            raise _SchemaFlaw("it is nested too deeply")
-        if isinstance(value, dict):
-            waiting.extend((depth + 1, within) for within in value.values())
-        elif isinstance(value, list):
-            waiting.extend((depth + 1, within) for within in value)
+def _loaded(schema_json: str) -> Any:
+    if over := SCHEMA.flaw(schema_json.encode(errors="replace")):
+        raise _SchemaFlaw(f"it has {over}, the limit for {SCHEMA.kind}")
+    loaded = json.loads(schema_json)
+    if is_deeper(loaded, _DEEPEST_JSON):
+        raise _SchemaFlaw("it is nested too deeply")
+    return loaded
+
+
+def _require_few(record: Mapping[str, Any]) -> None:
+    """Raises PayloadFlaw for a record that holds very many lists and records."""
+    found = 0
+    level: list[Any] = list(record.values())
+    while level:
+        level = [one for one in level if isinstance(one, dict | list)]
+        found += len(level)
+        if found > MOST_WITHIN_LISTS:
+            raise PayloadFlaw(
+                f"the payload holds more than {MOST_WITHIN_LISTS:,} lists and records"
+            )
+        level = [
+            within for one in level for within in (one.values() if isinstance(one, dict) else one)
+        ]
 
 
 @dataclass(frozen=True, slots=True)

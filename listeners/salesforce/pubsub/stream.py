@@ -70,6 +70,7 @@ class PubSubStream:
         self._current: _Current | None = None
         self._subscribed_at: float | None = None
         self._newest: str | None = None
+        self._polled_bytes = 0
         self._refused_tokens = 0  # since anything came
 
     # Queries
@@ -107,6 +108,11 @@ class PubSubStream:
         """After a poll that brought nothing: the replay id until which there was nothing."""
         return self._newest
 
+    @property
+    def polled_bytes(self) -> int:
+        """What the messages of the last poll had on the wire."""
+        return self._polled_bytes
+
     # Mutators
 
     def open(self, replay: str) -> None:
@@ -142,6 +148,7 @@ class PubSubStream:
             messages: Messages = []
             if not isinstance(taken, KeepAlive):
                 messages = self._messages(current, taken)
+                self._polled_bytes = sum(len(event.event.payload) for event in taken)
             elif taken.latest:
                 self._newest = text_of(taken.latest)
             self._refused_tokens = 0

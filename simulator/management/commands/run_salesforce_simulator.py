@@ -1,11 +1,22 @@
 """`manage.py run_salesforce_simulator`: a Salesforce org on the wire, in the foreground."""
 
+from argparse import RawDescriptionHelpFormatter
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    CommandParser,
+    DjangoHelpFormatter,
+)
 
 from simulator import cli
+from simulator.control_operations import listed
 from simulator.options import add_arguments, from_arguments
+
+
+class _HelpFormatter(RawDescriptionHelpFormatter, DjangoHelpFormatter):
+    """Django's, which leaves the list of operations as it is."""
 
 
 class Command(BaseCommand):
@@ -16,6 +27,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The same options as `python -m simulator`."""
+        parser.epilog = listed()
+        parser.formatter_class = _HelpFormatter
         add_arguments(parser)
         cli.add_announcing(parser)
 

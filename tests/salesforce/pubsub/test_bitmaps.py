@@ -64,17 +64,15 @@ def test_a_bitmap_that_does_not_fit_the_schema_is_a_flaw_that_names_it(
     assert flaw.value.replay_id == "0x0000000000a748390000"
 
 
-def test_the_header_names_fields_and_leaves_empty_lists_out_except_the_changed_ones() -> None:
-    one = message({}, changedFields=["0x40"], nulledFields=["0x04"])
-    other = message({}, diffFields=["3-0x01"])
+def test_the_header_names_fields_and_keeps_empty_lists() -> None:
+    [one] = decode(message({}, changedFields=["0x40"], nulledFields=["0x04"]))
+    [other] = decode(message({}, diffFields=["3-0x01"]))
 
-    named_in = one["data"]["payload"]["ChangeEventHeader"]
-    named_in_other = other["data"]["payload"]["ChangeEventHeader"]
-    assert named_in["changedFields"] == ["LastModifiedDate"]
-    assert named_in["nulledFields"] == ["Phone"]
-    assert "diffFields" not in named_in
-    assert named_in_other["changedFields"] == []
-    assert named_in_other["diffFields"] == ["Billing.Street"]
+    assert one.changed_fields == ("LastModifiedDate",)
+    assert one.nulled_fields == ("Phone",)
+    assert one.diff_fields == ()
+    assert other.changed_fields == other.nulled_fields == ()
+    assert other.diff_fields == ("Billing.Street",)
 
 
 WIDE = tuple(

@@ -37,6 +37,8 @@ def test_a_message_has_the_form_of_the_streaming_api() -> None:
                     "commitTimestamp": 1714417112000,
                     "commitNumber": 72784468115,
                     "commitUser": "005ZM000000Q6ipYAC",
+                    "nulledFields": [],
+                    "diffFields": [],
                     "changedFields": [],
                 },
                 "Phone": "1",
@@ -152,6 +154,8 @@ def test_the_header_is_passed_on_as_it_is_with_fields_of_later_releases() -> Non
     assert found["data"]["payload"]["ChangeEventHeader"]["later"] == "YQ=="
     assert found["data"]["payload"]["ChangeEventHeader"]["changeType"] == "GAP_UPDATE"
     assert found["data"]["payload"]["ChangeEventHeader"]["sequenceNumber"] == -1
+    assert decode(message({}, definition, later=b"a"))[0].header_extra == {"later": "YQ=="}
+    assert decode(message({}, definition, later=None))[0].header_extra is None
 
 
 def test_a_header_without_bitmaps_has_none_in_the_message() -> None:

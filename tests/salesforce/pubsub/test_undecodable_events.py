@@ -121,7 +121,7 @@ def test_an_event_without_a_header_keeps_its_replay_id() -> None:
 
 
 def test_a_payload_near_the_limit_is_kept_without_a_schema_that_has_no_room() -> None:
-    large = json.dumps([{"doc": "x" * (RAW_LIMIT // 2)}])
+    large = json.dumps([{"doc": "x" * (RAW_LIMIT * 7 // 20)}])
 
     flaw = flaw_of(bytes(RAW_LIMIT // 2), parse_schema("s-1", large))
 

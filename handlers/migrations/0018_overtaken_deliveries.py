@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("handlers", "0016_deleting_mappings"),
+        ("handlers", "0017_mapping_names"),
     ]
 
     operations = [

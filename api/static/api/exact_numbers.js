@@ -1,0 +1,31 @@
+// The API's documentation shows large integers, such as commit numbers, as they were answered:
+// Swagger UI would print them as JavaScript numbers, which are exact up to 2^53 only.
+"use strict";
+
+const ExactNumbers = () => {
+    const LARGE = /\d{16}/;
+
+    // As JSON.stringify prints it, each number as it was written; as it came, where a browser cannot.
+    function pretty(text) {
+        if (!JSON.rawJSON) return text;
+        const keep = (key, value, context) =>
+            typeof value === "number" ? JSON.rawJSON(context.source) : value;
+        return JSON.stringify(JSON.parse(text, keep), null, "  ");
+    }
+
+    function exact(props) {
+        const { content, contentType } = props;
+        if (typeof content !== "string" || !/json/i.test(contentType) || !LARGE.test(content)) return props;
+        try {
+            return { ...props, content: pretty(content), contentType: "text/plain" };
+        } catch {
+            return props;
+        }
+    }
+
+    return {
+        wrapComponents: {
+            responseBody: (Original, { React }) => (props) => React.createElement(Original, exact(props)),
+        },
+    };
+};

@@ -1,0 +1,37 @@
+"""The apps of CDC_APPS."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+
+from cdcproject.environment import stop
+
+
+def user_apps(names: Sequence[str], ours: Collection[str]) -> list[str]:
+    """The user's apps, to be installed after `ours`. A wrong name stops start-up."""
+    for name in names:
+        if name in ours or names.count(name) > 1:
+            stop(f"CDC_APPS names {name}, which is installed already; name each app once.")
+        if not _is_there(name):
+            stop(
+                f"CDC_APPS: there is no app {name!r}; name packages on the Python path, such as "
+                "crm for a folder crm beside manage.py, separated by commas."
+            )
+    return list(names)
+
+
+def _is_there(name: str) -> bool:
+    """A package, or the path of an AppConfig such as crm.apps.CrmConfig."""
+    if not all(part.isidentifier() for part in name.split(".")):
+        return False
+    try:
+        if find_spec(name) is not None:
+            return True
+    except ModuleNotFoundError as error:
+        # A module that is there and imports one that is not says so itself.
+        if not f"{name}.".startswith(f"{error.name}."):
+            raise
+    module, _, config = name.rpartition(".")
+    return bool(module) and _is_there(module) and hasattr(import_module(module), config)

@@ -1,0 +1,103 @@
+"""Incidents of messages whose tasks no worker of ours knows: one for each task and queue."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from datetime import datetime
+
+import structlog
+from django.conf import settings
+from django.db import Error
+from django.utils import timezone
+
+from audit.models import Incident
+from audit.queries import Trouble
+from handlers import dispatch
+from handlers.presence import writing_apart
+
+log = structlog.get_logger(__name__)
+
+KIND = Incident.Kind.UNKNOWN_TASK
+#: So many are open at once; further tasks share one, as whoever sends messages chooses their names.
+MOST_OPEN = 20
+RETRY_SECONDS = 5.0
+
+
+class Reporter:
+    """Reports in a thread: neither a database that is away nor its answers hold the worker up."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def report(self, task: str, queue: str) -> None:
+        with self._lock:
+            self._counts[task, queue] += 1
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="unknown-tasks", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while True:
+            with self._lock:
+                counts, self._counts = self._counts, Counter()
+                if not counts:
+                    self._thread = None
+                    return
+            try:
+                with writing_apart():
+                    for (task, queue), count in counts.items():
+                        open_or_count(task, queue, count, timezone.now())
+            except Error as error:
+                log.warning("no incident was opened", reason=str(error).strip())
+                with self._lock:
+                    self._counts.update(counts)
+                pause.wait(RETRY_SECONDS)
+
+
+def open_or_count(task: str, queue: str, count: int, now: datetime) -> None:
+    """Inside any transaction."""
+    key = f"{task} ({queue})"[:255]
+    mine = Incident.objects.opened().filter(kind=KIND)
+    if not mine.filter(key=key).exists() and mine.count() >= MOST_OPEN:
+        key, task = "", "other tasks"
+    Incident.objects.report(None, trouble(key, task, queue, count), now)
+
+
+def trouble(key: str, task: str, queue: str, count: int) -> Trouble:
+    kept_in = settings.CDC_UNKNOWN_QUEUE
+    send_on = "manage.py return_unknown_tasks"
+    return Trouble(
+        KIND,
+        key,
+        f"Messages of the task {task} arrived in the queue {queue or '(unknown)'}, and a worker of "
+        "this project does not know that task.",
+        f"If the task is another project's, let that project use a queue of its own, and send the "
+        f"messages there: {send_on} --to QUEUE --task {task} (Celery's default queue is "
+        f"{settings.CDC_EXTERNAL_QUEUE}). If it is a handler of yours, restart the workers with "
+        f"the module that defines it, and send them back: {send_on} --to {queue or 'QUEUE'} "
+        f"--task {task}. To discard them: celery -A cdcproject purge -Q {kept_in}. This closes "
+        f"when {kept_in} is empty.",
+        count=count,
+        action=f"They are kept, unchanged, in the queue {kept_in}.",
+    )
+
+
+def close_when_none_is_kept(now: datetime) -> int:
+    """Close them once their queue is empty; how many. Never inside a transaction."""
+    opened = Incident.objects.opened().filter(kind=KIND, last_seen_at__lte=now)
+    ids = list(opened.values_list("pk", "last_seen_at"))
+    if not ids:
+        return 0
+    try:
+        if dispatch.queue_length(settings.CDC_UNKNOWN_QUEUE) != 0:
+            return 0
+    except dispatch.BrokerUnavailable:
+        return 0
+    note = f"The queue {settings.CDC_UNKNOWN_QUEUE} is empty."
+    return sum(
+        Incident.objects.filter(pk=pk, last_seen_at=seen).settle(now, note=note) for pk, seen in ids
+    )

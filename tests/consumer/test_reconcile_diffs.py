@@ -1,0 +1,31 @@
+"""Texts that were sent as diffs, in the state that the log tells of a record."""
+
+import pytest
+
+from consumer.ingest import ingest
+from consumer.reconciliation.contents import states
+from tests.sample_data import change, lease_of, received
+
+pytestmark = pytest.mark.django_db(transaction=True)
+RECORD = "001000000000001AAA"
+DIFF = {"diff": "--- 6f1\n+++ 9a2\n@@ -1,1 +1,1 @@\n-old\n+new"}
+ON_COMETD: dict[str, list[str]] = {}
+ON_PUBSUB = {"nulledFields": [], "diffFields": ["Description"]}
+
+
+def state_after(listener, update, **header):
+    created = change(data={"Name": "Acme", "Description": "old"})
+    updated = change("UPDATE", data=update, changedFields=list(update), **header)
+    ingest(listener, lease_of(listener), received(created, updated), [])
+    return states(listener, "Account", [RECORD]).get(RECORD)
+
+
+@pytest.mark.parametrize("lists", [ON_COMETD, ON_PUBSUB], ids=["cometd", "pubsub"])
+def test_a_diff_leaves_open_what_the_record_is(listener, lists):
+    assert state_after(listener, {"Description": DIFF}, **lists) is None
+
+
+def test_a_part_of_a_compound_field_is_no_diff(listener):
+    known = state_after(listener, {"BillingAddress": {"City": "Bonn"}})
+
+    assert known.state["BillingAddress"] == {"City": "Bonn"}

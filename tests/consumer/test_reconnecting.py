@@ -1,0 +1,113 @@
+"""How a listener comes back after its session ended."""
+
+import random
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import grpc
+import pytest
+
+from consumer.buffer import Buffer
+from consumer.pauses import pause_after
+from consumer.receiver import Receiver
+from listeners.models import Position
+from listeners.salesforce.errors import LoginUnavailable, TransportFailed
+from listeners.salesforce.exchange import Answer
+from listeners.streams import stream_for
+from tests.salesforce.pubsub.scripted import Refusal, ScriptedPubSub, playing
+from tests.salesforce.pubsub.scripted_events import batch
+from tests.salesforce.pubsub.streams import NumberedTokens
+from tests.sample_data import lease_of, make_listener
+from tests.servers import wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BROKEN_OFF = Refusal(grpc.StatusCode.UNAVAILABLE)
+
+
+@pytest.fixture
+def receive():
+    """Starts a receiver of a scripted server, with nothing that records what it receives."""
+    started: list[tuple[Receiver, Buffer]] = []
+
+    def start(server: ScriptedPubSub) -> tuple[Receiver, Buffer]:
+        listener = make_listener(transport="pubsub", pubsub_endpoint=server.endpoint)
+        buffer, stream = Buffer(1000), stream_for(listener, NumberedTokens())
+        receiver = Receiver(listener, lease_of(listener), NumberedTokens(), stream, buffer)
+        receiver.start()
+        started.append((receiver, buffer))
+        return receiver, buffer
+
+    yield start
+    for receiver, buffer in started:
+        receiver.stop()
+        receiver.hang_up()
+        buffer.close()
+        wait_for(lambda one=receiver: not one.is_alive and one.has_said_goodbye, seconds=30)
+
+
+def test_everything_received_is_recorded_before_the_stream_is_opened_again(receive):
+    is_recorded = threading.Event()
+    was_recorded = []
+
+    def again(call):
+        was_recorded.append(is_recorded.is_set())
+        call.context.send_initial_metadata(())
+        call.until_hung_up()
+        yield from ()
+
+    with ScriptedPubSub(playing(batch(1, 3), then=BROKEN_OFF), again) as server:
+        receiver, buffer = receive(server)
+        wait_for(lambda: buffer.outstanding == 3, seconds=30)
+        wait_for(lambda: receiver.status.state == Position.State.CONNECTING, seconds=30)
+        time.sleep(1)  # longer than the pause: who does not wait for the recording is back by now
+        is_recorded.set()
+        buffer.done(len(buffer.take(3, 0)))
+
+        wait_for(lambda: was_recorded, seconds=30)
+        assert was_recorded == [True]
+        receiver.stop()
+
+
+def test_sessions_that_end_soon_after_their_first_message_are_opened_less_and_less_often(
+    receive, monkeypatch, settings
+):
+    """A server that gives one message a session must not be asked again at once for ever."""
+    settings.CDC_RECONNECT_CAP_SECONDS = 1000
+    longest_pauses = []
+
+    def uniform(low, high):
+        longest_pauses.append(high)
+        return 0
+
+    monkeypatch.setattr(random, "uniform", uniform)
+    sessions = [playing(batch(number, number), then=BROKEN_OFF) for number in range(1, 7)]
+
+    with ScriptedPubSub(*sessions, playing()) as server:
+        receiver, buffer = receive(server)
+        wait_for(lambda: buffer.done(len(buffer.take(1, 0))) or len(longest_pauses) >= 6)
+        assert longest_pauses[:6] == [1, 2, 4, 8, 8, 8]
+        receiver.stop()
+
+
+@pytest.mark.parametrize("error", [TransportFailed, LoginUnavailable])
+def test_a_server_that_asks_for_a_pause_gets_it(error, settings):
+    settings.CDC_RECONNECT_CAP_SECONDS = 5
+
+    assert pause_after(error("busy", retry_after=30.0), 1) == 30.0
+    assert pause_after(error("busy", retry_after=100_000.0), 1) == 600.0
+    assert pause_after(error("busy"), 1) <= 1
+
+
+def test_a_pause_may_be_asked_for_as_a_date():
+    in_two_minutes = datetime.now(UTC) + timedelta(minutes=2)
+
+    def asked(text: str) -> float | None:
+        return Answer(503, {"Retry-After": text}, (), b"").retry_after()
+
+    assert 60 < (asked(format_datetime(in_two_minutes, usegmt=True)) or 0) <= 120
+    assert asked("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert asked("17") == 17
+    assert asked("soon") is None

@@ -1,0 +1,65 @@
+"""How the ends of runs are written down."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from handlers import insistence
+from handlers.claims import claim
+from handlers.models import Delivery
+from handlers.outcomes import Failed, Succeeded
+from handlers.settling import Ended, settled
+from tests.handlers.bundling import deliver, states
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+
+@contextmanager
+def database_that_is_away() -> Iterator[None]:
+    def refuse(execute, sql, params, many, context):
+        raise OperationalError("the database system is starting up")
+
+    with connection.execute_wrapper(refuse):
+        yield
+
+
+def ended(claims, outcome):
+    now = timezone.now()
+    return [Ended(one, outcome, now, now) for one in claims]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_database_that_is_away_loses_no_claim(listener, monkeypatch, count):
+    monkeypatch.setattr(insistence, "PAUSES", (0.0,))
+    ends = ended(claim(deliver(listener, "tests.write_groups", count)), Failed("no"))
+
+    with database_that_is_away(), pytest.raises(OperationalError):
+        settled(ends)
+    assert states() == ["running"] * count
+
+    assert settled(ends) == ([], [])
+    assert states() == ["retrying"] * count
+
+
+def test_a_claim_that_another_worker_has_by_now_is_lost_and_the_others_are_settled(listener):
+    ids = deliver(listener, "tests.write_groups", 3)
+    ends = ended(claim(ids), Succeeded())
+    Delivery.objects.filter(pk=ids[1]).update(attempts=2)
+
+    _, lost = settled(ends)
+
+    assert lost == [ends[1]]
+    assert states() == ["succeeded", "running", "succeeded"]
+
+
+def test_publishing_leaves_a_delivery_that_was_tried_meanwhile(listener):
+    """Its message belongs to an attempt that is over: marked, the next one would not be sent."""
+    ids = deliver(listener, "tests.write_groups", 2)
+    Delivery.objects.filter(pk__in=ids).update(state="ready", queued_at=None)
+    Delivery.objects.filter(pk=ids[0]).update(attempts=1, state="retrying", due_at=timezone.now())
+
+    assert Delivery.objects.mark_queued({(0, 1): ids}, timezone.now()) == 1
+    assert states() == ["retrying", "queued"]

@@ -1,0 +1,75 @@
+"""Functions that commit refuse to run inside the transaction of a caller: it could undo them."""
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from consumer.ingest import Moment, ingest, move, quarantine_answer
+from handlers.claims import claim
+from handlers.models import Delivery
+from handlers.outcomes import Failed, Succeeded
+from handlers.runner import run_deliveries
+from handlers.settling import Ended, settled
+from tests.handlers.bundling import deliver
+from tests.sample_data import change, lease_of, received
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+NOW = timezone.now()
+
+
+def ended(claims, outcome):
+    return [Ended(one, outcome, NOW, NOW) for one in claims]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        lambda listener, lease: ingest(listener, lease, received(change())),
+        lambda listener, lease: ingest(listener, lease, received({"channel": "/data/Nothing"})),
+        lambda listener, lease: move(lease, Moment("7", NOW)),
+        lambda listener, lease: quarantine_answer(listener, lease, "<html>", "no JSON", NOW),
+    ],
+    ids=["a batch", "an unreadable message", "a position", "an unreadable answer"],
+)
+def test_recording_is_refused_inside_a_transaction(listener, record):
+    lease = lease_of(listener)
+
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable atomic block"):
+        record(listener, lease)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda ids: Delivery.objects.mark_queued({(0, 1): ids}, NOW),
+        Delivery.objects.unmark_queued,
+        Delivery.objects.set_aside,
+        lambda ids: Delivery.objects.claim_sending(ids, NOW),
+        lambda ids: Delivery.objects.mark_sent(ids, NOW),
+        lambda ids: Delivery.objects.give_back(dict.fromkeys(ids, 1), paused=False),
+        claim,
+    ],
+    ids=["queued", "not queued", "set aside", "sending", "sent", "given back", "claimed"],
+)
+def test_a_delivery_changes_its_state_in_a_transaction_of_its_own(listener, write):
+    ids = deliver(listener, "tests.write_groups", 2)
+
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable atomic block"):
+        write(ids)
+
+
+@pytest.mark.parametrize("outcome", [Succeeded(), Failed("no")], ids=["success", "failure"])
+def test_runs_are_settled_in_a_transaction_of_their_own(listener, outcome):
+    ends = ended(claim(deliver(listener, "tests.write_groups", 2)), outcome)
+
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable atomic block"):
+        settled(ends)
+
+
+def test_an_atomic_handler_is_not_run_inside_a_transaction(listener):
+    """What it wrote would be undone with the caller's, and its delivery would not."""
+    ids = deliver(listener, "tests.write_group", 1)
+
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable atomic block"):
+        run_deliveries(ids, "tests.write_group")

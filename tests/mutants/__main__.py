@@ -1,0 +1,140 @@
+"""`make mutants`: try a seeded sample of mutations, each against the tests that cover it.
+
+Results are kept in var/mutants: a mutation of unchanged source that was killed before is not tried
+again, so that a second run tries what survived.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.mutants.areas import AREAS, ROOT, modules
+from tests.mutants.covering import Covering, recorded
+from tests.mutants.mutations import Mutation, mutations_of, sample
+from tests.mutants.report import TARGET, report, share_killed
+from tests.mutants.trying import Result, Tree, Verdict
+
+FOLDER = ROOT / "var" / "mutants"
+
+
+def main() -> int:
+    options = _options()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    chosen = _chosen(options.sample, options.seed, options.area)
+    if options.list:
+        for area, mutations in chosen.items():
+            for one in mutations:
+                print(f"{area}: {one.path}:{one.line} {one.kind}: {one.key}")
+        return 0
+    results = {} if options.fresh else dict(_kept())
+    coverings = recorded(FOLDER, _signature(), options.jobs)
+    left = [one for mutations in chosen.values() for one in mutations if one.key not in results]
+    print(f"{len(left)} mutations to try", flush=True)
+    _try_all(left, coverings, results, options)
+    (FOLDER / "report.md").write_text(report(chosen, results), encoding="utf-8")
+    print(report(chosen, results))
+    return 0 if share_killed(chosen, results) >= TARGET else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make mutants MUTANTS=…", description=__doc__)
+    parser.add_argument("--sample", type=int, default=300, help="how many (default 300)")
+    parser.add_argument("--seed", type=int, default=1, help="which (default 1)")
+    parser.add_argument("--area", choices=AREAS, help="of one area alone")
+    parser.add_argument("--minutes", type=float, default=60, help="stop after (default 60)")
+    parser.add_argument("--jobs", type=int, default=2, help="how many at once (default 2)")
+    parser.add_argument("--fresh", action="store_true", help="try again what was killed before")
+    parser.add_argument("--list", action="store_true", help="print the sample and try nothing")
+    return parser.parse_args()
+
+
+def _chosen(size: int, seed: int, only: str | None) -> dict[str, list[Mutation]]:
+    each, more = divmod(size, len(AREAS))
+    chosen = {}
+    for number, area in enumerate(AREAS):
+        found = []
+        for path in modules(area):
+            found += mutations_of(path, (ROOT / path).read_bytes())
+        chosen[area] = list(sample(found, each + (number < more), seed))
+    return {only: chosen[only]} if only else chosen
+
+
+def _try_all(
+    mutations: Sequence[Mutation],
+    coverings: list[Covering],
+    results: dict[str, Result],
+    options: argparse.Namespace,
+) -> None:
+    until = time.monotonic() + options.minutes * 60
+    waiting: queue.SimpleQueue[Mutation] = queue.SimpleQueue()
+    for one in mutations:
+        waiting.put(one)
+
+    def work(number: int) -> None:
+        tree = Tree(FOLDER / f"tree-{number}")
+        while time.monotonic() < until:
+            try:
+                mutation = waiting.get_nowait()
+            except queue.Empty:
+                return
+            result = tree.try_out(mutation, coverings)
+            results[result.key] = result
+            _keep(mutation, result)
+            print(f"{result.verdict:9} {mutation.key}\n          {result.by}", flush=True)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(options.jobs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if not waiting.empty():
+        print(f"out of time: {waiting.qsize()} were not tried")
+
+
+def _keep(mutation: Mutation, result: Result) -> None:
+    line = asdict(result) | {"source": _digest(ROOT / mutation.path), "path": mutation.path}
+    with (FOLDER / "results.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _kept() -> Iterator[tuple[str, Result]]:
+    """What was killed before, of modules that are as they were."""
+    try:
+        lines = (FOLDER / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return
+    for stored in map(json.loads, lines):
+        is_same = stored["source"] == _digest(ROOT / stored["path"])
+        if is_same and stored["verdict"] == Verdict.KILLED:
+            yield stored["key"], Result(stored["key"], Verdict.KILLED, stored["by"])
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+
+
+def _signature() -> str:
+    """Of all the code that decides which test runs which line."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z", "*.py"],
+        cwd=ROOT, capture_output=True, check=True,
+    )  # fmt: skip
+    together = hashlib.sha256()
+    for name in sorted(filter(None, listed.stdout.decode().split("\0"))):
+        if not name.startswith("tests/mutants/") and (ROOT / name).is_file():
+            together.update(f"{name} {_digest(ROOT / name)}\n".encode())
+    return together.hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""The modules that carry the invariants, by area. Each area gives an equal part of the sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Patterns of paths below the repository.
+AREAS: dict[str, tuple[str, ...]] = {
+    "ingest": ("consumer/ingest.py", "consumer/quarantine.py", "consumer/reingest.py"),
+    "positions": ("consumer/positions.py", "consumer/beginning.py", "consumer/replay_lost.py"),
+    "leases": ("listeners/leases.py", "consumer/lease_keeper.py", "consumer/share.py"),
+    "recorder": (
+        "consumer/recorder.py",
+        "consumer/buffer.py",
+        "consumer/receiver.py",
+        "consumer/pauses.py",
+        "listeners/salesforce/exchange.py",
+    ),
+    "relay": ("consumer/relay.py", "handlers/queries.py"),
+    "claims": ("handlers/claims.py", "handlers/hot.py", "handlers/heartbeat.py"),
+    "settling": ("handlers/settling.py", "handlers/endings.py", "handlers/bundle.py"),
+    "lanes": ("handlers/lanes.py", "handlers/routing.py", "handlers/following.py"),
+    "outbox": ("handlers/deliver.py", "handlers/dispatch.py", "handlers/handover.py"),
+    "redelivery": (
+        "handlers/redeliver.py",
+        "handlers/redelivery*.py",
+        "handlers/requeue.py",
+        "handlers/staleness.py",
+        "handlers/overtaken*.py",
+        "handlers/superseded*.py",
+    ),
+    "token source": (
+        "listeners/salesforce/token_source.py",
+        "listeners/salesforce/token_ledger.py",
+        "listeners/salesforce/renewal.py",
+        "listeners/token_stores/*.py",
+    ),
+    "decoders": (
+        "listeners/salesforce/decode.py",
+        "listeners/salesforce/answers.py",
+        "listeners/salesforce/pubsub/bitmaps.py",
+        "listeners/salesforce/pubsub/messages.py",
+        "listeners/salesforce/pubsub/reading.py",
+        "listeners/salesforce/pubsub/whole.py",
+    ),
+    "outbound rules": (
+        "listeners/outbound.py",
+        "listeners/salesforce/guard.py",
+        "listeners/salesforce/destinations.py",
+        "listeners/salesforce/addresses.py",
+    ),
+    "permissions": (
+        "listeners/permissions.py",
+        "listeners/reach.py",
+        "listeners/sensitive.py",
+        "audit/sight.py",
+        "api/permissions.py",
+    ),
+    "export": ("handlers/export.py", "handlers/exported.py"),
+}
+
+
+def modules(area: str) -> Iterator[str]:
+    """The paths of an area's modules, relative to the repository."""
+    for pattern in AREAS[area]:
+        for path in sorted(ROOT.glob(pattern)):
+            if path.name != "__init__.py":
+                yield str(path.relative_to(ROOT))
+
+
+def every_module() -> list[str]:
+    return sorted({path for area in AREAS for path in modules(area)})

@@ -1,0 +1,80 @@
+"""What became of a sample: figures by area, and each survivor with the reason that is known."""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.mutants.mutations import Mutation
+from tests.mutants.trying import Result, Verdict
+
+#: Of the mutations that change what the product does, so many must be noticed.
+TARGET = 0.9
+_JUDGED = Path(__file__).parent / "judged.toml"
+
+
+def judged() -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """The mutations that a person has looked at, each with why: those that change nothing a user
+    can tell (equivalent), and those that no test notices yet."""
+    found = tomllib.loads(_JUDGED.read_text(encoding="utf-8"))
+    return found.get("equivalent", {}), found.get("unnoticed", {})
+
+
+def report(chosen: Mapping[str, Sequence[Mutation]], results: Mapping[str, Result]) -> str:
+    equivalent, unnoticed = judged()
+    lines = ["# Mutation tests", "", _summary(chosen, results, equivalent), ""]
+    lines += ["| area | tried | killed | survived | equivalent |", "|---|---|---|---|---|"]
+    for area, mutations in chosen.items():
+        counts = _counts(mutations, results, equivalent)
+        cells = [sum(counts.values()), counts["killed"], counts["survived"], counts["equivalent"]]
+        lines.append(f"| {area} | {' | '.join(map(str, cells))} |")
+    lines += ["", "## Survivors", ""]
+    for area, mutations in chosen.items():
+        for one in mutations:
+            result = results.get(one.key)
+            if result is None or result.verdict is Verdict.KILLED:
+                continue
+            known = f"equivalent: {equivalent[one.key]}" if one.key in equivalent else ""
+            why = known or unnoticed.get(one.key) or f"not judged yet ({result.by})"
+            lines.append(f"- {area}, `{one.path}:{one.line}` ({one.kind})\n  `{one.key}`\n  {why}")
+    return "\n".join(lines) + "\n"
+
+
+def share_killed(chosen: Mapping[str, Sequence[Mutation]], results: Mapping[str, Result]) -> float:
+    """Of the mutations tried that are not equivalent."""
+    equivalent, _ = judged()
+    counts: Counter[str] = Counter()
+    for mutations in chosen.values():
+        counts += _counts(mutations, results, equivalent)
+    relevant = counts["killed"] + counts["survived"]
+    return counts["killed"] / relevant if relevant else 0.0
+
+
+def _summary(
+    chosen: Mapping[str, Sequence[Mutation]],
+    results: Mapping[str, Result],
+    equivalent: Mapping[str, str],
+) -> str:
+    counts: Counter[str] = Counter()
+    for mutations in chosen.values():
+        counts += _counts(mutations, results, equivalent)
+    share = share_killed(chosen, results)
+    return (
+        f"{sum(counts.values())} mutations tried: {counts['killed']} killed, "
+        f"{counts['survived']} survived, {counts['equivalent']} equivalent. "
+        f"{share:.1%} of those that are not equivalent were killed (target {TARGET:.0%})."
+    )
+
+
+def _counts(
+    mutations: Sequence[Mutation], results: Mapping[str, Result], equivalent: Mapping[str, str]
+) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for one in mutations:
+        if result := results.get(one.key):
+            is_killed = result.verdict is Verdict.KILLED
+            is_same = not is_killed and one.key in equivalent
+            counts["killed" if is_killed else "equivalent" if is_same else "survived"] += 1
+    return counts

@@ -1,0 +1,61 @@
+"""The mutations that are found in a piece of source, and how a sample of them is drawn."""
+
+from tests.mutants.mutations import mutations_of, sample
+
+SOURCE = b'''
+class Queue:
+    def take(self, most):
+        """Up to `most`: \xc3\xa4lteste zuerst."""
+        log.info("taken", count=most - 1)
+        if not self.open or most > 0:
+            self.count -= most
+            raise ValueError(f"{most + 1}")
+        with self._lock:
+            rows = self.rows.filter(state="ready", due=True).locked()
+        return [row for row in rows if row.free]
+'''
+
+
+def found():
+    return {
+        one.key.removeprefix("queue.py::Queue.take: ") for one in mutations_of("queue.py", SOURCE)
+    }
+
+
+def test_each_mistake_is_one_change_of_the_source():
+    assert found() == {
+        "not self.open or most > 0 -> not self.open and most > 0",
+        "not self.open or most > 0 -> not (not self.open or most > 0)",
+        "not self.open -> (self.open)",
+        "most > 0 -> most >= 0",
+        "0 -> 1",
+        "self.count -= most -> pass",
+        'raise ValueError(f"{most + 1}") -> pass',
+        'self._lock -> __import__("contextlib").nullcontext()',
+        'self.rows.filter(state="ready", due=True).locked() -> '
+        'self.rows.filter(state="ready", due=True)',
+        'self.rows.filter(state="ready", due=True) -> self.rows',
+        'state="ready", due=True -> state="ready"',
+        'state="ready", due=True -> due=True',
+        "True -> False",
+        "row.free -> True",
+    }
+
+
+def test_a_mutation_leaves_the_rest_of_the_source_as_it_is():
+    for mutation in mutations_of("queue.py", SOURCE):
+        mutated = mutation.apply(SOURCE)
+        assert mutated != SOURCE
+        assert mutated.startswith(SOURCE[: mutation.start])
+        assert mutated.endswith(SOURCE[mutation.end :])
+        assert mutation.before.encode() == SOURCE[mutation.start : mutation.end]
+
+
+def test_a_sample_depends_on_its_seed_alone():
+    candidates = mutations_of("queue.py", SOURCE)
+    moved = mutations_of("queue.py", b"\n# A comment\n" + SOURCE)
+
+    chosen = [one.key for one in sample(candidates, 5, seed=1)]
+
+    assert [one.key for one in sample(list(reversed(moved)), 5, seed=1)] == chosen
+    assert [one.key for one in sample(candidates, 5, seed=2)] != chosen
