@@ -70,7 +70,7 @@ def plan(
     job.entry = entry or job.entry
     job.incident = incident or job.incident
     job.state, job.claimed_until, job.due_at = State.WAITING, None, now
-    job.cursor, job.compared, job.present, job.added, job.share = {}, 0, 0, 0, 0
+    job.begin_anew()
     job.attempts, job.error, job.started_at = 0, "", None
     job.save()
     return job

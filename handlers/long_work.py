@@ -130,9 +130,19 @@ def of_comparison(row: Reconciliation, now: datetime) -> Item:
         begun_at=row.created_at,
         finished_at=row.finished_at,
         share=row.share,
-        outcome=f"{row.compared:,} compared, {row.added:,} were missing",
+        outcome=_outcome(row),
         error=row.error,
     )
+
+
+def _outcome(row: Reconciliation) -> str:
+    """Such as "20 compared, 3 were missing, 5 are known in part; 40 looked up, 15 deletions were
+    missing"."""
+    compared = [f"{row.compared:,} compared", f"{row.added:,} were missing"]
+    if row.known_in_part:
+        compared.append(f"{row.known_in_part:,} are known in part")
+    looked_up = f"{row.looked_up:,} looked up by id, {row.deletions_added:,} deletions were missing"
+    return "; ".join([", ".join(compared), *([looked_up] if row.looked_up else [])])
 
 
 def of_work(row: Work, now: datetime) -> Item:

@@ -1,12 +1,12 @@
-"""Whether a change of the stream is older than what was read of its record over REST.
+"""Whether a change of the stream is older than what was found out about its record over REST.
 
-What was read holds the changes up to then; those that the stream brings later would undo newer
-ones. Salesforce's rule: apply a later event only if its LastModifiedDate is newer.
+A record that was read holds the changes up to then, and one that was found deleted has no later
+ones; changes that the stream brings afterwards would undo that. Salesforce's rule: apply a later
+event only if its LastModifiedDate is newer.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -55,8 +55,15 @@ class Deletion:
     stamp: int
 
     def holds(self, change: AuditLogEntry) -> bool:
-        """Whether it is this deletion, which the stream brings late, or one before it."""
-        return change.change_type == "DELETE" and change.commit_timestamp < self.stamp + SECOND
+        """Whether it is this deletion, which the stream brings late, or a change before it. Only a
+        restore of the same second may have come after it."""
+        second = 0 if change.change_type == "UNDELETE" else SECOND
+        return change.commit_timestamp < self.stamp + second
+
+    @classmethod
+    def of(cls, entry: AuditLogEntry) -> Deletion:
+        """Of a deletion that a comparison recorded."""
+        return cls(entry.pk, entry.commit_timestamp)
 
     @property
     def reason(self) -> str:
@@ -67,60 +74,44 @@ Known = Reading | Deletion
 
 
 def stale(changes: Sequence[AuditLogEntry]) -> dict[int, list[Known]]:
-    """Of recorded changes of one listener, the ids of those that are not newer than what was read
-    before they came, each with what holds it. One query, and one more where records were
-    deleted."""
+    """Of recorded changes of one listener, the ids of those that are not newer than what was found
+    out before they came, each with what holds it. One query."""
     from_stream = [change for change in changes if change.source == AuditLogEntry.Source.STREAM]
-    readings: defaultdict[str, list[Known]] = defaultdict(list, _readings(from_stream))
-    for record_id, deletion in _deletions(from_stream):
-        readings[record_id].append(deletion)
+    known = _known(from_stream)
     found = {
         change.pk: [
-            reading
-            for reading in readings.get(change.record_id, ())
-            if reading.entry_id < change.pk and reading.holds(change)
+            one
+            for one in known.get(change.record_id, ())
+            if one.entry_id < change.pk and one.holds(change)
         ]
         for change in from_stream
     }
     return {pk: holding for pk, holding in found.items() if holding}
 
 
-def _deletions(changes: Collection[AuditLogEntry]) -> list[tuple[str, Deletion]]:
-    deleted = {change.record_id for change in changes if change.change_type == "DELETE"}
-    if not deleted:
-        return []
-    found = AuditLogEntry.objects.filter(
-        listener_id=next(iter(changes)).listener_id,
-        record_id__among=deleted,
-        source=AuditLogEntry.Source.RECONCILE,
-        change_type="DELETE",
-    )
-    rows = found.order_by("id").values_list("record_id", "pk", "commit_timestamp")
-    return [(record_id, Deletion(pk, stamp)) for record_id, pk, stamp in rows]
-
-
-_READ = Prepared(
+_FOUND_OUT = Prepared(
     lambda: (
         AuditLogEntry.objects.filter(
+            AuditLogEntry.FOUND_OUT,
             listener_id=Given("listener_id"),
             record_id__among=Given("record_ids"),
-            as_of__isnull=False,
         )
         .order_by("as_of", "read_at", "id")
-        .only("record_id", "as_of", "read_at")
+        .only("record_id", "as_of", "read_at", "commit_timestamp")
     )
 )
 
 
-def _readings(changes: Collection[AuditLogEntry]) -> dict[str, list[Known]]:
-    """What was ever read of these records, the newest last."""
+def _known(changes: Collection[AuditLogEntry]) -> dict[str, list[Known]]:
+    """What was ever read of these records, the newest last, and which were found deleted."""
     if not changes:
         return {}
-    read = _READ.objects(
+    found = _FOUND_OUT.objects(
         listener_id=next(iter(changes)).listener_id,
         record_ids=list({change.record_id for change in changes}),
     )
-    readings: dict[str, list[Known]] = {}
-    for entry in read:
-        readings.setdefault(entry.record_id, []).append(Reading.of(entry))
-    return readings
+    known: dict[str, list[Known]] = {}
+    for entry in found:
+        one = Deletion.of(entry) if entry.as_of is None else Reading.of(entry)
+        known.setdefault(entry.record_id, []).append(one)
+    return known

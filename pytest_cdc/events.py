@@ -12,6 +12,7 @@ from audit.models import AuditLogEntry, Quarantined, Reconciliation
 from consumer import completion
 from consumer.ingest import Message, ingest
 from consumer.reconciliation.evidence import Rule
+from consumer.reconciliation.judging import Judge
 from consumer.reconciliation.missing import Supplier
 from consumer.reconciliation.rows import SECOND, Row
 from handlers.events import EventData
@@ -106,7 +107,7 @@ def _lease(listener: Listener) -> Lease:
 
 
 class _Org(RestClient):
-    """Stands in for Salesforce's REST API: of every record it tells the same."""
+    """Stands in for Salesforce's REST API: every record is the same, and no field is calculated."""
 
     def __init__(self, change: Change) -> None:
         self._change = change
@@ -115,6 +116,9 @@ class _Org(RestClient):
         body = self._change.body
         records = {pk: {"Id": pk, **body} for pk in ids}
         return RecordsRead(self._change.commit_ms + SECOND, records)
+
+    def calculated_fields(self, entity: str) -> set[str]:
+        return set()
 
 
 def _complete(listener: Listener, change: Change) -> None:
@@ -139,7 +143,8 @@ def _found_missing(listener: Listener, change: Change) -> list[AuditLogEntry]:
     rule = Rule(strict_from=None, lost_until=None, trusts_second=False)
     rows = [Row(pk, stamp, stamp, stamp, is_deleted) for pk in change.record_ids]
     before = AuditLogEntry.objects.order_by("-id").values_list("id", flat=True).first() or 0
-    Supplier(job, change.entity, rule, _Org(change)).supply(rows)
+    org = _Org(change)
+    Supplier(job, change.entity, Judge(job, change.entity, rule, org), org).supply(rows)
     entries = list(
         AuditLogEntry.objects.filter(listener=listener, id__gt=before)
         .select_related("listener__connection")

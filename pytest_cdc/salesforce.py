@@ -13,6 +13,10 @@ from listeners.login_ledger import Reporter
 from listeners.models import Connection, Listener
 
 NAME = "pytest-cdc"
+_NO_ORG = (
+    "{}: a test has no org to call. Give the test the fixture cdc_salesforce, and call it with "
+    "what is to stand in: cdc_salesforce(stand_in)."
+)
 
 
 class NoOrg(Exception):
@@ -23,14 +27,15 @@ class NoOrg(Exception):
 
 
 class StandIn:
-    """What `event.salesforce` is in a test."""
+    """What `event.salesforce` and `salesforce_client(…)` are in a test."""
 
     def __init__(self) -> None:
         self._client: Any = None
         self._real = clients.client_for, clients.renew
+        self._real_named = clients.client_named
 
     def __call__(self, client: Any) -> None:
-        """From now on it is this, for events of every listener."""
+        """From now on it is this, for events of every listener and for every connection."""
         self._client = client
 
     def client_for(self, listener: Listener, report: Reporter) -> Any:
@@ -38,10 +43,14 @@ class StandIn:
             return self._client
         if listener.connection.name != NAME:
             return self._real[0](listener, report)
-        raise NoOrg(
-            "event.salesforce: a test has no org to call back. Give the test the fixture "
-            "cdc_salesforce, and call it with what is to stand in: cdc_salesforce(stand_in)."
-        )
+        raise NoOrg(_NO_ORG.format("event.salesforce"))
+
+    def client_named(self, name: str, report: Reporter) -> Any:
+        if self._client is not None:
+            return self._client
+        if name != NAME and Connection.objects.filter(name=name).exists():
+            return self._real_named(name, report)
+        raise NoOrg(_NO_ORG.format(f"salesforce_client({name!r})"))
 
     def renew(self, listener: Listener, report: Reporter) -> None:
         """Of the token, before a handler's transaction."""
@@ -55,6 +64,7 @@ def stand_in() -> Iterator[StandIn]:
     one = StandIn()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clients, "client_for", one.client_for)
+        patch.setattr(clients, "client_named", one.client_named)
         patch.setattr(clients, "renew", one.renew)
         yield one
 

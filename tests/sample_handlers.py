@@ -12,7 +12,8 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import QuerySet
 
-from handlers import BatchFailed, EventData, Retry, Skipped, cdc_handler
+from handlers import BatchFailed, EventData, Retry, Skipped, cdc_handler, salesforce_client
+from listeners.models import Connection
 
 JOURNAL = Path(os.environ["CDC_TEST_FOLDER"]) / "journal.jsonl"
 
@@ -170,6 +171,13 @@ def call_back(event: EventData) -> None:
     account = event.salesforce.Account.get(event.metadata.record_id)
     event.salesforce.Account.update(event.metadata.record_id, {"Description": account["Name"]})
     note(event, name=account["Name"])
+
+
+@cdc_handler(name="tests.read_by_connection")
+def read_by_connection(event: EventData) -> None:
+    """Read the record with the client of the only connection."""
+    name = Connection.objects.get().name
+    note(event, name=salesforce_client(name).Account.get(event.metadata.record_id)["Name"])
 
 
 @cdc_handler(name="tests.call_back_atomic", atomic=True)

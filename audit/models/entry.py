@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
 
 from audit.queries import AuditLogQuerySet
 from listeners.models import Listener
+
+#: What was found out about a record over REST: its values, or that it was deleted.
+_FOUND_OUT = Q(as_of__isnull=False) | Q(source="reconcile", change_type="DELETE")
 
 
 class AuditLogEntry(models.Model):
@@ -96,14 +100,16 @@ class AuditLogEntry(models.Model):
             models.Index(fields=["received_at", "id"], name="entry_received"),
             # The same of one listener, which may have been idle since.
             models.Index(fields=["listener", "received_at", "id"], name="entry_listener_received"),
-            # ingest: is a change older than what was read of its record?
+            # handlers.staleness: is a change older than what was found out about its record?
             # With the listener: else SQLite looks through all of the listener's.
             models.Index(
                 fields=["listener", "record_id"],
-                condition=Q(as_of__isnull=False),
+                condition=_FOUND_OUT,
                 name="entry_read",
             ),
         ]
+
+    FOUND_OUT: ClassVar[Q] = _FOUND_OUT
 
     #: What `record_ids` has read.
     _named: tuple[str, ...] | None = None

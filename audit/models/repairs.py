@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from django.db import models
 from django.db.models import F, Q
 
@@ -51,6 +53,18 @@ class Reconciliation(models.Model):
         DONE = "done", "Done"
         FAILED = "failed", "Failed"
 
+    #: Besides the cursor, what is not known at the beginning.
+    BEGINNING: ClassVar[dict[str, Any]] = {
+        "compared": 0,
+        "present": 0,
+        "known_in_part": 0,
+        "added": 0,
+        "looked_up": 0,
+        "deletions_added": 0,
+        "share": 0,
+        "report": "",
+    }
+
     listener = models.ForeignKey(Listener, models.CASCADE, related_name="reconciliations")
     entity_name = models.CharField(
         "entity", max_length=255, blank=True, help_text="Empty: every entity of the channel."
@@ -70,8 +84,29 @@ class Reconciliation(models.Model):
     # How far it is; opaque. What was compared before is not compared again after a crash.
     cursor = models.JSONField(default=dict, blank=True)
     compared = models.PositiveBigIntegerField(default=0, help_text="Records that Salesforce named.")
-    present = models.PositiveBigIntegerField(default=0, help_text="Of them in the audit log.")
+    present = models.PositiveBigIntegerField(
+        default=0, help_text="Of them complete in the audit log."
+    )
+    known_in_part = models.PositiveBigIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Of them known in part: the audit log does not reach back to their creation or "
+        "to a read of the whole record.",
+    )
     added = models.PositiveBigIntegerField(default=0, help_text="Of them missing, and added.")
+    looked_up = models.PositiveBigIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Records that exist according to the audit log, looked up by id.",
+    )
+    deletions_added = models.PositiveBigIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Of them no longer in Salesforce; their deletion was missing, and added.",
+    )
+    report = models.TextField(
+        blank=True, db_default="", help_text="What was compared, what was found, and what was not."
+    )
     share = models.FloatField(
         default=0,
         db_default=0,
@@ -100,6 +135,12 @@ class Reconciliation(models.Model):
                 name="reconciliation_due",
             ),
         ]
+
+    def begin_anew(self) -> None:
+        """Forget how far it was; to be saved by the caller."""
+        for name, value in self.BEGINNING.items():
+            setattr(self, name, value)
+        self.cursor = {}
 
     def __str__(self) -> str:
         return f"{self.get_reason_display()}: {self.entity_name or 'every entity'}"

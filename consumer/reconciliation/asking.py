@@ -54,6 +54,7 @@ class Asked:
     until: datetime
     records: bool = True
     by: str = ""
+    accepts_deletions: bool = False
 
     def job(self, now: datetime) -> Reconciliation:
         return Reconciliation(
@@ -86,7 +87,7 @@ def ask(asked: Asked, watch: Watch) -> Answer:
         return _counted(asked, watch, now)
     claim = claims.claimed(asked.job(now), now)
     try:
-        progress = running.work(claim, watch)
+        progress = running.work(claim, watch, accepts_deletions=asked.accepts_deletions)
     except (*CANNOT_READ, NothingToCompare) as error:
         claim.abandon(str(error))
         return _answer(Progress.of(claim.job.cursor), str(error))

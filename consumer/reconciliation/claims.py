@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from audit.models import Reconciliation
-from consumer.reconciliation import outcome
+from consumer.reconciliation import outcome, report
 from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.readiness import has_failed
 from handlers.outcomes import storable
@@ -46,7 +46,7 @@ class Claim:
 
     def __init__(self, job: Reconciliation) -> None:
         self.job = job
-        self._furthest = job.compared
+        self._furthest = job.compared + job.looked_up
 
     @classmethod
     def of(cls, job_id: int, now: datetime) -> Claim | None:
@@ -68,13 +68,16 @@ class Claim:
         until = timezone.now() + CLAIM
         total = progress.total
         # Failures in a row are those that nothing new was compared between.
-        is_further = total.compared > self._furthest
+        is_further = total.compared + total.looked_up > self._furthest
         self._update(
             claimed_until=until,
             cursor=progress.cursor(),
             compared=total.compared,
             present=total.present,
+            known_in_part=total.in_part,
             added=total.missing,
+            looked_up=total.looked_up,
+            deletions_added=total.deleted,
             share=progress.share,
             **({"attempts": 0, "error": ""} if is_further else {}),
         )
@@ -95,8 +98,9 @@ class Claim:
                 error="",
                 attempts=0,
                 share=1,
+                report=report.summary(self.job, progress),
             )
-            outcome.done(self.job, sorted(progress.done), now)
+            outcome.done(self.job, now)
         log.info("compared", reconciliation=self.job.pk, added=self.job.added)
 
     def _rest(self, progress: Progress, now: datetime) -> None:
@@ -117,7 +121,7 @@ class Claim:
         if has_failed(self.job):
             self.release(now + REST)
             return False
-        self._update(cursor={}, window_end=now, compared=0, present=0, added=0, share=0)
+        self._update(cursor={}, window_end=now, **Reconciliation.BEGINNING)
         return True
 
     def abandon(self, error: str) -> None:

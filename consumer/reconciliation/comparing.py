@@ -1,4 +1,8 @@
-"""One comparison: entity by entity, page by page, from where it was left."""
+"""One comparison: entity by entity, page by page, from where it was left.
+
+Of each entity, first the records that Salesforce says were changed are held against the audit log,
+then the records that the log says exist are looked up in Salesforce.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,34 @@ import time
 from collections.abc import Callable, Sequence
 
 from audit.models import Reconciliation
+from consumer.reconciliation.deletions import ManyGone, look_up
 from consumer.reconciliation.entities import entities_of
-from consumer.reconciliation.evidence import CHUNK, incomplete
-from consumer.reconciliation.missing import Supplier
+from consumer.reconciliation.evidence import CHUNK
+from consumer.reconciliation.judging import Judge, Judgement
+from consumer.reconciliation.missing import Supplement, Supplier
 from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.readiness import is_receiving
 from consumer.reconciliation.rows import ON_ITS_WAY, SECOND, Row, rows
 from consumer.reconciliation.rules import Scope, scope_of
-from listeners.salesforce.errors import Reaction, RestRefused
+from listeners.salesforce.errors import Reaction, RestRefused, SalesforceError
 from listeners.salesforce.rest import RestClient
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+#: Up to this part of the org's API requests of a day a comparison goes on.
+SPARED = 0.9
+
+
+class RequestsUsedUp(SalesforceError):
+    """The org's API requests of the day are nearly used up: go on when some are free again."""
+
+    def __init__(self, used: int, allowed: int) -> None:
+        super().__init__(
+            f"the comparison stopped: {used:,} of the org's {allowed:,} API requests a day are "
+            f"used, and the last {1 - SPARED:.0%} are left to its other users",
+            reaction=Reaction.QUOTA,
+        )
 
 
 class NothingToCompare(Exception):
@@ -37,12 +58,13 @@ def compare(
     on_page: Callable[[Progress], None],
     *,
     records: bool = True,
+    accepts_deletions: bool = False,
 ) -> None:
     """Compare what is left, and record what is missing unless `records` is False.
 
-    `on_page` is called after each page, and may raise to stop. Entities that Salesforce refuses
-    are in `progress.refused` afterwards. Raises NothingToCompare and what RestClient raises. Never
-    inside a transaction.
+    `on_page` is called after each page, and may raise to stop. Entities that Salesforce refuses, or
+    that an operator has to look at, are in `progress.refused` afterwards. Raises NothingToCompare
+    and what RestClient raises. Never inside a transaction.
     """
     entities = [job.entity_name] if job.entity_name else entities_of(job.listener)
     if not entities:
@@ -55,44 +77,78 @@ def compare(
         if not _NAME.fullmatch(entity):  # it becomes a part of the query
             progress.refuse(entity, "that is no entity's name")
             continue
-        supplier = Supplier(job, entity, scope.rule, rest, records)
+        judge = Judge(job, entity, scope.rule, rest)
+        supplier = Supplier(job, entity, judge, rest, records, accepts_deletions)
         try:
             _entity(supplier, scope, progress, on_page)
         except RestRefused as refusal:
             if refusal.reaction is not Reaction.CONFIGURATION:
                 raise
             progress.refuse(entity, str(refusal))
+        except ManyGone as doubt:
+            progress.refuse(entity, str(doubt))
         on_page(progress)
 
 
 def _entity(
     supplier: Supplier, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
 ) -> None:
+    """First the records that Salesforce names, then those that the log says exist."""
     progress.begin(supplier.entity)
+    if progress.looked_up_to is None:
+        _changed_records(supplier, scope, progress, on_page)
+        progress.begin_look_up()
+    _known_records(supplier, scope, progress, on_page)
+    progress.end(supplier.entity)
+
+
+def _changed_records(
+    supplier: Supplier, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
+) -> None:
+    """Compare the records last changed in the window."""
     since = scope.since if progress.stamp is None else progress.stamp
-    refused: dict[str, str] = {}
     pages = rows(supplier.rest, supplier.entity, since, scope.until, deleted=scope.deleted)
     for page in pages:
         for start in range(0, len(page), CHUNK):
             part = page[start : start + CHUNK]
-            found = supplier.supply(_suspects(supplier, part))
-            refused |= found.refused
-            progress.advance(part, found.missing)
+            spare_requests(supplier.rest)
+            progress.advance(part, _compare_part(supplier, part))
             on_page(progress)
-    if refused:
-        progress.refuse(supplier.entity, f"{len(refused)} records: {next(iter(refused.values()))}")
-    else:
-        progress.end(supplier.entity)
 
 
-def _suspects(supplier: Supplier, page: Sequence[Row]) -> list[Row]:
-    """The rows that the log does not account for, though the stream had time to bring them."""
-    listener = supplier.job.listener
-    suspects = incomplete(listener, supplier.entity, page, supplier.rule)
-    if not suspects or not is_receiving(listener.pk):
-        return suspects
-    wait = max(row.stamp for row in suspects) + SECOND + ON_ITS_WAY - round(time.time() * 1000)
+def _compare_part(supplier: Supplier, part: Sequence[Row]) -> Supplement:
+    found = supplier.judged(part)
+    suspects = found.judgement.missing(part)
+    if suspects and _wait_for_the_stream(supplier, found.judgement, suspects):
+        found.add(supplier.judged(suspects))
+        suspects = found.judgement.missing(suspects)
+    found.add(supplier.supply(suspects))
+    return found
+
+
+def _wait_for_the_stream(supplier: Supplier, judgement: Judgement, suspects: Sequence[Row]) -> bool:
+    """Wait until the stream had time to bring the newest of these changes; whether it was so."""
+    if not is_receiving(supplier.job.listener_id):
+        return False
+    newest = max(judgement.stamps[row.record_id] for row in suspects)
+    wait = newest + SECOND + ON_ITS_WAY - round(time.time() * 1000)
     if wait <= 0:
-        return suspects
+        return False
     time.sleep(min(wait, 2 * ON_ITS_WAY) / 1000)
-    return incomplete(listener, supplier.entity, suspects, supplier.rule)
+    return True
+
+
+def _known_records(
+    supplier: Supplier, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
+) -> None:
+    """Look up the records that exist according to the log, and record the deletions it lacks."""
+    while not progress.is_looked_up:
+        spare_requests(supplier.rest)
+        progress.look_up(look_up(supplier, progress.looked_up_to or 0, scope.until))
+        on_page(progress)
+
+
+def spare_requests(rest: RestClient) -> None:
+    """Leave the org's users a part of its API requests of the day. Raises RequestsUsedUp."""
+    if rest.usage is not None and rest.usage[0] > SPARED * rest.usage[1]:
+        raise RequestsUsedUp(*rest.usage)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from django.db.models import Max
@@ -10,10 +11,9 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry, Reconciliation
 from consumer import additions
-from consumer.reconciliation import contents
-from consumer.reconciliation.evidence import DELETES, Rule, incomplete
-from consumer.reconciliation.rows import ON_ITS_WAY, SECOND, Row
-from consumer.reconciliation.rules import lost_after
+from consumer.reconciliation.evidence import DELETES
+from consumer.reconciliation.judging import Judge, Judgement
+from consumer.reconciliation.rows import Row
 from handlers import dispatch
 from listeners import milestones
 from listeners.salesforce.errors import TransportFailed
@@ -21,34 +21,48 @@ from listeners.salesforce.reading import RecordsRead
 from listeners.salesforce.records import event_body, last_modified_ms, milliseconds
 from listeners.salesforce.rest import RestClient
 
-Reason = Reconciliation.Reason
-
 #: Records that changed while they were read are read again, so often at most.
 ROUNDS = 5
 
 
 @dataclass(slots=True)
 class Supplement:
-    """What one part of a comparison found: entries that were missing, and records whose reading
-    Salesforce refused, with its words."""
+    """What one part of a comparison found: how the records were judged in the end, entries that
+    were missing, and records whose reading Salesforce refused, with its words."""
 
+    judgement: Judgement = field(default_factory=Judgement)
     missing: int = 0
     refused: dict[str, str] = field(default_factory=dict)
+
+    def add(self, later: Supplement) -> None:
+        self.judgement.update(later.judgement)
+        self.missing += later.missing
+        self.refused |= later.refused
 
 
 @dataclass(frozen=True, slots=True)
 class Supplier:
     """Records what is missing of one entity, as one comparison wants it.
 
-    `records`: False only counts. A wildcard says that values changed in a way that no value may
-    show: then no record counts as complete for its contents.
+    `records`: False only counts. `accepts_deletions`: an operator has confirmed that however many
+    records were deleted for good.
     """
 
     job: Reconciliation
     entity: str
-    rule: Rule
+    judge: Judge
     rest: RestClient
     records: bool = True
+    accepts_deletions: bool = False
+
+    @property
+    def is_cautious(self) -> bool:
+        return self.records and not self.accepts_deletions
+
+    def judged(self, rows: Sequence[Row]) -> Supplement:
+        """Read the living records and judge them. Raises what RestClient raises."""
+        read = self._read(rows)
+        return Supplement(self.judge.judge(rows, read), refused=_words(read))
 
     def supply(self, suspects: Sequence[Row]) -> Supplement:
         """Never inside a transaction. Raises what RestClient raises."""
@@ -62,96 +76,38 @@ class Supplier:
     def _round(self, suspects: Sequence[Row], supplement: Supplement) -> list[Row]:
         """The rows to look at once more: what the stream brought of them is newer than our read."""
         before = self._newest_entry()
-        read = self.rest.read_many(
-            self.entity, [row.record_id for row in suspects if not row.is_deleted]
-        )
+        read = self._read(suspects)
         milestones.reach("read")
-        supplement.refused |= {one: str(refusal) for one, refusal in read.refused.items()}
+        supplement.refused |= _words(read)
         again: list[Row] = []
-        chosen: list[AuditLogEntry] = []
 
         def choose() -> list[AuditLogEntry]:
-            left = incomplete(self.job.listener, self.entity, suspects, self.rule)
+            judgement = self.judge.judge(suspects, read)
+            supplement.judgement.update(judgement)
+            left = judgement.missing(suspects)
             moved = self._recorded_since(before, left)
             again.extend(row for row in left if row.record_id in moved and not row.is_deleted)
-            chosen.extend(self._entries([r for r in left if r.record_id not in moved], read))
-            return chosen
+            return self._entries([row for row in left if row.record_id not in moved], read)
 
-        if self.records:
-            ready = additions.add(self.job.listener, choose)
-            dispatch.publish_or_leave(ready, timezone.now())
-            supplement.missing += sum(entry.pk is not None for entry in chosen)
-        else:
-            supplement.missing += len(choose())
+        supplement.missing += self.record(choose)
         return again
 
-    def _newest_entry(self) -> int:
-        newest = AuditLogEntry.objects.filter(listener=self.job.listener).aggregate(Max("id"))
-        return newest["id__max"] or 0
+    def record(self, choose: Callable[[], list[AuditLogEntry]]) -> int:
+        """Record what `choose` finds missing, and deliver it; how many. Without `records` it is
+        only counted."""
+        if not self.records:
+            return len(choose())
+        chosen: list[AuditLogEntry] = []
 
-    def _recorded_since(self, entry_id: int, rows: Sequence[Row]) -> set[str]:
-        ids = [row.record_id for row in rows]
-        entries = AuditLogEntry.objects.filter(
-            listener=self.job.listener, entity_name=self.entity, id__gt=entry_id, record_id__in=ids
-        )
-        return set(entries.values_list("record_id", flat=True))
+        def kept() -> list[AuditLogEntry]:
+            chosen.extend(choose())
+            return chosen
 
-    def _entries(self, rows: Sequence[Row], read: RecordsRead) -> list[AuditLogEntry]:
-        """Of what was deleted since it was found, the stream brings the deletion."""
-        living = [row for row in rows if row.record_id in read.records]
-        told = self._told([row.record_id for row in living])
-        latest = self._latest_types([row.record_id for row in living])
-        entries = [self._deletion(row) for row in rows if row.is_deleted]
-        for row in living:
-            record = read.records[row.record_id]
-            known = told.get(row.record_id)
-            if known is None or not self._accounts_for(known, row, record):
-                change_type = self._change_type(row, latest.get(row.record_id))
-                entries.append(self._reading(row, change_type, record, read.read_at))
-        return sorted(entries, key=lambda entry: entry.commit_timestamp)
+        ready = additions.add(self.job.listener, kept)
+        dispatch.publish_or_leave(ready, timezone.now())
+        return sum(entry.pk is not None for entry in chosen)
 
-    def _accounts_for(self, known: contents.Known, row: Row, record: dict[str, object]) -> bool:
-        """Formula fields and the like are read, and no event carries them: of a record that surely
-        was not changed after the loss, nothing but what is known has to be the same."""
-        body = event_body(record, "CREATE")
-        if known.is_whole(body):
-            return True
-        before = lost_after(self.job)
-        is_older = before is not None and row.stamp + SECOND + ON_ITS_WAY <= before
-        return is_older and known.received_at < self.job.window_end and known.is_part_of(body)
-
-    def _told(self, ids: Sequence[str]) -> dict[str, contents.Known]:
-        if self.job.reason == Reason.WILDCARD:
-            return {}
-        return contents.states(self.job.listener, self.entity, ids)
-
-    def _latest_types(self, ids: Sequence[str]) -> dict[str, str]:
-        entries = AuditLogEntry.objects.filter(
-            listener=self.job.listener, entity_name=self.entity, record_id__in=ids
-        )
-        return dict(entries.order_by("id").values_list("record_id", "change_type"))
-
-    def _change_type(self, row: Row, latest: str | None) -> str:
-        if latest in DELETES:
-            return "UNDELETE"
-        start = self.job.window_start
-        is_new = start is not None and row.created >= start.timestamp() // 1 * 1000
-        return "CREATE" if latest is None and is_new else "UPDATE"
-
-    def _deletion(self, row: Row) -> AuditLogEntry:
-        return self._entry(row.record_id, "DELETE", row.stamp)
-
-    def _reading(
-        self, row: Row, change_type: str, record: dict[str, object], read_at: int
-    ) -> AuditLogEntry:
-        stamp = milliseconds(record.get("SystemModstamp")) or row.stamp
-        entry = self._entry(row.record_id, change_type, stamp)
-        entry.commit_user = str(record.get("LastModifiedById") or "")
-        entry.changed_data = event_body(record, change_type)
-        entry.as_of, entry.read_at = last_modified_ms(record) or stamp, read_at
-        return entry
-
-    def _entry(self, record_id: str, change_type: str, stamp: int) -> AuditLogEntry:
+    def entry(self, record_id: str, change_type: str, stamp: int) -> AuditLogEntry:
         """The same change found again has the same identity: it is added once."""
         event = self.job.entry
         return AuditLogEntry(
@@ -166,3 +122,70 @@ class Supplier:
             source=AuditLogEntry.Source.RECONCILE,
             received_at=timezone.now(),
         )
+
+    def _read(self, rows: Sequence[Row]) -> RecordsRead:
+        living = [row.record_id for row in rows if not row.is_deleted]
+        return self.rest.read_many(self.entity, living) if living else RecordsRead(0)
+
+    def _newest_entry(self) -> int:
+        newest = AuditLogEntry.objects.filter(listener=self.job.listener).aggregate(Max("id"))
+        return newest["id__max"] or 0
+
+    def _recorded_since(self, entry_id: int, rows: Sequence[Row]) -> set[str]:
+        ids = [row.record_id for row in rows]
+        entries = AuditLogEntry.objects.filter(
+            listener=self.job.listener, entity_name=self.entity, id__gt=entry_id, record_id__in=ids
+        )
+        return set(entries.values_list("record_id", flat=True))
+
+    def _entries(self, rows: Sequence[Row], read: RecordsRead) -> list[AuditLogEntry]:
+        """The entries of the rows that are missing, in the order of their changes."""
+        living = [row for row in rows if row.record_id in read.records]
+        ids = [row.record_id for row in living]
+        latest, found_before = self._latest_types(ids), self._found_before(ids)
+        entries = [self.entry(row.record_id, "DELETE", row.stamp) for row in rows if row.is_deleted]
+        for row in living:
+            change_type = self._change_type(row, latest.get(row.record_id))
+            entry = self._reading(row, change_type, read.records[row.record_id], read.read_at)
+            if self.job.entry is None:
+                entry.sequence_number += found_before[row.record_id, entry.transaction_key]
+            entries.append(entry)
+        return sorted(entries, key=lambda entry: entry.commit_timestamp)
+
+    def _latest_types(self, ids: Sequence[str]) -> dict[str, str]:
+        entries = AuditLogEntry.objects.filter(
+            listener=self.job.listener, entity_name=self.entity, record_id__in=ids
+        )
+        return dict(entries.order_by("id").values_list("record_id", "change_type"))
+
+    def _found_before(self, ids: Sequence[str]) -> Counter[tuple[str, str]]:
+        """How often each record was recorded under each key: a value may change once more without
+        a new time, such as when an address gets its coordinates."""
+        entries = AuditLogEntry.objects.filter(
+            listener=self.job.listener,
+            entity_name=self.entity,
+            record_id__in=ids,
+            source=AuditLogEntry.Source.RECONCILE,
+        )
+        return Counter(entries.values_list("record_id", "transaction_key"))
+
+    def _change_type(self, row: Row, latest: str | None) -> str:
+        if latest in DELETES:
+            return "UNDELETE"
+        start = self.job.window_start
+        is_new = start is not None and row.created >= start.timestamp() // 1 * 1000
+        return "CREATE" if latest is None and is_new else "UPDATE"
+
+    def _reading(
+        self, row: Row, change_type: str, record: dict[str, object], read_at: int
+    ) -> AuditLogEntry:
+        stamp = milliseconds(record.get("SystemModstamp")) or row.stamp
+        entry = self.entry(row.record_id, change_type, stamp)
+        entry.commit_user = str(record.get("LastModifiedById") or "")
+        entry.changed_data = event_body(record, change_type)
+        entry.as_of, entry.read_at = last_modified_ms(record) or stamp, read_at
+        return entry
+
+
+def _words(read: RecordsRead) -> dict[str, str]:
+    return {one: str(refusal) for one, refusal in read.refused.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from audit.models import Incident, Reconciliation
@@ -15,8 +14,9 @@ State = Reconciliation.State
 def say_progress(job: Reconciliation) -> None:
     _act(
         job,
-        f"Salesforce is compared with the audit log: {job.compared:,} records so far, "
-        f"{job.added:,} were missing and are recorded.",
+        f"Salesforce is being compared with the audit log: {job.compared:,} changed records so "
+        f"far, {job.added:,} were missing and are recorded; {job.looked_up:,} looked up by id, "
+        f"{job.deletions_added:,} deletions were missing and are recorded.",
     )
 
 
@@ -24,9 +24,9 @@ def say_resting(job: Reconciliation) -> None:
     """Inside any transaction."""
     _act(
         job,
-        f"Salesforce was compared with the audit log: of {job.compared:,} records {job.added:,} "
-        "were missing and are recorded. The listener stands still: what was committed since is "
-        "compared when it goes on.",
+        f"Salesforce was compared with the audit log: of {job.compared:,} changed records "
+        f"{job.added:,} were missing and are recorded, and {job.deletions_added:,} deletions. The "
+        "listener has stopped: what was committed since is compared when it goes on.",
     )
 
 
@@ -39,15 +39,13 @@ def say_failure(job: Reconciliation) -> None:
     )
 
 
-def done(job: Reconciliation, entities: Sequence[str], now: datetime) -> None:
-    """Close what it was for, by evidence. Inside the caller's transaction."""
-    note = (
-        f"Compared {job.compared:,} records of {', '.join(entities)}: {job.present:,} present, "
-        f"{job.added:,} added: complete."
-    )
-    Incident.objects.filter(pk__in=_ended(job)).settle(now, note=note)
+def done(job: Reconciliation, now: datetime) -> None:
+    """Close what it was for, with its report as the evidence. Inside the caller's transaction."""
+    ended = Incident.objects.filter(pk__in=_ended(job))
+    ended.opened().update(action="")
+    ended.settle(now, note=job.report)
     kind = Incident.Kind.RECONCILIATION
-    Incident.objects.close(job.listener_id, kind, now, key=_key(job), note=note)
+    Incident.objects.close(job.listener_id, kind, now, key=_key(job), note=job.report)
 
 
 def given_up(job: Reconciliation, now: datetime) -> None:

@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from consumer.reconciliation.deletions import LookedUp
+from consumer.reconciliation.judging import Verdict
+from consumer.reconciliation.missing import Supplement
 from consumer.reconciliation.rows import Row
+from consumer.reconciliation.values import Fields
+
+#: `looked_up_to` at the log's end.
+END = -1
+_NUMBERS = ("compared", "missing", "in_part", "looked_up", "deleted")
 
 
 @dataclass(slots=True)
 class Figures:
+    """Numbers of records: compared, of these missing and known in part; looked up by id, of these
+    deleted without the log having it. And the fields that the comparison was about."""
+
     compared: int = 0
     missing: int = 0
+    in_part: int = 0
+    looked_up: int = 0
+    deleted: int = 0
+    fields: Fields = field(default_factory=Fields)
 
     @property
     def present(self) -> int:
-        return self.compared - self.missing
+        """Known completely."""
+        return self.compared - self.missing - self.in_part
+
+    def add(self, other: Figures) -> None:
+        for name in _NUMBERS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.fields.add(other.fields)
+
+    def as_json(self) -> dict[str, Any]:
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        return {**numbers, "fields": self.fields.as_json()}
+
+    @classmethod
+    def of_json(cls, found: Mapping[str, Any]) -> Figures:
+        return cls(**{**found, "fields": Fields.of_json(found["fields"])})
 
 
 @dataclass(slots=True)
@@ -24,7 +53,9 @@ class Progress:
     """By entity, and within the one at hand.
 
     Of that one every record changed before `stamp` was compared, and of those changed in that
-    second so many were counted. They are compared again, which adds nothing, and not counted.
+    second so many were counted. They are compared again, which adds nothing, and not counted. Then
+    the log's records are looked up: those of entries up to `looked_up_to` were. `unread`: how many
+    records Salesforce did not let be read, and its words for one of them.
     """
 
     figures: dict[str, Figures] = field(default_factory=dict)
@@ -34,6 +65,8 @@ class Progress:
     entity: str = ""
     stamp: int | None = None
     counted: int = 0
+    looked_up_to: int | None = None
+    unread: tuple[int, str] = (0, "")
     #: What `share` goes by: the number of entities, and the times that are compared.
     entities: int = 0
     since: int | None = None
@@ -42,30 +75,36 @@ class Progress:
 
     @classmethod
     def of(cls, cursor: dict[str, Any]) -> Progress:
+        figures = cursor.get("figures", {})
         return cls(
-            {name: Figures(*numbers) for name, numbers in cursor.get("figures", {}).items()},
+            {name: Figures.of_json(found) for name, found in figures.items()},
             set(cursor.get("done", ())),
             dict(cursor.get("refused", {})),
             cursor.get("entity", ""),
             cursor.get("stamp"),
             cursor.get("counted", 0),
+            cursor.get("looked_up_to"),
+            tuple(cursor.get("unread", (0, ""))),
         )
 
     def cursor(self) -> dict[str, Any]:
-        figures = {name: [one.compared, one.missing] for name, one in self.figures.items()}
         return {
-            "figures": figures,
+            "figures": {name: one.as_json() for name, one in self.figures.items()},
             "done": sorted(self.done),
             "refused": self.refused,
             "entity": self.entity,
             "stamp": self.stamp,
             "counted": self.counted,
+            "looked_up_to": self.looked_up_to,
+            "unread": self.unread,
         }
 
     @property
     def total(self) -> Figures:
-        of_all = self.figures.values()
-        return Figures(sum(one.compared for one in of_all), sum(one.missing for one in of_all))
+        total = Figures()
+        for one in self.figures.values():
+            total.add(one)
+        return total
 
     @property
     def share(self) -> float:
@@ -85,13 +124,17 @@ class Progress:
     def begin(self, entity: str) -> None:
         """Go on with an entity where it was left, or begin it."""
         if self.entity != entity:
-            self.entity, self.stamp, self.counted = entity, None, 0
-            self.figures[entity] = Figures()
+            self._leave()
+            self.entity, self.figures[entity] = entity, Figures()
         self._known, self.counted = self.counted, 0
 
-    def advance(self, page: Sequence[Row], missing: int) -> None:
+    def advance(self, page: Sequence[Row], found: Supplement) -> None:
         figures = self.figures[self.entity]
-        figures.missing += missing
+        figures.missing += found.missing
+        figures.fields.add(found.judgement.fields)
+        if found.refused:
+            count, why = self.unread
+            self.unread = count + len(found.refused), why or next(iter(found.refused.values()))
         for row in page:
             if row.stamp == self.stamp:
                 self.counted += 1
@@ -101,11 +144,35 @@ class Progress:
                 self._known -= 1
             else:
                 figures.compared += 1
+                figures.in_part += found.judgement.verdicts.get(row.record_id) is Verdict.IN_PART
+
+    def begin_look_up(self) -> None:
+        """All records of the window are compared."""
+        self.looked_up_to = 0
+
+    def look_up(self, found: LookedUp) -> None:
+        figures = self.figures[self.entity]
+        figures.looked_up += found.records
+        figures.deleted += found.deleted
+        self.looked_up_to = END if found.go_on_behind is None else found.go_on_behind
+
+    @property
+    def is_looked_up(self) -> bool:
+        return self.looked_up_to == END
 
     def refuse(self, entity: str, why: str) -> None:
         self.refused[entity] = why
-        self.entity, self.stamp, self.counted = "", None, 0
+        self._leave()
 
     def end(self, entity: str) -> None:
+        """All of it was compared, unless records could not be read."""
+        count, why = self.unread
+        if count:
+            self.refuse(entity, f"{count:,} records could not be read: {why}")
+            return
         self.done.add(entity)
+        self._leave()
+
+    def _leave(self) -> None:
         self.entity, self.stamp, self.counted = "", None, 0
+        self.looked_up_to, self.unread = None, (0, "")

@@ -1,34 +1,161 @@
-"""A comparison in words."""
+"""A comparison in words: what was compared, by which means, what was found, and what was not
+compared."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
+
+from audit.models import Reconciliation
 from consumer.reconciliation.progress import Figures, Progress
+from consumer.reconciliation.values import Fields
+from listeners.models import Listener
+from listeners.salesforce.channel import entity_of
+
+CLOCK = "%Y-%m-%d %H:%M"
+#: Names in a list; the rest is counted.
+MOST_NAMED = 12
+MEANS = "by id, time of last change and field values"
+COMPLETE = "that changed in the window is now complete in the audit log"
+IN_PART = (
+    "Known in part means: the audit log does not reach back to the record's creation or to a read "
+    "of the whole record, so only the fields that it knows were compared"
+)
 
 
 def so_far(progress: Progress) -> str:
     """What is at hand, such as "Contact, 12 missing, about 40 %"."""
-    missing = progress.total.missing
+    total = progress.total
+    missing = total.missing + total.deleted
     parts = [progress.entity, f"{missing:,} missing" if missing else ""]
     if progress.share:
         parts.append(f"about {100 * progress.share:.0f} %")
     return ", ".join(part for part in parts if part)
 
 
-def line(entity: str, figures: Figures, *, records: bool) -> str:
-    """How complete the log is, with the numbers that say so."""
+def lines(entity: str, figures: Figures, *, records: bool) -> list[str]:
+    """What an operator reads about one entity: what was found, then what was not compared."""
+    added, deleted = (figures.missing, figures.deleted) if records else (0, 0)
+    numbers = (
+        f"compared {figures.compared:,}, present {figures.present:,}, "
+        f"missing {figures.missing:,}, added {added:,}, known in part {figures.in_part:,}, "
+        f"looked up {figures.looked_up:,}, deletions missing {figures.deleted:,}, "
+        f"deletions added {deleted:,}"
+    )
+    told = [
+        f"{changed(figures, records=records)} ({numbers})",
+        looked_up(figures, records=records),
+        *([IN_PART] if figures.in_part else []),
+        *caveats(figures.fields),
+    ]
+    return [f"{entity}: {line}" for line in told]
+
+
+def summary(job: Reconciliation, progress: Progress) -> str:
+    """The same of all entities together, as the evidence that closes an incident."""
+    total = progress.total
+    told = [
+        f"Compared {_window(job)} with the audit log, {MEANS}: {_names(progress.done)}",
+        changed(total, records=True),
+        looked_up(total, records=True),
+        *([IN_PART] if total.in_part else []),
+    ]
+    for entity in sorted(progress.done):
+        told += [f"{entity}: {line}" for line in caveats(progress.figures[entity].fields)]
+    told += [_conclusion(total), *outside(job.listener, job.entity_name, job.window_start)]
+    return "\n".join(f"{line[0].upper()}{line[1:]}." for line in told)
+
+
+def changed(figures: Figures, *, records: bool) -> str:
+    """What became of the records that Salesforce says were changed."""
     count, missing = figures.compared, figures.missing
-    were, are = ("was", "is") if missing == 1 else ("were", "are")
+    if not count:
+        return "no record changed in the window"
+    found = [f"{_count(figures.present, 'is', 'are')} complete in the audit log"]
+    if figures.in_part:
+        found.append(f"{_count(figures.in_part, 'is', 'are')} known in part")
     outcome = "recorded now" if records else "not recorded"
-    rest = f"{missing:,} {were} missing and {are} {outcome}" if missing else "none was missing"
+    found.append(
+        f"{_count(missing, 'was', 'were')} missing and {'is' if missing == 1 else 'are'} {outcome}"
+        if missing
+        else "none was missing"
+    )
+    return f"{count:,} {_plural(count)} changed in the window: {', '.join(found)}"
+
+
+def looked_up(figures: Figures, *, records: bool) -> str:
+    """What became of the records that exist according to the audit log."""
+    count, deleted = figures.looked_up, figures.deleted
+    if not count:
+        return "the audit log has no existing record to look up by id"
+    known = f"{count:,} {_plural(count)} that the audit log says exist"
+    were = "was" if count == 1 else "were"
+    if not deleted:
+        return f"{known} {were} looked up by id: all of them exist in Salesforce"
+    which = "deletion is" if deleted == 1 else "deletions are"
+    outcome = "recorded now" if records else "not recorded"
+    no_longer = "no longer exists" if deleted == 1 else "no longer exist"
     return (
-        f"{entity}: {completeness(figures)} of {count:,} records were in the audit log; {rest} "
-        f"(compared {count:,}, present {figures.present:,}, missing {missing:,}, "
-        f"added {missing if records else 0:,})"
+        f"{known} {were} looked up by id: {deleted:,} {no_longer} in Salesforce, and the missing "
+        f"{which} {outcome}"
     )
 
 
-def completeness(figures: Figures) -> str:
-    """Only what is whole is called 100 %."""
-    if not figures.missing:
-        return "100 %"
-    return f"{min(100 * figures.present / figures.compared, 99.99):.2f} %"
+def caveats(fields: Fields) -> list[str]:
+    """Which fields made the difference, and which could not be compared, and why."""
+    found = (
+        ("Fields whose values differed", fields.differing - {"LastModifiedDate"}),
+        ("Not compared, as no change event carries them (calculated fields)", fields.not_carried),
+        ("Not compared, as the audit log has only a diff or no value of them", fields.open),
+        ("Not compared, as the login's user may not read them", fields.unreadable),
+    )
+    return [f"{why}: {_names(names)}" for why, names in found if names]
+
+
+def _conclusion(total: Figures) -> str:
+    left_open = [
+        f"{total.in_part:,} {_plural(total.in_part)} known in part" if total.in_part else "",
+        "the fields named above" if total.fields.open or total.fields.unreadable else "",
+    ]
+    unproven = " and ".join(part for part in left_open if part)
+    if unproven:
+        return f"Not proven: {unproven}. All else {COMPLETE}"
+    return f"All {COMPLETE}"
+
+
+def outside(listener: Listener, entity: str, since: datetime | None) -> list[str]:
+    """What a comparison of an entity, or of all known ones, from that time on leaves out."""
+    left_out = [
+        "the values of records that did not change in the window" if since else "",
+        ""
+        if entity or entity_of(listener.channel)
+        else "entities that neither a handler mapping nor a recorded change names",
+    ]
+    return [f"Not compared: {part}" for part in left_out if part]
+
+
+def _window(job: Reconciliation) -> str:
+    end = _utc(job.window_end)
+    if job.window_start is None:
+        return "all records"
+    if job.reason == Reconciliation.Reason.ASKED:
+        return f"the records changed from {_utc(job.window_start)} to {end}"
+    return f"the records changed since {_utc(job.window_start)}"
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment:{CLOCK}} UTC"
+
+
+def _names(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    rest = len(ordered) - MOST_NAMED
+    return ", ".join(ordered[:MOST_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def _count(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def _plural(count: int) -> str:
+    return "record" if count == 1 else "records"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,8 @@ from listeners.salesforce.rest import RestClient
 
 #: Salesforce's own times have whole seconds.
 SECOND = 1000
+#: A query travels in the address, which proxies and servers limit to 8 KB.
+IDS_IN_A_QUERY = 200
 #: Milliseconds for which a change may be on its way in the stream after its second.
 ON_ITS_WAY = 3 * SECOND
 
@@ -50,6 +52,15 @@ def rows(
         # One that does not heed the bounds would have records added that nobody missed.
         found = [_row(record) for record in page]
         yield [row for row in found if _is_between(row.stamp, since, until)]
+
+
+def rows_of(rest: RestClient, entity: str, ids: Sequence[str]) -> Iterator[list[Row]]:
+    """Pages of the records with these ids that are there, or in the Recycle Bin."""
+    for start in range(0, len(ids), IDS_IN_A_QUERY):
+        named = ", ".join(f"'{one}'" for one in ids[start : start + IDS_IN_A_QUERY])
+        soql = f"{_SELECT.format(entity=entity)} WHERE Id IN ({named})"
+        for page in rest.query(soql, deleted=True):
+            yield [_row(record) for record in page]
 
 
 def _is_between(stamp: int, since: int | None, until: int | None) -> bool:

@@ -64,7 +64,9 @@ def _run(claim: Claim, ends_at: float) -> None:
         fail(claim, error)
 
 
-def work(claim: Claim, watch: Callable[[Progress], None]) -> Progress:
+def work(
+    claim: Claim, watch: Callable[[Progress], None], *, accepts_deletions: bool = False
+) -> Progress:
     """Compare what is left, and settle it if nothing was refused; how far it came.
 
     `watch` is told of each page, and may raise to stop. Raises ClaimLost, NothingToCompare and
@@ -78,7 +80,8 @@ def work(claim: Claim, watch: Callable[[Progress], None]) -> Progress:
 
     progress = Progress.of(job.cursor)
     progress.refused = {}  # perhaps it is put right
-    compare(job, rest_of(job.listener), progress, on_page)
+    rest = rest_of(job.listener)
+    compare(job, rest, progress, on_page, accepts_deletions=accepts_deletions)
     if not progress.refused:
         claim.end(progress)
     return progress
@@ -118,7 +121,8 @@ def _pause(error: Exception, reaction: Reaction | None, attempts: int) -> float:
 
 
 class Refused(SalesforceError):
-    """Salesforce does not let these entities be queried or read."""
+    """Entities that were not compared, each with the reason: mostly Salesforce does not let them
+    be queried or read."""
 
     def __init__(self, refused: dict[str, str]) -> None:
         said = "; ".join(f"{entity}: {why}" for entity, why in sorted(refused.items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
@@ -32,8 +33,10 @@ _DATE_ERROR = 1_000
 _OUR_CLOCK_ERROR = 10_000
 #: So many records that cannot be read, and none that can: it is the entity.
 _GIVE_UP = 20
+_USAGE = re.compile(r"\bapi-usage=(\d{1,18})/(\d{1,18})\b")
 _ANY = "SELECT Id FROM {entity} LIMIT 1"
 #: Salesforce's codes for a record that is not there; a server that says none may mean the same.
+_BAD_ID = frozenset({"MALFORMED_ID", "INVALID_ID_FIELD"})
 _ABSENT = frozenset({"NOT_FOUND", "ENTITY_IS_DELETED", ""})
 
 
@@ -57,6 +60,8 @@ class RestClient:
         self._timeout = timeout
         self._http = http or requests.Session()
         self._fields: dict[str, list[str]] = {}
+        #: Used and allowed requests of the org's day, as the last answer said.
+        self.usage: tuple[int, int] | None = None
 
     def versions(self) -> list[dict[str, Any]]:
         """The API versions the instance offers: ``[{"label", "url", "version"}, …]``."""
@@ -82,6 +87,18 @@ class RestClient:
             if refusal.status == 404 and refusal.error_code in _ABSENT:
                 return None
             raise
+
+    def calculated_fields(self, entity: str) -> set[str]:
+        """Names of the entity's formula fields and roll-up summaries."""
+        path = f"{self._base}/sobjects/{quote(entity, safe='')}/describe"
+        match _typed(self._get(path), dict):
+            case {"fields": list(fields)}:
+                return {
+                    one["name"]
+                    for one in fields
+                    if isinstance(one, dict) and one.get("calculated") is True and "name" in one
+                }
+        raise TransportFailed("HTTP 200 with a page that is no description of an object")
 
     def query(self, soql: str, *, deleted: bool = False) -> Iterator[list[dict[str, Any]]]:
         """The rows of a query, a page at a time; with `deleted`, those in the Recycle Bin too."""
@@ -134,6 +151,24 @@ class RestClient:
                 raise
             self._fields.pop(entity, None)
             return self._one_by_one(entity, ids, refusal)
+
+    def absent(self, entity: str, ids: Sequence[str]) -> set[str]:
+        """Return those of the ids, at most MAX_IDS, for which there is no living record.
+
+        One request. Where Salesforce refuses one of the ids, they are asked for in halves; the
+        refused id is not in the answer.
+        """
+        if not ids:
+            return set()
+        try:
+            return set(ids) - self._composite(entity, ids, ["Id"]).records.keys()
+        except RestRefused as refusal:
+            if refusal.error_code not in _BAD_ID:
+                raise
+            if len(ids) == 1:
+                return set()
+        half = len(ids) // 2
+        return self.absent(entity, ids[:half]) | self.absent(entity, ids[half:])
 
     def _learn_fields(self, entity: str, ids: Sequence[str]) -> None:
         """From the first of the records that exists; nothing is learnt where none does."""
@@ -198,6 +233,7 @@ class RestClient:
         if answer.status == 401:
             self._tokens.invalidate(token)
             answer = self._send(self._tokens.get(), path, body, limit)
+        self.usage = _usage(answer) or self.usage
         if answer.status == 200:
             return answer
         raise _failure(answer)
@@ -219,6 +255,11 @@ class RestClient:
         if isinstance(answer, Unanswered):
             raise answer.error()
         return answer
+
+
+def _usage(answer: Answer) -> tuple[int, int] | None:
+    found = _USAGE.search(answer.headers.get("Sforce-Limit-Info", ""))
+    return None if found is None else (int(found[1]), int(found[2]))
 
 
 def _known_until(answer: Answer, begun: float) -> int:

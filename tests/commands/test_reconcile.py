@@ -5,7 +5,7 @@ from django.core.management import CommandError
 from django.utils import timezone
 
 from audit.models import AuditLogEntry, Reconciliation
-from consumer.reconciliation import comparing
+from consumer.reconciliation import judging
 from handlers.models import Delivery
 from tests.commands.running import run
 from tests.consumer.hearing import hear
@@ -42,34 +42,92 @@ def reconcile(entity, *arguments: str) -> list[str]:
 def test_it_says_how_complete_the_log_is_and_records_what_is_missing(entity):
     lines = reconcile(entity)
 
-    assert lines[-1] == (
-        f"{entity.listener.name}: {entity.name}: 50.00 % of 2 records were in the audit log; 1 "
-        "was missing and is recorded now (compared 2, present 1, missing 1, added 1)"
-    )
+    about = f"{entity.listener.name}: {entity.name}: "
+    assert lines[1:] == [
+        f"{about}2 records changed in the window: 1 is complete in the audit log, 1 was missing "
+        "and is recorded now (compared 2, present 1, missing 1, added 1, known in part 0, looked "
+        "up 2, deletions missing 0, deletions added 0)",
+        f"{about}2 records that the audit log says exist were looked up by id: all of them exist "
+        "in Salesforce",
+        f"{entity.listener.name}: Not compared: the values of records that did not change in the "
+        "window",
+    ]
     [entry] = entity.entries(source="reconcile")
     assert entry.change_type == "CREATE"
     assert Delivery.objects.get(entry=entry).state == "queued"
     job = Reconciliation.objects.get()
     assert (job.reason, job.state, job.added) == ("asked", "done", 1)
-    assert "100 % of 2 records" in reconcile(entity)[-1]
+    again = reconcile(entity)[1]
+    assert "2 records changed in the window: 2 are complete in the audit log, none was" in again
+
+
+def test_it_tells_complete_records_from_those_known_in_part_and_those_that_are_gone(org):
+    made = Entity(org)
+    [old] = made.create(Name="older than the listener")
+    made.begin()
+    [gone, _] = made.create({"Name": "gone"}, {"Name": "whole"})
+    made.update(old, Phone="2")
+    hear(org, made.listener)
+    made.delete(gone)
+    org.post("recycle-bin/empty")
+    made.begin()
+
+    lines = reconcile(made)
+
+    about = f"{made.listener.name}: {made.name}: "
+    assert lines[1:5] == [
+        f"{about}2 records changed in the window: 1 is complete in the audit log, 1 is known in "
+        "part, none was missing (compared 2, present 1, missing 0, added 0, known in part 1, "
+        "looked up 3, deletions missing 1, deletions added 1)",
+        f"{about}3 records that the audit log says exist were looked up by id: 1 no longer exists "
+        "in Salesforce, and the missing deletion is recorded now",
+        f"{about}Known in part means: the audit log does not reach back to the record's creation "
+        "or to a read of the whole record, so only the fields that it knows were compared",
+        f"{made.listener.name}: Not compared: the values of records that did not change in the "
+        "window",
+    ]
+    assert made.added() == [("DELETE", gone)]
+
+
+def test_a_dry_run_only_counts_what_is_gone(org):
+    made = Entity(org)
+    [gone] = made.create(Name="gone")
+    hear(org, made.listener)
+    made.delete(gone)
+    org.post("recycle-bin/empty")
+
+    lines = reconcile(made, "--dry-run")
+
+    assert "1 no longer exists in Salesforce, and the missing deletion is not recorded" in lines[2]
+    assert "deletions missing 1, deletions added 0" in lines[1]
+    assert made.added() == []
+
+
+def test_on_a_channel_of_many_entities_it_says_which_are_left_out(entity):
+    type(entity.listener).objects.update(channel="/data/ChangeEvents")
+
+    assert reconcile(entity)[-1] == (
+        f"{entity.listener.name}: Not compared: entities that neither a handler mapping nor a "
+        "recorded change names"
+    )
 
 
 def test_a_dry_run_records_nothing(entity):
     lines = reconcile(entity, "--dry-run")
 
-    assert "1 was missing and is not recorded" in lines[-1]
-    assert "added 0" in lines[-1]
+    assert "1 was missing and is not recorded" in lines[1]
+    assert "added 0" in lines[1]
     assert not entity.added()
     assert not Reconciliation.objects.exists()
 
 
 def test_times_and_the_entity_bound_it(entity):
     hour_ago = f"{timezone.now() - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
-    assert "of 0 records" in reconcile(entity, "--until", hour_ago)[-1]
-    assert "of 2 records" in reconcile(entity, "--since", hour_ago)[-1]
+    assert "no record changed in the window" in reconcile(entity, "--until", hour_ago)[1]
+    assert "2 records changed in the window" in reconcile(entity, "--since", hour_ago)[1]
 
     lines = reconcile(entity, "--entity", "Account")
-    assert f"{entity.listener.name}: Account: " in lines[-1]
+    assert f"{entity.listener.name}: Account: " in lines[1]
 
 
 def test_what_cannot_be_compared_is_named_and_the_rest_is_compared(entity):
@@ -101,7 +159,7 @@ def test_an_interrupted_one_is_left_to_the_workers(entity, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparing, "incomplete", interrupt)
+    monkeypatch.setattr(judging, "incomplete", interrupt)
     with pytest.raises(SystemExit) as ended:
         reconcile(entity)
 

@@ -43,7 +43,18 @@ def test_each_kind_of_lost_change_is_added_once_and_the_incident_closes(org, ent
     assert (job.compared, job.present, job.added) == (5, 1, 4)
     [incident] = Incident.objects.filter(listener=entity.listener)
     assert incident.closed_at
-    assert incident.note == (f"Compared 5 records of {entity.name}: 1 present, 4 added: complete.")
+    assert incident.note == job.report
+    assert job.report.splitlines() == [
+        f"Compared the records changed since {job.window_start:%Y-%m-%d %H:%M} UTC with the audit "
+        f"log, by id, time of last change and field values: {entity.name}.",
+        "5 records changed in the window: 1 is complete in the audit log, 4 were missing and are "
+        "recorded now.",
+        "4 records that the audit log says exist were looked up by id: all of them exist in "
+        "Salesforce.",
+        f"{entity.name}: Fields whose values differed: Phone.",
+        "All that changed in the window is now complete in the audit log.",
+        "Not compared: the values of records that did not change in the window.",
+    ]
     assert same not in added
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from consumer.ingest import ingest
-from consumer.reconciliation.contents import states
+from consumer.reconciliation.logged_state import logged_states
 from tests.sample_data import change, lease_of, received
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -17,15 +17,19 @@ def state_after(listener, update, **header):
     created = change(data={"Name": "Acme", "Description": "old"})
     updated = change("UPDATE", data=update, changedFields=list(update), **header)
     ingest(listener, lease_of(listener), received(created, updated), [])
-    return states(listener, "Account", [RECORD]).get(RECORD)
+    return logged_states(listener, "Account", [RECORD])[RECORD]
 
 
 @pytest.mark.parametrize("lists", [ON_COMETD, ON_PUBSUB], ids=["cometd", "pubsub"])
-def test_a_diff_leaves_open_what_the_record_is(listener, lists):
-    assert state_after(listener, {"Description": DIFF}, **lists) is None
+def test_a_diff_leaves_the_value_of_its_field_open(listener, lists):
+    known = state_after(listener, {"Description": DIFF}, **lists)
+
+    assert known.open_fields == {"Description"}
+    assert known.values == {"Name": "Acme", "Description": "old"}
 
 
 def test_a_part_of_a_compound_field_is_no_diff(listener):
     known = state_after(listener, {"BillingAddress": {"City": "Bonn"}})
 
-    assert known.state["BillingAddress"] == {"City": "Bonn"}
+    assert known.values["BillingAddress"] == {"City": "Bonn"}
+    assert known.open_fields == set()

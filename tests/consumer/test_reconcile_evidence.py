@@ -1,12 +1,10 @@
 """When a record counts as complete, without an org or a database."""
 
 import pytest
-from django.utils import timezone
 
-from consumer.reconciliation.contents import Known, added_up
 from consumer.reconciliation.evidence import Rule, Seen, Sight
+from consumer.reconciliation.missing import Supplement
 from consumer.reconciliation.progress import Progress
-from consumer.reconciliation.report import completeness, line
 from consumer.reconciliation.rows import Row
 
 LIVING = Row("001", created=1_000, modified=10_000, stamp=10_000, is_deleted=False)
@@ -73,43 +71,6 @@ def test_since_a_loss_the_whole_record_from_after_it_is_needed(whole, is_met):
     assert rule.is_met(DELETED, [seen("DELETE", 10_300, modified=None)])
 
 
-def test_a_record_is_its_last_whole_state_with_the_later_changes_on_top():
-    created = ("CREATE", {"Name": "A", "Address": {"City": "Bonn", "Street": "x"}}, False, False)
-    updated = ("UPDATE", {"Phone": None, "Address": {"City": "Kiel"}}, False, False)
-
-    state = added_up([created, updated])
-
-    assert state is not None
-    known = Known(state, timezone.now())
-    assert known.is_whole({"Name": "A", "Address": {"City": "Kiel", "Street": "x"}})
-    assert not known.is_whole({"Name": "A", "Address": {"City": "Bonn", "Street": "x"}})
-    assert not known.is_whole({"Name": "A"})
-
-
-def test_a_record_may_have_more_than_its_events_told():
-    known = Known({"Name": "A", "Address": {"City": "Kiel"}, "Fax": None}, timezone.now())
-
-    assert known.is_part_of({"Name": "A", "Address": {"City": "Kiel", "Street": "x"}, "F__c": 1})
-    assert not known.is_part_of({"Name": "A", "Address": {"Street": "x"}})
-    assert not known.is_part_of({"Name": "B", "Address": {"City": "Kiel"}})
-
-
-@pytest.mark.parametrize(
-    "unclear",
-    [
-        ("GAP_UPDATE", {}, False, False),
-        ("DELETE", {}, False, False),
-        ("UPDATE", {"Notes": {"diff": "-a\n+b"}}, False, True),
-    ],
-)
-def test_what_an_entry_leaves_open_is_not_guessed(unclear):
-    created = ("CREATE", {"Name": "A"}, False, False)
-
-    assert added_up([created, unclear]) is None
-    assert added_up([created, unclear, ("UPDATE", {"Name": "B"}, True, False)]) == {"Name": "B"}
-    assert added_up([("UPDATE", {"Name": "B"}, False, False)]) is None
-
-
 def rows(*stamps: int) -> list[Row]:
     return [Row(str(n), 0, stamp, stamp, False) for n, stamp in enumerate(stamps)]
 
@@ -117,27 +78,13 @@ def rows(*stamps: int) -> list[Row]:
 def test_a_second_that_is_compared_again_is_counted_once():
     progress = Progress()
     progress.begin("Account")
-    progress.advance(rows(1000, 2000, 2000), missing=1)
+    progress.advance(rows(1000, 2000, 2000), Supplement(missing=1))
 
     resumed = Progress.of(progress.cursor())
     resumed.begin("Account")
     assert resumed.stamp == 2000
-    resumed.advance(rows(2000, 2000), missing=0)
-    resumed.advance(rows(2000, 3000), missing=0)
+    resumed.advance(rows(2000, 2000), Supplement())
+    resumed.advance(rows(2000, 3000), Supplement())
 
     assert (resumed.total.compared, resumed.total.missing) == (5, 1)
     assert (resumed.stamp, resumed.counted) == (3000, 1)
-
-
-def test_what_lacks_one_record_is_not_called_whole():
-    progress = Progress()
-    progress.begin("Account")
-    progress.advance(rows(*range(0, 12_345_000, 1000)), missing=2)
-    figures = progress.total
-
-    assert completeness(figures) == "99.98 %"
-    assert line("Account", figures, records=True).startswith(
-        "Account: 99.98 % of 12,345 records were in the audit log; 2 were missing and are recorded"
-    )
-    progress.figures["Account"].compared = 10_000_000
-    assert completeness(progress.total) == "99.99 %"

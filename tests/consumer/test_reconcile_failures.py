@@ -158,7 +158,7 @@ def test_while_the_listener_stands_still_the_incident_stays_open(entity):
     Position.objects.update(state="failed")
     running.run(job.pk)
     assert len(entity.added()) == 1
-    assert "The listener stands still" in incident_of(entity).action
+    assert "The listener has stopped" in incident_of(entity).action
     entity.create(Name="lost too")
     running.run(job.pk)
     assert (len(entity.added()), incident_of(entity).closed_at) == (1, None)

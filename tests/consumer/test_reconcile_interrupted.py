@@ -98,7 +98,7 @@ def test_a_record_deleted_while_it_is_compared_is_left_to_its_deletion(org, enti
     job = entity.lose()
     once = iter([True])
     monkeypatch.setattr(
-        "consumer.reconciliation.comparing.incomplete",
+        "consumer.reconciliation.judging.incomplete",
         deleting_first(lambda: next(once, False) and entity.delete(gone)),
     )
 

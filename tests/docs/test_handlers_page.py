@@ -1,11 +1,18 @@
 """What the examples of docs/handlers.md do."""
 
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from audit.models import AuditLogEntry
+from handlers import EventData, Skipped
 from handlers.cdc_handlers import _signed
+from tests.consumer.hearing import begin_now, hear
 from tests.docs.examples import DOCS, defined
+from tests.sample_data import connection_to, listener_of
+from tests.simulator.process import SimulatorProcess
 
 
 @pytest.fixture
@@ -30,15 +37,73 @@ def test_an_update_without_a_name_is_skipped(page, accounts, cdc_event, cdc_deli
     assert list(accounts.values_list("salesforce_id", "name")) == [(record_id, "Acme")]
 
 
-def test_a_contact_waits_for_its_account(page, accounts, cdc_event, cdc_deliver):
-    account_id = "0015g00000AbCdEAAV"
-    event = cdc_event("Contact", changed={"AccountId": account_id})
+def test_a_busy_service_is_called_again_after_a_minute(page, cdc_event, cdc_deliver, monkeypatch):
+    answers = [429, 200]
 
-    delivered = cdc_deliver(event, to=page["add_contact"])
+    class Busy(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(answers.pop(0))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
-    assert (delivered.retrying, delivered.delay) == (True, 60)
-    accounts.create(salesforce_id=account_id)
-    assert delivered.again().succeeded
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Busy) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("SALES_URL", f"http://127.0.0.1:{server.server_port}")
+        try:
+            delivered = cdc_deliver(cdc_event("Account"), to=page["notify_sales"])
+            assert (delivered.retrying, delivered.delay) == (True, 60)
+            assert delivered.again().succeeded
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def running_org():
+    with SimulatorProcess("--connect-timeout", "5") as org:
+        yield org
+
+
+def contact_created(org, **fields) -> EventData:
+    """A contact's creation, from a listener that began after its account was made."""
+    listener = listener_of(org)
+    begin_now(org, listener)
+    org.create("Contact", Name={"LastName": "Ann"}, **fields)
+    hear(org, listener)
+    return EventData.of(AuditLogEntry.objects.select_related("listener").get())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_account_older_than_the_listener_is_read(page, crm, running_org, broker):
+    [account_id] = running_org.create("Account", Name="Acme")
+    event = contact_created(running_org, AccountId=account_id)
+
+    assert page["add_contact"](event) is None
+
+    assert crm.Account.objects.get().name == "Acme"
+    assert crm.Contact.objects.get().account_id == account_id
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_contact_of_a_deleted_account_is_skipped(page, crm, running_org, broker):
+    [account_id] = running_org.create("Account", Name="Acme")
+    event = contact_created(running_org, AccountId=account_id)
+    running_org.delete("Account", account_id)
+
+    assert page["add_contact"](event) == Skipped("its account was deleted")
+    assert not crm.Contact.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_task_without_an_event_has_the_client_of_a_connection(page, running_org):
+    connection_to(running_org.url, running_org.credentials, name="prod")
+    running_org.create("Account", Name="Acme", Type="Customer")
+
+    assert page["count_customers"].apply().get() == 1
 
 
 def test_the_bulk_upsert_writes_what_changed_and_nothing_else(

@@ -6,7 +6,7 @@ from django.utils import timezone
 from audit.models import AuditLogEntry
 from consumer.ingest import ingest
 from handlers.models import Delivery
-from handlers.staleness import Reading, stale
+from handlers.staleness import Deletion, Reading, stale
 from tests.sample_data import change, lease_of, make_mapping, received
 
 RECORD = "001000000000001AAA"
@@ -178,6 +178,23 @@ def test_it_takes_one_query_for_any_number_and_none_for_nothing(
         assert stale(changes) == {}
     with django_assert_num_queries(0):
         assert stale([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("change_type", "committed", "held"),
+    [
+        ("UPDATE", 9, True),
+        ("UPDATE", 10.5, True),
+        ("CREATE", 9, True),
+        ("DELETE", 10.5, True),
+        ("UNDELETE", 9.5, True),
+        ("UNDELETE", 10.5, False),
+        ("UPDATE", 11, False),
+        ("DELETE", 11, False),
+    ],
+)
+def test_a_deletion_that_was_found_holds_the_changes_before_it(change_type, committed, held):
+    assert Deletion(1, ms(10)).holds(an_entry(change_type, committed)) is held
 
 
 @pytest.mark.django_db(transaction=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from handlers import Skipped
+from handlers import Skipped, salesforce_client
 from pytest_cdc.salesforce import NoOrg
 from tests.pytest_cdc.handlers import CALLS, as_told, call_back, send
 
@@ -46,3 +46,15 @@ def test_an_event_can_be_given_to_the_function_itself(cdc_event):
     event = cdc_event("Account", changed={"Do": "skip"})
 
     assert as_told(event) == Skipped("nothing to do")
+
+
+def test_salesforce_client_is_what_the_test_says(cdc_event, cdc_salesforce):
+    org = object()
+    cdc_salesforce(org)
+
+    assert salesforce_client("prod") is org
+
+
+def test_without_a_word_of_it_salesforce_client_says_what_is_missing(cdc_event, cdc_salesforce):
+    with pytest.raises(NoOrg, match=r"salesforce_client\('prod'\): a test has no org to call"):
+        salesforce_client("prod")

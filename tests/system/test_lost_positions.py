@@ -69,7 +69,8 @@ def test_what_was_lost_with_the_position_arrives_once_and_the_incident_closes_by
         assert {entry.record_id: entry.change_type for entry in added} == lost
         assert len(added) == 4
         note = Incident.objects.get(listener=one, kind="replay_lost").note
-        assert note == "Compared 5 records of Account: 1 present, 4 added: complete."
+        assert "1 is complete in the audit log, 4 were missing and are recorded now." in note
+        assert "All that changed in the window is now complete in the audit log." in note
 
     simulator.update("Account", same, Phone="live")  # and the stream goes on
     wait_for(lambda: len(handled()) == 20, what="every change in its handler")

@@ -10,11 +10,10 @@ from consumer import reconcile
 from consumer.management.arguments import moment, refuse_unknown_listener, word
 from consumer.management.progress import Meter
 from consumer.reconciliation.asking import Asked, WrongWindow, ask, window
-from consumer.reconciliation.report import line, so_far
+from consumer.reconciliation.report import CLOCK, MEANS, lines, outside, so_far
 from listeners.models import Listener
 
 INTERRUPTED = 130
-CLOCK = "%Y-%m-%d %H:%M"
 
 
 class Command(BaseCommand):
@@ -38,6 +37,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--dry-run", action="store_true", help="say what is missing, and record nothing"
         )
+        parser.add_argument(
+            "--accept-deletions",
+            action="store_true",
+            help="record deletions even where most of an entity's records are not in Salesforce",
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         refuse_unknown_listener(options["listener"])
@@ -52,9 +56,15 @@ class Command(BaseCommand):
             self.stdout.write("There is no listener: nothing is compared.")
         failures: list[str] = []
         for listener in listeners:
-            records = not options["dry_run"]
-            by = str(Actor.at_the_shell())
-            asked = Asked(listener, options["entity"] or "", since, until, records, by)
+            asked = Asked(
+                listener,
+                options["entity"] or "",
+                since,
+                until,
+                records=not options["dry_run"],
+                by=str(Actor.at_the_shell()),
+                accepts_deletions=options["accept_deletions"],
+            )
             failures += self._compare(asked)
         if failures:
             raise CommandError("Not everything could be compared.\n" + "\n".join(failures))
@@ -68,7 +78,8 @@ class Command(BaseCommand):
         if asked.records and (again := reconcile.retry(asked.listener, timezone.now())):
             self.stdout.write(f"{name}: the workers take up again {again} that had been given up")
         self.stdout.write(
-            f"{name}: changes from {asked.since:{CLOCK}} to {asked.until:{CLOCK}} UTC"
+            f"{name}: comparing records changed from {asked.since:{CLOCK}} to "
+            f"{asked.until:{CLOCK}} UTC with the audit log, {MEANS}"
         )
         try:
             with Meter(self.stderr, name) as meter:
@@ -77,5 +88,9 @@ class Command(BaseCommand):
             self.stderr.write("Interrupted." + (" The workers go on." if asked.records else ""))
             sys.exit(INTERRUPTED)
         for entity, figures in answer.figures.items():
-            self.stdout.write(f"{name}: {line(entity, figures, records=asked.records)}")
+            for line in lines(entity, figures, records=asked.records):
+                self.stdout.write(f"{name}: {line}")
+        if answer.figures:
+            for line in outside(asked.listener, asked.entity, asked.since):
+                self.stdout.write(f"{name}: {line}")
         return [f"{name}: {failure}" for failure in answer.failures]

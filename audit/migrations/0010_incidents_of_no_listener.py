@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0008_indexes_for_writing"),
+        ("audit", "0009_header_extra"),
         ("listeners", "0006_permissions_for_single_rows"),
     ]
 

@@ -1,0 +1,133 @@
+"""What the audit log knows of a record: its last whole state, with each later change on top.
+
+A record is known whole from its creation, its restore, or a read over REST on. Of any other record
+the log knows only the fields that its changes carried.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+from audit.models import AuditLogEntry
+from consumer.reconciliation.evidence import CHUNK, WHOLE
+from handlers.paths import overlaid
+from handlers.staleness import Reading
+from listeners.models import Listener
+from listeners.salesforce.diffs import diff_names
+
+Source = AuditLogEntry.Source
+
+_COLUMNS = (
+    *("record_id", "transaction_key", "sequence_number", "source", "change_type"),
+    *("changed_data", "changed_fields", "diff_fields", "commit_timestamp"),
+    *("as_of", "read_at", "received_at"),
+)
+#: An update that carries no other field is the first event of a split transaction.
+_STAMPS = frozenset({"LastModifiedDate", "LastModifiedById"})
+
+
+@dataclass(slots=True)
+class LoggedState:
+    """The values of a record by the log.
+
+    `open_fields`: fields that changed to a value which the log does not have, as the event carried
+    a diff or no value. `is_cut_off`: the log has the first event of a split transaction, and none
+    of the later ones. `received_at`: of the newest entry.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    is_whole: bool = False
+    open_fields: set[str] = field(default_factory=set)
+    is_cut_off: bool = False
+    received_at: datetime | None = None
+
+    def begin(self, entry: AuditLogEntry) -> None:
+        """Take the whole record from an entry that has it."""
+        self.values, self.is_whole = dict(entry.changed_data), True
+        self.open_fields, self.is_cut_off = _diffs(entry), False
+
+    def update(self, entry: AuditLogEntry) -> None:
+        """Put the fields that an update carries on top."""
+        body, diffs = entry.changed_data, _diffs(entry)
+        named = {_top(name) for name in entry.changed_fields or ()}
+        self.open_fields -= body.keys() - diffs
+        self.open_fields |= diffs | (named - body.keys())
+        carried = {name: value for name, value in body.items() if name not in diffs}
+        self.values = overlaid(self.values, carried)
+
+    def forget(self) -> None:
+        """After a gap event or a deletion no value is known."""
+        self.values, self.is_whole = {}, False
+        self.open_fields, self.is_cut_off = set(), False
+
+
+def logged_states(
+    listener: Listener, entity: str, record_ids: Sequence[str]
+) -> dict[str, LoggedState]:
+    """Return what the log knows of these records; a record without an entry is left out."""
+    found: dict[str, LoggedState] = {}
+    for start in range(0, len(record_ids), CHUNK):
+        entries = (
+            AuditLogEntry.objects.filter(
+                listener=listener,
+                entity_name=entity,
+                record_id__in=record_ids[start : start + CHUNK],
+            )
+            # In the order of recording: what was read holds what had been recorded before.
+            .order_by("record_id", "id")
+            .only(*_COLUMNS)
+        )
+        for record_id, group in groupby(entries.iterator(), attrgetter("record_id")):
+            found[record_id] = state_after(list(group))
+    return found
+
+
+def state_after(entries: Sequence[AuditLogEntry]) -> LoggedState:
+    """Return the state of one record after its entries, the oldest first."""
+    state, reading = LoggedState(), None
+    parts = Counter(entry.transaction_key for entry in entries)
+    for entry in _telling(entries):
+        state.received_at = entry.received_at
+        if entry.as_of is not None:
+            reading = Reading.of(entry)
+            state.begin(entry)
+        elif reading is not None and entry.source == Source.STREAM and reading.holds(entry):
+            pass  # older than what was read of the record
+        elif entry.change_type in WHOLE:
+            state.begin(entry)
+        elif entry.change_type == "UPDATE":
+            state.update(entry)
+            is_alone = parts[entry.transaction_key] == 1
+            state.is_cut_off |= is_alone and entry.changed_data.keys() <= _STAMPS
+        else:
+            state.forget()
+    return state
+
+
+def _telling(entries: Sequence[AuditLogEntry]) -> Iterable[AuditLogEntry]:
+    """Leave out the gap events whose own data was read."""
+    completed = {
+        (entry.transaction_key, entry.sequence_number)
+        for entry in entries
+        if entry.source == Source.GAP
+    }
+    return (
+        entry
+        for entry in entries
+        if not entry.change_type.startswith("GAP_")
+        or (entry.transaction_key, entry.sequence_number) not in completed
+    )
+
+
+def _diffs(entry: AuditLogEntry) -> set[str]:
+    return {_top(name) for name in diff_names(entry.changed_data, entry.diff_fields)}
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
