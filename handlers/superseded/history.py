@@ -94,7 +94,7 @@ def _entries(
 ) -> list[AuditLogEntry]:
     record_ids = {record_id for _, record_id in keys}
     others = {_wildcard(record_id) for record_id in record_ids} | {_OVERFLOW}
-    later = Q(pk__gte=min(entry.pk for entry in oldest)) | Q(as_of__isnull=False)
+    later = Q(pk__gte=min(entry.pk for entry in oldest)) | AuditLogEntry.FOUND_OUT
     if compared := [one for one in oldest if one.source != AuditLogEntry.Source.STREAM]:
         first = min(one.commit_timestamp for one in compared)
         later |= Q(commit_timestamp__gte=first - _MARGIN)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from audit.models import AuditLogEntry
-from handlers.staleness import SECOND, Reading
+from handlers.staleness import Deletion, Reading
 from listeners.salesforce.records import milliseconds
 
 #: How much later than `read_at` a record may have been read, in ms.
@@ -77,7 +77,7 @@ class Timeline:
     def _holds(self, entry: AuditLogEntry, change: AuditLogEntry) -> bool:
         """Whether what was read, or found deleted, is the record as it was after a change."""
         if entry.as_of is None:
-            return _was_before_deletion(entry, change)
+            return Deletion.of(entry).holds(change)
         if entry.source == AuditLogEntry.Source.GAP:
             gap = self._gaps.get(_event(entry))
             if gap is not None and self._position(change) <= gap:
@@ -99,10 +99,3 @@ def _event(entry: AuditLogEntry) -> _Event:
 def _is_compared(entry: AuditLogEntry) -> bool:
     """Whether it was read over REST, and so is not where its id would have it."""
     return entry.as_of is not None or entry.source == AuditLogEntry.Source.RECONCILE
-
-
-def _was_before_deletion(deletion: AuditLogEntry, change: AuditLogEntry) -> bool:
-    """A comparison knows the second in which a record was deleted, and not the moment."""
-    if change.change_type.endswith("UNDELETE"):
-        return change.commit_timestamp < deletion.commit_timestamp
-    return change.commit_timestamp < deletion.commit_timestamp + SECOND
