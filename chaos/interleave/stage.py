@@ -98,7 +98,7 @@ class Stage:
             self._service(
                 f"worker{number}",
                 *("-m", "celery", "-A", "cdcproject", "worker", "-l", "INFO", "-c", "1"),
-                *("--without-mingle", "--without-gossip", "-Q", "celery,special"),
+                *("--without-mingle", "--without-gossip", "-Q", "cdc,special"),
                 *("-n", f"worker{number}@%h"),
             )
             for number in range(1, self.setting.workers + 1)
