@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from json import dumps
 from typing import Any, cast
 
 from django.db import DEFAULT_DB_ALIAS, NotSupportedError, OperationalError, connections
-from django.db.models import Expression, QuerySet
+from django.db.models import Expression, Field, QuerySet
 from django.db.models.sql import DeleteQuery, Query, UpdateQuery
+from django.utils.duration import duration_microseconds
 
 from audit.assembly import Assembly
 
@@ -27,8 +28,9 @@ Built = QuerySet[Any] | Query
 class Given(Expression):
     """A value that is known when the query is executed. A list is looked up by `among`."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__()
+    def __init__(self, name: str, output_field: Field[Any, Any] | None = None) -> None:
+        """`output_field`: where it is calculated with."""
+        super().__init__(output_field)
         self.name = name
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
@@ -147,6 +149,8 @@ def _adapted(value: Any, connection: Any) -> Any:
     match value:
         case datetime():
             return connection.ops.adapt_datetimefield_value(value)
+        case timedelta():
+            return duration_microseconds(value)
         case list():
             return dumps(value)
     return value

@@ -8,11 +8,11 @@ from typing import Any
 
 import structlog
 from django.db import OperationalError, transaction
-from django.utils import timezone
 
 from audit.actions import Action, Actor, note
 from audit.estimates import Total
 from audit.models import Work
+from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ class Running:
     @classmethod
     def begin(cls, kind: str, by: Actor | None, criteria: dict[str, Any], total: Total) -> Running:
         """Inside any transaction. Without `by` it was due by itself."""
-        now = timezone.now()
+        now = database_clock.now()
         return cls(
             Work.objects.create(
                 kind=kind,
@@ -80,11 +80,11 @@ class Running:
             return
         self._is_over = True
         with transaction.atomic():
-            self._write(state=state, finished_at=timezone.now(), error=error, outcome=outcome)
+            self._write(state=state, finished_at=database_clock.now(), error=error, outcome=outcome)
             note_end(self.row)
 
     def _write(self, **changes: Any) -> None:
-        changes |= {"done": self.row.done, "seen_at": timezone.now()}
+        changes |= {"done": self.row.done, "seen_at": database_clock.now()}
         Work.objects.filter(pk=self.row.pk).update(**changes)
         for name, value in changes.items():
             setattr(self.row, name, value)

@@ -16,7 +16,6 @@ from time import time_ns
 import structlog
 from django.db import DataError, transaction
 from django.db.models import F
-from django.utils import timezone
 
 from audit.models import AuditLogEntry, DirtyRecord
 from audit.recording import record
@@ -27,6 +26,7 @@ from handlers import dispatch, tracing
 from handlers.outcomes import storable
 from handlers.placeholders import end_waiting
 from listeners import milestones
+from listeners.clock import database_clock
 from listeners.models import Listener
 from listeners.salesforce.reading import RecordsRead
 from listeners.salesforce.records import event_body, last_modified_ms
@@ -67,7 +67,7 @@ def complete(listener_id: int, *, budget: float = BUDGET) -> int:
     if listener is None:
         return 0
     if not gaps.claimed(listener_id).exists():
-        gaps.claim(listener_id, timezone.now())
+        gaps.claim(listener_id, database_clock.now())
     org = _Org(listener)
     ended, end = 0, time.monotonic() + budget
     while page := _take(listener_id):
@@ -102,7 +102,7 @@ def _take(listener_id: int) -> Page | None:
     same = list(claimed.filter(entity_name=first.entity_name).order_by("pk")[:MAX_IDS])
     size = SMALL_PAGE if any(row.attempts for row in same) else MAX_IDS
     ids = [row.pk for row in same[:size]]
-    mine = timezone.now() + gaps.CLAIM
+    mine = database_clock.now() + gaps.CLAIM
     claimed.filter(pk__in=ids).update(claimed_until=mine, is_begun=True, attempts=F("attempts") + 1)
     won = DirtyRecord.objects.filter(pk__in=ids, claimed_until=mine)
     return Page(first.entity_name, mine, list(won.select_related("entry").order_by("pk")))
@@ -160,7 +160,7 @@ def _add_some(
 def _add_whole(
     listener: Listener, page: Page, rows: Sequence[DirtyRecord], read: RecordsRead | None
 ) -> int:
-    now, ids = timezone.now(), [row.pk for row in rows]
+    now, ids = database_clock.now(), [row.pk for row in rows]
     began = time_ns()
     with transaction.atomic(durable=True):
         additions.lock(listener)
@@ -254,7 +254,7 @@ def _postpone(page: Page, rows: Sequence[DirtyRecord], error: str, cap: float) -
         return
     attempts = max(row.attempts for row in rows)
     pause = random.uniform(0, min(cap, _BASE * 2 ** min(attempts, 30)))
-    due = timezone.now() + timedelta(seconds=pause)
+    due = database_clock.now() + timedelta(seconds=pause)
     DirtyRecord.objects.filter(pk__in=[row.pk for row in rows], claimed_until=page.until).update(
         due_at=due, error=storable(error), claimed_until=None, is_begun=False
     )

@@ -6,18 +6,19 @@ import time
 from datetime import datetime
 
 from django.conf import settings
-from django.utils import timezone
 
 from consumer import troubles
 from consumer.buffer import Buffer
 from consumer.logins import CarefulTokens
+from consumer.positions import note_unrecorded
 from consumer.publisher import Publisher
 from consumer.receiver import Receiver, Status
 from consumer.recorder import Recorder
+from listeners.clock import database_clock
 from listeners.leases import Lease
 from listeners.models import Listener, Position
 from listeners.salesforce.stream import EventStream
-from listeners.standing import longest_silence
+from listeners.standing import STALLED, longest_silence
 
 State = Position.State
 
@@ -66,8 +67,17 @@ class HostedListener:
         return (
             self.receiver.status.state == State.RECEIVING
             and not self.has_ended
-            and (heard is None or (timezone.now() - heard).total_seconds() < self._longest_silence)
+            and not self.recorder.is_stuck
+            and (
+                heard is None
+                or (database_clock.estimate() - heard).total_seconds() < self._longest_silence
+            )
         )
+
+    @property
+    def state(self) -> str:
+        """As readiness tells it."""
+        return STALLED if self.recorder.is_stuck else self.receiver.status.state.value
 
     @property
     def outstanding(self) -> int:
@@ -90,26 +100,36 @@ class HostedListener:
 
         False when another process has the listener. Raises the database's errors.
         """
+        if self.recorder.is_stuck:  # and has the position's row locked, perhaps
+            self._note_stuck()
+            return True
         status = self.receiver.status
         heard = self.receiver.last_received_at
         is_due = heard != self._noted and time.monotonic() - self._noted_at >= NOTE_SECONDS
         return (status == self._written and not is_due) or self._write(status)
+
+    def _note_stuck(self) -> None:
+        if time.monotonic() - self._noted_at >= NOTE_SECONDS:
+            self._noted_at = time.monotonic()
+            note_unrecorded(self.lease, self.recorder.blocked_for)
 
     def _write(self, status: Status, **more: object) -> bool:
         heard = self.receiver.last_received_at
         changes: dict[str, object] = more if heard is None else {"last_received_at": heard, **more}
         if self.receiver.caught_up_at is not None:
             changes["caught_up_at"] = self.receiver.caught_up_at
+            if not self.outstanding:
+                changes["unrecorded_since"] = None
         if status != self._written:
             changes |= {
                 "state": status.state,
                 "reason": status.reason,
-                "state_since": timezone.now(),
+                "state_since": database_clock.now(),
             }
         if changes and not Position.objects.held(self.lease).update(**changes):
             return False
         if status.state == State.RECEIVING and status != self._written:
-            troubles.started(self.listener.pk, timezone.now())
+            troubles.started(self.listener.pk, database_clock.now())
         self._written = status
         self._noted, self._noted_at = heard, time.monotonic()
         return True

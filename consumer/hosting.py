@@ -8,13 +8,13 @@ from datetime import datetime
 
 import structlog
 from django.db import IntegrityError
-from django.utils import timezone
 
 from consumer import metrics, troubles
 from consumer.hosted import HostedListener
 from consumer.logins import CarefulTokens, Logins
 from consumer.publisher import Publisher
 from consumer.share import Share
+from listeners.clock import database_clock
 from listeners.leases import Lease
 from listeners.models import Listener, Position
 from listeners.salesforce.errors import SalesforceError
@@ -118,9 +118,9 @@ def _fail(listener: Listener, lease: Lease, reason: str) -> None:
     is_ours = Position.objects.held(lease).update(
         state=Position.State.FAILED,
         reason=reason,
-        state_since=timezone.now(),
+        state_since=database_clock.now(),
         failed_fingerprint=listener.fingerprint,
     )
     if is_ours:
         Position.objects.release(lease)
-        troubles.stopped(listener.pk, reason, timezone.now())
+        troubles.stopped(listener.pk, reason, database_clock.now())

@@ -14,7 +14,6 @@ from time import time_ns
 from typing import Any
 
 from django.db import DataError, transaction
-from django.utils import timezone
 
 from audit import traffic
 from audit.bulk import maker, nothing
@@ -29,6 +28,7 @@ from handlers import tracing
 from handlers.handover import Parcel, pack
 from handlers.models import HandlerMapping
 from listeners import milestones
+from listeners.clock import database_clock
 from listeners.leases import Lease, lease_end
 from listeners.models import Listener, Position
 from listeners.salesforce.decode import decode, message_text
@@ -152,7 +152,9 @@ def _ingest_whole(
         if mappings is None:
             mappings = _MAPPINGS.objects(listener_id=listener.pk)
         policy = listener.gap_policy
-        parcel = pack(new, mappings, timezone.now(), gap_policy=policy, lanes=position.lanes)
+        parcel = pack(
+            new, mappings, database_clock.estimate(), gap_policy=policy, lanes=position.lanes
+        )
         reported = troubles.report(listener.pk, new, messages[-1].received_at)
         reads = gaps.follow(listener, reported, messages[-1].received_at)
         advance(lease, replay_id, entries)
@@ -192,6 +194,7 @@ def move(lease: Lease, moment: Moment, follows: str | None = None) -> None:
             replay_id=moment.replay_id,
             named_at=moment.received_at,
             caught_up_at=moment.received_at,
+            unrecorded_since=None,
             lease_until=lease_end(),
         )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from django.utils import timezone
 from prometheus_client import Counter, Gauge, Histogram
 
 from handlers.metrics import seconds_since
+from listeners.clock import database_clock
 from listeners.salesforce.errors import Reaction, SalesforceError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def recorded(listener: str, result: Ingested, batch: Sequence[Message]) -> None:
     REPEATED.labels(listener).inc(result.repeated)
     QUARANTINED.labels(listener).inc(result.quarantined)
     received_at = batch[0].received_at
-    waited = timezone.now() - received_at
+    waited = database_clock.estimate() - received_at
     RECORD_SECONDS.labels(listener).observe(max(0.0, waited.total_seconds()))
     if result.committed is not None and result.entries:
         took = seconds_since(result.committed, received_at)

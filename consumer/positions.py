@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models.functions import Coalesce, Now
 
 from audit.models import AuditLogEntry
 from audit.prepared import Given, Prepared, changing
@@ -21,6 +26,7 @@ _ADVANCE = Prepared(
     lambda: changing(
         Position.objects.filter(**_LEASE),
         lease_until=lease_end(),
+        unrecorded_since=None,
         replay_id=Given("replay_id"),
         last_event_at=Given("last_event_at"),
     )
@@ -52,6 +58,25 @@ def advance(lease: Lease, replay_id: str, entries: Sequence[AuditLogEntry]) -> N
         moved = _ADVANCE.execute(**asdict(lease), replay_id=replay_id, last_event_at=last_event_at)
     else:
         changes = {"replay_id": replay_id} if replay_id else {}
-        moved = Position.objects.held(lease).update(lease_until=lease_end(), **changes)
+        moved = Position.objects.held(lease).update(
+            lease_until=lease_end(), unrecorded_since=None, **changes
+        )
     if not moved:
         raise LeaseLost
+
+
+def note_unrecorded(lease: Lease, seconds: float, *, renew: bool = False) -> None:
+    """Say that nothing could be committed for so long; `renew`: and keep the lease. Never inside a
+    transaction.
+
+    Whoever has the position locked is not waited for.
+    """
+    changes: dict[str, Any] = {
+        "unrecorded_since": Coalesce("unrecorded_since", Now() - timedelta(seconds=seconds))
+    }
+    if renew:
+        changes["lease_until"] = lease_end()
+    held = Position.objects.held(lease)
+    with transaction.atomic(durable=True):
+        free = held.select_for_update(skip_locked=True).values_list("pk", flat=True)
+        held.filter(pk__in=list(free)).update(**changes)

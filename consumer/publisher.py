@@ -11,12 +11,12 @@ import time
 
 import structlog
 from django.db import connection
-from django.utils import timezone
 
 from consumer import gaps
 from consumer.database import AWAY
 from handlers import dispatch, handover
 from handlers.handover import Parcel
+from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
 
@@ -85,9 +85,9 @@ class Publisher:
         if time.monotonic() < self._no_broker_before:
             return
         try:
-            handover.publish(parcel, timezone.now())
+            handover.publish(parcel, database_clock.now())
             for listener_id in reads:
-                gaps.ask(listener_id, timezone.now())
+                gaps.ask(listener_id, database_clock.now())
         except (dispatch.BrokerUnavailable, *AWAY) as error:
             self._no_broker_before = time.monotonic() + BROKER_PAUSE_SECONDS
             connection.close()

@@ -23,6 +23,7 @@ from consumer.logins import CarefulTokens, LoginGivenUp
 from consumer.pauses import jitter, pause_after
 from consumer.refusals import Refusals
 from listeners import milestones
+from listeners.clock import database_clock
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position
 from listeners.salesforce.backoff import full_jitter
@@ -198,7 +199,7 @@ class Receiver:
         if begins.replay == "-1" and not self._listener.subscription:
             self._tip_since = self._stream.server_time or timezone.now()
         self._belongs_to = org_id or position.org_id
-        self.opened_at = timezone.now()
+        self.opened_at = database_clock.estimate()
         begun = self._listener.subscription or begins.replay
         log.info("subscribed", listener=self._listener.name, replay=begun)
 
@@ -222,7 +223,7 @@ class Receiver:
         self._set(State.RECEIVING)
         connection.close()  # a poll is held for minutes, and a server takes few connections
         messages = self._stream.poll()
-        self.last_received_at = now = timezone.now()
+        self.last_received_at = now = database_clock.estimate()
         self._note_caught_up(not messages, now)
         self._set(State.RECEIVING)
         self._note_progress(bool(messages))

@@ -17,7 +17,7 @@ from consumer import metrics
 from consumer.buffer import Buffer, Received
 from consumer.database import AWAY
 from consumer.ingest import Message, Moment, ingest, move
-from consumer.positions import CommitsLost
+from consumer.positions import CommitsLost, note_unrecorded
 from consumer.publisher import Publisher
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position
@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 #: So many messages at once come fast.
 LARGE = 10
+#: A batch that is not committed for so long is stuck: a lock is waited for, or the database hangs.
+STUCK_SECONDS = 10.0
 #: Without a message for so long, the connection to the database is given back.
 IDLE_SECONDS = 10.0
 
@@ -60,6 +62,7 @@ class Recorder:
         self._publisher = publisher
         self._abandon = threading.Event()
         self._took = 0.0
+        self._began_at: float | None = None
         self._may_be_known = True  # what a crash left behind it
         self._thread = threading.Thread(
             target=self._run, name=f"record {listener.name}", daemon=True
@@ -76,14 +79,25 @@ class Recorder:
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
+    @property
+    def blocked_for(self) -> float:
+        """Seconds since the batch at hand was begun, which is not committed yet; 0 without one."""
+        began = self._began_at
+        return 0.0 if began is None else time.monotonic() - began
+
+    @property
+    def is_stuck(self) -> bool:
+        return self.blocked_for >= STUCK_SECONDS
+
     def _run(self) -> None:
         try:
             while batch := self._next():
-                began = time.monotonic()
+                self._began_at = began = time.monotonic()
                 if messages := [one for one in batch if isinstance(one, Message)]:
                     self._record(messages)
                 if isinstance(batch[-1], Moment):
                     self._move(batch[-1])
+                self._began_at = None
                 self._buffer.done(len(batch))
                 self._took = time.monotonic() - began if len(batch) >= LARGE else 0.0
         except LeaseLost:
@@ -152,8 +166,15 @@ class Recorder:
                 # An older version deleted a mapping meanwhile: with those that are left it goes
                 # through.
                 log.warning("the batch is recorded anew", reason=str(error).strip())
+            self._note_unrecorded()
             if self._abandon.wait(next(pauses)):
                 raise GivenUp
+
+    def _note_unrecorded(self) -> None:
+        """For the incident, which others open. The lease stays: elsewhere the same would happen."""
+        if self.is_stuck:
+            with suppress(*AWAY):
+                note_unrecorded(self._lease, self.blocked_for, renew=True)
 
     def _disown(self) -> None:
         """A managed subscription does not go back to where the position is now."""

@@ -6,12 +6,12 @@ import time
 
 import structlog
 from django.conf import settings
-from django.utils import timezone
 
 from cdcproject.broker import ensure_embedded_broker
 from consumer import reconcile, relay
 from consumer.rounds import Rounds
 from handlers import dispatch, redelivery_jobs
+from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
 
@@ -29,12 +29,12 @@ class _Relay:
 
     def go_round(self) -> None:
         try:
-            relay.publish_due(timezone.now())
-            reconcile.start_due(timezone.now())
-            redelivery_jobs.start_due(timezone.now())
+            relay.publish_due(database_clock.now())
+            reconcile.start_due(database_clock.now())
+            redelivery_jobs.start_due(database_clock.now())
             if time.monotonic() - self._swept_at >= settings.CDC_SWEEP_SECONDS:
                 self._swept_at = time.monotonic()
-                relay.sweep(timezone.now())
+                relay.sweep(database_clock.now())
         except dispatch.BrokerUnavailable as error:
             log.warning("published later", reason=str(error))
             _revive_broker()

@@ -8,10 +8,10 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import structlog
 from django.conf import settings
-from django.utils import timezone
 
 from consumer import metrics, relay
 from consumer.database import waiting_for_database
@@ -27,6 +27,7 @@ from consumer.rounds import Rounds
 from consumer.share import Share
 from consumer.standby import Standby
 from consumer.watch.looking import look
+from listeners.clock import database_clock
 from listeners.leases import LEASE
 from listeners.models import Listener, Position
 
@@ -62,7 +63,7 @@ class Supervisor:
         self._hosted: dict[int, HostedListener] = {}
         self._departures = Departures()
         self._recorded_before = 0
-        self._started_at = timezone.now()
+        self._started_at: datetime | None = None
         self._began_at = self._busy_at = time.monotonic()
         self._look_at = self._hand_over_at = self._began_at
         self._wanted: dict[int, Listener] = {}
@@ -86,7 +87,7 @@ class Supervisor:
         return is_served and not self._hosted and not self._asked_to_stop
 
     def states(self) -> dict[str, str]:
-        return {one.listener.name: one.receiver.status.state for one in list(self._hosted.values())}
+        return {one.listener.name: one.state for one in list(self._hosted.values())}
 
     @property
     def recorded(self) -> int:
@@ -138,6 +139,8 @@ class Supervisor:
 
     def _look(self) -> None:
         """What is configured, who runs it, and which processes are there."""
+        if self._started_at is None:
+            self._started_at = database_clock.read()
         enabled = list(Listener.objects.filter(enabled=True).select_related("connection"))
         running = Position.objects.with_life().filter(listener__enabled=True)
         positions = {position.pk: position for position in running}
@@ -242,7 +245,7 @@ class Supervisor:
     def _is_finished(self) -> bool:
         limits = self._limits
         if limits.max_events is not None and self.recorded >= limits.max_events:
-            return not relay.has_work(timezone.now())
+            return not relay.has_work(database_clock.now())
         if limits.idle_seconds is None:
             return False
         if self._is_busy():
@@ -257,7 +260,7 @@ class Supervisor:
                 return True
             if heard is not None and heard > self._busy_at:
                 return True
-        return bool(self._departures) or self._is_missing() or relay.has_work(timezone.now())
+        return bool(self._departures) or self._is_missing() or relay.has_work(database_clock.now())
 
     def _is_missing(self) -> bool:
         """A listener has not been started yet, or not again."""

@@ -11,12 +11,13 @@ from consumer import completion, gaps, pruning, reconcile, relay
 from consumer.reconciliation import running
 from consumer.watch.looking import look
 from handlers import redelivery_jobs
+from listeners.clock import database_clock
 
 
 @shared_task(name="consumer.relay")
 def run_relay() -> None:
     """Publish what was left behind, and repair."""
-    now = timezone.now()
+    now = database_clock.now()
     relay.publish_due(now)
     relay.sweep(now)
 

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from django.utils import timezone
-
 from handlers import dispatch, pressure, registry, run_metrics
 from handlers.claims import Claim, give_back
 from handlers.company import MOST, SMALLER, allowed, most
@@ -20,6 +18,7 @@ from handlers.following import Follower
 from handlers.heartbeat import heartbeat
 from handlers.models import Delivery
 from handlers.settling import Ended, settled
+from listeners.clock import database_clock
 
 #: A message is worked at for about so long; what is left of it goes to whoever is free.
 MESSAGE_SECONDS = 0.5
@@ -175,7 +174,7 @@ class Bundle:
         with self._lock:
             following, self._following = self._following, []
             left, self._left = self._left, []
-        now = timezone.now()
+        now = database_clock.now()
         if following and not self._wait_for_company(following):
             dispatch.publish_or_leave([one.id for one in following], now, size=MOST)
         if left:

@@ -6,14 +6,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.utils import timezone
-
 from handlers import hot
-from handlers.heartbeat import Running, deadline
+from handlers.heartbeat import Running, claim_span
 from handlers.insistence import insisted
 from handlers.models import Delivery
+from handlers.outcomes import Failed, Skipped
 from handlers.retargeting import is_misdirected, move_left_behind
+from handlers.superseded.fields import Present
 from listeners import milestones
+from listeners.clock import database_clock
 
 
 class ClaimLost(Exception):
@@ -22,11 +23,16 @@ class ClaimLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to run one attempt of one delivery, until its deadline."""
+    """The right to run one attempt of one delivery, until its deadline.
+
+    `overtaken`: where later changes of its record have overtaken it, what its handler gets, or how
+    the attempt ends without it.
+    """
 
     delivery: Delivery
     attempt: int
     started_at: datetime
+    overtaken: Present | Skipped | Failed | None = None
 
     @property
     def counted(self) -> int:
@@ -45,7 +51,7 @@ def claim(ids: Sequence[int], handler: str = "") -> list[Claim]:
     the one that its message names (`handler`) is given back. Nobody else has their message: a
     deadlock, or a database that is away, is waited for. Never inside a transaction.
     """
-    now = timezone.now()
+    now = database_clock.now()
     claims = _one(ids[0], now) if len(ids) == 1 else _many(ids, now)
     if len(claims) < len(ids):
         left = set(ids) - {one.delivery.pk for one in claims}
@@ -75,8 +81,7 @@ def give_back(claims: Collection[Claim], *, paused: bool = False) -> None:
 
 
 def _one(delivery_id: int, now: datetime) -> list[Claim]:
-    until = deadline(now, now)
-    if not insisted("claimed later", lambda: hot.begin(delivery_id, now, until)):
+    if not insisted("claimed later", lambda: hot.begin(delivery_id, now, claim_span())):
         return []
     milestones.reach("claimed")
     delivery = insisted("loaded later", lambda: hot.load(delivery_id))
@@ -84,8 +89,7 @@ def _one(delivery_id: int, now: datetime) -> list[Claim]:
 
 
 def _many(ids: Sequence[int], now: datetime) -> list[Claim]:
-    until = deadline(now, now)
-    rows = insisted("claimed later", lambda: hot.begin_all(ids, now, until))
+    rows = insisted("claimed later", lambda: hot.begin_all(ids, now, claim_span()))
     milestones.reach("claimed")
     begun = {one.pk: one for one in rows}
     ordered = [begun[pk] for pk in dict.fromkeys(ids) if pk in begun]

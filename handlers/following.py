@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import connection
-from django.utils import timezone
+
+from listeners.clock import database_clock
 
 #: What is still ready this long after it was received was left behind by who committed it: the
 #: relay publishes it.
@@ -70,7 +71,7 @@ def followers(chains: Collection[str]) -> list[Follower]:
         sql = _FOLLOWERS.format(
             chains="json_each(%s) AS c", halts="h.halts AND h.halts = 1"
         )  # as Django 5.2 and 6.1 have it
-    before = connection.ops.adapt_datetimefield_value(timezone.now() - READY_AGE)
+    before = connection.ops.adapt_datetimefield_value(database_clock.now() - READY_AGE)
     with connection.cursor() as cursor:
         cursor.execute(sql, [before, told])
         return [

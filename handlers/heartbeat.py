@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 import structlog
 from django.conf import settings
 from django.db import Error, connection, transaction
-from django.utils import timezone
 
 from handlers.models import Delivery
+from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +30,14 @@ class Running:
     started_at: datetime
 
 
+def claim_span() -> timedelta:
+    """For how long a claim holds that is not renewed."""
+    longest = timedelta(seconds=settings.CDC_RUN_SECONDS) + GRACE
+    return min(timedelta(seconds=settings.CDC_CLAIM_SECONDS), longest)
+
+
 def deadline(started_at: datetime, now: datetime) -> datetime:
-    """Until when a claim holds that is made or renewed now; renewing ends with the time limit."""
+    """Until when a claim holds that is renewed now; renewing ends with the time limit."""
     longest = started_at + timedelta(seconds=settings.CDC_RUN_SECONDS) + GRACE
     return min(now + timedelta(seconds=settings.CDC_CLAIM_SECONDS), longest)
 
@@ -66,7 +72,8 @@ class Heartbeat:
         never = threading.Event()
         while not never.wait(settings.CDC_CLAIM_SECONDS / BEATS_A_CLAIM):
             try:
-                renew(self._running.copy(), timezone.now())
+                if running := self._running.copy():
+                    renew(running, database_clock.read())
             except Error as error:
                 log.warning("claims are renewed later", reason=str(error).strip())
             finally:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import DurationField, Model
 
 from audit.models import AuditLogEntry
 from audit.prepared import Given, Prepared, changing, prepared_cursor, stored
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
-from handlers.queries import CLOCK_SKEW, begun
+from handlers.queries import EARLY, begun
 from listeners.models import Listener
 
+_SPAN = Given("span", DurationField())
 _BEGIN = Prepared(
     lambda: changing(
         Delivery.objects.claimable(Given("due_by")).filter(pk=Given("pk")),
-        **begun(Given("now"), Given("deadline")),
+        **begun(Given("now"), _SPAN),
     )
 )
 _LOAD = Prepared(
@@ -37,9 +38,7 @@ _CLAIMABLE = Prepared(
     )
 )
 _BEGIN_ALL = Prepared(
-    lambda: changing(
-        Delivery.objects.filter(pk__among=Given("ids")), **begun(Given("now"), Given("deadline"))
-    )
+    lambda: changing(Delivery.objects.filter(pk__among=Given("ids")), **begun(Given("now"), _SPAN))
 )
 
 
@@ -71,10 +70,10 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 
 
-def begin(delivery_id: int, now: datetime, deadline: datetime) -> bool:
-    """Begin a run; False when there is nothing to run. The row's `attempts` then are the attempt's
-    number. Never inside a transaction."""
-    return bool(_BEGIN.execute(pk=delivery_id, now=now, due_by=now + CLOCK_SKEW, deadline=deadline))
+def begin(delivery_id: int, now: datetime, span: timedelta) -> bool:
+    """Begin a run, whose claim ends after `span`; False when there is nothing to run. The row's
+    `attempts` then are the attempt's number. Never inside a transaction."""
+    return bool(_BEGIN.execute(pk=delivery_id, now=now, due_by=now + EARLY, span=span))
 
 
 def load(delivery_id: int) -> Delivery | None:
@@ -83,14 +82,15 @@ def load(delivery_id: int) -> Delivery | None:
     return found[0] if found else None
 
 
-def begin_all(ids: Sequence[int], now: datetime, deadline: datetime) -> list[Delivery]:
-    """Begin a run of each of these that can begin; as they are now. Never inside a transaction."""
+def begin_all(ids: Sequence[int], now: datetime, span: timedelta) -> list[Delivery]:
+    """Begin a run of each of these that can begin; as they are now, but for the exact end of their
+    claims. Never inside a transaction."""
     with transaction.atomic(durable=True):
-        found: list[Delivery] = _CLAIMABLE.objects(ids=list(ids), due_by=now + CLOCK_SKEW)
-        _BEGIN_ALL.execute(ids=[one.pk for one in found], now=now, deadline=deadline)
+        found: list[Delivery] = _CLAIMABLE.objects(ids=list(ids), due_by=now + EARLY)
+        _BEGIN_ALL.execute(ids=[one.pk for one in found], now=now, span=span)
     for one in found:
         one.attempts += 1
-        one.state, one.started_at, one.claim_deadline = Delivery.State.RUNNING, now, deadline
+        one.state, one.started_at, one.claim_deadline = Delivery.State.RUNNING, now, now + span
     return found
 
 

@@ -7,7 +7,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection
+from django.db import (
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -18,7 +24,12 @@ Result = TypeVar("Result")
 
 def insisted(trouble: str, work: Callable[[], Result]) -> Result:
     """What it came to at last, on a new connection where one was cut. Never inside a transaction.
-    Raises what the database raises again and again."""
+    Raises what the database raises again and again.
+
+    What the session may be to blame for (it is read-only, in an aborted transaction, or looks in
+    another schema) is tried once more in a new one.
+    """
+    is_new_session = False
     for pause in PAUSES:
         try:
             return work()
@@ -26,4 +37,10 @@ def insisted(trouble: str, work: Callable[[], Result]) -> Result:
             log.warning(trouble, reason=str(error).strip())
             connection.close()
             time.sleep(pause)
+        except (InternalError, ProgrammingError) as error:
+            if is_new_session:
+                raise
+            log.warning(trouble, reason=str(error).strip())
+            connection.close()
+            is_new_session = True
     return work()

@@ -20,7 +20,7 @@ def naming(unit: Unit) -> AbstractContextManager[None]:
     return bound_contextvars(about=partial(_names, unit))
 
 
-def place_of(error: Exception, handler: Handler[Any]) -> str:
+def place_of(error: BaseException, handler: Handler[Any]) -> str:
     """The line that raised an exception, of the handler's own file where one of it did."""
     frames = [(one.f_code.co_filename, line) for one, line in walk_tb(error.__traceback__)]
     code = getattr(inspect.unwrap(handler.function), "__code__", None)

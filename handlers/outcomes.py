@@ -79,7 +79,7 @@ class Failed:
 Outcome = Succeeded | Skipped | Failed
 
 
-def failed(error: Exception, at: str = "") -> Failed:
+def failed(error: BaseException, at: str = "") -> Failed:
     if isinstance(error, Retry):
         return Failed(str(error), after=error.after, kind="retry")
     trace = "".join(traceback.format_exception(error)) if error.__traceback__ else ""
@@ -89,7 +89,14 @@ def failed(error: Exception, at: str = "") -> Failed:
         if kind.__module__ == "builtins"
         else f"{kind.__module__}.{kind.__qualname__}"
     )
-    return Failed(f"{kind.__name__}: {error}", trace, type=name, at=at)
+    return Failed(f"{kind.__name__}: {_text(error)}", trace, type=name, at=at)
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "its text cannot be read"
 
 
 def returned(result: object) -> Outcome:

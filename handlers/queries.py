@@ -9,13 +9,15 @@ from typing import Any
 from django.apps import apps
 from django.db import models, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
+from django.db.models.functions import Now
 
 from audit.prepared import Given, Prepared
 from handlers.following import Follower, followers
 from handlers.models.mapping import HandlerMapping
 
-#: Clocks of several machines differ: a message for a retry that is due may be a little early.
-CLOCK_SKEW = timedelta(seconds=5)
+#: A message for a retry may come a little early: what a process knows of the database's clock is a
+#: moment old.
+EARLY = timedelta(seconds=1)
 #: Who said that it sends a message has so long for it.
 SENDING = timedelta(minutes=1)
 _WAITING = ("ready", "queued", "retrying")
@@ -55,14 +57,14 @@ _RUNNING = Prepared(
 )
 
 
-def begun(now: datetime | Given, deadline: datetime | Given) -> dict[str, Any]:
-    """What a run's beginning changes."""
+def begun(now: datetime | Given, span: timedelta | Given) -> dict[str, Any]:
+    """What a run's beginning changes; its claim ends after `span`, on the database's clock."""
     return {
         "state": "running",
         "paused": False,
         "attempts": F("attempts") + 1,
         "started_at": now,
-        "claim_deadline": deadline,
+        "claim_deadline": Now() + span,
         "error": "",
     }
 
@@ -176,6 +178,13 @@ class DeliveryQuerySet(models.QuerySet[Any]):
     def let_go(self, ids: Collection[int]) -> None:
         """They were not sent after all. Never inside a transaction."""
         self.filter(pk__in=ids, state="ready").update(queued_at=None)
+
+    def skip_sending(self, reasons: Mapping[int, str], now: datetime) -> None:
+        """They are not sent at all. Never inside a transaction."""
+        for pk, reason in reasons.items():
+            self.filter(pk=pk, state="ready").update(
+                state="skipped", error=reason, queued_at=None, finished_at=now
+            )
 
     def mark_sent(self, ids: Collection[int], now: datetime) -> None:
         """Never inside a transaction."""

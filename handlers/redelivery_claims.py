@@ -12,10 +12,10 @@ import structlog
 from django.conf import settings
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 
 from handlers.models import Redelivery
 from handlers.redelivery import Counts, counts_of, sent, stored
+from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ class Claim:
     def keep(self, counts: Counts, looked_at: int) -> dict[str, Any]:
         """Write down what a step did and renew the claim. Inside the step's transaction; `kept` is
         told of the answer when that is committed."""
-        until = timezone.now() + _span()
+        until = database_clock.now() + _span()
         changes: dict[str, Any] = {
             "claimed_until": until,
             "due_at": until,
@@ -82,7 +82,9 @@ class Claim:
         self.counts = counts_of(self.redelivery)
 
     def end(self) -> None:
-        self._update(claimed_until=None, state=State.DONE, finished_at=timezone.now(), error="")
+        self._update(
+            claimed_until=None, state=State.DONE, finished_at=database_clock.now(), error=""
+        )
         log.info(
             "redelivered",
             redelivery=self.redelivery.pk,
@@ -96,7 +98,7 @@ class Claim:
 
     def give_up(self) -> None:
         error = self.redelivery.error or _NO_FURTHER
-        now = timezone.now()
+        now = database_clock.now()
         self._update(claimed_until=None, state=State.FAILED, finished_at=now, error=error)
         log.error("a redelivery was given up", redelivery=self.redelivery.pk, reason=error)
 

@@ -11,7 +11,6 @@ import structlog
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, transaction
 from django.db.models import Q
-from django.utils import timezone
 
 from audit.actions import Action, Actor, note
 from handlers import dispatch
@@ -19,6 +18,7 @@ from handlers.models import Redelivery, RedeliveryTarget
 from handlers.outcomes import storable
 from handlers.redelivery_claims import Claim, ClaimLost
 from handlers.redelivery_steps import work
+from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ MOST_AT_ONCE = 20
 
 def run(redelivery_id: int) -> None:
     """Do one for a while, if nobody else does it. Never inside a transaction."""
-    claim = Claim.of(redelivery_id, timezone.now())
+    claim = Claim.of(redelivery_id, database_clock.now())
     if claim is None:
         return
     ends_at = time.monotonic() + min(BUDGET, settings.CDC_RUN_SECONDS / 2)
@@ -49,12 +49,12 @@ def attend(claim: Claim, ends_at: float | None = None) -> None:
     pk = claim.redelivery.pk
     try:
         if not work(claim, is_over=lambda: ends_at is not None and time.monotonic() > ends_at):
-            claim.release(timezone.now() + SENT_AGAIN)
+            claim.release(database_clock.now() + SENT_AGAIN)
             send(pk)
     except ClaimLost:
         log.info("a redelivery goes on elsewhere, or was cancelled", redelivery=pk)
     except DatabaseError as error:
-        due_at = timezone.now() + PAUSE * max(claim.redelivery.tries, 1)
+        due_at = database_clock.now() + PAUSE * max(claim.redelivery.tries, 1)
         log.warning("a redelivery is tried again", redelivery=pk, reason=str(error).strip())
         with suppress(ClaimLost):
             claim.release(due_at, error=storable(str(error).strip()))

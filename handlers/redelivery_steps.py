@@ -9,7 +9,6 @@ from typing import Any
 
 import structlog
 from django.db import DEFAULT_DB_ALIAS, OperationalError, transaction
-from django.utils import timezone
 
 from audit.models import AuditLogEntry
 from handlers import dispatch, latecomers
@@ -17,6 +16,7 @@ from handlers.models import Delivery, Redelivery, RedeliveryTarget
 from handlers.redelivery_claims import Claim
 from handlers.requeue import requeue
 from listeners import milestones
+from listeners.clock import database_clock
 from listeners.models import Position
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ def work(
         last = (targets[-1].is_entry, targets[-1].row_id)
         ready = _held_out(claim, targets)
         milestones.reach("redelivered")
-        is_published = is_published and dispatch.publish_or_leave(ready, timezone.now())
+        is_published = is_published and dispatch.publish_or_leave(ready, database_clock.now())
         watch(claim.redelivery)
     claim.end()
     return True
@@ -86,7 +86,7 @@ def _step(claim: Claim, targets: Targets) -> list[int]:
         else:
             _keep_recording_out(Delivery.objects.filter(pk__in=ids), "entry__listener_id")
             were = {one.row_id: one.state for one in targets}
-            counts, ready = requeue(were, redelivery, timezone.now())
+            counts, ready = requeue(were, redelivery, database_clock.now())
         changes = claim.keep(counts, len(targets))
         mine = RedeliveryTarget.objects.filter(redelivery=redelivery, is_entry=is_entry)
         mine.filter(row_id__in=ids)._raw_delete(DEFAULT_DB_ALIAS)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import structlog
 from django.db import DatabaseError, Error, OperationalError, transaction
-from django.utils import timezone
 
 from audit.login_troubles import report
 from handlers import pace, registry, tracing
@@ -25,11 +25,13 @@ from handlers.endings import allowed_attempts
 from handlers.heartbeat import heartbeat
 from handlers.insistence import insisted
 from handlers.log_context import naming
-from handlers.outcomes import Outcome, failed
+from handlers.outcomes import Failed, Outcome, Skipped, failed
 from handlers.registry import Handler
 from handlers.settling import Ended, settle_all
+from handlers.superseded.prepare import present_of
 from handlers.watchdog import watchdog
 from listeners import milestones
+from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
 
@@ -70,8 +72,8 @@ def _size(handler: Handler[Any] | None, most: int) -> int:
 def _work(bundle: Bundle, ids: Sequence[int], handler_name: str) -> None:
     claims = insisted("claimed later", lambda: claim(ids, handler_name))
     bundle.counts["not claimed"] += len(ids) - len(claims)
-    bundle.begin(list(_units(claims)))
     with heartbeat.of(*(one.running for one in claims)):
+        bundle.begin(_units_to_run(claims))
         while unit := bundle.next():
             bundle.end(_run(unit))
         bundle.settle()
@@ -93,6 +95,32 @@ def _units(claims: Sequence[Claim]) -> Iterator[Unit]:
     yield from grouped(many)
 
 
+def _units_to_run(claims: Sequence[Claim]) -> list[Unit]:
+    """The claims are given back where the database does not tell what has overtaken them."""
+    units = list(_units(claims))
+    try:
+        return insisted("looked at later", lambda: _up_to_date(units))
+    except BaseException:
+        with suppress(Error):
+            give_back(claims)
+        raise
+
+
+def _up_to_date(units: Sequence[Unit]) -> list[Unit]:
+    """Add what later changes have made of the claims that they have overtaken. A claim that ends
+    without its handler is a unit of its own."""
+    results = present_of([claim.delivery for unit in units for claim in unit])
+    if not results:
+        return list(units)
+    ready: list[Unit] = []
+    for unit in units:
+        claims = [replace(one, overtaken=results.get(one.delivery.pk)) for one in unit]
+        ready += [[one] for one in claims if isinstance(one.overtaken, Skipped | Failed)]
+        if called := [one for one in claims if not isinstance(one.overtaken, Skipped | Failed)]:
+            ready.append(called)
+    return ready
+
+
 def _run(unit: Unit) -> Run:
     with naming(unit), pace.of(unit[0].delivery.handler).timed():
         if tracing.spans is not None:
@@ -104,7 +132,7 @@ def _handle(unit: Unit) -> Run:
     handler = handler_of(unit[0])
     if handler is not None and handler.atomic:
         return _run_atomically(unit)
-    began = timezone.now()
+    began = database_clock.now()
     try:
         return Run(_ended(unit, call(unit), began))
     except Refused as refused:
@@ -126,7 +154,7 @@ def _run_atomically(unit: Unit) -> Run:
 
 def _try_atomically(unit: Unit) -> Run:
     """Raises OperationalError when the database broke it off: a deadlock, or it went away."""
-    began = timezone.now()
+    began = database_clock.now()
     try:
         with transaction.atomic(durable=True):
             ended = _ended(unit, call(unit), began)
@@ -144,7 +172,7 @@ def _try_atomically(unit: Unit) -> Run:
 
 
 def _ended(unit: Unit, outcomes: Sequence[Outcome], began: datetime) -> list[Ended]:
-    now = timezone.now()
+    now = database_clock.now()
     pairs = zip(unit, outcomes, strict=True)
     return [Ended(claim, outcome, began, now) for claim, outcome in pairs]
 

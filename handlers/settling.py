@@ -11,7 +11,6 @@ from typing import Any
 
 import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
-from django.utils import timezone
 
 from audit.bulk import insert
 from handlers import hot
@@ -23,6 +22,7 @@ from handlers.insistence import insisted
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.outcomes import Outcome, Succeeded
 from listeners import milestones
+from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
 
@@ -102,7 +102,7 @@ def settle_all(ended: Sequence[Ended]) -> Settled:
 def settle(claim: Claim, outcome: Outcome) -> list[Follower]:
     """For one that ends now: what follows in its chain. Inside the caller's transaction. Raises
     ClaimLost when it is no longer this claim's."""
-    following, lost = settle_all([Ended(claim, outcome, claim.started_at, timezone.now())])
+    following, lost = settle_all([Ended(claim, outcome, claim.started_at, database_clock.now())])
     if lost:
         raise ClaimLost
     return following
@@ -130,7 +130,7 @@ def _settle_one(ended: Ended) -> Settled:
 def _settle_many(ended: Sequence[Ended]) -> None:
     """They are locked. Most have ended alike."""
     alike: dict[tuple[tuple[str, Any], ...], list[int]] = defaultdict(list)
-    finished_at = timezone.now()
+    finished_at = database_clock.now()
     for one in ended:
         values = _changes(one, finished_at)
         log_after_commit(one, values)

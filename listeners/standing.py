@@ -11,7 +11,8 @@ from listeners.salesforce.events import PRESETS
 
 State = Position.State
 
-#: A state of its own: the lease is alive, and Salesforce has not been heard for too long.
+#: A state of its own: the lease is alive, and Salesforce has not been heard for too long, or what
+#: it sent cannot be recorded.
 STALLED = "stalled"
 STATES = [*State.values, STALLED]
 
@@ -59,6 +60,9 @@ def standing(listener: Listener, position: Position, now: datetime, *, is_live: 
     state = State(position.state)
     if not is_live and state in (State.CONNECTING, State.RECEIVING):
         return Standing(State.STOPPED.value, _unexplained(position))
+    if is_live and position.unrecorded_since is not None:
+        span = (now - position.unrecorded_since).total_seconds()
+        return Standing(STALLED, f"nothing could be recorded for {span:.0f} s")
     if is_live and state == State.RECEIVING:
         heard = max(filter(None, (position.last_received_at, position.state_since)), default=now)
         silence = (now - heard).total_seconds()

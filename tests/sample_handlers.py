@@ -1,5 +1,6 @@
 """Handlers for tests. They leave their mark in a file, to be seen from another process."""
 
+import asyncio
 import json
 import logging
 import os
@@ -41,6 +42,34 @@ def read_journal():
 def remember(event: EventData) -> None:
     """Note the event."""
     note(event)
+
+
+@cdc_handler(name="tests.note_fields")
+def note_fields(event: EventData) -> None:
+    """Note what the event carries; fail where it has the field `Fail`, until the mapping says no.
+
+    Options: `fail` (default true).
+    """
+    note(
+        event,
+        data=event.changed_data,
+        superseded=list(event.superseded_fields),
+        nulled=event.metadata.nulled_fields,
+        diffs=event.metadata.diff_fields,
+    )
+    if event.changed_data.get("Fail") and event.options.get("fail", True):
+        raise ValueError("told to fail")
+
+
+@cdc_handler(name="tests.note_fields_too")
+def note_fields_too(event: EventData) -> None:
+    note_fields(event)
+
+
+@cdc_handler(name="tests.note_fields_of_all", batch=10)
+def note_fields_of_all(events: list[EventData]) -> None:
+    for event in events:
+        note_fields(event)
 
 
 @cdc_handler(name="tests.look_up")
@@ -88,6 +117,12 @@ def retry_once(event: EventData) -> None:
     note(event)
     if event.attempt == 1:
         raise Retry("not yet", after=0)
+
+
+@cdc_handler(name="tests.retry_in_an_hour")
+def retry_in_an_hour(event: EventData) -> None:
+    if event.attempt == 1:
+        raise Retry("later", after=3600)
 
 
 @cdc_handler(name="tests.fail_twice")
@@ -164,7 +199,7 @@ RELEASE = JOURNAL.with_name("release")
 def hang_when_told(event: EventData) -> None:
     """A change with the field `Hang` waits for the file; a soft time limit ends that too."""
     if event.changed_data.get("Hang"):
-        note(event, at="hangs")
+        note(event, at="hangs", pid=os.getpid())
         while not RELEASE.exists():
             time.sleep(0.02)
     note(event)
@@ -175,6 +210,15 @@ def hang_when_told_atomic(event: EventData) -> None:
     hang_when_told(event)
 
 
+@cdc_handler(name="tests.leave_open_when_told", max_attempts=1)
+def leave_open_when_told(event: EventData) -> None:
+    """A change with the field `Leave` leaves a transaction open."""
+    note(event)
+    if event.changed_data.get("Description") == "leave it open":
+        transaction.set_autocommit(False)
+        Group.objects.create(name=f"{event.id}-{event.attempt}")
+
+
 @cdc_handler(name="tests.die_when_told")
 def die_when_told(event: EventData) -> None:
     """A change with the field `Kill` takes its process along, the first time."""
@@ -182,6 +226,36 @@ def die_when_told(event: EventData) -> None:
     if event.changed_data.get("Kill") and event.attempt == 1:
         os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(1)
+
+
+class Unheard(BaseException):
+    """Of no library's."""
+
+
+class Unreadable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("it has none")
+
+
+@cdc_handler(name="tests.raise_unreadable")
+def raise_unreadable(event: EventData) -> None:
+    raise Unreadable
+
+
+RAISED: dict[str, BaseException] = {
+    "SystemExit": SystemExit(3),
+    "KeyboardInterrupt": KeyboardInterrupt("of its own"),
+    "GeneratorExit": GeneratorExit("of its own"),
+    "CancelledError": asyncio.CancelledError("of its own"),
+    "Unheard": Unheard("of its own"),
+}
+
+
+@cdc_handler(name="tests.raise_as_told", max_attempts=1)
+def raise_as_told(event: EventData) -> None:
+    """Raise what the mapping's options name."""
+    note(event, pid=os.getpid())
+    raise RAISED[event.options["raise"]]
 
 
 def note_all(events: list[EventData]) -> None:

@@ -2,10 +2,11 @@
 
 import os
 
-from tests import milestones
+from tests import clock, milestones
 from tests.environment import prepare
 
 _folder = prepare()
+clock.install()
 milestones.install()
 
 from cdcproject.environment import SQLITE

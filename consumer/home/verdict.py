@@ -21,7 +21,7 @@ State = Position.State
 NAMED = 3
 _DO = {
     State.FAILED.value: "has failed",
-    STALLED: "has gone silent",
+    STALLED: "has stalled",
     State.STOPPED.value: "is not running",
     State.CONNECTING.value: "is connecting",
 }

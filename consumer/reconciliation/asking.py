@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.utils import timezone
 
 from audit.models import Reconciliation
 from consumer.reconciliation import claims, running
 from consumer.reconciliation.comparing import NothingToCompare, compare
 from consumer.reconciliation.progress import Figures, Progress
 from consumer.rest import CANNOT_READ, rest_of
+from listeners.clock import database_clock
 from listeners.models import Listener
 
 State = Reconciliation.State
@@ -82,7 +82,7 @@ def ask(asked: Asked, watch: Watch) -> Answer:
 
     On KeyboardInterrupt the workers go on with it from where it is.
     """
-    now = timezone.now()
+    now = database_clock.now()
     if not asked.records:
         return _counted(asked, watch, now)
     claim = claims.claimed(asked.job(now), now)
@@ -92,7 +92,7 @@ def ask(asked: Asked, watch: Watch) -> Answer:
         claim.abandon(str(error))
         return _answer(Progress.of(claim.job.cursor), str(error))
     except KeyboardInterrupt:
-        claim.release(timezone.now())
+        claim.release(database_clock.now())
         raise
     if progress.refused:
         claim.abandon(str(running.Refused(progress.refused)))

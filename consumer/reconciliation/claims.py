@@ -11,13 +11,13 @@ import structlog
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 
 from audit.models import Reconciliation
 from consumer.reconciliation import outcome, report
 from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.readiness import has_failed
 from handlers.outcomes import storable
+from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +65,7 @@ class Claim:
 
     def keep(self, progress: Progress) -> None:
         """Write the progress down and renew the claim."""
-        until = timezone.now() + CLAIM
+        until = database_clock.now() + CLAIM
         total = progress.total
         # Failures in a row are those that nothing new was compared between.
         is_further = total.compared + total.looked_up > self._furthest
@@ -86,7 +86,7 @@ class Claim:
     def end(self, progress: Progress) -> None:
         """Done: what it was for is proven complete. Unless the listener stands still after a loss:
         then more is being lost, and it rests until the listener goes on."""
-        now = timezone.now()
+        now = database_clock.now()
         if has_failed(self.job):
             self._rest(progress, now)
             return
@@ -126,11 +126,11 @@ class Claim:
 
     def abandon(self, error: str) -> None:
         """It failed, and who asked for it has been told."""
-        now = timezone.now()
+        now = database_clock.now()
         self._update(claimed_until=None, state=State.FAILED, finished_at=now, error=storable(error))
 
     def give_up(self, error: str, attempts: int) -> None:
-        now = timezone.now()
+        now = database_clock.now()
         with transaction.atomic(durable=True):
             self._update(
                 claimed_until=None,

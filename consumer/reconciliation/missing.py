@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from django.db.models import Max
-from django.utils import timezone
 
 from audit.models import AuditLogEntry, Reconciliation
 from consumer import additions
@@ -16,6 +15,7 @@ from consumer.reconciliation.judging import Judge, Judgement
 from consumer.reconciliation.rows import Row
 from handlers import dispatch
 from listeners import milestones
+from listeners.clock import database_clock
 from listeners.salesforce.errors import TransportFailed
 from listeners.salesforce.reading import RecordsRead
 from listeners.salesforce.records import event_body, last_modified_ms, milliseconds
@@ -104,7 +104,7 @@ class Supplier:
             return chosen
 
         ready = additions.add(self.job.listener, kept)
-        dispatch.publish_or_leave(ready, timezone.now())
+        dispatch.publish_or_leave(ready, database_clock.now())
         return sum(entry.pk is not None for entry in chosen)
 
     def entry(self, record_id: str, change_type: str, stamp: int) -> AuditLogEntry:
@@ -120,7 +120,7 @@ class Supplier:
             sequence_number=event.sequence_number if event else 1,
             commit_timestamp=stamp,
             source=AuditLogEntry.Source.RECONCILE,
-            received_at=timezone.now(),
+            received_at=database_clock.now(),
         )
 
     def _read(self, rows: Sequence[Row]) -> RecordsRead:

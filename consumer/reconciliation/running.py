@@ -9,7 +9,6 @@ from datetime import timedelta
 
 import structlog
 from django.conf import settings
-from django.utils import timezone
 
 from consumer.reconciliation import outcome
 from consumer.reconciliation.claims import Claim, ClaimLost
@@ -18,6 +17,7 @@ from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.readiness import is_ready
 from consumer.rest import CANNOT_READ, rest_of
 from handlers.outcomes import storable
+from listeners.clock import database_clock
 from listeners.salesforce.errors import LoginRefused, Reaction, SalesforceError
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,7 @@ class SliceEnded(Exception):
 def run(job_id: int, *, budget: float = BUDGET) -> None:
     """Run one comparison for a while, if it is due and nobody else runs it. Never inside a
     transaction."""
-    claim = Claim.of(job_id, timezone.now())
+    claim = Claim.of(job_id, database_clock.now())
     if claim is None:
         return
     try:
@@ -48,7 +48,7 @@ def run(job_id: int, *, budget: float = BUDGET) -> None:
 
 
 def _run(claim: Claim, ends_at: float) -> None:
-    now = timezone.now()
+    now = database_clock.now()
     if claim.is_resting and not claim.wake(now):
         return
     if not is_ready(claim.job, now):
@@ -59,7 +59,7 @@ def _run(claim: Claim, ends_at: float) -> None:
         if progress.refused:
             fail(claim, Refused(progress.refused))
     except SliceEnded:
-        claim.release(timezone.now())
+        claim.release(database_clock.now())
     except (*CANNOT_READ, NothingToCompare) as error:
         fail(claim, error)
 
@@ -107,7 +107,7 @@ def fail(claim: Claim, error: Exception) -> None:
     if attempts >= MOST_ATTEMPTS:
         claim.give_up(text, attempts)
         return
-    due_at = timezone.now() + timedelta(seconds=_pause(error, reaction, attempts))
+    due_at = database_clock.now() + timedelta(seconds=_pause(error, reaction, attempts))
     claim.release(due_at, attempts=attempts, error=text)
     outcome.say_failure(claim.job)
 

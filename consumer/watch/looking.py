@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from django.utils import timezone
-
 from consumer import notify, usage
 from consumer.watch import watch
+from listeners.clock import database_clock
 
 
 def look() -> None:
     """Look, tell what is due, ask the orgs. Never inside a transaction."""
-    now = timezone.now()
+    now = database_clock.now()
     watch(now)
     notify.tell_due(now)
     usage.refresh_due(now)

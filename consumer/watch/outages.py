@@ -42,8 +42,17 @@ def _has_something_to_miss(one: Watched) -> bool:
 
 
 def _since(one: Watched) -> datetime:
-    heard = one.position.last_received_at if one.position else None
-    return heard or one.listener.created_at
+    position = one.position
+    if position is None:
+        return one.listener.created_at
+    if _is_stuck(one) and position.unrecorded_since is not None:
+        return position.unrecorded_since
+    return position.last_received_at or one.listener.created_at
+
+
+def _is_stuck(one: Watched) -> bool:
+    """It receives, and cannot record."""
+    return one.is_live and one.position is not None and one.position.unrecorded_since is not None
 
 
 def _is_long(one: Watched, now: datetime) -> bool:
@@ -56,6 +65,8 @@ def _is_long(one: Watched, now: datetime) -> bool:
 
 
 def _trouble(one: Watched, now: datetime) -> Trouble:
+    if _is_stuck(one):
+        return _unrecorded(one, now)
     since = _since(one)
     why = f": {one.standing.reason}" if one.standing.reason else ""
     if one.is_live and one.position:
@@ -72,6 +83,22 @@ def _trouble(one: Watched, now: datetime) -> Trouble:
         min(since, now),
         now,
         action=action,
+        lasts=True,
+    )
+
+
+def _unrecorded(one: Watched, now: datetime) -> Trouble:
+    since = _since(one)
+    return Trouble(
+        KIND,
+        "",
+        f"Nothing has been recorded since {since:%Y-%m-%d %H:%M} UTC: the database does not let "
+        "the listener commit",
+        "See what the listener's log says of the database, and on PostgreSQL which session holds "
+        f"the locks that it waits for (pg_blocking_pids). {_left(one, now)}".strip(),
+        min(since, now),
+        now,
+        action="The listener holds what it received and keeps trying to record it.",
         lasts=True,
     )
 
@@ -99,10 +126,12 @@ def _end(one: Watched, incident: Incident, now: datetime) -> None:
         _compare(one, incident, start, end, now)
         return
     since = (one.position.state_since if one.position else None) or now
+    if since < start:  # it received all the time
+        since = now
     close(
         incident,
-        f"Receiving again since {since:%Y-%m-%d %H:%M} UTC, after {_span(end - start)}. What was "
-        "committed meanwhile comes from the stored position on.",
+        f"Receiving and recording again since {since:%Y-%m-%d %H:%M} UTC, after "
+        f"{_span(end - start)}. What was committed meanwhile comes from the stored position on.",
         now,
     )
 

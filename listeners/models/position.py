@@ -51,6 +51,8 @@ class Position(models.Model):
     # An answer brought nothing more, and all before it was recorded: what was committed until
     # shortly before that is in the audit log.
     caught_up_at = models.DateTimeField(null=True, blank=True)
+    # Since when nothing of what was received could be committed; None while recording works.
+    unrecorded_since = models.DateTimeField(null=True, blank=True)
     last_event_at = models.DateTimeField(
         null=True,
         blank=True,

@@ -98,6 +98,26 @@ def test_who_is_not_to_receive_is_no_outage(listener, now, fields):
     assert not opened(Kind.OUTAGE)
 
 
+def test_a_listener_that_receives_and_cannot_record_is_an_outage(listener, now):
+    stand(listener, now, unrecorded_since=now)
+    watch(now)
+    assert not opened(Kind.OUTAGE)
+
+    for seconds in (301, 302):
+        later = now + timedelta(seconds=seconds)
+        Position.objects.update(last_received_at=later)
+        watch(later)
+
+    incident = opened(Kind.OUTAGE)
+    assert incident.summary.startswith(f"Nothing has been recorded since {now:%Y-%m-%d %H:%M} UTC")
+    assert (incident.window_start, incident.count) == (now, 1)
+
+    Position.objects.update(unrecorded_since=None)
+    watch(later + timedelta(seconds=1))
+
+    assert "recording again since" in the_closed(Kind.OUTAGE).note
+
+
 def test_who_was_never_let_in_and_is_not_run_any_more_is_an_outage(listener, now):
     stand(listener, now, state="connecting", last_received_at=None, holder="", lease_until=None)
     watch(now)

@@ -164,6 +164,7 @@ def test_atomic_ones_commit_and_roll_back_one_by_one(listener):
     assert written_groups().count() == 5
 
 
+@pytest.mark.usefixtures("clock_just_read")
 def test_a_single_delivery_takes_few_statements(listener):
     [pk] = deliver(listener, "tests.remember", 1)
 
@@ -173,6 +174,7 @@ def test_a_single_delivery_takes_few_statements(listener):
     assert len(queries) <= 8, [query["sql"] for query in queries]
 
 
+@pytest.mark.usefixtures("clock_just_read")
 def test_many_deliveries_take_as_many_statements_as_few(listener):
     few, many = deliver(listener, "tests.batch", FEW + 1), deliver(listener, "tests.batch", 10)
 

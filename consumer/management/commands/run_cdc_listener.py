@@ -22,8 +22,9 @@ from handlers.checks import check_mappings
 from listeners.models import Listener
 
 #: Nothing here waits for others inside a transaction: a process that is paused in one loses what it
-#: locked by the time its lease ends, so that another can go on.
-SESSION_LIMITS = {"idle_in_transaction": 8.0, "lock": 10.0}
+#: locked by the time its lease ends, so that another can go on. A lock is waited for less long than
+#: a lease lasts, so that one whose locks are held by others keeps its own.
+SESSION_LIMITS = {"idle_in_transaction": 8.0, "lock": 6.0}
 #: A thread that has heard from the database goes on after so long, whatever the others calculate:
 #: with Python's own 5 ms, each statement of a batch could wait as long as it takes itself.
 SWITCH_SECONDS = 0.0005

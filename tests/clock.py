@@ -1,0 +1,21 @@
+"""A process whose clock is wrong: `processes.worker(**clock_off_by(hours=1))`."""
+
+import os
+from datetime import timedelta
+
+from django.utils import timezone
+
+_VARIABLE = "CDC_TEST_CLOCK_OFF_BY"
+
+
+def clock_off_by(**span: float) -> dict[str, str]:
+    """The environment of a process whose clock is so far ahead."""
+    return {_VARIABLE: str(timedelta(**span).total_seconds())}
+
+
+def install() -> None:
+    """By this process's settings."""
+    off_by = timedelta(seconds=float(os.environ.get(_VARIABLE, "0")))
+    if off_by:
+        right = timezone.now
+        vars(timezone)["now"] = lambda: right() + off_by

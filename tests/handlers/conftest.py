@@ -1,0 +1,23 @@
+import pytest
+from django.db import connection
+
+from listeners import clock
+from tests.handlers.leaving import KEPT
+
+
+@pytest.fixture
+def clock_just_read(db, monkeypatch):
+    """The database's clock is not read while statements are counted."""
+    monkeypatch.setattr(clock, "READ_EVERY", 3600.0)
+    clock.database_clock.read()
+
+
+@pytest.fixture
+def connection_closed_after():
+    """Whatever a test leaves behind on its connection."""
+    yield
+    KEPT.clear()
+    if connection.connection is not None:
+        connection.connection.close()
+    connection.in_atomic_block = connection.closed_in_transaction = False
+    connection.close()
