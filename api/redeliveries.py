@@ -17,6 +17,7 @@ from api.redelivering import (
     CountSerializer,
     CountsSerializer,
     ReasonSerializer,
+    RedeliverSerializer,
     answered,
     foretold,
     rows_of,
@@ -31,7 +32,7 @@ from listeners.models import Listener
 from listeners.permissions import REDELIVER
 
 #: What does not pick.
-_BESIDE = ("reason", "dry_run", "new_handlers", "all")
+_BESIDE = ("reason", "dry_run", "new_handlers", "as_recorded", "all")
 
 
 class RedeliverySerializer(serializers.ModelSerializer[Redelivery]):
@@ -49,7 +50,7 @@ class RedeliverySerializer(serializers.ModelSerializer[Redelivery]):
         return rows_of(counts_of(redelivery))
 
 
-class AskedSerializer(ReasonSerializer):
+class AskedSerializer(RedeliverSerializer):
     """Which deliveries: all that is given must be true. Without any of it, `all` must be true."""
 
     listener = NameField(queryset=Listener.objects.all(), required=False, help_text="Its name.")
@@ -87,6 +88,7 @@ class AskedSerializer(ReasonSerializer):
                 by,
                 reason=beside["reason"],
                 new_handlers=beside["new_handlers"],
+                as_recorded=beside["as_recorded"],
             )
             if beside["dry_run"]:
                 refuse_to_count(asked)

@@ -18,7 +18,7 @@ from api.rows import flaws
 from api.views import ReadViewSet
 from audit.actions import Actor
 from handlers.models import Delivery, Redelivery
-from handlers.redeliver import begin, counted, in_a_request
+from handlers.redeliver import PATIENCE, begin, counted, in_a_request, overtaken
 from handlers.redelivery import Counts, TooMany, Verdict, Wish, counts_of, total
 from listeners.permissions import REDELIVER
 
@@ -37,6 +37,14 @@ class StrictSerializer(serializers.Serializer[Any]):
 class ReasonSerializer(StrictSerializer):
     reason = serializers.CharField(
         default="", allow_blank=True, max_length=10_000, help_text="Kept with the attempts."
+    )
+
+
+class RedeliverSerializer(ReasonSerializer):
+    as_recorded = serializers.BooleanField(
+        default=False,
+        help_text="Send changes that later ones have overtaken unchanged. Otherwise they carry the "
+        "present values of their fields, and those of deleted records are skipped.",
     )
 
 
@@ -67,6 +75,11 @@ class CountsSerializer(serializers.Serializer[Any]):
     on_its_way = serializers.IntegerField(help_text="On their way already, and left alone.")
     ended_since = serializers.IntegerField(help_text="Ended well meanwhile, and left alone.")
     not_possible = serializers.IntegerField()
+    overtaken = serializers.IntegerField(
+        allow_null=True,
+        help_text="Of a dry run: how many later changes of their records have overtaken. null: "
+        "too many to count, or it was no dry run.",
+    )
     counts = CountSerializer(many=True)
 
 
@@ -80,7 +93,7 @@ def answered(wish: Wish) -> tuple[dict[str, Any], bool]:
 def foretold(wish: Wish) -> dict[str, Any]:
     """The same of what would be done."""
     with _refused(), in_a_request():
-        return _told(counted(wish))
+        return _told(counted(wish)) | {"overtaken": overtaken(wish, PATIENCE)}
 
 
 @contextmanager
@@ -98,6 +111,7 @@ def _told(counts: Counts, redelivery: Redelivery | None = None) -> dict[str, Any
         "total": redelivery.total if redelivery else None,
         "done": redelivery.done if redelivery else None,
         **{verdict.value: total(counts, verdict) for verdict in Verdict},
+        "overtaken": None,
         "counts": rows_of(counts),
     }
 
@@ -124,19 +138,20 @@ class Redeliverable(ReadViewSet[M]):
         raise NotImplementedError
 
     @extend_schema(
-        request=ReasonSerializer, responses={200: CountsSerializer, 202: CountsSerializer}
+        request=RedeliverSerializer, responses={200: CountsSerializer, 202: CountsSerializer}
     )
     @action(detail=True, methods=["post"])
     def redeliver(self, request: Request, **_: Any) -> Response:
         """Send it to its handlers again, whatever became of it; 202 where workers go on with it."""
         row = self.get_object()
-        asked = ReasonSerializer(data=request.data)
+        asked = RedeliverSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         wish = Wish(
             by=Actor.by_api(request),
             deliveries=self.deliveries_of(row),
             reason=asked.validated_data["reason"],
             criteria={str(row._meta.verbose_name): row.pk},
+            as_recorded=asked.validated_data["as_recorded"],
         )
         counts, is_done = answered(wish)
         return Response(counts, status=200 if is_done else 202)

@@ -1,22 +1,7 @@
-"""REST reads of a listener's org, on the connection's shared token."""
+"""REST reads of a listener's org, as `handlers.rest` makes them."""
 
 from __future__ import annotations
 
-from audit.login_troubles import report
-from listeners.logins import session_for, token_source
-from listeners.models import Listener
-from listeners.salesforce.errors import SalesforceError
-from listeners.salesforce.http import ClientFileMissing
-from listeners.salesforce.rest import RestClient
-from listeners.secrets import SecretUnavailable
+from handlers.rest import CANNOT_READ, rest_of
 
-#: What `rest_of` and its client's methods raise: the org, the login, or a secret's place.
-CANNOT_READ = (SalesforceError, SecretUnavailable, ClientFileMissing)
-
-
-def rest_of(listener: Listener) -> RestClient:
-    """A client for the listener's org and API version. Raises SecretUnavailable and
-    ClientFileMissing."""
-    connection = listener.connection
-    tokens = token_source(connection, listener.api_version, report=report)
-    return RestClient(tokens, listener.api_version, http=session_for(connection))
+__all__ = ["CANNOT_READ", "rest_of"]

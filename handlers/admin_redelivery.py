@@ -3,6 +3,7 @@ the reason. Otherwise nothing here is changed by hand."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import admin, messages
@@ -19,8 +20,8 @@ from handlers.admin_labels import state_label
 from handlers.admin_navigation import may_see
 from handlers.models import Delivery
 from handlers.outcomes import storable
-from handlers.redeliver import Grown, begin, foreseen
-from handlers.redelivery import Counts, TooMany, Verdict, Wish
+from handlers.redeliver import PATIENCE, Grown, begin, foreseen, overtaken
+from handlers.redelivery import Counts, TooMany, Verdict, Wish, fate_of_overtaken
 from listeners.permissions import REDELIVER, may
 
 VERDICTS = {
@@ -32,6 +33,7 @@ VERDICTS = {
 }
 #: How many the page that asked has named.
 NAMED = "named"
+AS_RECORDED = "as_recorded"
 
 
 class RedeliveringAdmin(WindowAdmin):
@@ -69,6 +71,9 @@ class RedeliveringAdmin(WindowAdmin):
         confirmed is asked for again."""
         if not is_confirmed(request):
             return self._ask_with_counts(request, wish)
+        if AS_RECORDED in request.POST:
+            criteria = {**wish.criteria, AS_RECORDED: True}
+            wish = replace(wish, as_recorded=True, criteria=criteria)
         try:
             redelivery = begin(wish, timezone.now(), at_most=_named(request))
         except Grown:
@@ -87,11 +92,14 @@ class RedeliveringAdmin(WindowAdmin):
         counts, total = foreseen(wish)
         about = "" if counts is not None else f" Those are {total}: too many to count them now."
         named = None if total.is_estimate else total.number
+        number = overtaken(wish, PATIENCE)
         return self.ask(
             request,
             title="Redeliver",
             text="Recorded changes are sent to their handlers again, each record's in order."
             + about,
+            overtaken=fate_of_overtaken(number, as_recorded=False),
+            can_be_as_recorded=number != 0,
             button=f"Redeliver {total}" if total.number else "Redeliver",
             rows=None if counts is None else shown(counts),
             more=[(NAMED, named)] if named is not None else [],

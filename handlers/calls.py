@@ -27,6 +27,7 @@ from handlers.outcomes import (
     returned,
 )
 from handlers.registry import Handler
+from handlers.superseded.fields import Present
 from listeners import milestones
 
 
@@ -43,8 +44,8 @@ def handler_of(claim: Claim) -> Handler[Any] | None:
 
 
 def call(claims: Sequence[Claim]) -> list[Outcome]:
-    """The outcome of each. They are of one handler, and of one mapping where it takes many. Raises
-    Refused."""
+    """The outcome of each. They are of one handler, and of one mapping where it takes many; one
+    that ends without its handler is alone. Raises Refused."""
     handler = handler_of(claims[0])
     delivery = claims[0].delivery
     if delivery.asked_by is None:
@@ -52,6 +53,11 @@ def call(claims: Sequence[Claim]) -> list[Outcome]:
     if handler is None:
         error = f"no handler is registered under the name {delivery.handler!r}"
         raise Refused([Failed(error)] * len(claims))
+    match claims[0].overtaken:
+        case Skipped() as skipped:
+            return [skipped]
+        case Failed() as failure:
+            raise Refused([failure])
     events = [event_of(claim) for claim in claims]
     guard = ConnectionGuard()
     try:
@@ -107,7 +113,8 @@ def _adding(outcome: Outcome, reason: str) -> Outcome:
 def event_of(claim: Claim) -> EventData:
     delivery = claim.delivery
     options = delivery.mapping.options if delivery.mapping else None
-    return EventData.of(delivery.entry, attempt=claim.attempt, options=options)
+    present = claim.overtaken if isinstance(claim.overtaken, Present) else None
+    return EventData.of(delivery.entry, attempt=claim.attempt, options=options, present=present)
 
 
 def _told(failure: BatchFailed, events: Sequence[EventData]) -> list[Outcome]:

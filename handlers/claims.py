@@ -10,7 +10,9 @@ from handlers import hot
 from handlers.heartbeat import Running, claim_span
 from handlers.insistence import insisted
 from handlers.models import Delivery
+from handlers.outcomes import Failed, Skipped
 from handlers.retargeting import is_misdirected, move_left_behind
+from handlers.superseded.fields import Present
 from listeners import milestones
 from listeners.clock import database_clock
 
@@ -21,11 +23,16 @@ class ClaimLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to run one attempt of one delivery, until its deadline."""
+    """The right to run one attempt of one delivery, until its deadline.
+
+    `overtaken`: where later changes of its record have overtaken it, what its handler gets, or how
+    the attempt ends without it.
+    """
 
     delivery: Delivery
     attempt: int
     started_at: datetime
+    overtaken: Present | Skipped | Failed | None = None
 
     @property
     def counted(self) -> int:

@@ -10,7 +10,7 @@ from audit.bulk import insert, maker
 from audit.models import AuditLogEntry
 from handlers.lanes import follow
 from handlers.models import Delivery, HandlerMapping
-from handlers.routing import GAPS, route, route_with_gaps
+from handlers.routing import GAPS, beside_lanes, route, route_with_gaps
 from handlers.saves import Saves, judging, recorded_beside, saves_among
 from handlers.staleness import stale
 from listeners.models import Listener
@@ -60,6 +60,7 @@ def planned(
     lane_of = follow(entries[0].listener_id, mappings, lanes)
     pairs = [*overdue, *_routed(entries, mappings, only, gap_policy, saves or {})]
     deliveries = _made_of(pairs, lane_of)
+    _mark_overtakable(deliveries, beside_lanes(mappings))
     if gap_policy == GapPolicy.FETCH:
         _await_records(deliveries, {entry.pk for entry in entries if entry.change_type in GAPS})
     _queue_up(deliveries)
@@ -141,6 +142,12 @@ def _set_aside(deliveries: Sequence[Delivery], paused: Collection[int]) -> None:
     for delivery in deliveries:
         if delivery.mapping_id in paused:
             delivery.paused = delivery.state == Delivery.State.READY
+
+
+def _mark_overtakable(deliveries: Sequence[Delivery], mappings: Collection[int]) -> None:
+    for delivery in deliveries:
+        if delivery.mapping_id in mappings:
+            delivery.may_be_overtaken = True
 
 
 def _await_records(deliveries: Sequence[Delivery], gaps: Collection[int]) -> None:

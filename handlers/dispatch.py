@@ -27,7 +27,10 @@ from handlers.company import allowed, grouped, most, spread
 from handlers.events import EventData
 from handlers.models import Delivery
 from handlers.models.worker import MessageFormat
+from handlers.outcomes import Failed, Skipped
 from handlers.registry import Handler
+from handlers.superseded.fields import Present
+from handlers.superseded.prepare import present_of
 from listeners import milestones
 
 if TYPE_CHECKING:
@@ -164,12 +167,8 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None, waiting:
         for together in share([row for row in rows if not row.is_external], size, waiting)
     ]
     mine = Delivery.objects.claim_sending([row.id for row in rows if row.is_external], now)
-    external = [
-        _external(delivery)
-        for delivery in Delivery.objects.filter(pk__in=mine)
-        .order_by("id")
-        .select_related("entry__listener")
-    ]
+    external = _sent_elsewhere(mine, now)
+    mine = [pk for message in external for pk in message.ids]
     try:
         send([*tracked, *external])
     except BrokerUnavailable:
@@ -238,13 +237,32 @@ def _mark(messages: Sequence[Message], now: datetime) -> None:
         Delivery.objects.mark_queued(sent, now)
 
 
-def _external(delivery: Delivery) -> Message:
+def _sent_elsewhere(ids: Sequence[int], now: datetime) -> list[Message]:
+    """Messages for tasks that run elsewhere. Changes whose record was deleted since are skipped,
+    and what later changes made of some is asked for again where that could not be told."""
+    if not ids:
+        return []
+    rows = Delivery.objects.filter(pk__in=ids).order_by("id")
+    deliveries = list(rows.select_related("entry__listener", "mapping"))
+    results = present_of(deliveries)
+    failures = {pk: one for pk, one in results.items() if isinstance(one, Failed)}
+    for pk, failure in failures.items():
+        log.warning("a change is sent later", delivery=pk, reason=failure.error)
+    Delivery.objects.let_go(list(failures))
+    skipped = {pk: one.reason for pk, one in results.items() if isinstance(one, Skipped)}
+    Delivery.objects.skip_sending(skipped, now)
+    left = [one for one in deliveries if one.pk not in failures and one.pk not in skipped]
+    return [_external(one, results.get(one.pk)) for one in left]
+
+
+def _external(delivery: Delivery, result: object) -> Message:
+    present = result if isinstance(result, Present) else None
     return Message(
         [delivery.pk],
         delivery.attempts,
         delivery.handler,
         queue_of(delivery.handler, delivery.queue, is_external=True),
-        {"event": EventData.of(delivery.entry).to_dict()},
+        {"event": EventData.of(delivery.entry, present=present).to_dict()},
         tracing.spans.headers(delivery) if tracing.spans is not None else None,
     )
 

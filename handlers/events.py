@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from listeners.salesforce.diffs import diff_names, nulled_names
 
 if TYPE_CHECKING:
     from audit.models import AuditLogEntry
+    from handlers.superseded.fields import Present
     from listeners.models import Listener
 
 
@@ -82,7 +83,9 @@ class EventData:
     """One change of one record.
 
     `id` is the audit entry's, the same for every attempt: use it as an idempotency key.
-    `attempt` counts from 1. `options` are the handler mapping's.
+    `attempt` counts from 1. `options` are the handler mapping's. `superseded_fields` names the
+    fields whose recorded values later changes of the record have replaced: `changed_data` has their
+    values as they are now. Parts of compound fields are named as `BillingAddress.City`.
     """
 
     id: int
@@ -92,6 +95,7 @@ class EventData:
     metadata: Metadata
     attempt: int = 1
     options: dict[str, Any] = field(default_factory=dict)
+    superseded_fields: tuple[str, ...] = ()
     _heard_by: Listener | None = field(default=None, repr=False, compare=False)
 
     def __hash__(self) -> int:
@@ -100,17 +104,31 @@ class EventData:
 
     @classmethod
     def of(
-        cls, entry: AuditLogEntry, *, attempt: int = 1, options: dict[str, Any] | None = None
+        cls,
+        entry: AuditLogEntry,
+        *,
+        attempt: int = 1,
+        options: dict[str, Any] | None = None,
+        present: Present | None = None,
     ) -> EventData:
-        """The event of an audit entry, whose listener is loaded."""
+        """The event of an audit entry, whose listener is loaded. `present`: its fields as they are
+        now, where later changes have overtaken it."""
+        metadata = Metadata.of(entry)
+        if present is not None:
+            metadata = replace(
+                metadata,
+                nulled_fields=present.nulled_among(metadata.nulled_fields),
+                diff_fields=present.diffs_among(metadata.diff_fields),
+            )
         return cls(
             id=entry.pk,
             listener=entry.listener.name,
             replay_id=entry.replay_id,
-            changed_data=entry.changed_data,
-            metadata=Metadata.of(entry),
+            changed_data=(present or entry).changed_data,
+            metadata=metadata,
             attempt=attempt,
             options=options or {},
+            superseded_fields=present.superseded_fields if present else (),
             _heard_by=entry.listener,
         )
 
@@ -142,6 +160,7 @@ class EventData:
             "attempt": self.attempt,
             "changedData": self.changed_data,
             "metadata": self.metadata.to_dict(),
+            "supersededFields": list(self.superseded_fields),
         }
 
 

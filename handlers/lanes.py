@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 State = Delivery.State
 RECORDS = 500
+ROWS = 5_000
+_UNBEGUN = (State.BLOCKED, State.READY, State.QUEUED)
 
 
 def follow(
@@ -49,9 +51,31 @@ def follow(
         moved = {
             pk: lane for pk, lane in lane_of.items() if known.get(str(pk)) != lane or pk in entering
         }
+        changed = {pk for pk in known.keys() | wanted.keys() if known.get(pk) != wanted.get(pk)}
+        changed |= {str(pk) for pk in entering}
+        _mark_overtakable(changed & {str(mapping.pk) for mapping in mappings}, known, wanted)
         left = _move(moved)
         position.update(lanes={pk: lane for pk, lane in wanted.items() if int(pk) not in left})
     return lane_of
+
+
+def _mark_overtakable(
+    changed: set[str], known: Mapping[str, int], wanted: Mapping[str, int]
+) -> None:
+    """What waits in a lane that a mapping enters or leaves may be overtaken by the deliveries that
+    this mapping has had elsewhere, or has from now on. `changed`: these mappings, of those that
+    there are."""
+    if not Delivery.objects.filter(mapping__in=[int(pk) for pk in changed]).exists():
+        return
+    lanes_of_them = {lane for pk in changed for lane in (known.get(pk), wanted.get(pk))}
+    members = [
+        int(pk) for pk in changed | {*wanted} if pk in changed or wanted[pk] in lanes_of_them
+    ]
+    waiting = Delivery.objects.filter(mapping__in=members, state__in=_UNBEGUN, attempts=0)
+    ids = list(waiting.locked().values_list("pk", flat=True))
+    for start in range(0, len(ids), ROWS):
+        rows = Delivery.objects.filter(pk__in=ids[start : start + ROWS])
+        rows.update(may_be_overtaken=True)
 
 
 def _move(lane_of: Mapping[int, int]) -> set[int]:

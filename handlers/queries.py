@@ -179,6 +179,13 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         """They were not sent after all. Never inside a transaction."""
         self.filter(pk__in=ids, state="ready").update(queued_at=None)
 
+    def skip_sending(self, reasons: Mapping[int, str], now: datetime) -> None:
+        """They are not sent at all. Never inside a transaction."""
+        for pk, reason in reasons.items():
+            self.filter(pk=pk, state="ready").update(
+                state="skipped", error=reason, queued_at=None, finished_at=now
+            )
+
     def mark_sent(self, ids: Collection[int], now: datetime) -> None:
         """Never inside a transaction."""
         if not ids:

@@ -20,6 +20,7 @@ from handlers.redelivery_claims import Claim
 from handlers.redelivery_jobs import SENT_AGAIN, attend, send
 from handlers.redelivery_steps import ROWS
 from handlers.redelivery_targets import fix
+from handlers.superseded.counts import overtaken as count_overtaken
 
 #: So many are done while who asked waits: one dead letter is sent again without any delay.
 AT_ONCE = 500
@@ -65,6 +66,16 @@ def foreseen(wish: Wish) -> tuple[Counts | None, Total]:
     return counts, Total(counts.total())
 
 
+def overtaken(wish: Wish, seconds: float = LONGEST) -> int | None:
+    """How many of its deliveries later changes of their records have overtaken; None where it takes
+    longer than that to tell."""
+    try:
+        with time_limit(seconds):
+            return count_overtaken(wish.deliveries)
+    except TookTooLong:
+        return None
+
+
 def begin(wish: Wish, now: datetime, *, at_most: int | None = None) -> Redelivery:
     """Fix what is meant, and have it done: at once where it is little, or by the workers.
 
@@ -96,6 +107,7 @@ def _fixed(wish: Wish, now: datetime) -> Redelivery:
         reason=wish.reason,
         criteria=wish.criteria,
         handler=wish.handler,
+        as_recorded=wish.as_recorded,
         requested_at=now,
         due_at=now + SENT_AGAIN,
     )

@@ -27,6 +27,16 @@ PRUNED = "it was pruned meanwhile"
 LEFT_OUT = Q(state=State.SKIPPED, attempts=0)
 
 
+_UP_TO_DATE = (
+    "They are sent with the present values of their fields; those whose record was deleted since "
+    "are skipped."
+)
+_AS_RECORDED = (
+    "They are sent as they were recorded: handlers that apply them go back to older values, and "
+    "deleted records may come back."
+)
+
+
 class Verdict(StrEnum):
     """What a redelivery does to a delivery."""
 
@@ -65,6 +75,7 @@ class Wish:
     deliveries   those to send again
     entries      those to send to mappings that match now and never had them; None: to none
     handler      of `entries`: to mappings with this handler or task alone
+    as_recorded  also what later changes of the record have overtaken arrives unchanged
     """
 
     by: Actor
@@ -73,6 +84,17 @@ class Wish:
     entries: Any = None
     handler: str = ""
     criteria: dict[str, Any] = field(default_factory=dict)
+    as_recorded: bool = False
+
+
+def fate_of_overtaken(number: int | None, *, as_recorded: bool) -> str:
+    """What becomes of the deliveries that later changes have overtaken, in words. `number`: None
+    where it took too long to count them."""
+    if number == 0:
+        return "Later changes have overtaken none of them."
+    count = "too many to count now" if number is None else f"{number:,}"
+    fate = _AS_RECORDED if as_recorded else _UP_TO_DATE
+    return f"Overtaken by later changes of their records: {count}. {fate}"
 
 
 class Contradiction(ValueError):
@@ -84,7 +106,12 @@ class TooMany(ValueError):
 
 
 def wish(
-    wanted: AuditLogFilter, by: Actor, *, reason: str = "", new_handlers: bool = False
+    wanted: AuditLogFilter,
+    by: Actor,
+    *,
+    reason: str = "",
+    new_handlers: bool = False,
+    as_recorded: bool = False,
 ) -> Wish:
     """What a filter asks for: its handler and its state pick among the deliveries of an entry.
 
@@ -99,7 +126,8 @@ def wish(
         deliveries=picked(wanted),
         entries=AuditLogEntry.objects.all().matching(alike) if new_handlers else None,
         handler=wanted.handler or "",
-        criteria=named(wanted) | ({"new_handlers": True} if new_handlers else {}),
+        criteria=named(wanted) | _chosen(new_handlers=new_handlers, as_recorded=as_recorded),
+        as_recorded=as_recorded,
     )
 
 
@@ -133,6 +161,10 @@ def picked(wanted: AuditLogFilter) -> Any:
 def named(wanted: AuditLogFilter) -> dict[str, str]:
     """What it picks by, to be written down."""
     return {name: _text(value) for name, value in asdict(wanted).items() if value}
+
+
+def _chosen(**options: bool) -> dict[str, bool]:
+    return {name: True for name, is_chosen in options.items() if is_chosen}
 
 
 def _text(value: Any) -> str:

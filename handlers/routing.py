@@ -117,11 +117,46 @@ def lanes(mappings: Iterable[M]) -> dict[int, int]:
     a record's update waits for its create, whether one function handles both or two do. Handlers
     of the same change are in lanes of their own: one that fails holds up no other.
     """
+    ordered = (one for one in mappings if one.handler and one.ordering == "per_record")
+    return {mapping.pk: group[0].pk for group in _of_one_target(ordered) for mapping in group}
+
+
+def views(mappings: Collection[M]) -> dict[int, frozenset[int]]:
+    """For each mapping, itself and those that show the same target a record's changes, by id: those
+    of its lane, and those that would be in it if all of them kept the order."""
+    lane_of = lanes(mappings)
+    found: dict[int, set[int]] = {
+        pk: {other for other, its in lane_of.items() if its == lane} for pk, lane in lane_of.items()
+    }
+    for kind in ("handler", "task"):
+        for group in _of_one_target(one for one in mappings if getattr(one, kind)):
+            ids = {mapping.pk for mapping in group}
+            for pk in ids:
+                found[pk] = found.get(pk, set()) | ids
+    return {pk: frozenset(ids) for pk, ids in found.items()}
+
+
+def beside_lanes(mappings: Collection[M]) -> frozenset[int]:
+    """The mappings that keep a record's order, and share a view with some outside of their lane:
+    those may overtake them."""
+    if all(mapping.ordering == "per_record" for mapping in mappings if mapping.handler):
+        return frozenset()
+    lane_of = lanes(mappings)
+    view_of = views(mappings)
+    return frozenset(
+        pk
+        for pk, lane in lane_of.items()
+        if any(lane_of.get(other) != lane for other in view_of[pk])
+    )
+
+
+def _of_one_target(mappings: Iterable[M]) -> list[list[M]]:
+    """Mappings grouped by handler or task, and with others that never get the same change."""
     by_handler: dict[str, list[M]] = {}
     for mapping in sorted(mappings, key=lambda mapping: mapping.pk):
-        if mapping.handler and mapping.ordering == "per_record":
-            identity = f"{mapping.handler} {json.dumps(mapping.options, sort_keys=True)}"
-            by_handler.setdefault(identity, []).append(mapping)
+        name = mapping.handler or mapping.task
+        identity = f"{name} {json.dumps(mapping.options, sort_keys=True)}"
+        by_handler.setdefault(identity, []).append(mapping)
     merged: list[list[M]] = []
     for group in by_handler.values():
         for lane in merged:
@@ -130,7 +165,7 @@ def lanes(mappings: Iterable[M]) -> dict[int, int]:
                 break
         else:
             merged.append(list(group))
-    return {mapping.pk: lane[0].pk for lane in merged for mapping in lane}
+    return merged
 
 
 def _meet(one: M, other: M) -> bool:

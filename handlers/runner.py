@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -24,9 +25,10 @@ from handlers.endings import allowed_attempts
 from handlers.heartbeat import heartbeat
 from handlers.insistence import insisted
 from handlers.log_context import naming
-from handlers.outcomes import Outcome, failed
+from handlers.outcomes import Failed, Outcome, Skipped, failed
 from handlers.registry import Handler
 from handlers.settling import Ended, settle_all
+from handlers.superseded.prepare import present_of
 from handlers.watchdog import watchdog
 from listeners import milestones
 from listeners.clock import database_clock
@@ -70,8 +72,8 @@ def _size(handler: Handler[Any] | None, most: int) -> int:
 def _work(bundle: Bundle, ids: Sequence[int], handler_name: str) -> None:
     claims = insisted("claimed later", lambda: claim(ids, handler_name))
     bundle.counts["not claimed"] += len(ids) - len(claims)
-    bundle.begin(list(_units(claims)))
     with heartbeat.of(*(one.running for one in claims)):
+        bundle.begin(_units_to_run(claims))
         while unit := bundle.next():
             bundle.end(_run(unit))
         bundle.settle()
@@ -91,6 +93,32 @@ def _units(claims: Sequence[Claim]) -> Iterator[Unit]:
             size = most(handler, one.counted - 1, allowed_attempts(one.delivery))
             many.append((((one.delivery.handler, one.delivery.mapping_id), size), one))
     yield from grouped(many)
+
+
+def _units_to_run(claims: Sequence[Claim]) -> list[Unit]:
+    """The claims are given back where the database does not tell what has overtaken them."""
+    units = list(_units(claims))
+    try:
+        return insisted("looked at later", lambda: _up_to_date(units))
+    except BaseException:
+        with suppress(Error):
+            give_back(claims)
+        raise
+
+
+def _up_to_date(units: Sequence[Unit]) -> list[Unit]:
+    """Add what later changes have made of the claims that they have overtaken. A claim that ends
+    without its handler is a unit of its own."""
+    results = present_of([claim.delivery for unit in units for claim in unit])
+    if not results:
+        return list(units)
+    ready: list[Unit] = []
+    for unit in units:
+        claims = [replace(one, overtaken=results.get(one.delivery.pk)) for one in unit]
+        ready += [[one] for one in claims if isinstance(one.overtaken, Skipped | Failed)]
+        if called := [one for one in claims if not isinstance(one.overtaken, Skipped | Failed)]:
+            ready.append(called)
+    return ready
 
 
 def _run(unit: Unit) -> Run:

@@ -60,6 +60,10 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]
         task = str(task_of(message))
         queue = self._queue_of(message)
         about = {"task": task, "queue": queue, "kept_in": settings.CDC_UNKNOWN_QUEUE}
+        if queue == settings.CDC_UNKNOWN_QUEUE:  # somebody has a worker listen to it
+            log.warning("message of an unknown task left in its queue", **about)
+            self._give_back_later(message)
+            return
         try:
             self._sender.send(message, settings.CDC_UNKNOWN_QUEUE)
         except Exception as error:

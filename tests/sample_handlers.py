@@ -44,6 +44,34 @@ def remember(event: EventData) -> None:
     note(event)
 
 
+@cdc_handler(name="tests.note_fields")
+def note_fields(event: EventData) -> None:
+    """Note what the event carries; fail where it has the field `Fail`, until the mapping says no.
+
+    Options: `fail` (default true).
+    """
+    note(
+        event,
+        data=event.changed_data,
+        superseded=list(event.superseded_fields),
+        nulled=event.metadata.nulled_fields,
+        diffs=event.metadata.diff_fields,
+    )
+    if event.changed_data.get("Fail") and event.options.get("fail", True):
+        raise ValueError("told to fail")
+
+
+@cdc_handler(name="tests.note_fields_too")
+def note_fields_too(event: EventData) -> None:
+    note_fields(event)
+
+
+@cdc_handler(name="tests.note_fields_of_all", batch=10)
+def note_fields_of_all(events: list[EventData]) -> None:
+    for event in events:
+        note_fields(event)
+
+
 @cdc_handler(name="tests.look_up")
 def look_up(event: EventData) -> None:
     """Do something that is traced, as an instrumented library does."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Any
 
 from audit.models import Reconciliation
 from consumer.reconciliation.evidence import Rule, incomplete
@@ -75,27 +76,36 @@ class Judge:
         found = incomplete(self.job.listener, self.entity, rows, self.rule)
         unaccounted = {row.record_id for row in found}
         living = [row.record_id for row in rows if row.record_id in read.records]
+        if living:
+            # Calls Salesforce once, the first time: `supply` judges again with the position locked.
+            _ = self.not_carried
         states = logged_states(self.job.listener, self.entity, living)
         judgement = Judgement()
         for row in rows:
-            record = read.records.get(row.record_id)
+            record, is_found = read.records.get(row.record_id), row.record_id not in unaccounted
             if row.is_deleted or record is None:
-                # The stream brings the deletion of a record that was deleted since it was found.
-                is_missing = row.is_deleted and row.record_id in unaccounted
+                # The stream brings the deletion of a record that was deleted since it was listed.
+                is_missing = row.is_deleted and not is_found
                 verdict = Verdict.MISSING if is_missing else Verdict.COMPLETE
-            elif (state := states.get(row.record_id)) is None:
-                verdict = Verdict.MISSING
             else:
-                older = self._is_older(row, state)
-                fields = compared(state, record, self.not_carried, claims_only=older)
-                verdict = self._verdict(state, fields, by_times=row.record_id not in unaccounted)
-                if verdict is Verdict.MISSING:  # it is recorded whole
-                    fields = Fields(fields.differing, not_carried=fields.not_carried)
+                verdict, fields = self._of_living(row, record, states.get(row.record_id), is_found)
                 judgement.fields.add(fields)
             judgement.verdicts[row.record_id] = verdict
             stamp = milliseconds(record.get("SystemModstamp")) if record else None
             judgement.stamps[row.record_id] = max(row.stamp, stamp or 0)
         return judgement
+
+    def _of_living(
+        self, row: Row, record: Mapping[str, Any], state: LoggedState | None, by_times: bool
+    ) -> tuple[Verdict, Fields]:
+        if state is None:
+            return Verdict.MISSING, Fields()
+        is_older = self._is_older(row, state)
+        fields = compared(state, record, self.not_carried, claims_only=is_older)
+        verdict = self._verdict(state, fields, by_times=by_times)
+        if verdict is Verdict.MISSING:  # it is recorded whole: nothing is left open
+            fields = Fields(fields.differing, not_carried=fields.not_carried)
+        return verdict, fields
 
     def _verdict(self, state: LoggedState, fields: Fields, *, by_times: bool) -> Verdict:
         """`by_times`: whether the log has the newest change, and what the rule asks for beside."""

@@ -54,6 +54,10 @@ class Delivery(models.Model):
     # Dead, and what follows in its chain is held back (the mapping's on_dead).
     halts = models.BooleanField(default=False)
     attempts = models.PositiveIntegerField(default=0)
+    # Its order in the chain does not tell whether a later change of the record was handled before
+    # it: its mapping's lane was changed, or others beside the lane show the same record. Then it is
+    # looked up when it runs.
+    may_be_overtaken = models.BooleanField(default=False, db_default=False, editable=False)
     # Of the attempts, those from before it was last redelivered: they count against no limit.
     attempts_before = models.PositiveIntegerField(default=0)
     # Found by an index of those that have one.

@@ -30,6 +30,11 @@ class Redelivery(models.Model):
     # Of entries that go to mappings which never had them: to those with this handler alone.
     handler = models.CharField(max_length=255, blank=True, db_default="")
     # In the database "done": what an older process writes was done by whoever asked for it.
+    as_recorded = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Changes that later ones have overtaken are sent unchanged too.",
+    )
     state = models.CharField(
         max_length=10, choices=State, default=State.WAITING, db_default=State.DONE
     )

@@ -30,22 +30,23 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def event_body(record: Record, change_type: str) -> dict[str, Any]:
     """What a change event of that type would carry, had it all of the record's fields.
 
-    `change_type` is CREATE, UPDATE or UNDELETE. An update keeps nulls, as a field that was cleared
-    is one; the others leave them out, as their events do.
+    `change_type` is CREATE, UPDATE or UNDELETE. An update keeps nulls, as a field or a part of a
+    compound field that was cleared is one; the others leave them out, as their events do.
     """
+    keeps_nulls = change_type == "UPDATE"
     components: set[str] = set()
     compounds: dict[str, Any] = {}
     for name, value in record.items():
         parts = _parts_of(name, value, record)
         if parts:
             components.update(parts)
-            compounds[name] = _compound(name, value, record)
+            compounds[name] = _compound(name, value, record, keeps_nulls=keeps_nulls)
     body = {
         name: compounds[name] if name in compounds else _event_time(value)
         for name, value in record.items()
         if name not in components and name not in _LEFT_OUT
     }
-    if change_type == "UPDATE":
+    if keeps_nulls:
         return body
     return {name: value for name, value in body.items() if value is not None}
 
@@ -93,18 +94,21 @@ def _place_parts(name: str) -> Iterable[str]:
     return ()
 
 
-def _compound(name: str, value: Any, record: Record) -> Any:
-    """In the event's names and without empty parts; None if all are."""
+def _compound(name: str, value: Any, record: Record, *, keeps_nulls: bool) -> Any:
+    """In the event's names; None if all parts are empty."""
     if name == "Name":
-        person = {part: record.get(part) for part in _PERSON}
-        named = {part: text for part, text in person.items() if text is not None}
-        return named or value  # a company among person accounts has a plain name
-    parts = {
-        _PLACE_IN_REST.get(part, part): child
-        for part, child in (value or {}).items()
-        if child is not None
-    }
-    return parts or None
+        person = {part: record[part] for part in _PERSON if part in record}
+        # a company among person accounts has a plain name
+        return _parts_to_send(person, keeps_nulls=keeps_nulls) or value
+    parts = {_PLACE_IN_REST.get(part, part): child for part, child in (value or {}).items()}
+    return _parts_to_send(parts, keeps_nulls=keeps_nulls)
+
+
+def _parts_to_send(parts: Mapping[str, Any], *, keeps_nulls: bool) -> dict[str, Any] | None:
+    full = {name: value for name, value in parts.items() if value is not None}
+    if not full:
+        return None
+    return dict(parts) if keeps_nulls else full
 
 
 def _event_time(value: Any) -> Any:

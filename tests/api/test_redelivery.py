@@ -17,6 +17,7 @@ NOTHING = {
     "on_its_way": 0,
     "ended_since": 0,
     "not_possible": 0,
+    "overtaken": None,
 }
 
 
@@ -82,7 +83,7 @@ def test_those_of_a_filter_after_a_dry_run(api, dead):
     assert (done.status_code, states()) == (201, ["queued", "blocked"])
 
     beside = dict.fromkeys(("redelivery", "state", "total", "done"))
-    assert dry.json() == {**done.json(), **beside}
+    assert dry.json() == {**done.json(), **beside, "overtaken": 0}
     [row] = api.get(REDELIVERIES).json()["results"]
     assert (row["id"], row["count"]) == (done.json()["redelivery"], 1)
     assert row["criteria"] == wanted

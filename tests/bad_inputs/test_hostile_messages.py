@@ -107,7 +107,7 @@ def test_control_messages_of_anybody_do_not_end_it(start, any_broker, listener, 
     handles_a_delivery(listener)
 
     assert worker.is_running
-    assert app.control.inspect(timeout=5).ping()
+    assert app.control.inspect(timeout=20, limit=1).ping()
     assert not any(line.startswith("2026-01-01") for line in worker.output.splitlines())
 
 
@@ -160,7 +160,7 @@ def test_control_commands_neither_show_settings_nor_stop_anything(
         OTEL_EXPORTER_OTLP_HEADERS=f"api-key={SECRET}",
         REDIS_URL=f"redis://:{SECRET}@localhost:1/0",
     )
-    [name] = app.control.inspect(timeout=5).ping()
+    [name] = app.control.inspect(timeout=20, limit=1).ping()
     commands = {
         "conf": {"with_defaults": True}, "dump_conf": {}, "report": {}, "shutdown": {},
         "pool_restart": {}, "pool_shrink": {"n": 1}, "pool_grow": {"n": 100},
@@ -176,7 +176,7 @@ def test_control_commands_neither_show_settings_nor_stop_anything(
 
     for command, arguments in commands.items():
         answers = app.control.broadcast(
-            command, arguments=arguments, reply=True, timeout=1, limit=1
+            command, arguments=arguments, reply=True, timeout=20, limit=1
         )
         assert SECRET not in json.dumps(answers)
         assert settings.SECRET_KEY not in json.dumps(answers)
@@ -187,4 +187,4 @@ def test_control_commands_neither_show_settings_nor_stop_anything(
     handles_a_delivery(listener)
     assert worker.is_running
     assert SECRET not in worker.output
-    assert list(app.control.inspect(timeout=5).active_queues()[name]) != []
+    assert list(app.control.inspect(timeout=20, limit=1).active_queues()[name]) != []

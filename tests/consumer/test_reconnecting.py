@@ -5,6 +5,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import grpc
 import pytest
@@ -34,8 +35,9 @@ def receive():
 
     def start(server: ScriptedPubSub) -> tuple[Receiver, Buffer]:
         listener = make_listener(transport="pubsub", pubsub_endpoint=server.endpoint)
-        buffer, stream = Buffer(1000), stream_for(listener, NumberedTokens())
-        receiver = Receiver(listener, lease_of(listener), NumberedTokens(), stream, buffer)
+        tokens: Any = NumberedTokens()
+        buffer, stream = Buffer(1000), stream_for(listener, tokens)
+        receiver = Receiver(listener, lease_of(listener), tokens, stream, buffer)
         receiver.start()
         started.append((receiver, buffer))
         return receiver, buffer

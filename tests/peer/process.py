@@ -43,7 +43,7 @@ def install_modules(cache: Path, home: Path = HERE) -> Path:
             shutil.copy(home / name, workshop)
         command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
         done = subprocess.run(
-            command, cwd=workshop, capture_output=True, check=False, text=True, timeout=120
+            command, cwd=workshop, capture_output=True, check=False, text=True, timeout=170
         )
         if done.returncode:
             why = done.stderr.partition("\n")[0]

@@ -65,6 +65,8 @@ def start(**environment: str | None) -> subprocess.CompletedProcess[str]:
         ({"CDC_RUN_SECONDS": "19"}, "CDC_RUN_SECONDS is 19; it must be 20 or more"),
         ({"CDC_CLAIM_SECONDS": "soon"}, "CDC_CLAIM_SECONDS"),
         ({"CDC_HANDLER_MODULES": "no.such.module"}, "CDC_HANDLER_MODULES"),
+        ({"CDC_QUEUE": "crm,cdc"}, "CDC_QUEUE is 'crm,cdc'; give a queue's name"),
+        ({"CDC_QUEUE": "amq.cdc"}, "CDC_QUEUE is 'amq.cdc'; give a queue's name"),
         ({"CDC_APPS": "crm.no.such"}, "CDC_APPS: there is no app 'crm.no.such'"),
         ({"CDC_APPS": "listeners"}, "CDC_APPS names listeners, which is installed already"),
         ({"CDC_APPS": "json,json"}, "CDC_APPS names json, which is installed already"),

@@ -49,6 +49,19 @@ def test_an_update_keeps_nulls_for_the_fields_that_may_have_been_cleared() -> No
     assert event_body(record(Name="Acme", Phone=None), "UNDELETE") == {"Name": "Acme"}
 
 
+def test_an_update_keeps_the_null_parts_of_compound_fields() -> None:
+    """They may have been cleared: without them a handler that merges parts would keep old ones."""
+    read = record(
+        Name="Mei Ito", FirstName="Mei", MiddleName=None, LastName="Ito",
+        BillingAddress={"street": "1 Main St", "city": None}, BillingStreet="1 Main St",
+    )  # fmt: skip
+
+    assert event_body(read, "UPDATE") == {
+        "Name": {"FirstName": "Mei", "MiddleName": None, "LastName": "Ito"},
+        "BillingAddress": {"Street": "1 Main St", "City": None},
+    }
+
+
 def test_an_address_is_one_field_in_the_events_names() -> None:
     read = record(
         BillingAddress={
@@ -69,6 +82,7 @@ def test_an_address_is_one_field_in_the_events_names() -> None:
         "BillingAddress": {
             "Street": "1 Main St",
             "City": "Zürich",
+            "PostalCode": None,
             "CountryCode": "CH",
             "GeocodeAccuracy": "Block",
         }

@@ -14,7 +14,7 @@ from tests.simulator.certificates import Authority
 from tests.simulator.process import SimulatorProcess
 
 CLIENTS = Path(__file__).with_name("clients")
-SECONDS = 60
+SECONDS = 100
 Run = Callable[..., Any]
 
 

@@ -141,7 +141,9 @@ def lists_of(listener) -> list[Any]:
     """What handlers are told was cleared, and sent as a diff."""
     entries = AuditLogEntry.objects.filter(listener=listener).select_related("listener")
     events = [EventData.of(entry).metadata for entry in entries.order_by("id")]
-    return [(set(one.nulled_fields), set(one.diff_fields)) for one in events]
+    lists = [(one.nulled_fields, one.diff_fields) for one in events]
+    assert None not in {names for pair in lists for names in pair}
+    return [tuple(set(names or ()) for names in pair) for pair in lists]
 
 
 def deliveries_of(listener) -> int:

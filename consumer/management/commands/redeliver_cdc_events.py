@@ -10,8 +10,16 @@ from audit.actions import Actor
 from audit.estimates import Total
 from consumer.management.arguments import add_filters, filter_of
 from consumer.management.progress import Meter
-from handlers.redeliver import claimed, counted
-from handlers.redelivery import Contradiction, Counts, Verdict, Wish, total, wish
+from handlers.redeliver import claimed, counted, overtaken
+from handlers.redelivery import (
+    Contradiction,
+    Counts,
+    Verdict,
+    Wish,
+    fate_of_overtaken,
+    total,
+    wish,
+)
 from handlers.redelivery_claims import ClaimLost
 from handlers.redelivery_jobs import cancel
 from handlers.redelivery_steps import work
@@ -29,8 +37,9 @@ HEADINGS = {
 
 class Command(BaseCommand):
     help = (
-        "Send recorded changes to their handlers again, each record's in order. Exit 1 when some "
-        "of them cannot be sent."
+        "Send recorded changes to their handlers again, each record's in order. A change that "
+        "later ones have overtaken is sent with the present values of its fields, or skipped where "
+        "its record was deleted since. Exit 1 when some of them cannot be sent."
     )
 
     requires_system_checks = []
@@ -45,17 +54,34 @@ class Command(BaseCommand):
             help="also to mappings that match now and never had the change",
         )
         parser.add_argument(
+            "--as-recorded",
+            action="store_true",
+            help="send changes that later ones have overtaken unchanged",
+        )
+        parser.add_argument(
             "--dry-run", action="store_true", help="count what would be sent and send nothing"
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
         wanted = _wish(options)
+        if wanted.as_recorded and not options["dry_run"]:
+            self._tell_of_overtaken(wanted)
         counts = counted(wanted) if options["dry_run"] else self._redeliver(wanted)
         self._report(counts)
         if options["dry_run"]:
+            self._tell_of_overtaken(wanted)
             self.stdout.write("dry run: nothing was sent")
         if impossible := total(counts, Verdict.NOT_POSSIBLE):
             raise CommandError(f"{impossible} cannot be sent; see above.", returncode=1)
+
+    def _tell_of_overtaken(self, wanted: Wish) -> None:
+        """A warning where they are to be sent unchanged."""
+        number = overtaken(wanted)
+        text = fate_of_overtaken(number, as_recorded=wanted.as_recorded)
+        if wanted.as_recorded and number != 0:
+            self.stderr.write(f"Warning: {text}")
+        else:
+            self.stdout.write(text)
 
     def _redeliver(self, wanted: Wish) -> Counts:
         """In this process. One that is killed is taken up by the workers; ^C cancels the rest."""
@@ -102,6 +128,7 @@ def _wish(options: dict[str, Any]) -> Wish:
             Actor.at_the_shell(),
             reason=options["reason"],
             new_handlers=options["new_handlers"],
+            as_recorded=options["as_recorded"],
         )
     except Contradiction as error:
         raise CommandError(str(error), returncode=2) from None

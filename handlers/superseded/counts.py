@@ -1,0 +1,55 @@
+"""How many of the deliveries that are to be sent again have been overtaken."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from django.db.models import Exists, OuterRef
+
+from audit.models import AuditLogEntry
+from handlers.models import Delivery, HandlerMapping
+from handlers.routing import views
+
+State = Delivery.State
+_UNBEGUN = (State.BLOCKED, State.READY, State.QUEUED)
+_ON_THEIR_WAY = (*_UNBEGUN, State.RUNNING)
+
+
+def overtaken(deliveries: Any) -> int:
+    """Those of records that have a later change whose own delivery to the same target, if it has
+    one, does not wait for its first attempt. One query for each mapping."""
+    candidates = deliveries.order_by().exclude(state__in=_ON_THEIR_WAY)
+    mapping_ids = set(candidates.values_list("mapping_id", flat=True).distinct()) - {None}
+    asked = HandlerMapping.objects.filter(pk__in=mapping_ids)
+    number = 0
+    for mapping_id, view in _views(asked).items():
+        number += _of_mapping(candidates.filter(mapping=mapping_id), view)
+    return number
+
+
+def _views(asked: Any) -> dict[int, frozenset[int]]:
+    by_listener: defaultdict[int, list[HandlerMapping]] = defaultdict(list)
+    listeners = asked.order_by().values("listener_id")
+    for mapping in HandlerMapping.objects.filter(listener__in=listeners):
+        by_listener[mapping.listener_id].append(mapping)
+    wanted = set(asked.values_list("pk", flat=True))
+    return {
+        pk: view
+        for group in by_listener.values()
+        for pk, view in views(group).items()
+        if pk in wanted
+    }
+
+
+def _of_mapping(deliveries: Any, view: frozenset[int]) -> int:
+    waiting = Delivery.objects.filter(
+        entry=OuterRef("pk"), mapping__in=view, state__in=_UNBEGUN, attempts=0
+    )
+    later = AuditLogEntry.objects.filter(
+        ~Exists(waiting),
+        record_id=OuterRef("entry__record_id"),
+        listener=OuterRef("entry__listener"),
+        pk__gt=OuterRef("entry_id"),
+    )
+    return int(deliveries.filter(Exists(later.order_by())).count())

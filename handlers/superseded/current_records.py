@@ -1,0 +1,56 @@
+"""Records as they are in Salesforce now, where the audit log cannot tell."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import structlog
+
+from handlers.rest import CANNOT_READ, rest_of
+from listeners.models import Listener
+from listeners.salesforce.records import event_body
+from listeners.salesforce.rest import MAX_IDS
+
+log = structlog.get_logger(__name__)
+
+#: An entity's name and a record's id.
+Record = tuple[str, str]
+
+
+class NotRead(Exception):
+    """A record could not be read. The message says why; the attempt is repeated later."""
+
+
+def read(
+    listener: Listener, records: Collection[Record]
+) -> Mapping[Record, dict[str, Any] | NotRead | None]:
+    """The body of each record; None for one that does not exist. Never inside a transaction."""
+    by_entity: defaultdict[str, list[str]] = defaultdict(list)
+    for entity, record_id in dict.fromkeys(records):
+        by_entity[entity].append(record_id)
+    found: dict[Record, dict[str, Any] | NotRead | None] = {}
+    for entity, ids in by_entity.items():
+        for start in range(0, len(ids), MAX_IDS):
+            found |= _page(listener, entity, ids[start : start + MAX_IDS])
+    return found
+
+
+def _page(
+    listener: Listener, entity: str, ids: list[str]
+) -> Iterable[tuple[Record, dict[str, Any] | NotRead | None]]:
+    try:
+        answer = rest_of(listener).read_many(entity, ids)
+    except CANNOT_READ as error:
+        log.warning("records not read", listener=listener.name, entity=entity, reason=str(error))
+        return [((entity, one), NotRead(str(error))) for one in ids]
+    log.info("records read", listener=listener.name, entity=entity, records=len(answer.records))
+    found: dict[Record, dict[str, Any] | NotRead | None] = {}
+    for one in ids:
+        record = answer.records.get(one)
+        if one in answer.refused:
+            found[entity, one] = NotRead(str(answer.refused[one]))
+        else:
+            found[entity, one] = None if record is None else event_body(record, "UPDATE")
+    return found.items()

@@ -1,0 +1,32 @@
+"""A short run of `python -m chaos.interleave`: every copy becomes what the org says."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from django.db import connection
+
+from tests.nursery import ROOT
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", ["per_record-continue", "per_record-halt", "unordered-continue"])
+def test_copies_survive_failures_redeliveries_edits_pauses_and_deletes(kind):
+    database = "sqlite" if connection.vendor == "sqlite" else "postgres"
+    amount = ["--seed", "3", "--changes", "150", "--records", "8"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "chaos.interleave", *amount, "--kind", kind, "--database", database],
+        cwd=ROOT,
+        env={name: text for name, text in os.environ.items() if not name.startswith("CDC_")},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as interleaving:
+        try:
+            said, _ = interleaving.communicate()
+        finally:
+            interleaving.terminate()  # when this test is given up: it ends what it has started
+
+    assert interleaving.returncode == 0, said
