@@ -1,7 +1,7 @@
 """A process whose clock is wrong: `processes.worker(**clock_off_by(hours=1))`."""
 
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 
@@ -19,3 +19,8 @@ def install() -> None:
     if off_by:
         right = timezone.now
         vars(timezone)["now"] = lambda: right() + off_by
+
+
+def a_moment_ago() -> datetime:
+    """Past on the database's clock, too: SQLite's has milliseconds."""
+    return timezone.now() - timedelta(seconds=1)

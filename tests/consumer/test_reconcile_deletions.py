@@ -10,6 +10,7 @@ from consumer.reconciliation import deletions, running
 from handlers.models import Delivery
 from listeners import milestones
 from listeners.salesforce import rest
+from tests.clock import a_moment_ago
 from tests.commands.running import run as command
 from tests.consumer.hearing import hear
 from tests.consumer.losing import Entity, asked, run
@@ -180,7 +181,7 @@ def test_it_waits_while_the_orgs_requests_of_the_day_are_nearly_used_up(org, ent
     assert (job.state, job.attempts) == ("waiting", 0)
     assert "95,000 of the org's 100,000 API requests a day are used" in job.error
     monkeypatch.undo()
-    Reconciliation.objects.update(due_at=timezone.now())
+    Reconciliation.objects.update(due_at=a_moment_ago())
     assert run(job).looked_up == 1
 
 
@@ -220,7 +221,7 @@ def test_most_records_gone_is_an_operators_question(org, entity, monkeypatch):
 
     command("reconcile_cdc", "--listener", entity.listener.name, "--accept-deletions")
     assert len(entity.added()) == 3
-    Reconciliation.objects.update(due_at=timezone.now())
+    Reconciliation.objects.update(due_at=a_moment_ago())
     run(job)
     incident.refresh_from_db()
     assert incident.closed_at

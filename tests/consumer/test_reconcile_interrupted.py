@@ -3,12 +3,12 @@
 import itertools
 
 import pytest
-from django.utils import timezone
 
 from audit.models import Reconciliation
 from consumer.reconciliation import running
 from consumer.reconciliation.evidence import incomplete
 from listeners import milestones
+from tests.clock import a_moment_ago
 from tests.consumer.hearing import hear
 from tests.consumer.losing import Entity, run
 from tests.simulator.process import SimulatorProcess
@@ -42,7 +42,7 @@ def test_a_job_that_was_killed_goes_on_and_counts_nothing_twice(org, entity, mon
     assert (job.state, len(entity.added())) == ("running", first), "who died has it for a while"
 
     monkeypatch.undo()
-    Reconciliation.objects.update(claimed_until=timezone.now())
+    Reconciliation.objects.update(claimed_until=a_moment_ago())
     run(job)
 
     assert (job.compared, job.present, job.added) == (451, 1, 450)
@@ -61,7 +61,7 @@ def test_what_died_before_its_commit_is_done_again(org, entity, monkeypatch, mil
     assert entity.added() == []
 
     monkeypatch.undo()
-    Reconciliation.objects.update(claimed_until=timezone.now())
+    Reconciliation.objects.update(claimed_until=a_moment_ago())
     run(job)
 
     assert (len(entity.added()), job.added) == (3, 3)

@@ -16,6 +16,7 @@ from handlers.redeliver import counted
 from handlers.redelivery import Contradiction, Row, Verdict, Wish, sent, wish
 from handlers.runner import run_delivery
 from tests.at_once import in_threads
+from tests.clock import a_moment_ago
 from tests.redelivering import redeliver
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
@@ -61,7 +62,7 @@ def test_a_dead_one_begins_anew_with_all_its_attempts(listener):
     run_delivery(delivery.pk)
     delivery.refresh_from_db()
     assert (delivery.state, delivery.attempts) == ("retrying", 3)
-    Delivery.objects.update(due_at=timezone.now())
+    Delivery.objects.update(due_at=a_moment_ago())
     run_delivery(delivery.pk)
     delivery.refresh_from_db()
     assert (delivery.state, delivery.attempts) == ("dead", 4)
@@ -98,7 +99,7 @@ def test_one_that_has_ended_is_sent_again(listener, state):
 @pytest.mark.parametrize("state", ["ready", "queued", "running", "blocked"])
 def test_one_that_is_on_its_way_is_counted_and_left_alone(listener, state):
     [delivery] = deliver(listener, change())
-    Delivery.objects.update(state=state, claim_deadline=timezone.now())
+    Delivery.objects.update(state=state, claim_deadline=a_moment_ago())
 
     redelivery, counts = again(delivery)
 

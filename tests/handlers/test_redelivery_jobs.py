@@ -14,6 +14,7 @@ from handlers.redelivery import PRUNED, Row, TooMany, Verdict, Wish, counts_of, 
 from handlers.redelivery_claims import MOST_TRIES, Claim, ClaimLost
 from handlers.redelivery_jobs import cancel, run, start_due, take_up
 from handlers.redelivery_steps import work
+from tests.clock import a_moment_ago
 from tests.commands.running import record
 from tests.redelivering import redeliver
 from tests.sample_data import ANN, change, make_mapping
@@ -117,7 +118,7 @@ def test_one_is_done_by_one_worker_at_a_time(dead):
     assert states() == ["dead"] * 5
 
     # Taken for dead, the first comes back when a second has begun.
-    Redelivery.objects.update(claimed_until=timezone.now())
+    Redelivery.objects.update(claimed_until=a_moment_ago())
     second = Claim.of(redelivery.pk, timezone.now())
     with pytest.raises(ClaimLost):
         work(first)
@@ -146,7 +147,7 @@ def test_one_that_comes_no_further_is_given_up_and_taken_up_by_an_operator(dead)
     redelivery = asked()
     for _ in range(MOST_TRIES):
         assert Claim.of(redelivery.pk, timezone.now())
-        Redelivery.objects.update(claimed_until=timezone.now())
+        Redelivery.objects.update(claimed_until=a_moment_ago())
     assert Claim.of(redelivery.pk, timezone.now()) is None
     redelivery.refresh_from_db()
     assert redelivery.state == "failed"

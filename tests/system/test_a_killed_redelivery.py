@@ -10,6 +10,7 @@ from handlers.models import Delivery, Redelivery
 from handlers.redeliver import begin
 from handlers.redelivery import wish
 from handlers.redelivery_jobs import run, start_due
+from tests.clock import a_moment_ago
 from tests.handlers.bundling import messages
 from tests.milestones import at
 from tests.sample_data import ANN, make_listener, make_mapping
@@ -51,7 +52,7 @@ def test_a_killed_worker_leaves_the_rest_to_others_and_each_is_sent_once(process
     assert (redelivery.state, redelivery.done) == ("running", 2000)
     assert len(published()) == 1000
 
-    Redelivery.objects.update(claimed_until=timezone.now(), due_at=timezone.now())
+    Redelivery.objects.update(claimed_until=a_moment_ago(), due_at=a_moment_ago())
     assert start_due(timezone.now()) == 1
     run(redelivery.pk)
 

@@ -7,6 +7,7 @@ from django.utils import timezone
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from listeners.models import Listener, Position
+from tests.clock import a_moment_ago
 from tests.sample_data import listener_of
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for
@@ -27,7 +28,7 @@ def test_a_worker_killed_in_a_run_loses_that_attempt_and_nothing_else(
     worker.kill()
     HandlerMapping.objects.update(options={"seconds": 0})
 
-    Delivery.objects.update(claim_deadline=timezone.now())
+    Delivery.objects.update(claim_deadline=a_moment_ago())
     processes.worker()
 
     wait_for(lambda: succeeded() == 1)
