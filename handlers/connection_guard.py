@@ -41,13 +41,17 @@ class _Watched:
     """One connection, as it was before the call."""
 
     def __init__(self, connection: Any, *, new: bool = False) -> None:
-        """`new`: opened by the handler; what it is to be like is known from its settings."""
+        """`new`: made by the handler. What one is to be like that is not open yet is known from its
+        settings."""
         self.connection = connection
         self._raw = connection.connection
         self._in_atomic = connection.in_atomic_block and not new
         self._savepoints = [] if new else list(connection.savepoint_ids)
         self._blocks = [] if new else list(connection.atomic_blocks)
-        self._autocommit = connection.settings_dict["AUTOCOMMIT"] if new else connection.autocommit
+        is_open = self._raw is not None and not new
+        self._autocommit = (
+            connection.autocommit if is_open else connection.settings_dict["AUTOCOMMIT"]
+        )
         self._traits = None if new else _traits(self._raw)
         self._wrappers = connection.execute_wrappers
         self._settings: session_settings.Settings | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from audit.bulk import insert, maker
@@ -60,7 +60,10 @@ def planned(
     lane_of = follow(entries[0].listener_id, mappings, lanes)
     pairs = [*overdue, *_routed(entries, mappings, only, gap_policy, saves or {})]
     deliveries = _made_of(pairs, lane_of)
-    _mark_overtakable(deliveries, beside_lanes(mappings))
+    beside = beside_lanes(mappings)
+    _mark_overtakable(one for one in deliveries if one.mapping_id in beside)
+    # Another mapping of the same handler may have had the later events of their saves.
+    _mark_overtakable(deliveries[: len(overdue)])
     if gap_policy == GapPolicy.FETCH:
         _await_records(deliveries, {entry.pk for entry in entries if entry.change_type in GAPS})
     _queue_up(deliveries)
@@ -144,10 +147,9 @@ def _set_aside(deliveries: Sequence[Delivery], paused: Collection[int]) -> None:
             delivery.paused = delivery.state == Delivery.State.READY
 
 
-def _mark_overtakable(deliveries: Sequence[Delivery], mappings: Collection[int]) -> None:
+def _mark_overtakable(deliveries: Iterable[Delivery]) -> None:
     for delivery in deliveries:
-        if delivery.mapping_id in mappings:
-            delivery.may_be_overtaken = True
+        delivery.may_be_overtaken = True
 
 
 def _await_records(deliveries: Sequence[Delivery], gaps: Collection[int]) -> None:

@@ -72,6 +72,7 @@ def _mark_overtakable(
         int(pk) for pk in changed | {*wanted} if pk in changed or wanted[pk] in lanes_of_them
     ]
     waiting = Delivery.objects.filter(mapping__in=members, state__in=_UNBEGUN, attempts=0)
+    Delivery.objects.hold_chains(set(waiting.values_list("chain", flat=True)))
     ids = list(waiting.locked().values_list("pk", flat=True))
     for start in range(0, len(ids), ROWS):
         rows = Delivery.objects.filter(pk__in=ids[start : start + ROWS])

@@ -49,6 +49,7 @@ def move_waiting(mapping: HandlerMapping, now: datetime) -> int:
     position = Position.objects.filter(listener=mapping.listener_id)
     list(position.select_for_update().values_list("pk"))
     rows = to_move(mapping, now)
+    Delivery.objects.hold_chains(set(rows.values_list("chain", flat=True)))
     ids = list(rows.locked().values_list("pk", flat=True))
     if not ids:
         return 0

@@ -1,8 +1,9 @@
 """A handler that leaves its database connection changed fails, and nothing after it suffers."""
 
 import pytest
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 
+from handlers.connection_guard import ConnectionGuard
 from handlers.models import DeliveryAttempt
 from handlers.runner import run_deliveries, run_delivery
 from tests.handlers.bundling import without_haste
@@ -131,3 +132,24 @@ def test_a_session_that_was_changed_past_django_is_made_anew(listener):
 
     assert seen(delivery)[0] == "succeeded"
     later_ones_work(listener)
+
+
+@pytest.fixture
+def unopened_connection():
+    """A connection that this thread has and never opened, such as one of a second database:
+    Celery makes them all in each child of a pool."""
+    before = connections[DEFAULT_DB_ALIAS]
+    connections[DEFAULT_DB_ALIAS] = connections.create_connection(DEFAULT_DB_ALIAS)
+    yield connections[DEFAULT_DB_ALIAS]
+    connections[DEFAULT_DB_ALIAS].close()
+    connections[DEFAULT_DB_ALIAS] = before
+
+
+def test_a_handler_may_be_the_first_to_open_a_connection(unopened_connection):
+    guard = ConnectionGuard()
+
+    with unopened_connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+    assert guard.changes() == ""
+    assert unopened_connection.is_usable()

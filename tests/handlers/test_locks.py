@@ -10,8 +10,9 @@ from consumer import relay
 from consumer.ingest import ingest
 from handlers import dispatch, handover
 from handlers.claims import claim
-from handlers.models import Delivery, DeliveryAttempt, Handover
+from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Handover
 from handlers.outcomes import Succeeded
+from handlers.retargeting import move_waiting
 from handlers.runner import run_deliveries, run_delivery
 from handlers.settling import settle
 from tests.at_once import in_threads, somebody_waits_for_a_lock
@@ -152,3 +153,44 @@ def test_two_workers_that_claim_the_same_deliveries_run_each_of_them_once(listen
 
     assert claimed == []
     assert set(Delivery.objects.values_list("attempts", flat=True)) == {1}
+
+
+@pytest.fixture
+def moving(listener):
+    """Two changes of a record in one lane, the first of which runs; what is edited then moves the
+    second one to another lane."""
+    other = make_mapping(listener, "create")
+    mapping = make_mapping(listener, "update")
+    ingest(listener, lease_of(listener), received(change("UPDATE"), change("UPDATE")))
+    HandlerMapping.objects.filter(pk=other.pk).update(on="update", handler="tests.skip")
+    return mapping
+
+
+def retarget(mapping):
+    HandlerMapping.objects.filter(pk=mapping.pk).update(handler="tests.fail")
+    mapping.refresh_from_db()
+    with transaction.atomic():
+        move_waiting(mapping, timezone.now())
+
+
+def record_another(mapping):
+    listener = mapping.listener
+    ingest(listener, lease_of(listener), received(change("UPDATE", ["001000000000002AAA"])))
+
+
+@pytest.mark.parametrize("work", [retarget, record_another])
+def test_what_moves_to_another_lane_waits_for_the_run_before_it(moving, work):
+    """It locks what runs first, as who ends the run does: in another order they would meet in a
+    deadlock."""
+    [first] = claim([Delivery.objects.earliest("id").pk])
+
+    with transaction.atomic():
+        Delivery.objects.settle(first.delivery.pk, first.attempt, state="succeeded")
+        [working] = in_threads(lambda: work(moving))
+        wait_for(somebody_waits_for_a_lock)
+        Delivery.objects.promote_all([first.delivery.chain])
+    working.result(30)
+
+    second = Delivery.objects.order_by("id")[1]
+    assert second.state == "ready"
+    assert second.chain.startswith(f"{moving.pk}:")

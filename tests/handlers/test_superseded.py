@@ -396,3 +396,24 @@ def test_a_task_elsewhere_is_not_sent_what_was_deleted_since(listener):
 
     assert Delivery.objects.get().state == "skipped"
     assert messages_in("shop") == []
+
+
+def event_of_a_save(sequence, **data):
+    fields = {"transaction": "a-save", "sequence": sequence, "changedFields": list(data)}
+    return change("UPDATE", [RECORD], data=data, **fields)
+
+
+def test_an_event_that_is_delivered_late_for_its_save_does_not_undo_the_next(listener):
+    """Its handler had both of the first events for its other mapping."""
+    named_and_new = [{"field": "Name", "exists": True}, {"field": "Type", "equals": "New"}]
+    condition = {"all": named_and_new}
+    make_mapping(listener, "update", NOTE, condition=condition, changed_fields=["Name"])
+    make_mapping(listener, "update", NOTE)
+    record(listener, event_of_a_save(1, Name="A", Phone="1"), event_of_a_save(2, Phone="2"))
+    run_all()
+
+    record(listener, event_of_a_save(3, Type="New"))
+    run_all()
+
+    bodies = [line["data"] for line in read_journal()]
+    assert bodies[2:] == [{"Name": "A", "Phone": "2"}, {"Type": "New"}]
