@@ -238,8 +238,9 @@ def _mark(messages: Sequence[Message], now: datetime) -> None:
 
 
 def _sent_elsewhere(ids: Sequence[int], now: datetime) -> list[Message]:
-    """Messages for tasks that run elsewhere. Changes whose record was deleted since are skipped,
-    and what later changes made of some is asked for again where that could not be told."""
+    """Messages for tasks that run elsewhere. Changes whose record was deleted since are skipped.
+    Where it could not be told what later changes made of some, they stay claimed: it is asked for
+    again when the claim has ended, and not each second."""
     if not ids:
         return []
     rows = Delivery.objects.filter(pk__in=ids).order_by("id")
@@ -248,7 +249,6 @@ def _sent_elsewhere(ids: Sequence[int], now: datetime) -> list[Message]:
     failures = {pk: one for pk, one in results.items() if isinstance(one, Failed)}
     for pk, failure in failures.items():
         log.warning("a change is sent later", delivery=pk, reason=failure.error)
-    Delivery.objects.let_go(list(failures))
     skipped = {pk: one.reason for pk, one in results.items() if isinstance(one, Skipped)}
     Delivery.objects.skip_sending(skipped, now)
     left = [one for one in deliveries if one.pk not in failures and one.pk not in skipped]

@@ -46,10 +46,12 @@ def _of_mapping(deliveries: Any, view: frozenset[int]) -> int:
     waiting = Delivery.objects.filter(
         entry=OuterRef("pk"), mapping__in=view, state__in=_UNBEGUN, attempts=0
     )
+    # The listener as a range: see `history`.
     later = AuditLogEntry.objects.filter(
         ~Exists(waiting),
         record_id=OuterRef("entry__record_id"),
-        listener=OuterRef("entry__listener"),
+        listener_id__gte=OuterRef("entry__listener_id"),
+        listener_id__lte=OuterRef("entry__listener_id"),
         pk__gt=OuterRef("entry_id"),
     )
     return int(deliveries.filter(Exists(later.order_by())).count())

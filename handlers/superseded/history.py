@@ -25,13 +25,16 @@ _NEEDED = (
 #: An entity and a record.
 Key = tuple[str, str]
 
+#: Beside records, a listener is asked for as a range, and no entity: for an equality SQLite takes
+#: the index of the listener or the entity, and reads all of its entries.
 _LATER = Prepared(
     lambda: (
         AuditLogEntry.objects.filter(
-            listener_id=Given("listener_id"),
+            Q(deliveries__attempts__gt=0) | Q(deliveries__is_external=True),
+            listener_id__gte=Given("listener_id"),
+            listener_id__lte=Given("listener_id"),
             record_id__among=Given("record_ids"),
             id__gt=Given("entry_id"),
-            deliveries__isnull=False,
         )
         .order_by()
         .values_list(
@@ -51,8 +54,8 @@ class History:
 
 
 def later_rows(listener_id: int, deliveries: Sequence[Delivery]) -> Mapping[str, list[Row]]:
-    """By record, the deliveries of later entries than the first of these, which are of the stream.
-    One query."""
+    """By record, the deliveries of later entries than the first of these, which are of the stream,
+    that may have begun. One query."""
     found: defaultdict[str, list[Row]] = defaultdict(list)
     rows = _LATER.rows(
         listener_id=listener_id,
@@ -100,9 +103,9 @@ def _entries(
         later |= Q(commit_timestamp__gte=first - _MARGIN)
     found = AuditLogEntry.objects.filter(
         later,
-        listener_id=listener_id,
+        listener_id__gte=listener_id,
+        listener_id__lte=listener_id,
         record_id__among=list(record_ids | others),
-        entity_name__in={entity for entity, _ in keys},
     )
     return list(found.order_by("id").only(*_NEEDED))
 

@@ -1,15 +1,20 @@
 """Where the audit log cannot tell what a field is now, the record is read from Salesforce."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
 from consumer.completion import complete
+from handlers import dispatch
 from handlers.models import Delivery, HandlerMapping
+from handlers.queries import SENDING
 from handlers.redelivery import Wish
 from handlers.runner import run_delivery
 from listeners.models import Listener
 from tests.consumer.gapped import composites
 from tests.consumer.hearing import hear
+from tests.handlers.test_dispatch import messages_in
 from tests.redelivering import redeliver
 from tests.sample_data import ANN
 from tests.sample_handlers import read_journal
@@ -186,3 +191,25 @@ def test_a_delete_that_a_gap_event_undid_is_skipped(org, copied, account):
 
     assert deletion.state == "skipped"
     assert deletion.error.startswith("the record was restored since (entry ")
+
+
+def test_a_task_elsewhere_whose_record_cannot_be_read_is_tried_again_after_a_while(
+    org, copied, account, dead
+):
+    """The relay looks for what is ready each second; Salesforce is not asked as often."""
+    HandlerMapping.objects.update(handler="", task="shop.sync", queue="shop")
+    org.gap("GAP_UPDATE", "Account", account, apply=True, Phone="42")
+    hear(org, copied)
+    org.fault("http_status", target="rest", status=503, times=1)
+    redeliver(Wish(ANN, Delivery.objects.filter(pk=dead.pk)), timezone.now())
+    dead.refresh_from_db()
+    assert dead.state == "ready"
+    org.clear_faults()
+    org.forget_requests()
+
+    dispatch.publish([dead.pk], timezone.now() + timedelta(seconds=1))
+    assert org.api_requests() == []
+
+    dispatch.publish([dead.pk], timezone.now() + SENDING + timedelta(seconds=1))
+    [event] = [message["kwargs"]["event"] for message in messages_in("shop")]
+    assert event["changedData"]["Phone"] == "42"
