@@ -1,0 +1,32 @@
+"""What a process takes for the time on the database's clock."""
+
+import time
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.backends.signals import connection_created
+from django.utils import timezone
+
+from listeners.clock import DatabaseClock
+
+
+@pytest.fixture
+def slow_to_connect(transactional_db):
+    def wait(**_):
+        time.sleep(2)
+
+    connection.close()
+    connection_created.connect(wait)
+    yield
+    connection_created.disconnect(wait)
+
+
+@pytest.mark.usefixtures("slow_to_connect")
+def test_the_time_that_connecting_takes_does_not_put_it_ahead():
+    """Claims that hold would be taken for abandoned."""
+    clock = DatabaseClock()
+
+    clock.read()
+
+    assert clock.estimate() < timezone.now() + timedelta(seconds=1)
