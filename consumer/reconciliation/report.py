@@ -105,7 +105,7 @@ def caveats(fields: Fields) -> list[str]:
     """Which fields made the difference, and which could not be compared, and why."""
     found = (
         ("Fields whose values differed", fields.differing - {"LastModifiedDate"}),
-        ("Not compared, as no change event carries them (calculated fields)", fields.not_carried),
+        ("Not compared, as no change event tells their values", fields.not_carried),
         ("Not compared, as the audit log has only a diff or no value of them", fields.open),
         ("Not compared, as the login's user may not read them", fields.unreadable),
     )
