@@ -27,8 +27,8 @@ class DatabaseClock:
 
     def read(self) -> datetime:
         """The time now. One query."""
-        asked_at = time.monotonic()
         with connection.cursor() as cursor:
+            asked_at = time.monotonic()  # once connected: that may take long
             cursor.execute(_NOW[connection.vendor])
             [found] = cursor.fetchone()
         now: datetime = found if isinstance(found, datetime) else datetime.fromisoformat(found)
