@@ -91,7 +91,7 @@ def looked_up(figures: Figures, *, records: bool) -> str:
     known = f"{count:,} {_plural(count)} that the audit log says exist"
     were = "was" if count == 1 else "were"
     if not deleted:
-        return f"{known} {were} looked up by id: all of them exist in Salesforce"
+        return f"{known} {were} looked up by id: no deletion is missing in the audit log"
     which = "deletion is" if deleted == 1 else "deletions are"
     outcome = "recorded now" if records else "not recorded"
     no_longer = "no longer exists" if deleted == 1 else "no longer exist"
