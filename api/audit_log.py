@@ -13,7 +13,7 @@ from api.redelivering import Redeliverable
 from audit.models import AuditLogEntry
 from audit.queries import AuditLogFilter
 from audit.sight import Sight
-from handlers.exported import COLUMNS, exported_entry, with_deliveries
+from handlers.exported import COLUMNS, EXTRA, exported_entry, with_deliveries
 from handlers.models import Delivery
 from handlers.redelivery import LEFT_OUT
 
@@ -50,15 +50,14 @@ class EntrySerializer(serializers.ModelSerializer[AuditLogEntry]):
     changed_data = serializers.DictField(read_only=True)
     deliveries = ExportedDeliverySerializer(many=True, read_only=True)
     header_extra = serializers.DictField(
-        read_only=True,
-        allow_null=True,
-        help_text="Header fields that have no place of their own; null where the event had none.",
+        required=False,
+        help_text="Header fields that have no key of their own; left out where the event had none.",
     )
 
     class Meta:
         model = AuditLogEntry
-        fields = COLUMNS
-        read_only_fields = COLUMNS
+        fields = (*COLUMNS, EXTRA)
+        read_only_fields = (*COLUMNS, EXTRA)
 
     def to_representation(self, instance: AuditLogEntry) -> dict[str, Any]:
         return exported_entry(instance, Sight.elsewhere(self.context["request"].user))

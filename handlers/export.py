@@ -16,7 +16,7 @@ from audit.models import AuditLogEntry, Work
 from audit.queries import AuditLogFilter
 from audit.sight import MASKED, Sight
 from audit.work import Running
-from handlers.exported import COLUMNS, exported_entry, with_deliveries
+from handlers.exported import COLUMNS, EXTRA, exported_entry, with_deliveries
 from listeners.models import Listener
 
 #: A state of its own for whoever asks: retrying or dead.
@@ -104,14 +104,14 @@ def json_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def csv_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """A header, then the same columns. What has a structure is JSON; null is an empty cell.
+    """A header, then the columns of COLUMNS. What has a structure is JSON; null is an empty cell.
 
     A text that a spreadsheet would run as a formula gets an apostrophe in front. Numbers stay
     numbers, negative ones too.
     """
     yield _csv(COLUMNS)
     for row in rows:
-        yield _csv([_cell(value) for value in row.values()])
+        yield _csv([_cell(value) for name, value in row.items() if name != EXTRA])
 
 
 def _json(value: Any) -> str:

@@ -31,8 +31,9 @@ COLUMNS = (
     "source",
     "received_at",
     "deliveries",
-    "header_extra",
 )
+#: Header fields that have no column; the key is there only where an entry has some.
+EXTRA = "header_extra"
 
 
 def with_deliveries(entries: AuditLogQuerySet) -> AuditLogQuerySet:
@@ -42,8 +43,8 @@ def with_deliveries(entries: AuditLogQuerySet) -> AuditLogQuerySet:
 
 
 def exported_entry(entry: AuditLogEntry, sight: Sight = MASKED) -> dict[str, Any]:
-    listed = ("deliveries", "header_extra")
-    row = {name: getattr(entry, name) for name in COLUMNS if name not in listed}
+    row = {name: getattr(entry, name) for name in COLUMNS if name != "deliveries"}
+    extra = {EXTRA: entry.header_extra} if entry.header_extra else {}
     return {
         **row,
         "listener": entry.listener.name,
@@ -54,7 +55,7 @@ def exported_entry(entry: AuditLogEntry, sight: Sight = MASKED) -> dict[str, Any
         "deliveries": [
             exported_delivery(delivery, entry, sight) for delivery in entry.deliveries.all()
         ],
-        "header_extra": entry.header_extra,
+        **extra,
     }
 
 

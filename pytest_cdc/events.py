@@ -107,7 +107,8 @@ def _lease(listener: Listener) -> Lease:
 
 
 class _Org(RestClient):
-    """Stands in for Salesforce's REST API: every record is the same, and no field is calculated."""
+    """Stands in for Salesforce's REST API: every record is the same, with fields that
+    events carry."""
 
     def __init__(self, change: Change) -> None:
         self._change = change
@@ -117,7 +118,7 @@ class _Org(RestClient):
         records = {pk: {"Id": pk, **body} for pk in ids}
         return RecordsRead(self._change.commit_ms + SECOND, records)
 
-    def calculated_fields(self, entity: str) -> set[str]:
+    def uncarried_fields(self, entity: str) -> set[str]:
         return set()
 
 

@@ -95,6 +95,20 @@ def describe_change_event(entity: Entity) -> JsonObject:
     }
 
 
+def describe_event(entity: Entity, names: Iterable[str]) -> JsonObject:
+    """The answer to `…/describe` of the entity's change event; `names` are those of its records'
+    fields."""
+    carried = [one for one in names if one not in ("Id", "IsDeleted", "SystemModstamp")]
+    return {
+        **describe_change_event(entity),
+        "fields": [
+            {"name": "ReplayId", "type": "string"},
+            {"name": "ChangeEventHeader", "type": "complexvalue"},
+            *(_field(entity, name) for name in carried),
+        ],
+    }
+
+
 def _field(entity: Entity, name: str) -> JsonObject:
     writable, kind = is_writable(entity, name), _type(name)
     is_external_id = name in entity.external_ids

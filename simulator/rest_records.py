@@ -9,6 +9,7 @@ from simulator.description import (
     Fields,
     describe,
     describe_change_event,
+    describe_event,
     field_names,
     is_writable,
     stored,
@@ -99,7 +100,9 @@ class Records:
         return self._having(entity, known, value)
 
     def describe(self, name: str) -> JsonObject:
-        """`GET …/sobjects/{Entity}/describe`."""
+        """`GET …/sobjects/{Entity}/describe`, of a change event as well."""
+        if event_of := self._org.catalogue.by_change_event(name):
+            return describe_event(event_of, self._all_fields(event_of))
         return describe(self.entity(name), self._version)
 
     def about(self, name: str) -> JsonObject:

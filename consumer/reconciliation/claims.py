@@ -28,6 +28,8 @@ CLAIM = timedelta(minutes=5)
 REST = timedelta(seconds=30)
 #: The key of a cursor that says so.
 RESTS = "rests"
+#: The key for how far it ever was.
+FURTHEST = "furthest"
 
 
 class ClaimLost(Exception):
@@ -46,7 +48,6 @@ class Claim:
 
     def __init__(self, job: Reconciliation) -> None:
         self.job = job
-        self._furthest = job.compared + job.looked_up
 
     @classmethod
     def of(cls, job_id: int, now: datetime) -> Claim | None:
@@ -67,11 +68,13 @@ class Claim:
         """Write the progress down and renew the claim."""
         until = database_clock.now() + CLAIM
         total = progress.total
-        # Failures in a row are those that nothing new was compared between.
-        is_further = total.compared + total.looked_up > self._furthest
+        # Failures in a row are those that nothing new was compared between. What was refused is
+        # begun anew: that is nothing new until it comes further than before.
+        furthest = self.job.cursor.get(FURTHEST, 0)
+        is_further = total.steps > furthest
         self._update(
             claimed_until=until,
-            cursor=progress.cursor(),
+            cursor={**progress.cursor(), FURTHEST: max(total.steps, furthest)},
             compared=total.compared,
             present=total.present,
             known_in_part=total.in_part,

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from audit.models import Reconciliation
-from consumer.reconciliation.deletions import ManyGone, look_up
+from consumer.reconciliation.deletions import ManyGone, doubt, look_up
 from consumer.reconciliation.entities import entities_of
 from consumer.reconciliation.evidence import CHUNK
 from consumer.reconciliation.judging import Judge, Judgement
@@ -141,10 +141,26 @@ def _wait_for_the_stream(supplier: Supplier, judgement: Judgement, suspects: Seq
 def _known_records(
     supplier: Supplier, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
 ) -> None:
-    """Look up the records that exist according to the log, and record the deletions it lacks."""
+    """Look up the records that exist according to the log, and record the deletions it lacks.
+
+    All are looked up before a record that left no trace is taken for deleted: whether that can be
+    true goes by how many there are.
+    """
+    _look_up_all(supplier, scope, progress, on_page)
+    figures = progress.figures[supplier.entity]
+    if figures.gone and supplier.is_cautious and progress.counted_gone is None:
+        doubt(supplier, figures.gone, figures.looked_up)
+        progress.look_up_again()
+        _look_up_all(supplier, scope, progress, on_page)
+
+
+def _look_up_all(
+    supplier: Supplier, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
+) -> None:
     while not progress.is_looked_up:
         spare_requests(supplier.rest)
-        progress.look_up(look_up(supplier, progress.looked_up_to or 0, scope.until))
+        behind = progress.looked_up_to or 0
+        progress.look_up(look_up(supplier, behind, scope.until, progress.counted_gone))
         on_page(progress)
 
 

@@ -26,14 +26,19 @@ from listeners.salesforce.rest import MAX_IDS
 #: Entries of the log in one slice.
 SLICE = 4_000
 _RECORD_ID = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?")
+#: Characters of an id without its checksum.
+_SHORT = 15
 
 
-#: From so many on, and more than half of those that were looked up, an operator is asked.
-MANY = 100
+#: An operator is asked where so many records, and more than this part of those that were looked up,
+#: are not there. A user who lost a permission sees a part of the records, or none.
+MANY, PART = 100, 0.1
+#: The same where so many are not there, and not one that is.
+ALL = 20
 
 
 class ManyGone(Exception):
-    """Most of the records are not in Salesforce. Look for the reason, then accept the deletions."""
+    """Many of the records are not in Salesforce. Look for the reason, then accept the deletions."""
 
     def __init__(self, entity: str, gone: int, looked_up: int) -> None:
         super().__init__(
@@ -46,17 +51,23 @@ class ManyGone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
-    """What one slice of the log told: how many records were looked up, how many deletions were
-    missing, and the entry to go on behind; None at the log's end."""
+    """What slices of the log told: how many records were looked up, how many of them are neither
+    there nor in the Recycle Bin, how many deletions were missing, and the entry to go on behind;
+    None at the log's end."""
 
-    records: int
-    deleted: int
-    go_on_behind: int | None
+    records: int = 0
+    gone: int = 0
+    deleted: int = 0
+    go_on_behind: int | None = None
 
 
-def look_up(supplier: Supplier, behind: int, until: int | None) -> LookedUp:
+def look_up(
+    supplier: Supplier, behind: int, until: int | None, counted: LookedUp | None
+) -> LookedUp:
     """Look up the records whose newest entry is in the next slice behind an entry.
 
+    Without `counted`, those that are gone are only counted, unless nobody is to be asked about
+    them. With it they are recorded; it has their number so far, and that of all records looked up.
     Records that were moved to the Recycle Bin at `until` or later are left alone. Never inside a
     transaction. Raises ManyGone and what RestClient raises.
     """
@@ -66,8 +77,16 @@ def look_up(supplier: Supplier, behind: int, until: int | None) -> LookedUp:
     absent: set[str] = set()
     for start in range(0, len(ids), MAX_IDS):
         absent |= supplier.rest.absent(entity, ids[start : start + MAX_IDS])
-    deleted = _record_deletions(supplier, found, sorted(absent), until) if absent else 0
-    return LookedUp(len(ids), deleted, end)
+    if not absent:
+        return LookedUp(len(ids), go_on_behind=end)
+    there = _in_recycle_bin(supplier, sorted(absent))
+    gone = len(absent) - len(there)
+    if counted is not None:
+        doubt(supplier, counted.gone + gone, counted.records)
+    elif supplier.is_cautious:
+        absent = set(there)
+    stamps = _stamps(found, sorted(absent), there, until)
+    return LookedUp(len(ids), gone, _record_deletions(supplier, stamps), end)
 
 
 def _existing_by_log(
@@ -95,17 +114,27 @@ def _existing_by_log(
     return found, slice_[-1][0] if len(slice_) == SLICE else None
 
 
-def _record_deletions(
-    supplier: Supplier, commits: dict[str, int], absent: Sequence[str], until: int | None
-) -> int:
+def _in_recycle_bin(supplier: Supplier, absent: Sequence[str]) -> dict[str, Row]:
+    """The rows of those of the absent records that have one: they are in the Recycle Bin, or are
+    there again."""
     if is_receiving(supplier.job.listener_id):
         time.sleep(ON_ITS_WAY / 1000)  # the stream may be about to bring the deletions
     pages = rows_of(supplier.rest, supplier.entity, absent)
-    there = {row.record_id: row for page in pages for row in page}
-    gone = len(absent) - len(there)
-    if supplier.is_cautious and gone >= MANY and gone > len(commits) / 2:
-        raise ManyGone(supplier.entity, gone, len(commits))
-    stamps = _stamps(commits, absent, there, until)
+    rows = {row.record_id[:_SHORT]: row for page in pages for row in page}
+    return {one: rows[one[:_SHORT]] for one in absent if one[:_SHORT] in rows}
+
+
+def doubt(supplier: Supplier, gone: int, looked_up: int) -> None:
+    """Raise ManyGone where an operator has to say that so many records were deleted."""
+    is_part = gone >= MANY and gone > PART * looked_up
+    is_all = gone >= ALL and gone == looked_up
+    if supplier.is_cautious and (is_part or is_all):
+        raise ManyGone(supplier.entity, gone, looked_up)
+
+
+def _record_deletions(supplier: Supplier, stamps: Sequence[tuple[str, int]]) -> int:
+    if not stamps:
+        return 0
     milestones.reach("read")
     return sum(
         _record_some(supplier, dict(stamps[start : start + CHUNK]))

@@ -54,7 +54,7 @@ class Judgement:
 class Judge:
     """Judges the records of one entity, as one comparison wants it.
 
-    Salesforce is asked for the entity's calculated fields when they are needed first.
+    Salesforce is asked which fields its change events do not carry when that is needed first.
     """
 
     job: Reconciliation
@@ -65,9 +65,9 @@ class Judge:
 
     @property
     def not_carried(self) -> Collection[str]:
-        """Fields that no change event carries. Raises what RestClient raises."""
+        """Fields whose values no change event tells. Raises what RestClient raises."""
         if self._not_carried is None:
-            self._not_carried = DERIVED | self.rest.calculated_fields(self.entity)
+            self._not_carried = DERIVED | self.rest.uncarried_fields(self.entity)
         return self._not_carried
 
     def judge(self, rows: Sequence[Row], read: RecordsRead) -> Judgement:

@@ -14,20 +14,28 @@ from consumer.reconciliation.values import Fields
 
 #: `looked_up_to` at the log's end.
 END = -1
-_NUMBERS = ("compared", "missing", "in_part", "looked_up", "deleted")
+_NUMBERS = ("compared", "missing", "in_part", "looked_up", "looked_up_again", "gone", "deleted")
 
 
 @dataclass(slots=True)
 class Figures:
     """Numbers of records: compared, of these missing and known in part; looked up by id, of these
-    deleted without the log having it. And the fields that the comparison was about."""
+    neither there nor in the Recycle Bin, and deleted without the log having it. And the fields
+    that the comparison was about."""
 
     compared: int = 0
     missing: int = 0
     in_part: int = 0
     looked_up: int = 0
+    looked_up_again: int = 0
+    gone: int = 0
     deleted: int = 0
     fields: Fields = field(default_factory=Fields)
+
+    @property
+    def steps(self) -> int:
+        """How far it is: what grows with each page."""
+        return self.compared + self.looked_up + self.looked_up_again
 
     @property
     def present(self) -> int:
@@ -54,7 +62,8 @@ class Progress:
 
     Of that one every record changed before `stamp` was compared, and of those changed in that
     second so many were counted. They are compared again, which adds nothing, and not counted. Then
-    the log's records are looked up: those of entries up to `looked_up_to` were. `unread`: how many
+    the log's records are looked up: those of entries up to `looked_up_to` were; a second time to
+    record those that are gone, of which so many were met `gone_again`. `unread`: how many
     records Salesforce did not let be read, and its words for one of them.
     """
 
@@ -66,6 +75,7 @@ class Progress:
     stamp: int | None = None
     counted: int = 0
     looked_up_to: int | None = None
+    gone_again: int | None = None
     unread: tuple[int, str] = (0, "")
     #: What `share` goes by: the number of entities, and the times that are compared.
     entities: int = 0
@@ -84,6 +94,7 @@ class Progress:
             cursor.get("stamp"),
             cursor.get("counted", 0),
             cursor.get("looked_up_to"),
+            cursor.get("gone_again"),
             tuple(cursor.get("unread", (0, ""))),
         )
 
@@ -96,6 +107,7 @@ class Progress:
             "stamp": self.stamp,
             "counted": self.counted,
             "looked_up_to": self.looked_up_to,
+            "gone_again": self.gone_again,
             "unread": self.unread,
         }
 
@@ -152,9 +164,25 @@ class Progress:
 
     def look_up(self, found: LookedUp) -> None:
         figures = self.figures[self.entity]
-        figures.looked_up += found.records
+        if self.gone_again is None:
+            figures.looked_up += found.records
+            figures.gone += found.gone
+        else:
+            figures.looked_up_again += found.records
+            self.gone_again += found.gone
         figures.deleted += found.deleted
         self.looked_up_to = END if found.go_on_behind is None else found.go_on_behind
+
+    def look_up_again(self) -> None:
+        """All records are looked up, and those that are gone may be recorded."""
+        self.looked_up_to, self.gone_again = 0, 0
+
+    @property
+    def counted_gone(self) -> LookedUp | None:
+        """The records that are gone so far of those that may be recorded; None before that."""
+        if self.gone_again is None:
+            return None
+        return LookedUp(self.figures[self.entity].looked_up, self.gone_again)
 
     @property
     def is_looked_up(self) -> bool:
@@ -175,4 +203,4 @@ class Progress:
 
     def _leave(self) -> None:
         self.entity, self.stamp, self.counted = "", None, 0
-        self.looked_up_to, self.unread = None, (0, "")
+        self.looked_up_to, self.gone_again, self.unread = None, None, (0, "")

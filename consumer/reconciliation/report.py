@@ -91,7 +91,7 @@ def looked_up(figures: Figures, *, records: bool) -> str:
     known = f"{count:,} {_plural(count)} that the audit log says exist"
     were = "was" if count == 1 else "were"
     if not deleted:
-        return f"{known} {were} looked up by id: all of them exist in Salesforce"
+        return f"{known} {were} looked up by id: no deletion is missing in the audit log"
     which = "deletion is" if deleted == 1 else "deletions are"
     outcome = "recorded now" if records else "not recorded"
     no_longer = "no longer exists" if deleted == 1 else "no longer exist"
@@ -105,7 +105,7 @@ def caveats(fields: Fields) -> list[str]:
     """Which fields made the difference, and which could not be compared, and why."""
     found = (
         ("Fields whose values differed", fields.differing - {"LastModifiedDate"}),
-        ("Not compared, as no change event carries them (calculated fields)", fields.not_carried),
+        ("Not compared, as no change event tells their values", fields.not_carried),
         ("Not compared, as the audit log has only a diff or no value of them", fields.open),
         ("Not compared, as the login's user may not read them", fields.unreadable),
     )

@@ -57,7 +57,10 @@ def _run(claim: Claim, ends_at: float) -> None:
     try:
         progress = work(claim, lambda _: _end_slice(ends_at))
         if progress.refused:
-            fail(claim, Refused(progress.refused))
+            refusal = Refused(progress.refused)
+            progress.refused = {}  # the next attempt tries them again: perhaps it is put right
+            claim.keep(progress)
+            fail(claim, refusal)
     except SliceEnded:
         claim.release(database_clock.now())
     except (*CANNOT_READ, NothingToCompare) as error:
@@ -79,7 +82,6 @@ def work(
         watch(progress)
 
     progress = Progress.of(job.cursor)
-    progress.refused = {}  # perhaps it is put right
     rest = rest_of(job.listener)
     compare(job, rest, progress, on_page, accepts_deletions=accepts_deletions)
     if not progress.refused:

@@ -14,8 +14,13 @@ from typing import Any
 from consumer.reconciliation.logged_state import LoggedState
 from listeners.salesforce.records import event_body, milliseconds
 
-#: Fields that Salesforce derives from other records, and that no change event carries.
-DERIVED = frozenset({"LastActivityDate", "PhotoUrl"})
+#: Fields that Salesforce derives, and that no change event carries, for orgs that do not say so.
+DERIVED = frozenset(
+    {
+        *("LastActivityDate", "PhotoUrl", "IsEmailBounced", "HasOpenActivity", "HasOverdueTask"),
+        *("Fiscal", "FiscalQuarter", "FiscalYear"),
+    }
+)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 
@@ -24,7 +29,8 @@ class Fields:
     """Names of fields: those that differ, and those that could not be compared, by the reason.
 
     `open`: the log has a diff, or no value. `unreadable`: the log has a value, and the login's user
-    may not read the field. `not_carried`: calculated or derived, so that no change event has them.
+    may not read the field. `not_carried`: calculated, derived or encrypted, so that change
+    events do not tell their values.
     """
 
     differing: set[str] = field(default_factory=set)

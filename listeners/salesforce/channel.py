@@ -40,6 +40,13 @@ def entity_of(channel: str) -> str | None:
     return name.removesuffix("ChangeEvent") if name.endswith("ChangeEvent") else None
 
 
+def change_event_of(entity: str) -> str:
+    """The name of an entity's change event: AccountChangeEvent, Employee__ChangeEvent."""
+    if entity.endswith("__c"):
+        return f"{entity.removesuffix('c')}ChangeEvent"
+    return f"{entity}ChangeEvent"
+
+
 def _suggestion(text: str) -> str | None:
     name = text.strip().strip("/")
     if "/" in name:

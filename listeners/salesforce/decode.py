@@ -80,8 +80,8 @@ def _events(message: Mapping[str, Any]) -> list[ChangeEvent]:
     changed = dict(payload)
     del changed["ChangeEventHeader"]
     _require_storable(changed)
-    _require_few(record_ids, changed)
     fields = _header_fields(header)
+    _require_few(record_ids, changed, fields["header_extra"])
     _require_indexable(fields, record_ids)
     shared = {
         "channel": channel,
@@ -113,10 +113,12 @@ def _header_fields(header: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _require_few(record_ids: tuple[str, ...], changed: dict[str, Any]) -> None:
+def _require_few(
+    record_ids: tuple[str, ...], changed: dict[str, Any], extra: dict[str, Any] | None
+) -> None:
     if len(record_ids) == 1:
         return
-    each = len(json.dumps(changed))
+    each = len(json.dumps(changed)) + len(json.dumps(extra))
     if each * len(record_ids) > _MOST_TOGETHER:
         raise _FlawError(
             f"{_HEADER}.recordIds names {len(record_ids)} records with {each} bytes each: more "

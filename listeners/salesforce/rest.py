@@ -13,6 +13,7 @@ import requests
 
 from listeners.salesforce.answer_limits import ORG, RECORDS, AnswerLimit
 from listeners.salesforce.answers import status_reaction
+from listeners.salesforce.channel import change_event_of
 from listeners.salesforce.errors import (
     AnswerTooLarge,
     Reaction,
@@ -88,16 +89,42 @@ class RestClient:
                 return None
             raise
 
-    def calculated_fields(self, entity: str) -> set[str]:
-        """Names of the entity's formula fields and roll-up summaries."""
-        path = f"{self._base}/sobjects/{quote(entity, safe='')}/describe"
+    def uncarried_fields(self, entity: str) -> set[str]:
+        """Return the entity's fields, by their names in REST, whose values change events do not
+        tell: formulas and roll-up summaries, encrypted texts, which each user sees in another way,
+        and those that its change event does not have.
+        """
+        fields = self._described(entity)
+        found = {str(one["name"]) for one in fields if _is_calculated(one) or _is_encrypted(one)}
+        carried = self._carried_fields(entity)
+        if carried is None:
+            return found
+        # A compound field has itself as its compound, or none; its parts may be described or not.
+        compounds = {
+            str(one["name"]): str(one.get("compoundFieldName") or one["name"]) for one in fields
+        }
+        carried |= {compounds[name] for name in carried & compounds.keys()}
+        return found | {
+            name
+            for name, compound in compounds.items()
+            if not carried.intersection((name, compound))
+        }
+
+    def _carried_fields(self, entity: str) -> set[str] | None:
+        """Return the fields of the entity's change event; None where Salesforce does not say."""
+        try:
+            carried = {str(one["name"]) for one in self._described(change_event_of(entity))}
+        except RestRefused as refusal:
+            if not _is_about_records(refusal):
+                raise
+            return None
+        return carried if "LastModifiedDate" in carried else None
+
+    def _described(self, name: str) -> list[dict[str, Any]]:
+        path = f"{self._base}/sobjects/{quote(name, safe='')}/describe"
         match _typed(self._get(path), dict):
             case {"fields": list(fields)}:
-                return {
-                    one["name"]
-                    for one in fields
-                    if isinstance(one, dict) and one.get("calculated") is True and "name" in one
-                }
+                return [one for one in fields if isinstance(one, dict) and "name" in one]
         raise TransportFailed("HTTP 200 with a page that is no description of an object")
 
     def query(self, soql: str, *, deleted: bool = False) -> Iterator[list[dict[str, Any]]]:
@@ -269,6 +296,14 @@ def _known_until(answer: Answer, begun: float) -> int:
     if date is None:
         return round(time.time() * 1000) - elapsed - _OUR_CLOCK_ERROR
     return round(date.timestamp() * 1000) - elapsed - _DATE_ERROR
+
+
+def _is_calculated(field: dict[str, Any]) -> bool:
+    return field.get("calculated") is True
+
+
+def _is_encrypted(field: dict[str, Any]) -> bool:
+    return field.get("type") == "encryptedstring"
 
 
 def _is_last(page: dict[str, Any]) -> bool:

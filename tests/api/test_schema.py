@@ -67,7 +67,10 @@ def test_every_operation_may_answer_with_a_problem(schema):
 
 
 def test_an_entry_has_the_columns_of_the_export(schema):
-    assert list(schema["components"]["schemas"]["Entry"]["properties"]) == list(COLUMNS)
+    entry = schema["components"]["schemas"]["Entry"]
+
+    assert list(entry["properties"]) == [*COLUMNS, "header_extra"]
+    assert "header_extra" not in entry["required"]
 
 
 SCRIPT = "/api/docs/?script="

@@ -57,6 +57,19 @@ def test_an_entry_has_the_documented_keys_in_their_order_and_native_types(listen
     assert "Zoë 雪" in run("export_audit_log").out
 
 
+def test_header_fields_without_a_column_are_a_last_key_and_no_column(listener):
+    record(listener, change(), change(isTransactionEnd=True))
+
+    plain, more = lines()
+    header, *rows = csv.reader(run("export_audit_log", "--format", "csv").lines)
+
+    assert tuple(plain) == COLUMNS
+    assert tuple(more) == (*COLUMNS, "header_extra")
+    assert more["header_extra"] == {"isTransactionEnd": True}
+    assert tuple(header) == COLUMNS
+    assert [len(row) for row in rows] == [len(COLUMNS)] * 2
+
+
 def test_nothing_is_written_for_nothing():
     assert run("export_audit_log").out == ""
     assert run("export_audit_log", "--format", "csv").lines == [",".join(COLUMNS)]

@@ -14,6 +14,7 @@ from tests.clock import a_moment_ago
 from tests.commands.running import run as command
 from tests.consumer.hearing import hear
 from tests.consumer.losing import Entity, asked, run
+from tests.sample_data import make_mapping
 from tests.simulator.process import SimulatorProcess
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -97,7 +98,7 @@ def test_a_deletion_past_the_windows_end_is_left_to_the_stream(org, entity):
 
     assert (job.looked_up, job.deletions_added) == (1, 0)
     assert entity.added() == []
-    assert record
+    assert "was looked up by id: no deletion is missing in the audit log." in job.report
 
 
 def test_a_deletion_that_the_log_has_is_not_looked_up(org, entity):
@@ -201,7 +202,7 @@ def test_what_the_stream_brings_meanwhile_is_not_recorded_twice(org, entity, mon
     assert AuditLogEntry.objects.filter(change_type="DELETE").count() == 1
 
 
-def test_most_records_gone_is_an_operators_question(org, entity, monkeypatch):
+def test_many_records_gone_is_an_operators_question(org, entity, monkeypatch):
     """As a user sees it that has lost the permission to view all records."""
     monkeypatch.setattr(deletions, "MANY", 3)
     records = entity.create(*[{"Name": f"{n}"} for n in range(5)])
@@ -229,11 +230,75 @@ def test_most_records_gone_is_an_operators_question(org, entity, monkeypatch):
 
 def test_a_smaller_part_is_recorded_without_a_question(org, entity, monkeypatch):
     monkeypatch.setattr(deletions, "MANY", 3)
-    records = entity.create(*[{"Name": f"{n}"} for n in range(8)])
+    records = entity.create(*[{"Name": f"{n}"} for n in range(50)])
     hear(org, entity.listener)
     delete_for_good(entity, *records[:4])
 
     assert compare(entity).deletions_added == 4
+
+
+def test_a_user_who_still_sees_most_of_many_records_is_asked_about(org, entity, monkeypatch):
+    """Such as through the role hierarchy, after the permission to view all records is gone."""
+    monkeypatch.setattr(deletions, "MANY", 3)
+    records = entity.create(*[{"Name": f"{n}"} for n in range(20)])
+    hear(org, entity.listener)
+    delete_for_good(entity, *records[:3])
+    job = entity.lose()
+
+    running.run(job.pk)
+
+    job.refresh_from_db()
+    assert (job.state, entity.added()) == ("waiting", [])
+    assert "3 of 20 records that the audit log says exist are not in Salesforce" in job.error
+
+
+def test_a_few_records_of_which_none_is_left_are_an_operators_question(org, entity):
+    """As with a connection that leads to another org."""
+    records = entity.create(*[{"Name": f"{n}"} for n in range(20)])
+    hear(org, entity.listener)
+    delete_for_good(entity, *records)
+    job = entity.lose()
+
+    running.run(job.pk)
+
+    job.refresh_from_db()
+    assert (job.state, entity.added()) == ("waiting", [])
+    assert "20 of 20 records that the audit log says exist are not in Salesforce" in job.error
+
+
+def looking_up_only(entity) -> Reconciliation:
+    """A comparison whose window has no changed record."""
+    later = timezone.now() + timedelta(hours=1)
+    return asked(entity.listener, later, window_end=later + timedelta(hours=1))
+
+
+def test_records_gone_are_counted_over_all_slices(org, entity, monkeypatch):
+    """A slice of a log with many changes of each record has few records."""
+    monkeypatch.setattr(deletions, "MANY", 3)
+    monkeypatch.setattr(deletions, "SLICE", 4)
+    records = entity.create(*[{"Name": f"{n}"} for n in range(12)])
+    hear(org, entity.listener)
+    delete_for_good(entity, *records[::4])
+    job = looking_up_only(entity)
+
+    for _ in range(20):
+        running.run(job.pk, budget=-1)
+    job.refresh_from_db()
+
+    assert "3 of 12 records that the audit log says exist are not in Salesforce" in job.error
+    assert job.attempts > 1
+    assert entity.added() == [], "neither before the last slice nor with another attempt"
+
+
+def test_a_short_id_is_found_in_the_recycle_bin(org, entity):
+    [record] = entity.create(Name="Acme")
+    hear(org, entity.listener)
+    AuditLogEntry.objects.filter(listener=entity.listener).update(record_id=record[:15])
+    entity.delete(record)
+
+    job = compare(entity, window_end=timezone.now() - timedelta(minutes=30))
+
+    assert (job.deletions_added, entity.added()) == (0, []), "it is left to the stream"
 
 
 def test_changes_before_a_deletion_that_was_found_do_not_bring_the_record_back(org, entity):
@@ -252,3 +317,43 @@ def test_changes_before_a_deletion_that_was_found_do_not_bring_the_record_back(o
     assert [one.entry.change_type for one in late] == ["UPDATE", "DELETE"]
     reason = f"the record was found deleted before (entry {found.pk})"
     assert {(one.state, one.error) for one in late} == {("skipped", reason)}
+
+
+def test_a_question_that_nobody_answers_is_not_asked_for_ever(org, entity, monkeypatch):
+    """Each attempt looks all records up, in many slices of time, and takes the org's requests."""
+    monkeypatch.setattr(deletions, "MANY", 3)
+    monkeypatch.setattr(deletions, "SLICE", 4)
+    records = entity.create(*[{"Name": f"{n}"} for n in range(8)])
+    hear(org, entity.listener)
+    delete_for_good(entity, *records[::2])
+    job = looking_up_only(entity)
+
+    for _ in range(100):
+        running.run(job.pk, budget=-1)
+    job.refresh_from_db()
+
+    assert (job.state, job.attempts) == ("failed", running.MOST_ATTEMPTS)
+    assert entity.added() == []
+    assert Incident.objects.filter(listener=entity.listener, kind="reconciliation").exists()
+
+
+def test_an_entity_that_is_refused_does_not_begin_the_others_anew(org, entity, monkeypatch):
+    """Another one takes several slices of time; it is the later one in the alphabet."""
+    monkeypatch.setattr(deletions, "SLICE", 1)
+    records = entity.create(*[{"Name": f"{n}"} for n in range(3)])
+    hear(org, entity.listener)
+    delete_for_good(entity, records[0])
+    entity.listener.channel = "/data/ChangeEvents"
+    entity.listener.save()
+    make_mapping(entity.listener, entity="Unknown__c")
+    make_mapping(entity.listener, entity="Another__c")
+    job = looking_up_only(entity)
+
+    for _ in range(20):
+        running.run(job.pk, budget=-1)
+    job.refresh_from_db()
+
+    assert job.deletions_added == 1
+    assert job.cursor["done"] == [entity.name]
+    assert "Another__c: " in job.error
+    assert "Unknown__c: " in job.error

@@ -196,12 +196,12 @@ def test_calculated_fields_are_named_and_not_compared(org, entity, monkeypatch):
     created.changed_data["Score__c"] = 2
     del created.changed_data["LastActivityDate"]
     created.save()
-    monkeypatch.setattr(RestClient, "calculated_fields", lambda *_: {"Score__c"})
+    monkeypatch.setattr(RestClient, "uncarried_fields", lambda *_: {"Score__c"})
 
     job = compare(entity)
 
     assert (job.present, job.added) == (1, 0)
-    expected = "no change event carries them (calculated fields): LastActivityDate, Score__c."
+    expected = "no change event tells their values: LastActivityDate, Score__c."
     assert expected in job.report
 
 
@@ -218,3 +218,28 @@ def test_an_incident_that_closes_says_what_it_could_not_prove(org, entity):
     assert (incident.closed_at is not None, incident.note) == (True, job.report)
     assert "may not read them: Salary__c.\nNot proven: the fields named above." in incident.note
     assert entity.added() == []
+
+
+def test_fields_that_the_change_event_does_not_have_are_not_compared(org, entity, monkeypatch):
+    """Salesforce derives some fields of a record, and describes each change event."""
+    fields = [{"name": name} for name in ("Name", "Phone", "LastModifiedDate")]
+    described = {
+        entity.name: [*fields, {"name": "IsPersonAccount"}, {"name": "Secret__c"}],
+        entity.name.removesuffix("c") + "ChangeEvent": [*fields, {"name": "Secret__c"}],
+    }
+    described[entity.name][-1]["type"] = "encryptedstring"
+    monkeypatch.setattr(RestClient, "_described", lambda _, name: described[name])
+    entity.create(Name="Acme", Phone="1", IsPersonAccount=True, Secret__c="***1")
+    hear(org, entity.listener)
+    [created] = entity.entries()
+    del created.changed_data["IsPersonAccount"]
+    created.changed_data["Secret__c"] = "1231"
+    created.save()
+
+    job = compare(entity)
+
+    assert (job.present, job.added) == (1, 0), job.report
+    assert "no change event tells their values: IsPersonAccount, Secret__c." in job.report
+    del created.changed_data["Phone"]
+    created.save()
+    assert compare(entity).added == 1

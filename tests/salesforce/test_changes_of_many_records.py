@@ -30,6 +30,14 @@ def test_a_change_whose_copies_would_fill_the_memory_is_set_aside() -> None:
     assert "more than 256 MiB together" in flawed.value.reason
 
 
+def test_further_header_fields_are_copied_as_well() -> None:
+    changed = of_many(10_000)
+    changed["data"]["payload"]["ChangeEventHeader"]["later"] = "x" * 30_000
+
+    with pytest.raises(Undecodable, match=r"10000 records with 30.* bytes each"):
+        decode(changed)
+
+
 def test_a_large_change_of_one_record_is_a_change() -> None:
     [event] = decode(of_many(1, Description="x" * 10_000_000))
 

@@ -194,3 +194,14 @@ def test_tooling_has_the_managed_subscriptions(
     assert row["Metadata"]["topicName"] == "/data/ChangeEvents"
     assert (row["Metadata"]["state"], row["Metadata"]["defaultReplay"]) == ("RUN", "EARLIEST")
     assert stopped["records"][0]["Metadata"]["state"] == "STOP"
+
+
+def test_change_events_are_described(shared_org: SimulatorProcess) -> None:
+    rest = RestClient(shared_org)
+
+    described = rest.send("GET", "sobjects/AccountChangeEvent/describe").json()
+
+    names = {field["name"] for field in described["fields"]}
+    assert {"ChangeEventHeader", "Name", "BillingAddress", "BillingCity"} <= names
+    assert not names & {"Id", "IsDeleted", "SystemModstamp"}
+    assert rest.send("GET", "sobjects/NothingChangeEvent/describe").status_code == 404

@@ -40,7 +40,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--accept-deletions",
             action="store_true",
-            help="record deletions even where most of an entity's records are not in Salesforce",
+            help="record deletions even where many of an entity's records are not in Salesforce",
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
