@@ -63,7 +63,8 @@ def move_left_behind(waiting: DeliveryQuerySet, now: datetime) -> int:
     """Move those of `waiting` that were not there to be moved when their mapping was edited, such
     as failed runs; how many. Never inside a transaction."""
     named = waiting.annotate(target=Concat("mapping__handler", "mapping__task"))
-    others = named.exclude(mapping=None).exclude(target__in=("", F("handler")))
+    others = named.exclude(mapping=None).exclude(target="")
+    others = others.exclude(target=F("handler"), queue=F("mapping__queue"))
     ids = others.order_by().values_list("mapping_id", flat=True).distinct()[:LIMIT]
     moved = 0
     for pk in list(ids):
