@@ -16,6 +16,7 @@ from django.conf import settings
 from kombu.connection import Connection
 from kombu.messaging import Producer
 
+from handlers import transport
 from handlers.message_checks import task_of
 
 #: The properties of AMQP that a message keeps. Redis hands out whatever its sender wrote, and a
@@ -54,9 +55,7 @@ class Sender:
 
 
 def _send(connection: Connection, message: Any, queue: str) -> None:
-    # Not by `app.amqp.queues[queue]`: that would add it to the queues that a worker listens to.
-    declared = current_app.amqp.queues.new_missing(queue)
-    declared(connection.default_channel).declare()
+    transport.ensure_queue(current_app, connection, queue)
     headers = dict(message.headers)
     producer: Any = Producer(connection.default_channel, auto_declare=False)  # type: ignore[no-untyped-call]
     producer.publish(
