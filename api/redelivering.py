@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -20,6 +19,7 @@ from audit.actions import Actor
 from handlers.models import Delivery, Redelivery
 from handlers.redeliver import PATIENCE, begin, counted, in_a_request, overtaken
 from handlers.redelivery import Counts, TooMany, Verdict, Wish, counts_of, total
+from listeners.clock import database_clock
 from listeners.permissions import REDELIVER
 
 M = TypeVar("M", bound=Model)
@@ -86,7 +86,7 @@ class CountsSerializer(serializers.Serializer[Any]):
 def answered(wish: Wish) -> tuple[dict[str, Any], bool]:
     """Have it done; the data of a `CountsSerializer`, and whether all of it is done already."""
     with _refused():
-        redelivery = begin(wish, timezone.now())
+        redelivery = begin(wish, database_clock.now())
     return _told(counts_of(redelivery), redelivery), redelivery.state == Redelivery.State.DONE
 
 

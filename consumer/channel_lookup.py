@@ -10,7 +10,7 @@ from django.core.cache import cache
 from audit.login_troubles import report
 from consumer.connection_check import versions_of
 from consumer.patience import REST_TIMEOUT, impatient
-from consumer.rest import CANNOT_READ
+from handlers.rest import CANNOT_READ
 from listeners.logins import session_for, token_source
 from listeners.models import Connection
 from listeners.salesforce.errors import RestRefused

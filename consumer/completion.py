@@ -21,10 +21,10 @@ from audit.models import AuditLogEntry, DirtyRecord
 from audit.recording import record
 from consumer import additions, gaps
 from consumer.database import refusal
-from consumer.rest import CANNOT_READ, rest_of
 from handlers import dispatch, tracing
 from handlers.outcomes import storable
 from handlers.placeholders import end_waiting
+from handlers.rest import CANNOT_READ, rest_of
 from listeners import milestones
 from listeners.clock import database_clock
 from listeners.models import Listener

@@ -9,7 +9,7 @@ import structlog
 
 from audit.models import Incident
 from audit.queries import Trouble
-from consumer.rest import CANNOT_READ, rest_of
+from handlers.rest import CANNOT_READ, rest_of
 from listeners.models import Connection, Listener, OrgUsage, Position
 
 log = structlog.get_logger(__name__)

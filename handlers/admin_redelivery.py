@@ -12,7 +12,6 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 
 from audit.actions import Actor
 from audit.admin_window import WindowAdmin
@@ -22,6 +21,7 @@ from handlers.models import Delivery
 from handlers.outcomes import storable
 from handlers.redeliver import PATIENCE, Grown, begin, foreseen, overtaken
 from handlers.redelivery import Counts, TooMany, Verdict, Wish, fate_of_overtaken
+from listeners.clock import database_clock
 from listeners.permissions import REDELIVER, may
 
 VERDICTS = {
@@ -75,7 +75,7 @@ class RedeliveringAdmin(WindowAdmin):
             criteria = {**wish.criteria, AS_RECORDED: True}
             wish = replace(wish, as_recorded=True, criteria=criteria)
         try:
-            redelivery = begin(wish, timezone.now(), at_most=_named(request))
+            redelivery = begin(wish, database_clock.now(), at_most=_named(request))
         except Grown:
             messages.warning(request, "They have become more meanwhile: confirm this number.")
             return self._ask_with_counts(request, wish)

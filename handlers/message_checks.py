@@ -45,7 +45,10 @@ def task_of(message: Any) -> str | None:
 
 
 def check(app: Celery, message: Any, task: str) -> None:
-    """Raise Unreadable unless a worker can run this message of a task that it knows."""
+    """Raise Unreadable unless a worker can run this message of a task that it knows.
+
+    Time limits in a message of a task of ours are taken out of it.
+    """
     _check_depth(message.headers, "headers")
     _check_depth(message.properties, "properties")
     body = _decoded(message)
@@ -64,6 +67,8 @@ def check(app: Celery, message: Any, task: str) -> None:
     _check_arguments(app, task, args, kwargs)
     if registry.find(task) is not None or task.startswith("consumer."):
         _check_ours(fields, kwargs, embedded or {})
+        # The sender's configuration, or nobody's: this worker's own limits hold.
+        fields["timelimit"] = [None, None]
 
 
 def _has_task(fields: Any) -> bool:
@@ -139,7 +144,7 @@ def _check_ours(
         raise Unreadable("its arguments are not ids")
     if any(embedded.get(name) for name in _FURTHER_TASKS):
         raise Unreadable("it asks for further tasks")
-    if fields.get("eta") or any(fields.get("timelimit") or ()):
+    if fields.get("eta"):
         raise Unreadable("it sets a time of its own")
 
 

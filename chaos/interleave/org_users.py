@@ -9,7 +9,7 @@ from tests.simulator.control_client import ControlClient
 
 ENTITY = "Account"
 # None of them is cleared by itself: the simulator's REST API does not return null parts.
-_CITIES = ("Ulm", "Bonn", "Köln", "Paris")
+_CITIES = ("Ulm", "Bonn", "Köln", None)
 _LONG = "A line of a long description.\n" * 40
 
 

@@ -12,7 +12,7 @@ from audit.models import Reconciliation
 from consumer.reconciliation import claims, running
 from consumer.reconciliation.comparing import NothingToCompare, compare
 from consumer.reconciliation.progress import Figures, Progress
-from consumer.rest import CANNOT_READ, rest_of
+from handlers.rest import CANNOT_READ, rest_of
 from listeners.clock import database_clock
 from listeners.models import Listener
 

@@ -15,8 +15,8 @@ from consumer.reconciliation.claims import Claim, ClaimLost
 from consumer.reconciliation.comparing import NothingToCompare, compare
 from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.readiness import is_ready
-from consumer.rest import CANNOT_READ, rest_of
 from handlers.outcomes import storable
+from handlers.rest import CANNOT_READ, rest_of
 from listeners.clock import database_clock
 from listeners.salesforce.errors import LoginRefused, Reaction, SalesforceError
 

@@ -86,7 +86,6 @@ HOSTILE = [
     _with_headers("time limit is a text", timelimit="ab"),
     _with_headers("time limit is one", timelimit=[1]),
     _with_headers("time limits are texts", timelimit=["a", "b"]),
-    _with_headers("time limits are tiny", timelimit=[0.001, 0.001]),
     _with_headers("time limits are a table", timelimit={"a": 1}),
     _with_headers("retries is a text", retries="many"),
     _with_headers("group is a table", group={"a": 1}),

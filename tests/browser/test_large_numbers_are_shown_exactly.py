@@ -10,7 +10,7 @@ COMMIT_NUMBER = 1_716_381_784_922_292_225
 
 def test_the_apis_documentation_shows_them_as_they_were_answered(visitor, listener):
     record(listener)
-    visitor.log_in("Administrator")
+    visitor.log_in("CDC Administrator")
 
     visitor.page.goto("/api/docs/")
     operation = visitor.page.locator("#operations-audit-log-audit_log_list")
@@ -25,7 +25,7 @@ def test_the_apis_documentation_shows_them_as_they_were_answered(visitor, listen
 
 def test_the_console_shows_them_as_they_came(visitor, listener):
     record(listener)
-    visitor.log_in("Administrator")
+    visitor.log_in("CDC Administrator")
 
     visitor.go_to("Audit log")
     visitor.page.get_by_role("row").filter(has_text="CREATE").get_by_role("link").first.click()

@@ -128,7 +128,8 @@ def test_a_lost_change_of_an_address_without_a_new_time_is_found(org, entity):
     assert entity.added() == [("UPDATE", record)]
     assert "Fields whose values differed: BillingAddress." in job.report
     [entry] = entity.entries(source="reconcile")
-    assert entry.changed_data["BillingAddress"] == place
+    address = entry.changed_data["BillingAddress"]
+    assert {part: value for part, value in address.items() if value is not None} == place
     assert Delivery.objects.filter(entry=entry).exists()
 
 

@@ -1,5 +1,6 @@
 """Handlers that fail with secrets at hand; registered in the processes that tests start."""
 
+import logging
 import os
 
 from django.db.models.signals import pre_save
@@ -7,14 +8,17 @@ from django.db.models.signals import pre_save
 from handlers import EventData, Retry, cdc_handler
 from listeners.models import Connection
 
+log = logging.getLogger(__name__)
+
 
 @cdc_handler(name="secrecy.crash", max_attempts=2)
 def crash(event: EventData) -> None:
-    """Fail with secrets among the local variables and an error as the cause of another."""
+    """Log a traceback and fail, with secrets among the local variables."""
     token = event.salesforce.session.request and event.options
     try:
         int(f"no number of {event.metadata.record_id}")
     except ValueError as error:
+        log.exception("the record's id is no number")
         raise RuntimeError(f"crashed with {len(token)} options") from error
 
 

@@ -43,7 +43,7 @@ def test_a_change_is_one_trace_from_its_receipt_to_its_last_attempt(
     assert {(span.parent, span.kind) for span in attempts} == {(root.span, "consumer")}
     told = [(span.said["cdc.attempt"], span.is_error) for span in attempts if "twice" in span.name]
     assert told == [(1, True), (2, True), (3, False)]
-    sent = [span for span in spans if span.name == "send celery"]
+    sent = [span for span in spans if span.name == "send cdc"]
     assert {span.parent for span in sent} == {root.span}
     assert len(sent) == 5  # three deliveries, and one of them twice more
     [looked_up] = [span for span in spans if span.name == "look up"]

@@ -22,6 +22,7 @@ BEFORE_THE_FIRST_RELEASE = {
     *("listeners.0002_settings", "listeners.0003_nothing_lost", "listeners.0004_pubsub"),
     *("listeners.0005_sensitive_fields", "audit.0003_nothing_lost", "audit.0004_audit_log_search"),
     *("audit.0008_indexes_for_writing", "handlers.0001_initial"),
+    *("audit.0010_incidents_of_no_listener", "audit.0012_found_out_index"),
     "handlers.0002_mapping_conditions",
     *("handlers.0003_nothing_lost", "handlers.0012_indexes_for_writing"),
 }
