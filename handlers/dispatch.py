@@ -9,7 +9,7 @@ BrokerUnavailable   nothing is marked; the relay tries again, so only the broker
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,7 +56,8 @@ class Message:
     """One message for a worker. Its id names the deliveries and the attempt they are for.
 
     `headers`: beside Celery's own, for who reads them elsewhere. `places`: in the traces of those
-    that are sampled, where that is known.
+    that are sampled, where that is known. `is_external`: for workers of another project, whose
+    queue it is.
     """
 
     ids: Sequence[int]
@@ -66,6 +67,7 @@ class Message:
     kwargs: dict[str, Any]
     headers: dict[str, str] | None = None
     places: Places | None = None
+    is_external: bool = False
 
     @property
     def task_id(self) -> str:
@@ -264,6 +266,7 @@ def _external(delivery: Delivery, result: object) -> Message:
         queue_of(delivery.handler, delivery.queue, is_external=True),
         {"event": EventData.of(delivery.entry, present=present).to_dict()},
         tracing.spans.headers(delivery) if tracing.spans is not None else None,
+        is_external=True,
     )
 
 
@@ -298,6 +301,8 @@ def send(messages: Sequence[Message]) -> None:
         return
     began = time_ns()
     app: Celery = current_app._get_current_object()
+    _ensure_queues(app, {message.queue for message in messages if message.is_external})
+    queues = {name: _queue(app, name) for name in {message.queue for message in messages}}
     with (
         _broker_errors(app),
         app.producer_pool.acquire(block=True, timeout=10) as producer,
@@ -317,13 +322,28 @@ def send(messages: Sequence[Message]) -> None:
                 producer,
                 message.task,
                 task,
-                queue=message.queue,
+                queue=queues[message.queue],
                 retry=False,
                 headers=message.headers,
+                declare=() if message.is_external else None,
             )
     metrics.published(messages)
     if tracing.spans is not None:
         tracing.spans.sent(messages, began)
+
+
+def _queue(app: Celery, name: str) -> Any:
+    """By its name alone it would be added to the queues that a worker listens to, when that worker
+    runs tasks in its own process and connects again."""
+    return app.amqp.queues.get(name) or app.amqp.queues.new_missing(name)
+
+
+def _ensure_queues(app: Celery, names: Collection[str]) -> None:
+    if not names:
+        return
+    with _broker_errors(app), app.pool.acquire(block=True, timeout=10) as broker:
+        for name in names:
+            transport.ensure_queue(app, broker, name)
 
 
 @contextmanager

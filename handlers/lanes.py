@@ -51,26 +51,49 @@ def follow(
         moved = {
             pk: lane for pk, lane in lane_of.items() if known.get(str(pk)) != lane or pk in entering
         }
-        changed = {pk for pk in known.keys() | wanted.keys() if known.get(pk) != wanted.get(pk)}
-        changed |= {str(pk) for pk in entering}
-        _mark_overtakable(changed & {str(mapping.pk) for mapping in mappings}, known, wanted)
+        _mark_overtakable(_hold(mappings, known, wanted, entering))
         left = _move(moved)
         position.update(lanes={pk: lane for pk, lane in wanted.items() if int(pk) not in left})
     return lane_of
 
 
-def _mark_overtakable(
-    changed: set[str], known: Mapping[str, int], wanted: Mapping[str, int]
+def hold(
+    mappings: Sequence[HandlerMapping], known: Mapping[str, int], entering: Collection[int]
 ) -> None:
-    """What waits in a lane that a mapping enters or leaves may be overtaken by the deliveries that
-    this mapping has had elsewhere, or has from now on. `changed`: these mappings, of those that
-    there are."""
+    """Lock the deliveries of all lanes that `follow` will change. For a caller that changes some of
+    them before: a worker that ends one wants the next, so none may be locked before the one that
+    runs. Inside the caller's transaction, which has locked the listener's position."""
+    wanted = {str(pk): lane for pk, lane in lanes(mappings).items()}
+    _hold(mappings, known, wanted, entering)
+
+
+def _hold(
+    mappings: Sequence[HandlerMapping],
+    known: Mapping[str, int],
+    wanted: Mapping[str, int],
+    entering: Collection[int],
+) -> list[int]:
+    """The mappings whose lanes other mappings enter or leave, and these; empty where they have no
+    deliveries. Locked: what runs and waits in these lanes."""
+    changed = {pk for pk in known.keys() | wanted.keys() if known.get(pk) != wanted.get(pk)}
+    changed |= {str(pk) for pk in entering}
+    changed &= {str(mapping.pk) for mapping in mappings}
     if not Delivery.objects.filter(mapping__in=[int(pk) for pk in changed]).exists():
-        return
+        return []
     lanes_of_them = {lane for pk in changed for lane in (known.get(pk), wanted.get(pk))}
     members = [
         int(pk) for pk in changed | {*wanted} if pk in changed or wanted[pk] in lanes_of_them
     ]
+    held = Delivery.objects.filter(IN_CHAIN, mapping__in=members).locked()
+    list(held.values_list("pk", flat=True))
+    return members
+
+
+def _mark_overtakable(members: Sequence[int]) -> None:
+    """What waits in a lane that a mapping enters or leaves may be overtaken by the deliveries that
+    this mapping has had elsewhere, or has from now on."""
+    if not members:
+        return
     waiting = Delivery.objects.filter(mapping__in=members, state__in=_UNBEGUN, attempts=0)
     Delivery.objects.hold_chains(set(waiting.values_list("chain", flat=True)))
     ids = list(waiting.locked().values_list("pk", flat=True))

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Concat
 
-from handlers.lanes import follow
+from handlers.lanes import follow, hold
 from handlers.models import Delivery, HandlerMapping
 from handlers.pausing import WAITING
 from handlers.queries import SENDING, DeliveryQuerySet
@@ -47,15 +47,16 @@ def move_waiting(mapping: HandlerMapping, now: datetime) -> int:
     listener: no change is recorded meanwhile for the handler that it had.
     """
     position = Position.objects.filter(listener=mapping.listener_id)
-    list(position.select_for_update().values_list("pk"))
+    known = position.select_for_update().values_list("lanes", flat=True).first() or {}
+    mappings = list(HandlerMapping.objects.filter(listener=mapping.listener_id))
+    hold(mappings, known, {mapping.pk})
     rows = to_move(mapping, now)
     Delivery.objects.hold_chains(set(rows.values_list("chain", flat=True)))
     ids = list(rows.locked().values_list("pk", flat=True))
     if not ids:
         return 0
     rows.update(**_address(mapping), queued_at=None, shares=1, **_place(mapping))
-    mappings = HandlerMapping.objects.filter(listener=mapping.listener_id)
-    follow(mapping.listener_id, list(mappings), entering={mapping.pk})
+    follow(mapping.listener_id, mappings, known, entering={mapping.pk})
     log.info("waiting deliveries moved", mapping=str(mapping), deliveries=len(ids))
     return len(ids)
 
@@ -64,7 +65,8 @@ def move_left_behind(waiting: DeliveryQuerySet, now: datetime) -> int:
     """Move those of `waiting` that were not there to be moved when their mapping was edited, such
     as failed runs; how many. Never inside a transaction."""
     named = waiting.annotate(target=Concat("mapping__handler", "mapping__task"))
-    others = named.exclude(mapping=None).exclude(target__in=("", F("handler")))
+    others = named.exclude(mapping=None).exclude(target="")
+    others = others.exclude(target=F("handler"), queue=F("mapping__queue"))
     ids = others.order_by().values_list("mapping_id", flat=True).distinct()[:LIMIT]
     moved = 0
     for pk in list(ids):

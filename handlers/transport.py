@@ -33,3 +33,18 @@ def channel(broker: Any) -> Iterator[Any]:
         yield real
     finally:
         real.close()
+
+
+def ensure_queue(app: Celery, broker: Any, name: str) -> None:
+    """Declare a queue that may be another project's, unless it is there: its arguments, such as a
+    quorum queue's, are those of whoever declared it, and RabbitMQ refuses others."""
+    if not isinstance(broker.transport, virtual.Transport):
+        try:
+            with channel(broker) as real:
+                real.queue_declare(name, passive=True)
+        except broker.channel_errors:
+            pass  # it is missing
+        else:
+            return
+    # Not by `queues[name]`: that would add it to the queues that a worker listens to.
+    app.amqp.queues.new_missing(name)(broker.default_channel).declare()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections import Counter
 from datetime import datetime
@@ -13,6 +14,7 @@ from django.utils import timezone
 
 from audit.models import Incident
 from audit.queries import Trouble
+from cdcproject.log_escaping import escaped
 from handlers import dispatch
 from handlers.presence import writing_apart
 
@@ -21,6 +23,7 @@ log = structlog.get_logger(__name__)
 KIND = Incident.Kind.UNKNOWN_TASK
 #: So many are open at once; further tasks share one, as whoever sends messages chooses their names.
 MOST_OPEN = 20
+OTHERS = "other tasks"
 RETRY_SECONDS = 5.0
 
 
@@ -63,23 +66,25 @@ def open_or_count(task: str, queue: str, count: int, now: datetime) -> None:
     key = f"{task} ({queue})"[:255]
     mine = Incident.objects.opened().filter(kind=KIND)
     if not mine.filter(key=key).exists() and mine.count() >= MOST_OPEN:
-        key, task = "", "other tasks"
+        key, task = "", OTHERS
     Incident.objects.report(None, trouble(key, task, queue, count), now)
 
 
 def trouble(key: str, task: str, queue: str, count: int) -> Trouble:
     kept_in = settings.CDC_UNKNOWN_QUEUE
     send_on = "manage.py return_unknown_tasks"
+    # Anybody may have chosen the name, and somebody copies the command into a shell.
+    of_task = "--task NAME" if task == OTHERS else f"--task {shlex.quote(escaped(task))}"
     return Trouble(
         KIND,
         key,
         f"Messages of the task {task} arrived in the queue {queue or '(unknown)'}, and a worker of "
         "this project does not know that task.",
         f"If the task is another project's, let that project use a queue of its own, and send the "
-        f"messages there: {send_on} --to QUEUE --task {task} (Celery's default queue is "
+        f"messages there: {send_on} --to QUEUE {of_task} (Celery's default queue is "
         f"{settings.CDC_EXTERNAL_QUEUE}). If it is a handler of yours, restart the workers with "
         f"the module that defines it, and send them back: {send_on} --to {queue or 'QUEUE'} "
-        f"--task {task}. To discard them: celery -A cdcproject purge -Q {kept_in}. This closes "
+        f"{of_task}. To discard them: celery -A cdcproject purge -Q {kept_in}. This closes "
         f"when {kept_in} is empty.",
         count=count,
         action=f"They are kept, unchanged, in the queue {kept_in}.",

@@ -1,7 +1,8 @@
 """Messages of unknown tasks: kept in a queue of their own, and sent on from it.
 
 They are another project's, whose workers listen to the same queue, or of a handler that this worker
-was started without. They keep their headers, properties and bodies.
+was started without. They keep their headers, properties and bodies, and no time to live of the
+broker's: one that is kept does not vanish. Celery's own `expires` is a header.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ from django.conf import settings
 from kombu.connection import Connection
 from kombu.messaging import Producer
 
+from handlers import transport
 from handlers.message_checks import task_of
 
-#: These are part of the way here, and made anew for the way on.
-_OF_THE_WAY = frozenset({"delivery_info", "delivery_tag", "body_encoding", "application_headers"})
-_OF_THE_CONTENT = frozenset({"content_type", "content_encoding"})
+#: The properties of AMQP that a message keeps. Redis hands out whatever its sender wrote, and a
+#: broker refuses the user_id of somebody else.
+_KEPT = (
+    *("delivery_mode", "priority", "correlation_id", "reply_to"),
+    *("message_id", "timestamp", "type", "app_id"),
+)
 
 
 class Sender:
@@ -50,11 +55,8 @@ class Sender:
 
 
 def _send(connection: Connection, message: Any, queue: str) -> None:
-    # Not by `app.amqp.queues[queue]`: that would add it to the queues that a worker listens to.
-    declared = current_app.amqp.queues.new_missing(queue)
-    declared(connection.default_channel).declare()
+    transport.ensure_queue(current_app, connection, queue)
     headers = dict(message.headers)
-    left_out = _OF_THE_WAY | _OF_THE_CONTENT
     producer: Any = Producer(connection.default_channel, auto_declare=False)  # type: ignore[no-untyped-call]
     producer.publish(
         message.body,
@@ -64,7 +66,7 @@ def _send(connection: Connection, message: Any, queue: str) -> None:
         content_encoding=message.content_encoding,
         compression=headers.pop("compression", None),
         headers=headers,
-        **{name: value for name, value in message.properties.items() if name not in left_out},
+        **{name: message.properties[name] for name in _KEPT if name in message.properties},
     )
 
 

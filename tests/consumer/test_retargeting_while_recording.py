@@ -83,3 +83,29 @@ def test_handlers_change_while_batches_are_recorded_and_run(listener):
 
 def waiting():
     return Delivery.objects.filter(state__in=("ready", "queued")).order_by("pk")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("tests.remember", "tests.skip"), ("tests.skip", "tests.remember")]
+)
+def test_an_edit_that_changes_lanes_waits_for_runs_that_are_just_ending(listener, before, after):
+    """As a worker does it: it ends what runs, and then begins the next of the record."""
+    make_mapping(listener, handler="tests.skip", entity="*")
+    mapping = make_mapping(listener, handler=before, entity="Account")
+    mine = Delivery.objects.filter(mapping=mapping)
+    ingest(listener, lease_of(listener), received(change(), change()))
+    second = mine.order_by("pk").values_list("pk", flat=True)[1]
+    chain = mine.get(pk=second).chain
+    running = Delivery.objects.filter(chain=chain).exclude(state="blocked")
+    assert running.count() == 1
+    running = Delivery.objects.filter(pk=running.get().pk)
+    running.update(state="running", attempts=1, claim_deadline=timezone.now())
+
+    with transaction.atomic():
+        list(running.select_for_update())
+        editing = in_threads(lambda: edit(mapping.pk, after))
+        wait_for(somebody_waits_for_a_lock)
+        list(mine.filter(pk=second).select_for_update(nowait=True))
+    editing[0].result(30)
+
+    assert set(mine.filter(state="blocked").values_list("handler", flat=True)) == {after}

@@ -126,6 +126,18 @@ def test_the_relay_moves_what_was_left_behind_though_the_old_handler_is_register
     assert rows("handler") == [("tests.remember",)]
 
 
+def test_what_ran_while_its_mapping_got_another_queue_is_tried_again_on_that_one(listener):
+    mapping = make_mapping(listener, queue="crm")
+    record(listener, change())
+    Delivery.objects.update(state="running", attempts=1, claim_deadline=timezone.now())
+    assert moved(mapping, queue="slow") == 0
+    Delivery.objects.update(state="retrying", due_at=timezone.now(), claim_deadline=None)
+
+    assert relay.retarget(timezone.now()) == 1
+
+    assert rows("queue", "attempts") == [("slow", 1)]
+
+
 def test_a_mapping_that_only_records_leaves_what_waits_to_its_handler(listener):
     mapping = make_mapping(listener)
     record(listener, change())

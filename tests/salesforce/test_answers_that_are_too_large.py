@@ -138,6 +138,14 @@ def test_an_answer_of_texts_full_of_commas_is_no_answer_of_many_values() -> None
     assert has_more_values(b"[" + text + b",1,2,3]", 4)
 
 
+def test_a_table_of_a_bulk_query_has_no_json_values() -> None:
+    limit = AnswerLimit("a handler's request", MIB, 3)
+
+    assert limit.flaw(b'"Id","Name"\n"001","Acme"\n' * 10) == ""
+    for nested in (b"[1,2,3,4,5]", "\ufeff [1,2,3,4,5]".encode(), "[1,2,3,4,5]".encode("utf-16")):
+        assert limit.flaw(nested) == "more than 3 JSON values"
+
+
 @pytest.mark.parametrize("body", [b'"', b'"' * 100_001, b'"\\' * 100_000, b'"a\\"' * 100_000])
 def test_texts_that_do_not_end_are_searched_in_linear_time(body: bytes) -> None:
     assert not has_more_values(body + b"," * 10, 1_000_000)

@@ -25,11 +25,11 @@ def worker(processes, any_broker):
         yield started
 
 
-def send(any_broker, queue="cdc", compression=None, **headers):
+def send(any_broker, queue="cdc", compression=None, properties=None, **headers):
     any_broker.send_raw(
         queue, BODY, headers={**HEADERS, **headers}, content_type="application/json",
         content_encoding="utf-8", priority=3, correlation_id="order-1", reply_to="shop.answers",
-        compression=compression,
+        compression=compression, **(properties or {}),
     )  # fmt: skip
 
 
@@ -71,6 +71,16 @@ def test_a_compressed_message_stays_compressed(worker, any_broker):
     kept = read(any_broker, "cdc.unknown")
     assert kept.headers == {**HEADERS, "compression": "application/x-gzip"}
     assert body_of(kept) == BODY  # as it is read, after it was decompressed
+
+
+def test_a_message_that_expires_is_kept_without_the_brokers_time_limit(worker, any_broker):
+    expires = "2999-01-01T00:00:00+00:00"
+    send(any_broker, expires=expires, properties={"expiration": 60.0})  # as Celery does
+
+    wait_for(lambda: any_broker.waiting("cdc.unknown") == 1, what="a kept message")
+    kept = read(any_broker, "cdc.unknown")
+    assert kept.headers["expires"] == expires
+    assert "expiration" not in kept.properties
 
 
 def test_messages_are_sent_on_and_the_incident_closes(worker, any_broker):
