@@ -38,7 +38,7 @@ def insisted(trouble: str, work: Callable[[], Result]) -> Result:
             connection.close()
             time.sleep(pause)
         except (InternalError, ProgrammingError) as error:
-            if is_new_session:
+            if is_new_session or connection.in_atomic_block:  # a caller's is not ours to end
                 raise
             log.warning(trouble, reason=str(error).strip())
             connection.close()
