@@ -139,5 +139,6 @@ def _may_be_run(text: str) -> bool:
 
 def _csv(cells: Iterable[Any]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue()
+    # Before Python 3.13 a cell with a character of the line's end is quoted, and with no other one.
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue().removesuffix("\r\n") + "\n"
