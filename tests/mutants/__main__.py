@@ -12,9 +12,9 @@ import json
 import queue
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -92,11 +92,9 @@ def _try_all(
             _keep(mutation, result)
             print(f"{result.verdict:9} {mutation.key}\n          {result.by}", flush=True)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(options.jobs)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for done in [pool.submit(work, number) for number in range(options.jobs)]:
+            done.result()
     if not waiting.empty():
         print(f"out of time: {waiting.qsize()} were not tried")
 
