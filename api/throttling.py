@@ -1,4 +1,4 @@
-"""How often a user, or an address that is nobody's, may ask: counted by all web processes."""
+"""Rate limits of the REST API, by user or by address; all web processes count together."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which of Celery's control commands a worker obeys.
 
-Whoever can write to the broker can send them: they must not give away settings, stop a worker, end
-a run or hold deliveries back.
+Anyone who can write to the broker can send them. They must not show settings, stop a worker, end a
+run or hold deliveries back.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Json:
 
 
 class Unreadable(Exception):
-    """A value that nobody here wrote. It is deleted, and treated as if it were not there."""
+    """The cache holds a value that is not ours. It is deleted, and counts as absent."""
 
 
 class _Bounded(RedisCacheClient):
@@ -117,7 +117,7 @@ class SharedCache(RedisCache):
             client.delete(key)
 
     def _readable(self, ask: Callable[..., Any], key: Any, *args: Any, version: Any) -> Any:
-        """What `ask` answers; of a value that is not readable, what it answers without it."""
+        """Return what `ask` returns. An unreadable value is deleted first, and counts as absent."""
         try:
             return ask(key, *args, version=version)
         except ResponseError as error:

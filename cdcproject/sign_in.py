@@ -1,4 +1,4 @@
-"""The console's passwords: whoever guesses them is stopped, over all web processes."""
+"""Throttle password guesses in the console; all web processes count together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever can write to the broker cannot end a worker, forge its log or read its settings."""
+"""Access to the broker is not enough to end a worker, forge its log or read its settings."""
 
 import json
 import re
