@@ -4,6 +4,7 @@ import json
 import re
 import urllib.request
 import uuid
+from contextlib import contextmanager
 
 import pytest
 from django.conf import settings
@@ -111,9 +112,17 @@ def test_control_messages_of_anybody_do_not_end_it(start, any_broker, listener, 
     assert not any(line.startswith("2026-01-01") for line in worker.output.splitlines())
 
 
+@contextmanager
+def remote_control(timeout):
+    """Celery's inspection over a connection of its own: a pooled one may have been closed."""
+    with app.connection_for_write() as connection:
+        yield app.control.inspect(timeout=timeout, limit=1, connection=connection)
+
+
 def answered_ping():
-    """Asked more than once: a command that is sent while the worker subscribes is lost."""
-    return app.control.inspect(timeout=5, limit=1).ping()
+    """Ask once. Call it again until it answers: a worker that still subscribes misses commands."""
+    with remote_control(timeout=5) as inspect:
+        return inspect.ping()
 
 
 def broadcast(any_broker, body):
@@ -180,9 +189,11 @@ def test_control_commands_neither_show_settings_nor_stop_anything(
     }  # fmt: skip
 
     for command, arguments in commands.items():
-        answers = app.control.broadcast(
-            command, arguments=arguments, reply=True, timeout=20, limit=1
-        )
+        with app.connection_for_write() as connection:
+            answers = app.control.broadcast(
+                command, arguments=arguments, reply=True, timeout=20, limit=1,
+                connection=connection,
+            )  # fmt: skip
         assert SECRET not in json.dumps(answers)
         assert settings.SECRET_KEY not in json.dumps(answers)
         if command not in ("stats", "registered", "active_queues", "query_task"):
@@ -192,4 +203,5 @@ def test_control_commands_neither_show_settings_nor_stop_anything(
     handles_a_delivery(listener)
     assert worker.is_running
     assert SECRET not in worker.output
-    assert list(app.control.inspect(timeout=20, limit=1).active_queues()[name]) != []
+    with remote_control(timeout=20) as inspect:
+        assert list(inspect.active_queues()[name]) != []

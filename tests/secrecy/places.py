@@ -85,11 +85,12 @@ def of_process(name: str, process: Process) -> dict[str, str]:
 
 def of_inspection() -> dict[str, str]:
     """What workers tell about themselves."""
-    workers = app.control.inspect(timeout=10, limit=1)
-    answers = {"conf": workers.conf(with_defaults=True), "stats": workers.stats()}
-    assert all(answers.values()), "a worker has to be there"
-    for question in ("active", "reserved", "scheduled", "registered", "report"):
-        answers[question] = getattr(workers, question)()
+    with app.connection_for_write() as connection:  # a pooled one may have been closed
+        workers = app.control.inspect(timeout=10, limit=1, connection=connection)
+        answers = {"conf": workers.conf(with_defaults=True), "stats": workers.stats()}
+        assert all(answers.values()), "a worker has to be there"
+        for question in ("active", "reserved", "scheduled", "registered", "report"):
+            answers[question] = getattr(workers, question)()
     return {f"celery inspect {question}": str(answer) for question, answer in answers.items()}
 
 
