@@ -6,6 +6,7 @@ import pytest
 from django.db import connection, transaction
 
 from consumer.ingest import ingest
+from consumer.positions import note_unrecorded
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Position
 from tests.sample_data import change, lease_of, received
@@ -92,6 +93,17 @@ def test_of_several_it_says_which_were_lost_and_keeps_the_others(make_listener):
     assert live == {mine[0].listener_id, mine[1].listener_id}
 
 
+def test_of_a_processs_leases_only_those_named_are_renewed(make_listener):
+    draining, kept = (lease_of(make_listener(), "one") for _ in range(2))
+    expire()
+
+    assert Position.objects.renew([kept]) == []
+
+    live = {position.pk for position in Position.objects.with_life() if position.is_held}
+    assert live == {kept.listener_id}
+    assert draining.listener_id not in live
+
+
 def test_many_are_taken_and_renewed_in_a_few_queries(make_listener, django_assert_max_num_queries):
     ids = [make_listener().pk for _ in range(40)]
     with django_assert_max_num_queries(12):
@@ -124,6 +136,18 @@ def test_a_position_that_is_written_to_holds_up_no_other(make_listener):
     assert taken == []
     live = [position.pk for position in Position.objects.with_life() if position.is_held]
     assert live == [other.pk]
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer, not row locks")
+def test_saying_that_nothing_is_committed_does_not_wait_for_a_locked_position(listener):
+    lease = lease_of(listener, "one")
+    with transaction.atomic():
+        Position.objects.held(lease).select_for_update().get()
+        elsewhere(lambda: note_unrecorded(lease, 30) or True)
+
+    assert Position.objects.get().unrecorded_since is None
+    note_unrecorded(lease, 30)
+    assert Position.objects.get().unrecorded_since is not None
 
 
 def test_a_process_that_takes_a_lease_again_cannot_write_under_the_old_one(listener):

@@ -121,6 +121,25 @@ def test_a_managed_subscription_that_was_told_of_lost_commits_is_not_gone_on_wit
         beginning_of(listener, Position.objects.get(), "00D", NOW)
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "elsewhere", [{"org_id": "00DB"}, {"channel": "/data/OtherChangeEvent"}], ids=["org", "channel"]
+)
+def test_a_position_of_another_org_or_channel_is_not_resumed(listener, elsewhere):
+    home = {"org_id": "00DA", "channel": listener.channel}
+    lease_of(listener)
+    Position.objects.update(replay_id="7", **home)
+    assert beginning_of(listener, Position.objects.get(), "00DA", NOW) == Beginning("7")
+
+    Position.objects.update(**elsewhere)
+    with pytest.raises(ReplayLost, match="belongs to another org or channel"):
+        beginning_of(listener, Position.objects.get(), "00DA", NOW)
+
+    for preset in ("", "-1", "-2"):  # they mean the same everywhere
+        Position.objects.update(replay_id=preset)
+        assert beginning_of(listener, Position.objects.get(), "00DA", NOW)
+
+
 def hours(number: float) -> timedelta:
     return timedelta(hours=number)
 

@@ -28,6 +28,7 @@ from tests.servers import wait_for
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BROKEN_OFF = Refusal(grpc.StatusCode.UNAVAILABLE)
+REPLAY_REFUSED = Refusal(grpc.StatusCode.INVALID_ARGUMENT, "subscription.fetch.replayid.corrupted")
 
 
 @pytest.fixture
@@ -105,6 +106,28 @@ def test_sessions_that_end_soon_after_their_first_message_are_opened_less_and_le
 
     assert longest_pauses[:3] == [1, 2, 4]
     assert min(longest_pauses[3:6]) >= 8
+
+
+def test_a_position_that_is_refused_again_and_again_is_tried_less_and_less_often(
+    receive, monkeypatch, settings
+):
+    settings.CDC_RECONNECT_CAP_SECONDS = 1000
+    longest_pauses = []
+
+    def uniform(low, high):
+        longest_pauses.append(high)
+        return 0
+
+    monkeypatch.setattr(random, "uniform", uniform)
+    refused = playing(then=REPLAY_REFUSED)
+
+    with ScriptedPubSub(*[refused] * 6, playing()) as server:
+        receiver, _ = receive(server)
+        wait_for(lambda: len(longest_pauses) >= 5, seconds=60)
+        receiver.stop()
+
+    assert longest_pauses[:5] == sorted(longest_pauses[:5])
+    assert longest_pauses[4] > longest_pauses[0]
 
 
 @pytest.mark.parametrize("error", [TransportFailed, LoginUnavailable])

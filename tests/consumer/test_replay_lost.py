@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import Incident, Reconciliation
@@ -73,6 +75,7 @@ def test_each_policy_is_followed_and_the_window_is_compared(db, policy, position
 
     assert Position.objects.get().replay_id == position
     assert says in incident.action
+    assert ("Set the listener going again" in incident.remedy) == (policy == "stop")
     assert Reconciliation.objects.count() == 1
 
 
@@ -111,3 +114,40 @@ def test_who_has_lost_the_lease_writes_nothing(listener):
 
     assert not Incident.objects.exists()
     assert not Reconciliation.objects.exists()
+
+
+def test_other_listeners_and_their_incidents_stay_as_they_are(make_listener):
+    bystander, unlucky = make_listener(), make_listener()
+    untouched = lose_of(bystander)
+    Incident.objects.filter(pk=untouched.pk).update(action="none")
+    Position.objects.filter(listener=bystander).update(replay_id="3")
+
+    lose_of(unlucky)
+
+    assert Position.objects.get(listener=bystander).replay_id == "3"
+    assert Incident.objects.get(pk=untouched.pk).action == "none"
+
+
+def lose_of(listener) -> Incident:
+    """Like `lose`, beside other listeners."""
+    replay_lost.record(listener, lease_of(listener, "one"), LOST, timezone.now())
+    return Incident.objects.get(listener=listener)
+
+
+def test_it_locks_the_position_until_its_commit(listener):
+    """Somebody who takes the listener over must not read the position before it is set."""
+    lease = lease_of(listener)
+    with CaptureQueriesContext(connection) as queries:
+        replay_lost.record(listener, lease, LOST, timezone.now())
+
+    if connection.features.has_select_for_update:
+        assert any(
+            "FOR UPDATE" in one["sql"] and "listeners_position" in one["sql"] for one in queries
+        )
+
+
+def test_it_is_refused_inside_a_transaction(listener):
+    lease = lease_of(listener)
+
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable atomic block"):
+        replay_lost.record(listener, lease, LOST, timezone.now())

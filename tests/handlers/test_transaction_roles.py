@@ -5,6 +5,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from consumer.ingest import Moment, ingest, move, quarantine_answer
+from consumer.positions import note_unrecorded
 from handlers.claims import claim
 from handlers.models import Delivery
 from handlers.outcomes import Failed, Succeeded
@@ -29,8 +30,9 @@ def ended(claims, outcome):
         lambda listener, lease: ingest(listener, lease, received({"channel": "/data/Nothing"})),
         lambda listener, lease: move(lease, Moment("7", NOW)),
         lambda listener, lease: quarantine_answer(listener, lease, "<html>", "no JSON", NOW),
+        lambda listener, lease: note_unrecorded(lease, 1),
     ],
-    ids=["a batch", "an unreadable message", "a position", "an unreadable answer"],
+    ids=["a batch", "an unreadable message", "a position", "an unreadable answer", "a standstill"],
 )
 def test_recording_is_refused_inside_a_transaction(listener, record):
     lease = lease_of(listener)
