@@ -17,6 +17,7 @@ from consumer.receiver import Receiver
 from listeners.models import Position
 from listeners.salesforce.errors import LoginUnavailable, TransportFailed
 from listeners.salesforce.exchange import Answer
+from listeners.secrets import SecretUnavailable
 from listeners.streams import stream_for
 from tests.at_once import in_threads
 from tests.salesforce.pubsub.scripted import Refusal, ScriptedPubSub, playing
@@ -36,9 +37,9 @@ def receive():
     """Starts a receiver of a scripted server, with nothing that records what it receives."""
     started: list[tuple[Receiver, Buffer]] = []
 
-    def start(server: ScriptedPubSub) -> tuple[Receiver, Buffer]:
+    def start(server: ScriptedPubSub, tokens: Any = None) -> tuple[Receiver, Buffer]:
         listener = make_listener(transport="pubsub", pubsub_endpoint=server.endpoint)
-        tokens: Any = NumberedTokens()
+        tokens = tokens or NumberedTokens()
         buffer, stream = Buffer(1000), stream_for(listener, tokens)
         receiver = Receiver(listener, lease_of(listener), tokens, stream, buffer)
         receiver.start()
@@ -106,6 +107,22 @@ def test_sessions_that_end_soon_after_their_first_message_are_opened_less_and_le
 
     assert longest_pauses[:3] == [1, 2, 4]
     assert min(longest_pauses[3:6]) >= 8
+
+
+class LostSecret:
+    """Tokens of a connection whose secret is nowhere to be found."""
+
+    def get(self) -> Any:
+        raise SecretUnavailable("SF_CLIENT_SECRET is not set")
+
+
+def test_a_secret_that_is_missing_stops_the_listener_with_the_reason(receive):
+    with ScriptedPubSub() as server:
+        receiver, _ = receive(server, LostSecret())
+
+        wait_for(lambda: receiver.status.state == Position.State.FAILED, seconds=30)
+
+    assert "SF_CLIENT_SECRET is not set" in receiver.status.reason
 
 
 def test_a_position_that_is_refused_again_and_again_is_tried_less_and_less_often(
