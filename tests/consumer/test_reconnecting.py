@@ -109,6 +109,16 @@ def test_sessions_that_end_soon_after_their_first_message_are_opened_less_and_le
     assert min(longest_pauses[3:6]) >= 8
 
 
+def test_where_it_subscribed_is_kept_with_its_own_position_alone(receive):
+    other = lease_of(make_listener())
+    with ScriptedPubSub(playing()) as server:
+        receiver, _ = receive(server)
+        wait_for(lambda: receiver.status.state == Position.State.RECEIVING, seconds=30)
+
+        assert Position.objects.exclude(listener=other.listener_id).get().channel != ""
+        assert Position.objects.get(listener=other.listener_id).channel == ""
+
+
 class LostSecret:
     """Tokens of a connection whose secret is nowhere to be found."""
 
