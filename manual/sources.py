@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from manual.api import operations
 from manual.blocks import Source
 from manual.commands import options
 from manual.logins import fields
@@ -12,7 +11,6 @@ from manual.simulator import control
 
 SOURCES: Mapping[str, Source] = {
     "options": options,  # of a command of manage.py
-    "operations": operations,  # of the API
     "control": control,  # operations of the simulator's control API
     "login": fields,  # what a kind of login needs and heeds
 }
