@@ -6,9 +6,9 @@ import pytest
 from django.core.management import get_commands
 
 from api.urls import router
-from manual.blocks import UnknownSource, table, written
-from manual.commands import options
-from manual.sources import SOURCES
+from docs.generator.blocks import UnknownSource, table, written
+from docs.generator.commands import options
+from docs.generator.sources import SOURCES
 from tests.docs.examples import DOCS
 
 ECHO = {"echo": lambda argument: f"taken: {argument}"}
@@ -18,7 +18,7 @@ ECHO = {"echo": lambda argument: f"taken: {argument}"}
 def test_what_a_page_takes_is_as_it_is_now(page):
     text = page.read_text()
 
-    assert written(text, SOURCES) == text, "run `python -m manual`"
+    assert written(text, SOURCES) == text, "run `python -m docs.generator`"
 
 
 def asked_for(page, source):

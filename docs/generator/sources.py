@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from manual.blocks import Source
-from manual.commands import options
-from manual.logins import fields
-from manual.simulator import control
+from docs.generator.blocks import Source
+from docs.generator.commands import options
+from docs.generator.logins import fields
+from docs.generator.simulator import control
 
 SOURCES: Mapping[str, Source] = {
     "options": options,  # of a command of manage.py
