@@ -122,8 +122,6 @@ REDIS_URL = redis_address(_redis_url, CELERY_BROKER_URL)
 CELERY_TASK_DEFAULT_QUEUE = CDC_QUEUE
 # Where a message waits whose task our workers do not know.
 CDC_UNKNOWN_QUEUE = f"{CDC_QUEUE}.unknown"
-# The queue of a task of another project whose mapping names none: Celery's own default.
-CDC_EXTERNAL_QUEUE = "celery"
 # Control commands and events of another project on the same broker are not for our workers.
 CELERY_CONTROL_EXCHANGE = CDC_QUEUE
 CELERY_EVENT_EXCHANGE = f"{CDC_QUEUE}ev"
@@ -187,7 +185,6 @@ CDC_INCIDENT_WEBHOOK = _webhook.url
 CDC_INCIDENT_WEBHOOK_SECRET = _webhook.secret
 
 # ── Attempts ────────────────────────────────────────────────────────────────────────────────
-CDC_MAX_ATTEMPTS = 5
 CDC_RETRY_BASE_SECONDS = 2.0
 CDC_RETRY_CAP_SECONDS = 600.0
 # The longest pause before a stream that keeps breaking is opened again.
@@ -201,8 +198,6 @@ CDC_CAUGHT_UP_SECONDS = 5.0
 # Waits before a refused login is tried again; after the last the listener stops: users get
 # locked out by more.
 CDC_LOGIN_WAITS = (2.0, 10.0)
-# Seconds until a process that is started anew may try such a login once more.
-CDC_LOGIN_COOLDOWN = 900.0
 
 # ── Django ──────────────────────────────────────────────────────────────────────────────────
 INSTALLED_APPS = [
