@@ -18,7 +18,7 @@ env = Env()
 workers = at_least("WEB_CONCURRENCY", env.int("WEB_CONCURRENCY", 2), 1)
 # Threads: a long export holds up neither the others nor the worker's heartbeat.
 worker_class = "gthread"
-threads = at_least("WEB_THREADS", env.int("WEB_THREADS", 4), 1)
+threads = 4
 timeout = 60
 # Between SIGTERM and the end of what is being answered.
 graceful_timeout = 25

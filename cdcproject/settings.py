@@ -85,13 +85,8 @@ try:
     _webhook = webhook(env)
     # Where the console is, for the links in what is told of an incident.
     CDC_PUBLIC_URL = web_address(env, "CDC_PUBLIC_URL").rstrip("/")
-    # What one user may ask of the API, what one address that is nobody's may, and how often one
-    # user may have a login tried; and how often one may fail to log in to the console.
-    _api_rates = {
-        "user": rate(env, "CDC_API_USER_RATE", "1200/min"),
-        "anon": rate(env, "CDC_API_ANONYMOUS_RATE", "60/min"),
-        "login": rate(env, "CDC_API_LOGIN_RATE", "6/min"),
-    }
+    # How often a user may ask the API, and how often a login to the console may fail.
+    _api_user_rate = rate(env, "CDC_API_USER_RATE", "1200/min")
     CDC_SIGN_IN_RATE = most_in_seconds(rate(env, "CDC_SIGN_IN_RATE", "20/hour"))
     _broker_url, _redis_url = (
         with_password(name, env.str(f"{name}_URL", ""), env.str(f"{name}_PASSWORD", ""))
@@ -303,7 +298,7 @@ LOGIN_URL = "admin:login"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "cdcproject.error_pages.SecretsStayHidden"
 REST_FRAMEWORK = {
     **rest.REST_FRAMEWORK,
-    "DEFAULT_THROTTLE_RATES": _api_rates,
+    "DEFAULT_THROTTLE_RATES": rest.THROTTLE_RATES | {"user": _api_user_rate},
     "NUM_PROXIES": CDC_TRUSTED_PROXIES,
 }
 SPECTACULAR_SETTINGS = rest.SPECTACULAR_SETTINGS
