@@ -72,14 +72,14 @@ check:
 	DEBUG=true $(PY) -m mypy --cache-dir=/dev/null .
 	$(VENV)/bin/lint-imports
 	$(PY) bin/compile-stubs --check
-	$(PY) -m manual --check
+	$(PY) -m docs.generator --check
 	$(PY) -m mkdocs build
 	$(PY) bin/audit-dependencies
 	DEBUG=true $(PY) manage.py makemigrations --check --dry-run
 
 docs:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
-	$(PY) -m manual
+	$(PY) -m docs.generator
 	$(PY) -m mkdocs build
 
 docs-live:

@@ -4,6 +4,7 @@ Options on its command line and in GUNICORN_CMD_ARGS outrank this.
 """
 
 import os
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ from environs import Env
 
 from cdcproject.access_log import StructuredLog
 from cdcproject.environment import at_least
-from cdcproject.shared_metrics import share, tidy_up
+from cdcproject.shared_metrics import count_as, share
 
 env = Env()
 workers = at_least("WEB_CONCURRENCY", env.int("WEB_CONCURRENCY", 2), 1)
 # Threads: a long export holds up neither the others nor the worker's heartbeat.
 worker_class = "gthread"
-threads = at_least("WEB_THREADS", env.int("WEB_THREADS", 4), 1)
+threads = 4
 timeout = 60
 # Between SIGTERM and the end of what is being answered.
 graceful_timeout = 25
@@ -32,12 +33,17 @@ forwarder_headers = ""
 # A socket for `gunicornc` in the home folder, which a container has not.
 control_socket_disable = True
 logger_class = StructuredLog
-# Whichever process is asked for /metrics tells of all of them.
+# Each process answers /metrics for all of them.
 _counted = share()
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    taken = {other.place for other in server.WORKERS.values()}
+    worker.place = next(place for place in count() if place not in taken)
+
+
 def post_fork(server: Any, worker: Any) -> None:
-    tidy_up()
+    count_as(worker.place)
 
 
 def on_exit(server: Any) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 
-from django.db import Error, connection
+from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from kombu.exceptions import OperationalError
 
 from cdcproject.broker import ensure_embedded_broker
 from cdcproject.celery import app
 from consumer import exposition
-from consumer.question import Question
+from consumer.cached_reads import BackgroundRead
 
-#: Seconds after which who does not answer counts as away; the two are asked at once.
+#: Seconds after which the database or the broker counts as away. Both are asked at once.
 PATIENCE_SECONDS = 3.0
 
 
@@ -46,13 +45,9 @@ def live(request: HttpRequest) -> HttpResponse:
 def ready(request: HttpRequest) -> HttpResponse:
     """200 when both answer, otherwise 503, within PATIENCE_SECONDS; either way, what each of them
     said."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    late = f"no answer in {PATIENCE_SECONDS:.0f} seconds"
-    asked = {name: (one, one.begin()) for name, one in _QUESTIONS.items()}
-    checks = {
-        name: one.answer(answered, deadline - time.monotonic(), late=late)
-        for name, (one, answered) in asked.items()
-    }
+    asked = {name: check.begin() for name, check in _CHECKS.items()}
+    wait(asked.values(), timeout=PATIENCE_SECONDS)
+    checks = {name: _answer(future) for name, future in asked.items()}
     healthy = all(answer == "ok" for answer in checks.values())
     return JsonResponse(
         {"status": "ok" if healthy else "unavailable", **checks}, status=200 if healthy else 503
@@ -63,29 +58,26 @@ def metrics(request: HttpRequest) -> HttpResponse:
     return HttpResponse(exposition.page(), content_type=exposition.CONTENT_TYPE)
 
 
-def _database() -> str:
-    """Over a connection of its own: whether one can be had is part of the question."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except Error as error:
-        return type(error).__name__
-    finally:
-        connection.close()
-    return "ok"
+def _answer(check: Future[None]) -> str:
+    if not check.done():
+        return f"no answer in {PATIENCE_SECONDS:.0f} seconds"
+    error = check.exception()
+    return "ok" if error is None else type(error).__name__
 
 
-def _broker() -> str:
-    try:
-        ensure_embedded_broker()
-        with app.connection_for_write() as broker:
-            broker.ensure_connection(max_retries=max(1, len(broker.alt) - 1), timeout=2)
-    except (OperationalError, OSError, RuntimeError) as error:
-        return type(error).__name__
-    return "ok"
+def _ask_database() -> None:
+    """Over a new connection: the answer includes whether there is one to be had."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
 
 
-_QUESTIONS = {
-    name: Question(ask, failed="failed", name="health")
-    for name, ask in (("database", _database), ("broker", _broker))
+def _ask_broker() -> None:
+    ensure_embedded_broker()
+    with app.connection_for_write() as broker:
+        broker.ensure_connection(max_retries=max(1, len(broker.alt) - 1), timeout=2)
+
+
+_CHECKS = {
+    "database": BackgroundRead(_ask_database, name="health"),
+    "broker": BackgroundRead(_ask_broker, name="health"),
 }

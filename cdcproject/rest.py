@@ -2,6 +2,10 @@
 
 from typing import Any
 
+#: Requests of an address without a user, and tests of logins by a user. The settings say how often
+#: a user may ask.
+THROTTLE_RATES = {"anon": "60/min", "login": "6/min"}
+
 REST_FRAMEWORK: dict[str, Any] = {
     # The token first: who sends neither is told so by a 401 that names it.
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -17,7 +21,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PAGINATION_CLASS": "api.pagination.Pages",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "api.problems.answer",
-    # How often, and whose proxies are believed, the settings say.
+    # The settings say how often, and whose proxies are believed.
     "DEFAULT_THROTTLE_CLASSES": [
         "api.throttling.AnonThrottle",
         "api.throttling.UserThrottle",

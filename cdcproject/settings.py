@@ -85,13 +85,8 @@ try:
     _webhook = webhook(env)
     # Where the console is, for the links in what is told of an incident.
     CDC_PUBLIC_URL = web_address(env, "CDC_PUBLIC_URL").rstrip("/")
-    # What one user may ask of the API, what one address that is nobody's may, and how often one
-    # user may have a login tried; and how often one may fail to log in to the console.
-    _api_rates = {
-        "user": rate(env, "CDC_API_USER_RATE", "1200/min"),
-        "anon": rate(env, "CDC_API_ANONYMOUS_RATE", "60/min"),
-        "login": rate(env, "CDC_API_LOGIN_RATE", "6/min"),
-    }
+    # How often a user may ask the API, and how often a login to the console may fail.
+    _api_user_rate = rate(env, "CDC_API_USER_RATE", "1200/min")
     CDC_SIGN_IN_RATE = most_in_seconds(rate(env, "CDC_SIGN_IN_RATE", "20/hour"))
     _broker_url, _redis_url = (
         with_password(name, env.str(f"{name}_URL", ""), env.str(f"{name}_PASSWORD", ""))
@@ -122,8 +117,6 @@ REDIS_URL = redis_address(_redis_url, CELERY_BROKER_URL)
 CELERY_TASK_DEFAULT_QUEUE = CDC_QUEUE
 # Where a message waits whose task our workers do not know.
 CDC_UNKNOWN_QUEUE = f"{CDC_QUEUE}.unknown"
-# The queue of a task of another project whose mapping names none: Celery's own default.
-CDC_EXTERNAL_QUEUE = "celery"
 # Control commands and events of another project on the same broker are not for our workers.
 CELERY_CONTROL_EXCHANGE = CDC_QUEUE
 CELERY_EVENT_EXCHANGE = f"{CDC_QUEUE}ev"
@@ -187,7 +180,6 @@ CDC_INCIDENT_WEBHOOK = _webhook.url
 CDC_INCIDENT_WEBHOOK_SECRET = _webhook.secret
 
 # ── Attempts ────────────────────────────────────────────────────────────────────────────────
-CDC_MAX_ATTEMPTS = 5
 CDC_RETRY_BASE_SECONDS = 2.0
 CDC_RETRY_CAP_SECONDS = 600.0
 # The longest pause before a stream that keeps breaking is opened again.
@@ -201,8 +193,6 @@ CDC_CAUGHT_UP_SECONDS = 5.0
 # Waits before a refused login is tried again; after the last the listener stops: users get
 # locked out by more.
 CDC_LOGIN_WAITS = (2.0, 10.0)
-# Seconds until a process that is started anew may try such a login once more.
-CDC_LOGIN_COOLDOWN = 900.0
 
 # ── Django ──────────────────────────────────────────────────────────────────────────────────
 INSTALLED_APPS = [
@@ -308,7 +298,7 @@ LOGIN_URL = "admin:login"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "cdcproject.error_pages.SecretsStayHidden"
 REST_FRAMEWORK = {
     **rest.REST_FRAMEWORK,
-    "DEFAULT_THROTTLE_RATES": _api_rates,
+    "DEFAULT_THROTTLE_RATES": rest.THROTTLE_RATES | {"user": _api_user_rate},
     "NUM_PROXIES": CDC_TRUSTED_PROXIES,
 }
 SPECTACULAR_SETTINGS = rest.SPECTACULAR_SETTINGS

@@ -1,9 +1,10 @@
-"""One set of counters for a process and all that it forks: a worker's pool, gunicorn's processes.
+"""Count together with the processes that this one forks: a worker's pool, gunicorn's processes.
 
-Each process counts in files of its own, in a folder of the first one's (the multiprocess mode of
-prometheus-client); whoever is asked reads them all. What a process has counted that has gone is
-added to one file and its own are deleted: a pool whose children are replaced all the time has no
-more files than children. A folder whose processes have all gone is deleted by the next that begins.
+This is prometheus-client's multiprocess mode: each process counts in files of its own, and who is
+asked for metrics adds up all files of the folder. That mode leaves two things to its user. The
+folder has to be new at each start. And files named after process ids are never deleted, so a pool
+that replaces its processes fills the disk: here they are named after places in the pool, and a
+process goes on counting where the one before it in its place left off.
 """
 
 from __future__ import annotations
@@ -12,52 +13,57 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO
 
 from prometheus_client import values
 from prometheus_client.metrics_core import Metric
-from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 PREFIX = "cdc-metrics-"
-#: In the place of a process's id, for those that have gone.
-GONE = 0
-#: Where nobody tidies up, and nothing is written to a disk.
+#: In memory: nothing is written to a disk.
 _MEMORY = Path("/dev", "shm")
-_ADDED_UP = ("counter", "histogram", "summary")
+#: The places in the pool, by process id.
+_places: dict[int, str] = {}
 
 
 class Folder:
-    """Held by whoever made it and by what that forks, for as long as one of them is there."""
+    """Locked by its process and by those that it forks, for as long as one of them lives."""
 
     def __init__(self, parent: Path) -> None:
-        _tidy(parent)
-        # Not to be found by others before it is held.
+        _delete_abandoned(parent)
+        # Hidden from other processes until it is locked.
         made = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=parent))
-        self._held = _lock(made / "held", fcntl.LOCK_EX)
+        self._lock = _locked(made / "held")
         self.path = parent / made.name.removeprefix(".")
         made.rename(self.path)
 
     def remove(self) -> None:
-        self._held.close()
+        self._lock.close()
         shutil.rmtree(self.path, ignore_errors=True)
 
 
 @cache
 def share() -> Folder:
-    """From now on this process and those that it forks count together. Before any label is counted.
-
-    Once a process, however often it is asked.
-    """
+    """Let this process and those that it forks count together, before anything is counted."""
     folder = Folder(_MEMORY if os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir()))
     os.environ[VARIABLE] = str(folder.path)
-    values.ValueClass = values.MultiProcessValue()  # where it was loaded before
+    values.ValueClass = values.MultiProcessValue(_identifier)  # where it was loaded before
     return folder
+
+
+def count_as(place: int) -> None:
+    """Name this process's files after its place in the pool, which no other living process has."""
+    _places[os.getpid()] = f"place{place}"
+
+
+def _identifier() -> int | str:
+    process = os.getpid()
+    return _places.get(process, process)
 
 
 def is_shared() -> bool:
@@ -65,94 +71,30 @@ def is_shared() -> bool:
 
 
 class Shared:
-    """Collects what all of them have counted."""
+    """Collects what all processes have counted."""
 
     def collect(self) -> Iterable[Metric]:
-        folder = Path(os.environ[VARIABLE])
-        with _alone(folder):
-            _bury(folder)
-            return list(MultiProcessCollector.merge(_files(folder)))
+        files = Path(os.environ[VARIABLE]).glob("*.db")
+        # A file is empty for a moment after its creation, and cannot be read then.
+        found: Iterable[Metric] = MultiProcessCollector.merge(
+            [str(file) for file in files if file.stat().st_size]
+        )
+        return found
 
 
-def tidy_up() -> None:
-    """For a process that was forked just now: those before it leave nothing behind that grows, also
-    where nobody collects. Not when somebody does just now, who does the same; where the folder is
-    gone, whoever counts says so."""
-    folder = Path(os.environ[VARIABLE])
-    with suppress(OSError), _alone(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
-        _bury(folder)
-
-
-def _files(folder: Path) -> list[str]:
-    """One that was made just now is empty, and cannot be read."""
-    return [str(file) for file in folder.glob("*.db") if file.stat().st_size]
-
-
-def _bury(folder: Path) -> None:
-    """Add up what the processes counted that have gone."""
-    gone = [file for file in folder.glob("*_*.db") if not _is_there(_process_of(file))]
-    for kind in _ADDED_UP:
-        files = [file for file in gone if file.name.startswith(f"{kind}_")]
-        if files:
-            _add_up(kind, files, folder)
-    for file in gone:
-        file.unlink()
-
-
-def _add_up(kind: str, files: list[Path], folder: Path) -> None:
-    kept, fresh = folder / f"{kind}_{GONE}.db", folder / f"{kind}.new"
-    fresh.unlink(missing_ok=True)
-    sources = [str(file) for file in (kept, *files) if file.exists() and file.stat().st_size]
-    into = MmapedDict(str(fresh))
-    for metric in MultiProcessCollector.merge(sources, accumulate=False):
-        for sample in metric.samples:
-            names, told = list(sample.labels), list(sample.labels.values())
-            key = mmap_key(metric.name, sample.name, names, told, metric.documentation)
-            into.write_value(key, sample.value, 0.0)
-    into.close()
-    fresh.replace(kept)
-
-
-def _process_of(file: Path) -> int:
-    return int(file.stem.rpartition("_")[2])
-
-
-def _is_there(process: int) -> bool:
-    if process == GONE:
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-@contextmanager
-def _alone(folder: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
-    """Nobody else reads or adds up meanwhile: what was moved would be counted twice, or not. A
-    process that was forked meanwhile does not hold it on. Raises OSError."""
-    with _lock(folder / "reading", how) as held:
-        try:
-            yield
-        finally:
-            fcntl.flock(held, fcntl.LOCK_UN)
-
-
-def _lock(path: Path, how: int) -> IO[bytes]:
-    """Released when it is closed, by whoever has it after a fork too. Raises BlockingIOError."""
+def _locked(path: Path) -> IO[bytes]:
+    """Closing it in all processes unlocks it. Raises BlockingIOError."""
     file = path.open("ab")
     try:
-        fcntl.flock(file, how)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.close()
         raise
     return file
 
 
-def _tidy(parent: Path) -> None:
-    """What was left behind by those that were killed."""
+def _delete_abandoned(parent: Path) -> None:
+    """Delete the folders that killed processes left behind."""
     for left in parent.glob(f"{PREFIX}*"):
-        with suppress(OSError), _lock(left / "held", fcntl.LOCK_EX | fcntl.LOCK_NB):
+        with suppress(OSError), _locked(left / "held"):
             shutil.rmtree(left, ignore_errors=True)

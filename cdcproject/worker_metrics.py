@@ -6,11 +6,12 @@ import os
 from typing import Any
 
 import structlog
+from billiard.process import current_process
 from django.conf import settings
 from prometheus_client import CollectorRegistry, start_http_server
 
 from cdcproject.build_info import BuildInfo
-from cdcproject.shared_metrics import Folder, Shared, share, tidy_up
+from cdcproject.shared_metrics import Folder, Shared, count_as, share
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +49,7 @@ class WorkerMetrics:
             return
         if self._server is not None:
             self._server.socket.close()
-        tidy_up()
+        count_as(current_process().index)
 
     def end(self) -> None:
         if self._server is not None:

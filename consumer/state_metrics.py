@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from django.db import connection, transaction
 from django.db.models import Count
 from django.utils import timezone
 from prometheus_client.metrics_core import GaugeMetricFamily
 
 from audit.models import Incident
-from consumer.kept import Kept
+from consumer.cached_reads import BackgroundRead
 from consumer.status import ListenerStatus, by_listener
 from handlers import workers
 from handlers.backlog import STATES, Backlog, backlog
@@ -26,8 +27,14 @@ from handlers.models import Delivery, HandlerMapping
 from listeners.models import Listener
 from listeners.standing import STATES as STANDINGS
 
+log = structlog.get_logger(__name__)
+
 #: Seconds after which a statement is broken off, where the database can.
 LONGEST = 3.0
+#: Seconds to wait for the database: less than a scrape may take.
+PATIENCE_SECONDS = 4.0
+#: Seconds for which the samples are used again.
+KEPT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +85,25 @@ class State:
     """Collects it; nothing but READABLE where the database does not answer in time."""
 
     def __init__(self) -> None:
-        self._kept: Kept[list[Sample]] = Kept(lambda: list(_read(timezone.now())), "metrics")
+        self._read = BackgroundRead(
+            lambda: list(_read(timezone.now())), name="metrics", seconds=KEPT_SECONDS
+        )
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        found = self._kept.latest()
+        found = self._latest()
         samples = [(READABLE, (), float(found is not None)), *(found or ())]
         families = {one: GaugeMetricFamily(one.name, one.says, labels=one.labels) for one in GAUGES}
         for gauge, labels, value in samples:
             families[gauge].add_metric(labels, value)
         yield from families.values()
+
+    def _latest(self) -> list[Sample] | None:
+        try:
+            return self._read.begin().result(PATIENCE_SECONDS)
+        except Exception as error:
+            reason = str(error).strip() or type(error).__name__
+            log.warning("the database was not read for metrics", reason=reason)
+            return None
 
 
 def _read(now: datetime) -> Iterator[Sample]:

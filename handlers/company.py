@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from django.conf import settings
-
 from handlers.registry import Handler
 
+#: Attempts where neither the mapping nor the handler says how many.
+MAX_ATTEMPTS = 5
 #: Of a handler that takes one change at a time.
 MOST = 100
 #: What failed is tried again in so much smaller company.
@@ -19,9 +19,9 @@ Item = TypeVar("Item")
 
 
 def allowed(handler: Handler[Any] | None, of_mapping: int | None) -> int:
-    """Attempts: the mapping's word counts, then the handler's, then the setting's."""
+    """Attempts: the mapping's word counts, then the handler's, then MAX_ATTEMPTS."""
     of_handler = handler.max_attempts if handler else None
-    return of_mapping or of_handler or int(settings.CDC_MAX_ATTEMPTS)
+    return of_mapping or of_handler or MAX_ATTEMPTS
 
 
 def most(handler: Handler[Any], counted: int, attempts: int) -> int:

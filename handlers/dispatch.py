@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery import Celery, current_app
-from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Q
 
@@ -39,6 +38,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 BATCH = 1000
+#: The queue of a task of another project whose mapping names none: Celery's own default.
+EXTERNAL_QUEUE = "celery"
 #: How many messages wait in a queue.
 Waiting = Callable[[str], int]
 
@@ -274,7 +275,7 @@ def queue_of(handler: str, queue: str, *, is_external: bool = False) -> str:
     """The Celery queue: the mapping's, then the handler's, then the default: CDC_QUEUE, or Celery's
     own for a task of another project."""
     if is_external:
-        return queue or str(settings.CDC_EXTERNAL_QUEUE)
+        return queue or EXTERNAL_QUEUE
     registered = registry.find(handler)
     chosen = queue or (registered.queue if registered else None)
     return chosen or str(current_app.conf.task_default_queue)

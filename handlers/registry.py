@@ -86,7 +86,7 @@ def cdc_handler(
 
     name           default `module.function`
     queue          the Celery queue, unless the mapping names one
-    max_attempts   from 1; then the delivery is dead. Default: settings.CDC_MAX_ATTEMPTS
+    max_attempts   from 1; then the delivery is dead. Default: 5
     atomic         commit the function's writes to the default database and the delivery's
                    success in one transaction
     check_options  called with a mapping's options when it is saved; raises ValueError

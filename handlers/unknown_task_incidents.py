@@ -82,7 +82,7 @@ def trouble(key: str, task: str, queue: str, count: int) -> Trouble:
         "this project does not know that task.",
         f"If the task is another project's, let that project use a queue of its own, and send the "
         f"messages there: {send_on} --to QUEUE {of_task} (Celery's default queue is "
-        f"{settings.CDC_EXTERNAL_QUEUE}). If it is a handler of yours, restart the workers with "
+        f"{dispatch.EXTERNAL_QUEUE}). If it is a handler of yours, restart the workers with "
         f"the module that defines it, and send them back: {send_on} --to {queue or 'QUEUE'} "
         f"{of_task}. To discard them: celery -A cdcproject purge -Q {kept_in}. This closes "
         f"when {kept_in} is empty.",

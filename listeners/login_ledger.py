@@ -17,6 +17,9 @@ from listeners.token_stores.answered import answered
 
 log = structlog.get_logger(__name__)
 
+#: Seconds until refused credentials may be tried once more.
+COOLDOWN_SECONDS = 900.0
+
 
 class Reporter(Protocol):
     """Opens (`is_open`) or closes the incident of a connection's trouble."""
@@ -40,7 +43,7 @@ class LoginLedger:
 
     def check(self, seed: str) -> None:
         """All processes together try refused credentials a few times, with the growing waits of
-        settings.CDC_LOGIN_WAITS between, and after that once in settings.CDC_LOGIN_COOLDOWN.
+        settings.CDC_LOGIN_WAITS between, and after that once in COOLDOWN_SECONDS.
 
         Raises LoginUnavailable within a wait, and LoginRefused after the last.
         """
@@ -55,7 +58,7 @@ class LoginLedger:
         if 0 < state.refusals <= len(waits) and since < waits[state.refusals - 1]:
             rest = waits[state.refusals - 1] - since
             raise LoginUnavailable(f"refused {since:.0f} s ago: {state.refusal}", retry_after=rest)
-        if state.refusals > len(waits) and since < settings.CDC_LOGIN_COOLDOWN:
+        if state.refusals > len(waits) and since < COOLDOWN_SECONDS:
             raise LoginRefused(
                 f"not tried again after {state.refusals} refusals, the last at "
                 f"{state.refused_at:%Y-%m-%d %H:%M:%S} UTC",

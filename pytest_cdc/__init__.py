@@ -1,12 +1,11 @@
-"""The pytest plugin for who writes handlers: changes as handlers get them, delivered in this
-process as the product delivers them, without a broker and without Salesforce.
+"""The pytest plugin for handler authors: makes changes and delivers them in the test's process.
 
     pytest_plugins = ["pytest_cdc"]      # in conftest.py
 
-cdc_event       makes changes: `cdc_event("Account", "update", changed={"Name": "New"})`
-cdc_deliver     delivers them: `cdc_deliver(event, to=my_handler).succeeded`
-cdc_salesforce  what `event.salesforce` is: `cdc_salesforce(stand_in)`
-cdc_listener    the listener that they come from; override it for one of your own
+cdc_event       makes a change: `cdc_event("Account", "update", changed={"Name": "New"})`
+cdc_deliver     delivers it: `cdc_deliver(event, to=my_handler).state`
+cdc_salesforce  sets what `event.salesforce` is: `cdc_salesforce(stand_in)`
+cdc_listener    the listener that changes come from; override it for one of your own
 
 `docs/testing-handlers.md` shows how. Nothing of the product is imported before a fixture needs it,
 so that `-p pytest_cdc` works too.

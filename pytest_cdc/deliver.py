@@ -1,203 +1,116 @@
-"""Changes to handlers as the product brings them there, in this process: routed, put into the
-outbox, published, claimed, run and settled."""
+"""Deliver recorded changes to a handler by the product's own path: routed, put into the outbox,
+published, claimed, run and settled."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
 from typing import Any, overload
 
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
 from audit.models import AuditLogEntry
 from consumer import additions
-from handlers import dispatch
+from handlers import dispatch, registry
 from handlers.deliver import deliver
 from handlers.events import EventData
 from handlers.models import Delivery, HandlerMapping
 from handlers.registry import Handler
-from handlers.routing import Miss
+from handlers.routing import GAPS, ON
 from listeners.models import Listener
-from pytest_cdc.broker import MemoryBroker, Message
-from pytest_cdc.delivered import Delivered, delay_of
-from pytest_cdc.mappings import CannotDeliver, mapping_for, missed, registered, unmapped
-
-State = Delivery.State
-Events = EventData | Sequence[EventData]
+from pytest_cdc.broker import MemoryBroker
 
 
 class Deliver:
-    """The fixture `cdc_deliver`.
-
-    Nothing is retried by itself: the time between two attempts passes by `again` and `after`.
-    """
+    """The fixture `cdc_deliver`. A failed delivery is not tried again before `again` is called."""
 
     def __init__(self, listener: Listener, broker: MemoryBroker) -> None:
         self._listener = listener
         self._broker = broker
 
     @overload
-    def __call__(self, events: EventData, to: Handler[Any] | str, **mapping: Any) -> Delivered: ...
+    def __call__(
+        self, events: EventData, to: Handler[Any] | str, **mapping: Any
+    ) -> Delivery | None: ...
     @overload
     def __call__(
         self, events: Sequence[EventData], to: Handler[Any] | str, **mapping: Any
-    ) -> list[Delivered]: ...
+    ) -> list[Delivery | None]: ...
     def __call__(
-        self, events: Events, to: Handler[Any] | str, **mapping: Any
-    ) -> Delivered | list[Delivered]:
-        """Deliver to a handler, one or several changes, which were recorded in this order.
+        self, events: EventData | Sequence[EventData], to: Handler[Any] | str, **mapping: Any
+    ) -> Delivery | list[Delivery | None] | None:
+        """Deliver one change or several, which were recorded in this order, to a handler.
 
         to       a handler, or the name of one
-        mapping  fields of the handler mapping, as in a configuration file: condition, options,
-                 changed_fields, ignore_origins, ignore_users, ordering, on_dead, max_attempts,
-                 queue. `on` and `entity` follow from the change
+        mapping  fields of the handler mapping, such as condition, options, changed_fields,
+                 ignore_origins, ordering, max_attempts. `on` and `entity` follow from the change
 
-        A list goes to a handler with `batch` as a list, as long as it takes. Raises CannotDeliver.
+        Returns the row of each delivery as it is now; None where the mapping does not get the
+        change. Raises LookupError for an unknown handler, and ValidationError for a mapping that
+        the console would refuse.
         """
-        handler = registered(to)
+        handler = _registered(to)
         given = [events] if isinstance(events, EventData) else list(events)
-        pairs = [(one, mapping_for(one, handler, self._listener, mapping)) for one in given]
-        delivered = self._deliver(pairs)
+        pairs = [(event.id, self._mapping(event, handler, mapping).pk) for event in given]
+        self._publish(self._add(pairs), handler.name)
+        rows = Delivery.objects.filter(entry__in=[entry for entry, _ in pairs])
+        made = {(row.entry_id, row.mapping_id): row for row in rows}
+        delivered = [made.get(pair) for pair in pairs]
         return delivered[0] if isinstance(events, EventData) else delivered
 
-    def to_mappings(self, events: Events) -> list[Delivered]:
-        """Deliver to the listener's mappings; one for each change and mapping of its kind and
-        entity, those that it misses among them. Raises CannotDeliver where there is none."""
-        mappings = list(HandlerMapping.objects.filter(listener=self._listener))
-        given = [events] if isinstance(events, EventData) else list(events)
-        pairs = [
-            (event, mapping)
-            for event in given
-            for mapping in mappings
-            if missed(event, mapping) not in (Miss.KIND, Miss.ENTITY)
-            and (mapping.handler or mapping.task)
-        ]
-        for _, mapping in pairs:
-            if mapping.handler:
-                registered(mapping.handler)
-        for event in given:
-            if not any(event is one for one, _ in pairs):
-                raise CannotDeliver(unmapped(event, self._listener, mappings))
-        return self._deliver(pairs)
-
     def again(self) -> None:
-        """Let as much time pass as needed: everything that waits for its next attempt has it."""
-        self.attempt(_ids(Delivery.objects.filter(state=State.RETRYING)))
+        """Run every delivery that waits for its next attempt, as if its time had come. Read the
+        rows with `refresh_from_db()` to see what became of them."""
+        retrying = Delivery.objects.filter(state=Delivery.State.RETRYING).order_by("id")
+        waiting = list(retrying.values_list("id", "handler"))
+        retrying.update(due_at=timezone.now())
+        for handler in dict.fromkeys(handler for _, handler in waiting):
+            self._publish([pk for pk, name in waiting if name == handler], handler)
 
-    def after(self, seconds: float) -> None:
-        """Let so much time pass since the last attempts: what is due by then has its next one. How
-        long the test itself takes does not count."""
-        waiting = Delivery.objects.filter(state=State.RETRYING).order_by("id")
-        waiting.update(due_at=F("due_at") - timedelta(seconds=seconds))
-        self.attempt([one.pk for one in waiting.select_related("mapping") if delay_of(one) <= 0])
+    def _mapping(
+        self, event: EventData, handler: Handler[Any], values: dict[str, Any]
+    ) -> HandlerMapping:
+        """Return the mapping with these values; one that is there keeps the order of a record over
+        several calls."""
+        on = (ON | GAPS)[event.metadata.change_type]
+        kind = {"on": on, "entity": event.metadata.entity_name}
+        new = HandlerMapping(listener=self._listener, handler=handler.name, **kind, **values)
+        new.full_clean()
+        if handler.check_options:
+            handler.check_options(new.options)
+        names = [field.attname for field in HandlerMapping._meta.fields if field.editable]
+        known: HandlerMapping
+        for known in HandlerMapping.objects.filter(listener=self._listener):
+            if all(getattr(known, name) == getattr(new, name) for name in names if name != "id"):
+                return known
+        new.save()
+        return new
 
-    def attempt(self, ids: Sequence[int]) -> None:
-        """The next attempt of these deliveries, as if its time had come."""
-        Delivery.objects.filter(pk__in=ids).update(due_at=timezone.now())
-        self._publish(ids)
-
-    def work(self) -> None:
-        """Run what is in the broker: after something else has published."""
-        self._broker.work()
-
-    @property
-    def sent(self) -> list[Message]:
-        """The tasks that were sent and are no handler's, the oldest first: those of mappings with
-        `task`, and what handlers have sent. They are not run."""
-        return list(self._broker.others)
-
-    def assert_idempotent(
-        self,
-        event: EventData,
-        to: Handler[Any] | str,
-        *,
-        seen: Callable[[], Any],
-        **mapping: Any,
-    ) -> Delivered:
-        """Deliver a change, and once more, as after a worker that died before it could say that
-        it was done; fail unless both end well and the second leaves behind what the first did.
-
-        seen  what the handler leaves behind, such as
-              `lambda: list(Contact.objects.order_by("id").values())`
-        """
-        __tracebackhide__ = True
-        delivered = self(event, to, **mapping)
-        if not (delivered.succeeded or delivered.skipped):
-            raise AssertionError(f"not even the first time: {delivered}")
-        once = seen()
-        delivered.redeliver()
-        if not (delivered.succeeded or delivered.skipped):
-            raise AssertionError(f"the second time fails: {delivered}")
-        twice = seen()
-        if once != twice:
-            raise AssertionError(f"the second time changes something:\n{_difference(once, twice)}")
-        return delivered
-
-    def _deliver(self, pairs: Sequence[tuple[EventData, HandlerMapping]]) -> list[Delivered]:
-        entries = self._entries(event for event, _ in pairs)
-        _refuse_begun(pairs)
+    def _add(self, pairs: Sequence[tuple[int, int]]) -> list[int]:
+        """Insert the deliveries, and return the ids of those that can begin."""
+        ids = [entry for entry, _ in pairs]
+        entries = AuditLogEntry.objects.filter(listener=self._listener, pk__in=ids).order_by("id")
         with transaction.atomic(durable=True):
             additions.lock(self._listener)
-            known = set(_known(pairs).values_list("entry_id", "mapping_id"))
-            wanted = {(event.id, mapping.pk) for event, mapping in pairs} - known
             mappings = list(HandlerMapping.objects.filter(listener=self._listener))
-            policy = Listener.GapPolicy.DELIVER
-            ready = deliver(entries, mappings, only=wanted, gap_policy=policy)
-        self._publish(ready)
-        made = {(one.entry_id, one.mapping_id): one.pk for one in _known(pairs)}
-        return [
-            Delivered(
-                self, event, mapping, made.get((event.id, mapping.pk)), missed(event, mapping) or ""
+            return deliver(
+                list(entries.select_related("listener__connection")),
+                mappings,
+                only=set(pairs),
+                gap_policy=Listener.GapPolicy.DELIVER,
             )
-            for event, mapping in pairs
-        ]
 
-    def _entries(self, events: Iterable[EventData]) -> list[AuditLogEntry]:
-        ids = {event.id for event in events}
-        found = AuditLogEntry.objects.filter(listener=self._listener, pk__in=ids).order_by("id")
-        entries = list(found.select_related("listener__connection"))
-        if left := ids - {entry.pk for entry in entries}:
-            raise CannotDeliver(
-                f"of {self._listener} no change is recorded with the id "
-                f"{', '.join(map(str, sorted(left)))}: make events with cdc_event, in this test"
-            )
-        return entries
-
-    def _publish(self, ids: Sequence[int]) -> None:
-        """One by one, but for handlers that take many: there is no other worker to go on with
-        those that wait for a slow one."""
+    def _publish(self, ids: Sequence[int], handler: str) -> None:
+        """A message each, except for batch handlers: no other worker would take the rest."""
         dispatch.publish(ids, timezone.now(), size=1)
-        self.work()
+        self._broker.work(handler)
 
 
-def _known(pairs: Sequence[tuple[EventData, HandlerMapping]]) -> Any:
-    entries = {event.id for event, _ in pairs}
-    mappings = {mapping.pk for _, mapping in pairs}
-    return Delivery.objects.filter(entry__in=entries, mapping__in=mappings)
-
-
-def _ids(deliveries: Any) -> list[int]:
-    return list(deliveries.order_by("id").values_list("id", flat=True))
-
-
-def _refuse_begun(pairs: Sequence[tuple[EventData, HandlerMapping]]) -> None:
-    begun = _known(pairs).exclude(attempts=0).first()
-    if begun is not None:
-        raise CannotDeliver(
-            f"{begun} already: that change was delivered to this handler before. Use what that "
-            "gave you: again() for its next attempt, redeliver() to send it once more; or make a "
-            "new event."
-        )
-
-
-def _difference(once: Any, twice: Any) -> str:
-    """Line by line, where they have several."""
-    names = "after the first time", "after the second time"
-    return "\n".join(difflib.unified_diff(_lines(once), _lines(twice), *names, lineterm=""))
-
-
-def _lines(value: Any) -> list[str]:
-    return [repr(one) for one in value] if isinstance(value, list | tuple) else [repr(value)]
+def _registered(to: Handler[Any] | str) -> Handler[Any]:
+    name = to.name if isinstance(to, Handler) else to
+    if handler := registry.find(name):
+        return handler
+    raise LookupError(
+        f"No handler is registered under the name {name!r}. Import its module, or name it in "
+        f"CDC_HANDLER_MODULES. Registered: {', '.join(registry.names())}."
+    )

@@ -1,35 +1,34 @@
-"""Changes, recorded as the product records what it receives: what handlers get is made of them."""
+"""The event factory: describes a change as Salesforce sends it, and records it as the listener
+records it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Unpack
+import itertools
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
 
-import pytest
 from django.utils import timezone
 
-from audit.models import AuditLogEntry, Quarantined, Reconciliation
-from consumer import completion
+from audit.models import AuditLogEntry, Quarantined
 from consumer.ingest import Message, ingest
-from consumer.reconciliation.evidence import Rule
-from consumer.reconciliation.judging import Judge
-from consumer.reconciliation.missing import Supplier
-from consumer.reconciliation.rows import SECOND, Row
 from handlers.events import EventData
+from handlers.routing import GAPS, ON
 from listeners.leases import Lease
 from listeners.models import Listener, Position
-from listeners.salesforce.reading import RecordsRead
-from listeners.salesforce.rest import RestClient
-from pytest_cdc.changes import Change, Described, WrongChange
 
-_HOLDER = "pytest-cdc"
+_CHANGE_TYPES = {on: change_type for change_type, on in ON.items()}
+_PREFIXES = {"Account": "001", "Contact": "003", "Opportunity": "006", "Case": "500", "User": "005"}
+_USER = "005000000000001AAA"
+_numbers = itertools.count(1)
 
 
 class MakeEvent:
     """The fixture `cdc_event`."""
 
     def __init__(self, listener: Listener) -> None:
-        self.listener = listener
+        self._listener = listener
 
     def __call__(
         self,
@@ -37,125 +36,123 @@ class MakeEvent:
         on: str = "create",
         *,
         record_id: str = "",
-        **said: Unpack[Described],
+        changed: Mapping[str, Any] | None = None,
+        **header: Any,
     ) -> EventData:
-        """A change of one record, recorded in the audit log, as a handler gets it.
+        """Return the event of one change of one record, which is in the audit log now.
 
-        on         create, update, delete or restore; or GAP_UPDATE and its like, which a handler
-                   gets with `gap_policy: deliver`
-        record_id  15 or 18 characters; a new record where it is not given
+        on         create, update, delete or restore; or a gap event, such as GAP_UPDATE
+        record_id  18 characters; a new record where it is empty
+        changed    the fields and their values, as in `changed_data`; None is a cleared field
+        header     fields of the change event's header by Salesforce's names, such as
+                   `changeOrigin`, in place of those that follow from the rest; None leaves one out
 
-        The others: `pytest_cdc.changes.Described`. Raises WrongChange.
+        Raises ValueError for a change that cannot be recorded.
         """
-        [event] = self.several([record_id] if record_id else [], entity, on, **said)
-        return event
+        change_type = _CHANGE_TYPES.get(on, on)
+        record_id = record_id or new_record_id(entity)
+        return EventData.of(self._record(payload(entity, change_type, record_id, changed, header)))
 
-    def several(
-        self,
-        record_ids: Sequence[str],
-        entity: str,
-        on: str = "create",
-        **said: Unpack[Described],
-    ) -> list[EventData]:
-        """The same change of several records in one event, one for each of them, in this order."""
-        change = Change.of(entity, on, record_ids, said)
-        entries = _recorded(self.listener, change)
-        return [EventData.of(entry) for entry in entries]
+    def _record(self, payload: dict[str, Any]) -> AuditLogEntry:
+        """Record the change for no mapping: `cdc_deliver` says where it goes."""
+        event = {"replayId": next(_numbers), "EventUuid": str(uuid.uuid4())}
+        data = {"channel": self._listener.channel, "data": {"payload": payload, "event": event}}
+        message = Message(data, timezone.now())
+        result = ingest(self._listener, self._lease(), [message], mappings=[])
+        if result.quarantined:
+            raise ValueError(Quarantined.objects.latest("id").error)
+        if result.repeated:
+            raise ValueError("This change is recorded already: give it another sequenceNumber.")
+        entries = AuditLogEntry.objects.filter(listener=self._listener)
+        entry: AuditLogEntry = entries.select_related("listener__connection").latest("id")
+        return entry
 
-
-def _recorded(listener: Listener, change: Change) -> list[AuditLogEntry]:
-    if change.source == "reconcile":
-        return _found_missing(listener, change)
-    if change.source == "gap" and listener.gap_policy != Listener.GapPolicy.FETCH:
-        raise WrongChange(
-            f"the listener's gap_policy is {listener.gap_policy}: no record is read. Handlers get "
-            f"the gap event itself, if anything: GAP_{change.change_type} without a source."
-        )
-    _receive(listener, change)
-    if change.source == "gap":
-        _complete(listener, change)
-    entries = AuditLogEntry.objects.filter(
-        listener=listener,
-        transaction_key=change.transaction_key,
-        sequence_number=change.sequence_number,
-        entity_name=change.entity,
-        change_type=change.change_type,
-        record_id__in=change.record_ids,
-    )
-    return list(entries.select_related("listener__connection").order_by("id"))
+    def _lease(self) -> Lease:
+        if lease := Position.objects.acquire(self._listener.pk, "pytest-cdc"):
+            return lease
+        position = Position.objects.get(listener=self._listener)
+        return Lease(self._listener.pk, position.holder, position.epoch)
 
 
-def _receive(listener: Listener, change: Change) -> None:
-    """As the listener does with what comes. No mapping gets it yet."""
-    message = Message(change.message(listener.channel), timezone.now())
-    result = ingest(listener, _lease(listener), [message], mappings=[])
-    if result.quarantined:
-        newest = Quarantined.objects.filter(listener=listener).order_by("-id").first()
-        raise WrongChange(f"it cannot be recorded: {newest and newest.error}")
-    if result.repeated:
-        raise WrongChange(
-            "that change was made before: a transaction's key and sequence number, the entity and "
-            "the record are the same. Give it another sequence_number."
-        )
+def payload(
+    entity: str,
+    change_type: str,
+    record_id: str,
+    changed: Mapping[str, Any] | None,
+    header: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the change event as Salesforce sends it. Raises ValueError."""
+    if change_type not in ON | GAPS:
+        kinds = ", ".join([*_CHANGE_TYPES, *GAPS])
+        raise ValueError(f"No handler gets a change of the type {change_type!r}. Use {kinds}.")
+    if change_type == "UPDATE" and not changed:
+        raise ValueError('An update has changed fields: add some, such as changed={"Name": "New"}.')
+    defaults = _header(entity, change_type, record_id)
+    if unknown := header.keys() - defaults.keys():
+        names = ", ".join(sorted(unknown))
+        raise ValueError(f"A header has no {names}. It has {', '.join(defaults)}.")
+    body = _body(change_type, changed or {}, defaults | dict(header))
+    lists = _lists(body) if change_type == "UPDATE" else {}
+    known = {**defaults, **lists, **header}
+    return {
+        **body,
+        "ChangeEventHeader": {name: value for name, value in known.items() if value is not None},
+    }
 
 
-def _lease(listener: Listener) -> Lease:
-    if lease := Position.objects.acquire(listener.pk, _HOLDER):
-        return lease
-    position = Position.objects.get(listener=listener)
-    return Lease(listener.pk, position.holder, position.epoch)
+def new_record_id(entity: str) -> str:
+    """Return an id of 18 characters. Its last three stand for the absence of capital letters."""
+    return f"{_PREFIXES.get(entity, 'a00')}{next(_numbers):012d}AAA"
 
 
-class _Org(RestClient):
-    """Stands in for Salesforce's REST API: every record is the same, with fields that
-    events carry."""
-
-    def __init__(self, change: Change) -> None:
-        self._change = change
-
-    def read_many(self, entity: str, ids: Sequence[str]) -> RecordsRead:
-        body = self._change.body
-        records = {pk: {"Id": pk, **body} for pk in ids}
-        return RecordsRead(self._change.commit_ms + SECOND, records)
-
-    def uncarried_fields(self, entity: str) -> set[str]:
-        return set()
-
-
-def _complete(listener: Listener, change: Change) -> None:
-    """As a worker does, but for the reading."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(completion, "rest_of", lambda _: _Org(change))
-        completion.complete(listener.pk)
+def _header(entity: str, change_type: str, record_id: str) -> dict[str, Any]:
+    return {
+        "entityName": entity,
+        "recordIds": [record_id],
+        "changeType": change_type,
+        "changeOrigin": "com/salesforce/api/rest/67.0",
+        "transactionKey": str(uuid.uuid4()),
+        "sequenceNumber": 1,
+        "commitTimestamp": round(datetime.now(UTC).timestamp() * 1000),
+        "commitNumber": 10_826_208_028_536 + next(_numbers),
+        "commitUser": _USER,
+        "changedFields": [],
+        "nulledFields": [],
+        "diffFields": [],
+    }
 
 
-def _found_missing(listener: Listener, change: Change) -> list[AuditLogEntry]:
-    """As a comparison finds it, which asks for each record what became of it."""
-    stamp = change.commit_ms // SECOND * SECOND
-    is_deleted, is_new = change.change_type == "DELETE", change.change_type == "CREATE"
-    start = change.committed_at if is_new else None
-    job = Reconciliation(
-        listener=listener,
-        entity_name=change.entity,
-        reason=Reconciliation.Reason.ASKED,
-        window_start=start and start.replace(microsecond=0),
-        window_end=timezone.now(),
-    )
-    rule = Rule(strict_from=None, lost_until=None, trusts_second=False)
-    rows = [Row(pk, stamp, stamp, stamp, is_deleted) for pk in change.record_ids]
-    before = AuditLogEntry.objects.order_by("-id").values_list("id", flat=True).first() or 0
-    org = _Org(change)
-    Supplier(job, change.entity, Judge(job, change.entity, rule, org), org).supply(rows)
-    entries = list(
-        AuditLogEntry.objects.filter(listener=listener, id__gt=before)
-        .select_related("listener__connection")
-        .order_by("id")
-    )
-    found = {entry.change_type for entry in entries} or {"nothing: the log has it"}
-    if found != {change.change_type}:
-        raise WrongChange(
-            f"a comparison finds {', '.join(found)}, not {change.change_type}: it goes by what is "
-            "recorded. A restore is found after a delete, an update or a create after anything "
-            "that does not tell the same."
-        )
-    return entries
+def _body(
+    change_type: str, changed: Mapping[str, Any], header: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Add the system fields that Salesforce sends with a change."""
+    if change_type not in ("CREATE", "UPDATE", "UNDELETE"):
+        return dict(changed)
+    committed_at = datetime.fromtimestamp(header["commitTimestamp"] // 1000, UTC)
+    now, user = f"{committed_at:%Y-%m-%dT%H:%M:%SZ}", header["commitUser"]
+    if change_type == "UPDATE":
+        return {"LastModifiedDate": now, **changed}
+    system = {"CreatedDate": now, "CreatedById": user}
+    return {**system, "LastModifiedDate": now, "LastModifiedById": user, **changed}
+
+
+def _lists(body: Mapping[str, Any]) -> dict[str, list[str]]:
+    named = list(_named(body))
+    return {
+        "changedFields": [name for name, _ in named],
+        "nulledFields": [name for name, value in named if value is None],
+        "diffFields": [name for name, value in named if _is_diff(value)],
+    }
+
+
+def _named(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The fields as the header names them: a compound field by its parts."""
+    for name, value in body.items():
+        if isinstance(value, Mapping) and not _is_diff(value):
+            yield from ((f"{name}.{part}", one) for part, one in value.items())
+        else:
+            yield name, value
+
+
+def _is_diff(value: object) -> bool:
+    return isinstance(value, Mapping) and value.keys() == {"diff"}

@@ -1,10 +1,10 @@
-"""The fixtures. With pytest-django's `db`: a test that wants real transactions is marked
+"""The fixtures. They use pytest-django's `db`: mark a test that needs real transactions with
 `django_db(transaction=True)`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,12 +13,11 @@ if TYPE_CHECKING:
     from pytest_cdc.broker import MemoryBroker
     from pytest_cdc.deliver import Deliver
     from pytest_cdc.events import MakeEvent
-    from pytest_cdc.salesforce import StandIn
 
 
 @pytest.fixture
 def cdc_broker() -> Iterator[MemoryBroker]:
-    """Celery's transport in memory, in place of the configured broker, for the time of a test."""
+    """Celery's in-memory transport in place of the configured broker."""
     from pytest_cdc.broker import in_memory
 
     with in_memory() as broker:
@@ -27,26 +26,40 @@ def cdc_broker() -> Iterator[MemoryBroker]:
 
 @pytest.fixture
 def cdc_listener(db: None) -> Listener:
-    """The listener that events come from. Override it for one with mappings of your own."""
-    from pytest_cdc.salesforce import make_listener
+    """The listener that changes come from. It is never started."""
+    from listeners.models import Connection, Listener
 
-    return make_listener()
-
-
-@pytest.fixture
-def cdc_salesforce() -> Iterator[StandIn]:
-    """Call it with what `event.salesforce` is to be in this test."""
-    from pytest_cdc.salesforce import stand_in
-
-    with stand_in() as salesforce:
-        yield salesforce
+    connection = Connection.objects.create(
+        name="pytest-cdc",
+        auth=Connection.Auth.CLIENT_CREDENTIALS,
+        base_url="https://pytest-cdc.invalid",
+        client_id="pytest-cdc",
+    )
+    return Listener.objects.create(name="pytest-cdc", connection=connection, enabled=False)
 
 
 @pytest.fixture
-def cdc_event(
-    cdc_listener: Listener, cdc_salesforce: StandIn, cdc_broker: MemoryBroker
-) -> MakeEvent:
-    """Makes changes as handlers get them, and records them in the audit log."""
+def cdc_salesforce(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+    """Call it with what `event.salesforce` and `salesforce_client(…)` return in this test."""
+    from listeners import clients
+
+    def replace(client: Callable[[], Any]) -> None:
+        monkeypatch.setattr(clients, "client_for", lambda *_: client())
+        monkeypatch.setattr(clients, "client_named", lambda *_: client())
+
+    def no_org() -> Any:
+        raise RuntimeError(
+            "This test calls Salesforce, and nothing stands in for it. Give the test the fixture "
+            "cdc_salesforce, and call it with a stand-in: cdc_salesforce(stand_in)."
+        )
+
+    replace(no_org)
+    return lambda stand_in: replace(lambda: stand_in)
+
+
+@pytest.fixture
+def cdc_event(cdc_listener: Listener, cdc_salesforce: object, cdc_broker: object) -> MakeEvent:
+    """Make a change as handlers get it, and record it in the audit log."""
     from pytest_cdc.events import MakeEvent
 
     return MakeEvent(cdc_listener)
@@ -54,9 +67,9 @@ def cdc_event(
 
 @pytest.fixture
 def cdc_deliver(
-    cdc_listener: Listener, cdc_salesforce: StandIn, cdc_broker: MemoryBroker
+    cdc_listener: Listener, cdc_salesforce: object, cdc_broker: MemoryBroker
 ) -> Deliver:
-    """Delivers changes to handlers as the product does, in this process."""
+    """Deliver changes to a handler as the product does, in this process."""
     from pytest_cdc.deliver import Deliver
 
     return Deliver(cdc_listener, cdc_broker)

@@ -9,34 +9,8 @@ from datetime import UTC, datetime, timedelta
 from django.utils.timezone import localtime
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-WIDTH, HEIGHT = 600, 120
-#: Between two bars, of their share of the width.
-_GAP = 0.2
-
-
-@dataclass(frozen=True)
-class _Place:
-    """In the drawing, whose y grows downwards. As texts: no language writes them otherwise."""
-
-    left: float
-    breadth: float
-    tall: float
-
-    @property
-    def x(self) -> str:
-        return f"{self.left:.2f}"
-
-    @property
-    def y(self) -> str:
-        return f"{HEIGHT - self.tall:.2f}"
-
-    @property
-    def width(self) -> str:
-        return f"{self.breadth:.2f}"
-
-    @property
-    def height(self) -> str:
-        return f"{self.tall:.2f}"
+#: What is not nothing is seen.
+_LEAST_HEIGHT = 1 / 60
 
 
 @dataclass(frozen=True)
@@ -48,7 +22,17 @@ class Bar:
     #: A minute, of the time that has passed.
     rate: float
     is_unfinished: bool
-    place: _Place
+    #: Of the chart's height, from 0 to 1.
+    share: float
+
+    @property
+    def top(self) -> str:
+        """In the drawing, whose y grows downwards. As a text: no language writes it otherwise."""
+        return f"{1 - self.share:.4f}"
+
+    @property
+    def height(self) -> str:
+        return f"{self.share:.4f}"
 
     @property
     def text(self) -> str:
@@ -60,8 +44,6 @@ class Bar:
 class Chart:
     name: str
     bars: list[Bar]
-    width: int = WIDTH
-    height: int = HEIGHT
 
     @property
     def total(self) -> int:
@@ -106,14 +88,11 @@ def chart(
             changes[start] += count
     rates = {start: count / _passed(start, step, now) for start, count in changes.items()}
     most = max(rates.values()) or 1.0
-    share = WIDTH / len(starts)
     bars = []
-    for number, start in enumerate(starts):
-        # What is not nothing is seen.
-        height = max(2.0, HEIGHT * rates[start] / most) if changes[start] else 0.0
-        place = _Place(share * (number + _GAP / 2), share * (1 - _GAP), height)
+    for start in starts:
+        share = max(_LEAST_HEIGHT, rates[start] / most) if changes[start] else 0.0
         until = start + step
-        bars.append(Bar(start, until, changes[start], rates[start], until > now, place))
+        bars.append(Bar(start, until, changes[start], rates[start], until > now, share))
     return Chart(name, bars)
 
 

@@ -10,9 +10,9 @@ from django.db.models import Count, Q, Sum
 
 from audit.models import Incident, Throughput
 from audit.traffic import DAY, Usage, usages
+from consumer.cached_reads import CachedReads
 from consumer.home.charts import HOUR
 from consumer.home.reader import Reader
-from consumer.home.shared import Shared
 from consumer.status import ListenerStatus, by_listener
 from handlers import registry, workers
 from handlers.backlog import Backlog, backlog
@@ -35,7 +35,7 @@ class Day:
 
 
 #: A minute of a day is nothing; the last hour is read each time.
-LAST_DAY: Shared[Day] = Shared(seconds=60)
+LAST_DAY: CachedReads[Day] = CachedReads(seconds=60)
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,17 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.gzip import gzip_page
 
+from consumer.cached_reads import CachedReads
 from consumer.home import facts, links, tables
 from consumer.home.charts import HOUR, MINUTE, Chart, chart
 from consumer.home.facts import Facts
 from consumer.home.reader import Reader
-from consumer.home.shared import Shared
 from consumer.home.verdict import verdict
 from handlers.models import Delivery
 from listeners.models import Connection
 
 #: Shorter than a page waits before it asks again: nobody is shown what is older than what he saw.
-PARTS: Shared[str] = Shared(seconds=2)
+PARTS: CachedReads[str] = CachedReads(seconds=2)
 #: Of the chart of a day.
 STEP = timedelta(minutes=30)
 
@@ -50,7 +50,7 @@ def fragment(request: HttpRequest) -> HttpResponse:
     html = PARTS.get(
         Reader.of(request),
         lambda: render_to_string("consumer/home_parts.html", _context(request), request),
-        anew="no-cache" in request.headers.get("Cache-Control", ""),
+        fresh="no-cache" in request.headers.get("Cache-Control", ""),
     )
     return HttpResponse(html, headers={"Cache-Control": "no-store"})
 

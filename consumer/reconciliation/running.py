@@ -18,6 +18,7 @@ from consumer.reconciliation.readiness import is_ready
 from handlers.outcomes import storable
 from handlers.rest import CANNOT_READ, rest_of
 from listeners.clock import database_clock
+from listeners.login_ledger import COOLDOWN_SECONDS
 from listeners.salesforce.errors import LoginRefused, Reaction, SalesforceError
 
 log = structlog.get_logger(__name__)
@@ -118,7 +119,7 @@ def _pause(error: Exception, reaction: Reaction | None, attempts: int) -> float:
     if reaction is Reaction.QUOTA:
         return float(settings.CDC_QUOTA_PROBE)
     if isinstance(error, LoginRefused):  # users get locked out
-        return float(settings.CDC_LOGIN_COOLDOWN)
+        return COOLDOWN_SECONDS
     return min(_CAP, _BASE * 2.0 ** (attempts - 1)) * random.uniform(0.5, 1)
 
 

@@ -15,8 +15,8 @@ NOW = datetime(2025, 11, 25, 12, 0, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def _nothing_from_other_tests():
     """Home is shared between readers for some seconds."""
-    facts.LAST_DAY.forget()
-    page.PARTS.forget()
+    facts.LAST_DAY.clear()
+    page.PARTS.clear()
 
 
 @pytest.fixture

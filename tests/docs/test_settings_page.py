@@ -50,8 +50,8 @@ def told() -> dict[str, str]:
 def test_the_variables_are_found_in_the_code():
     found = known()
 
-    assert {"SECRET_KEY", "VAR_DIR", "WEB_THREADS", "CDC_SECRET_FOLDERS"} <= found.keys()
-    assert (found["CDC_BATCH_MAX"], found["CDC_API_LOGIN_RATE"]) == (1000, "6/min")
+    assert {"SECRET_KEY", "VAR_DIR", "WEB_CONCURRENCY", "CDC_SECRET_FOLDERS"} <= found.keys()
+    assert (found["CDC_BATCH_MAX"], found["CDC_API_USER_RATE"]) == (1000, "1200/min")
 
 
 def test_each_variable_has_a_row_and_each_row_a_variable():

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from mkdocs.exceptions import PluginError
 
-from manual import site
+from docs.generator import site
 
 
 def page(name):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.docs.examples import DOCS, blocks, defined
+from tests.docs.examples import DOCS, defined
 
 PAGE = DOCS / "testing-handlers.md"
 
@@ -10,8 +10,5 @@ globals().update({name: one for name, one in defined(PAGE).items() if not name.s
 
 
 @pytest.fixture(autouse=True)
-def project(crm, tmp_path, monkeypatch):
-    """The folder that the page's tests are run in, with its file."""
-    [configuration] = blocks(PAGE, "yaml")
-    (tmp_path / "cdc.yaml").write_text(configuration)
-    monkeypatch.chdir(tmp_path)
+def tables(crm):
+    """The page's models have tables."""

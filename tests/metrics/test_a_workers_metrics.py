@@ -110,7 +110,7 @@ def test_processes_that_are_replaced_leave_no_files_where_nobody_asks(processes,
         publish([pk])
     wait_for(lambda: ended() == len(ids), what="their handling")
 
-    # One of all that have gone, and one of the last.
+    # The main process's, and one of all that had the only place in the pool.
     assert len(list(folder_of(worker).glob("counter_*.db"))) <= 2
     assert wait_for(lambda: of_all(port, len(ids)), what="what they counted")
 

@@ -1,4 +1,4 @@
-"""Processes that were forked count together, whichever of them have gone."""
+"""Processes that were forked count together, also those that have ended."""
 
 import json
 import subprocess
@@ -20,30 +20,31 @@ def run(folder, *options):
     return json.loads(done.stdout)
 
 
-def test_what_the_gone_have_counted_stays_in_one_file_and_is_counted_once(tmp_path):
+def test_processes_in_one_place_count_in_one_file_and_are_counted_once(tmp_path):
     said = run(tmp_path)
 
-    nothing, *_, last, again = said["collected"]
-    assert nothing == []
-    assert (
-        last
-        == again
-        == [
-            'test_counted_total{who="a"} 10.0',
-            'test_counted_total{who="b"} 9.0',
-            'test_took_bucket{le="+Inf",who="a"} 9.0',
-            'test_took_bucket{le="+Inf",who="b"} 9.0',
-            'test_took_bucket{le="1.0",who="a"} 3.0',
-            'test_took_bucket{le="1.0",who="b"} 3.0',
-            'test_took_bucket{le="10.0",who="a"} 6.0',
-            'test_took_bucket{le="10.0",who="b"} 6.0',
-            'test_took_count{who="a"} 9.0',
-            'test_took_count{who="b"} 9.0',
-            'test_took_sum{who="a"} 166.5',
-            'test_took_sum{who="b"} 166.5',
-        ]
-    )
-    assert said["files"] == ["counter_0.db", "counter_own.db", "histogram_0.db"]
+    assert said["nothing"] == []
+    assert said["all"] == [
+        'test_counted_total{who="a"} 10.0',
+        'test_counted_total{who="b"} 9.0',
+        'test_took_bucket{le="+Inf",who="a"} 9.0',
+        'test_took_bucket{le="+Inf",who="b"} 9.0',
+        'test_took_bucket{le="1.0",who="a"} 3.0',
+        'test_took_bucket{le="1.0",who="b"} 3.0',
+        'test_took_bucket{le="10.0",who="a"} 6.0',
+        'test_took_bucket{le="10.0",who="b"} 6.0',
+        'test_took_count{who="a"} 9.0',
+        'test_took_count{who="b"} 9.0',
+        'test_took_sum{who="a"} 166.5',
+        'test_took_sum{who="b"} 166.5',
+    ]
+    assert said["files"] == [
+        "counter_own.db",
+        "counter_place0.db",
+        "counter_place1.db",
+        "histogram_place0.db",
+        "histogram_place1.db",
+    ]
     assert not list(tmp_path.iterdir())
 
 

@@ -1,6 +1,5 @@
 """What the database knows, told by whoever is asked."""
 
-import threading
 from datetime import timedelta
 
 import psutil
@@ -11,9 +10,8 @@ from prometheus_client import generate_latest
 
 from audit.models import Incident, Throughput
 from audit.queries import Trouble
-from consumer import kept
+from consumer import state_metrics
 from consumer.ingest import ingest
-from consumer.kept import Kept
 from consumer.state_metrics import State
 from handlers import pausing
 from handlers.models import Delivery, Worker
@@ -98,7 +96,7 @@ def test_which_workers_hear_what_is_sent(listener, now):
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="there is no server to hang")
 def test_a_database_that_hangs_is_not_waited_for(listener, monkeypatch):
-    monkeypatch.setattr(kept, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(state_metrics, "PATIENCE_SECONDS", 1.0)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         server = psutil.Process(cursor.fetchone()[0]).parent()
@@ -114,33 +112,5 @@ def test_a_database_that_hangs_is_not_waited_for(listener, monkeypatch):
 
     assert found.total("cdc_state_readable") == 0
     assert found.total("cdc_listener_enabled") is None
-    monkeypatch.setattr(kept, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(state_metrics, "PATIENCE_SECONDS", 60.0)
     assert Scraped(generate_latest(state).decode()).total("cdc_state_readable") == 1
-
-
-def test_many_that_ask_at_once_have_it_read_once():
-    reads, asked = [], threading.Barrier(4)
-    begin = threading.Event()
-
-    def read():
-        reads.append(1)
-        begin.wait(30)
-        return len(reads)
-
-    state = Kept(read, "test")
-    answers = []
-
-    def ask():
-        asked.wait(30)
-        answers.append(state.latest())
-
-    threads = [threading.Thread(target=ask) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    asked.wait(30)
-    begin.set()
-    for thread in threads:
-        thread.join(30)
-
-    assert answers == [1, 1, 1]
-    assert state.latest() == 1

@@ -1,150 +1,157 @@
-"""Deliveries that the pytest plugin makes: to handlers of its user, through the product's path."""
+"""The pytest plugin delivers changes to its user's handlers by the product's path."""
+
+from unittest.mock import Mock
 
 import pytest
-from django.utils import timezone
+from django.core.exceptions import ValidationError
+from django.db import connection
 
-from audit.actions import Actor, Through
-from handlers import EventData, pausing
-from handlers.models import Delivery
-from pytest_cdc.delivered import NothingToDo
-from pytest_cdc.mappings import CannotDeliver
-from tests.pytest_cdc.handlers import CALLS, as_told, batch_as_told
+from handlers import Skipped, salesforce_client
+from handlers.models import HandlerMapping
+from tests.pytest_cdc.handlers import CALLS, as_told, batch_as_told, call_others, groups, write
 
 
 def test_a_handler_that_returns_has_succeeded(cdc_event, cdc_deliver):
     event = cdc_event("Account", "update", changed={"Name": "New"})
 
-    delivered = cdc_deliver(event, to=as_told, options={"a": 1})
+    delivery = cdc_deliver(event, to=as_told, options={"a": 1})
 
-    assert delivered.succeeded
-    assert (delivered.state, delivered.error, delivered.reason) == ("succeeded", "", "")
-    assert delivered.outcomes == ["succeeded"]
+    assert (delivery.state, delivery.error) == ("succeeded", "")
     [got] = CALLS
     assert (got.id, got.changed_data, got.attempt) == (event.id, event.changed_data, 1)
     assert got.options == {"a": 1}
 
 
 def test_one_that_has_nothing_to_do_says_why(cdc_event, cdc_deliver):
-    delivered = cdc_deliver(cdc_event("Account", changed={"Do": "skip"}), to=as_told)
+    delivery = cdc_deliver(cdc_event("Account", changed={"Do": "skip"}), to=as_told)
 
-    assert delivered.skipped
-    assert (delivered.reason, delivered.error) == ("nothing to do", "")
-
-
-def test_a_retry_waits_for_its_time(cdc_event, cdc_deliver):
-    delivered = cdc_deliver(cdc_event("Account", changed={"Do": "retry"}), to=as_told)
-
-    assert delivered.retrying
-    assert (delivered.delay, delivered.error) == (60, "not yet")
-    cdc_deliver.after(seconds=59.999)
-    assert (delivered.retrying, delivered.delay) == (True, 0.001)
-    cdc_deliver.after(seconds=0.001)
-    assert delivered.succeeded
-    assert delivered.outcomes == ["retry", "succeeded"]
-    assert [one.attempt for one in CALLS] == [1, 2]
+    assert (delivery.state, delivery.error) == ("skipped", "nothing to do")
 
 
-def test_a_failure_is_tried_until_it_is_dead_and_can_be_sent_again(cdc_event, cdc_deliver):
-    event = cdc_event("Account", changed={"Do": "fail"})
-    delivered = cdc_deliver(event, to=as_told, max_attempts=2)
+def test_a_retry_waits_until_the_test_says_so(cdc_event, cdc_deliver):
+    delivery = cdc_deliver(cdc_event("Account", changed={"Do": "retry"}), to=as_told.name)
 
-    assert delivered.retrying
-    assert delivered.error == "ValueError: no such account"
-    assert "in as_told" in delivered.traceback
-    assert repr(delivered).endswith(" s: ValueError: no such account>")
-    assert delivered.again().dead
-    with pytest.raises(NothingToDo, match="there is no next attempt"):
-        delivered.again()
-    assert delivered.redeliver().retrying
-    assert delivered.until_ended().dead
-    assert delivered.outcomes == ["failed"] * 4
-
-
-def test_one_that_is_paused_has_no_next_attempt(cdc_event, cdc_deliver):
-    delivered = cdc_deliver(cdc_event("Account", changed={"Do": "retry"}), to=as_told)
-    pausing.pause(delivered.mapping, Actor("ann", Through.COMMAND), "", timezone.now())
-
-    with pytest.raises(NothingToDo, match="its mapping is paused"):
-        delivered.until_ended()
-    assert delivered.outcomes == ["retry"]
-
-
-def test_the_next_change_of_a_record_waits_for_the_one_before_it(cdc_event, cdc_deliver):
-    created = cdc_event("Account", changed={"Do": "retry"})
-    record = created.metadata.record_id
-    updated = cdc_event("Account", "update", record_id=record, changed={"Name": "New"})
-
-    first, second = cdc_deliver([created, updated], to=as_told)
-
-    assert (first.retrying, second.blocked) == (True, True)
+    assert (delivery.state, delivery.error) == ("retrying", "not yet")
     cdc_deliver.again()
-    assert (first.succeeded, second.succeeded) == (True, True)
-    assert [one.metadata.change_type for one in CALLS] == ["CREATE", "CREATE", "UPDATE"]
+    delivery.refresh_from_db()
+    assert delivery.state == "succeeded"
+    assert [call.attempt for call in CALLS] == [1, 2]
 
 
-def test_so_does_one_that_is_delivered_later(cdc_event, cdc_deliver):
+def test_a_failure_is_tried_until_it_is_dead(cdc_event, cdc_deliver):
+    event = cdc_event("Account", changed={"Do": "fail"})
+
+    delivery = cdc_deliver(event, to=as_told, max_attempts=2)
+
+    assert (delivery.state, delivery.error) == ("retrying", "ValueError: no such account")
+    cdc_deliver.again()
+    cdc_deliver.again()
+    delivery.refresh_from_db()
+    assert (delivery.state, len(CALLS)) == ("dead", 2)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_next_change_of_a_record_waits_for_the_one_before_it(cdc_event, cdc_deliver, at_once):
     created = cdc_event("Account", changed={"Do": "retry"})
-    record = created.metadata.record_id
-    cdc_deliver(created, to=as_told)
+    updated = cdc_event(
+        "Account", "update", record_id=created.metadata.record_id, changed={"Name": "New"}
+    )
 
-    later = cdc_deliver(cdc_event("Account", "delete", record_id=record), to=as_told)
+    if at_once:
+        first, second = cdc_deliver([created, updated], to=as_told)
+    else:
+        first, second = (cdc_deliver(event, to=as_told) for event in (created, updated))
 
-    assert later.blocked
+    assert (first.state, second.state) == ("retrying", "blocked")
+    cdc_deliver.again()
+    second.refresh_from_db()
+    assert second.state == "succeeded"
+    assert [call.metadata.change_type for call in CALLS] == ["CREATE", "CREATE", "UPDATE"]
 
 
 def test_a_batch_handler_gets_a_list_and_fails_for_some(cdc_event, cdc_deliver):
     events = [cdc_event("Account", changed={"Do": "fail" if n == 1 else ""}) for n in range(4)]
 
-    delivered = cdc_deliver(events, to=batch_as_told)
+    deliveries = cdc_deliver(events, to=batch_as_told)
 
-    assert [one.state for one in delivered] == ["succeeded", "retrying", "succeeded", "succeeded"]
+    states = [delivery.state for delivery in deliveries]
+    assert states == ["succeeded", "retrying", "succeeded", "succeeded"]
     assert [len(batch) for batch in CALLS] == [3, 1]
     cdc_deliver.again()
-    assert delivered[1].dead
-    assert len(CALLS[-1]) == 1
-
-
-def test_those_that_a_batch_tells_to_wait_do(cdc_event, cdc_deliver):
-    events = [cdc_event("Account", changed={"Do": told}) for told in ("wait", "")]
-
-    waiting, _ = cdc_deliver(events, to=batch_as_told)
-
-    assert (waiting.retrying, waiting.delay) == (True, 60)
-    cdc_deliver.after(seconds=59)
-    assert waiting.retrying
-    cdc_deliver.after(seconds=1)
-    assert waiting.dead
-
-
-def test_a_single_change_is_a_list_of_one_to_it(cdc_event, cdc_deliver):
-    assert cdc_deliver(cdc_event("Account"), to=batch_as_told).succeeded
-    assert [len(batch) for batch in CALLS] == [1]
+    deliveries[1].refresh_from_db()
+    assert deliveries[1].state == "dead"
 
 
 def test_a_gap_event_itself_is_delivered(cdc_event, cdc_deliver):
-    assert cdc_deliver(cdc_event("Account", "GAP_UPDATE"), to=as_told).succeeded
+    assert cdc_deliver(cdc_event("Account", "GAP_UPDATE"), to=as_told).state == "succeeded"
     assert CALLS[0].metadata.change_type == "GAP_UPDATE"
 
 
-@pytest.mark.parametrize("source", ["gap", "reconcile"])
-def test_so_is_what_was_read(cdc_event, cdc_deliver, source):
-    event = cdc_event("Account", "update", changed={"Name": "A"}, source=source)
+@pytest.mark.parametrize(
+    "real", [False, pytest.param(True, marks=pytest.mark.django_db(transaction=True))]
+)
+class TestAtomic:
+    def test_a_failed_attempts_writes_are_undone(self, cdc_event, cdc_deliver, real):
+        delivery = cdc_deliver(cdc_event("Account", changed={"Name": "-a", "Twice": True}), write)
 
-    assert cdc_deliver(event, to=as_told).succeeded
-    assert CALLS[0].changed_data["Name"] == "A"
+        assert delivery.error.startswith("IntegrityError")
+        assert (groups(), CALLS) == ([], [])
+        assert connection.in_atomic_block is not real
+
+    def test_a_success_keeps_its_writes(self, cdc_event, cdc_deliver, real):
+        delivery = cdc_deliver(cdc_event("Account", changed={"Name": "-a"}), to=write)
+
+        assert delivery.state == "succeeded"
+        assert (groups(), CALLS) == (["-a"], ["committed"])
 
 
-def test_a_change_that_was_delivered_is_not_delivered_anew(cdc_event, cdc_deliver):
-    event = cdc_event("Account")
-    cdc_deliver(event, to=as_told)
+def test_a_change_that_the_mapping_does_not_get_has_no_delivery(cdc_event, cdc_deliver):
+    event = cdc_event("Account", changed={"Name": "A"})
 
-    with pytest.raises(CannotDeliver, match=r"Succeeded already: .*redeliver"):
-        cdc_deliver(event, to=as_told)
-    assert Delivery.objects.count() == 1
+    assert cdc_deliver(event, to=as_told, condition={"field": "Name", "equals": "B"}) is None
+    assert not CALLS
 
 
-def test_an_event_of_somewhere_else_is_told_apart(cdc_event, cdc_deliver):
-    event = EventData(10**9, "x", "1", {}, cdc_event("Account").metadata)
+def test_an_echo_is_skipped_with_the_reason(cdc_event, cdc_deliver):
+    event = cdc_event("Account", changeOrigin="com/salesforce/api/rest/67.0;client=my-app")
 
-    with pytest.raises(CannotDeliver, match="make events with cdc_event"):
-        cdc_deliver(event, to=as_told)
+    delivery = cdc_deliver(event, to=as_told, ignore_origins=["my-app"])
+
+    assert delivery.state == "skipped"
+    assert delivery.error == "written by client my-app, which this mapping leaves out"
+
+
+def test_an_unregistered_handler_is_refused(cdc_event, cdc_deliver):
+    with pytest.raises(LookupError, match=r"No handler is registered under the name 'crm\.gone'"):
+        cdc_deliver(cdc_event("Account"), to="crm.gone")
+
+
+def test_a_mapping_that_the_console_would_refuse_is_refused(cdc_event, cdc_deliver):
+    with pytest.raises(ValidationError, match="Only updates have changed fields"):
+        cdc_deliver(cdc_event("Account"), to=as_told, changed_fields=["Name"])
+    with pytest.raises(ValueError, match="url is needed"):
+        cdc_deliver(cdc_event("Account"), to="handlers.post_to_url", options={})
+
+    assert not HandlerMapping.objects.exists()
+
+
+def test_event_salesforce_is_the_stand_in(cdc_event, cdc_deliver, cdc_salesforce):
+    org = Mock()
+    org.Account.get.return_value = {"Name": "Acme"}
+    cdc_salesforce(org)
+
+    assert cdc_deliver(cdc_event("Account"), to=call_others).state == "succeeded"
+    assert CALLS == [{"Name": "Acme"}]
+    assert salesforce_client("prod") is org
+
+
+def test_without_a_stand_in_a_call_says_what_is_missing(cdc_event, cdc_deliver):
+    delivery = cdc_deliver(cdc_event("Account"), to=call_others)
+
+    assert "cdc_salesforce(stand_in)" in delivery.error
+    with pytest.raises(RuntimeError, match="nothing stands in for it"):
+        salesforce_client("prod")
+
+
+def test_a_handler_can_be_called_like_a_function(cdc_event):
+    assert as_told(cdc_event("Account", changed={"Do": "skip"})) == Skipped("nothing to do")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from manual.blocks import table
+from docs.generator.blocks import table
 from simulator.control_operations import OPERATIONS
 
 

@@ -1,4 +1,4 @@
-"""`python -m manual [--check]`."""
+"""`python -m docs.generator [--check]`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+DOCS = Path(__file__).resolve().parent.parent
 
 
 def main() -> int:
@@ -15,14 +15,14 @@ def main() -> int:
     import django
 
     django.setup()
-    from manual.blocks import written
-    from manual.sources import SOURCES
+    from docs.generator.blocks import written
+    from docs.generator.sources import SOURCES
 
     fresh = {page: written(page.read_text(), SOURCES) for page in sorted(DOCS.glob("*.md"))}
     stale = [page for page, text in fresh.items() if page.read_text() != text]
     if "--check" in sys.argv[1:]:
         names = ", ".join(page.name for page in stale)
-        return _fail(f"stale, run `python -m manual`: {names}") if stale else 0
+        return _fail(f"stale, run `python -m docs.generator`: {names}") if stale else 0
     for page in stale:
         page.write_text(fresh[page])
     return 0

@@ -7,7 +7,7 @@ import argparse
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import BaseCommand
 
-from manual.blocks import table
+from docs.generator.blocks import table
 
 #: Every command of Django has these.
 _OF_DJANGO = {action.dest for action in BaseCommand().create_parser("manage.py", "")._actions}

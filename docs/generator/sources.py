@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from manual.api import operations
-from manual.blocks import Source
-from manual.commands import options
-from manual.logins import fields
-from manual.simulator import control
+from docs.generator.blocks import Source
+from docs.generator.commands import options
+from docs.generator.logins import fields
+from docs.generator.simulator import control
 
 SOURCES: Mapping[str, Source] = {
     "options": options,  # of a command of manage.py
-    "operations": operations,  # of the API
     "control": control,  # operations of the simulator's control API
     "login": fields,  # what a kind of login needs and heeds
 }

@@ -1,0 +1,101 @@
+"""Values that take a while to read, read once for all who ask for them at about the same time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from django.db import connection
+
+Value = TypeVar("Value")
+
+
+@dataclass
+class _Entry:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    read_at: float = float("-inf")
+    value: Any = None
+
+
+class CachedReads(Generic[Value]):
+    """Values by key, each used again for some seconds. When several threads want one that is too
+    old, one of them reads it and the others wait."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._entries: dict[Hashable, _Entry] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, read: Callable[[], Value], *, fresh: bool = False) -> Value:
+        """Return the value; `fresh`: one that was read after this call began."""
+        asked_at = time.monotonic()
+        oldest = asked_at if fresh else asked_at - self._seconds
+        entry = self._entry(key, asked_at)
+        with entry.lock:
+            if entry.read_at < oldest:
+                began_at = time.monotonic()
+                entry.value = read()
+                entry.read_at = began_at
+            value: Value = entry.value
+            return value
+
+    def clear(self) -> None:
+        with self._lock:
+            self._entries.clear()
+
+    def _entry(self, key: Hashable, now: float) -> _Entry:
+        """Return the key's entry, after those of other keys that are too old were deleted."""
+        with self._lock:
+            for other, entry in list(self._entries.items()):
+                if entry.read_at < now - self._seconds and not entry.lock.locked():
+                    del self._entries[other]
+            return self._entries.setdefault(key, _Entry())
+
+
+class BackgroundRead(Generic[Value]):
+    """A read that may hang, in a thread of its own, since it cannot be interrupted. There is one
+    thread at a time, and its database connection is closed at its end."""
+
+    def __init__(self, read: Callable[[], Value], *, name: str, seconds: float = 0.0) -> None:
+        """`name`: the thread's; `seconds`: how long a value is used again."""
+        self._read = read
+        self._name = name
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._future: Future[Value] | None = None
+        self._began_at = 0.0
+
+    def begin(self) -> Future[Value]:
+        """Return the future of the read that runs, of a recent one, or of a new one."""
+        with self._lock:
+            if self._future is None or self._is_outdated(self._future):
+                future: Future[Value] = Future()
+                threading.Thread(
+                    target=self._run, args=(future,), name=self._name, daemon=True
+                ).start()
+                self._future, self._began_at = future, time.monotonic()
+            return self._future
+
+    def _is_outdated(self, future: Future[Value]) -> bool:
+        if not future.done():
+            return False
+        is_old = time.monotonic() - self._began_at >= self._seconds
+        return is_old or future.exception() is not None
+
+    def _run(self, future: Future[Value]) -> None:
+        try:
+            value = self._read_and_close()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(value)
+
+    def _read_and_close(self) -> Value:
+        try:
+            return self._read()
+        finally:
+            connection.close()
