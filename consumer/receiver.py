@@ -20,13 +20,12 @@ from consumer.database import AWAY, waiting_for_database
 from consumer.history import is_history
 from consumer.ingest import Message, Moment, quarantine_answer
 from consumer.logins import CarefulTokens, LoginGivenUp
-from consumer.pauses import jitter, pause_after
+from consumer.pauses import backoff, pause_after
 from consumer.refusals import Refusals
 from listeners import milestones
 from listeners.clock import database_clock
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position
-from listeners.salesforce.backoff import full_jitter
 from listeners.salesforce.errors import (
     MalformedAnswer,
     Reaction,
@@ -147,7 +146,7 @@ class Receiver:
         except AWAY as error:
             metrics.interrupted(self._listener.name, error)
             connection.close()
-            self._wait(f"the database does not answer: {error}", next(full_jitter(1, 10)))
+            self._wait(f"the database does not answer: {error}", backoff().delay(1))
         except (StreamClosed, LeaseLost, LoginGivenUp, SecretUnavailable):
             raise
         except Exception as error:
@@ -156,7 +155,7 @@ class Receiver:
             metrics.interrupted(self._listener.name, error)
             self._failures += 1
             self._stream.forget()
-            self._wait(f"unforeseen: {type(error).__name__}", jitter(self._failures))
+            self._wait(f"unforeseen: {type(error).__name__}", backoff().delay(self._failures))
 
     def _attempt(self) -> None:
         try:

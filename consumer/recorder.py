@@ -21,7 +21,7 @@ from consumer.positions import CommitsLost, note_unrecorded
 from consumer.publisher import Publisher
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position
-from listeners.salesforce.backoff import full_jitter
+from listeners.salesforce.backoff import Backoff
 
 Result = TypeVar("Result")
 
@@ -155,7 +155,7 @@ class Recorder:
 
     def _insisted(self, write: Callable[[], Result]) -> Result:
         """What `write` came to, once the database answers."""
-        pauses = full_jitter(0.2, 10)
+        pauses = Backoff(0.2, 10).delays()
         while True:
             try:
                 return write()

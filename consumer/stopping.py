@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from django.db import DatabaseError, InterfaceError, connection
 
-from listeners.salesforce.backoff import full_jitter
+from listeners.salesforce.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ class Stopping:
 
 def wait_for_database(ask: Callable[[], None], stopping: Stopping) -> bool:
     """Ask the database something as soon as it answers; False when a signal came first."""
-    for pause in full_jitter(0.5, 10):
+    for pause in Backoff(0.5, 10).delays():
         try:
             ask()
             return True

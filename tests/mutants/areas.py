@@ -17,6 +17,7 @@ AREAS: dict[str, tuple[str, ...]] = {
         "consumer/buffer.py",
         "consumer/receiver.py",
         "consumer/pauses.py",
+        "listeners/salesforce/backoff.py",
         "listeners/salesforce/exchange.py",
     ),
     "relay": ("consumer/relay.py", "handlers/queries.py"),
