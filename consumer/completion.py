@@ -16,10 +16,10 @@ import structlog
 from django.db import DataError, transaction
 from django.db.models import F
 
+from audit.db.errors import describe
 from audit.models import AuditLogEntry, DirtyRecord
 from audit.recording import record
 from consumer import additions, gaps
-from consumer.database import refusal
 from handlers import dispatch, tracing
 from handlers.outcomes import storable
 from handlers.placeholders import end_waiting
@@ -148,7 +148,7 @@ def _add_some(
         return _add_whole(listener, page, rows, read)
     except (DataError, UnicodeError) as error:
         if len(rows) == 1:
-            reason = f"the database refused what was read: {refusal(error)}"
+            reason = f"the database refused what was read: {describe(error)}"
             _postpone(page, rows, reason, _REFUSED_BACKOFF)
             return 0
     half = len(rows) // 2

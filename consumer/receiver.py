@@ -13,10 +13,11 @@ import structlog
 from django.db import connection
 from django.utils import timezone
 
+from audit.db.errors import TRANSIENT
+from audit.db.retry import suppress_transient_errors
 from consumer import metrics, replay_lost, troubles
 from consumer.beginning import beginning_of
 from consumer.buffer import Buffer
-from consumer.database import AWAY, waiting_for_database
 from consumer.history import is_history
 from consumer.ingest import Message, Moment, quarantine_answer
 from consumer.logins import CarefulTokens, LoginGivenUp
@@ -143,7 +144,7 @@ class Receiver:
     def _step(self) -> None:
         try:
             self._attempt()
-        except AWAY as error:
+        except TRANSIENT as error:
             metrics.interrupted(self._listener.name, error)
             connection.close()
             self._wait(f"the database does not answer: {error}", backoff().delay(1))
@@ -289,7 +290,7 @@ class Receiver:
     def _fail(self, reason: str) -> None:
         """End, with an incident, unless another process has the listener and may well go on."""
         self._end(reason)
-        with waiting_for_database():
+        with suppress_transient_errors("open an incident"):
             if Position.objects.held(self._lease).exists():
                 troubles.stopped(self._listener.pk, reason, timezone.now())
 

@@ -13,8 +13,8 @@ from datetime import datetime
 import structlog
 from django.conf import settings
 
+from audit.db.retry import suppress_transient_errors
 from consumer import metrics, relay
-from consumer.database import waiting_for_database
 from consumer.departures import GRACE_SECONDS, Departures
 from consumer.hosted import HostedListener
 from consumer.hosting import Hosting, failed_since
@@ -115,7 +115,7 @@ class Supervisor:
         code: int | None = None
         try:
             while code is None and not self._asked_to_stop:
-                with waiting_for_database():
+                with suppress_transient_errors("host listeners"):
                     code = self._tick()
                 if code is None:
                     time.sleep(TICK_SECONDS)
@@ -211,7 +211,7 @@ class Supervisor:
         self._recorded_before += sum(hosted.recorded for hosted in ended)
         self._look_at = time.monotonic()
         # Where the database does not answer, the leases run out by themselves.
-        with waiting_for_database():
+        with suppress_transient_errors("release leases"):
             for hosted in ended:
                 hosted.release()
 
@@ -223,7 +223,7 @@ class Supervisor:
             helper.stop()
         self._let_go(self._hosted.values())
         self._departures.hurry(by)
-        with waiting_for_database():
+        with suppress_transient_errors("leave"):
             self._share.leave()
         while self._departures and time.monotonic() < by + GRACE_SECONDS + RELEASE_SECONDS:
             self._see_off()
