@@ -15,7 +15,7 @@ from consumer import exposition
 from consumer.question import Question
 
 #: Seconds after which who does not answer counts as away; the two are asked at once.
-PATIENCE_SECONDS = 3.0
+TIMEOUT_SECONDS = 3.0
 
 
 class Probes:
@@ -44,10 +44,10 @@ def live(request: HttpRequest) -> HttpResponse:
 
 
 def ready(request: HttpRequest) -> HttpResponse:
-    """200 when both answer, otherwise 503, within PATIENCE_SECONDS; either way, what each of them
+    """200 when both answer, otherwise 503, within TIMEOUT_SECONDS; either way, what each of them
     said."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    late = f"no answer in {PATIENCE_SECONDS:.0f} seconds"
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    late = f"no answer in {TIMEOUT_SECONDS:.0f} seconds"
     asked = {name: (one, one.begin()) for name, one in _QUESTIONS.items()}
     checks = {
         name: one.answer(answered, deadline - time.monotonic(), late=late)

@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 0.25
 LOOK_SECONDS = 1.0
 REHOST_SECONDS = 5.0
-LEASE_PATIENCE = LEASE.total_seconds() + 3.0
+LEASE_TIMEOUT = LEASE.total_seconds() + 3.0
 #: The parts of an end, each for all listeners together: SIGTERM to exit stays under 14 s.
 DRAIN_SECONDS = 8.5
 RELEASE_SECONDS = 1.5
@@ -266,5 +266,5 @@ class Supervisor:
         """A listener has not been started yet, or not again."""
         missing = self._wanted.keys() - self._hosted.keys() - self._failed
         # The lease of a process that was killed has to run out before it is known to be dead.
-        may_be_dead = time.monotonic() - self._began_at < LEASE_PATIENCE
+        may_be_dead = time.monotonic() - self._began_at < LEASE_TIMEOUT
         return any(may_be_dead or self._share.is_free(pk) for pk in missing)
