@@ -17,7 +17,7 @@ from api.rows import flaws
 from api.views import ReadViewSet
 from audit.actions import Actor
 from handlers.models import Delivery, Redelivery
-from handlers.redeliver import PATIENCE, begin, counted, in_a_request, overtaken
+from handlers.redeliver import COUNT_SECONDS, begin, counted, in_a_request, overtaken
 from handlers.redelivery import Counts, TooMany, Verdict, Wish, counts_of, total
 from listeners.clock import database_clock
 from listeners.permissions import REDELIVER
@@ -93,7 +93,7 @@ def answered(wish: Wish) -> tuple[dict[str, Any], bool]:
 def foretold(wish: Wish) -> dict[str, Any]:
     """The same of what would be done."""
     with _refused(), in_a_request():
-        return _told(counted(wish)) | {"overtaken": overtaken(wish, PATIENCE)}
+        return _told(counted(wish)) | {"overtaken": overtaken(wish, COUNT_SECONDS)}
 
 
 @contextmanager

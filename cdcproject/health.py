@@ -14,7 +14,7 @@ from consumer import exposition
 from consumer.cached_reads import BackgroundRead
 
 #: Seconds after which the database or the broker counts as away. Both are asked at once.
-PATIENCE_SECONDS = 3.0
+TIMEOUT_SECONDS = 3.0
 
 
 class Probes:
@@ -43,10 +43,10 @@ def live(request: HttpRequest) -> HttpResponse:
 
 
 def ready(request: HttpRequest) -> HttpResponse:
-    """200 when both answer, otherwise 503, within PATIENCE_SECONDS; either way, what each of them
+    """200 when both answer, otherwise 503, within TIMEOUT_SECONDS; either way, what each of them
     said."""
     asked = {name: check.begin() for name, check in _CHECKS.items()}
-    wait(asked.values(), timeout=PATIENCE_SECONDS)
+    wait(asked.values(), timeout=TIMEOUT_SECONDS)
     checks = {name: _answer(future) for name, future in asked.items()}
     healthy = all(answer == "ok" for answer in checks.values())
     return JsonResponse(

@@ -17,7 +17,7 @@ from audit.admin_settings import NotedConnectionAdmin
 from consumer.connection_check import checked
 from consumer.connection_trial import SuccessorTokens, spent, try_out
 from consumer.findings_answer import answer, flaws
-from consumer.patience import impatient, impatient_listener
+from consumer.short_timeouts import listener_with_short_timeouts, with_short_timeouts
 from listeners.models import Connection
 from listeners.permissions import OPERATE, may
 
@@ -53,8 +53,8 @@ class ConnectionAdmin(NotedConnectionAdmin):
             raise PermissionDenied
         if self.has_change_permission(request, stored):
             return self._tried(request, stored)
-        hasty = impatient(stored)
-        heard = [impatient_listener(one, hasty) for one in _listeners(stored)]
+        hasty = with_short_timeouts(stored)
+        heard = [listener_with_short_timeouts(one, hasty) for one in _listeners(stored)]
         return answer(checked(hasty, heard, Actor.in_console(request)))
 
     def _tried(self, request: HttpRequest, stored: Connection | None) -> HttpResponseBase:

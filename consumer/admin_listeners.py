@@ -18,7 +18,7 @@ from consumer.channel_lookup import channels_of
 from consumer.connection_check import checked
 from consumer.findings_answer import answer, flaws
 from consumer.new_listener import FIELDSETS, ChannelForm, NewListenerForm, beginning
-from consumer.patience import impatient, impatient_listener
+from consumer.short_timeouts import listener_with_short_timeouts, with_short_timeouts
 from handlers.admin_listeners import ListenerAdmin as HandlersListenerAdmin
 from listeners.models import Connection, Listener, ListenerProcess
 
@@ -53,8 +53,8 @@ class ListenerAdmin(HandlersListenerAdmin):
         if found := flaws(form, besides=("name",)):
             return answer(found)
         listener: Listener = form.instance
-        hasty = impatient(listener.connection)
-        heard = [impatient_listener(listener, hasty)]
+        hasty = with_short_timeouts(listener.connection)
+        heard = [listener_with_short_timeouts(listener, hasty)]
         return answer(checked(hasty, heard, Actor.in_console(request)))
 
     # The page

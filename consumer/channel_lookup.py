@@ -9,7 +9,7 @@ from django.core.cache import cache
 
 from audit.login_troubles import report
 from consumer.connection_check import versions_of
-from consumer.patience import REST_TIMEOUT, impatient
+from consumer.short_timeouts import REST_TIMEOUT, with_short_timeouts
 from handlers.rest import CANNOT_READ
 from listeners.logins import session_for, token_source
 from listeners.models import Connection
@@ -55,7 +55,7 @@ def _asked(connection: Connection) -> dict[str, Any]:
 
 def _client(connection: Connection) -> RestClient:
     """Of the newest API version that the org serves and this product knows."""
-    hasty = impatient(connection)
+    hasty = with_short_timeouts(connection)
     tokens, http = token_source(hasty, report=report), session_for(hasty)
     client = RestClient(tokens, DEFAULT_VERSION, REST_TIMEOUT, http=http)
     try:

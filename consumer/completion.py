@@ -6,7 +6,6 @@ is claimed no more.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ import structlog
 from django.db import DataError, transaction
 from django.db.models import F
 
+from audit.db.errors import describe
 from audit.models import AuditLogEntry, DirtyRecord
 from audit.recording import record
 from consumer import additions, gaps
-from consumer.database import refusal
 from handlers import dispatch, tracing
 from handlers.outcomes import storable
 from handlers.placeholders import end_waiting
@@ -28,6 +27,7 @@ from handlers.rest import CANNOT_READ, rest_of
 from listeners import milestones
 from listeners.clock import database_clock
 from listeners.models import Listener
+from listeners.salesforce.backoff import Backoff
 from listeners.salesforce.reading import RecordsRead
 from listeners.salesforce.records import event_body, last_modified_ms
 from listeners.salesforce.rest import MAX_IDS, RestClient
@@ -42,7 +42,7 @@ ROWS = 200
 SMALL_PAGE = 200
 #: Seconds after which what is left is left to another message.
 BUDGET = 120.0
-_BASE, _CAP, _REFUSED_CAP = 5.0, 600.0, 3600.0
+_BACKOFF, _REFUSED_BACKOFF = Backoff(10.0, 600.0), Backoff(10.0, 3600.0)
 
 GONE = "the record was deleted before it could be read"
 RECORDED_ONLY = "the listener's gap_policy is to record only"
@@ -117,14 +117,14 @@ def _complete(org: _Org, page: Page) -> int:
         ids = dict.fromkeys(row.entry.record_id for row in unread)
         read = org.read(page.entity, list(ids))
     except CANNOT_READ as error:
-        _postpone(page, unread, str(error), _CAP)
+        _postpone(page, unread, str(error), _BACKOFF)
         deleted = [row for row in page.rows if row.entry.change_type == "GAP_DELETE"]
         return _add(listener, page, deleted, RecordsRead(0))
     milestones.reach("read")
     refused = [row for row in unread if row.entry.record_id in read.refused]
     if refused:
         reason = read.refused[refused[0].entry.record_id]
-        _postpone(page, refused, str(reason), _REFUSED_CAP)
+        _postpone(page, refused, str(reason), _REFUSED_BACKOFF)
     left = [row for row in page.rows if row not in refused]
     log.info("records read", listener=listener.name, entity=page.entity, records=len(read.records))
     return _add(listener, page, left, read)
@@ -148,8 +148,8 @@ def _add_some(
         return _add_whole(listener, page, rows, read)
     except (DataError, UnicodeError) as error:
         if len(rows) == 1:
-            reason = f"the database refused what was read: {refusal(error)}"
-            _postpone(page, rows, reason, _REFUSED_CAP)
+            reason = f"the database refused what was read: {describe(error)}"
+            _postpone(page, rows, reason, _REFUSED_BACKOFF)
             return 0
     half = len(rows) // 2
     return _add_some(listener, page, rows[:half], read) + _add_some(
@@ -248,13 +248,12 @@ def _with_data(gap: AuditLogEntry, read: RecordsRead, now: datetime) -> AuditLog
     return change
 
 
-def _postpone(page: Page, rows: Sequence[DirtyRecord], error: str, cap: float) -> None:
-    """Try again later, with full jitter: one moment for all, so that they are read together."""
+def _postpone(page: Page, rows: Sequence[DirtyRecord], error: str, backoff: Backoff) -> None:
+    """Try again later, all at one moment, so that they are read together."""
     if not rows:
         return
-    attempts = max(row.attempts for row in rows)
-    pause = random.uniform(0, min(cap, _BASE * 2 ** min(attempts, 30)))
-    due = database_clock.now() + timedelta(seconds=pause)
+    delay = backoff.delay(max(row.attempts for row in rows))
+    due = database_clock.now() + timedelta(seconds=delay)
     DirtyRecord.objects.filter(pk__in=[row.pk for row in rows], claimed_until=page.until).update(
         due_at=due, error=storable(error), claimed_until=None, is_begun=False
     )

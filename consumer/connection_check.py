@@ -16,7 +16,7 @@ from audit.actions import Action, Actor, note
 from audit.login_troubles import report
 from consumer.channel_check import check_channel
 from consumer.findings import Finding, Step, within
-from consumer.patience import REST_TIMEOUT
+from consumer.short_timeouts import REST_TIMEOUT
 from consumer.usage import LIMIT, keep, keep_failure
 from listeners.connection_rules import warnings
 from listeners.logins import session_for, token_source
@@ -83,7 +83,7 @@ def check_connection(
         tokens = (
             trial.tokens(version)
             if trial
-            else token_source(connection, version, report=report, insists=True)
+            else token_source(connection, version, report=report, is_forced=True)
         )
         yield from _login(connection, tokens)
         rest = RestClient(tokens, timeout=REST_TIMEOUT, http=http)

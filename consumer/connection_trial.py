@@ -15,7 +15,7 @@ from typing import Any
 from audit.actions import Actor
 from consumer.connection_check import checked
 from consumer.findings import Finding, Step
-from consumer.patience import impatient, impatient_listener
+from consumer.short_timeouts import listener_with_short_timeouts, with_short_timeouts
 from listeners.connection_rules import twins
 from listeners.login_ledger import LoginLedger
 from listeners.models import Connection, Listener
@@ -100,14 +100,14 @@ def try_out(
     The listeners, saved or not, are heard through it. Within a time limit, and in the action log.
     Outside any transaction.
     """
-    trying = impatient(connection)
-    heard = [impatient_listener(one, trying) for one in listeners]
+    trying = with_short_timeouts(connection)
+    heard = [listener_with_short_timeouts(one, trying) for one in listeners]
     check = partial(checked, trying, heard, by, changed=changed)
     if connection.auth != Connection.Auth.REFRESH_TOKEN:
         yield from check(trial=TrialLogin(trying))
     elif stored is not None and connection.refresh_token.same_as(stored.refresh_token):
         if _refreshes_alike(connection, stored):
-            yield from checked(impatient(stored), heard, by)
+            yield from checked(with_short_timeouts(stored), heard, by)
         else:
             yield _not_tried(_CHANGED_BESIDE_IT)
     elif connection.refresh_token.reference:

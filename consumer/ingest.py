@@ -17,11 +17,11 @@ from django.db import DataError, transaction
 
 from audit import traffic
 from audit.bulk import maker, nothing
+from audit.db.errors import describe
 from audit.models import AuditLogEntry
 from audit.prepared import Given, Prepared
 from audit.recording import record
 from consumer import gaps, troubles
-from consumer.database import refusal
 from consumer.positions import advance, hold
 from consumer.quarantine import Unreadable, keep
 from handlers import tracing
@@ -175,7 +175,7 @@ def _quarantine(
         raw, reason, replay_id = error.raw, error.reason, error.replay_id or ""
     else:
         replay_id = message.events()[0].replay_id
-        raw, reason = message_text(message.data), f"the database refused it: {refusal(error)}"
+        raw, reason = message_text(message.data), f"the database refused it: {describe(error)}"
     unreadable = Unreadable(raw, reason, replay_id, message.received_at)
     with transaction.atomic(durable=True):
         hold(lease, follows, replay_id)

@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce
 
 from audit.models import Incident
 from consumer.notices import Channel, Notice, NotTold, channels
-from listeners.salesforce.backoff import full_jitter
+from listeners.salesforce.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 
@@ -24,8 +24,7 @@ CLAIM = timedelta(minutes=2)
 LEFT_TO_OTHERS = timedelta(minutes=10)
 #: Told in one go: what is more waits for the next.
 MOST_AT_ONCE = 20
-#: Seconds before it is tried again: at most, the first time and ever.
-FIRST_PAUSE, LONGEST_PAUSE = 30.0, 3600.0
+BACKOFF = Backoff(30.0, 3600.0, jitter=0.5)
 
 
 def tell_due(now: datetime) -> int:
@@ -92,16 +91,8 @@ def _settle(incident: Incident, told: dict[str, str], now: datetime, *, is_done:
     mine = Incident.objects.filter(pk=incident.pk)
     if told:
         mine.update(told=told, notified_at=Coalesce("notified_at", now))
-    due = None if is_done else now + _pause(incident.notify_attempts)
+    due = None if is_done else now + timedelta(seconds=BACKOFF.delay(incident.notify_attempts))
     changes: dict[str, object] = {"notify_due_at": due}
     if is_done:
         changes["notify_attempts"] = 0
     mine.filter(notify_due_at=incident.notify_due_at).update(**changes)
-
-
-def _pause(attempts: int) -> timedelta:
-    pauses = full_jitter(FIRST_PAUSE, LONGEST_PAUSE)
-    seconds = next(pauses)
-    for _ in range(min(attempts - 1, 20)):
-        seconds = next(pauses)
-    return timedelta(seconds=max(FIRST_PAUSE / 2, seconds))

@@ -6,6 +6,7 @@ import random
 
 from django.conf import settings
 
+from listeners.salesforce.backoff import Backoff
 from listeners.salesforce.errors import (
     LoginUnavailable,
     Reaction,
@@ -23,12 +24,12 @@ def pause_after(error: SalesforceError, failures: int) -> float:
         case Reaction.QUOTA:
             pause = settings.CDC_QUOTA_PROBE * random.uniform(0.8, 1.2)
         case Reaction.RETRY:
-            pause = jitter(failures)
+            pause = backoff().delay(failures)
         case _:  # a lost session is opened again at once, and only then more slowly
-            pause = jitter(failures - 1) if failures > 1 else 0.0
+            pause = backoff().delay(failures - 1) if failures > 1 else 0.0
     return max(pause, min(asked or 0.0, 600.0))
 
 
-def jitter(failures: int) -> float:
-    """Full jitter."""
-    return random.uniform(0, min(settings.CDC_RECONNECT_CAP_SECONDS, 2 ** min(failures - 1, 10)))
+def backoff() -> Backoff:
+    """Return the back-off between the sessions of a listener."""
+    return Backoff(1.0, settings.CDC_RECONNECT_CAP_SECONDS)

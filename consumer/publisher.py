@@ -12,8 +12,8 @@ import time
 import structlog
 from django.db import connection
 
+from audit.db.errors import TRANSIENT
 from consumer import gaps
-from consumer.database import AWAY
 from handlers import dispatch, handover
 from handlers.handover import Parcel
 from listeners.clock import database_clock
@@ -88,7 +88,7 @@ class Publisher:
             handover.publish(parcel, database_clock.now())
             for listener_id in reads:
                 gaps.ask(listener_id, database_clock.now())
-        except (dispatch.BrokerUnavailable, *AWAY) as error:
+        except (dispatch.BrokerUnavailable, *TRANSIENT) as error:
             self._no_broker_before = time.monotonic() + BROKER_PAUSE_SECONDS
             connection.close()
             log.warning("published later", deliveries=len(parcel), reason=str(error))

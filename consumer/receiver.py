@@ -13,20 +13,20 @@ import structlog
 from django.db import connection
 from django.utils import timezone
 
+from audit.db.errors import TRANSIENT
+from audit.db.retry import suppress_transient_errors
 from consumer import metrics, replay_lost, troubles
 from consumer.beginning import beginning_of
 from consumer.buffer import Buffer
-from consumer.database import AWAY, waiting_for_database
 from consumer.history import is_history
 from consumer.ingest import Message, Moment, quarantine_answer
 from consumer.logins import CarefulTokens, LoginGivenUp
-from consumer.pauses import jitter, pause_after
+from consumer.pauses import backoff, pause_after
 from consumer.refusals import Refusals
 from listeners import milestones
 from listeners.clock import database_clock
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position
-from listeners.salesforce.backoff import full_jitter
 from listeners.salesforce.errors import (
     MalformedAnswer,
     Reaction,
@@ -144,10 +144,10 @@ class Receiver:
     def _step(self) -> None:
         try:
             self._attempt()
-        except AWAY as error:
+        except TRANSIENT as error:
             metrics.interrupted(self._listener.name, error)
             connection.close()
-            self._wait(f"the database does not answer: {error}", next(full_jitter(1, 10)))
+            self._wait(f"the database does not answer: {error}", backoff().delay(1))
         except (StreamClosed, LeaseLost, LoginGivenUp, SecretUnavailable):
             raise
         except Exception as error:
@@ -156,7 +156,7 @@ class Receiver:
             metrics.interrupted(self._listener.name, error)
             self._failures += 1
             self._stream.forget()
-            self._wait(f"unforeseen: {type(error).__name__}", jitter(self._failures))
+            self._wait(f"unforeseen: {type(error).__name__}", backoff().delay(self._failures))
 
     def _attempt(self) -> None:
         try:
@@ -290,7 +290,7 @@ class Receiver:
     def _fail(self, reason: str) -> None:
         """End, with an incident, unless another process has the listener and may well go on."""
         self._end(reason)
-        with waiting_for_database():
+        with suppress_transient_errors("open an incident"):
             if Position.objects.held(self._lease).exists():
                 troubles.stopped(self._listener.pk, reason, timezone.now())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -11,17 +12,17 @@ from typing import TypeVar
 
 import structlog
 from django.conf import settings
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, InternalError, connection
 
+from audit.db.errors import TRANSIENT
+from audit.db.retry import retry
 from consumer import metrics
 from consumer.buffer import Buffer, Received
-from consumer.database import AWAY
 from consumer.ingest import Message, Moment, ingest, move
 from consumer.positions import CommitsLost, note_unrecorded
 from consumer.publisher import Publisher
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position
-from listeners.salesforce.backoff import full_jitter
 
 Result = TypeVar("Result")
 
@@ -126,7 +127,7 @@ class Recorder:
     def _record(self, batch: Sequence[Message]) -> None:
         follows = self._buffer.follows
         write = partial(ingest, self._listener, self._lease, batch, follows=follows)
-        result = self._insisted(
+        result = self._commit(
             lambda: write(meanwhile=self._decode_next, may_be_known=self._may_be_known)
         )
         self._may_be_known = bool(result.repeated)
@@ -149,34 +150,31 @@ class Recorder:
 
     def _move(self, moment: Moment) -> None:
         follows = self._buffer.follows
-        self._insisted(lambda: move(self._lease, moment, follows))
+        self._commit(lambda: move(self._lease, moment, follows))
         self._buffer.follows = moment.replay_id
         self._tell(moment.replay_id)
 
-    def _insisted(self, write: Callable[[], Result]) -> Result:
-        """What `write` came to, once the database answers."""
-        pauses = full_jitter(0.2, 10)
-        while True:
-            try:
-                return write()
-            except AWAY as error:
-                log.warning("the database does not answer", reason=str(error).strip())
-                connection.close()
-            except IntegrityError as error:
-                # An older version deleted a mapping meanwhile: with those that are left it goes
-                # through.
-                log.warning("the batch is recorded anew", reason=str(error).strip())
-            self._note_unrecorded()
-            if self._abandon.wait(next(pauses)):
-                raise GivenUp
+    def _commit(self, write: Callable[[], Result]) -> Result:
+        """Return what `write` returns, once the database takes it. Raises GivenUp.
+
+        An IntegrityError: a script deleted a mapping meanwhile. With those that are left it goes
+        through.
+        """
+        also = (InternalError, IntegrityError)
+        return retry(write, "record", also=also, limit=math.inf, wait=self._wait)
+
+    def _wait(self, seconds: float) -> None:
+        self._note_unrecorded()
+        if self._abandon.wait(seconds):
+            raise GivenUp
 
     def _note_unrecorded(self) -> None:
         """For the incident, which others open. The lease stays: elsewhere the same would happen."""
         if self.is_stuck:
-            with suppress(*AWAY):
+            with suppress(*TRANSIENT):
                 note_unrecorded(self._lease, self.blocked_for, renew=True)
 
     def _disown(self) -> None:
         """A managed subscription does not go back to where the position is now."""
-        with suppress(*AWAY):
+        with suppress(*TRANSIENT):
             Position.objects.held(self._lease).update(subscription="")

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 
+from audit.db.retry import suppress_transient_errors
 from audit.models import Incident
 from audit.queries import Trouble
 from listeners.models import Listener, Position
@@ -100,20 +101,16 @@ class Refusals:
 
     def _report(self, make: Callable[[], Trouble], now: datetime) -> None:
         self._may_be_open = True
-        try:
-            with transaction.atomic():
-                Incident.objects.report(self._listener.pk, make(), now)
-        except (OperationalError, InterfaceError) as error:
-            log.warning("no incident was opened", reason=str(error).strip())
+        with suppress_transient_errors("open an incident"), transaction.atomic():
+            Incident.objects.report(self._listener.pk, make(), now)
 
     def _close(self, kind: Incident.Kind, key: str, note: str, now: datetime) -> bool:
         """Whether the database answered."""
-        try:
+        is_answered = False
+        with suppress_transient_errors("close an incident"):
             Incident.objects.close(self._listener.pk, kind, now, key=key, note=note)
-        except (OperationalError, InterfaceError) as error:
-            log.warning("no incident was closed", reason=str(error).strip())
-            return False
-        return True
+            is_answered = True
+        return is_answered
 
     def _quota(self, error: SalesforceError, now: datetime) -> Trouble:
         every = settings.CDC_QUOTA_PROBE

@@ -14,11 +14,11 @@ import structlog
 from django.db import DataError, transaction
 
 from audit.actions import Action, Actor, note
+from audit.db.errors import describe
 from audit.models import AuditLogEntry, Quarantined
 from audit.recording import record
 from consumer import gaps, troubles
 from consumer.additions import lock
-from consumer.database import refusal
 from consumer.ingest import entry_of
 from handlers import dispatch, tracing
 from handlers.deliver import deliver
@@ -49,7 +49,7 @@ def ingest_again(quarantined: Quarantined, by: Actor, now: datetime) -> int:
         entries = _entries(quarantined)
         new, ready = _record(quarantined, entries, by, now)
     except (ValueError, RecursionError, DataError) as error:
-        reason = error.reason if isinstance(error, Undecodable) else refusal(error)
+        reason = error.reason if isinstance(error, Undecodable) else describe(error)
         unread = Quarantined.objects.filter(pk=quarantined.pk, ingested_at=None)
         unread.update(error=storable(reason))
         raise StillUnreadable(

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import structlog
 from django.db import connection
 
-from consumer.database import AWAY, waiting_for_database
+from audit.db.errors import TRANSIENT
+from audit.db.retry import suppress_transient_errors
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +38,7 @@ class Rounds:
     def _run(self) -> None:
         try:
             while not self._ended.wait(self._seconds):
-                with waiting_for_database():
+                with suppress_transient_errors(self._name):
                     self._round()
         finally:
             connection.close()
@@ -45,7 +46,7 @@ class Rounds:
     def _round(self) -> None:
         try:
             self._work()
-        except AWAY:
+        except TRANSIENT:
             raise
         except Exception:  # nobody foresaw it, and it may pass
             log.exception("unforeseen", thread=self._name)

@@ -14,7 +14,7 @@ from listeners.models import Listener, ListenerProcess
 
 #: A listener that is free for so long is anyone's who may run it: whoever it was meant for did not
 #: come. Short, since a failover takes it on top of the lease.
-PATIENCE_SECONDS = 3.0
+FREE_SECONDS = 3.0
 
 
 class Share:
@@ -61,7 +61,7 @@ class Share:
         left_lying = {
             seat.pk
             for seat in self._seats
-            if self._me.may_run(seat) and self._lies(seat.pk) >= PATIENCE_SECONDS
+            if self._me.may_run(seat) and self._lies(seat.pk) >= FREE_SECONDS
         }
         return left_lying | set(fair_share.to_take(self._me, self._peers, self._seats))
 

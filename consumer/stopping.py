@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -11,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError
 
-from listeners.salesforce.backoff import full_jitter
+from audit.db.retry import retry
 
 log = structlog.get_logger(__name__)
 
@@ -61,15 +62,19 @@ class Stopping:
         os._exit(EXIT_NOT_DRAINED)
 
 
+class _Stopped(Exception):
+    """A signal came while the database was waited for."""
+
+
 def wait_for_database(ask: Callable[[], None], stopping: Stopping) -> bool:
     """Ask the database something as soon as it answers; False when a signal came first."""
-    for pause in full_jitter(0.5, 10):
-        try:
-            ask()
-            return True
-        except (DatabaseError, InterfaceError) as error:
-            log.warning("waiting for the database", reason=str(error).strip())
-            connection.close()
-        if stopping.wait(pause):
-            break
-    return False
+
+    def wait(seconds: float) -> None:
+        if stopping.wait(seconds):
+            raise _Stopped
+
+    try:
+        retry(ask, "start", also=(DatabaseError,), limit=math.inf, wait=wait)
+    except _Stopped:
+        return False
+    return True

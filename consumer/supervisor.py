@@ -13,8 +13,8 @@ from datetime import datetime
 import structlog
 from django.conf import settings
 
+from audit.db.retry import suppress_transient_errors
 from consumer import metrics, relay
-from consumer.database import waiting_for_database
 from consumer.departures import GRACE_SECONDS, Departures
 from consumer.hosted import HostedListener
 from consumer.hosting import Hosting, failed_since
@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 0.25
 LOOK_SECONDS = 1.0
 REHOST_SECONDS = 5.0
-LEASE_PATIENCE = LEASE.total_seconds() + 3.0
+LEASE_TIMEOUT = LEASE.total_seconds() + 3.0
 #: The parts of an end, each for all listeners together: SIGTERM to exit stays under 14 s.
 DRAIN_SECONDS = 8.5
 RELEASE_SECONDS = 1.5
@@ -115,7 +115,7 @@ class Supervisor:
         code: int | None = None
         try:
             while code is None and not self._asked_to_stop:
-                with waiting_for_database():
+                with suppress_transient_errors("host listeners"):
                     code = self._tick()
                 if code is None:
                     time.sleep(TICK_SECONDS)
@@ -211,7 +211,7 @@ class Supervisor:
         self._recorded_before += sum(hosted.recorded for hosted in ended)
         self._look_at = time.monotonic()
         # Where the database does not answer, the leases run out by themselves.
-        with waiting_for_database():
+        with suppress_transient_errors("release leases"):
             for hosted in ended:
                 hosted.release()
 
@@ -223,7 +223,7 @@ class Supervisor:
             helper.stop()
         self._let_go(self._hosted.values())
         self._departures.hurry(by)
-        with waiting_for_database():
+        with suppress_transient_errors("leave"):
             self._share.leave()
         while self._departures and time.monotonic() < by + GRACE_SECONDS + RELEASE_SECONDS:
             self._see_off()
@@ -266,5 +266,5 @@ class Supervisor:
         """A listener has not been started yet, or not again."""
         missing = self._wanted.keys() - self._hosted.keys() - self._failed
         # The lease of a process that was killed has to run out before it is known to be dead.
-        may_be_dead = time.monotonic() - self._began_at < LEASE_PATIENCE
+        may_be_dead = time.monotonic() - self._began_at < LEASE_TIMEOUT
         return any(may_be_dead or self._share.is_free(pk) for pk in missing)

@@ -6,14 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import structlog
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 
+from audit.db.retry import suppress_transient_errors
 from audit.models import AuditLogEntry, Incident
 from audit.queries import Trouble
 from handlers.routing import GAPS, ON
-
-log = structlog.get_logger(__name__)
 
 Kind = Incident.Kind
 
@@ -62,11 +60,8 @@ def stopped(listener_id: int, reason: str, now: datetime) -> None:
 
     While the database does not answer there is none: the watch opens it later.
     """
-    try:
-        with transaction.atomic():
-            Incident.objects.report(listener_id, stop(reason), now)
-    except (OperationalError, InterfaceError) as error:
-        log.warning("no incident was opened", reason=str(error))
+    with suppress_transient_errors("open an incident"), transaction.atomic():
+        Incident.objects.report(listener_id, stop(reason), now)
 
 
 def stop(reason: str) -> Trouble:

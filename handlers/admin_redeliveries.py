@@ -27,7 +27,7 @@ from handlers.redelivery_jobs import TASK, cancel, take_up
 from listeners.permissions import REDELIVER, may
 
 #: What became of its deliveries is counted for so many seconds.
-PATIENCE = 0.5
+COUNT_SECONDS = 0.5
 
 
 class RedeliveryAdmin(LongWorkAdmin):
@@ -115,7 +115,7 @@ def _since(row: Redelivery) -> list[dict[str, Any]] | None:
     list_of_them = reverse("admin:handlers_delivery_changelist")
     rows = Delivery.objects.filter(redelivery=row.pk).order_by("state")
     try:
-        with time_limit(PATIENCE):
+        with time_limit(COUNT_SECONDS):
             counts = list(rows.values_list("state").annotate(Count("id")))
     except TookTooLong:
         return None

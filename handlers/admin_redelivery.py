@@ -19,7 +19,7 @@ from handlers.admin_labels import state_label
 from handlers.admin_navigation import may_see
 from handlers.models import Delivery
 from handlers.outcomes import storable
-from handlers.redeliver import PATIENCE, Grown, begin, foreseen, overtaken
+from handlers.redeliver import COUNT_SECONDS, Grown, begin, foreseen, overtaken
 from handlers.redelivery import Counts, TooMany, Verdict, Wish, fate_of_overtaken
 from listeners.clock import database_clock
 from listeners.permissions import REDELIVER, may
@@ -92,7 +92,7 @@ class RedeliveringAdmin(WindowAdmin):
         counts, total = foreseen(wish)
         about = "" if counts is not None else f" Those are {total}: too many to count them now."
         named = None if total.is_estimate else total.number
-        number = overtaken(wish, PATIENCE)
+        number = overtaken(wish, COUNT_SECONDS)
         return self.ask(
             request,
             title="Redeliver",

@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from audit.db.retry import retry
 from handlers import hot
 from handlers.heartbeat import Running, claim_span
-from handlers.insistence import insisted
 from handlers.models import Delivery
 from handlers.outcomes import Failed, Skipped
 from handlers.retargeting import is_misdirected, move_left_behind
@@ -51,19 +51,19 @@ def claim(ids: Sequence[int], handler: str = "") -> list[Claim]:
     the one that its message names (`handler`) is given back. Nobody else has their message: a
     deadlock, or a database that is away, is waited for. Never inside a transaction.
     """
-    now = database_clock.now()
+    now = retry(database_clock.now, "read the clock")
     claims = _one(ids[0], now) if len(ids) == 1 else _many(ids, now)
     if len(claims) < len(ids):
         left = set(ids) - {one.delivery.pk for one in claims}
-        insisted("set aside later", lambda: Delivery.objects.set_aside(left))
+        retry(lambda: Delivery.objects.set_aside(left), "set aside")
     # Read after the claims were committed: what a pause did not see running does not begin.
     paused = [one for one in claims if one.delivery.mapping and one.delivery.mapping.paused_at]
-    insisted("given back later", lambda: give_back(paused, paused=True))
+    retry(lambda: give_back(paused, paused=True), "give back")
     moved = [one for one in claims if one not in paused and _is_moved(one.delivery, handler)]
     if moved:
-        insisted("given back later", lambda: give_back(moved))
+        retry(lambda: give_back(moved), "give back")
         left_behind = Delivery.objects.filter(pk__in=[one.delivery.pk for one in moved])
-        insisted("moved later", lambda: move_left_behind(left_behind, now))
+        retry(lambda: move_left_behind(left_behind, now), "move")
     unused = [*paused, *moved]
     return [one for one in claims if one not in unused] if unused else claims
 
@@ -81,17 +81,17 @@ def give_back(claims: Collection[Claim], *, paused: bool = False) -> None:
 
 
 def _one(delivery_id: int, now: datetime) -> list[Claim]:
-    if not insisted("claimed later", lambda: hot.begin(delivery_id, now, claim_span())):
+    if not retry(lambda: hot.begin(delivery_id, now, claim_span()), "claim"):
         return []
     milestones.reach("claimed")
-    delivery = insisted("loaded later", lambda: hot.load(delivery_id))
+    delivery = retry(lambda: hot.load(delivery_id), "load")
     return [Claim(delivery, delivery.attempts, now)] if delivery is not None else []
 
 
 def _many(ids: Sequence[int], now: datetime) -> list[Claim]:
-    rows = insisted("claimed later", lambda: hot.begin_all(ids, now, claim_span()))
+    rows = retry(lambda: hot.begin_all(ids, now, claim_span()), "claim")
     milestones.reach("claimed")
     begun = {one.pk: one for one in rows}
     ordered = [begun[pk] for pk in dict.fromkeys(ids) if pk in begun]
-    deliveries = insisted("loaded later", lambda: hot.load_all(ordered))
+    deliveries = retry(lambda: hot.load_all(ordered), "load")
     return [Claim(delivery, delivery.attempts, now) for delivery in deliveries]

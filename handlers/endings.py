@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +12,7 @@ from handlers.company import allowed
 from handlers.dead_letters.fingerprint import group_of
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.outcomes import Failed, Outcome, Skipped, Succeeded, storable
+from listeners.salesforce.backoff import Backoff
 
 
 def changes(delivery: Delivery, outcome: Outcome, counted: int, now: datetime) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def changes(delivery: Delivery, outcome: Outcome, counted: int, now: datetime) -
                 "finished_at": now,
             }
         case Failed(error, after=after):
-            delay = backoff(counted) if after is None else after
+            delay = backoff().delay(counted) if after is None else after
             return {
                 "state": Delivery.State.RETRYING,
                 "error": storable(error),
@@ -62,7 +62,6 @@ def allowed_attempts(delivery: Delivery) -> int:
     return allowed(registry.find(delivery.handler), of_mapping)
 
 
-def backoff(attempt: int) -> float:
-    """Seconds until the next attempt: full jitter under an exponential ceiling."""
-    ceiling = settings.CDC_RETRY_BASE_SECONDS * 2 ** min(attempt - 1, 30)
-    return random.uniform(0, min(ceiling, settings.CDC_RETRY_CAP_SECONDS))
+def backoff() -> Backoff:
+    """Return the back-off between the attempts of a delivery."""
+    return Backoff(settings.CDC_RETRY_BASE_SECONDS, settings.CDC_RETRY_CAP_SECONDS)

@@ -25,7 +25,7 @@ from handlers.superseded.counts import overtaken as count_overtaken
 #: So many are done while who asked waits: one dead letter is sent again without any delay.
 AT_ONCE = 500
 #: A count that is waited for may take so many seconds.
-PATIENCE = 3.0
+COUNT_SECONDS = 3.0
 #: A statement that is waited for may take so many: a web server gives up after 30.
 LONGEST = 20.0
 
@@ -59,7 +59,7 @@ def foreseen(wish: Wish) -> tuple[Counts | None, Total]:
     """The same of its deliveries for who waits, and how many they are; None: those are too many to
     tell one from the other now."""
     try:
-        with time_limit(PATIENCE):
+        with time_limit(COUNT_SECONDS):
             counts = _counted(wish)
     except TookTooLong:
         return None, total_of(wish.deliveries)

@@ -19,6 +19,7 @@ from handlers.outcomes import storable
 from handlers.redelivery_claims import Claim, ClaimLost
 from handlers.redelivery_steps import work
 from listeners.clock import database_clock
+from listeners.salesforce.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 
@@ -29,8 +30,8 @@ TASK = "consumer.redeliver"
 SENT_AGAIN = timedelta(seconds=60)
 #: Seconds after which the rest is left to another message, where a task may last longer.
 BUDGET = 120.0
-#: After a step that the database does not let happen, times the tries so far.
-PAUSE = timedelta(seconds=5)
+#: After a step that the database does not let happen.
+BACKOFF = Backoff(5.0, 30.0, jitter=0.5)
 #: Started in one go: as many as a few workers can begin.
 MOST_AT_ONCE = 20
 
@@ -54,7 +55,8 @@ def attend(claim: Claim, ends_at: float | None = None) -> None:
     except ClaimLost:
         log.info("a redelivery goes on elsewhere, or was cancelled", redelivery=pk)
     except DatabaseError as error:
-        due_at = database_clock.now() + PAUSE * max(claim.redelivery.tries, 1)
+        delay = BACKOFF.delay(max(claim.redelivery.tries, 1))
+        due_at = database_clock.now() + timedelta(seconds=delay)
         log.warning("a redelivery is tried again", redelivery=pk, reason=str(error).strip())
         with suppress(ClaimLost):
             claim.release(due_at, error=storable(str(error).strip()))

@@ -3,13 +3,13 @@ each published after its commit: one that is killed half-way has done what its r
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-import structlog
-from django.db import DEFAULT_DB_ALIAS, OperationalError, transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 
+from audit.db.retry import retry
 from audit.models import AuditLogEntry
 from handlers import dispatch, latecomers
 from handlers.models import Delivery, Redelivery, RedeliveryTarget
@@ -19,12 +19,10 @@ from listeners import milestones
 from listeners.clock import database_clock
 from listeners.models import Position
 
-log = structlog.get_logger(__name__)
-
 ROWS = 1000
-#: Seconds between the tries of a step that the database broke off: a deadlock with who deletes a
-#: mapping, say.
-PAUSES = (0.1, 0.5, 2.0)
+#: A step that the database breaks off, in a deadlock with who deletes a mapping say, is retried for
+#: so long: a request may wait for it, and what is left is a job's.
+RETRY_SECONDS = 3.0
 
 #: Is told how far it is after each step.
 Watch = Callable[[Redelivery], object]
@@ -45,7 +43,8 @@ def work(
         if is_over():
             return False
         last = (targets[-1].is_entry, targets[-1].row_id)
-        ready = _held_out(claim, targets)
+        step = partial(_step, claim, targets)
+        ready = retry(step, "redeliver", limit=RETRY_SECONDS)
         milestones.reach("redelivered")
         is_published = is_published and dispatch.publish_or_leave(ready, database_clock.now())
         watch(claim.redelivery)
@@ -62,17 +61,6 @@ def _following(claim: Claim, is_entry: bool, row_id: int) -> Targets:
             return found
         row_id = 0
     return list(left.filter(is_entry=True, row_id__gt=row_id)[:ROWS])
-
-
-def _held_out(claim: Claim, targets: Targets) -> list[int]:
-    """Try it again while the database breaks it off."""
-    for pause in PAUSES:
-        try:
-            return _step(claim, targets)
-        except OperationalError as error:
-            log.warning("a step is done again", reason=str(error).strip())
-            time.sleep(pause)
-    return _step(claim, targets)
 
 
 def _step(claim: Claim, targets: Targets) -> list[int]:

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 from django.db import DatabaseError, Error, OperationalError, transaction
 
+from audit.db.retry import retry
 from audit.login_troubles import report
 from handlers import pace, registry, tracing
 from handlers.bundle import Bundle, Run, Unit
@@ -23,7 +24,6 @@ from handlers.claims import Claim, ClaimLost, claim, give_back
 from handlers.company import grouped, most
 from handlers.endings import allowed_attempts
 from handlers.heartbeat import heartbeat
-from handlers.insistence import insisted
 from handlers.log_context import naming
 from handlers.outcomes import Failed, Outcome, Skipped, failed
 from handlers.registry import Handler
@@ -70,7 +70,7 @@ def _size(handler: Handler[Any] | None, most: int) -> int:
 
 
 def _work(bundle: Bundle, ids: Sequence[int], handler_name: str) -> None:
-    claims = insisted("claimed later", lambda: claim(ids, handler_name))
+    claims = claim(ids, handler_name)
     bundle.counts["not claimed"] += len(ids) - len(claims)
     with heartbeat.of(*(one.running for one in claims)):
         bundle.begin(_units_to_run(claims))
@@ -99,7 +99,7 @@ def _units_to_run(claims: Sequence[Claim]) -> list[Unit]:
     """The claims are given back where the database does not tell what has overtaken them."""
     units = list(_units(claims))
     try:
-        return insisted("looked at later", lambda: _up_to_date(units))
+        return retry(lambda: _up_to_date(units), "look for later changes")
     except BaseException:
         with suppress(Error):
             give_back(claims)
@@ -144,7 +144,7 @@ def _run_atomically(unit: Unit) -> Run:
     _renew_token(unit[0])
     try:
         # OperationalError is not the handler's failure, and all of it is undone.
-        return insisted("run anew", lambda: _try_atomically(unit))
+        return retry(lambda: _try_atomically(unit), "run")
     except ClaimLost:
         ids = [one.delivery.pk for one in unit]
         log.warning("claim lost", deliveries=ids)

@@ -10,15 +10,16 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db import DatabaseError, transaction
 
 from audit.bulk import insert
+from audit.db.errors import UNAVAILABLE
+from audit.db.retry import retry
 from handlers import hot
 from handlers.attempt_log import log_after_commit
 from handlers.claims import Claim, ClaimLost
 from handlers.endings import changes, logged
 from handlers.following import Follower
-from handlers.insistence import insisted
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.outcomes import Outcome, Succeeded
 from listeners import milestones
@@ -65,8 +66,8 @@ def settled(ended: Sequence[Ended]) -> Settled:
     if not ended:
         return [], []
     try:
-        return insisted("settled later", lambda: _settle_alone(ended))
-    except (OperationalError, InterfaceError):
+        return retry(lambda: _settle_alone(ended), "settle")
+    except UNAVAILABLE:
         raise
     except DatabaseError:
         if len(ended) == 1:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import threading
 from collections import Counter
 from datetime import datetime
+from functools import partial
 
-import structlog
 from django.conf import settings
-from django.db import Error
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
+from audit.db.retry import retry
 from audit.models import Incident
 from audit.queries import Trouble
 from cdcproject.log_escaping import escaped
 from handlers import dispatch
 from handlers.presence import writing_apart
 
-log = structlog.get_logger(__name__)
-
 KIND = Incident.Kind.UNKNOWN_TASK
 #: So many are open at once; further tasks share one, as whoever sends messages chooses their names.
 MOST_OPEN = 20
 OTHERS = "other tasks"
-RETRY_SECONDS = 5.0
 
 
 class Reporter:
@@ -43,22 +42,23 @@ class Reporter:
                 self._thread.start()
 
     def _run(self) -> None:
-        pause = threading.Event()
-        while True:
-            with self._lock:
-                counts, self._counts = self._counts, Counter()
-                if not counts:
-                    self._thread = None
-                    return
-            try:
-                with writing_apart():
-                    for (task, queue), count in counts.items():
-                        open_or_count(task, queue, count, timezone.now())
-            except Error as error:
-                log.warning("no incident was opened", reason=str(error).strip())
-                with self._lock:
-                    self._counts.update(counts)
-                pause.wait(RETRY_SECONDS)
+        while counts := self._take():
+            write = partial(_open_or_count_all, counts)
+            retry(write, "open incidents", also=(DatabaseError,), limit=math.inf)
+
+    def _take(self) -> Counter[tuple[str, str]]:
+        """Take what is to be reported; the thread ends when there is nothing."""
+        with self._lock:
+            counts, self._counts = self._counts, Counter()
+            if not counts:
+                self._thread = None
+        return counts
+
+
+def _open_or_count_all(counts: Counter[tuple[str, str]]) -> None:
+    with writing_apart(), transaction.atomic(durable=True):
+        for (task, queue), count in counts.items():
+            open_or_count(task, queue, count, timezone.now())
 
 
 def open_or_count(task: str, queue: str, count: int, now: datetime) -> None:

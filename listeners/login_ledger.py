@@ -33,13 +33,13 @@ def no_report(connection_id: int, trouble: Trouble, *, is_open: bool) -> None:
 
 class LoginLedger:
     def __init__(
-        self, connection: Connection, report: Reporter = no_report, *, insists: bool = False
+        self, connection: Connection, report: Reporter = no_report, *, is_forced: bool = False
     ) -> None:
-        """`insists`: an operator asked for this login, however often it was refused before."""
+        """`is_forced`: an operator asked for this login, however often it was refused before."""
         self._connection_id = connection.pk
         self._saved_at = connection.updated_at.isoformat()
         self._report = report
-        self._insists = insists
+        self._is_forced = is_forced
 
     def check(self, seed: str) -> None:
         """All processes together try refused credentials a few times, with the growing waits of
@@ -47,7 +47,7 @@ class LoginLedger:
 
         Raises LoginUnavailable within a wait, and LoginRefused after the last.
         """
-        if self._insists:
+        if self._is_forced:
             return
         seed = self._attempt(seed)
         state = answered(TokenState.objects.filter(connection_id=self._connection_id).first)

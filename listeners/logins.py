@@ -91,12 +91,12 @@ def token_source(
     api_version: str = LAST_VERSION,
     *,
     report: Reporter = no_report,
-    insists: bool = False,
+    is_forced: bool = False,
     apart: tuple[TokenStore, Ledger] | None = None,
 ) -> Tokens:
     """Tokens for a connection, shared with every process that uses the same store.
 
-    `report` is told of troubles with a rotated refresh token; `insists`: an operator asked for
+    `report` is told of troubles with a rotated refresh token; `is_forced`: an operator asked for
     this login, whatever was refused before and whatever token there is; `apart`: what is used in
     place of what the connection's processes share. Raises SecretUnavailable and
     ClientFileMissing.
@@ -105,7 +105,7 @@ def token_source(
         return BearerToken(connection.token.reveal(), connection.base_url)
     store, ledger = apart or (
         store_of(connection),
-        LoginLedger(connection, report, insists=insists),
+        LoginLedger(connection, report, is_forced=is_forced),
     )
     return TokenSource(
         grant_of(connection, api_version),
@@ -115,7 +115,7 @@ def token_source(
         ledger=ledger,
         lifetime=_lifetime(connection),
         http=_login_session(connection),
-        anew=insists,
+        anew=is_forced,
     )
 
 

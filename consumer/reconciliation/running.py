@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -19,6 +18,7 @@ from handlers.outcomes import storable
 from handlers.rest import CANNOT_READ, rest_of
 from listeners.clock import database_clock
 from listeners.login_ledger import COOLDOWN_SECONDS
+from listeners.salesforce.backoff import Backoff
 from listeners.salesforce.errors import LoginRefused, Reaction, SalesforceError
 
 log = structlog.get_logger(__name__)
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 BUDGET = 120.0
 #: Failures in a row, without a page between them, after which an operator is asked.
 MOST_ATTEMPTS = 12
-_BASE, _CAP = 20.0, 600.0
+_BACKOFF = Backoff(20.0, 600.0, jitter=0.5)
 #: Between two looks at whether the stream has brought what it still brings.
 LONGEST_LOOK = timedelta(seconds=30)
 
@@ -120,7 +120,7 @@ def _pause(error: Exception, reaction: Reaction | None, attempts: int) -> float:
         return float(settings.CDC_QUOTA_PROBE)
     if isinstance(error, LoginRefused):  # users get locked out
         return COOLDOWN_SECONDS
-    return min(_CAP, _BASE * 2.0 ** (attempts - 1)) * random.uniform(0.5, 1)
+    return _BACKOFF.delay(attempts)
 
 
 class Refused(SalesforceError):

@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
-from django.db import InterfaceError, OperationalError
 
+from audit.db.errors import UNAVAILABLE
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping, Redelivery
 from handlers.outcomes import Failed, Skipped, failed
@@ -78,7 +78,7 @@ def _or_failed(deliveries: Sequence[Delivery], turns: Turns) -> dict[int, Result
     """An unforeseen error fails these attempts, and not those that share their message."""
     try:
         return _of_listener(deliveries, turns)
-    except (OperationalError, InterfaceError):
+    except UNAVAILABLE:
         raise
     except Exception as error:
         log.exception("later changes cannot be told", deliveries=len(deliveries))

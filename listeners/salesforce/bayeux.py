@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum, auto
 from typing import Any
 
+from listeners.salesforce.backoff import Backoff
 from listeners.salesforce.errors import Reaction
 from listeners.salesforce.outcomes import (
     Acknowledged,
@@ -36,6 +37,7 @@ _LONGEST_HOLD = 600.0
 _LONGEST_INTERVAL = 30.0  # seconds: after a longer pause the session is gone anyway
 _ENDINGS = ("handshake", "none")  # no set: advice may hold anything, hashable or not
 _HASTY = 1.0  # seconds: an empty answer that comes sooner was not held at all
+_HASTY_BACKOFF = Backoff(1 / 16, 1.0, jitter=0.0)
 
 
 class SessionState(StrEnum):
@@ -184,8 +186,8 @@ class BayeuxSession:
         """The advised interval; more if a server that should hold a connect answers at once."""
         held = now - self._sent_at >= min(_HASTY, self.hold / 2)
         hasty = empty and not held and self._connects > 1
-        self._hasty_answers = min(self._hasty_answers + 1, 5) if hasty else 0
-        pause = 2.0**self._hasty_answers / 32 if hasty else 0.0
+        self._hasty_answers = self._hasty_answers + 1 if hasty else 0
+        pause = _HASTY_BACKOFF.delay(self._hasty_answers) if hasty else 0.0
         self._not_before = now + max(self._interval, pause)
 
     @staticmethod

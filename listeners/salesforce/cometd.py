@@ -258,7 +258,7 @@ class CometdStream:
     def _answer(self, token: Token, session: BayeuxSession, request: Request) -> Answer:
         if self._closed.is_set():
             raise StreamClosed
-        timeout = (self._options.connection_timeout, self._patience(session, request))
+        timeout = (self._options.connection_timeout, self._read_timeout(session, request))
         answer = self._line.send(token, self._path, request, timeout)
         if isinstance(answer, Answer):
             return answer
@@ -268,7 +268,7 @@ class CometdStream:
             session.answer_lost()
         raise answer.error(is_silence=self._watch.has_given_up)
 
-    def _patience(self, session: BayeuxSession, request: Request) -> float:
+    def _read_timeout(self, session: BayeuxSession, request: Request) -> float:
         """Seconds to wait for the answer."""
         if session.state is not SessionState.SUBSCRIBED:
             return self._options.connection_timeout

@@ -171,7 +171,7 @@ class TokenSource:
             raise
 
     def _taken_or_granted(self) -> Token:
-        patience = time.monotonic() + WAIT_SECONDS
+        deadline = time.monotonic() + WAIT_SECONDS
         while True:
             kept = self._safekeeper.held or self._store.load(self._seed)
             if token := self._adopted(kept):
@@ -179,7 +179,7 @@ class TokenSource:
             fence = self._store.lock(self._owner, self._lock_seconds)
             if fence is not None and (token := self._under_lock(fence)):
                 return token
-            if time.monotonic() > patience:
+            if time.monotonic() > deadline:
                 raise LoginUnavailable("another process has been logging in for a minute")
             time.sleep(_LOOK_SECONDS if fence is None else 10 * _LOOK_SECONDS)
 

@@ -7,7 +7,7 @@ from django.contrib.auth.models import Permission
 
 from audit.models import OperatorAction
 from consumer.findings import Finding, within
-from consumer.patience import LONGEST_WAIT, impatient, impatient_listener
+from consumer.short_timeouts import LONGEST_WAIT, listener_with_short_timeouts, with_short_timeouts
 from listeners.models import Connection, KeptTokens, Listener, OrgUsage, SpentToken, TokenState
 from tests.sample_data import connection_to, make_listener
 from tests.simulator.process import SimulatorProcess
@@ -70,8 +70,8 @@ def test_who_waits_at_a_page_waits_no_longer_than_that():
     connection = Connection(auth="password", client_config={"read_timeout": 600.0})
     listener = Listener(connection=connection, read_timeout=600.0, connection_timeout=5.0)
 
-    hasty = impatient(connection)
-    heard = impatient_listener(listener, hasty)
+    hasty = with_short_timeouts(connection)
+    heard = listener_with_short_timeouts(listener, hasty)
 
     assert hasty.client_config["read_timeout"] == LONGEST_WAIT
     assert (heard.connection, heard.read_timeout, heard.connection_timeout) == (hasty, 15.0, 5.0)

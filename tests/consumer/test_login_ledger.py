@@ -59,10 +59,10 @@ def test_a_saved_connection_is_tried_at_once(connection):
     LoginLedger(connection).check("seed")
 
 
-def test_an_operator_may_insist(connection):
+def test_an_operator_may_force_a_login(connection):
     refused_before(connection, 3, 0)
 
-    LoginLedger(connection, insists=True).check("seed")
+    LoginLedger(connection, is_forced=True).check("seed")
 
 
 def test_a_login_that_works_forgets_the_refusals(connection):

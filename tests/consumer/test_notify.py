@@ -14,7 +14,7 @@ from audit.models import Incident
 from audit.queries import Trouble
 from cdcproject.notices import Mail
 from consumer.notices import SIGNATURE, signature
-from consumer.notify import CLAIM, LEFT_TO_OTHERS, LONGEST_PAUSE, tell_due
+from consumer.notify import BACKOFF, CLAIM, LEFT_TO_OTHERS, tell_due
 from tests.notice_receivers import MailServer, Webhook
 
 
@@ -96,7 +96,7 @@ def test_who_does_not_take_it_is_asked_again_later(listener, webhook, now, answe
     incident = Incident.objects.get()
     assert len(webhook.posts) == 1  # no redirect is followed
     assert incident.told == {}
-    assert now < incident.notify_due_at <= now + timedelta(seconds=LONGEST_PAUSE)
+    assert now < incident.notify_due_at <= now + timedelta(seconds=BACKOFF.base)
     assert tell_due(now) == 0
     assert tell_due(incident.notify_due_at) == 1
     assert webhook.told == [("outage", "open")] * 2

@@ -8,7 +8,7 @@ from consumer import share as shares
 from consumer.hosting import Hosting
 from consumer.logins import Logins
 from consumer.publisher import Publisher
-from consumer.share import PATIENCE_SECONDS, Share
+from consumer.share import FREE_SECONDS, Share
 from consumer.supervisor import LOOK_SECONDS
 from listeners.leases import LEASE, PRESENCE
 from listeners.models import Listener, ListenerProcess, Position
@@ -86,7 +86,7 @@ def test_what_nobody_takes_in_time_is_taken_by_anyone(two, monkeypatch):
     assert len(late.to_take()) == 1
     now = shares.time.monotonic()
 
-    monkeypatch.setattr(shares.time, "monotonic", lambda: now + PATIENCE_SECONDS + 1)
+    monkeypatch.setattr(shares.time, "monotonic", lambda: now + FREE_SECONDS + 1)
 
     assert late.to_take() == set(two)
 
@@ -124,7 +124,7 @@ def test_a_look_costs_two_queries(make_listener):
 
 def test_a_killed_process_is_replaced_within_15_seconds():
     assert PRESENCE < LEASE
-    assert LEASE.total_seconds() + PATIENCE_SECONDS + LOOK_SECONDS < 15
+    assert LEASE.total_seconds() + FREE_SECONDS + LOOK_SECONDS < 15
 
 
 def hosting(share: Share) -> Hosting:

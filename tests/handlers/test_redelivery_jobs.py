@@ -54,7 +54,7 @@ def messages() -> int:
 
 def test_what_takes_too_long_to_pick_is_not_waited_for_and_leaves_nothing(dead, monkeypatch):
     monkeypatch.setattr("handlers.redeliver.LONGEST", 0.05)
-    monkeypatch.setattr("handlers.redeliver.PATIENCE", 0.05)
+    monkeypatch.setattr("handlers.redeliver.COUNT_SECONDS", 0.05)
     endless = Wish(ANN, Delivery.objects.filter(pk__in=RawSQL(ENDLESS, ())))
 
     assert foreseen(endless)[0] is None

@@ -210,7 +210,7 @@ def test_back_off_stays_under_its_ceiling(settings):
     settings.CDC_RETRY_BASE_SECONDS, settings.CDC_RETRY_CAP_SECONDS = 2.0, 30.0
 
     for attempt, ceiling in [(1, 2), (2, 4), (4, 16), (5, 30), (500, 30)]:
-        assert all(0 <= backoff(attempt) <= ceiling for _ in range(50))
+        assert all(0 <= backoff().delay(attempt) <= ceiling for _ in range(50))
 
 
 @pytest.mark.parametrize("after", [-1, float("inf"), float("nan"), 1e15])

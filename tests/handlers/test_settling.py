@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from handlers import insistence
+from audit.db.retry import retry
+from handlers import settling
 from handlers.claims import claim
 from handlers.models import Delivery
 from handlers.outcomes import Failed, Succeeded
@@ -33,7 +35,7 @@ def ended(claims, outcome):
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_database_that_is_away_loses_no_claim(listener, monkeypatch, count):
-    monkeypatch.setattr(insistence, "PAUSES", (0.0,))
+    monkeypatch.setattr(settling, "retry", partial(retry, limit=0))
     ends = ended(claim(deliver(listener, "tests.write_groups", count)), Failed("no"))
 
     with database_that_is_away(), pytest.raises(OperationalError):

@@ -17,6 +17,8 @@ AREAS: dict[str, tuple[str, ...]] = {
         "consumer/buffer.py",
         "consumer/receiver.py",
         "consumer/pauses.py",
+        "audit/db/retry.py",
+        "listeners/salesforce/backoff.py",
         "listeners/salesforce/exchange.py",
     ),
     "relay": ("consumer/relay.py", "handlers/queries.py"),

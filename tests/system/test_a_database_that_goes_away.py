@@ -106,7 +106,7 @@ def test_sigterm_ends_the_listener_while_sqlite_is_locked(processes, simulator, 
 def test_a_listener_waits_for_a_database_that_is_not_there_yet(processes):
     server = new_server()
     early = processes.listener(DATABASE_URL=server.url)
-    early.wait_for_output("waiting for the database")
+    early.wait_for_output("retrying after a database error")
     server.start()
     try:
         early.wait_for_output('relation \\"listeners_listener\\" does not exist')
@@ -120,7 +120,7 @@ def test_a_listener_waits_for_a_database_that_is_not_there_yet(processes):
 def test_a_listener_waits_for_tables_that_are_not_there_yet(processes, tmp_path: Path):
     url = {"DATABASE_URL": f"sqlite:///{tmp_path / 'new.sqlite3'}"}
     early = processes.listener("nobody", **url)
-    early.wait_for_output("waiting for the database")
+    early.wait_for_output("retrying after a database error")
 
     assert processes.born("manage.py", "migrate", "-v", "0", **url).wait() == 0
 

@@ -81,9 +81,9 @@ class Subscription:
         self._heard_at = self._now()
         self._call = self.calls.stream(self._dialect.method)
         self._task = asyncio.create_task(self._run())
-        patience = min(_LONGEST_WAIT, max(_SHORTEST_WAIT, 2 * (self._now() - began)))
+        timeout = min(_LONGEST_WAIT, max(_SHORTEST_WAIT, 2 * (self._now() - began)))
         with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 await self._began.wait()
 
     async def end(self) -> None:

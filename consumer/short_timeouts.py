@@ -12,7 +12,7 @@ LONGEST_WAIT = 15.0  # seconds
 REST_TIMEOUT = (5.0, LONGEST_WAIT)
 
 
-def impatient(connection: Connection) -> Connection:
+def with_short_timeouts(connection: Connection) -> Connection:
     shorter = copy.copy(connection)
     if connection.auth == Connection.Auth.BEARER_TOKEN:  # there is no login to wait for
         return shorter
@@ -27,7 +27,7 @@ def impatient(connection: Connection) -> Connection:
     return shorter
 
 
-def impatient_listener(listener: Listener, connection: Connection) -> Listener:
+def listener_with_short_timeouts(listener: Listener, connection: Connection) -> Listener:
     """Heard through that connection."""
     shorter = copy.copy(listener)
     shorter.connection = connection

@@ -1,0 +1,98 @@
+"""Retry a unit of work after transient database errors, or leave it to the caller's next round.
+
+The connection is closed after an error, so that the next try gets a new one. Neither is possible
+inside a transaction, which the error has ended: a unit of work is one transaction or several.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import structlog
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections
+
+from audit.db.errors import SESSION, TRANSIENT, UNAVAILABLE, describe
+from listeners.salesforce.backoff import Backoff
+
+log = structlog.get_logger(__name__)
+
+Result = TypeVar("Result")
+
+BACKOFF = Backoff(0.2, 10.0)
+#: Less than the claim of a delivery lasts: what was done under it can still be recorded.
+LIMIT_SECONDS = 60.0
+
+
+def retry(
+    work: Callable[[], Result],
+    what: str,
+    *,
+    also: tuple[type[Exception], ...] = (),
+    limit: float = LIMIT_SECONDS,
+    wait: Callable[[float], object] = time.sleep,
+) -> Result:
+    """Return what `work` returns, once the database lets it. Never inside a transaction.
+
+    what    names the work in the log
+    also    further database errors that are retried, not those of UNAVAILABLE alone
+    limit   seconds from the first failure until an error is raised; `math.inf`: never
+    wait    waits for so many seconds; what it raises ends the retries
+    """
+    _refuse_transaction()
+    tries, ends_at = 0, 0.0
+    delays = BACKOFF.delays()
+    while True:
+        try:
+            return work()
+        except (DatabaseError, InterfaceError) as error:
+            tries += 1
+            ends_at = ends_at or time.monotonic() + limit
+            left = ends_at - time.monotonic()
+            if left <= 0 or not _is_retried(error, also, tries):
+                raise
+            delay = min(next(delays), left)
+            _log("retrying after a database error", what, error, seconds=round(delay, 1))
+        _connection().close()
+        wait(delay)
+
+
+@contextmanager
+def suppress_transient_errors(what: str) -> Iterator[None]:
+    """Leave what the database does not do now to the caller's next round. Never inside a
+    transaction."""
+    _refuse_transaction()
+    try:
+        yield
+    except TRANSIENT as error:
+        if _connection().in_atomic_block:
+            raise
+        _log("left undone after a database error", what, error)
+        _connection().close()
+
+
+def _is_retried(error: Exception, also: tuple[type[Exception], ...], tries: int) -> bool:
+    """Whether it may pass, or the session may be to blame: for that a new one is tried, once. The
+    transaction of a test is not ours to end."""
+    may_pass = isinstance(error, (*UNAVAILABLE, *also))
+    may_be_session = isinstance(error, SESSION) and tries == 1
+    return (may_pass or may_be_session) and not _connection().in_atomic_block
+
+
+def _refuse_transaction() -> None:
+    blocks = _connection().atomic_blocks
+    if blocks and not blocks[-1]._from_testcase:
+        raise RuntimeError(
+            "Part of a transaction cannot be retried: a database error ends all of it. Retry the "
+            "whole transaction, from outside of transaction.atomic()."
+        )
+
+
+def _connection() -> Any:
+    return connections[DEFAULT_DB_ALIAS]
+
+
+def _log(event: str, what: str, error: Exception, **fields: object) -> None:
+    log.warning(event, what=what, error=type(error).__name__, reason=describe(error), **fields)
