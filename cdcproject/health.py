@@ -60,7 +60,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 def _answer(check: Future[None]) -> str:
     if not check.done():
-        return f"no answer in {PATIENCE_SECONDS:.0f} seconds"
+        return f"no answer in {TIMEOUT_SECONDS:.0f} seconds"
     error = check.exception()
     return "ok" if error is None else type(error).__name__
 
