@@ -81,10 +81,10 @@ def _step(claim: Claim, targets: Targets) -> list[int]:
     is_entry = targets[0].is_entry
     with transaction.atomic(durable=True):
         if is_entry:
-            _keep_recording_out(AuditLogEntry.objects.filter(pk__in=ids), "listener_id")
+            _lock_positions(AuditLogEntry.objects.filter(pk__in=ids), "listener_id")
             counts, ready = latecomers.deliver_to(ids, redelivery.handler, redelivery)
         else:
-            _keep_recording_out(Delivery.objects.filter(pk__in=ids), "entry__listener_id")
+            _lock_positions(Delivery.objects.filter(pk__in=ids), "entry__listener_id")
             were = {one.row_id: one.state for one in targets}
             counts, ready = requeue(were, redelivery, database_clock.now())
         changes = claim.keep(counts, len(targets))
@@ -94,8 +94,6 @@ def _step(claim: Claim, targets: Targets) -> list[int]:
     return ready
 
 
-def _keep_recording_out(rows: Any, listener: str) -> None:
-    """Until the caller's transaction ends: who records adds deliveries to the same chains."""
-    owners = rows.order_by().values(listener)
-    found = Position.objects.filter(listener__in=owners).order_by("pk")
-    list(found.select_for_update().values_list("pk"))
+def _lock_positions(rows: Any, listener: str) -> None:
+    """Keep others from adding deliveries to the same chains. Inside the caller's transaction."""
+    Position.objects.filter(listener__in=rows.order_by().values(listener)).lock()

@@ -13,14 +13,13 @@ from django.db.models import F
 from django.utils import timezone
 
 from audit.models import AuditLogEntry
-from consumer import additions
 from handlers import dispatch
 from handlers.deliver import deliver
 from handlers.events import EventData
 from handlers.models import Delivery, HandlerMapping
 from handlers.registry import Handler
 from handlers.routing import Miss
-from listeners.models import Listener
+from listeners.models import Listener, Position
 from pytest_cdc.broker import MemoryBroker, Message
 from pytest_cdc.delivered import Delivered, delay_of
 from pytest_cdc.mappings import CannotDeliver, mapping_for, missed, registered, unmapped
@@ -140,7 +139,7 @@ class Deliver:
         entries = self._entries(event for event, _ in pairs)
         _refuse_begun(pairs)
         with transaction.atomic(durable=True):
-            additions.lock(self._listener)
+            Position.objects.lock_listener(self._listener.pk)
             known = set(_known(pairs).values_list("entry_id", "mapping_id"))
             wanted = {(event.id, mapping.pk) for event, mapping in pairs} - known
             mappings = list(HandlerMapping.objects.filter(listener=self._listener))
