@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from audit.actions import Actor
 from audit.estimates import Total
+from audit.jobs.tracked import Running
 from audit.models import Work
-from audit.work import Running
 from consumer import prune as retention
 from consumer.prune import Pruned
 

@@ -12,10 +12,10 @@ from django.db import transaction
 
 from audit.actions import Action, Actor, note
 from audit.estimates import total_of
+from audit.jobs.tracked import Running
 from audit.models import AuditLogEntry, Work
 from audit.queries import AuditLogFilter
 from audit.sight import MASKED, Sight
-from audit.work import Running
 from handlers.exported import COLUMNS, EXTRA, exported_entry, with_deliveries
 from listeners.models import Listener
 

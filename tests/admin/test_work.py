@@ -6,10 +6,10 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 
-from audit import work
 from audit.estimates import Total
+from audit.jobs import tracked
+from audit.jobs.tracked import Running
 from audit.models import OperatorAction, Reconciliation, Work
-from audit.work import Running
 from handlers.long_work import running
 from handlers.models import Redelivery
 from tests.sample_data import ANN
@@ -98,12 +98,12 @@ def test_one_whose_process_died_is_lost_and_the_action_log_has_what_left(db):
     export = Running.begin("export", ANN, {}, Total(None))
     export.row.done = 7
     now = timezone.now()
-    assert work.bury(now) == 0
+    assert tracked.bury(now) == 0
     Work.objects.update(done=7)
     [item] = running(now + timedelta(minutes=2))
     assert "No word since" in item.state_name
 
-    assert work.bury(now + work.SILENCE * 2) == 1
+    assert tracked.bury(now + tracked.SILENCE * 2) == 1
 
     assert Work.objects.get().state == "lost"
     ended = OperatorAction.objects.get(action="export_ended")
