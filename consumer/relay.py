@@ -90,7 +90,7 @@ def sweep(now: datetime) -> None:
     gaps.ask_due(now)
     reconcile.start_due(now)
     redelivery_jobs.start_due(now)
-    tracked.bury(now)
+    tracked.mark_lost(now)
     deleting.forget()
 
 

@@ -43,7 +43,7 @@ class Work(models.Model):
         ordering = ["-id"]
         verbose_name_plural = "work"
         indexes = [
-            # tracked.bury, and what the console shows as running.
+            # tracked.mark_lost, and what the console shows as running.
             models.Index(fields=["seen_at"], condition=Q(state="running"), name="work_running"),
         ]
 

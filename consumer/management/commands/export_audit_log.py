@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from audit.actions import Actor
-from audit.jobs.tracked import Running
+from audit.jobs.tracked import TrackedJob
 from audit.models import AuditLogEntry, Work
 from audit.sight import Sight
 from consumer.management.arguments import add_filters, filter_of
@@ -61,7 +61,7 @@ class Command(BaseCommand):
             sys.exit(INTERRUPTED)
         running.end()
 
-    def _write(self, form: str, rows: Iterator[dict[str, Any]], running: Running) -> None:
+    def _write(self, form: str, rows: Iterator[dict[str, Any]], running: TrackedJob) -> None:
         with Meter(self.stderr, "export", running.total) as meter:
             for line in FORMATS[form](counting(rows, running)):
                 self.stdout.write(line, ending="")
