@@ -79,7 +79,12 @@ def taken_by(claimants: list[Claimant]) -> list[Claimant]:
 
 def successor(claimants: list[Claimant]) -> Claimant:
     found: list[Claimant] = []
-    wait_for(lambda: found.extend(taken_by(claimants)) or found, what="the end of the claim")
+
+    def is_taken() -> bool:
+        found.extend(taken_by(claimants))
+        return bool(found)
+
+    wait_for(is_taken, what="the end of the claim")
     assert len(found) == 1
     return found[0]
 
