@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from audit.jobs import claim
-from audit.jobs.claim import UNENDED
+from audit.jobs.claim import UNENDED, start_due_jobs
 from audit.models import AuditLogEntry, Incident, Reconciliation
 from handlers import dispatch
 from listeners.models import Listener
@@ -83,7 +82,7 @@ def retry(listener: Listener, now: datetime) -> int:
 def start_due(now: datetime) -> int:
     """Ask the workers to run each comparison that is due and that nobody runs; how many. Never
     inside a transaction."""
-    return claim.start_due(Reconciliation.objects.all(), now, _send)
+    return start_due_jobs(Reconciliation.objects.all(), now, _send)
 
 
 def _send(pk: int) -> bool:

@@ -12,8 +12,7 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, transaction
 
 from audit.actions import Action, Actor, note
-from audit.jobs import claim as jobs
-from audit.jobs.claim import SENT_AGAIN, ClaimLost
+from audit.jobs.claim import SENT_AGAIN, ClaimLost, start_due_jobs
 from handlers import dispatch
 from handlers.models import Redelivery, RedeliveryTarget
 from handlers.outcomes import storable
@@ -65,7 +64,7 @@ def send(redelivery_id: int) -> bool:
 def start_due(now: datetime) -> int:
     """Ask the workers to do each that is due and that nobody does; how many. Never inside a
     transaction."""
-    return jobs.start_due(Redelivery.objects.all(), now, send)
+    return start_due_jobs(Redelivery.objects.all(), now, send)
 
 
 def cancel(redelivery_id: int, by: Actor, reason: str, now: datetime) -> bool:

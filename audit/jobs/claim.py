@@ -2,11 +2,11 @@
 
 A job is a row with `state`, `due_at`, `claimed_until`, `started_at` and `finished_at`:
 
-    start_due → a message to the workers → Claim.take → extend, with each step → finish or release
+    start_due_jobs → message to the workers → Claim.take → extend, each step → finish or release
 
 Times are the database's (`listeners.clock`). A process that dies leaves a claim that ends by
-itself: after that `start_due` asks the workers again, and whoever takes the job goes on from what
-its row says. A process that only was away, and comes back, writes nothing more.
+itself: after that `start_due_jobs` asks the workers again, and the one that takes the job goes on
+from what its row says. A process that was only paused finds its claim lost, and writes nothing.
 
 ClaimLost   another process runs the job, or it was cancelled or changed: stop, nothing was written
 """
@@ -101,7 +101,7 @@ class Claim(Generic[Job]):
         self.update(claimed_until=None, state=WAITING, due_at=due_at, **changes)
 
 
-def start_due(jobs: models.QuerySet[Any], now: datetime, send: Callable[[int], bool]) -> int:
+def start_due_jobs(jobs: models.QuerySet[Any], now: datetime, send: Callable[[int], bool]) -> int:
     """Ask the workers to run each job that is due and that nobody runs; return how many.
 
     `send` says whether the broker took the message. A job whose message it did not take, or lost,
