@@ -15,8 +15,7 @@ def with_history(listeners: Iterable[Listener]) -> list[Listener]:
     the others."""
     asked = list(listeners)
     with transaction.atomic():
-        held = Position.objects.select_for_update().filter(listener__in=asked).order_by("pk")
-        list(held.values_list("pk", flat=True))
+        Position.objects.filter(listener__in=asked).lock()
         return [one for one in asked if _has_history(one)]
 
 

@@ -24,16 +24,10 @@ def add(listener: Listener, choose: Callable[[], Sequence[AuditLogEntry]]) -> li
     """
     began = time_ns()
     with transaction.atomic(durable=True):
-        lock(listener)
+        Position.objects.lock_listener(listener.pk)
         new = record(choose())
         ready = deliver(new, list(HandlerMapping.objects.filter(listener=listener)))
         milestones.reach("added")
     if tracing.spans is not None:
         tracing.spans.recorded(listener.name, new, began)
     return ready
-
-
-def lock(listener: Listener) -> None:
-    """Keep others from recording for this listener until the caller's transaction ends."""
-    Position.objects.bulk_create([Position(listener=listener)], ignore_conflicts=True)
-    Position.objects.select_for_update().get(listener=listener)

@@ -19,14 +19,14 @@ from django.db.models import F
 from audit.db.errors import describe
 from audit.models import AuditLogEntry, DirtyRecord
 from audit.recording import record
-from consumer import additions, gaps
+from consumer import gaps
 from handlers import dispatch, tracing
 from handlers.outcomes import storable
 from handlers.placeholders import end_waiting
 from handlers.rest import CANNOT_READ, rest_of
 from listeners import milestones
 from listeners.clock import database_clock
-from listeners.models import Listener
+from listeners.models import Listener, Position
 from listeners.salesforce.backoff import Backoff
 from listeners.salesforce.reading import RecordsRead
 from listeners.salesforce.records import event_body, last_modified_ms
@@ -163,7 +163,7 @@ def _add_whole(
     now, ids = database_clock.now(), [row.pk for row in rows]
     began = time_ns()
     with transaction.atomic(durable=True):
-        additions.lock(listener)
+        Position.objects.lock_listener(listener.pk)
         # Whoever's claim ran out meanwhile: what another has completed is not here any more.
         left = DirtyRecord.objects.filter(pk__in=ids).select_related("entry").order_by("pk")
         incomplete = [row.entry for row in left]

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q, QuerySet
 
+from audit.jobs.claim import unclaimed
 from audit.models import AuditLogEntry, DirtyRecord, Incident, Reconciliation
 from audit.queries import IncidentQuerySet
 from consumer import reconcile
@@ -165,7 +166,7 @@ def claim(listener_id: int, now: datetime) -> int:
     """
     due = _due(now).filter(listener_id=listener_id).order_by("pk")
     page = list(due.values_list("pk", flat=True)[:AT_ONCE])
-    return DirtyRecord.objects.filter(_unclaimed(now), pk__in=page).update(
+    return DirtyRecord.objects.filter(unclaimed(now), pk__in=page).update(
         claimed_until=now + CLAIM, is_begun=False
     )
 
@@ -185,8 +186,4 @@ def let_go(listener_id: int) -> None:
 def _due(now: datetime) -> QuerySet[DirtyRecord]:
     """With another gap_policy than before nothing has to be waited for."""
     is_due = Q(due_at__lte=now) | ~Q(listener__gap_policy=Policy.FETCH)
-    return DirtyRecord.objects.filter(_unclaimed(now), is_due)
-
-
-def _unclaimed(now: datetime) -> Q:
-    return Q(claimed_until=None) | Q(claimed_until__lt=now)
+    return DirtyRecord.objects.filter(unclaimed(now), is_due)

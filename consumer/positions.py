@@ -21,7 +21,7 @@ from listeners.leases import Lease, LeaseLost, lease_end
 from listeners.models import Position
 
 _LEASE = {name: Given(name) for name in ("listener_id", "holder", "epoch")}
-_HELD = Prepared(lambda: Position.objects.filter(**_LEASE).select_for_update().order_by())
+_HELD = Prepared(lambda: Position.objects.filter(**_LEASE).locked())
 _ADVANCE = Prepared(
     lambda: changing(
         Position.objects.filter(**_LEASE),
@@ -78,5 +78,5 @@ def note_unrecorded(lease: Lease, seconds: float, *, renew: bool = False) -> Non
         changes["lease_until"] = lease_end()
     held = Position.objects.held(lease)
     with transaction.atomic(durable=True):
-        free = held.select_for_update(skip_locked=True).values_list("pk", flat=True)
+        free = held.locked(skip_locked=True).values_list("pk", flat=True)
         held.filter(pk__in=list(free)).update(**changes)

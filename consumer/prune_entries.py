@@ -65,8 +65,7 @@ def delete(ids: Sequence[int], before: datetime) -> Counter[str]:
     """
     with transaction.atomic(durable=True):
         owners = AuditLogEntry.objects.filter(pk__in=ids).order_by().values("listener_id")
-        positions = Position.objects.filter(listener__in=owners).order_by("pk")
-        list(positions.select_for_update().values_list("pk"))
+        Position.objects.filter(listener__in=owners).lock()
         return _delete(list(prunable(before).filter(pk__in=ids).values_list("pk", flat=True)))
 
 

@@ -9,20 +9,20 @@ from django.utils import timezone
 
 from audit.actions import Actor
 from audit.estimates import Total
+from audit.jobs.tracked import TrackedJob
 from audit.models import Work
-from audit.work import Running
 from consumer import prune as retention
 from consumer.prune import Pruned
 
 
-def begin(days: int, by: Actor | None, total: Total) -> Running:
-    return Running.begin(Work.Kind.PRUNE, by, {"older_than_days": days}, total)
+def begin(days: int, by: Actor | None, total: Total) -> TrackedJob:
+    return TrackedJob.begin(Work.Kind.PRUNE, by, {"older_than_days": days}, total)
 
 
 def prune(
     days: int,
     now: datetime,
-    work: Running,
+    work: TrackedJob,
     *,
     is_over: Callable[[], bool] = lambda: False,
     watch: Callable[[int], object] = lambda _: None,
@@ -45,7 +45,7 @@ def prune(
     return pruned
 
 
-def _add(work: Running, pruned: Pruned) -> None:
+def _add(work: TrackedJob, pruned: Pruned) -> None:
     """To what slices before it did."""
     before = {"entries": 0, "deliveries": 0, **work.row.outcome}
     outcome = {name: before.get(name, 0) + number for name, number in pruned.rows.items()}
@@ -60,7 +60,7 @@ def scheduled(
 ) -> tuple[bool, int | None]:
     """What beat asks for, or a slice of it; whether it is finished, and the work's id."""
     now = timezone.now()
-    work = Running.go_on(work_id) if work_id is not None else None
+    work = TrackedJob.resume(work_id) if work_id is not None else None
     work = work or begin(days, None, retention.total(days, now))
     pruned = prune(days, now, work, is_over=is_over)
     return pruned.is_finished, work.row.pk

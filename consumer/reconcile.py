@@ -9,8 +9,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import structlog
-from django.db.models import Q
 
+from audit.jobs.claim import UNENDED, start_due_jobs
 from audit.models import AuditLogEntry, Incident, Reconciliation
 from handlers import dispatch
 from listeners.models import Listener
@@ -20,14 +20,9 @@ log = structlog.get_logger(__name__)
 State = Reconciliation.State
 
 TASK = "consumer.reconcile"
-UNENDED = (State.WAITING, State.RUNNING)
-#: A message that was sent is given so long before another one is.
-SENT_AGAIN = timedelta(seconds=60)
 #: A window begins so long before what is known to be lost: an event is published a while after its
 #: commit, and clocks differ.
 MARGIN = timedelta(minutes=2)
-#: Started in one go: as many as a few workers can begin.
-MOST_AT_ONCE = 20
 
 
 def plan(
@@ -85,28 +80,10 @@ def retry(listener: Listener, now: datetime) -> int:
 
 
 def start_due(now: datetime) -> int:
-    """Send a message for each comparison that is due and that nobody runs; how many.
-
-    Never inside a transaction. What a broker that is away did not take is sent again after a while.
-    """
-    free = Q(claimed_until=None) | Q(claimed_until__lt=now)
-    due = Reconciliation.objects.filter(free, state__in=UNENDED, due_at__lte=now)
-    sent = 0
-    for pk, due_at in due.order_by("due_at").values_list("pk", "due_at")[:MOST_AT_ONCE]:
-        # Whoever moves the due time sends the message.
-        mine = Reconciliation.objects.filter(pk=pk, due_at=due_at, state__in=UNENDED)
-        if not mine.update(due_at=now + SENT_AGAIN):
-            continue
-        if not _send(pk):
-            break
-        sent += 1
-    return sent
+    """Ask the workers to run each comparison that is due and that nobody runs; how many. Never
+    inside a transaction."""
+    return start_due_jobs(Reconciliation.objects.all(), now, _send)
 
 
 def _send(pk: int) -> bool:
-    try:
-        dispatch.start(TASK, reconciliation_id=pk)
-    except dispatch.BrokerUnavailable as error:
-        log.warning("a comparison waits for the broker", reconciliation=pk, reason=str(error))
-        return False
-    return True
+    return dispatch.start_or_leave(TASK, reconciliation_id=pk)

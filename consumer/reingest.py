@@ -18,13 +18,12 @@ from audit.db.errors import describe
 from audit.models import AuditLogEntry, Quarantined
 from audit.recording import record
 from consumer import gaps, troubles
-from consumer.additions import lock
 from consumer.ingest import entry_of
 from handlers import dispatch, tracing
 from handlers.deliver import deliver
 from handlers.models import HandlerMapping
 from handlers.outcomes import storable
-from listeners.models import Listener
+from listeners.models import Listener, Position
 from listeners.salesforce.decode import decode
 from listeners.salesforce.errors import Undecodable
 
@@ -77,7 +76,7 @@ def _record(
     listener: Listener = quarantined.listener
     began = time_ns()
     with transaction.atomic(durable=True):
-        lock(listener)
+        Position.objects.lock_listener(listener.pk)
         if not Quarantined.objects.filter(pk=quarantined.pk, ingested_at=None).update(
             ingested_at=now
         ):

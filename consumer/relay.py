@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
 from django.db.models import Count, Exists, OuterRef, Q
 
-from audit import work
+from audit.jobs import tracked
 from consumer import gaps, reconcile
 from handlers import (
     deleting,
@@ -90,7 +90,7 @@ def sweep(now: datetime) -> None:
     gaps.ask_due(now)
     reconcile.start_due(now)
     redelivery_jobs.start_due(now)
-    work.bury(now)
+    tracked.mark_lost(now)
     deleting.forget()
 
 

@@ -10,8 +10,8 @@ from django.db import transaction
 
 from audit.models import Incident, Reconciliation
 from audit.queries import Trouble
-from consumer import reconcile
-from listeners.leases import Lease, LeaseLost
+from consumer import positions, reconcile
+from listeners.leases import Lease
 from listeners.models import Listener, Position
 from listeners.salesforce.errors import ReplayLost, quoted
 from listeners.salesforce.events import PRESETS
@@ -38,9 +38,7 @@ def record(listener: Listener, lease: Lease, lost: ReplayLost, now: datetime) ->
     """
     policy = Listener.ReplayLost(listener.on_replay_lost)
     with transaction.atomic(durable=True):
-        position = Position.objects.held(lease).select_for_update().first()
-        if position is None:
-            raise LeaseLost
+        position = positions.hold(lease)
         start = min(complete_until(listener, position), now)
         trouble = _trouble(listener, position, lost, start, now)
         incident = Incident.objects.report(listener.pk, trouble, now)

@@ -57,8 +57,7 @@ def _is_added_to(mapping: HandlerMapping) -> bool:
     nobody does now, nobody will. Nor is anybody waited for, who may be paused inside of that."""
     position = Position.objects.filter(listener=mapping.listener_id)
     with transaction.atomic(durable=True):
-        free = position.select_for_update(skip_locked=True).values_list("pk")
-        return not list(free) and position.exists()
+        return not position.locked(skip_locked=True) and position.exists()
 
 
 def _is_open(mapping: HandlerMapping) -> bool:

@@ -155,6 +155,17 @@ def start(task: str, **kwargs: int | str) -> None:
         app.send_task(task, kwargs=kwargs, producer=producer, retry=False, ignore_result=True)
 
 
+def start_or_leave(task: str, **kwargs: int | str) -> bool:
+    """Send a task of ours to the workers; False where the broker is away: it is sent when the job
+    is due again."""
+    try:
+        start(task, **kwargs)
+    except BrokerUnavailable as error:
+        log.warning("a job waits for the broker", task=task, **kwargs, reason=str(error))
+        return False
+    return True
+
+
 def _publish_batch(ids: Sequence[int], now: datetime, size: int | None, waiting: Waiting) -> int:
     # Queued ones were lost with the broker; a retry is published when it is due and not before.
     publishable = Q(state__in=(Delivery.State.READY, Delivery.State.QUEUED)) | Q(

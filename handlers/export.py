@@ -12,10 +12,10 @@ from django.db import transaction
 
 from audit.actions import Action, Actor, note
 from audit.estimates import total_of
+from audit.jobs.tracked import TrackedJob
 from audit.models import AuditLogEntry, Work
 from audit.queries import AuditLogFilter
 from audit.sight import MASKED, Sight
-from audit.work import Running
 from handlers.exported import COLUMNS, EXTRA, exported_entry, with_deliveries
 from listeners.models import Listener
 
@@ -42,12 +42,12 @@ def reveals(see: Sight) -> bool:
 
 def begin(
     by: Actor, form: str, criteria: dict[str, Any], entries: Any, *, reveals: bool
-) -> Running:
+) -> TrackedJob:
     """Write down who takes which entries out, and whether with the values of sensitive fields."""
     total = total_of(entries)
     details = {"format": form, "filter": criteria, "sensitive": reveals}
     with transaction.atomic():
-        running = Running.begin(Work.Kind.EXPORT, by, details, total)
+        running = TrackedJob.begin(Work.Kind.EXPORT, by, details, total)
         note(by, Action.REVEAL if reveals else Action.EXPORT, running.row, details=details)
     return running
 
@@ -56,7 +56,7 @@ class Watched:
     """What an export writes; how it ended is written down when it did. One whose reader went away
     is broken off."""
 
-    def __init__(self, pieces: Generator[str], running: Running) -> None:
+    def __init__(self, pieces: Generator[str], running: TrackedJob) -> None:
         self._pieces = pieces
         self._running = running
 
@@ -78,7 +78,7 @@ class Watched:
         self._running.end(Work.State.BROKEN_OFF)
 
 
-def counting(rows: Iterable[dict[str, Any]], running: Running) -> Iterator[dict[str, Any]]:
+def counting(rows: Iterable[dict[str, Any]], running: TrackedJob) -> Iterator[dict[str, Any]]:
     for row in rows:
         yield row
         running.advance()

@@ -10,8 +10,8 @@ from typing import Any
 from django.urls import reverse
 
 from audit.estimates import Total
+from audit.jobs.eta import Pace
 from audit.models import Reconciliation, Work
-from audit.pace import Pace
 from handlers.models import Redelivery
 from listeners.permissions import User
 

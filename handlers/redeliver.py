@@ -13,11 +13,12 @@ from django.db.models import Count, Max
 
 from audit.actions import Action, note
 from audit.estimates import TookTooLong, Total, time_limit, total_of
+from audit.jobs.claim import SENT_AGAIN
 from handlers import latecomers
 from handlers.models import HandlerMapping, Redelivery
 from handlers.redelivery import Counts, TooMany, Wish, judged
-from handlers.redelivery_claims import Claim
-from handlers.redelivery_jobs import SENT_AGAIN, attend, send
+from handlers.redelivery_claims import RedeliveryClaim
+from handlers.redelivery_jobs import attend, send
 from handlers.redelivery_steps import ROWS
 from handlers.redelivery_targets import fix
 from handlers.superseded.counts import overtaken as count_overtaken
@@ -95,7 +96,7 @@ def begin(wish: Wish, now: datetime, *, at_most: int | None = None) -> Redeliver
     return redelivery
 
 
-def claimed(wish: Wish, now: datetime) -> Claim:
+def claimed(wish: Wish, now: datetime) -> RedeliveryClaim:
     """Fix what is meant, for this process to do. Never inside a transaction."""
     with transaction.atomic(durable=True):
         return _claimed(_fixed(wish, now), now)
@@ -118,8 +119,8 @@ def _fixed(wish: Wish, now: datetime) -> Redelivery:
     return redelivery
 
 
-def _claimed(redelivery: Redelivery, now: datetime) -> Claim:
-    claim = Claim.of(redelivery.pk, now)
+def _claimed(redelivery: Redelivery, now: datetime) -> RedeliveryClaim:
+    claim = RedeliveryClaim.of(redelivery.pk, now)
     if claim is None:
         raise RuntimeError("a redelivery that nobody else sees was taken by another")
     return claim

@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 import structlog
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, transaction
-from django.db.models import Q
 
 from audit.actions import Action, Actor, note
+from audit.jobs.claim import SENT_AGAIN, ClaimLost, start_due_jobs
 from handlers import dispatch
 from handlers.models import Redelivery, RedeliveryTarget
 from handlers.outcomes import storable
-from handlers.redelivery_claims import Claim, ClaimLost
+from handlers.redelivery_claims import RedeliveryClaim
 from handlers.redelivery_steps import work
 from listeners.clock import database_clock
 from listeners.salesforce.backoff import Backoff
@@ -26,28 +26,24 @@ log = structlog.get_logger(__name__)
 State = Redelivery.State
 
 TASK = "consumer.redeliver"
-#: A message that was sent is given so long before another one is.
-SENT_AGAIN = timedelta(seconds=60)
 #: Seconds after which the rest is left to another message, where a task may last longer.
 BUDGET = 120.0
 #: After a step that the database does not let happen.
 BACKOFF = Backoff(5.0, 30.0, jitter=0.5)
-#: Started in one go: as many as a few workers can begin.
-MOST_AT_ONCE = 20
 
 
 def run(redelivery_id: int) -> None:
     """Do one for a while, if nobody else does it. Never inside a transaction."""
-    claim = Claim.of(redelivery_id, database_clock.now())
+    claim = RedeliveryClaim.of(redelivery_id, database_clock.now())
     if claim is None:
         return
     ends_at = time.monotonic() + min(BUDGET, settings.CDC_RUN_SECONDS / 2)
     attend(claim, ends_at)
 
 
-def attend(claim: Claim, ends_at: float | None = None) -> None:
+def attend(claim: RedeliveryClaim, ends_at: float | None = None) -> None:
     """Do it until then, and hand on what is left. Never inside a transaction."""
-    pk = claim.redelivery.pk
+    pk = claim.job.pk
     try:
         if not work(claim, is_over=lambda: ends_at is not None and time.monotonic() > ends_at):
             claim.release(database_clock.now() + SENT_AGAIN)
@@ -55,7 +51,7 @@ def attend(claim: Claim, ends_at: float | None = None) -> None:
     except ClaimLost:
         log.info("a redelivery goes on elsewhere, or was cancelled", redelivery=pk)
     except DatabaseError as error:
-        delay = BACKOFF.delay(max(claim.redelivery.tries, 1))
+        delay = BACKOFF.delay(max(claim.job.tries, 1))
         due_at = database_clock.now() + timedelta(seconds=delay)
         log.warning("a redelivery is tried again", redelivery=pk, reason=str(error).strip())
         with suppress(ClaimLost):
@@ -64,29 +60,13 @@ def attend(claim: Claim, ends_at: float | None = None) -> None:
 
 def send(redelivery_id: int) -> bool:
     """Ask the workers to do it. What a broker that is away does not take is sent when it is due."""
-    try:
-        dispatch.start(TASK, redelivery_id=redelivery_id)
-    except dispatch.BrokerUnavailable as error:
-        log.warning("a redelivery waits for the broker", redelivery=redelivery_id, why=str(error))
-        return False
-    return True
+    return dispatch.start_or_leave(TASK, redelivery_id=redelivery_id)
 
 
 def start_due(now: datetime) -> int:
-    """Send a message for each that is due and that nobody does; how many. Never inside a
+    """Ask the workers to do each that is due and that nobody does; how many. Never inside a
     transaction."""
-    free = Q(claimed_until=None) | Q(claimed_until__lt=now)
-    due = Redelivery.objects.filter(free, state__in=Redelivery.UNENDED, due_at__lte=now)
-    sent = 0
-    for pk, due_at in due.order_by("due_at").values_list("pk", "due_at")[:MOST_AT_ONCE]:
-        # Whoever moves the due time sends the message.
-        mine = Redelivery.objects.filter(pk=pk, due_at=due_at, state__in=Redelivery.UNENDED)
-        if not mine.update(due_at=now + SENT_AGAIN):
-            continue
-        if not send(pk):
-            break
-        sent += 1
-    return sent
+    return start_due_jobs(Redelivery.objects.all(), now, send)
 
 
 def cancel(redelivery_id: int, by: Actor, reason: str, now: datetime) -> bool:

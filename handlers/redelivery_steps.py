@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db import DEFAULT_DB_ALIAS
 
 from audit.db.retry import retry
 from audit.models import AuditLogEntry
 from handlers import dispatch, latecomers
 from handlers.models import Delivery, Redelivery, RedeliveryTarget
-from handlers.redelivery_claims import Claim
+from handlers.redelivery_claims import RedeliveryClaim
 from handlers.requeue import requeue
 from listeners import milestones
 from listeners.clock import database_clock
@@ -30,7 +30,9 @@ Targets = Sequence[RedeliveryTarget]
 
 
 def work(
-    claim: Claim, watch: Watch = lambda _: None, is_over: Callable[[], bool] = lambda: False
+    claim: RedeliveryClaim,
+    watch: Watch = lambda _: None,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Do what is left, until `is_over()`; whether all of it is done. What the broker does not take
     now, the relay publishes.
@@ -47,15 +49,15 @@ def work(
         ready = retry(step, "redeliver", limit=RETRY_SECONDS)
         milestones.reach("redelivered")
         is_published = is_published and dispatch.publish_or_leave(ready, database_clock.now())
-        watch(claim.redelivery)
+        watch(claim.job)
     claim.end()
     return True
 
 
-def _following(claim: Claim, is_entry: bool, row_id: int) -> Targets:
+def _following(claim: RedeliveryClaim, is_entry: bool, row_id: int) -> Targets:
     """A step's: of one kind, deliveries first. From where the last one ended: what was taken away
     there may still be in the way of who looks for the first."""
-    left = RedeliveryTarget.objects.filter(redelivery=claim.redelivery).order_by("row_id")
+    left = RedeliveryTarget.objects.filter(redelivery=claim.job).order_by("row_id")
     if not is_entry:
         if found := list(left.filter(is_entry=False, row_id__gt=row_id)[:ROWS]):
             return found
@@ -63,27 +65,24 @@ def _following(claim: Claim, is_entry: bool, row_id: int) -> Targets:
     return list(left.filter(is_entry=True, row_id__gt=row_id)[:ROWS])
 
 
-def _step(claim: Claim, targets: Targets) -> list[int]:
+def _step(claim: RedeliveryClaim, targets: Targets) -> list[int]:
     """The ids to publish."""
-    redelivery, ids = claim.redelivery, [one.row_id for one in targets]
+    redelivery, ids = claim.job, [one.row_id for one in targets]
     is_entry = targets[0].is_entry
-    with transaction.atomic(durable=True):
+    with claim.step():
         if is_entry:
-            _keep_recording_out(AuditLogEntry.objects.filter(pk__in=ids), "listener_id")
+            _lock_positions(AuditLogEntry.objects.filter(pk__in=ids), "listener_id")
             counts, ready = latecomers.deliver_to(ids, redelivery.handler, redelivery)
         else:
-            _keep_recording_out(Delivery.objects.filter(pk__in=ids), "entry__listener_id")
+            _lock_positions(Delivery.objects.filter(pk__in=ids), "entry__listener_id")
             were = {one.row_id: one.state for one in targets}
             counts, ready = requeue(were, redelivery, database_clock.now())
-        changes = claim.keep(counts, len(targets))
+        claim.keep(counts, len(targets))
         mine = RedeliveryTarget.objects.filter(redelivery=redelivery, is_entry=is_entry)
         mine.filter(row_id__in=ids)._raw_delete(DEFAULT_DB_ALIAS)
-    claim.kept(changes)
     return ready
 
 
-def _keep_recording_out(rows: Any, listener: str) -> None:
-    """Until the caller's transaction ends: who records adds deliveries to the same chains."""
-    owners = rows.order_by().values(listener)
-    found = Position.objects.filter(listener__in=owners).order_by("pk")
-    list(found.select_for_update().values_list("pk"))
+def _lock_positions(rows: Any, listener: str) -> None:
+    """Keep others from adding deliveries to the same chains. Inside the caller's transaction."""
+    Position.objects.filter(listener__in=rows.order_by().values(listener)).lock()

@@ -46,8 +46,8 @@ def move_waiting(mapping: HandlerMapping, now: datetime) -> int:
     Inside the caller's transaction, which has saved the mapping. Locks the position of its
     listener: no change is recorded meanwhile for the handler that it had.
     """
-    position = Position.objects.filter(listener=mapping.listener_id)
-    known = position.select_for_update().values_list("lanes", flat=True).first() or {}
+    held = Position.objects.filter(listener=mapping.listener_id).lock()
+    known = held[0].lanes if held else {}
     mappings = list(HandlerMapping.objects.filter(listener=mapping.listener_id))
     hold(mappings, known, {mapping.pk})
     rows = to_move(mapping, now)

@@ -1,4 +1,9 @@
-"""Who runs a listener: one holder at a time, by compare-and-swap on the database's own clock."""
+"""Leases of listeners, and the one lock of a listener's position.
+
+A lease has one holder at a time, by compare-and-swap on the database's own clock.
+
+LeaseLost   another process has taken the listener over
+"""
 
 from __future__ import annotations
 
@@ -36,6 +41,32 @@ def lease_end() -> Combinable:
 
 
 class PositionQuerySet(models.QuerySet[Any]):
+    def locked(self, *, skip_locked: bool = False) -> PositionQuerySet:
+        """Lock these positions as the query is evaluated, until the caller's transaction ends.
+
+        Guards     what is added to a listener's record and deliveries, and its lease: recording,
+                   completing gaps, backfilling, redelivering, moving deliveries to another lane or
+                   handler, pruning and deleting a listener exclude each other.
+        Role       inside the caller's transaction; Django refuses it outside of one, on PostgreSQL.
+        Order      after rows of configuration (connection, listener, mapping), and before any
+                   delivery (`DeliveryQuerySet.locked`), incident or job. Several positions are
+                   locked in the order of their ids.
+        Strength   FOR NO KEY UPDATE: excludes itself, updates and deletion, and not a reader.
+                   SQLite, where a transaction that writes has the whole file, needs none.
+
+        `skip_locked`: without those that somebody else has locked, instead of waiting for them.
+        """
+        return self.order_by("pk").select_for_update(no_key=True, skip_locked=skip_locked)
+
+    def lock(self) -> list[Any]:
+        """Lock these positions, as `locked` says, and return them."""
+        return list(self.locked())
+
+    def lock_listener(self, listener_id: int) -> None:
+        """Lock the position of a listener, as `locked` says; create it where there is none."""
+        self.bulk_create([self.model(listener_id=listener_id)], ignore_conflicts=True)
+        self.filter(listener_id=listener_id).lock()
+
     def acquire(self, listener_id: int, holder: str) -> Lease | None:
         """Take a free or expired lease with the next epoch; None while somebody else holds it."""
         leases = self.acquire_several([listener_id], holder)
@@ -49,8 +80,7 @@ class PositionQuerySet(models.QuerySet[Any]):
         self.bulk_create([self.model(listener_id=pk) for pk in listener_ids], ignore_conflicts=True)
         free = Q(holder="") | Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
         with transaction.atomic():
-            unlocked = self.select_for_update(skip_locked=True)
-            found = list(unlocked.filter(free, listener_id__in=listener_ids))
+            found = list(self.filter(free, listener_id__in=listener_ids).locked(skip_locked=True))
             self.filter(listener_id__in=[position.pk for position in found]).update(
                 holder=holder, epoch=F("epoch") + 1, lease_until=lease_end()
             )
@@ -64,7 +94,7 @@ class PositionQuerySet(models.QuerySet[Any]):
         epochs = {lease.listener_id: lease.epoch for lease in leases}
         ours = self.filter(listener_id__in=epochs, holder__in={lease.holder for lease in leases})
         with transaction.atomic():
-            found = ours.select_for_update(skip_locked=True).values_list("listener_id", "epoch")
+            found = ours.locked(skip_locked=True).values_list("listener_id", "epoch")
             kept = [pk for pk, epoch in found if epochs[pk] == epoch]
             self.filter(listener_id__in=kept).update(lease_until=lease_end())
         held = set(ours.values_list("listener_id", "holder", "epoch"))

@@ -10,14 +10,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.models import AuditLogEntry
-from consumer import additions
 from handlers import dispatch, registry
 from handlers.deliver import deliver
 from handlers.events import EventData
 from handlers.models import Delivery, HandlerMapping
 from handlers.registry import Handler
 from handlers.routing import GAPS, ON
-from listeners.models import Listener
+from listeners.models import Listener, Position
 from pytest_cdc.broker import MemoryBroker
 
 
@@ -91,7 +90,7 @@ class Deliver:
         ids = [entry for entry, _ in pairs]
         entries = AuditLogEntry.objects.filter(listener=self._listener, pk__in=ids).order_by("id")
         with transaction.atomic(durable=True):
-            additions.lock(self._listener)
+            Position.objects.lock_listener(self._listener.pk)
             mappings = list(HandlerMapping.objects.filter(listener=self._listener))
             return deliver(
                 list(entries.select_related("listener__connection")),

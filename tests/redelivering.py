@@ -12,4 +12,4 @@ def redeliver(wish: Wish, now: datetime) -> tuple[Redelivery, Counts]:
     """Never inside a transaction."""
     claim = claimed(wish, now)
     work(claim)
-    return claim.redelivery, claim.counts
+    return claim.job, claim.counts

@@ -7,7 +7,7 @@ from django.db.models import Q
 
 
 class Work(models.Model):
-    """Who began what, how far it is, and how it ended. `audit.work` writes it.
+    """Who began what, how far it is, and how it ended. `audit.jobs.tracked` writes it.
 
     Redeliveries and comparisons with Salesforce have rows of their own that say so.
     """
@@ -43,7 +43,7 @@ class Work(models.Model):
         ordering = ["-id"]
         verbose_name_plural = "work"
         indexes = [
-            # work.bury, and what the console shows as running.
+            # tracked.mark_lost, and what the console shows as running.
             models.Index(fields=["seen_at"], condition=Q(state="running"), name="work_running"),
         ]
 

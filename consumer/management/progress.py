@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from audit.estimates import Total
-from audit.pace import Pace
+from audit.jobs.eta import Pace
 
 log = structlog.get_logger(__name__)
 

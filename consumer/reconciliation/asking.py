@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from audit.models import Reconciliation
-from consumer.reconciliation import claims, running
+from consumer.reconciliation import running
+from consumer.reconciliation.claims import ReconciliationClaim
 from consumer.reconciliation.comparing import NothingToCompare, compare
 from consumer.reconciliation.progress import Figures, Progress
 from handlers.rest import CANNOT_READ, rest_of
@@ -85,7 +86,7 @@ def ask(asked: Asked, watch: Watch) -> Answer:
     now = database_clock.now()
     if not asked.records:
         return _counted(asked, watch, now)
-    claim = claims.claimed(asked.job(now), now)
+    claim = ReconciliationClaim.of_new(asked.job(now), now)
     try:
         progress = running.work(claim, watch, accepts_deletions=asked.accepts_deletions)
     except (*CANNOT_READ, NothingToCompare) as error:

@@ -9,8 +9,9 @@ from datetime import timedelta
 import structlog
 from django.conf import settings
 
+from audit.jobs.claim import ClaimLost
 from consumer.reconciliation import outcome
-from consumer.reconciliation.claims import Claim, ClaimLost
+from consumer.reconciliation.claims import ReconciliationClaim
 from consumer.reconciliation.comparing import NothingToCompare, compare
 from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.readiness import is_ready
@@ -39,7 +40,7 @@ class SliceEnded(Exception):
 def run(job_id: int, *, budget: float = BUDGET) -> None:
     """Run one comparison for a while, if it is due and nobody else runs it. Never inside a
     transaction."""
-    claim = Claim.of(job_id, database_clock.now())
+    claim = ReconciliationClaim.of(job_id, database_clock.now())
     if claim is None:
         return
     try:
@@ -48,7 +49,7 @@ def run(job_id: int, *, budget: float = BUDGET) -> None:
         log.info("a comparison goes on elsewhere", reconciliation=job_id)
 
 
-def _run(claim: Claim, ends_at: float) -> None:
+def _run(claim: ReconciliationClaim, ends_at: float) -> None:
     now = database_clock.now()
     if claim.is_resting and not claim.wake(now):
         return
@@ -69,7 +70,10 @@ def _run(claim: Claim, ends_at: float) -> None:
 
 
 def work(
-    claim: Claim, watch: Callable[[Progress], None], *, accepts_deletions: bool = False
+    claim: ReconciliationClaim,
+    watch: Callable[[Progress], None],
+    *,
+    accepts_deletions: bool = False,
 ) -> Progress:
     """Compare what is left, and settle it if nothing was refused; how far it came.
 
@@ -101,7 +105,7 @@ def _end_slice(ends_at: float) -> None:
         raise SliceEnded
 
 
-def fail(claim: Claim, error: Exception) -> None:
+def fail(claim: ReconciliationClaim, error: Exception) -> None:
     """Try again after a pause, or give up. Waiting for a daily limit is no failure."""
     reaction = error.reaction if isinstance(error, SalesforceError) else None
     attempts = claim.job.attempts + (reaction is not Reaction.QUOTA)

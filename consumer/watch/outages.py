@@ -9,7 +9,7 @@ from django.db import transaction
 
 from audit.models import Incident, Reconciliation
 from audit.queries import Trouble
-from consumer import additions, reconcile
+from consumer import reconcile
 from consumer.watch.scene import Watched, close
 from listeners.models import Position
 from listeners.salesforce.events import PRESETS
@@ -148,7 +148,7 @@ def _compare(
     if planned.exists():
         return
     with transaction.atomic(durable=True):
-        additions.lock(one.listener)
+        Position.objects.lock_listener(one.listener.pk)
         if planned.exists():
             return
         reconcile.plan(one.listener, Reconciliation.Reason.OUTAGE, start, end, incident, now=now)

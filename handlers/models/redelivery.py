@@ -58,7 +58,7 @@ class Redelivery(models.Model):
         ordering = ["-id"]
         verbose_name_plural = "redeliveries"
         indexes = [
-            # jobs.start_due, and what the console shows as running.
+            # start_due_jobs, and what the console shows as running.
             models.Index(
                 fields=["due_at"],
                 condition=Q(state__in=["waiting", "running"]),

@@ -6,10 +6,10 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 
-from audit import work
 from audit.estimates import Total
+from audit.jobs import tracked
+from audit.jobs.tracked import TrackedJob
 from audit.models import OperatorAction, Reconciliation, Work
-from audit.work import Running
 from handlers.long_work import running
 from handlers.models import Redelivery
 from tests.sample_data import ANN
@@ -29,8 +29,8 @@ def kinds(listener):
         **window, reason="outage", state="running", compared=70, share=0.5
     )
     Reconciliation.objects.create(**window, reason="asked", state="failed", error="no such entity")
-    Running.begin("prune", None, {"older_than_days": 30}, Total(1000, is_estimate=True))
-    Running.begin("export", ANN, {"format": "csv"}, Total(10)).end(Work.State.BROKEN_OFF)
+    TrackedJob.begin("prune", None, {"older_than_days": 30}, Total(1000, is_estimate=True))
+    TrackedJob.begin("export", ANN, {"format": "csv"}, Total(10)).end(Work.State.BROKEN_OFF)
 
 
 def test_what_runs_says_how_far_it_is_and_what_ended_stays(admin_client, kinds):
@@ -95,15 +95,15 @@ def test_who_may_see_one_kind_sees_that_alone(client, kinds):
 
 
 def test_one_whose_process_died_is_lost_and_the_action_log_has_what_left(db):
-    export = Running.begin("export", ANN, {}, Total(None))
+    export = TrackedJob.begin("export", ANN, {}, Total(None))
     export.row.done = 7
     now = timezone.now()
-    assert work.bury(now) == 0
+    assert tracked.mark_lost(now) == 0
     Work.objects.update(done=7)
     [item] = running(now + timedelta(minutes=2))
     assert "No word since" in item.state_name
 
-    assert work.bury(now + work.SILENCE * 2) == 1
+    assert tracked.mark_lost(now + tracked.SILENCE * 2) == 1
 
     assert Work.objects.get().state == "lost"
     ended = OperatorAction.objects.get(action="export_ended")

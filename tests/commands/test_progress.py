@@ -8,8 +8,8 @@ import pytest
 from django.core.management.base import OutputWrapper
 
 from audit.estimates import TookTooLong, Total, time_limit, total_of
+from audit.jobs.eta import Pace
 from audit.models import AuditLogEntry
-from audit.pace import Pace
 from consumer.management import progress
 from consumer.management.progress import Meter
 from tests.commands.running import record

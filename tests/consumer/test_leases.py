@@ -4,6 +4,7 @@ import threading
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from consumer.ingest import ingest
 from consumer.positions import note_unrecorded
@@ -112,6 +113,27 @@ def test_many_are_taken_and_renewed_in_a_few_queries(make_listener, django_asser
     assert len(leases) == 40
 
 
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer, not row locks")
+def test_positions_are_locked_in_one_order_and_without_their_keys(make_listener):
+    ids = sorted(make_listener().pk for _ in range(3))
+    for pk in reversed(ids):
+        Position.objects.create(listener_id=pk)
+
+    with CaptureQueriesContext(connection) as queries, transaction.atomic():
+        locked = Position.objects.filter(listener__in=ids).lock()
+
+    assert [position.pk for position in locked] == ids
+    [lock] = [query["sql"] for query in queries if " FOR " in query["sql"]]
+    assert lock.endswith('ORDER BY "listeners_position"."listener_id" ASC FOR NO KEY UPDATE')
+
+
+def test_a_listener_that_never_ran_can_be_locked_too(listener):
+    with transaction.atomic():
+        Position.objects.lock_listener(listener.pk)
+
+    assert Position.objects.get().holder == ""
+
+
 def test_recording_pushes_the_end_of_the_lease_back(listener):
     lease = lease_of(listener, "one")
     expire()
@@ -127,7 +149,7 @@ def test_a_position_that_is_written_to_holds_up_no_other(make_listener):
     mine = [lease_of(busy, "one"), lease_of(other, "one")]
     expire()
     with transaction.atomic():
-        Position.objects.held(mine[0]).select_for_update().get()
+        Position.objects.held(mine[0]).lock()
 
         lost = elsewhere(lambda: Position.objects.renew(mine))
         taken = elsewhere(lambda: Position.objects.acquire_several([busy.pk, other.pk], "two"))

@@ -5,9 +5,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from audit.jobs.claim import SENT_AGAIN, ClaimLost
 from audit.models import Incident, Reconciliation
 from consumer import reconcile
-from consumer.reconciliation import claims, running
+from consumer.reconciliation import running
+from consumer.reconciliation.claims import ReconciliationClaim
 from consumer.relay_thread import relay_thread
 from listeners.models import Listener, Position
 from tests.clock import a_moment_ago
@@ -95,19 +97,19 @@ def test_one_entity_that_is_refused_holds_up_no_other(org, entity):
 
 def test_a_job_that_many_workers_are_told_of_runs_once(org, entity):
     job = entity.lose()
-    first = claims.Claim.of(job.pk, timezone.now())
+    first = ReconciliationClaim.of(job.pk, timezone.now())
 
     assert first is not None
-    assert claims.Claim.of(job.pk, timezone.now()) is None
+    assert ReconciliationClaim.of(job.pk, timezone.now()) is None
 
 
 def test_whoever_lost_its_claim_writes_nothing_more(org, entity):
     job = entity.lose()
-    old = claims.Claim.of(job.pk, timezone.now())
+    old = ReconciliationClaim.of(job.pk, timezone.now())
     Reconciliation.objects.update(claimed_until=a_moment_ago())
-    assert claims.Claim.of(job.pk, timezone.now())
+    assert ReconciliationClaim.of(job.pk, timezone.now())
 
-    with pytest.raises(claims.ClaimLost):
+    with pytest.raises(ClaimLost):
         old.release(timezone.now())
 
 
@@ -188,7 +190,7 @@ def test_due_jobs_are_sent_once_in_a_while(entity, broker):
 
     assert reconcile.start_due(now) == 1
     assert reconcile.start_due(now) == 0
-    assert reconcile.start_due(now + 2 * reconcile.SENT_AGAIN) == 1
+    assert reconcile.start_due(now + 2 * SENT_AGAIN) == 1
 
 
 def test_a_listeners_process_sends_a_due_job_between_its_rarer_sweeps(entity, broker, settings):

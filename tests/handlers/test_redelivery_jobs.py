@@ -4,14 +4,15 @@ import pytest
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
+from audit.jobs.claim import SENT_AGAIN, ClaimLost
 from audit.models import OperatorAction
 from audit.queries import AuditLogFilter
 from cdcproject.celery import app
-from handlers import redelivery_jobs, redelivery_steps
+from handlers import redelivery_steps
 from handlers.models import Delivery, Redelivery, RedeliveryTarget
 from handlers.redeliver import begin, foreseen
 from handlers.redelivery import PRUNED, Row, TooMany, Verdict, Wish, counts_of, wish
-from handlers.redelivery_claims import MOST_TRIES, Claim, ClaimLost
+from handlers.redelivery_claims import MOST_TRIES, RedeliveryClaim
 from handlers.redelivery_jobs import cancel, run, start_due, take_up
 from handlers.redelivery_steps import work
 from tests.clock import a_moment_ago
@@ -96,7 +97,7 @@ def test_what_was_pruned_meanwhile_is_named(dead):
 
 def test_a_slice_that_ends_leaves_the_rest_to_another(dead):
     redelivery = asked()
-    claim = Claim.of(redelivery.pk, timezone.now())
+    claim = RedeliveryClaim.of(redelivery.pk, timezone.now())
     steps = iter([False, True])
 
     assert not work(claim, is_over=lambda: next(steps))
@@ -112,14 +113,14 @@ def test_a_slice_that_ends_leaves_the_rest_to_another(dead):
 
 def test_one_is_done_by_one_worker_at_a_time(dead):
     redelivery = asked()
-    first = Claim.of(redelivery.pk, timezone.now())
-    assert Claim.of(redelivery.pk, timezone.now()) is None
+    first = RedeliveryClaim.of(redelivery.pk, timezone.now())
+    assert RedeliveryClaim.of(redelivery.pk, timezone.now()) is None
     run(redelivery.pk)
     assert states() == ["dead"] * 5
 
     # Taken for dead, the first comes back when a second has begun.
     Redelivery.objects.update(claimed_until=a_moment_ago())
-    second = Claim.of(redelivery.pk, timezone.now())
+    second = RedeliveryClaim.of(redelivery.pk, timezone.now())
     with pytest.raises(ClaimLost):
         work(first)
 
@@ -134,21 +135,21 @@ def test_one_that_nobody_does_is_started_again_when_it_is_due(dead):
     assert messages() == 1
     assert start_due(timezone.now()) == 0
 
-    later = timezone.now() + redelivery_jobs.SENT_AGAIN * 2
+    later = timezone.now() + SENT_AGAIN * 2
     assert start_due(later) == 1
     assert start_due(later) == 0
     assert messages() == 2
 
-    Claim.of(redelivery.pk, later)
+    RedeliveryClaim.of(redelivery.pk, later)
     assert start_due(later) == 0
 
 
 def test_one_that_comes_no_further_is_given_up_and_taken_up_by_an_operator(dead):
     redelivery = asked()
     for _ in range(MOST_TRIES):
-        assert Claim.of(redelivery.pk, timezone.now())
+        assert RedeliveryClaim.of(redelivery.pk, timezone.now())
         Redelivery.objects.update(claimed_until=a_moment_ago())
-    assert Claim.of(redelivery.pk, timezone.now()) is None
+    assert RedeliveryClaim.of(redelivery.pk, timezone.now()) is None
     redelivery.refresh_from_db()
     assert redelivery.state == "failed"
     assert "came no further" in redelivery.error
@@ -164,7 +165,7 @@ def test_one_that_comes_no_further_is_given_up_and_taken_up_by_an_operator(dead)
 
 def test_cancelled_in_the_middle_it_stops_with_what_was_sent(dead):
     redelivery = asked()
-    claim = Claim.of(redelivery.pk, timezone.now())
+    claim = RedeliveryClaim.of(redelivery.pk, timezone.now())
 
     with pytest.raises(ClaimLost):
         work(claim, watch=lambda row: cancel(row.pk, ANN, "", timezone.now()))

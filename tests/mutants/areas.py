@@ -23,6 +23,7 @@ AREAS: dict[str, tuple[str, ...]] = {
     ),
     "relay": ("consumer/relay.py", "handlers/queries.py"),
     "claims": (
+        "audit/jobs/claim.py",
         "handlers/claims.py",
         "handlers/hot.py",
         "handlers/heartbeat.py",

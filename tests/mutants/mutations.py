@@ -30,7 +30,8 @@ _OPERATORS = {
 _SWAPPED_CALLS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 #: Links of a chain of calls that are easily forgotten.
 _FORGOTTEN_LINKS = {
-    *("filter", "exclude", "locked", "select_for_update", "distinct", "held", "strip", "lower"),
+    *("filter", "exclude", "locked", "lock", "lock_listener", "select_for_update", "distinct"),
+    *("held", "strip", "lower"),
 }
 #: Calls of which one keyword is easily forgotten.
 _WITH_CONDITIONS = {"filter", "exclude", "update", "get", "Q", "select_for_update", "atomic"}

@@ -8,9 +8,9 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from audit.actions import Actor
+from audit.jobs.tracked import TrackedJob
 from audit.models import AuditLogEntry, Work
 from audit.sight import Sight
-from audit.work import Running
 from consumer.management.arguments import add_filters, filter_of
 from consumer.management.progress import Meter
 from handlers.export import begin, counting, csv_lines, exported, json_lines
@@ -61,7 +61,7 @@ class Command(BaseCommand):
             sys.exit(INTERRUPTED)
         running.end()
 
-    def _write(self, form: str, rows: Iterator[dict[str, Any]], running: Running) -> None:
+    def _write(self, form: str, rows: Iterator[dict[str, Any]], running: TrackedJob) -> None:
         with Meter(self.stderr, "export", running.total) as meter:
             for line in FORMATS[form](counting(rows, running)):
                 self.stdout.write(line, ending="")

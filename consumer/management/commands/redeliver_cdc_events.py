@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from audit.actions import Actor
 from audit.estimates import Total
+from audit.jobs.claim import ClaimLost
 from consumer.management.arguments import add_filters, filter_of
 from consumer.management.progress import Meter
 from handlers.redeliver import claimed, counted, overtaken
@@ -20,7 +21,6 @@ from handlers.redelivery import (
     total,
     wish,
 )
-from handlers.redelivery_claims import ClaimLost
 from handlers.redelivery_jobs import cancel
 from handlers.redelivery_steps import work
 from listeners.clock import database_clock
@@ -86,11 +86,11 @@ class Command(BaseCommand):
     def _redeliver(self, wanted: Wish) -> Counts:
         """In this process. One that is killed is taken up by the workers; ^C cancels the rest."""
         claim = claimed(wanted, database_clock.now())
-        redelivery = claim.redelivery
         try:
-            with Meter(self.stderr, "redelivery", Total(redelivery.total)) as meter:
+            with Meter(self.stderr, "redelivery", Total(claim.job.total)) as meter:
                 work(claim, watch=lambda row: meter.at(row.done))
         except KeyboardInterrupt:
+            redelivery = claim.job
             cancel(redelivery.pk, wanted.by, "Interrupted at the shell.", timezone.now())
             self._report(claim.counts)
             self.stderr.write(
@@ -101,7 +101,7 @@ class Command(BaseCommand):
         except ClaimLost:
             self._report(claim.counts)
             raise CommandError(
-                f"Redelivery {redelivery.pk} was cancelled, or a worker goes on with it: see the "
+                f"Redelivery {claim.job.pk} was cancelled, or a worker goes on with it: see the "
                 "console."
             ) from None
         return claim.counts

@@ -1,4 +1,8 @@
-"""Work that takes a while says how far it is: the one place that writes `Work`."""
+"""Track how far an export or a pruning is: the one place that writes `Work`.
+
+Nothing is claimed: an export belongs to its process, and what a pruning deletes is locked in the
+transaction that deletes it. A job whose process died falls silent, and `mark_lost` ends it.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +22,25 @@ log = structlog.get_logger(__name__)
 
 State = Work.State
 
-#: Seconds between two words of how far it is.
+#: Seconds between two writes of the progress.
 EVERY = 2.0
-#: Silent for so long, its process is taken for dead. A reader may be slow.
+#: The process of a job that wrote nothing for so long is taken for dead. A reader may be slow.
 SILENCE = timedelta(minutes=10)
 
 
-class Running:
-    """A piece of work that this process does."""
+class TrackedJob:
+    """A job that this process runs, with its row."""
 
     def __init__(self, row: Work) -> None:
         self.row = row
-        self._told_at = time.monotonic()
+        self._written_at = time.monotonic()
         self._is_over = False
 
     @classmethod
-    def begin(cls, kind: str, by: Actor | None, criteria: dict[str, Any], total: Total) -> Running:
-        """Inside any transaction. Without `by` it was due by itself."""
+    def begin(
+        cls, kind: str, by: Actor | None, criteria: dict[str, Any], total: Total
+    ) -> TrackedJob:
+        """Create the row; without `by` the schedule asked for the job. Inside any transaction."""
         now = database_clock.now()
         return cls(
             Work.objects.create(
@@ -50,8 +56,8 @@ class Running:
         )
 
     @classmethod
-    def go_on(cls, work_id: int) -> Running | None:
-        """With one that was left half-way."""
+    def resume(cls, work_id: int) -> TrackedJob | None:
+        """Go on with a job that was paused; None where its row is gone."""
         row = Work.objects.filter(pk=work_id).first()
         return cls(row) if row else None
 
@@ -60,22 +66,23 @@ class Running:
         return Total(self.row.total, self.row.is_estimate)
 
     def advance(self, rows: int = 1) -> None:
-        """Tells of it now and then. A database that has no time for it is not waited for."""
+        """Count rows, and write their number down now and then. While the database refuses that,
+        the job goes on."""
         self.row.done += rows
-        if time.monotonic() - self._told_at < EVERY:
+        if time.monotonic() - self._written_at < EVERY:
             return
-        self._told_at = time.monotonic()
+        self._written_at = time.monotonic()
         try:
             self._write(state=State.RUNNING, finished_at=None)
         except OperationalError as error:
-            log.warning("progress is told later", work=self.row.pk, reason=str(error).strip())
+            log.warning("progress is written later", work=self.row.pk, reason=str(error).strip())
 
     def pause(self, outcome: dict[str, Any]) -> None:
-        """Another process goes on with it."""
+        """Leave the rest to another process, which resumes the job."""
         self._write(state=State.RUNNING, finished_at=None, outcome=outcome)
 
     def end(self, state: str = State.DONE, *, error: str = "", **outcome: Any) -> None:
-        """The first end counts. Inside any transaction."""
+        """End the job; the first end counts. Inside any transaction."""
         if self._is_over:
             return
         self._is_over = True
@@ -91,7 +98,7 @@ class Running:
 
 
 def note_end(row: Work) -> None:
-    """Of an export, how much left: that it began is in the action log already. Inside the caller's
+    """Add the end of an export, with its number of rows, to the action log. Inside the caller's
     transaction."""
     if row.kind != Work.Kind.EXPORT:
         return
@@ -100,9 +107,9 @@ def note_end(row: Work) -> None:
     note(by, Action.EXPORT_ENDED, row, details=details)
 
 
-def bury(now: datetime) -> int:
-    """Write down that the process of what is silent has died; of how many."""
-    buried = 0
+def mark_lost(now: datetime) -> int:
+    """End the jobs whose process fell silent; return how many. Never inside a transaction."""
+    lost = 0
     for row in Work.objects.filter(state=State.RUNNING, seen_at__lt=now - SILENCE):
         silent = Work.objects.filter(pk=row.pk, state=State.RUNNING, seen_at=row.seen_at)
         with transaction.atomic(durable=True):
@@ -110,5 +117,5 @@ def bury(now: datetime) -> int:
                 continue
             row.state = State.LOST
             note_end(row)
-        buried += 1
-    return buried
+        lost += 1
+    return lost

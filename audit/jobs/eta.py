@@ -1,4 +1,4 @@
-"""How far something is, how fast it goes, and how long it will take."""
+"""How far a job is, how fast it goes, and how long it will take."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from datetime import datetime
 
 from audit.estimates import Total
 
-#: A rate that was measured for less than so many seconds says nothing yet.
+#: Seconds that a rate is measured for at least.
 _LEAST = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`at_begin`: what was done already when those seconds began."""
+    """The progress of so many seconds; `at_begin`: what was done when they began."""
 
     done: int
     total: Total
@@ -26,7 +26,7 @@ class Pace:
 
     @property
     def percent(self) -> int | None:
-        """Only what is whole is 100; None where nobody knows."""
+        """Percent done, 100 only at the end; None without a total."""
         of = self.total.number
         if of is None:
             return None
@@ -36,7 +36,7 @@ class Pace:
 
     @property
     def rate(self) -> float | None:
-        """A second."""
+        """Rows a second; None before it can be told."""
         return (self.done - self.at_begin) / self.seconds if self.seconds >= _LEAST else None
 
     @property
@@ -65,7 +65,7 @@ class Pace:
 
 
 def span(seconds: float) -> str:
-    """Seconds below two minutes, minutes below two hours, and then hours."""
+    """Return a duration as text: in seconds below two minutes, in minutes below two hours."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 7200:
