@@ -14,7 +14,7 @@ from celery.exceptions import WorkerShutdown, WorkerTerminate
 from handlers import registry
 from handlers.claims import Claim
 from handlers.connection_guard import ConnectionGuard
-from handlers.events import EventData
+from handlers.events import EventData, Present
 from handlers.log_context import place_of
 from handlers.outcomes import (
     MAPPING_DELETED,
@@ -27,7 +27,6 @@ from handlers.outcomes import (
     returned,
 )
 from handlers.registry import Handler
-from handlers.superseded.fields import Present
 from listeners import milestones
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from handlers import hot
+from handlers.events import Present
 from handlers.heartbeat import Running, claim_span
 from handlers.insistence import insisted
 from handlers.models import Delivery
 from handlers.outcomes import Failed, Skipped
 from handlers.retargeting import is_misdirected, move_left_behind
-from handlers.superseded.fields import Present
 from listeners import milestones
 from listeners.clock import database_clock
 

@@ -24,12 +24,11 @@ from django.db.models import Q
 
 from handlers import formats, metrics, registry, tracing, transport
 from handlers.company import allowed, grouped, most, spread
-from handlers.events import EventData
+from handlers.events import EventData, Present
 from handlers.models import Delivery
 from handlers.models.worker import MessageFormat
 from handlers.outcomes import Failed, Skipped
 from handlers.registry import Handler
-from handlers.superseded.fields import Present
 from handlers.superseded.prepare import present_of
 from listeners import milestones
 
