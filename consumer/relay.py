@@ -35,6 +35,7 @@ from handlers.following import READY_AGE
 from handlers.models import Delivery, Handover
 from handlers.outcomes import Failed
 from handlers.queries import HOLDS_CHAIN, DeliveryQuerySet
+from handlers.queues import queue_of
 from handlers.retargeting import move_left_behind
 from handlers.runner import run_delivery
 from handlers.settling import Ended, settle
@@ -230,7 +231,7 @@ def _targets() -> dict[str, _Target]:
     )
     targets: dict[str, _Target] = {}
     for queue, handler, shares, count in rows:
-        target = targets.setdefault(dispatch.queue_of(handler, queue), _Target(Q()))
+        target = targets.setdefault(queue_of(handler, queue), _Target(Q()))
         target.picks |= Q(queue=queue, handler=handler)
         target.messages += count / shares
     return targets

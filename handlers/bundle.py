@@ -17,6 +17,7 @@ from handlers.company import MOST, SMALLER, allowed, most
 from handlers.following import Follower
 from handlers.heartbeat import heartbeat
 from handlers.models import Delivery
+from handlers.queues import queue_of
 from handlers.settling import Ended, settled
 from listeners.clock import database_clock
 
@@ -149,7 +150,7 @@ class Bundle:
             return False
         company = most(handler, one.counted, allowed(handler, one.max_attempts))
         is_small = company > 1 and self._size <= max(1, company // SMALLER)
-        return is_small and pressure.is_crowded(dispatch.queue_of(one.handler, one.queue))
+        return is_small and pressure.is_crowded(queue_of(one.handler, one.queue))
 
     def _leave(self) -> None:
         self._following += self._next

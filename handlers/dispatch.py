@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery import Celery, current_app
-from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Q
 
@@ -28,6 +27,7 @@ from handlers.events import EventData, Present
 from handlers.models import Delivery
 from handlers.models.worker import MessageFormat
 from handlers.outcomes import Failed, Skipped
+from handlers.queues import queue_of
 from handlers.registry import Handler
 from handlers.superseded.prepare import present_of
 from listeners import milestones
@@ -267,16 +267,6 @@ def _external(delivery: Delivery, result: object) -> Message:
         tracing.spans.headers(delivery) if tracing.spans is not None else None,
         is_external=True,
     )
-
-
-def queue_of(handler: str, queue: str, *, is_external: bool = False) -> str:
-    """The Celery queue: the mapping's, then the handler's, then the default: CDC_QUEUE, or Celery's
-    own for a task of another project."""
-    if is_external:
-        return queue or str(settings.CDC_EXTERNAL_QUEUE)
-    registered = registry.find(handler)
-    chosen = queue or (registered.queue if registered else None)
-    return chosen or str(current_app.conf.task_default_queue)
 
 
 def queue_length(queue: str) -> int | None:

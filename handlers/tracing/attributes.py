@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from audit.models import AuditLogEntry
 from handlers.claims import Claim
-from handlers.dispatch import Message, queue_of
+from handlers.dispatch import Message
 from handlers.outcomes import Failed
+from handlers.queues import queue_of
 from handlers.run_metrics import outcome_of, state_of
 from handlers.settling import Ended
 from handlers.tracing.change_tracer import Attributes
