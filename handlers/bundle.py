@@ -13,11 +13,12 @@ from time import monotonic
 
 from handlers import dispatch, pressure, registry, run_metrics
 from handlers.claims import Claim, give_back
-from handlers.company import MOST, SMALLER, allowed, most
+from handlers.company import MOST, SMALLER, most
 from handlers.following import Follower
 from handlers.heartbeat import heartbeat
 from handlers.models import Delivery
 from handlers.queues import queue_of
+from handlers.retry_policy import allowed
 from handlers.settling import Ended, settled
 from listeners.clock import database_clock
 

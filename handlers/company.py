@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from django.conf import settings
-
 from handlers.registry import Handler
 
 #: Of a handler that takes one change at a time.
@@ -16,12 +14,6 @@ SMALLER = 10
 #: So few that they are spread over the workers go one by one.
 SPREAD = 16
 Item = TypeVar("Item")
-
-
-def allowed(handler: Handler[Any] | None, of_mapping: int | None) -> int:
-    """Attempts: the mapping's word counts, then the handler's, then the setting's."""
-    of_handler = handler.max_attempts if handler else None
-    return of_mapping or of_handler or int(settings.CDC_MAX_ATTEMPTS)
 
 
 def most(handler: Handler[Any], counted: int, attempts: int) -> int:

@@ -22,13 +22,14 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Q
 
 from handlers import formats, metrics, registry, tracing, transport
-from handlers.company import allowed, grouped, most, spread
+from handlers.company import grouped, most, spread
 from handlers.events import EventData, Present
 from handlers.models import Delivery
 from handlers.models.worker import MessageFormat
 from handlers.outcomes import Failed, Skipped
 from handlers.queues import queue_of
 from handlers.registry import Handler
+from handlers.retry_policy import allowed
 from handlers.superseded.prepare import present_of
 from listeners import milestones
 

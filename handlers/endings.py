@@ -8,10 +8,9 @@ from typing import Any
 
 from django.conf import settings
 
-from handlers import halting, registry
-from handlers.company import allowed
+from handlers import halting
 from handlers.dead_letters.fingerprint import group_of
-from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
+from handlers.models import Delivery, DeliveryAttempt
 from handlers.outcomes import Failed, Outcome, Skipped, Succeeded, storable
 
 
@@ -23,7 +22,7 @@ def changes(delivery: Delivery, outcome: Outcome, counted: int, now: datetime) -
             return {"state": Delivery.State.SUCCEEDED, "error": "", "finished_at": now}
         case Skipped(reason):
             return {"state": Delivery.State.SKIPPED, "error": storable(reason), "finished_at": now}
-        case Failed(error) if counted >= allowed_attempts(delivery):
+        case Failed(error) if counted >= delivery.allowed_attempts:
             return {
                 "state": Delivery.State.DEAD,
                 "halts": halting.halts(delivery),
@@ -54,12 +53,6 @@ def logged(outcome: Outcome) -> dict[str, str]:
                 "error": storable(error),
                 "traceback": storable(trace),
             }
-
-
-def allowed_attempts(delivery: Delivery) -> int:
-    mapping: HandlerMapping | None = delivery.mapping
-    of_mapping = mapping.max_attempts if mapping else None
-    return allowed(registry.find(delivery.handler), of_mapping)
 
 
 def backoff(attempt: int) -> float:

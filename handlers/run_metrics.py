@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from prometheus_client import Counter, Histogram
 
 from audit.models import AuditLogEntry
-from handlers.endings import allowed_attempts
 from handlers.metrics import harmless, seconds_since
 from handlers.models import Delivery
 from handlers.outcomes import Failed, Skipped, Succeeded
@@ -116,5 +115,5 @@ def state_of(one: Ended) -> str | None:
         case Skipped():
             return Delivery.State.SKIPPED.value
         case Failed():
-            is_last = one.claim.counted >= allowed_attempts(one.claim.delivery)
+            is_last = one.claim.counted >= one.claim.delivery.allowed_attempts
             return Delivery.State.DEAD.value if is_last else None

@@ -21,7 +21,6 @@ from handlers.bundle import Bundle, Run, Unit
 from handlers.calls import Refused, call, handler_of
 from handlers.claims import Claim, ClaimLost, claim, give_back
 from handlers.company import grouped, most
-from handlers.endings import allowed_attempts
 from handlers.heartbeat import heartbeat
 from handlers.insistence import insisted
 from handlers.log_context import naming
@@ -90,7 +89,7 @@ def _units(claims: Sequence[Claim]) -> Iterator[Unit]:
         if handler is None or not handler.batch:
             yield [one]
         else:
-            size = most(handler, one.counted - 1, allowed_attempts(one.delivery))
+            size = most(handler, one.counted - 1, one.delivery.allowed_attempts)
             many.append((((one.delivery.handler, one.delivery.mapping_id), size), one))
     yield from grouped(many)
 

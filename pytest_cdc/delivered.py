@@ -9,7 +9,6 @@ from django.utils import timezone
 
 from audit.actions import Actor, Through
 from handlers import redeliver, registry
-from handlers.endings import allowed_attempts
 from handlers.events import EventData
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.redelivery import Wish
@@ -151,7 +150,7 @@ class Delivered:
         delivery = self.delivery
         text = f"{delivery.handler}: {delivery.state}"
         if delivery.attempts:
-            text += f" after attempt {delivery.attempts} of {allowed_attempts(delivery)}"
+            text += f" after attempt {delivery.attempts} of {delivery.allowed_attempts}"
         if self.retrying:
             text += f", next in {self.delay:g} s"
         return f"<Delivered {text}{': ' if delivery.error else ''}{delivery.error}>"
