@@ -29,7 +29,6 @@ from handlers import (
     run_metrics,
     tracing,
 )
-from handlers.claims import Claim, ClaimLost
 from handlers.dead_letters.fingerprint import sort_new
 from handlers.following import READY_AGE
 from handlers.models import Delivery, Handover
@@ -38,7 +37,8 @@ from handlers.queries import HOLDS_CHAIN, DeliveryQuerySet
 from handlers.queues import queue_of
 from handlers.retargeting import move_left_behind
 from handlers.runner import run_delivery
-from handlers.settling import Ended, settle
+from handlers.settling import settle
+from handlers.types import Claim, ClaimLost, Ended
 from listeners import milestones
 
 log = structlog.get_logger(__name__)

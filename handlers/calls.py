@@ -12,7 +12,6 @@ from billiard.common import terminate_handler_fired
 from celery.exceptions import WorkerShutdown, WorkerTerminate
 
 from handlers import registry
-from handlers.claims import Claim
 from handlers.connection_guard import ConnectionGuard
 from handlers.events import EventData, Present
 from handlers.log_context import place_of
@@ -27,6 +26,7 @@ from handlers.outcomes import (
     returned,
 )
 from handlers.registry import Handler
+from handlers.types import Claim
 from listeners import milestones
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from time import time_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from celery import Celery, current_app
@@ -31,10 +31,8 @@ from handlers.queues import queue_of
 from handlers.registry import Handler
 from handlers.retry_policy import allowed
 from handlers.superseded.prepare import present_of
+from handlers.types import Message
 from listeners import milestones
-
-if TYPE_CHECKING:
-    from handlers.tracing.change_spans import Places
 
 log = structlog.get_logger(__name__)
 
@@ -49,36 +47,6 @@ def _none(queue: str) -> int:
 
 class BrokerUnavailable(Exception):
     """The broker does not answer. What is ready stays ready; check CELERY_BROKER_URL."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message for a worker. Its id names the deliveries and the attempt they are for.
-
-    `headers`: beside Celery's own, for who reads them elsewhere. `places`: in the traces of those
-    that are sampled, where that is known. `is_external`: for workers of another project, whose
-    queue it is.
-    """
-
-    ids: Sequence[int]
-    attempts: int
-    task: str
-    queue: str
-    kwargs: dict[str, Any]
-    headers: dict[str, str] | None = None
-    places: Places | None = None
-    is_external: bool = False
-
-    @property
-    def task_id(self) -> str:
-        if len(self.ids) == 1:
-            return f"delivery-{self.ids[0]}-{self.attempts + 1}"
-        return f"deliveries-{self.ids[0]}-{self.ids[-1]}-{len(self.ids)}-{self.attempts + 1}"
-
-    @property
-    def shown(self) -> str:
-        """Of its arguments, for the workers' logs."""
-        return repr(self.kwargs) if len(self.ids) == 1 else f"{len(self.ids)} deliveries"
 
 
 @dataclass(frozen=True, slots=True)

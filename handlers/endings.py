@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from handlers import halting
 from handlers.dead_letters.fingerprint import group_of
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.outcomes import Failed, Outcome, Skipped, Succeeded, storable
+from handlers.types import Ended
 
 
 def changes(delivery: Delivery, outcome: Outcome, counted: int, now: datetime) -> dict[str, Any]:
@@ -40,8 +42,21 @@ def changes(delivery: Delivery, outcome: Outcome, counted: int, now: datetime) -
             }
 
 
-def logged(outcome: Outcome) -> dict[str, str]:
-    """What its attempt keeps of it."""
+def attempt_of(ended: Ended) -> DeliveryAttempt:
+    """The row of an attempt that has ended, not saved yet."""
+    delivery = ended.claim.delivery
+    return DeliveryAttempt(
+        delivery_id=delivery.pk,
+        number=ended.claim.attempt,
+        started_at=ended.started_at,
+        finished_at=ended.finished_at,
+        worker=socket.gethostname(),
+        redelivery_id=delivery.redelivery_id,
+        **_logged(ended.outcome),
+    )
+
+
+def _logged(outcome: Outcome) -> dict[str, str]:
     match outcome:
         case Succeeded():
             return {"outcome": DeliveryAttempt.Outcome.SUCCEEDED}

@@ -17,17 +17,18 @@ from django.db import DatabaseError, Error, OperationalError, transaction
 
 from audit.login_troubles import report
 from handlers import pace, registry, tracing
-from handlers.bundle import Bundle, Run, Unit
+from handlers.bundle import Bundle
 from handlers.calls import Refused, call, handler_of
-from handlers.claims import Claim, ClaimLost, claim, give_back
+from handlers.claims import claim, give_back
 from handlers.company import grouped, most
 from handlers.heartbeat import heartbeat
 from handlers.insistence import insisted
 from handlers.log_context import naming
 from handlers.outcomes import Failed, Outcome, Skipped, failed
 from handlers.registry import Handler
-from handlers.settling import Ended, settle_all
+from handlers.settling import settle_all
 from handlers.superseded.prepare import present_of
+from handlers.types import Claim, ClaimLost, Ended, Run, Unit
 from handlers.watchdog import watchdog
 from listeners import milestones
 from listeners.clock import database_clock
