@@ -32,8 +32,8 @@ from handlers import (
 from handlers.dead_letters.fingerprint import sort_new
 from handlers.following import READY_AGE
 from handlers.models import Delivery, Handover
+from handlers.models.delivery_queryset import HOLDS_CHAIN, DeliveryQuerySet
 from handlers.outcomes import Failed
-from handlers.queries import HOLDS_CHAIN, DeliveryQuerySet
 from handlers.queues import queue_of
 from handlers.retargeting import move_left_behind
 from handlers.runner import run_delivery

@@ -21,7 +21,7 @@ from audit.prepared import Given, Prepared, deleting
 from handlers import dispatch, pressure, tracing
 from handlers.deliver import can_begin, overdue, planned
 from handlers.models import Delivery, HandlerMapping, Handover
-from handlers.queries import DeliveryQuerySet
+from handlers.models.delivery_queryset import DeliveryQuerySet
 from handlers.saves import Saves, begun_before, judging, saves_among
 from handlers.types import Message
 from listeners import milestones

@@ -7,9 +7,9 @@ from django.db.models import Q
 
 from audit.models import AuditLogEntry
 from handlers import registry
+from handlers.models.delivery_queryset import DeliveryQuerySet
 from handlers.models.mapping import HandlerMapping
 from handlers.models.redelivery import Redelivery
-from handlers.queries import DeliveryQuerySet
 from handlers.retry_policy import allowed
 
 

@@ -19,7 +19,7 @@ AREAS: dict[str, tuple[str, ...]] = {
         "consumer/pauses.py",
         "listeners/salesforce/exchange.py",
     ),
-    "relay": ("consumer/relay.py", "handlers/queries.py"),
+    "relay": ("consumer/relay.py", "handlers/models/delivery_queryset.py"),
     "claims": (
         "handlers/claims.py",
         "handlers/hot.py",
