@@ -25,6 +25,7 @@ AREAS: dict[str, tuple[str, ...]] = {
         "handlers/hot.py",
         "handlers/heartbeat.py",
         "handlers/connection_guard.py",
+        "handlers/types.py",
     ),
     "settling": ("handlers/settling.py", "handlers/endings.py", "handlers/bundle.py"),
     "lanes": (
