@@ -5,7 +5,6 @@ Where there are many they are claimed and settled together, as many as are done 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -30,7 +29,7 @@ from handlers.settling import settle_all
 from handlers.superseded.prepare import present_of
 from handlers.types import Claim, ClaimLost, Ended, Run, Unit
 from handlers.watchdog import watchdog
-from listeners import milestones
+from listeners import clients, milestones
 from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
@@ -180,6 +179,4 @@ def _ended(unit: Unit, outcomes: Sequence[Outcome], began: datetime) -> list[End
 def _renew_token(claim: Claim) -> None:
     """For handlers that call Salesforce back: not from inside their transaction, which on SQLite
     would keep the new token from being stored."""
-    clients = sys.modules.get("listeners.clients")  # where nobody called back, nothing is loaded
-    if clients is not None:
-        clients.renew(claim.delivery.entry.listener, report)
+    clients.renew(claim.delivery.entry.listener, report)
