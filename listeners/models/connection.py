@@ -13,7 +13,7 @@ from django.core.validators import (
 from django.db import models
 from django.utils.crypto import salted_hmac
 
-from listeners import connection_rules as rules
+from listeners.models import connection_rules as rules
 from listeners.references import led_to
 from listeners.secrets import EncryptedField
 from listeners.values import address, origin, storable
