@@ -11,10 +11,10 @@ from aiohttp import web
 
 from simulator import wire
 from simulator.control_http import Action, Numbers, json_handler, query_handler
+from simulator.control_pubsub import read_avro
 from simulator.control_requests import Body, ControlError, read_change, read_writer
 from simulator.events import HEADER, StoredEvent
 from simulator.faults import GRPC, META
-from simulator.pubsub.control import read_avro
 from simulator.records import JsonObject
 from simulator.replies import UNKNOWN_CLIENT
 from simulator.state import org_state, published, traffic_state

@@ -14,6 +14,7 @@ from simulator.clock import Clock
 from simulator.cometd import CometdEndpoint, Waiters
 from simulator.control import Control
 from simulator.control_evidence import EvidenceControl
+from simulator.control_pubsub import PubSubControl
 from simulator.door import Door
 from simulator.evidence import RequestLog
 from simulator.faults import Faults
@@ -23,7 +24,6 @@ from simulator.logins import Logins
 from simulator.oauth import TokenService
 from simulator.options import Options
 from simulator.org import ORG_ID, USER_ID, Org
-from simulator.pubsub.control import PubSubControl
 from simulator.pubsub.hub import Hub
 from simulator.pump import Pump
 from simulator.records import JsonObject
