@@ -1,4 +1,4 @@
-"""The fields of a connection. The rules of its settings, and the connection itself, build on them."""
+"""The fields of a connection. The rules of its settings and the connection itself build on them."""
 
 from __future__ import annotations
 
