@@ -20,7 +20,16 @@ from celery.signals import (
 from cdcproject import redis_transport
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cdcproject.settings")
-redis_transport.install()
+
+
+def count_dropped_item(reason: str) -> None:
+    """An item of a queue in Redis that no worker can read."""
+    from handlers import metrics
+
+    metrics.unreadable(reason, "")
+
+
+redis_transport.install(count_dropped_item)
 
 app = Celery("cdcproject")
 app.config_from_object("django.conf:settings", namespace="CELERY")
