@@ -119,8 +119,9 @@ def load_tracing(**_: Any) -> None:
 def begin_tracing(**_: Any) -> None:
     """After the fork: what sends spans is a thread."""
     from cdcproject.tracer import tracing
+    from handlers.tracing import record_with
 
-    tracing.begin("worker")
+    tracing.begin("worker", record_with)
 
 
 @worker_ready.connect
