@@ -20,7 +20,16 @@ from celery.signals import (
 from cdcproject import redis_transport
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cdcproject.settings")
-redis_transport.install()
+
+
+def count_dropped_item(reason: str) -> None:
+    """An item of a queue in Redis that no worker can read."""
+    from handlers import metrics
+
+    metrics.unreadable(reason, "")
+
+
+redis_transport.install(count_dropped_item)
 
 app = Celery("cdcproject")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -110,8 +119,9 @@ def load_tracing(**_: Any) -> None:
 def begin_tracing(**_: Any) -> None:
     """After the fork: what sends spans is a thread."""
     from cdcproject.tracer import tracing
+    from handlers.tracing import record_with
 
-    tracing.begin("worker")
+    tracing.begin("worker", record_with)
 
 
 @worker_ready.connect

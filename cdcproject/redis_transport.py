@@ -30,11 +30,11 @@ class _Tolerant:
             # A part of a message that cannot be a value in Redis is no trouble with Redis.
             if not isinstance(error, DataError):
                 raise
-            _dropped(error)
+            _drop(error)
         except Exception as error:
             if is_of_the_connection(error, redis.Transport.connection_errors):
                 raise
-            _dropped(error)
+            _drop(error)
         raise Empty
 
 
@@ -44,10 +44,15 @@ def is_of_the_connection(error: Exception, connection_errors: tuple[type[Excepti
     return isinstance(error, connection_errors) and not isinstance(error, LookupError)
 
 
-def _dropped(error: Exception) -> None:
-    from handlers import metrics
+def _drop(error: Exception) -> None:
+    _on_dropped(f"it is not a message ({type(error).__name__})")
 
-    metrics.unreadable(f"it is not a message ({type(error).__name__})", "")
+
+def _ignore(reason: str) -> None:
+    """Until `install` says who counts."""
+
+
+_on_dropped: Callable[[str], None] = _ignore
 
 
 class Channel(_Tolerant, redis.Channel):
@@ -66,8 +71,13 @@ class SentinelTransport(redis.SentinelTransport):
     Channel = SentinelChannel
 
 
-def install() -> None:
-    """For every connection of this process that is made from now on."""
+def install(on_dropped: Callable[[str], None]) -> None:
+    """For every connection of this process that is made from now on.
+
+    `on_dropped` is called with the reason for which an item was dropped.
+    """
+    global _on_dropped  # noqa: PLW0603
+    _on_dropped = on_dropped
     TRANSPORT_ALIASES.update(
         redis=f"{__name__}:Transport",
         rediss=f"{__name__}:Transport",

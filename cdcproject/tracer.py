@@ -20,7 +20,7 @@ from cdcproject.version import __version__
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace import Tracer, TracerProvider
 
 log = structlog.get_logger(__name__)
 
@@ -51,11 +51,11 @@ class Tracing:
         if exporters():
             self._tried(_load)
 
-    def begin(self, role: str) -> None:
+    def begin(self, role: str, record_with: Callable[[Tracer], None]) -> None:
         """In the process itself, once. `role`: what it is called where OTEL_SERVICE_NAME says
-        nothing."""
+        nothing; `record_with` is given what makes the spans."""
         if self._flush is None and exporters():
-            self._tried(lambda: self._begin(role))
+            self._tried(lambda: self._begin(role, record_with))
 
     def end(self) -> None:
         """What is left is sent, as far as there is time. What threads that are left over still do
@@ -66,12 +66,9 @@ class Tracing:
             flushing.start()
             flushing.join(FLUSH_SECONDS)
 
-    def _begin(self, role: str) -> None:
+    def _begin(self, role: str, record_with: Callable[[Tracer], None]) -> None:
         from opentelemetry import trace
         from opentelemetry.sdk.trace import Tracer, TracerProvider
-
-        from handlers import tracing
-        from handlers.tracing.change_spans import Spans
 
         flush: Callable[[], object]
         found = trace.get_tracer_provider()
@@ -84,7 +81,7 @@ class Tracing:
         tracer = provider.get_tracer(SCOPE, __version__)
         if isinstance(tracer, Tracer):
             self._flush = flush
-            tracing.spans = Spans(tracer)
+            record_with(tracer)
 
     def _tried(self, work: Callable[[], object]) -> None:
         try:

@@ -18,9 +18,9 @@ from consumer.channel_check import check_channel
 from consumer.findings import Finding, Step, within
 from consumer.short_timeouts import REST_TIMEOUT
 from consumer.usage import LIMIT, keep, keep_failure
-from listeners.connection_rules import warnings
 from listeners.logins import session_for, token_source
 from listeners.models import Connection, Listener, Position
+from listeners.models.connection_rules import warnings
 from listeners.salesforce.auth.soap import LAST_VERSION
 from listeners.salesforce.errors import (
     LoginRefused,

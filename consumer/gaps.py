@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 
 from audit.jobs.claim import unclaimed
 from audit.models import AuditLogEntry, DirtyRecord, Incident, Reconciliation
-from audit.queries import IncidentQuerySet
+from audit.models.incident import IncidentQuerySet
 from consumer import reconcile
 from consumer.troubles import REMEDIES, Reported, moment
 from handlers import dispatch

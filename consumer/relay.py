@@ -29,15 +29,16 @@ from handlers import (
     run_metrics,
     tracing,
 )
-from handlers.claims import Claim, ClaimLost
 from handlers.dead_letters.fingerprint import sort_new
 from handlers.following import READY_AGE
 from handlers.models import Delivery, Handover
+from handlers.models.delivery_queryset import HOLDS_CHAIN, DeliveryQuerySet
 from handlers.outcomes import Failed
-from handlers.queries import HOLDS_CHAIN, DeliveryQuerySet
+from handlers.queues import queue_of
 from handlers.retargeting import move_left_behind
 from handlers.runner import run_delivery
-from handlers.settling import Ended, settle
+from handlers.settling import settle
+from handlers.types import Claim, ClaimLost, Ended
 from listeners import milestones
 
 log = structlog.get_logger(__name__)
@@ -230,7 +231,7 @@ def _targets() -> dict[str, _Target]:
     )
     targets: dict[str, _Target] = {}
     for queue, handler, shares, count in rows:
-        target = targets.setdefault(dispatch.queue_of(handler, queue), _Target(Q()))
+        target = targets.setdefault(queue_of(handler, queue), _Target(Q()))
         target.picks |= Q(queue=queue, handler=handler)
         target.messages += count / shares
     return targets

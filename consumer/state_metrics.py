@@ -22,8 +22,8 @@ from consumer.cached_reads import BackgroundRead
 from consumer.status import ListenerStatus, by_listener
 from handlers import workers
 from handlers.backlog import STATES, Backlog, backlog
-from handlers.dispatch import queue_of
 from handlers.models import Delivery, HandlerMapping
+from handlers.queues import queue_of
 from listeners.models import Listener
 from listeners.standing import STATES as STANDINGS
 

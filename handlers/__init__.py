@@ -2,9 +2,9 @@
 `BatchFailed` where they take many changes at once, and `salesforce_client` where there is no event.
 """
 
+from handlers.decorator import cdc_handler
 from handlers.events import EventData, Metadata
 from handlers.outcomes import BatchFailed, Retry, Skipped
-from handlers.registry import cdc_handler
 from handlers.salesforce import salesforce_client
 
 __all__ = [

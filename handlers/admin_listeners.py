@@ -24,9 +24,11 @@ from audit.models import Incident
 from handlers import registry
 from handlers.admin_navigation import may_see
 from handlers.admin_operating import OperatingAdmin
-from handlers.admin_state import standing
+from handlers.admin_state import ListenerState, standing
 from handlers.defaults import create_default_mappings
-from handlers.designer import page
+from handlers.designer import facts
+from handlers.designer.drawing import draw
+from handlers.designer.steps import next_steps
 from listeners.admin_fields import NamesField, WithDefaults
 from listeners.listener_rules import warnings
 from listeners.models import Listener
@@ -180,7 +182,7 @@ class ListenerAdmin(OperatingAdmin):
     ) -> HttpResponse:
         listener = kwargs.get("obj")
         if listener:
-            context |= page.context(request, listener)
+            context |= _drawn(request, listener)
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
 
@@ -190,7 +192,7 @@ class ListenerAdmin(OperatingAdmin):
         listener = self.row(request, object_id)
         if not self.has_view_permission(request, listener):
             raise PermissionDenied
-        context = page.context(request, listener)
+        context = _drawn(request, listener)
         answer = render(request, "handlers/designer/parts.html", context)
         answer["Cache-Control"] = "no-store"
         return answer
@@ -218,3 +220,14 @@ class ListenerAdmin(OperatingAdmin):
             return [], {}, set(), [f"What {one} has recorded: stop it instead" for one in kept]
         found, counts, lacking, protected = super().get_deleted_objects(objs, request)
         return found, counts, lacking - {str(Incident._meta.verbose_name)}, protected
+
+
+def _drawn(request: HttpRequest, listener: Listener) -> dict[str, Any]:
+    """What the templates of the page draw, and of the part of it that refreshes itself."""
+    found = facts.read(listener, facts.Reader.of(request), timezone.now())
+    drawing = draw(found)
+    return {
+        "drawing": drawing,
+        "steps": list(next_steps(drawing)),
+        "state": ListenerState.of(found),
+    }

@@ -19,9 +19,9 @@ from handlers import workers
 from handlers.admin_labels import state_label
 from handlers.admin_redelivery import reason_of, shown
 from handlers.admin_work import LongWorkAdmin
-from handlers.dispatch import queue_of
 from handlers.long_work import Item, of_redelivery
 from handlers.models import Delivery, Redelivery
+from handlers.queues import queue_of
 from handlers.redelivery import counts_of
 from handlers.redelivery_jobs import TASK, cancel, take_up
 from listeners.permissions import REDELIVER, may

@@ -1,4 +1,5 @@
 import sys
+from collections.abc import Sequence
 
 from django.apps import AppConfig
 
@@ -10,11 +11,20 @@ class HandlersConfig(AppConfig):
     def ready(self) -> None:
         from django.conf import settings
 
-        from handlers import attempt_log, checks, registry
+        from handlers import attempt_log, checks, decorator, registry
 
         try:
             registry.discover(settings.CDC_HANDLER_MODULES)
         except registry.NoSuchModule as error:
             sys.exit(f"configuration error: CDC_HANDLER_MODULES: {error}")
+        decorator.bind(_run_deliveries)
         checks.register_all()
         attempt_log.silence_celerys_success()
+
+
+def _run_deliveries(ids: Sequence[int], handler: str) -> str:
+    """In every process, a handler's task has this body. Only a process that runs one loads what it
+    takes."""
+    from handlers import runner
+
+    return runner.run_deliveries(ids, handler)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from django.db import transaction
@@ -12,11 +13,7 @@ from django.db import transaction
 from handlers import registry
 from handlers.models import Delivery
 from handlers.outcomes import Failed
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from handlers.settling import Ended
+from handlers.types import Ended
 
 log = structlog.get_logger(__name__)
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from time import monotonic
 
 from handlers import dispatch, pressure, registry, run_metrics
-from handlers.claims import Claim, give_back
-from handlers.company import MOST, SMALLER, allowed, most
+from handlers.claims import give_back
+from handlers.company import MOST, SMALLER, most
 from handlers.following import Follower
 from handlers.heartbeat import heartbeat
 from handlers.models import Delivery
-from handlers.settling import Ended, settled
+from handlers.queues import queue_of
+from handlers.retry_policy import allowed
+from handlers.settling import settled
+from handlers.types import Ended, Run, Unit
 from listeners.clock import database_clock
 
 #: A message is worked at for about so long; what is left of it goes to whoever is free.
@@ -27,18 +29,6 @@ MESSAGE_SECONDS = 0.5
 ALONE_SECONDS = 0.2
 #: What was claimed and has not begun so long after is given back.
 CHUNK_SECONDS = 1.0
-
-Unit = Sequence[Claim]
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a unit came to. `following`: the next of their chains, where it is settled already;
-    `left`: what was given back."""
-
-    ended: Sequence[Ended]
-    following: Sequence[Follower] | None = None
-    left: Sequence[int] = ()
 
 
 class Bundle:
@@ -149,7 +139,7 @@ class Bundle:
             return False
         company = most(handler, one.counted, allowed(handler, one.max_attempts))
         is_small = company > 1 and self._size <= max(1, company // SMALLER)
-        return is_small and pressure.is_crowded(dispatch.queue_of(one.handler, one.queue))
+        return is_small and pressure.is_crowded(queue_of(one.handler, one.queue))
 
     def _leave(self) -> None:
         self._following += self._next

@@ -12,9 +12,8 @@ from billiard.common import terminate_handler_fired
 from celery.exceptions import WorkerShutdown, WorkerTerminate
 
 from handlers import registry
-from handlers.claims import Claim
 from handlers.connection_guard import ConnectionGuard
-from handlers.events import EventData
+from handlers.events import EventData, Present
 from handlers.log_context import place_of
 from handlers.outcomes import (
     MAPPING_DELETED,
@@ -27,7 +26,7 @@ from handlers.outcomes import (
     returned,
 )
 from handlers.registry import Handler
-from handlers.superseded.fields import Present
+from handlers.types import Claim
 from listeners import milestones
 
 

@@ -3,45 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from audit.db.retry import retry
 from handlers import hot
-from handlers.heartbeat import Running, claim_span
+from handlers.heartbeat import claim_span
 from handlers.models import Delivery
-from handlers.outcomes import Failed, Skipped
 from handlers.retargeting import is_misdirected, move_left_behind
-from handlers.superseded.fields import Present
+from handlers.types import Claim
 from listeners import milestones
 from listeners.clock import database_clock
-
-
-class ClaimLost(Exception):
-    """Another worker was given this delivery; what this one did is rolled back or not counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to run one attempt of one delivery, until its deadline.
-
-    `overtaken`: where later changes of its record have overtaken it, what its handler gets, or how
-    the attempt ends without it.
-    """
-
-    delivery: Delivery
-    attempt: int
-    started_at: datetime
-    overtaken: Present | Skipped | Failed | None = None
-
-    @property
-    def counted(self) -> int:
-        """The attempts that count against the limit: those since it was last redelivered."""
-        return self.attempt - self.delivery.attempts_before
-
-    @property
-    def running(self) -> Running:
-        return Running(self.delivery.pk, self.attempt, self.started_at)
 
 
 def claim(ids: Sequence[int], handler: str = "") -> list[Claim]:

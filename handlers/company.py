@@ -7,8 +7,6 @@ from typing import Any, TypeVar
 
 from handlers.registry import Handler
 
-#: Attempts where neither the mapping nor the handler says how many.
-MAX_ATTEMPTS = 5
 #: Of a handler that takes one change at a time.
 MOST = 100
 #: What failed is tried again in so much smaller company.
@@ -16,12 +14,6 @@ SMALLER = 10
 #: So few that they are spread over the workers go one by one.
 SPREAD = 16
 Item = TypeVar("Item")
-
-
-def allowed(handler: Handler[Any] | None, of_mapping: int | None) -> int:
-    """Attempts: the mapping's word counts, then the handler's, then MAX_ATTEMPTS."""
-    of_handler = handler.max_attempts if handler else None
-    return of_mapping or of_handler or MAX_ATTEMPTS
 
 
 def most(handler: Handler[Any], counted: int, attempts: int) -> int:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from time import time_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from celery import Celery, current_app
@@ -22,24 +22,21 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Q
 
 from handlers import formats, metrics, registry, tracing, transport
-from handlers.company import allowed, grouped, most, spread
-from handlers.events import EventData
+from handlers.company import grouped, most, spread
+from handlers.events import EventData, Present
 from handlers.models import Delivery
 from handlers.models.worker import MessageFormat
 from handlers.outcomes import Failed, Skipped
+from handlers.queues import queue_of
 from handlers.registry import Handler
-from handlers.superseded.fields import Present
+from handlers.retry_policy import allowed
 from handlers.superseded.prepare import present_of
+from handlers.types import Message
 from listeners import milestones
-
-if TYPE_CHECKING:
-    from handlers.tracing.change_spans import Places
 
 log = structlog.get_logger(__name__)
 
 BATCH = 1000
-#: The queue of a task of another project whose mapping names none: Celery's own default.
-EXTERNAL_QUEUE = "celery"
 #: How many messages wait in a queue.
 Waiting = Callable[[str], int]
 
@@ -50,36 +47,6 @@ def _none(queue: str) -> int:
 
 class BrokerUnavailable(Exception):
     """The broker does not answer. What is ready stays ready; check CELERY_BROKER_URL."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message for a worker. Its id names the deliveries and the attempt they are for.
-
-    `headers`: beside Celery's own, for who reads them elsewhere. `places`: in the traces of those
-    that are sampled, where that is known. `is_external`: for workers of another project, whose
-    queue it is.
-    """
-
-    ids: Sequence[int]
-    attempts: int
-    task: str
-    queue: str
-    kwargs: dict[str, Any]
-    headers: dict[str, str] | None = None
-    places: Places | None = None
-    is_external: bool = False
-
-    @property
-    def task_id(self) -> str:
-        if len(self.ids) == 1:
-            return f"delivery-{self.ids[0]}-{self.attempts + 1}"
-        return f"deliveries-{self.ids[0]}-{self.ids[-1]}-{len(self.ids)}-{self.attempts + 1}"
-
-    @property
-    def shown(self) -> str:
-        """Of its arguments, for the workers' logs."""
-        return repr(self.kwargs) if len(self.ids) == 1 else f"{len(self.ids)} deliveries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,16 +247,6 @@ def _external(delivery: Delivery, result: object) -> Message:
         tracing.spans.headers(delivery) if tracing.spans is not None else None,
         is_external=True,
     )
-
-
-def queue_of(handler: str, queue: str, *, is_external: bool = False) -> str:
-    """The Celery queue: the mapping's, then the handler's, then the default: CDC_QUEUE, or Celery's
-    own for a task of another project."""
-    if is_external:
-        return queue or EXTERNAL_QUEUE
-    registered = registry.find(handler)
-    chosen = queue or (registered.queue if registered else None)
-    return chosen or str(current_app.conf.task_default_queue)
 
 
 def queue_length(queue: str) -> int | None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 
-from handlers import halting, registry
-from handlers.company import allowed
+from handlers import halting
 from handlers.dead_letters.fingerprint import group_of
-from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
+from handlers.models import Delivery, DeliveryAttempt
 from handlers.outcomes import Failed, Outcome, Skipped, Succeeded, storable
+from handlers.types import Ended
 from listeners.salesforce.backoff import Backoff
 
 
@@ -23,7 +24,7 @@ def changes(delivery: Delivery, outcome: Outcome, counted: int, now: datetime) -
             return {"state": Delivery.State.SUCCEEDED, "error": "", "finished_at": now}
         case Skipped(reason):
             return {"state": Delivery.State.SKIPPED, "error": storable(reason), "finished_at": now}
-        case Failed(error) if counted >= allowed_attempts(delivery):
+        case Failed(error) if counted >= delivery.allowed_attempts:
             return {
                 "state": Delivery.State.DEAD,
                 "halts": halting.halts(delivery),
@@ -41,8 +42,21 @@ def changes(delivery: Delivery, outcome: Outcome, counted: int, now: datetime) -
             }
 
 
-def logged(outcome: Outcome) -> dict[str, str]:
-    """What its attempt keeps of it."""
+def attempt_of(ended: Ended) -> DeliveryAttempt:
+    """The row of an attempt that has ended, not saved yet."""
+    delivery = ended.claim.delivery
+    return DeliveryAttempt(
+        delivery_id=delivery.pk,
+        number=ended.claim.attempt,
+        started_at=ended.started_at,
+        finished_at=ended.finished_at,
+        worker=socket.gethostname(),
+        redelivery_id=delivery.redelivery_id,
+        **_logged(ended.outcome),
+    )
+
+
+def _logged(outcome: Outcome) -> dict[str, str]:
     match outcome:
         case Succeeded():
             return {"outcome": DeliveryAttempt.Outcome.SUCCEEDED}
@@ -54,12 +68,6 @@ def logged(outcome: Outcome) -> dict[str, str]:
                 "error": storable(error),
                 "traceback": storable(trace),
             }
-
-
-def allowed_attempts(delivery: Delivery) -> int:
-    mapping: HandlerMapping | None = delivery.mapping
-    of_mapping = mapping.max_attempts if mapping else None
-    return allowed(registry.find(delivery.handler), of_mapping)
 
 
 def backoff() -> Backoff:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from handlers.paths import ABSENT, overlap, value_at
 from listeners.salesforce.diffs import diff_names, nulled_names
 
 if TYPE_CHECKING:
     from audit.models import AuditLogEntry
-    from handlers.superseded.fields import Present
     from listeners.models import Listener
 
 
@@ -76,6 +76,32 @@ class Metadata:
             "diffFields": _list(self.diff_fields),
             "extra": self.extra,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What a handler gets in place of what was recorded, where later changes of the record have
+    overtaken it."""
+
+    changed_data: dict[str, Any]
+    superseded_fields: tuple[str, ...]
+
+    def nulled_among(self, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """The fields that are null now. `names`: those that the recorded change names so, or None
+        where it does not say."""
+        if names is None:
+            return None
+        data = self.changed_data
+        kept = [name for name in names if value_at(data, name) in (None, ABSENT)]
+        null = [path for path in self.superseded_fields if value_at(data, path) is None]
+        return tuple(dict.fromkeys([*kept, *null]))
+
+    def diffs_among(self, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """The same of the fields that are diffs: what was replaced is none any more."""
+        if names is None:
+            return None
+        replaced = self.superseded_fields
+        return tuple(n for n in names if not any(overlap(n, path) for path in replaced))
 
 
 @dataclass(frozen=True, slots=True)

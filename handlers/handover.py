@@ -21,8 +21,9 @@ from audit.prepared import Given, Prepared, deleting
 from handlers import dispatch, pressure, tracing
 from handlers.deliver import can_begin, overdue, planned
 from handlers.models import Delivery, HandlerMapping, Handover
-from handlers.queries import DeliveryQuerySet
+from handlers.models.delivery_queryset import DeliveryQuerySet
 from handlers.saves import Saves, begun_before, judging, saves_among
+from handlers.types import Message
 from listeners import milestones
 
 State = Delivery.State
@@ -33,7 +34,7 @@ class Parcel:
     """A batch's deliveries that can begin: `messages` of those that were committed as queued, under
     the `handovers` that say so, and the ids of the others, which are ready."""
 
-    messages: list[dispatch.Message] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
     handovers: list[int] = field(default_factory=list)
     ready: list[int] = field(default_factory=list)
 
@@ -181,7 +182,7 @@ def _queue(
     return companies
 
 
-def _message(deliveries: Sequence[Delivery]) -> dispatch.Message:
+def _message(deliveries: Sequence[Delivery]) -> Message:
     message = dispatch.message_for([_row(one, one.pk) for one in deliveries])
     if tracing.spans is None:
         return message

@@ -6,7 +6,6 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -14,6 +13,7 @@ from django.conf import settings
 from django.db import Error, connection, transaction
 
 from handlers.models import Delivery
+from handlers.types import Running
 from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
@@ -21,13 +21,6 @@ log = structlog.get_logger(__name__)
 #: How long past the time limit of a run its worker is given to end it, before it counts as hung.
 GRACE = timedelta(seconds=30)
 BEATS_A_CLAIM = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    delivery_id: int
-    attempt: int
-    started_at: datetime
 
 
 def claim_span() -> timedelta:

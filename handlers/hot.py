@@ -12,7 +12,7 @@ from django.db.models import DurationField, Model
 from audit.models import AuditLogEntry
 from audit.prepared import Given, Prepared, changing, prepared_cursor, stored
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
-from handlers.queries import EARLY, begun
+from handlers.models.delivery_queryset import EARLY, begun
 from listeners.models import Listener
 
 _SPAN = Given("span", DurationField())

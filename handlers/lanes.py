@@ -17,7 +17,7 @@ from django.db.models.functions import Concat
 
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
-from handlers.queries import IN_CHAIN, OPEN
+from handlers.models.delivery_queryset import IN_CHAIN, OPEN
 from handlers.routing import lanes
 from listeners.models import Position
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from structlog.contextvars import bound_contextvars
 
-from handlers.bundle import Unit
 from handlers.registry import Handler
+from handlers.types import Unit
 
 
 def naming(unit: Unit) -> AbstractContextManager[None]:

@@ -12,7 +12,7 @@ import structlog
 from prometheus_client import Counter
 
 if TYPE_CHECKING:
-    from handlers.dispatch import Message
+    from handlers.types import Message
 
 log = structlog.get_logger(__name__)
 

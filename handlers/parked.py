@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from django.db.models import OuterRef, Q, Subquery
 
 from handlers.models import Delivery, HandlerMapping
+from handlers.models.delivery_queryset import HOLDS_CHAIN
 from handlers.pausing import WAITING
-from handlers.queries import HOLDS_CHAIN
 
 State = Delivery.State
 

@@ -22,7 +22,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from audit.actions import Action, Actor, note
 from handlers.models import Delivery, HandlerMapping
-from handlers.queries import DeliveryQuerySet
+from handlers.models.delivery_queryset import DeliveryQuerySet
 
 log = structlog.get_logger(__name__)
 

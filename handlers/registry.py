@@ -1,23 +1,16 @@
-"""The handlers that exist: `@cdc_handler` puts a function here and makes it a Celery task."""
+"""The handlers that exist: `@cdc_handler` puts each function here."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, overload
-
-from celery import shared_task
-
-from handlers.events import EventData
+from typing import Any, Generic, TypeVar
 
 CheckOptions = Callable[[dict[str, Any]], None]
 #: What a handler takes: a change, or a list of them.
 Given = TypeVar("Given")
-Register = Callable[[Callable[[Given], Any]], "Handler[Given]"]
-
-MOST_A_BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,90 +40,8 @@ class Handler(Generic[Given]):
 _handlers: dict[str, Handler[Any]] = {}
 
 
-@overload
-def cdc_handler(function: Callable[[EventData], Any], /) -> Handler[EventData]: ...
-@overload
-def cdc_handler(
-    *,
-    name: str | None = None,
-    queue: str | None = None,
-    max_attempts: int | None = None,
-    atomic: bool = False,
-    check_options: CheckOptions | None = None,
-    batch: None = None,
-) -> Register[EventData]: ...
-@overload
-def cdc_handler(
-    *,
-    name: str | None = None,
-    queue: str | None = None,
-    max_attempts: int | None = None,
-    atomic: bool = False,
-    check_options: CheckOptions | None = None,
-    batch: int,
-) -> Register[list[EventData]]: ...
-
-
-def cdc_handler(
-    function: Callable[[EventData], Any] | None = None,
-    /,
-    *,
-    name: str | None = None,
-    queue: str | None = None,
-    max_attempts: int | None = None,
-    atomic: bool = False,
-    check_options: CheckOptions | None = None,
-    batch: int | None = None,
-) -> Handler[Any] | Register[Any]:
-    """Register a function as a handler and a Celery task of that name.
-
-    name           default `module.function`
-    queue          the Celery queue, unless the mapping names one
-    max_attempts   from 1; then the delivery is dead. Default: 5
-    atomic         commit the function's writes to the default database and the delivery's
-                   success in one transaction
-    check_options  called with a mapping's options when it is saved; raises ValueError
-    batch          from 1 to 1000: the function takes a list of so many events at most, all of one
-                   mapping and, unless it is unordered, each of another record
-    """
-    _check_numbers(max_attempts, batch)
-
-    def register(target: Callable[[Any], Any]) -> Handler[Any]:
-        _check_kind(target)
-        handler = Handler(
-            name=name or f"{target.__module__}.{target.__qualname__}",
-            function=target,
-            queue=queue,
-            max_attempts=max_attempts,
-            atomic=atomic,
-            check_options=check_options,
-            batch=batch,
-        )
-        _add(handler)
-        return handler
-
-    return register(function) if function is not None else register
-
-
-def _check_numbers(max_attempts: int | None, batch: int | None) -> None:
-    if max_attempts is not None and max_attempts < 1:
-        raise ValueError(f"cdc_handler(max_attempts={max_attempts}): it must be 1 or more.")
-    if batch is not None and not (type(batch) is int and 1 <= batch <= MOST_A_BATCH):
-        raise ValueError(f"cdc_handler(batch={batch!r}): give a number from 1 to {MOST_A_BATCH}.")
-
-
-def _check_kind(target: Callable[[Any], Any]) -> None:
-    """Nobody would await or iterate what such a function returns: it would never run."""
-    is_async = inspect.iscoroutinefunction(target) or inspect.isasyncgenfunction(target)
-    if is_async or inspect.isgeneratorfunction(target):
-        kind = "async def" if is_async else "a generator"
-        raise TypeError(
-            f"cdc_handler: {target.__qualname__} is {kind} and would never run; make it a plain "
-            "function, with asyncio.run() or a loop in it."
-        )
-
-
-def _add(handler: Handler[Any]) -> None:
+def add(handler: Handler[Any]) -> None:
+    """Raises ValueError where another function has that name."""
     known = _handlers.get(handler.name)
     if known is not None and _source(known) != _source(handler):
         raise ValueError(
@@ -138,13 +49,6 @@ def _add(handler: Handler[Any]) -> None:
             f"of {handler.function.__module__}. Give one of them another name."
         )
     _handlers[handler.name] = handler
-
-    @shared_task(name=handler.name)
-    def run(*, delivery_id: int | None = None, delivery_ids: Sequence[int] = ()) -> str:
-        from handlers.runner import run_deliveries
-
-        ids = delivery_ids if delivery_id is None else (delivery_id, *delivery_ids)
-        return run_deliveries(ids, handler.name)
 
 
 def _source(handler: Handler[Any]) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from django.db.models import F, Q
 
 from handlers.lanes import follow
 from handlers.models import Delivery, HandlerMapping, Redelivery
-from handlers.queries import IN_CHAIN, OPEN
+from handlers.models.delivery_queryset import IN_CHAIN, OPEN
 from handlers.redelivery import PRUNED, Counts, Row, Verdict, judged
 
 State = Delivery.State

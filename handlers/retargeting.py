@@ -15,8 +15,8 @@ from django.db.models.functions import Concat
 
 from handlers.lanes import follow, hold
 from handlers.models import Delivery, HandlerMapping
+from handlers.models.delivery_queryset import SENDING, DeliveryQuerySet
 from handlers.pausing import WAITING
-from handlers.queries import SENDING, DeliveryQuerySet
 from listeners.models import Position
 
 log = structlog.get_logger(__name__)

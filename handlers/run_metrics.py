@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections import Counter as Counts
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Histogram
 
 from audit.models import AuditLogEntry
-from handlers.endings import allowed_attempts
 from handlers.metrics import harmless, seconds_since
-from handlers.models import Delivery
-from handlers.outcomes import Failed, Skipped, Succeeded
-
-if TYPE_CHECKING:
-    from handlers.claims import Claim
-    from handlers.settling import Ended
+from handlers.types import Claim, Ended
 
 _OF_A_HANDLER = ["listener", "handler"]
 #: Seconds; of what should take none, and may take as long as a handler is away.
@@ -76,8 +69,8 @@ def settled(ended: Iterable[Ended]) -> None:
     counts: Counts[tuple[str, str, str, str | None]] = Counts()
     for one in ended:
         listener, handler = _handler(one.claim)
-        state = state_of(one)
-        counts[listener, handler, outcome_of(one), state] += 1
+        state = one.state
+        counts[listener, handler, one.kind, state] += 1
         _time(one, listener, handler, is_over=state is not None)
     for (listener, handler, outcome, state), count in counts.items():
         _attempts(listener, handler, outcome).inc(count)
@@ -102,19 +95,3 @@ def _time(one: Ended, listener: str, handler: str, *, is_over: bool) -> None:
 def _handler(claim: Claim) -> tuple[str, str]:
     delivery = claim.delivery
     return delivery.entry.listener.name, delivery.handler
-
-
-def outcome_of(one: Ended) -> str:
-    return one.outcome.kind if isinstance(one.outcome, Failed) else one.name
-
-
-def state_of(one: Ended) -> str | None:
-    """The delivery's. None: it is tried again."""
-    match one.outcome:
-        case Succeeded():
-            return Delivery.State.SUCCEEDED.value
-        case Skipped():
-            return Delivery.State.SKIPPED.value
-        case Failed():
-            is_last = one.claim.counted >= allowed_attempts(one.claim.delivery)
-            return Delivery.State.DEAD.value if is_last else None

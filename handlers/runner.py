@@ -5,7 +5,6 @@ Where there are many they are claimed and settled together, as many as are done 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -18,19 +17,19 @@ from django.db import DatabaseError, Error, OperationalError, transaction
 from audit.db.retry import retry
 from audit.login_troubles import report
 from handlers import pace, registry, tracing
-from handlers.bundle import Bundle, Run, Unit
+from handlers.bundle import Bundle
 from handlers.calls import Refused, call, handler_of
-from handlers.claims import Claim, ClaimLost, claim, give_back
+from handlers.claims import claim, give_back
 from handlers.company import grouped, most
-from handlers.endings import allowed_attempts
 from handlers.heartbeat import heartbeat
 from handlers.log_context import naming
 from handlers.outcomes import Failed, Outcome, Skipped, failed
 from handlers.registry import Handler
-from handlers.settling import Ended, settle_all
+from handlers.settling import settle_all
 from handlers.superseded.prepare import present_of
+from handlers.types import Claim, ClaimLost, Ended, Run, Unit
 from handlers.watchdog import watchdog
-from listeners import milestones
+from listeners import clients, milestones
 from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
@@ -90,7 +89,7 @@ def _units(claims: Sequence[Claim]) -> Iterator[Unit]:
         if handler is None or not handler.batch:
             yield [one]
         else:
-            size = most(handler, one.counted - 1, allowed_attempts(one.delivery))
+            size = most(handler, one.counted - 1, one.delivery.allowed_attempts)
             many.append((((one.delivery.handler, one.delivery.mapping_id), size), one))
     yield from grouped(many)
 
@@ -180,6 +179,4 @@ def _ended(unit: Unit, outcomes: Sequence[Outcome], began: datetime) -> list[End
 def _renew_token(claim: Claim) -> None:
     """For handlers that call Salesforce back: not from inside their transaction, which on SQLite
     would keep the new token from being stored."""
-    clients = sys.modules.get("listeners.clients")  # where nobody called back, nothing is loaded
-    if clients is not None:
-        clients.renew(claim.delivery.entry.listener, report)
+    clients.renew(claim.delivery.entry.listener, report)

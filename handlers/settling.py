@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,42 +15,15 @@ from audit.db.errors import UNAVAILABLE
 from audit.db.retry import retry
 from handlers import hot
 from handlers.attempt_log import log_after_commit
-from handlers.claims import Claim, ClaimLost
-from handlers.endings import changes, logged
+from handlers.endings import attempt_of, changes
 from handlers.following import Follower
-from handlers.models import Delivery, DeliveryAttempt
+from handlers.models import Delivery
 from handlers.outcomes import Outcome, Succeeded
+from handlers.types import Claim, ClaimLost, Ended
 from listeners import milestones
 from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A run that has ended and is not written down yet."""
-
-    claim: Claim
-    outcome: Outcome
-    started_at: datetime
-    finished_at: datetime
-
-    @property
-    def name(self) -> str:
-        return type(self.outcome).__name__.lower()
-
-    @property
-    def attempt(self) -> DeliveryAttempt:
-        delivery = self.claim.delivery
-        return DeliveryAttempt(
-            delivery_id=delivery.pk,
-            number=self.claim.attempt,
-            started_at=self.started_at,
-            finished_at=self.finished_at,
-            worker=socket.gethostname(),
-            redelivery_id=delivery.redelivery_id,
-            **logged(self.outcome),
-        )
 
 
 Settled = tuple[list[Follower], list[Ended]]
@@ -94,7 +65,7 @@ def settle_all(ended: Sequence[Ended]) -> Settled:
     held = Delivery.objects.running({one.claim.delivery.pk: one.claim.attempt for one in ended})
     mine = [one for one in ended if one.claim.delivery.pk in held]
     _settle_many(mine)
-    insert([one.attempt for one in mine])
+    insert([attempt_of(one) for one in mine])
     following = Delivery.objects.promote_all([one.claim.delivery.chain for one in mine])
     milestones.reach("settled")
     return following, [one for one in ended if one.claim.delivery.pk not in held]
@@ -121,7 +92,7 @@ def _settle_one(ended: Ended) -> Settled:
             log_after_commit(ended, values)
     if not won:
         return [], [ended]
-    hot.log(ended.attempt)
+    hot.log(attempt_of(ended))
     is_followed = hot.is_followed(delivery.chain)
     following = Delivery.objects.promote_all([delivery.chain]) if is_followed else []
     milestones.reach("settled")

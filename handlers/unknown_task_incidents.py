@@ -19,6 +19,7 @@ from audit.queries import Trouble
 from cdcproject.log_escaping import escaped
 from handlers import dispatch
 from handlers.presence import writing_apart
+from handlers.queues import EXTERNAL_QUEUE
 
 KIND = Incident.Kind.UNKNOWN_TASK
 #: So many are open at once; further tasks share one, as whoever sends messages chooses their names.
@@ -82,7 +83,7 @@ def trouble(key: str, task: str, queue: str, count: int) -> Trouble:
         "this project does not know that task.",
         f"If the task is another project's, let that project use a queue of its own, and send the "
         f"messages there: {send_on} --to QUEUE {of_task} (Celery's default queue is "
-        f"{dispatch.EXTERNAL_QUEUE}). If it is a handler of yours, restart the workers with "
+        f"{EXTERNAL_QUEUE}). If it is a handler of yours, restart the workers with "
         f"the module that defines it, and send them back: {send_on} --to {queue or 'QUEUE'} "
         f"{of_task}. To discard them: celery -A cdcproject purge -Q {kept_in}. This closes "
         f"when {kept_in} is empty.",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from handlers.dispatch import queue_of
 from handlers.models import HandlerMapping, Worker
+from handlers.queues import queue_of
 
 
 def seen() -> list[Worker]:

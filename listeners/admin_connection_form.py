@@ -10,8 +10,8 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 from listeners.admin_fields import NamesField, ObjectField, WithDefaults
 from listeners.admin_kinds import NEEDS
 from listeners.admin_secrets import SecretField, SecretTextarea
-from listeners.connection_rules import KINDS, OF_A_KIND
 from listeners.models import Connection
+from listeners.models.connection_rules import KINDS, OF_A_KIND
 
 REFERENCE_HELP = "Or a reference that is looked up when used and never stored: env:NAME, file:PATH."
 

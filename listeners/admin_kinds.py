@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from listeners.connection_rules import KINDS, OF_A_KIND
+from listeners.models.connection_rules import KINDS, OF_A_KIND
 
 #: For the form's script.
 NEEDS = json.dumps(

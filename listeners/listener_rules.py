@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import re
 
-from listeners.connection_rules import default_of
 from listeners.models import Listener
+from listeners.models.connection_rules import default_of
 from listeners.standing import KEEP_ALIVE_SECONDS
 
 #: Pub/Sub endpoints at which only Salesforce can answer, over TLS. Any other gets a token of the

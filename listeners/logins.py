@@ -9,10 +9,10 @@ import requests
 from django.utils.crypto import salted_hmac
 
 from listeners.client_settings import client_of, http_config, oauth_options
-from listeners.connection_rules import KINDS
 from listeners.login_ledger import LoginLedger, Reporter, no_report
 from listeners.models import Connection
-from listeners.models.connection import TOKEN_PATH
+from listeners.models.connection_fields import TOKEN_PATH
+from listeners.models.connection_rules import KINDS
 from listeners.private_keys import pem_of
 from listeners.salesforce.auth.bearer_token import BearerToken
 from listeners.salesforce.auth.client_credentials import ClientCredentials

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from listeners.secrets import REFERENCES, Secret, SecretUnavailable
 
-if TYPE_CHECKING:
-    from listeners.models.connection import Connection
 
-
-def led_to(connection: Connection) -> list[str]:
+def led_to(secrets: Sequence[Secret], settings: Sequence[object], tls: object) -> list[str]:
     """The values of all references, and how the files of TLS stand. Not to be shown."""
-    config = connection.client_config if isinstance(connection.client_config, dict) else {}
-    secrets = [getattr(connection, name) for name in connection.SECRETS]
-    shown = (connection.optional_params, config, connection.refresh_config)
     return [
         *(_value(secret.reference) for secret in secrets if secret.reference),
-        *(_value(text) for settings in shown for text in _texts(settings) if _is_reference(text)),
-        *(_standing(path) for path in _texts(config.get("tls"))),
+        *(_value(text) for text in _texts([*settings]) if _is_reference(text)),
+        *(_standing(path) for path in _texts(tls)),
     ]
 
 

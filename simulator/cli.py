@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from simulator.control_operations import listed
 from simulator.options import Options, add_arguments, from_arguments
 from simulator.records import JsonObject
-from simulator.server import Simulator, serving
+from simulator.server import serving
+from simulator.simulator import Simulator
 
 Write = Callable[[str], object]
 

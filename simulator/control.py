@@ -5,29 +5,25 @@ Wrong input is answered with 400 and `{"error": …}` that names what is wrong. 
 describes each operation with an example; `control_operations` lists them.
 """
 
-from typing import TYPE_CHECKING
-
 from aiohttp import web
 
 from simulator import wire
 from simulator.control_http import Action, Numbers, json_handler, query_handler
+from simulator.control_pubsub import read_avro
 from simulator.control_requests import Body, ControlError, read_change, read_writer
 from simulator.events import HEADER, StoredEvent
 from simulator.faults import GRPC, META
-from simulator.pubsub.control import read_avro
 from simulator.records import JsonObject
 from simulator.replies import UNKNOWN_CLIENT
+from simulator.simulator import Simulator
 from simulator.state import org_state, published, traffic_state
 from simulator.traffic import ENTITIES
-
-if TYPE_CHECKING:
-    from simulator.server import Simulator
 
 
 class Control:
     """The routes below `/_simulator/`."""
 
-    def __init__(self, simulator: "Simulator") -> None:
+    def __init__(self, simulator: Simulator) -> None:
         self._sim = simulator
 
     def add_routes(self, app: web.Application) -> None:

@@ -1,24 +1,20 @@
 """The control API's part about clients: what they sent, whether they can still log in, and what
 they may do then."""
 
-from typing import TYPE_CHECKING
-
 from aiohttp import web
 
 from simulator import wire
 from simulator.control_http import Numbers, json_handler, query_handler
 from simulator.control_requests import Body
 from simulator.records import JsonObject
+from simulator.simulator import Simulator
 from simulator.state import logins_state
-
-if TYPE_CHECKING:
-    from simulator.server import Simulator
 
 
 class EvidenceControl:
     """Routes below `/_simulator/`; `docs/simulator.md` describes them."""
 
-    def __init__(self, simulator: "Simulator") -> None:
+    def __init__(self, simulator: Simulator) -> None:
         self._tokens = simulator.tokens
         self._requests = simulator.requests
         self._access = simulator.access

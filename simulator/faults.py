@@ -6,7 +6,7 @@ UnknownFaultError: the control API was asked for something that is not in KINDS.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from simulator.pubsub import codes
+from simulator import pubsub_codes as codes
 from simulator.records import JsonObject
 
 TARGETS = ("cometd", "token", "rest", "pubsub")

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from simulator import deltas
+from simulator.avro.schemas import Schemas
 from simulator.catalogue import Catalogue, Entity
 from simulator.changes import OVERFLOW_ID, Change
 from simulator.channels import Channels
 from simulator.events import HEADER, EventLog, StoredEvent
 from simulator.ids import OpaqueIds, RecordIds, with_checksum
 from simulator.preflight import check
-from simulator.pubsub.schemas import Schemas
 from simulator.records import JsonObject, RecordStore
 from simulator.setup_objects import SetupObjects
 from simulator.transaction import Draft, Transaction

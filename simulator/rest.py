@@ -1,7 +1,6 @@
 """`/services/data/…` on HTTP."""
 
 import re
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -11,9 +10,7 @@ from simulator.cometd import bearer_token
 from simulator.rest_errors import RestError, method_not_allowed
 from simulator.rest_messages import RestAnswer, RestRequest
 from simulator.rest_resources import DAILY_REQUESTS, Resources
-
-if TYPE_CHECKING:
-    from simulator.server import Simulator
+from simulator.simulator import Simulator
 
 OLDEST, NEWEST = 31, 67
 VERSION = re.compile(r"v(\d\d)\.0")
@@ -23,7 +20,7 @@ SEASONS = ("Spring", "Summer", "Winter")
 class RestEndpoint:
     """The REST API."""
 
-    def __init__(self, simulator: "Simulator") -> None:
+    def __init__(self, simulator: Simulator) -> None:
         self._sim = simulator
         self._resources = Resources(simulator)
 

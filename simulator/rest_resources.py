@@ -1,7 +1,6 @@
 """The resources of the REST API: which paths there are, and what each method of them does."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from simulator.identity import identity_url
 from simulator.records import JsonObject
@@ -14,10 +13,8 @@ from simulator.rest_queries import Queries
 from simulator.rest_records import Records, changed_id
 from simulator.rest_replication import Replication
 from simulator.rest_tree import Trees
+from simulator.simulator import Simulator
 from simulator.tooling import Tooling
-
-if TYPE_CHECKING:
-    from simulator.server import Simulator
 
 DAILY_EVENTS = 50_000
 DAILY_REQUESTS = 100_000
@@ -29,7 +26,7 @@ Handler = Callable[[RestRequest], RestAnswer]
 class Resources:
     """What is below `/services/data/vNN.0/`."""
 
-    def __init__(self, simulator: "Simulator") -> None:
+    def __init__(self, simulator: Simulator) -> None:
         self._sim = simulator
         self._org = simulator.org
         self._queries = Queries(simulator.org, simulator.options.query_batch_size)

@@ -2,11 +2,92 @@
 
 from __future__ import annotations
 
-from django.db import models
-from django.db.models import F, Q
+from datetime import datetime
+from typing import Any
 
-from audit.queries import IncidentQuerySet
+from django.db import models, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Greatest, Least
+
+from audit import metrics
+from audit.queries import Trouble
 from listeners.models import Listener
+
+
+class IncidentQuerySet(models.QuerySet[Any]):
+    def opened(self) -> IncidentQuerySet:
+        return self.filter(closed_at=None)
+
+    # Inside any transaction: reporting, closing, acknowledging.
+
+    def report(self, listener_id: int | None, trouble: Trouble, now: datetime) -> Incident:
+        """Open an incident, or count up the open one and widen its window. Without a listener it is
+        about all of them."""
+        about: dict[str, Any] = {
+            "listener_id": listener_id,
+            "kind": trouble.kind,
+            "key": trouble.key[:255],
+        }
+        fresh = self.model(
+            **about,
+            summary=trouble.summary,
+            action=trouble.action,
+            remedy=trouble.remedy,
+            window_start=trouble.window_start,
+            window_end=trouble.window_end,
+            count=1 if trouble.lasts else 0,
+            opened_at=now,
+            last_seen_at=now,
+            notify_due_at=now,
+        )
+        open_one = self.opened().filter(**about)
+        with transaction.atomic():
+            # Closed by somebody between the two: then it is opened anew.
+            is_new = False
+            while not open_one.update(**_seen_again(trouble, now)):
+                self.bulk_create([fresh], ignore_conflicts=True)
+                is_new = True
+            incident: Incident = open_one.get()
+            if is_new:
+                metrics.opened(trouble.kind)
+        return incident
+
+    def close(
+        self, listener_id: int, kind: str, now: datetime, *, key: str | None = None, note: str = ""
+    ) -> int:
+        """Close the open incidents of a kind, or of a kind and key, by evidence; how many.
+
+        `note` says what the evidence is.
+        """
+        found = self.opened().filter(listener_id=listener_id, kind=kind)
+        return (found if key is None else found.filter(key=key)).settle(now, note=note)
+
+    def settle(self, now: datetime, *, by: str = "", note: str = "") -> int:
+        """Close those of these that are open: by evidence, or by somebody; how many."""
+        return self.opened().update(
+            closed_at=now, closed_by=by[:150], note=note, notify_due_at=now, notify_attempts=0
+        )
+
+    def acknowledge(self, by: str, now: datetime) -> int:
+        """Write down who looks after those of these that are open and nobody's yet; how many."""
+        return (
+            self.opened()
+            .filter(acknowledged_at=None)
+            .update(acknowledged_at=now, acknowledged_by=by[:150])
+        )
+
+
+def _seen_again(trouble: Trouble, now: datetime) -> dict[str, object]:
+    changes: dict[str, object] = {"last_seen_at": now, "summary": trouble.summary}
+    if trouble.lasts:
+        changes |= {"action": trouble.action, "remedy": trouble.remedy}
+    else:
+        changes["count"] = F("count") + trouble.count
+    if trouble.window_start and trouble.window_end:
+        start, end = trouble.window_start, trouble.window_end
+        changes["window_start"] = Least(Coalesce("window_start", start), start)
+        changes["window_end"] = Greatest(Coalesce("window_end", end), end)
+    return changes
 
 
 class Incident(models.Model):

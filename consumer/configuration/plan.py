@@ -13,9 +13,9 @@ from consumer.configuration.prune import Pruned, pruned
 from consumer.configuration.steps import Step, row_steps
 from consumer.configuration.wanted import Item, Wanted, WantedListener
 from handlers.defaults import create_default_mappings
-from listeners.connection_rules import warnings as connection_warnings
 from listeners.listener_rules import warnings as listener_warnings
 from listeners.models import Connection, Listener
+from listeners.models.connection_rules import warnings as connection_warnings
 
 
 @dataclass(frozen=True)

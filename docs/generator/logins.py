@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from listeners.connection_rules import KINDS
+from listeners.models.connection_rules import KINDS
 
 
 def fields(auth: str) -> str:

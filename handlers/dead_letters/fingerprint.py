@@ -10,7 +10,7 @@ from django.utils.crypto import salted_hmac
 
 from audit.sight import MASKED
 from handlers.models import Delivery
-from handlers.queries import DeliveryQuerySet
+from handlers.models.delivery_queryset import DeliveryQuerySet
 
 #: What stands for whatever differs.
 ANY = "…"

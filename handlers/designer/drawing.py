@@ -10,8 +10,8 @@ from handlers import registry
 from handlers.designer import links
 from handlers.designer.counts import RECENT
 from handlers.designer.facts import HOUR, Facts
-from handlers.dispatch import queue_of
 from handlers.models import Delivery, HandlerMapping
+from handlers.queues import queue_of
 
 State = Delivery.State
 DAY = 24 * HOUR

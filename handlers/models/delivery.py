@@ -6,9 +6,11 @@ from django.db import models
 from django.db.models import Q
 
 from audit.models import AuditLogEntry
+from handlers import registry
+from handlers.models.delivery_queryset import DeliveryQuerySet
 from handlers.models.mapping import HandlerMapping
 from handlers.models.redelivery import Redelivery
-from handlers.queries import DeliveryQuerySet
+from handlers.retry_policy import allowed
 
 
 class Delivery(models.Model):
@@ -176,6 +178,12 @@ class Delivery(models.Model):
         """Its mapping, unless that was deleted."""
         mapping: HandlerMapping | None = self.mapping
         return mapping if mapping is not None and not mapping.is_deleted else None
+
+    @property
+    def allowed_attempts(self) -> int:
+        mapping: HandlerMapping | None = self.mapping
+        of_mapping = mapping.max_attempts if mapping else None
+        return allowed(registry.find(self.handler), of_mapping)
 
     def __str__(self) -> str:
         return f"{self.handler}: {self.get_state_display()}"

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
-from handlers.paths import ABSENT, overlap, value_at
+from handlers.events import Present
+from handlers.paths import ABSENT
 from listeners.salesforce.diffs import is_diff
 
 
@@ -91,31 +92,6 @@ class Part:
             others = Others.UNTOLD if found is UNTOLD else Others.NULL
         part = self.named[name] = Part(others=others)
         return part
-
-
-@dataclass(frozen=True, slots=True)
-class Present:
-    """What a handler gets in place of what was recorded."""
-
-    changed_data: dict[str, Any]
-    superseded_fields: tuple[str, ...]
-
-    def nulled_among(self, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        """The fields that are null now. `names`: those that the recorded change names so, or None
-        where it does not say."""
-        if names is None:
-            return None
-        data = self.changed_data
-        kept = [name for name in names if value_at(data, name) in (None, ABSENT)]
-        null = [path for path in self.superseded_fields if value_at(data, path) is None]
-        return tuple(dict.fromkeys([*kept, *null]))
-
-    def diffs_among(self, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        """The same of the fields that are diffs: what was replaced is none any more."""
-        if names is None:
-            return None
-        replaced = self.superseded_fields
-        return tuple(n for n in names if not any(overlap(n, path) for path in replaced))
 
 
 def has_untold(own: Mapping[str, Any], later: Part, *, is_whole: bool) -> bool:

@@ -21,11 +21,12 @@ import structlog
 
 from audit.db.errors import UNAVAILABLE
 from audit.models import AuditLogEntry
+from handlers.events import Present
 from handlers.models import Delivery, HandlerMapping, Redelivery
 from handlers.outcomes import Failed, Skipped, failed
 from handlers.superseded import current_records
 from handlers.superseded.current_records import NotRead
-from handlers.superseded.fields import Present, has_untold, present
+from handlers.superseded.fields import has_untold, present
 from handlers.superseded.history import History, histories, key_of, later_rows
 from handlers.superseded.later_changes import WHOLE, Later
 from handlers.superseded.timeline import DELETIONS

@@ -9,7 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import Tracer
+
     from handlers.tracing.change_spans import Spans
 
-#: Set by cdcproject.tracer, once it knows where they go.
 spans: Spans | None = None
+
+
+def record_with(tracer: Tracer) -> None:
+    """Make spans of this process's changes from now on."""
+    global spans  # noqa: PLW0603
+    from handlers.tracing.change_spans import Spans
+
+    spans = Spans(tracer)

@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import time_ns
-from typing import TYPE_CHECKING
 
 from opentelemetry import context, trace
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind, StatusCode
 
-from handlers.claims import Claim
-from handlers.settling import Ended
 from handlers.tracing import attributes
 from handlers.tracing.change_tracer import ChangeTracer
 from handlers.tracing.harmless import harmless
 from handlers.tracing.identity import Identity, microseconds, of_change, of_redelivery
-
-if TYPE_CHECKING:
-    from handlers.bundle import Run, Unit
-
+from handlers.types import Claim, Ended, Run, Unit
 
 _KIND = SpanKind.CONSUMER
 

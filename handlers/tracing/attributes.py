@@ -4,12 +4,10 @@ those do not know. Nothing of what a change holds, and of an error its class alo
 from __future__ import annotations
 
 from audit.models import AuditLogEntry
-from handlers.claims import Claim
-from handlers.dispatch import Message, queue_of
 from handlers.outcomes import Failed
-from handlers.run_metrics import outcome_of, state_of
-from handlers.settling import Ended
+from handlers.queues import queue_of
 from handlers.tracing.change_tracer import Attributes
+from handlers.types import Claim, Ended, Message
 
 #: Of tasks, whatever the broker is.
 _SYSTEM = {"messaging.system": "celery"}
@@ -67,8 +65,8 @@ def of_claim(claim: Claim) -> Attributes:
 
 def of_ending(ended: Ended) -> tuple[Attributes, bool]:
     """And whether it is an error: a handler that asks to be called again has not failed yet."""
-    state = state_of(ended) or "retrying"
-    said: dict[str, str | int] = {"cdc.outcome": outcome_of(ended), "cdc.delivery.state": state}
+    state = ended.state or "retrying"
+    said: dict[str, str | int] = {"cdc.outcome": ended.kind, "cdc.delivery.state": state}
     match ended.outcome:
         case Failed(kind="retry") if state == "retrying":
             return said, False

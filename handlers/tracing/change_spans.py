@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from time import time_ns
-from typing import TYPE_CHECKING
 
 from django.db.models import Q
 from opentelemetry import propagate
@@ -17,26 +16,18 @@ from opentelemetry.sdk.trace import Tracer
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
-    SpanContext,
     SpanKind,
     set_span_in_context,
 )
 
 from audit.models import AuditLogEntry
 from handlers.models import Delivery
-from handlers.settling import Ended
 from handlers.tracing import attributes
 from handlers.tracing.attempts import Attempts
 from handlers.tracing.change_tracer import ChangeTracer
 from handlers.tracing.harmless import harmless
 from handlers.tracing.identity import microseconds, of_change
-
-if TYPE_CHECKING:
-    from handlers.bundle import Run, Unit
-    from handlers.dispatch import Message
-
-#: By a delivery's id.
-Places = dict[int, SpanContext]
+from handlers.types import Ended, Message, Places, Run, Unit
 
 _ROWS = 1000
 

@@ -11,7 +11,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 
 from listeners import sensitive
-from listeners.models.connection import Connection, name_validator
+from listeners.models.connection import Connection
+from listeners.models.connection_fields import name_validator
 from listeners.outbound import endpoint_flaw
 from listeners.salesforce.channel import channel_of
 from listeners.salesforce.replay_ids import is_replay_id

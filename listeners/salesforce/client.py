@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from simple_salesforce.api import Salesforce
 
 from listeners.salesforce.addresses import host_of
 from listeners.salesforce.answer_limits import HANDLER
@@ -14,6 +13,9 @@ from listeners.salesforce.errors import AnswerTooLarge
 from listeners.salesforce.exchange import BearerAuth, too_large
 from listeners.salesforce.http import ConfiguredSession
 from listeners.salesforce.tokens import Token, Tokens
+
+if TYPE_CHECKING:
+    from simple_salesforce.api import Salesforce
 
 #: What these clients call themselves: changes that they write carry it in `changeOrigin`.
 CLIENT_ID = "salesforce-cdc"
@@ -71,6 +73,9 @@ class TokenSession(ConfiguredSession):
 
 def rest_client(session: TokenSession, tokens: Tokens, api_version: str) -> Salesforce:
     """A `simple_salesforce.Salesforce`, whose every request goes through `session`."""
+    # Imported by the first client: a SOAP library comes with it, which most processes don't use.
+    from simple_salesforce.api import Salesforce
+
     return Salesforce(
         instance_url=tokens.get().instance_url,
         session_id=_PLACEHOLDER,

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from simulator.events import StoredEvent
-from simulator.pubsub.codes import PubSubError
+from simulator.pubsub_codes import PubSubError
 
 MAX_REQUESTED = 100
 

@@ -14,9 +14,9 @@ from simulator.evidence import MAX_ENTRIES
 from simulator.faults import Fault, Faults
 from simulator.oauth import TokenService
 from simulator.org import Org
-from simulator.pubsub.codes import PubSubError
 from simulator.pubsub.flow import Flow
 from simulator.pubsub.managed import ManagedSubscriptions
+from simulator.pubsub_codes import PubSubError
 from simulator.records import JsonObject
 
 MAX_REQUESTS_SHOWN = 100

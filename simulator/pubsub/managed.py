@@ -6,7 +6,7 @@ from simulator.events import StoredEvent
 from simulator.ids import base62, with_checksum
 from simulator.org import Org
 from simulator.pubsub import positions
-from simulator.pubsub.codes import PubSubError
+from simulator.pubsub_codes import PubSubError
 from simulator.records import JsonObject
 
 PREFIX = "18x"

@@ -8,12 +8,12 @@ from typing import Any
 
 import fastavro
 
+from simulator.avro.avro_types import Children, Field, milliseconds, takes
+from simulator.avro.fitting import UNREADABLE, diff_text
+from simulator.avro.schema import FIELD_LISTS, Schema
+from simulator.avro.schemas import Schemas
 from simulator.events import HEADER
-from simulator.pubsub.avro_types import Children, Field, milliseconds, takes
 from simulator.pubsub.bitmaps import bitmaps
-from simulator.pubsub.fitting import UNREADABLE, diff_text
-from simulator.pubsub.schema import FIELD_LISTS, Schema
-from simulator.pubsub.schemas import Schemas
 from simulator.records import JsonObject
 
 # A lone surrogate, 10**400, the fields of another's schema, no header or one that is none.

@@ -7,7 +7,7 @@ those off, as salesforce-pubsub-api-client does.
 from simulator.channels import SubscriptionRefusedError
 from simulator.events import StoredEvent
 from simulator.org import Org
-from simulator.pubsub.codes import PubSubError
+from simulator.pubsub_codes import PubSubError
 
 LATEST, EARLIEST, CUSTOM = 0, 1, 2
 TAIL = b"\0\0"

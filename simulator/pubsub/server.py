@@ -10,11 +10,11 @@ from grpc import aio
 
 from simulator.options import Options
 from simulator.pubsub import positions
-from simulator.pubsub.codes import PubSubError
 from simulator.pubsub.delivery import Stream, Times
 from simulator.pubsub.hub import Call, Hub, error_of
 from simulator.pubsub.managed_stream import ManagedStream
 from simulator.pubsub.wire import pubsub_api_pb2 as pb
+from simulator.pubsub_codes import PubSubError
 
 SERVICE = "eventbus.v1.PubSub"
 SERVER_OPTIONS = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 4_194_304))

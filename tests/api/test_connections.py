@@ -5,8 +5,8 @@ import pytest
 from django.db import connection as db
 from django.test.utils import CaptureQueriesContext
 
-from listeners.connection_rules import SOAP_RETIRES
 from listeners.models import Connection
+from listeners.models.connection_rules import SOAP_RETIRES
 from tests.api.answers import errors, problem
 from tests.api.requests import CONNECTIONS, connection, proxy, sent
 from tests.sample_data import make_listener

@@ -9,8 +9,9 @@ from cdcproject.celery import app
 from consumer import relay
 from consumer.ingest import ingest
 from handlers import dispatch
-from handlers.claims import Claim, claim
+from handlers.claims import claim
 from handlers.models import Delivery, DeliveryAttempt
+from handlers.types import Claim
 from tests.sample_data import change, lease_of, make_mapping, received
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]

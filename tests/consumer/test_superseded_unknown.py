@@ -8,7 +8,7 @@ from django.utils import timezone
 from consumer.completion import complete
 from handlers import dispatch
 from handlers.models import Delivery, HandlerMapping
-from handlers.queries import SENDING
+from handlers.models.delivery_queryset import SENDING
 from handlers.redelivery import Wish
 from handlers.runner import run_delivery
 from listeners.models import Listener

@@ -348,7 +348,7 @@ def test_unreadable_events_are_an_incident_until_none_is_left(listener, now):
 
 
 def test_what_is_closed_while_it_is_reported_is_opened_anew(listener, now, monkeypatch):
-    from audit.queries import IncidentQuerySet
+    from audit.models.incident import IncidentQuerySet
 
     adds = IncidentQuerySet.bulk_create
 

@@ -15,7 +15,8 @@ from simulator.control_operations import OPERATIONS
 from simulator.control_requests import OPERATIONS as CHANGES
 from simulator.faults import KINDS
 from simulator.options import Options
-from simulator.server import Simulator
+from simulator.server import application
+from simulator.simulator import Simulator
 from simulator.traffic import MIX
 from tests.docs.examples import DOCS
 from tests.docs.tables import named, rows_of
@@ -72,7 +73,7 @@ def bodies(operation: str) -> list[dict[str, Any]]:
 def test_each_operation_has_a_section_with_an_example() -> None:
     served = {
         f"{route.method} {route.resource.canonical.removeprefix('/_simulator/')}"
-        for route in Simulator(Options()).application().router.routes()
+        for route in application(Simulator(Options())).router.routes()
         if route.resource and route.resource.canonical.startswith("/_simulator/")
         if route.method != "HEAD"
     }

@@ -7,12 +7,13 @@ from django.utils import timezone
 
 from consumer.ingest import ingest
 from handlers import Retry
-from handlers.claims import ClaimLost, claim
+from handlers.claims import claim
 from handlers.endings import backoff
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.outcomes import Succeeded
 from handlers.runner import run_delivery
 from handlers.settling import settle
+from handlers.types import ClaimLost
 from tests.handlers.bundling import without_haste
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal, written_groups

@@ -13,7 +13,8 @@ from handlers import settling
 from handlers.claims import claim
 from handlers.models import Delivery
 from handlers.outcomes import Failed, Succeeded
-from handlers.settling import Ended, settled
+from handlers.settling import settled
+from handlers.types import Ended
 from tests.handlers.bundling import deliver, states
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]

@@ -10,7 +10,8 @@ from handlers.claims import claim
 from handlers.models import Delivery
 from handlers.outcomes import Failed, Succeeded
 from handlers.runner import run_deliveries
-from handlers.settling import Ended, settled
+from handlers.settling import settled
+from handlers.types import Ended
 from tests.handlers.bundling import deliver
 from tests.sample_data import change, lease_of, received
 

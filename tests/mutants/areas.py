@@ -21,13 +21,14 @@ AREAS: dict[str, tuple[str, ...]] = {
         "listeners/salesforce/backoff.py",
         "listeners/salesforce/exchange.py",
     ),
-    "relay": ("consumer/relay.py", "handlers/queries.py"),
+    "relay": ("consumer/relay.py", "handlers/models/delivery_queryset.py"),
     "claims": (
         "audit/jobs/claim.py",
         "handlers/claims.py",
         "handlers/hot.py",
         "handlers/heartbeat.py",
         "handlers/connection_guard.py",
+        "handlers/types.py",
     ),
     "settling": ("handlers/settling.py", "handlers/endings.py", "handlers/bundle.py"),
     "lanes": (

@@ -27,7 +27,7 @@ import cdcproject.celery, consumer.supervisor, consumer.tasks, handlers.runner
 from cdcproject.tracer import tracing
 from handlers import tracing as switch
 tracing.load()
-tracing.begin("worker")
+tracing.begin("worker", switch.record_with)
 is_on = switch.spans is not None
 {more}
 tracing.end()
@@ -98,7 +98,7 @@ def test_headers_may_be_in_a_file_and_a_service_has_the_name_it_is_given(collect
 def test_a_worker_that_forks_begins_in_its_children_alone(pool, begun, monkeypatch):
     """A thread would not outlive the fork."""
     roles = []
-    monkeypatch.setattr(tracer.tracing, "begin", roles.append)
+    monkeypatch.setattr(tracer.tracing, "begin", lambda role, _: roles.append(role))
 
     begin_tracing_without_a_pool(SimpleNamespace(pool=pool(1)))
 
@@ -163,7 +163,7 @@ def test_a_wrong_variable_is_told_and_stops_nothing(environment, why, monkeypatc
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
-    Tracing().begin("worker")
+    Tracing().begin("worker", tracing.record_with)
 
     assert tracing.spans is None
     assert "no traces are sent" in caplog.text

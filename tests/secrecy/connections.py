@@ -7,8 +7,8 @@ from typing import Any
 
 import redis
 
-from listeners.connection_rules import KINDS
 from listeners.models import Connection, KeptTokens, Listener
+from listeners.models.connection_rules import KINDS
 from listeners.salesforce.token_store import Kept
 from listeners.secrets import Secret
 from tests.sample_data import make_listener, make_mapping

@@ -6,9 +6,9 @@ import pytest
 import requests
 from django.core.exceptions import ValidationError
 
-from listeners.connection_rules import problems
 from listeners.logins import session_for
 from listeners.models import Connection, Position
+from listeners.models.connection_rules import problems
 from listeners.salesforce.errors import DestinationRefused
 from tests.commands.running import record
 from tests.sample_data import change, lease_of, make_listener, make_mapping

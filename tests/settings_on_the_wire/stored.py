@@ -9,9 +9,9 @@ from typing import Any
 
 from consumer.connection_check import Finding, check_connection
 from listeners.client_settings import stream_options
-from listeners.connection_rules import KINDS
 from listeners.logins import session_for, token_source
 from listeners.models import Connection, Listener
+from listeners.models.connection_rules import KINDS
 from listeners.salesforce.cometd import CometdStream
 from listeners.salesforce.errors import SalesforceError
 from tests.sample_data import connection_to, make_listener

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from listeners.connection_rules import problems, warnings
 from listeners.logins import token_source
+from listeners.models.connection_rules import problems, warnings
 from listeners.salesforce.errors import LoginUnavailable
 from tests.salesforce.hostile import MIB, packed
 from tests.salesforce.scripted import ScriptedOrg

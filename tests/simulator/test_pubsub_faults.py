@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as pb
-from simulator.pubsub.codes import STATUSES
+from simulator.pubsub_codes import STATUSES
 from tests.samples import samples_folder
 from tests.simulator.certificates import Authority
 from tests.simulator.process import SimulatorProcess

@@ -9,10 +9,10 @@ from typing import Any
 import fastavro
 import pytest
 
+from simulator.avro.fitting import UnfitError
 from simulator.changes import Create, Update
 from simulator.events import StoredEvent
 from simulator.org import Org
-from simulator.pubsub.fitting import UnfitError
 from simulator.pubsub.payloads import encoder
 from simulator.traffic import Traffic
 from tests.samples import samples_folder

@@ -5,7 +5,7 @@ import pytest
 from celery import current_app
 
 from handlers import dispatch, unknown_tasks
-from handlers.dispatch import Message
+from handlers.types import Message
 from tests.brokers import empty, using
 
 QUEUE = "special"

@@ -19,6 +19,7 @@ from consumer.probes import Probes
 from consumer.stopping import Stopping, wait_for_database
 from consumer.supervisor import EXIT_OK, Supervisor
 from handlers.checks import check_mappings
+from handlers.tracing import record_with
 from listeners.models import Listener
 
 #: Nothing here waits for others inside a transaction: a process that is paused in one loses what it
@@ -59,7 +60,7 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **options: Any) -> None:
         log_thread_failures()
         limit_sessions(**SESSION_LIMITS)
-        tracing.begin("listener")
+        tracing.begin("listener", record_with)
         gc.freeze()  # what is loaded stays: each look for garbage would go through all of it
         sys.setswitchinterval(SWITCH_SECONDS)
         supervisor = Supervisor(

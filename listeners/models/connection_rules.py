@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Model
 
 from listeners import client_rules, reference_rules
+from listeners.models.connection_fields import ConnectionFields
 from listeners.outbound import destinations, url_flaw
 from listeners.private_keys import private_key_problem
 from listeners.reference_rules import sentence
 from listeners.secrets import REFERENCES, Secret, SecretUnavailable
 from listeners.values import is_host, is_storable_text
-
-if TYPE_CHECKING:
-    from listeners.models.connection import Connection
 
 _OAUTH = (
     "scopes",
@@ -76,7 +74,7 @@ SOAP_RETIRES = (
 )
 
 
-def problems(connection: Connection) -> dict[str, str]:
+def problems(connection: ConnectionFields) -> dict[str, str]:
     """What is wrong, by field; empty when all is well."""
     kind = KINDS.get(connection.auth)
     if kind is None:  # the field's own validation says so
@@ -94,7 +92,7 @@ def problems(connection: Connection) -> dict[str, str]:
     }
 
 
-def warnings(connection: Connection, *, alone: bool = False) -> list[tuple[str, str]]:
+def warnings(connection: ConnectionFields, *, alone: bool = False) -> list[tuple[str, str]]:
     """What an operator should know about settings that are valid: (field, text).
 
     `alone`: without a look at the other connections.
@@ -125,7 +123,7 @@ def default_of(row: Model, name: str) -> Any:
     return field.get_default()
 
 
-def _settings(connection: Connection, kind: Kind) -> dict[str, str]:
+def _settings(connection: ConnectionFields, kind: Kind) -> dict[str, str]:
     found = {
         "scopes": client_rules.scopes_problem(connection.scopes),
         "optional_params": client_rules.params_problem(connection.optional_params),
@@ -145,13 +143,13 @@ def _settings(connection: Connection, kind: Kind) -> dict[str, str]:
     return {**mine, **_proxy_problems(connection)}
 
 
-def _store_problem(connection: Connection) -> str:
+def _store_problem(connection: ConnectionFields) -> str:
     if connection.token_store == "redis" and not settings.REDIS_URL:
         return "Set REDIS_URL: the broker is no Redis that could keep tokens."
     return ""
 
 
-def _skew_problem(connection: Connection) -> str:
+def _skew_problem(connection: ConnectionFields) -> str:
     if connection.clock_skew and connection.clock_skew >= connection.default_token_exp_time:
         return "It must be shorter than a token's lifetime (default_token_exp_time)."
     return ""
@@ -170,7 +168,7 @@ def _token_problem(token: Secret) -> str:
     return "Give the token alone: no blanks, no line breaks, no word such as Bearer before it."
 
 
-def _proxy_problems(connection: Connection) -> dict[str, str]:
+def _proxy_problems(connection: ConnectionFields) -> dict[str, str]:
     found: dict[str, str] = {}
     host = connection.proxy_host
     if not host:
@@ -190,7 +188,7 @@ def _proxy_problems(connection: Connection) -> dict[str, str]:
     return found
 
 
-def _references(connection: Connection) -> dict[str, str]:
+def _references(connection: ConnectionFields) -> dict[str, str]:
     told = {name: getattr(connection, name).reference for name in connection.SECRETS}
     refused = {name: reference_rules.flaw(reference) for name, reference in told.items()}
     return {name: sentence(text) for name, text in refused.items() if text} | {
@@ -200,13 +198,13 @@ def _references(connection: Connection) -> dict[str, str]:
     }
 
 
-def _address_problems(connection: Connection, kind: Kind) -> dict[str, str]:
+def _address_problems(connection: ConnectionFields, kind: Kind) -> dict[str, str]:
     """Of what is asked: an address that is left from another kind of login is not."""
     found = {name: url_flaw(getattr(connection, name)) for name in URLS if name in kind.heeded}
     return {name: text for name, text in found.items() if text}
 
 
-def _refresh_token_warnings(connection: Connection, alone: bool) -> list[str]:
+def _refresh_token_warnings(connection: ConnectionFields, alone: bool) -> list[str]:
     found = [
         f"connection {other.name} has the same refresh token: where Salesforce rotates it, "
         "each use by one revokes the other's; use one connection for several listeners"
@@ -215,9 +213,9 @@ def _refresh_token_warnings(connection: Connection, alone: bool) -> list[str]:
     return [_FORGETFUL, *found] if connection.token_store == "memory" else found
 
 
-def twins(connection: Connection) -> list[Connection]:
+def twins(connection: ConnectionFields) -> list[ConnectionFields]:
     """Other connections with the same refresh token."""
-    rows = type(connection).objects.filter(auth="refresh_token").exclude(pk=connection.pk)
+    rows = type(connection)._default_manager.filter(auth="refresh_token").exclude(pk=connection.pk)
     return [one for one in rows if _same_token(connection.refresh_token, one.refresh_token)]
 
 

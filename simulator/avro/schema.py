@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from simulator.pubsub.avro_types import Children, Field
+from simulator.avro.avro_types import Children, Field
 from simulator.records import JsonObject
 
 HEADER = "ChangeEventHeader"

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -10,15 +9,13 @@ from simulator import wire
 from simulator.control_http import Numbers, json_handler, query_handler
 from simulator.control_requests import Body, ControlError
 from simulator.records import JsonObject
-
-if TYPE_CHECKING:
-    from simulator.server import Simulator
+from simulator.simulator import Simulator
 
 
 class PubSubControl:
     """Routes below `/_simulator/`."""
 
-    def __init__(self, simulator: "Simulator") -> None:
+    def __init__(self, simulator: Simulator) -> None:
         self._sim = simulator
         self._hub = simulator.pubsub
 

@@ -2,10 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from simulator.catalogue import Catalogue, Entity
-from simulator.description import TYPES
-from simulator.ids import schema_id
-from simulator.pubsub.avro_types import (
+from simulator.avro.avro_types import (
     AVRO_NAME,
     COMPOUNDS,
     KINDS,
@@ -14,8 +11,11 @@ from simulator.pubsub.avro_types import (
     field_for,
     field_of_kind,
 )
-from simulator.pubsub.fitting import UNREADABLE, UnfitError, fitted, widened, with_field
-from simulator.pubsub.schema import Schema
+from simulator.avro.fitting import UNREADABLE, UnfitError, fitted, widened, with_field
+from simulator.avro.schema import Schema
+from simulator.catalogue import Catalogue, Entity
+from simulator.description import TYPES
+from simulator.ids import schema_id
 from simulator.records import JsonObject
 
 PICKLISTS = ("Type", "Industry", "StageName", "Status")

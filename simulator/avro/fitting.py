@@ -6,7 +6,7 @@ UnfitError: Avro cannot hold such an event, or such a field.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from simulator.pubsub.avro_types import (
+from simulator.avro.avro_types import (
     AVRO_NAME,
     COMPOUNDS,
     INT_LIMIT,
@@ -16,7 +16,7 @@ from simulator.pubsub.avro_types import (
     plain_type,
     takes,
 )
-from simulator.pubsub.schema import FIELD_LISTS, HEADER, Schema
+from simulator.avro.schema import FIELD_LISTS, HEADER, Schema
 from simulator.records import JsonObject
 
 UNREADABLE = b"\xff" * 12

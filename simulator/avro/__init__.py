@@ -1,0 +1,1 @@
+"""The Avro schemas of the org's change events. Pure."""

@@ -1,0 +1,133 @@
+"""The parts of one simulated org, put together."""
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from simulator.access import Access
+from simulator.bayeux import Bayeux
+from simulator.clock import Clock
+from simulator.cometd import CometdEndpoint, Waiters
+from simulator.door import Door
+from simulator.evidence import RequestLog
+from simulator.faults import Faults
+from simulator.jwt_bearer import AppKey
+from simulator.oauth import TokenService
+from simulator.options import Options
+from simulator.org import ORG_ID, USER_ID, Org
+from simulator.pubsub.hub import Hub
+from simulator.pump import Pump
+from simulator.records import JsonObject
+from simulator.refresh_tokens import RefreshTokens
+from simulator.tls import server_context
+from simulator.traffic import MIX, SPLIT_MIX, Traffic
+
+if TYPE_CHECKING:
+    from simulator.pubsub.server import PubSubServer
+
+
+class Simulator:
+    """All the parts of one org."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.clock = Clock()
+        self.faults = Faults()
+        self.access = Access()
+        self.org = _org(options, self.clock.now())
+        self.app_key = AppKey(options.jwt_public_key)
+        self.tls = server_context(options.tls_cert, options.tls_key, options.tls_client_ca)
+        self.tokens = _tokens(options, self.org, self.app_key)
+        self.requests = RequestLog()
+        waiters = Waiters()
+        self.bayeux = Bayeux(
+            self.org,
+            self.tokens,
+            self.faults,
+            connect_timeout_ms=int(options.connect_timeout * 1000),
+            max_events_per_answer=options.max_events_per_answer,
+            wake=waiters.wake,
+        )
+        self.cometd = CometdEndpoint(
+            self.bayeux, self.faults, self.clock, waiters, options.connect_timeout
+        )
+        self.pubsub = Hub(self.org, self.tokens, self.faults, self.clock)
+        for definition in options.managed_subscription:
+            self.pubsub.managed.read(definition)
+        self.pubsub_server: PubSubServer | None = None
+        mix = SPLIT_MIX if options.split_updates else MIX
+        self.traffic = Traffic(self.org, options.seed, mix)
+        self.pump = Pump(self.traffic, self.clock)
+
+    @property
+    def delivered(self) -> int:
+        """Events delivered to clients, over either API."""
+        return self.bayeux.delivered + self.pubsub.delivered
+
+    def wake(self) -> None:
+        """Let every held connect and every stream look whether it may go on."""
+        self.cometd.wake()
+        self.pubsub.wake()
+
+    def announcement(self, port: int) -> JsonObject:
+        """The address and the credentials."""
+        credentials = self.options.credentials
+        scheme, host = "https" if self.tls else "http", _name(self.options.host)
+        announced = {
+            "url": f"{scheme}://{host}:{port}",
+            "port": port,
+            "client_id": credentials.client_id,
+            "client_secret": credentials.client_secret,
+            "username": credentials.username,
+            "password": credentials.password,
+            "refresh_token": credentials.refresh_token,
+            "org_id": ORG_ID,
+        }
+        if self.pubsub_server:
+            address = f"{host}:{self.pubsub_server.port}"
+            announced["grpc_endpoint"] = address if self.tls else f"http://{address}"
+            announced["grpc_port"] = self.pubsub_server.port
+        if private_key := self.app_key.private_pem:
+            announced["private_key"] = private_key
+        return announced
+
+
+def _org(options: Options, now: int) -> Org:
+    """The empty org; raises LookupError or ValueError for a wrong custom channel."""
+    org = Org(
+        now=now,
+        retention_ms=int(options.retention_hours * 3_600_000),
+        retention_events=options.retention_events,
+        seed=options.seed,
+    )
+    org.overflow_after = options.overflow_after
+    org.setup.set_username(options.username)
+    for definition in options.channel:
+        name, _, entities = definition.partition("=")
+        org.channels.define(name, entities.split(","))
+    return org
+
+
+def _tokens(options: Options, org: Org, app_key: AppKey) -> TokenService:
+    credentials = options.credentials
+    return TokenService(
+        credentials=credentials,
+        org_id=ORG_ID,
+        user_id=USER_ID,
+        opaque=org.opaque,
+        lifetime_ms=int(options.session_seconds * 1000),
+        refresh_tokens=RefreshTokens(
+            org.opaque, credentials.refresh_token, options.rotate_refresh_tokens
+        ),
+        door=Door(credentials.username, credentials.password, options.lock_after),
+        app_key=app_key,
+        rules=options.rules,
+    )
+
+
+def _name(host: str) -> str:
+    """`localhost` for an address of this machine: strict cookie jars refuse bare addresses."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    return "localhost" if address.is_loopback or address.is_unspecified else host
