@@ -48,24 +48,14 @@ class Identity:
         return wire.json_response(
             {
                 "sub": identity_url(base_url),
-                "user_id": USER_ID,
-                "organization_id": ORG_ID,
                 "preferred_username": self._tokens.credentials.username,
                 "nickname": "integration",
                 "name": "Integration User",
                 "given_name": "Integration",
                 "family_name": "User",
-                "email": self._tokens.credentials.username,
-                "email_verified": True,
                 "zoneinfo": "America/Los_Angeles",
-                "language": "en_US",
-                "locale": "en_US",
-                "utcOffset": -28_800_000,
-                "user_type": "STANDARD",
-                "active": True,
-                "is_app_installed": True,
                 "updated_at": rest_time(iso(self._clock.now())),
-                "urls": _urls(base_url),
+                **self._common(base_url),
             }
         )
 
@@ -83,26 +73,31 @@ class Identity:
             {
                 "id": identity_url(base_url),
                 "asserted_user": True,
-                "user_id": USER_ID,
-                "organization_id": ORG_ID,
                 "username": self._tokens.credentials.username,
                 "nick_name": "integration",
                 "display_name": "Integration User",
                 "first_name": "Integration",
                 "last_name": "User",
-                "email": self._tokens.credentials.username,
-                "email_verified": True,
                 "timezone": "America/Los_Angeles",
-                "language": "en_US",
-                "locale": "en_US",
-                "utcOffset": -28_800_000,
-                "user_type": "STANDARD",
-                "active": True,
-                "is_app_installed": True,
                 "last_modified_date": rest_time(iso(self._clock.now())),
-                "urls": _urls(base_url),
+                **self._common(base_url),
             }
         )
+
+    def _common(self, base_url: str) -> JsonObject:
+        return {
+            "user_id": USER_ID,
+            "organization_id": ORG_ID,
+            "email": self._tokens.credentials.username,
+            "email_verified": True,
+            "language": "en_US",
+            "locale": "en_US",
+            "utcOffset": -28_800_000,
+            "user_type": "STANDARD",
+            "active": True,
+            "is_app_installed": True,
+            "urls": _urls(base_url),
+        }
 
     async def revoke(self, request: web.Request) -> web.StreamResponse:
         """An access token ends, or a refresh token and every access token with it."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from simulator import jwt_bearer, scopes
 from simulator.door import Door
-from simulator.evidence import Arrival, TokenLog
+from simulator.evidence import Arrival, TokenLog, TokenRequest
 from simulator.ids import OpaqueIds
 from simulator.records import JsonObject
 from simulator.refresh_tokens import RefreshTokens
@@ -106,12 +106,9 @@ class TokenService:
     def note(self, call: TokenCall, outcome: str, *, reused: bool = False) -> None:
         """Log a request for a token."""
         self.log.add(
-            call.arrival,
-            call.form,
-            grant_type=call.grant_type,
-            bearer=call.bearer,
-            outcome=outcome,
-            reused=reused,
+            TokenRequest(
+                call.arrival, dict(call.form), call.grant_type, call.bearer, outcome, reused
+            )
         )
 
     def oauth(self, call: TokenCall, now: int) -> JsonObject:

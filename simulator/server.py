@@ -15,7 +15,7 @@ from simulator.cometd import CometdEndpoint, Waiters
 from simulator.control import Control
 from simulator.control_evidence import EvidenceControl
 from simulator.door import Door
-from simulator.evidence import RequestLog
+from simulator.evidence import Log, SeenRequest
 from simulator.faults import Faults
 from simulator.identity import Identity
 from simulator.jwt_bearer import AppKey
@@ -53,7 +53,7 @@ class Simulator:
         self.app_key = AppKey(options.jwt_public_key)
         self.tls = server_context(options.tls_cert, options.tls_key, options.tls_client_ca)
         self.tokens = _tokens(options, self.org, self.app_key)
-        self.requests = RequestLog()
+        self.requests: Log[SeenRequest] = Log()
         waiters = Waiters()
         self.bayeux = Bayeux(
             self.org,

@@ -5,12 +5,12 @@ from aiohttp.typedefs import Handler, Middleware
 
 from simulator import wire
 from simulator.clock import Clock
-from simulator.evidence import RequestLog
+from simulator.evidence import Log, SeenRequest
 
 UNWATCHED = ("/_simulator/", "/services/oauth2/token", "/services/Soap/u/")
 
 
-def watching(log: RequestLog, clock: Clock) -> Middleware:
+def watching(log: Log[SeenRequest], clock: Clock) -> Middleware:
     """The middleware that writes to this log."""
 
     @web.middleware
@@ -18,7 +18,7 @@ def watching(log: RequestLog, clock: Clock) -> Middleware:
         if request.path.startswith(UNWATCHED):
             return await handler(request)
         query = request.rel_url.raw_query_string
-        seen = log.add(request.method, query, wire.arrival(request, clock.now()))
+        seen = log.add(SeenRequest(wire.arrival(request, clock.now()), request.method, query))
         try:
             response = await handler(request)
         except web.HTTPException as refused:
