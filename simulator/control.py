@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from simulator import wire
-from simulator.control_http import Action, Numbers, json_handler, query_handler
-from simulator.control_requests import Body, ControlError, read_change, read_writer
+from simulator.control_requests import (
+    Action,
+    Body,
+    ControlError,
+    Numbers,
+    json_handler,
+    query_handler,
+    read_change,
+    read_writer,
+)
 from simulator.events import HEADER, StoredEvent
 from simulator.faults import GRPC, META
 from simulator.pubsub.control import read_avro

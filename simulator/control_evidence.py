@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from simulator import wire
-from simulator.control_http import Numbers, json_handler, query_handler
-from simulator.control_requests import Body
+from simulator.control_requests import Body, Numbers, json_handler, query_handler
 from simulator.records import JsonObject
 from simulator.state import logins_state
 

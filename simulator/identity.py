@@ -8,11 +8,11 @@ from aiohttp import web
 from simulator import wire
 from simulator.clock import Clock
 from simulator.cometd import bearer_token
-from simulator.ids import with_checksum
+from simulator.description import rest_time
+from simulator.ids import long_id
 from simulator.oauth import TokenService
 from simulator.org import ORG_ID, USER_ID
 from simulator.records import JsonObject, iso
-from simulator.representation import rest_time
 
 MISSING_TOKEN, BAD_TOKEN = "Missing_OAuth_Token", "Bad_OAuth_Token"
 WRONG_ORG, BAD_ID = "Wrong_Org", "Bad_Id"
@@ -64,9 +64,9 @@ class Identity:
         token = bearer_token(request) or request.query.get("oauth_token", "")
         if refused := self._refusal(token):
             return refused
-        if _long(request.match_info["org"]) != ORG_ID:
+        if long_id(request.match_info["org"]) != ORG_ID:
             return web.Response(status=403, text=WRONG_ORG)
-        if _long(request.match_info["user"]) != USER_ID:
+        if long_id(request.match_info["user"]) != USER_ID:
             return web.Response(status=404, text=BAD_ID)
         base_url = _base_url(request)
         return wire.json_response(
@@ -130,7 +130,3 @@ def _urls(base_url: str) -> JsonObject:
 
 def _base_url(request: web.Request) -> str:
     return f"{request.scheme}://{request.host}"
-
-
-def _long(text: str) -> str:
-    return with_checksum(text) if len(text) == 15 else text

@@ -1,20 +1,20 @@
-"""The simulator put together, and its HTTP application."""
+"""The simulator put together, and its HTTP application, with TLS or without."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from simulator.access import Access
 from simulator.bayeux import Bayeux
 from simulator.clock import Clock
 from simulator.cometd import CometdEndpoint, Waiters
 from simulator.control import Control
 from simulator.control_evidence import EvidenceControl
-from simulator.door import Door
 from simulator.evidence import Log, SeenRequest
 from simulator.faults import Faults
 from simulator.identity import Identity
@@ -25,16 +25,16 @@ from simulator.options import Options
 from simulator.org import ORG_ID, USER_ID, Org
 from simulator.pubsub.control import PubSubControl
 from simulator.pubsub.hub import Hub
-from simulator.pump import Pump
 from simulator.records import JsonObject
 from simulator.refresh_tokens import RefreshTokens
 from simulator.rest import RestEndpoint
-from simulator.tls import server_context
-from simulator.traffic import MIX, SPLIT_MIX, Traffic
-from simulator.watch import watching
+from simulator.traffic import MIX, SPLIT_MIX, Pump, Traffic
+from simulator.user import Access, Door
+from simulator.wire import watching
 
 if TYPE_CHECKING:
     from simulator.pubsub.server import PubSubServer
+
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_LINE_BYTES = 16 * 1024
@@ -203,3 +203,22 @@ async def serving(simulator: Simulator) -> AsyncIterator[int]:
             await simulator.pubsub_server.stop()
         await runner.cleanup()
         await asyncio.sleep(0)
+
+
+def server_context(cert: str, key: str, client_ca: str) -> ssl.SSLContext | None:
+    """The context to listen with; None without a certificate. Raises ValueError for bad files.
+
+    With `client_ca`, a client must show a certificate that this authority has signed.
+    """
+    if not cert:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(Path(cert), Path(key) if key else None)
+        if client_ca:
+            context.load_verify_locations(Path(client_ca))
+            context.verify_mode = ssl.CERT_REQUIRED
+    except OSError as error:
+        named = ", ".join(path for path in (cert, key, client_ca) if path)
+        raise ValueError(f"cannot use the TLS files {named}: {error}") from error
+    return context

@@ -28,7 +28,7 @@ the announcement). From a test, with `SimulatorProcess(grpc=True)`:
     org.state()["pubsub"]                streams, credits, delivered events, committed positions
 
 An event that Avro cannot hold, such as one without a header, goes out as bytes that no schema
-reads; an unknown changeType gets a schema that has it. `schemas`, `avro_types`, `bitmaps`, `flow`,
-`positions` and `managed` are pure; `payloads` needs fastavro; `calls`, `delivery` and `server` need
-grpc. `simulator.pubsub.codes` lists the error codes.
+reads; an unknown changeType gets a schema that has it. `schemas`, `avro_types`, `hub`,
+`positions` and `managed` need no gRPC; `payloads` needs fastavro.
+`simulator.pubsub.codes` lists the error codes.
 """

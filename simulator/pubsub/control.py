@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from simulator import wire
-from simulator.control_http import Numbers, json_handler, query_handler
-from simulator.control_requests import Body, ControlError
+from simulator.control_requests import Body, ControlError, Numbers, json_handler, query_handler
 from simulator.records import JsonObject
 
 if TYPE_CHECKING:

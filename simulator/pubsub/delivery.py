@@ -7,9 +7,9 @@ from simulator.events import StoredEvent
 from simulator.faults import Fault
 from simulator.pubsub import positions
 from simulator.pubsub.codes import PubSubError
-from simulator.pubsub.fitting import UNREADABLE
 from simulator.pubsub.hub import Call, Hub, Subscriber, error_of
 from simulator.pubsub.positions import replay_bytes
+from simulator.pubsub.schema import UNREADABLE
 from simulator.pubsub.wire import pubsub_api_pb2 as pb
 
 MAX_MESSAGE_BYTES = 3_900_000

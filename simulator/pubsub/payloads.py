@@ -1,8 +1,8 @@
-"""Events as the Pub/Sub API sends them: Avro without its schema."""
+"""Events as the Pub/Sub API sends them: Avro without its schema, bitmaps for field names."""
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -10,9 +10,7 @@ import fastavro
 
 from simulator.events import HEADER
 from simulator.pubsub.avro_types import Children, Field, milliseconds, takes
-from simulator.pubsub.bitmaps import bitmaps
-from simulator.pubsub.fitting import UNREADABLE, diff_text
-from simulator.pubsub.schema import FIELD_LISTS, Schema
+from simulator.pubsub.schema import FIELD_LISTS, UNREADABLE, Schema, diff_text
 from simulator.pubsub.schemas import Schemas
 from simulator.records import JsonObject
 
@@ -73,3 +71,23 @@ def _plain(plain: tuple[str, ...], value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int):
         return value
     return value if "int" in plain and takes(("int",), value) else float(value)
+
+
+def bitmaps(
+    names: Iterable[str], positions: Mapping[str, int], children: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """The bitmaps for names such as `Phone` and `Name.FirstName`."""
+    top, below = 0, dict[int, int]()
+    for name in names:
+        parent, _, child = name.partition(".")
+        if child:
+            bit = 1 << children[parent].index(child)
+            below[positions[parent]] = below.get(positions[parent], 0) | bit
+        else:
+            top |= 1 << positions[parent]
+    nested = [f"{position}-{_hex(bits)}" for position, bits in sorted(below.items())]
+    return [_hex(top), *nested] if top else nested
+
+
+def _hex(bits: int) -> str:
+    return "0x" + bits.to_bytes((bits.bit_length() + 7) // 8).hex().upper()

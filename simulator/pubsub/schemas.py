@@ -14,8 +14,7 @@ from simulator.pubsub.avro_types import (
     field_for,
     field_of_kind,
 )
-from simulator.pubsub.fitting import UNREADABLE, UnfitError, fitted, widened, with_field
-from simulator.pubsub.schema import Schema
+from simulator.pubsub.schema import UNREADABLE, Schema, UnfitError, fitted, widened, with_field
 from simulator.records import JsonObject
 
 PICKLISTS = ("Type", "Industry", "StageName", "Status")

@@ -12,8 +12,8 @@ import pytest
 from simulator.changes import Create, Update
 from simulator.events import StoredEvent
 from simulator.org import Org
-from simulator.pubsub.fitting import UnfitError
 from simulator.pubsub.payloads import encoder
+from simulator.pubsub.schema import UnfitError
 from simulator.traffic import Traffic
 from tests.samples import samples_folder
 
