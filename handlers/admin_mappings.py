@@ -8,7 +8,6 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import path
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
@@ -53,19 +52,14 @@ class HandlerMappingAdmin(PausingAdmin):
     change_form_outer_before_template = "handlers/designer/mapping.html"
     change_form_after_template = "handlers/designer/preview_area.html"
     delete_confirmation_template = "handlers/designer/delete_mapping.html"
+    pages = (
+        ("add/preview/", "preview", "preview"),
+        ("<path:object_id>/preview/", "preview", "preview"),
+    )
 
     class Media:
         css: ClassVar = {"all": ["handlers/designer.css"]}
         js: ClassVar = [Script("handlers/preview.js", defer=True)]
-
-    def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(self.preview)
-        name = "handlers_handlermapping_preview"
-        return [
-            path("add/preview/", view, name=name),
-            path("<path:object_id>/preview/", view, name=name),
-            *super().get_urls(),
-        ]
 
     # Columns
 
@@ -101,12 +95,8 @@ class HandlerMappingAdmin(PausingAdmin):
                 setattr(listener.widget, f"can_{what}_related", False)
         return form
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        context |= mapping_page.context(request, kwargs.get("obj"))
-        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return response
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        return mapping_page.context(request, obj)
 
     @method_decorator([require_POST, gzip_page])
     def preview(self, request: HttpRequest, object_id: str | None = None) -> HttpResponse:

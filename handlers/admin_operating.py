@@ -7,7 +7,6 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from unfold.decorators import action
@@ -69,8 +68,9 @@ class OperatingAdmin(NotedAdmin):
     ) -> HttpResponse:
         listener: Listener = self.row(request, object_id)
         if request.method != "POST":
-            title = f"{verb} {listener}"
-            return self._ask(request, listener, title=title, text=f"{title}? {text}", button=verb)
+            title, back = f"{verb} {listener}", _page(listener).url
+            asked = {"title": title, "text": f"{title}? {text}", "button": verb, "back": back}
+            return self.page(request, "handlers/ask.html", original=listener, **asked)
         if act(listener, Actor.in_console(request), reason_of(request), timezone.now()):
             messages.success(request, f"{listener}: done. A running process takes it up.")
         else:
@@ -100,26 +100,15 @@ class OperatingAdmin(NotedAdmin):
         return _page(listener)
 
     def _ask_to_forget(self, request: HttpRequest, listener: Listener, cost: str) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "original": listener,
-            "listener": listener,
-            "position": position_of(listener),
-            "cost": cost,
-            "title": "Forget the position",
-        }
-        return TemplateResponse(request, "handlers/forget_position.html", context)
-
-    def _ask(self, request: HttpRequest, listener: Listener, **context: Any) -> HttpResponse:
-        context |= {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "original": listener,
-            "back": _page(listener).url,
-            **context,
-        }
-        return TemplateResponse(request, "handlers/ask.html", context)
+        return self.page(
+            request,
+            "handlers/forget_position.html",
+            original=listener,
+            listener=listener,
+            position=position_of(listener),
+            cost=cost,
+            title="Forget the position",
+        )
 
 
 def _page(listener: Listener) -> HttpResponseRedirect:

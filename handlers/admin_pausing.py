@@ -9,7 +9,6 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -116,15 +115,9 @@ class PausingAdmin(NotedAdmin):
 
     def _ask(self, request: HttpRequest, verb: str, what: str, back: str) -> HttpResponse:
         title = f"{verb.capitalize()} {what}"
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": title,
-            "text": f"{title}? {PAUSING if verb == 'pause' else RESUMING}",
-            "button": verb.capitalize(),
-            "back": back,
-        }
-        return TemplateResponse(request, "handlers/ask.html", context)
+        text = f"{title}? {PAUSING if verb == 'pause' else RESUMING}"
+        asked = {"title": title, "text": text, "button": verb.capitalize(), "back": back}
+        return self.page(request, "handlers/ask.html", **asked)
 
 
 def pause_label(mapping: HandlerMapping) -> SafeString:

@@ -78,36 +78,7 @@ class ConnectionForm(WithDefaults):
 
     class Meta:
         model = Connection
-        fields = (
-            "name",
-            "auth",
-            "base_url",
-            "login_url",
-            "is_sandbox",
-            "token_url",
-            "refresh_url",
-            "client_id",
-            "client_secret",
-            "username",
-            "password",
-            "token",
-            "refresh_token",
-            "private_key",
-            "audience",
-            "scopes",
-            "default_token_exp_time",
-            "clock_skew",
-            "optional_params",
-            "credential_bearer",
-            "client_config",
-            "refresh_config",
-            "token_store",
-            "proxy_scheme",
-            "proxy_host",
-            "proxy_port",
-            "proxy_username",
-            "proxy_password",
-        )
+        fields = "__all__"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
