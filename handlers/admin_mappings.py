@@ -15,6 +15,7 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 
+from audit import admin_links as links
 from audit.admin_labels import joined, label
 from handlers import registry, retargeting
 from handlers.admin_mapping_form import HandlerMappingForm
@@ -125,7 +126,7 @@ class HandlerMappingAdmin(PausingAdmin):
             context |= mapping_page.context(request, mapping)
         response: HttpResponse = super().delete_view(request, object_id, context)
         if mapping and isinstance(response, HttpResponseRedirect):
-            return HttpResponseRedirect(mapping_page.drawing_of(mapping.listener_id))
+            return HttpResponseRedirect(links.listener(mapping.listener_id))
         return response
 
     def save_model(
@@ -143,7 +144,7 @@ class HandlerMappingAdmin(PausingAdmin):
     # Back to the drawing that it is a part of
 
     def response_post_save_add(self, request: HttpRequest, obj: HandlerMapping) -> HttpResponse:
-        return HttpResponseRedirect(mapping_page.drawing_of(obj.listener_id))
+        return HttpResponseRedirect(links.listener(obj.listener_id))
 
     def response_post_save_change(self, request: HttpRequest, obj: HandlerMapping) -> HttpResponse:
-        return HttpResponseRedirect(mapping_page.drawing_of(obj.listener_id))
+        return HttpResponseRedirect(links.listener(obj.listener_id))

@@ -120,7 +120,7 @@ def warnings(connection: Connection, *, alone: bool = False) -> list[tuple[str, 
     return found
 
 
-def default_of(row: Model, name: str) -> Any:
+def default_of(row: Model | type[Model], name: str) -> Any:
     field: Any = row._meta.get_field(name)
     return field.get_default()
 

@@ -12,7 +12,9 @@ from django.db import models
 from consumer.configuration.keys import written
 from consumer.configuration.problems import Problems
 from consumer.configuration.wanted import Item
+from listeners.connection_rules import default_of
 from listeners.secrets import Secret
+from listeners.values import is_same
 
 #: The keys that say what else is needed: while they are wrong, nothing is known about that.
 _DECIDING = frozenset({"auth", "on"})
@@ -20,11 +22,6 @@ _DECIDING = frozenset({"auth", "on"})
 _REFERENCES = frozenset({"connection", "listener"})
 #: Shown as "changed" only: what is in them may be meant for few eyes.
 _UNSHOWN = frozenset({"options", "optional_params", "client_config", "refresh_config"})
-
-
-def default_of(model: type[models.Model], name: str) -> Any:
-    field = model._meta.get_field(name)
-    return field.get_default() if isinstance(field, models.Field) else None
 
 
 def assign(instance: models.Model, fields: Iterable[str], item: Item) -> None:
@@ -67,16 +64,8 @@ def differences(before: dict[str, Any], instance: models.Model) -> dict[str, str
     return {
         name: _shown(name, old, getattr(instance, name))
         for name, old in before.items()
-        if not _same(old, getattr(instance, name))
+        if not is_same(old, getattr(instance, name))
     }
-
-
-def _same(old: Any, new: Any) -> bool:
-    if isinstance(old, Secret) and isinstance(new, Secret):
-        return old.same_as(new)
-    if isinstance(old, dict):  # in Python 1 equals true
-        return json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
-    return bool(old == new)
 
 
 def _shown(name: str, old: Any, new: Any) -> str:

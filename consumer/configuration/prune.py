@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from audit.history import with_history
-from consumer.configuration.steps import Step, save_fields
+from consumer.configuration.steps import Step
 from listeners.models import Connection, Listener
+from listeners.values import save_fields
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,6 +14,7 @@ from consumer.configuration.keys import REFERENCE, Keys
 from consumer.configuration.problems import Problems
 from consumer.configuration.wanted import Item
 from listeners.models import Connection
+from listeners.values import save_fields
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,3 @@ def row_steps(
         return []
     text = f"~ {label}: {', '.join(changed.values())}"
     return [Step(text, partial(save_fields, instance, changed), instance, [*changed])]
-
-
-def save_fields(instance: models.Model, names: Iterable[str]) -> None:
-    """Only what changed: what others write meanwhile, such as a rotated token, stays."""
-    stamps = [f.name for f in instance._meta.fields if getattr(f, "auto_now", False)]
-    instance.save(update_fields=[*names, *stamps])

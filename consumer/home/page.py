@@ -12,7 +12,8 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.gzip import gzip_page
 
-from consumer.home import facts, links, tables
+from audit import admin_links as links
+from consumer.home import facts, tables
 from consumer.home.charts import HOUR, MINUTE, Chart, chart
 from consumer.home.facts import Facts
 from consumer.home.reader import Reader

@@ -24,6 +24,8 @@ _PLACE = (
 _PLACE_IN_REST = {part[0].lower() + part[1:]: part for part in _PLACE}
 _PERSON = ("Salutation", "FirstName", "MiddleName", "LastName", "Suffix")
 _REST_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000")
+_SHORT = 15  # characters of an id without the three that tell its capitals
+_CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -49,6 +51,16 @@ def event_body(record: Record, change_type: str) -> dict[str, Any]:
     if keeps_nulls:
         return body
     return {name: value for name, value in body.items() if value is not None}
+
+
+def long_id(record_id: str) -> str:
+    """The id with the three characters that say which of its first 15 are capitals; anything that
+    is no id of 15 characters stays as it is."""
+    if len(record_id) != _SHORT or not (record_id.isascii() and record_id.isalnum()):
+        return record_id
+    parts = (record_id[:5], record_id[5:10], record_id[10:])
+    bits = (sum(1 << n for n, letter in enumerate(part) if letter.isupper()) for part in parts)
+    return record_id + "".join(_CAPITALS[number] for number in bits)
 
 
 def last_modified_ms(record: Record) -> int | None:
