@@ -16,9 +16,9 @@ from audit import admin_links as links
 from consumer.home import facts, tables
 from consumer.home.charts import HOUR, MINUTE, Chart, chart
 from consumer.home.facts import Facts
-from consumer.home.reader import Reader
 from consumer.home.shared import Shared
 from consumer.home.verdict import verdict
+from handlers.admin_navigation import Reader
 from handlers.models import Delivery
 from listeners.models import Connection
 

@@ -14,11 +14,10 @@ from django.utils import timezone
 
 from audit import admin_links as links
 from audit.sight import Sight
-from handlers.admin_navigation import may_see
+from handlers.admin_navigation import Reader, may_see
 from handlers.designer import facts
 from handlers.designer.counts import Waiting
 from handlers.designer.drawing import Route, draw
-from handlers.designer.facts import Reader
 from handlers.designer.preview import preview
 from handlers.models import Delivery, HandlerMapping
 from listeners.models import Listener

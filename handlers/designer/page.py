@@ -7,10 +7,10 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils import timezone
 
+from handlers.admin_navigation import Reader
 from handlers.admin_state import ListenerState
 from handlers.designer import facts
 from handlers.designer.drawing import draw
-from handlers.designer.facts import Reader
 from handlers.designer.steps import next_steps
 from listeners.models import Listener
 
