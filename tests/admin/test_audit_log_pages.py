@@ -122,6 +122,7 @@ def test_a_search_that_takes_too_long_is_given_up(admin_client, make_entry, monk
     assert "Add a filter" in response.content.decode()
 
 
+@pytest.mark.django_db
 def test_other_failures_of_the_database_are_not_hidden():
     with pytest.raises(OperationalError, match="gone"), time_limit(1):
         raise OperationalError("the server is gone")
