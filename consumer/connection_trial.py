@@ -18,10 +18,10 @@ from consumer.findings import Finding, Step
 from consumer.patience import impatient, impatient_listener
 from listeners.connection_rules import twins
 from listeners.login_ledger import LoginLedger
+from listeners.logins import TrialLogin
 from listeners.models import Connection, Listener
 from listeners.salesforce.token_store import digest
 from listeners.secrets import Secret, SecretUnavailable
-from listeners.trial_login import TrialLogin
 
 _KEY = "successors_of_tested_refresh_tokens"
 _REMEMBERED = 10

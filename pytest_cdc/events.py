@@ -18,7 +18,7 @@ from consumer.reconciliation.rows import SECOND, Row
 from handlers.events import EventData
 from listeners.leases import Lease
 from listeners.models import Listener, Position
-from listeners.salesforce.reading import RecordsRead
+from listeners.salesforce.records import RecordsRead
 from listeners.salesforce.rest import RestClient
 from pytest_cdc.changes import Change, Described, WrongChange
 

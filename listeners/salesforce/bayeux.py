@@ -15,7 +15,7 @@ from enum import StrEnum, auto
 from typing import Any
 
 from listeners.salesforce.errors import Reaction
-from listeners.salesforce.outcomes import (
+from listeners.salesforce.inbox import (
     Acknowledged,
     Message,
     Outcome,

@@ -2,14 +2,18 @@
 
 The two differ in compound fields, in how they write times, and in what they leave out. What a
 record cannot tell is kept: formula fields, which no event carries, look like any other in REST.
+And what came of reading many of them at once.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from listeners.salesforce.errors import RestRefused
 
 Record = Mapping[str, Any]
 
@@ -127,3 +131,36 @@ def _event_time(value: Any) -> Any:
     if isinstance(value, str) and _REST_TIME.fullmatch(value):
         return value.removesuffix("+0000") + "Z"
     return value
+
+
+_LONG_ID, _SHORT_ID = 18, 15
+
+
+@dataclass(slots=True)
+class RecordsRead:
+    """What of some records was read, by the ids that were asked for.
+
+    Who is in neither does not exist (any more). `read_at`, in ms since 1970: every change that was
+    committed before it is in what was read.
+    """
+
+    read_at: int
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refused: dict[str, RestRefused] = field(default_factory=dict)
+
+
+def by_id(ids: Sequence[str], rows: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    """The rows that are records, by those of the ids that are theirs, in that order."""
+    found: dict[str, dict[str, Any]] = {}
+    short: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        match row:
+            case {"Id": str(row_id)}:
+                found[row_id] = row
+                short[row_id[:_SHORT_ID]] = row
+    # The long form adds a checksum to the short one. Two long ones are never the same record.
+    for asked in ids:
+        other = short.get(asked[:_SHORT_ID])
+        if other and {len(asked), len(other["Id"])} == {_LONG_ID, _SHORT_ID}:
+            found.setdefault(asked, other)
+    return {asked: found[asked] for asked in ids if asked in found}

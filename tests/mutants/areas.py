@@ -48,8 +48,8 @@ AREAS: dict[str, tuple[str, ...]] = {
     ),
     "token source": (
         "listeners/salesforce/token_source.py",
-        "listeners/salesforce/token_ledger.py",
-        "listeners/salesforce/renewal.py",
+        "listeners/salesforce/token_store.py",
+        "listeners/salesforce/safekeeping.py",
         "listeners/token_stores/*.py",
     ),
     "decoders": (
@@ -59,7 +59,7 @@ AREAS: dict[str, tuple[str, ...]] = {
         "listeners/salesforce/pubsub/bitmaps.py",
         "listeners/salesforce/pubsub/messages.py",
         "listeners/salesforce/pubsub/reading.py",
-        "listeners/salesforce/pubsub/whole.py",
+        "listeners/salesforce/pubsub/values.py",
     ),
     "outbound rules": (
         "listeners/outbound.py",
