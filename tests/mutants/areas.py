@@ -59,7 +59,7 @@ AREAS: dict[str, tuple[str, ...]] = {
         "listeners/salesforce/pubsub/bitmaps.py",
         "listeners/salesforce/pubsub/messages.py",
         "listeners/salesforce/pubsub/reading.py",
-        "listeners/salesforce/pubsub/values.py",
+        "listeners/salesforce/pubsub/whole.py",
     ),
     "outbound rules": (
         "listeners/outbound.py",

@@ -20,7 +20,7 @@ from listeners.salesforce.errors import RAW_LIMIT
 from listeners.salesforce.pubsub.bitmaps import BitmapFlaw, Named
 from listeners.salesforce.pubsub.reading import HEADER
 from listeners.salesforce.pubsub.schemas import PayloadFlaw, Schema, parse_schema
-from listeners.salesforce.pubsub.values import is_whole, with_nulls
+from listeners.salesforce.pubsub.whole import is_whole, with_nulls
 from listeners.salesforce.replay_ids import text_of
 
 _LISTS = ("changedFields", "nulledFields", "diffFields")

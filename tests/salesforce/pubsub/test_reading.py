@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from listeners.salesforce.pubsub.reading import Unread
 from listeners.salesforce.pubsub.schemas import PayloadFlaw, Schema, parse_schema
-from listeners.salesforce.pubsub.values import whole_of
+from listeners.salesforce.pubsub.whole import whole_of
 from tests.salesforce.pubsub.avro_events import (
     ADDRESS,
     HEADER,
