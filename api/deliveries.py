@@ -19,6 +19,7 @@ from api.audit_log import ExportedDeliverySerializer
 from api.filtering import WholeNumberFilter
 from api.problems import Conflict
 from api.redelivering import ReasonSerializer, Redeliverable
+from api.views import asked
 from audit.actions import Actor
 from audit.queries import FAILED
 from audit.sight import Sight
@@ -155,15 +156,9 @@ class DeliveryViewSet(Redeliverable[Delivery]):
     def go_on(self, request: Request, **_: Any) -> Response:
         """Go on without a dead delivery that halts: the next of its record begins."""
         delivery = self.get_object()
-        asked = ReasonSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        by, reason = Actor.by_api(request), asked(ReasonSerializer, request)["reason"]
         try:
-            go_on_without(
-                delivery.pk,
-                Actor.by_api(request),
-                asked.validated_data["reason"],
-                timezone.now(),
-            )
+            go_on_without(delivery.pk, by, reason, timezone.now())
         except NotHalting as error:
             raise Conflict(str(error)) from None
         shown = DeliveryDetailSerializer(self.get_object(), context=self.get_serializer_context())

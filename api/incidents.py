@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from api.problems import Conflict
 from api.redelivering import StrictSerializer
-from api.views import ReadViewSet
+from api.views import ReadViewSet, asked
 from audit import closing
 from audit.actions import Actor
 from audit.models import Incident
@@ -57,12 +57,11 @@ class IncidentViewSet(ReadViewSet[Incident]):
     @action(detail=True, methods=["post"])
     def close(self, request: Request, **_: Any) -> Response:
         """Close it by hand. If the same happens again, another one is opened."""
-        asked = ClosingSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        note = asked(ClosingSerializer, request)["note"]
         incident, by = self.get_object(), Actor.by_api(request)
-        if not closing.close(incident, by, asked.validated_data["note"], timezone.now()):
+        if not closing.close(incident, by, note, timezone.now()):
             raise Conflict("The incident is closed.")
-        return self._shown()
+        return self.shown()
 
     @extend_schema(request=None, responses=IncidentSerializer)
     @action(detail=True, methods=["post"])
@@ -71,7 +70,4 @@ class IncidentViewSet(ReadViewSet[Incident]):
         incident, by = self.get_object(), Actor.by_api(request)
         if not closing.acknowledge(incident, by, timezone.now()):
             raise Conflict("The incident is closed, or acknowledged already.")
-        return self._shown()
-
-    def _shown(self) -> Response:
-        return Response(self.get_serializer(self.get_object()).data)
+        return self.shown()

@@ -21,8 +21,7 @@ from api.mappings import HandlerSerializer
 from api.problems import Conflict
 from api.redelivering import ReasonSerializer
 from api.rows import NoteSerializer, RowSerializer
-from api.standing import standing
-from api.views import SettingsViewSet
+from api.views import SettingsViewSet, asked
 from audit.actions import Actor
 from audit.history import with_history
 from consumer.connection_check import checked
@@ -34,7 +33,7 @@ from listeners.listener_rules import ENDPOINT_IS_CLOSED, OF_SALESFORCE, warnings
 from listeners.models import Connection, Listener, Position
 from listeners.permissions import OPERATE, may
 from listeners.reach import reached
-from listeners.standing import STATES, position_of
+from listeners.standing import STATES, position_of, standing_now
 
 CHANGE_CONNECTION = "listeners.change_connection"
 
@@ -70,10 +69,10 @@ class ListenerSerializer(RowSerializer[Listener]):
 
     @extend_schema_field(serializers.ChoiceField(choices=STATES))
     def get_state(self, listener: Listener) -> str:
-        return standing(listener, timezone.now()).state
+        return standing_now(listener, timezone.now()).state
 
     def get_reason(self, listener: Listener) -> str | None:
-        return standing(listener, timezone.now()).reason
+        return standing_now(listener, timezone.now()).reason
 
     @extend_schema_field(PositionSerializer(allow_null=True))
     def get_position(self, listener: Listener) -> Any:
@@ -147,7 +146,7 @@ class ListenerViewSet(SettingsViewSet[Listener]):
         """Have it received: a listener process takes it up."""
         if not operating.start(*self._asked(request)):
             raise Conflict("The listener is enabled already.")
-        return self._shown()
+        return self.shown()
 
     @extend_schema(request=ReasonSerializer, responses=ListenerSerializer)
     @action(detail=True, methods=["post"])
@@ -155,7 +154,7 @@ class ListenerViewSet(SettingsViewSet[Listener]):
         """Have it received no more; what came is recorded, and its position kept."""
         if not operating.stop(*self._asked(request)):
             raise Conflict("The listener is not enabled.")
-        return self._shown()
+        return self.shown()
 
     @extend_schema(request=ReasonSerializer, responses=ListenerSerializer)
     @action(detail=True, methods=["post"], url_path="forget-position")
@@ -165,7 +164,7 @@ class ListenerViewSet(SettingsViewSet[Listener]):
             operating.forget_position(*self._asked(request))
         except NotNow as why:
             raise Conflict(str(why)) from None
-        return self._shown()
+        return self.shown()
 
     @extend_schema(request=None, responses=FoundSerializer)
     @action(detail=True, methods=["post"], throttle_classes=THROTTLES)
@@ -176,10 +175,5 @@ class ListenerViewSet(SettingsViewSet[Listener]):
         return Response(found(checked(listener.connection, [listener], by)))
 
     def _asked(self, request: Request) -> tuple[Listener, Actor, str, datetime]:
-        asked = ReasonSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        by = Actor.by_api(request)
-        return self.get_object(), by, asked.validated_data["reason"], timezone.now()
-
-    def _shown(self) -> Response:
-        return Response(self.get_serializer(self.get_object()).data)
+        by, reason = Actor.by_api(request), asked(ReasonSerializer, request)["reason"]
+        return self.get_object(), by, reason, timezone.now()

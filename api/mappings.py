@@ -17,7 +17,7 @@ from api.fields import NameField
 from api.problems import Conflict
 from api.redelivering import ReasonSerializer
 from api.rows import NoteSerializer, RowSerializer
-from api.views import SettingsViewSet
+from api.views import SettingsViewSet, asked
 from audit.actions import Actor
 from handlers import pausing, registry, retargeting
 from handlers.checks import unregistered_message
@@ -115,19 +115,19 @@ class MappingViewSet(SettingsViewSet[HandlerMapping]):
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, **_: Any) -> Response:
         """Have nothing of it start: changes are recorded, and their deliveries wait, in order."""
-        mapping, reason = self.get_object(), _asked(ReasonSerializer, request)["reason"]
+        mapping, reason = self.get_object(), asked(ReasonSerializer, request)["reason"]
         if not pausing.pause(mapping, Actor.by_api(request), reason, timezone.now()):
             raise Conflict("The handler is paused already.")
-        return self._shown()
+        return self.shown()
 
     @extend_schema(request=ReasonSerializer, responses=HandlerMappingSerializer)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, **_: Any) -> Response:
         """Have it go on with what waits."""
-        mapping, reason = self.get_object(), _asked(ReasonSerializer, request)["reason"]
+        mapping, reason = self.get_object(), asked(ReasonSerializer, request)["reason"]
         if not pausing.resume(mapping, Actor.by_api(request), reason, timezone.now()):
             raise Conflict("The handler is not paused.")
-        return self._shown()
+        return self.shown()
 
     @extend_schema(
         operation_id="handler_mappings_pause_all",
@@ -150,18 +150,9 @@ class MappingViewSet(SettingsViewSet[HandlerMapping]):
         return self._all(request, pausing.resume_all)
 
     def _all(self, request: Request, act: Callable[..., int]) -> Response:
-        asked = _asked(PauseSerializer, request)
-        rows = self.get_queryset().filter(pausing.to_handler(asked["handler"]))
+        given = asked(PauseSerializer, request)
+        rows = self.get_queryset().filter(pausing.to_handler(given["handler"]))
         if self.acts_on is not None:
             rows = rows.filter(listener_id__in=self.acts_on)
         by, now = Actor.by_api(request), timezone.now()
-        return Response({"count": act(rows, by, asked["reason"], now)})
-
-    def _shown(self) -> Response:
-        return Response(self.get_serializer(self.get_object()).data)
-
-
-def _asked(serializer: type[ReasonSerializer], request: Request) -> dict[str, Any]:
-    asked = serializer(data=request.data)
-    asked.is_valid(raise_exception=True)
-    return dict(asked.validated_data)
+        return Response({"count": act(rows, by, given["reason"], now)})

@@ -22,7 +22,7 @@ from api.redelivering import (
     foretold,
     rows_of,
 )
-from api.views import ReadViewSet
+from api.views import ReadViewSet, asked
 from audit.actions import Actor
 from audit.queries import AuditLogFilter
 from handlers.models import Delivery, Redelivery
@@ -111,10 +111,10 @@ class RedeliveryViewSet(ReadViewSet[Redelivery]):
     def create(self, request: Request, **_: Any) -> Response:
         """Send changes to their handlers again. What is asked for is fixed now: 201 when all of it
         is done, 202 when workers do it, 200 for a dry run."""
-        asked = AskedSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        wish = asked.wish(Actor.by_api(request))
-        if asked.validated_data["dry_run"]:
+        which = AskedSerializer(data=request.data)
+        which.is_valid(raise_exception=True)
+        wish = which.wish(Actor.by_api(request))
+        if which.validated_data["dry_run"]:
             return Response(foretold(wish))
         counts, is_done = answered(wish)
         return Response(counts, status=201 if is_done else 202)
@@ -124,9 +124,7 @@ class RedeliveryViewSet(ReadViewSet[Redelivery]):
     def cancel(self, request: Request, **_: Any) -> Response:
         """Send no more of it. What was sent stays sent; 409 when it is over."""
         redelivery = self.get_object()
-        asked = ReasonSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        by, reason = Actor.by_api(request), asked.validated_data["reason"]
+        by, reason = Actor.by_api(request), asked(ReasonSerializer, request)["reason"]
         if not cancel(redelivery.pk, by, reason, timezone.now()):
             raise Conflict("It is over.")
         redelivery.refresh_from_db()

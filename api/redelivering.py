@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.rows import flaws
-from api.views import ReadViewSet
+from api.views import ReadViewSet, asked
 from audit.actions import Actor
 from handlers.models import Delivery, Redelivery
 from handlers.redeliver import COUNT_SECONDS, begin, counted, in_a_request, overtaken
@@ -144,14 +144,13 @@ class Redeliverable(ReadViewSet[M]):
     def redeliver(self, request: Request, **_: Any) -> Response:
         """Send it to its handlers again, whatever became of it; 202 where workers go on with it."""
         row = self.get_object()
-        asked = RedeliverSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        given = asked(RedeliverSerializer, request)
         wish = Wish(
             by=Actor.by_api(request),
             deliveries=self.deliveries_of(row),
-            reason=asked.validated_data["reason"],
+            reason=given["reason"],
             criteria={str(row._meta.verbose_name): row.pk},
-            as_recorded=asked.validated_data["as_recorded"],
+            as_recorded=given["as_recorded"],
         )
         counts, is_done = answered(wish)
         return Response(counts, status=200 if is_done else 202)

@@ -4,7 +4,6 @@ the rest, as in the console and the file."""
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -16,7 +15,8 @@ from rest_framework import serializers
 from rest_framework.settings import api_settings
 
 from api.fields import NamesField, NumberField, ObjectField, SecretField
-from listeners.secrets import EncryptedField, Secret
+from listeners.secrets import EncryptedField
+from listeners.values import is_same, save_fields
 
 M = TypeVar("M", bound=models.Model)
 
@@ -92,14 +92,15 @@ class RowSerializer(FieldsSerializer[M]):
     def update(self, instance: M, validated_data: dict[str, Any]) -> M:
         """Only what differs: a listener is not started anew for nothing."""
         changed = [
-            name for name, new in validated_data.items() if not _same(getattr(instance, name), new)
+            name
+            for name, new in validated_data.items()
+            if not is_same(getattr(instance, name), new)
         ]
         self.changed = changed
         for name in changed:
             setattr(instance, name, validated_data[name])
         if changed:
-            stamps = [f.name for f in instance._meta.fields if getattr(f, "auto_now", False)]
-            instance.save(update_fields=[*changed, *stamps])
+            save_fields(instance, changed)
         return instance
 
 
@@ -149,11 +150,3 @@ def unknown_fields(
 def _no_such(what: str, name: str, known: Sequence[str]) -> str:
     close = get_close_matches(name, known, n=1)
     return f"There is no such {what}" + (f"; did you mean {close[0]}?" if close else ".")
-
-
-def _same(old: Any, new: Any) -> bool:
-    if isinstance(old, Secret) and isinstance(new, Secret):
-        return old.same_as(new)
-    if isinstance(old, dict):  # in Python 1 equals true
-        return json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
-    return bool(old == new)

@@ -11,6 +11,7 @@ from django.db.models import ProtectedError, QuerySet
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet, ModelViewSet, ReadOnlyModelViewSet
 
@@ -20,6 +21,13 @@ from audit.actions import Action, Actor, note, note_change
 from listeners.models import Listener
 
 M = TypeVar("M", bound=models.Model)
+
+
+def asked(kind: type[Serializer[Any]], request: Request) -> dict[str, Any]:
+    """What the body of a request says. Raises ValidationError."""
+    serializer = kind(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
 
 
 class Reached(GenericViewSet[M]):
@@ -36,6 +44,10 @@ class Reached(GenericViewSet[M]):
     def get_queryset(self) -> QuerySet[M]:
         rows = super().get_queryset()
         return rows if self.sees is None else rows.filter(**{f"{self.owner}__in": self.sees})
+
+    def shown(self) -> Response:
+        """The row as it is now, after an action."""
+        return Response(self.get_serializer(self.get_object()).data)
 
 
 class ReadViewSet(Tagged, Reached[M], ReadOnlyModelViewSet[M]):

@@ -11,7 +11,6 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -100,13 +99,12 @@ class IncidentAdmin(WindowAdmin):
     def close_incidents(self, request: HttpRequest, incidents: QuerySet[Incident]) -> HttpResponse:
         """Asks for a note first, unless one came with the request."""
         if "note" not in request.POST:
-            context = {
-                **self.admin_site.each_context(request),
-                "opts": self.opts,
-                "incidents": incidents.filter(closed_at=None),
-                "title": "Close incidents",
-            }
-            return TemplateResponse(request, "audit/close_incidents.html", context)
+            return self.page(
+                request,
+                "audit/close_incidents.html",
+                incidents=incidents.filter(closed_at=None),
+                title="Close incidents",
+            )
         closed = 0
         by, note = Actor.in_console(request), request.POST["note"].replace("\0", "").strip()
         for incident in incidents:
@@ -118,17 +116,12 @@ class IncidentAdmin(WindowAdmin):
             messages.info(request, "What you selected was closed already.")
         return self.back(request)
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        incident = kwargs.get("obj")
-        context |= {
-            "incident": incident,
-            "see_also": list(_links(incident)) if isinstance(incident, Incident) else [],
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        return {
+            "incident": obj,
+            "see_also": list(_links(obj)) if isinstance(obj, Incident) else [],
             "can_close": self.has_close_permission(request),
         }
-        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return response
 
 
 def _links(incident: Incident) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
@@ -69,20 +69,16 @@ class OperatorActionAdmin(WindowAdmin):
     def why(self, action: OperatorAction) -> str:
         return action.reason if len(action.reason) <= 80 else f"{action.reason[:79]}…"
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        action = kwargs.get("obj")
-        if isinstance(action, OperatorAction):
-            details = json.dumps(action.details, indent=2, ensure_ascii=False)
-            context |= {
-                "done": action,
-                "what": what(action),
-                "details": details if action.details else "",
-                "show_history": False,
-            }
-        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return response
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        if not isinstance(obj, OperatorAction):
+            return {}
+        details = json.dumps(obj.details, indent=2, ensure_ascii=False)
+        return {
+            "done": obj,
+            "what": what(obj),
+            "details": details if obj.details else "",
+            "show_history": False,
+        }
 
 
 def what(action: OperatorAction) -> SafeString:

@@ -4,17 +4,16 @@ million costs what the first does."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.paginator import Paginator
-from django.db import OperationalError, connection, transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, QueryDict
 from unfold.views import ChangeList
 
+from audit.estimates import TookTooLong, time_limit
 from audit.keyset import BadPosition, beside, position
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ else:
 BEFORE, AFTER = "before", "after"
 #: Rows that are read at once where all are wanted; fewer at first, for who waits to see it begin.
 CHUNK, FIRST_CHUNK = 1000, 100
-#: A list that PostgreSQL looks for longer than this is given up.
+#: A list that the database looks for longer than this is given up.
 SECONDS = 10
 _GIVEN_UP = (
     f"Nothing was found within {SECONDS} seconds. Add a filter, such as a time or an entity."
@@ -64,11 +63,9 @@ class KeysetChangeList(ChangeList):
         after = self.position.get(AFTER)
         before = None if after else self.position.get(BEFORE)
         try:
-            with _time_limit():
+            with time_limit(SECONDS):
                 found = list(self.page_query())
-        except OperationalError as error:
-            if not is_cancelled(error):
-                raise
+        except TookTooLong:
             messages.warning(request, _GIVEN_UP)
             found = []
         page = found[: self.list_per_page]
@@ -131,18 +128,3 @@ def _beside(*asked: Any, **where: Any) -> QuerySet[Any]:
         return beside(*asked, **where)
     except BadPosition as bad:
         raise IncorrectLookupParameters(bad) from bad
-
-
-@contextmanager
-def _time_limit() -> Iterator[None]:
-    if connection.vendor != "postgresql":
-        yield
-        return
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL statement_timeout = '{SECONDS}s'")
-        yield
-        cursor.execute("SET LOCAL statement_timeout = DEFAULT")
-
-
-def is_cancelled(error: OperationalError) -> bool:
-    return getattr(error.__cause__, "sqlstate", "") == "57014"

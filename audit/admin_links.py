@@ -1,4 +1,4 @@
-"""Addresses of the console's lists, filtered as their own filters do."""
+"""Addresses of the console's pages; of lists, filtered as their own filters do."""
 
 from __future__ import annotations
 
@@ -26,3 +26,62 @@ def received(bound: str, moment: datetime | None) -> dict[str, str]:
         f"received_at_{bound}_0": f"{local:%Y-%m-%d}",
         f"received_at_{bound}_1": f"{local:%H:%M:%S}",
     }
+
+
+def entries(since: datetime, until: datetime | None = None, listener: str = "") -> str:
+    window = {**received("from", since), **received("to", until)}
+    return listed("audit_auditlogentry", listener=listener, **window)
+
+
+def deliveries(state: str, listener: str = "", mapping: int | None = None) -> str:
+    # Of a mapping with the listener, too: what has ended is found in the order of its entries.
+    return listed("handlers_delivery", state=state, listener=listener, mapping=mapping)
+
+
+def delivery(pk: int) -> str:
+    return reverse("admin:handlers_delivery_change", args=[pk])
+
+
+def dead_letters() -> str:
+    return reverse("admin:handlers_delivery_dead_letters")
+
+
+def incidents(listener_id: int | None = None) -> str:
+    return listed("audit_incident", state="open", listener__id__exact=listener_id)
+
+
+def incident(pk: int) -> str:
+    return reverse("admin:audit_incident_change", args=[pk])
+
+
+def connection(pk: int) -> str:
+    return reverse("admin:listeners_connection_change", args=[pk])
+
+
+def listeners() -> str:
+    return listed("listeners_listener")
+
+
+def listener(pk: int) -> str:
+    return reverse("admin:listeners_listener_change", args=[pk])
+
+
+def start(listener_id: int) -> str:
+    return reverse("admin:listeners_listener_start", args=[listener_id])
+
+
+def mappings() -> str:
+    return listed("handlers_handlermapping")
+
+
+def mapping(pk: int) -> str:
+    return reverse("admin:handlers_handlermapping_change", args=[pk])
+
+
+def new_mapping(listener_id: int, on: str) -> str:
+    query = urlencode({"listener": listener_id, "on": on})
+    return f"{reverse('admin:handlers_handlermapping_add')}?{query}"
+
+
+def workers() -> str:
+    return listed("handlers_worker")

@@ -102,19 +102,14 @@ class QuarantinedAdmin(WindowAdmin):
         quarantined: QuerySet[Quarantined] = super().get_queryset(request)
         return quarantined.defer("raw")  # a message may have megabytes
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        quarantined = kwargs.get("obj")
-        if isinstance(quarantined, Quarantined):
-            sight = Sight.in_console(request.user)
-            context |= {
-                "quarantined": quarantined,
-                "is_hidden": sight.hides_raw(quarantined.listener),
-                "raw": quarantined.raw[:SHOWN],
-                "is_cut": len(quarantined.raw) > SHOWN,
-                "length": len(quarantined.raw),
-                "can_read": self.has_read_permission(request),
-            }
-        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return response
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        if not isinstance(obj, Quarantined):
+            return {}
+        return {
+            "quarantined": obj,
+            "is_hidden": Sight.in_console(request.user).hides_raw(obj.listener),
+            "raw": obj.raw[:SHOWN],
+            "is_cut": len(obj.raw) > SHOWN,
+            "length": len(obj.raw),
+            "can_read": self.has_read_permission(request),
+        }

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from django.core.exceptions import PermissionDenied
 from django.forms.widgets import Script
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.urls import path, reverse
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
@@ -24,18 +24,11 @@ from listeners.permissions import OPERATE, may
 
 class ConnectionAdmin(NotedConnectionAdmin):
     change_form_after_template = "consumer/connection_test.html"
+    pages = (("test/", "try_new", "try_new"), ("<int:pk>/test/", "try", "try_stored"))
 
     class Media:
         css: ClassVar = {"all": ["consumer/connecting.css"]}
         js: ClassVar = [Script("consumer/trial.js", defer=True)]
-
-    def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view
-        return [
-            path("test/", view(self.try_new), name="listeners_connection_try_new"),
-            path("<int:pk>/test/", view(self.try_stored), name="listeners_connection_try"),
-            *super().get_urls(),
-        ]
 
     @method_decorator((require_POST, sensitive_post_parameters(*Connection.SECRETS)))
     def try_new(self, request: HttpRequest) -> HttpResponseBase:
@@ -84,16 +77,11 @@ class ConnectionAdmin(NotedConnectionAdmin):
         if used_up:
             spent(obj, used_up)
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        connection = kwargs.get("obj")
-        context["test_url"] = self._test_url(request, connection)
-        context["test_is_of_what_is_stored"] = connection and not self.has_change_permission(
-            request, connection
-        )
-        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return response
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        return {
+            "test_url": self._test_url(request, obj),
+            "test_is_of_what_is_stored": obj and not self.has_change_permission(request, obj),
+        }
 
     def _test_url(self, request: HttpRequest, connection: Connection | None) -> str:
         """Empty for who may not."""

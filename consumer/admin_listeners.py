@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404
-from django.urls import path, reverse
+from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_POST
 
@@ -26,14 +26,7 @@ from listeners.models import Connection, Listener, ListenerProcess
 class ListenerAdmin(HandlersListenerAdmin):
     add_form_template = "consumer/listener_add.html"
     add_fieldsets = FIELDSETS
-
-    def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view
-        return [
-            path("channels/", view(self.channels), name="listeners_listener_channels"),
-            path("test/", view(self.try_new), name="listeners_listener_try_new"),
-            *super().get_urls(),
-        ]
+    pages = (("channels/", "channels", "channels"), ("test/", "try_new", "try_new"))
 
     # What the page asks for
 
@@ -71,13 +64,10 @@ class ListenerAdmin(HandlersListenerAdmin):
         asked: dict[str, Any] = super().get_changeform_initial_data(request)
         return beginning() | asked
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        if kwargs.get("obj") is None:
-            context["test_url"] = reverse("admin:listeners_listener_try_new")
-        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return response
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        if obj is not None:
+            return super().page_context(request, obj)
+        return {"test_url": reverse("admin:listeners_listener_try_new")}
 
     def response_post_save_add(self, request: HttpRequest, obj: Listener) -> HttpResponse:
         messages.info(request, f"Next: choose what its event handlers run. {_when(obj)}")

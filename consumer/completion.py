@@ -28,8 +28,7 @@ from listeners import milestones
 from listeners.clock import database_clock
 from listeners.models import Listener, Position
 from listeners.salesforce.backoff import Backoff
-from listeners.salesforce.reading import RecordsRead
-from listeners.salesforce.records import event_body, last_modified_ms
+from listeners.salesforce.records import RecordsRead, event_body, last_modified_ms
 from listeners.salesforce.rest import MAX_IDS, RestClient
 
 log = structlog.get_logger(__name__)

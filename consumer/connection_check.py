@@ -18,7 +18,7 @@ from consumer.channel_check import check_channel
 from consumer.findings import Finding, Step, within
 from consumer.short_timeouts import REST_TIMEOUT
 from consumer.usage import LIMIT, keep, keep_failure
-from listeners.logins import session_for, token_source
+from listeners.logins import TrialLogin, session_for, token_source
 from listeners.models import Connection, Listener, Position
 from listeners.models.connection_rules import warnings
 from listeners.salesforce.auth.soap import LAST_VERSION
@@ -33,7 +33,6 @@ from listeners.salesforce.rest import DEFAULT_VERSION, RestClient
 from listeners.salesforce.tokens import Token, Tokens
 from listeners.secrets import SecretUnavailable
 from listeners.token_stores.redis import RedisStore
-from listeners.trial_login import TrialLogin
 
 __all__ = ["Finding", "check_connection", "checked"]
 

@@ -12,8 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from audit.admin_keyset import BEFORE, KeysetChangeList
@@ -72,6 +71,12 @@ class AuditLogAdmin(RedeliveringAdmin):
     search_help_text = ENTRY_SEARCH_HELP
     list_before_template = "handlers/audit_log_tools.html"
     change_form_outer_before_template = "handlers/entry_page.html"
+    pages = (
+        ("record/<str:record_id>/", "record", "record_view"),
+        ("export/<str:form>/", "export", "export_view"),
+        ("save-filter/", "save_filter", "save_filter_view"),
+        ("delete-filter/", "delete_filter", "delete_filter_view"),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditLogEntry]:
         entries: QuerySet[AuditLogEntry] = super().get_queryset(request)
@@ -86,19 +91,6 @@ class AuditLogAdmin(RedeliveringAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
         return KeysetChangeList
-
-    def get_urls(self) -> list[Any]:
-        own = (
-            ("record/<str:record_id>/", "record", self.record_view),
-            ("export/<str:form>/", "export", self.export_view),
-            ("save-filter/", "save_filter", self.save_filter_view),
-            ("delete-filter/", "delete_filter", self.delete_filter_view),
-        )
-        urls: list[Any] = super().get_urls()
-        return [
-            path(route, self.admin_site.admin_view(view), name=f"audit_auditlogentry_{name}")
-            for route, name, view in own
-        ] + urls
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -118,16 +110,11 @@ class AuditLogAdmin(RedeliveringAdmin):
         before = request.GET.get(BEFORE, "")
         if before and not (before.isascii() and before.isdecimal() and len(before) < 19):
             raise Http404
-        page = RecordPage.of(
+        found = RecordPage.of(
             unquote(record_id), int(before) if before else None, Sight.in_console(request.user)
         )
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": f"Record {page.record_id}",
-            "page": page,
-        }
-        return TemplateResponse(request, "handlers/record_page.html", context)
+        title = f"Record {found.record_id}"
+        return self.page(request, "handlers/record_page.html", title=title, page=found)
 
     def export_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
         """What the list shows with the same search and filters, on all pages."""
@@ -175,11 +162,8 @@ class AuditLogAdmin(RedeliveringAdmin):
         labels = [state_label(one.state, title=one.handler) for one in entry.deliveries.all()]
         return joined(labels) if labels else "recorded only"
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        entry = kwargs.get("obj")
-        if isinstance(entry, AuditLogEntry):
-            context["page"] = EntryPage.of(entry, Sight.in_console(request.user))
-        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return response
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        found = super().page_context(request, obj)
+        if isinstance(obj, AuditLogEntry):
+            found["page"] = EntryPage.of(obj, Sight.in_console(request.user))
+        return found

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.urls import reverse
 from django.utils import timezone
 
 from audit.actions import Actor
@@ -49,17 +48,11 @@ class Card:
 
 
 class DeadLettersAdmin(RedeliveringAdmin):
-    def get_urls(self) -> list[Any]:
-        own = (
-            ("dead-letters/", "dead_letters", self.dead_letters),
-            ("dead-letters/redeliver/", "redeliver_group", self.redeliver_group),
-            ("dead-letters/go-on/", "go_on_group", self.go_on_group),
-        )
-        urls: list[Any] = super().get_urls()
-        return [
-            path(route, self.admin_site.admin_view(view), name=f"handlers_delivery_{name}")
-            for route, name, view in own
-        ] + urls
+    pages = (
+        ("dead-letters/", "dead_letters", "dead_letters"),
+        ("dead-letters/redeliver/", "redeliver_group", "redeliver_group"),
+        ("dead-letters/go-on/", "go_on_group", "go_on_group"),
+    )
 
     def dead_letters(self, request: HttpRequest) -> HttpResponse:
         if not self.has_view_permission(request):

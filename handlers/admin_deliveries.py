@@ -137,17 +137,14 @@ class DeliveryAdmin(DeadLettersAdmin):
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
         return (*self.list_display, _failure(Sight.in_console(request.user)))
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        delivery = kwargs.get("obj")
-        if isinstance(delivery, Delivery):
-            prefetch_attempts([delivery])
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        found = super().page_context(request, obj)
+        if isinstance(obj, Delivery):
+            prefetch_attempts([obj])
             see = Sight.in_console(request.user)
-            context["card"] = DeliveryCard.of(delivery, delivery.entry, see, waits_for(delivery))
-            context["change_type"] = change_type_label(delivery.entry.change_type)
-        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return response
+            found["card"] = DeliveryCard.of(obj, obj.entry, see, waits_for(obj))
+            found["change_type"] = change_type_label(obj.entry.change_type)
+        return found
 
 
 def _failure(see: Sight) -> Callable[[Delivery], str]:

@@ -10,7 +10,7 @@ from django.db.models import Count, Q, QuerySet
 from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django.urls import path, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
@@ -22,7 +22,7 @@ from audit.admin_labels import joined, label, moment
 from audit.history import with_history
 from audit.models import Incident
 from handlers import registry
-from handlers.admin_navigation import may_see
+from handlers.admin_navigation import Reader, may_see
 from handlers.admin_operating import OperatingAdmin
 from handlers.admin_state import ListenerState, standing
 from handlers.defaults import create_default_mappings
@@ -112,15 +112,11 @@ class ListenerAdmin(OperatingAdmin):
         ),
     )
     change_form_outer_before_template = "handlers/listener_state.html"
+    pages: Any = (("<path:object_id>/drawing/", "drawing", "drawing"),)
 
     class Media:
         css: ClassVar = {"all": ["handlers/designer.css"]}
         js: ClassVar = [Script("audit/refresh.js", defer=True)]
-
-    def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(self.drawing)
-        own = path("<path:object_id>/drawing/", view, name="listeners_listener_drawing")
-        return [own, *super().get_urls()]
 
     def get_list_display(self, request: HttpRequest) -> list[str]:
         """Without what its reader may not see."""
@@ -177,14 +173,8 @@ class ListenerAdmin(OperatingAdmin):
 
     # The page
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        listener = kwargs.get("obj")
-        if listener:
-            context |= _drawn(request, listener)
-        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return response
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        return _drawn(request, obj) if obj else {}
 
     @method_decorator(gzip_page)
     def drawing(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -224,7 +214,7 @@ class ListenerAdmin(OperatingAdmin):
 
 def _drawn(request: HttpRequest, listener: Listener) -> dict[str, Any]:
     """What the templates of the page draw, and of the part of it that refreshes itself."""
-    found = facts.read(listener, facts.Reader.of(request), timezone.now())
+    found = facts.read(listener, Reader.of(request), timezone.now())
     drawing = draw(found)
     return {
         "drawing": drawing,

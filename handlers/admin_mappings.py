@@ -8,7 +8,6 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import path
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
@@ -16,6 +15,7 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 
+from audit import admin_links as links
 from audit.admin_labels import joined, label
 from handlers import registry, retargeting
 from handlers.admin_mapping_form import HandlerMappingForm
@@ -53,19 +53,14 @@ class HandlerMappingAdmin(PausingAdmin):
     change_form_outer_before_template = "handlers/designer/mapping.html"
     change_form_after_template = "handlers/designer/preview_area.html"
     delete_confirmation_template = "handlers/designer/delete_mapping.html"
+    pages = (
+        ("add/preview/", "preview", "preview"),
+        ("<path:object_id>/preview/", "preview", "preview"),
+    )
 
     class Media:
         css: ClassVar = {"all": ["handlers/designer.css"]}
         js: ClassVar = [Script("handlers/preview.js", defer=True)]
-
-    def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(self.preview)
-        name = "handlers_handlermapping_preview"
-        return [
-            path("add/preview/", view, name=name),
-            path("<path:object_id>/preview/", view, name=name),
-            *super().get_urls(),
-        ]
 
     # Columns
 
@@ -101,12 +96,8 @@ class HandlerMappingAdmin(PausingAdmin):
                 setattr(listener.widget, f"can_{what}_related", False)
         return form
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        context |= mapping_page.context(request, kwargs.get("obj"))
-        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return response
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        return mapping_page.context(request, obj)
 
     @method_decorator([require_POST, gzip_page])
     def preview(self, request: HttpRequest, object_id: str | None = None) -> HttpResponse:
@@ -135,7 +126,7 @@ class HandlerMappingAdmin(PausingAdmin):
             context |= mapping_page.context(request, mapping)
         response: HttpResponse = super().delete_view(request, object_id, context)
         if mapping and isinstance(response, HttpResponseRedirect):
-            return HttpResponseRedirect(mapping_page.drawing_of(mapping.listener_id))
+            return HttpResponseRedirect(links.listener(mapping.listener_id))
         return response
 
     def save_model(
@@ -153,7 +144,7 @@ class HandlerMappingAdmin(PausingAdmin):
     # Back to the drawing that it is a part of
 
     def response_post_save_add(self, request: HttpRequest, obj: HandlerMapping) -> HttpResponse:
-        return HttpResponseRedirect(mapping_page.drawing_of(obj.listener_id))
+        return HttpResponseRedirect(links.listener(obj.listener_id))
 
     def response_post_save_change(self, request: HttpRequest, obj: HandlerMapping) -> HttpResponse:
-        return HttpResponseRedirect(mapping_page.drawing_of(obj.listener_id))
+        return HttpResponseRedirect(links.listener(obj.listener_id))

@@ -1,7 +1,8 @@
-"""The console's side bar: listen, record, users; each only with what its reader may see."""
+"""What the reader of a page may see: the console's side bar, and what pages are made of."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -11,6 +12,11 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from audit.models import Incident
+from audit.sight import Sight
+from listeners.permissions import OPERATE, may
+
+#: Of what takes a while, each kind has its own.
+_LONG_WORK = ("handlers.view_redelivery", "audit.view_reconciliation", "audit.view_work")
 
 #: The user model's app and name.
 USER = tuple(settings.AUTH_USER_MODEL.lower().split("."))
@@ -88,3 +94,63 @@ def _item(
     if model == "incident" and (count := Incident.objects.filter(closed_at=None).count()):
         item |= {"badge": str(count), "badge_variant": "danger"}
     return item
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What he may see, and change. Of the rest neither numbers nor links."""
+
+    sight: Sight
+    sees_listeners: bool
+    sees_mappings: bool
+    sees_connections: bool
+    sees_entries: bool
+    sees_deliveries: bool
+    sees_incidents: bool
+    sees_workers: bool
+    adds_connections: bool
+    adds_listeners: bool
+    adds_mappings: bool
+    operates: bool
+    long_work: frozenset[str]
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> Reader:
+        has = request.user.has_perm
+        return cls(
+            sight=Sight.in_console(request.user),
+            sees_listeners=may_see(request, "listeners", "listener"),
+            sees_mappings=may_see(request, "handlers", "handlermapping"),
+            sees_connections=may_see(request, "listeners", "connection"),
+            sees_entries=may_see(request, "audit", "auditlogentry"),
+            sees_deliveries=may_see(request, "handlers", "delivery"),
+            sees_incidents=may_see(request, "audit", "incident"),
+            sees_workers=may_see(request, "handlers", "worker"),
+            adds_connections=has("listeners.add_connection"),
+            adds_listeners=has("listeners.add_listener"),
+            adds_mappings=has("handlers.add_handlermapping"),
+            operates=may(request.user, OPERATE),
+            long_work=frozenset(filter(has, _LONG_WORK)),
+        )
+
+    def has_perm(self, permission: str) -> bool:
+        """As a user is asked, by what lists long work."""
+        return permission in self.long_work
+
+    @property
+    def sees_anything(self) -> bool:
+        return any(self._sights)
+
+    @property
+    def sees_everything(self) -> bool:
+        return all(self._sights)
+
+    @property
+    def _sights(self) -> tuple[bool, ...]:
+        return (
+            self.sees_listeners,
+            self.sees_entries,
+            self.sees_deliveries,
+            self.sees_incidents,
+            self.sees_workers,
+        )

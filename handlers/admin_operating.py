@@ -7,11 +7,10 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils import timezone
 from unfold.decorators import action
 
+from audit import admin_links as links
 from audit.actions import Actor
 from audit.admin_noted import NotedAdmin
 from audit.traffic import replay_cost
@@ -69,13 +68,14 @@ class OperatingAdmin(NotedAdmin):
     ) -> HttpResponse:
         listener: Listener = self.row(request, object_id)
         if request.method != "POST":
-            title = f"{verb} {listener}"
-            return self._ask(request, listener, title=title, text=f"{title}? {text}", button=verb)
+            title, back = f"{verb} {listener}", links.listener(listener.pk)
+            asked = {"title": title, "text": f"{title}? {text}", "button": verb, "back": back}
+            return self.page(request, "handlers/ask.html", original=listener, **asked)
         if act(listener, Actor.in_console(request), reason_of(request), timezone.now()):
             messages.success(request, f"{listener}: done. A running process takes it up.")
         else:
             messages.info(request, f"{listener} is {'' if listener.enabled else 'not '}enabled.")
-        return _page(listener)
+        return HttpResponseRedirect(links.listener(listener.pk))
 
     @action(
         description="Forget the position",
@@ -97,30 +97,15 @@ class OperatingAdmin(NotedAdmin):
             messages.success(request, f"Forgotten: it begins again {begins} when it starts.")
         except NotNow as why:
             messages.error(request, str(why))
-        return _page(listener)
+        return HttpResponseRedirect(links.listener(listener.pk))
 
     def _ask_to_forget(self, request: HttpRequest, listener: Listener, cost: str) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "original": listener,
-            "listener": listener,
-            "position": position_of(listener),
-            "cost": cost,
-            "title": "Forget the position",
-        }
-        return TemplateResponse(request, "handlers/forget_position.html", context)
-
-    def _ask(self, request: HttpRequest, listener: Listener, **context: Any) -> HttpResponse:
-        context |= {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "original": listener,
-            "back": _page(listener).url,
-            **context,
-        }
-        return TemplateResponse(request, "handlers/ask.html", context)
-
-
-def _page(listener: Listener) -> HttpResponseRedirect:
-    return HttpResponseRedirect(reverse("admin:listeners_listener_change", args=[listener.pk]))
+        return self.page(
+            request,
+            "handlers/forget_position.html",
+            original=listener,
+            listener=listener,
+            position=position_of(listener),
+            cost=cost,
+            title="Forget the position",
+        )

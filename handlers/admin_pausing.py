@@ -9,12 +9,12 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.urls import path
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.decorators import action
 
+from audit import admin_links as links
 from audit.actions import Actor
 from audit.admin_labels import label
 from audit.admin_noted import NotedAdmin
@@ -73,12 +73,12 @@ class PausingAdmin(NotedAdmin):
     @action(description="Pause", url_path="pause", permissions=["operate"], icon="pause")
     def pause(self, request: HttpRequest, object_id: str) -> HttpResponse:
         mapping: HandlerMapping = self.row(request, object_id)
-        return self._switch(request, "pause", [mapping], str(mapping), _page_of(mapping))
+        return self._switch(request, "pause", [mapping], str(mapping), links.mapping(mapping.pk))
 
     @action(description="Resume", url_path="resume", permissions=["operate"], icon="play_arrow")
     def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
         mapping: HandlerMapping = self.row(request, object_id)
-        return self._switch(request, "resume", [mapping], str(mapping), _page_of(mapping))
+        return self._switch(request, "resume", [mapping], str(mapping), links.mapping(mapping.pk))
 
     def handler_view(self, request: HttpRequest, verb: str) -> HttpResponse:
         """Every mapping to the handler that `name` names; then back to the dead letters."""
@@ -91,7 +91,7 @@ class PausingAdmin(NotedAdmin):
         if not mappings:
             raise Http404
         number = "" if len(mappings) == 1 else f", {len(mappings)} mappings"
-        back = reverse("admin:handlers_delivery_dead_letters")
+        back = links.dead_letters()
         return self._switch(request, verb, mappings, f"{name}{number}", back)
 
     def _switch(
@@ -116,15 +116,9 @@ class PausingAdmin(NotedAdmin):
 
     def _ask(self, request: HttpRequest, verb: str, what: str, back: str) -> HttpResponse:
         title = f"{verb.capitalize()} {what}"
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": title,
-            "text": f"{title}? {PAUSING if verb == 'pause' else RESUMING}",
-            "button": verb.capitalize(),
-            "back": back,
-        }
-        return TemplateResponse(request, "handlers/ask.html", context)
+        text = f"{title}? {PAUSING if verb == 'pause' else RESUMING}"
+        asked = {"title": title, "text": text, "button": verb.capitalize(), "back": back}
+        return self.page(request, "handlers/ask.html", **asked)
 
 
 def pause_label(mapping: HandlerMapping) -> SafeString:
@@ -138,7 +132,3 @@ def pause_label(mapping: HandlerMapping) -> SafeString:
 def _found(object_id: Any) -> HandlerMapping | None:
     known = str(object_id).isdecimal()
     return HandlerMapping.objects.filter(pk=object_id).first() if known else None
-
-
-def _page_of(mapping: HandlerMapping) -> str:
-    return reverse("admin:handlers_handlermapping_change", args=[mapping.pk])

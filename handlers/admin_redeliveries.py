@@ -10,7 +10,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.urls import reverse
 from django.utils import timezone
 
 from audit.actions import Actor
@@ -32,29 +32,18 @@ COUNT_SECONDS = 0.5
 
 class RedeliveryAdmin(LongWorkAdmin):
     change_form_outer_before_template = "handlers/redelivery_page.html"
+    pages = (
+        ("<int:pk>/parts/", "parts", "parts"),
+        ("<int:pk>/cancel/", "cancel", "cancel_view"),
+        ("<int:pk>/take-up/", "take_up", "take_up_view"),
+    )
 
     def item_of(self, row: Redelivery) -> Item:
         return of_redelivery(row, timezone.now())
 
-    def get_urls(self) -> list[Any]:
-        own = (("parts", self.parts), ("cancel", self.cancel_view), ("take-up", self.take_up_view))
-        urls: list[Any] = super().get_urls()
-        return [
-            path(
-                f"<int:pk>/{route}/",
-                self.admin_site.admin_view(view),
-                name=f"handlers_redelivery_{route.replace('-', '_')}",
-            )
-            for route, view in own
-        ] + urls
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        row = kwargs.get("obj")
-        if isinstance(row, Redelivery):
-            context |= _facts(request, row)
-        return super().render_change_form(request, context, *args, **kwargs)
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        own = _facts(request, obj) if isinstance(obj, Redelivery) else {}
+        return {**super().page_context(request, obj), **own}
 
     def parts(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The part of its page that changes, for `refresh.js`."""
@@ -79,21 +68,14 @@ class RedeliveryAdmin(LongWorkAdmin):
         if not may(request.user, REDELIVER):
             raise PermissionDenied
         row = get_object_or_404(Redelivery, pk=pk)
-        page = reverse("admin:handlers_redelivery_change", args=[pk])
+        back = reverse("admin:handlers_redelivery_change", args=[pk])
         if request.method != "POST":
-            context = {
-                **self.admin_site.each_context(request),
-                "opts": self.opts,
-                "original": row,
-                "title": f"{verb}: redelivery {pk}",
-                "text": text,
-                "button": verb,
-                "back": page,
-            }
-            return TemplateResponse(request, "handlers/ask.html", context)
+            title = f"{verb}: redelivery {pk}"
+            asked = {"original": row, "title": title, "text": text, "button": verb, "back": back}
+            return self.page(request, "handlers/ask.html", **asked)
         if not act(pk, Actor.in_console(request), reason_of(request), timezone.now()):
             messages.info(request, "It has ended meanwhile, or goes on already.")
-        return HttpResponseRedirect(page)
+        return HttpResponseRedirect(back)
 
 
 def _facts(request: HttpRequest, row: Redelivery) -> dict[str, Any]:

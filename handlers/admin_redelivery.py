@@ -9,9 +9,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.shortcuts import redirect
 
 from audit.actions import Actor
 from audit.admin_window import WindowAdmin
@@ -47,12 +45,8 @@ class RedeliveringAdmin(WindowAdmin):
     def deliveries_of(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Delivery]:
         raise NotImplementedError
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        context["can_redeliver"] = self.has_redeliver_permission(request)
-        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return response
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        return {"can_redeliver": self.has_redeliver_permission(request)}
 
     @admin.action(description="Redeliver", permissions=["redeliver"])
     def redeliver(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
@@ -83,8 +77,7 @@ class RedeliveringAdmin(WindowAdmin):
             messages.error(request, str(error))
             return self.back(request)
         if may_see(request, "handlers", "redelivery"):
-            page = reverse("admin:handlers_redelivery_change", args=[redelivery.pk])
-            return HttpResponseRedirect(page)
+            return redirect("admin:handlers_redelivery_change", redelivery.pk)
         messages.success(request, f"Begun: redelivery {redelivery.pk}.")
         return self.back(request)
 
@@ -109,20 +102,9 @@ class RedeliveringAdmin(WindowAdmin):
         """The page before: what would be done, and a field for the reason. `more`: what comes back
         with the answer."""
         carried = ("action", "select_across", "_selected_action", "from_page")
-        return TemplateResponse(
-            request,
-            "handlers/ask.html",
-            {
-                **self.admin_site.each_context(request),
-                "opts": self.opts,
-                "carried": [
-                    *((name, one) for name in carried for one in request.POST.getlist(name)),
-                    *more,
-                ],
-                "back": self.back(request).url,
-                **context,
-            },
-        )
+        sent = [(name, one) for name in carried for one in request.POST.getlist(name)]
+        told = {"carried": [*sent, *more], "back": self.back(request).url, **context}
+        return self.page(request, "handlers/ask.html", **told)
 
     def _criteria(self, request: HttpRequest) -> dict[str, Any]:
         where = {"list": str(self.opts.verbose_name_plural), **request.GET.dict()}

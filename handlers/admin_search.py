@@ -7,10 +7,11 @@ from collections import defaultdict
 
 from django.db.models import Q
 
+from listeners.salesforce.records import long_id
+
 ENTRY_SEARCH_HELP = "Record, user: or tx: ID, entity:Name"
 RECORD_SEARCH_HELP = "Record ID: 18 or 15 characters, or its beginning"
 WHOLE_ID = 15
-_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _TRANSACTION_KEY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: A user's ID. `record:005…` finds the changes of a user, and not those by one.
 _USER_ID = re.compile(r"005[0-9A-Za-z]{12}([0-9A-Za-z]{3})?")
@@ -60,18 +61,6 @@ def whole_records(search: str) -> list[str]:
 def forms(record_id: str) -> list[str]:
     """In which an ID may be recorded."""
     return list(dict.fromkeys([record_id, long_id(record_id)]))
-
-
-def long_id(record_id: str) -> str:
-    """Salesforce's pages show IDs of 15 characters, its events carry 18: the last three say which
-    of the others are capital letters."""
-    if len(record_id) != WHOLE_ID or not record_id.isalnum() or not record_id.isascii():
-        return record_id
-    parts = (record_id[0:5], record_id[5:10], record_id[10:15])
-    return record_id + "".join(
-        _DIGITS[sum(1 << place for place, letter in enumerate(part) if letter.isupper())]
-        for part in parts
-    )
 
 
 def _by_kind(search: str) -> defaultdict[str, list[str]]:

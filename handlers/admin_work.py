@@ -10,7 +10,6 @@ from django.core.exceptions import PermissionDenied
 from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import path
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
@@ -64,41 +63,24 @@ class LongWorkAdmin(WindowAdmin):
         item = self.item_of(row)
         return item.outcome if item.finished_at else item.progress
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        row = kwargs.get("obj")
-        if row is not None:
-            context |= {"item": self.item_of(row), "row": row, "show_history": False}
-        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return response
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        if obj is None:
+            return {}
+        return {"item": self.item_of(obj), "row": obj, "show_history": False}
 
 
 class WorkAdmin(LongWorkAdmin):
     list_display = ("begun", "kind", "state_shown", "who", "about", "progress")
     list_filter = (("kind", ChoicesDropdownFilter), ("state", ChoicesDropdownFilter))
     change_form_outer_before_template = "handlers/work_page.html"
+    pages = (("overview/", "overview", "overview"), ("overview/parts/", "parts", "parts"))
 
     def item_of(self, row: Work) -> Item:
         return of_work(row, timezone.now())
 
-    def get_urls(self) -> list[Any]:
-        own = (("overview/", "overview", self.overview), ("overview/parts/", "parts", self.parts))
-        urls: list[Any] = super().get_urls()
-        return [
-            path(route, self.admin_site.admin_view(view), name=f"audit_work_{name}")
-            for route, name, view in own
-        ] + urls
-
     def overview(self, request: HttpRequest) -> HttpResponse:
         """Of every kind what runs, and what ended last."""
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": "Work",
-            **_found(request),
-        }
-        return TemplateResponse(request, "handlers/work.html", context)
+        return self.page(request, "handlers/work.html", title="Work", **_found(request))
 
     def parts(self, request: HttpRequest) -> HttpResponse:
         """The part of it that changes, for `refresh.js`."""

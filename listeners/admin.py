@@ -12,9 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 
-from listeners.admin_connection_form import ConnectionForm
+from listeners.admin_connection_form import ConnectionForm, conditions, of_kind
 from listeners.admin_console import ConsoleAdmin
-from listeners.admin_kinds import conditions, of_kind
 from listeners.models import Connection
 from listeners.models.connection_rules import KINDS, warnings
 from listeners.secrets import described

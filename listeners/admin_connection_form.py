@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, ClassVar
 
 from django.forms.widgets import Script
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from listeners.admin_fields import NamesField, ObjectField, WithDefaults
-from listeners.admin_kinds import NEEDS
 from listeners.admin_secrets import SecretField, SecretTextarea
 from listeners.models import Connection
 from listeners.models.connection_rules import KINDS, OF_A_KIND
@@ -78,36 +78,7 @@ class ConnectionForm(WithDefaults):
 
     class Meta:
         model = Connection
-        fields = (
-            "name",
-            "auth",
-            "base_url",
-            "login_url",
-            "is_sandbox",
-            "token_url",
-            "refresh_url",
-            "client_id",
-            "client_secret",
-            "username",
-            "password",
-            "token",
-            "refresh_token",
-            "private_key",
-            "audience",
-            "scopes",
-            "default_token_exp_time",
-            "clock_skew",
-            "optional_params",
-            "credential_bearer",
-            "client_config",
-            "refresh_config",
-            "token_store",
-            "proxy_scheme",
-            "proxy_host",
-            "proxy_port",
-            "proxy_username",
-            "proxy_password",
-        )
+        fields = "__all__"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -136,3 +107,32 @@ class ConnectionForm(WithDefaults):
             field = self.fields.get(name)
             if isinstance(field, SecretField) and field.was_typed(self[name].data):
                 self.add_error(name, "Enter it once more: it was not saved, and is not shown.")
+
+
+#: For the form's script.
+NEEDS = json.dumps(
+    {
+        kind: {"required": needs.required, "heeded": sorted(needs.heeded)}
+        for kind, needs in KINDS.items()
+    }
+)
+
+
+def conditions() -> dict[str, str]:
+    """Alpine's condition for each field that not all kinds heed."""
+    return {name: _condition(name) for name in sorted(OF_A_KIND)}
+
+
+def _condition(name: str) -> str:
+    kinds = [kind for kind, needs in KINDS.items() if name in needs.heeded]
+    return " || ".join(f"auth == '{kind}'" for kind in kinds)
+
+
+def of_kind(fieldsets: Any, auth: str) -> list[Any]:
+    """The fieldsets with what that kind heeds, and no heading over nothing."""
+    others = OF_A_KIND - KINDS[auth].heeded if auth in KINDS else set()
+    kept = [
+        (title, {**options, "fields": [name for name in options["fields"] if name not in others]})
+        for title, options in fieldsets
+    ]
+    return [(title, options) for title, options in kept if options["fields"]]

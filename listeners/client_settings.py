@@ -16,7 +16,7 @@ from listeners.outbound import destinations
 from listeners.salesforce.auth.endpoint import CredentialBearer, OAuthOptions
 from listeners.salesforce.exchange import Timeout
 from listeners.salesforce.http import HttpConfig, Proxy, Tls
-from listeners.salesforce.stream_options import StreamOptions
+from listeners.salesforce.stream import StreamOptions
 from listeners.secrets import REFERENCES, Secret
 
 CONNECTION_TIMEOUT, READ_TIMEOUT = 10.0, 30.0

@@ -11,8 +11,7 @@ from django.utils import timezone
 
 from listeners.models import Connection, SpentToken, TokenState
 from listeners.salesforce.errors import LoginRefused, LoginUnavailable
-from listeners.salesforce.token_ledger import Trouble
-from listeners.salesforce.token_store import digest
+from listeners.salesforce.token_store import Trouble, digest
 from listeners.token_stores.answered import answered
 
 log = structlog.get_logger(__name__)

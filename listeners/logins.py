@@ -10,7 +10,7 @@ from django.utils.crypto import salted_hmac
 
 from listeners.client_settings import client_of, http_config, oauth_options
 from listeners.login_ledger import LoginLedger, Reporter, no_report
-from listeners.models import Connection
+from listeners.models import Connection, SpentToken
 from listeners.models.connection_fields import TOKEN_PATH
 from listeners.models.connection_rules import KINDS
 from listeners.private_keys import pem_of
@@ -22,12 +22,13 @@ from listeners.salesforce.auth.refresh_token import RefreshToken
 from listeners.salesforce.auth.soap import LAST_VERSION, Soap
 from listeners.salesforce.http import session_of
 from listeners.salesforce.login import Lifetime
-from listeners.salesforce.token_ledger import Ledger
 from listeners.salesforce.token_source import TokenSource
-from listeners.salesforce.token_store import TokenStore, digest
+from listeners.salesforce.token_store import Ledger, NoLedger, TokenStore, digest
 from listeners.salesforce.tokens import Grant, Tokens
 from listeners.secrets import Secret
 from listeners.token_stores import former_stores, store_of
+from listeners.token_stores.answered import answered
+from listeners.token_stores.memory import ProcessStore
 
 Auth = Connection.Auth
 
@@ -169,3 +170,33 @@ def seed_of(connection: Connection) -> str:
         *(_revealed(connection, name) for name in ("client_secret", "password", "private_key")),
     ]
     return salted_hmac("listeners.logins", "\0".join(parts), algorithm="sha256").hexdigest()
+
+
+class TrialLedger(NoLedger):
+    """Writes nothing down, and knows what any connection has used up."""
+
+    def is_spent(self, refresh_token: str) -> bool:
+        mark = digest(refresh_token)
+        return super().is_spent(refresh_token) or answered(
+            SpentToken.objects.filter(digest=mark).exists
+        )
+
+
+class TrialLogin:
+    """The tokens live and end with it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._store = ProcessStore()
+
+    def tokens(self, api_version: str) -> Tokens:
+        """Raises SecretUnavailable and ClientFileMissing."""
+        return token_source(self._connection, api_version, apart=(self._store, TrialLedger()))
+
+    def successor(self) -> str:
+        """The refresh token that took the place of the connection's, which this login used up;
+        empty where that one goes on."""
+        if self._connection.auth != Connection.Auth.REFRESH_TOKEN:
+            return ""
+        kept = self._store.load(seed_of(self._connection)).refresh_token
+        return "" if kept == self._connection.refresh_token.reveal() else kept

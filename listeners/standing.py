@@ -71,6 +71,14 @@ def standing(listener: Listener, position: Position, now: datetime, *, is_live: 
     return Standing(state.value, position.reason or None)
 
 
+def standing_now(listener: Listener, now: datetime) -> Standing:
+    """The same by this machine's clock; of one that was never started, that it is stopped."""
+    position = position_of(listener)
+    if position is None:
+        return Standing(State.STOPPED.value)
+    return standing(listener, position, now, is_live=is_held(position, now))
+
+
 def runway(position: Position, now: datetime) -> timedelta | None:
     """Until Salesforce forgets the stored position, from the commit of the event that it names, or
     the moment, or from the tip where it began; nothing when it has. None without a position.

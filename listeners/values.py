@@ -1,4 +1,4 @@
-"""What may be stored: addresses, and JSON that every database takes.
+"""What may be stored: addresses, and JSON that every database takes; and only what differs.
 
 For the models' fields, so that the admin, the file and the API refuse the same.
 """
@@ -6,13 +6,17 @@ For the models' fields, so that the admin, the file and the API refuse the same.
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
+from django.db.models import Model
 
 from listeners.salesforce.addresses import is_web_url
+from listeners.secrets import Secret
 
 _HOST = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
@@ -77,6 +81,21 @@ def storable(value: Any) -> None:
             "It holds what no database keeps: a null character, half a surrogate pair, a number "
             "that is not finite, or too many levels."
         )
+
+
+def is_same(old: Any, new: Any) -> bool:
+    """Whether a setting has stayed as it was."""
+    if isinstance(old, Secret) and isinstance(new, Secret):
+        return old.same_as(new)
+    if isinstance(old, dict):  # in Python 1 equals true
+        return json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
+    return bool(old == new)
+
+
+def save_fields(row: Model, names: Iterable[str]) -> None:
+    """Only what changed: what others write meanwhile, such as a rotated token, stays."""
+    stamps = [field.name for field in row._meta.fields if getattr(field, "auto_now", False)]
+    row.save(update_fields=[*names, *stamps])
 
 
 def is_storable_text(text: str) -> bool:

@@ -8,9 +8,17 @@ describes each operation with an example; `control_operations` lists them.
 from aiohttp import web
 
 from simulator import wire
-from simulator.control_http import Action, Numbers, json_handler, query_handler
 from simulator.control_pubsub import read_avro
-from simulator.control_requests import Body, ControlError, read_change, read_writer
+from simulator.control_requests import (
+    Action,
+    Body,
+    ControlError,
+    Numbers,
+    json_handler,
+    query_handler,
+    read_change,
+    read_writer,
+)
 from simulator.events import HEADER, StoredEvent
 from simulator.faults import GRPC, META
 from simulator.records import JsonObject

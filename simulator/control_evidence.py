@@ -4,8 +4,7 @@ they may do then."""
 from aiohttp import web
 
 from simulator import wire
-from simulator.control_http import Numbers, json_handler, query_handler
-from simulator.control_requests import Body
+from simulator.control_requests import Body, Numbers, json_handler, query_handler
 from simulator.records import JsonObject
 from simulator.simulator import Simulator
 from simulator.state import logins_state

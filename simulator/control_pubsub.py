@@ -6,8 +6,7 @@ import binascii
 from aiohttp import web
 
 from simulator import wire
-from simulator.control_http import Numbers, json_handler, query_handler
-from simulator.control_requests import Body, ControlError
+from simulator.control_requests import Body, ControlError, Numbers, json_handler, query_handler
 from simulator.records import JsonObject
 from simulator.simulator import Simulator
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Generic, TypeVar
 
 from simulator.records import JsonObject
 
@@ -25,111 +26,75 @@ class Arrival:
 class TokenRequest:
     """A line of the log of token requests; `form` is without the password of a SOAP login."""
 
-    at: int
+    arrival: Arrival
+    form: Mapping[str, str]
     grant_type: str
     credential_bearer: str
     outcome: str
-    path: str
-    http_version: str
-    headers: dict[str, str]
-    form: dict[str, str]
     refresh_token_reused: bool
-    peer: str
 
     def line(self) -> JsonObject:
         """As the control API shows it."""
-        return {**asdict(self), "minute": self.at // MINUTE_MS}
-
-
-@dataclass(slots=True)
-class TokenLog:
-    """The newest token requests, and how many of each kind there were."""
-
-    entries: deque[TokenRequest] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
-    refreshes: int = 0
-    reuses: int = 0
-
-    def add(
-        self,
-        arrival: Arrival,
-        form: Mapping[str, str],
-        *,
-        grant_type: str,
-        bearer: str,
-        outcome: str,
-        reused: bool = False,
-    ) -> None:
-        """One more request."""
-        self.refreshes += grant_type == "refresh_token"
-        self.reuses += reused
-        entry = TokenRequest(
-            at=arrival.at,
-            grant_type=grant_type,
-            credential_bearer=bearer,
-            outcome=outcome,
-            path=arrival.path,
-            http_version=arrival.http_version,
-            headers=arrival.headers,
-            form=dict(form),
-            refresh_token_reused=reused,
-            peer=arrival.peer,
-        )
-        self.entries.append(entry)
-
-    def since(self, at: int) -> list[TokenRequest]:
-        """The requests from then on."""
-        return [entry for entry in self.entries if entry.at >= at]
-
-    def clear(self) -> int:
-        """Forget the requests and count anew; returns how many were kept."""
-        count = len(self.entries)
-        self.entries.clear()
-        self.refreshes = self.reuses = 0
-        return count
+        shown = asdict(self)
+        return {**shown.pop("arrival"), **shown, "minute": self.arrival.at // MINUTE_MS}
 
 
 @dataclass(slots=True)
 class SeenRequest:
     """A request that is not for a token; `status` is None until it is answered."""
 
+    arrival: Arrival
     method: str
     query: str
-    arrival: Arrival
     status: int | None = None
 
     def line(self) -> JsonObject:
         """As the control API shows it."""
-        headers = self.arrival.headers
-        authorization = next(
-            (value for name, value in headers.items() if name.lower() == "authorization"), ""
-        )
-        return {
-            **asdict(self.arrival),
-            "method": self.method,
-            "query": self.query,
-            "authorization": authorization,
-            "status": self.status,
-        }
+        shown = asdict(self)
+        headers = {name.lower(): value for name, value in self.arrival.headers.items()}
+        authorization = headers.get("authorization", "")
+        return {**shown.pop("arrival"), **shown, "authorization": authorization}
+
+
+Request = TypeVar("Request", TokenRequest, SeenRequest)
 
 
 @dataclass(slots=True)
-class RequestLog:
-    """The newest requests that were not for a token."""
+class Log(Generic[Request]):
+    """The newest requests of a kind."""
 
-    entries: deque[SeenRequest] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
+    entries: deque[Request] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
 
-    def add(self, method: str, query: str, arrival: Arrival) -> SeenRequest:
+    def add(self, request: Request) -> Request:
         """One more request."""
-        entry = SeenRequest(method, query, arrival)
-        self.entries.append(entry)
-        return entry
+        self.entries.append(request)
+        return request
 
-    def since(self, at: int) -> list[SeenRequest]:
+    def since(self, at: int) -> list[Request]:
         """The requests from then on."""
-        return [entry for entry in self.entries if entry.arrival.at >= at]
+        return [one for one in self.entries if one.arrival.at >= at]
 
     def clear(self) -> int:
         """Forget them; returns how many there were."""
         count = len(self.entries)
         self.entries.clear()
         return count
+
+
+@dataclass(slots=True)
+class TokenLog(Log[TokenRequest]):
+    """With how many refreshes there were, and how many of them used a token again."""
+
+    refreshes: int = 0
+    reuses: int = 0
+
+    def add(self, request: TokenRequest) -> TokenRequest:
+        """One more request."""
+        self.refreshes += request.grant_type == "refresh_token"
+        self.reuses += request.refresh_token_reused
+        return Log.add(self, request)
+
+    def clear(self) -> int:
+        """Forget the requests and count anew; returns how many were kept."""
+        self.refreshes = self.reuses = 0
+        return Log.clear(self)

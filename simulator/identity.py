@@ -8,11 +8,11 @@ from aiohttp import web
 from simulator import wire
 from simulator.clock import Clock
 from simulator.cometd import bearer_token
-from simulator.ids import with_checksum
+from simulator.description import rest_time
+from simulator.ids import long_id
 from simulator.oauth import TokenService
 from simulator.org import ORG_ID, USER_ID
 from simulator.records import JsonObject, iso
-from simulator.representation import rest_time
 
 MISSING_TOKEN, BAD_TOKEN = "Missing_OAuth_Token", "Bad_OAuth_Token"
 WRONG_ORG, BAD_ID = "Wrong_Org", "Bad_Id"
@@ -48,24 +48,14 @@ class Identity:
         return wire.json_response(
             {
                 "sub": identity_url(base_url),
-                "user_id": USER_ID,
-                "organization_id": ORG_ID,
                 "preferred_username": self._tokens.credentials.username,
                 "nickname": "integration",
                 "name": "Integration User",
                 "given_name": "Integration",
                 "family_name": "User",
-                "email": self._tokens.credentials.username,
-                "email_verified": True,
                 "zoneinfo": "America/Los_Angeles",
-                "language": "en_US",
-                "locale": "en_US",
-                "utcOffset": -28_800_000,
-                "user_type": "STANDARD",
-                "active": True,
-                "is_app_installed": True,
                 "updated_at": rest_time(iso(self._clock.now())),
-                "urls": _urls(base_url),
+                **self._common(base_url),
             }
         )
 
@@ -74,35 +64,40 @@ class Identity:
         token = bearer_token(request) or request.query.get("oauth_token", "")
         if refused := self._refusal(token):
             return refused
-        if _long(request.match_info["org"]) != ORG_ID:
+        if long_id(request.match_info["org"]) != ORG_ID:
             return web.Response(status=403, text=WRONG_ORG)
-        if _long(request.match_info["user"]) != USER_ID:
+        if long_id(request.match_info["user"]) != USER_ID:
             return web.Response(status=404, text=BAD_ID)
         base_url = _base_url(request)
         return wire.json_response(
             {
                 "id": identity_url(base_url),
                 "asserted_user": True,
-                "user_id": USER_ID,
-                "organization_id": ORG_ID,
                 "username": self._tokens.credentials.username,
                 "nick_name": "integration",
                 "display_name": "Integration User",
                 "first_name": "Integration",
                 "last_name": "User",
-                "email": self._tokens.credentials.username,
-                "email_verified": True,
                 "timezone": "America/Los_Angeles",
-                "language": "en_US",
-                "locale": "en_US",
-                "utcOffset": -28_800_000,
-                "user_type": "STANDARD",
-                "active": True,
-                "is_app_installed": True,
                 "last_modified_date": rest_time(iso(self._clock.now())),
-                "urls": _urls(base_url),
+                **self._common(base_url),
             }
         )
+
+    def _common(self, base_url: str) -> JsonObject:
+        return {
+            "user_id": USER_ID,
+            "organization_id": ORG_ID,
+            "email": self._tokens.credentials.username,
+            "email_verified": True,
+            "language": "en_US",
+            "locale": "en_US",
+            "utcOffset": -28_800_000,
+            "user_type": "STANDARD",
+            "active": True,
+            "is_app_installed": True,
+            "urls": _urls(base_url),
+        }
 
     async def revoke(self, request: web.Request) -> web.StreamResponse:
         """An access token ends, or a refresh token and every access token with it."""
@@ -135,7 +130,3 @@ def _urls(base_url: str) -> JsonObject:
 
 def _base_url(request: web.Request) -> str:
     return f"{request.scheme}://{request.host}"
-
-
-def _long(text: str) -> str:
-    return with_checksum(text) if len(text) == 15 else text

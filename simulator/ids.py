@@ -21,6 +21,11 @@ def with_checksum(id15: str) -> str:
     )
 
 
+def long_id(text: str) -> str:
+    """An id in its 18-character form; what has no 15 characters stays as it is."""
+    return with_checksum(text) if len(text) == 15 else text
+
+
 def base62(number: int, width: int) -> str:
     """The number in Salesforce's digits, padded with zeros."""
     digits = ""

@@ -1,14 +1,12 @@
-"""The token service: the grants, their real errors, expiry, and what reuse revokes."""
+"""The token service: the grants and their scopes, real errors, expiry, and what reuse revokes."""
 
 import base64
-import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from simulator import jwt_bearer, scopes
-from simulator.door import Door
-from simulator.evidence import Arrival, TokenLog
+from simulator import jwt_bearer
+from simulator.evidence import Arrival, TokenLog, TokenRequest
 from simulator.ids import OpaqueIds
 from simulator.records import JsonObject
 from simulator.refresh_tokens import RefreshTokens
@@ -22,6 +20,7 @@ from simulator.token_errors import (
     WRONG_SECRET,
     TokenError,
 )
+from simulator.user import Door
 
 GRANT_TYPES = ("password", "refresh_token", "client_credentials", jwt_bearer.GRANT_TYPE)
 
@@ -106,12 +105,9 @@ class TokenService:
     def note(self, call: TokenCall, outcome: str, *, reused: bool = False) -> None:
         """Log a request for a token."""
         self.log.add(
-            call.arrival,
-            call.form,
-            grant_type=call.grant_type,
-            bearer=call.bearer,
-            outcome=outcome,
-            reused=reused,
+            TokenRequest(
+                call.arrival, dict(call.form), call.grant_type, call.bearer, outcome, reused
+            )
         )
 
     def oauth(self, call: TokenCall, now: int) -> JsonObject:
@@ -120,7 +116,7 @@ class TokenService:
             raise TokenError(*UNSUPPORTED_GRANT)
         if call.grant_type != jwt_bearer.GRANT_TYPE:
             self._check_client(call)
-        scope = scopes.granted(call.form.get("scope", ""))
+        scope = granted(call.form.get("scope", ""))
         extra = self._authorize(call)
         return {**self._issue(call.base_url, now, scope), **extra}
 
@@ -193,7 +189,7 @@ class TokenService:
         identity = f"{base_url}/id/{self.org_id}/{self.user_id}"
         issued_at = str(now)
         key = self.credentials.client_secret.encode()
-        digest = hmac.new(key, (identity + issued_at).encode(), hashlib.sha256).digest()
+        digest = hmac.digest(key, (identity + issued_at).encode(), "sha256")
         return {
             "access_token": token,
             "signature": base64.b64encode(digest).decode(),
@@ -225,3 +221,30 @@ class TokenService:
         count = len(self._expires_at)
         self._expires_at.clear()
         return count
+
+
+GRANTED = ("refresh_token", "api")
+KNOWN = frozenset(
+    (
+        *("address", "api", "cdp_api", "cdp_ingest_api", "cdp_profile_api", "cdp_query_api"),
+        *("chatter_api", "content", "custom_permissions", "eclair_api", "email", "full"),
+        *("id", "lightning", "offline_access", "openid", "pardot_api", "phone", "profile"),
+        *("refresh_token", "sfap_api", "visualforce", "wave_api", "web"),
+    )
+)
+
+
+def granted(asked: str) -> str:
+    """The scope of the answer: what was asked for and is granted, or all that is granted.
+
+    Raises TokenError for a scope that does not exist, and if nothing asked for is granted.
+    """
+    names = asked.split()
+    if not names:
+        return " ".join(GRANTED)
+    if any(name not in KNOWN for name in names):
+        raise TokenError("invalid_scope", "the requested scope is invalid, unknown, or malformed")
+    allowed = [name for name in names if name in GRANTED]
+    if not allowed:
+        raise TokenError("invalid_scope", "the requested scope is not allowed")
+    return " ".join(allowed)

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 from simulator import deltas
 from simulator.avro.schemas import Schemas
-from simulator.catalogue import Catalogue, Entity
-from simulator.changes import OVERFLOW_ID, Change
+from simulator.catalogue import Catalogue, Entity, SetupObjects
+from simulator.changes import OVERFLOW_ID, Change, check
 from simulator.channels import Channels
 from simulator.events import HEADER, EventLog, StoredEvent
 from simulator.ids import OpaqueIds, RecordIds, with_checksum
-from simulator.preflight import check
 from simulator.records import JsonObject, RecordStore
-from simulator.setup_objects import SetupObjects
 from simulator.transaction import Draft, Transaction
 
 ORG_ID = with_checksum("00D5g000004QxWv")

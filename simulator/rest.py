@@ -7,8 +7,7 @@ from aiohttp import web
 
 from simulator import wire
 from simulator.cometd import bearer_token
-from simulator.rest_errors import RestError, method_not_allowed
-from simulator.rest_messages import RestAnswer, RestRequest
+from simulator.rest_messages import RestAnswer, RestError, RestRequest, method_not_allowed
 from simulator.rest_resources import DAILY_REQUESTS, Resources
 from simulator.simulator import Simulator
 

@@ -9,12 +9,11 @@ from functools import partial
 
 from simulator.changes import Create
 from simulator.clock import Clock
-from simulator.ids import with_checksum
+from simulator.ids import long_id
 from simulator.org import Org
 from simulator.records import JsonObject
-from simulator.rest_errors import RestError
 from simulator.rest_external_ids import upsertion
-from simulator.rest_messages import RestAnswer, RestRequest, objects_of, texts_of
+from simulator.rest_messages import RestAnswer, RestError, RestRequest, objects_of, texts_of
 from simulator.rest_records import Records, Written, changed_id
 
 MAX_RECORDS = 200
@@ -163,7 +162,7 @@ def _id(record: JsonObject) -> str:
     given = next((value for name, value in record.items() if name.casefold() == "id"), None)
     if not given:
         raise RestError("MISSING_ARGUMENT", "Id not specified in an update call", [])
-    return with_checksum(str(given)) if len(str(given)) == 15 else str(given)
+    return long_id(str(given))
 
 
 def _flag(value: object) -> bool:

@@ -6,8 +6,7 @@ from simulator.changes import Create, Update
 from simulator.clock import Clock
 from simulator.org import Org
 from simulator.records import JsonObject
-from simulator.rest_errors import RestError
-from simulator.rest_messages import RestAnswer, RestRequest
+from simulator.rest_messages import RestAnswer, RestError, RestRequest
 from simulator.rest_records import Records, changed_id
 
 ANSWERS_UPDATES_SINCE = 46.0

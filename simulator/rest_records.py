@@ -7,18 +7,19 @@ from simulator.catalogue import Entity
 from simulator.changes import Create, Delete, Update
 from simulator.description import (
     Fields,
+    chosen_fields,
     describe,
     describe_change_event,
     describe_event,
     field_names,
     is_writable,
+    record_json,
     stored,
 )
 from simulator.ids import with_checksum
 from simulator.org import Org
 from simulator.records import JsonObject, Record
-from simulator.representation import chosen_fields, record_json
-from simulator.rest_errors import RestError
+from simulator.rest_messages import RestError
 
 MAX_IDS = 2_000
 RECORD_ID = re.compile(r"[0-9A-Za-z]{15}(?:[A-Z0-5]{3})?")

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from simulator.clock import Clock
+from simulator.description import rest_time
 from simulator.org import Org
 from simulator.records import JsonObject, Record, iso
-from simulator.representation import rest_time
-from simulator.rest_errors import RestError
-from simulator.rest_messages import RestAnswer, RestRequest
+from simulator.rest_messages import RestAnswer, RestError, RestRequest
 from simulator.rest_records import Records
 
 MINUTE_MS = 60_000

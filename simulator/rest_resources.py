@@ -5,14 +5,12 @@ from collections.abc import Callable, Mapping
 from simulator.identity import identity_url
 from simulator.records import JsonObject
 from simulator.rest_collections import Collections
-from simulator.rest_composite import Composite
-from simulator.rest_errors import RestError, method_not_allowed
+from simulator.rest_composite import Composite, Trees
 from simulator.rest_external_ids import ExternalIds
-from simulator.rest_messages import RestAnswer, RestRequest
+from simulator.rest_messages import RestAnswer, RestError, RestRequest, method_not_allowed
 from simulator.rest_queries import Queries
 from simulator.rest_records import Records, changed_id
 from simulator.rest_replication import Replication
-from simulator.rest_tree import Trees
 from simulator.simulator import Simulator
 from simulator.tooling import Tooling
 

@@ -13,7 +13,7 @@ from simulator.identity import Identity
 from simulator.logins import Logins
 from simulator.rest import RestEndpoint
 from simulator.simulator import Simulator
-from simulator.watch import watching
+from simulator.wire import watching
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_LINE_BYTES = 16 * 1024

@@ -1,25 +1,24 @@
 """The parts of one simulated org, put together."""
 
+import ssl
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulator.access import Access
 from simulator.bayeux import Bayeux
 from simulator.clock import Clock
 from simulator.cometd import CometdEndpoint, Waiters
-from simulator.door import Door
-from simulator.evidence import RequestLog
+from simulator.evidence import Log, SeenRequest
 from simulator.faults import Faults
 from simulator.jwt_bearer import AppKey
 from simulator.oauth import TokenService
 from simulator.options import Options
 from simulator.org import ORG_ID, USER_ID, Org
 from simulator.pubsub.hub import Hub
-from simulator.pump import Pump
 from simulator.records import JsonObject
 from simulator.refresh_tokens import RefreshTokens
-from simulator.tls import server_context
-from simulator.traffic import MIX, SPLIT_MIX, Traffic
+from simulator.traffic import MIX, SPLIT_MIX, Pump, Traffic
+from simulator.user import Access, Door
 
 if TYPE_CHECKING:
     from simulator.pubsub.server import PubSubServer
@@ -37,7 +36,7 @@ class Simulator:
         self.app_key = AppKey(options.jwt_public_key)
         self.tls = server_context(options.tls_cert, options.tls_key, options.tls_client_ca)
         self.tokens = _tokens(options, self.org, self.app_key)
-        self.requests = RequestLog()
+        self.requests: Log[SeenRequest] = Log()
         waiters = Waiters()
         self.bayeux = Bayeux(
             self.org,
@@ -131,3 +130,22 @@ def _name(host: str) -> str:
     except ValueError:
         return host
     return "localhost" if address.is_loopback or address.is_unspecified else host
+
+
+def server_context(cert: str, key: str, client_ca: str) -> ssl.SSLContext | None:
+    """The context to listen with; None without a certificate. Raises ValueError for bad files.
+
+    With `client_ca`, a client must show a certificate that this authority has signed.
+    """
+    if not cert:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(Path(cert), Path(key) if key else None)
+        if client_ca:
+            context.load_verify_locations(Path(client_ca))
+            context.verify_mode = ssl.CERT_REQUIRED
+    except OSError as error:
+        named = ", ".join(path for path in (cert, key, client_ca) if path)
+        raise ValueError(f"cannot use the TLS files {named}: {error}") from error
+    return context

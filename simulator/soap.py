@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
-from simulator.setup_objects import PROFILE_ID
+from simulator.catalogue import PROFILE_ID
 from simulator.token_errors import INVALID_LOGIN, TokenError
 
 CLIENT = "soapenv:Client"

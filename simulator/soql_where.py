@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from simulator.ids import with_checksum
+from simulator.ids import long_id
 from simulator.records import JsonObject
 
 Value = str | float | bool | date | datetime | None
@@ -95,7 +95,7 @@ def ids_wanted(where: Where) -> list[str] | None:
         case All(parts):
             return next((ids for part in parts if (ids := ids_wanted(part)) is not None), None)
         case Comparison("Id", "=" | "IN", literals):
-            return list(dict.fromkeys(_long_id(str(literal.value)) for literal in literals))
+            return list(dict.fromkeys(long_id(str(literal.value)) for literal in literals))
         case _:
             return None
 
@@ -139,7 +139,7 @@ def _alike(name: str, value: object, wanted: Value) -> tuple[object, object]:
         case date():
             return str(value)[:10], wanted.isoformat()
         case str() if name.endswith("Id"):
-            return value, _long_id(wanted)
+            return value, long_id(wanted)
         case str():
             return str(value).casefold(), wanted.casefold()
         case _:
@@ -152,10 +152,6 @@ def _moment(text: str) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _long_id(text: str) -> str:
-    return with_checksum(text) if len(text) == 15 else text
 
 
 def _like(value: str, pattern: str) -> bool:

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from simulator.catalogue import CUSTOM_SUFFIX, Entity
 from simulator.channels import ALL
 from simulator.channels import CUSTOM_SUFFIX as CHANNEL_SUFFIX
+from simulator.description import chosen_fields
 from simulator.ids import POD, base62, with_checksum
 from simulator.org import Org
 from simulator.pubsub.managed import ManagedSubscriptions
 from simulator.records import JsonObject
-from simulator.representation import chosen_fields
-from simulator.rest_errors import RestError
+from simulator.rest_messages import RestError
+from simulator.rest_queries import with_names
 from simulator.soql import SoqlError, located, parse
-from simulator.soql_run import with_names
 from simulator.soql_where import holds
 
 CHANNEL, MEMBER = "PlatformEventChannel", "PlatformEventChannelMember"

@@ -3,10 +3,26 @@
 import json
 from dataclasses import dataclass, field
 
-from simulator import changes, deltas
+from simulator import deltas
 from simulator.catalogue import Catalogue
+from simulator.changes import (
+    OVERFLOW_ID,
+    Change,
+    Create,
+    Delete,
+    Gap,
+    Overflow,
+    Undelete,
+    Update,
+    Wildcard,
+)
 from simulator.ids import RecordIds
-from simulator.records import JsonObject, Record, RecordStore, iso
+from simulator.records import (
+    JsonObject,
+    Record,
+    RecordStore,
+    iso,
+)
 
 WITH_ALL_FIELDS = ("CREATE", "UNDELETE")
 #: Shorter texts are never sent as diffs.
@@ -48,26 +64,26 @@ class Transaction:
         self._by_record: dict[tuple[str, str], Draft] = {}
         self._touched: dict[tuple[str, str], Record] = {}
 
-    def apply(self, change: changes.Change) -> None:
+    def apply(self, change: Change) -> None:
         """Apply one change; the caller has checked that it can be applied."""
         match change:
-            case changes.Create():
+            case Create():
                 for fields in change.records:
                     self._note(self._create(change.entity, fields, change.record_id), "CREATE")
-            case changes.Update():
+            case Update():
                 for record_id in change.record_ids:
                     self._update(change, record_id)
-            case changes.Delete():
+            case Delete():
                 for record_id in change.record_ids:
                     self._note(self._delete(change.entity, record_id), "DELETE")
-            case changes.Undelete():
+            case Undelete():
                 for record_id in change.record_ids:
                     self._note(self._undelete(change.entity, record_id), "UNDELETE")
-            case changes.Gap():
+            case Gap():
                 self._gap(change)
-            case changes.Overflow(entity):
-                self._add(Draft(entity, [changes.OVERFLOW_ID], "GAP_OVERFLOW", alone=True))
-            case changes.Wildcard(entity, change_type):
+            case Overflow(entity):
+                self._add(Draft(entity, [OVERFLOW_ID], "GAP_OVERFLOW", alone=True))
+            case Wildcard(entity, change_type):
                 ids = [self._catalogue.get(entity).prefix + "*"]
                 self._add(Draft(entity, ids, change_type, alone=True))
 
@@ -127,7 +143,7 @@ class Transaction:
         record.fields = deltas.non_empty(deltas.combined(record.fields, {**delta, **stamp}))
         record.modified_at = self._now
 
-    def _update(self, change: changes.Update, record_id: str) -> None:
+    def _update(self, change: Update, record_id: str) -> None:
         record = self._store.get(change.entity, record_id)
         delta = deltas.changed(record.fields, change.fields)
         if change.is_stamped and record.fields["LastModifiedById"] != self._user:
@@ -156,13 +172,13 @@ class Transaction:
         self._write(record, {})
         return record
 
-    def _gap(self, change: changes.Gap) -> None:
+    def _gap(self, change: Gap) -> None:
         record_ids = list(change.record_ids)
         if change.apply:
             record_ids = self._apply_unseen(change)
         self._add(Draft(change.entity, record_ids, change.change_type, alone=True))
 
-    def _apply_unseen(self, change: changes.Gap) -> list[str]:
+    def _apply_unseen(self, change: Gap) -> list[str]:
         match change.change_type:
             case "GAP_CREATE":
                 return [self._create(change.entity, change.fields).record_id]

@@ -1,12 +1,14 @@
-"""HTTP answers, and the faults that spoil them."""
+"""HTTP answers, the faults that spoil them, and a log of requests."""
 
 import asyncio
 import json
 from collections.abc import Mapping
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
-from simulator.evidence import Arrival
+from simulator.clock import Clock
+from simulator.evidence import Arrival, Log, SeenRequest
 from simulator.faults import ON_ANSWER, ON_ARRIVAL, Fault, Faults
 
 NO_HEADERS: Mapping[str, str] = {}
@@ -81,3 +83,26 @@ async def _cut_short(request: web.Request, response: web.Response) -> web.Stream
     if request.transport is not None:
         request.transport.close()
     return half
+
+
+UNWATCHED = ("/_simulator/", "/services/oauth2/token", "/services/Soap/u/")
+
+
+def watching(log: Log[SeenRequest], clock: Clock) -> Middleware:
+    """The middleware that writes to this log."""
+
+    @web.middleware
+    async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith(UNWATCHED):
+            return await handler(request)
+        query = request.rel_url.raw_query_string
+        seen = log.add(SeenRequest(arrival(request, clock.now()), request.method, query))
+        try:
+            response = await handler(request)
+        except web.HTTPException as refused:
+            seen.status = refused.status
+            raise
+        seen.status = response.status
+        return response
+
+    return watch

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from django.db import IntegrityError, transaction
@@ -10,11 +12,13 @@ from django.db.models import ProtectedError
 from django.utils import timezone
 
 from audit.actions import Actor
-from consumer.configuration.costs import costs
+from audit.traffic import replay_cost
 from consumer.configuration.document import parse
 from consumer.configuration.plan import Plan, plan
 from consumer.configuration.problems import ConfigurationRefused, Problem, Problems
 from consumer.configuration.wanted import wanted_of
+from listeners.models import Listener, Position
+from listeners.salesforce.events import PRESETS
 
 
 @dataclass(frozen=True)
@@ -76,3 +80,15 @@ def _text(path: str) -> str:
         raise ConfigurationRefused(
             path, [Problem(line, "not UTF-8; save the file in that encoding")]
         ) from None
+
+
+_EARLIEST = PRESETS[1]
+
+
+def costs(listeners: Sequence[Listener], now: datetime) -> Iterator[str]:
+    """A line for each that has no position, and begins there."""
+    named = Position.objects.exclude(replay_id__in=["", *PRESETS]).values_list("pk", flat=True)
+    stored = set(named)
+    for listener in listeners:
+        if listener.enabled and listener.first_replay == _EARLIEST and listener.pk not in stored:
+            yield f"listener {listener.name} begins at earliest. {replay_cost(listener, now)}"

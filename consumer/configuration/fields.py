@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models
 
-from consumer.configuration.keys import written
+from audit.actions import Action, Actor, note, note_change
+from consumer.configuration.keys import REFERENCE, Keys, written
 from consumer.configuration.problems import Problems
 from consumer.configuration.wanted import Item
+from listeners.models import Connection
+from listeners.models.connection_rules import default_of
 from listeners.secrets import Secret
+from listeners.values import is_same, save_fields
 
 #: The keys that say what else is needed: while they are wrong, nothing is known about that.
 _DECIDING = frozenset({"auth", "on"})
@@ -20,11 +26,6 @@ _DECIDING = frozenset({"auth", "on"})
 _REFERENCES = frozenset({"connection", "listener"})
 #: Shown as "changed" only: what is in them may be meant for few eyes.
 _UNSHOWN = frozenset({"options", "optional_params", "client_config", "refresh_config"})
-
-
-def default_of(model: type[models.Model], name: str) -> Any:
-    field = model._meta.get_field(name)
-    return field.get_default() if isinstance(field, models.Field) else None
 
 
 def assign(instance: models.Model, fields: Iterable[str], item: Item) -> None:
@@ -67,16 +68,8 @@ def differences(before: dict[str, Any], instance: models.Model) -> dict[str, str
     return {
         name: _shown(name, old, getattr(instance, name))
         for name, old in before.items()
-        if not _same(old, getattr(instance, name))
+        if not is_same(old, getattr(instance, name))
     }
-
-
-def _same(old: Any, new: Any) -> bool:
-    if isinstance(old, Secret) and isinstance(new, Secret):
-        return old.same_as(new)
-    if isinstance(old, dict):  # in Python 1 equals true
-        return json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
-    return bool(old == new)
 
 
 def _shown(name: str, old: Any, new: Any) -> str:
@@ -99,3 +92,59 @@ def _word(value: Any) -> str:
             return f"[{', '.join(map(str, value))}]"
         case _:
             return str(value)
+
+
+@dataclass(frozen=True)
+class Step:
+    #: Its line; empty where the step before it says it all. The first character says what it does.
+    text: str
+    #: Writes; inside the caller's transaction.
+    take: Callable[[], object]
+    row: models.Model
+    #: Of a row that changes.
+    fields: Sequence[str] = ()
+
+    def saying(self, more: str) -> Step:
+        """The same with `more` at the end of its line."""
+        return replace(self, text=f"{self.text}{more}")
+
+    def noted(self, by: Actor) -> None:
+        """Take it, with a line in the action log. Inside the caller's transaction."""
+        match self.text[:1]:
+            case "-":
+                note(by, Action.DELETE, self.row)
+                self.take()
+            case "+":
+                self.take()
+                note(by, Action.ADD, self.row)
+            case "~":
+                self.take()
+                note_change(by, self.row, self.fields)
+            case _:
+                self.take()
+
+
+def row_steps(
+    instance: models.Model,
+    label: str,
+    keys: Keys,
+    item: Item,
+    problems: Problems,
+    *,
+    connection: Connection | None = None,
+) -> list[Step]:
+    """The step that makes a row match its item, or none. `connection` may not be stored yet."""
+    is_new = instance.pk is None
+    fields = [*keys, REFERENCE] if connection else [*keys]
+    before = {} if is_new else snapshot(instance, fields)
+    assign(instance, keys, item)
+    if connection:
+        setattr(instance, REFERENCE, connection)
+    validate(instance, item, problems)
+    if is_new:
+        return [Step(f"+ {label}", instance.save, instance)]
+    changed = differences(before, instance)
+    if not changed:
+        return []
+    text = f"~ {label}: {', '.join(changed.values())}"
+    return [Step(text, partial(save_fields, instance, changed), instance, [*changed])]

@@ -9,10 +9,10 @@ from functools import partial
 
 from django.utils import timezone
 
+from consumer.configuration.fields import Step, row_steps
 from consumer.configuration.keys import HANDLER
 from consumer.configuration.matching import match, target_of, value_of
 from consumer.configuration.problems import Problem, Problems, suggestion
-from consumer.configuration.steps import Step, row_steps
 from consumer.configuration.wanted import Item
 from handlers import registry, retargeting
 from handlers.checks import unregistered_message

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from consumer.configuration.fields import default_of
 from consumer.configuration.problems import Problems
 from consumer.configuration.wanted import Item
 from handlers.models import HandlerMapping
+from listeners.models.connection_rules import default_of
 
 Kind = tuple[str, str]
 #: What says which mapping an entry of the file is. While it is wrong, no entry is matched.

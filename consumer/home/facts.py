@@ -12,9 +12,9 @@ from audit.models import Incident, Throughput
 from audit.traffic import DAY, Usage, usages
 from consumer.cached_reads import CachedReads
 from consumer.home.charts import HOUR
-from consumer.home.reader import Reader
 from consumer.status import ListenerStatus, by_listener
 from handlers import registry, workers
+from handlers.admin_navigation import Reader
 from handlers.backlog import Backlog, backlog
 from handlers.long_work import Item, running
 from handlers.models import HandlerMapping, Worker

@@ -12,12 +12,13 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.gzip import gzip_page
 
+from audit import admin_links as links
 from consumer.cached_reads import CachedReads
-from consumer.home import facts, links, tables
+from consumer.home import facts, tables
 from consumer.home.charts import HOUR, MINUTE, Chart, chart
 from consumer.home.facts import Facts
-from consumer.home.reader import Reader
 from consumer.home.verdict import verdict
+from handlers.admin_navigation import Reader
 from handlers.models import Delivery
 from listeners.models import Connection
 

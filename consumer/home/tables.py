@@ -11,8 +11,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
+from audit import admin_links as links
 from audit.admin_labels import joined, label
-from consumer.home import links
 from consumer.home.charts import Chart, shown
 from consumer.home.facts import Facts
 from consumer.home.verdict import is_in_trouble

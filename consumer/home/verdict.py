@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils.timezone import localtime
 
-from consumer.home import links
+from audit import admin_links as links
 from consumer.home.facts import Facts
 from consumer.status import ListenerStatus
 from handlers.models import Delivery

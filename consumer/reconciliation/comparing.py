@@ -12,14 +12,13 @@ from collections.abc import Callable, Sequence
 
 from audit.models import Reconciliation
 from consumer.reconciliation.deletions import ManyGone, doubt, look_up
-from consumer.reconciliation.entities import entities_of
 from consumer.reconciliation.evidence import CHUNK
 from consumer.reconciliation.judging import Judge, Judgement
 from consumer.reconciliation.missing import Supplement, Supplier
 from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.readiness import is_receiving
 from consumer.reconciliation.rows import ON_ITS_WAY, SECOND, Row, rows
-from consumer.reconciliation.rules import Scope, scope_of
+from consumer.reconciliation.rules import Scope, entities_of, scope_of
 from listeners.salesforce.errors import Reaction, RestRefused, SalesforceError
 from listeners.salesforce.rest import RestClient
 

@@ -17,8 +17,7 @@ from handlers import dispatch
 from listeners import milestones
 from listeners.clock import database_clock
 from listeners.salesforce.errors import TransportFailed
-from listeners.salesforce.reading import RecordsRead
-from listeners.salesforce.records import event_body, last_modified_ms, milliseconds
+from listeners.salesforce.records import RecordsRead, event_body, last_modified_ms, milliseconds
 from listeners.salesforce.rest import RestClient
 
 #: Records that changed while they were read are read again, so often at most.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from audit import admin_links as links
 from audit.models import AuditLogEntry
 from handlers import registry
-from handlers.designer import links
 from handlers.designer.counts import RECENT
 from handlers.designer.facts import HOUR, Facts
 from handlers.models import Delivery, HandlerMapping
@@ -117,7 +117,7 @@ def _received(facts: Facts) -> Iterator[Number]:
         (facts.received.hour, HOUR, "in the last hour"),
         (facts.received.day, DAY, "in the last 24 h"),
     ):
-        yield Number(f"{count:,}", text, links.entries(name, facts.now - span))
+        yield Number(f"{count:,}", text, links.entries(facts.now - span, listener=name))
 
 
 def _group(on: HandlerMapping.On, routes: Sequence[Route], facts: Facts) -> Group:

@@ -8,49 +8,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db.models import Q, Sum
-from django.http import HttpRequest
 
 from audit.models import Throughput
-from audit.sight import Sight
 from audit.traffic import DAY
 from handlers import workers
-from handlers.admin_navigation import may_see
+from handlers.admin_navigation import Reader
 from handlers.designer import counts
 from handlers.designer.counts import ByMapping, Waiting
 from handlers.models import Delivery, HandlerMapping, Worker
 from listeners.models import Listener, TokenState
-from listeners.permissions import OPERATE, may
 
 HOUR = timedelta(hours=1)
-
-
-@dataclass(frozen=True)
-class Reader:
-    """What he may see of it, and change. Of the rest neither numbers nor links."""
-
-    sight: Sight
-    sees_mappings: bool
-    sees_entries: bool
-    sees_deliveries: bool
-    sees_workers: bool
-    sees_incidents: bool
-    sees_connections: bool
-    adds_mappings: bool
-    operates: bool
-
-    @classmethod
-    def of(cls, request: HttpRequest) -> Reader:
-        return cls(
-            sight=Sight.in_console(request.user),
-            sees_mappings=may_see(request, "handlers", "handlermapping"),
-            sees_entries=may_see(request, "audit", "auditlogentry"),
-            sees_deliveries=may_see(request, "handlers", "delivery"),
-            sees_incidents=may_see(request, "audit", "incident"),
-            sees_workers=may_see(request, "handlers", "worker"),
-            sees_connections=may_see(request, "listeners", "connection"),
-            adds_mappings=request.user.has_perm("handlers.add_handlermapping"),
-            operates=may(request.user, OPERATE),
-        )
 
 
 @dataclass(frozen=True)

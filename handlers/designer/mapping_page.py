@@ -12,12 +12,12 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 
+from audit import admin_links as links
 from audit.sight import Sight
-from handlers.admin_navigation import may_see
+from handlers.admin_navigation import Reader, may_see
 from handlers.designer import facts
 from handlers.designer.counts import Waiting
 from handlers.designer.drawing import Route, draw
-from handlers.designer.facts import Reader
 from handlers.designer.preview import preview
 from handlers.models import Delivery, HandlerMapping
 from listeners.models import Listener
@@ -29,10 +29,6 @@ def may_preview(request: HttpRequest) -> bool:
     return may_see(request, "audit", "auditlogentry")
 
 
-def drawing_of(listener_id: int) -> str:
-    return reverse("admin:listeners_listener_change", args=[listener_id])
-
-
 def context(request: HttpRequest, mapping: HandlerMapping | None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "can_preview": may_preview(request),
@@ -41,7 +37,7 @@ def context(request: HttpRequest, mapping: HandlerMapping | None) -> dict[str, A
     listener = mapping.listener if mapping else _asked_for(request)
     if listener is None:
         return found
-    found |= {"listener": listener, "back": drawing_of(listener.pk)}
+    found |= {"listener": listener, "back": links.listener(listener.pk)}
     if mapping is not None:
         drawing = draw(facts.read(listener, Reader.of(request), timezone.now()))
         found |= {

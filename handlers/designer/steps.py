@@ -1,11 +1,11 @@
-"""What is to be done next, until a listener's changes reach a handler. Pure."""
+"""The next steps until a listener's changes reach a handler. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from handlers.designer import links
+from audit import admin_links as links
 from handlers.designer.drawing import Drawing
 from listeners.standing import is_held, position_of
 

@@ -118,7 +118,7 @@ def warnings(connection: ConnectionFields, *, alone: bool = False) -> list[tuple
     return found
 
 
-def default_of(row: Model, name: str) -> Any:
+def default_of(row: Model | type[Model], name: str) -> Any:
     field: Any = row._meta.get_field(name)
     return field.get_default()
 

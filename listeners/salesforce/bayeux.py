@@ -16,7 +16,7 @@ from typing import Any
 
 from listeners.salesforce.backoff import Backoff
 from listeners.salesforce.errors import Reaction
-from listeners.salesforce.outcomes import (
+from listeners.salesforce.inbox import (
     Acknowledged,
     Message,
     Outcome,

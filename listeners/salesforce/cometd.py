@@ -26,7 +26,7 @@ from listeners.salesforce.inbox import Inbox
 from listeners.salesforce.line import Line, Request
 from listeners.salesforce.replay_ids import for_cometd
 from listeners.salesforce.silence import SilenceWatch
-from listeners.salesforce.stream_options import StreamOptions
+from listeners.salesforce.stream import StreamOptions
 from listeners.salesforce.token_store import TokenStoreUnavailable
 from listeners.salesforce.tokens import Token, Tokens
 
@@ -68,7 +68,6 @@ class CometdStream:
 
     @property
     def is_open(self) -> bool:
-        """Subscribed, and the next poll goes on where the last one ended."""
         if self._current is None or self._closed.is_set():
             return False
         _, session = self._current
@@ -81,7 +80,6 @@ class CometdStream:
 
     @property
     def subscribed_at(self) -> float | None:
-        """When the last ``open`` succeeded, on the monotonic clock."""
         return self._subscribed_at
 
     @property
@@ -106,7 +104,6 @@ class CometdStream:
 
     @property
     def polled_bytes(self) -> int:
-        """What the messages of the last poll had on the wire."""
         return self._inbox.taken_bytes
 
     # Mutators
@@ -150,7 +147,6 @@ class CometdStream:
         """Salesforce keeps no position here."""
 
     def forget(self) -> None:
-        """The session cannot be gone on with: open again from the stored position."""
         if self._current is not None:
             self._current[1].end()
 

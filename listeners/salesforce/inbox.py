@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,6 @@ from listeners.salesforce.errors import (
     StreamRefused,
 )
 from listeners.salesforce.exchange import Answer
-from listeners.salesforce.outcomes import Acknowledged, Outcome, Received, Refused, Unclear
 
 
 class Inbox:
@@ -77,3 +77,40 @@ def _refusal(refused: Refused) -> StreamRefused:
     if refused.reaction is Reaction.REPLAY_LOST:
         return ReplayLost(refused.channel, refused.error)
     return CometdRefused(refused.error, refused.failure_reason, refused.reaction, refused.channel)
+
+
+Message = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Data messages, in the order they came."""
+
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The request on this meta channel succeeded."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The request on this meta channel failed, or the answer asks to leave this session."""
+
+    channel: str
+    error: str
+    failure_reason: str | None
+    reaction: Reaction
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """The answer lacks what a Bayeux answer to this request must hold."""
+
+    why: str
+
+
+Outcome = Received | Acknowledged | Refused | Unclear

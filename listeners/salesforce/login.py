@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 import requests
 
 from listeners.salesforce.errors import AUTHORIZE_AGAIN, LoginRefused, LoginUnavailable
-from listeners.salesforce.token_ledger import Ledger, Trouble
-from listeners.salesforce.token_store import Kept, TokenStore, digest
+from listeners.salesforce.token_store import Kept, Ledger, TokenStore, Trouble, digest
 from listeners.salesforce.tokens import Grant, Granted
 
 #: Longer than a long poll is held: an idle stream passes by here before its token's end.

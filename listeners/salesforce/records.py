@@ -2,14 +2,18 @@
 
 The two differ in compound fields, in how they write times, and in what they leave out. What a
 record cannot tell is kept: formula fields, which no event carries, look like any other in REST.
+And what came of reading many of them at once.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from listeners.salesforce.errors import RestRefused
 
 Record = Mapping[str, Any]
 
@@ -24,6 +28,8 @@ _PLACE = (
 _PLACE_IN_REST = {part[0].lower() + part[1:]: part for part in _PLACE}
 _PERSON = ("Salutation", "FirstName", "MiddleName", "LastName", "Suffix")
 _REST_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000")
+_SHORT = 15  # characters of an id without the three that tell its capitals
+_CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -49,6 +55,16 @@ def event_body(record: Record, change_type: str) -> dict[str, Any]:
     if keeps_nulls:
         return body
     return {name: value for name, value in body.items() if value is not None}
+
+
+def long_id(record_id: str) -> str:
+    """The id with the three characters that say which of its first 15 are capitals; anything that
+    is no id of 15 characters stays as it is."""
+    if len(record_id) != _SHORT or not (record_id.isascii() and record_id.isalnum()):
+        return record_id
+    parts = (record_id[:5], record_id[5:10], record_id[10:])
+    bits = (sum(1 << n for n, letter in enumerate(part) if letter.isupper()) for part in parts)
+    return record_id + "".join(_CAPITALS[number] for number in bits)
 
 
 def last_modified_ms(record: Record) -> int | None:
@@ -115,3 +131,36 @@ def _event_time(value: Any) -> Any:
     if isinstance(value, str) and _REST_TIME.fullmatch(value):
         return value.removesuffix("+0000") + "Z"
     return value
+
+
+_LONG_ID, _SHORT_ID = 18, 15
+
+
+@dataclass(slots=True)
+class RecordsRead:
+    """What of some records was read, by the ids that were asked for.
+
+    Who is in neither does not exist (any more). `read_at`, in ms since 1970: every change that was
+    committed before it is in what was read.
+    """
+
+    read_at: int
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refused: dict[str, RestRefused] = field(default_factory=dict)
+
+
+def by_id(ids: Sequence[str], rows: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    """The rows that are records, by those of the ids that are theirs, in that order."""
+    found: dict[str, dict[str, Any]] = {}
+    short: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        match row:
+            case {"Id": str(row_id)}:
+                found[row_id] = row
+                short[row_id[:_SHORT_ID]] = row
+    # The long form adds a checksum to the short one. Two long ones are never the same record.
+    for asked in ids:
+        other = short.get(asked[:_SHORT_ID])
+        if other and {len(asked), len(other["Id"])} == {_LONG_ID, _SHORT_ID}:
+            found.setdefault(asked, other)
+    return {asked: found[asked] for asked in ids if asked in found}

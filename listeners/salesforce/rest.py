@@ -22,7 +22,7 @@ from listeners.salesforce.errors import (
     TransportFailed,
 )
 from listeners.salesforce.exchange import Answer, BearerAuth, Timeout, Unanswered, exchange
-from listeners.salesforce.reading import RecordsRead, by_id
+from listeners.salesforce.records import RecordsRead, by_id
 from listeners.salesforce.tokens import Token, Tokens
 
 Kind = TypeVar("Kind")

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 
-from listeners.salesforce.token_ledger import Ledger, Trouble
-from listeners.salesforce.token_store import Kept, TokenStore, TokenStoreUnavailable, digest
+from listeners.salesforce.errors import LoginUnavailable, SalesforceError
+from listeners.salesforce.token_store import (
+    Kept,
+    Ledger,
+    TokenStore,
+    TokenStoreUnavailable,
+    Trouble,
+    digest,
+)
+from listeners.salesforce.tokens import Token
 
 #: A login that takes longer than this has come to nothing, whatever it still waits for.
 LONGEST_LOGIN = 90.0
@@ -124,3 +133,41 @@ class Safekeeper:
         self._ledger.mended(Trouble.NOT_STORED)
         self._store.unlock(fence)
         return True
+
+
+class Renewal:
+    """Begins at once."""
+
+    def __init__(self, log_in: Callable[[], Token], close: Callable[[], None]) -> None:
+        """``close`` releases what the thread held."""
+        self._log_in = log_in
+        self._close = close
+        self._over = threading.Event()
+        self._token: Token | None = None
+        self.failure: SalesforceError | None = None
+        threading.Thread(target=self._run, name="login", daemon=True).start()
+
+    @property
+    def is_over(self) -> bool:
+        return self._over.is_set()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        return self._over.wait(seconds)
+
+    def token(self) -> Token:
+        """Waits for it. Raises what the login raised."""
+        self._over.wait()
+        if self.failure is not None:
+            raise self.failure
+        if self._token is None:  # an unforeseen exception, reported by its thread
+            raise LoginUnavailable("the login broke off")
+        return self._token
+
+    def _run(self) -> None:
+        try:
+            self._token = self._log_in()
+        except SalesforceError as failure:
+            self.failure = failure
+        finally:
+            self._close()
+            self._over.set()

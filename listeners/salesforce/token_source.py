@@ -21,12 +21,12 @@ import requests
 
 from listeners.salesforce.errors import LoginRefused, LoginUnavailable
 from listeners.salesforce.login import Lifetime, Login
-from listeners.salesforce.renewal import Renewal
-from listeners.salesforce.safekeeping import Heartbeat, Safekeeper
-from listeners.salesforce.token_ledger import Ledger, NoLedger
+from listeners.salesforce.safekeeping import Heartbeat, Renewal, Safekeeper
 from listeners.salesforce.token_store import (
     Kept,
+    Ledger,
     MemoryStore,
+    NoLedger,
     TokenStore,
     TokenStoreUnavailable,
     digest,

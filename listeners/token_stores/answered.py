@@ -1,6 +1,6 @@
 """Database work of a login: the database's refusals in the words of the token store.
 
-Logins run on threads of their own (`listeners.salesforce.renewal`), never in the transaction of
+Logins run on threads of their own (`listeners.salesforce.safekeeping`), never in the transaction of
 whoever needed the token.
 """
 

@@ -1,13 +1,27 @@
-"""One version of an entity's Avro schema."""
+"""One version of an entity's Avro schema. Fields and types that it lacks for an event make a
+new version.
+
+UnfitError: Avro cannot hold such an event, or such a field.
+"""
 
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from simulator.avro.avro_types import Children, Field
+from simulator.avro.avro_types import (
+    AVRO_NAME,
+    COMPOUNDS,
+    INT_LIMIT,
+    LONG_LIMIT,
+    Children,
+    Field,
+    field_for,
+    plain_type,
+    takes,
+)
 from simulator.records import JsonObject
 
 HEADER = "ChangeEventHeader"
@@ -93,3 +107,109 @@ class Schema:
         }
         fields = [{"name": name, "type": kind} for name, kind in types.items()]
         return {"type": "record", "name": HEADER, "fields": fields}
+
+
+UNREADABLE = b"\xff" * 12
+
+
+class UnfitError(ValueError):
+    """The message says what does not fit."""
+
+
+def fitted(schema: Schema, payload: JsonObject, fixed: int) -> Schema:
+    """The schema, or a new version that holds this event; raises UnfitError.
+
+    The first `fixed` fields keep their places. The others are sorted by name, so that a new one
+    moves others and a client that decodes with the wrong version shows it.
+    """
+    header = payload.get(HEADER)
+    if not isinstance(header, dict):
+        raise UnfitError("it has no header")
+    _check_header(header)
+    if header["changeType"] not in schema.change_types:
+        schema = replace(schema, change_types=(*schema.change_types, header["changeType"]))
+    for name, value in _asked(payload, header):
+        schema = widened(schema, name, value, fixed)
+    return schema
+
+
+def _check_header(header: JsonObject) -> None:
+    for name in ("entityName", "transactionKey", "commitUser", "changeType"):
+        if not isinstance(header.get(name), str):
+            raise UnfitError(f"{name} is no text")
+    if not AVRO_NAME.fullmatch(header["changeType"]):
+        raise UnfitError("changeType cannot be a symbol")
+    if not isinstance(header.get("changeOrigin", ""), str):
+        raise UnfitError("changeOrigin is no text")
+    limits = {"sequenceNumber": INT_LIMIT, "commitTimestamp": LONG_LIMIT}
+    for name, limit in {**limits, "commitNumber": LONG_LIMIT}.items():
+        number = header.get(name)
+        if isinstance(number, bool) or not isinstance(number, int) or abs(number) >= limit:
+            raise UnfitError(f"{name} is no whole number of its size")
+    for name in ("recordIds", *FIELD_LISTS):
+        texts = header.get(name, []) if name in FIELD_LISTS else header.get(name)
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise UnfitError(f"{name} is no list of texts")
+
+
+def _asked(payload: JsonObject, header: JsonObject) -> Iterable[tuple[str, object]]:
+    """Every field that the schema must have, with a value that it must take."""
+    diffs = header.get("diffFields", ())
+    for name, value in payload.items():
+        if name != HEADER:
+            yield name, diff_text(value) if name in diffs else value
+    for listed in FIELD_LISTS:
+        for name in header.get(listed, ()):
+            parent, _, child = name.partition(".")
+            yield parent, {child: None} if child else None
+
+
+def widened(schema: Schema, name: str, value: object, fixed: int) -> Schema:
+    field = schema.field(name)
+    if field is None:
+        if not AVRO_NAME.fullmatch(name):
+            raise UnfitError(f"no Avro field can have the name {name!r}")
+        field = field_for(name, value)
+        schema = with_field(schema, field, fixed)
+    if isinstance(value, dict):
+        return _with_children(schema, field, value)
+    if field.takes(value):
+        return schema
+    return _replaced(schema, replace(field, plain=(*field.plain, plain_type(value))))
+
+
+def with_field(schema: Schema, field: Field, fixed: int) -> Schema:
+    """With one more field."""
+    first, others = schema.fields[:fixed], (*schema.fields[fixed:], field)
+    fields = (*first, *sorted(others, key=lambda other: other.name))
+    known = {field.compound: COMPOUNDS.get(field.compound, {})} if field.compound else {}
+    return replace(schema, fields=fields, compounds={**known, **schema.compounds})
+
+
+def _replaced(schema: Schema, field: Field) -> Schema:
+    fields = tuple(field if other.name == field.name else other for other in schema.fields)
+    return replace(schema, fields=fields)
+
+
+def _with_children(schema: Schema, field: Field, value: JsonObject) -> Schema:
+    if not field.compound:
+        field = replace(field, compound=field_for(field.name, value).compound)
+        known = COMPOUNDS.get(field.compound, {})
+        schema = replace(
+            _replaced(schema, field), compounds={field.compound: known, **schema.compounds}
+        )
+    children = dict(schema.compounds[field.compound])
+    for name, child in value.items():
+        if not AVRO_NAME.fullmatch(name):
+            raise UnfitError(f"no Avro field can have the name {name!r}")
+        plain = children.get(name, ())
+        if name not in children or not takes(plain, child):
+            children[name] = (*plain, plain_type(child))
+    if children == schema.compounds[field.compound]:
+        return schema
+    return replace(schema, compounds={**schema.compounds, field.compound: children})
+
+
+def diff_text(value: object) -> object:
+    """What travels for `{"diff": "…"}`."""
+    return value["diff"] if isinstance(value, dict) and set(value) == {"diff"} else value

@@ -11,8 +11,7 @@ from simulator.avro.avro_types import (
     field_for,
     field_of_kind,
 )
-from simulator.avro.fitting import UNREADABLE, UnfitError, fitted, widened, with_field
-from simulator.avro.schema import Schema
+from simulator.avro.schema import UNREADABLE, Schema, UnfitError, fitted, widened, with_field
 from simulator.catalogue import Catalogue, Entity
 from simulator.description import TYPES
 from simulator.ids import schema_id

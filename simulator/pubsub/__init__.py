@@ -28,7 +28,7 @@ the announcement). From a test, with `SimulatorProcess(grpc=True)`:
     org.state()["pubsub"]                streams, credits, delivered events, committed positions
 
 An event that Avro cannot hold, such as one without a header, goes out as bytes that no schema
-reads; an unknown changeType gets a schema that has it. `bitmaps`, `flow`, `positions` and `managed`
-are pure; `payloads` needs fastavro; `delivery`, `managed_stream` and `server` need grpc.
+reads; an unknown changeType gets a schema that has it. `hub`,
+`positions` and `managed` need no gRPC; `payloads` needs fastavro.
 `simulator.pubsub_codes` lists the error codes, and `simulator.avro` has the schemas.
 """

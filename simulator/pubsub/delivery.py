@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from simulator.avro.fitting import UNREADABLE
+from simulator.avro.schema import UNREADABLE
 from simulator.events import StoredEvent
 from simulator.faults import Fault
 from simulator.pubsub import positions

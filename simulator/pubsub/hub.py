@@ -1,9 +1,9 @@
-"""The state of the Pub/Sub side: who calls, who is subscribed, what they may."""
+"""The state of the Pub/Sub side: who calls, who is subscribed, what they may and are owed."""
 
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -14,13 +14,51 @@ from simulator.evidence import MAX_ENTRIES
 from simulator.faults import Fault, Faults
 from simulator.oauth import TokenService
 from simulator.org import Org
-from simulator.pubsub.flow import Flow
 from simulator.pubsub.managed import ManagedSubscriptions
 from simulator.pubsub_codes import PubSubError
 from simulator.records import JsonObject
 
 MAX_REQUESTS_SHOWN = 100
 TOKEN = "accesstoken"
+
+
+@dataclass(slots=True)
+class Flow:
+    """What one stream is owed; `position` is the id after which it goes on."""
+
+    topic: str
+    position: int
+    queue: deque[StoredEvent] = field(default_factory=deque)
+    credits: int = 0
+    delivered: int = 0
+
+    def begin(self, topic: str, position: int, backlog: Iterable[StoredEvent]) -> None:
+        """The first request has said what it is about."""
+        self.topic = topic
+        self.position = position
+        self.queue.extend(backlog)
+
+    def grant(self, requested: int) -> None:
+        """The client asks for more; raises PubSubError if that is too much or nothing."""
+        if not 0 < requested <= MAX_REQUESTED:
+            raise PubSubError(
+                "subscription.fetch.requested.events.invalid",
+                f"num_requested must be between 1 and {MAX_REQUESTED}, and is {requested}.",
+            )
+        if self.credits + requested > MAX_REQUESTED:
+            raise PubSubError(
+                "subscription.fetch.overflow",
+                f"{self.credits + requested} events would be outstanding; {MAX_REQUESTED} may be.",
+            )
+        self.credits += requested
+
+    def next(self) -> StoredEvent:
+        """The next event, which the client has asked for; it counts as delivered."""
+        event = self.queue.popleft()
+        self.position = event.replay_id
+        self.credits -= 1
+        self.delivered += 1
+        return event
 
 
 @dataclass(slots=True, eq=False)
@@ -181,3 +219,6 @@ def error_of(fault: Fault) -> PubSubError:
     """What a `grpc_status` fault ends the call with."""
     options = fault.options
     return PubSubError(options["code"], options["details"], options["status"])
+
+
+MAX_REQUESTED = 100

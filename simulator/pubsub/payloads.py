@@ -1,19 +1,17 @@
-"""Events as the Pub/Sub API sends them: Avro without its schema."""
+"""Events as the Pub/Sub API sends them: Avro without its schema, bitmaps for field names."""
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import fastavro
 
 from simulator.avro.avro_types import Children, Field, milliseconds, takes
-from simulator.avro.fitting import UNREADABLE, diff_text
-from simulator.avro.schema import FIELD_LISTS, Schema
+from simulator.avro.schema import FIELD_LISTS, UNREADABLE, Schema, diff_text
 from simulator.avro.schemas import Schemas
 from simulator.events import HEADER
-from simulator.pubsub.bitmaps import bitmaps
 from simulator.records import JsonObject
 
 # A lone surrogate, 10**400, the fields of another's schema, no header or one that is none.
@@ -73,3 +71,23 @@ def _plain(plain: tuple[str, ...], value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int):
         return value
     return value if "int" in plain and takes(("int",), value) else float(value)
+
+
+def bitmaps(
+    names: Iterable[str], positions: Mapping[str, int], children: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """The bitmaps for names such as `Phone` and `Name.FirstName`."""
+    top, below = 0, dict[int, int]()
+    for name in names:
+        parent, _, child = name.partition(".")
+        if child:
+            bit = 1 << children[parent].index(child)
+            below[positions[parent]] = below.get(positions[parent], 0) | bit
+        else:
+            top |= 1 << positions[parent]
+    nested = [f"{position}-{_hex(bits)}" for position, bits in sorted(below.items())]
+    return [_hex(top), *nested] if top else nested
+
+
+def _hex(bits: int) -> str:
+    return "0x" + bits.to_bytes((bits.bit_length() + 7) // 8).hex().upper()

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from handlers.admin_search import long_id
+from listeners.salesforce.records import long_id
 from tests.admin.conftest import NOW
 from tests.sample_data import make_listener
 

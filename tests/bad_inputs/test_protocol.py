@@ -20,7 +20,7 @@ from listeners.salesforce.errors import (
     Undecodable,
 )
 from listeners.salesforce.exchange import Answer
-from listeners.salesforce.outcomes import Acknowledged, Received, Refused, Unclear
+from listeners.salesforce.inbox import Acknowledged, Received, Refused, Unclear
 from listeners.salesforce.reactions import classify
 from tests.bad_inputs.corpus import OPTIONAL, REQUIRED, change, changed
 

@@ -52,8 +52,8 @@ AREAS: dict[str, tuple[str, ...]] = {
     ),
     "token source": (
         "listeners/salesforce/token_source.py",
-        "listeners/salesforce/token_ledger.py",
-        "listeners/salesforce/renewal.py",
+        "listeners/salesforce/token_store.py",
+        "listeners/salesforce/safekeeping.py",
         "listeners/token_stores/*.py",
     ),
     "decoders": (

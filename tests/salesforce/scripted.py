@@ -18,7 +18,7 @@ import requests
 
 from listeners.salesforce.auth.client_credentials import ClientCredentials
 from listeners.salesforce.cometd import CometdStream
-from listeners.salesforce.stream_options import StreamOptions
+from listeners.salesforce.stream import StreamOptions
 from listeners.salesforce.token_source import TokenSource
 from tests.salesforce.messages import CHANNEL, CONNECT, SUBSCRIBE, accepted, token_answer
 

@@ -8,7 +8,7 @@ import pytest
 
 from listeners.salesforce.bayeux import BayeuxSession, SessionState
 from listeners.salesforce.errors import Reaction
-from listeners.salesforce.outcomes import Acknowledged, Received, Refused, Unclear
+from listeners.salesforce.inbox import Acknowledged, Received, Refused, Unclear
 from tests.salesforce.messages import (
     CHANNEL,
     CONNECT,

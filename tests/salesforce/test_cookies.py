@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from listeners.salesforce.cookies import RawCookies
+from listeners.salesforce.line import RawCookies
 
 
 def sent_after(*set_cookies: str) -> str | None:

@@ -18,7 +18,7 @@ from listeners.salesforce.auth.refresh_token import RefreshToken
 from listeners.salesforce.cometd import CometdStream
 from listeners.salesforce.errors import SalesforceError
 from listeners.salesforce.rest import RestClient
-from listeners.salesforce.stream_options import StreamOptions
+from listeners.salesforce.stream import StreamOptions
 from listeners.salesforce.token_source import TokenSource
 from listeners.salesforce.tokens import Granted, Token
 from tests.salesforce.messages import CHANNEL, CONNECT, HANDSHAKE, refused

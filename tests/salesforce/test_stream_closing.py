@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from listeners.salesforce.auth.client_credentials import ClientCredentials
 from listeners.salesforce.cometd import CometdStream
 from listeners.salesforce.errors import SalesforceError, StreamClosed
-from listeners.salesforce.stream_options import StreamOptions
+from listeners.salesforce.stream import StreamOptions
 from listeners.salesforce.token_source import TokenSource
 from tests.salesforce.messages import (
     CHANNEL,

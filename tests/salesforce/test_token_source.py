@@ -12,9 +12,14 @@ import requests
 
 from listeners.salesforce.errors import LoginRefused, LoginUnavailable
 from listeners.salesforce.login import Lifetime
-from listeners.salesforce.token_ledger import NoLedger, Trouble
 from listeners.salesforce.token_source import TokenSource
-from listeners.salesforce.token_store import Kept, MemoryStore, TokenStoreUnavailable
+from listeners.salesforce.token_store import (
+    Kept,
+    MemoryStore,
+    NoLedger,
+    TokenStoreUnavailable,
+    Trouble,
+)
 from listeners.salesforce.tokens import Granted, Token
 
 LIFE = Lifetime(1000.0)

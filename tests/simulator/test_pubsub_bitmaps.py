@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulator.pubsub.bitmaps import bitmaps
+from simulator.pubsub.payloads import bitmaps
 
 
 @pytest.mark.parametrize(

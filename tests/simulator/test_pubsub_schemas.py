@@ -9,7 +9,7 @@ from typing import Any
 import fastavro
 import pytest
 
-from simulator.avro.fitting import UnfitError
+from simulator.avro.schema import UnfitError
 from simulator.changes import Create, Update
 from simulator.events import StoredEvent
 from simulator.org import Org

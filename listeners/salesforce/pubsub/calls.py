@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -25,12 +25,19 @@ from listeners.salesforce.pubsub.grpc_channel import Way
 from listeners.salesforce.pubsub.metadata import Metadata
 from listeners.salesforce.pubsub.tunnel import Tunnel
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
-from listeners.salesforce.pubsub.wire.pubsub_api_pb2_grpc import PubSubStub
 
 _T = TypeVar("_T")
-_stub_of: Callable[[aio.Channel], Any] = PubSubStub
 
-
+_SERVICE = "/eventbus.v1.PubSub"
+#: Of each method its request and its answer.
+_UNARY: dict[str, tuple[Any, Any]] = {
+    "GetTopic": (wire.TopicRequest, wire.TopicInfo),
+    "GetSchema": (wire.SchemaRequest, wire.SchemaInfo),
+}
+_STREAMS: dict[str, tuple[Any, Any]] = {
+    "Subscribe": (wire.FetchRequest, wire.FetchResponse),
+    "ManagedSubscribe": (wire.ManagedFetchRequest, wire.ManagedFetchResponse),
+}
 #: gRPC gives None for a message that it can't read.
 UNREADABLE = "the answer can't be read"
 
@@ -53,7 +60,6 @@ class Calls:
         self._timeout = timeout
         self._channel: aio.Channel | None = None
         self._tunnel: Tunnel | None = None
-        self._stub: Any = None
 
     async def open(self) -> None:
         """Make the channel; it connects with the first call."""
@@ -61,7 +67,6 @@ class Calls:
             self._tunnel = self._way.tunnel(self._timeout)
         target = f"unix:{await self._tunnel.start()}" if self._tunnel else await self._target()
         self._channel = self._way.channel(target)
-        self._stub = _stub_of(self._channel)
 
     async def _target(self) -> str:
         address = self._way.endpoint.address
@@ -75,7 +80,7 @@ class Calls:
 
     async def close(self) -> None:
         """And let gRPC's objects go: as long as there are any, a thread of its own stays."""
-        channel, self._channel, self._stub = self._channel, None, None
+        channel, self._channel = self._channel, None
         if channel is not None:
             await channel.close()
         if self._tunnel is not None:
@@ -137,9 +142,12 @@ class Calls:
         return failure.error(has_worked=has_worked)
 
     def _method(self, name: str) -> Any:
-        if self._stub is None:
+        if self._channel is None:
             raise StreamClosed
-        return getattr(self._stub, name)
+        is_stream = name in _STREAMS
+        request, answer = (_STREAMS if is_stream else _UNARY)[name]
+        method = self._channel.stream_stream if is_stream else self._channel.unary_unary
+        return method(f"{_SERVICE}/{name}", request.SerializeToString, answer.FromString)
 
     async def _get_topic(self, topic: str) -> wire.TopicInfo:
         asked = self._method("GetTopic")(

@@ -8,11 +8,14 @@ while a fixed window would be its limit (measured: 100 KB events at a round trip
 
 from __future__ import annotations
 
+import os
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
 
+import certifi
 import grpc
 from grpc import aio
 from requests.utils import select_proxy, should_bypass_proxies
@@ -21,9 +24,8 @@ from listeners.salesforce.answer_limits import MESSAGE
 from listeners.salesforce.destinations import ANYWHERE, Destinations
 from listeners.salesforce.errors import PubSubRefused, Reaction
 from listeners.salesforce.guard import resolved
-from listeners.salesforce.http import HttpConfig, Proxy
+from listeners.salesforce.http import ClientFileMissing, HttpConfig, Proxy, Tls
 from listeners.salesforce.pubsub.endpoint import Endpoint
-from listeners.salesforce.pubsub.tls import check_files, context_of, credentials_of
 from listeners.salesforce.pubsub.tunnel import Tunnel
 
 USER_AGENT = "salesforce-cdc"
@@ -136,3 +138,54 @@ def _proxy(url: str) -> Proxy:
         unquote(parts.username or ""),
         unquote(parts.password or ""),
     )
+
+
+_ROOTS_OF_GRPC = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
+_BUNDLES = (_ROOTS_OF_GRPC, "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+def context_of(tls: Tls) -> ssl.SSLContext:
+    """For Python's own TLS. Raises for files that are missing, or hold no certificate or key."""
+    authorities = _authorities(tls)
+    try:
+        context = ssl.create_default_context(cafile=authorities)
+        if not tls.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if tls.client_certificate:
+            context.load_cert_chain(
+                tls.client_certificate, tls.client_key or None, password=lambda: ""
+            )
+    except ssl.SSLError as error:
+        why = f"a file of client_config.tls holds no usable certificate or key: {error.reason}"
+        raise PubSubRefused("connecting", "tls", why, Reaction.CONFIGURATION) from None
+    return context
+
+
+def credentials_of(tls: Tls) -> grpc.ChannelCredentials:
+    """For gRPC's TLS, which always verifies. Call ``context_of`` first: it checks the files."""
+    key = tls.client_key or tls.client_certificate
+    return grpc.ssl_channel_credentials(
+        root_certificates=_read(_authorities(tls)),
+        private_key=_read(key) if key else None,
+        certificate_chain=_read(tls.client_certificate) if tls.client_certificate else None,
+    )
+
+
+def check_files(tls: Tls) -> None:
+    """Raises ``ClientFileMissing`` for a file that can't be read."""
+    for path in filter(None, (tls.ca_bundle, tls.client_certificate, tls.client_key)):
+        _read(path)
+
+
+def _authorities(tls: Tls) -> str:
+    """What is configured outranks the environment."""
+    named = filter(None, (tls.ca_bundle, *(os.environ.get(name) for name in _BUNDLES)))
+    return next((path for path in named if Path(path).is_file()), certifi.where())
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        raise ClientFileMissing(path) from None

@@ -25,7 +25,7 @@ from listeners.salesforce.pubsub.schemas import Schema
 from listeners.salesforce.pubsub.subscription import Subscription
 from listeners.salesforce.pubsub.wire.pubsub_api_pb2 import ConsumerEvent
 from listeners.salesforce.replay_ids import text_of
-from listeners.salesforce.stream_options import StreamOptions
+from listeners.salesforce.stream import StreamOptions
 from listeners.salesforce.tokens import Token, Tokens
 
 Messages = list[Mapping[str, Any]]
@@ -77,7 +77,6 @@ class PubSubStream:
 
     @property
     def is_open(self) -> bool:
-        """Subscribed, and the next poll goes on where the last one ended."""
         current = self._current
         return current is not None and not current.subscription.inbox.has_failed
 
@@ -89,7 +88,6 @@ class PubSubStream:
 
     @property
     def subscribed_at(self) -> float | None:
-        """When the last ``open`` succeeded, on the monotonic clock."""
         return self._subscribed_at
 
     @property
@@ -110,7 +108,6 @@ class PubSubStream:
 
     @property
     def polled_bytes(self) -> int:
-        """What the messages of the last poll had on the wire."""
         return self._polled_bytes
 
     # Mutators
@@ -165,12 +162,10 @@ class PubSubStream:
             raise
 
     def recorded(self, replay_id: str) -> None:
-        """Everything up to this event is durable; any thread, never waits, never raises."""
         if current := self._current:
             current.subscription.record(replay_id)
 
     def forget(self) -> None:
-        """The session cannot be gone on with: open again from the stored position."""
         self._hang_up()
 
     def leave(self) -> None:

@@ -26,7 +26,7 @@ from listeners.salesforce.pubsub.calls import UNREADABLE, Calls
 from listeners.salesforce.pubsub.credits import MOST, Credits
 from listeners.salesforce.pubsub.dialects import Dialect
 from listeners.salesforce.pubsub.inbox import FULL, OVERFULL, Inbox
-from listeners.salesforce.stream_options import StreamOptions
+from listeners.salesforce.stream import StreamOptions
 
 #: Salesforce sends something at least this often, while it has credits.
 HOLD_SECONDS = 270.0

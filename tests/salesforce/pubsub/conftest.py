@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from listeners.salesforce.pubsub import schema_source
-from listeners.salesforce.pubsub.schema_cache import SchemaCache
+from listeners.salesforce.pubsub.schema_source import SchemaCache
 from listeners.salesforce.pubsub.stream import PubSubStream
 from tests.salesforce.pubsub.scripted import Script, ScriptedPubSub
 from tests.salesforce.pubsub.streams import stream_to

@@ -12,10 +12,6 @@ from typing import Any
 import grpc
 
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
-from listeners.salesforce.pubsub.wire.pubsub_api_pb2_grpc import (
-    PubSubServicer,
-    add_PubSubServicer_to_server,
-)
 from tests.salesforce.pubsub.scripted_events import SCHEMA_ID, SCHEMA_JSON
 
 PREFIX = "sfdc.platform.eventbus.grpc."
@@ -89,7 +85,7 @@ def playing(*responses: Any, then: Refusal | None = None) -> Script:
     return script
 
 
-class ScriptedPubSub(PubSubServicer):
+class ScriptedPubSub:
     """Each stream takes the next script; the last one again and again."""
 
     def __init__(self, *scripts: Script, credentials: Any = None) -> None:
@@ -102,12 +98,28 @@ class ScriptedPubSub(PubSubServicer):
         self.asked: list[tuple[str, dict[str, str]]] = []
         self._pool = ThreadPoolExecutor(16)
         self._server = grpc.server(self._pool, options=[("grpc.so_reuseport", 0)])
-        add_PubSubServicer_to_server(self, self._server)
+        self._server.add_generic_rpc_handlers((self._methods(),))
         listen = "127.0.0.1:0"
         self.port = (
             self._server.add_secure_port(listen, credentials)
             if credentials
             else self._server.add_insecure_port(listen)
+        )
+
+    def _methods(self) -> grpc.GenericRpcHandler:
+        unary, stream = grpc.unary_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler
+        methods = (
+            (unary, self.GetTopic, wire.TopicRequest, wire.TopicInfo),
+            (unary, self.GetSchema, wire.SchemaRequest, wire.SchemaInfo),
+            (stream, self.Subscribe, wire.FetchRequest, wire.FetchResponse),
+            (stream, self.ManagedSubscribe, wire.ManagedFetchRequest, wire.ManagedFetchResponse),
+        )
+        return grpc.method_handlers_generic_handler(
+            "eventbus.v1.PubSub",
+            {
+                behaviour.__name__: kind(behaviour, request.FromString, answer.SerializeToString)
+                for kind, behaviour, request, answer in methods
+            },
         )
 
     @property

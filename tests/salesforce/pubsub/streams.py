@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from listeners.salesforce.pubsub.stream import PubSubStream
-from listeners.salesforce.stream_options import StreamOptions
+from listeners.salesforce.stream import StreamOptions
 from listeners.salesforce.tokens import Token
 
 CHANNEL = "/data/AccountChangeEvent"

@@ -11,7 +11,7 @@ import pytest
 from listeners.salesforce.decode import decode
 from listeners.salesforce.errors import AnswerTooLarge, Reaction, Undecodable
 from listeners.salesforce.pubsub.messages import message_of
-from listeners.salesforce.pubsub.schema_cache import SchemaCache
+from listeners.salesforce.pubsub.schema_source import SchemaCache
 from listeners.salesforce.pubsub.schemas import Schema, parse_schema
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 from tests.salesforce.pubsub.avro_events import (

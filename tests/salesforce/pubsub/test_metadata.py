@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from listeners.salesforce.errors import PubSubRefused
-from listeners.salesforce.pubsub.metadata import full_id, metadata_of, tenant_of
+from listeners.salesforce.pubsub.metadata import metadata_of, tenant_of
+from listeners.salesforce.records import long_id
 from listeners.salesforce.tokens import Token
 
 
@@ -22,7 +23,7 @@ def token(access_token="secret", org_id=None, instance_url="https://org.example"
     ],
 )
 def test_an_id_of_fifteen_characters_is_completed(short, full):
-    assert full_id(short) == full
+    assert long_id(short) == full
 
 
 def test_the_org_is_the_one_that_the_login_told():

@@ -1,6 +1,8 @@
-"""The integration user's password, and the lock after too many wrong ones."""
+"""The integration user: the password, the lock after too many wrong ones, the permissions."""
 
 from dataclasses import dataclass
+
+from simulator.rest_messages import RestError
 
 
 @dataclass(slots=True)
@@ -35,3 +37,21 @@ class Door:
         """As an administrator does."""
         self.locked = False
         self.failed_in_a_row = 0
+
+
+@dataclass(slots=True)
+class Access:
+    """User permissions: *API Enabled*, and *View Setup and Configuration*."""
+
+    api_enabled: bool = True
+    view_setup: bool = True
+
+    def check_api(self) -> None:
+        """Raises RestError where the REST API is closed to the user."""
+        if not self.api_enabled:
+            raise RestError("API_DISABLED_FOR_ORG")
+
+    def check_setup(self) -> None:
+        """Raises RestError where what is configured in Setup is closed to the user."""
+        if not self.view_setup:
+            raise RestError("INSUFFICIENT_ACCESS")
