@@ -12,8 +12,6 @@ from django.db import router
 from django.db.migrations import AddField, AddIndex, AlterField, RemoveIndex
 from django.db.models import Index
 
-from audit.partitions import indexes
-
 
 class AddIndexOnline(AddIndex):
     atomic = False
@@ -65,18 +63,13 @@ def _build(model: Any, index: Index, editor: Any) -> None:
     if not router.allow_migrate_model(editor.connection.alias, model):
         return
     _drop(model, index.name, editor)
-    if indexes.is_partitioned(model._meta.db_table, editor):
-        indexes.build(model, index, editor)
-    else:
-        editor.add_index(model, index, **_concurrently(editor))
+    editor.add_index(model, index, **_concurrently(editor))
 
 
 def _drop(model: Any, name: str, editor: Any) -> None:
-    """Whether it is there or not. PostgreSQL drops that of a partitioned table in no other way than
-    at once, which needs a moment without anybody."""
+    """Whether it is there or not."""
     if router.allow_migrate_model(editor.connection.alias, model):
-        is_online = not indexes.is_partitioned(model._meta.db_table, editor)
-        how = "CONCURRENTLY " if is_online and _concurrently(editor) else ""
+        how = "CONCURRENTLY " if _concurrently(editor) else ""
         editor.execute(f"DROP INDEX {how}IF EXISTS {editor.quote_name(name)}")
 
 
