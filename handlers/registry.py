@@ -140,11 +140,10 @@ def _add(handler: Handler[Any]) -> None:
     _handlers[handler.name] = handler
 
     @shared_task(name=handler.name)
-    def run(*, delivery_id: int | None = None, delivery_ids: Sequence[int] = ()) -> str:
+    def run(*, delivery_ids: Sequence[int]) -> str:
         from handlers.runner import run_deliveries
 
-        ids = delivery_ids if delivery_id is None else (delivery_id, *delivery_ids)
-        return run_deliveries(ids, handler.name)
+        return run_deliveries(delivery_ids, handler.name)
 
 
 def _source(handler: Handler[Any]) -> tuple[str, str]:
