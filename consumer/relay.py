@@ -30,7 +30,6 @@ from handlers import (
     tracing,
 )
 from handlers.claims import Claim, ClaimLost
-from handlers.dead_letters.fingerprint import sort_new
 from handlers.following import READY_AGE
 from handlers.models import Delivery, Handover
 from handlers.outcomes import Failed
@@ -86,7 +85,6 @@ def sweep(now: datetime) -> None:
     deleting.skip_waiting(now)
     promote_stranded()
     requeue_lost(now)
-    sort_new()
     gaps.ask_due(now)
     reconcile.start_due(now)
     redelivery_jobs.start_due(now)

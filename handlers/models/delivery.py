@@ -71,7 +71,7 @@ class Delivery(models.Model):
     )
     error = models.TextField(blank=True)
     # Of what failed: the same for errors of one handler that differ in numbers and names alone
-    # (dead_letters.fingerprint). Empty: not looked at yet.
+    # (dead_letters.fingerprint). Empty: it has not failed.
     error_group = models.CharField(max_length=16, blank=True, db_default="", editable=False)
     # How many deliveries its message names, so that the relay can tell how many messages there are.
     # Not a positive one: to check that, PostgreSQL would read all of the table while it is locked.
