@@ -163,8 +163,8 @@ class Recorder:
                 log.warning("the database does not answer", reason=str(error).strip())
                 connection.close()
             except IntegrityError as error:
-                # An older version deleted a mapping meanwhile: with those that are left it goes
-                # through.
+                # A row that the batch names was deleted by hand: the next try names those that
+                # are left.
                 log.warning("the batch is recorded anew", reason=str(error).strip())
             self._note_unrecorded()
             if self._abandon.wait(next(pauses)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+
 from django.utils.crypto import salted_hmac
 
 from audit.sight import MASKED
