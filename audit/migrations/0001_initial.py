@@ -350,7 +350,6 @@ class Migration(migrations.Migration):
                 (
                     "known_in_part",
                     models.PositiveBigIntegerField(
-                        db_default=0,
                         default=0,
                         help_text="Of them known in part: the audit log does not reach back to their creation or to a read of the whole record.",
                     ),
@@ -364,7 +363,6 @@ class Migration(migrations.Migration):
                 (
                     "looked_up",
                     models.PositiveBigIntegerField(
-                        db_default=0,
                         default=0,
                         help_text="Records that exist according to the audit log, looked up by id.",
                     ),
@@ -372,7 +370,6 @@ class Migration(migrations.Migration):
                 (
                     "deletions_added",
                     models.PositiveBigIntegerField(
-                        db_default=0,
                         default=0,
                         help_text="Of them no longer in Salesforce; their deletion was missing, and added.",
                     ),
@@ -381,14 +378,12 @@ class Migration(migrations.Migration):
                     "report",
                     models.TextField(
                         blank=True,
-                        db_default="",
                         help_text="What was compared, what was found, and what was not.",
                     ),
                 ),
                 (
                     "share",
                     models.FloatField(
-                        db_default=0,
                         default=0,
                         help_text="Of the whole, about, from 0 to 1: by its entities and their times.",
                     ),

@@ -46,7 +46,6 @@ class Migration(migrations.Migration):
                     "name",
                     models.CharField(
                         blank=True,
-                        db_default="",
                         default="",
                         help_text="Optional. A configuration file finds the mapping by it, whatever else changes.",
                         max_length=100,
@@ -187,9 +186,9 @@ class Migration(migrations.Migration):
                 ("paused_at", models.DateTimeField(blank=True, editable=False, null=True)),
                 (
                     "paused_by",
-                    models.CharField(blank=True, db_default="", editable=False, max_length=150),
+                    models.CharField(blank=True, editable=False, max_length=150),
                 ),
-                ("pause_reason", models.TextField(blank=True, db_default="", editable=False)),
+                ("pause_reason", models.TextField(blank=True, editable=False)),
                 ("deleted_at", models.DateTimeField(blank=True, editable=False, null=True)),
                 ("emptied_at", models.DateTimeField(blank=True, editable=False, null=True)),
                 (
@@ -236,21 +235,21 @@ class Migration(migrations.Migration):
                         max_length=10,
                     ),
                 ),
-                ("paused", models.BooleanField(db_default=False, default=False, editable=False)),
+                ("paused", models.BooleanField(default=False, editable=False)),
                 ("awaits_record", models.BooleanField(default=False)),
                 ("halts", models.BooleanField(default=False)),
                 ("attempts", models.PositiveIntegerField(default=0)),
                 (
                     "may_be_overtaken",
-                    models.BooleanField(db_default=False, default=False, editable=False),
+                    models.BooleanField(default=False, editable=False),
                 ),
                 ("attempts_before", models.PositiveIntegerField(default=0)),
                 ("error", models.TextField(blank=True)),
                 (
                     "error_group",
-                    models.CharField(blank=True, db_default="", editable=False, max_length=16),
+                    models.CharField(blank=True, editable=False, max_length=16),
                 ),
-                ("shares", models.SmallIntegerField(db_default=1, default=1, editable=False)),
+                ("shares", models.SmallIntegerField(default=1, editable=False)),
                 ("created_at", models.DateTimeField()),
                 ("due_at", models.DateTimeField(blank=True, null=True)),
                 ("queued_at", models.DateTimeField(blank=True, null=True)),
@@ -303,11 +302,10 @@ class Migration(migrations.Migration):
                     "count",
                     models.PositiveBigIntegerField(default=0, help_text="Deliveries sent again."),
                 ),
-                ("handler", models.CharField(blank=True, db_default="", max_length=255)),
+                ("handler", models.CharField(blank=True, max_length=255)),
                 (
                     "as_recorded",
                     models.BooleanField(
-                        db_default=False,
                         default=False,
                         help_text="Changes that later ones have overtaken are sent unchanged too.",
                     ),
@@ -322,7 +320,6 @@ class Migration(migrations.Migration):
                             ("cancelled", "Cancelled"),
                             ("failed", "Failed"),
                         ],
-                        db_default="done",
                         default="waiting",
                         max_length=10,
                     ),
@@ -330,27 +327,23 @@ class Migration(migrations.Migration):
                 (
                     "total",
                     models.PositiveBigIntegerField(
-                        db_default=0, default=0, help_text="What was asked for, in all."
+                        default=0, help_text="What was asked for, in all."
                     ),
                 ),
                 (
                     "done",
                     models.PositiveBigIntegerField(
-                        db_default=0, default=0, help_text="Of them looked at, sent or not."
+                        default=0, help_text="Of them looked at, sent or not."
                     ),
                 ),
                 (
                     "counts",
-                    models.JSONField(
-                        blank=True, db_default=models.Value([], models.JSONField()), default=list
-                    ),
+                    models.JSONField(blank=True, default=list),
                 ),
-                ("tries", models.PositiveIntegerField(db_default=0, default=0)),
+                ("tries", models.PositiveIntegerField(default=0)),
                 (
                     "error",
-                    models.TextField(
-                        blank=True, db_default="", help_text="Why it comes no further."
-                    ),
+                    models.TextField(blank=True, help_text="Why it comes no further."),
                 ),
                 ("due_at", models.DateTimeField(blank=True, null=True)),
                 ("claimed_until", models.DateTimeField(blank=True, null=True)),

@@ -87,7 +87,6 @@ class HandlerMapping(models.Model):
         max_length=100,
         blank=True,
         default="",
-        db_default="",
         validators=[_word],
         help_text="Optional. A configuration file finds the mapping by it, whatever else changes.",
     )
@@ -159,8 +158,8 @@ class HandlerMapping(models.Model):
     )
     # Not settings: what an operator does, by `handlers.pausing` alone.
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
-    paused_by = models.CharField(max_length=150, blank=True, db_default="", editable=False)
-    pause_reason = models.TextField(blank=True, db_default="", editable=False)
+    paused_by = models.CharField(max_length=150, blank=True, editable=False)
+    pause_reason = models.TextField(blank=True, editable=False)
     # Kept hidden for its deliveries; since `emptied_at` none waits and none is added.
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
     emptied_at = models.DateTimeField(null=True, blank=True, editable=False)
