@@ -15,8 +15,7 @@ NO_DATABASE = deploy simulator salesforce project settings_on_the_wire secrecy p
 	commands/test_exit_codes_of_commands.py api/test_schema.py api/test_schema_holds.py \
 	api/test_documentation.py api/test_throttling.py api/test_connections_are_tested.py \
 	commands/test_a_connection_is_checked.py pytest_cdc/test_events.py \
-	$(patsubst %,admin/test_%.py,connection_trial channels_of_an_org handler_choice) \
-	$(patsubst %,upgrades/test_%.py,migrations_are_additive versions)
+	$(patsubst %,admin/test_%.py,connection_trial channels_of_an_org handler_choice)
 IGNORING = $(addprefix --ignore tests/,$(1))
 
 # For `make chaos` and `make soak`: CHAOS="--seed 7 --broker valkey", SOAK="--minutes 60 --rate 100".

@@ -89,14 +89,10 @@ class ListenerStatusSerializer(serializers.Serializer[Any]):
 class WorkerSerializer(serializers.ModelSerializer[Worker]):
     is_live = serializers.BooleanField(help_text="false: it went without a word not long ago.")
     queues = serializers.ListField(child=serializers.CharField())
-    version = serializers.SerializerMethodField(help_text="Empty: one that does not say it.")
 
     class Meta:
         model = Worker
-        exclude = ("id", "message_format", "told_at")
-
-    def get_version(self, worker: Worker) -> str:
-        return "" if worker.is_silent else worker.version
+        exclude = ("id",)
 
 
 class StatusSerializer(serializers.Serializer[Any]):

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from django.db import connection
 from django.db.models import JSONField, Model
 from django.db.models.base import ModelState
-from django.db.models.expressions import DatabaseDefault
 
 from audit.prepared import prepared_cursor
 
@@ -130,20 +129,17 @@ def _values(fields: Sequence[Any], adapter: Callable[[JSONField], Callable[[Any]
     """What makes a row's values of an object; `adapter`: what makes those of a JSON field."""
     read = attrgetter(*(field.attname for field in fields))
     special = [
-        (index, field.db_default, adapter(field) if isinstance(field, JSONField) else None)
+        (index, adapter(field))
         for index, field in enumerate(fields)
-        if isinstance(field, JSONField) or field.has_db_default()
+        if isinstance(field, JSONField)
     ]
 
     def values(rows: Sequence[Model]) -> Iterator[Sequence[Any]]:
         for row in rows:
             found = list(read(row))
-            for index, default, adapt in special:
-                value = found[index]
-                if isinstance(value, DatabaseDefault):
-                    value = found[index] = default
-                if adapt is not None and value is not None:
-                    found[index] = adapt(value)
+            for index, adapt in special:
+                if found[index] is not None:
+                    found[index] = adapt(found[index])
             yield found
 
     return values

@@ -105,9 +105,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, end)
     report = Report(conditions={"durable": str(not options.hasty)})
     for name, database, broker in _plan(options):
-        conditions = Conditions(
-            database, broker, not options.hasty, options.folder, options.partitioned
-        )
+        conditions = Conditions(database, broker, not options.hasty, options.folder)
         _measure(report, name, conditions, options)
         if options.report:  # what is there is not lost with what comes
             options.report.write_text(json.dumps(report.as_json(), indent=1) + "\n")
@@ -146,7 +144,6 @@ def chosen(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--transport", choices=TRANSPORTS)
     parser.add_argument("--database", choices=["postgres", "sqlite"], default="postgres")
     parser.add_argument("--broker", choices=["valkey", "rabbitmq"], default="valkey")
-    parser.add_argument("--partitioned", action="store_true", help="the audit log, by month")
     parser.add_argument("--hasty", action="store_true", help="a PostgreSQL that is not durable")
     parser.add_argument(
         "--rates", type=int, nargs="+", default=latency.RATES, help="of the latency"

@@ -48,7 +48,7 @@ FROM (
 DELIVERIES = """
 INSERT INTO handlers_delivery (entry_id, mapping_id, handler, is_external, queue, chain, state,
     awaits_record, halts, attempts, attempts_before, error, error_group, redelivery_id, created_at,
-    due_at, queued_at, started_at, claim_deadline, finished_at)
+    due_at, queued_at, started_at, claim_deadline, finished_at, paused, may_be_overtaken, shares)
 SELECT id, mapping, handler, state = 'sent', '', mapping || ':' || record_id, state, false,
     state = 'dead' AND id % 5000 = 4,
     CASE state WHEN 'dead' THEN 5 WHEN 'retrying' THEN 2 WHEN 'succeeded' THEN 1 ELSE 0 END, 0,
@@ -63,7 +63,8 @@ SELECT id, mapping, handler, state = 'sent', '', mapping || ':' || record_id, st
     CASE WHEN state NOT IN ('ready', 'blocked', 'skipped', 'sent') THEN received_at END,
     CASE WHEN state = 'running' THEN received_at + interval '1 hour' END,
     CASE WHEN state IN ('dead', 'succeeded', 'skipped', 'sent')
-        THEN received_at + interval '1 second' END
+        THEN received_at + interval '1 second' END,
+    false, false, 1
 FROM (
     SELECT e.*, {first_mapping} + 5 * (listener_id - {first_listener}) + place AS mapping,
         CASE WHEN place < 4 THEN 'handlers.log_change'

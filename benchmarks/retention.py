@@ -1,8 +1,7 @@
 """What it takes to prune a month: `python -m benchmarks.retention`.
 
-Two databases on a PostgreSQL of their own with its own settings, each filled with a month's
-entries, deliveries and attempts: one audit log is one table, the other is partitioned. All of it is
-over and old.
+A database on a PostgreSQL of its own with its own settings, filled with a month's entries,
+deliveries and attempts. All of it is over and old.
 """
 
 import argparse
@@ -11,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -25,8 +24,8 @@ ENVIRONMENT = {
     "DJANGO_SETTINGS_MODULE": "cdcproject.settings",
 }
 DAYS = 30
-#: Before the rows' month, when the log is partitioned; and after it, when it is pruned.
-EARLIER, LATER = timedelta(days=75), timedelta(days=120)
+#: After the rows' month, when the log is pruned.
+LATER = timedelta(days=120)
 _SIZE = """
 SELECT sum(pg_total_relation_size(c.oid)) / 2^20 FROM pg_class c
 WHERE relkind = 'r' AND (relname LIKE 'audit_auditlogentry%' OR relname LIKE 'handlers_delivery%')
@@ -37,24 +36,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--database", help=argparse.SUPPRESS)
-    parser.add_argument("--partitioned", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.database:
-        _measure(options.entries, is_partitioned=options.partitioned)
+        _measure(options.entries)
         return
     with tempfile.TemporaryDirectory(prefix="cdc-bench-") as folder:
         Path(folder).chmod(0o755)
         databases = PostgresDatabases(Path(folder))
         databases.start(lambda url: _product(url, folder, "manage.py", "migrate", "-v", "0"))
         try:
-            for way in ([], ["--partitioned"]):
-                url = databases.fresh().url
-                what = ["--entries", str(options.entries), "--database", url, *way]
-                before = databases.cpu_seconds()
-                _product(url, folder, "-m", "benchmarks.retention", *what)
-                print(
-                    f"  the server in all, filling too: {databases.cpu_seconds() - before:,.0f} s"
-                )
+            url = databases.fresh().url
+            what = ["--entries", str(options.entries), "--database", url]
+            before = databases.cpu_seconds()
+            _product(url, folder, "-m", "benchmarks.retention", *what)
+            print(f"  the server in all, filling too: {databases.cpu_seconds() - before:,.0f} s")
         finally:
             databases.stop()
 
@@ -64,7 +59,7 @@ def _product(url: str, folder: str, *arguments: str) -> None:
     subprocess.run([sys.executable, *arguments], check=True, env=environment)
 
 
-def _measure(entries: int, *, is_partitioned: bool) -> None:
+def _measure(entries: int) -> None:
     import django
 
     django.setup()
@@ -74,34 +69,23 @@ def _measure(entries: int, *, is_partitioned: bool) -> None:
     from consumer import prune
 
     now = timezone.now()
-    if is_partitioned:
-        _partition(now - EARLIER, now)
     fill.main(entries)
     size, began = _megabytes(), time.monotonic()
     pruned = prune.prune(DAYS, now + LATER)
     seconds = time.monotonic() - began
     own = sum(psutil.Process().cpu_times()[:2])
     print(
-        f"{'partitioned' if is_partitioned else 'one table'}: {dict(pruned.rows)} in "
-        f"{seconds:,.1f} s; {size:,.0f} MiB before, {_megabytes():,.0f} after; "
-        f"{own:,.0f} s of CPU for the process"
+        f"{dict(pruned.rows)} in {seconds:,.1f} s; {size:,.0f} MiB before, "
+        f"{_megabytes():,.0f} after; {own:,.0f} s of CPU for the process"
     )
 
 
-def _partition(since: datetime, now: datetime) -> None:
-    from audit.partitions import ahead, splitting
-
-    for _, step in splitting.steps(since):
-        step()
-    while since < now:
-        since += timedelta(days=25)
-        ahead.make(since)
-
-
 def _megabytes() -> float:
-    from audit.partitions.table import rows
+    from django.db import connection
 
-    return float(rows(_SIZE)[0][0])
+    with connection.cursor() as cursor:
+        cursor.execute(_SIZE)
+        return float(cursor.fetchone()[0])
 
 
 if __name__ == "__main__":

@@ -38,8 +38,6 @@ class Conditions:
     durable: bool = True
     #: Where the database server stays.
     folder: Path | None = None
-    #: The audit log is, by month (PostgreSQL).
-    partitioned: bool = False
 
     @property
     def is_production(self) -> bool:
@@ -47,7 +45,7 @@ class Conditions:
         return (self.database, self.broker) == ("postgres", "valkey")
 
     def __str__(self) -> str:
-        return f"{self.database}, {self.broker}" + (", partitioned" if self.partitioned else "")
+        return f"{self.database}, {self.broker}"
 
 
 @dataclass(slots=True)
@@ -161,8 +159,6 @@ class Stage:
 
     def _migrate(self, url: str) -> None:
         self._python(url, "manage.py", "migrate", "--verbosity", "0")
-        if self.conditions.partitioned:
-            self._python(url, "manage.py", "partition_audit_log")
 
     def _python(self, url: str, *arguments: str) -> None:
         environment = {**self._environment, "DATABASE_URL": url, "LOG_LEVEL": "WARNING"}

@@ -153,11 +153,6 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "relay": {"task": "consumer.relay", "schedule": 10.0, "options": {"expires": 10.0}},
     "watch": {"task": "consumer.watch", "schedule": 30.0, "options": {"expires": 30.0}},
-    "partitions": {
-        "task": "consumer.partitions",
-        "schedule": crontab(hour="2", minute="30"),
-        "options": {"expires": 3600.0},
-    },
 }
 if CDC_RETENTION_DAYS is not None:
     CELERY_BEAT_SCHEDULE["prune"] = {

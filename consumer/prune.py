@@ -15,7 +15,7 @@ from django.db.models import Exists, OuterRef
 
 from audit.estimates import Total, total_of
 from audit.models import Incident, Quarantined, Throughput
-from consumer import prune_entries, prune_months
+from consumer import prune_entries
 from handlers.models import Delivery
 
 log = structlog.get_logger(__name__)
@@ -42,29 +42,17 @@ def counted(days: int, now: datetime) -> Pruned:
     """What `prune` would do. Writes nothing."""
     before = now - timedelta(days=days)
     rows: Counter[str] = Counter()
-    for entries in _prunable(before):
-        deliveries = Delivery.objects.filter(entry__in=entries.values("pk")).order_by()
-        rows += Counter(entries=entries.count(), deliveries=deliveries.count())
+    entries = prune_entries.prunable(before)
+    deliveries = Delivery.objects.filter(entry__in=entries.values("pk")).order_by()
+    rows += Counter(entries=entries.count(), deliveries=deliveries.count())
     rows += Counter({name: each.count() for name, each in _beside(before).items()})
-    return Pruned(rows, sum(found.count() for found in _older(before)) - rows["entries"])
-
-
-def _prunable(before: datetime) -> list[Any]:
-    """The entries that go, in one or more queries."""
-    months = [prune_months.prunable(part, before) for part in prune_months.past(before)]
-    return [prune_entries.prunable(before), *months]
-
-
-def _older(before: datetime) -> list[Any]:
-    """They, and those that stay because they are needed."""
-    months = [prune_months.older(part, before) for part in prune_months.past(before)]
-    return [prune_entries.older(before), *months]
+    return Pruned(rows, prune_entries.older(before).count() - rows["entries"])
 
 
 def total(days: int, now: datetime) -> Total:
     """About how many rows go, beside the deliveries of entries. Some may be needed and stay."""
     before = now - timedelta(days=days)
-    found = [total_of(rows) for rows in (*_older(before), *_beside(before).values())]
+    found = [total_of(rows) for rows in (prune_entries.older(before), *_beside(before).values())]
     known = [one.number for one in found if one.number is not None]
     if len(known) < len(found):
         return Total(None)
@@ -93,13 +81,12 @@ def prune(
         pruned.rows += done
         watch(done.total() - done["deliveries"])
     if pruned.is_finished:
-        pruned.kept = sum(found.count() for found in _older(before))
+        pruned.kept = prune_entries.older(before).count()
     log.info("pruned", days=days, finished=pruned.is_finished, **pruned.rows)
     return pruned
 
 
 def _steps(before: datetime) -> Iterator[Callable[[], Counter[str]]]:
-    yield from prune_months.steps(before)
     for ids in prune_entries.pages(before, ROWS):
         yield partial(prune_entries.delete, ids, before)
     for name, rows in _beside(before).items():

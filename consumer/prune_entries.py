@@ -15,25 +15,15 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from audit.models import AuditLogEntry, DirtyRecord, Reconciliation
-from audit.partitions.months import milliseconds
-from audit.partitions.table import wholes
 from handlers.models import Delivery, DeliveryAttempt
 from listeners.models import Position
 
 
 def older(before: datetime) -> Any:
-    """Without those that go with their month (`prune_months`)."""
-    entries = AuditLogEntry.objects.filter(received_at__lt=before).order_by()
-    for since, until in wholes(milliseconds(before)):
-        entries = entries.exclude(commit_timestamp__gte=since, commit_timestamp__lt=until)
-    return entries
+    return AuditLogEntry.objects.filter(received_at__lt=before).order_by()
 
 
 def prunable(before: datetime) -> Any:
-    return unneeded(older(before))
-
-
-def unneeded(entries: Any) -> Any:
     needed = (
         Delivery.objects.filter(
             Q(state__in=Delivery.UNENDED) | Q(halts=True), entry=OuterRef("pk")
@@ -43,7 +33,7 @@ def unneeded(entries: Any) -> Any:
             state=Reconciliation.State.DONE
         ),
     )
-    return entries.filter(*(~Exists(rows) for rows in needed))
+    return older(before).filter(*(~Exists(rows) for rows in needed))
 
 
 def pages(before: datetime, size: int) -> Iterator[list[int]]:
@@ -71,16 +61,11 @@ def delete(ids: Sequence[int], before: datetime) -> Counter[str]:
 
 def _delete(ids: Sequence[int]) -> Counter[str]:
     """Without Django's collector, which would read every row to look for what refers to it."""
-    return Counter(
-        deliveries=delete_dependents(ids),
-        entries=AuditLogEntry.objects.filter(pk__in=ids)._raw_delete(DEFAULT_DB_ALIAS),
-    )
-
-
-def delete_dependents(ids: Sequence[int]) -> int:
-    """What refers to these entries; how many deliveries. Inside the caller's transaction."""
     Reconciliation.objects.filter(entry__in=ids).update(entry=None)
     deliveries = Delivery.objects.filter(entry__in=ids).order_by()
     attempts = DeliveryAttempt.objects.filter(delivery__in=deliveries.values("pk")).order_by()
     attempts._raw_delete(DEFAULT_DB_ALIAS)
-    return int(deliveries._raw_delete(DEFAULT_DB_ALIAS))
+    return Counter(
+        deliveries=deliveries._raw_delete(DEFAULT_DB_ALIAS),
+        entries=AuditLogEntry.objects.filter(pk__in=ids)._raw_delete(DEFAULT_DB_ALIAS),
+    )

@@ -157,8 +157,8 @@ class Recorder:
     def _commit(self, write: Callable[[], Result]) -> Result:
         """Return what `write` returns, once the database takes it. Raises GivenUp.
 
-        An IntegrityError: a script deleted a mapping meanwhile. With those that are left it goes
-        through.
+        An IntegrityError means that a row which the batch names was deleted by hand: the next try
+        names those that are left.
         """
         also = (InternalError, IntegrityError)
         return retry(write, "record", also=also, limit=math.inf, wait=self._wait)

@@ -29,14 +29,12 @@ from handlers import (
     run_metrics,
     tracing,
 )
-from handlers.dead_letters.fingerprint import sort_new
 from handlers.following import READY_AGE
 from handlers.models import Delivery, Handover
 from handlers.models.delivery_queryset import HOLDS_CHAIN, DeliveryQuerySet
 from handlers.outcomes import Failed
 from handlers.queues import queue_of
 from handlers.retargeting import move_left_behind
-from handlers.runner import run_delivery
 from handlers.settling import settle
 from handlers.types import Claim, ClaimLost, Ended
 from listeners import milestones
@@ -87,7 +85,6 @@ def sweep(now: datetime) -> None:
     deleting.skip_waiting(now)
     promote_stranded()
     requeue_lost(now)
-    sort_new()
     gaps.ask_due(now)
     reconcile.start_due(now)
     redelivery_jobs.start_due(now)
@@ -96,18 +93,10 @@ def sweep(now: datetime) -> None:
 
 
 def retarget(now: datetime) -> int:
-    """Move deliveries that were running when their mapping was given another handler, and end
-    those whose mapping an older version deleted. Never inside a transaction."""
+    """Move deliveries that were running when their mapping was given another handler. Never inside
+    a transaction."""
     waiting = (Delivery.objects.ready(), Delivery.objects.retry_due(now))
-    return sum(_retargeted(deliveries, now) for deliveries in waiting)
-
-
-def _retargeted(waiting: DeliveryQuerySet, now: datetime) -> int:
-    without = waiting.filter(is_external=False, mapping=None)
-    unknown = without.exclude(handler__in=registry.names())
-    for pk in unknown.values_list("id", flat=True)[:LIMIT]:
-        run_delivery(pk)  # without a mapping it is skipped, and nothing is called
-    return move_left_behind(waiting, now)
+    return sum(move_left_behind(deliveries, now) for deliveries in waiting)
 
 
 def reclaim(now: datetime) -> int:
@@ -179,7 +168,7 @@ def requeue_lost(now: datetime) -> int:
             ids += blind.values_list("id", flat=True)[:LIMIT]
         elif target.messages > length:
             ids += _of_messages(old.filter(target.picks), target.messages - length)
-    _retargeted(Delivery.objects.filter(state=Delivery.State.QUEUED, pk__in=ids), now)
+    move_left_behind(Delivery.objects.filter(state=Delivery.State.QUEUED, pk__in=ids), now)
     published = dispatch.publish(ids, now)
     if published:
         _log_requeued(ids, published)

@@ -221,7 +221,7 @@ def workers_line(workers: Sequence[Worker]) -> str:
     heard = ", ".join(sorted(queues_heard(workers)))
     if not heard:
         return "workers: none seen"
-    others = sum(not worker.is_of(__version__) for worker in live)
+    others = sum(worker.version != __version__ for worker in live)
     apart = f" ({others} of another version than {__version__})" if others else ""
     return f"workers: {len(live)} seen{apart}, queues: {heard}"
 

@@ -4,9 +4,7 @@ import time
 
 from celery import shared_task
 from django.conf import settings
-from django.utils import timezone
 
-from audit.partitions.upkeep import keep_up_and_look
 from consumer import completion, gaps, pruning, reconcile, relay
 from consumer.reconciliation import running
 from consumer.watch.looking import look
@@ -46,12 +44,6 @@ def run_prune(*, work_id: int | None = None) -> None:
     )
     if not is_finished:
         run_prune.delay(work_id=work_id)
-
-
-@shared_task(name="consumer.partitions")
-def run_partitions() -> None:
-    """Parts of a partitioned audit log for the months that come."""
-    keep_up_and_look(timezone.now())
 
 
 @shared_task(name=redelivery_jobs.TASK)

@@ -44,7 +44,7 @@ class Card:
     @property
     def is_paused(self) -> bool:
         mapping = self.group.example.mapping
-        return bool(self.group.name and mapping and mapping.paused_at)
+        return bool(mapping and mapping.paused_at)
 
 
 class DeadLettersAdmin(RedeliveringAdmin):
@@ -75,8 +75,8 @@ class DeadLettersAdmin(RedeliveringAdmin):
 
     def _card(self, request: HttpRequest, group: Group) -> Card:
         known = {"state": group.state, "group": group.name}
-        can_redeliver = self.has_redeliver_permission(request) and bool(group.name)
-        can_pause = bool(group.name) and may(request.user, OPERATE)
+        can_redeliver = self.has_redeliver_permission(request)
+        can_pause = may(request.user, OPERATE)
         return Card(
             group,
             deliveries=_address("changelist", **known),

@@ -46,10 +46,10 @@ class WorkerAdmin(WindowAdmin):
 
     @admin.display(description="version")
     def version_said(self, worker: Worker) -> SafeString | str:
-        if worker.is_of(__version__):
+        if worker.version == __version__:
             return worker.version
         title = f"This web server is of version {__version__}."
-        return label("older" if worker.is_silent else worker.version, "warning", title=title)
+        return label(worker.version, "warning", title=title)
 
     @admin.display(description="started")
     def started(self, worker: Worker) -> SafeString | str:

@@ -109,9 +109,8 @@ def _check_kind(target: Callable[[Any], Any]) -> None:
 
 def _make_task(handler: Handler[Any]) -> None:
     @shared_task(name=handler.name)
-    def run(*, delivery_id: int | None = None, delivery_ids: Sequence[int] = ()) -> str:
-        ids = delivery_ids if delivery_id is None else (delivery_id, *delivery_ids)
-        return _run_deliveries(ids, handler.name)
+    def run(*, delivery_ids: Sequence[int]) -> str:
+        return _run_deliveries(delivery_ids, handler.name)
 
 
 def _unbound(ids: Sequence[int], handler: str) -> str:

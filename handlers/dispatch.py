@@ -21,11 +21,10 @@ from celery import Celery, current_app
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Q
 
-from handlers import formats, metrics, registry, tracing, transport
+from handlers import metrics, registry, tracing, transport
 from handlers.company import grouped, most, spread
 from handlers.events import EventData, Present
 from handlers.models import Delivery
-from handlers.models.worker import MessageFormat
 from handlers.outcomes import Failed, Skipped
 from handlers.queues import queue_of
 from handlers.registry import Handler
@@ -184,24 +183,14 @@ def share(
         (((*kind, row.attempts), _size(row, handler, sizes[kind])), row)
         for row, handler, kind in kinds
     ]
-    for together in grouped(shared):
-        yield from _readable(together)
-
-
-def _readable(rows: list[Row]) -> Iterator[list[Row]]:
-    """One by one, as long as a worker of their queue knows no messages of many."""
-    queue = queue_of(rows[0].handler, rows[0].queue)
-    if len(rows) == 1 or formats.of(queue) >= MessageFormat.MANY:
-        yield rows
-    else:
-        yield from ([row] for row in rows)
+    yield from grouped(shared)
 
 
 def message_for(rows: Sequence[Row]) -> Message:
     """One for them all, which share it."""
     first, ids = rows[0], [row.id for row in rows]
-    kwargs = {"delivery_ids": ids} if len(ids) > 1 else {"delivery_id": ids[0]}
-    return Message(ids, first.attempts, first.handler, queue_of(first.handler, first.queue), kwargs)
+    queue = queue_of(first.handler, first.queue)
+    return Message(ids, first.attempts, first.handler, queue, {"delivery_ids": ids})
 
 
 def _size(row: Row, handler: Handler[Any], size: int) -> int:

@@ -137,9 +137,7 @@ def _resumed(limit: int) -> list[int]:
         return []
     mine = aside.filter(mapping=OuterRef("pk"))
     resumed = HandlerMapping.with_deleted.filter(Exists(mine), paused_at=None).order_by("id")
-    owners: list[int | None] = list(resumed.values_list("pk", flat=True))
-    if aside.filter(mapping=None).exists():  # a version that knew no `deleted_at` deleted it
-        owners.append(None)
+    owners = list(resumed.values_list("pk", flat=True))
     each = -(-limit // max(1, len(owners)))
     ids: list[int] = []
     for owner in owners:

@@ -15,6 +15,5 @@ def reach(milestone: str) -> None:
     (the handler returned), `settled` (written, not committed), `ended`; in the relay `promoted`
     (a stranded chain goes on; not committed); beside the stream `read` (records over REST) and
     `added` (written, not committed), and `redelivered` (a step of a redelivery; not published);
-    `skipped` (what waits for a deleted mapping, a step; not committed);
-    in pruning `detached` (a month is out of the audit log; not dropped).
+    `skipped` (what waits for a deleted mapping, a step; not committed).
     """

@@ -89,27 +89,23 @@ class Reconciliation(models.Model):
     )
     known_in_part = models.PositiveBigIntegerField(
         default=0,
-        db_default=0,
         help_text="Of them known in part: the audit log does not reach back to their creation or "
         "to a read of the whole record.",
     )
     added = models.PositiveBigIntegerField(default=0, help_text="Of them missing, and added.")
     looked_up = models.PositiveBigIntegerField(
         default=0,
-        db_default=0,
         help_text="Records that exist according to the audit log, looked up by id.",
     )
     deletions_added = models.PositiveBigIntegerField(
         default=0,
-        db_default=0,
         help_text="Of them no longer in Salesforce; their deletion was missing, and added.",
     )
     report = models.TextField(
-        blank=True, db_default="", help_text="What was compared, what was found, and what was not."
+        blank=True, help_text="What was compared, what was found, and what was not."
     )
     share = models.FloatField(
         default=0,
-        db_default=0,
         help_text="Of the whole, about, from 0 to 1: by its entities and their times.",
     )
     attempts = models.PositiveIntegerField(default=0)

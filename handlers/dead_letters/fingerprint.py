@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 
-from django.db import transaction
 from django.utils.crypto import salted_hmac
 
 from audit.sight import MASKED
 from handlers.models import Delivery
-from handlers.models.delivery_queryset import DeliveryQuerySet
 
 #: What stands for whatever differs.
 ANY = "…"
@@ -47,25 +44,3 @@ def group_of(delivery: Delivery, error: str) -> str:
     salt = "handlers.dead_letters"
     digest = salted_hmac(salt, f"{delivery.handler}\0{shown}", algorithm="sha256")
     return digest.hexdigest()[:16]
-
-
-def sort_new(limit: int = 5000) -> int:
-    """Give a group to what failed before there were groups, or in an older process; how many.
-
-    Never inside a transaction.
-    """
-    failed = Delivery.objects.filter(
-        state__in=(Delivery.State.DEAD, Delivery.State.RETRYING), error_group=""
-    )
-    by_group: dict[str, list[int]] = defaultdict(list)
-    for delivery in failed.select_related("entry__listener").order_by()[:limit]:
-        by_group[group_of(delivery, delivery.error)].append(delivery.pk)
-    return sum(_sort(failed.filter(pk__in=ids), group) for group, ids in by_group.items())
-
-
-def _sort(rows: DeliveryQuerySet, group: str) -> int:
-    """What somebody has locked is met again: waited for in no order, many could meet in a
-    deadlock."""
-    with transaction.atomic(durable=True):
-        free = list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True))
-        return Delivery.objects.filter(pk__in=free).update(error_group=group)

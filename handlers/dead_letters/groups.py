@@ -26,7 +26,7 @@ NEWEST = 20
 
 @dataclass(frozen=True)
 class Group:
-    """Deliveries of one handler that failed alike. `name` is empty while they are not grouped."""
+    """Deliveries of one handler that failed alike."""
 
     name: str
     state: str
@@ -44,7 +44,7 @@ class Group:
 
     @property
     def handler(self) -> str:
-        return str(self.example.handler) if self.name else ""
+        return str(self.example.handler)
 
     @property
     def error_class(self) -> str:
@@ -54,7 +54,7 @@ class Group:
 
     @property
     def message(self) -> str:
-        return self.error.removeprefix(f"{self.error_class}:").strip() if self.name else ""
+        return self.error.removeprefix(f"{self.error_class}:").strip()
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _group(
         first_at=row["first_at"],
         last_at=row["last_at"],
         example=example,
-        error=folded(error) if name else "",
+        error=folded(error),
         example_error=error.strip().partition("\n")[0],
         entities=entities.get(name, []),
     )

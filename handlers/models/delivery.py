@@ -50,7 +50,7 @@ class Delivery(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.READY)
     # Ready or to be tried again, and set aside while its mapping is paused. The mapping says
     # whether it is; this keeps what waits for it out of the relay's way.
-    paused = models.BooleanField(default=False, db_default=False, editable=False)
+    paused = models.BooleanField(default=False, editable=False)
     # Blocked until its record was read over REST, whatever ends before it in its chain.
     awaits_record = models.BooleanField(default=False)
     # Dead, and what follows in its chain is held back (the mapping's on_dead).
@@ -59,7 +59,7 @@ class Delivery(models.Model):
     # Its order in the chain does not tell whether a later change of the record was handled before
     # it: its mapping's lane was changed, or others beside the lane show the same record. Then it is
     # looked up when it runs.
-    may_be_overtaken = models.BooleanField(default=False, db_default=False, editable=False)
+    may_be_overtaken = models.BooleanField(default=False, editable=False)
     # Of the attempts, those from before it was last redelivered: they count against no limit.
     attempts_before = models.PositiveIntegerField(default=0)
     # Found by an index of those that have one.
@@ -73,11 +73,10 @@ class Delivery(models.Model):
     )
     error = models.TextField(blank=True)
     # Of what failed: the same for errors of one handler that differ in numbers and names alone
-    # (dead_letters.fingerprint). Empty: not looked at yet.
-    error_group = models.CharField(max_length=16, blank=True, db_default="", editable=False)
+    # (dead_letters.fingerprint). Empty: it has not failed.
+    error_group = models.CharField(max_length=16, blank=True, editable=False)
     # How many deliveries its message names, so that the relay can tell how many messages there are.
-    # Not a positive one: to check that, PostgreSQL would read all of the table while it is locked.
-    shares = models.SmallIntegerField(default=1, db_default=1, editable=False)
+    shares = models.SmallIntegerField(default=1, editable=False)
     created_at = models.DateTimeField()
     due_at = models.DateTimeField(null=True, blank=True)
     queued_at = models.DateTimeField(null=True, blank=True)

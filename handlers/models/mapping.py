@@ -19,24 +19,18 @@ from listeners.values import storable
 _word = RegexValidator(r"^[\w.-]*$", "Use letters, digits, dots, hyphens and underscores.")
 
 
-#: An older version, which does not know `deleted_at`, may have been told a handler for it since:
-#: then it is back.
-_IS_DELETED = Q(deleted_at__isnull=False, handler="", task="")
-
-
 class MappingQuerySet(models.QuerySet[Any]):
     def paused(self) -> MappingQuerySet:
         return self.filter(paused_at__isnull=False)
 
     def deleted(self) -> MappingQuerySet:
-        return self.filter(_IS_DELETED)
+        return self.filter(deleted_at__isnull=False)
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """Hide them, and leave their rows to their deliveries (`handlers.deleting`): these may be
         millions, and who records changes at this moment may add some.
 
-        They name no handler any more: an older version, which does not know that they are deleted,
-        sends them nothing.
+        They name no handler any more: nothing is moved to them (`handlers.retargeting`).
         """
         number = self.order_by().update(
             deleted_at=timezone.now(),
@@ -55,7 +49,7 @@ class MappingManager(models.Manager[Any]):
 
     def get_queryset(self) -> MappingQuerySet:
         found = MappingQuerySet(self.model, using=self._db)
-        return found.exclude(_IS_DELETED)
+        return found.filter(deleted_at=None)
 
     def paused(self) -> MappingQuerySet:
         return self.get_queryset().paused()
@@ -93,7 +87,6 @@ class HandlerMapping(models.Model):
         max_length=100,
         blank=True,
         default="",
-        db_default="",
         validators=[_word],
         help_text="Optional. A configuration file finds the mapping by it, whatever else changes.",
     )
@@ -165,8 +158,8 @@ class HandlerMapping(models.Model):
     )
     # Not settings: what an operator does, by `handlers.pausing` alone.
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
-    paused_by = models.CharField(max_length=150, blank=True, db_default="", editable=False)
-    pause_reason = models.TextField(blank=True, db_default="", editable=False)
+    paused_by = models.CharField(max_length=150, blank=True, editable=False)
+    pause_reason = models.TextField(blank=True, editable=False)
     # Kept hidden for its deliveries; since `emptied_at` none waits and none is added.
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
     emptied_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -195,7 +188,7 @@ class HandlerMapping(models.Model):
 
     @property
     def is_deleted(self) -> bool:
-        return self.deleted_at is not None and not (self.handler or self.task)
+        return self.deleted_at is not None
 
     def delete(self, *_: Any, **__: Any) -> tuple[int, dict[str, int]]:
         """As `MappingQuerySet.delete` does. With its listener it really goes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q, Value
+from django.db.models import Q
 
 
 class Redelivery(models.Model):
@@ -28,27 +28,19 @@ class Redelivery(models.Model):
     requested_at = models.DateTimeField()
     count = models.PositiveBigIntegerField(default=0, help_text="Deliveries sent again.")
     # Of entries that go to mappings which never had them: to those with this handler alone.
-    handler = models.CharField(max_length=255, blank=True, db_default="")
-    # In the database "done": what an older process writes was done by whoever asked for it.
+    handler = models.CharField(max_length=255, blank=True)
     as_recorded = models.BooleanField(
         default=False,
-        db_default=False,
         help_text="Changes that later ones have overtaken are sent unchanged too.",
     )
-    state = models.CharField(
-        max_length=10, choices=State, default=State.WAITING, db_default=State.DONE
-    )
-    total = models.PositiveBigIntegerField(
-        default=0, db_default=0, help_text="What was asked for, in all."
-    )
-    done = models.PositiveBigIntegerField(
-        default=0, db_default=0, help_text="Of them looked at, sent or not."
-    )
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    total = models.PositiveBigIntegerField(default=0, help_text="What was asked for, in all.")
+    done = models.PositiveBigIntegerField(default=0, help_text="Of them looked at, sent or not.")
     # Handler, state before, verdict, reason and number: `handlers.redelivery` reads them.
-    counts = models.JSONField(default=list, blank=True, db_default=Value([], models.JSONField()))
+    counts = models.JSONField(default=list, blank=True)
     # Claims in a row that came no further.
-    tries = models.PositiveIntegerField(default=0, db_default=0)
-    error = models.TextField(blank=True, db_default="", help_text="Why it comes no further.")
+    tries = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True, help_text="Why it comes no further.")
     due_at = models.DateTimeField(null=True, blank=True)
     claimed_until = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)

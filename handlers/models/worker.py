@@ -17,14 +17,7 @@ from cdcproject.version import __version__
 LIVE = timedelta(seconds=40)
 #: One that went without a word is shown this long.
 KEPT = timedelta(hours=1)
-_SAID = ("queues", "concurrency", "started_at", "seen_at")
-
-
-class MessageFormat(models.IntegerChoices):
-    """What a worker understands of a task's message, and everything before it (`formats`)."""
-
-    ONE = 1, "one delivery a message: delivery_id"
-    MANY = 2, "many deliveries a message: delivery_ids"
+_SAID = ("queues", "concurrency", "started_at", "seen_at", "version")
 
 
 class WorkerQuerySet(models.QuerySet[Any]):
@@ -36,10 +29,8 @@ class WorkerQuerySet(models.QuerySet[Any]):
         queues: Sequence[str],
         concurrency: int | None,
         started_at: datetime,
-        version: str = __version__,
-        message_format: int = max(MessageFormat),
     ) -> None:
-        """Say that the worker is there, and what it understands: what this process does."""
+        """Say that the worker is there; it has this process's version."""
         worker = self.model(
             name=name,
             pid=pid,
@@ -47,15 +38,13 @@ class WorkerQuerySet(models.QuerySet[Any]):
             concurrency=concurrency,
             started_at=started_at,
             seen_at=Now(),
-            version=version,
-            message_format=message_format,
-            told_at=started_at,
+            version=__version__,
         )
         self.bulk_create(
             [worker],
             update_conflicts=True,
             unique_fields=["name", "pid"],
-            update_fields=[*_SAID, "version", "message_format", "told_at"],
+            update_fields=_SAID,
         )
 
     def tidy(self, name: str) -> None:
@@ -85,13 +74,7 @@ class Worker(models.Model):
     concurrency = models.PositiveIntegerField(null=True)
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField(help_text="On the database's clock.")
-    version = models.CharField(max_length=50, blank=True, db_default="")
-    message_format = models.PositiveSmallIntegerField(
-        choices=MessageFormat, db_default=MessageFormat.ONE
-    )
-    # The `started_at` of the process that said the two: one of an older version, which is not known
-    # to have them, leaves them to stand as they are when it takes over a name and a number.
-    told_at = models.DateTimeField(null=True)
+    version = models.CharField(max_length=50)
 
     objects = WorkerQuerySet.as_manager()
 
@@ -104,15 +87,3 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.pid})"
-
-    @property
-    def is_silent(self) -> bool:
-        """Whether it is of a version that does not say which it is."""
-        return self.told_at != self.started_at
-
-    def is_of(self, version: str) -> bool:
-        return not self.is_silent and self.version == version
-
-    @property
-    def understands(self) -> int:
-        return MessageFormat.ONE if self.is_silent else self.message_format

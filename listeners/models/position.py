@@ -70,8 +70,8 @@ class Position(models.Model):
         ]
 
     def belongs_to(self, org_id: str | None, channel: str) -> bool:
-        """Whether its replay id means something there. Positions from before this was kept, and
-        orgs that a login does not name, are taken for the same."""
+        """Whether its replay id means something there. A position that has none yet, and
+        an org that a login does not name, are taken for the same."""
         same_org = not org_id or not self.org_id or org_id[:15] == self.org_id[:15]
         return same_org and self.channel in ("", channel)
 

@@ -9,10 +9,10 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum, auto
-from typing import Any, Protocol
+from typing import Protocol
 
 from listeners.salesforce.errors import Reaction, SalesforceError
 from listeners.salesforce.tokens import Token
@@ -57,20 +57,14 @@ class Kept:
 
     @classmethod
     def from_json(cls, text: str) -> Kept:
-        """Raises ValueError for what no ``to_json`` wrote; a later version's fields are left
-        out."""
-        match json.loads(text):
-            case {"token": None, **values}:
-                token = None
-            case {"token": dict() as parts, **values} if "access_token" in parts:
-                token = Token(**_known(Token, parts))
-            case _:
-                raise ValueError("no tokens")
-        return cls(token=token, **_known(cls, values))
-
-
-def _known(kind: type[Any], values: Mapping[Any, Any]) -> dict[str, Any]:
-    return {one.name: values[one.name] for one in fields(kind) if one.name in values}
+        """Raises ValueError for what ``to_json`` did not write."""
+        values = json.loads(text)
+        try:
+            parts = values["token"]
+            token = None if parts is None else Token(**parts)
+            return cls(**{**values, "token": token})
+        except (TypeError, KeyError):
+            raise ValueError("no tokens") from None
 
 
 class TokenStore(Protocol):

@@ -90,5 +90,5 @@ def readable(stored: Secret) -> Kept:
     except SecretUnavailable as unavailable:
         log.error("stored tokens cannot be read", reason=str(unavailable))
     except ValueError:
-        log.error("stored tokens cannot be read", reason="no version of this product wrote them")
+        log.error("stored tokens cannot be read", reason="they are not in the form that is stored")
     return Kept()

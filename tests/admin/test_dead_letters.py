@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import OperatorAction
-from handlers.dead_letters.fingerprint import folded, group_of, sort_new
+from handlers.dead_letters.fingerprint import folded, group_of
 from handlers.models import Delivery, HandlerMapping, Redelivery
 from handlers.runner import run_delivery
 from tests.sample_data import make_mapping
@@ -25,13 +25,11 @@ def fail(make_entry, make_delivery):
     def make(*errors, state="dead", **fields):
         if state == "retrying":
             fields["due_at"] = timezone.now()
-        made = [
-            make_delivery(
-                make_entry(), state=state, error=error, started_at=timezone.now(), **fields
-            )
-            for error in errors
-        ]
-        sort_new()
+        fields |= {"state": state, "started_at": timezone.now()}
+        made = [make_delivery(make_entry(), error=error, **fields) for error in errors]
+        for one in made:
+            one.error_group = group_of(one, one.error)
+            one.save()
         return made
 
     return make
@@ -114,17 +112,6 @@ def test_who_dies_has_its_group_at_once_and_keeps_it_in_the_list(
         "ValueError: this handler always fails",
     )
     assert listed("/admin/handlers/delivery/", state="dead", group=group.name) == [delivery]
-
-
-def test_what_died_in_an_older_process_says_that_it_will_be_grouped(admin_client, make_delivery):
-    make_delivery(state="dead", error="KeyError: 'Phone'")
-    [group] = groups(admin_client)
-    assert (group.name, group.count) == ("", 1)
-    assert "Not grouped yet" in admin_client.get(PAGE).content.decode()
-
-    sort_new()
-
-    assert [group.error for group in groups(admin_client)] == ["KeyError: …"]
 
 
 def test_groups_do_not_tell_sensitive_values_apart(client_who, listener, fail):

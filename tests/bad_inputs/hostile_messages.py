@@ -4,8 +4,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from handlers import redelivery_jobs
+
 TASK = "tests.remember"
-GOOD_BODY = [[], {"delivery_id": 1}, {"callbacks": None, "errbacks": None, "chain": None}]
+GOOD_BODY = [[], {"delivery_ids": [1]}, {"callbacks": None, "errbacks": None, "chain": None}]
 FORGED = "\n2026-01-01T00:00:00.000000Z [info     ] forged line \x1b[31m\u2028"
 
 
@@ -31,6 +33,10 @@ def _with_arguments(name: str, arguments: Any) -> Hostile:
     return _hostile(name, [[], arguments, {}])
 
 
+def _of_ours(name: str, arguments: Any) -> Hostile:
+    return _hostile(name, [[], arguments, {}], {"task": redelivery_jobs.TASK})
+
+
 def _with_headers(name: str, **headers: Any) -> Hostile:
     return _hostile(name, headers=headers)
 
@@ -48,25 +54,26 @@ HOSTILE = [
     _hostile("nested", f'[[], {{"delivery_ids": {nested(900)}}}, {{}}]'.encode()),
     _hostile("number", 5),
     _hostile("text", "text"),
-    _hostile("object", {"delivery_id": 1}),
+    _hostile("object", {"delivery_ids": [1]}),
     _hostile("too short", [[], {}]),
     _hostile("too long", [[], {}, {}, {}]),
     _hostile("arguments are an object", [{}, {}, {}]),
     _hostile("keyword arguments are a list", [[], [], {}]),
-    _hostile("options are a list", [[], {"delivery_id": 1}, ["callbacks"]]),
+    _hostile("options are a list", [[], {"delivery_ids": [1]}, ["callbacks"]]),
     _hostile("a positional argument", [[1], {}, {}]),
-    _hostile("further tasks", [[], {"delivery_id": 1}, {"callbacks": [{"task": TASK}]}]),
-    _hostile("odd further tasks", [[], {"delivery_id": 1}, {"errbacks": 7}]),
+    _hostile("further tasks", [[], {"delivery_ids": [1]}, {"callbacks": [{"task": TASK}]}]),
+    _hostile("odd further tasks", [[], {"delivery_ids": [1]}, {"errbacks": 7}]),
     _with_arguments("another name", {"delivery": 1}),
-    _with_arguments("too many names", {"delivery_id": 1, "more": 2}),
-    _with_arguments("id is a text", {"delivery_id": f"1{FORGED}"}),
-    _with_arguments("id is a fraction", {"delivery_id": 1.5}),
-    _with_arguments("id is a truth", {"delivery_id": True}),
-    _with_arguments("id is a list", {"delivery_id": [1]}),
-    _with_arguments("id is negative", {"delivery_id": -1}),
-    _with_arguments("id is huge", {"delivery_id": 10**30}),
+    _with_arguments("too many names", {"delivery_ids": [1], "more": 2}),
+    _of_ours("id is a text", {"redelivery_id": f"1{FORGED}"}),
+    _of_ours("id is a list", {"redelivery_id": [1]}),
+    _of_ours("id is negative", {"redelivery_id": -1}),
     _with_arguments("ids are one", {"delivery_ids": 1}),
-    _with_arguments("ids are texts", {"delivery_ids": ["1"]}),
+    _with_arguments("ids are texts", {"delivery_ids": [f"1{FORGED}"]}),
+    _with_arguments("ids are fractions", {"delivery_ids": [1.5]}),
+    _with_arguments("ids are truths", {"delivery_ids": [True]}),
+    _with_arguments("ids are negative", {"delivery_ids": [-1]}),
+    _with_arguments("ids are huge", {"delivery_ids": [10**30]}),
     _with_arguments("ids are lists", {"delivery_ids": [[1]]}),
     _with_arguments("ids are an object", {"delivery_ids": {"1": 1}}),
     _with_headers("task is nothing", task=None),

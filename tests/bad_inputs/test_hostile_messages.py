@@ -100,6 +100,24 @@ def test_a_worker_discards_what_it_cannot_read_and_goes_on(
     assert not any(line.startswith("2026-01-01") for line in worker.output.splitlines())
 
 
+def test_arguments_that_a_task_does_not_know_are_refused_with_the_reason(
+    start, any_broker, listener, journal
+):
+    worker = start("json")
+    any_broker.send_raw(
+        "cdc", b'[[], {"delivery_ids": [1], "version": 2}, {}]',
+        headers={"task": TASK, "id": "of-another-version"},
+        content_type="application/json", content_encoding="utf-8",
+    )  # fmt: skip
+
+    handles_a_delivery(listener)
+
+    lines = [json.loads(line) for line in worker.output.splitlines() if line.strip()]
+    [discarded] = [line for line in lines if line["event"] == DISCARDED]
+    assert discarded["reason"] == "the task does not take these arguments"
+    assert discarded["level"] == "warning"
+
+
 def test_control_messages_of_anybody_do_not_end_it(start, any_broker, listener, journal):
     worker = start()
     for body in BROADCASTS:
@@ -149,7 +167,7 @@ def test_a_newline_in_a_message_forges_no_line(start, any_broker, listener, name
     worker = start(log_format)
     headers = {"task": TASK, "id": "x", name: f"x{FORGED}"}
     any_broker.send_raw(
-        "cdc", b'[[], {"delivery_id": 1}, {}]', headers=headers,
+        "cdc", b'[[], {"delivery_ids": [1]}, {}]', headers=headers,
         content_type="application/json", content_encoding="utf-8",
     )  # fmt: skip
 

@@ -6,8 +6,9 @@ from django.utils import timezone
 
 from audit.models import Incident
 from audit.queries import Trouble
+from cdcproject.version import __version__
 from consumer.status import statuses
-from handlers.models import Delivery
+from handlers.models import Delivery, Worker
 from listeners.models import Position
 from tests.commands.running import record, run
 from tests.sample_data import change, lease_of, make_listener, make_mapping
@@ -163,3 +164,13 @@ def test_the_table_has_a_line_for_each_listener_and_its_reason_below(now):
 def test_without_listeners_the_table_says_what_to_do():
     assert run("cdc_status").out.startswith("No listener yet: make one")
     assert json.loads(run("cdc_status", "--format", "json").out) == []
+
+
+def test_workers_of_another_version_are_counted(now):
+    for name in ("celery@one", "celery@two"):
+        Worker.objects.beat(name, 1, queues=["cdc"], concurrency=2, started_at=now)
+    Worker.objects.filter(name="celery@two").update(version="0.0.9")
+
+    said = run("cdc_status").lines[-1]
+
+    assert said == f"workers: 2 seen (1 of another version than {__version__}), queues: cdc"

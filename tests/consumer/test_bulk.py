@@ -88,7 +88,7 @@ def test_rows_that_are_added_otherwise_get_other_ids(listener):
 
 
 @BESIDE
-def test_what_the_database_fills_in_is_filled_in(listener, beside):
+def test_what_is_not_given_is_the_fields_default(listener, beside):
     mapping = make_mapping(listener)
     entries = insert([entry(listener), *others(listener, beside)])
     values = {"mapping_id": mapping.pk, "handler": "x", "state": Delivery.State.BLOCKED}

@@ -92,18 +92,13 @@ def test_so_do_those_whose_message_no_worker_knew(listener, later):
     assert waiting() == 3
 
 
-@pytest.mark.parametrize("by_an_older_version", [False, True])
 @pytest.mark.parametrize("state", ["ready", "retrying", "queued"])
-def test_of_a_handler_and_a_mapping_that_are_both_gone_all_is_skipped(
-    listener, later, state, by_an_older_version
-):
+def test_of_a_handler_and_a_mapping_that_are_both_gone_all_is_skipped(listener, later, state):
     """Nobody else would end them, and what is in their chains."""
     deliveries(listener, change(), change(), handler="not.there")
     Delivery.objects.filter(state="ready").update(
         state=state, due_at=timezone.now(), queued_at=timezone.now()
     )
-    if by_an_older_version:
-        Delivery.objects.update(mapping=None)
     listener.mappings.all().delete()
 
     for _ in range(2):

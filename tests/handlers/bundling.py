@@ -47,7 +47,7 @@ def messages(queue="cdc"):
         found = []
         for text in reversed(channel.client.lrange(queue, 0, -1)):
             kwargs = json.loads(channel.decode_body(json.loads(text)["body"], "base64"))[1]
-            found.append(kwargs.get("delivery_ids") or [kwargs["delivery_id"]])
+            found.append(kwargs["delivery_ids"])
     return found
 
 

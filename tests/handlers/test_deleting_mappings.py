@@ -185,31 +185,3 @@ def test_with_its_listener_it_goes_at_once(listener, mapping):
     listener.delete()
 
     assert not row_of(mapping)
-
-
-def test_an_older_version_sees_one_that_gives_its_changes_to_nobody(mapping):
-    """It does not know `deleted_at`."""
-    HandlerMapping.objects.update(paused_at=timezone.now(), paused_by="ann")
-    mapping.delete()
-
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT handler, task, paused_at, paused_by FROM handlers_handlermapping")
-        assert cursor.fetchall() == [("", "", None, "")]
-
-
-def test_one_that_an_older_version_was_told_a_handler_for_is_back(listener, mapping):
-    """It shows those that were deleted as ones that only record."""
-    mapping.delete()
-    deleting.skip_waiting(timezone.now())
-    assert row_of(mapping).emptied_at
-    HandlerMapping.with_deleted.filter(pk=mapping.pk).update(handler="tests.remember")
-
-    assert deleting.forget() == 0
-    [delivery] = record(listener, change())
-    assert delivery.asked_by == mapping
-    assert swept() == ["queued"]
-    assert run_delivery(delivery.pk) == "succeeded"
-
-    mapping.delete()
-    assert Delivery.objects.get().asked_by is None
-    assert row_of(mapping).emptied_at is None

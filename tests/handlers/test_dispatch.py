@@ -40,7 +40,7 @@ def test_it_publishes_ids_and_marks_them_queued(listener, broker):
     assert dispatch.publish(ids, timezone.now()) == 5
 
     sent = messages_in("cdc")
-    assert [m["kwargs"] for m in sent] == [{"delivery_id": pk} for pk in ids]
+    assert [m["kwargs"] for m in sent] == [{"delivery_ids": [pk]} for pk in ids]
     assert {m["task"] for m in sent} == {"tests.remember"}
     assert sent[0]["id"] == f"delivery-{ids[0]}-1"
     assert Delivery.objects.counts() == {"queued": 5}
@@ -54,8 +54,8 @@ def test_the_queue_is_the_mappings_then_the_handlers(listener, broker):
 
     dispatch.publish([*by_handler, *by_mapping], timezone.now())
 
-    assert [m["kwargs"]["delivery_id"] for m in messages_in("special")] == by_handler
-    assert [m["kwargs"]["delivery_id"] for m in messages_in("crm")] == by_mapping
+    assert [m["kwargs"]["delivery_ids"] for m in messages_in("special")] == [by_handler]
+    assert [m["kwargs"]["delivery_ids"] for m in messages_in("crm")] == [by_mapping]
 
 
 def test_a_task_that_runs_elsewhere_is_sent_the_event_and_not_tracked(listener, broker):

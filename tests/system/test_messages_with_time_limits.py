@@ -45,7 +45,7 @@ def test_a_message_with_time_limits_is_run_within_the_workers_own(processes, lis
     hard, soft = limits
 
     app.send_task(
-        "tests.remember", kwargs={"delivery_id": pk}, time_limit=hard, soft_time_limit=soft
+        "tests.remember", kwargs={"delivery_ids": [pk]}, time_limit=hard, soft_time_limit=soft
     )
 
     wait_for(lambda: is_handled(pk), seconds=60)

@@ -6,9 +6,7 @@ from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
-from audit.partitions.upkeep import keep_up
 from cdcproject.broker import ensure_embedded_broker
 from cdcproject.database import limit_sessions
 from cdcproject.logs import log_thread_failures
@@ -76,7 +74,6 @@ class Command(BaseCommand):
 
     def _look_around(self, names: list[str]) -> None:
         self._refuse_unknown(names)
-        keep_up(timezone.now())
         for problem in check_mappings():
             self.stderr.write(str(problem))
 

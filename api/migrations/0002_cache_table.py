@@ -14,6 +14,6 @@ def drop(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("api", "0001_tokens")]
+    dependencies = [("api", "0001_initial")]
 
     operations = [migrations.RunPython(make, drop)]
