@@ -23,12 +23,12 @@ from handlers import (
     halting,
     handover,
     pausing,
-    pressure,
     redelivery_jobs,
     registry,
     run_metrics,
     tracing,
 )
+from handlers.company import MOST
 from handlers.claims import Claim, ClaimLost
 from handlers.dead_letters.fingerprint import sort_new
 from handlers.following import READY_AGE
@@ -75,7 +75,7 @@ def publish_due(now: datetime) -> int:
         .order_by("due_at")
         .values_list("id", flat=True)[:LIMIT],
     ]
-    return dispatch.publish([*dict.fromkeys(ids)], now, waiting=pressure.now_of)
+    return dispatch.publish([*dict.fromkeys(ids)], now, size=MOST)
 
 
 def sweep(now: datetime) -> None:

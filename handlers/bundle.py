@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from handlers import dispatch, pressure, registry, run_metrics
+from handlers import dispatch, registry, run_metrics
 from handlers.claims import Claim, give_back
-from handlers.company import MOST, SMALLER, allowed, most
+from handlers.company import MOST, allowed, most
 from handlers.following import Follower
 from handlers.heartbeat import heartbeat
 from handlers.models import Delivery
@@ -55,6 +55,7 @@ class Bundle:
         self._following: list[Follower] = []
         self._left: list[int] = []
         self._done = 0
+        self._is_retry = False
 
     @property
     def is_late(self) -> bool:
@@ -77,6 +78,7 @@ class Bundle:
             if units:
                 first = units[0][0].delivery
                 self._kind = first.handler, first.queue
+                self._is_retry = units[0][0].counted > 1
 
     def next(self) -> Unit | None:
         """The next that is to run."""
@@ -93,7 +95,7 @@ class Bundle:
                 self._ended += run.ended
             else:
                 run_metrics.settled(run.ended)
-                self._following += run.following
+                self._follow(run.following)
 
     def settle(self) -> None:
         """Write down what has ended, and take on what follows; or give the others away, when their
@@ -116,15 +118,20 @@ class Bundle:
 
     def _settle(self) -> None:
         following, lost = settled(self._ended)
-        self._following += following
+        self._follow(following)
         run_metrics.settled(one for one in self._ended if one not in lost)
         self._ended = []
         self.counts.subtract(one.name for one in lost)
         self.counts["claim lost"] += len(lost)
 
+    def _follow(self, following: Sequence[Follower]) -> None:
+        """Keep what follows in the chains, to run or to publish it here; behind a retry it stays
+        ready for the relay, which publishes it with others: by itself it would go on as this small
+        message, one commit after the other, to the end of its chains."""
+        if not self._is_retry:
+            self._following += following
+
     def _take_on(self) -> None:
-        if self._wait_for_company(self._following):
-            return
         self._next += (one for one in self._following if self._fits(one))
         self._following = [one for one in self._following if not self._fits(one)]
 
@@ -136,20 +143,6 @@ class Bundle:
         if handler is None or self._size == 1:
             return handler is not None
         return not one.counted and most(handler, 0, allowed(handler, one.max_attempts)) > 1
-
-    def _wait_for_company(self, following: Sequence[Follower]) -> bool:
-        """Whether what follows is to stay ready, until the relay publishes it together with others.
-        By itself it would go on as this small message, one commit after the other, to the end of
-        its chains; where a crowd waits it loses nothing, and all win."""
-        return bool(following) and all(map(self._is_better_off_later, following))
-
-    def _is_better_off_later(self, one: Follower) -> bool:
-        handler = registry.find(one.handler)
-        if handler is None or one.is_external or not one.is_old:
-            return False
-        company = most(handler, one.counted, allowed(handler, one.max_attempts))
-        is_small = company > 1 and self._size <= max(1, company // SMALLER)
-        return is_small and pressure.is_crowded(dispatch.queue_of(one.handler, one.queue))
 
     def _leave(self) -> None:
         self._following += self._next
@@ -175,7 +168,7 @@ class Bundle:
             following, self._following = self._following, []
             left, self._left = self._left, []
         now = database_clock.now()
-        if following and not self._wait_for_company(following):
+        if following:
             dispatch.publish_or_leave([one.id for one in following], now, size=MOST)
         if left:
             dispatch.publish_or_leave(left, now, size=max(1, self._done))

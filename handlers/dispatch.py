@@ -102,13 +102,7 @@ _COLUMNS = (
 )
 
 
-def publish(
-    delivery_ids: Sequence[int],
-    now: datetime,
-    *,
-    size: int | None = None,
-    waiting: Waiting = _none,
-) -> int:
+def publish(delivery_ids: Sequence[int], now: datetime, *, size: int | None = None) -> int:
     """Publish deliveries that are ready or due for a retry, and mark them; returns how many.
 
     Many of a handler share a message: `size` of them, or the more the more there are, or wait in
@@ -118,7 +112,7 @@ def publish(
     _refuse_in_a_transaction()
     published = 0
     for start in range(0, len(delivery_ids), BATCH):
-        published += _publish_batch(delivery_ids[start : start + BATCH], now, size, waiting)
+        published += _publish_batch(delivery_ids[start : start + BATCH], now, size)
     return published
 
 
@@ -154,7 +148,7 @@ def start(task: str, **kwargs: int | str) -> None:
         app.send_task(task, kwargs=kwargs, producer=producer, retry=False, ignore_result=True)
 
 
-def _publish_batch(ids: Sequence[int], now: datetime, size: int | None, waiting: Waiting) -> int:
+def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
     # Queued ones were lost with the broker; a retry is published when it is due and not before.
     publishable = Q(state__in=(Delivery.State.READY, Delivery.State.QUEUED)) | Q(
         state=Delivery.State.RETRYING, due_at__lte=now
@@ -166,7 +160,7 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None, waiting:
         Delivery.objects.set_aside([row.id for row in found if row.paused_at])
     tracked = [
         message_for(together)
-        for together in share([row for row in rows if not row.is_external], size, waiting)
+        for together in share([row for row in rows if not row.is_external], size)
     ]
     mine = Delivery.objects.claim_sending([row.id for row in rows if row.is_external], now)
     external = _sent_elsewhere(mine, now)

@@ -173,7 +173,8 @@ def _queue(
         if can_begin(one) and not one.is_external
     ]
     companies = [
-        [deliveries[row.id] for row in rows] for rows in dispatch.share(rows, waiting=pressure.of)
+        [deliveries[row.id] for row in rows]
+        for rows in dispatch.share(rows, waiting=pressure.waiting)
     ]
     for many in companies:
         for one in many:
