@@ -105,9 +105,9 @@ _COLUMNS = (
 def publish(delivery_ids: Sequence[int], now: datetime, *, size: int | None = None) -> int:
     """Publish deliveries that are ready or due for a retry, and mark them; returns how many.
 
-    Many of a handler share a message: `size` of them, or the more the more there are, or wait in
-    the queue already. Deliveries whose handler is not registered wait, and so do those whose
-    mapping is paused. Raises BrokerUnavailable.
+    Many of a handler share a message: `size` of them, or the more the more there are. Deliveries
+    whose handler is not registered wait, and so do those whose mapping is paused. Raises
+    BrokerUnavailable.
     """
     _refuse_in_a_transaction()
     published = 0
@@ -226,9 +226,9 @@ def _size(row: Row, handler: Handler[Any], size: int) -> int:
 
 
 def _mark(messages: Sequence[Message], now: datetime) -> None:
-    sent: dict[tuple[int, int], list[int]] = {}
+    sent: dict[int, list[int]] = {}
     for message in messages:
-        sent.setdefault((message.attempts, len(message.ids)), []).extend(message.ids)
+        sent.setdefault(message.attempts, []).extend(message.ids)
     if sent:
         Delivery.objects.mark_queued(sent, now)
 

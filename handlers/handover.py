@@ -148,7 +148,7 @@ def take_back(before: datetime) -> int:
 def _unqueue(handover: Handover) -> int:
     free = _of(handover).select_for_update(skip_locked=True).values_list("pk", flat=True)
     mine = Delivery.objects.filter(pk__in=list(free))
-    return mine.update(state=State.READY, queued_at=None, shares=1)
+    return mine.update(state=State.READY, queued_at=None)
 
 
 def _of(handover: Handover) -> DeliveryQuerySet:
@@ -178,7 +178,7 @@ def _queue(
     ]
     for many in companies:
         for one in many:
-            one.state, one.queued_at, one.shares = State.QUEUED, now, len(many)
+            one.state, one.queued_at = State.QUEUED, now
     return companies
 
 

@@ -73,9 +73,6 @@ class Delivery(models.Model):
     # Of what failed: the same for errors of one handler that differ in numbers and names alone
     # (dead_letters.fingerprint). Empty: not looked at yet.
     error_group = models.CharField(max_length=16, blank=True, db_default="", editable=False)
-    # How many deliveries its message names, so that the relay can tell how many messages there are.
-    # Not a positive one: to check that, PostgreSQL would read all of the table while it is locked.
-    shares = models.SmallIntegerField(default=1, db_default=1, editable=False)
     created_at = models.DateTimeField()
     due_at = models.DateTimeField(null=True, blank=True)
     queued_at = models.DateTimeField(null=True, blank=True)

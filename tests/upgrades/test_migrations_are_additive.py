@@ -25,6 +25,7 @@ BEFORE_THE_FIRST_RELEASE = {
     *("audit.0010_incidents_of_no_listener", "audit.0012_found_out_index"),
     "handlers.0002_mapping_conditions",
     *("handlers.0003_nothing_lost", "handlers.0012_indexes_for_writing"),
+    "handlers.0019_remove_delivery_shares",
 }
 
 
