@@ -136,7 +136,7 @@ class Bundle:
         self._following = [one for one in self._following if not self._fits(one)]
 
     def _fits(self, one: Follower) -> bool:
-        """Whether it could be in this message: of its handler and queue, and in as much company."""
+        """Return whether it could be in this message: of its handler and queue, and not alone."""
         if one.is_external or one.is_paused or (one.handler, one.queue) != self._kind:
             return False
         handler = registry.find(one.handler)

@@ -221,8 +221,8 @@ def message_for(rows: Sequence[Row]) -> Message:
 
 def _size(row: Row, handler: Handler[Any], size: int) -> int:
     attempts = allowed(handler, row.max_attempts)
-    company = most(handler, row.attempts - row.attempts_before, attempts)
-    return company if handler.batch else min(company, size)
+    limit = most(handler, row.attempts - row.attempts_before, attempts)
+    return limit if handler.batch else min(limit, size)
 
 
 def _mark(messages: Sequence[Message], now: datetime) -> None:

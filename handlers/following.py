@@ -1,4 +1,4 @@
-"""What begins next in chains, once nothing holds them any more."""
+"""The next delivery of each chain that nothing holds any more."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ ORDER BY d.id
 
 
 def followers(chains: Collection[str]) -> list[Follower]:
-    """The first that is blocked of each chain in which none is open or halts, unless it awaits its
-    record: then nothing of the chain begins."""
+    """Return the first blocked delivery of each chain in which none is open or halts, unless it
+    awaits its record: then nothing of the chain begins."""
     if not chains:
         return []
     if connection.vendor == "postgresql":
