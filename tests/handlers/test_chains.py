@@ -145,7 +145,7 @@ def test_what_fails_keeps_those_behind_it_from_beginning_until_it_ended(listener
 
 def test_what_follows_retries_is_published_together_by_the_relay(listener):
     """Each by itself would go on alone to the end of its chain."""
-    make_mapping(listener, handler="tests.fail_once_when_told")
+    make_mapping(listener, handler="tests.fail_once_when_told", max_attempts=2)
     first = record(listener, *[(n, {"Fail": True}) for n in range(20)], *range(20))
     run_deliveries(first, "tests.fail_once_when_told")
     make_due()
