@@ -19,8 +19,7 @@ Item = TypeVar("Item")
 
 
 def allowed(handler: Handler[Any] | None, of_mapping: int | None) -> int:
-    """Return how many attempts a delivery has: the mapping's limit counts, then the handler's, then
-    the setting."""
+    """Attempts: the mapping's word counts, then the handler's, then the setting's."""
     of_handler = handler.max_attempts if handler else None
     return of_mapping or of_handler or int(settings.CDC_MAX_ATTEMPTS)
 
