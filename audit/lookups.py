@@ -9,7 +9,7 @@ from django.db.models import Lookup
 from django.db.models.lookups import In, StartsWith
 
 if TYPE_CHECKING:
-    _Lookup = Lookup[str]
+    _Lookup = Lookup[Any]
 else:
     _Lookup = Lookup
 

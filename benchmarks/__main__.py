@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks import (
     backlog,
+    chains,
     end_to_end,
     growth,
     latency,
@@ -40,6 +41,11 @@ def _backlog(stage: Stage, report: Report, options: argparse.Namespace) -> None:
 def _end_to_end(stage: Stage, report: Report, options: argparse.Namespace) -> None:
     transport = options.transport or "cometd"
     end_to_end.measure(stage, report, transport, options.changes or 30_000, options.runs)
+
+
+def _chains(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    transport = options.transport or "cometd"
+    chains.measure(stage, report, transport, options.changes or 100_000, options.runs)
 
 
 def _reading(stage: Stage, report: Report, options: argparse.Namespace) -> None:
@@ -88,6 +94,7 @@ MEASURES: Mapping[str, Measure] = {
     "simulator": _reading,
     "backlog": _backlog,
     "end-to-end": _end_to_end,
+    "chains": _chains,
     "latency": _latency,
     "wide-event": _wide_event,
     "many-listeners": _many_listeners,

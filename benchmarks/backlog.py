@@ -16,7 +16,7 @@ from benchmarks.progress import (
 )
 from benchmarks.relay import relayed
 from benchmarks.stage import Run, Stage, configure, listener_yaml
-from benchmarks.turns import CPU, DATABASE_CPU, RATE, Measured, Rates, Turns, Way
+from benchmarks.turns import Measured, Rates, Turns, Way, measured
 from tests.simulator.process import SimulatorProcess
 
 #: The peer is slow: it is given fewer of the same changes, which its rate does not depend on.
@@ -77,13 +77,7 @@ def product(
     if (entries, published) != (changes, changes):
         raise RuntimeError(f"of {changes}: {entries} recorded, {published} published")
     cpu, of_database = cpu_seconds([listener]) - before, run.database_cpu() - of_database
-    return _measured(changes, ended - subscribed_at(listener), cpu, of_database)
-
-
-def _measured(changes: int, seconds: float, cpu: float, of_database: float) -> Measured:
-    each = 1e6 / changes
-    found = {RATE: changes / seconds, CPU: each * cpu}
-    return found | ({DATABASE_CPU: each * of_database} if of_database else {})
+    return measured(changes, ended - subscribed_at(listener), cpu, of_database)
 
 
 def _far(org: SimulatorProcess, changes: int, run: Run) -> Measured:
@@ -105,4 +99,4 @@ def _script(run: Run, org: SimulatorProcess, module: str, table: str, changes: i
     if (recorded, sent) != (changes, changes):
         raise RuntimeError(f"of {changes}: {recorded} recorded, {sent} published")
     of_database = run.database_cpu() - of_database
-    return _measured(changes, said["done"] - said["subscribed"], said["cpu"], of_database)
+    return measured(changes, said["done"] - said["subscribed"], said["cpu"], of_database)

@@ -15,7 +15,7 @@ from benchmarks.progress import (
     wait_for_subscription,
 )
 from benchmarks.stage import Run, Stage, configure, listener_yaml
-from benchmarks.turns import CPU, RATE, Measured, Rates, Turns, Way
+from benchmarks.turns import CPU, RATE, Measured, Rates, Turns, Way, measured
 from tests.simulator.process import SimulatorProcess
 
 WORKERS = 2
@@ -35,7 +35,7 @@ def measure(stage: Stage, report: Report, transport: str, changes: int, runs: in
         for work in works:
             for kind, suffix in _KINDS.items():
                 handler = f"bench.{work}{suffix}"
-                ways[_name(stage, work, kind)] = partial(_product, transport, org, changes, handler)
+                ways[_name(stage, work, kind)] = partial(product, transport, org, changes, handler)
         turns = Turns(stage, report, ways)
         turns.run(runs)
     turns.conclude(partial(_targets, stage, turns.rates()))
@@ -55,7 +55,7 @@ def _targets(stage: Stage, rates: Rates, name: str) -> tuple[Target, ...]:
     return (Target.share_of(rates[other[0]], *other[1:]),)
 
 
-def _product(
+def product(
     transport: str, org: SimulatorProcess, changes: int, handler: str, run: Run
 ) -> Measured:
     """Changes a second, from the subscription until all are handled; the workers are up before."""
@@ -65,6 +65,7 @@ def _product(
     before = cpu_seconds(processes)
     listener = run.listener()
     before += wait_for_subscription(listener)
+    of_database = run.database_cpu()
     ended = wait_for(lambda: recorded.is_handled(changes), _SECONDS, "the end of all handlers")
     counts = recorded.counts()
     if counts != (changes, changes, changes):
@@ -73,7 +74,8 @@ def _product(
     if "upsert" in handler and written != changes:
         raise RuntimeError(f"of {changes}: {written} rows written by the handlers")
     cpu = cpu_seconds([*processes, listener]) - before
-    return {RATE: changes / (ended - subscribed_at(listener)), CPU: 1e6 * cpu / changes}
+    of_database = run.database_cpu() - of_database
+    return measured(changes, ended - subscribed_at(listener), cpu, of_database)
 
 
 def celery_alone(changes: int, run: Run) -> Measured:

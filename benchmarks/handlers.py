@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections.abc import Sequence
 from functools import cache
@@ -12,7 +13,7 @@ from celery import shared_task
 from django.db import connection
 
 from benchmarks.handler_table import MOMENTS
-from handlers import EventData, cdc_handler
+from handlers import BatchFailed, EventData, cdc_handler
 
 _UPSERT = """
 INSERT INTO bench_row (record_id, entry_id, change_type, phone) VALUES {rows}
@@ -20,6 +21,8 @@ ON CONFLICT (record_id) DO UPDATE SET
     entry_id = excluded.entry_id, change_type = excluded.change_type, phone = excluded.phone
 """
 BATCH = 100
+#: The share of changes for which a flaky handler fails at first.
+FLAKY = 0.02
 
 
 @shared_task(name="bench.task", ignore_result=True)
@@ -65,6 +68,24 @@ def empty_batch(events: list[EventData]) -> None:
 def upsert_batch(events: list[EventData]) -> None:
     """A row of each record in one statement."""
     _upsert(events)
+
+
+@cdc_handler(name="bench.flaky")
+def flaky(event: EventData) -> None:
+    """Fail for some changes, the first time."""
+    if _is_refused(event):
+        raise ConnectionError("the other system is away")
+
+
+@cdc_handler(name="bench.flaky_batch", batch=BATCH)
+def flaky_batch(events: list[EventData]) -> None:
+    """Fail for some of many changes, the first time."""
+    if failed := [event for event in events if _is_refused(event)]:
+        raise BatchFailed(dict.fromkeys(failed, "the other system is away"))
+
+
+def _is_refused(event: EventData) -> bool:
+    return event.attempt == 1 and random.random() < FLAKY
 
 
 def _upsert(events: Sequence[EventData]) -> None:

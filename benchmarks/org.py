@@ -1,4 +1,5 @@
-"""The simulated org's changes: Accounts, each changed once, so that no change waits for another."""
+"""The simulated org's changes: Accounts, each changed once, so that no change waits for another, or
+each changed many times."""
 
 from __future__ import annotations
 
@@ -19,10 +20,26 @@ _UPDATES_OF_A_TRANSACTION = 10
 @contextmanager
 def org_with(changes: int) -> Iterator[SimulatorProcess]:
     """An org where so many changes wait: creations of 18 fields and updates of 4 by turns."""
-    options = ("--seed", "1", "--retention-events", str(max(2 * changes, 1000)))
-    with SimulatorProcess(*options, grpc=True) as org:
+    with _keeping(changes) as org:
         fill(org, changes)
         yield org
+
+
+@contextmanager
+def org_with_chains(changes: int, length: int) -> Iterator[SimulatorProcess]:
+    """An org where so many updates wait: of each record `length`, of all records by turns."""
+    with _keeping(changes) as org:
+        records = list(_created(org, changes // length))
+        org.fault("age_out")
+        for start in range(0, changes, len(records)):
+            _update(org, records, start)
+        yield org
+
+
+def _keeping(changes: int) -> SimulatorProcess:
+    """An org that keeps so many changes, and those before them."""
+    options = ("--seed", "1", "--retention-events", str(max(2 * changes, 1000)))
+    return SimulatorProcess(*options, grpc=True)
 
 
 def fill(org: SimulatorProcess, changes: int) -> None:

@@ -166,7 +166,7 @@ CDC_SWEEP_SECONDS = 10.0  # between the rarer repairs of the outbox
 # that one's start.
 CDC_HAND_OVER_SECONDS = 2.0
 CDC_WATCH_SECONDS = 30.0  # between two looks for what is an incident, or is none any more
-# Queued for this long, and the broker holds fewer messages than are queued: some were lost.
+# Queued for this long, and the broker holds no message of that queue: they were lost.
 CDC_QUEUED_SECONDS = 15.0
 
 # ── Telling of incidents ────────────────────────────────────────────────────────────────────

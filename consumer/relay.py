@@ -7,13 +7,12 @@ claims a delivery before it runs, and each step here is a compare-and-swap.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q
 
 from audit.jobs import tracked
 from consumer import gaps, reconcile
@@ -23,12 +22,13 @@ from handlers import (
     halting,
     handover,
     pausing,
-    pressure,
     redelivery_jobs,
     registry,
     run_metrics,
     tracing,
+    workers,
 )
+from handlers.company import MOST
 from handlers.following import READY_AGE
 from handlers.models import Delivery, Handover
 from handlers.models.delivery_queryset import HOLDS_CHAIN, DeliveryQuerySet
@@ -41,7 +41,7 @@ from listeners import milestones
 
 log = structlog.get_logger(__name__)
 
-#: Queued for this long, where the broker does not say how many it holds.
+#: Queued for this long, where the queue is not empty or the broker does not say how long it is.
 QUEUED_AGE_BLIND = timedelta(hours=1)
 LIMIT = 5000
 LOST = "Worker crashed or stopped responding while running this handler"
@@ -74,7 +74,7 @@ def publish_due(now: datetime) -> int:
         .order_by("due_at")
         .values_list("id", flat=True)[:LIMIT],
     ]
-    return dispatch.publish([*dict.fromkeys(ids)], now, waiting=pressure.now_of)
+    return dispatch.publish([*dict.fromkeys(ids)], now, size=MOST)
 
 
 def sweep(now: datetime) -> None:
@@ -152,27 +152,38 @@ def promote_stranded() -> int:
 
 
 def requeue_lost(now: datetime) -> int:
-    """Publish again what was queued and is not in the broker any more. What workers refused, since
-    they do not know its handler, follows its mapping first.
+    """Publish again the deliveries whose messages the broker lost; return how many.
 
-    Never inside a transaction. Raises BrokerUnavailable.
+    A message counts as lost when its delivery has been queued for CDC_QUEUED_SECONDS and the queue
+    is empty, or for an hour while workers consume a queue that never is empty. Deliveries that
+    workers refused, since they do not know the handler, move to their mapping's present handler
+    first. Never inside a transaction. Raises BrokerUnavailable.
     """
     old = Delivery.objects.queued_before(now - timedelta(seconds=settings.CDC_QUEUED_SECONDS))
-    if not old.exists():
-        return 0
     ids: list[int] = []
-    for queue, target in _targets().items():
+    for queue, picks in _queues_of(old).items():
         length = dispatch.queue_length(queue)
-        if length is None:
-            blind = Delivery.objects.queued_before(now - QUEUED_AGE_BLIND).filter(target.picks)
-            ids += blind.values_list("id", flat=True)[:LIMIT]
-        elif target.messages > length:
-            ids += _of_messages(old.filter(target.picks), target.messages - length)
+        if length and queue not in workers.queues_heard(workers.seen()):
+            continue  # nothing would run them, and what waits is still there
+        lost = old if length == 0 else Delivery.objects.queued_before(now - QUEUED_AGE_BLIND)
+        rows = lost.filter(picks).order_by("queued_at", "id")
+        ids += rows.values_list("id", flat=True)[:LIMIT]
+    if not ids:
+        return 0
     move_left_behind(Delivery.objects.filter(state=Delivery.State.QUEUED, pk__in=ids), now)
     published = dispatch.publish(ids, now)
     if published:
         _log_requeued(ids, published)
     return published
+
+
+def _queues_of(deliveries: DeliveryQuerySet) -> dict[str, Q]:
+    """Return the queues that these deliveries were sent to, each with what picks its own."""
+    queues: dict[str, Q] = {}
+    for queue, handler in deliveries.order_by().values_list("queue", "handler").distinct():
+        name = queue_of(handler, queue)
+        queues[name] = queues.get(name, Q()) | Q(queue=queue, handler=handler)
+    return queues
 
 
 def _log_requeued(ids: Sequence[int], published: int) -> None:
@@ -189,41 +200,6 @@ def _log_requeued(ids: Sequence[int], published: int) -> None:
         f"re-queued {published} {noun} whose {was} missing from the broker",
         **{name: ", ".join(map(str, dict.fromkeys(values))) for name, values in about},
     )
-
-
-def _of_messages(queued: DeliveryQuerySet, messages: float) -> list[int]:
-    """The deliveries of so many messages, the oldest first."""
-    ids: list[int] = []
-    found = 0.0
-    for pk, shares in queued.order_by("queued_at", "id").values_list("id", "shares")[:LIMIT]:
-        if found >= messages:
-            break
-        ids.append(pk)
-        found += 1 / shares
-    return ids
-
-
-@dataclass(slots=True)
-class _Target:
-    """A queue: what picks the queued deliveries that went there, and how many messages they are."""
-
-    picks: Q
-    messages: float = 0.0
-
-
-def _targets() -> dict[str, _Target]:
-    rows = (
-        Delivery.objects.filter(state=Delivery.State.QUEUED)
-        .order_by()
-        .values_list("queue", "handler", "shares")
-        .annotate(Count("id"))
-    )
-    targets: dict[str, _Target] = {}
-    for queue, handler, shares, count in rows:
-        target = targets.setdefault(queue_of(handler, queue), _Target(Q()))
-        target.picks |= Q(queue=queue, handler=handler)
-        target.messages += count / shares
-    return targets
 
 
 def _publishable(deliveries: DeliveryQuerySet) -> DeliveryQuerySet:

@@ -10,13 +10,12 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from time import monotonic
 
-from handlers import dispatch, pressure, registry, run_metrics
+from handlers import dispatch, registry, run_metrics
 from handlers.claims import give_back
-from handlers.company import MOST, SMALLER, most
+from handlers.company import MOST, most
 from handlers.following import Follower
 from handlers.heartbeat import heartbeat
 from handlers.models import Delivery
-from handlers.queues import queue_of
 from handlers.retry_policy import allowed
 from handlers.settling import settled
 from handlers.types import Ended, Run, Unit
@@ -45,6 +44,7 @@ class Bundle:
         self._following: list[Follower] = []
         self._left: list[int] = []
         self._done = 0
+        self._is_retry = False
 
     @property
     def is_late(self) -> bool:
@@ -67,6 +67,7 @@ class Bundle:
             if units:
                 first = units[0][0].delivery
                 self._kind = first.handler, first.queue
+                self._is_retry = units[0][0].counted > 1
 
     def next(self) -> Unit | None:
         """The next that is to run."""
@@ -83,7 +84,7 @@ class Bundle:
                 self._ended += run.ended
             else:
                 run_metrics.settled(run.ended)
-                self._following += run.following
+                self._follow(run.following)
 
     def settle(self) -> None:
         """Write down what has ended, and take on what follows; or give the others away, when their
@@ -106,40 +107,31 @@ class Bundle:
 
     def _settle(self) -> None:
         following, lost = settled(self._ended)
-        self._following += following
+        self._follow(following)
         run_metrics.settled(one for one in self._ended if one not in lost)
         self._ended = []
         self.counts.subtract(one.name for one in lost)
         self.counts["claim lost"] += len(lost)
 
+    def _follow(self, following: Sequence[Follower]) -> None:
+        """Keep what follows in the chains, to run or to publish it here; behind a retry it stays
+        ready for the relay, which publishes it with others: by itself it would go on as this small
+        message, one commit after the other, to the end of its chains."""
+        if not self._is_retry:
+            self._following += following
+
     def _take_on(self) -> None:
-        if self._wait_for_company(self._following):
-            return
         self._next += (one for one in self._following if self._fits(one))
         self._following = [one for one in self._following if not self._fits(one)]
 
     def _fits(self, one: Follower) -> bool:
-        """Whether it could be in this message: of its handler and queue, and in as much company."""
+        """Return whether it could be in this message: of its handler and queue, and not alone."""
         if one.is_external or one.is_paused or (one.handler, one.queue) != self._kind:
             return False
         handler = registry.find(one.handler)
         if handler is None or self._size == 1:
             return handler is not None
         return not one.counted and most(handler, 0, allowed(handler, one.max_attempts)) > 1
-
-    def _wait_for_company(self, following: Sequence[Follower]) -> bool:
-        """Whether what follows is to stay ready, until the relay publishes it together with others.
-        By itself it would go on as this small message, one commit after the other, to the end of
-        its chains; where a crowd waits it loses nothing, and all win."""
-        return bool(following) and all(map(self._is_better_off_later, following))
-
-    def _is_better_off_later(self, one: Follower) -> bool:
-        handler = registry.find(one.handler)
-        if handler is None or one.is_external or not one.is_old:
-            return False
-        company = most(handler, one.counted, allowed(handler, one.max_attempts))
-        is_small = company > 1 and self._size <= max(1, company // SMALLER)
-        return is_small and pressure.is_crowded(queue_of(one.handler, one.queue))
 
     def _leave(self) -> None:
         self._following += self._next
@@ -165,7 +157,7 @@ class Bundle:
             following, self._following = self._following, []
             left, self._left = self._left, []
         now = database_clock.now()
-        if following and not self._wait_for_company(following):
+        if following:
             dispatch.publish_or_leave([one.id for one in following], now, size=MOST)
         if left:
             dispatch.publish_or_leave(left, now, size=max(1, self._done))

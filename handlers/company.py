@@ -1,4 +1,4 @@
-"""How many deliveries may share a message, and a call of a handler that takes many."""
+"""Limits on message and batch sizes."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any, TypeVar
 
 from handlers.registry import Handler
 
-#: Of a handler that takes one change at a time.
+#: Deliveries in a message, of a handler that takes one change at a time.
 MOST = 100
-#: What failed is tried again in so much smaller company.
+#: After each failure a batch is so many times smaller.
 SMALLER = 10
-#: So few that they are spread over the workers go one by one.
+#: Deliveries that are published at once are spread over so many messages, for several workers.
 SPREAD = 16
 Item = TypeVar("Item")
 
 
 def most(handler: Handler[Any], counted: int, attempts: int) -> int:
-    """After so many of the `attempts` that are allowed: a change that takes its process along is
-    not to use up those of the others."""
+    """Return the limit on a message, or on a batch, after `counted` of the `attempts` that are
+    allowed: a change that kills its process must not use up the attempts of the others."""
     if handler.batch is None:
         return 1 if counted or attempts == 1 else MOST
     if counted and counted >= attempts - 1:
@@ -27,14 +27,14 @@ def most(handler: Handler[Any], counted: int, attempts: int) -> int:
 
 
 def spread(count: int, waiting: int = 0) -> int:
-    """How many to put into a message of so many that are published at once, where so many messages
-    wait already: those keep the workers busy as well."""
+    """Return how many of `count` deliveries that are published at once go into a message, where
+    `waiting` messages keep the workers busy already."""
     messages = max(1, SPREAD - waiting)
     return max(1, min(MOST, count // messages))
 
 
 def grouped(items: Sequence[tuple[tuple[Hashable, int], Item]]) -> Iterator[list[Item]]:
-    """Those of a kind together, but no more than its second part says."""
+    """Group the items by kind, in groups no larger than the second part of the kind allows."""
     groups: dict[tuple[Hashable, int], list[Item]] = {}
     for kind, item in items:
         groups.setdefault(kind, []).append(item)

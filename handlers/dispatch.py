@@ -69,23 +69,17 @@ _COLUMNS = (
 )
 
 
-def publish(
-    delivery_ids: Sequence[int],
-    now: datetime,
-    *,
-    size: int | None = None,
-    waiting: Waiting = _none,
-) -> int:
+def publish(delivery_ids: Sequence[int], now: datetime, *, size: int | None = None) -> int:
     """Publish deliveries that are ready or due for a retry, and mark them; returns how many.
 
-    Many of a handler share a message: `size` of them, or the more the more there are, or wait in
-    the queue already. Deliveries whose handler is not registered wait, and so do those whose
-    mapping is paused. Raises BrokerUnavailable.
+    Many of a handler share a message: `size` of them, or the more the more there are. Deliveries
+    whose handler is not registered wait, and so do those whose mapping is paused. Raises
+    BrokerUnavailable.
     """
     _refuse_in_a_transaction()
     published = 0
     for start in range(0, len(delivery_ids), BATCH):
-        published += _publish_batch(delivery_ids[start : start + BATCH], now, size, waiting)
+        published += _publish_batch(delivery_ids[start : start + BATCH], now, size)
     return published
 
 
@@ -132,7 +126,7 @@ def start_or_leave(task: str, **kwargs: int | str) -> bool:
     return True
 
 
-def _publish_batch(ids: Sequence[int], now: datetime, size: int | None, waiting: Waiting) -> int:
+def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
     # Queued ones were lost with the broker; a retry is published when it is due and not before.
     publishable = Q(state__in=(Delivery.State.READY, Delivery.State.QUEUED)) | Q(
         state=Delivery.State.RETRYING, due_at__lte=now
@@ -144,7 +138,7 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None, waiting:
         Delivery.objects.set_aside([row.id for row in found if row.paused_at])
     tracked = [
         message_for(together)
-        for together in share([row for row in rows if not row.is_external], size, waiting)
+        for together in share([row for row in rows if not row.is_external], size)
     ]
     mine = Delivery.objects.claim_sending([row.id for row in rows if row.is_external], now)
     external = _sent_elsewhere(mine, now)
@@ -195,14 +189,14 @@ def message_for(rows: Sequence[Row]) -> Message:
 
 def _size(row: Row, handler: Handler[Any], size: int) -> int:
     attempts = allowed(handler, row.max_attempts)
-    company = most(handler, row.attempts - row.attempts_before, attempts)
-    return company if handler.batch else min(company, size)
+    limit = most(handler, row.attempts - row.attempts_before, attempts)
+    return limit if handler.batch else min(limit, size)
 
 
 def _mark(messages: Sequence[Message], now: datetime) -> None:
-    sent: dict[tuple[int, int], list[int]] = {}
+    sent: dict[int, list[int]] = {}
     for message in messages:
-        sent.setdefault((message.attempts, len(message.ids)), []).extend(message.ids)
+        sent.setdefault(message.attempts, []).extend(message.ids)
     if sent:
         Delivery.objects.mark_queued(sent, now)
 

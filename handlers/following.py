@@ -1,4 +1,4 @@
-"""What begins next in chains, once nothing holds them any more."""
+"""The next delivery of each chain that nothing holds any more."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import connection
-
-from listeners.clock import database_clock
 
 #: What is still ready this long after it was received was left behind by who committed it: the
 #: relay publishes it.
@@ -22,7 +20,6 @@ class Follower:
 
     counted        of its attempts, those that count against the limit
     max_attempts   its mapping's, where it names any
-    is_old         left ready, the relay publishes it in its next round
     """
 
     id: int
@@ -32,7 +29,6 @@ class Follower:
     is_paused: bool
     counted: int
     max_attempts: int | None
-    is_old: bool
 
 
 #: Of each chain one row is read, however long it is, and however many others there are: what has a
@@ -40,7 +36,7 @@ class Follower:
 #: word for word: SQLite looks at no other.
 _FOLLOWERS = """
 SELECT d.id, d.handler, d.queue, d.is_external, m.paused_at IS NOT NULL,
-    d.attempts - d.attempts_before, m.max_attempts, d.created_at < %s
+    d.attempts - d.attempts_before, m.max_attempts
 FROM {chains}
 JOIN handlers_delivery d ON d.id = (
     SELECT b.id FROM handlers_delivery b
@@ -59,8 +55,8 @@ ORDER BY d.id
 
 
 def followers(chains: Collection[str]) -> list[Follower]:
-    """The first that is blocked of each chain in which none is open or halts, unless it awaits its
-    record: then nothing of the chain begins."""
+    """Return the first blocked delivery of each chain in which none is open or halts, unless it
+    awaits its record: then nothing of the chain begins."""
     if not chains:
         return []
     if connection.vendor == "postgresql":
@@ -71,10 +67,9 @@ def followers(chains: Collection[str]) -> list[Follower]:
         sql = _FOLLOWERS.format(
             chains="json_each(%s) AS c", halts="h.halts AND h.halts = 1"
         )  # as Django 5.2 and 6.1 have it
-    before = connection.ops.adapt_datetimefield_value(database_clock.now() - READY_AGE)
     with connection.cursor() as cursor:
-        cursor.execute(sql, [before, told])
+        cursor.execute(sql, [told])
         return [
-            Follower(pk, handler, queue, bool(external), bool(paused), counted, most, bool(old))
-            for pk, handler, queue, external, paused, counted, most, old in cursor.fetchall()
+            Follower(pk, handler, queue, bool(external), bool(paused), counted, most)
+            for pk, handler, queue, external, paused, counted, most in cursor.fetchall()
         ]

@@ -75,12 +75,12 @@ def pack(
         saves=saves,
         overdue=overdue(begun, mappings, saves),
     )
-    companies = _queue(deliveries, mappings, now)
+    bundles = _queue(deliveries, mappings, now)
     insert(deliveries)
     ready = [one.pk for one in deliveries if can_begin(one)]
-    if not companies:
+    if not bundles:
         return Parcel(ready=ready)
-    messages = [_message(many) for many in companies]
+    messages = [_message(bundle) for bundle in bundles]
     ids = [pk for message in messages for pk in message.ids]
     [handover] = insert([Handover(first_id=min(ids), last_id=max(ids), queued_at=now)])
     return Parcel(messages, [handover.pk], ready)
@@ -149,7 +149,7 @@ def take_back(before: datetime) -> int:
 def _unqueue(handover: Handover) -> int:
     free = _of(handover).select_for_update(skip_locked=True).values_list("pk", flat=True)
     mine = Delivery.objects.filter(pk__in=list(free))
-    return mine.update(state=State.READY, queued_at=None, shares=1)
+    return mine.update(state=State.READY, queued_at=None)
 
 
 def _of(handover: Handover) -> DeliveryQuerySet:
@@ -165,21 +165,24 @@ def _of(handover: Handover) -> DeliveryQuerySet:
 def _queue(
     deliveries: Sequence[Delivery], mappings: Sequence[HandlerMapping], now: datetime
 ) -> list[list[Delivery]]:
-    """Those whose messages can be sent as they are, by message. A task that runs elsewhere is sent
-    its event, and claimed before."""
+    """Mark the deliveries whose messages can be sent as they are, and return them by message.
+
+    A task that runs elsewhere is sent its event, and claimed before.
+    """
     most = {mapping.pk: mapping.max_attempts for mapping in mappings}
     rows = [
         _row(one, place, most[one.mapping_id or 0])
         for place, one in enumerate(deliveries)
         if can_begin(one) and not one.is_external
     ]
-    companies = [
-        [deliveries[row.id] for row in rows] for rows in dispatch.share(rows, waiting=pressure.of)
+    bundles = [
+        [deliveries[row.id] for row in rows]
+        for rows in dispatch.share(rows, waiting=pressure.waiting)
     ]
-    for many in companies:
-        for one in many:
-            one.state, one.queued_at, one.shares = State.QUEUED, now, len(many)
-    return companies
+    for bundle in bundles:
+        for delivery in bundle:
+            delivery.state, delivery.queued_at = State.QUEUED, now
+    return bundles
 
 
 def _message(deliveries: Sequence[Delivery]) -> Message:

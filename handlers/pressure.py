@@ -13,8 +13,6 @@ from handlers import dispatch
 LOOK_SECONDS = 0.5
 #: A look that is older says nothing about now.
 FRESH_SECONDS = 2.0
-#: Among so many messages one that waits for company loses nothing by it.
-CROWD = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +25,17 @@ _seen: dict[str, Seen] = {}
 
 
 def look(queues: Iterable[str]) -> None:
-    """Into those that were not looked into just now. Raises BrokerUnavailable."""
+    """Count the messages in the queues that were not looked into just now. Raises
+    BrokerUnavailable."""
     now = time.monotonic()
     for queue in set(queues):
         if queue not in _seen or now - _seen[queue].at >= LOOK_SECONDS:
             _seen[queue] = Seen(dispatch.queue_length(queue) or 0, now)
 
 
-def of(queue: str) -> int:
+def waiting(queue: str) -> int:
+    """Return how many messages were last seen in the queue, and 0 where that was long ago."""
     seen = _seen.get(queue)
     if seen is None or time.monotonic() - seen.at > FRESH_SECONDS:
         return 0
     return seen.waiting
-
-
-def now_of(queue: str) -> int:
-    """Looks, if nobody did just now. Raises BrokerUnavailable."""
-    look([queue])
-    return of(queue)
-
-
-def is_crowded(queue: str) -> bool:
-    """False where the broker does not answer."""
-    try:
-        return now_of(queue) >= CROWD
-    except dispatch.BrokerUnavailable:
-        return False

@@ -55,7 +55,7 @@ def move_waiting(mapping: HandlerMapping, now: datetime) -> int:
     ids = list(rows.locked().values_list("pk", flat=True))
     if not ids:
         return 0
-    rows.update(**_address(mapping), queued_at=None, shares=1, **_place(mapping))
+    rows.update(**_address(mapping), queued_at=None, **_place(mapping))
     follow(mapping.listener_id, mappings, known, entering={mapping.pk})
     log.info("waiting deliveries moved", mapping=str(mapping), deliveries=len(ids))
     return len(ids)

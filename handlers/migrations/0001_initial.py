@@ -249,7 +249,6 @@ class Migration(migrations.Migration):
                     "error_group",
                     models.CharField(blank=True, editable=False, max_length=16),
                 ),
-                ("shares", models.SmallIntegerField(default=1, editable=False)),
                 ("created_at", models.DateTimeField()),
                 ("due_at", models.DateTimeField(blank=True, null=True)),
                 ("queued_at", models.DateTimeField(blank=True, null=True)),

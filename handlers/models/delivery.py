@@ -75,8 +75,6 @@ class Delivery(models.Model):
     # Of what failed: the same for errors of one handler that differ in numbers and names alone
     # (dead_letters.fingerprint). Empty: it has not failed.
     error_group = models.CharField(max_length=16, blank=True, editable=False)
-    # How many deliveries its message names, so that the relay can tell how many messages there are.
-    shares = models.SmallIntegerField(default=1, editable=False)
     created_at = models.DateTimeField()
     due_at = models.DateTimeField(null=True, blank=True)
     queued_at = models.DateTimeField(null=True, blank=True)

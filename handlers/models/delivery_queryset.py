@@ -122,23 +122,21 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         found = self.filter(condition, chain__among=chains).locked()
         return set(found.values_list("chain", flat=True))
 
-    def mark_queued(self, sent: Mapping[tuple[int, int], Collection[int]], now: datetime) -> int:
-        """Published, by the attempts behind them and by how many share their message; whoever has
-        begun meanwhile stays, and who was set aside: a worker has had that message.
+    def mark_queued(self, sent: Mapping[int, Collection[int]], now: datetime) -> int:
+        """Mark as queued what was published, by the attempts behind it. What has begun meanwhile
+        stays as it is, and what was set aside: a worker has had that message.
 
         So does what somebody has locked: waited for in no order, many could meet in a deadlock, and
         a second message is harmless. Never inside a transaction.
         """
         marked = 0
         with transaction.atomic(durable=True):
-            for (attempts, shares), ids in sent.items():
+            for attempts, ids in sent.items():
                 waiting = self.filter(
                     pk__in=ids, state__in=_WAITING, attempts=attempts, paused=False
                 )
                 free = waiting.select_for_update(skip_locked=True).values("pk")
-                marked += self.filter(pk__in=free).update(
-                    state="queued", queued_at=now, shares=shares
-                )
+                marked += self.filter(pk__in=free).update(state="queued", queued_at=now)
         return marked
 
     def unmark_queued(self, ids: Collection[int]) -> None:

@@ -97,7 +97,7 @@ def test_what_is_not_given_is_the_fields_default(listener, beside):
     insert([make({**values, "entry_id": e.pk, "created_at": timezone.now()}) for e in entries])
 
     found = Delivery.objects.filter(entry=entries[0])
-    delivery = found.get(paused=False, error_group="", shares=1)
+    delivery = found.get(paused=False, error_group="")
     assert (delivery.state, delivery.error, delivery.redelivery) == ("blocked", "", None)
 
 

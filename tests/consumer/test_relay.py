@@ -10,7 +10,7 @@ from consumer import relay
 from consumer.ingest import ingest
 from handlers import dispatch
 from handlers.claims import claim
-from handlers.models import Delivery, DeliveryAttempt
+from handlers.models import Delivery, DeliveryAttempt, Worker
 from handlers.types import Claim
 from tests.sample_data import change, lease_of, make_mapping, received
 
@@ -89,7 +89,7 @@ def test_so_do_those_whose_message_no_worker_knew(listener, later):
     assert relay.retarget(later) == len(ids)
 
     assert relay.publish_due(later) == len(ids)
-    assert waiting() == 3
+    assert waiting() == 1
 
 
 @pytest.mark.parametrize("state", ["ready", "retrying", "queued"])
@@ -129,16 +129,17 @@ def test_what_the_broker_still_holds_is_not_published_again(listener, later):
     assert waiting() == 3
 
 
-def test_only_as_many_as_are_missing_are_published_again_the_oldest_first(listener, later):
+def test_of_what_the_broker_lost_only_what_is_queued_for_long_is_published_again(listener):
     ids = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(3)])
-    dispatch.publish(ids[:1], timezone.now() - timedelta(minutes=1))
+    now = timezone.now()
+    dispatch.publish(ids[:1], now - timedelta(minutes=1))
+    dispatch.publish(ids[1:], now)
     with app.connection_for_write() as connection:
         connection.default_channel.client.flushall()
-    dispatch.publish(ids[1:], timezone.now())
 
-    assert relay.requeue_lost(later) == 1
+    assert relay.requeue_lost(now) == 1
 
-    assert Delivery.objects.get(pk=ids[0]).queued_at == later
+    assert Delivery.objects.get(pk=ids[0]).queued_at == now
 
 
 def begin(pk, until):
@@ -194,10 +195,25 @@ def test_a_chain_whose_head_is_gone_goes_on(listener):
     assert Delivery.objects.get(pk=third).state == "blocked"
 
 
-def test_messages_that_only_wait_long_are_not_published_again(listener):
+def test_messages_that_wait_long_for_a_worker_are_not_published_again(listener):
     ids = deliveries(listener)
     dispatch.publish(ids, timezone.now())
 
     assert relay.requeue_lost(timezone.now() + timedelta(hours=5)) == 0
 
     assert waiting() == 1
+
+
+def test_a_message_lost_from_a_queue_that_is_never_empty_is_published_again_after_an_hour(listener):
+    now = timezone.now()
+    lost, newer = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(2)])
+    dispatch.publish([lost], now - timedelta(minutes=61))
+    with app.connection_for_write() as connection:
+        connection.default_channel.client.flushall()
+    dispatch.publish([newer], now - timedelta(minutes=59))
+    Worker.objects.create(name="w", pid=1, queues=["cdc"], started_at=now, seen_at=now)
+
+    assert relay.requeue_lost(now) == 1
+
+    assert Delivery.objects.get(pk=lost).queued_at == now
+    assert waiting() == 2

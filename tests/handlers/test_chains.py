@@ -6,8 +6,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from consumer import relay
 from consumer.ingest import ingest
 from handlers import bundle, pace, pausing
+from handlers.following import READY_AGE
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.runner import run_deliveries, run_delivery
 from listeners import milestones
@@ -135,8 +137,26 @@ def test_what_fails_keeps_those_behind_it_from_beginning_until_it_ended(listener
     assert states() == ["succeeded", "succeeded", "retrying", "blocked", "blocked"]
 
     make_due()
-    assert run_delivery(ids_of(state="retrying")[0]) == "3 succeeded"
+    assert run_delivery(ids_of(state="retrying")[0]) == "succeeded"
+    assert states() == ["succeeded", "succeeded", "succeeded", "ready", "blocked"]
+    assert run_delivery(ids_of(state="ready")[0]) == "2 succeeded"
     assert_in_order(noted_effects())
+
+
+def test_what_follows_retries_is_published_together_by_the_relay(listener):
+    """Each by itself would go on alone to the end of its chain."""
+    make_mapping(listener, handler="tests.fail_once_when_told", max_attempts=2)
+    first = record(listener, *[(n, {"Fail": True}) for n in range(20)], *range(20))
+    run_deliveries(first, "tests.fail_once_when_told")
+    make_due()
+
+    assert [run_delivery(pk) for pk in first] == ["succeeded"] * 20
+    following = ids_of(state="ready")
+    assert messages() == []
+
+    relay.publish_due(timezone.now() + 2 * READY_AGE)
+    assert messages() == [following]
+    assert ids_of(state="queued") == following
 
 
 @pytest.mark.parametrize(("on_dead", "left"), [("continue", "succeeded"), ("halt", "blocked")])

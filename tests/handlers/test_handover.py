@@ -40,7 +40,6 @@ def test_a_batch_is_published_in_few_messages_and_nothing_is_left_to_find(listen
 
     assert waiting() == len(parcel.messages) == 16
     assert Delivery.objects.counts() == {"queued": 64}
-    assert {one.shares for one in Delivery.objects.all()} == {4}
     assert not Handover.objects.exists()
 
 
@@ -123,7 +122,7 @@ def test_a_broker_that_is_away_leaves_it_to_the_relay(listener, broker):
         broker.start()
 
     assert relay.publish_due(timezone.now() + LATER) == 2
-    assert waiting() == 2
+    assert waiting() == 1
 
 
 def test_what_has_no_handler_here_is_left_ready_and_named_in_no_message(listener, broker):

@@ -27,7 +27,7 @@ def test_the_more_wait_the_more_share_a_message(listener, broker):
     mapping = make_mapping(listener)
     assert published(listener, mapping, range(20)) == [1] * 20
 
-    assert pressure.of("cdc") == 20
+    assert pressure.waiting("cdc") == 20
     assert published(listener, mapping, range(20, 40)) == [20]
 
 
@@ -45,7 +45,7 @@ def test_a_queue_is_not_looked_into_for_every_batch(listener, broker, monkeypatc
     published(listener, mapping, range(2))
     published(listener, mapping, range(2, 4))
 
-    assert (pressure.of("cdc"), dispatch.queue_length("cdc")) == (2, 4)
+    assert (pressure.waiting("cdc"), dispatch.queue_length("cdc")) == (2, 4)
 
 
 @pytest.mark.parametrize(

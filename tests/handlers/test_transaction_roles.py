@@ -46,7 +46,7 @@ def test_recording_is_refused_inside_a_transaction(listener, record):
 @pytest.mark.parametrize(
     "write",
     [
-        lambda ids: Delivery.objects.mark_queued({(0, 1): ids}, NOW),
+        lambda ids: Delivery.objects.mark_queued({0: ids}, NOW),
         Delivery.objects.unmark_queued,
         Delivery.objects.set_aside,
         lambda ids: Delivery.objects.claim_sending(ids, NOW),
