@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from audit import admin_keyset
 from audit.models import OperatorAction, Work
 from handlers import admin_export
-from handlers.exported import COLUMNS
+from handlers.reporting.entry_json import COLUMNS
 
 LOG = "/admin/audit/auditlogentry/"
 

@@ -8,10 +8,10 @@ from django.utils import timezone
 from cdcproject.celery import app
 from consumer import relay
 from consumer.ingest import ingest
-from handlers import dispatch
-from handlers.claims import claim
 from handlers.models import Delivery, DeliveryAttempt, Worker
+from handlers.outbox import publish
 from handlers.types import Claim
+from handlers.worker.claim import claim
 from tests.sample_data import change, lease_of, make_mapping, received
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -30,7 +30,7 @@ def deliveries(listener, *messages, **fields):
 
 
 def waiting():
-    return dispatch.queue_length("cdc")
+    return publish.queue_length("cdc")
 
 
 def test_what_was_left_ready_is_published(listener, later):
@@ -111,7 +111,7 @@ def test_of_a_handler_and_a_mapping_that_are_both_gone_all_is_skipped(listener, 
 
 def test_what_the_broker_lost_is_published_again(listener, later):
     ids = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(3)])
-    dispatch.publish(ids, timezone.now())
+    publish.publish(ids, timezone.now())
     with app.connection_for_write() as connection:
         connection.default_channel.client.flushall()
 
@@ -122,7 +122,7 @@ def test_what_the_broker_lost_is_published_again(listener, later):
 
 def test_what_the_broker_still_holds_is_not_published_again(listener, later):
     ids = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(3)])
-    dispatch.publish(ids, timezone.now())
+    publish.publish(ids, timezone.now())
 
     assert relay.requeue_lost(later) == 0
 
@@ -132,8 +132,8 @@ def test_what_the_broker_still_holds_is_not_published_again(listener, later):
 def test_of_what_the_broker_lost_only_what_is_queued_for_long_is_published_again(listener):
     ids = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(3)])
     now = timezone.now()
-    dispatch.publish(ids[:1], now - timedelta(minutes=1))
-    dispatch.publish(ids[1:], now)
+    publish.publish(ids[:1], now - timedelta(minutes=1))
+    publish.publish(ids[1:], now)
     with app.connection_for_write() as connection:
         connection.default_channel.client.flushall()
 
@@ -197,7 +197,7 @@ def test_a_chain_whose_head_is_gone_goes_on(listener):
 
 def test_messages_that_wait_long_for_a_worker_are_not_published_again(listener):
     ids = deliveries(listener)
-    dispatch.publish(ids, timezone.now())
+    publish.publish(ids, timezone.now())
 
     assert relay.requeue_lost(timezone.now() + timedelta(hours=5)) == 0
 
@@ -207,10 +207,10 @@ def test_messages_that_wait_long_for_a_worker_are_not_published_again(listener):
 def test_a_message_lost_from_a_queue_that_is_never_empty_is_published_again_after_an_hour(listener):
     now = timezone.now()
     lost, newer = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(2)])
-    dispatch.publish([lost], now - timedelta(minutes=61))
+    publish.publish([lost], now - timedelta(minutes=61))
     with app.connection_for_write() as connection:
         connection.default_channel.client.flushall()
-    dispatch.publish([newer], now - timedelta(minutes=59))
+    publish.publish([newer], now - timedelta(minutes=59))
     Worker.objects.create(name="w", pid=1, queues=["cdc"], started_at=now, seen_at=now)
 
     assert relay.requeue_lost(now) == 1
