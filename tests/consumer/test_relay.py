@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from cdcproject.celery import app
 from consumer import relay
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt, Worker
 from handlers.outbox import publish
 from handlers.types import Claim
