@@ -59,13 +59,19 @@ class Deliver:
         return delivered[0] if isinstance(events, EventData) else delivered
 
     def again(self) -> None:
-        """Run every delivery that waits for its next attempt, as if its time had come. Read the
-        rows with `refresh_from_db()` to see what became of them."""
-        retrying = Delivery.objects.filter(state=Delivery.State.RETRYING).order_by("id")
-        waiting = list(retrying.values_list("id", "handler"))
+        """Run every delivery that waits for its next attempt, as if its time had come, and the
+        changes that wait behind them. Read the rows with `refresh_from_db()` to see their states.
+        """
+        retrying = Delivery.objects.filter(state=Delivery.State.RETRYING)
+        begun = list(retrying.values_list("id", flat=True))
         retrying.update(due_at=timezone.now())
-        for handler in dict.fromkeys(handler for _, handler in waiting):
-            self._publish([pk for pk, name in waiting if name == handler], handler)
+        rows = list(Delivery.objects.filter(pk__in=begun).values_list("id", "handler"))
+        while rows:
+            for handler in dict.fromkeys(handler for _, handler in sorted(rows)):
+                self._publish([pk for pk, name in sorted(rows) if name == handler], handler)
+            ready = Delivery.objects.filter(state=Delivery.State.READY).exclude(pk__in=begun)
+            rows = list(ready.values_list("id", "handler"))
+            begun += [pk for pk, _ in rows]
 
     def _mapping(
         self, event: EventData, handler: Handler[Any], values: dict[str, Any]
