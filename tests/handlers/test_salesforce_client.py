@@ -150,7 +150,9 @@ def test_a_worker_runs_a_handler_that_uses_it(org, listener, processes):
     org.wait_for(lambda state: state["sessions"], seconds=30)
     org.create("Account", Name="Acme")
 
-    wait_for(lambda: "Acme" in [line["name"] for line in read_journal()], what="the handler's line")
+    wait_for(
+        lambda: "Acme" in [line.get("name") for line in read_journal()], what="the handler's line"
+    )
     assert logins(org) == 1
 
 
