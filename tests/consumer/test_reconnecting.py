@@ -4,6 +4,7 @@ import queue
 import random
 import threading
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
@@ -129,7 +130,8 @@ def test_two_answers_in_a_row_without_a_change_say_that_nothing_more_waits(recei
         yield from iter(answers.get, None)
         call.until_hung_up()
 
-    with ScriptedPubSub(script) as server:
+    with ScriptedPubSub(script) as server, ExitStack() as ending:
+        ending.callback(answers.put, None)
         receiver, buffer = receive(server)
 
         def caught_up_after(answer):
@@ -151,7 +153,6 @@ def test_two_answers_in_a_row_without_a_change_say_that_nothing_more_waits(recei
         assert caught_up_after(batch(2, 2)) == then
         buffer.done(len(buffer.take(10, 0)))
         assert caught_up_after(nothing) == then
-        answers.put(None)
 
 
 class LostSecret:

@@ -64,6 +64,19 @@ def test_the_name_is_asked_once_so_another_answer_changes_nothing(names, door, v
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("dead", ["127.0.0.2", "192.0.2.1"], ids=["refuses", "does not answer"])
+def test_where_one_address_does_not_answer_the_next_is_tried(names, door, version, dead):
+    site = parsed(["192.0.2.0/24", "127.0.0.0/8"])
+    names["crm.example"] = [[dead, "127.0.0.1"]]
+    http = session_of(HttpConfig(http_version=version, destinations=site))
+
+    with pytest.raises(requests.ConnectionError):  # it hangs up
+        http.get(f"https://crm.example:{door.port}/", timeout=(0.5, 5))
+
+    assert door.came == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_a_proxy_of_the_connection_is_a_host_like_any_other(names, door, version):
     names["proxy.example"] = [["127.0.0.1"]]
     proxy = Proxy("proxy.example", door.port)
