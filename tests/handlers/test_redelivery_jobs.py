@@ -146,6 +146,17 @@ def test_a_task_ends_within_the_time_that_a_run_has_and_another_goes_on(
     assert messages() == before + 1
 
 
+def test_two_of_the_same_deliveries_each_look_at_all_of_them(dead):
+    first, second = asked(), asked()
+
+    run(first.pk)
+    run(second.pk)
+
+    assert states() == ["queued"] * 5
+    ended = Redelivery.objects.order_by("pk").values_list("state", "count", "done")
+    assert list(ended) == [("done", 5, 5), ("done", 0, 5)]
+
+
 def test_one_that_nobody_does_is_started_again_when_it_is_due(dead):
     redelivery = asked()
     assert messages() == 1
