@@ -10,9 +10,9 @@ from typing import Any
 
 from environs import Env
 
-from cdcproject.access_log import StructuredLog
-from cdcproject.environment import at_least
-from cdcproject.shared_metrics import count_as, share
+from cdcproject.conf.environment import at_least
+from cdcproject.process.metrics import count_as, share
+from cdcproject.web.access_log import StructuredLog
 
 env = Env()
 workers = at_least("WEB_CONCURRENCY", env.int("WEB_CONCURRENCY", 2), 1)

@@ -1,7 +1,7 @@
 """The Django project: settings, Celery, URLs. No domain code."""
 
-from cdcproject import hidden_packages
 from cdcproject.celery import app as celery_app
+from cdcproject.conf import hidden_packages
 
 __all__ = ["celery_app"]
 

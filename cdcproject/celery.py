@@ -17,7 +17,7 @@ from celery.signals import (
     worker_shutdown,
 )
 
-from cdcproject import redis_transport
+from cdcproject.process import redis_transport
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cdcproject.settings")
 
@@ -37,7 +37,9 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf["CELERY_DB_REUSE_MAX"] = 1_000_000
 app.autodiscover_tasks()
 # By name: they are imported in a worker, when the apps are ready.
-app.steps["consumer"].update({"handlers.presence:Presence", "cdcproject.alive:Heartbeat"})
+app.steps["consumer"].update(
+    {"handlers.presence:Presence", "cdcproject.process.liveness_file:Heartbeat"}
+)
 
 
 @setup_logging.connect
@@ -64,7 +66,7 @@ def keep_good_connections(**_: Any) -> None:
 
 @worker_init.connect
 def restrict_control_commands(**_: Any) -> None:
-    from cdcproject.control_panel import restrict
+    from cdcproject.process.control_panel import restrict
 
     restrict()
 
@@ -74,7 +76,7 @@ def limit_database_sessions(**_: Any) -> None:
     """A transaction may last as long as a run: a handler's own may wait for other services."""
     from django.conf import settings
 
-    from cdcproject.database import limit_sessions
+    from cdcproject.conf.db_timeouts import limit_sessions
 
     limit_sessions(idle_in_transaction=settings.CDC_RUN_SECONDS + 30)
 
@@ -82,35 +84,35 @@ def limit_database_sessions(**_: Any) -> None:
 @worker_init.connect
 @beat_init.connect
 def start_embedded_broker(**_: Any) -> None:
-    from cdcproject.broker import ensure_embedded_broker
+    from cdcproject.process.embedded_broker import ensure_embedded_broker
 
     ensure_embedded_broker()
 
 
 @worker_init.connect
 def serve_metrics(**_: Any) -> None:
-    from cdcproject.worker_metrics import worker_metrics
+    from cdcproject.process.worker_metrics import worker_metrics
 
     worker_metrics.begin()
 
 
 @worker_process_init.connect
 def leave_the_metrics_port(**_: Any) -> None:
-    from cdcproject.worker_metrics import worker_metrics
+    from cdcproject.process.worker_metrics import worker_metrics
 
     worker_metrics.leave()
 
 
 @worker_shutdown.connect
 def end_metrics(**_: Any) -> None:
-    from cdcproject.worker_metrics import worker_metrics
+    from cdcproject.process.worker_metrics import worker_metrics
 
     worker_metrics.end()
 
 
 @worker_init.connect
 def load_tracing(**_: Any) -> None:
-    from cdcproject.tracer import tracing
+    from cdcproject.process.opentelemetry import tracing
 
     tracing.load()
 
@@ -118,7 +120,7 @@ def load_tracing(**_: Any) -> None:
 @worker_process_init.connect
 def begin_tracing(**_: Any) -> None:
     """After the fork: what sends spans is a thread."""
-    from cdcproject.tracer import tracing
+    from cdcproject.process.opentelemetry import tracing
     from handlers.tracing import record_with
 
     tracing.begin("worker", record_with)
@@ -136,7 +138,7 @@ def begin_tracing_without_a_pool(sender: Any, **_: Any) -> None:
 @worker_process_shutdown.connect
 @worker_shutdown.connect
 def end_tracing(**_: Any) -> None:
-    from cdcproject.tracer import tracing
+    from cdcproject.process.opentelemetry import tracing
 
     tracing.end()
 

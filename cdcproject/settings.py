@@ -8,8 +8,10 @@ from celery.schedules import crontab
 from environs import EnvError
 from environs.exceptions import EnvValidationError
 
-from cdcproject import console, rest
-from cdcproject.environment import (
+from cdcproject.conf import drf, unfold
+from cdcproject.conf.alerting import NoticeError, mail, web_address, webhook
+from cdcproject.conf.egress_policy import is_local, outbound, readable
+from cdcproject.conf.environment import (
     alive_file,
     at_least,
     caches,
@@ -28,12 +30,10 @@ from cdcproject.environment import (
     with_password,
     with_secret_files,
 )
-from cdcproject.exposure import is_local, outbound, readable
-from cdcproject.https import https
-from cdcproject.logs import LOG_FORMATS, LOG_LEVELS, logging_config, with_djangos_own
-from cdcproject.notices import NoticeError, mail, web_address, webhook
-from cdcproject.redis_address import redis_address
-from cdcproject.user_apps import user_apps
+from cdcproject.conf.https import https
+from cdcproject.conf.logging import LOG_FORMATS, LOG_LEVELS, logging_config, with_djangos_own
+from cdcproject.conf.redis_url import redis_address
+from cdcproject.conf.user_apps import user_apps
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var").absolute()
@@ -147,7 +147,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULER = "cdcproject.alive:Scheduler"
+CELERY_BEAT_SCHEDULER = "cdcproject.process.liveness_file:Scheduler"
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 # While no worker runs these do not pile up: one that is late has a successor.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
@@ -217,9 +217,9 @@ INSTALLED_APPS += user_apps(CDC_APPS, INSTALLED_APPS)
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "cdcproject.headers.BrowserPolicies",
-    "cdcproject.health.Probes",  # after what sets headers, before what asks for the host's name
-    "cdcproject.web_metrics.Requests",
+    "cdcproject.web.security_headers.BrowserPolicies",
+    "cdcproject.web.probes.Probes",  # after what sets headers, before what asks for the host's name
+    "cdcproject.web.metrics.Requests",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -290,11 +290,11 @@ WHITENOISE_USE_FINDERS = not STATIC_ROOT
 WHITENOISE_AUTOREFRESH = DEBUG
 LOGGING = with_djangos_own(logging_config(LOG_LEVEL, LOG_FORMAT))
 LOGIN_URL = "admin:login"
-DEFAULT_EXCEPTION_REPORTER_FILTER = "cdcproject.error_pages.SecretsStayHidden"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "cdcproject.web.error_reports.SecretsStayHidden"
 REST_FRAMEWORK = {
-    **rest.REST_FRAMEWORK,
-    "DEFAULT_THROTTLE_RATES": rest.THROTTLE_RATES | {"user": _api_user_rate},
+    **drf.REST_FRAMEWORK,
+    "DEFAULT_THROTTLE_RATES": drf.THROTTLE_RATES | {"user": _api_user_rate},
     "NUM_PROXIES": CDC_TRUSTED_PROXIES,
 }
-SPECTACULAR_SETTINGS = rest.SPECTACULAR_SETTINGS
-UNFOLD = console.UNFOLD
+SPECTACULAR_SETTINGS = drf.SPECTACULAR_SETTINGS
+UNFOLD = unfold.UNFOLD

@@ -6,8 +6,8 @@ from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from cdcproject import health
-from cdcproject.sign_in import PasswordChange
+from cdcproject.web import probes
+from cdcproject.web.login_throttle import PasswordChange
 from consumer.home.page import fragment
 
 urlpatterns = [
@@ -18,7 +18,7 @@ urlpatterns = [
     path("admin/home/", admin.site.admin_view(fragment), name="home-fragment"),
     path("admin/", admin.site.urls),
     path("api/", include("api.urls")),
-    path("healthz/live", health.live),
-    path("healthz/ready", health.ready),
-    path("metrics", health.metrics),
+    path("healthz/live", probes.live),
+    path("healthz/ready", probes.ready),
+    path("metrics", probes.metrics),
 ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
-from cdcproject.build_info import BuildInfo
-from cdcproject.shared_metrics import Shared, is_shared
+from cdcproject.process.build_info import BuildInfo
+from cdcproject.process.metrics import Shared, is_shared
 from consumer.state_metrics import State
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

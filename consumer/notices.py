@@ -22,7 +22,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from audit.models import Incident
-from cdcproject.notices import Mail
+from cdcproject.conf.alerting import Mail
 from listeners import outbound
 from listeners.salesforce.destinations import ANYWHERE
 

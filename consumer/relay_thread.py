@@ -7,7 +7,7 @@ import time
 import structlog
 from django.conf import settings
 
-from cdcproject.broker import ensure_embedded_broker
+from cdcproject.process.embedded_broker import ensure_embedded_broker
 from consumer import reconcile, relay
 from consumer.rounds import Rounds
 from handlers import dispatch, redelivery_jobs

@@ -15,8 +15,8 @@ from handlers.types import Unit
 
 
 def naming(unit: Unit) -> AbstractContextManager[None]:
-    """Merged into each line as `about`, which cdcproject.logs asks what it says: there is a run for
-    each delivery, and few of them log anything."""
+    """Merged into each line as `about`, which cdcproject.conf.logging asks what it says: there is a
+    run for each delivery, and few of them log anything."""
     return bound_contextvars(about=partial(_names, unit))
 
 

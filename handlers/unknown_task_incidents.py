@@ -16,7 +16,7 @@ from django.utils import timezone
 from audit.db.retry import retry
 from audit.models import Incident
 from audit.queries import Trouble
-from cdcproject.log_escaping import escaped
+from cdcproject.conf.log_escaping import escaped
 from handlers import dispatch
 from handlers.presence import writing_apart
 from handlers.queues import EXTERNAL_QUEUE

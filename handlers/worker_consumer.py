@@ -12,7 +12,7 @@ import structlog
 from celery.worker.consumer import Consumer as CelerysConsumer
 from django.conf import settings
 
-from cdcproject.redis_transport import is_of_the_connection
+from cdcproject.process.redis_transport import is_of_the_connection
 from handlers import metrics
 from handlers.message_checks import Unreadable, check, task_of
 from handlers.unknown_task_incidents import Reporter

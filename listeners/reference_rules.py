@@ -11,7 +11,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from cdcproject.environment import SECRETS
+from cdcproject.conf.environment import SECRETS
 
 #: Never read for a connection, whatever is allowed: they are the server's.
 OWN_VARIABLES = frozenset({*SECRETS, "EMAIL_HOST_USER"})

@@ -9,8 +9,8 @@ _folder = prepare()
 clock.install()
 milestones.install()
 
-from cdcproject.environment import SQLITE
-from cdcproject.logs import logging_config
+from cdcproject.conf.environment import SQLITE
+from cdcproject.conf.logging import logging_config
 from cdcproject.settings import *
 from cdcproject.settings import CACHES, DATABASES, LOG_LEVEL, LOGGING, REDIS_URL
 

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 
-from cdcproject.broker import is_present
+from cdcproject.process.embedded_broker import is_present
 from consumer.demo import scoreboard
 from consumer.demo.children import ChildDied, Children, Interrupted
 from consumer.demo.scoreboard import Score
@@ -88,7 +88,7 @@ def _start_broker(children: Children) -> None:
     path = settings.EMBEDDED_BROKER_SOCKET
     if path is None:
         raise ChildDied("CELERY_BROKER_URL is set")
-    children.start("broker", "-m", "cdcproject.broker", str(path))
+    children.start("broker", "-m", "cdcproject.process.embedded_broker", str(path))
     _wait(children, lambda: is_present(path), "the broker")
 
 

@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 from django.db.backends.signals import connection_created
 
-from cdcproject.database import limit_sessions
+from cdcproject.conf.db_timeouts import limit_sessions
 from consumer import supervisor
 from consumer.limits import Limits
 from consumer.supervisor import Supervisor

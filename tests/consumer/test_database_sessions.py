@@ -5,7 +5,7 @@ from django.db import connection
 from django.db.backends.signals import connection_created
 
 from cdcproject.celery import limit_database_sessions
-from cdcproject.database import limit_sessions
+from cdcproject.conf.db_timeouts import limit_sessions
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from audit.models import Incident
 from audit.queries import Trouble
-from cdcproject.notices import Mail
+from cdcproject.conf.alerting import Mail
 from consumer.notices import SIGNATURE, signature
 from consumer.notify import BACKOFF, CLAIM, LEFT_TO_OTHERS, tell_due
 from tests.notice_receivers import MailServer, Webhook

@@ -4,7 +4,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 
 from audit.prepared import Given, Prepared
-from cdcproject.database import EXECUTED_BEFORE
+from cdcproject.conf.db_timeouts import EXECUTED_BEFORE
 from consumer.ingest import ingest
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.runner import run_deliveries, run_delivery

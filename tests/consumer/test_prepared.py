@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry, Throughput
 from audit.prepared import Given, Prepared, changing, deleting
-from cdcproject.database import EXECUTED_BEFORE
-from cdcproject.environment import database
+from cdcproject.conf.db_timeouts import EXECUTED_BEFORE
+from cdcproject.conf.environment import database
 from consumer.ingest import ingest
 from handlers import hot
 from handlers.models import Delivery

@@ -9,8 +9,14 @@ import sys
 import pytest
 from environs import Env
 
-from cdcproject.environment import SECRETS, alive_file, database, with_password, with_secret_files
-from cdcproject.redis_address import redis_address
+from cdcproject.conf.environment import (
+    SECRETS,
+    alive_file,
+    database,
+    with_password,
+    with_secret_files,
+)
+from cdcproject.conf.redis_url import redis_address
 from tests.nursery import ROOT
 from tests.project.test_settings import alone, refused
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from cdcproject.environment import SECRETS
+from cdcproject.conf.environment import SECRETS
 from consumer.supervisor import DRAIN_SECONDS
 from tests.deploy.compose import COMPOSE, document, seconds, services
 from tests.nursery import ROOT

@@ -8,13 +8,14 @@ from functools import cache
 from prometheus_client import Counter, Gauge, Histogram
 
 from audit import metrics as of_incidents
-from cdcproject import build_info, web_metrics
+from cdcproject.process import build_info
+from cdcproject.web import metrics
 from consumer import metrics as of_listeners
 from consumer import state_metrics
 from handlers import metrics as of_publishing
 from handlers import run_metrics
 
-COUNTING = (of_incidents, web_metrics, of_listeners, of_publishing, run_metrics)
+COUNTING = (of_incidents, metrics, of_listeners, of_publishing, run_metrics)
 
 
 @dataclass(frozen=True)

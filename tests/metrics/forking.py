@@ -11,7 +11,7 @@ from pathlib import Path
 
 from prometheus_client import Counter, Histogram, generate_latest
 
-from cdcproject import shared_metrics
+from cdcproject.process import metrics
 
 COUNTED = Counter("test_counted", "Counted.", ["who"])
 TOOK = Histogram("test_took", "Took.", ["who"], buckets=(1, 10))
@@ -22,7 +22,7 @@ def child(who: str, place: int, *, dies: bool) -> None:
     if os.fork():
         os.wait()
         return
-    shared_metrics.count_as(place)
+    metrics.count_as(place)
     for seconds in (0.5, 5, 50):
         COUNTED.labels(who).inc()
         TOOK.labels(who).observe(seconds)
@@ -32,13 +32,13 @@ def child(who: str, place: int, *, dies: bool) -> None:
 
 
 def collected() -> list[str]:
-    text = generate_latest(shared_metrics.Shared()).decode()
+    text = generate_latest(metrics.Shared()).decode()
     return sorted(line for line in text.splitlines() if line.startswith("test_"))
 
 
 def main(parent: str) -> None:
-    shared_metrics._MEMORY = Path(parent)
-    folder = shared_metrics.share().path
+    metrics._MEMORY = Path(parent)
+    folder = metrics.share().path
     nothing = collected()
     for number in range(6):
         child("a" if number % 2 else "b", number // 3, dies=number % 3 == 0)
@@ -49,7 +49,7 @@ def main(parent: str) -> None:
     if "--killed" in sys.argv:
         sys.stdout.flush()
         os.kill(os.getpid(), signal.SIGKILL)
-    shared_metrics.share().remove()
+    metrics.share().remove()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from cdcproject.shared_metrics import Folder
+from cdcproject.process.metrics import Folder
 from tests.nursery import ROOT
 
 

@@ -5,7 +5,7 @@ from prometheus_client import values
 from audit.metrics import OPENED
 from audit.models import Incident
 from audit.queries import Trouble
-from cdcproject.shared_metrics import VARIABLE
+from cdcproject.process.metrics import VARIABLE
 
 
 @pytest.mark.django_db(transaction=True)

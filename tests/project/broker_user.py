@@ -11,8 +11,8 @@ import django
 def main() -> None:
     django.setup()
 
-    from cdcproject.broker import ensure_embedded_broker
     from cdcproject.celery import app
+    from cdcproject.process.embedded_broker import ensure_embedded_broker
 
     ensure_embedded_broker()
     with app.connection_for_write() as connection:

@@ -1,7 +1,7 @@
 """Beat where nobody has made VAR_DIR: database and broker are servers."""
 
-from cdcproject.alive import Scheduler
 from cdcproject.celery import app
+from cdcproject.process.liveness_file import Scheduler
 
 
 def test_the_folder_for_its_schedule_is_made(tmp_path):

@@ -7,8 +7,8 @@ import pytest
 from cryptography.fernet import Fernet
 from environs import Env
 
-from cdcproject.exposure import is_local, outbound, readable
-from cdcproject.https import https
+from cdcproject.conf.egress_policy import is_local, outbound, readable
+from cdcproject.conf.https import https
 from tests.nursery import ROOT
 from tests.project.test_settings import alone, refused
 

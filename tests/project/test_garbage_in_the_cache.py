@@ -11,8 +11,8 @@ from django.core.cache import cache, caches
 from rest_framework.test import APIClient
 from structlog.testing import capture_logs
 
-from cdcproject.shared_cache import LARGEST, SharedCache
-from cdcproject.sign_in import _key
+from cdcproject.web.login_throttle import _key
+from cdcproject.web.throttle_cache import LARGEST, SharedCache
 from consumer.channel_lookup import channels_of
 from listeners.models import Connection
 from tests.api.requests import LISTENERS

@@ -5,8 +5,8 @@ import os
 import pytest
 from environs import Env
 
-from cdcproject.error_pages import SecretsStayHidden
-from cdcproject.notices import Mail, NoticeError, Webhook, mail, web_address, webhook
+from cdcproject.conf.alerting import Mail, NoticeError, Webhook, mail, web_address, webhook
+from cdcproject.web.error_reports import SecretsStayHidden
 
 
 @pytest.fixture

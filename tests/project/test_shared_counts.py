@@ -9,9 +9,9 @@ from django.db import connection
 from structlog.testing import capture_logs
 
 from cdcproject.celery import app
-from cdcproject.environment import caches as caches_of
-from cdcproject.redis_address import redis_address
-from cdcproject.shared_cache import SharedCache, TableCache
+from cdcproject.conf.environment import caches as caches_of
+from cdcproject.conf.redis_url import redis_address
+from cdcproject.web.throttle_cache import SharedCache, TableCache
 
 AWAY = "redis://127.0.0.1:1/0"
 
@@ -81,7 +81,7 @@ def test_while_redis_is_away_each_process_counts_for_itself_and_says_so():
 def test_without_a_redis_the_database_counts(db):
     stored = TableCache("cdc_cache", {})
 
-    assert caches_of("")["default"]["BACKEND"] == "cdcproject.shared_cache.TableCache"
+    assert caches_of("")["default"]["BACKEND"] == "cdcproject.web.throttle_cache.TableCache"
     assert stored.add("a", 0, 1000)
     before = ends()
     assert [stored.incr("a"), stored.incr("a")] == [1, 2]

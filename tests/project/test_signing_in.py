@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 from rest_framework.test import APIClient
 
-from cdcproject.shared_cache import SharedCache
+from cdcproject.web.throttle_cache import SharedCache
 from tests.api.answers import problem
 
 PASSWORD = "correct horse battery staple"

@@ -11,9 +11,9 @@ import pytest
 from celery.concurrency import prefork, thread
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-from cdcproject import tracer
 from cdcproject.celery import begin_tracing_without_a_pool
-from cdcproject.tracer import Tracing, exporters
+from cdcproject.process import opentelemetry
+from cdcproject.process.opentelemetry import Tracing, exporters
 from handlers import tracing
 from tests.collector import Collector
 from tests.nursery import ROOT
@@ -24,7 +24,7 @@ import json, sys
 import django
 django.setup()
 import cdcproject.celery, consumer.supervisor, consumer.tasks, handlers.runner
-from cdcproject.tracer import tracing
+from cdcproject.process.opentelemetry import tracing
 from handlers import tracing as switch
 tracing.load()
 tracing.begin("worker", switch.record_with)
@@ -98,7 +98,7 @@ def test_headers_may_be_in_a_file_and_a_service_has_the_name_it_is_given(collect
 def test_a_worker_that_forks_begins_in_its_children_alone(pool, begun, monkeypatch):
     """A thread would not outlive the fork."""
     roles = []
-    monkeypatch.setattr(tracer.tracing, "begin", lambda role, _: roles.append(role))
+    monkeypatch.setattr(opentelemetry.tracing, "begin", lambda role, _: roles.append(role))
 
     begin_tracing_without_a_pool(SimpleNamespace(pool=pool(1)))
 
@@ -106,7 +106,7 @@ def test_a_worker_that_forks_begins_in_its_children_alone(pool, begun, monkeypat
 
 
 def test_the_end_waits_until_what_is_left_is_sent(monkeypatch):
-    monkeypatch.setattr(tracer, "FLUSH_SECONDS", 60)
+    monkeypatch.setattr(opentelemetry, "FLUSH_SECONDS", 60)
     is_sent = threading.Event()
     ending = Tracing()
     ending._flush = threading.Timer(0.05, is_sent.set).run
@@ -117,7 +117,7 @@ def test_the_end_waits_until_what_is_left_is_sent(monkeypatch):
 
 
 def test_a_collector_that_does_not_answer_holds_up_no_end(monkeypatch):
-    monkeypatch.setattr(tracer, "FLUSH_SECONDS", 0.01)
+    monkeypatch.setattr(opentelemetry, "FLUSH_SECONDS", 0.01)
     answers = threading.Event()
     ending = Tracing()
     ending._flush = answers.wait

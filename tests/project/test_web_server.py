@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from structlog.testing import capture_logs
 
-from cdcproject.access_log import StructuredLog
+from cdcproject.web.access_log import StructuredLog
 from tests.nursery import ROOT
 
 
@@ -36,7 +36,7 @@ def test_a_path_is_written_as_it_was_asked_for():
 FIRST_PROCESS = """
 import sys
 from gunicorn.config import Config
-from cdcproject.access_log import StructuredLog
+from cdcproject.web.access_log import StructuredLog
 StructuredLog(Config())
 print("cdcproject.settings" in sys.modules)
 """

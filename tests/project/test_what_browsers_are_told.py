@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from django.test.utils import override_script_prefix
 
-from cdcproject.sign_in import ThrottledForm
+from cdcproject.web.login_throttle import ThrottledForm
 
 SITE = "cdc.example.com"
 

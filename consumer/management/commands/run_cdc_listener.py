@@ -7,10 +7,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from cdcproject.broker import ensure_embedded_broker
-from cdcproject.database import limit_sessions
-from cdcproject.logs import log_thread_failures
-from cdcproject.tracer import tracing
+from cdcproject.conf.db_timeouts import limit_sessions
+from cdcproject.conf.logging import log_thread_failures
+from cdcproject.process.embedded_broker import ensure_embedded_broker
+from cdcproject.process.opentelemetry import tracing
 from consumer.limits import Limits
 from consumer.management.arguments import at_least, seconds
 from consumer.probes import Probes

@@ -10,8 +10,8 @@ from billiard.process import current_process
 from django.conf import settings
 from prometheus_client import CollectorRegistry, start_http_server
 
-from cdcproject.build_info import BuildInfo
-from cdcproject.shared_metrics import Folder, Shared, count_as, share
+from cdcproject.process.build_info import BuildInfo
+from cdcproject.process.metrics import Folder, Shared, count_as, share
 
 log = structlog.get_logger(__name__)
 

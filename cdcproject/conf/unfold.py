@@ -15,7 +15,7 @@ UNFOLD: dict[str, Any] = {
     ],
     "STYLES": [lambda _: static("consumer/reach.css")],
     "SCRIPTS": [lambda _: static("consumer/reach.js")],
-    "LOGIN": {"form": "cdcproject.sign_in.ThrottledForm"},
+    "LOGIN": {"form": "cdcproject.web.login_throttle.ThrottledForm"},
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {"navigation": "handlers.admin_navigation.sidebar"},

@@ -6,7 +6,7 @@ from typing import Any
 
 from environs import Env
 
-from cdcproject.environment import at_least
+from cdcproject.conf.environment import at_least
 
 _MONTH = 30 * 86_400
 

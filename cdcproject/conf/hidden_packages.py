@@ -8,7 +8,7 @@ from pathlib import Path
 
 #: They stand beside this one.
 PACKAGES = ("listeners", "audit", "handlers", "consumer", "api", "simulator")
-_HOME = Path(__file__).resolve().parent.parent
+_HOME = Path(__file__).resolve().parents[2]
 
 
 def refuse() -> None:

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import redis
 
-from cdcproject.environment import broker_addresses, check_address, stop
+from cdcproject.conf.environment import broker_addresses, check_address, stop
 
 #: Of a broker's address, what is not Celery's alone.
 _SHARED = (

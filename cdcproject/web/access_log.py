@@ -11,7 +11,7 @@ from urllib.parse import quote
 import structlog
 from gunicorn.glogging import Logger
 
-from cdcproject.logs import LOG_FORMATS, LOG_LEVELS, logging_config
+from cdcproject.conf.logging import LOG_FORMATS, LOG_LEVELS, logging_config
 
 #: Asked every few seconds by machines.
 UNTOLD = ("/healthz/", "/metrics")

@@ -50,7 +50,7 @@ def _start_keeper(path: Path) -> None:
     with (path.parent / "keeper.log").open("ab") as output:
         _keepers[:] = [
             subprocess.Popen(
-                [sys.executable, "-m", "cdcproject.broker", str(path)],
+                [sys.executable, "-m", "cdcproject.process.embedded_broker", str(path)],
                 cwd=settings.BASE_DIR,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -8,7 +8,7 @@ import structlog
 from django.utils.log import DEFAULT_LOGGING
 from structlog.typing import EventDict, Processor
 
-from cdcproject.log_escaping import escape_texts, write_traceback
+from cdcproject.conf.log_escaping import escape_texts, write_traceback
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOG_FORMATS = ("console", "json")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 
-from cdcproject.environment import stop
+from cdcproject.conf.environment import stop
 
 
 def user_apps(names: Sequence[str], ours: Collection[str]) -> list[str]:

@@ -244,9 +244,9 @@ def caches(redis_url: str) -> dict[str, dict[str, Any]]:
     location: str | list[str]
     if redis_url:
         # As a list: Django would split a text at each comma and semicolon of a password.
-        backend, location = "cdcproject.shared_cache.SharedCache", [redis_url]
+        backend, location = "cdcproject.web.throttle_cache.SharedCache", [redis_url]
     else:
-        backend, location = "cdcproject.shared_cache.TableCache", "cdc_cache"
+        backend, location = "cdcproject.web.throttle_cache.TableCache", "cdc_cache"
     return {"default": {"BACKEND": backend, "LOCATION": location, "KEY_PREFIX": "cdc-cache"}}
 
 

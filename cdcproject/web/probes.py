@@ -8,8 +8,8 @@ from concurrent.futures import Future, wait
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
-from cdcproject.broker import ensure_embedded_broker
 from cdcproject.celery import app
+from cdcproject.process.embedded_broker import ensure_embedded_broker
 from consumer import exposition
 from consumer.cached_reads import BackgroundRead
 

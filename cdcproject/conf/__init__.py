@@ -1,0 +1,1 @@
+"""Settings that are read from the environment, one module a subject."""

@@ -1,0 +1,1 @@
+"""What the web processes add to Django: middleware, probes, throttles and error reports."""
