@@ -17,10 +17,10 @@ from api.views import SettingsViewSet
 from audit.actions import Actor
 from consumer.connection_check import checked
 from consumer.connection_trial import try_out
+from listeners.access.permissions import OPERATE
 from listeners.models import Connection
 from listeners.models.connection_rules import default_of, warnings
-from listeners.permissions import OPERATE
-from listeners.secrets import described
+from listeners.secrets.encrypted_field import described
 
 PREFIX = "proxy_"
 PARTS = ("scheme", "host", "port", "username", "password")

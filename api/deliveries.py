@@ -28,8 +28,8 @@ from handlers.exported import exported_delivery
 from handlers.halting import NotHalting, go_on_without
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.parked import Wait, waits_for
+from listeners.access.permissions import REDELIVER, SEE_SENSITIVE, may
 from listeners.models import Listener
-from listeners.permissions import REDELIVER, SEE_SENSITIVE, may
 
 #: Not read for a list: a change may be large.
 _DATA = ("changed_fields", "nulled_fields", "diff_fields", "changed_data")

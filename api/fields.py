@@ -9,10 +9,10 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.fields import empty
 
+from listeners.access.object_grants import reached
+from listeners.access.permissions import may
 from listeners.models import Connection, Listener
-from listeners.permissions import may
-from listeners.reach import reached
-from listeners.secrets import REFERENCES, Secret
+from listeners.secrets.encrypted_field import REFERENCES, Secret
 from listeners.values import is_storable_text
 
 VIEW_CONNECTION = "listeners.view_connection"

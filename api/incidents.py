@@ -18,7 +18,7 @@ from api.views import ReadViewSet, asked
 from audit import closing
 from audit.actions import Actor
 from audit.models import Incident
-from listeners.permissions import CLOSE
+from listeners.access.permissions import CLOSE
 
 LONGEST_NOTE = 1000
 

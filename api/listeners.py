@@ -29,11 +29,11 @@ from handlers import operating
 from handlers.defaults import create_default_mappings
 from handlers.models import HandlerMapping
 from handlers.operating import NotNow
-from listeners.listener_rules import ENDPOINT_IS_CLOSED, OF_SALESFORCE, warnings
+from listeners.access.object_grants import reached
+from listeners.access.permissions import OPERATE, may
+from listeners.connections.listener_warnings import ENDPOINT_IS_CLOSED, OF_SALESFORCE, warnings
+from listeners.listener_state import STATES, position_of, standing_now
 from listeners.models import Connection, Listener, Position
-from listeners.permissions import OPERATE, may
-from listeners.reach import reached
-from listeners.standing import STATES, position_of, standing_now
 
 CHANGE_CONNECTION = "listeners.change_connection"
 

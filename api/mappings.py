@@ -22,8 +22,8 @@ from audit.actions import Actor
 from handlers import pausing, registry, retargeting
 from handlers.checks import unregistered_message
 from handlers.models import HandlerMapping
+from listeners.access.permissions import OPERATE
 from listeners.models import Listener
-from listeners.permissions import OPERATE
 
 _PAUSE = ("paused_at", "paused_by", "pause_reason")
 _DELETED = ("deleted_at", "emptied_at")  # of those that are shown, none

@@ -9,8 +9,8 @@ from typing import Any
 from rest_framework.permissions import DjangoModelPermissions
 from rest_framework.request import Request
 
-from listeners.permissions import may
-from listeners.reach import reached
+from listeners.access.object_grants import reached
+from listeners.access.permissions import may
 
 _VIEW = ["%(app_label)s.view_%(model_name)s"]
 

@@ -28,8 +28,8 @@ from audit.queries import AuditLogFilter
 from handlers.models import Delivery, Redelivery
 from handlers.redelivery import Contradiction, TooMany, Wish, counts_of, refuse_to_count, wish
 from handlers.redelivery_jobs import cancel
+from listeners.access.permissions import REDELIVER
 from listeners.models import Listener
-from listeners.permissions import REDELIVER
 
 #: What does not pick.
 _BESIDE = ("reason", "dry_run", "new_handlers", "as_recorded", "all")

@@ -19,8 +19,8 @@ from audit.actions import Actor
 from handlers.models import Delivery, Redelivery
 from handlers.redeliver import COUNT_SECONDS, begin, counted, in_a_request, overtaken
 from handlers.redelivery import Counts, TooMany, Verdict, Wish, counts_of, total
+from listeners.access.permissions import REDELIVER
 from listeners.clock import database_clock
-from listeners.permissions import REDELIVER
 
 M = TypeVar("M", bound=Model)
 

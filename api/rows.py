@@ -15,7 +15,7 @@ from rest_framework import serializers
 from rest_framework.settings import api_settings
 
 from api.fields import NamesField, NumberField, ObjectField, SecretField
-from listeners.secrets import EncryptedField
+from listeners.secrets.encrypted_field import EncryptedField
 from listeners.values import is_same, save_fields
 
 M = TypeVar("M", bound=models.Model)

@@ -18,9 +18,9 @@ from consumer.status import ListenerStatus, by_listener
 from handlers import workers
 from handlers.backlog import STATES, Backlog, backlog
 from handlers.models import Worker
+from listeners.access.permissions import may
+from listeners.listener_state import STATES as STANDINGS
 from listeners.models import Listener
-from listeners.permissions import may
-from listeners.standing import STATES as STANDINGS
 
 _COUNTS = {
     "type": "object",

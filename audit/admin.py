@@ -23,8 +23,8 @@ from audit.admin_labels import label, moment
 from audit.admin_settings import NotedConnectionAdmin, NotedGroupAdmin
 from audit.admin_window import WindowAdmin
 from audit.models import Incident, OperatorAction
+from listeners.access.permissions import CLOSE, may
 from listeners.models import Connection
-from listeners.permissions import CLOSE, may
 
 admin.site.unregister(Group)
 admin.site.register(Group, NotedGroupAdmin)

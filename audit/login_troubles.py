@@ -8,7 +8,7 @@ from django.utils import timezone
 from audit.models import Incident
 from audit.queries import Trouble as Shown
 from listeners.models import Listener
-from listeners.salesforce.token_store import Trouble
+from listeners.salesforce.tokens.store import Trouble
 
 _SHOWN = {
     Trouble.NOT_STORED: Shown(

@@ -9,8 +9,8 @@ from django.db.models import F, Sum
 
 from audit.models import Throughput
 from audit.prepared import Given, Prepared, changing
+from listeners.listener_state import RETENTION
 from listeners.models import Listener, OrgUsage, Position
-from listeners.standing import RETENTION
 
 DAY = timedelta(hours=24)
 #: Orgs are asked every hour, as long as one of their listeners is enabled. What one said before

@@ -12,7 +12,7 @@ from audit.recording import record
 from handlers import tracing
 from handlers.deliver import deliver
 from handlers.models import HandlerMapping
-from listeners import milestones
+from listeners import crash_points
 from listeners.models import Listener, Position
 
 
@@ -27,7 +27,7 @@ def add(listener: Listener, choose: Callable[[], Sequence[AuditLogEntry]]) -> li
         Position.objects.lock_listener(listener.pk)
         new = record(choose())
         ready = deliver(new, list(HandlerMapping.objects.filter(listener=listener)))
-        milestones.reach("added")
+        crash_points.reach("added")
     if tracing.spans is not None:
         tracing.spans.recorded(listener.name, new, began)
     return ready

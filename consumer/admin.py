@@ -20,8 +20,8 @@ from audit.sight import Sight
 from consumer.admin_connections import ConnectionAdmin
 from consumer.admin_listeners import ListenerAdmin
 from consumer.reingest import StillUnreadable, ingest_again
+from listeners.access.permissions import READ_AGAIN, may
 from listeners.models import Connection, Listener
-from listeners.permissions import READ_AGAIN, may
 
 #: A page shows this much of a raw message; the rest is in the database.
 SHOWN = 100_000

@@ -18,8 +18,8 @@ from consumer.connection_check import checked
 from consumer.connection_trial import SuccessorTokens, spent, try_out
 from consumer.findings_answer import answer, flaws
 from consumer.short_timeouts import listener_with_short_timeouts, with_short_timeouts
+from listeners.access.permissions import OPERATE, may
 from listeners.models import Connection
-from listeners.permissions import OPERATE, may
 
 
 class ConnectionAdmin(NotedConnectionAdmin):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from listeners.listener_state import has_outlived
 from listeners.models import Listener, Position
 from listeners.salesforce.errors import ReplayLost
 from listeners.salesforce.events import PRESETS
-from listeners.standing import has_outlived
 
 
 @dataclass(frozen=True, slots=True)

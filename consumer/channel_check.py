@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator, Sequence
 
 from consumer.findings import Finding, Step
-from listeners import listener_rules
+from listeners.connections import listener_warnings
+from listeners.connections.open_stream import stream_for
 from listeners.models import Listener
 from listeners.salesforce.errors import (
     LoginRefused,
@@ -16,9 +17,8 @@ from listeners.salesforce.errors import (
     SalesforceError,
     StreamRefused,
 )
-from listeners.salesforce.stream import EventStream
-from listeners.salesforce.tokens import Tokens
-from listeners.streams import stream_for
+from listeners.salesforce.protocol import EventStream
+from listeners.salesforce.tokens.tokens import Tokens
 
 TIP = "-1"
 REFUSAL_SECONDS = 2.0
@@ -32,7 +32,7 @@ _SUBSCRIBING = ("/meta/subscribe", "GetTopic", "Subscribe", "ManagedSubscribe")
 def check_channel(tokens: Tokens, served: Sequence[str], listener: Listener) -> Iterator[Finding]:
     """`served`: the org's API versions, empty where they are not known."""
     prefix = f"listener {listener.name}" + ("" if listener.enabled else " (disabled)")
-    for _, warning in listener_rules.warnings(listener):
+    for _, warning in listener_warnings.warnings(listener):
         yield Finding(f"note: {prefix}: {warning}")
     if served and listener.api_version not in served:
         text = (

@@ -11,11 +11,11 @@ from audit.login_troubles import report
 from consumer.connection_check import versions_of
 from consumer.short_timeouts import REST_TIMEOUT, with_short_timeouts
 from handlers.rest import CANNOT_READ
-from listeners.logins import session_for, token_source
+from listeners.connections.token_sources import session_for, token_source
 from listeners.models import Connection
+from listeners.salesforce.channels_offered import Group, Offer, offered
 from listeners.salesforce.errors import RestRefused
-from listeners.salesforce.offered import Group, Offer, offered
-from listeners.salesforce.rest import DEFAULT_VERSION, RestClient
+from listeners.salesforce.rest.client import DEFAULT_VERSION, RestClient
 
 #: Seconds that an answer is good for; and a failure, so that typing does not ask again and again.
 _GOOD_FOR, _FAILED_FOR = 300, 30

@@ -24,12 +24,12 @@ from handlers import dispatch, tracing
 from handlers.outcomes import storable
 from handlers.placeholders import end_waiting
 from handlers.rest import CANNOT_READ, rest_of
-from listeners import milestones
+from listeners import crash_points
 from listeners.clock import database_clock
 from listeners.models import Listener, Position
 from listeners.salesforce.backoff import Backoff
-from listeners.salesforce.records import RecordsRead, event_body, last_modified_ms
-from listeners.salesforce.rest import MAX_IDS, RestClient
+from listeners.salesforce.rest.client import MAX_IDS, RestClient
+from listeners.salesforce.rest.records import RecordsRead, event_body, last_modified_ms
 
 log = structlog.get_logger(__name__)
 
@@ -119,7 +119,7 @@ def _complete(org: _Org, page: Page) -> int:
         _postpone(page, unread, str(error), _BACKOFF)
         deleted = [row for row in page.rows if row.entry.change_type == "GAP_DELETE"]
         return _add(listener, page, deleted, RecordsRead(0))
-    milestones.reach("read")
+    crash_points.reach("read")
     refused = [row for row in unread if row.entry.record_id in read.refused]
     if refused:
         reason = read.refused[refused[0].entry.record_id]
@@ -173,7 +173,7 @@ def _add_whole(
         ready = end_waiting(ends, now)
         DirtyRecord.objects.filter(pk__in=list(ends)).delete()
         gaps.note_progress(listener, page.entity, now)
-        milestones.reach("added")
+        crash_points.reach("added")
     if read is not None:
         _trace(listener, incomplete, ends, began)
     dispatch.publish_or_leave(ready, now)

@@ -18,7 +18,7 @@ from consumer.channel_check import check_channel
 from consumer.findings import Finding, Step, within
 from consumer.short_timeouts import REST_TIMEOUT
 from consumer.usage import LIMIT, keep, keep_failure
-from listeners.logins import TrialLogin, session_for, token_source
+from listeners.connections.token_sources import TrialLogin, session_for, token_source
 from listeners.models import Connection, Listener, Position
 from listeners.models.connection_rules import warnings
 from listeners.salesforce.auth.soap import LAST_VERSION
@@ -28,10 +28,10 @@ from listeners.salesforce.errors import (
     RestRefused,
     SalesforceError,
 )
-from listeners.salesforce.http import ClientFileMissing
-from listeners.salesforce.rest import DEFAULT_VERSION, RestClient
-from listeners.salesforce.tokens import Token, Tokens
-from listeners.secrets import SecretUnavailable
+from listeners.salesforce.http.session import ClientFileMissing
+from listeners.salesforce.rest.client import DEFAULT_VERSION, RestClient
+from listeners.salesforce.tokens.tokens import Token, Tokens
+from listeners.secrets.encrypted_field import SecretUnavailable
 from listeners.token_stores.redis import RedisStore
 
 __all__ = ["Finding", "check_connection", "checked"]

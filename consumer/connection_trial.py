@@ -16,12 +16,12 @@ from audit.actions import Actor
 from consumer.connection_check import checked
 from consumer.findings import Finding, Step
 from consumer.short_timeouts import listener_with_short_timeouts, with_short_timeouts
-from listeners.login_ledger import LoginLedger
-from listeners.logins import TrialLogin
+from listeners.connections.login_attempts import LoginLedger
+from listeners.connections.token_sources import TrialLogin
 from listeners.models import Connection, Listener
 from listeners.models.connection_rules import twins
-from listeners.salesforce.token_store import digest
-from listeners.secrets import Secret, SecretUnavailable
+from listeners.salesforce.tokens.store import digest
+from listeners.secrets.encrypted_field import Secret, SecretUnavailable
 
 _KEY = "successors_of_tested_refresh_tokens"
 _REMEMBERED = 10

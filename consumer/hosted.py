@@ -16,9 +16,9 @@ from consumer.receiver import Receiver, Status
 from consumer.recorder import Recorder
 from listeners.clock import database_clock
 from listeners.leases import Lease
+from listeners.listener_state import STALLED, longest_silence
 from listeners.models import Listener, Position
-from listeners.salesforce.stream import EventStream
-from listeners.standing import STALLED, longest_silence
+from listeners.salesforce.protocol import EventStream
 
 State = Position.State
 

@@ -15,12 +15,12 @@ from consumer.logins import CarefulTokens, Logins
 from consumer.publisher import Publisher
 from consumer.share import Share
 from listeners.clock import database_clock
+from listeners.connections.open_stream import stream_for
 from listeners.leases import Lease
 from listeners.models import Listener, Position
 from listeners.salesforce.errors import SalesforceError
-from listeners.salesforce.stream import EventStream
-from listeners.secrets import SecretUnavailable
-from listeners.streams import stream_for
+from listeners.salesforce.protocol import EventStream
+from listeners.secrets.encrypted_field import SecretUnavailable
 
 log = structlog.get_logger(__name__)
 

@@ -27,7 +27,7 @@ from consumer.quarantine import Unreadable, keep
 from handlers import tracing
 from handlers.handover import Parcel, pack
 from handlers.models import HandlerMapping
-from listeners import milestones
+from listeners import crash_points
 from listeners.clock import database_clock
 from listeners.leases import Lease, lease_end
 from listeners.models import Listener, Position
@@ -147,7 +147,7 @@ def _ingest_whole(
     began = time_ns()
     with transaction.atomic(durable=True):
         position = hold(lease, follows, replay_id)
-        milestones.reach("recording")
+        crash_points.reach("recording")
         new = added(entries)
         if mappings is None:
             mappings = _MAPPINGS.objects(listener_id=listener.pk)
@@ -159,8 +159,8 @@ def _ingest_whole(
         reads = gaps.follow(listener, reported, messages[-1].received_at)
         advance(lease, replay_id, entries)
         traffic.count(listener.pk, messages[-1].received_at, len(messages), len(new))
-        milestones.reach("recorded")
-    milestones.reach("committed")
+        crash_points.reach("recorded")
+    crash_points.reach("committed")
     if tracing.spans is not None:
         tracing.spans.recorded(listener.name, new, began)
     committed = entries[0].commit_timestamp if entries else None

@@ -14,13 +14,13 @@ from django.conf import settings
 
 from audit.login_troubles import report
 from consumer import metrics
-from listeners.logins import token_source
+from listeners.connections.token_sources import token_source
 from listeners.models import Connection, Listener
 from listeners.models.connection_rules import SOAP_RETIRES
 from listeners.salesforce.auth.soap import login_version
 from listeners.salesforce.errors import LoginRefused, LoginUnavailable
-from listeners.salesforce.token_source import TokenSource
-from listeners.salesforce.tokens import Token, Tokens
+from listeners.salesforce.tokens.source import TokenSource
+from listeners.salesforce.tokens.tokens import Token, Tokens
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from handlers.admin_listeners import ListenerForm
-from listeners.listener_rules import ENDPOINT_IS_CLOSED, OF_SALESFORCE
+from listeners.connections.listener_warnings import ENDPOINT_IS_CLOSED, OF_SALESFORCE
 from listeners.models import Connection, Listener
 from listeners.models.connection_rules import default_of
 

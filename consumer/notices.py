@@ -23,8 +23,8 @@ from django.urls import reverse
 
 from audit.models import Incident
 from cdcproject.conf.alerting import Mail
-from listeners import outbound
-from listeners.salesforce.destinations import ANYWHERE
+from listeners import egress
+from listeners.salesforce.http.allowlist import ANYWHERE
 
 log = structlog.get_logger(__name__)
 
@@ -156,8 +156,8 @@ def _post(notice: Notice) -> None:
         headers[SIGNATURE] = signature(body, settings.CDC_INCIDENT_WEBHOOK_SECRET)
     url = settings.CDC_INCIDENT_WEBHOOK
     try:
-        answer = outbound.post(url, body, headers, seconds=WEBHOOK_SECONDS, within=ANYWHERE)
-    except outbound.NotAnswered as error:
+        answer = egress.post(url, body, headers, seconds=WEBHOOK_SECONDS, within=ANYWHERE)
+    except egress.NotAnswered as error:
         raise NotTold(str(error)) from None
     if not 200 <= answer.status < 300:
         raise NotTold(f"{urlsplit(url).hostname} answered HTTP {answer.status}")

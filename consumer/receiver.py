@@ -23,7 +23,7 @@ from consumer.ingest import Message, Moment, quarantine_answer
 from consumer.logins import CarefulTokens, LoginGivenUp
 from consumer.pauses import backoff, pause_after
 from consumer.refusals import Refusals
-from listeners import milestones
+from listeners import crash_points
 from listeners.clock import database_clock
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position
@@ -34,8 +34,8 @@ from listeners.salesforce.errors import (
     SalesforceError,
     StreamClosed,
 )
-from listeners.salesforce.stream import EventStream
-from listeners.secrets import SecretUnavailable
+from listeners.salesforce.protocol import EventStream
+from listeners.secrets.encrypted_field import SecretUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -193,7 +193,7 @@ class Receiver:
         self._empty_answers = 0
         connection.close()
         self._stream.open(begins.replay)
-        milestones.reach("subscribed")
+        crash_points.reach("subscribed")
         metrics.OPENED.labels(self._listener.name).inc()
         self._refusals.opened(self._stream.has_replay, timezone.now())
         if begins.replay == "-1" and not self._listener.subscription:
@@ -235,7 +235,7 @@ class Receiver:
             self._not_before = None  # what comes after this is new
         if received:
             self.last_message_at = time.monotonic()
-            milestones.reach("received")
+            crash_points.reach("received")
             metrics.RECEIVED.labels(self._listener.name).inc(len(received))
             self._buffer.put(received, self._stream.polled_bytes)
         elif self._stream.newest and time.monotonic() >= self._no_moment_before:

@@ -14,9 +14,9 @@ from django.db import transaction
 from audit.db.retry import suppress_transient_errors
 from audit.models import Incident
 from audit.queries import Trouble
+from listeners.listener_state import runway
 from listeners.models import Listener, Position
 from listeners.salesforce.errors import Reaction, SalesforceError, TransportFailed
-from listeners.standing import runway
 
 log = structlog.get_logger(__name__)
 

@@ -37,7 +37,7 @@ from handlers.queues import queue_of
 from handlers.retargeting import move_left_behind
 from handlers.settling import settle
 from handlers.types import Claim, ClaimLost, Ended
-from listeners import milestones
+from listeners import crash_points
 
 log = structlog.get_logger(__name__)
 
@@ -145,7 +145,7 @@ def promote_stranded() -> int:
         try:
             with transaction.atomic(durable=True):
                 promoted += Delivery.objects.promote(chain) is not None
-                milestones.reach("promoted")
+                crash_points.reach("promoted")
         except IntegrityError:
             continue  # somebody else was faster
     return promoted

@@ -12,10 +12,10 @@ from audit.models import Incident, Reconciliation
 from audit.queries import Trouble
 from consumer import positions, reconcile
 from listeners.leases import Lease
+from listeners.listener_state import RETENTION
 from listeners.models import Listener, Position
 from listeners.salesforce.errors import ReplayLost, quoted
 from listeners.salesforce.events import PRESETS
-from listeners.standing import RETENTION
 
 _GOES_ON = {
     Listener.ReplayLost.EARLIEST: "It goes on with the earliest event that Salesforce retains.",

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
+from listeners.access.permissions import CLOSE, OPERATE, READ_AGAIN, REDELIVER
 from listeners.models import (
     ConnectionGroupGrant,
     ConnectionUserGrant,
@@ -19,7 +20,6 @@ from listeners.models import (
     SpentToken,
     TokenState,
 )
-from listeners.permissions import CLOSE, OPERATE, READ_AGAIN, REDELIVER
 
 #: A site may have a group "Viewer" of its own.
 VIEWER, OPERATOR, ADMINISTRATOR = "CDC Viewer", "CDC Operator", "CDC Administrator"

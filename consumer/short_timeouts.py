@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 
-from listeners.client_settings import CONNECTION_TIMEOUT, READ_TIMEOUT
+from listeners.connections.client_config import CONNECTION_TIMEOUT, READ_TIMEOUT
 from listeners.models import Connection, Listener
 
 LONGEST_WAIT = 15.0  # seconds

@@ -24,8 +24,8 @@ from handlers import workers
 from handlers.backlog import STATES, Backlog, backlog
 from handlers.models import Delivery, HandlerMapping
 from handlers.queues import queue_of
+from listeners.listener_state import STATES as STANDINGS
 from listeners.models import Listener
-from listeners.standing import STATES as STANDINGS
 
 log = structlog.get_logger(__name__)
 

@@ -16,8 +16,8 @@ from consumer.troubles import moment
 from handlers import pausing
 from handlers.models import Delivery, Worker
 from handlers.workers import queues_heard
+from listeners.listener_state import runway_hours, standing
 from listeners.models import Listener, Position
-from listeners.standing import runway_hours, standing
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from handlers.dead_letters.groups import STATES, Group, deliveries_of, page_of, 
 from handlers.halting import give_up
 from handlers.models import Delivery
 from handlers.redelivery import Wish
-from listeners.permissions import OPERATE, may
+from listeners.access.permissions import OPERATE, may
 
 State = Delivery.State
 TITLES = {State.DEAD: "Dead letters", State.RETRYING: "To be tried again"}

@@ -29,11 +29,11 @@ from handlers.defaults import create_default_mappings
 from handlers.designer import facts
 from handlers.designer.drawing import draw
 from handlers.designer.steps import next_steps
+from listeners.access.field_masking import EXAMPLES
 from listeners.admin_fields import NamesField, WithDefaults
-from listeners.listener_rules import warnings
+from listeners.connections.listener_warnings import warnings
+from listeners.listener_state import position_of
 from listeners.models import Listener
-from listeners.sensitive import EXAMPLES
-from listeners.standing import position_of
 
 
 class ListenerForm(WithDefaults):

@@ -16,7 +16,7 @@ from handlers import registry
 from handlers.conditions import EXAMPLE
 from handlers.models import HandlerMapping
 from listeners.admin_fields import NamesField, ObjectField
-from listeners.secrets import REFERENCES
+from listeners.secrets.encrypted_field import REFERENCES
 
 if TYPE_CHECKING:
     _MappingForm = forms.ModelForm[HandlerMapping]

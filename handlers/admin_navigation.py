@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from audit.models import Incident
 from audit.sight import Sight
-from listeners.permissions import OPERATE, may
+from listeners.access.permissions import OPERATE, may
 
 #: Of what takes a while, each kind has its own.
 _LONG_WORK = ("handlers.view_redelivery", "audit.view_reconciliation", "audit.view_work")

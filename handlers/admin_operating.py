@@ -17,10 +17,10 @@ from audit.traffic import replay_cost
 from handlers import operating
 from handlers.admin_redelivery import reason_of
 from handlers.operating import NotNow
+from listeners.access.permissions import OPERATE, may
+from listeners.listener_state import position_of
 from listeners.models import Listener
-from listeners.permissions import OPERATE, may
 from listeners.salesforce.events import PRESETS
-from listeners.standing import position_of
 
 
 class OperatingAdmin(NotedAdmin):

@@ -21,7 +21,7 @@ from audit.admin_noted import NotedAdmin
 from handlers import pausing
 from handlers.admin_redelivery import reason_of
 from handlers.models import HandlerMapping
-from listeners.permissions import OPERATE, may
+from listeners.access.permissions import OPERATE, may
 
 PAUSING = (
     "Its changes are recorded, and their deliveries wait, in order. Nothing of it starts; what "

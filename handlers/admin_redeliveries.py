@@ -24,7 +24,7 @@ from handlers.models import Delivery, Redelivery
 from handlers.queues import queue_of
 from handlers.redelivery import counts_of
 from handlers.redelivery_jobs import TASK, cancel, take_up
-from listeners.permissions import REDELIVER, may
+from listeners.access.permissions import REDELIVER, may
 
 #: What became of its deliveries is counted for so many seconds.
 COUNT_SECONDS = 0.5

@@ -19,8 +19,8 @@ from handlers.models import Delivery
 from handlers.outcomes import storable
 from handlers.redeliver import COUNT_SECONDS, Grown, begin, foreseen, overtaken
 from handlers.redelivery import Counts, TooMany, Verdict, Wish, fate_of_overtaken
+from listeners.access.permissions import REDELIVER, may
 from listeners.clock import database_clock
-from listeners.permissions import REDELIVER, may
 
 VERDICTS = {
     Verdict.SENT_AGAIN: "sent again",

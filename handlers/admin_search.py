@@ -7,7 +7,7 @@ from collections import defaultdict
 
 from django.db.models import Q
 
-from listeners.salesforce.records import long_id
+from listeners.salesforce.rest.records import long_id
 
 ENTRY_SEARCH_HELP = "Record, user: or tx: ID, entity:Name"
 RECORD_SEARCH_HELP = "Record ID: 18 or 15 characters, or its beginning"

@@ -16,9 +16,9 @@ from handlers.backlog import STATES
 from handlers.checks import unregistered_message
 from handlers.designer.facts import Facts
 from handlers.models import HandlerMapping
+from listeners.listener_state import STALLED, is_held, position_of, runway_hours
+from listeners.listener_state import standing as standing_of
 from listeners.models import Listener, Position
-from listeners.standing import STALLED, is_held, position_of, runway_hours
-from listeners.standing import standing as standing_of
 
 State = Position.State
 #: Open incidents that are named; the others are in their list.

@@ -27,7 +27,7 @@ from handlers.outcomes import (
 )
 from handlers.registry import Handler
 from handlers.types import Claim
-from listeners import milestones
+from listeners import crash_points
 
 
 class Refused(Exception):
@@ -70,7 +70,7 @@ def call(claims: Sequence[Claim]) -> list[Outcome]:
         raise
     if reason := guard.changes():
         raise Refused([Failed(reason)] * len(claims))
-    milestones.reach("handled")
+    crash_points.reach("handled")
     return outcomes
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import structlog
 
 from handlers import EventData, Retry, cdc_handler
-from listeners import reference_rules
-from listeners.outbound import post, url_flaw
-from listeners.secrets import REFERENCES, Secret
+from listeners.egress import post, url_flaw
+from listeners.secrets import reference_rules
+from listeners.secrets.encrypted_field import REFERENCES, Secret
 
 log = structlog.get_logger("handlers.log_change")
 

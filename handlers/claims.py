@@ -11,7 +11,7 @@ from handlers.heartbeat import claim_span
 from handlers.models import Delivery
 from handlers.retargeting import is_misdirected, move_left_behind
 from handlers.types import Claim
-from listeners import milestones
+from listeners import crash_points
 from listeners.clock import database_clock
 
 
@@ -54,14 +54,14 @@ def give_back(claims: Collection[Claim], *, paused: bool = False) -> None:
 def _one(delivery_id: int, now: datetime) -> list[Claim]:
     if not retry(lambda: hot.begin(delivery_id, now, claim_span()), "claim"):
         return []
-    milestones.reach("claimed")
+    crash_points.reach("claimed")
     delivery = retry(lambda: hot.load(delivery_id), "load")
     return [Claim(delivery, delivery.attempts, now)] if delivery is not None else []
 
 
 def _many(ids: Sequence[int], now: datetime) -> list[Claim]:
     rows = retry(lambda: hot.begin_all(ids, now, claim_span()), "claim")
-    milestones.reach("claimed")
+    crash_points.reach("claimed")
     begun = {one.pk: one for one in rows}
     ordered = [begun[pk] for pk in dict.fromkeys(ids) if pk in begun]
     deliveries = retry(lambda: hot.load_all(ordered), "load")

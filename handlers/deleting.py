@@ -15,7 +15,7 @@ from django.db.models.functions import Coalesce
 
 from handlers.models import Delivery, HandlerMapping
 from handlers.outcomes import MAPPING_DELETED
-from listeners import milestones
+from listeners import crash_points
 from listeners.models import Position
 
 log = structlog.get_logger(__name__)
@@ -82,7 +82,7 @@ def _skip(mapping_id: int, state: State, now: datetime) -> int:
                 due_at=None,
                 paused=False,
             )
-            milestones.reach("skipped")
+            crash_points.reach("skipped")
     return skipped
 
 

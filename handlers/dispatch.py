@@ -31,7 +31,7 @@ from handlers.registry import Handler
 from handlers.retry_policy import allowed
 from handlers.superseded.prepare import present_of
 from handlers.types import Message
-from listeners import milestones
+from listeners import crash_points
 
 log = structlog.get_logger(__name__)
 
@@ -148,10 +148,10 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
     except BrokerUnavailable:
         Delivery.objects.let_go(mine)
         raise
-    milestones.reach("sent")
+    crash_points.reach("sent")
     _mark(tracked, now)
     Delivery.objects.mark_sent(mine, now)
-    milestones.reach("published")
+    crash_points.reach("published")
     return sum(len(message.ids) for message in tracked) + len(external)
 
 

@@ -171,7 +171,7 @@ class EventData:
         # Imported by who calls back: handler modules are read before the apps are ready, and a
         # SOAP library comes with it.
         from audit.login_troubles import report
-        from listeners.clients import client_for
+        from listeners.connections.handler_clients import client_for
 
         if self._heard_by is None:
             raise RuntimeError("this event came from no listener: it has no org to call back")

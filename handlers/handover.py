@@ -24,7 +24,7 @@ from handlers.models import Delivery, HandlerMapping, Handover
 from handlers.models.delivery_queryset import DeliveryQuerySet
 from handlers.saves import Saves, begun_before, judging, saves_among
 from handlers.types import Message
-from listeners import milestones
+from listeners import crash_points
 
 State = Delivery.State
 
@@ -118,10 +118,10 @@ def publish(parcel: Parcel, now: datetime) -> int:
     """How many. Never inside a transaction. Raises BrokerUnavailable: the relay publishes them."""
     if parcel.messages:
         dispatch.send(parcel.messages)
-        milestones.reach("sent")
+        crash_points.reach("sent")
         # In one statement: after a broker was slow there may be thousands of small batches.
         _DONE.execute(handovers=parcel.handovers)
-        milestones.reach("published")
+        crash_points.reach("published")
     sent = sum(len(message.ids) for message in parcel.messages)
     sent += dispatch.publish(parcel.ready, now)
     pressure.look(message.queue for message in parcel.messages)  # once everything is sent

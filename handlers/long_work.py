@@ -13,7 +13,7 @@ from audit.estimates import Total
 from audit.jobs.eta import Pace
 from audit.models import Reconciliation, Work
 from handlers.models import Redelivery
-from listeners.permissions import User
+from listeners.access.permissions import User
 
 #: Of each kind, where some end and others begin all the time.
 MOST = 50

@@ -11,8 +11,8 @@ from django.db import transaction
 from django.db.models import F
 
 from audit.actions import Action, Actor, note
+from listeners.listener_state import is_held, position_of
 from listeners.models import Listener, Position
-from listeners.standing import is_held, position_of
 
 
 class NotNow(Exception):

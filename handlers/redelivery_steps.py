@@ -15,7 +15,7 @@ from handlers import dispatch, latecomers
 from handlers.models import Delivery, Redelivery, RedeliveryTarget
 from handlers.redelivery_claims import RedeliveryClaim
 from handlers.requeue import requeue
-from listeners import milestones
+from listeners import crash_points
 from listeners.clock import database_clock
 from listeners.models import Position
 
@@ -47,7 +47,7 @@ def work(
         last = (targets[-1].is_entry, targets[-1].row_id)
         step = partial(_step, claim, targets)
         ready = retry(step, "redeliver", limit=RETRY_SECONDS)
-        milestones.reach("redelivered")
+        crash_points.reach("redelivered")
         is_published = is_published and dispatch.publish_or_leave(ready, database_clock.now())
         watch(claim.job)
     claim.end()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from audit.login_troubles import report
-from listeners.logins import session_for, token_source
+from listeners.connections.token_sources import session_for, token_source
 from listeners.models import Listener
 from listeners.salesforce.errors import SalesforceError
-from listeners.salesforce.http import ClientFileMissing
-from listeners.salesforce.rest import RestClient
-from listeners.secrets import SecretUnavailable
+from listeners.salesforce.http.session import ClientFileMissing
+from listeners.salesforce.rest.client import RestClient
+from listeners.secrets.encrypted_field import SecretUnavailable
 
 #: What `rest_of` and its client's methods raise: the org, the login, or a secret's place.
 CANNOT_READ = (SalesforceError, SecretUnavailable, ClientFileMissing)

@@ -29,8 +29,9 @@ from handlers.settling import settle_all
 from handlers.superseded.prepare import present_of
 from handlers.types import Claim, ClaimLost, Ended, Run, Unit
 from handlers.watchdog import watchdog
-from listeners import clients, milestones
+from listeners import crash_points
 from listeners.clock import database_clock
+from listeners.connections import handler_clients
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +78,7 @@ def _work(bundle: Bundle, ids: Sequence[int], handler_name: str) -> None:
             bundle.end(_run(unit))
         bundle.settle()
     if claims:
-        milestones.reach("ended")
+        crash_points.reach("ended")
     bundle.hand_on()
 
 
@@ -179,4 +180,4 @@ def _ended(unit: Unit, outcomes: Sequence[Outcome], began: datetime) -> list[End
 def _renew_token(claim: Claim) -> None:
     """For handlers that call Salesforce back: not from inside their transaction, which on SQLite
     would keep the new token from being stored."""
-    clients.renew(claim.delivery.entry.listener, report)
+    handler_clients.renew(claim.delivery.entry.listener, report)

@@ -20,7 +20,7 @@ from handlers.following import Follower
 from handlers.models import Delivery
 from handlers.outcomes import Outcome, Succeeded
 from handlers.types import Claim, ClaimLost, Ended
-from listeners import milestones
+from listeners import crash_points
 from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
@@ -67,7 +67,7 @@ def settle_all(ended: Sequence[Ended]) -> Settled:
     _settle_many(mine)
     insert([attempt_of(one) for one in mine])
     following = Delivery.objects.promote_all([one.claim.delivery.chain for one in mine])
-    milestones.reach("settled")
+    crash_points.reach("settled")
     return following, [one for one in ended if one.claim.delivery.pk not in held]
 
 
@@ -95,7 +95,7 @@ def _settle_one(ended: Ended) -> Settled:
     hot.log(attempt_of(ended))
     is_followed = hot.is_followed(delivery.chain)
     following = Delivery.objects.promote_all([delivery.chain]) if is_followed else []
-    milestones.reach("settled")
+    crash_points.reach("settled")
     return following, []
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from audit.models import AuditLogEntry
 from audit.prepared import Given, Prepared
-from listeners.salesforce.records import milliseconds
+from listeners.salesforce.rest.records import milliseconds
 
 SECOND = 1000
 

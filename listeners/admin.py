@@ -16,7 +16,7 @@ from listeners.admin_connection_form import ConnectionForm, conditions, of_kind
 from listeners.admin_console import ConsoleAdmin
 from listeners.models import Connection
 from listeners.models.connection_rules import KINDS, warnings
-from listeners.secrets import described
+from listeners.secrets.encrypted_field import described
 
 
 class ConnectionAdmin(ConsoleAdmin):

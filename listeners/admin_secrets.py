@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from unfold.widgets import INPUT_CLASSES
 
-from listeners.secrets import REFERENCES, Secret, described
+from listeners.secrets.encrypted_field import REFERENCES, Secret, described
 
 
 class Entry(Enum):

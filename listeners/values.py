@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 
-from listeners.salesforce.addresses import is_web_url
-from listeners.secrets import Secret
+from listeners.salesforce.http.addresses import is_web_url
+from listeners.secrets.encrypted_field import Secret
 
 _HOST = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"

@@ -41,11 +41,11 @@ def cdc_listener(db: None) -> Listener:
 @pytest.fixture
 def cdc_salesforce(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
     """Call it with what `event.salesforce` and `salesforce_client(…)` return in this test."""
-    from listeners import clients
+    from listeners.connections import handler_clients
 
     def replace(client: Callable[[], Any]) -> None:
-        monkeypatch.setattr(clients, "client_for", lambda *_: client())
-        monkeypatch.setattr(clients, "client_named", lambda *_: client())
+        monkeypatch.setattr(handler_clients, "client_for", lambda *_: client())
+        monkeypatch.setattr(handler_clients, "client_named", lambda *_: client())
 
     def no_org() -> Any:
         raise RuntimeError(

@@ -1,4 +1,4 @@
-"""What a test's process does at a named point of `listeners.milestones`.
+"""What a test's process does at a named point of `listeners.crash_points`.
 
     processes.listener(**at("committed:kill:3"))  # the third time: SIGKILL for itself
     processes.worker(**at("claimed:kill", "ended:kill"))  # at each of them once, in whichever child
@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from listeners import milestones
+from listeners import crash_points
 
 
 def _itself(tell: Callable[[], object]) -> None:
@@ -60,7 +60,7 @@ def install() -> None:
     """By this process's settings: the points named in its environment do what is said there."""
     points = os.environ.get("CDC_TEST_MILESTONES", "").split()
     if points:
-        vars(milestones)["reach"] = _Faults(points).reach
+        vars(crash_points)["reach"] = _Faults(points).reach
 
 
 class _Faults:

@@ -54,11 +54,11 @@ def main(name: str) -> None:
     django.setup()
 
     from audit.login_troubles import report
-    from listeners.login_ledger import LoginLedger
-    from listeners.logins import grant_of, seed_of
+    from listeners.connections.login_attempts import LoginLedger
+    from listeners.connections.token_sources import grant_of, seed_of
     from listeners.models import Connection
     from listeners.salesforce.errors import SalesforceError
-    from listeners.salesforce.token_source import TokenSource
+    from listeners.salesforce.tokens.source import TokenSource
     from listeners.token_stores import store_of
 
     connection = Connection.objects.get(name=name)

@@ -45,7 +45,7 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "DeliveryState": "handlers.models.Delivery.State",
-        "ListenerState": "listeners.standing.STATES",
+        "ListenerState": "listeners.listener_state.STATES",
         "RedeliveryState": "handlers.models.Redelivery.State",
     },
     # Everything from this server: the page works without the internet.

@@ -14,7 +14,7 @@ from pathlib import Path
 from environs import Env
 
 from cdcproject.conf.environment import names, stop
-from listeners.salesforce.destinations import Destinations, is_loopback_name, literal_of, parsed
+from listeners.salesforce.http.allowlist import Destinations, is_loopback_name, literal_of, parsed
 
 #: Besides the addresses of this machine; Django's test client asks under the first.
 _LOCAL_HOSTS = frozenset({"testserver", "*"})

@@ -17,7 +17,7 @@ from consumer.configuration.problems import Problems
 from consumer.configuration.wanted import Item
 from listeners.models import Connection
 from listeners.models.connection_rules import default_of
-from listeners.secrets import Secret
+from listeners.secrets.encrypted_field import Secret
 from listeners.values import is_same, save_fields
 
 #: The keys that say what else is needed: while they are wrong, nothing is known about that.

@@ -8,7 +8,7 @@ import requests
 
 from audit.models import AuditLogEntry
 from handlers.models import Delivery
-from listeners.salesforce.exchange import NoAuth
+from listeners.salesforce.http.request import NoAuth
 
 
 @dataclass(frozen=True, slots=True)

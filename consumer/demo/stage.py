@@ -25,7 +25,7 @@ from consumer.demo.children import ChildDied, Children, Interrupted
 from consumer.demo.scoreboard import Score
 from handlers.defaults import create_default_mappings
 from listeners.models import Connection, Listener
-from listeners.salesforce.exchange import NoAuth
+from listeners.salesforce.http.request import NoAuth
 
 RATE = 10
 USER = "demo"

@@ -19,8 +19,8 @@ from consumer.home.verdict import is_in_trouble
 from consumer.status import ListenerStatus
 from handlers.admin_labels import STATE_VARIANTS
 from handlers.models import Delivery, Worker
+from listeners.listener_state import STALLED
 from listeners.models import Listener, Position
-from listeners.standing import STALLED
 
 Table = dict[str, Any]
 State = Position.State

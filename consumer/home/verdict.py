@@ -12,8 +12,8 @@ from audit import admin_links as links
 from consumer.home.facts import Facts
 from consumer.status import ListenerStatus
 from handlers.models import Delivery
+from listeners.listener_state import STALLED
 from listeners.models import Listener, Position
-from listeners.standing import STALLED
 
 State = Position.State
 

@@ -20,7 +20,7 @@ from consumer.reconciliation.readiness import is_receiving
 from consumer.reconciliation.rows import ON_ITS_WAY, SECOND, Row, rows
 from consumer.reconciliation.rules import Scope, entities_of, scope_of
 from listeners.salesforce.errors import Reaction, RestRefused, SalesforceError
-from listeners.salesforce.rest import RestClient
+from listeners.salesforce.rest.client import RestClient
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 

@@ -19,9 +19,9 @@ from consumer.reconciliation.evidence import CHUNK, DELETES
 from consumer.reconciliation.missing import Supplier
 from consumer.reconciliation.readiness import is_receiving
 from consumer.reconciliation.rows import ON_ITS_WAY, Row, rows_of
-from listeners import milestones
+from listeners import crash_points
 from listeners.models import Listener
-from listeners.salesforce.rest import MAX_IDS
+from listeners.salesforce.rest.client import MAX_IDS
 
 #: Entries of the log in one slice.
 SLICE = 4_000
@@ -135,7 +135,7 @@ def doubt(supplier: Supplier, gone: int, looked_up: int) -> None:
 def _record_deletions(supplier: Supplier, stamps: Sequence[tuple[str, int]]) -> int:
     if not stamps:
         return 0
-    milestones.reach("read")
+    crash_points.reach("read")
     return sum(
         _record_some(supplier, dict(stamps[start : start + CHUNK]))
         for start in range(0, len(stamps), CHUNK)

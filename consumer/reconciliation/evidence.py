@@ -19,7 +19,7 @@ from enum import Enum
 from audit.models import AuditLogEntry
 from consumer.reconciliation.rows import SECOND, Row
 from listeners.models import Listener
-from listeners.salesforce.records import milliseconds
+from listeners.salesforce.rest.records import milliseconds
 
 #: Ids in one query.
 CHUNK = 500

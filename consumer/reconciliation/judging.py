@@ -13,8 +13,8 @@ from consumer.reconciliation.logged_state import LoggedState, logged_states
 from consumer.reconciliation.rows import ON_ITS_WAY, SECOND, Row
 from consumer.reconciliation.rules import lost_after
 from consumer.reconciliation.values import DERIVED, Fields, compared
-from listeners.salesforce.records import RecordsRead, milliseconds
-from listeners.salesforce.rest import RestClient
+from listeners.salesforce.rest.client import RestClient
+from listeners.salesforce.rest.records import RecordsRead, milliseconds
 
 Reason = Reconciliation.Reason
 

@@ -14,11 +14,16 @@ from consumer.reconciliation.evidence import DELETES
 from consumer.reconciliation.judging import Judge, Judgement
 from consumer.reconciliation.rows import Row
 from handlers import dispatch
-from listeners import milestones
+from listeners import crash_points
 from listeners.clock import database_clock
 from listeners.salesforce.errors import TransportFailed
-from listeners.salesforce.records import RecordsRead, event_body, last_modified_ms, milliseconds
-from listeners.salesforce.rest import RestClient
+from listeners.salesforce.rest.client import RestClient
+from listeners.salesforce.rest.records import (
+    RecordsRead,
+    event_body,
+    last_modified_ms,
+    milliseconds,
+)
 
 #: Records that changed while they were read are read again, so often at most.
 ROUNDS = 5
@@ -76,7 +81,7 @@ class Supplier:
         """The rows to look at once more: what the stream brought of them is newer than our read."""
         before = self._newest_entry()
         read = self._read(suspects)
-        milestones.reach("read")
+        crash_points.reach("read")
         supplement.refused |= _words(read)
         again: list[Row] = []
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from listeners.salesforce.errors import TransportFailed
-from listeners.salesforce.records import milliseconds
-from listeners.salesforce.rest import RestClient
+from listeners.salesforce.rest.client import RestClient
+from listeners.salesforce.rest.records import milliseconds
 
 #: Salesforce's own times have whole seconds.
 SECOND = 1000

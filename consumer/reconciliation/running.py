@@ -18,7 +18,7 @@ from consumer.reconciliation.readiness import is_ready
 from handlers.outcomes import storable
 from handlers.rest import CANNOT_READ, rest_of
 from listeners.clock import database_clock
-from listeners.login_ledger import COOLDOWN_SECONDS
+from listeners.connections.login_attempts import COOLDOWN_SECONDS
 from listeners.salesforce.backoff import Backoff
 from listeners.salesforce.errors import LoginRefused, Reaction, SalesforceError
 

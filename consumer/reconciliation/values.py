@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from consumer.reconciliation.logged_state import LoggedState
-from listeners.salesforce.records import event_body, milliseconds
+from listeners.salesforce.rest.records import event_body, milliseconds
 
 #: Fields that Salesforce derives, and that no change event carries, for orgs that do not say so.
 DERIVED = frozenset(

@@ -11,9 +11,9 @@ from audit.models import Incident, Reconciliation
 from audit.queries import Trouble
 from consumer import reconcile
 from consumer.watch.scene import Watched, close
+from listeners.listener_state import RETENTION, runway
 from listeners.models import Position
 from listeners.salesforce.events import PRESETS
-from listeners.standing import RETENTION, runway
 
 KIND = Incident.Kind.OUTAGE
 

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from audit.models import Incident
 from audit.queries import Trouble
 from consumer.watch.scene import Watched, close
+from listeners.listener_state import RETENTION, runway
 from listeners.models import Listener
-from listeners.standing import RETENTION, runway
 
 KIND = Incident.Kind.RUNWAY
 #: Opened with this left of the 72 hours.

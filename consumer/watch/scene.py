@@ -10,8 +10,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from audit.models import Incident
+from listeners.listener_state import Standing, longest_silence, position_of, standing
 from listeners.models import Listener, Position
-from listeners.standing import Standing, longest_silence, position_of, standing
 
 State = Position.State
 

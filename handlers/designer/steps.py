@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from audit import admin_links as links
 from handlers.designer.drawing import Drawing
-from listeners.standing import is_held, position_of
+from listeners.listener_state import is_held, position_of
 
 
 @dataclass(frozen=True)

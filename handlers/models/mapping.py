@@ -13,7 +13,7 @@ from django.utils import timezone
 from handlers.conditions import EXAMPLE, flaws
 from handlers.origins import origin_flaws, user_flaws
 from listeners.models import Listener
-from listeners.secrets import REFERENCES
+from listeners.secrets.encrypted_field import REFERENCES
 from listeners.values import storable
 
 _word = RegexValidator(r"^[\w.-]*$", "Use letters, digits, dots, hyphens and underscores.")

@@ -10,8 +10,8 @@ import structlog
 
 from handlers.rest import CANNOT_READ, rest_of
 from listeners.models import Listener
-from listeners.salesforce.records import event_body
-from listeners.salesforce.rest import MAX_IDS
+from listeners.salesforce.rest.client import MAX_IDS
+from listeners.salesforce.rest.records import event_body
 
 log = structlog.get_logger(__name__)
 

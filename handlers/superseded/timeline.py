@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from audit.models import AuditLogEntry
 from handlers.staleness import Deletion, Reading
-from listeners.salesforce.records import milliseconds
+from listeners.salesforce.rest.records import milliseconds
 
 #: How much later than `read_at` a record may have been read, in ms.
 READ_MARGIN = 60_000

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import migrations, models
 
 import listeners.models.tokens
-import listeners.secrets
+import listeners.secrets.encrypted_field
 import listeners.values
 
 
@@ -111,14 +111,14 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "client_secret",
-                    listeners.secrets.EncryptedField(
+                    listeners.secrets.encrypted_field.EncryptedField(
                         blank=True, default="", help_text="The connected app's consumer secret."
                     ),
                 ),
                 ("username", models.CharField(blank=True, max_length=200)),
                 (
                     "password",
-                    listeners.secrets.EncryptedField(
+                    listeners.secrets.encrypted_field.EncryptedField(
                         blank=True,
                         default="",
                         help_text="The password, with the security token right after it where the org wants one.",
@@ -126,7 +126,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "token",
-                    listeners.secrets.EncryptedField(
+                    listeners.secrets.encrypted_field.EncryptedField(
                         blank=True,
                         default="",
                         help_text="An access token or session id.",
@@ -135,7 +135,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "refresh_token",
-                    listeners.secrets.EncryptedField(
+                    listeners.secrets.encrypted_field.EncryptedField(
                         blank=True,
                         default="",
                         help_text="Where Salesforce rotates it, the token store keeps the one that is due.",
@@ -143,7 +143,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "private_key",
-                    listeners.secrets.EncryptedField(
+                    listeners.secrets.encrypted_field.EncryptedField(
                         blank=True,
                         default="",
                         help_text="The private key, in PEM, of the certificate that the connected app holds.",
@@ -274,7 +274,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("proxy_username", models.CharField(blank=True, max_length=200)),
-                ("proxy_password", listeners.secrets.EncryptedField(blank=True, default="")),
+                (
+                    "proxy_password",
+                    listeners.secrets.encrypted_field.EncryptedField(blank=True, default=""),
+                ),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("updated_at", models.DateTimeField(auto_now=True)),
             ],
@@ -652,7 +655,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("seed", models.CharField(max_length=64)),
-                ("kept", listeners.secrets.EncryptedField(blank=True, default="")),
+                ("kept", listeners.secrets.encrypted_field.EncryptedField(blank=True, default="")),
                 ("kept_at", models.DateTimeField(auto_now=True)),
                 (
                     "connection",

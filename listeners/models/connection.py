@@ -7,7 +7,7 @@ from django.utils.crypto import salted_hmac
 
 from listeners.models import connection_rules as rules
 from listeners.models.connection_fields import PRODUCTION, SANDBOX, ConnectionFields
-from listeners.references import led_to
+from listeners.secrets.resolved import led_to
 
 
 class Connection(ConnectionFields):

@@ -9,7 +9,7 @@ from django.core.validators import (
 )
 from django.db import models
 
-from listeners.secrets import EncryptedField
+from listeners.secrets.encrypted_field import EncryptedField
 from listeners.values import address, origin, storable
 
 name_validator = RegexValidator(

@@ -8,12 +8,13 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Model
 
-from listeners import client_rules, reference_rules
+from listeners.connections import client_config_rules
+from listeners.connections.private_keys import private_key_problem
+from listeners.egress import destinations, url_flaw
 from listeners.models.connection_fields import ConnectionFields
-from listeners.outbound import destinations, url_flaw
-from listeners.private_keys import private_key_problem
-from listeners.reference_rules import sentence
-from listeners.secrets import REFERENCES, Secret, SecretUnavailable
+from listeners.secrets import reference_rules
+from listeners.secrets.encrypted_field import REFERENCES, Secret, SecretUnavailable
+from listeners.secrets.reference_rules import sentence
 from listeners.values import is_host, is_storable_text
 
 _OAUTH = (
@@ -59,7 +60,7 @@ KINDS: dict[str, Kind] = {
 }
 #: Parts of client_config that a kind has no use for.
 _UNHEEDED_OF_CLIENT: dict[str, set[str]] = {
-    "bearer_token": set(client_rules.CLIENT_KEYS) - {"tls"},
+    "bearer_token": set(client_config_rules.CLIENT_KEYS) - {"tls"},
     "soap": {"custom_payload"},
 }
 #: What requests are sent to.
@@ -125,10 +126,10 @@ def default_of(row: Model | type[Model], name: str) -> Any:
 
 def _settings(connection: ConnectionFields, kind: Kind) -> dict[str, str]:
     found = {
-        "scopes": client_rules.scopes_problem(connection.scopes),
-        "optional_params": client_rules.params_problem(connection.optional_params),
-        "client_config": client_rules.client_problem(connection.client_config),
-        "refresh_config": client_rules.refresh_problem(connection.refresh_config),
+        "scopes": client_config_rules.scopes_problem(connection.scopes),
+        "optional_params": client_config_rules.params_problem(connection.optional_params),
+        "client_config": client_config_rules.client_problem(connection.client_config),
+        "refresh_config": client_config_rules.refresh_problem(connection.refresh_config),
         "private_key": private_key_problem(connection.private_key),
         "token_store": _store_problem(connection),
         "clock_skew": _skew_problem(connection),

@@ -10,10 +10,10 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
-from listeners import sensitive
+from listeners.access import field_masking
+from listeners.egress import endpoint_flaw
 from listeners.models.connection import Connection
 from listeners.models.connection_fields import name_validator
-from listeners.outbound import endpoint_flaw
 from listeners.salesforce.channel import channel_of
 from listeners.salesforce.replay_ids import is_replay_id
 from listeners.values import endpoint, storable
@@ -104,7 +104,7 @@ class Listener(models.Model):
         default=list,
         blank=True,
         help_text="Fields whose values are masked for who lacks the permission to see them: Field, "
-        f"Entity.Field or Entity.Field.Part, such as {sensitive.EXAMPLES}. Handlers get them.",
+        f"Entity.Field or Entity.Field.Part, such as {field_masking.EXAMPLES}. Handlers get them.",
     )
     enabled = models.BooleanField(default=True)
     api_version = models.CharField(
@@ -163,7 +163,7 @@ class Listener(models.Model):
             )
         if refused := endpoint_flaw(self.pubsub_endpoint):
             errors["pubsub_endpoint"] = refused
-        if found := sensitive.flaws(self.sensitive_fields):
+        if found := field_masking.flaws(self.sensitive_fields):
             errors["sensitive_fields"] = found
         if _API_VERSION.fullmatch(self.api_version) and float(self.api_version) < 37:
             errors["api_version"] = "The Streaming API serves changes from version 37.0 on."

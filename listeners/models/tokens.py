@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from listeners.models.connection import Connection
-from listeners.secrets import EncryptedField
+from listeners.secrets.encrypted_field import EncryptedField
 
 
 def _new_key() -> str:
@@ -50,7 +50,7 @@ class KeptTokens(models.Model):
 
     connection = models.ForeignKey(Connection, models.CASCADE, related_name="kept_tokens")
     seed = models.CharField(max_length=64)
-    #: `listeners.salesforce.token_store.Kept`, in JSON.
+    #: `listeners.salesforce.tokens.store.Kept`, in JSON.
     kept = EncryptedField()
     kept_at = models.DateTimeField(auto_now=True)
 

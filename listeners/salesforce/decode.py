@@ -62,7 +62,7 @@ def _is_undecoded(message: Mapping[str, Any]) -> bool:
 
 
 def _from_pubsub(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    from listeners.salesforce.pubsub.messages import read_again  # Avro: not for every listener
+    from listeners.salesforce.pubsub.to_cometd import read_again  # Avro: not for every listener
 
     again = read_again(message)
     if "flaw" in again:

@@ -1,6 +1,6 @@
 """Where a connection's tokens are kept: `memory`, `database` or `redis`, one slice each.
 
-Each is a `listeners.salesforce.token_store.TokenStore`; what it keeps outside of this process is
+Each is a `listeners.salesforce.tokens.store.TokenStore`; what it keeps outside of this process is
 encrypted. To add one, copy a slice and add it to `store_of`.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from django.conf import settings
 
 from listeners.models import Connection
-from listeners.salesforce.token_store import TokenStore
+from listeners.salesforce.tokens.store import TokenStore
 from listeners.token_stores.database import DatabaseStore
 from listeners.token_stores.memory import memory_store
 from listeners.token_stores.redis import RedisStore

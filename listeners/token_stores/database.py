@@ -12,9 +12,9 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from listeners.models import KeptTokens, TokenState
-from listeners.salesforce.token_store import Kept
-from listeners.secrets import Secret, SecretUnavailable
-from listeners.token_stores.answered import answered
+from listeners.salesforce.tokens.store import Kept
+from listeners.secrets.encrypted_field import Secret, SecretUnavailable
+from listeners.token_stores.errors import answered
 
 log = structlog.get_logger(__name__)
 

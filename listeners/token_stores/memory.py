@@ -6,7 +6,7 @@ import threading
 
 from django.db import connection
 
-from listeners.salesforce.token_store import MemoryStore
+from listeners.salesforce.tokens.store import MemoryStore
 
 _guard = threading.Lock()
 

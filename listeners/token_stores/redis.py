@@ -13,10 +13,10 @@ from django.conf import settings
 from django.db import connection
 
 from listeners.models import TokenState
-from listeners.salesforce.token_store import Kept, TokenStoreUnavailable
-from listeners.secrets import Secret
-from listeners.token_stores.answered import answered
+from listeners.salesforce.tokens.store import Kept, TokenStoreUnavailable
+from listeners.secrets.encrypted_field import Secret
 from listeners.token_stores.database import readable
+from listeners.token_stores.errors import answered
 
 Result = TypeVar("Result")
 

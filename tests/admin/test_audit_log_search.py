@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from listeners.salesforce.records import long_id
+from listeners.salesforce.rest.records import long_id
 from tests.admin.conftest import NOW
 from tests.sample_data import make_listener
 

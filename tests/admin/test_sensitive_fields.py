@@ -12,7 +12,7 @@ from audit.models import Quarantined
 from audit.sight import MASKED, Sight
 from handlers.models import DeliveryAttempt
 from handlers.outcomes import storable
-from listeners.sensitive import fields_of, flaws, masked, redacted
+from listeners.access.field_masking import fields_of, flaws, masked, redacted
 from tests.admin.conftest import NOW
 from tests.sample_data import make_mapping
 

@@ -5,7 +5,7 @@ from django.utils import timezone
 from audit.actions import Action, note
 from audit.models import AuditLogEntry, Incident
 from handlers.models import Delivery, DeliveryAttempt
-from listeners.secrets import Secret
+from listeners.secrets.encrypted_field import Secret
 from tests.sample_data import ANN, make_listener, make_mapping
 
 STATES = ("dead", "succeeded", "skipped", "blocked")

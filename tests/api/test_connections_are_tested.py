@@ -4,7 +4,7 @@ import pytest
 
 from audit.models import OperatorAction
 from listeners.models import Connection
-from listeners.secrets import Secret
+from listeners.secrets.encrypted_field import Secret
 from tests.api.answers import errors, problem
 from tests.api.requests import CONNECTIONS, LISTENERS, connection
 from tests.api.test_throttling import rates

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from listeners.salesforce.decode import decode
 from listeners.salesforce.errors import Undecodable
 from listeners.salesforce.events import ChangeEvent
-from listeners.salesforce.pubsub.messages import message_of
 from listeners.salesforce.pubsub.schemas import Schema, parse_schema
+from listeners.salesforce.pubsub.to_cometd import message_of
 from tests.salesforce.pubsub.avro_events import (
     CHANNEL,
     HEADER,

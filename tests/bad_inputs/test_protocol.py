@@ -10,8 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from listeners.salesforce.answers import bayeux_messages
-from listeners.salesforce.bayeux import CONNECT, HANDSHAKE, SUBSCRIBE, BayeuxSession, SessionState
+from listeners.salesforce.cometd.advice import classify
+from listeners.salesforce.cometd.inbox import Acknowledged, Received, Refused, Unclear
+from listeners.salesforce.cometd.parse import bayeux_messages
+from listeners.salesforce.cometd.protocol import (
+    CONNECT,
+    HANDSHAKE,
+    SUBSCRIBE,
+    BayeuxSession,
+    SessionState,
+)
 from listeners.salesforce.decode import decode
 from listeners.salesforce.errors import (
     CometdRefused,
@@ -19,9 +27,7 @@ from listeners.salesforce.errors import (
     TransportFailed,
     Undecodable,
 )
-from listeners.salesforce.exchange import Answer
-from listeners.salesforce.inbox import Acknowledged, Received, Refused, Unclear
-from listeners.salesforce.reactions import classify
+from listeners.salesforce.http.request import Answer
 from tests.bad_inputs.corpus import OPTIONAL, REQUIRED, change, changed
 
 values = st.recursive(

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from listeners.models import Connection, Listener
-from listeners.salesforce.destinations import parsed
+from listeners.salesforce.http.allowlist import parsed
 
 JWT = """\
 connections:

@@ -14,7 +14,7 @@ from consumer.publisher import Publisher
 from consumer.recorder import Recorder
 from handlers import deleting
 from handlers.models import Delivery, HandlerMapping
-from listeners import milestones
+from listeners import crash_points
 from listeners.leases import LeaseLost
 from tests.at_once import in_threads, somebody_waits_for_a_lock
 from tests.sample_data import change, lease_of, make_mapping, received
@@ -43,7 +43,7 @@ def while_recording(listener, monkeypatch):
                 else:
                     begun[0].result(30)
 
-        monkeypatch.setattr(milestones, "reach", reach)
+        monkeypatch.setattr(crash_points, "reach", reach)
         ingested = ingest(listener, lease_of(listener), received(change()))
         begun[0].result(30)
         return ingested
@@ -151,7 +151,7 @@ def test_a_mapping_that_vanishes_in_the_middle_of_a_batch_costs_no_change(listen
             in_threads(delete_the_row)[0].result(30)
         reached.append(name)
 
-    monkeypatch.setattr(milestones, "reach", reach)
+    monkeypatch.setattr(crash_points, "reach", reach)
     buffer = Buffer(10)
     buffer.put(received(change(), change()))
     buffer.close()

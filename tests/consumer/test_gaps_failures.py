@@ -11,7 +11,7 @@ from consumer import gaps, relay
 from consumer.completion import complete
 from consumer.tasks import complete_gaps
 from handlers import dispatch
-from listeners import milestones
+from listeners import crash_points
 from tests.consumer.gapped import composites, deliveries, entries
 from tests.consumer.hearing import begin_now, hear
 
@@ -116,7 +116,7 @@ def test_who_is_overtaken_while_it_reads_adds_nothing_twice(org, heard, account,
 
     org.gap("GAP_UPDATE", "Account", account)
     hear(org, heard)
-    monkeypatch.setattr(milestones, "reach", overtaken)
+    monkeypatch.setattr(crash_points, "reach", overtaken)
 
     assert complete(heard.pk) == 0
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from listeners.login_ledger import LoginLedger
+from listeners.connections.login_attempts import LoginLedger
 from listeners.models import TokenState
 from listeners.salesforce.errors import LoginRefused, LoginUnavailable
 

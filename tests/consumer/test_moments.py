@@ -13,9 +13,9 @@ from consumer.positions import CommitsLost
 from consumer.publisher import Publisher
 from consumer.recorder import Recorder
 from listeners.leases import LeaseLost
+from listeners.listener_state import has_outlived, longest_silence, runway
 from listeners.models import Position
 from listeners.salesforce.errors import ReplayLost
-from listeners.standing import has_outlived, longest_silence, runway
 from tests.sample_data import change, lease_of, make_listener, received
 from tests.servers import wait_for
 

@@ -150,7 +150,7 @@ def test_a_process_that_hears_nothing_over_it_has_no_grpc():
     code = (
         "import sys, django; django.setup()\n"
         "import cdcproject.celery, consumer.supervisor, consumer.connection_check, consumer.tasks\n"
-        "import listeners.salesforce.decode, listeners.salesforce.pubsub.messages\n"
+        "import listeners.salesforce.decode, listeners.salesforce.pubsub.to_cometd\n"
         "sys.exit('grpc' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -10,8 +10,8 @@ from audit.models import Incident, Reconciliation
 from consumer.buffer import Buffer
 from consumer.logins import Logins
 from consumer.receiver import Receiver
+from listeners.connections.open_stream import stream_for
 from listeners.models import Position
-from listeners.streams import stream_for
 from tests.salesforce.pubsub.scripted import ScriptedPubSub
 from tests.salesforce.pubsub.scripted_events import batch
 from tests.salesforce.pubsub.streams import NumberedTokens
@@ -108,7 +108,7 @@ def test_who_began_at_the_tip_and_was_away_for_too_long_is_compared(start):
     ],
 )
 def test_only_who_names_no_event_can_outlive_its_beginning(fields, outlived):
-    from listeners.standing import has_outlived
+    from listeners.listener_state import has_outlived
 
     now = timezone.now()
     moments = {

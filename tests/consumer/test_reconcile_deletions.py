@@ -8,8 +8,8 @@ from django.utils import timezone
 from audit.models import AuditLogEntry, Incident, Reconciliation
 from consumer.reconciliation import deletions, running
 from handlers.models import Delivery
-from listeners import milestones
-from listeners.salesforce import rest
+from listeners import crash_points
+from listeners.salesforce.rest import client
 from tests.clock import a_moment_ago
 from tests.commands.running import run as command
 from tests.consumer.hearing import hear
@@ -173,7 +173,7 @@ def test_thousands_are_looked_up_with_few_requests(org, entity):
 def test_it_waits_while_the_orgs_requests_of_the_day_are_nearly_used_up(org, entity, monkeypatch):
     entity.create(Name="Acme")
     hear(org, entity.listener)
-    monkeypatch.setattr(rest, "_usage", lambda _: (95_000, 100_000))
+    monkeypatch.setattr(client, "_usage", lambda _: (95_000, 100_000))
     job = asked(entity.listener, timezone.now() - timedelta(hours=1))
 
     running.run(job.pk)
@@ -192,7 +192,7 @@ def test_what_the_stream_brings_meanwhile_is_not_recorded_twice(org, entity, mon
     entity.delete(record)
     org.post("recycle-bin/empty")
     monkeypatch.setattr(
-        milestones, "reach", lambda name: name == "read" and hear(org, entity.listener)
+        crash_points, "reach", lambda name: name == "read" and hear(org, entity.listener)
     )
 
     compare(entity)

@@ -7,7 +7,7 @@ import pytest
 from audit.models import Reconciliation
 from consumer.reconciliation import running
 from consumer.reconciliation.evidence import incomplete
-from listeners import milestones
+from listeners import crash_points
 from tests.clock import a_moment_ago
 from tests.consumer.hearing import hear
 from tests.consumer.losing import Entity, run
@@ -79,7 +79,7 @@ def test_what_the_stream_brings_while_it_is_read_is_not_added_behind_it(org, ent
             entity.update(account, City="Kiel")
             hear(org, entity.listener)
 
-    monkeypatch.setattr(milestones, "reach", on_read)
+    monkeypatch.setattr(crash_points, "reach", on_read)
     run(job)
 
     [created, streamed, added] = entity.entries()
@@ -127,4 +127,4 @@ def kill_at(monkeypatch, milestone: str, nth: int) -> None:
         if name == milestone and next(count) == nth:
             raise Killed
 
-    monkeypatch.setattr(milestones, "reach", reach)
+    monkeypatch.setattr(crash_points, "reach", reach)

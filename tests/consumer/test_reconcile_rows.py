@@ -4,7 +4,7 @@ import pytest
 
 from consumer.reconciliation.rows import Row, rows
 from listeners.salesforce.errors import TransportFailed
-from listeners.salesforce.rest import RestClient
+from listeners.salesforce.rest.client import RestClient
 
 AT_ONE = "1970-01-01T00:00:01.000+0000"
 AT_TWO = "1970-01-01T00:00:02.000+0000"

@@ -8,7 +8,7 @@ from django.utils import timezone
 from audit.models import AuditLogEntry, Incident
 from consumer.completion import complete
 from handlers.models import Delivery
-from listeners.salesforce.rest import RestClient
+from listeners.salesforce.rest.client import RestClient
 from tests.consumer.hearing import hear
 from tests.consumer.losing import Entity, asked, run
 from tests.simulator.process import SimulatorProcess

@@ -16,12 +16,12 @@ import pytest
 from consumer.buffer import Buffer
 from consumer.pauses import pause_after
 from consumer.receiver import Receiver
+from listeners.connections.open_stream import stream_for
 from listeners.models import Position
 from listeners.salesforce.errors import LoginUnavailable, TransportFailed
-from listeners.salesforce.exchange import Answer
+from listeners.salesforce.http.request import Answer
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
-from listeners.secrets import SecretUnavailable
-from listeners.streams import stream_for
+from listeners.secrets.encrypted_field import SecretUnavailable
 from tests.at_once import in_threads
 from tests.salesforce.pubsub.scripted import Refusal, ScriptedPubSub, playing
 from tests.salesforce.pubsub.scripted_events import batch

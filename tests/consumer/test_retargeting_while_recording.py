@@ -10,7 +10,7 @@ from consumer.ingest import ingest
 from handlers.models import Delivery, HandlerMapping
 from handlers.retargeting import move_left_behind, move_waiting
 from handlers.runner import run_deliveries
-from listeners import milestones
+from listeners import crash_points
 from tests.at_once import in_threads, somebody_waits_for_a_lock
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import wait_for
@@ -40,7 +40,7 @@ def test_what_is_just_being_recorded_moves_too(listener, monkeypatch):
             editing.extend(in_threads(lambda: edit(mapping.pk, "tests.remember")))
             wait_for(somebody_waits_for_a_lock)
 
-    monkeypatch.setattr(milestones, "reach", reach)
+    monkeypatch.setattr(crash_points, "reach", reach)
     ingest(listener, lease_of(listener), received(change()))
     editing[0].result(30)
 

@@ -14,8 +14,8 @@ from consumer.publisher import Publisher
 from consumer.receiver import Receiver
 from consumer.rounds import Rounds
 from consumer.share import Share
+from listeners.connections.open_stream import stream_for
 from listeners.models import Listener, Position
-from listeners.streams import stream_for
 from tests.sample_data import lease_of, listener_of, make_listener, received
 from tests.servers import wait_for
 

@@ -4,7 +4,7 @@ import pytest
 
 from consumer.configuration import keys
 from handlers.models import HandlerMapping
-from listeners.client_rules import CLIENT_KEYS, REFRESH_KEYS, TLS_KEYS
+from listeners.connections.client_config_rules import CLIENT_KEYS, REFRESH_KEYS, TLS_KEYS
 from listeners.models import Connection, Listener
 from tests.docs.examples import DOCS
 from tests.docs.tables import rows_of

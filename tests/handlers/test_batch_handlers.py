@@ -170,7 +170,7 @@ def test_an_atomic_batch_that_lost_a_claim_is_undone_and_the_others_are_given_ba
     ids = deliver(listener, "tests.write_groups", 3)
     taken = Delivery.objects.filter(pk=ids[1])
     monkeypatch.setattr(
-        "listeners.milestones.reach", lambda name: name != "claimed" or taken.update(attempts=2)
+        "listeners.crash_points.reach", lambda name: name != "claimed" or taken.update(attempts=2)
     )
 
     run_deliveries(ids, "tests.write_groups")

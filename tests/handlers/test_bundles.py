@@ -10,7 +10,7 @@ from handlers import pausing
 from handlers.claims import claim
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.runner import run_deliveries, run_delivery
-from listeners import milestones
+from listeners import crash_points
 from tests.handlers.bundling import (
     deliver,
     make_due,
@@ -37,7 +37,7 @@ def at_milestone(monkeypatch):
     def add(name, do):
         left = [do]
         monkeypatch.setattr(
-            milestones, "reach", lambda reached: reached == name and left and left.pop()()
+            crash_points, "reach", lambda reached: reached == name and left and left.pop()()
         )
 
     return add

@@ -12,7 +12,7 @@ from handlers import bundle, pace, pausing
 from handlers.following import READY_AGE
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.runner import run_deliveries, run_delivery
-from listeners import milestones
+from listeners import crash_points
 from tests.handlers.bundling import ids_of, make_due, messages, record_id, states, without_haste
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal, written_groups
@@ -85,7 +85,7 @@ def test_each_has_ended_and_is_committed_before_the_next_of_its_record_begins(
             before = Delivery.objects.filter(entry__record_id=line["record"], entry__lt=line["id"])
             seen.append(set(before.values_list("state", "attempt_log__outcome")))
 
-    monkeypatch.setattr(milestones, "reach", look)
+    monkeypatch.setattr(crash_points, "reach", look)
 
     assert run_deliveries(first, "tests.remember") == "40 succeeded"
 
@@ -103,7 +103,7 @@ def test_a_claim_that_is_lost_is_lost_alone(listener, monkeypatch):
         if name == "handled" and len(read_journal()) == 4:
             running.update(attempts=2)
 
-    monkeypatch.setattr(milestones, "reach", give_to_another)
+    monkeypatch.setattr(crash_points, "reach", give_to_another)
 
     assert run_delivery(first) == "3 succeeded, 1 claim lost"
 
@@ -121,7 +121,7 @@ def test_what_was_skipped_meanwhile_does_not_begin(listener, monkeypatch):
         if name == "handled" and len(read_journal()) == 3:
             Delivery.objects.filter(pk=fourth).update(state="skipped")
 
-    monkeypatch.setattr(milestones, "reach", skip_it)
+    monkeypatch.setattr(crash_points, "reach", skip_it)
 
     assert run_delivery(first) == "4 succeeded"
 
@@ -174,7 +174,7 @@ def test_atomic_ones_commit_one_by_one(listener, monkeypatch):
     [first] = record(listener, *[0] * 4)
     seen = []
     monkeypatch.setattr(
-        milestones,
+        crash_points,
         "reach",
         lambda name: (
             name == "claimed" and seen.append((written_groups().count(), len(succeeded())))
@@ -234,7 +234,7 @@ def test_what_a_pause_overtakes_waits(listener, monkeypatch):
     mapping = HandlerMapping.objects.get()
     left = [lambda: pausing.pause(mapping, ANN, "", timezone.now())]
     monkeypatch.setattr(
-        milestones, "reach", lambda name: name == "handled" and left and left.pop()()
+        crash_points, "reach", lambda name: name == "handled" and left and left.pop()()
     )
 
     assert run_delivery(first) == "succeeded"

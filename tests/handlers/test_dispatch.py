@@ -81,7 +81,7 @@ def test_two_who_publish_at_once_send_it_elsewhere_once(listener, broker, monkey
             others.append(True)
             dispatch.publish(ids, timezone.now())
 
-    monkeypatch.setattr("listeners.milestones.reach", reach)
+    monkeypatch.setattr("listeners.crash_points.reach", reach)
 
     dispatch.publish(ids, timezone.now())
 

@@ -126,7 +126,7 @@ def test_a_connection_that_is_cut_after_a_claim_costs_no_attempt(listener, monke
             connection.connection.close()
         reached.append(name)
 
-    monkeypatch.setattr("listeners.milestones.reach", cut_at_the_first_claim)
+    monkeypatch.setattr("listeners.crash_points.reach", cut_at_the_first_claim)
 
     run_deliveries(ids, "tests.write_groups")
 

@@ -12,7 +12,7 @@ from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.parked import waits_for
 from handlers.redelivery import Wish
 from handlers.runner import run_delivery
-from listeners import milestones
+from listeners import crash_points
 from tests.redelivering import redeliver
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
@@ -80,7 +80,7 @@ def test_what_is_in_the_broker_is_put_back_unclaimed(mapping, monkeypatch):
     [delivery] = deliver(mapping, change())
     pause(mapping)
     reached = []
-    monkeypatch.setattr(milestones, "reach", reached.append)
+    monkeypatch.setattr(crash_points, "reach", reached.append)
 
     assert run_delivery(delivery.pk) == "not claimed"
 
@@ -99,7 +99,7 @@ def test_what_a_worker_puts_back_before_it_is_marked_goes_on_with_the_rest(mappi
             pause(mapping)
             run_delivery(delivery.pk)
 
-    monkeypatch.setattr(milestones, "reach", met_by_a_worker)
+    monkeypatch.setattr(crash_points, "reach", met_by_a_worker)
     dispatch.publish([delivery.pk], timezone.now())
 
     assert shown() == [("ready", True, 0)]  # and not queued, with no message that anybody gets
@@ -107,7 +107,7 @@ def test_what_a_worker_puts_back_before_it_is_marked_goes_on_with_the_rest(mappi
 
 def test_what_a_pause_overtakes_while_it_is_claimed_does_not_begin(mapping, monkeypatch):
     [delivery] = deliver(mapping, change())
-    monkeypatch.setattr(milestones, "reach", lambda name: name != "claimed" or pause(mapping))
+    monkeypatch.setattr(crash_points, "reach", lambda name: name != "claimed" or pause(mapping))
 
     assert run_delivery(delivery.pk) == "not claimed"
 
@@ -117,7 +117,7 @@ def test_what_a_pause_overtakes_while_it_is_claimed_does_not_begin(mapping, monk
 
 def test_what_runs_ends_and_its_next_waits(mapping, monkeypatch):
     first, _ = deliver(mapping, change(), change())
-    monkeypatch.setattr(milestones, "reach", lambda name: name != "handled" or pause(mapping))
+    monkeypatch.setattr(crash_points, "reach", lambda name: name != "handled" or pause(mapping))
 
     assert run_delivery(first.pk) == "succeeded"
 

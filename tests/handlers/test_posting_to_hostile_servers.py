@@ -123,7 +123,7 @@ def test_credentials_in_the_address_itself_are_posted(netrc):
 
 def test_no_credentials_of_a_netrc_go_where_a_handlers_client_is_led(netrc):
     from listeners.salesforce.auth.bearer_token import BearerToken
-    from listeners.salesforce.client import TokenSession
+    from listeners.salesforce.rest.simple_salesforce import TokenSession
 
     tokens = BearerToken("00D!token", "https://org.example")
     with answering() as other, TokenSession(tokens) as session:

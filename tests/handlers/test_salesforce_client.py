@@ -7,7 +7,7 @@ import pytest
 from celery import shared_task
 
 from handlers import EventData, salesforce_client
-from listeners.clients import UnknownConnection
+from listeners.connections.handler_clients import UnknownConnection
 from listeners.models import Connection, Listener
 from tests.nursery import ROOT
 from tests.sample_data import connection_to, listener_of

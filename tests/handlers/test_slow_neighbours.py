@@ -122,7 +122,7 @@ def test_what_ends_a_worker_in_the_middle_leaves_the_others_to_be_found(listener
         if name == "handled" and seen.count("handled") == 3:
             raise SystemExit
 
-    monkeypatch.setattr("listeners.milestones.reach", stop_at_the_third)
+    monkeypatch.setattr("listeners.crash_points.reach", stop_at_the_third)
 
     with pytest.raises(SystemExit):
         run_deliveries(ids, "tests.remember")

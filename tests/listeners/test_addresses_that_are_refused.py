@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 
 from handlers.cdc_handlers import check_post_options
 from listeners.models import Connection, Listener
-from listeners.salesforce.destinations import parsed
+from listeners.salesforce.http.allowlist import parsed
 
 INSIDE = "https://169.254.169.254"
 

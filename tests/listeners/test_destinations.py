@@ -4,8 +4,8 @@ import ipaddress
 
 import pytest
 
-from listeners.salesforce.destinations import ANYWHERE, Destinations, is_public, parsed
 from listeners.salesforce.errors import DestinationRefused, Reaction
+from listeners.salesforce.http.allowlist import ANYWHERE, Destinations, is_public, parsed
 
 SITE = parsed([])
 INSIDE = (

@@ -8,8 +8,8 @@ from django.core.exceptions import ValidationError
 from cdcproject.conf.egress_policy import Readable
 from handlers.cdc_handlers import check_post_options
 from listeners.models import Connection
-from listeners.reference_rules import OWN_VARIABLES
-from listeners.secrets import Secret, SecretUnavailable
+from listeners.secrets.encrypted_field import Secret, SecretUnavailable
+from listeners.secrets.reference_rules import OWN_VARIABLES
 
 
 @pytest.fixture

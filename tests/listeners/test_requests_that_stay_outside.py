@@ -8,13 +8,11 @@ from contextlib import ExitStack
 import pytest
 import requests
 
-from listeners.client_settings import http_config
-from listeners.logins import token_source
+from listeners.connections.client_config import http_config
+from listeners.connections.token_sources import token_source
 from listeners.models import Connection
 from listeners.salesforce.auth.bearer_token import BearerToken
-from listeners.salesforce.client import TokenSession
-from listeners.salesforce.cometd import CometdStream
-from listeners.salesforce.destinations import parsed
+from listeners.salesforce.cometd.stream import CometdStream
 from listeners.salesforce.errors import (
     DestinationRefused,
     LoginRefused,
@@ -22,12 +20,14 @@ from listeners.salesforce.errors import (
     Reaction,
     TransportFailed,
 )
-from listeners.salesforce.http import HttpConfig, Proxy, Tls, session_of
-from listeners.salesforce.pubsub.calls import Calls
+from listeners.salesforce.http.allowlist import parsed
+from listeners.salesforce.http.session import HttpConfig, Proxy, Tls, session_of
 from listeners.salesforce.pubsub.endpoint import endpoint_of
 from listeners.salesforce.pubsub.grpc_channel import way_to
+from listeners.salesforce.pubsub.rpc import Calls
 from listeners.salesforce.pubsub.stream import PubSubStream
-from listeners.salesforce.tokens import Token
+from listeners.salesforce.rest.simple_salesforce import TokenSession
+from listeners.salesforce.tokens.tokens import Token
 from tests.salesforce.scripted import Reply, ScriptedOrg, of_json
 
 SITE = parsed([])

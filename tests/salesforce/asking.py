@@ -43,25 +43,25 @@ def _tokens(url: str) -> Any:
 
 
 def _cometd(url: str) -> Any:
-    from listeners.salesforce.cometd import CometdStream
+    from listeners.salesforce.cometd.stream import CometdStream
 
     return CometdStream(_tokens(url), "/data/ChangeEvents").open("-1")
 
 
 def _versions(url: str) -> Any:
-    from listeners.salesforce.rest import RestClient
+    from listeners.salesforce.rest.client import RestClient
 
     return RestClient(_tokens(url)).versions()
 
 
 def _query(url: str) -> Any:
-    from listeners.salesforce.rest import RestClient
+    from listeners.salesforce.rest.client import RestClient
 
     return list(RestClient(_tokens(url)).query("SELECT Id FROM Account"))
 
 
 def _handler(url: str) -> Any:
-    from listeners.salesforce.client import TokenSession, rest_client
+    from listeners.salesforce.rest.simple_salesforce import TokenSession, rest_client
 
     tokens = _tokens(url)
     with TokenSession(tokens) as session:

@@ -17,9 +17,9 @@ from typing import Any, Self
 import requests
 
 from listeners.salesforce.auth.client_credentials import ClientCredentials
-from listeners.salesforce.cometd import CometdStream
-from listeners.salesforce.stream import StreamOptions
-from listeners.salesforce.token_source import TokenSource
+from listeners.salesforce.cometd.stream import CometdStream
+from listeners.salesforce.protocol import StreamOptions
+from listeners.salesforce.tokens.source import TokenSource
 from tests.salesforce.messages import CHANNEL, CONNECT, SUBSCRIBE, accepted, token_answer
 
 SECRET = "s3cr3t-client-secret"

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from listeners.salesforce.answer_limits import (
+from listeners.salesforce.auth.bearer_token import BearerToken
+from listeners.salesforce.errors import AnswerTooLarge, CometdRefused, Reaction
+from listeners.salesforce.http.answer_limits import (
     EVENTS,
     LOGIN,
     AnswerLimit,
     has_more_values,
     is_deeper,
 )
-from listeners.salesforce.auth.bearer_token import BearerToken
-from listeners.salesforce.errors import AnswerTooLarge, CometdRefused, Reaction
-from listeners.salesforce.exchange import Answer, NoAuth, exchange
-from listeners.salesforce.rest import RestClient
+from listeners.salesforce.http.request import Answer, NoAuth, exchange
+from listeners.salesforce.rest.client import RestClient
 from tests.salesforce.hostile import MIB, HostileServer, packed, twice
 from tests.salesforce.messages import CHANNEL
 from tests.salesforce.scripted import Reply, ScriptedOrg, plain_http

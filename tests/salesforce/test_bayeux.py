@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from listeners.salesforce.bayeux import BayeuxSession, SessionState
+from listeners.salesforce.cometd.inbox import Acknowledged, Received, Refused, Unclear
+from listeners.salesforce.cometd.protocol import BayeuxSession, SessionState
 from listeners.salesforce.errors import Reaction
-from listeners.salesforce.inbox import Acknowledged, Received, Refused, Unclear
 from tests.salesforce.messages import (
     CHANNEL,
     CONNECT,

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from listeners.salesforce.cometd.advice import classify
 from listeners.salesforce.errors import Reaction
-from listeners.salesforce.reactions import classify
 
 AUTH = "401::Authentication invalid"
 BUSY = "503::Server is too busy.  Please try your request again later."

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from listeners.salesforce.line import RawCookies
+from listeners.salesforce.cometd.transport import RawCookies
 
 
 def sent_after(*set_cookies: str) -> str | None:

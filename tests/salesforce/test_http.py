@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from listeners.salesforce.client import TokenSession
-from listeners.salesforce.http import ClientFileMissing, HttpConfig, Proxy, Tls, session_of
-from listeners.salesforce.tokens import Token
+from listeners.salesforce.http.session import ClientFileMissing, HttpConfig, Proxy, Tls, session_of
+from listeners.salesforce.rest.simple_salesforce import TokenSession
+from listeners.salesforce.tokens.tokens import Token
 from tests.salesforce.scripted import ScriptedOrg
 
 PATH = "/services/data/v67.0/limits/"

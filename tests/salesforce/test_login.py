@@ -11,7 +11,7 @@ from listeners.salesforce.auth.endpoint import CredentialBearer, OAuthOptions
 from listeners.salesforce.auth.password import Password
 from listeners.salesforce.auth.refresh_token import RefreshToken
 from listeners.salesforce.errors import LoginRefused, LoginUnavailable, Reaction
-from listeners.salesforce.tokens import Grant, Granted
+from listeners.salesforce.tokens.tokens import Grant, Granted
 from tests.salesforce.messages import token_answer
 from tests.salesforce.scripted import SECRET, TOKEN_PATH, Reply, ScriptedOrg, of_json, plain_http
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from listeners.salesforce.offered import CHANNELS_QUERY, MEMBERS_QUERY, Group, offered
-from listeners.salesforce.rest import RestClient
+from listeners.salesforce.channels_offered import CHANNELS_QUERY, MEMBERS_QUERY, Group, offered
+from listeners.salesforce.rest.client import RestClient
 from tests.salesforce.scripted import ScriptedOrg, plain_http
 
 BASE = "/services/data/v67.0"

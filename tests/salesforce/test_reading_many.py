@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from listeners.salesforce.errors import RestRefused, TransportFailed
-from listeners.salesforce.rest import MAX_IDS, RestClient
+from listeners.salesforce.rest.client import MAX_IDS, RestClient
 from tests.salesforce.scripted import TOKEN_PATH, Reply, ScriptedOrg, of_json, plain_http
 
 BASE = "/services/data/v67.0"

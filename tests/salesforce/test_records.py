@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from listeners.salesforce.records import event_body, last_modified_ms, milliseconds
+from listeners.salesforce.rest.records import event_body, last_modified_ms, milliseconds
 
 
 def record(**fields: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from listeners.salesforce.errors import Reaction, RestRefused, TransportFailed
-from listeners.salesforce.rest import RestClient
+from listeners.salesforce.rest.client import RestClient
 from tests.salesforce.scripted import TOKEN_PATH, Reply, ScriptedOrg, of_json, plain_http
 
 LIMITS = "/services/data/v67.0/limits/"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from listeners.salesforce.errors import RestRefused, TransportFailed
-from listeners.salesforce.rest import RestClient
+from listeners.salesforce.rest.client import RestClient
 from tests.salesforce.scripted import ScriptedOrg, of_json, plain_http
 
 QUERY = "/services/data/v67.0/query"

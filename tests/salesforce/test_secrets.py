@@ -15,12 +15,12 @@ from listeners.salesforce.auth.client_credentials import ClientCredentials
 from listeners.salesforce.auth.endpoint import CredentialBearer, OAuthOptions
 from listeners.salesforce.auth.password import Password
 from listeners.salesforce.auth.refresh_token import RefreshToken
-from listeners.salesforce.cometd import CometdStream
+from listeners.salesforce.cometd.stream import CometdStream
 from listeners.salesforce.errors import SalesforceError
-from listeners.salesforce.rest import RestClient
-from listeners.salesforce.stream import StreamOptions
-from listeners.salesforce.token_source import TokenSource
-from listeners.salesforce.tokens import Granted, Token
+from listeners.salesforce.protocol import StreamOptions
+from listeners.salesforce.rest.client import RestClient
+from listeners.salesforce.tokens.source import TokenSource
+from listeners.salesforce.tokens.tokens import Granted, Token
 from tests.salesforce.messages import CHANNEL, CONNECT, HANDSHAKE, refused
 from tests.salesforce.scripted import TOKEN_PATH, Reply, ScriptedOrg, of_json, plain_http
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from listeners.salesforce.cometd import CometdStream
+from listeners.salesforce.cometd.stream import CometdStream
 from listeners.salesforce.errors import (
     CometdRefused,
     MalformedAnswer,

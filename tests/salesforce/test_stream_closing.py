@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from listeners.salesforce.auth.client_credentials import ClientCredentials
-from listeners.salesforce.cometd import CometdStream
+from listeners.salesforce.cometd.stream import CometdStream
 from listeners.salesforce.errors import SalesforceError, StreamClosed
-from listeners.salesforce.stream import StreamOptions
-from listeners.salesforce.token_source import TokenSource
+from listeners.salesforce.protocol import StreamOptions
+from listeners.salesforce.tokens.source import TokenSource
 from tests.salesforce.messages import (
     CHANNEL,
     CLIENT_ID,

@@ -11,16 +11,16 @@ import pytest
 import requests
 
 from listeners.salesforce.errors import LoginRefused, LoginUnavailable
-from listeners.salesforce.login import Lifetime
-from listeners.salesforce.token_source import TokenSource
-from listeners.salesforce.token_store import (
+from listeners.salesforce.tokens.login import Lifetime
+from listeners.salesforce.tokens.source import TokenSource
+from listeners.salesforce.tokens.store import (
     Kept,
     MemoryStore,
     NoLedger,
     TokenStoreUnavailable,
     Trouble,
 )
-from listeners.salesforce.tokens import Granted, Token
+from listeners.salesforce.tokens.tokens import Granted, Token
 
 LIFE = Lifetime(1000.0)
 

@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from listeners.salesforce.errors import LoginRefused
-from listeners.salesforce.token_source import TokenSource
-from listeners.salesforce.tokens import Granted, Token
+from listeners.salesforce.tokens.source import TokenSource
+from listeners.salesforce.tokens.tokens import Granted, Token
 
 
 @dataclass

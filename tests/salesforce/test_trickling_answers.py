@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from listeners.salesforce.answer_limits import RECORDS
-from listeners.salesforce.exchange import Answer, NoAuth, Unanswered, exchange
+from listeners.salesforce.http.answer_limits import RECORDS
+from listeners.salesforce.http.request import Answer, NoAuth, Unanswered, exchange
 from tests.salesforce.scripted import plain_http
 from tests.settings_on_the_wire.loop_server import LoopServer
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from listeners.salesforce.rest import RestClient
+from listeners.salesforce.rest.client import RestClient
 from tests.salesforce.scripted import ScriptedOrg, of_json, plain_http
 
 SOBJECTS = "/services/data/v67.0/sobjects"

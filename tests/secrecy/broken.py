@@ -131,7 +131,7 @@ def spoil(planted: Planted) -> None:
         row = Connection.objects.create(
             name=name, auth="client_credentials", base_url="http://localhost:1", client_id="app"
         )
-        from listeners.secrets import Secret
+        from listeners.secrets.encrypted_field import Secret
 
         Connection.objects.filter(pk=row.pk).update(client_secret=Secret(stored))
         make_listener(connection=Connection.objects.get(pk=row.pk), name=f"of-{name}")

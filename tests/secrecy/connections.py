@@ -9,8 +9,8 @@ import redis
 
 from listeners.models import Connection, KeptTokens, Listener
 from listeners.models.connection_rules import KINDS
-from listeners.salesforce.token_store import Kept
-from listeners.secrets import Secret
+from listeners.salesforce.tokens.store import Kept
+from listeners.secrets.encrypted_field import Secret
 from tests.sample_data import make_listener, make_mapping
 from tests.secrecy.places import as_text
 from tests.secrecy.planted import Planted

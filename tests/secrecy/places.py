@@ -15,7 +15,7 @@ from django.contrib.sessions.models import Session
 from django.db import connection
 
 from cdcproject.celery import app
-from listeners.secrets import EncryptedField
+from listeners.secrets.encrypted_field import EncryptedField
 from tests.processes import Process
 
 #: Keys of the API, which its own library stores as they are and looks up by their value.

@@ -6,7 +6,7 @@ import pytest
 import requests
 from django.core.exceptions import ValidationError
 
-from listeners.logins import session_for
+from listeners.connections.token_sources import session_for
 from listeners.models import Connection, Position
 from listeners.models.connection_rules import problems
 from listeners.salesforce.errors import DestinationRefused

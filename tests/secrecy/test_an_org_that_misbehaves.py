@@ -6,7 +6,7 @@ import pytest
 
 from audit.models import Incident, Quarantined
 from listeners.models import Connection, KeptTokens, Position, SpentToken
-from listeners.secrets import Secret
+from listeners.secrets.encrypted_field import Secret
 from tests.secrecy.connections import (
     listener_of,
     map_to,

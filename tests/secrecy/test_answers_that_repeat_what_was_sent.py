@@ -4,7 +4,7 @@ of an answer are stored and shown."""
 import pytest
 
 from consumer.connection_check import check_connection
-from listeners.logins import token_source
+from listeners.connections.token_sources import token_source
 from listeners.models import Connection
 from listeners.salesforce.errors import MalformedAnswer
 from tests.salesforce.messages import HANDSHAKE

@@ -8,11 +8,11 @@ from threading import Thread
 from typing import Any
 
 from consumer.connection_check import Finding, check_connection
-from listeners.client_settings import stream_options
-from listeners.logins import session_for, token_source
+from listeners.connections.client_config import stream_options
+from listeners.connections.token_sources import session_for, token_source
 from listeners.models import Connection, Listener
 from listeners.models.connection_rules import KINDS
-from listeners.salesforce.cometd import CometdStream
+from listeners.salesforce.cometd.stream import CometdStream
 from listeners.salesforce.errors import SalesforceError
 from tests.sample_data import connection_to, make_listener
 from tests.settings_on_the_wire.orgs import Org, credentials_of

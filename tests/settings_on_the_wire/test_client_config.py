@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from listeners.logins import token_source
+from listeners.connections.token_sources import token_source
 from listeners.models.connection_rules import problems, warnings
 from listeners.salesforce.errors import LoginUnavailable
 from tests.salesforce.hostile import MIB, packed

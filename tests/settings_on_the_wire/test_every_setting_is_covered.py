@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.db.models import Model
 
-from listeners.client_rules import CLIENT_KEYS, REFRESH_KEYS, TLS_KEYS
+from listeners.connections.client_config_rules import CLIENT_KEYS, REFRESH_KEYS, TLS_KEYS
 from listeners.models import Connection, Listener
 from tests.settings_on_the_wire import test_client_config as client_config
 from tests.settings_on_the_wire import test_gap_policy as gap_policy

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from listeners.logins import token_source
+from listeners.connections.token_sources import token_source
 from tests.settings_on_the_wire.orgs import only_login
 from tests.settings_on_the_wire.stored import failure, failures, stored
 from tests.simulator.process import SimulatorProcess

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from listeners.logins import token_source
+from listeners.connections.token_sources import token_source
 from listeners.models import Position
 from tests.salesforce.messages import HANDSHAKE, token_answer
 from tests.salesforce.scripted import Call, ScriptedOrg

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from listeners.clients import client_for
-from listeners.login_ledger import no_report
-from listeners.logins import token_source
+from listeners.connections.handler_clients import client_for
+from listeners.connections.login_attempts import no_report
+from listeners.connections.token_sources import token_source
 from listeners.models import Connection
 from listeners.salesforce.errors import LoginRefused, SalesforceError, StreamClosed
 from tests.servers import wait_for

@@ -8,9 +8,9 @@ from typing import Any
 import grpc
 import pytest
 
-from listeners.logins import token_source
+from listeners.connections.open_stream import stream_for
+from listeners.connections.token_sources import token_source
 from listeners.models import Listener
-from listeners.streams import stream_for
 from tests.salesforce.pubsub.scripted import Call, Refusal, ScriptedPubSub
 from tests.settings_on_the_wire.counting_proxy import CountingProxy
 from tests.settings_on_the_wire.orgs import paths

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from listeners.clients import client_for
-from listeners.login_ledger import no_report
+from listeners.connections.handler_clients import client_for
+from listeners.connections.login_attempts import no_report
 from listeners.models import Position
 from listeners.salesforce.errors import CometdRefused, Reaction, TransportFailed
 from tests.salesforce.messages import CONNECT, HANDSHAKE, SUBSCRIBE, refused

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from listeners.logins import token_source
+from listeners.connections.token_sources import token_source
 from listeners.salesforce.errors import LoginUnavailable
 from tests.salesforce.scripted import Reply, ScriptedOrg
 from tests.settings_on_the_wire.counting_proxy import CountingProxy

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from urllib3.exceptions import InsecureRequestWarning
 
-from listeners.clients import client_for
-from listeners.login_ledger import no_report
-from listeners.logins import token_source
+from listeners.connections.handler_clients import client_for
+from listeners.connections.login_attempts import no_report
+from listeners.connections.token_sources import token_source
 from listeners.salesforce.errors import LoginUnavailable
 from tests.settings_on_the_wire.http2_server import Http2Server
 from tests.settings_on_the_wire.orgs import VERSIONS_PATH, grant_types, issue_token, paths

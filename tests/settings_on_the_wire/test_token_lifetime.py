@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from listeners.logins import token_source
+from listeners.connections.token_sources import token_source
 from listeners.models import Connection
 from tests.salesforce.messages import token_answer
 from tests.salesforce.scripted import ScriptedOrg

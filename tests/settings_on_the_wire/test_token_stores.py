@@ -9,9 +9,9 @@ import redis
 from django.conf import settings
 from django.db import connection as database
 
-from listeners.logins import token_source
+from listeners.connections.token_sources import token_source
 from listeners.models import Connection, TokenState
-from listeners.secrets import Secret
+from listeners.secrets.encrypted_field import Secret
 from tests.settings_on_the_wire.orgs import bearers, grant_types
 from tests.settings_on_the_wire.stored import listening, stored
 from tests.simulator.process import SimulatorProcess

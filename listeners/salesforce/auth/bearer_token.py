@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 from listeners.salesforce.errors import LoginRefused
-from listeners.salesforce.exchange import header_safe
-from listeners.salesforce.tokens import Token
+from listeners.salesforce.http.request import header_safe
+from listeners.salesforce.tokens.tokens import Token
 
 
 class BearerToken:

@@ -8,7 +8,7 @@ from typing import Self
 import requests
 
 from listeners.salesforce.auth.endpoint import DEFAULTS, OAuthOptions, request_token
-from listeners.salesforce.tokens import Granted
+from listeners.salesforce.tokens.tokens import Granted
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,6 @@ from urllib.parse import urlencode, urlsplit
 import requests
 from requests.auth import AuthBase
 
-from listeners.salesforce.addresses import host_of, is_web_url
-from listeners.salesforce.answer_limits import LOGIN
 from listeners.salesforce.errors import (
     AUTHORIZE_AGAIN,
     LoginRefused,
@@ -21,14 +19,16 @@ from listeners.salesforce.errors import (
     SalesforceError,
     refused_by_proxy,
 )
-from listeners.salesforce.exchange import (
+from listeners.salesforce.http.addresses import host_of, is_web_url
+from listeners.salesforce.http.answer_limits import LOGIN
+from listeners.salesforce.http.request import (
     Answer,
     Timeout,
     Unanswered,
     header_safe,
     login_exchange,
 )
-from listeners.salesforce.tokens import Granted, Token, life_of
+from listeners.salesforce.tokens.tokens import Granted, Token, life_of
 
 DEFAULT_TIMEOUT: Timeout = (10.0, 30.0)
 

@@ -11,7 +11,7 @@ import requests
 
 from listeners.salesforce.auth.endpoint import DEFAULTS, OAuthOptions, request_token
 from listeners.salesforce.errors import LoginRefused
-from listeners.salesforce.tokens import Granted
+from listeners.salesforce.tokens.tokens import Granted
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _LIFE = 120  # seconds; Salesforce takes 3 minutes at most, and clocks differ

@@ -8,7 +8,7 @@ import requests
 
 from listeners.salesforce.auth.endpoint import DEFAULTS, OAuthOptions, request_token
 from listeners.salesforce.auth.refresh_token import RefreshToken
-from listeners.salesforce.tokens import Grant, Granted
+from listeners.salesforce.tokens.tokens import Grant, Granted
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,15 @@ from xml.sax.saxutils import escape
 
 import requests
 
-from listeners.salesforce.addresses import host_of, is_web_url
-from listeners.salesforce.answer_limits import LOGIN
 from listeners.salesforce.errors import (
     LoginRefused,
     LoginUnavailable,
     SalesforceError,
     refused_by_proxy,
 )
-from listeners.salesforce.exchange import (
+from listeners.salesforce.http.addresses import host_of, is_web_url
+from listeners.salesforce.http.answer_limits import LOGIN
+from listeners.salesforce.http.request import (
     Answer,
     NoAuth,
     Timeout,
@@ -27,7 +27,7 @@ from listeners.salesforce.exchange import (
     header_safe,
     login_exchange,
 )
-from listeners.salesforce.tokens import Granted, Token, life_of
+from listeners.salesforce.tokens.tokens import Granted, Token, life_of
 
 LAST_VERSION = "64.0"
 

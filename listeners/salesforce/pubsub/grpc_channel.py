@@ -20,13 +20,13 @@ import grpc
 from grpc import aio
 from requests.utils import select_proxy, should_bypass_proxies
 
-from listeners.salesforce.answer_limits import MESSAGE
-from listeners.salesforce.destinations import ANYWHERE, Destinations
 from listeners.salesforce.errors import PubSubRefused, Reaction
-from listeners.salesforce.guard import resolved
-from listeners.salesforce.http import ClientFileMissing, HttpConfig, Proxy, Tls
+from listeners.salesforce.http.allowlist import ANYWHERE, Destinations
+from listeners.salesforce.http.answer_limits import MESSAGE
+from listeners.salesforce.http.egress_guard import resolved
+from listeners.salesforce.http.session import ClientFileMissing, HttpConfig, Proxy, Tls
 from listeners.salesforce.pubsub.endpoint import Endpoint
-from listeners.salesforce.pubsub.tunnel import Tunnel
+from listeners.salesforce.pubsub.proxy_tunnel import Tunnel
 
 USER_AGENT = "salesforce-cdc"
 _PROXY_PORTS = {"http": 80, "https": 443}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from listeners.salesforce.errors import PubSubRefused, Reaction
-from listeners.salesforce.records import long_id
-from listeners.salesforce.tokens import Token
+from listeners.salesforce.rest.records import long_id
+from listeners.salesforce.tokens.tokens import Token
 
 Metadata = tuple[tuple[str, str], ...]
 

@@ -7,9 +7,9 @@ from collections import OrderedDict
 from concurrent.futures import CancelledError
 
 from listeners.salesforce.errors import StreamClosed
-from listeners.salesforce.pubsub.calls import Calls
-from listeners.salesforce.pubsub.failures import Failure
-from listeners.salesforce.pubsub.loop import LOOP
+from listeners.salesforce.pubsub.event_loop import LOOP
+from listeners.salesforce.pubsub.rpc import Calls
+from listeners.salesforce.pubsub.rpc_errors import Failure
 from listeners.salesforce.pubsub.schemas import Schema, missing_schema, parse_schema
 
 

@@ -18,11 +18,11 @@ from typing import Any
 import fastavro
 from fastavro.schema import SchemaParseException
 
-from listeners.salesforce.answer_limits import EVENT, SCHEMA, is_deeper, shown
+from listeners.salesforce.http.answer_limits import EVENT, SCHEMA, is_deeper, shown
 from listeners.salesforce.pubsub.bitmaps import Named, named
-from listeners.salesforce.pubsub.reading import Unread, reader_of
+from listeners.salesforce.pubsub.null_handling import whole_of
+from listeners.salesforce.pubsub.payload_reader import Unread, reader_of
 from listeners.salesforce.pubsub.values import Field, converter
-from listeners.salesforce.pubsub.whole import whole_of
 
 _DEEPEST = 40  # types within one another; Salesforce nests two
 _DEEPEST_JSON = 200

@@ -11,22 +11,22 @@ from datetime import datetime
 from typing import Any
 
 from listeners.salesforce.errors import PubSubRefused, Reaction, SalesforceError, StreamClosed
-from listeners.salesforce.http import HttpConfig
-from listeners.salesforce.pubsub.calls import Calls
-from listeners.salesforce.pubsub.dialects import Dialect, Managed, from_position
+from listeners.salesforce.http.session import HttpConfig
+from listeners.salesforce.protocol import StreamOptions
 from listeners.salesforce.pubsub.endpoint import endpoint_of
+from listeners.salesforce.pubsub.event_loop import LOOP
 from listeners.salesforce.pubsub.grpc_channel import way_to
 from listeners.salesforce.pubsub.inbox import KeepAlive
-from listeners.salesforce.pubsub.loop import LOOP
-from listeners.salesforce.pubsub.messages import message_of
 from listeners.salesforce.pubsub.metadata import metadata_of, tenant_of
+from listeners.salesforce.pubsub.rpc import Calls
 from listeners.salesforce.pubsub.schema_source import SchemaSource
 from listeners.salesforce.pubsub.schemas import Schema
+from listeners.salesforce.pubsub.subscribe_modes import Dialect, Managed, from_position
 from listeners.salesforce.pubsub.subscription import Subscription
+from listeners.salesforce.pubsub.to_cometd import message_of
 from listeners.salesforce.pubsub.wire.pubsub_api_pb2 import ConsumerEvent
 from listeners.salesforce.replay_ids import text_of
-from listeners.salesforce.stream import StreamOptions
-from listeners.salesforce.tokens import Token, Tokens
+from listeners.salesforce.tokens.tokens import Token, Tokens
 
 Messages = list[Mapping[str, Any]]
 MOST_A_POLL = 500  # messages

@@ -22,11 +22,11 @@ from listeners.salesforce.errors import (
     StreamClosed,
     TransportFailed,
 )
-from listeners.salesforce.pubsub.calls import UNREADABLE, Calls
-from listeners.salesforce.pubsub.credits import MOST, Credits
-from listeners.salesforce.pubsub.dialects import Dialect
+from listeners.salesforce.protocol import StreamOptions
+from listeners.salesforce.pubsub.flow_control import MOST, Credits
 from listeners.salesforce.pubsub.inbox import FULL, OVERFULL, Inbox
-from listeners.salesforce.stream import StreamOptions
+from listeners.salesforce.pubsub.rpc import UNREADABLE, Calls
+from listeners.salesforce.pubsub.subscribe_modes import Dialect
 
 #: Salesforce sends something at least this often, while it has credits.
 HOLD_SECONDS = 270.0

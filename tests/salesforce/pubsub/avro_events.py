@@ -9,8 +9,8 @@ from typing import Any
 
 import fastavro
 
-from listeners.salesforce.pubsub.messages import message_of
 from listeners.salesforce.pubsub.schemas import Schema, parse_schema
+from listeners.salesforce.pubsub.to_cometd import message_of
 
 CHANNEL = "/data/ThingChangeEvent"
 KINDS = ["CREATE", "UPDATE", "DELETE", "UNDELETE", "GAP_UPDATE"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from listeners.salesforce.protocol import StreamOptions
 from listeners.salesforce.pubsub.stream import PubSubStream
-from listeners.salesforce.stream import StreamOptions
-from listeners.salesforce.tokens import Token
+from listeners.salesforce.tokens.tokens import Token
 
 CHANNEL = "/data/AccountChangeEvent"
 ORG = "00D000000000001EAA"

@@ -7,9 +7,9 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listeners.salesforce.pubsub import credits as credits_module
+from listeners.salesforce.pubsub import flow_control as credits_module
 from listeners.salesforce.pubsub import inbox
-from listeners.salesforce.pubsub.credits import LEAST, MOST, TRICKLE_SECONDS, Credits
+from listeners.salesforce.pubsub.flow_control import LEAST, MOST, TRICKLE_SECONDS, Credits
 from tests.salesforce.pubsub.scripted_events import batch
 from tests.salesforce.pubsub.streams import names_of, polled
 from tests.servers import wait_for

@@ -10,9 +10,9 @@ import pytest
 
 from listeners.salesforce.decode import decode
 from listeners.salesforce.errors import AnswerTooLarge, Reaction, Undecodable
-from listeners.salesforce.pubsub.messages import message_of
 from listeners.salesforce.pubsub.schema_source import SchemaCache
 from listeners.salesforce.pubsub.schemas import Schema, parse_schema
+from listeners.salesforce.pubsub.to_cometd import message_of
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 from tests.salesforce.pubsub.avro_events import (
     ADDRESS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from listeners.salesforce.decode import decode
-from listeners.salesforce.pubsub.messages import message_of
+from listeners.salesforce.pubsub.to_cometd import message_of
 from tests.salesforce.pubsub.avro_events import (
     CHANNEL,
     HEADER,

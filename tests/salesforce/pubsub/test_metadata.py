@@ -6,8 +6,8 @@ import pytest
 
 from listeners.salesforce.errors import PubSubRefused
 from listeners.salesforce.pubsub.metadata import metadata_of, tenant_of
-from listeners.salesforce.records import long_id
-from listeners.salesforce.tokens import Token
+from listeners.salesforce.rest.records import long_id
+from listeners.salesforce.tokens.tokens import Token
 
 
 def token(access_token="secret", org_id=None, instance_url="https://org.example"):

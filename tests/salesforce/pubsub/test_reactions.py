@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from listeners.salesforce.errors import Reaction
-from listeners.salesforce.pubsub.failures import classify
+from listeners.salesforce.pubsub.rpc_errors import classify
 
 ALL = "sfdc.platform.eventbus.grpc."
 

@@ -13,9 +13,9 @@ import pytest
 from listeners.salesforce.decode import decode
 from listeners.salesforce.errors import Reaction
 from listeners.salesforce.events import ChangeKind
-from listeners.salesforce.pubsub.failures import classify
-from listeners.salesforce.pubsub.messages import message_of
+from listeners.salesforce.pubsub.rpc_errors import classify
 from listeners.salesforce.pubsub.schemas import parse_schema
+from listeners.salesforce.pubsub.to_cometd import message_of
 from tests.salesforce.pubsub.avro_events import Consumed, Produced
 from tests.samples import samples_folder
 

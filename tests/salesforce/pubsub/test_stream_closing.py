@@ -15,7 +15,7 @@ from listeners.salesforce.errors import (
     StreamClosed,
     TransportFailed,
 )
-from listeners.salesforce.pubsub.loop import LOOP
+from listeners.salesforce.pubsub.event_loop import LOOP
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 from tests.salesforce.pubsub.scripted import Refusal, idle
 from tests.salesforce.pubsub.scripted_events import batch, shown

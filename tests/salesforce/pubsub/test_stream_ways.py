@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from listeners.salesforce.errors import PubSubRefused, Reaction, TransportFailed
-from listeners.salesforce.http import ClientFileMissing, HttpConfig, Proxy, Tls
+from listeners.salesforce.http.session import ClientFileMissing, HttpConfig, Proxy, Tls
 from tests.salesforce.pubsub.odd_server import OddServer, http_503
 from tests.salesforce.pubsub.scripted import ScriptedPubSub
 from tests.salesforce.pubsub.scripted_events import batch

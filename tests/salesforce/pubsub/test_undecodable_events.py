@@ -10,8 +10,8 @@ import pytest
 
 from listeners.salesforce.decode import decode
 from listeners.salesforce.errors import RAW_LIMIT, Undecodable
-from listeners.salesforce.pubsub.messages import message_of
 from listeners.salesforce.pubsub.schemas import Schema, missing_schema, parse_schema
+from listeners.salesforce.pubsub.to_cometd import message_of
 from tests.salesforce.pubsub.avro_events import (
     ADDRESS,
     CHANNEL,

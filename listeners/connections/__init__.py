@@ -1,0 +1,1 @@
+"""A stored connection: its rules, its settings for the wire, and how to log in with it."""

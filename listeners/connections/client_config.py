@@ -1,0 +1,106 @@
+"""A connection's client settings, as the wire takes them: references looked up, defaults filled in.
+
+Each raises SecretUnavailable for a reference that leads nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from listeners.connections.client_config_rules import http_version as version_of
+from listeners.egress import destinations
+from listeners.models import Connection, Listener
+from listeners.salesforce.auth.endpoint import CredentialBearer, OAuthOptions
+from listeners.salesforce.http.request import Timeout
+from listeners.salesforce.http.session import HttpConfig, Proxy, Tls
+from listeners.salesforce.protocol import StreamOptions
+from listeners.secrets.encrypted_field import REFERENCES, Secret
+
+CONNECTION_TIMEOUT, READ_TIMEOUT = 10.0, 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What a client_config says about the requests that log in."""
+
+    http_version: str = "1.1"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    payload: str = field(default="", repr=False)
+    timeout: Timeout = (CONNECTION_TIMEOUT, READ_TIMEOUT)
+
+
+def client_of(config: Mapping[str, Any]) -> Client:
+    payload = parse_qsl(config.get("custom_payload", ""), keep_blank_values=True)
+    return Client(
+        version_of(config.get("http_version", "1.1")),
+        _looked_up(config.get("custom_headers", {})),
+        urlencode([(name, looked_up(text)) for name, text in payload]),
+        (
+            float(config.get("connection_timeout", CONNECTION_TIMEOUT)),
+            float(config.get("read_timeout", READ_TIMEOUT)),
+        ),
+    )
+
+
+def oauth_options(connection: Connection, instead: Mapping[str, Any] | None = None) -> OAuthOptions:
+    """What every OAuth kind can be told; `instead` (a refresh_config) outranks the connection."""
+    own: dict[str, Any] = {
+        "scopes": connection.scopes,
+        "optional_params": connection.optional_params,
+        "credential_bearer": connection.credential_bearer,
+        "client_config": connection.client_config,
+        **(instead or {}),
+    }
+    client = client_of(own["client_config"])
+    return OAuthOptions(
+        bearer=CredentialBearer(own["credential_bearer"]),
+        scopes=tuple(own["scopes"]),
+        params=_looked_up(own["optional_params"]),
+        headers=client.headers,
+        payload=client.payload,
+        timeout=client.timeout,
+        instance_url=connection.base_url,
+    )
+
+
+def http_config(
+    connection: Connection, *, http_version: str = "1.1", keep_alive: float | None = None
+) -> HttpConfig:
+    """How every request of the connection is sent."""
+    tls = connection.client_config.get("tls", {})
+    return HttpConfig(_proxy(connection), Tls(**tls), keep_alive, http_version, destinations())
+
+
+def _proxy(connection: Connection) -> Proxy | None:
+    if not connection.has_proxy:
+        return None
+    return Proxy(
+        connection.proxy_host,
+        int(connection.proxy_port or 0),
+        connection.proxy_scheme,
+        connection.proxy_username,
+        connection.proxy_password.reveal(),
+    )
+
+
+def looked_up(text: str) -> str:
+    """The text, or what the reference `env:NAME` or `file:PATH` stands for."""
+    return Secret(text).reveal() if text.startswith(REFERENCES) else text
+
+
+def _looked_up(texts: Mapping[str, str]) -> dict[str, str]:
+    return {name: looked_up(text) for name, text in texts.items()}
+
+
+def stream_options(listener: Listener) -> StreamOptions:
+    """How the listener's channel is heard."""
+    return StreamOptions(
+        api_version=listener.api_version,
+        connection_timeout=listener.connection_timeout,
+        read_timeout=listener.read_timeout,
+        keep_alive_interval=listener.keep_alive_interval,
+        session_timeout=listener.session_timeout,
+    )

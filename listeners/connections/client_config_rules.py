@@ -1,0 +1,213 @@
+"""The settings that are JSON: scopes, parameters, the HTTP client. Each check gives a message, or
+an empty text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+from urllib.parse import parse_qsl
+
+from django.core.exceptions import ValidationError
+
+from listeners.egress import url_flaw
+from listeners.secrets import reference_rules
+from listeners.secrets.encrypted_field import REFERENCES
+from listeners.values import address
+
+HTTP_VERSIONS = ("1.0", "1.1", "2")
+CLIENT_KEYS = (
+    "http_version",
+    "custom_headers",
+    "custom_payload",
+    "connection_timeout",
+    "read_timeout",
+    "tls",
+)
+TLS_KEYS = ("ca_bundle", "client_certificate", "client_key", "verify")
+REFRESH_KEYS = ("refresh_url", "scopes", "optional_params", "credential_bearer", "client_config")
+LONGEST_SECONDS = 3600
+BEARERS = ("auth_header", "post_body")
+
+#: What the login itself says; a parameter of that name would contradict it.
+_RESERVED = frozenset(
+    {
+        "grant_type",
+        "client_id",
+        "client_secret",
+        "username",
+        "password",
+        "refresh_token",
+        "assertion",
+        "scope",
+    }
+)
+_SENSITIVE = re.compile(r"auth|cookie|secret|token|passw|key|credential", re.IGNORECASE)
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749, 3.3
+
+
+class _Problem(Exception):
+    """Write it as the message says."""
+
+
+def scopes_problem(value: Any) -> str:
+    return _said(_scopes, value, "")
+
+
+def params_problem(value: Any) -> str:
+    return _said(_params, value, "")
+
+
+def client_problem(value: Any) -> str:
+    return _said(_client, value, "")
+
+
+def refresh_problem(value: Any) -> str:
+    return "" if value is None else _said(_refresh, value, "")
+
+
+def _said(check: Any, value: Any, path: str) -> str:
+    try:
+        check(value, path)
+    except _Problem as problem:
+        return str(problem)
+    return ""
+
+
+def _refuse(path: str, text: str) -> None:
+    raise _Problem(f"{path}: {text}" if path else text[:1].upper() + text[1:])
+
+
+def _scopes(value: Any, path: str) -> None:
+    if not isinstance(value, list):
+        _refuse(path, 'give a list of scopes, such as ["api", "refresh_token"].')
+    for scope in value:
+        if not isinstance(scope, str) or not _SCOPE.fullmatch(scope):
+            _refuse(path, f"{scope!r} is no scope: one word each.")
+
+
+def _params(value: Any, path: str) -> None:
+    for name, text in _texts(value, path).items():
+        if name in _RESERVED:
+            _refuse(path, f"the parameter {name} is what the login itself says; take it out.")
+        _refuse_plain_secret(name, text, path)
+        _refuse_reference(text, path)
+
+
+def _client(value: Any, path: str) -> None:
+    _keys(value, path, CLIENT_KEYS)
+    version = value.get("http_version", "1.1")
+    if http_version(version) not in HTTP_VERSIONS:
+        _refuse(_at(path, "http_version"), f"use one of {', '.join(HTTP_VERSIONS)}.")
+    _headers(value.get("custom_headers", {}), _at(path, "custom_headers"))
+    _payload(value.get("custom_payload", ""), _at(path, "custom_payload"))
+    for name in ("connection_timeout", "read_timeout"):
+        seconds = value.get(name, 1)
+        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if not is_number or not 0 < seconds <= LONGEST_SECONDS:
+            _refuse(_at(path, name), f"give seconds, a number up to {LONGEST_SECONDS}.")
+    _tls(value.get("tls", {}), _at(path, "tls"))
+
+
+def http_version(value: Any) -> str:
+    """`1.1` as a text or a number; `2.0` is `2`."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return ""
+    text = str(value)
+    return "2" if text == "2.0" else text
+
+
+def _headers(value: Any, path: str) -> None:
+    for name, text in _texts(value, path).items():
+        if not _HEADER.fullmatch(name):
+            _refuse(path, f"{name!r} is no header's name.")
+        if not text.isprintable() or not text.isascii():
+            _refuse(path, f"the value of {name} holds characters that no header can.")
+        if name.casefold() in ("host", "content-length", "content-type", "transfer-encoding"):
+            _refuse(path, f"{name} is set by the request itself; take it out.")
+        _refuse_plain_secret(name, text, path)
+        _refuse_reference(text, path)
+
+
+def _payload(value: Any, path: str) -> None:
+    if not isinstance(value, str):
+        _refuse(path, "give a text such as name=value&other=value.")
+    try:
+        pairs = parse_qsl(value, keep_blank_values=True, strict_parsing=True) if value else []
+    except ValueError:
+        pairs = []
+        _refuse(path, "give a text such as name=value&other=value.")
+    for name, text in pairs:  # one may stand there twice
+        _params({name: text}, path)
+
+
+def _tls(value: Any, path: str) -> None:
+    _keys(value, path, TLS_KEYS)
+    if not isinstance(value.get("verify", True), bool):
+        _refuse(_at(path, "verify"), "write true or false.")
+    for name in TLS_KEYS[:-1]:
+        if not isinstance(value.get(name, ""), str):
+            _refuse(_at(path, name), "give the path of a PEM file.")
+    if value.get("client_key") and not value.get("client_certificate"):
+        _refuse(_at(path, "client_certificate"), "a client_key needs its certificate.")
+    if value.get("ca_bundle") and value.get("verify") is False:
+        _refuse(_at(path, "ca_bundle"), "does nothing while verify is false; choose one.")
+
+
+def _refresh(value: Any, path: str) -> None:
+    _keys(value, path, REFRESH_KEYS)
+    if "refresh_url" in value:
+        url = value["refresh_url"]
+        try:
+            address(url if isinstance(url, str) else "")
+        except ValidationError as error:
+            _refuse(_at(path, "refresh_url"), error.messages[0])
+        if refused := url_flaw(url):
+            _refuse(_at(path, "refresh_url"), refused)
+    if value.get("credential_bearer", BEARERS[0]) not in BEARERS:
+        _refuse(_at(path, "credential_bearer"), f"use one of {', '.join(BEARERS)}.")
+    _scopes(value.get("scopes", []), _at(path, "scopes"))
+    _params(value.get("optional_params", {}), _at(path, "optional_params"))
+    client = value.get("client_config", {})
+    _client(client, _at(path, "client_config"))
+    if "tls" in client:
+        _refuse(_at(path, "client_config.tls"), "TLS is the connection's: say it in client_config.")
+
+
+def _keys(value: Any, path: str, known: tuple[str, ...]) -> None:
+    if not isinstance(value, Mapping):
+        _refuse(path, f"give an object with any of {', '.join(known)}.")
+    for name in value:
+        if name not in known:
+            close = get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"use any of {', '.join(known)}."
+            _refuse(path, f"there is no {name!r}; {hint}")
+
+
+def _texts(value: Any, path: str) -> Mapping[str, str]:
+    if not isinstance(value, Mapping):
+        _refuse(path, 'give an object of names and texts, such as {"name": "text"}.')
+    for name, text in value.items():
+        if not name or not isinstance(text, str):
+            _refuse(path, f"the value of {name!r} must be a text.")
+    texts: Mapping[str, str] = value
+    return texts
+
+
+def _refuse_plain_secret(name: str, text: str, path: str) -> None:
+    """These settings are shown in the console: what may be a secret stays outside of them."""
+    if _SENSITIVE.search(name) and not text.startswith(REFERENCES):
+        _refuse(
+            path, f"the value of {name} may be a secret: give a reference, env:NAME or file:PATH."
+        )
+
+
+def _refuse_reference(text: str, path: str) -> None:
+    if refused := reference_rules.flaw(text):
+        _refuse(path, f"{refused}.")
+
+
+def _at(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

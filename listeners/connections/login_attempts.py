@@ -1,0 +1,108 @@
+"""What the database remembers of a connection's logins, whichever store keeps its tokens."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import structlog
+from django.conf import settings
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from listeners.models import Connection, SpentToken, TokenState
+from listeners.salesforce.errors import LoginRefused, LoginUnavailable
+from listeners.salesforce.tokens.store import Trouble, digest
+from listeners.token_stores.errors import answered
+
+log = structlog.get_logger(__name__)
+
+#: Seconds until refused credentials may be tried once more.
+COOLDOWN_SECONDS = 900.0
+
+
+class Reporter(Protocol):
+    """Opens (`is_open`) or closes the incident of a connection's trouble."""
+
+    def __call__(self, connection_id: int, trouble: Trouble, *, is_open: bool) -> None: ...
+
+
+def no_report(connection_id: int, trouble: Trouble, *, is_open: bool) -> None:
+    """For whoever tells the operator in another way."""
+
+
+class LoginLedger:
+    def __init__(
+        self, connection: Connection, report: Reporter = no_report, *, is_forced: bool = False
+    ) -> None:
+        """`is_forced`: an operator asked for this login, however often it was refused before."""
+        self._connection_id = connection.pk
+        self._saved_at = connection.updated_at.isoformat()
+        self._report = report
+        self._is_forced = is_forced
+
+    def check(self, seed: str) -> None:
+        """All processes together try refused credentials a few times, with the growing waits of
+        settings.CDC_LOGIN_WAITS between, and after that once in COOLDOWN_SECONDS.
+
+        Raises LoginUnavailable within a wait, and LoginRefused after the last.
+        """
+        if self._is_forced:
+            return
+        seed = self._attempt(seed)
+        state = answered(TokenState.objects.filter(connection_id=self._connection_id).first)
+        if state is None or state.refused_seed != seed or state.refused_at is None:
+            return
+        since = (timezone.now() - state.refused_at).total_seconds()
+        waits = settings.CDC_LOGIN_WAITS
+        if 0 < state.refusals <= len(waits) and since < waits[state.refusals - 1]:
+            rest = waits[state.refusals - 1] - since
+            raise LoginUnavailable(f"refused {since:.0f} s ago: {state.refusal}", retry_after=rest)
+        if state.refusals > len(waits) and since < COOLDOWN_SECONDS:
+            raise LoginRefused(
+                f"not tried again after {state.refusals} refusals, the last at "
+                f"{state.refused_at:%Y-%m-%d %H:%M:%S} UTC",
+                state.refusal,
+                remedy="Correct and save the connection, or check it: either tries again at once.",
+                is_final=True,
+            )
+
+    def refused(self, seed: str, reason: str) -> None:
+        answered(lambda: self._refused(self._attempt(seed), reason))
+
+    def accepted(self, seed: str) -> None:
+        """A login worked: nothing of what was wrong before still is."""
+        of_these = self._state().filter(refused_seed=self._attempt(seed), refusals__gt=0)
+        answered(lambda: of_these.update(refusals=0, refusal=""))
+        for trouble in (Trouble.CUT_OFF, Trouble.REVOKED):
+            self.mended(trouble)
+
+    def is_spent(self, refresh_token: str) -> bool:
+        spent = SpentToken.objects.filter(
+            connection_id=self._connection_id, digest=digest(refresh_token)
+        )
+        return answered(spent.exists)
+
+    def spend(self, refresh_token: str) -> None:
+        row = SpentToken(connection_id=self._connection_id, digest=digest(refresh_token))
+        answered(lambda: SpentToken.objects.bulk_create([row], ignore_conflicts=True))
+
+    def trouble(self, trouble: Trouble) -> None:
+        log.error("trouble with a refresh token", connection=self._connection_id, what=trouble)
+        answered(lambda: self._report(self._connection_id, trouble, is_open=True))
+
+    def mended(self, trouble: Trouble) -> None:
+        answered(lambda: self._report(self._connection_id, trouble, is_open=False))
+
+    def _attempt(self, seed: str) -> str:
+        """Saving the connection, if only as it was, asks to try again."""
+        return digest(f"{seed} {self._saved_at}")
+
+    def _refused(self, seed: str, reason: str) -> None:
+        TokenState.objects.get_or_create(connection_id=self._connection_id)
+        now = timezone.now()
+        same = self._state().filter(refused_seed=seed)
+        if not same.update(refusals=F("refusals") + 1, refused_at=now, refusal=reason):
+            self._state().update(refused_seed=seed, refusals=1, refused_at=now, refusal=reason)
+
+    def _state(self) -> QuerySet[TokenState]:
+        return TokenState.objects.filter(connection_id=self._connection_id)

@@ -1,0 +1,31 @@
+"""The stream of a listener, by its transport."""
+
+from __future__ import annotations
+
+from listeners.connections.client_config import http_config, stream_options
+from listeners.connections.token_sources import session_for
+from listeners.models import Listener
+from listeners.salesforce.cometd.stream import CometdStream
+from listeners.salesforce.protocol import EventStream
+from listeners.salesforce.tokens.tokens import Tokens
+
+
+def stream_for(listener: Listener, tokens: Tokens) -> EventStream:
+    """Not open yet. Raises SecretUnavailable and ClientFileMissing."""
+    http = session_for(listener.connection)
+    options = stream_options(listener)
+    match Listener.Transport(listener.transport):
+        case Listener.Transport.COMETD:
+            return CometdStream(tokens, listener.channel, options, http=http)
+        case Listener.Transport.PUBSUB:
+            # Loaded where it is needed only: gRPC does not outlive a fork, and workers fork.
+            from listeners.salesforce.pubsub.stream import PubSubStream
+
+            return PubSubStream(
+                tokens,
+                listener.channel,
+                options,
+                endpoint=listener.pubsub_endpoint,
+                http_config=http_config(listener.connection),
+                managed_subscription=listener.managed_subscription,
+            )

@@ -1,0 +1,34 @@
+"""The private key of a JWT login: an RSA key in PEM."""
+
+from __future__ import annotations
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from listeners.secrets.encrypted_field import Secret, SecretUnavailable
+
+_WANTED = "Give an RSA private key in PEM, without a passphrase (-----BEGIN PRIVATE KEY----- …)."
+
+
+def pem_of(text: str) -> str:
+    """The key's text; from an environment variable its line breaks may come written as \\n."""
+    return text if "\n" in text.strip() else text.replace("\\n", "\n")
+
+
+def private_key_problem(secret: Secret) -> str:
+    """What is wrong with a stored key; a reference is read when it is used."""
+    if secret.reference or not secret:
+        return ""
+    try:
+        return "" if is_rsa_private_key(secret.reveal()) else _WANTED
+    except SecretUnavailable as unavailable:
+        return f"It cannot be checked: {unavailable}."
+
+
+def is_rsa_private_key(text: str) -> bool:
+    try:
+        key = load_pem_private_key(pem_of(text).encode(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it wants a passphrase
+        return False
+    return isinstance(key, RSAPrivateKey)

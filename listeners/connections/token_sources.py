@@ -1,0 +1,202 @@
+"""From a stored connection to a login on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+from django.utils.crypto import salted_hmac
+
+from listeners.connections.client_config import client_of, http_config, oauth_options
+from listeners.connections.login_attempts import LoginLedger, Reporter, no_report
+from listeners.connections.private_keys import pem_of
+from listeners.models import Connection, SpentToken
+from listeners.models.connection_fields import TOKEN_PATH
+from listeners.models.connection_rules import KINDS
+from listeners.salesforce.auth.bearer_token import BearerToken
+from listeners.salesforce.auth.client_credentials import ClientCredentials
+from listeners.salesforce.auth.jwt_bearer import JwtBearer
+from listeners.salesforce.auth.password import Password
+from listeners.salesforce.auth.refresh_token import RefreshToken
+from listeners.salesforce.auth.soap import LAST_VERSION, Soap
+from listeners.salesforce.http.session import session_of
+from listeners.salesforce.tokens.login import Lifetime
+from listeners.salesforce.tokens.source import TokenSource
+from listeners.salesforce.tokens.store import Ledger, NoLedger, TokenStore, digest
+from listeners.salesforce.tokens.tokens import Grant, Tokens
+from listeners.secrets.encrypted_field import Secret
+from listeners.token_stores import former_stores, store_of
+from listeners.token_stores.errors import answered
+from listeners.token_stores.memory import ProcessStore
+
+Auth = Connection.Auth
+
+
+def grant_of(connection: Connection, api_version: str = LAST_VERSION) -> Grant:
+    """The grant of the connection's kind, secrets revealed. Raises SecretUnavailable.
+
+    `api_version` is for the SOAP login, which is capped at the last one that has it.
+    """
+    options = oauth_options(connection)
+    token_url = connection.token_url or connection.base_url + TOKEN_PATH
+    client = connection.client_id, _revealed(connection, "client_secret")
+    match Auth(connection.auth):
+        case Auth.SOAP:
+            return Soap(
+                connection.login_url or connection.login_host,
+                connection.username,
+                connection.password.reveal(),
+                api_version=api_version,
+                timeout=options.timeout,
+                headers=options.headers,
+            )
+        case Auth.PASSWORD:
+            password = connection.password.reveal()
+            refresh = _refresh_of(connection, token_url, client)
+            return Password(token_url, *client, connection.username, password, options, refresh)
+        case Auth.REFRESH_TOKEN:
+            refresh_url = connection.refresh_url or connection.base_url + TOKEN_PATH
+            return RefreshToken(refresh_url, *client, connection.refresh_token.reveal(), options)
+        case Auth.CLIENT_CREDENTIALS:
+            return ClientCredentials(token_url, *client, options)
+        case Auth.JWT_BEARER:
+            return JwtBearer(
+                token_url,
+                *client,
+                connection.username,
+                pem_of(connection.private_key.reveal()),
+                connection.audience or connection.login_host,
+                options,
+            )
+        case Auth.BEARER_TOKEN:
+            raise ValueError("a bearer token is not fetched")
+
+
+def _refresh_of(
+    connection: Connection, token_url: str, client: tuple[str, str]
+) -> RefreshToken | None:
+    """How a password login's refresh token is used, if it is: as refresh_config says, and where
+    it says nothing like the login itself."""
+    config = connection.refresh_config
+    if config is None:
+        return None
+    options = oauth_options(connection, config)
+    url = config.get("refresh_url") or token_url
+    http = _login_session(connection, config.get("client_config"))
+    return RefreshToken(url, *client, "", options, http)
+
+
+def token_source(
+    connection: Connection,
+    api_version: str = LAST_VERSION,
+    *,
+    report: Reporter = no_report,
+    is_forced: bool = False,
+    apart: tuple[TokenStore, Ledger] | None = None,
+) -> Tokens:
+    """Tokens for a connection, shared with every process that uses the same store.
+
+    `report` is told of troubles with a rotated refresh token; `is_forced`: an operator asked for
+    this login, whatever was refused before and whatever token there is; `apart`: what is used in
+    place of what the connection's processes share. Raises SecretUnavailable and
+    ClientFileMissing.
+    """
+    if connection.auth == Auth.BEARER_TOKEN:
+        return BearerToken(connection.token.reveal(), connection.base_url)
+    store, ledger = apart or (
+        store_of(connection),
+        LoginLedger(connection, report, is_forced=is_forced),
+    )
+    return TokenSource(
+        grant_of(connection, api_version),
+        seed=seed_of(connection),
+        store=store,
+        former_stores=() if apart else former_stores(connection),
+        ledger=ledger,
+        lifetime=_lifetime(connection),
+        http=_login_session(connection),
+        anew=is_forced,
+    )
+
+
+def _lifetime(connection: Connection) -> Lifetime:
+    if connection.auth == Auth.SOAP:  # its answer says how long
+        return Lifetime()
+    return Lifetime(connection.default_token_exp_time, connection.clock_skew)
+
+
+def session_for(connection: Connection) -> requests.Session:
+    """A session that reaches the connection's org. Raises SecretUnavailable, ClientFileMissing."""
+    return session_of(http_config(connection))
+
+
+def _login_session(
+    connection: Connection, instead: Mapping[str, Any] | None = None
+) -> requests.Session:
+    config = connection.client_config if instead is None else instead
+    version = client_of(config).http_version
+    return session_of(http_config(connection, http_version=version))
+
+
+def _revealed(connection: Connection, name: str) -> str:
+    """A secret that the kind of login heeds; what is left from another kind may lead nowhere."""
+    secret: Secret = getattr(connection, name)
+    return secret.reveal() if name in KINDS[connection.auth].heeded else ""
+
+
+def seed_of(connection: Connection) -> str:
+    """Another one for other credentials; no secret can be guessed from it.
+
+    Of a refresh token that is configured, the token alone: its successors outlive all other
+    changes.
+    """
+    if connection.auth == Auth.REFRESH_TOKEN:
+        # Such a token is long and random; and another SECRET_KEY must not hide its successors.
+        return digest(connection.refresh_token.reveal())
+    parts = [
+        connection.auth,
+        connection.base_url,
+        connection.token_url,
+        connection.login_url,
+        str(connection.is_sandbox),
+        connection.client_id,
+        connection.username,
+        connection.audience,
+        repr(connection.scopes),
+        repr(connection.optional_params),
+        repr(connection.client_config.get("custom_payload")),
+        repr(connection.refresh_config),
+        *(_revealed(connection, name) for name in ("client_secret", "password", "private_key")),
+    ]
+    return salted_hmac("listeners.logins", "\0".join(parts), algorithm="sha256").hexdigest()
+
+
+class TrialLedger(NoLedger):
+    """Writes nothing down, and knows what any connection has used up."""
+
+    def is_spent(self, refresh_token: str) -> bool:
+        mark = digest(refresh_token)
+        return super().is_spent(refresh_token) or answered(
+            SpentToken.objects.filter(digest=mark).exists
+        )
+
+
+class TrialLogin:
+    """The tokens live and end with it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._store = ProcessStore()
+
+    def tokens(self, api_version: str) -> Tokens:
+        """Raises SecretUnavailable and ClientFileMissing."""
+        return token_source(self._connection, api_version, apart=(self._store, TrialLedger()))
+
+    def successor(self) -> str:
+        """The refresh token that took the place of the connection's, which this login used up;
+        empty where that one goes on."""
+        if self._connection.auth != Connection.Auth.REFRESH_TOKEN:
+            return ""
+        kept = self._store.load(seed_of(self._connection)).refresh_token
+        return "" if kept == self._connection.refresh_token.reveal() else kept

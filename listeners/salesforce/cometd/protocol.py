@@ -1,0 +1,237 @@
+"""The Bayeux protocol without I/O: messages to send, messages received, and what they mean.
+
+    NEW ── handshake() ──▶ HANDSHAKEN ── subscribe() ──▶ SUBSCRIBED ── connect() … ──▶
+                any refusal that ends the session, or a lost answer ──▶ LOST
+
+A driver asks for a request, sends it as one JSON array, and gives the whole answer to
+``receive``. Time is passed in as seconds of any monotonic clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from enum import StrEnum, auto
+from typing import Any
+
+from listeners.salesforce.backoff import Backoff
+from listeners.salesforce.cometd.advice import classify
+from listeners.salesforce.cometd.inbox import (
+    Acknowledged,
+    Message,
+    Outcome,
+    Received,
+    Refused,
+    Unclear,
+)
+from listeners.salesforce.errors import Reaction
+
+HANDSHAKE = "/meta/handshake"
+CONNECT = "/meta/connect"
+SUBSCRIBE = "/meta/subscribe"
+UNSUBSCRIBE = "/meta/unsubscribe"
+DISCONNECT = "/meta/disconnect"
+
+DEFAULT_HOLD = 110.0  # seconds Salesforce holds a connect, unless it advises otherwise
+_LONGEST_HOLD = 600.0
+_LONGEST_INTERVAL = 30.0  # seconds: after a longer pause the session is gone anyway
+_ENDINGS = ("handshake", "none")  # no set: advice may hold anything, hashable or not
+_HASTY = 1.0  # seconds: an empty answer that comes sooner was not held at all
+_HASTY_BACKOFF = Backoff(1 / 16, 1.0, jitter=0.0)
+
+
+class SessionState(StrEnum):
+    NEW = auto()
+    HANDSHAKEN = auto()
+    SUBSCRIBED = auto()
+    LOST = auto()
+
+
+class BayeuxSession:
+    """One client's session: handshake, first connect, subscribe, then connect for ever."""
+
+    def __init__(self, channel: str, replay: str, *, longest_hold: float | None = None) -> None:
+        """``longest_hold``: seconds after which a connect is asked to be answered; None leaves
+        it to the server."""
+        self.channel = channel
+        self._longest_hold = longest_hold
+        self.state = SessionState.NEW
+        self.hold = DEFAULT_HOLD  # seconds the server may hold a connect
+        self._replay = replay
+        self._client_id: str | None = None
+        self.has_replay = False  # the handshake's answer says that positions mean something
+        self._last_id = 0
+        self._expected = ""
+        self._interval = 0.0
+        self._connects = 0
+        self._sent_at = 0.0
+        self._not_before = 0.0
+        self._hasty_answers = 0
+
+    # Requests
+
+    def handshake(self) -> list[dict[str, Any]]:
+        self._expected = HANDSHAKE
+        request = self._request(HANDSHAKE) | {
+            "version": "1.0",
+            "minimumVersion": "1.0",
+            "supportedConnectionTypes": ["long-polling"],
+            "ext": {"replay": True},
+        }
+        return [request]
+
+    def connect(self, now: float) -> list[dict[str, Any]]:
+        self._expected = CONNECT
+        request = self._request(CONNECT) | {"connectionType": "long-polling"}
+        if self._connects == 0:
+            request["advice"] = {"timeout": 0}  # as CometD's own clients: answer at once
+        elif self._longest_hold is not None and self._longest_hold < self.hold:
+            request["advice"] = {"timeout": round(self._longest_hold * 1000)}
+        self._connects += 1
+        self._sent_at = now
+        return [request]
+
+    def subscribe(self) -> list[dict[str, Any]]:
+        self._expected = SUBSCRIBE
+        replay = {self.channel: _as_number(self._replay)}
+        return [
+            self._request(SUBSCRIBE) | {"subscription": self.channel, "ext": {"replay": replay}}
+        ]
+
+    def goodbye(self) -> list[dict[str, Any]]:
+        """Unsubscribe and disconnect; empty if the server knows no such session."""
+        match self.state:
+            case SessionState.SUBSCRIBED:
+                unsubscribe = self._request(UNSUBSCRIBE) | {"subscription": self.channel}
+                return [unsubscribe, self._request(DISCONNECT)]
+            case SessionState.HANDSHAKEN:
+                return [self._request(DISCONNECT)]
+            case SessionState.NEW | SessionState.LOST:
+                return []
+
+    def _request(self, channel: str) -> dict[str, Any]:
+        self._last_id += 1
+        request: dict[str, Any] = {"channel": channel, "id": str(self._last_id)}
+        return request if self._client_id is None else {**request, "clientId": self._client_id}
+
+    # Answers
+
+    def receive(self, messages: Sequence[Message], now: float) -> list[Outcome]:
+        """What the whole answer to the last request means, data messages first."""
+        data = tuple(message for message in messages if not _is_meta(message))
+        meta = [message for message in messages if _is_meta(message)]
+        outcomes: list[Outcome] = [Received(data)] if data else []
+        for message in meta:
+            self._heed(message.get("advice"))
+            outcomes.append(self._meaning(message))
+        answered = any(message["channel"] == self._expected for message in meta)
+        # An empty array is a sign of life too, from servers that acknowledge nothing.
+        if not answered and self._expected == CONNECT and not messages:
+            outcomes.append(Acknowledged(CONNECT))
+        elif not answered and not (data and self._expected == CONNECT):
+            outcomes.append(Unclear(f"the answer holds no {self._expected} message"))
+        if self._expected == CONNECT:
+            self._pace(now, empty=not data)
+        if any(map(self._ends, outcomes)):
+            self.end()
+        return outcomes
+
+    def answer_lost(self) -> None:
+        """A request was sent and its answer did not arrive whole.
+
+        Events may have gone with it, and Bayeux has no acknowledgement: opening again from the
+        stored position brings them back. Who started at the tip and has none keeps when that was.
+        """
+        self.end()
+
+    def end(self) -> None:
+        """The server will not go on with this session."""
+        self.state = SessionState.LOST
+
+    def connect_delay(self, now: float) -> float:
+        """Seconds to wait before the next connect, as the server advised."""
+        return max(0.0, self._not_before - now)
+
+    def _heed(self, advice: Any) -> None:
+        if not isinstance(advice, Mapping):
+            return
+        self._interval = _seconds(advice.get("interval"), self._interval, _LONGEST_INTERVAL)
+        self.hold = _seconds(advice.get("timeout"), 0.0, _LONGEST_HOLD) or self.hold
+
+    def _meaning(self, message: Message) -> Outcome:
+        channel: str = message["channel"]
+        advice = message.get("advice") if isinstance(message.get("advice"), Mapping) else None
+        if message.get("successful") is not True:
+            if advice and advice.get("reconnect") in _ENDINGS:
+                self.end()
+            return _refusal(message, channel, advice)
+        if advice and advice.get("reconnect") in _ENDINGS and channel == CONNECT:
+            error = f"the answer advises reconnect {advice['reconnect']}"
+            return Refused(channel, error, None, classify(None, None, advice))
+        if channel == DISCONNECT:
+            return Refused(channel, "the server ended the session", None, Reaction.REHANDSHAKE)
+        if channel == HANDSHAKE:
+            client_id = message.get("clientId")
+            if not isinstance(client_id, str) or not client_id:
+                return Unclear("the handshake's answer holds no clientId")
+            self._client_id = client_id
+            ext = message.get("ext")
+            self.has_replay = isinstance(ext, Mapping) and ext.get("replay") is True
+            self.state = SessionState.HANDSHAKEN
+        if channel == SUBSCRIBE:
+            self.state = SessionState.SUBSCRIBED
+        return Acknowledged(channel)
+
+    def _pace(self, now: float, *, empty: bool) -> None:
+        """The advised interval; more if a server that should hold a connect answers at once."""
+        held = now - self._sent_at >= min(_HASTY, self.hold / 2)
+        hasty = empty and not held and self._connects > 1
+        self._hasty_answers = self._hasty_answers + 1 if hasty else 0
+        pause = _HASTY_BACKOFF.delay(self._hasty_answers) if hasty else 0.0
+        self._not_before = now + max(self._interval, pause)
+
+    @staticmethod
+    def _ends(outcome: Outcome) -> bool:
+        match outcome:
+            case Refused(reaction=Reaction.RETRY) | Received() | Acknowledged():
+                return False
+            case Refused() | Unclear():
+                return True
+
+
+def _is_meta(message: Message) -> bool:
+    channel = message.get("channel")
+    return isinstance(channel, str) and channel.startswith("/meta/")
+
+
+def _refusal(message: Message, channel: str, advice: Message | None) -> Refused:
+    error = message.get("error")
+    text = error if isinstance(error, str) else None
+    failure_reason = _failure_reason(message)
+    reaction = classify(failure_reason, text, advice)
+    return Refused(channel, text or "no reason given", failure_reason, reaction)
+
+
+def _failure_reason(message: Message) -> str | None:
+    match message.get("ext"):
+        case {"sfdc": {"failureReason": str() as reason}}:
+            return reason
+        case _:
+            return None
+
+
+def _as_number(replay: str) -> int | str:
+    """Salesforce takes a number; a text that is not exactly one number's text stays as it is."""
+    digits = replay.removeprefix("-")
+    if digits.isascii() and digits.isdecimal() and len(digits) < 400:
+        number = int(replay)
+        return number if str(number) == replay else replay
+    return replay
+
+
+def _seconds(milliseconds: Any, default: float, most: float) -> float:
+    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
+        return default
+    if not math.isfinite(milliseconds) or milliseconds < 0:
+        return default
+    return min(milliseconds / 1000, most)

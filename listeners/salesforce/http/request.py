@@ -1,0 +1,276 @@
+"""One HTTP request and its answer, as values.
+
+``requests`` quotes URLs, header values and proxy addresses in its exceptions. Here they end as
+an ``Unanswered`` in this module's own words, so that no secret can ride along in an exception,
+its context or its traceback.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import quote, quote_plus
+from xml.sax.saxutils import escape
+
+import requests
+import urllib3
+from requests.auth import AuthBase
+
+from listeners.salesforce.errors import (
+    AnswerTooLarge,
+    DestinationRefused,
+    LoginRefused,
+    TransportFailed,
+)
+from listeners.salesforce.http.addresses import host_of
+from listeners.salesforce.http.answer_limits import DEEPEST, AnswerLimit, is_deeper
+
+_CHUNK = 256 * 1024
+_LONGEST_NUMBER = 4000  # digits: Python reads 4300
+# Bytes a second below which a body does not come, but trickles: blanks that a proxy sends to keep a
+# connection open would hold a request for ever.
+_SLOWEST = 8 * 1024
+
+_KNOWN_FAILURES = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    HTTPException,
+    OSError,
+    UnicodeError,
+)
+
+Timeout = tuple[float, float]  # seconds to connect, seconds between bytes of the answer
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete HTTP answer, of whatever status."""
+
+    status: int
+    headers: Mapping[str, str]
+    set_cookies: tuple[str, ...] = field(repr=False)  # as they stand on the wire
+    body: bytes = field(repr=False)
+
+    def json(self, deepest: int | None = DEEPEST) -> Any:
+        """The body as JSON. Raises ValueError (also for text no parser can hold).
+
+        ``deepest``: levels of arrays and objects; None leaves that to the caller.
+        """
+        try:
+            parsed = _parsed(self.body)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+        if deepest is not None and is_deeper(parsed, deepest):
+            raise ValueError("nested too deeply")
+        return parsed
+
+    def hiding(self, *secrets: str) -> Answer:
+        """The same without what was sent: a peer may repeat it, and answers are shown and kept."""
+        body = self.body
+        for secret in filter(None, secrets):
+            for form in {
+                secret,
+                quote(secret),
+                quote_plus(secret),
+                escape(secret),
+                json.dumps(secret)[1:-1],
+                json.dumps(secret, ensure_ascii=False)[1:-1],
+                base64.b64encode(secret.encode()).decode(),
+            }:
+                body = body.replace(form.encode(), b"...")
+        return replace(self, body=body)
+
+    def text(self) -> str:
+        """The body as text; bytes that are no UTF-8 stand as escapes."""
+        return self.body.decode(errors="backslashreplace")
+
+    def date(self) -> datetime | None:
+        """The server's clock, from the Date header."""
+        try:
+            date = parsedate_to_datetime(self.headers.get("Date", ""))
+        except (ValueError, OverflowError):
+            return None
+        return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+    def retry_after(self) -> float | None:
+        """The Retry-After header in seconds from now, or None."""
+        text = self.headers.get("Retry-After", "").strip()
+        if text.isdecimal():
+            return float(text[:9])
+        try:
+            return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        except (ValueError, OverflowError):
+            return None
+
+
+def _parsed(body: bytes) -> Any:
+    """A whole number too long for Python is infinite, as 1e999 is: it spoils nothing else."""
+    try:
+        return json.loads(body)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise
+    except ValueError:
+        return json.loads(body, parse_int=_whole)
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) < _LONGEST_NUMBER else math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """No complete answer. ``sent`` is False only if the request certainly never left; ``silent``
+    says that the connection was there and the answer did not come."""
+
+    why: str
+    sent: bool
+    silent: bool = False
+    too_large: bool = False
+
+    def error(self, *, is_silence: bool = False) -> TransportFailed:
+        if self.too_large:
+            return AnswerTooLarge(self.why)
+        return TransportFailed(self.why, is_silence=self.silent or is_silence)
+
+
+class BearerAuth(AuthBase):
+    """Sets the bearer token; given as ``auth`` so that a .netrc entry can't take its place."""
+
+    def __init__(self, access_token: str) -> None:
+        self._access_token = access_token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._access_token}"
+        return request
+
+
+class NoAuth(AuthBase):
+    """Sends none; given so that no .netrc entry is sent."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
+
+
+def header_safe(access_token: Any, giver: str) -> str:
+    """The token, if it can stand in a header: ``requests`` would quote it in its complaint."""
+    if isinstance(access_token, str) and access_token:
+        if access_token.isascii() and access_token.isprintable() and " " not in access_token:
+            return access_token
+        why = f"{giver} gave an access_token that can't be sent in a header"
+        raise LoginRefused(why, may_have_worked=True)
+    raise LoginRefused(f"{giver} gave no access_token", may_have_worked=True)
+
+
+def exchange(
+    http: requests.Session,
+    method: str,
+    url: str,
+    *,
+    auth: AuthBase,
+    timeout: Timeout,
+    limit: AnswerLimit,
+    data: bytes | Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer | Unanswered:
+    """Send one request and read all of the answer, up to ``limit``. Follows no redirect.
+
+    All of it has twice the time between bytes, and more as its size demands. Raises
+    ``DestinationRefused`` where the session may not ask that address.
+    """
+    began = time.monotonic()
+    try:
+        with http.request(
+            method,
+            url,
+            data=data,
+            headers=headers,
+            auth=auth,
+            timeout=timeout,
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            return _read(response, began + 2 * timeout[1], limit, host_of(url))
+    except DestinationRefused as refused:
+        raise refused.with_traceback(None) from None  # its frames hold what was to be sent
+    except _KNOWN_FAILURES as failure:
+        if _is_refused_by_proxy(failure):
+            return Answer(407, {}, (), b"")  # as it answers a request that is for plain http
+        return _explained(failure, host_of(url), timeout)
+
+
+def login_exchange(*args: Any, **kwargs: Any) -> Answer | Unanswered:
+    """``exchange`` for a login. Raises ``LoginRefused`` or ``LoginUnavailable`` where that raises
+    ``DestinationRefused``."""
+    try:
+        return exchange(*args, **kwargs)
+    except DestinationRefused as refused:
+        raise refused.as_login_failure() from None
+
+
+def _read(
+    response: requests.Response, deadline: float, limit: AnswerLimit, host: str
+) -> Answer | Unanswered:
+    body = bytearray()
+    while len(body) <= limit.size and (chunk := response.raw.read1(_CHUNK, decode_content=True)):
+        body += chunk
+        if time.monotonic() > deadline + len(body) / _SLOWEST:
+            return Unanswered("the answer trickled, and did not end", sent=True, silent=True)
+    if over := limit.flaw(body):
+        return Unanswered(too_large(host, response.status_code, over, limit), True, too_large=True)
+    raw_headers = response.raw.headers
+    return Answer(
+        status=response.status_code,
+        headers=response.headers,
+        set_cookies=tuple(raw_headers.getlist("Set-Cookie")),
+        body=bytes(body),
+    )
+
+
+def too_large(host: str, status: int, over: str, limit: AnswerLimit) -> str:
+    return f"{host} answered HTTP {status} with {over}, the limit for {limit.kind}"
+
+
+# The first row whose kind fits wins: whether the request may have left, and what to say.
+_FAILURES: tuple[tuple[type[Exception], bool, str], ...] = (
+    (urllib3.exceptions.NameResolutionError, False, "the host name of {host} can't be resolved"),
+    (urllib3.exceptions.NewConnectionError, False, "{host} can't be reached"),
+    (urllib3.exceptions.ConnectTimeoutError, False, "{host} took no connection for {connect:g} s"),
+    (urllib3.exceptions.ReadTimeoutError, True, "{host} sent nothing for {read:g} s"),
+    (TimeoutError, True, "{host} sent nothing for {read:g} s"),
+    (urllib3.exceptions.SSLError, True, "no trusted TLS connection to {host}"),
+    (urllib3.exceptions.ProxyError, True, "the proxy on the way to {host} failed"),
+    (urllib3.exceptions.ProtocolError, True, "{host} cut the connection before a whole answer"),
+    (Exception, True, "the request to {host} failed ({kind})"),
+)
+_SILENCES = (urllib3.exceptions.ReadTimeoutError, TimeoutError)
+
+
+def _explained(failure: Exception, host: str, timeout: Timeout) -> Unanswered:
+    reason = _root(failure)
+    sent, words = next(row[1:] for row in _FAILURES if isinstance(reason, row[0]))
+    kind = type(reason).__name__
+    why = words.format(host=host, connect=timeout[0], read=timeout[1], kind=kind)
+    return Unanswered(why, sent, silent=isinstance(reason, _SILENCES))
+
+
+def _is_refused_by_proxy(failure: Exception) -> bool:
+    reason = _root(failure)
+    return isinstance(reason, urllib3.exceptions.ProxyError) and (
+        "Tunnel connection failed: 407" in str(reason.original_error)
+    )
+
+
+def _root(failure: Exception) -> Exception:
+    """The urllib3 exception that ``requests`` wrapped, or ``failure`` itself."""
+    inner = failure.args[0] if failure.args else None
+    if isinstance(inner, urllib3.exceptions.MaxRetryError) and inner.reason is not None:
+        return inner.reason
+    return inner if isinstance(inner, urllib3.exceptions.HTTPError) else failure

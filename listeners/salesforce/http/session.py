@@ -1,0 +1,239 @@
+"""How this side reaches Salesforce: proxy, TLS, TCP keep-alive and HTTP version, as sessions."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase, HTTPBasicAuth
+from requests.utils import get_auth_from_url
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
+from urllib3.exceptions import ConnectTimeoutError
+
+from listeners.salesforce.errors import Reaction, SalesforceError
+from listeners.salesforce.http.allowlist import ANYWHERE, Destinations
+from listeners.salesforce.http.egress_guard import GuardedConnection, Route
+
+_LONGEST_IDLE = 32_767  # seconds; Linux takes no more
+
+SocketOptions = list[tuple[int, int, int | bytes]]
+
+
+class ClientFileMissing(SalesforceError):
+    """A certificate or CA bundle cannot be read. Put the file there, or correct client_config."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"the file {path} of client_config.tls cannot be read; correct the path",
+            reaction=Reaction.CONFIGURATION,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """``scheme`` is spoken to the proxy itself; what goes through it may be http or https."""
+
+    host: str
+    port: int
+    scheme: str = "http"
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+    def url(self) -> str:
+        user = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@"
+        host = f"[{self.host}]" if ":" in self.host and self.host[0] != "[" else self.host
+        return f"{self.scheme}://{user if self.username else ''}{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Paths of PEM files; empty: the usual authorities, and no client certificate."""
+
+    ca_bundle: str = ""
+    client_certificate: str = ""
+    client_key: str = ""
+    verify: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HttpConfig:
+    """Of a connection; ``keep_alive`` is in seconds of silence before TCP probes begin."""
+
+    proxy: Proxy | None = None
+    tls: Tls = Tls()
+    keep_alive: float | None = None
+    http_version: str = "1.1"
+    destinations: Destinations = ANYWHERE
+
+
+class _UrlAuth(AuthBase):
+    """Sends the user and password of the address itself, if it has any, and none of a .netrc."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        user, password = get_auth_from_url(str(request.url))
+        return HTTPBasicAuth(user, password)(request) if user or password else request
+
+
+class ConfiguredSession(requests.Session):
+    """What is configured outranks the environment; what isn't, the environment may say: proxies and
+    certificates. Credentials of a .netrc are never sent.
+
+    Each request, and each redirect that is followed, goes where ``destinations`` allows it, or
+    raises ``DestinationRefused``."""
+
+    destinations = ANYWHERE
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auth = _UrlAuth()
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        """As requests does it for a redirect, without its look at a .netrc."""
+        goes_elsewhere: Any = self.should_strip_auth
+        if goes_elsewhere(response.request.url, prepared_request.url):
+            prepared_request.headers.pop("Authorization", None)
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        self.destinations.check(str(request.url))
+        return super().send(request, **kwargs)
+
+    def merge_environment_settings(self, url: Any, *args: Any, **kwargs: Any) -> Any:
+        merged = super().merge_environment_settings(url, *args, **kwargs)
+        if self.proxies:
+            merged["proxies"] = dict(self.proxies)
+        if self.verify is not True:
+            merged["verify"] = self.verify
+        return merged
+
+
+def session_of(config: HttpConfig, session: ConfiguredSession | None = None) -> ConfiguredSession:
+    """A session, or the given one, that does as configured. Raises ``ClientFileMissing``."""
+    session = session or ConfiguredSession()
+    tls = config.tls
+    for path in (tls.ca_bundle, tls.client_certificate, tls.client_key):
+        _check_readable(path)
+    session.verify = tls.ca_bundle or tls.verify
+    if tls.client_certificate:
+        session.cert = (
+            (tls.client_certificate, tls.client_key) if tls.client_key else tls.client_certificate
+        )
+    if config.proxy is not None:
+        session.proxies = dict.fromkeys(("http", "https"), config.proxy.url())
+    adapter = _adapter(config)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    session.destinations = config.destinations
+    return session
+
+
+def _check_readable(path: str) -> None:
+    if not path:
+        return
+    try:
+        with Path(path).open("rb"):
+            pass
+    except OSError:
+        raise ClientFileMissing(path) from None
+
+
+def _adapter(config: HttpConfig) -> HTTPAdapter:
+    options = keep_alive_options(config.keep_alive)
+    route = Route(config.destinations, has_own_proxy=config.proxy is not None)
+    if config.http_version == "2":
+        from listeners.salesforce.http.http2 import Http2Adapter
+
+        return Http2Adapter(route)
+    if config.http_version == "1.0":
+        return _Http10Adapter(options, route)
+    return KeepAliveAdapter(options, route)
+
+
+def keep_alive_options(seconds: float | None) -> SocketOptions:
+    """Socket options: three probes, a third of the silence apart, after ``seconds`` of it."""
+    options: SocketOptions = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+    if seconds is None:
+        return options
+    options.append((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
+    wanted = (
+        ("TCP_KEEPIDLE", min(_LONGEST_IDLE, max(1, round(seconds)))),
+        ("TCP_KEEPINTVL", min(_LONGEST_IDLE, max(1, round(seconds / 3)))),
+        ("TCP_KEEPCNT", 3),
+    )
+    options += [
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in wanted
+        if hasattr(socket, name)  # not every system can be told
+    ]
+    return options
+
+
+class _Connection(HTTPConnection):
+    """Mixed into each kind of connection class: TLS handshakes are part of connecting."""
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except TimeoutError:
+            raise ConnectTimeoutError from None
+
+
+class KeepAliveAdapter(HTTPAdapter):
+    """Connections with socket options, those to a proxy too, along a ``Route``."""
+
+    def __init__(
+        self, options: Sequence[Any] = (), route: Route | None = None, **more: Any
+    ) -> None:
+        self._options = list(options)
+        self._route = route or Route()
+        super().__init__(**more)
+
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **kwargs: Any
+    ) -> None:
+        super().init_poolmanager(connections, maxsize, block, **kwargs, **self._own())
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        return super().proxy_manager_for(proxy, **kwargs, **self._own())
+
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> ConnectionPool:
+        pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        plain = cast(HTTPConnectionPool, pool)
+        mixed_into(plain, _Connection)
+        guard = self._route.guard(str(request.url), proxies)
+        if not guard.is_anywhere:
+            mixed_into(plain, GuardedConnection, destinations=guard)
+        return pool
+
+    def _own(self) -> dict[str, Any]:
+        return {"socket_options": self._options} if self._options else {}
+
+
+class _Http10Connection(HTTPConnection):
+    """Mixed into each kind of connection class. With ``_http_vsn = 10`` there would be no Host."""
+
+    _http_vsn_str = "HTTP/1.0"
+
+
+class _Http10Adapter(KeepAliveAdapter):
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
+        pool = super().get_connection_with_tls_context(*args, **kwargs)
+        mixed_into(cast(HTTPConnectionPool, pool), _Http10Connection)
+        return pool
+
+
+def mixed_into(pool: HTTPConnectionPool, mixin: type[HTTPConnection], **own: Any) -> None:
+    """Let the pool make connections of its own class with ``mixin`` before it."""
+    plain: type[Any] = pool.ConnectionCls
+    if not issubclass(plain, mixin):
+        pool.ConnectionCls = type(f"{mixin.__name__}{plain.__name__}", (mixin, plain), own)

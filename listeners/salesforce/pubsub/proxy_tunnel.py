@@ -1,0 +1,197 @@
+"""What gRPC can't do itself: a proxy that is spoken to over TLS or wants a password with words of
+its own when it refuses, and TLS that does not verify.
+
+gRPC connects to a socket in a folder that only this user can enter; what comes there is passed on
+over a connection that is made here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+import tempfile
+from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
+
+from listeners.salesforce.errors import (
+    PubSubRefused,
+    Reaction,
+    SalesforceError,
+    TransportFailed,
+)
+from listeners.salesforce.http.allowlist import ANYWHERE, Destinations
+from listeners.salesforce.http.egress_guard import resolved
+from listeners.salesforce.http.session import Proxy
+from listeners.salesforce.pubsub.endpoint import Endpoint
+
+_CHUNK = 256 * 1024
+_LONGEST_HEAD = 64 * 1024  # bytes of a proxy's answer
+
+Pipe = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class _NotConnected(Exception):
+    """``Tunnel.trouble`` says why."""
+
+
+class Tunnel:
+    """Lives on the loop. Each connection to its socket becomes one to the endpoint."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        proxy: Proxy | None,
+        proxy_tls: ssl.SSLContext | None,
+        tls: ssl.SSLContext | None,
+        timeout: float,
+        destinations: Destinations = ANYWHERE,
+    ) -> None:
+        """``proxy_tls`` is for an https proxy, ``tls`` for the endpoint where it is not left to
+        gRPC; ``timeout`` is in seconds, for all of connecting; ``destinations`` are what may be
+        connected to."""
+        #: Why the last connection could not be made; without secrets.
+        self.trouble: SalesforceError | None = None
+        self._endpoint = endpoint
+        self._proxy = proxy
+        self._proxy_tls = proxy_tls
+        self._tls = tls
+        self._timeout = timeout
+        self._destinations = destinations
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._server: asyncio.Server | None = None
+        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    async def start(self) -> str:
+        """The path of its socket."""
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="pubsub-")
+            path = str(Path(self._folder.name, "socket"))
+            self._server = await asyncio.start_unix_server(self._accept, path)
+        except OSError as error:
+            why = f"no socket can be made in a temporary folder ({error.strerror or error})"
+            remedy = "set TMPDIR to a folder that can be written to and has a short path."
+            raise PubSubRefused("connecting", why, remedy, Reaction.RETRY) from None
+        return path
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for task, writer in list(self._open.items()):
+            task.cancel()
+            writer.transport.abort()
+        await asyncio.gather(*self._open, return_exceptions=True)
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        passing = asyncio.create_task(self._pass_on((reader, writer)))
+        self._open[passing] = writer
+        with suppress(OSError, asyncio.CancelledError, _NotConnected):
+            await passing
+        del self._open[passing]
+        writer.transport.abort()
+
+    async def _pass_on(self, near: Pipe) -> None:
+        far = await self._connected()
+        try:
+            await _until_one_ends(_copy(near[0], far[1]), _copy(far[0], near[1]))
+        finally:
+            far[1].transport.abort()
+
+    async def _connected(self) -> Pipe:
+        address = self._endpoint.address
+        self.trouble = None
+        trouble: SalesforceError
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._connect()
+        except TimeoutError:
+            trouble = TransportFailed(f"no connection to {address} in {self._timeout:g} s")
+        except ssl.SSLError as error:
+            why = f"no TLS connection on the way to {address}: {error.reason}"
+            trouble = TransportFailed(why)
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            way = "the proxy on the way to " if self._proxy else ""
+            trouble = TransportFailed(f"{way}{address} can't be reached ({type(error).__name__})")
+        except SalesforceError as refusal:
+            trouble = refusal.with_traceback(None)  # its frames hold the proxy's password
+        self.trouble = trouble
+        raise _NotConnected
+
+    async def _connect(self) -> Pipe:
+        proxy = self._proxy
+        host, port = (
+            (proxy.host, proxy.port) if proxy else (self._endpoint.host, self._endpoint.port)
+        )
+        reader, writer = await self._open_connection(host.strip("[]"), port)
+        try:
+            if proxy is not None:
+                await self._ask(proxy, reader, writer)
+                if self._tls is not None:
+                    await writer.start_tls(self._tls, server_hostname=self._endpoint.host)
+        except BaseException:
+            writer.transport.abort()
+            raise
+        return reader, writer
+
+    async def _open_connection(self, host: str, port: int) -> Pipe:
+        """To the first address that takes it, of those that may be connected to."""
+        tls = self._proxy_tls if self._proxy else self._tls
+        addresses = [host]
+        if not self._destinations.is_anywhere:
+            addresses = await resolved(self._destinations, host, port)
+        failure: OSError = OSError("it has no address")
+        for address in addresses:
+            try:
+                return await asyncio.open_connection(
+                    address,
+                    port,
+                    ssl=tls,
+                    server_hostname=host if tls else None,
+                    limit=_LONGEST_HEAD,
+                )
+            except ssl.SSLError:
+                raise
+            except OSError as error:
+                failure = error
+        raise failure
+
+    async def _ask(
+        self, proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        address = self._endpoint.address
+        lines = [f"CONNECT {address} HTTP/1.1", f"Host: {address}"]
+        if proxy.username:
+            login = base64.b64encode(f"{proxy.username}:{proxy.password}".encode()).decode()
+            lines.append(f"Proxy-Authorization: Basic {login}")
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        status = head.split(b" ", 2)[1][:3].decode("latin-1") if head.count(b" ") else "?"
+        if status.startswith("2"):
+            return
+        if status == "407":
+            why = "check the proxy's user name and password."
+            raise PubSubRefused("CONNECT", "HTTP 407 of the proxy", why, Reaction.CONFIGURATION)
+        raise TransportFailed(
+            f"the proxy before {address} answered HTTP {status}",
+            status=int(status) if status.isdecimal() else None,
+        )
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(_CHUNK):
+        writer.write(data)
+        await writer.drain()
+
+
+async def _until_one_ends(*copying: Coroutine[None, None, None]) -> None:
+    tasks = [asyncio.create_task(one) for one in copying]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,169 @@
+"""The calls of one stream, on the loop: one channel, one token, errors as values."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import grpc
+from grpc import aio
+
+from listeners.salesforce.errors import (
+    AnswerTooLarge,
+    PubSubRefused,
+    Reaction,
+    SalesforceError,
+    StreamClosed,
+    TransportFailed,
+)
+from listeners.salesforce.http.answer_limits import MESSAGE, shown
+from listeners.salesforce.pubsub.grpc_channel import Way
+from listeners.salesforce.pubsub.metadata import Metadata
+from listeners.salesforce.pubsub.proxy_tunnel import Tunnel
+from listeners.salesforce.pubsub.rpc_errors import Failure, failure_of
+from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
+
+_T = TypeVar("_T")
+
+_SERVICE = "/eventbus.v1.PubSub"
+#: Of each method its request and its answer.
+_UNARY: dict[str, tuple[Any, Any]] = {
+    "GetTopic": (wire.TopicRequest, wire.TopicInfo),
+    "GetSchema": (wire.SchemaRequest, wire.SchemaInfo),
+}
+_STREAMS: dict[str, tuple[Any, Any]] = {
+    "Subscribe": (wire.FetchRequest, wire.FetchResponse),
+    "ManagedSubscribe": (wire.ManagedFetchRequest, wire.ManagedFetchResponse),
+}
+#: gRPC gives None for a message that it can't read.
+UNREADABLE = "the answer can't be read"
+
+
+class CallFailed(Exception):
+    """A call ended with what is no answer, or a refusal."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.method)
+        self.failure = failure
+
+
+class Calls:
+    """``timeout`` is in seconds: for each call that has one answer, with connecting."""
+
+    def __init__(self, way: Way, metadata: Metadata, timeout: float) -> None:
+        self._way = way
+        self._metadata = metadata
+        self._secret = dict(metadata)["accesstoken"]
+        self._timeout = timeout
+        self._channel: aio.Channel | None = None
+        self._tunnel: Tunnel | None = None
+
+    async def open(self) -> None:
+        """Make the channel; it connects with the first call."""
+        if self._way.needs_tunnel:
+            self._tunnel = self._way.tunnel(self._timeout)
+        target = f"unix:{await self._tunnel.start()}" if self._tunnel else await self._target()
+        self._channel = self._way.channel(target)
+
+    async def _target(self) -> str:
+        address = self._way.endpoint.address
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._way.target()
+        except TimeoutError:
+            raise TransportFailed(f"{address} is not resolved in {self._timeout:g} s") from None
+        except (socket.gaierror, UnicodeError):
+            raise TransportFailed(f"the host name of {address} can't be resolved") from None
+
+    async def close(self) -> None:
+        """And let gRPC's objects go: as long as there are any, a thread of its own stays."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+        if self._tunnel is not None:
+            await self._tunnel.close()
+
+    async def check_topic(self, topic: str) -> None:
+        """Raises what GetTopic is refused with; a server without it is asked no further."""
+        try:
+            info = await self._get_topic(topic)
+        except CallFailed as failed:
+            if failed.failure.is_unimplemented:
+                return
+            raise self.error(failed.failure) from None
+        # Salesforce fills in all of it: an answer without these says nothing of permissions
+        # either, and the subscription will tell.
+        is_whole = info.tenant_guid or info.rpc_id or info.can_publish
+        if is_whole and not info.can_subscribe:
+            why = f"the login user may not subscribe to {topic}."
+            raise PubSubRefused("GetTopic", "can_subscribe", why, Reaction.CONFIGURATION)
+
+    async def is_answered(self, topic: str) -> bool:
+        """Whether somebody answers a small call on the same connection, and be it a refusal."""
+        try:
+            await self._get_topic(topic)
+        except CallFailed as failed:
+            return failed.failure.is_answer
+        return True
+
+    async def schema(self, schema_id: str) -> str | Failure:
+        """Its JSON text, or how it is said that there is none. Raises what else goes wrong."""
+        asked = self._method("GetSchema")(
+            wire.SchemaRequest(schema_id=schema_id), metadata=self._metadata, timeout=self._timeout
+        )
+        try:
+            answer: wire.SchemaInfo = await self._answer("GetSchema", asked)
+        except CallFailed as failed:
+            if failed.failure.is_unknown_schema:
+                return failed.failure
+            raise self.error(failed.failure) from None
+        return answer.schema_json
+
+    def stream(self, method: str) -> Any:
+        """Begin the call of that name, which is written to and read from."""
+        return self._method(method)(metadata=self._metadata)
+
+    def failure(
+        self, method: str, error: aio.AioRpcError, *, has_worked: bool = False
+    ) -> SalesforceError:
+        return self.error(failure_of(method, error, self._secret), has_worked=has_worked)
+
+    def error(self, failure: Failure, *, has_worked: bool = False) -> SalesforceError:
+        """The tunnel knows better than gRPC why there is no connection."""
+        if failure.is_too_large:
+            host = self._way.endpoint.address
+            over = f"more than {shown(MESSAGE.size)}, the limit for {MESSAGE.kind}"
+            return AnswerTooLarge(f"{host} answered {failure.method} with {over}")
+        if self._tunnel is not None and self._tunnel.trouble and not failure.is_answer:
+            return self._tunnel.trouble
+        return failure.error(has_worked=has_worked)
+
+    def _method(self, name: str) -> Any:
+        if self._channel is None:
+            raise StreamClosed
+        is_stream = name in _STREAMS
+        request, answer = (_STREAMS if is_stream else _UNARY)[name]
+        method = self._channel.stream_stream if is_stream else self._channel.unary_unary
+        return method(f"{_SERVICE}/{name}", request.SerializeToString, answer.FromString)
+
+    async def _get_topic(self, topic: str) -> wire.TopicInfo:
+        asked = self._method("GetTopic")(
+            wire.TopicRequest(topic_name=topic), metadata=self._metadata, timeout=self._timeout
+        )
+        return await self._answer("GetTopic", asked)
+
+    async def _answer(self, method: str, asked: Awaitable[_T]) -> _T:
+        try:
+            answer = await asked
+        except aio.AioRpcError as error:
+            failure = failure_of(method, error, self._secret)
+            if failure.status is grpc.StatusCode.DEADLINE_EXCEEDED and not failure.code:
+                failure = replace(failure, details=f"no answer in {self._timeout:g} s")
+        else:
+            if answer is not None:
+                return answer
+            failure = Failure(method, grpc.StatusCode.INTERNAL, "", UNREADABLE)
+        raise CallFailed(failure)

@@ -1,0 +1,177 @@
+"""From an event of the Pub/Sub API to a message in the Streaming API's form.
+
+The header keeps the lists that only the Pub/Sub API sends, `nulledFields` and `diffFields`, also
+where they are empty.
+
+An event that can't be decoded becomes ``{"channel", "pubsub": {"replayId", "eventId",
+"schemaId", "payload": base64, "schema": JSON text or null}, "flaw"}``: all that it takes to try
+again with a later release.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
+
+from listeners.salesforce.errors import RAW_LIMIT
+from listeners.salesforce.pubsub.bitmaps import BitmapFlaw, Named
+from listeners.salesforce.pubsub.null_handling import is_whole, with_nulls
+from listeners.salesforce.pubsub.payload_reader import HEADER
+from listeners.salesforce.pubsub.schemas import PayloadFlaw, Schema, parse_schema
+from listeners.salesforce.replay_ids import text_of
+
+_LISTS = ("changedFields", "nulledFields", "diffFields")
+_NONE = Named((), {})
+_ENVELOPE = 100_000  # characters: more than an undecodable message has beside payload and schema
+
+
+class Produced(Protocol):
+    """What there is of an event before it has a replay id: the wire's ProducerEvent."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def schema_id(self) -> str: ...
+    @property
+    def payload(self) -> bytes: ...
+
+
+class Consumed(Protocol):
+    """An event as it is received: the wire's ConsumerEvent."""
+
+    @property
+    def event(self) -> Produced: ...
+    @property
+    def replay_id(self) -> bytes: ...
+
+
+class _Event(NamedTuple):
+    channel: str
+    replay_id: str | None
+    event_id: str
+    schema_id: str
+    payload: bytes
+
+
+def message_of(channel: str, event: Consumed, schema: Schema) -> Mapping[str, Any]:
+    """The message of ``event``, whose schema is ``schema``. Never raises for a bad payload: then
+    it is the undecodable form, in which ``decode`` tells the flaw."""
+    produced = event.event
+    replay_id = text_of(event.replay_id) if event.replay_id else None
+    return _message(
+        _Event(channel, replay_id, produced.id, produced.schema_id, produced.payload), schema
+    )
+
+
+def read_again(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The message of an undecodable form, from its bytes; one with a ``flaw`` if that can't be."""
+    try:
+        kept = message["pubsub"]
+        event = _Event(
+            _text(message["channel"]),
+            None if kept["replayId"] is None else _text(kept["replayId"]),
+            _text(kept["eventId"]),
+            _text(kept["schemaId"]),
+            base64.b64decode(_text(kept["payload"]), validate=True),
+        )
+        text = None if kept["schema"] is None else _text(kept["schema"])
+    except (LookupError, TypeError, ValueError) as error:
+        return {"flaw": f"what was kept of the event is not whole: {type(error).__name__} {error}"}
+    if text is None:
+        return {"flaw": str(message.get("flaw") or f"schema {event.schema_id} was not kept")}
+    return _message(event, _parsed(event.schema_id, text))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} is no text")
+    return value
+
+
+# A schema that can't be used makes every event of it undecodable, each to be tried once more.
+_parsed = lru_cache(maxsize=4)(parse_schema)
+
+
+def _message(event: _Event, schema: Schema) -> Mapping[str, Any]:
+    if schema.flaw:
+        return _undecodable(event, schema, schema.flaw)
+    if event.replay_id is None:
+        return _undecodable(event, schema, "the event has no replay id")
+    try:
+        payload = _payload(schema, schema.read(event.payload))
+    except (PayloadFlaw, BitmapFlaw) as flaw:
+        return _undecodable(event, schema, str(flaw))
+    named = {"EventUuid": event.event_id} if event.event_id else {}
+    return {
+        "channel": event.channel,
+        "data": {
+            "schema": event.schema_id,
+            "payload": payload,
+            "event": {"replayId": event.replay_id, **named},
+        },
+    }
+
+
+def _undecodable(event: _Event, schema: Schema, flaw: str) -> Mapping[str, Any]:
+    payload = base64.b64encode(event.payload).decode("ascii")
+    room = RAW_LIMIT - _ENVELOPE - len(payload)
+    fits = schema.text is not None and len(json.dumps(schema.text)) < room
+    return {
+        "channel": event.channel,
+        "pubsub": {
+            "replayId": event.replay_id,
+            "eventId": event.event_id,
+            "schemaId": event.schema_id,
+            "payload": payload,
+            "schema": schema.text if fits else None,
+        },
+        "flaw": flaw,
+    }
+
+
+def _payload(schema: Schema, record: dict[str, Any]) -> dict[str, Any]:
+    """What was read, with names for its bitmaps, and with its explicit nulls."""
+    header = record.get(HEADER)
+    if header is None:
+        return record
+    changed, nulled, diff = [
+        _expanded(schema, header, n) if header.get(n) else _NONE for n in _LISTS
+    ]
+    explicit = changed | nulled
+    payload = record if is_whole(record, explicit) else with_nulls(record, schema.fields, explicit)
+    if diff.places:
+        _mark_diffs(payload, diff.places)
+    return payload
+
+
+def _expanded(schema: Schema, header: dict[str, Any], name: str) -> Named:
+    elements = header[name]
+    if not isinstance(elements, list):
+        return _NONE
+    named = _named(schema, name, elements)
+    header[name] = list(named.names)
+    return named
+
+
+def _named(schema: Schema, name: str, elements: list[Any]) -> Named:
+    if set(map(type, elements)) != {str}:
+        return _NONE
+    try:
+        return schema.named(tuple(elements))
+    except BitmapFlaw as flaw:
+        raise BitmapFlaw(f"{HEADER}.{name}: {flaw}") from None
+
+
+def _mark_diffs(payload: dict[str, Any], places: Mapping[str, frozenset[str]]) -> None:
+    """A text that is a difference is told from one that is the whole, as {"diff": text}."""
+    for name, children in places.items():
+        value = None if name == HEADER else payload.get(name)
+        if isinstance(value, str):
+            payload[name] = {"diff": value}
+        elif isinstance(value, dict):
+            for child in children:
+                if isinstance(value.get(child), str):
+                    value[child] = {"diff": value[child]}

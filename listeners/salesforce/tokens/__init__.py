@@ -1,0 +1,1 @@
+"""Tokens of a login: where they come from, who renews them, and where they are kept."""

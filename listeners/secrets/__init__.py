@@ -1,0 +1,1 @@
+"""Secrets of connections: encrypted in the database, or references that are resolved when used."""

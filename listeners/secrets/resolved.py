@@ -1,0 +1,56 @@
+"""What a connection's references stand for just now: its users start anew when that changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from listeners.secrets.encrypted_field import REFERENCES, Secret, SecretUnavailable
+
+
+def led_to(secrets: Sequence[Secret], settings: Sequence[object], tls: object) -> list[str]:
+    """The values of all references, and how the files of TLS stand. Not to be shown."""
+    return [
+        *(_value(secret.reference) for secret in secrets if secret.reference),
+        *(_value(text) for text in _texts([*settings]) if _is_reference(text)),
+        *(_standing(path) for path in _texts(tls)),
+    ]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            for item in value.values():
+                yield from _texts(item)
+        case list():
+            for item in value:
+                yield from _texts(item)
+
+
+def _is_reference(text: str) -> bool:
+    # In a payload it stands behind a name.
+    return any(part.startswith(REFERENCES) for part in (text, *text.replace("&", "=").split("=")))
+
+
+def _value(text: str) -> str:
+    parts = [text] if text.startswith(REFERENCES) else text.replace("&", "=").split("=")
+    return "\0".join(map(_looked_up, parts))
+
+
+def _looked_up(text: str) -> str:
+    if not text.startswith(REFERENCES):
+        return text
+    try:
+        return Secret(text).reveal()
+    except SecretUnavailable as unavailable:
+        return str(unavailable)
+
+
+def _standing(path: str) -> str:
+    try:
+        return f"{path} {Path(path).stat().st_mtime_ns}"
+    except (OSError, ValueError):
+        return f"{path} is not there"
