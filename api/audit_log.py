@@ -10,9 +10,9 @@ from rest_framework import serializers
 
 from api.filtering import MomentFilter
 from api.redelivering import Redeliverable
+from audit.log.masking import Sight
 from audit.models import AuditLogEntry
-from audit.queries import AuditLogFilter
-from audit.sight import Sight
+from audit.models.entry_queryset import AuditLogFilter
 from handlers.exported import COLUMNS, EXTRA, exported_entry, with_deliveries
 from handlers.models import Delivery
 from handlers.redelivery import LEFT_OUT

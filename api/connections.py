@@ -14,7 +14,7 @@ from api.connection_tests import THROTTLES, FoundSerializer, found
 from api.problems import Conflict
 from api.rows import FieldsSerializer, NoteSerializer, RowSerializer
 from api.views import SettingsViewSet
-from audit.actions import Actor
+from audit.action_log import Actor
 from consumer.connection_check import checked
 from consumer.connection_trial import try_out
 from listeners.access.permissions import OPERATE

@@ -20,9 +20,9 @@ from api.filtering import WholeNumberFilter
 from api.problems import Conflict
 from api.redelivering import ReasonSerializer, Redeliverable
 from api.views import asked
-from audit.actions import Actor
-from audit.queries import FAILED
-from audit.sight import Sight
+from audit.action_log import Actor
+from audit.log.masking import Sight
+from audit.models.entry_queryset import FAILED
 from handlers.backlog import STATES
 from handlers.exported import exported_delivery
 from handlers.halting import NotHalting, go_on_without

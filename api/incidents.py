@@ -15,8 +15,8 @@ from rest_framework.response import Response
 from api.problems import Conflict
 from api.redelivering import StrictSerializer
 from api.views import ReadViewSet, asked
-from audit import closing
-from audit.actions import Actor
+from audit.action_log import Actor
+from audit.incidents import acknowledge as incidents_acknowledge
 from audit.models import Incident
 from listeners.access.permissions import CLOSE
 
@@ -59,7 +59,7 @@ class IncidentViewSet(ReadViewSet[Incident]):
         """Close it by hand. If the same happens again, another one is opened."""
         note = asked(ClosingSerializer, request)["note"]
         incident, by = self.get_object(), Actor.by_api(request)
-        if not closing.close(incident, by, note, timezone.now()):
+        if not incidents_acknowledge.close(incident, by, note, timezone.now()):
             raise Conflict("The incident is closed.")
         return self.shown()
 
@@ -68,6 +68,6 @@ class IncidentViewSet(ReadViewSet[Incident]):
     def acknowledge(self, request: Request, **_: Any) -> Response:
         """Say that you look after it; it stays open."""
         incident, by = self.get_object(), Actor.by_api(request)
-        if not closing.acknowledge(incident, by, timezone.now()):
+        if not incidents_acknowledge.acknowledge(incident, by, timezone.now()):
             raise Conflict("The incident is closed, or acknowledged already.")
         return self.shown()

@@ -22,8 +22,8 @@ from api.problems import Conflict
 from api.redelivering import ReasonSerializer
 from api.rows import NoteSerializer, RowSerializer
 from api.views import SettingsViewSet, asked
-from audit.actions import Actor
-from audit.history import with_history
+from audit.action_log import Actor
+from audit.log.has_history import with_history
 from consumer.connection_check import checked
 from handlers import operating
 from handlers.defaults import create_default_mappings

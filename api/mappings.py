@@ -18,7 +18,7 @@ from api.problems import Conflict
 from api.redelivering import ReasonSerializer
 from api.rows import NoteSerializer, RowSerializer
 from api.views import SettingsViewSet, asked
-from audit.actions import Actor
+from audit.action_log import Actor
 from handlers import pausing, registry, retargeting
 from handlers.checks import unregistered_message
 from handlers.models import HandlerMapping

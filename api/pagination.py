@@ -13,7 +13,7 @@ from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from audit.keyset import beside, position
+from audit.db.keyset import beside, position
 from listeners.values import is_storable_text
 
 _NUMBER = re.compile(r"[0-9]{1,9}")

@@ -23,8 +23,8 @@ from api.redelivering import (
     rows_of,
 )
 from api.views import ReadViewSet, asked
-from audit.actions import Actor
-from audit.queries import AuditLogFilter
+from audit.action_log import Actor
+from audit.models.entry_queryset import AuditLogFilter
 from handlers.models import Delivery, Redelivery
 from handlers.redelivery import Contradiction, TooMany, Wish, counts_of, refuse_to_count, wish
 from handlers.redelivery_jobs import cancel

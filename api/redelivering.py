@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from api.rows import flaws
 from api.views import ReadViewSet, asked
-from audit.actions import Actor
+from audit.action_log import Actor
 from handlers.models import Delivery, Redelivery
 from handlers.redeliver import COUNT_SECONDS, begin, counted, in_a_request, overtaken
 from handlers.redelivery import Counts, TooMany, Verdict, Wish, counts_of, total

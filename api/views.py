@@ -17,7 +17,7 @@ from rest_framework.viewsets import GenericViewSet, ModelViewSet, ReadOnlyModelV
 
 from api.etags import Tagged, check_unchanged, revision
 from api.problems import Conflict
-from audit.actions import Action, Actor, note, note_change
+from audit.action_log import Action, Actor, note, note_change
 from listeners.models import Listener
 
 M = TypeVar("M", bound=models.Model)

@@ -16,12 +16,12 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
-from audit import closing
-from audit.actions import Actor
+from audit.action_log import Actor
 from audit.admin_actions import OperatorActionAdmin
 from audit.admin_labels import label, moment
 from audit.admin_settings import NotedConnectionAdmin, NotedGroupAdmin
 from audit.admin_window import WindowAdmin
+from audit.incidents import acknowledge
 from audit.models import Incident, OperatorAction
 from listeners.access.permissions import CLOSE, may
 from listeners.models import Connection
@@ -87,7 +87,7 @@ class IncidentAdmin(WindowAdmin):
     ) -> HttpResponse:
         done = 0
         for incident in incidents:
-            if closing.acknowledge(incident, Actor.in_console(request), timezone.now()):
+            if acknowledge.acknowledge(incident, Actor.in_console(request), timezone.now()):
                 done += 1
         if done:
             messages.success(request, f"Acknowledged {done} incident{'s' if done != 1 else ''}.")
@@ -108,7 +108,7 @@ class IncidentAdmin(WindowAdmin):
         closed = 0
         by, note = Actor.in_console(request), request.POST["note"].replace("\0", "").strip()
         for incident in incidents:
-            if closing.close(incident, by, note, timezone.now()):
+            if acknowledge.close(incident, by, note, timezone.now()):
                 closed += 1
         if closed:
             messages.success(request, f"Closed {closed} incident{'s' if closed != 1 else ''}.")

@@ -13,8 +13,8 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, QueryDict
 from unfold.views import ChangeList
 
-from audit.estimates import TookTooLong, time_limit
-from audit.keyset import BadPosition, beside, position
+from audit.db.keyset import BadPosition, beside, position
+from audit.db.row_count import TookTooLong, time_limit
 
 if TYPE_CHECKING:
     _Paginator = Paginator[Any]

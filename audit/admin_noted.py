@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from audit.actions import Action, Actor, note, note_change
+from audit.action_log import Action, Actor, note, note_change
 from listeners.admin_console import ConsoleAdmin
 
 

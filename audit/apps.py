@@ -7,7 +7,7 @@ class AuditConfig(AppConfig):
     verbose_name = "Record"
 
     def ready(self) -> None:
-        from audit.lookups import Among, Begins
+        from audit.db.lookups import Among, Begins
 
         CharField.register_lookup(Begins)
         for field in (BigAutoField, CharField, ForeignKey):

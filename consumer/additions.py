@@ -7,8 +7,8 @@ from time import time_ns
 
 from django.db import transaction
 
+from audit.log.record import record
 from audit.models import AuditLogEntry
-from audit.recording import record
 from handlers import tracing
 from handlers.deliver import deliver
 from handlers.models import HandlerMapping

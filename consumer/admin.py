@@ -12,11 +12,11 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 
-from audit.actions import Actor
+from audit.action_log import Actor
 from audit.admin_labels import label, moment
 from audit.admin_window import WindowAdmin
+from audit.log.masking import Sight
 from audit.models import Quarantined
-from audit.sight import Sight
 from consumer.admin_connections import ConnectionAdmin
 from consumer.admin_listeners import ListenerAdmin
 from consumer.reingest import StillUnreadable, ingest_again

@@ -12,7 +12,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from audit.actions import Actor
+from audit.action_log import Actor
 from audit.admin_settings import NotedConnectionAdmin
 from consumer.connection_check import checked
 from consumer.connection_trial import SuccessorTokens, spent, try_out

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_POST
 
-from audit.actions import Actor
+from audit.action_log import Actor
 from consumer.channel_lookup import channels_of
 from consumer.connection_check import checked
 from consumer.findings_answer import answer, flaws

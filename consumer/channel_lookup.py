@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.cache import cache
 
-from audit.login_troubles import report
+from audit.incidents.login import report
 from consumer.connection_check import versions_of
 from consumer.short_timeouts import REST_TIMEOUT, with_short_timeouts
 from handlers.rest import CANNOT_READ

@@ -17,8 +17,8 @@ from django.db import DataError, transaction
 from django.db.models import F
 
 from audit.db.errors import describe
+from audit.log.record import record
 from audit.models import AuditLogEntry, DirtyRecord
-from audit.recording import record
 from consumer import gaps
 from handlers import dispatch, tracing
 from handlers.outcomes import storable

@@ -12,8 +12,8 @@ from typing import Any
 import requests
 from django.utils import timezone
 
-from audit.actions import Action, Actor, note
-from audit.login_troubles import report
+from audit.action_log import Action, Actor, note
+from audit.incidents.login import report
 from consumer.channel_check import check_channel
 from consumer.findings import Finding, Step, within
 from consumer.short_timeouts import REST_TIMEOUT

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from functools import partial
 from typing import Any
 
-from audit.actions import Actor
+from audit.action_log import Actor
 from consumer.connection_check import checked
 from consumer.findings import Finding, Step
 from consumer.short_timeouts import listener_with_short_timeouts, with_short_timeouts

@@ -15,12 +15,12 @@ from typing import Any
 
 from django.db import DataError, transaction
 
-from audit import traffic
-from audit.bulk import maker, nothing
+from audit.db.bulk_insert import maker, nothing
 from audit.db.errors import describe
+from audit.db.prepared import Given, Prepared
+from audit.log import throughput
+from audit.log.record import record
 from audit.models import AuditLogEntry
-from audit.prepared import Given, Prepared
-from audit.recording import record
 from consumer import gaps, troubles
 from consumer.positions import advance, hold
 from consumer.quarantine import Unreadable, keep
@@ -158,7 +158,7 @@ def _ingest_whole(
         reported = troubles.report(listener.pk, new, messages[-1].received_at)
         reads = gaps.follow(listener, reported, messages[-1].received_at)
         advance(lease, replay_id, entries)
-        traffic.count(listener.pk, messages[-1].received_at, len(messages), len(new))
+        throughput.count(listener.pk, messages[-1].received_at, len(messages), len(new))
         crash_points.reach("recorded")
     crash_points.reach("committed")
     if tracing.spans is not None:
@@ -181,7 +181,7 @@ def _quarantine(
         hold(lease, follows, replay_id)
         quarantined = keep(listener, unreadable)
         advance(lease, unreadable.replay_id, [])
-        traffic.count(listener.pk, message.received_at, 1, 0)
+        throughput.count(listener.pk, message.received_at, 1, 0)
     return Ingested(quarantined=quarantined, replay_id=unreadable.replay_id)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import structlog
 from django.conf import settings
 
-from audit.login_troubles import report
+from audit.incidents.login import report
 from consumer import metrics
 from listeners.connections.token_sources import token_source
 from listeners.models import Connection, Listener

@@ -14,8 +14,8 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 
+from audit.db.prepared import Given, Prepared, changing
 from audit.models import AuditLogEntry
-from audit.prepared import Given, Prepared, changing
 from consumer import troubles
 from listeners.leases import Lease, LeaseLost, lease_end
 from listeners.models import Position

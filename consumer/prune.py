@@ -13,7 +13,7 @@ import structlog
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from audit.estimates import Total, total_of
+from audit.db.row_count import Total, total_of
 from audit.models import Incident, Quarantined, Throughput
 from consumer import prune_entries
 from handlers.models import Delivery

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from audit.actions import Actor
-from audit.estimates import Total
+from audit.action_log import Actor
+from audit.db.row_count import Total
 from audit.jobs.tracked import TrackedJob
 from audit.models import Work
 from consumer import prune as retention

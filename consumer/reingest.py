@@ -13,10 +13,10 @@ from time import time_ns
 import structlog
 from django.db import DataError, transaction
 
-from audit.actions import Action, Actor, note
+from audit.action_log import Action, Actor, note
 from audit.db.errors import describe
+from audit.log.record import record
 from audit.models import AuditLogEntry, Quarantined
-from audit.recording import record
 from consumer import gaps, troubles
 from consumer.ingest import entry_of
 from handlers import dispatch, tracing

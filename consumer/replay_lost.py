@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from audit.models import Incident, Reconciliation
-from audit.queries import Trouble
+from audit.models.entry_queryset import Trouble
 from consumer import positions, reconcile
 from listeners.leases import Lease
 from listeners.listener_state import RETENTION

@@ -9,8 +9,8 @@ from datetime import datetime
 
 from django.db.models import Count, OuterRef, Subquery
 
+from audit.log.throughput import Usage, usages
 from audit.models import AuditLogEntry, Incident
-from audit.traffic import Usage, usages
 from cdcproject.version import __version__
 from consumer.troubles import moment
 from handlers import pausing

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from audit.db.retry import suppress_transient_errors
 from audit.models import AuditLogEntry, Incident
-from audit.queries import Trouble
+from audit.models.entry_queryset import Trouble
 from handlers.routing import GAPS, ON
 
 Kind = Incident.Kind

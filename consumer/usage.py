@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from audit.models import Incident
-from audit.queries import Trouble
+from audit.models.entry_queryset import Trouble
 from handlers.rest import CANNOT_READ, rest_of
 from listeners.models import Connection, Listener, OrgUsage, Position
 

@@ -17,8 +17,8 @@ from django.utils.safestring import SafeString
 
 from audit.admin_keyset import BEFORE, KeysetChangeList
 from audit.admin_labels import change_type_label, joined, moment
+from audit.log.masking import Sight
 from audit.models import AuditLogEntry
-from audit.sight import Sight
 from handlers import admin_saved_filters
 from handlers.admin_entry_page import EntryPage
 from handlers.admin_export import export

@@ -13,8 +13,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from audit.actions import Actor
-from audit.sight import Sight
+from audit.action_log import Actor
+from audit.log.masking import Sight
 from handlers.admin_redelivery import RedeliveringAdmin, is_confirmed, reason_of
 from handlers.dead_letters.groups import STATES, Group, deliveries_of, page_of, told
 from handlers.halting import give_up

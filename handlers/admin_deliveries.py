@@ -13,11 +13,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import action
 
-from audit.actions import Actor
+from audit.action_log import Actor
 from audit.admin_keyset import KeysetChangeList
 from audit.admin_labels import change_type_label, joined, label, moment
-from audit.queries import AuditLogFilter
-from audit.sight import Sight
+from audit.log.masking import Sight
+from audit.models.entry_queryset import AuditLogFilter
 from handlers.admin_dead_letters import DeadLettersAdmin
 from handlers.admin_entry_page import DeliveryCard, prefetch_attempts
 from handlers.admin_filters import (

@@ -11,8 +11,8 @@ from django.db.models import Prefetch, QuerySet, prefetch_related_objects
 from django.utils.safestring import SafeString
 
 from audit.admin_labels import change_type_label
+from audit.log.masking import Sight
 from audit.models import AuditLogEntry
-from audit.sight import Sight
 from handlers import registry
 from handlers.admin_field_rows import FieldRow, field_rows
 from handlers.admin_labels import outcome_label, state_label

@@ -7,9 +7,9 @@ from collections.abc import Generator, Iterable
 from django.http import Http404, HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
-from audit.actions import Actor
+from audit.action_log import Actor
 from audit.admin_keyset import AFTER, BEFORE, KeysetChangeList
-from audit.sight import Sight
+from audit.log.masking import Sight
 from handlers.export import Watched, begin, counting, csv_lines, json_lines, reveals
 from handlers.exported import exported_entry, with_deliveries
 

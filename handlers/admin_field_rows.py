@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from audit.log.masking import MASKED, Sight
 from audit.models import AuditLogEntry
-from audit.sight import MASKED, Sight
 from handlers.field_history import Change, Known, changes
 
 _KINDS = {bool: "boolean", int: "number", float: "number", str: "string", list: "array"}

@@ -15,7 +15,7 @@ from django.utils.timezone import make_aware
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter, TextFilter
 
 from audit.models import AuditLogEntry
-from audit.queries import FAILED, AuditLogFilter
+from audit.models.entry_queryset import FAILED, AuditLogFilter
 from handlers import registry
 from handlers.backlog import STATES
 from handlers.models import Delivery, HandlerMapping

@@ -19,7 +19,7 @@ from django.views.decorators.gzip import gzip_page
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from audit.admin_labels import joined, label, moment
-from audit.history import with_history
+from audit.log.has_history import with_history
 from audit.models import Incident
 from handlers import registry
 from handlers.admin_navigation import Reader, may_see

@@ -11,8 +11,8 @@ from django.contrib.auth import get_user_model
 from django.http import HttpRequest
 from django.urls import reverse
 
+from audit.log.masking import Sight
 from audit.models import Incident
-from audit.sight import Sight
 from listeners.access.permissions import OPERATE, may
 
 #: Of what takes a while, each kind has its own.

@@ -11,9 +11,9 @@ from django.utils import timezone
 from unfold.decorators import action
 
 from audit import admin_links as links
-from audit.actions import Actor
+from audit.action_log import Actor
 from audit.admin_noted import NotedAdmin
-from audit.traffic import replay_cost
+from audit.log.throughput import replay_cost
 from handlers import operating
 from handlers.admin_redelivery import reason_of
 from handlers.operating import NotNow

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from unfold.decorators import action
 
 from audit import admin_links as links
-from audit.actions import Actor
+from audit.action_log import Actor
 from audit.admin_labels import label
 from audit.admin_noted import NotedAdmin
 from handlers import pausing

@@ -9,8 +9,8 @@ from django.db.models import Prefetch, QuerySet
 from django.utils.safestring import SafeString
 
 from audit.admin_labels import change_type_label, label
+from audit.log.masking import Sight
 from audit.models import AuditLogEntry
-from audit.sight import Sight
 from handlers.admin_field_rows import BOOKKEEPING, FieldRow, field_rows
 from handlers.admin_labels import state_label
 from handlers.admin_search import forms

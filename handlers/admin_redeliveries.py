@@ -13,8 +13,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from audit.actions import Actor
-from audit.estimates import TookTooLong, time_limit
+from audit.action_log import Actor
+from audit.db.row_count import TookTooLong, time_limit
 from handlers import workers
 from handlers.admin_labels import state_label
 from handlers.admin_redelivery import reason_of, shown

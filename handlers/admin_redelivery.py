@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from audit.actions import Actor
+from audit.action_log import Actor
 from audit.admin_window import WindowAdmin
 from handlers.admin_labels import state_label
 from handlers.admin_navigation import may_see

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from django.utils.safestring import SafeString
 
+from audit.log.throughput import Usage, usages
 from audit.models import Incident
-from audit.traffic import Usage, usages
 from handlers import registry
 from handlers.admin_labels import state_label
 from handlers.backlog import STATES

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from audit.bulk import insert, maker
+from audit.db.bulk_insert import insert, maker
 from audit.models import AuditLogEntry
 from handlers.lanes import follow
 from handlers.models import Delivery, HandlerMapping

@@ -170,7 +170,7 @@ class EventData:
         """
         # Imported by who calls back: handler modules are read before the apps are ready, and a
         # SOAP library comes with it.
-        from audit.login_troubles import report
+        from audit.incidents.login import report
         from listeners.connections.handler_clients import client_for
 
         if self._heard_by is None:

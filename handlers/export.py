@@ -10,12 +10,12 @@ from typing import Any
 
 from django.db import transaction
 
-from audit.actions import Action, Actor, note
-from audit.estimates import total_of
+from audit.action_log import Action, Actor, note
+from audit.db.row_count import total_of
 from audit.jobs.tracked import TrackedJob
+from audit.log.masking import MASKED, Sight
 from audit.models import AuditLogEntry, Work
-from audit.queries import AuditLogFilter
-from audit.sight import MASKED, Sight
+from audit.models.entry_queryset import AuditLogFilter
 from handlers.exported import COLUMNS, EXTRA, exported_entry, with_deliveries
 from listeners.models import Listener
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.db.models import Prefetch
 
+from audit.log.masking import MASKED, Sight
 from audit.models import AuditLogEntry
-from audit.queries import AuditLogQuerySet
-from audit.sight import MASKED, Sight
+from audit.models.entry_queryset import AuditLogQuerySet
 from handlers.models import Delivery
 
 COLUMNS = (

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from audit.log.masking import MASKED, Sight
 from audit.models import AuditLogEntry
-from audit.sight import MASKED, Sight
 from listeners.salesforce.diffs import diff_names
 
 #: How many earlier changes of a record are looked through.

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Concat
 
-from audit.actions import Action, Actor, note
+from audit.action_log import Action, Actor, note
 from handlers import dispatch
 from handlers.models import Delivery, HandlerMapping
 from handlers.outcomes import storable

@@ -15,9 +15,9 @@ from typing import Any
 from django.db import transaction
 from django.db.models import BooleanField, Func
 
-from audit.bulk import insert
+from audit.db.bulk_insert import insert
+from audit.db.prepared import Given, Prepared, deleting
 from audit.models import AuditLogEntry
-from audit.prepared import Given, Prepared, deleting
 from handlers import dispatch, pressure, tracing
 from handlers.deliver import can_begin, overdue, planned
 from handlers.models import Delivery, HandlerMapping, Handover

@@ -9,8 +9,8 @@ from typing import Any
 from django.db import transaction
 from django.db.models import DurationField, Model
 
+from audit.db.prepared import Given, Prepared, changing, prepared_cursor, stored
 from audit.models import AuditLogEntry
-from audit.prepared import Given, Prepared, changing, prepared_cursor, stored
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.models.delivery_queryset import EARLY, begun
 from listeners.models import Listener

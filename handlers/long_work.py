@@ -9,7 +9,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from audit.estimates import Total
+from audit.db.row_count import Total
 from audit.jobs.eta import Pace
 from audit.models import Reconciliation, Work
 from handlers.models import Redelivery

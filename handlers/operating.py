@@ -10,7 +10,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import F
 
-from audit.actions import Action, Actor, note
+from audit.action_log import Action, Actor, note
 from listeners.listener_state import is_held, position_of
 from listeners.models import Listener, Position
 

@@ -20,7 +20,7 @@ import structlog
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
-from audit.actions import Action, Actor, note
+from audit.action_log import Action, Actor, note
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import DeliveryQuerySet
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from audit.log.masking import MASKED, Sight
 from audit.models import AuditLogEntry
-from audit.sight import MASKED, Sight
 
 _HEADER = {
     "entityName": "entity_name",

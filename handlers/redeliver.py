@@ -11,8 +11,8 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count, Max
 
-from audit.actions import Action, note
-from audit.estimates import TookTooLong, Total, time_limit, total_of
+from audit.action_log import Action, note
+from audit.db.row_count import TookTooLong, Total, time_limit, total_of
 from audit.jobs.claim import SENT_AGAIN
 from handlers import latecomers
 from handlers.models import HandlerMapping, Redelivery

@@ -10,9 +10,9 @@ from typing import Any
 
 from django.db.models import Q
 
-from audit.actions import Actor
+from audit.action_log import Actor
 from audit.models import AuditLogEntry
-from audit.queries import FAILED, AuditLogFilter
+from audit.models.entry_queryset import FAILED, AuditLogFilter
 from handlers import registry
 from handlers.models import Delivery, HandlerMapping, Redelivery
 from handlers.outcomes import MAPPING_DELETED

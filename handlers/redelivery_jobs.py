@@ -11,7 +11,7 @@ import structlog
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, transaction
 
-from audit.actions import Action, Actor, note
+from audit.action_log import Action, Actor, note
 from audit.jobs.claim import SENT_AGAIN, ClaimLost, start_due_jobs
 from handlers import dispatch
 from handlers.models import Redelivery, RedeliveryTarget

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit.login_troubles import report
+from audit.incidents.login import report
 from listeners.connections.token_sources import session_for, token_source
 from listeners.models import Listener
 from listeners.salesforce.errors import SalesforceError

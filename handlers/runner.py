@@ -15,7 +15,7 @@ import structlog
 from django.db import DatabaseError, Error, OperationalError, transaction
 
 from audit.db.retry import retry
-from audit.login_troubles import report
+from audit.incidents.login import report
 from handlers import pace, registry, tracing
 from handlers.bundle import Bundle
 from handlers.calls import Refused, call, handler_of

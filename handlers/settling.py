@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from django.db import DatabaseError, transaction
 
-from audit.bulk import insert
+from audit.db.bulk_insert import insert
 from audit.db.errors import UNAVAILABLE
 from audit.db.retry import retry
 from handlers import hot

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from audit.db.prepared import Given, Prepared
 from audit.models import AuditLogEntry
-from audit.prepared import Given, Prepared
 from listeners.salesforce.rest.records import milliseconds
 
 SECOND = 1000

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from audit.db.retry import retry
 from audit.models import Incident
-from audit.queries import Trouble
+from audit.models.entry_queryset import Trouble
 from cdcproject.conf.log_escaping import escaped
 from handlers import dispatch
 from handlers.presence import writing_apart

@@ -4,7 +4,7 @@ import itertools
 
 from django.utils import timezone
 
-from audit.actions import Actor, Through
+from audit.action_log import Actor, Through
 from consumer.ingest import Message
 from handlers.models import HandlerMapping
 from listeners.leases import Lease

@@ -53,7 +53,7 @@ class MortalStore:
 def main(name: str) -> None:
     django.setup()
 
-    from audit.login_troubles import report
+    from audit.incidents.login import report
     from listeners.connections.login_attempts import LoginLedger
     from listeners.connections.token_sources import grant_of, seed_of
     from listeners.models import Connection

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from audit.estimates import Total
+from audit.db.row_count import Total
 
 #: Seconds that a rate is measured for at least.
 _LEAST = 1.0

@@ -13,8 +13,8 @@ from typing import Any
 import structlog
 from django.db import OperationalError, transaction
 
-from audit.actions import Action, Actor, note
-from audit.estimates import Total
+from audit.action_log import Action, Actor, note
+from audit.db.row_count import Total
 from audit.models import Work
 from listeners.clock import database_clock
 

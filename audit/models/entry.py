@@ -8,7 +8,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 
-from audit.queries import AuditLogQuerySet
+from audit.models.entry_queryset import AuditLogQuerySet
 from listeners.models import Listener
 
 #: What was found out about a record over REST: its values, or that it was deleted.

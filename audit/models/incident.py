@@ -9,8 +9,8 @@ from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Greatest, Least
 
-from audit import metrics
-from audit.queries import Trouble
+from audit.incidents import metrics
+from audit.models.entry_queryset import Trouble
 from listeners.models import Listener
 
 

@@ -9,7 +9,7 @@ from django.db import models
 class OperatorAction(models.Model):
     """One thing that an operator did: who, by which way, to what, and why.
 
-    Append-only; `audit.actions.note` writes it. Names are kept as texts: what they name may go.
+    Append-only; `audit.action_log.note` writes it. Names are kept as texts: what they name may go.
     """
 
     class Through(models.TextChoices):

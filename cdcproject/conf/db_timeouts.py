@@ -54,8 +54,8 @@ def limit_sessions(*, idle_in_transaction: float, lock: float | None = None) -> 
 
 
 def _keep_plans(connection: Any) -> None:
-    """Of what these processes execute over and over, and only of that (audit.prepared). Where the
-    database's options say something else, they say it for a reason: a pooler may lose them."""
+    """Of what these processes execute over and over, and only of that (audit.db.prepared). Where
+    the database's options say something else, they say it for a reason: a pooler may lose them."""
     if "prepare_threshold" not in connection.settings_dict["OPTIONS"]:
         connection.connection.prepare_threshold = EXECUTED_BEFORE
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from django.utils import timezone
 
-from audit.actions import Actor, Through
+from audit.action_log import Actor, Through
 from audit.models import AuditLogEntry
-from audit.queries import AuditLogFilter
+from audit.models.entry_queryset import AuditLogFilter
 from chaos.interleave import COPY, COPY_TOO
 from handlers import halting, pausing
 from handlers.models import Delivery, HandlerMapping, Redelivery

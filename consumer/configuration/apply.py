@@ -11,8 +11,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
 
-from audit.actions import Actor
-from audit.traffic import replay_cost
+from audit.action_log import Actor
+from audit.log.throughput import replay_cost
 from consumer.configuration.document import parse
 from consumer.configuration.plan import Plan, plan
 from consumer.configuration.problems import ConfigurationRefused, Problem, Problems

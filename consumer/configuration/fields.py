@@ -11,7 +11,7 @@ from typing import Any
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models
 
-from audit.actions import Action, Actor, note, note_change
+from audit.action_log import Action, Actor, note, note_change
 from consumer.configuration.keys import REFERENCE, Keys, written
 from consumer.configuration.problems import Problems
 from consumer.configuration.wanted import Item

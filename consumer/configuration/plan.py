@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from audit.history import with_history
+from audit.log.has_history import with_history
 from consumer.configuration.fields import Step, row_steps
 from consumer.configuration.keys import CONNECTION, LISTENER, REFERENCE
 from consumer.configuration.mappings import mapping_plan, refuse_unregistered, unregistered

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from django.db.models import Count, Q, Sum
 
+from audit.log.throughput import DAY, Usage, usages
 from audit.models import Incident, Throughput
-from audit.traffic import DAY, Usage, usages
 from consumer.cached_reads import CachedReads
 from consumer.home.charts import HOUR
 from consumer.status import ListenerStatus, by_listener

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from audit.estimates import Total
+from audit.db.row_count import Total
 from audit.jobs.eta import Pace
 
 log = structlog.get_logger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from audit.models import Incident, Reconciliation
-from audit.queries import Trouble
+from audit.models.entry_queryset import Trouble
 
 Reason = Reconciliation.Reason
 State = Reconciliation.State

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from audit.models import Incident
-from audit.queries import Trouble
+from audit.models.entry_queryset import Trouble
 from consumer.watch.scene import Watched, close
 from handlers.models import Delivery
 

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 
 from audit.models import Incident, Reconciliation
-from audit.queries import Trouble
+from audit.models.entry_queryset import Trouble
 from consumer import reconcile
 from consumer.watch.scene import Watched, close
 from listeners.listener_state import RETENTION, runway

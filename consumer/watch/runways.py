@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from audit.models import Incident
-from audit.queries import Trouble
+from audit.models.entry_queryset import Trouble
 from consumer.watch.scene import Watched, close
 from listeners.listener_state import RETENTION, runway
 from listeners.models import Listener

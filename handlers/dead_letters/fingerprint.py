@@ -6,7 +6,7 @@ import re
 
 from django.utils.crypto import salted_hmac
 
-from audit.sight import MASKED
+from audit.log.masking import MASKED
 from handlers.models import Delivery
 
 #: What stands for whatever differs.

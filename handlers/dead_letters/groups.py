@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Count, Max, Min, Q, QuerySet
 
-from audit.sight import MASKED, Sight
+from audit.log.masking import MASKED, Sight
 from handlers.dead_letters.fingerprint import folded
 from handlers.models import Delivery
 

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q, Sum
 
+from audit.log.throughput import DAY
 from audit.models import Throughput
-from audit.traffic import DAY
 from handlers import workers
 from handlers.admin_navigation import Reader
 from handlers.designer import counts

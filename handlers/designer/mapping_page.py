@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit import admin_links as links
-from audit.sight import Sight
+from audit.log.masking import Sight
 from handlers.admin_navigation import Reader, may_see
 from handlers.designer import facts
 from handlers.designer.counts import Waiting

@@ -10,8 +10,8 @@ from django.db.models import QuerySet
 from django.utils.safestring import SafeString
 
 from audit.admin_labels import change_type_label
+from audit.log.masking import Sight
 from audit.models import AuditLogEntry
-from audit.sight import Sight
 from handlers import conditions, routing
 from handlers.designer.counts import newest
 from handlers.models import HandlerMapping

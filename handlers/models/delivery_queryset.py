@@ -11,7 +11,7 @@ from django.db import models, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 from django.db.models.functions import Now
 
-from audit.prepared import Given, Prepared
+from audit.db.prepared import Given, Prepared
 from handlers.following import Follower, followers
 from handlers.models.mapping import HandlerMapping
 

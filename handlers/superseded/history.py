@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from django.db.models import Q
 
+from audit.db.prepared import Given, Prepared
 from audit.models import AuditLogEntry
-from audit.prepared import Given, Prepared
 from handlers.models import Delivery
 from handlers.superseded.timeline import Timeline
 from handlers.superseded.views import COLUMNS, Row

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError
 
-from audit.actions import Actor, Through
+from audit.action_log import Actor, Through
 from audit.models import Incident, OperatorAction
 from handlers import operating
 from listeners.models import Connection, Listener

@@ -10,7 +10,7 @@ from django.db import DataError, connection
 from django.test.utils import CaptureQueriesContext
 
 from audit import admin_keyset
-from audit.estimates import Total
+from audit.db.row_count import Total
 from audit.jobs.tracked import TrackedJob
 from audit.models import AuditLogEntry, OperatorAction, Work
 from handlers import admin_export

@@ -6,7 +6,7 @@ import pytest
 from django.db import OperationalError, connection
 
 from audit import admin_keyset
-from audit.estimates import time_limit
+from audit.db.row_count import time_limit
 from audit.models import AuditLogEntry
 from handlers.admin_audit_log import AuditLogAdmin
 from handlers.admin_deliveries import DeliveryAdmin

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from audit.actions import Actor
+from audit.action_log import Actor
 from audit.models import Incident, Throughput, Work
 from consumer.home import tables
 from handlers.models import Worker

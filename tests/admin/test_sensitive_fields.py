@@ -8,8 +8,8 @@ from django.contrib.auth.models import Group, Permission
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from audit.log.masking import MASKED, Sight
 from audit.models import Quarantined
-from audit.sight import MASKED, Sight
 from handlers.models import DeliveryAttempt
 from handlers.outcomes import storable
 from listeners.access.field_masking import fields_of, flaws, masked, redacted

@@ -2,7 +2,7 @@
 
 import pytest
 
-from audit.actions import Action, note
+from audit.action_log import Action, note
 from audit.models import AuditLogEntry, Incident, OperatorAction, Quarantined
 from handlers.models import Delivery
 from tests.admin.conftest import NOW

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 
-from audit.estimates import Total
+from audit.db.row_count import Total
 from audit.jobs import tracked
 from audit.jobs.tracked import TrackedJob
 from audit.models import OperatorAction, Reconciliation, Work

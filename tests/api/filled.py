@@ -2,7 +2,7 @@
 
 from django.utils import timezone
 
-from audit.actions import Action, note
+from audit.action_log import Action, note
 from audit.models import AuditLogEntry, Incident
 from handlers.models import Delivery, DeliveryAttempt
 from listeners.secrets.encrypted_field import Secret

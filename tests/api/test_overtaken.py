@@ -2,7 +2,7 @@
 
 import pytest
 
-from audit.estimates import TookTooLong
+from audit.db.row_count import TookTooLong
 from handlers.models import Delivery, HandlerMapping, Redelivery
 from handlers.redeliver import overtaken
 from handlers.redelivery import Wish

@@ -7,7 +7,7 @@ import time
 import pytest
 from django.core.management.base import OutputWrapper
 
-from audit.estimates import TookTooLong, Total, time_limit, total_of
+from audit.db.row_count import TookTooLong, Total, time_limit, total_of
 from audit.jobs.eta import Pace
 from audit.models import AuditLogEntry
 from consumer.management import progress

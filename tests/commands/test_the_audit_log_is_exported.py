@@ -9,7 +9,7 @@ from django.core.management import CommandError
 from django.utils import timezone
 
 from audit.models import AuditLogEntry
-from audit.queries import AuditLogFilter
+from audit.models.entry_queryset import AuditLogFilter
 from handlers.export import csv_lines, exported, json_lines
 from handlers.exported import COLUMNS
 from handlers.models import Delivery

@@ -5,7 +5,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Incident
-from audit.queries import Trouble
+from audit.models.entry_queryset import Trouble
 from cdcproject.version import __version__
 from consumer.status import statuses
 from handlers.models import Delivery, Worker

@@ -6,7 +6,7 @@ import pytest
 from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
-from audit.bulk import FEW, insert, maker
+from audit.db.bulk_insert import FEW, insert, maker
 from audit.models import AuditLogEntry
 from handlers.models import Delivery
 from tests.sample_data import make_mapping

@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from audit.models import Incident
-from audit.queries import Trouble
+from audit.models.entry_queryset import Trouble
 from cdcproject.conf.alerting import Mail
 from consumer.notices import SIGNATURE, signature
 from consumer.notify import BACKOFF, CLAIM, LEFT_TO_OTHERS, tell_due

@@ -3,7 +3,7 @@
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from audit.prepared import Given, Prepared
+from audit.db.prepared import Given, Prepared
 from cdcproject.conf.db_timeouts import EXECUTED_BEFORE
 from consumer.ingest import ingest
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping

@@ -8,8 +8,8 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from audit.db.prepared import Given, Prepared, changing, deleting
 from audit.models import AuditLogEntry, Throughput
-from audit.prepared import Given, Prepared, changing, deleting
 from cdcproject.conf.db_timeouts import EXECUTED_BEFORE
 from cdcproject.conf.environment import database
 from consumer.ingest import ingest

@@ -7,8 +7,8 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from audit.log.record import FEW, record
 from audit.models import AuditLogEntry, Quarantined
-from audit.recording import FEW, record
 from consumer.buffer import Buffer
 from consumer.ingest import entry_of, ingest
 from consumer.publisher import Publisher

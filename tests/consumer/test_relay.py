@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from audit.estimates import Total
+from audit.db.row_count import Total
 from audit.jobs import tracked
 from audit.jobs.claim import SENT_AGAIN
 from audit.jobs.tracked import TrackedJob
 from audit.models import Work
-from audit.queries import AuditLogFilter
+from audit.models.entry_queryset import AuditLogFilter
 from cdcproject.celery import app
 from consumer import relay
 from consumer.ingest import ingest

@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import AuditLogEntry
-from audit.queries import AuditLogFilter
+from audit.models.entry_queryset import AuditLogFilter
 from consumer.ingest import ingest
 from handlers import dispatch
 from handlers.export import exported

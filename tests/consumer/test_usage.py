@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from audit.log.throughput import KNOWN_FOR, Usage, usages
 from audit.models import Incident, Throughput
-from audit.traffic import KNOWN_FOR, Usage, usages
 from consumer.usage import EVERY, keep, keep_failure, refresh_due
 from listeners.models import Listener, OrgUsage, Position
 from tests.commands.running import run

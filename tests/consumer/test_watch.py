@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import AuditLogEntry, Incident, Quarantined, Reconciliation
-from audit.queries import Trouble
+from audit.models.entry_queryset import Trouble
 from consumer.watch import watch
 from handlers.models import Delivery
 from listeners.models import Listener, Position

@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from audit.bulk import FEW
+from audit.db.bulk_insert import FEW
 from handlers import pausing
 from handlers.claims import claim
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping

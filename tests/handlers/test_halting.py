@@ -9,7 +9,7 @@ from django.core.management import CommandError
 from django.utils import timezone
 
 from audit.models import AuditLogEntry
-from audit.queries import AuditLogFilter
+from audit.models.entry_queryset import AuditLogFilter
 from consumer import relay
 from consumer.ingest import ingest
 from handlers.claims import claim

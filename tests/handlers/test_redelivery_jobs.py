@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from audit.jobs.claim import SENT_AGAIN, ClaimLost
 from audit.models import OperatorAction
-from audit.queries import AuditLogFilter
+from audit.models.entry_queryset import AuditLogFilter
 from cdcproject.celery import app
 from handlers import redelivery_steps
 from handlers.models import Delivery, Redelivery, RedeliveryTarget

@@ -2,9 +2,9 @@ import pytest
 from django.utils import timezone
 from prometheus_client import values
 
-from audit.metrics import OPENED
+from audit.incidents.metrics import OPENED
 from audit.models import Incident
-from audit.queries import Trouble
+from audit.models.entry_queryset import Trouble
 from cdcproject.process.metrics import VARIABLE
 
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from prometheus_client import generate_latest
 
 from audit.models import Incident, Throughput
-from audit.queries import Trouble
+from audit.models.entry_queryset import Trouble
 from consumer import state_metrics
 from consumer.ingest import ingest
 from consumer.state_metrics import State

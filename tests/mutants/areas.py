@@ -75,7 +75,7 @@ AREAS: dict[str, tuple[str, ...]] = {
         "listeners/access/permissions.py",
         "listeners/access/object_grants.py",
         "listeners/access/field_masking.py",
-        "audit/sight.py",
+        "audit/log/masking.py",
         "api/permissions.py",
     ),
     "export": ("handlers/export.py", "handlers/exported.py"),

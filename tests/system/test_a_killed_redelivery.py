@@ -3,7 +3,7 @@
 from django.utils import timezone
 
 from audit.models import AuditLogEntry
-from audit.queries import AuditLogFilter
+from audit.models.entry_queryset import AuditLogFilter
 from consumer import relay
 from handlers.following import READY_AGE
 from handlers.models import Delivery, Redelivery

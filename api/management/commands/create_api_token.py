@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from api.models import ApiToken
-from audit.actions import Action, Actor, note
+from audit.action_log import Action, Actor, note
 
 
 class Command(BaseCommand):

@@ -7,10 +7,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from audit.actions import Actor
+from audit.action_log import Actor
 from audit.jobs.tracked import TrackedJob
+from audit.log.masking import Sight
 from audit.models import AuditLogEntry, Work
-from audit.sight import Sight
 from consumer.management.arguments import add_filters, filter_of
 from consumer.management.progress import Meter
 from handlers.export import begin, counting, csv_lines, exported, json_lines

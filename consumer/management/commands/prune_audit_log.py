@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand
 from django.db import transaction
 from django.utils import timezone
 
-from audit.actions import Action, Actor, note
+from audit.action_log import Action, Actor, note
 from consumer import pruning
 from consumer.management.progress import Meter
 from consumer.prune import Pruned, counted, total

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from audit.actions import Action, Actor, note
+from audit.action_log import Action, Actor, note
 from consumer import reconcile
 from consumer.management.arguments import moment, refuse_unknown_listener, word
 from consumer.management.progress import Meter

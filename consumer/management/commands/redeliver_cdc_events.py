@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from audit.actions import Actor
-from audit.estimates import Total
+from audit.action_log import Actor
+from audit.db.row_count import Total
 from audit.jobs.claim import ClaimLost
 from consumer.management.arguments import add_filters, filter_of
 from consumer.management.progress import Meter

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from audit.actions import Action, Actor, note
+from audit.action_log import Action, Actor, note
 from audit.models import Incident
 
 

@@ -7,9 +7,9 @@ from contextlib import suppress
 
 from django.db import IntegrityError, transaction
 
-from audit.bulk import insert, nothing
+from audit.db.bulk_insert import insert, nothing
+from audit.db.prepared import Given, Prepared
 from audit.models import AuditLogEntry
-from audit.prepared import Given, Prepared
 
 #: To look up so many takes no longer than a savepoint.
 FEW = 20

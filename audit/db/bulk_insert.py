@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.models import JSONField, Model
 from django.db.models.base import ModelState
 
-from audit.prepared import prepared_cursor
+from audit.db.prepared import prepared_cursor
 
 ROWS = 1000
 #: So few take less in one statement than to be numbered and copied.

@@ -20,7 +20,7 @@ from django.db.models import Expression, Field, QuerySet
 from django.db.models.sql import DeleteQuery, Query, UpdateQuery
 from django.utils.duration import duration_microseconds
 
-from audit.assembly import Assembly
+from audit.db.row_factory import Assembly
 
 Built = QuerySet[Any] | Query
 

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from django.db.models import F, Sum
 
+from audit.db.prepared import Given, Prepared, changing
 from audit.models import Throughput
-from audit.prepared import Given, Prepared, changing
 from listeners.listener_state import RETENTION
 from listeners.models import Listener, OrgUsage, Position
 

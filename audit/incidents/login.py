@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.models import Incident
-from audit.queries import Trouble as Shown
+from audit.models.entry_queryset import Trouble as Shown
 from listeners.models import Listener
 from listeners.salesforce.tokens.store import Trouble
 

@@ -1,0 +1,1 @@
+"""Incidents: acknowledged, closed, opened by failed logins, and counted."""

@@ -1,0 +1,1 @@
+"""The audit log: recording entries, masking their values, and how much came."""
