@@ -13,9 +13,9 @@ from api.redelivering import Redeliverable
 from audit.log.masking import Sight
 from audit.models import AuditLogEntry
 from audit.models.entry_queryset import AuditLogFilter
-from handlers.exported import COLUMNS, EXTRA, exported_entry, with_deliveries
 from handlers.models import Delivery
-from handlers.redelivery import LEFT_OUT
+from handlers.redelivery.request import LEFT_OUT
+from handlers.reporting.entry_json import COLUMNS, EXTRA, exported_entry, with_deliveries
 
 
 class ExportedDeliverySerializer(serializers.Serializer[Delivery]):

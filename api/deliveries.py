@@ -23,11 +23,11 @@ from api.views import asked
 from audit.action_log import Actor
 from audit.log.masking import Sight
 from audit.models.entry_queryset import FAILED
-from handlers.backlog import STATES
-from handlers.exported import exported_delivery
-from handlers.halting import NotHalting, go_on_without
+from handlers.dead_letters.halt import NotHalting, go_on_without
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.parked import Wait, waits_for
+from handlers.ordering.wait_reason import Wait, waits_for
+from handlers.reporting.backlog import STATES
+from handlers.reporting.entry_json import exported_delivery
 from listeners.access.permissions import REDELIVER, SEE_SENSITIVE, may
 from listeners.models import Listener
 

@@ -26,7 +26,7 @@ from audit.action_log import Actor
 from audit.log.has_history import with_history
 from consumer.connection_check import checked
 from handlers import operating
-from handlers.defaults import create_default_mappings
+from handlers.mappings.defaults import create_default_mappings
 from handlers.models import HandlerMapping
 from handlers.operating import NotNow
 from listeners.access.object_grants import reached

@@ -19,9 +19,11 @@ from api.redelivering import ReasonSerializer
 from api.rows import NoteSerializer, RowSerializer
 from api.views import SettingsViewSet, asked
 from audit.action_log import Actor
-from handlers import pausing, registry, retargeting
 from handlers.checks import unregistered_message
+from handlers.mappings import pause as mappings_pause
+from handlers.mappings import retarget
 from handlers.models import HandlerMapping
+from handlers.sdk import registry
 from listeners.access.permissions import OPERATE
 from listeners.models import Listener
 
@@ -108,15 +110,15 @@ class MappingViewSet(SettingsViewSet[HandlerMapping]):
 
     def perform_update(self, serializer: Any) -> None:
         super().perform_update(serializer)
-        if retargeting.ADDRESS.intersection(serializer.changed):
-            retargeting.move_waiting(serializer.instance, timezone.now())
+        if retarget.ADDRESS.intersection(serializer.changed):
+            retarget.move_waiting(serializer.instance, timezone.now())
 
     @extend_schema(request=ReasonSerializer, responses=HandlerMappingSerializer)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, **_: Any) -> Response:
         """Have nothing of it start: changes are recorded, and their deliveries wait, in order."""
         mapping, reason = self.get_object(), asked(ReasonSerializer, request)["reason"]
-        if not pausing.pause(mapping, Actor.by_api(request), reason, timezone.now()):
+        if not mappings_pause.pause(mapping, Actor.by_api(request), reason, timezone.now()):
             raise Conflict("The handler is paused already.")
         return self.shown()
 
@@ -125,7 +127,7 @@ class MappingViewSet(SettingsViewSet[HandlerMapping]):
     def resume(self, request: Request, **_: Any) -> Response:
         """Have it go on with what waits."""
         mapping, reason = self.get_object(), asked(ReasonSerializer, request)["reason"]
-        if not pausing.resume(mapping, Actor.by_api(request), reason, timezone.now()):
+        if not mappings_pause.resume(mapping, Actor.by_api(request), reason, timezone.now()):
             raise Conflict("The handler is not paused.")
         return self.shown()
 
@@ -137,7 +139,7 @@ class MappingViewSet(SettingsViewSet[HandlerMapping]):
     @action(detail=False, methods=["post"], url_path="pause")
     def pause_handler(self, request: Request, **_: Any) -> Response:
         """Pause every mapping to a handler, in one transaction."""
-        return self._all(request, pausing.pause_all)
+        return self._all(request, mappings_pause.pause_all)
 
     @extend_schema(
         operation_id="handler_mappings_resume_all",
@@ -147,11 +149,11 @@ class MappingViewSet(SettingsViewSet[HandlerMapping]):
     @action(detail=False, methods=["post"], url_path="resume")
     def resume_handler(self, request: Request, **_: Any) -> Response:
         """Resume every mapping to a handler, in one transaction."""
-        return self._all(request, pausing.resume_all)
+        return self._all(request, mappings_pause.resume_all)
 
     def _all(self, request: Request, act: Callable[..., int]) -> Response:
         given = asked(PauseSerializer, request)
-        rows = self.get_queryset().filter(pausing.to_handler(given["handler"]))
+        rows = self.get_queryset().filter(mappings_pause.to_handler(given["handler"]))
         if self.acts_on is not None:
             rows = rows.filter(listener_id__in=self.acts_on)
         by, now = Actor.by_api(request), timezone.now()

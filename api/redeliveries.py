@@ -26,8 +26,15 @@ from api.views import ReadViewSet, asked
 from audit.action_log import Actor
 from audit.models.entry_queryset import AuditLogFilter
 from handlers.models import Delivery, Redelivery
-from handlers.redelivery import Contradiction, TooMany, Wish, counts_of, refuse_to_count, wish
-from handlers.redelivery_jobs import cancel
+from handlers.redelivery.job import cancel
+from handlers.redelivery.request import (
+    Contradiction,
+    TooMany,
+    Wish,
+    counts_of,
+    refuse_to_count,
+    wish,
+)
 from listeners.access.permissions import REDELIVER
 from listeners.models import Listener
 

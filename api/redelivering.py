@@ -17,8 +17,8 @@ from api.rows import flaws
 from api.views import ReadViewSet, asked
 from audit.action_log import Actor
 from handlers.models import Delivery, Redelivery
-from handlers.redeliver import COUNT_SECONDS, begin, counted, in_a_request, overtaken
-from handlers.redelivery import Counts, TooMany, Verdict, Wish, counts_of, total
+from handlers.redelivery.request import Counts, TooMany, Verdict, Wish, counts_of, total
+from handlers.redelivery.service import COUNT_SECONDS, begin, counted, in_a_request, overtaken
 from listeners.access.permissions import REDELIVER
 from listeners.clock import database_clock
 

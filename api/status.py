@@ -15,9 +15,9 @@ from api.etags import Tagged
 from api.views import Reached
 from cdcproject.version import __version__
 from consumer.status import ListenerStatus, by_listener
-from handlers import workers
-from handlers.backlog import STATES, Backlog, backlog
 from handlers.models import Worker
+from handlers.reporting import queue_coverage
+from handlers.reporting.backlog import STATES, Backlog, backlog
 from listeners.access.permissions import may
 from listeners.listener_state import STATES as STANDINGS
 from listeners.models import Listener
@@ -130,7 +130,7 @@ class StatusViewSet(Tagged, Reached[Listener]):
             if self.sees is None or listener.pk in self.sees
         ]
         sees_workers = may(request.user, "handlers.view_worker")
-        return Response(_answer(found, waiting, workers.seen() if sees_workers else None))
+        return Response(_answer(found, waiting, queue_coverage.seen() if sees_workers else None))
 
 
 def _answer(

@@ -24,7 +24,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cdcproject.settings")
 
 def count_dropped_item(reason: str) -> None:
     """An item of a queue in Redis that no worker can read."""
-    from handlers import metrics
+    from handlers.outbox import metrics
 
     metrics.unreadable(reason, "")
 
@@ -38,7 +38,7 @@ app.conf["CELERY_DB_REUSE_MAX"] = 1_000_000
 app.autodiscover_tasks()
 # By name: they are imported in a worker, when the apps are ready.
 app.steps["consumer"].update(
-    {"handlers.presence:Presence", "cdcproject.process.liveness_file:Heartbeat"}
+    {"handlers.worker.worker_registry:Presence", "cdcproject.process.liveness_file:Heartbeat"}
 )
 
 

@@ -120,7 +120,7 @@ CDC_UNKNOWN_QUEUE = f"{CDC_QUEUE}.unknown"
 # Control commands and events of another project on the same broker are not for our workers.
 CELERY_CONTROL_EXCHANGE = CDC_QUEUE
 CELERY_EVENT_EXCHANGE = f"{CDC_QUEUE}ev"
-CELERY_WORKER_CONSUMER = "handlers.worker_consumer:Consumer"
+CELERY_WORKER_CONSUMER = "handlers.messages.consumer:Consumer"
 CELERY_TASK_TIME_LIMIT = CDC_RUN_SECONDS
 CELERY_TASK_SOFT_TIME_LIMIT = CDC_RUN_SECONDS - 10
 # A broker that hangs is one that is away: whoever publishes goes on without it.

@@ -10,8 +10,8 @@ from django.db import transaction
 from audit.log.record import record
 from audit.models import AuditLogEntry
 from handlers import tracing
-from handlers.deliver import deliver
 from handlers.models import HandlerMapping
+from handlers.outbox.create import deliver
 from listeners import crash_points
 from listeners.models import Listener, Position
 

@@ -10,7 +10,7 @@ from django.core.cache import cache
 from audit.incidents.login import report
 from consumer.connection_check import versions_of
 from consumer.short_timeouts import REST_TIMEOUT, with_short_timeouts
-from handlers.rest import CANNOT_READ
+from handlers.listener_rest_client import CANNOT_READ
 from listeners.connections.token_sources import session_for, token_source
 from listeners.models import Connection
 from listeners.salesforce.channels_offered import Group, Offer, offered

@@ -20,10 +20,11 @@ from audit.db.errors import describe
 from audit.log.record import record
 from audit.models import AuditLogEntry, DirtyRecord
 from consumer import gaps
-from handlers import dispatch, tracing
-from handlers.outcomes import storable
-from handlers.placeholders import end_waiting
-from handlers.rest import CANNOT_READ, rest_of
+from handlers import tracing
+from handlers.listener_rest_client import CANNOT_READ, rest_of
+from handlers.ordering.pending_reads import end_waiting
+from handlers.outbox import publish
+from handlers.sdk.outcomes import storable
 from listeners import crash_points
 from listeners.clock import database_clock
 from listeners.models import Listener, Position
@@ -176,7 +177,7 @@ def _add_whole(
         crash_points.reach("added")
     if read is not None:
         _trace(listener, incomplete, ends, began)
-    dispatch.publish_or_leave(ready, now)
+    publish.publish_or_leave(ready, now)
     return len(ends)
 
 

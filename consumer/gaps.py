@@ -13,7 +13,7 @@ from audit.models import AuditLogEntry, DirtyRecord, Incident, Reconciliation
 from audit.models.incident import IncidentQuerySet
 from consumer import reconcile
 from consumer.troubles import REMEDIES, Reported, moment
-from handlers import dispatch
+from handlers.outbox import publish
 from listeners.models import Listener
 
 Kind = Incident.Kind
@@ -153,8 +153,8 @@ def ask(listener_id: int, now: datetime) -> None:
     if not claim(listener_id, now):
         return
     try:
-        dispatch.start(TASK, listener_id=listener_id)
-    except dispatch.BrokerUnavailable:
+        publish.start(TASK, listener_id=listener_id)
+    except publish.BrokerUnavailable:
         let_go(listener_id)
         raise
 

@@ -25,8 +25,8 @@ from consumer import gaps, troubles
 from consumer.positions import advance, hold
 from consumer.quarantine import Unreadable, keep
 from handlers import tracing
-from handlers.handover import Parcel, pack
 from handlers.models import HandlerMapping
+from handlers.outbox.handover import Parcel, pack
 from listeners import crash_points
 from listeners.clock import database_clock
 from listeners.leases import Lease, lease_end

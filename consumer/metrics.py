@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from handlers.metrics import seconds_since
+from handlers.outbox.metrics import seconds_since
 from listeners.clock import database_clock
 from listeners.salesforce.errors import Reaction, SalesforceError
 

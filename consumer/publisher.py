@@ -14,8 +14,9 @@ from django.db import connection
 
 from audit.db.errors import TRANSIENT
 from consumer import gaps
-from handlers import dispatch, handover
-from handlers.handover import Parcel
+from handlers.outbox import handover
+from handlers.outbox import publish as outbox_publish
+from handlers.outbox.handover import Parcel
 from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
@@ -88,7 +89,7 @@ class Publisher:
             handover.publish(parcel, database_clock.now())
             for listener_id in reads:
                 gaps.ask(listener_id, database_clock.now())
-        except (dispatch.BrokerUnavailable, *TRANSIENT) as error:
+        except (outbox_publish.BrokerUnavailable, *TRANSIENT) as error:
             self._no_broker_before = time.monotonic() + BROKER_PAUSE_SECONDS
             connection.close()
             log.warning("published later", deliveries=len(parcel), reason=str(error))

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from audit.models import Incident, Quarantined
 from consumer import troubles
-from handlers.outcomes import storable
+from handlers.sdk.outcomes import storable
 from listeners.models import Listener
 
 #: Of whole answers, whose events come again, the newest so many are kept for a listener, and so

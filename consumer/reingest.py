@@ -19,10 +19,11 @@ from audit.log.record import record
 from audit.models import AuditLogEntry, Quarantined
 from consumer import gaps, troubles
 from consumer.ingest import entry_of
-from handlers import dispatch, tracing
-from handlers.deliver import deliver
+from handlers import tracing
 from handlers.models import HandlerMapping
-from handlers.outcomes import storable
+from handlers.outbox import publish
+from handlers.outbox.create import deliver
+from handlers.sdk.outcomes import storable
 from listeners.models import Listener, Position
 from listeners.salesforce.decode import decode
 from listeners.salesforce.errors import Undecodable
@@ -54,7 +55,7 @@ def ingest_again(quarantined: Quarantined, by: Actor, now: datetime) -> int:
         raise StillUnreadable(
             f"It still cannot be read: {storable(reason)}. It stays here; an upgrade may read it."
         ) from None
-    dispatch.publish_or_leave(ready, now)
+    publish.publish_or_leave(ready, now)
     log.info("read from quarantine", quarantined=quarantined.pk, changes=new)
     return new
 

@@ -16,27 +16,23 @@ from django.db.models import Exists, OuterRef, Q
 
 from audit.jobs import tracked
 from consumer import gaps, reconcile
-from handlers import (
-    deleting,
-    dispatch,
-    halting,
-    handover,
-    pausing,
-    redelivery_jobs,
-    registry,
-    run_metrics,
-    tracing,
-    workers,
-)
-from handlers.company import MOST
-from handlers.following import READY_AGE
+from handlers import tracing
+from handlers.dead_letters import halt
+from handlers.mappings import pause, soft_delete
+from handlers.mappings.retarget import move_left_behind
 from handlers.models import Delivery, Handover
+from handlers.models.chain_heads import READY_AGE
 from handlers.models.delivery_queryset import HOLDS_CHAIN, DeliveryQuerySet
-from handlers.outcomes import Failed
-from handlers.queues import queue_of
-from handlers.retargeting import move_left_behind
-from handlers.settling import settle
+from handlers.outbox import handover, publish
+from handlers.outbox.message_size import MOST
+from handlers.redelivery import job
+from handlers.reporting import queue_coverage
+from handlers.sdk import registry
+from handlers.sdk.outcomes import Failed
+from handlers.sdk.queues import queue_of
 from handlers.types import Claim, ClaimLost, Ended
+from handlers.worker import metrics
+from handlers.worker.settle import settle
 from listeners import crash_points
 
 log = structlog.get_logger(__name__)
@@ -54,7 +50,7 @@ def has_work(now: datetime) -> bool:
     return (
         _publishable(Delivery.objects.ready()).exists()
         or _publishable(Delivery.objects.retry_due(now)).exists()
-        or pausing.has_resumed()
+        or pause.has_resumed()
         or Handover.objects.exists()
     )
 
@@ -68,28 +64,28 @@ def publish_due(now: datetime) -> int:
     handover.take_back(now - READY_AGE)
     left_behind = Delivery.objects.ready().filter(created_at__lt=now - READY_AGE)
     ids = [
-        *pausing.let_go(LIMIT),
+        *pause.let_go(LIMIT),
         *_publishable(left_behind).order_by("id").values_list("id", flat=True)[:LIMIT],
         *_publishable(Delivery.objects.retry_due(now))
         .order_by("due_at")
         .values_list("id", flat=True)[:LIMIT],
     ]
-    return dispatch.publish([*dict.fromkeys(ids)], now, size=MOST)
+    return publish.publish([*dict.fromkeys(ids)], now, size=MOST)
 
 
 def sweep(now: datetime) -> None:
     """The rarer repairs. Never inside a transaction. Raises BrokerUnavailable."""
     retarget(now)
     reclaim(now)
-    halting.release_changed()
-    deleting.skip_waiting(now)
+    halt.release_changed()
+    soft_delete.skip_waiting(now)
     promote_stranded()
     requeue_lost(now)
     gaps.ask_due(now)
     reconcile.start_due(now)
-    redelivery_jobs.start_due(now)
+    job.start_due(now)
     tracked.mark_lost(now)
-    deleting.forget()
+    soft_delete.forget()
 
 
 def retarget(now: datetime) -> int:
@@ -118,7 +114,7 @@ def reclaim(now: datetime) -> int:
             log.exception("a lost run cannot be written down", delivery=delivery.pk)
             continue  # what comes after it is not to wait for that
         ended = Ended(claim, outcome, claim.started_at, now)
-        run_metrics.settled([ended])
+        metrics.settled([ended])
         if tracing.spans is not None:
             tracing.spans.lost(ended)
         reclaimed += 1
@@ -162,8 +158,8 @@ def requeue_lost(now: datetime) -> int:
     old = Delivery.objects.queued_before(now - timedelta(seconds=settings.CDC_QUEUED_SECONDS))
     ids: list[int] = []
     for queue, picks in _queues_of(old).items():
-        length = dispatch.queue_length(queue)
-        if length and queue not in workers.queues_heard(workers.seen()):
+        length = publish.queue_length(queue)
+        if length and queue not in queue_coverage.queues_heard(queue_coverage.seen()):
             continue  # nothing would run them, and what waits is still there
         lost = old if length == 0 else Delivery.objects.queued_before(now - QUEUED_AGE_BLIND)
         rows = lost.filter(picks).order_by("queued_at", "id")
@@ -171,7 +167,7 @@ def requeue_lost(now: datetime) -> int:
     if not ids:
         return 0
     move_left_behind(Delivery.objects.filter(state=Delivery.State.QUEUED, pk__in=ids), now)
-    published = dispatch.publish(ids, now)
+    published = publish.publish(ids, now)
     if published:
         _log_requeued(ids, published)
     return published

@@ -10,7 +10,8 @@ from django.conf import settings
 from cdcproject.process.embedded_broker import ensure_embedded_broker
 from consumer import reconcile, relay
 from consumer.rounds import Rounds
-from handlers import dispatch, redelivery_jobs
+from handlers.outbox import publish
+from handlers.redelivery import job
 from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
@@ -31,11 +32,11 @@ class _Relay:
         try:
             relay.publish_due(database_clock.now())
             reconcile.start_due(database_clock.now())
-            redelivery_jobs.start_due(database_clock.now())
+            job.start_due(database_clock.now())
             if time.monotonic() - self._swept_at >= settings.CDC_SWEEP_SECONDS:
                 self._swept_at = time.monotonic()
                 relay.sweep(database_clock.now())
-        except dispatch.BrokerUnavailable as error:
+        except publish.BrokerUnavailable as error:
             log.warning("published later", reason=str(error))
             _revive_broker()
 

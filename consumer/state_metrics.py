@@ -20,10 +20,10 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from audit.models import Incident
 from consumer.cached_reads import BackgroundRead
 from consumer.status import ListenerStatus, by_listener
-from handlers import workers
-from handlers.backlog import STATES, Backlog, backlog
 from handlers.models import Delivery, HandlerMapping
-from handlers.queues import queue_of
+from handlers.reporting import queue_coverage
+from handlers.reporting.backlog import STATES, Backlog, backlog
+from handlers.sdk.queues import queue_of
 from listeners.listener_state import STATES as STANDINGS
 from listeners.models import Listener
 
@@ -156,12 +156,12 @@ def _incidents() -> Iterator[Sample]:
 
 
 def _workers() -> Iterator[Sample]:
-    live = [one for one in workers.seen() if getattr(one, "is_live", False)]
+    live = [one for one in queue_coverage.seen() if getattr(one, "is_live", False)]
     yield WORKERS, (), len(live)
     mappings = HandlerMapping.objects.exclude(handler="").order_by()
     wanted = mappings.values_list("handler", "queue").distinct()
     used = {queue_of(handler, queue) for handler, queue in wanted}
-    for queue in sorted(used | workers.queues_heard(live)):
+    for queue in sorted(used | queue_coverage.queues_heard(live)):
         yield QUEUE_WORKERS, (queue,), sum(queue in one.queues for one in live)
 
 

@@ -13,9 +13,9 @@ from audit.log.throughput import Usage, usages
 from audit.models import AuditLogEntry, Incident
 from cdcproject.version import __version__
 from consumer.troubles import moment
-from handlers import pausing
+from handlers.mappings import pause
 from handlers.models import Delivery, Worker
-from handlers.workers import queues_heard
+from handlers.reporting.queue_coverage import queues_heard
 from listeners.listener_state import runway_hours, standing
 from listeners.models import Listener, Position
 
@@ -165,7 +165,7 @@ def _open_incidents() -> dict[int, int]:
 
 def _paused() -> dict[int, list[PausedHandler]]:
     found: defaultdict[int, list[PausedHandler]] = defaultdict(list)
-    for one in pausing.paused():
+    for one in pause.paused():
         mapping = one.mapping
         if mapping.paused_at is None:
             continue

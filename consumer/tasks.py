@@ -8,7 +8,7 @@ from django.conf import settings
 from consumer import completion, gaps, pruning, reconcile, relay
 from consumer.reconciliation import running
 from consumer.watch.looking import look
-from handlers import redelivery_jobs
+from handlers.redelivery import job
 from listeners.clock import database_clock
 
 
@@ -46,10 +46,10 @@ def run_prune(*, work_id: int | None = None) -> None:
         run_prune.delay(work_id=work_id)
 
 
-@shared_task(name=redelivery_jobs.TASK)
+@shared_task(name=job.TASK)
 def run_redelivery(*, redelivery_id: int) -> None:
     """Send recorded changes to their handlers again, for a slice of time."""
-    redelivery_jobs.run(redelivery_id)
+    job.run(redelivery_id)
 
 
 @shared_task(name=reconcile.TASK)

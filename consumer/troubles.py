@@ -11,7 +11,7 @@ from django.db import transaction
 from audit.db.retry import suppress_transient_errors
 from audit.models import AuditLogEntry, Incident
 from audit.models.entry_queryset import Trouble
-from handlers.routing import GAPS, ON
+from handlers.routing.router import GAPS, ON
 
 Kind = Incident.Kind
 

@@ -9,7 +9,7 @@ import structlog
 
 from audit.models import Incident
 from audit.models.entry_queryset import Trouble
-from handlers.rest import CANNOT_READ, rest_of
+from handlers.listener_rest_client import CANNOT_READ, rest_of
 from listeners.models import Connection, Listener, OrgUsage, Position
 
 log = structlog.get_logger(__name__)

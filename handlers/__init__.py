@@ -2,10 +2,10 @@
 `BatchFailed` where they take many changes at once, and `salesforce_client` where there is no event.
 """
 
-from handlers.decorator import cdc_handler
-from handlers.events import EventData, Metadata
-from handlers.outcomes import BatchFailed, Retry, Skipped
-from handlers.salesforce import salesforce_client
+from handlers.sdk.decorator import cdc_handler
+from handlers.sdk.events import EventData, Metadata
+from handlers.sdk.outcomes import BatchFailed, Retry, Skipped
+from handlers.sdk.salesforce import salesforce_client
 
 __all__ = [
     "BatchFailed",

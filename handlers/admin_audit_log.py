@@ -38,7 +38,7 @@ from handlers.admin_record_page import RecordPage
 from handlers.admin_redelivery import RedeliveringAdmin
 from handlers.admin_search import ENTRY_SEARCH_HELP, entries, whole_records
 from handlers.models import Delivery
-from handlers.redelivery import LEFT_OUT
+from handlers.redelivery.request import LEFT_OUT
 
 NAMED = 3
 LIST = "audit.auditlogentry"

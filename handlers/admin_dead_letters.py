@@ -17,9 +17,9 @@ from audit.action_log import Actor
 from audit.log.masking import Sight
 from handlers.admin_redelivery import RedeliveringAdmin, is_confirmed, reason_of
 from handlers.dead_letters.groups import STATES, Group, deliveries_of, page_of, told
-from handlers.halting import give_up
+from handlers.dead_letters.halt import give_up
 from handlers.models import Delivery
-from handlers.redelivery import Wish
+from handlers.redelivery.request import Wish
 from listeners.access.permissions import OPERATE, may
 
 State = Delivery.State

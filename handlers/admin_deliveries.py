@@ -33,11 +33,11 @@ from handlers.admin_labels import state_label
 from handlers.admin_pausing import pause_label
 from handlers.admin_redelivery import is_confirmed, reason_of
 from handlers.admin_search import RECORD_SEARCH_HELP, record_ids
-from handlers.halting import give_up
+from handlers.dead_letters.halt import give_up
+from handlers.mappings.pause import WAITING
 from handlers.models import Delivery
-from handlers.parked import waits_for
-from handlers.pausing import WAITING
-from handlers.redelivery import LEFT_OUT, wish
+from handlers.ordering.wait_reason import waits_for
+from handlers.redelivery.request import LEFT_OUT, wish
 
 
 class DeliveryAdmin(DeadLettersAdmin):

@@ -13,15 +13,15 @@ from django.utils.safestring import SafeString
 from audit.admin_labels import change_type_label
 from audit.log.masking import Sight
 from audit.models import AuditLogEntry
-from handlers import registry
 from handlers.admin_field_rows import FieldRow, field_rows
 from handlers.admin_labels import outcome_label, state_label
 from handlers.checks import unregistered_message
 from handlers.field_history import LOOK_BACK, earlier
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.parked import Wait, waits_of
+from handlers.ordering.wait_reason import Wait, waits_of
 from handlers.raw_event import raw_event
-from handlers.redelivery import ON_THEIR_WAY
+from handlers.redelivery.request import ON_THEIR_WAY
+from handlers.sdk import registry
 
 #: Of one transaction, so many others are shown.
 SIBLINGS = 20

@@ -10,8 +10,8 @@ from django.utils import timezone
 from audit.action_log import Actor
 from audit.admin_keyset import AFTER, BEFORE, KeysetChangeList
 from audit.log.masking import Sight
-from handlers.export import Watched, begin, counting, csv_lines, json_lines, reveals
-from handlers.exported import exported_entry, with_deliveries
+from handlers.reporting.entry_json import exported_entry, with_deliveries
+from handlers.reporting.export import Watched, begin, counting, csv_lines, json_lines, reveals
 
 _FORMATS = {
     "csv": (csv_lines, "text/csv; charset=utf-8"),

@@ -16,9 +16,9 @@ from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter, Te
 
 from audit.models import AuditLogEntry
 from audit.models.entry_queryset import FAILED, AuditLogFilter
-from handlers import registry
-from handlers.backlog import STATES
 from handlers.models import Delivery, HandlerMapping
+from handlers.reporting.backlog import STATES
+from handlers.sdk import registry
 from listeners.models import Listener
 from listeners.salesforce.events import ChangeKind
 

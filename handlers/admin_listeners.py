@@ -21,14 +21,14 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from audit.admin_labels import joined, label, moment
 from audit.log.has_history import with_history
 from audit.models import Incident
-from handlers import registry
 from handlers.admin_navigation import Reader, may_see
 from handlers.admin_operating import OperatingAdmin
 from handlers.admin_state import ListenerState, standing
-from handlers.defaults import create_default_mappings
 from handlers.designer import facts
 from handlers.designer.drawing import draw
 from handlers.designer.steps import next_steps
+from handlers.mappings.defaults import create_default_mappings
+from handlers.sdk import registry
 from listeners.access.field_masking import EXAMPLES
 from listeners.admin_fields import NamesField, WithDefaults
 from listeners.connections.listener_warnings import warnings

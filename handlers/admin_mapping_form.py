@@ -12,9 +12,9 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from handlers import registry
-from handlers.conditions import EXAMPLE
 from handlers.models import HandlerMapping
+from handlers.routing.conditions import EXAMPLE
+from handlers.sdk import registry
 from listeners.admin_fields import NamesField, ObjectField
 from listeners.secrets.encrypted_field import REFERENCES
 

@@ -17,12 +17,13 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 
 from audit import admin_links as links
 from audit.admin_labels import joined, label
-from handlers import registry, retargeting
 from handlers.admin_mapping_form import HandlerMappingForm
 from handlers.admin_pausing import PausingAdmin, pause_label
 from handlers.checks import unregistered_message
 from handlers.designer import mapping_page
+from handlers.mappings import retarget
 from handlers.models import HandlerMapping
+from handlers.sdk import registry
 
 
 class HandlerMappingAdmin(PausingAdmin):
@@ -133,9 +134,9 @@ class HandlerMappingAdmin(PausingAdmin):
         self, request: HttpRequest, obj: HandlerMapping, form: Any, change: bool
     ) -> None:
         super().save_model(request, obj, form, change)
-        if not change or not retargeting.ADDRESS.intersection(form.changed_data):
+        if not change or not retarget.ADDRESS.intersection(form.changed_data):
             return
-        if moved := retargeting.move_waiting(obj, timezone.now()):
+        if moved := retarget.move_waiting(obj, timezone.now()):
             what = (
                 "1 waiting delivery moves" if moved == 1 else f"{moved:,} waiting deliveries move"
             )

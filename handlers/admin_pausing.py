@@ -18,8 +18,8 @@ from audit import admin_links as links
 from audit.action_log import Actor
 from audit.admin_labels import label
 from audit.admin_noted import NotedAdmin
-from handlers import pausing
 from handlers.admin_redelivery import reason_of
+from handlers.mappings import pause as mappings_pause
 from handlers.models import HandlerMapping
 from listeners.access.permissions import OPERATE, may
 
@@ -29,8 +29,8 @@ PAUSING = (
 )
 RESUMING = "What waits goes on within seconds, each record's in order."
 _ACTS: dict[str, Callable[..., int]] = {
-    "pause": pausing.pause_all,
-    "resume": pausing.resume_all,
+    "pause": mappings_pause.pause_all,
+    "resume": mappings_pause.resume_all,
 }
 
 
@@ -62,12 +62,12 @@ class PausingAdmin(NotedAdmin):
 
     @admin.action(description="Pause the selected", permissions=["operate"])
     def pause_mappings(self, request: HttpRequest, rows: QuerySet[HandlerMapping]) -> None:
-        count = pausing.pause_all(rows, Actor.in_console(request), "", timezone.now())
+        count = mappings_pause.pause_all(rows, Actor.in_console(request), "", timezone.now())
         messages.success(request, f"Paused: {count}.")
 
     @admin.action(description="Resume the selected", permissions=["operate"])
     def resume_mappings(self, request: HttpRequest, rows: QuerySet[HandlerMapping]) -> None:
-        count = pausing.resume_all(rows, Actor.in_console(request), "", timezone.now())
+        count = mappings_pause.resume_all(rows, Actor.in_console(request), "", timezone.now())
         messages.success(request, f"Resumed: {count}.")
 
     @action(description="Pause", url_path="pause", permissions=["operate"], icon="pause")
@@ -87,7 +87,7 @@ class PausingAdmin(NotedAdmin):
         name = request.GET.get("name", "")
         if "\0" in name:
             raise Http404
-        mappings = list(HandlerMapping.objects.filter(pausing.to_handler(name)))
+        mappings = list(HandlerMapping.objects.filter(mappings_pause.to_handler(name)))
         if not mappings:
             raise Http404
         number = "" if len(mappings) == 1 else f", {len(mappings)} mappings"

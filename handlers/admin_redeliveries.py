@@ -15,15 +15,15 @@ from django.utils import timezone
 
 from audit.action_log import Actor
 from audit.db.row_count import TookTooLong, time_limit
-from handlers import workers
 from handlers.admin_labels import state_label
 from handlers.admin_redelivery import reason_of, shown
 from handlers.admin_work import LongWorkAdmin
 from handlers.long_work import Item, of_redelivery
 from handlers.models import Delivery, Redelivery
-from handlers.queues import queue_of
-from handlers.redelivery import counts_of
-from handlers.redelivery_jobs import TASK, cancel, take_up
+from handlers.redelivery.job import TASK, cancel, take_up
+from handlers.redelivery.request import counts_of
+from handlers.reporting import queue_coverage
+from handlers.sdk.queues import queue_of
 from listeners.access.permissions import REDELIVER, may
 
 #: What became of its deliveries is counted for so many seconds.
@@ -118,6 +118,6 @@ def _waits(row: Redelivery) -> str:
     if row.state != Redelivery.State.WAITING:
         return ""
     queue = queue_of(TASK, "")
-    if queue not in workers.queues_heard(workers.seen()):
+    if queue not in queue_coverage.queues_heard(queue_coverage.seen()):
         return f"It waits for a worker: none hears the queue {queue}."
     return "A worker takes it up soon."

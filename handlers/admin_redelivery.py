@@ -16,9 +16,9 @@ from audit.admin_window import WindowAdmin
 from handlers.admin_labels import state_label
 from handlers.admin_navigation import may_see
 from handlers.models import Delivery
-from handlers.outcomes import storable
-from handlers.redeliver import COUNT_SECONDS, Grown, begin, foreseen, overtaken
-from handlers.redelivery import Counts, TooMany, Verdict, Wish, fate_of_overtaken
+from handlers.redelivery.request import Counts, TooMany, Verdict, Wish, fate_of_overtaken
+from handlers.redelivery.service import COUNT_SECONDS, Grown, begin, foreseen, overtaken
+from handlers.sdk.outcomes import storable
 from listeners.access.permissions import REDELIVER, may
 from listeners.clock import database_clock
 

@@ -10,12 +10,12 @@ from django.utils.safestring import SafeString
 
 from audit.log.throughput import Usage, usages
 from audit.models import Incident
-from handlers import registry
 from handlers.admin_labels import state_label
-from handlers.backlog import STATES
 from handlers.checks import unregistered_message
 from handlers.designer.facts import Facts
 from handlers.models import HandlerMapping
+from handlers.reporting.backlog import STATES
+from handlers.sdk import registry
 from listeners.listener_state import STALLED, is_held, position_of, runway_hours
 from listeners.listener_state import standing as standing_of
 from listeners.models import Listener, Position

@@ -11,7 +11,9 @@ class HandlersConfig(AppConfig):
     def ready(self) -> None:
         from django.conf import settings
 
-        from handlers import attempt_log, checks, decorator, registry
+        from handlers import checks
+        from handlers.sdk import decorator, registry
+        from handlers.worker import attempt_log
 
         try:
             registry.discover(settings.CDC_HANDLER_MODULES)
@@ -25,6 +27,6 @@ class HandlersConfig(AppConfig):
 def _run_deliveries(ids: Sequence[int], handler: str) -> str:
     """In every process, a handler's task has this body. Only a process that runs one loads what it
     takes."""
-    from handlers import runner
+    from handlers.worker import run
 
-    return runner.run_deliveries(ids, handler)
+    return run.run_deliveries(ids, handler)

@@ -9,7 +9,7 @@ from django.core import checks
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connections
 
-from handlers import registry
+from handlers.sdk import registry
 
 if TYPE_CHECKING:
     from handlers.models import HandlerMapping

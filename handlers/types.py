@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from handlers.events import Present
-from handlers.following import Follower
 from handlers.models import Delivery
-from handlers.outcomes import Failed, Outcome, Skipped, Succeeded
+from handlers.models.chain_heads import Follower
+from handlers.sdk.events import Present
+from handlers.sdk.outcomes import Failed, Outcome, Skipped, Succeeded
 
 if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext

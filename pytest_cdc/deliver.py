@@ -10,12 +10,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.models import AuditLogEntry
-from handlers import dispatch, registry
-from handlers.deliver import deliver
-from handlers.events import EventData
 from handlers.models import Delivery, HandlerMapping
-from handlers.registry import Handler
-from handlers.routing import GAPS, ON
+from handlers.outbox import publish
+from handlers.outbox.create import deliver
+from handlers.routing.router import GAPS, ON
+from handlers.sdk import registry
+from handlers.sdk.events import EventData
+from handlers.sdk.registry import Handler
 from listeners.models import Listener, Position
 from pytest_cdc.broker import MemoryBroker
 
@@ -101,7 +102,7 @@ class Deliver:
 
     def _publish(self, ids: Sequence[int], handler: str) -> None:
         """A message each, except for batch handlers: no other worker would take the rest."""
-        dispatch.publish(ids, timezone.now(), size=1)
+        publish.publish(ids, timezone.now(), size=1)
         self._broker.work(handler)
 
 

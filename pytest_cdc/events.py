@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry, Quarantined
 from consumer.ingest import Message, ingest
-from handlers.events import EventData
-from handlers.routing import GAPS, ON
+from handlers.routing.router import GAPS, ON
+from handlers.sdk.events import EventData
 from listeners.leases import Lease
 from listeners.models import Listener, Position
 

@@ -3,9 +3,9 @@
 from datetime import datetime
 
 from handlers.models import Redelivery
-from handlers.redeliver import claimed
-from handlers.redelivery import Counts, Wish
-from handlers.redelivery_steps import work
+from handlers.redelivery.request import Counts, Wish
+from handlers.redelivery.service import claimed
+from handlers.redelivery.steps import work
 
 
 def redeliver(wish: Wish, now: datetime) -> tuple[Redelivery, Counts]:

@@ -100,8 +100,8 @@ class AuditLogEntry(models.Model):
             models.Index(fields=["received_at", "id"], name="entry_received"),
             # The same of one listener, which may have been idle since.
             models.Index(fields=["listener", "received_at", "id"], name="entry_listener_received"),
-            # handlers.staleness: is a change older than what was found out about its record?
-            # With the listener: else SQLite looks through all of the listener's.
+            # handlers.ordering.stale_changes: is a change older than what was found out about its
+            # record? With the listener: else SQLite looks through all of the listener's.
             models.Index(
                 fields=["listener", "record_id"],
                 condition=_FOUND_OUT,

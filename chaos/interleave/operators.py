@@ -12,10 +12,11 @@ from audit.action_log import Actor, Through
 from audit.models import AuditLogEntry
 from audit.models.entry_queryset import AuditLogFilter
 from chaos.interleave import COPY, COPY_TOO
-from handlers import halting, pausing
+from handlers.dead_letters import halt
+from handlers.mappings import pause as mappings_pause
 from handlers.models import Delivery, HandlerMapping, Redelivery
-from handlers.redeliver import begin
-from handlers.redelivery import Wish, wish
+from handlers.redelivery.request import Wish, wish
+from handlers.redelivery.service import begin
 
 _ACTOR = Actor("chaos", Through.COMMAND)
 _ORDERINGS = ("per_record", "unordered")
@@ -79,15 +80,15 @@ class Operators:
         return True
 
     def pause(self) -> bool:
-        return pausing.pause(self._mapping(), _ACTOR, "chaos", timezone.now())
+        return mappings_pause.pause(self._mapping(), _ACTOR, "chaos", timezone.now())
 
     def resume(self) -> bool:
         paused = HandlerMapping.objects.paused().order_by("?").first()
-        return paused is not None and pausing.resume(paused, _ACTOR, "chaos", timezone.now())
+        return paused is not None and mappings_pause.resume(paused, _ACTOR, "chaos", timezone.now())
 
     def resume_all(self) -> None:
         for mapping in HandlerMapping.objects.all():
-            pausing.resume(mapping, _ACTOR, "chaos", timezone.now())
+            mappings_pause.resume(mapping, _ACTOR, "chaos", timezone.now())
 
     def edit(self) -> bool:
         """As the console's form does."""
@@ -117,8 +118,8 @@ class Operators:
         if halting_one is None:
             return False
         try:
-            halting.go_on_without(halting_one.pk, _ACTOR, "chaos", timezone.now())
-        except halting.NotHalting:
+            halt.go_on_without(halting_one.pk, _ACTOR, "chaos", timezone.now())
+        except halt.NotHalting:
             return False
         return True
 

@@ -14,10 +14,11 @@ from consumer.configuration.keys import HANDLER
 from consumer.configuration.matching import match, target_of, value_of
 from consumer.configuration.problems import Problem, Problems, suggestion
 from consumer.configuration.wanted import Item
-from handlers import registry, retargeting
 from handlers.checks import unregistered_message
+from handlers.mappings import retarget
+from handlers.mappings.pause import WAITING
 from handlers.models import HandlerMapping
-from handlers.pausing import WAITING
+from handlers.sdk import registry
 from listeners.models import Listener
 
 
@@ -86,15 +87,15 @@ def _change(
     """The step that makes a mapping match its item, and the one that moves what waits for it."""
     label = _label(listener, value_of(item, "on"), value_of(item, "entity"), *target_of(item))
     steps = row_steps(mapping, label, HANDLER, item, problems)
-    if mapping.pk is None or not steps or not retargeting.ADDRESS.intersection(steps[0].fields):
+    if mapping.pk is None or not steps or not retarget.ADDRESS.intersection(steps[0].fields):
         return steps, []
-    move = Step("", partial(retargeting.move_waiting, mapping, now), mapping)
+    move = Step("", partial(retarget.move_waiting, mapping, now), mapping)
     return [steps[0].saying(_moved(mapping, now)), *steps[1:]], [move]
 
 
 def _moved(mapping: HandlerMapping, now: datetime) -> str:
     if mapping.handler or mapping.task:
-        waiting = retargeting.to_move(mapping, now).count()
+        waiting = retarget.to_move(mapping, now).count()
         verb = "moves" if waiting == 1 else "move"
         what = f"{_deliveries(waiting)} {verb} to {_destination(mapping)}"
     else:

@@ -12,7 +12,7 @@ from consumer.configuration.keys import CONNECTION, LISTENER, REFERENCE
 from consumer.configuration.mappings import mapping_plan, refuse_unregistered, unregistered
 from consumer.configuration.problems import Problem, Problems, suggestion
 from consumer.configuration.wanted import Item, Wanted, WantedListener
-from handlers.defaults import create_default_mappings
+from handlers.mappings.defaults import create_default_mappings
 from listeners.connections.listener_warnings import warnings as listener_warnings
 from listeners.models import Connection, Listener
 from listeners.models.connection_rules import warnings as connection_warnings

@@ -23,7 +23,7 @@ from cdcproject.process.embedded_broker import is_present
 from consumer.demo import scoreboard
 from consumer.demo.children import ChildDied, Children, Interrupted
 from consumer.demo.scoreboard import Score
-from handlers.defaults import create_default_mappings
+from handlers.mappings.defaults import create_default_mappings
 from listeners.models import Connection, Listener
 from listeners.salesforce.http.request import NoAuth
 

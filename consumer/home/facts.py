@@ -13,11 +13,12 @@ from audit.models import Incident, Throughput
 from consumer.cached_reads import CachedReads
 from consumer.home.charts import HOUR
 from consumer.status import ListenerStatus, by_listener
-from handlers import registry, workers
 from handlers.admin_navigation import Reader
-from handlers.backlog import Backlog, backlog
 from handlers.long_work import Item, running
 from handlers.models import HandlerMapping, Worker
+from handlers.reporting import queue_coverage
+from handlers.reporting.backlog import Backlog, backlog
+from handlers.sdk import registry
 from listeners.models import Listener
 
 #: Incidents that are named; the others are in their list.
@@ -74,9 +75,9 @@ def read(reader: Reader, now: datetime) -> Facts:
     waiting = backlog() if reader.sees_deliveries else Backlog()
     day = _day(now) if reader.sees_listeners or reader.sees_entries else Day()
     listeners = by_listener(now, waiting.by_listener, day.usages) if reader.sees_listeners else ()
-    seen = workers.seen() if reader.sees_workers else []
+    seen = queue_coverage.seen() if reader.sees_workers else []
     mappings = _mappings() if reader.sees_listeners else []
-    heard = workers.queues_heard(seen)
+    heard = queue_coverage.queues_heard(seen)
     return Facts(
         now=now,
         reader=reader,
@@ -84,7 +85,7 @@ def read(reader: Reader, now: datetime) -> Facts:
         backlog=waiting,
         incidents=_incidents() if reader.sees_incidents else OpenIncidents(),
         workers=seen,
-        unheard=workers.unheard(mappings, heard) if reader.sees_workers else {},
+        unheard=queue_coverage.unheard(mappings, heard) if reader.sees_workers else {},
         long_work=running(now, reader),
         unregistered=sorted({m.handler for m in mappings if not registry.find(m.handler)}),
         minutes={**day.minutes, **_minutes(now, HOUR)} if reader.sees_entries else {},

@@ -12,8 +12,8 @@ from django.core.management.base import CommandError
 from django.utils.dateparse import parse_date, parse_datetime
 
 from audit.models.entry_queryset import AuditLogFilter
-from handlers.export import FAILED
 from handlers.models import Delivery
+from handlers.reporting.export import FAILED
 from listeners.models import Listener
 
 

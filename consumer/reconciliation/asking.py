@@ -13,7 +13,7 @@ from consumer.reconciliation import running
 from consumer.reconciliation.claims import ReconciliationClaim
 from consumer.reconciliation.comparing import NothingToCompare, compare
 from consumer.reconciliation.progress import Figures, Progress
-from handlers.rest import CANNOT_READ, rest_of
+from handlers.listener_rest_client import CANNOT_READ, rest_of
 from listeners.clock import database_clock
 from listeners.models import Listener
 

@@ -14,7 +14,7 @@ from audit.models import Reconciliation
 from consumer.reconciliation import outcome, report
 from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.readiness import has_failed
-from handlers.outcomes import storable
+from handlers.sdk.outcomes import storable
 from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)

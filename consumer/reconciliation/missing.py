@@ -13,7 +13,7 @@ from consumer import additions
 from consumer.reconciliation.evidence import DELETES
 from consumer.reconciliation.judging import Judge, Judgement
 from consumer.reconciliation.rows import Row
-from handlers import dispatch
+from handlers.outbox import publish
 from listeners import crash_points
 from listeners.clock import database_clock
 from listeners.salesforce.errors import TransportFailed
@@ -108,7 +108,7 @@ class Supplier:
             return chosen
 
         ready = additions.add(self.job.listener, kept)
-        dispatch.publish_or_leave(ready, database_clock.now())
+        publish.publish_or_leave(ready, database_clock.now())
         return sum(entry.pk is not None for entry in chosen)
 
     def entry(self, record_id: str, change_type: str, stamp: int) -> AuditLogEntry:

@@ -15,8 +15,8 @@ from consumer.reconciliation.claims import ReconciliationClaim
 from consumer.reconciliation.comparing import NothingToCompare, compare
 from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.readiness import is_ready
-from handlers.outcomes import storable
-from handlers.rest import CANNOT_READ, rest_of
+from handlers.listener_rest_client import CANNOT_READ, rest_of
+from handlers.sdk.outcomes import storable
 from listeners.clock import database_clock
 from listeners.connections.login_attempts import COOLDOWN_SECONDS
 from listeners.salesforce.backoff import Backoff

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from consumer.watch import dead_letters, failures, outages, quarantined, quiet, runways
 from consumer.watch.scene import Watched, scene
-from handlers import unknown_task_incidents
+from handlers.messages import unknown_task_incidents
 
 __all__ = ["Watched", "watch"]
 

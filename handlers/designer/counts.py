@@ -10,8 +10,8 @@ from typing import Any
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 
 from audit.models import AuditLogEntry
-from handlers.backlog import COUNTED, counted, plain
 from handlers.models import Delivery, HandlerMapping
+from handlers.reporting.backlog import COUNTED, counted, plain
 
 State = Delivery.State
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from audit import admin_links as links
 from audit.models import AuditLogEntry
-from handlers import registry
 from handlers.designer.counts import RECENT
 from handlers.designer.facts import HOUR, Facts
 from handlers.models import Delivery, HandlerMapping
-from handlers.queues import queue_of
+from handlers.sdk import registry
+from handlers.sdk.queues import queue_of
 
 State = Delivery.State
 DAY = 24 * HOUR

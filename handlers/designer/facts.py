@@ -11,11 +11,11 @@ from django.db.models import Q, Sum
 
 from audit.log.throughput import DAY
 from audit.models import Throughput
-from handlers import workers
 from handlers.admin_navigation import Reader
 from handlers.designer import counts
 from handlers.designer.counts import ByMapping, Waiting
 from handlers.models import Delivery, HandlerMapping, Worker
+from handlers.reporting import queue_coverage
 from listeners.models import Listener, TokenState
 
 HOUR = timedelta(hours=1)
@@ -60,7 +60,7 @@ def read(listener: Listener, reader: Reader, now: datetime) -> Facts:
         waiting=counts.waiting(listener.pk, ids) if sees else Waiting(),
         recent=counts.recent(listener.pk) if sees else {},
         failures=counts.last_failures(ids) if sees else {},
-        workers=workers.seen() if reader.sees_workers else (),
+        workers=queue_coverage.seen() if reader.sees_workers else (),
         login=_refusal(listener),
     )
 

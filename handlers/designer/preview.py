@@ -12,11 +12,11 @@ from django.utils.safestring import SafeString
 from audit.admin_labels import change_type_label
 from audit.log.masking import Sight
 from audit.models import AuditLogEntry
-from handlers import conditions, routing
 from handlers.designer.counts import newest
 from handlers.models import HandlerMapping
-from handlers.routing import Miss
-from handlers.saves import Save, Saves, judging, recorded_beside, saves_among
+from handlers.routing import conditions, router
+from handlers.routing.router import Miss
+from handlers.routing.saves import Save, Saves, judging, recorded_beside, saves_among
 from listeners.models import Listener
 
 LOOKED_AT = 500
@@ -124,7 +124,7 @@ def _saves(entries: Sequence[AuditLogEntry], mapping: HandlerMapping) -> Saves:
 
 def _why_not(entry: AuditLogEntry, mapping: HandlerMapping, save: Save | None, see: Sight) -> str:
     """Empty where it would get the change."""
-    miss = routing.miss(entry, mapping, save)
+    miss = router.miss(entry, mapping, save)
     # Whether a condition is met tells something of the value that it compares.
     if miss in (None, Miss.CONDITION) and any(
         see.hides(path, entry) for path in conditions.fields(mapping.condition)
@@ -135,7 +135,7 @@ def _why_not(entry: AuditLogEntry, mapping: HandlerMapping, save: Save | None, s
             return why
     elif miss is not None:
         return str(miss)
-    [routed] = routing.route_with_gaps(entry, [mapping], save)
+    [routed] = router.route_with_gaps(entry, [mapping], save)
     return routed.skipped
 
 

@@ -6,11 +6,11 @@ from django.db import models
 from django.db.models import Q
 
 from audit.models import AuditLogEntry
-from handlers import registry
 from handlers.models.delivery_queryset import DeliveryQuerySet
 from handlers.models.mapping import HandlerMapping
 from handlers.models.redelivery import Redelivery
-from handlers.retry_policy import allowed
+from handlers.sdk import registry
+from handlers.sdk.retry_policy import allowed
 
 
 class Delivery(models.Model):

@@ -12,7 +12,7 @@ from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 from django.db.models.functions import Now
 
 from audit.db.prepared import Given, Prepared
-from handlers.following import Follower, followers
+from handlers.models.chain_heads import Follower, followers
 from handlers.models.mapping import HandlerMapping
 
 #: A message for a retry may come a little early: what a process knows of the database's clock is a

@@ -10,8 +10,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from handlers.conditions import EXAMPLE, flaws
-from handlers.origins import origin_flaws, user_flaws
+from handlers.routing.conditions import EXAMPLE, flaws
+from handlers.routing.ignored_authors import origin_flaws, user_flaws
 from listeners.models import Listener
 from listeners.secrets.encrypted_field import REFERENCES
 from listeners.values import storable
@@ -27,10 +27,10 @@ class MappingQuerySet(models.QuerySet[Any]):
         return self.filter(deleted_at__isnull=False)
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Hide them, and leave their rows to their deliveries (`handlers.deleting`): these may be
-        millions, and who records changes at this moment may add some.
+        """Hide them, and leave their rows to their deliveries (`handlers.mappings.soft_delete`):
+        these may be millions, and who records changes at this moment may add some.
 
-        They name no handler any more: nothing is moved to them (`handlers.retargeting`).
+        They name no handler any more: nothing is moved to them (`handlers.mappings.retarget`).
         """
         number = self.order_by().update(
             deleted_at=timezone.now(),
@@ -156,7 +156,7 @@ class HandlerMapping(models.Model):
         blank=True,
         help_text="What the handler takes, as a JSON object.",
     )
-    # Not settings: what an operator does, by `handlers.pausing` alone.
+    # Not settings: what an operator does, by `handlers.mappings.pause` alone.
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     paused_by = models.CharField(max_length=150, blank=True, editable=False)
     pause_reason = models.TextField(blank=True, editable=False)

@@ -36,7 +36,7 @@ class Redelivery(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     total = models.PositiveBigIntegerField(default=0, help_text="What was asked for, in all.")
     done = models.PositiveBigIntegerField(default=0, help_text="Of them looked at, sent or not.")
-    # Handler, state before, verdict, reason and number: `handlers.redelivery` reads them.
+    # Handler, state before, verdict, reason and number: `handlers.redelivery.request` reads them.
     counts = models.JSONField(default=list, blank=True)
     # Claims in a row that came no further.
     tries = models.PositiveIntegerField(default=0)

@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef
 
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
-from handlers.routing import views
+from handlers.routing.router import views
 
 State = Delivery.State
 _UNBEGUN = (State.BLOCKED, State.READY, State.QUEUED)

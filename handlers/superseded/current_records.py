@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from handlers.rest import CANNOT_READ, rest_of
+from handlers.listener_rest_client import CANNOT_READ, rest_of
 from listeners.models import Listener
 from listeners.salesforce.rest.client import MAX_IDS
 from listeners.salesforce.rest.records import event_body

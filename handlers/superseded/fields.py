@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
-from handlers.events import Present
-from handlers.paths import ABSENT
+from handlers.routing.field_paths import ABSENT
+from handlers.sdk.events import Present
 from listeners.salesforce.diffs import is_diff
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from audit.models import AuditLogEntry
-from handlers.paths import ABSENT, value_at
+from handlers.routing.field_paths import ABSENT, value_at
 from handlers.superseded.fields import UNTOLD, Others, Part, differing
 from handlers.superseded.timeline import DELETIONS, Timeline, is_gap
 

@@ -21,9 +21,9 @@ import structlog
 
 from audit.db.errors import UNAVAILABLE
 from audit.models import AuditLogEntry
-from handlers.events import Present
 from handlers.models import Delivery, HandlerMapping, Redelivery
-from handlers.outcomes import Failed, Skipped, failed
+from handlers.sdk.events import Present
+from handlers.sdk.outcomes import Failed, Skipped, failed
 from handlers.superseded import current_records
 from handlers.superseded.current_records import NotRead
 from handlers.superseded.fields import has_untold, present

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from audit.models import AuditLogEntry
-from handlers.staleness import Deletion, Reading
+from handlers.ordering.stale_changes import Deletion, Reading
 from listeners.salesforce.rest.records import milliseconds
 
 #: How much later than `read_at` a record may have been read, in ms.

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from handlers.models import Delivery, HandlerMapping
-from handlers.routing import views
+from handlers.routing.router import views
 from handlers.superseded.timeline import Timeline
 
 State = Delivery.State

@@ -10,9 +10,9 @@ from opentelemetry import context, trace
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind, StatusCode
 
 from handlers.tracing import attributes
-from handlers.tracing.change_tracer import ChangeTracer
-from handlers.tracing.harmless import harmless
-from handlers.tracing.identity import Identity, microseconds, of_change, of_redelivery
+from handlers.tracing.fail_safe import harmless
+from handlers.tracing.trace_ids import Identity, microseconds, of_change, of_redelivery
+from handlers.tracing.tracer import ChangeTracer
 from handlers.types import Claim, Ended, Run, Unit
 
 _KIND = SpanKind.CONSUMER

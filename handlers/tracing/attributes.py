@@ -4,9 +4,9 @@ those do not know. Nothing of what a change holds, and of an error its class alo
 from __future__ import annotations
 
 from audit.models import AuditLogEntry
-from handlers.outcomes import Failed
-from handlers.queues import queue_of
-from handlers.tracing.change_tracer import Attributes
+from handlers.sdk.outcomes import Failed
+from handlers.sdk.queues import queue_of
+from handlers.tracing.tracer import Attributes
 from handlers.types import Claim, Ended, Message
 
 #: Of tasks, whatever the broker is.

@@ -24,9 +24,9 @@ from audit.models import AuditLogEntry
 from handlers.models import Delivery
 from handlers.tracing import attributes
 from handlers.tracing.attempts import Attempts
-from handlers.tracing.change_tracer import ChangeTracer
-from handlers.tracing.harmless import harmless
-from handlers.tracing.identity import microseconds, of_change
+from handlers.tracing.fail_safe import harmless
+from handlers.tracing.trace_ids import microseconds, of_change
+from handlers.tracing.tracer import ChangeTracer
 from handlers.types import Ended, Message, Places, Run, Unit
 
 _ROWS = 1000

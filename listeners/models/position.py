@@ -59,7 +59,7 @@ class Position(models.Model):
         help_text="When the last recorded change was committed in Salesforce.",
     )
 
-    # By mapping, the lane that its waiting deliveries are in (handlers.lanes).
+    # By mapping, the lane that its waiting deliveries are in (handlers.ordering.rechain).
     lanes = models.JSONField(default=dict, blank=True)
 
     objects = PositionQuerySet.as_manager()

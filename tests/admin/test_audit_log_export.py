@@ -14,8 +14,8 @@ from audit.db.row_count import Total
 from audit.jobs.tracked import TrackedJob
 from audit.models import AuditLogEntry, OperatorAction, Work
 from handlers import admin_export
-from handlers.export import Watched, begin
-from handlers.exported import COLUMNS
+from handlers.reporting.entry_json import COLUMNS
+from handlers.reporting.export import Watched, begin
 from tests.sample_data import ANN
 
 LOG = "/admin/audit/auditlogentry/"
@@ -157,7 +157,7 @@ def test_one_that_the_action_log_does_not_take_does_not_begin(db, monkeypatch):
     def refuse(*args, **kwargs):
         raise DataError("no")
 
-    monkeypatch.setattr("handlers.export.note", refuse)
+    monkeypatch.setattr("handlers.reporting.export.note", refuse)
 
     with pytest.raises(DataError):
         begin(ANN, "csv", {}, AuditLogEntry.objects.all(), reveals=False)

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from audit.models import Incident, OperatorAction, Throughput
 from handlers.admin_state import NAMED
-from handlers.defaults import create_default_mappings
+from handlers.mappings.defaults import create_default_mappings
 from handlers.models import HandlerMapping, Worker
 from listeners.models import TokenState
 from tests.admin.conftest import NOW

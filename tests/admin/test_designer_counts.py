@@ -2,9 +2,9 @@
 
 import pytest
 
-from handlers import backlog
 from handlers.designer import counts
 from handlers.models import Delivery
+from handlers.reporting import backlog
 from tests.sample_data import make_listener, make_mapping
 
 pytestmark = pytest.mark.django_db

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group, Permission
 from audit.models import AuditLogEntry
 from handlers.designer.preview import LOOKED_AT
 from handlers.models import HandlerMapping
-from handlers.routing import miss, route
+from handlers.routing.router import miss, route
 from listeners.models import Listener
 from tests.admin.conftest import NOW
 from tests.sample_data import make_listener, make_mapping

@@ -12,8 +12,8 @@ from django.utils import timezone
 from audit.action_log import Actor
 from audit.models import Incident, Throughput, Work
 from consumer.home import tables
+from handlers.mappings.pause import pause
 from handlers.models import Worker
-from handlers.pausing import pause
 from listeners.models import Position
 from tests.sample_data import lease_of, make_listener, make_mapping
 

@@ -8,7 +8,7 @@ from guardian.shortcuts import assign_perm
 
 from audit.models import Incident
 from consumer.notices import Notice
-from handlers.unknown_task_incidents import MOST_OPEN, open_or_count
+from handlers.messages.unknown_task_incidents import MOST_OPEN, open_or_count
 
 pytestmark = pytest.mark.django_db
 

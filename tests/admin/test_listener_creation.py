@@ -2,7 +2,7 @@
 
 import pytest
 
-from handlers.defaults import create_default_mappings
+from handlers.mappings.defaults import create_default_mappings
 from handlers.models import HandlerMapping
 from listeners.models import Connection, Listener
 from tests.sample_data import make_listener, make_mapping

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from audit.log.masking import MASKED, Sight
 from audit.models import Quarantined
 from handlers.models import DeliveryAttempt
-from handlers.outcomes import storable
+from handlers.sdk.outcomes import storable
 from listeners.access.field_masking import fields_of, flaws, masked, redacted
 from tests.admin.conftest import NOW
 from tests.sample_data import make_mapping

@@ -4,9 +4,9 @@ import pytest
 
 from audit.db.row_count import TookTooLong
 from handlers.models import Delivery, HandlerMapping, Redelivery
-from handlers.redeliver import overtaken
-from handlers.redelivery import Wish
-from handlers.runner import run_delivery
+from handlers.redelivery.request import Wish
+from handlers.redelivery.service import overtaken
+from handlers.worker.run import run_delivery
 from tests.api.requests import DELIVERIES as API_DELIVERIES
 from tests.api.requests import REDELIVERIES as API_REDELIVERIES
 from tests.commands.running import record, run
@@ -93,7 +93,7 @@ def test_too_many_to_count_are_sent_all_the_same(dead, monkeypatch):
     def never(rows):
         raise TookTooLong
 
-    monkeypatch.setattr("handlers.redeliver.count_overtaken", never)
+    monkeypatch.setattr("handlers.redelivery.service.count_overtaken", never)
 
     done = run("redeliver_cdc_events", "--state", "dead", "--dry-run")
 

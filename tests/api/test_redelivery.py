@@ -3,7 +3,7 @@
 import pytest
 
 from handlers.models import Delivery, Redelivery
-from handlers.redelivery_jobs import run
+from handlers.redelivery.job import run
 from tests.api.answers import errors, problem
 from tests.api.requests import AUDIT_LOG, DELIVERIES, REDELIVERIES
 from tests.commands.running import record
@@ -118,7 +118,7 @@ def test_what_is_asked_wrongly_sends_nothing(api, dead, asked, field, words):
 def test_what_takes_longer_is_left_to_a_worker_and_can_be_watched_and_cancelled(
     api, dead, monkeypatch
 ):
-    monkeypatch.setattr("handlers.redeliver.AT_ONCE", 0)
+    monkeypatch.setattr("handlers.redelivery.service.AT_ONCE", 0)
 
     begun = api.post(REDELIVERIES, {"all": True})
 
@@ -139,7 +139,7 @@ def test_what_takes_longer_is_left_to_a_worker_and_can_be_watched_and_cancelled(
 
 
 def test_more_entries_than_a_request_should_match_are_not_counted(api, dead, monkeypatch):
-    monkeypatch.setattr("handlers.redelivery.MOST_COUNTED", 1)
+    monkeypatch.setattr("handlers.redelivery.request.MOST_COUNTED", 1)
 
     asked = {"all": True, "new_handlers": True, "dry_run": True}
     [message] = errors(api.post(REDELIVERIES, asked))[""]

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from handlers import redelivery_jobs
+from handlers.redelivery import job
 
 TASK = "tests.remember"
 GOOD_BODY = [[], {"delivery_ids": [1]}, {"callbacks": None, "errbacks": None, "chain": None}]
@@ -34,7 +34,7 @@ def _with_arguments(name: str, arguments: Any) -> Hostile:
 
 
 def _of_ours(name: str, arguments: Any) -> Hostile:
-    return _hostile(name, [[], arguments, {}], {"task": redelivery_jobs.TASK})
+    return _hostile(name, [[], arguments, {}], {"task": job.TASK})
 
 
 def _with_headers(name: str, **headers: Any) -> Hostile:

@@ -11,8 +11,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from cdcproject.celery import app
-from handlers import dispatch
 from handlers.models import Delivery
+from handlers.outbox import publish
 from tests.bad_inputs.hostile_messages import (
     BROADCASTS,
     FORGED,
@@ -60,7 +60,7 @@ def count_of(worker, metric: str) -> float:
 def handles_a_delivery(listener):
     """A worker still does its work."""
     [pk] = deliver(listener, TASK, 1)
-    dispatch.publish([pk], timezone.now())
+    publish.publish([pk], timezone.now())
     wait_for(lambda: Delivery.objects.get(pk=pk).state == "succeeded", what="a good delivery")
 
 

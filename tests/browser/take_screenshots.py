@@ -11,7 +11,7 @@ from django.urls import reverse
 from playwright.sync_api import expect
 
 from audit.models import AuditLogEntry
-from handlers import pausing
+from handlers.mappings import pause
 from handlers.models import HandlerMapping
 from tests.browser import busy_org
 from tests.browser.crm_handlers import MENDED
@@ -101,7 +101,7 @@ def of_deliveries(camera: Camera) -> None:
 
 def of_listeners(camera: Camera, listener) -> None:
     paused = HandlerMapping.objects.get(handler="search.forget_record")
-    pausing.pause_all([paused], ANN, "the search is being rebuilt", listener.created_at)
+    pause.pause_all([paused], ANN, "the search is being rebuilt", listener.created_at)
     page = camera.page
     camera.take("designer", f"/admin/listeners/listener/{listener.pk}/change/")
     camera.take("designer-dark", dark=True)

@@ -8,8 +8,8 @@ from playwright.sync_api import expect
 
 from audit.models import OperatorAction
 from consumer.ingest import ingest
-from handlers import dispatch
 from handlers.models import Delivery, HandlerMapping
+from handlers.outbox import publish
 from tests.browser.crm_handlers import MENDED
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import wait_for
@@ -29,7 +29,7 @@ def failed(processes, listener):
         for number, phone in enumerate(phones)
     ]
     result = ingest(listener, lease_of(listener), received(*messages), [mapping])
-    dispatch.publish(result.parcel.ids, timezone.now())
+    publish.publish(result.parcel.ids, timezone.now())
     wait_for(lambda: Delivery.objects.filter(state="dead").count() == 3)
     yield mapping
     MENDED.unlink(missing_ok=True)

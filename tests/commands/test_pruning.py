@@ -20,7 +20,7 @@ from audit.models import (
 )
 from consumer import prune, tasks
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.runner import run_delivery
+from handlers.worker.run import run_delivery
 from tests.commands.running import record, run
 from tests.sample_data import change, make_mapping
 

@@ -12,7 +12,7 @@ from consumer.buffer import Buffer
 from consumer.ingest import ingest
 from consumer.publisher import Publisher
 from consumer.recorder import Recorder
-from handlers import deleting
+from handlers.mappings import soft_delete
 from handlers.models import Delivery, HandlerMapping
 from listeners import crash_points
 from listeners.leases import LeaseLost
@@ -70,16 +70,16 @@ def test_whoever_tidies_up_finds_what_is_just_being_recorded_later(listener, whi
 
     def delete_and_forget():
         mapping.delete()
-        deleting.skip_waiting(timezone.now())
-        assert deleting.forget() == 0
+        soft_delete.skip_waiting(timezone.now())
+        assert soft_delete.forget() == 0
 
     while_recording(delete_and_forget)
 
     assert (Delivery.objects.get().mapping_id, states()) == (mapping.pk, ["queued"])
-    assert deleting.skip_waiting(timezone.now()) == 1
-    assert deleting.forget() == 0
+    assert soft_delete.skip_waiting(timezone.now()) == 1
+    assert soft_delete.forget() == 0
     Delivery.objects.all().delete()
-    assert deleting.forget() == 1
+    assert soft_delete.forget() == 1
 
 
 def test_whoever_deletes_a_listener_finds_what_is_just_being_recorded(listener, while_recording):
@@ -117,8 +117,8 @@ def test_mappings_come_and_go_while_batches_are_recorded(listener):
     def come_and_go():
         while not is_over.is_set():
             make_mapping(listener).delete()
-            deleting.skip_waiting(timezone.now())
-            deleting.forget()
+            soft_delete.skip_waiting(timezone.now())
+            soft_delete.forget()
 
     going = in_threads(come_and_go)
     try:
@@ -127,8 +127,8 @@ def test_mappings_come_and_go_while_batches_are_recorded(listener):
     finally:
         is_over.set()
     going[0].result(60)
-    deleting.skip_waiting(timezone.now())
-    deleting.forget()
+    soft_delete.skip_waiting(timezone.now())
+    soft_delete.forget()
 
     assert AuditLogEntry.objects.count() == 2 * batches
     assert Delivery.objects.filter(mapping=stays, state="queued").count() == 2 * batches

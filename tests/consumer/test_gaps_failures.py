@@ -10,7 +10,7 @@ from audit.models import DirtyRecord, Incident
 from consumer import gaps, relay
 from consumer.completion import complete
 from consumer.tasks import complete_gaps
-from handlers import dispatch
+from handlers.outbox import publish
 from listeners import crash_points
 from tests.consumer.gapped import composites, deliveries, entries
 from tests.consumer.hearing import begin_now, hear
@@ -159,9 +159,9 @@ def test_the_relay_asks_a_worker_once(org, heard, account, broker):
     for _ in range(3):
         relay.sweep(now)
 
-    assert dispatch.queue_length("cdc") == 1
+    assert publish.queue_length("cdc") == 1
     relay.sweep(now + timedelta(minutes=6))  # the message was lost
-    assert dispatch.queue_length("cdc") == 2
+    assert publish.queue_length("cdc") == 2
 
 
 def test_a_broker_that_is_away_is_asked_again(org, heard, account, broker):
@@ -169,14 +169,14 @@ def test_a_broker_that_is_away_is_asked_again(org, heard, account, broker):
     hear(org, heard)
     broker.stop()
     try:
-        with pytest.raises(dispatch.BrokerUnavailable):
+        with pytest.raises(publish.BrokerUnavailable):
             gaps.ask_due(timezone.now())
     finally:
         broker.start()
 
     gaps.ask_due(timezone.now())
 
-    assert dispatch.queue_length("cdc") == 1
+    assert publish.queue_length("cdc") == 1
 
 
 def test_a_message_that_comes_late_completes_what_was_asked_for_since(org, heard, account):

@@ -8,8 +8,8 @@ from django.utils import timezone
 from audit.models import DirtyRecord, Incident
 from consumer import relay
 from consumer.completion import complete
-from handlers import dispatch
 from handlers.models import Delivery, HandlerMapping
+from handlers.outbox import publish
 from tests.consumer.gapped import composites, deliveries, unseen_create
 from tests.consumer.hearing import hear
 
@@ -42,7 +42,7 @@ def test_nothing_but_the_reading_lets_it_go(org, heard, account):
     relay.publish_due(later)
     relay.promote_stranded()
     Delivery.objects.promote(waiting.chain)
-    dispatch.publish([waiting.pk], later)
+    publish.publish([waiting.pk], later)
 
     assert [one.state for one in deliveries()] == ["blocked", "blocked"]
 

@@ -13,8 +13,8 @@ from audit.models import AuditLogEntry, Throughput
 from cdcproject.conf.db_timeouts import EXECUTED_BEFORE
 from cdcproject.conf.environment import database
 from consumer.ingest import ingest
-from handlers import hot
 from handlers.models import Delivery
+from handlers.worker import hot_sql
 from listeners.models import Listener
 from tests.sample_data import change, lease_of, make_mapping, received
 
@@ -43,7 +43,7 @@ def test_objects_are_those_that_django_makes_with_all_that_is_beside_them(listen
     ingest(listener, lease_of(listener), received(change(data=data, changedFields=["Name"])))
     expected = Delivery.objects.select_related("entry__listener", "mapping").get()
 
-    found = hot.load(expected.pk)
+    found = hot_sql.load(expected.pk)
 
     with CaptureQueriesContext(connection) as queries:
         beside = [found, found.entry, found.entry.listener, found.mapping]
@@ -60,8 +60,8 @@ def test_what_is_not_there_is_none(listener):
     ingest(listener, lease_of(listener), received(change()))
     mapping.delete()
 
-    assert hot.load(Delivery.objects.get().pk).asked_by is None
-    assert hot.load(0) is None
+    assert hot_sql.load(Delivery.objects.get().pk).asked_by is None
+    assert hot_sql.load(0) is None
 
 
 def test_values_come_as_django_gives_them(listener):

@@ -14,12 +14,12 @@ from audit.models.entry_queryset import AuditLogFilter
 from cdcproject.celery import app
 from consumer import relay
 from consumer.ingest import ingest
-from handlers import dispatch, handover
-from handlers.claims import claim
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Worker
-from handlers.redeliver import begin as begin_redelivery
-from handlers.redelivery import wish
+from handlers.outbox import handover, publish
+from handlers.redelivery.request import wish
+from handlers.redelivery.service import begin as begin_redelivery
 from handlers.types import Claim
+from handlers.worker.claim import claim
 from tests.consumer.losing import asked
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 
@@ -39,7 +39,7 @@ def deliveries(listener, *messages, **fields):
 
 
 def waiting():
-    return dispatch.queue_length("cdc")
+    return publish.queue_length("cdc")
 
 
 def test_what_was_left_ready_is_published(listener, later):
@@ -149,7 +149,7 @@ def test_of_a_handler_and_a_mapping_that_are_both_gone_all_is_skipped(listener, 
 
 def test_what_the_broker_lost_is_published_again(listener, later):
     ids = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(3)])
-    dispatch.publish(ids, timezone.now())
+    publish.publish(ids, timezone.now())
     with app.connection_for_write() as connection:
         connection.default_channel.client.flushall()
 
@@ -160,7 +160,7 @@ def test_what_the_broker_lost_is_published_again(listener, later):
 
 def test_what_the_broker_still_holds_is_not_published_again(listener, later):
     ids = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(3)])
-    dispatch.publish(ids, timezone.now())
+    publish.publish(ids, timezone.now())
 
     assert relay.requeue_lost(later) == 0
 
@@ -170,8 +170,8 @@ def test_what_the_broker_still_holds_is_not_published_again(listener, later):
 def test_of_what_the_broker_lost_only_what_is_queued_for_long_is_published_again(listener):
     ids = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(3)])
     now = timezone.now()
-    dispatch.publish(ids[:1], now - timedelta(minutes=1))
-    dispatch.publish(ids[1:], now)
+    publish.publish(ids[:1], now - timedelta(minutes=1))
+    publish.publish(ids[1:], now)
     with app.connection_for_write() as connection:
         connection.default_channel.client.flushall()
 
@@ -184,13 +184,13 @@ def test_only_what_went_to_the_queue_that_lost_it_is_published_again(listener, l
     """Two mappings of one handler, each with a queue of its own."""
     kept = deliveries(listener, change(records=["001A"]), queue="kept")
     lost = deliveries(listener, change("UPDATE", records=["001B"]), on="update", queue="lost")[1:]
-    dispatch.publish([*kept, *lost], timezone.now())
+    publish.publish([*kept, *lost], timezone.now())
     with app.connection_for_write() as connection:
         connection.default_channel.client.delete("lost")
 
     assert relay.requeue_lost(later) == 1
 
-    assert (dispatch.queue_length("kept"), dispatch.queue_length("lost")) == (1, 1)
+    assert (publish.queue_length("kept"), publish.queue_length("lost")) == (1, 1)
 
 
 def begin(pk, until):
@@ -248,7 +248,7 @@ def test_a_chain_whose_head_is_gone_goes_on(listener):
 
 def test_messages_that_wait_long_for_a_worker_are_not_published_again(listener):
     ids = deliveries(listener)
-    dispatch.publish(ids, timezone.now())
+    publish.publish(ids, timezone.now())
 
     assert relay.requeue_lost(timezone.now() + timedelta(hours=5)) == 0
 
@@ -258,10 +258,10 @@ def test_messages_that_wait_long_for_a_worker_are_not_published_again(listener):
 def test_a_message_lost_from_a_queue_that_is_never_empty_is_published_again_after_an_hour(listener):
     now = timezone.now()
     lost, newer = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(2)])
-    dispatch.publish([lost], now - timedelta(minutes=61))
+    publish.publish([lost], now - timedelta(minutes=61))
     with app.connection_for_write() as connection:
         connection.default_channel.client.flushall()
-    dispatch.publish([newer], now - timedelta(minutes=59))
+    publish.publish([newer], now - timedelta(minutes=59))
     Worker.objects.create(name="w", pid=1, queues=["cdc"], started_at=now, seen_at=now)
 
     assert relay.requeue_lost(now) == 1
@@ -301,7 +301,7 @@ def test_a_sweep_moves_what_a_mapping_left_behind(listener, later):
 
 
 def test_a_sweep_publishes_what_the_broker_lost(listener, later):
-    dispatch.publish(deliveries(listener), timezone.now())
+    publish.publish(deliveries(listener), timezone.now())
     with app.connection_for_write() as connection:
         connection.default_channel.client.flushall()
 
@@ -323,7 +323,7 @@ def test_a_sweep_skips_what_waits_for_a_deleted_mapping_and_forgets_it(listener,
 
 
 def test_a_sweep_starts_jobs_that_nobody_does(listener, monkeypatch):
-    monkeypatch.setattr("handlers.redeliver.AT_ONCE", 0)
+    monkeypatch.setattr("handlers.redelivery.service.AT_ONCE", 0)
     deliveries(listener)
     Delivery.objects.update(state="dead", attempts=1)
     begin_redelivery(wish(AuditLogFilter(state="dead"), ANN), timezone.now())

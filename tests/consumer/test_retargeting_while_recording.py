@@ -7,9 +7,9 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from consumer.ingest import ingest
+from handlers.mappings.retarget import move_left_behind, move_waiting
 from handlers.models import Delivery, HandlerMapping
-from handlers.retargeting import move_left_behind, move_waiting
-from handlers.runner import run_deliveries
+from handlers.worker.run import run_deliveries
 from listeners import crash_points
 from tests.at_once import in_threads, somebody_waits_for_a_lock
 from tests.sample_data import change, lease_of, make_mapping, received

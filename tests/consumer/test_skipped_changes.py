@@ -6,9 +6,9 @@ from django.utils import timezone
 from audit.models import AuditLogEntry
 from audit.models.entry_queryset import AuditLogFilter
 from consumer.ingest import ingest
-from handlers import dispatch
-from handlers.export import exported
 from handlers.models import Delivery
+from handlers.outbox import publish
+from handlers.reporting.export import exported
 from tests.sample_data import change, lease_of, make_mapping, received
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -111,7 +111,7 @@ def test_a_task_elsewhere_is_not_sent_what_is_left_out(recorded, listener, broke
     recorded(change("UPDATE", changeOrigin=OWN))
     delivery = Delivery.objects.get()
 
-    published = dispatch.publish([delivery.pk], timezone.now())
+    published = publish.publish([delivery.pk], timezone.now())
 
     delivery.refresh_from_db()
     assert (published, delivery.state, delivery.is_external) == (0, "skipped", True)

@@ -6,11 +6,11 @@ import pytest
 from django.utils import timezone
 
 from consumer.completion import complete
-from handlers import dispatch
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import SENDING
-from handlers.redelivery import Wish
-from handlers.runner import run_delivery
+from handlers.outbox import publish
+from handlers.redelivery.request import Wish
+from handlers.worker.run import run_delivery
 from listeners.models import Listener
 from tests.consumer.gapped import composites
 from tests.consumer.hearing import hear
@@ -207,9 +207,9 @@ def test_a_task_elsewhere_whose_record_cannot_be_read_is_tried_again_after_a_whi
     org.clear_faults()
     org.forget_requests()
 
-    dispatch.publish([dead.pk], timezone.now() + timedelta(seconds=1))
+    publish.publish([dead.pk], timezone.now() + timedelta(seconds=1))
     assert org.api_requests() == []
 
-    dispatch.publish([dead.pk], timezone.now() + SENDING + timedelta(seconds=1))
+    publish.publish([dead.pk], timezone.now() + SENDING + timedelta(seconds=1))
     [event] = [message["kwargs"]["event"] for message in messages_in("shop")]
     assert event["changedData"]["Phone"] == "42"

@@ -7,17 +7,18 @@ from django.utils import timezone
 
 from cdcproject.celery import app
 from consumer.ingest import ingest
-from handlers import bundle, dispatch, pace
 from handlers.models import Delivery
+from handlers.outbox import publish as outbox_publish
+from handlers.worker import claim_size, message_run
 from tests.sample_data import change, lease_of, make_mapping, received
 
 
 def without_haste(monkeypatch) -> None:
     """No time of a message is over by itself, and nothing is known of the handlers' pace."""
-    monkeypatch.setattr(pace, "_paces", {})
-    monkeypatch.setattr(bundle, "MESSAGE_SECONDS", 600)
-    monkeypatch.setattr(bundle, "ALONE_SECONDS", 600)
-    monkeypatch.setattr(bundle, "CHUNK_SECONDS", 600)
+    monkeypatch.setattr(claim_size, "_paces", {})
+    monkeypatch.setattr(message_run, "MESSAGE_SECONDS", 600)
+    monkeypatch.setattr(message_run, "ALONE_SECONDS", 600)
+    monkeypatch.setattr(message_run, "CHUNK_SECONDS", 600)
 
 
 def record_id(number: int) -> str:
@@ -38,7 +39,7 @@ def ids_of(**which):
 
 
 def publish(ids, **options):
-    return dispatch.publish(ids, timezone.now(), **options)
+    return outbox_publish.publish(ids, timezone.now(), **options)
 
 
 def messages(queue="cdc"):

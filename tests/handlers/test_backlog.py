@@ -1,8 +1,8 @@
 """The backlog is counted by listener and state, up to a limit."""
 
-from handlers import backlog as counting
-from handlers.backlog import backlog
 from handlers.models import Delivery
+from handlers.reporting import backlog as counting
+from handlers.reporting.backlog import backlog
 from tests.commands.running import record
 from tests.sample_data import change, make_listener, make_mapping
 

@@ -4,7 +4,7 @@ import pytest
 
 from consumer.ingest import ingest
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.runner import run_delivery
+from handlers.worker.run import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import RAISED
 

@@ -6,9 +6,9 @@ import pytest
 from django.utils import timezone
 
 from consumer.ingest import ingest
-from handlers import pausing
+from handlers.mappings import pause
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
-from handlers.runner import run_deliveries, run_delivery
+from handlers.worker.run import run_deliveries, run_delivery
 from tests.handlers.bundling import (
     deliver,
     ids_of,
@@ -184,7 +184,7 @@ def test_an_atomic_batch_that_lost_a_claim_is_undone_and_the_others_are_given_ba
 
 def test_a_batch_of_a_paused_mapping_does_not_begin(listener):
     ids = deliver(listener, "tests.batch", 3)
-    pausing.pause(HandlerMapping.objects.get(), ANN, "", timezone.now())
+    pause.pause(HandlerMapping.objects.get(), ANN, "", timezone.now())
 
     assert run_deliveries(ids, "tests.batch") == "3 not claimed"
 

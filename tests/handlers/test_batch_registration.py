@@ -2,9 +2,10 @@
 
 import pytest
 
-from handlers import BatchFailed, EventData, Metadata, Retry, Skipped, cdc_handler, registry
+from handlers import BatchFailed, EventData, Metadata, Retry, Skipped, cdc_handler
 from handlers.admin_mapping_form import handler_choices
-from handlers.company import most
+from handlers.outbox.message_size import most
+from handlers.sdk import registry
 from tests.handlers.bundling import record_id
 from tests.sample_handlers import batch, read_journal
 

@@ -6,10 +6,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.db.bulk_insert import FEW
-from handlers import pausing
-from handlers.claims import claim
+from handlers.mappings import pause as mappings_pause
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
-from handlers.runner import run_deliveries, run_delivery
+from handlers.worker.claim import claim
+from handlers.worker.run import run_deliveries, run_delivery
 from listeners import crash_points
 from tests.handlers.bundling import (
     deliver,
@@ -143,7 +143,7 @@ def test_what_a_pause_overtakes_does_not_begin(listener, at_milestone, handler):
     mapping = HandlerMapping.objects.get()
 
     def pause():  # with the second claim, of two
-        at_milestone("claimed", lambda: pausing.pause(mapping, ANN, "", timezone.now()))
+        at_milestone("claimed", lambda: mappings_pause.pause(mapping, ANN, "", timezone.now()))
 
     at_milestone("claimed", pause)
 

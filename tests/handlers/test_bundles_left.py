@@ -8,11 +8,11 @@ from django.utils import timezone
 
 from cdcproject.celery import app
 from consumer import relay
-from handlers import bundle
-from handlers.following import READY_AGE
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.pace import Pace
-from handlers.runner import run_deliveries
+from handlers.models.chain_heads import READY_AGE
+from handlers.worker import message_run
+from handlers.worker.claim_size import Pace
+from handlers.worker.run import run_deliveries
 from tests.handlers.bundling import deliver, messages, publish, states, without_haste
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
@@ -24,7 +24,7 @@ def unhurried(monkeypatch):
 
 
 def test_when_the_time_of_a_message_is_over_the_rest_is_published_again(listener, monkeypatch):
-    monkeypatch.setattr(bundle, "MESSAGE_SECONDS", 0)
+    monkeypatch.setattr(message_run, "MESSAGE_SECONDS", 0)
     ids = deliver(listener, "tests.remember", 6)
 
     assert run_deliveries(ids, "tests.remember") == "succeeded"
@@ -35,7 +35,7 @@ def test_when_the_time_of_a_message_is_over_the_rest_is_published_again(listener
 
 
 def test_what_is_left_waits_for_the_relay_while_the_broker_is_away(listener, broker, monkeypatch):
-    monkeypatch.setattr(bundle, "MESSAGE_SECONDS", 0)
+    monkeypatch.setattr(message_run, "MESSAGE_SECONDS", 0)
     ids = deliver(listener, "tests.remember", 6)
     publish(ids)
     broker.stop()

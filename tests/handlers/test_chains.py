@@ -8,10 +8,11 @@ from django.utils import timezone
 
 from consumer import relay
 from consumer.ingest import ingest
-from handlers import bundle, pace, pausing
-from handlers.following import READY_AGE
+from handlers.mappings import pause
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
-from handlers.runner import run_deliveries, run_delivery
+from handlers.models.chain_heads import READY_AGE
+from handlers.worker import claim_size, message_run
+from handlers.worker.run import run_deliveries, run_delivery
 from listeners import crash_points
 from tests.handlers.bundling import ids_of, make_due, messages, record_id, states, without_haste
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
@@ -25,7 +26,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 def unhurried(monkeypatch):
     """The handler is known to be quick."""
     without_haste(monkeypatch)
-    pace.of("tests.remember").note(0.0001)
+    claim_size.of("tests.remember").note(0.0001)
 
 
 def record(listener, *changes):
@@ -192,7 +193,7 @@ def succeeded():
 
 
 def test_when_its_time_is_over_what_is_next_waits_behind_others(listener, monkeypatch):
-    monkeypatch.setattr(bundle, "ALONE_SECONDS", 0)
+    monkeypatch.setattr(message_run, "ALONE_SECONDS", 0)
     make_mapping(listener)
     [first] = record(listener, *[0] * 3)
 
@@ -232,7 +233,7 @@ def test_what_a_pause_overtakes_waits(listener, monkeypatch):
     make_mapping(listener)
     [first] = record(listener, *[0] * 3)
     mapping = HandlerMapping.objects.get()
-    left = [lambda: pausing.pause(mapping, ANN, "", timezone.now())]
+    left = [lambda: pause.pause(mapping, ANN, "", timezone.now())]
     monkeypatch.setattr(
         crash_points, "reach", lambda name: name == "handled" and left and left.pop()()
     )

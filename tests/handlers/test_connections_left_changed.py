@@ -3,9 +3,9 @@
 import pytest
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 
-from handlers.connection_guard import ConnectionGuard
 from handlers.models import DeliveryAttempt
-from handlers.runner import run_deliveries, run_delivery
+from handlers.worker.connection_guard import ConnectionGuard
+from handlers.worker.run import run_deliveries, run_delivery
 from tests.handlers.bundling import without_haste
 from tests.handlers.leaving import deliver, later_ones_work, on_postgresql, on_sqlite, seen
 from tests.sample_data import change

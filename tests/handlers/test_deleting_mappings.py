@@ -8,10 +8,10 @@ from django.utils import timezone
 
 from consumer import relay
 from consumer.ingest import ingest
-from handlers import deleting
-from handlers.halting import halts
+from handlers.dead_letters.halt import halts
+from handlers.mappings import soft_delete
 from handlers.models import Delivery, HandlerMapping
-from handlers.runner import run_delivery
+from handlers.worker.run import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 
@@ -68,7 +68,7 @@ def test_what_comes_after_it_goes_to_the_mapping_that_took_its_place(
     assert (first.mapping_id, second.mapping_id) == (mapping.pk, again.pk)
     assert swept() == ["skipped", "queued"]
     with django_assert_max_num_queries(1):  # nothing more can come: it is not looked at again
-        deleting.skip_waiting(timezone.now())
+        soft_delete.skip_waiting(timezone.now())
     run_delivery(second.pk)
     assert [line["id"] for line in read_journal()] == [second.entry_id]
 
@@ -110,20 +110,20 @@ def test_what_has_ended_runs_or_was_for_a_task_elsewhere_is_left(listener):
 
 @pytest.mark.parametrize("state", ["ready", "queued", "blocked", "retrying"])
 def test_they_are_skipped_in_steps(listener, mapping, monkeypatch, state):
-    monkeypatch.setattr(deleting, "STEP", 2)
-    monkeypatch.setattr(deleting, "STEPS", 2)
+    monkeypatch.setattr(soft_delete, "STEP", 2)
+    monkeypatch.setattr(soft_delete, "STEPS", 2)
     record(listener, *(change(records=[f"001{n}"]) for n in range(5)))
     Delivery.objects.update(state=state, due_at=timezone.now() + timedelta(hours=1))
     mapping.delete()
 
-    assert [deleting.skip_waiting(timezone.now()) for _ in range(3)] == [4, 1, 0]
+    assert [soft_delete.skip_waiting(timezone.now()) for _ in range(3)] == [4, 1, 0]
 
     assert set(states()) == {"skipped"}
 
 
 def test_what_moves_while_it_is_looked_at_is_not_overlooked(listener, mapping, monkeypatch):
     """From state to state, locked by who moves it each time that it is to be skipped."""
-    monkeypatch.setattr(deleting, "STEPS", 0)
+    monkeypatch.setattr(soft_delete, "STEPS", 0)
     record(listener, change())
     Delivery.objects.update(state="ready")
     mapping.delete()
@@ -136,7 +136,7 @@ def test_what_moves_while_it_is_looked_at_is_not_overlooked(listener, mapping, m
         return found
 
     with connection.execute_wrapper(move):
-        deleting.skip_waiting(timezone.now())
+        soft_delete.skip_waiting(timezone.now())
 
     assert row_of(mapping).emptied_at is None
 

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from cdcproject.celery import app
 from consumer.ingest import ingest
-from handlers import dispatch, handover
 from handlers.models import Delivery
+from handlers.outbox import handover, publish
 from tests.sample_data import change, lease_of, make_mapping, received
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -37,7 +37,7 @@ def test_it_publishes_ids_and_marks_them_queued(listener, broker):
     records = [change(records=[f"001{n}"]) for n in range(5)]
     ids = ready(listener, make_mapping(listener), *records)
 
-    assert dispatch.publish(ids, timezone.now()) == 5
+    assert publish.publish(ids, timezone.now()) == 5
 
     sent = messages_in("cdc")
     assert [m["kwargs"] for m in sent] == [{"delivery_ids": [pk]} for pk in ids]
@@ -52,7 +52,7 @@ def test_the_queue_is_the_mappings_then_the_handlers(listener, broker):
         listener, make_mapping(listener, handler="tests.one_try", queue="crm"), change()
     )
 
-    dispatch.publish([*by_handler, *by_mapping], timezone.now())
+    publish.publish([*by_handler, *by_mapping], timezone.now())
 
     assert [m["kwargs"]["delivery_ids"] for m in messages_in("special")] == [by_handler]
     assert [m["kwargs"]["delivery_ids"] for m in messages_in("crm")] == [by_mapping]
@@ -62,7 +62,7 @@ def test_a_task_that_runs_elsewhere_is_sent_the_event_and_not_tracked(listener, 
     mapping = make_mapping(listener, handler="", task="elsewhere.sync", queue="crm")
     ids = ready(listener, mapping, change(data={"Name": "Ärger", "Phone": None}))
 
-    dispatch.publish(ids, timezone.now())
+    publish.publish(ids, timezone.now())
 
     [sent] = messages_in("crm")
     event = sent["kwargs"]["event"]
@@ -79,11 +79,11 @@ def test_two_who_publish_at_once_send_it_elsewhere_once(listener, broker, monkey
     def reach(point):
         if point == "sent" and not others:  # sent, and not marked yet
             others.append(True)
-            dispatch.publish(ids, timezone.now())
+            publish.publish(ids, timezone.now())
 
     monkeypatch.setattr("listeners.crash_points.reach", reach)
 
-    dispatch.publish(ids, timezone.now())
+    publish.publish(ids, timezone.now())
 
     assert others
     assert len(messages_in("celery")) == 1
@@ -94,14 +94,14 @@ def test_what_is_not_marked_as_sent_is_sent_again_after_a_while(listener, broker
     now = timezone.now()
     Delivery.objects.claim_sending(ids, now)  # and then its process died
 
-    assert dispatch.publish(ids, now + timedelta(seconds=1)) == 0
-    assert dispatch.publish(ids, now + timedelta(seconds=61)) == 1
+    assert publish.publish(ids, now + timedelta(seconds=1)) == 0
+    assert publish.publish(ids, now + timedelta(seconds=61)) == 1
 
 
 def test_deliveries_of_an_unregistered_handler_wait(listener, broker):
     ids = ready(listener, make_mapping(listener, handler="not.there"))
 
-    assert dispatch.publish(ids, timezone.now()) == 0
+    assert publish.publish(ids, timezone.now()) == 0
 
     assert Delivery.objects.get().state == "ready"
 
@@ -110,7 +110,7 @@ def test_what_ended_meanwhile_is_not_published(listener, broker):
     ids = ready(listener, make_mapping(listener))
     Delivery.objects.update(state="succeeded")
 
-    assert dispatch.publish(ids, timezone.now()) == 0
+    assert publish.publish(ids, timezone.now()) == 0
     assert messages_in("cdc") == []
 
 
@@ -118,7 +118,7 @@ def test_it_refuses_to_publish_inside_a_transaction(listener, broker):
     ids = ready(listener, make_mapping(listener))
 
     with transaction.atomic(), pytest.raises(RuntimeError, match="after the commit"):
-        dispatch.publish(ids, timezone.now())
+        publish.publish(ids, timezone.now())
 
 
 def test_a_broker_that_is_away_leaves_everything_ready_until_it_is_back(listener, broker):
@@ -126,21 +126,21 @@ def test_a_broker_that_is_away_leaves_everything_ready_until_it_is_back(listener
     ids += ready(listener, make_mapping(listener, handler="", task="elsewhere.sync"))
     broker.stop()
     try:
-        with pytest.raises(dispatch.BrokerUnavailable):
-            dispatch.publish(ids, timezone.now())
+        with pytest.raises(publish.BrokerUnavailable):
+            publish.publish(ids, timezone.now())
         assert Delivery.objects.counts() == {"ready": 2}
     finally:
         broker.start()
 
-    assert dispatch.publish(ids, timezone.now()) == 2
+    assert publish.publish(ids, timezone.now()) == 2
 
 
 def test_the_length_of_a_queue_is_told(listener, broker):
     ids = ready(listener, make_mapping(listener))
-    dispatch.publish(ids, timezone.now())
+    publish.publish(ids, timezone.now())
 
-    assert dispatch.queue_length("cdc") == 1
-    assert dispatch.queue_length("no such queue") == 0
+    assert publish.queue_length("cdc") == 1
+    assert publish.queue_length("no such queue") == 0
 
 
 def test_a_retry_is_not_published_before_it_is_due(listener, broker):
@@ -148,6 +148,6 @@ def test_a_retry_is_not_published_before_it_is_due(listener, broker):
     due = timezone.now() + timedelta(hours=1)
     Delivery.objects.update(state="retrying", attempts=1, due_at=due)
 
-    assert dispatch.publish(ids, timezone.now()) == 0
+    assert publish.publish(ids, timezone.now()) == 0
 
     assert Delivery.objects.get().state == "retrying"

@@ -4,7 +4,7 @@ import pytest
 
 from audit.models import AuditLogEntry
 from consumer.ingest import ingest
-from handlers.events import EventData
+from handlers.sdk.events import EventData
 from tests.sample_data import change, lease_of, received
 
 pytestmark = pytest.mark.django_db(transaction=True)

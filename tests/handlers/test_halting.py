@@ -12,12 +12,12 @@ from audit.models import AuditLogEntry
 from audit.models.entry_queryset import AuditLogFilter
 from consumer import relay
 from consumer.ingest import ingest
-from handlers.claims import claim
-from handlers.halting import NotHalting, go_on_without
+from handlers.dead_letters.halt import NotHalting, go_on_without
 from handlers.models import Delivery, HandlerMapping
-from handlers.parked import waits_for
-from handlers.redelivery import Wish, wish
-from handlers.runner import run_delivery
+from handlers.ordering.wait_reason import waits_for
+from handlers.redelivery.request import Wish, wish
+from handlers.worker.claim import claim
+from handlers.worker.run import run_delivery
 from tests.at_once import in_threads
 from tests.commands.running import CONNECTION, ConfigurationFile
 from tests.handlers.bundling import without_haste

@@ -8,8 +8,9 @@ import pytest
 from celery import current_app
 
 from consumer.ingest import ingest
-from handlers import cdc_handler, registry
+from handlers import cdc_handler
 from handlers.models import Delivery
+from handlers.sdk import registry
 from tests.nursery import ROOT
 from tests.sample_data import change, lease_of, make_mapping, received
 
@@ -22,10 +23,10 @@ PROCESSES = {
 REPORT = """
 import json, sys
 from celery import current_app
-from handlers import registry
+from handlers.sdk import registry
 names = registry.names()
 lacking = sorted(set(names) - set(current_app.tasks))
-print(json.dumps([names, lacking, "handlers.runner" in sys.modules]))
+print(json.dumps([names, lacking, "handlers.worker.run" in sys.modules]))
 """
 
 

@@ -9,10 +9,10 @@ from django.utils import timezone
 
 from consumer import relay
 from consumer.ingest import ingest
-from handlers import dispatch, handover
-from handlers.following import READY_AGE
 from handlers.models import Delivery, Handover
-from handlers.runner import run_delivery
+from handlers.models.chain_heads import READY_AGE
+from handlers.outbox import handover, publish
+from handlers.worker.run import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,7 +30,7 @@ def records(count):
 
 
 def waiting():
-    return dispatch.queue_length("cdc")
+    return publish.queue_length("cdc")
 
 
 def test_a_batch_is_published_in_few_messages_and_nothing_is_left_to_find(listener, broker):
@@ -86,7 +86,7 @@ def test_what_its_process_left_behind_is_published_by_the_relay(listener, broker
 
 def test_of_what_was_left_behind_only_what_nobody_has_begun_is_published_again(listener, broker):
     parcel = packed(listener, *records(3))
-    dispatch.send(parcel.messages)
+    publish.send(parcel.messages)
     run_delivery(parcel.ids[0])
 
     assert relay.publish_due(timezone.now() + LATER) == 2
@@ -126,9 +126,9 @@ def test_a_broker_that_is_away_leaves_it_to_the_relay(listener, broker):
     parcel = packed(listener, *records(2))
     broker.stop()
     try:
-        with pytest.raises(dispatch.BrokerUnavailable):
+        with pytest.raises(publish.BrokerUnavailable):
             handover.publish(parcel, timezone.now())
-        with pytest.raises(dispatch.BrokerUnavailable):
+        with pytest.raises(publish.BrokerUnavailable):
             relay.publish_due(timezone.now() + LATER)
         assert Delivery.objects.counts() == {"ready": 2}
     finally:

@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from consumer import relay
 from consumer.ingest import ingest
-from handlers.claims import claim
-from handlers.heartbeat import GRACE, Heartbeat, deadline, renew
 from handlers.models import Delivery
+from handlers.worker.claim import claim
+from handlers.worker.claim_heartbeat import GRACE, Heartbeat, deadline, renew
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import wait_for
 

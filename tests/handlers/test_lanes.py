@@ -6,8 +6,8 @@ from django.utils import timezone
 from consumer import relay
 from consumer.ingest import ingest
 from handlers.models import Delivery, HandlerMapping
-from handlers.redelivery import Wish
-from handlers.runner import run_delivery
+from handlers.redelivery.request import Wish
+from handlers.worker.run import run_delivery
 from listeners.models import Position
 from tests.redelivering import redeliver
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
@@ -152,7 +152,7 @@ def test_a_redelivery_follows_too(listener, two_lanes):
 
 
 def test_mappings_that_are_as_they_were_cost_one_query(listener, django_assert_num_queries):
-    from handlers.lanes import follow
+    from handlers.ordering.rechain import follow
 
     mappings = [make_mapping(listener)]
     record(listener, change())

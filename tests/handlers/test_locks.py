@@ -8,13 +8,13 @@ from django.utils import timezone
 
 from consumer import relay
 from consumer.ingest import ingest
-from handlers import dispatch, handover
-from handlers.claims import claim
+from handlers.mappings.retarget import move_waiting
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Handover
-from handlers.outcomes import Succeeded
-from handlers.retargeting import move_waiting
-from handlers.runner import run_deliveries, run_delivery
-from handlers.settling import settle
+from handlers.outbox import handover, publish
+from handlers.sdk.outcomes import Succeeded
+from handlers.worker.claim import claim
+from handlers.worker.run import run_deliveries, run_delivery
+from handlers.worker.settle import settle
 from tests.at_once import in_threads, somebody_waits_for_a_lock
 from tests.handlers.bundling import deliver
 from tests.sample_data import change, lease_of, make_mapping, received
@@ -53,11 +53,11 @@ def test_publishing_waits_for_nobody(listener):
 
     with transaction.atomic():
         Delivery.objects.filter(pk=ids[1]).select_for_update().get()
-        [publishing] = in_threads(lambda: dispatch.publish(ids, timezone.now()))
+        [publishing] = in_threads(lambda: publish.publish(ids, timezone.now()))
         publishing.result(30)
 
     assert states() == ["queued", "ready", "queued"]
-    assert dispatch.queue_length("cdc") == 3
+    assert publish.queue_length("cdc") == 3
 
 
 def test_the_relay_waits_for_nobody(listener):

@@ -6,8 +6,8 @@ import pytest
 
 from handlers.admin_mapping_form import HandlerMappingForm
 from handlers.admin_mappings import HandlerMappingAdmin
-from handlers.conditions import EXAMPLE
 from handlers.models import HandlerMapping
+from handlers.routing.conditions import EXAMPLE
 from tests.sample_data import make_mapping
 
 pytestmark = pytest.mark.django_db

@@ -7,11 +7,12 @@ from django.utils import timezone
 
 from consumer import relay
 from consumer.ingest import ingest
-from handlers import dispatch, pausing
+from handlers.mappings import pause as mappings_pause
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
-from handlers.parked import waits_for
-from handlers.redelivery import Wish
-from handlers.runner import run_delivery
+from handlers.ordering.wait_reason import waits_for
+from handlers.outbox import publish
+from handlers.redelivery.request import Wish
+from handlers.worker.run import run_delivery
 from listeners import crash_points
 from tests.redelivering import redeliver
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
@@ -33,18 +34,18 @@ def later():
 
 
 def pause(mapping, reason=""):
-    assert pausing.pause(mapping, ANN, reason, timezone.now())
+    assert mappings_pause.pause(mapping, ANN, reason, timezone.now())
 
 
 def resume(mapping):
-    assert pausing.resume(mapping, ANN, "", timezone.now())
+    assert mappings_pause.resume(mapping, ANN, "", timezone.now())
 
 
 def deliver(mapping, *messages):
     """As ingest does it; what is ready is published."""
     listener = mapping.listener
     done = ingest(listener, lease_of(listener), received(*messages))
-    dispatch.publish(done.parcel.ids, timezone.now())
+    publish.publish(done.parcel.ids, timezone.now())
     return list(Delivery.objects.order_by("id"))
 
 
@@ -62,7 +63,7 @@ def test_what_comes_meanwhile_is_recorded_and_not_published(mapping, later):
     assert not relay.has_work(later)
     assert relay.publish_due(later) == 0
     relay.sweep(later)
-    assert dispatch.queue_length("cdc") == 0
+    assert publish.queue_length("cdc") == 0
 
 
 def test_what_was_left_ready_is_set_aside_by_who_would_publish_it(mapping, later):
@@ -100,7 +101,7 @@ def test_what_a_worker_puts_back_before_it_is_marked_goes_on_with_the_rest(mappi
             run_delivery(delivery.pk)
 
     monkeypatch.setattr(crash_points, "reach", met_by_a_worker)
-    dispatch.publish([delivery.pk], timezone.now())
+    publish.publish([delivery.pk], timezone.now())
 
     assert shown() == [("ready", True, 0)]  # and not queued, with no message that anybody gets
 
@@ -200,7 +201,7 @@ def test_a_task_that_runs_elsewhere_is_not_sent(listener, later):
     pause(mapping)
 
     assert relay.publish_due(later) == 0
-    assert dispatch.queue_length("crm") == 0
+    assert publish.queue_length("crm") == 0
 
     resume(mapping)
     assert relay.publish_due(later) == 1
@@ -229,7 +230,7 @@ def test_what_the_broker_lost_meanwhile_is_set_aside_and_not_published(mapping, 
     relay.requeue_lost(timezone.now() + timedelta(minutes=30))
 
     assert shown() == [("ready", True, 0)]
-    assert dispatch.queue_length("cdc") == 0
+    assert publish.queue_length("cdc") == 0
 
 
 def test_when_its_mapping_is_deleted_nothing_waits_for_ever(mapping, later):
@@ -248,5 +249,5 @@ def test_more_than_are_let_go_at_once_are_let_go_after_each_other(mapping):
     resume(mapping)
     oldest = list(Delivery.objects.order_by("id").values_list("pk", flat=True))
 
-    let_go = [pausing.let_go(limit=2) for _ in range(4)]
+    let_go = [mappings_pause.let_go(limit=2) for _ in range(4)]
     assert let_go == [oldest[:2], oldest[2:4], oldest[4:], []]

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from audit.models import OperatorAction
 from consumer.ingest import ingest
-from handlers import pausing
+from handlers.mappings import pause as mappings_pause
 from handlers.models import HandlerMapping
 from tests.commands.running import CONNECTION, ConfigurationFile, run
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
@@ -21,21 +21,21 @@ def mapping(listener):
 
 
 def pause(mapping, reason=""):
-    assert pausing.pause(mapping, ANN, reason, timezone.now())
+    assert mappings_pause.pause(mapping, ANN, reason, timezone.now())
 
 
 def resume(mapping):
-    assert pausing.resume(mapping, ANN, "", timezone.now())
+    assert mappings_pause.resume(mapping, ANN, "", timezone.now())
 
 
 def test_who_paused_it_and_why_is_kept_and_each_act_is_noted_once(mapping):
     pause(mapping, "their API is down")
 
-    assert not pausing.pause(mapping, ANN, "again", timezone.now())
+    assert not mappings_pause.pause(mapping, ANN, "again", timezone.now())
     mapping.refresh_from_db()
     assert (mapping.paused_by, mapping.pause_reason) == ("ann", "their API is down")
     resume(mapping)
-    assert not pausing.resume(mapping, ANN, "", timezone.now())
+    assert not mappings_pause.resume(mapping, ANN, "", timezone.now())
     mapping.refresh_from_db()
     assert (mapping.paused_at, mapping.paused_by, mapping.pause_reason) == (None, "", "")
     noted = OperatorAction.objects.order_by("id").values_list("action", "object_id", "reason")
@@ -50,7 +50,7 @@ def test_the_status_tells_paused_from_stuck(mapping):
     messages = received(change(), change(), change(records=["001B"]))
     ingest(mapping.listener, lease_of(mapping.listener), messages)
 
-    [paused] = pausing.paused()
+    [paused] = mappings_pause.paused()
     assert (paused.mapping, paused.waiting, paused.shown) == (mapping, 3, "3")
     [status] = json.loads(run("cdc_status", "--format", "json").out)
     [told] = status["paused_handlers"]

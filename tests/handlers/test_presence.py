@@ -9,7 +9,7 @@ from django.db.backends.signals import connection_created
 from django.utils import timezone
 
 from handlers.models import Worker
-from handlers.presence import Beats, Identity
+from handlers.worker.worker_registry import Beats, Identity
 from tests.servers import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -4,8 +4,8 @@ import pytest
 from django.utils import timezone
 
 from consumer.ingest import ingest
-from handlers import dispatch, handover, pressure
-from handlers.company import spread
+from handlers.outbox import handover, pressure, publish
+from handlers.outbox.message_size import spread
 from tests.sample_data import change, lease_of, make_mapping, received
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,7 +45,7 @@ def test_a_queue_is_not_looked_into_for_every_batch(listener, broker, monkeypatc
     published(listener, mapping, range(2))
     published(listener, mapping, range(2, 4))
 
-    assert (pressure.waiting("cdc"), dispatch.queue_length("cdc")) == (2, 4)
+    assert (pressure.waiting("cdc"), publish.queue_length("cdc")) == (2, 4)
 
 
 @pytest.mark.parametrize(

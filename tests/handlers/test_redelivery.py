@@ -10,11 +10,11 @@ from audit.models.entry_queryset import AuditLogFilter
 from cdcproject.celery import app
 from consumer import relay
 from consumer.ingest import ingest
-from handlers import dispatch
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Redelivery
-from handlers.redeliver import counted
-from handlers.redelivery import Contradiction, Row, Verdict, Wish, sent, wish
-from handlers.runner import run_delivery
+from handlers.outbox import publish
+from handlers.redelivery.request import Contradiction, Row, Verdict, Wish, sent, wish
+from handlers.redelivery.service import counted
+from handlers.worker.run import run_delivery
 from tests.at_once import in_threads
 from tests.clock import a_moment_ago
 from tests.redelivering import redeliver
@@ -217,13 +217,13 @@ def test_what_is_not_possible_is_named(listener, change_mapping, reason):
 
 def test_a_task_that_runs_elsewhere_is_sent_again(listener):
     [delivery] = deliver(listener, change(), handler="", task="elsewhere.run", queue="other")
-    dispatch.publish([delivery.pk], timezone.now())
+    publish.publish([delivery.pk], timezone.now())
     assert states() == ["sent"]
 
     again(delivery)
 
     assert states() == ["sent"]
-    assert dispatch.queue_length("other") == 2
+    assert publish.queue_length("other") == 2
 
 
 def test_the_filter_restricts_deliveries_and_not_only_entries(listener):
@@ -258,7 +258,7 @@ def test_a_count_beforehand_is_what_then_is_done(listener):
 
 
 def test_it_is_done_in_steps_and_each_delivery_once(listener, monkeypatch):
-    monkeypatch.setattr("handlers.redeliver.ROWS", 3)
+    monkeypatch.setattr("handlers.redelivery.service.ROWS", 3)
     deliver(listener, *(change(records=[f"001{n % 4}"]) for n in range(10)), handler="tests.fail")
     Delivery.objects.update(state="dead")
 

@@ -8,13 +8,13 @@ from audit.jobs.claim import SENT_AGAIN, ClaimLost
 from audit.models import OperatorAction
 from audit.models.entry_queryset import AuditLogFilter
 from cdcproject.celery import app
-from handlers import redelivery_steps
 from handlers.models import Delivery, Redelivery, RedeliveryTarget
-from handlers.redeliver import begin, foreseen
-from handlers.redelivery import PRUNED, Row, TooMany, Verdict, Wish, counts_of, wish
-from handlers.redelivery_claims import MOST_TRIES, RedeliveryClaim
-from handlers.redelivery_jobs import cancel, run, start_due, take_up
-from handlers.redelivery_steps import work
+from handlers.redelivery import steps as redelivery_steps
+from handlers.redelivery.claim import MOST_TRIES, RedeliveryClaim
+from handlers.redelivery.job import cancel, run, start_due, take_up
+from handlers.redelivery.request import PRUNED, Row, TooMany, Verdict, Wish, counts_of, wish
+from handlers.redelivery.service import begin, foreseen
+from handlers.redelivery.steps import work
 from tests.clock import a_moment_ago
 from tests.commands.running import record
 from tests.redelivering import redeliver
@@ -31,7 +31,7 @@ SELECT max(i) FROM numbers
 @pytest.fixture
 def dead(listener, monkeypatch):
     """Five of five records, in steps of two; what is asked for is left to workers."""
-    monkeypatch.setattr("handlers.redeliver.AT_ONCE", 0)
+    monkeypatch.setattr("handlers.redelivery.service.AT_ONCE", 0)
     monkeypatch.setattr(redelivery_steps, "ROWS", 2)
     make_mapping(listener, handler="tests.skip")
     record(listener, *(change(records=[f"001{number}"]) for number in range(5)))
@@ -54,8 +54,8 @@ def messages() -> int:
 
 
 def test_what_takes_too_long_to_pick_is_not_waited_for_and_leaves_nothing(dead, monkeypatch):
-    monkeypatch.setattr("handlers.redeliver.LONGEST", 0.05)
-    monkeypatch.setattr("handlers.redeliver.COUNT_SECONDS", 0.05)
+    monkeypatch.setattr("handlers.redelivery.service.LONGEST", 0.05)
+    monkeypatch.setattr("handlers.redelivery.service.COUNT_SECONDS", 0.05)
     endless = Wish(ANN, Delivery.objects.filter(pk__in=RawSQL(ENDLESS, ())))
 
     assert foreseen(endless)[0] is None
@@ -134,7 +134,7 @@ def test_one_is_done_by_one_worker_at_a_time(dead):
 def test_a_task_ends_within_the_time_that_a_run_has_and_another_goes_on(
     dead, monkeypatch, settings, budget, run_seconds
 ):
-    monkeypatch.setattr("handlers.redelivery_jobs.BUDGET", budget)
+    monkeypatch.setattr("handlers.redelivery.job.BUDGET", budget)
     settings.CDC_RUN_SECONDS = run_seconds
     redelivery = asked()
     before = messages()

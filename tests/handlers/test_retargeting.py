@@ -8,9 +8,9 @@ from django.utils import timezone
 
 from consumer import relay
 from consumer.ingest import ingest
+from handlers.mappings.retarget import move_waiting
 from handlers.models import Delivery, HandlerMapping
-from handlers.retargeting import move_waiting
-from handlers.runner import run_deliveries, run_delivery
+from handlers.worker.run import run_deliveries, run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 

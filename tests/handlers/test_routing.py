@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from handlers.routing import Routed, lanes, route
+from handlers.routing.router import Routed, lanes, route
 
 _numbers = itertools.count(1)
 

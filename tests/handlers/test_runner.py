@@ -7,13 +7,13 @@ from django.utils import timezone
 
 from consumer.ingest import ingest
 from handlers import Retry
-from handlers.claims import claim
-from handlers.endings import backoff
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.outcomes import Succeeded
-from handlers.runner import run_delivery
-from handlers.settling import settle
+from handlers.sdk.outcomes import Succeeded
 from handlers.types import ClaimLost
+from handlers.worker.claim import claim
+from handlers.worker.end_states import backoff
+from handlers.worker.run import run_delivery
+from handlers.worker.settle import settle
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal, written_groups
 

@@ -18,7 +18,7 @@ from tests.simulator.process import SimulatorProcess
 pytestmark = pytest.mark.django_db(transaction=True)
 
 HANDLER_MODULE = "import handlers"
-WORKER = "import django; django.setup(); import handlers.runner"
+WORKER = "import django; django.setup(); import handlers.worker.run"
 FIND_LOADED = """
 import sys
 print([name for name in ("simple_salesforce", "zeep") if name in sys.modules])

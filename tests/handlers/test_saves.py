@@ -10,8 +10,8 @@ from audit.models import AuditLogEntry
 from audit.models.entry_queryset import AuditLogFilter
 from consumer.ingest import ingest
 from handlers.models import Delivery
-from handlers.redeliver import counted
-from handlers.redelivery import Row, Verdict, Wish, wish
+from handlers.redelivery.request import Row, Verdict, Wish, wish
+from handlers.redelivery.service import counted
 from tests.redelivering import redeliver
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 

@@ -9,12 +9,12 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from audit.db.retry import retry
-from handlers import settling
-from handlers.claims import claim
 from handlers.models import Delivery
-from handlers.outcomes import Failed, Succeeded
-from handlers.settling import settled
+from handlers.sdk.outcomes import Failed, Succeeded
 from handlers.types import Ended
+from handlers.worker import settle
+from handlers.worker.claim import claim
+from handlers.worker.settle import settled
 from tests.handlers.bundling import deliver, states
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -36,7 +36,7 @@ def ended(claims, outcome):
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_database_that_is_away_loses_no_claim(listener, monkeypatch, count):
-    monkeypatch.setattr(settling, "retry", partial(retry, limit=0))
+    monkeypatch.setattr(settle, "retry", partial(retry, limit=0))
     ends = ended(claim(deliver(listener, "tests.write_groups", count)), Failed("no"))
 
     with database_that_is_away(), pytest.raises(OperationalError):
@@ -64,7 +64,7 @@ def test_each_failure_is_logged_once_it_is_written_down(listener, caplog, count)
     ends = ended(claim(ids), Failed("no"))
     Delivery.objects.filter(pk=ids[-1]).update(attempts=2)  # this claim is lost
 
-    with caplog.at_level("INFO", logger="handlers.attempt_log"):
+    with caplog.at_level("INFO", logger="handlers.worker.attempt_log"):
         settled(ends)
 
     told = [one.getMessage() for one in caplog.records if "of delivery" in one.getMessage()]

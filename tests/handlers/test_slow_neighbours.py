@@ -3,9 +3,9 @@
 import pytest
 
 from consumer.ingest import ingest
-from handlers import bundle, pace
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
-from handlers.runner import run_deliveries
+from handlers.worker import claim_size, message_run
+from handlers.worker.run import run_deliveries
 from tests.at_once import in_threads
 from tests.handlers.bundling import (
     deliver,
@@ -40,7 +40,7 @@ def unhurried(monkeypatch):
 @pytest.fixture
 def quick(unhurried):
     """The handler is known to be quick: one is claimed, then two, then four."""
-    pace.of(HANDLER).note(0.0001)
+    claim_size.of(HANDLER).note(0.0001)
 
 
 def hangs():
@@ -57,9 +57,9 @@ def test_while_one_hangs_the_others_are_settled_or_go_elsewhere(
     [running] = in_threads(lambda: run_deliveries(ids, HANDLER))
     try:
         wait_for(hangs)
-        monkeypatch.setattr(bundle, "CHUNK_SECONDS", 0)  # and now it is late
+        monkeypatch.setattr(message_run, "CHUNK_SECONDS", 0)  # and now it is late
         wait_for(lambda: states() == [*["succeeded"] * 4, "running", *["queued"] * 5])
-        monkeypatch.setattr(bundle, "CHUNK_SECONDS", 600)
+        monkeypatch.setattr(message_run, "CHUNK_SECONDS", 600)
         assert [pk for each in messages() for pk in each] == others
         assert not Delivery.objects.filter(pk__in=others).exclude(attempts=0).exists()
 
@@ -77,7 +77,7 @@ def test_while_one_hangs_the_others_are_settled_or_go_elsewhere(
 
 def test_while_an_atomic_one_hangs_what_follows_the_others_goes_on(listener, release, monkeypatch):
     handler = "tests.hang_when_told_atomic"
-    pace.of(handler).note(0.0001)
+    claim_size.of(handler).note(0.0001)
     [first, ended, hanging] = deliver(listener, handler, data=[{}, {}, {"Hang": True}])
     mapping = HandlerMapping.objects.get()
     # Of the records of the first and of the one that ends beside the hanging one.
@@ -88,7 +88,7 @@ def test_while_an_atomic_one_hangs_what_follows_the_others_goes_on(listener, rel
     [running] = in_threads(lambda: run_deliveries([first, ended, hanging], handler))
     try:
         wait_for(hangs)
-        monkeypatch.setattr(bundle, "CHUNK_SECONDS", 0)
+        monkeypatch.setattr(message_run, "CHUNK_SECONDS", 0)
         wait_for(lambda: sorted(pk for each in messages() for pk in each) == following)
         assert ids_of(state="running") == [hanging]
     finally:
@@ -101,7 +101,7 @@ def test_while_an_atomic_one_hangs_what_follows_the_others_goes_on(listener, rel
 
 def test_a_claim_that_waited_too_long_does_not_begin(listener, monkeypatch):
     """As after a pause of the whole process: another may have been given it."""
-    monkeypatch.setattr(bundle, "CHUNK_SECONDS", -1)
+    monkeypatch.setattr(message_run, "CHUNK_SECONDS", -1)
     ids = deliver(listener, "tests.remember", 3)
     publish(ids)
 

@@ -4,10 +4,10 @@ import pytest
 from django.utils import timezone
 
 from consumer.ingest import ingest
-from handlers import dispatch
 from handlers.models import Delivery, HandlerMapping
-from handlers.redelivery import Wish
-from handlers.runner import run_deliveries, run_delivery
+from handlers.outbox import publish
+from handlers.redelivery.request import Wish
+from handlers.worker.run import run_deliveries, run_delivery
 from tests.handlers.test_dispatch import messages_in
 from tests.redelivering import redeliver
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
@@ -363,8 +363,8 @@ def test_a_mapping_that_loses_its_order_meanwhile_is_protected(listener):
 
 def test_ordered_first_attempts_cost_no_query(copied, django_assert_num_queries):
     record(copied, update(Phone="1"))
-    from handlers.claims import claim
     from handlers.superseded.prepare import present_of
+    from handlers.worker.claim import claim
 
     claims = claim(ids())
 
@@ -375,9 +375,9 @@ def test_ordered_first_attempts_cost_no_query(copied, django_assert_num_queries)
 def test_a_task_elsewhere_gets_the_present_values(listener):
     make_mapping(listener, "update", handler="", task="shop.sync", queue="shop")
     record(listener, update(Phone="1", Name="Acme"))
-    dispatch.publish(ids(), timezone.now())
+    publish.publish(ids(), timezone.now())
     record(listener, update(Phone="2"))
-    dispatch.publish(ids(), timezone.now())
+    publish.publish(ids(), timezone.now())
 
     redeliver(Wish(ANN, Delivery.objects.filter(pk=ids()[0])), timezone.now())
 

@@ -10,13 +10,14 @@ from opentelemetry.trace import SpanKind
 
 from consumer import relay
 from consumer.ingest import ingest
-from handlers import handover, tracing
-from handlers.claims import claim
+from handlers import tracing
 from handlers.models import Delivery
-from handlers.redelivery import Wish
-from handlers.runner import run_deliveries, run_delivery
-from handlers.tracing import harmless
-from handlers.tracing.identity import of_change
+from handlers.outbox import handover
+from handlers.redelivery.request import Wish
+from handlers.tracing import fail_safe
+from handlers.tracing.trace_ids import of_change
+from handlers.worker.claim import claim
+from handlers.worker.run import run_deliveries, run_delivery
 from tests.handlers.bundling import deliver, ids_of, make_due, without_haste
 from tests.redelivering import redeliver
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
@@ -222,7 +223,7 @@ def test_a_redelivery_is_a_trace_of_its_own_that_links_to_the_changes(listener, 
 
 def test_a_message_to_a_task_elsewhere_says_where_its_trace_goes_on(listener, made, monkeypatch):
     sent = []
-    monkeypatch.setattr("handlers.dispatch.send", sent.extend)
+    monkeypatch.setattr("handlers.outbox.publish.send", sent.extend)
     make_mapping(listener, handler="", task="elsewhere.sync", queue="crm")
     ingest(listener, lease_of(listener), received(change()))
 
@@ -271,14 +272,14 @@ class Broken(Sampler):
 def test_a_sampler_that_fails_keeps_no_change_from_its_handler(listener, monkeypatch, caplog):
     made = Made(Broken())
     monkeypatch.setattr(tracing, "spans", made.spans)
-    monkeypatch.setattr(harmless, "_told", set())
+    monkeypatch.setattr(fail_safe, "_told", set())
     ids = deliver(listener, "tests.remember", 2)
 
     assert [run_delivery(one) for one in ids] == ["succeeded", "succeeded"]
 
     assert ids_of(state="succeeded") == ids
     told = [line for line in caplog.text.splitlines() if "this sampler is broken" in line]
-    assert len(told) == len(harmless._told) > 1  # once for each place, not for each change
+    assert len(told) == len(fail_safe._told) > 1  # once for each place, not for each change
 
 
 def test_two_installations_have_no_trace_in_common():

@@ -6,12 +6,12 @@ from django.utils import timezone
 
 from consumer.ingest import Moment, ingest, move, quarantine_answer
 from consumer.positions import note_unrecorded
-from handlers.claims import claim
 from handlers.models import Delivery
-from handlers.outcomes import Failed, Succeeded
-from handlers.runner import run_deliveries
-from handlers.settling import settled
+from handlers.sdk.outcomes import Failed, Succeeded
 from handlers.types import Ended
+from handlers.worker.claim import claim
+from handlers.worker.run import run_deliveries
+from handlers.worker.settle import settled
 from tests.handlers.bundling import deliver
 from tests.sample_data import change, lease_of, received
 

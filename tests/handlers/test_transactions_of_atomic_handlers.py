@@ -2,7 +2,7 @@
 
 import pytest
 
-from handlers.runner import run_delivery
+from handlers.worker.run import run_delivery
 from tests.handlers.leaving import deliver, later_ones_work, on_postgresql, seen
 from tests.sample_handlers import written_groups
 

@@ -6,7 +6,7 @@ import pytest
 from kombu.connection import Connection
 from kombu.transport import base
 
-from handlers import transport
+from handlers.outbox import broker as outbox_broker
 
 
 class Wire:
@@ -48,10 +48,14 @@ def pool():
 
 
 def test_a_connection_that_failed_is_made_anew(pool):
-    with suppress(ConnectionError), pool.acquire() as broker, transport.channel(broker) as before:
+    with (
+        suppress(ConnectionError),
+        pool.acquire() as broker,
+        outbox_broker.channel(broker) as before,
+    ):
         raise ConnectionError
 
-    with pool.acquire() as broker, transport.channel(broker) as channel:
+    with pool.acquire() as broker, outbox_broker.channel(broker) as channel:
         assert channel.is_open
         assert channel.wire is not before.wire
     assert not channel.is_open

@@ -7,7 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from audit.models import AuditLogEntry
 from consumer.ingest import ingest
 from handlers import cdc_handler
-from handlers.runner import run_deliveries
+from handlers.worker.run import run_deliveries
 from tests.handlers.bundling import ids_of, record_id, without_haste
 from tests.sample_data import change, lease_of, make_mapping, received
 

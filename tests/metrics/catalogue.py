@@ -12,10 +12,10 @@ from cdcproject.process import build_info
 from cdcproject.web import metrics
 from consumer import metrics as of_listeners
 from consumer import state_metrics
-from handlers import metrics as of_publishing
-from handlers import run_metrics
+from handlers.outbox import metrics as of_publishing
+from handlers.worker import metrics as worker_metrics
 
-COUNTING = (of_incidents, metrics, of_listeners, of_publishing, run_metrics)
+COUNTING = (of_incidents, metrics, of_listeners, of_publishing, worker_metrics)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ ASK = """
     import django
     django.setup()
     from django.apps import apps
-    from handlers import registry
+    from handlers.sdk import registry
 
     print([label for label in ("crm", "billing") if apps.is_installed(label)])
     print([name for name in registry.names() if name.startswith("crm.")])

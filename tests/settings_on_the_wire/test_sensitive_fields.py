@@ -10,7 +10,7 @@ from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
 from handlers.models import Delivery
-from handlers.runner import run_delivery
+from handlers.worker.run import run_delivery
 from tests.commands.running import run
 from tests.consumer.hearing import hear
 from tests.sample_data import make_mapping

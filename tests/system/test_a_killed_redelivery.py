@@ -5,11 +5,11 @@ from django.utils import timezone
 from audit.models import AuditLogEntry
 from audit.models.entry_queryset import AuditLogFilter
 from consumer import relay
-from handlers.following import READY_AGE
 from handlers.models import Delivery, Redelivery
-from handlers.redeliver import begin
-from handlers.redelivery import wish
-from handlers.redelivery_jobs import run, start_due
+from handlers.models.chain_heads import READY_AGE
+from handlers.redelivery.job import run, start_due
+from handlers.redelivery.request import wish
+from handlers.redelivery.service import begin
 from tests.clock import a_moment_ago
 from tests.handlers.bundling import messages
 from tests.milestones import at

@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from consumer import relay
 from consumer.ingest import ingest
-from handlers.following import READY_AGE
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.redelivery import Wish
-from handlers.runner import run_delivery
+from handlers.models.chain_heads import READY_AGE
+from handlers.redelivery.request import Wish
+from handlers.worker.run import run_delivery
 from tests.redelivering import redeliver
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal

@@ -6,8 +6,8 @@ import pytest
 from django.db.models import Q
 
 from audit.models import AuditLogEntry, Quarantined
-from handlers.events import EventData
 from handlers.models import Delivery
+from handlers.sdk.events import EventData
 from listeners.models import Position
 from tests.sample_data import listener_of
 from tests.simulator.process import SimulatorProcess

@@ -2,8 +2,8 @@
 
 import pytest
 
-from handlers.events import EventData
 from handlers.models import Delivery, HandlerMapping
+from handlers.sdk.events import EventData
 from listeners.models import Connection
 from tests.sample_data import listener_of, make_mapping
 from tests.sample_handlers import read_journal

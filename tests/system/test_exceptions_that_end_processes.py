@@ -8,8 +8,8 @@ import pytest
 
 from consumer import relay
 from consumer.ingest import ingest
-from handlers.dispatch import publish
 from handlers.models import Delivery, DeliveryAttempt
+from handlers.outbox.publish import publish
 from listeners.clock import database_clock
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import RELEASE, read_journal

@@ -6,8 +6,8 @@ from django.utils import timezone
 
 from consumer import relay
 from consumer.ingest import ingest
-from handlers import dispatch
 from handlers.models import Delivery, DeliveryAttempt, Handover
+from handlers.outbox import publish
 from tests.handlers.bundling import ids_of
 from tests.milestones import at, reached
 from tests.sample_data import change, lease_of, make_mapping, received
@@ -38,7 +38,7 @@ def backlog(listener, broker, journal):
         more = [change(records=[f"001{0:015}"]) for _ in range(MORE)]
         ingest(listener, lease, received(*more), [mapping])
         Handover.objects.all().delete()  # they are published here, in messages of this size
-        assert dispatch.publish(ids_of(state="queued"), timezone.now(), size=10) == RECORDS
+        assert publish.publish(ids_of(state="queued"), timezone.now(), size=10) == RECORDS
 
     return make
 
@@ -77,7 +77,7 @@ def test_in_a_long_chain_only_the_change_that_ran_is_repeated(processes, listene
     ingest(listener, lease_of(listener), received(*told))
     Handover.objects.all().delete()
     entries = list(Delivery.objects.order_by("id").values_list("entry", flat=True))
-    assert dispatch.publish(ids_of(state="queued"), timezone.now()) == 1
+    assert publish.publish(ids_of(state="queued"), timezone.now()) == 1
     fault = at("handled:kill:15")
 
     processes.worker(**QUICK, **fault)

@@ -5,8 +5,8 @@ from django.utils import timezone
 
 from consumer.ingest import ingest
 from consumer.tasks import run_relay
-from handlers.dispatch import publish
 from handlers.models import Delivery, DeliveryAttempt
+from handlers.outbox.publish import publish
 from tests.clock import clock_off_by
 from tests.milestones import at
 from tests.sample_data import change, lease_of, make_mapping, received

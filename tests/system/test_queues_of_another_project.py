@@ -4,7 +4,8 @@ import amqp
 import pytest
 from celery import current_app
 
-from handlers import dispatch, unknown_tasks
+from handlers.messages import unknown_tasks
+from handlers.outbox import publish
 from handlers.types import Message
 from tests.brokers import empty, using
 
@@ -37,7 +38,7 @@ def message(*, is_external: bool = True) -> Message:
 
 
 def test_a_change_reaches_a_queue_with_arguments_of_its_own(any_broker, queue_with_priorities):
-    dispatch.send([message()])
+    publish.send([message()])
 
     assert any_broker.waiting(QUEUE) == 1
 
@@ -53,7 +54,7 @@ def test_kept_messages_are_sent_on_to_a_queue_with_arguments_of_its_own(
 
 
 def test_a_change_reaches_a_queue_that_is_not_there_yet(any_broker):
-    dispatch.send([message()])
+    publish.send([message()])
 
     assert any_broker.waiting(QUEUE) == 1
 
@@ -62,6 +63,6 @@ def test_a_change_reaches_a_queue_that_is_not_there_yet(any_broker):
 def test_a_worker_does_not_listen_to_a_queue_because_it_sent_something_there(
     any_broker, is_external
 ):
-    dispatch.send([message(is_external=is_external)])
+    publish.send([message(is_external=is_external)])
 
     assert set(current_app.amqp.queues.consume_from) == {"cdc"}

@@ -6,7 +6,7 @@ import pytest
 
 from audit.models import Incident
 from consumer.watch import watch
-from handlers import unknown_tasks
+from handlers.messages import unknown_tasks
 from tests.brokers import using
 from tests.commands.running import run
 from tests.servers import wait_for

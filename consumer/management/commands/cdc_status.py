@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from consumer.status import statuses, table, workers_line
-from handlers import workers
+from handlers.reporting import queue_coverage
 
 
 class Command(BaseCommand):
@@ -34,7 +34,7 @@ class Command(BaseCommand):
             self.stdout.write("\n".join(table(found)))
         else:
             self.stdout.write("No listener yet: make one in the admin or with apply_cdc_config.")
-        self.stdout.write(workers_line(workers.seen()))
+        self.stdout.write(workers_line(queue_coverage.seen()))
 
 
 def _iso(value: datetime) -> str:

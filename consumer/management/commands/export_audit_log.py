@@ -13,8 +13,8 @@ from audit.log.masking import Sight
 from audit.models import AuditLogEntry, Work
 from consumer.management.arguments import add_filters, filter_of
 from consumer.management.progress import Meter
-from handlers.export import begin, counting, csv_lines, exported, json_lines
-from handlers.redelivery import named
+from handlers.redelivery.request import named
+from handlers.reporting.export import begin, counting, csv_lines, exported, json_lines
 
 FORMATS = {"jsonl": json_lines, "csv": csv_lines}
 #: What a shell shows for a program that the end of its pipe has ended.

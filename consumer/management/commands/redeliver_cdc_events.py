@@ -11,8 +11,8 @@ from audit.db.row_count import Total
 from audit.jobs.claim import ClaimLost
 from consumer.management.arguments import add_filters, filter_of
 from consumer.management.progress import Meter
-from handlers.redeliver import claimed, counted, overtaken
-from handlers.redelivery import (
+from handlers.redelivery.job import cancel
+from handlers.redelivery.request import (
     Contradiction,
     Counts,
     Verdict,
@@ -21,8 +21,8 @@ from handlers.redelivery import (
     total,
     wish,
 )
-from handlers.redelivery_jobs import cancel
-from handlers.redelivery_steps import work
+from handlers.redelivery.service import claimed, counted, overtaken
+from handlers.redelivery.steps import work
 from listeners.clock import database_clock
 
 INTERRUPTED = 130

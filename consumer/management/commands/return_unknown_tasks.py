@@ -6,8 +6,8 @@ from celery import current_app
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from handlers import transport
-from handlers.unknown_tasks import kept, send_on
+from handlers.messages.unknown_tasks import kept, send_on
+from handlers.outbox import broker
 
 
 class Command(BaseCommand):
@@ -41,7 +41,7 @@ class Command(BaseCommand):
         try:
             found: Counter[str] = ask()
         except Exception as error:
-            if not isinstance(error, transport.failures(current_app)):
+            if not isinstance(error, broker.failures(current_app)):
                 raise
             raise CommandError(
                 f"The broker refused: {error}. Messages that were not sent are still in "

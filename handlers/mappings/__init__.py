@@ -1,0 +1,1 @@
+"""What happens to mappings: defaults, pause and resume, a new handler, deletion."""

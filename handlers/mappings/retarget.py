@@ -1,0 +1,101 @@
+"""Move waiting deliveries to the handler or task that their mapping names now.
+
+A mapping keeps its row when its handler changes, and so do its deliveries: those that wait go to
+the new handler, those that run end as they are, and those that have ended are history.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import structlog
+from django.db import transaction
+from django.db.models import Case, F, Value, When
+from django.db.models.functions import Concat
+
+from handlers.mappings.pause import WAITING
+from handlers.models import Delivery, HandlerMapping
+from handlers.models.delivery_queryset import SENDING, DeliveryQuerySet
+from handlers.ordering.rechain import follow, hold
+from listeners.models import Position
+
+log = structlog.get_logger(__name__)
+
+State = Delivery.State
+#: A mapping's fields that say where its deliveries go.
+ADDRESS = frozenset({"handler", "task", "queue"})
+#: Mappings that are looked at in one sweep.
+LIMIT = 100
+
+
+def to_move(mapping: HandlerMapping, now: datetime) -> DeliveryQuerySet:
+    """The deliveries that wait for a mapping and are addressed to another handler or queue.
+
+    Without those that are being sent to a task elsewhere: that task may have them already. A
+    mapping that only records moves nothing; its deliveries stay with the handler they have.
+    """
+    rows = Delivery.objects.filter(mapping=mapping.pk, state__in=WAITING)
+    if not (mapping.handler or mapping.task):
+        return rows.none()
+    return rows.exclude(**_address(mapping)).exclude(is_external=True, queued_at__gte=now - SENDING)
+
+
+def move_waiting(mapping: HandlerMapping, now: datetime) -> int:
+    """Move them, each to its place in its record's order; how many. The relay publishes them.
+
+    Inside the caller's transaction, which has saved the mapping. Locks the position of its
+    listener: no change is recorded meanwhile for the handler that it had.
+    """
+    held = Position.objects.filter(listener=mapping.listener_id).lock()
+    known = held[0].lanes if held else {}
+    mappings = list(HandlerMapping.objects.filter(listener=mapping.listener_id))
+    hold(mappings, known, {mapping.pk})
+    rows = to_move(mapping, now)
+    Delivery.objects.hold_chains(set(rows.values_list("chain", flat=True)))
+    ids = list(rows.locked().values_list("pk", flat=True))
+    if not ids:
+        return 0
+    rows.update(**_address(mapping), queued_at=None, **_place(mapping))
+    follow(mapping.listener_id, mappings, known, entering={mapping.pk})
+    log.info("waiting deliveries moved", mapping=str(mapping), deliveries=len(ids))
+    return len(ids)
+
+
+def move_left_behind(waiting: DeliveryQuerySet, now: datetime) -> int:
+    """Move those of `waiting` that were not there to be moved when their mapping was edited, such
+    as failed runs; how many. Never inside a transaction."""
+    named = waiting.annotate(target=Concat("mapping__handler", "mapping__task"))
+    others = named.exclude(mapping=None).exclude(target="")
+    others = others.exclude(target=F("handler"), queue=F("mapping__queue"))
+    ids = others.order_by().values_list("mapping_id", flat=True).distinct()[:LIMIT]
+    moved = 0
+    for pk in list(ids):
+        with transaction.atomic(durable=True):
+            mapping = HandlerMapping.objects.filter(pk=pk).first()
+            moved += move_waiting(mapping, now) if mapping is not None else 0
+    return moved
+
+
+def is_misdirected(delivery: Delivery) -> bool:
+    """Whether its mapping, as it was loaded with it, names another handler."""
+    mapping = delivery.asked_by
+    target = (mapping.handler or mapping.task) if mapping is not None else ""
+    return bool(target) and target != delivery.handler
+
+
+def _address(mapping: HandlerMapping) -> dict[str, object]:
+    return {
+        "handler": mapping.handler or mapping.task,
+        "is_external": bool(mapping.task),
+        "queue": mapping.queue,
+    }
+
+
+def _place(mapping: HandlerMapping) -> dict[str, object]:
+    """A message in the broker names the old handler: what was queued is ready again. A task
+    elsewhere gets its changes in no order, and no retry."""
+    if mapping.task:
+        still = When(awaits_record=True, then=Value(State.BLOCKED))
+        return {"state": Case(still, default=Value(State.READY)), "chain": "", "due_at": None}
+    again = When(state=State.QUEUED, then=Value(State.READY))
+    return {"state": Case(again, default=F("state"))}

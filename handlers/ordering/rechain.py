@@ -1,0 +1,193 @@
+"""What waits is kept in the lanes that follow from the mappings as they are now.
+
+Where mappings were changed meanwhile, it moves before anything is added: in another lane, a
+record's next change would overtake it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from operator import or_
+
+import structlog
+from django.db.models import OuterRef, Q, Subquery, Value
+from django.db.models.functions import Concat
+
+from audit.models import AuditLogEntry
+from handlers.models import Delivery, HandlerMapping
+from handlers.models.delivery_queryset import IN_CHAIN, OPEN
+from handlers.routing.router import lanes
+from listeners.models import Position
+
+log = structlog.get_logger(__name__)
+
+State = Delivery.State
+RECORDS = 500
+ROWS = 5_000
+_UNBEGUN = (State.BLOCKED, State.READY, State.QUEUED)
+
+
+def follow(
+    listener_id: int,
+    mappings: Sequence[HandlerMapping],
+    known: Mapping[str, int] | None = None,
+    *,
+    entering: Collection[int] = (),
+) -> dict[int, int]:
+    """The lane of each mapping that has one, after what waits was moved there.
+
+    `mappings` are all of the listener's; `known`: the lanes of its position, where who locked it
+    has read them; `entering`: mappings of which deliveries may be in no lane, though their lane is
+    known. Inside the caller's transaction, which has locked the listener's position.
+    """
+    lane_of = lanes(mappings)
+    position = Position.objects.filter(listener=listener_id)
+    if known is None:
+        known = position.values_list("lanes", flat=True).first() or {}
+    wanted = {str(pk): lane for pk, lane in lane_of.items()}
+    if known != wanted or entering:
+        moved = {
+            pk: lane for pk, lane in lane_of.items() if known.get(str(pk)) != lane or pk in entering
+        }
+        _mark_overtakable(_hold(mappings, known, wanted, entering))
+        left = _move(moved)
+        position.update(lanes={pk: lane for pk, lane in wanted.items() if int(pk) not in left})
+    return lane_of
+
+
+def hold(
+    mappings: Sequence[HandlerMapping], known: Mapping[str, int], entering: Collection[int]
+) -> None:
+    """Lock the deliveries of all lanes that `follow` will change. For a caller that changes some of
+    them before: a worker that ends one wants the next, so none may be locked before the one that
+    runs. Inside the caller's transaction, which has locked the listener's position."""
+    wanted = {str(pk): lane for pk, lane in lanes(mappings).items()}
+    _hold(mappings, known, wanted, entering)
+
+
+def _hold(
+    mappings: Sequence[HandlerMapping],
+    known: Mapping[str, int],
+    wanted: Mapping[str, int],
+    entering: Collection[int],
+) -> list[int]:
+    """The mappings whose lanes other mappings enter or leave, and these; empty where they have no
+    deliveries. Locked: what runs and waits in these lanes."""
+    changed = {pk for pk in known.keys() | wanted.keys() if known.get(pk) != wanted.get(pk)}
+    changed |= {str(pk) for pk in entering}
+    changed &= {str(mapping.pk) for mapping in mappings}
+    if not Delivery.objects.filter(mapping__in=[int(pk) for pk in changed]).exists():
+        return []
+    lanes_of_them = {lane for pk in changed for lane in (known.get(pk), wanted.get(pk))}
+    members = [
+        int(pk) for pk in changed | {*wanted} if pk in changed or wanted[pk] in lanes_of_them
+    ]
+    held = Delivery.objects.filter(IN_CHAIN, mapping__in=members).locked()
+    list(held.values_list("pk", flat=True))
+    return members
+
+
+def _mark_overtakable(members: Sequence[int]) -> None:
+    """What waits in a lane that a mapping enters or leaves may be overtaken by the deliveries that
+    this mapping has had elsewhere, or has from now on."""
+    if not members:
+        return
+    waiting = Delivery.objects.filter(mapping__in=members, state__in=_UNBEGUN, attempts=0)
+    Delivery.objects.hold_chains(set(waiting.values_list("chain", flat=True)))
+    ids = list(waiting.locked().values_list("pk", flat=True))
+    for start in range(0, len(ids), ROWS):
+        rows = Delivery.objects.filter(pk__in=ids[start : start + ROWS])
+        rows.update(may_be_overtaken=True)
+
+
+def _move(lane_of: Mapping[int, int]) -> set[int]:
+    """Move what waits of these mappings; those of which something that runs had to be left."""
+    elsewhere = [Q(mapping=pk) & ~Q(chain__startswith=f"{lane}:") for pk, lane in lane_of.items()]
+    if not elsewhere:
+        return set()
+    found = Delivery.objects.filter(IN_CHAIN, reduce(or_, elsewhere), is_external=False).order_by()
+    left: set[int] = set()
+    for records in _pages(found.values_list("entry__record_id", flat=True).distinct()):
+        rows = found.filter(entry__record_id__in=records)
+        columns = rows.values_list("pk", "mapping_id", "entry__record_id", "chain")
+        there, chains = {}, set()
+        for pk, mapping_id, record_id, chain in columns:
+            there[pk] = f"{lane_of[mapping_id]}:{record_id}"
+            chains |= {chain, there[pk]}
+        left |= _move_some(there, chains - {""})
+    return left
+
+
+def _pages(records: Iterable[str]) -> Iterator[list[str]]:
+    names = list(records)
+    for start in range(0, len(names), RECORDS):
+        yield names[start : start + RECORDS]
+
+
+def _move_some(there: dict[int, str], chains: set[str]) -> set[int]:
+    """`there`: the chain that each is to be in; `chains`: these, and those that they leave."""
+    Delivery.objects.hold_chains(chains)
+    found = Delivery.objects.filter(IN_CHAIN).filter(Q(chain__in=chains) | Q(pk__in=there))
+    rows = list(found.locked().defer("error"))
+    goals = {row.pk: there.get(row.pk, row.chain) for row in rows}
+    left = _leave_second_runs(rows, goals)
+    moving = [row for row in rows if goals[row.pk] != row.chain]
+    parked = _second_ones(rows, goals)
+    _write(moving, parked, goals)
+    Delivery.objects.promote_all(chains)  # the relay publishes them
+    log.info("moved to other lanes", deliveries=len(moving), left=len(left))
+    return {row.mapping_id for row in left if row.mapping_id}
+
+
+def _leave_second_runs(rows: Sequence[Delivery], goals: dict[int, str]) -> list[Delivery]:
+    """Two that run can't be in one chain: the second stays where it is, and moves once it ended or
+    waits."""
+    left: list[Delivery] = []
+    while True:
+        runs: dict[str, list[Delivery]] = defaultdict(list)
+        for row in rows:
+            if row.state == State.RUNNING and goals[row.pk]:
+                runs[goals[row.pk]].append(row)
+        seconds = [
+            row
+            for goal, group in runs.items()
+            for row in sorted(group, key=lambda row: (row.chain != goal, row.pk))[1:]
+        ]
+        if not seconds:
+            return left
+        for row in seconds:
+            goals[row.pk] = row.chain
+        left += seconds
+
+
+def _second_ones(rows: Sequence[Delivery], goals: Mapping[int, str]) -> list[int]:
+    """Of each chain one is open, and none that does not run where another halts."""
+    members: dict[str, list[Delivery]] = defaultdict(list)
+    for row in rows:
+        if goals[row.pk]:
+            members[goals[row.pk]].append(row)
+    parked: list[int] = []
+    for group in members.values():
+        is_held = any(row.halts or row.state == State.RUNNING for row in group)
+        waiting = sorted(
+            row.pk for row in group if row.state in OPEN and row.state != State.RUNNING
+        )
+        parked += waiting if is_held else waiting[1:]
+    return parked
+
+
+def _write(moving: Sequence[Delivery], parked: Sequence[int], goals: Mapping[int, str]) -> None:
+    """By way of no chain, so that none is in another's place on the way."""
+    Delivery.objects.filter(pk__in=parked).update(state=State.BLOCKED, due_at=None, queued_at=None)
+    by_lane: dict[str, list[int]] = defaultdict(list)
+    for row in moving:
+        by_lane[goals[row.pk].partition(":")[0]].append(row.pk)
+    in_a_place = [row.pk for row in moving if row.state in OPEN]
+    Delivery.objects.filter(pk__in=in_a_place).update(chain="")
+    record_id = AuditLogEntry.objects.filter(pk=OuterRef("entry")).values("record_id")
+    for lane, ids in by_lane.items():
+        Delivery.objects.filter(pk__in=ids).update(
+            chain=Concat(Value(f"{lane}:"), Subquery(record_id))
+        )

@@ -1,0 +1,1 @@
+"""From a batch's transaction to the broker: create deliveries, and publish their messages."""

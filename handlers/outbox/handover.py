@@ -1,0 +1,208 @@
+"""From a batch's transaction to the broker, without a word to the database about each delivery.
+
+Its deliveries are committed as queued, with one row beside them that says that the broker may not
+have them yet; who published them deletes it. What a crash, or a broker that is away, leaves behind
+the relay makes ready again, and publishes as everything that is ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import BooleanField, Func
+
+from audit.db.bulk_insert import insert
+from audit.db.prepared import Given, Prepared, deleting
+from audit.models import AuditLogEntry
+from handlers import tracing
+from handlers.models import Delivery, HandlerMapping, Handover
+from handlers.models.delivery_queryset import DeliveryQuerySet
+from handlers.outbox import pressure
+from handlers.outbox import publish as outbox_publish
+from handlers.outbox.create import can_begin, overdue, planned
+from handlers.routing.saves import Saves, begun_before, judging, saves_among
+from handlers.types import Message
+from listeners import crash_points
+
+State = Delivery.State
+
+
+@dataclass(slots=True)
+class Parcel:
+    """A batch's deliveries that can begin: `messages` of those that were committed as queued, under
+    the `handovers` that say so, and the ids of the others, which are ready."""
+
+    messages: list[Message] = field(default_factory=list)
+    handovers: list[int] = field(default_factory=list)
+    ready: list[int] = field(default_factory=list)
+
+    def add(self, other: Parcel) -> None:
+        self.messages += other.messages
+        self.handovers += other.handovers
+        self.ready += other.ready
+
+    @property
+    def ids(self) -> list[int]:
+        """Of all of them."""
+        return [*(pk for message in self.messages for pk in message.ids), *self.ready]
+
+    def __len__(self) -> int:
+        return sum(len(message.ids) for message in self.messages) + len(self.ready)
+
+
+def pack(
+    entries: Sequence[AuditLogEntry],
+    mappings: Sequence[HandlerMapping],
+    now: datetime,
+    *,
+    gap_policy: str,
+    lanes: Mapping[str, int],
+) -> Parcel:
+    """Insert a delivery for each entry and mapping: what `deliver` does, inside the same kind of
+    transaction. `lanes`: as the position has them.
+
+    Entries of earlier batches, whose saves go on in this one, are delivered too if a mapping asks
+    for them only now.
+    """
+    begun, saves = _saves(entries, mappings)
+    deliveries = planned(
+        entries,
+        mappings,
+        gap_policy=gap_policy,
+        lanes=lanes,
+        saves=saves,
+        overdue=overdue(begun, mappings, saves),
+    )
+    bundles = _queue(deliveries, mappings, now)
+    insert(deliveries)
+    ready = [one.pk for one in deliveries if can_begin(one)]
+    if not bundles:
+        return Parcel(ready=ready)
+    messages = [_message(bundle) for bundle in bundles]
+    ids = [pk for message in messages for pk in message.ids]
+    [handover] = insert([Handover(first_id=min(ids), last_id=max(ids), queued_at=now)])
+    return Parcel(messages, [handover.pk], ready)
+
+
+def _saves(
+    entries: Sequence[AuditLogEntry], mappings: Sequence[HandlerMapping]
+) -> tuple[list[AuditLogEntry], Saves]:
+    """Return the entries of earlier batches whose saves go on in this one, and all saves."""
+    if not entries or not judging(mappings):
+        return [], {}
+    begun = begun_before(entries)
+    return begun, saves_among([*begun, *entries])
+
+
+class _OnDiskLater(Func):
+    """True; the transaction's commit does not wait for the disk. What it says is lost at most with
+    a server that crashes: then what was published is published again."""
+
+    output_field = BooleanField()
+
+    def as_sql(self, *_: Any, **__: Any) -> tuple[str, Any]:
+        return "1 = 1", []
+
+    def as_postgresql(self, *_: Any, **__: Any) -> tuple[str, Any]:
+        return "set_config('synchronous_commit', 'off', true) = 'off'", []
+
+
+_DONE = Prepared(
+    lambda: deleting(Handover.objects.filter(_OnDiskLater(), pk__among=Given("handovers")))
+)
+
+
+def publish(parcel: Parcel, now: datetime) -> int:
+    """How many. Never inside a transaction. Raises BrokerUnavailable: the relay publishes them."""
+    if parcel.messages:
+        outbox_publish.send(parcel.messages)
+        crash_points.reach("sent")
+        # In one statement: after a broker was slow there may be thousands of small batches.
+        _DONE.execute(handovers=parcel.handovers)
+        crash_points.reach("published")
+    sent = sum(len(message.ids) for message in parcel.messages)
+    sent += outbox_publish.publish(parcel.ready, now)
+    pressure.look(message.queue for message in parcel.messages)  # once everything is sent
+    return sent
+
+
+def take_back(before: datetime) -> int:
+    """What was queued before then and is not known to be in the broker is ready again; how many.
+
+    Nobody is waited for: of what somebody has locked the handover stays. Never inside a
+    transaction.
+    """
+    taken = 0
+    left = Handover.objects.filter(queued_at__lt=before).values_list("pk", flat=True)
+    for pk in list(left):
+        with transaction.atomic(durable=True):
+            handover = Handover.objects.select_for_update(skip_locked=True).filter(pk=pk).first()
+            if handover is not None:
+                taken += _unqueue(handover)
+                if not _of(handover).exists():
+                    handover.delete()
+    return taken
+
+
+def _unqueue(handover: Handover) -> int:
+    free = _of(handover).select_for_update(skip_locked=True).values_list("pk", flat=True)
+    mine = Delivery.objects.filter(pk__in=list(free))
+    return mine.update(state=State.READY, queued_at=None)
+
+
+def _of(handover: Handover) -> DeliveryQuerySet:
+    """What nobody has begun."""
+    return Delivery.objects.filter(
+        pk__range=(handover.first_id, handover.last_id),
+        state=State.QUEUED,
+        queued_at=handover.queued_at,
+        attempts=0,
+    )
+
+
+def _queue(
+    deliveries: Sequence[Delivery], mappings: Sequence[HandlerMapping], now: datetime
+) -> list[list[Delivery]]:
+    """Mark the deliveries whose messages can be sent as they are, and return them by message.
+
+    A task that runs elsewhere is sent its event, and claimed before.
+    """
+    most = {mapping.pk: mapping.max_attempts for mapping in mappings}
+    rows = [
+        _row(one, place, most[one.mapping_id or 0])
+        for place, one in enumerate(deliveries)
+        if can_begin(one) and not one.is_external
+    ]
+    bundles = [
+        [deliveries[row.id] for row in rows]
+        for rows in outbox_publish.share(rows, waiting=pressure.waiting)
+    ]
+    for bundle in bundles:
+        for delivery in bundle:
+            delivery.state, delivery.queued_at = State.QUEUED, now
+    return bundles
+
+
+def _message(deliveries: Sequence[Delivery]) -> Message:
+    message = outbox_publish.message_for([_row(one, one.pk) for one in deliveries])
+    if tracing.spans is None:
+        return message
+    return replace(message, places=tracing.spans.places(deliveries))
+
+
+def _row(delivery: Delivery, number: int, max_attempts: int | None = None) -> outbox_publish.Row:
+    return outbox_publish.Row(
+        id=number,
+        attempts=0,
+        attempts_before=0,
+        handler=delivery.handler,
+        queue=delivery.queue,
+        is_external=False,
+        mapping_id=delivery.mapping_id,
+        max_attempts=max_attempts,
+        paused_at=None,
+    )

@@ -1,0 +1,43 @@
+"""Limits on message and batch sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from handlers.sdk.registry import Handler
+
+#: Deliveries in a message, of a handler that takes one change at a time.
+MOST = 100
+#: After each failure a batch is so many times smaller.
+SMALLER = 10
+#: Deliveries that are published at once are spread over so many messages, for several workers.
+SPREAD = 16
+Item = TypeVar("Item")
+
+
+def most(handler: Handler[Any], counted: int, attempts: int) -> int:
+    """Return the limit on a message, or on a batch, after `counted` of the `attempts` that are
+    allowed: a change that kills its process must not use up the attempts of the others."""
+    if handler.batch is None:
+        return 1 if counted or attempts == 1 else MOST
+    if counted and counted >= attempts - 1:
+        return 1
+    return max(1, int(handler.batch // SMALLER**counted))
+
+
+def spread(count: int, waiting: int = 0) -> int:
+    """Return how many of `count` deliveries that are published at once go into a message, where
+    `waiting` messages keep the workers busy already."""
+    messages = max(1, SPREAD - waiting)
+    return max(1, min(MOST, count // messages))
+
+
+def grouped(items: Sequence[tuple[tuple[Hashable, int], Item]]) -> Iterator[list[Item]]:
+    """Group the items by kind, in groups no larger than the second part of the kind allows."""
+    groups: dict[tuple[Hashable, int], list[Item]] = {}
+    for kind, item in items:
+        groups.setdefault(kind, []).append(item)
+    for (_, size), group in groups.items():
+        for start in range(0, len(group), size):
+            yield group[start : start + size]

@@ -1,0 +1,1 @@
+"""Send recorded changes to their handlers again."""

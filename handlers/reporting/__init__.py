@@ -1,0 +1,1 @@
+"""Read what became of changes: backlog, queues that no worker hears, export."""

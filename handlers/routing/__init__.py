@@ -1,0 +1,1 @@
+"""Decide which mapping gets which change."""

@@ -1,0 +1,1 @@
+"""Run deliveries in a worker: claim → load → run → settle."""
