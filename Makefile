@@ -53,7 +53,7 @@ help:
 
 demo:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements.txt
-	@$(PY) -m consumer.demo
+	@$(PY) -m demo
 
 up:
 	@bin/make-secrets

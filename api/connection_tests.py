@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.settings import api_settings
 
 from api.throttling import UserThrottle
-from consumer.findings import Finding, Step
+from consumer.diagnostics.findings import Finding, Step
 
 
 class LoginThrottle(UserThrottle):

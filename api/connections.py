@@ -15,8 +15,8 @@ from api.problems import Conflict
 from api.rows import FieldsSerializer, NoteSerializer, RowSerializer
 from api.views import SettingsViewSet
 from audit.action_log import Actor
-from consumer.connection_check import checked
-from consumer.connection_trial import try_out
+from consumer.diagnostics.connection_check import checked
+from consumer.diagnostics.unsaved_connection import try_out
 from listeners.access.permissions import OPERATE
 from listeners.models import Connection
 from listeners.models.connection_rules import default_of, warnings

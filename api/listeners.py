@@ -24,11 +24,11 @@ from api.rows import NoteSerializer, RowSerializer
 from api.views import SettingsViewSet, asked
 from audit.action_log import Actor
 from audit.log.has_history import with_history
-from consumer.connection_check import checked
-from handlers import operating
+from consumer import listener_control
+from consumer.diagnostics.connection_check import checked
+from consumer.listener_control import NotNow
 from handlers.mappings.defaults import create_default_mappings
 from handlers.models import HandlerMapping
-from handlers.operating import NotNow
 from listeners.access.object_grants import reached
 from listeners.access.permissions import OPERATE, may
 from listeners.connections.listener_warnings import ENDPOINT_IS_CLOSED, OF_SALESFORCE, warnings
@@ -144,7 +144,7 @@ class ListenerViewSet(SettingsViewSet[Listener]):
     @action(detail=True, methods=["post"])
     def start(self, request: Request, **_: Any) -> Response:
         """Have it received: a listener process takes it up."""
-        if not operating.start(*self._asked(request)):
+        if not listener_control.start(*self._asked(request)):
             raise Conflict("The listener is enabled already.")
         return self.shown()
 
@@ -152,7 +152,7 @@ class ListenerViewSet(SettingsViewSet[Listener]):
     @action(detail=True, methods=["post"])
     def stop(self, request: Request, **_: Any) -> Response:
         """Have it received no more; what came is recorded, and its position kept."""
-        if not operating.stop(*self._asked(request)):
+        if not listener_control.stop(*self._asked(request)):
             raise Conflict("The listener is not enabled.")
         return self.shown()
 
@@ -161,7 +161,7 @@ class ListenerViewSet(SettingsViewSet[Listener]):
     def forget_position(self, request: Request, **_: Any) -> Response:
         """Have it begin anew where its settings say. No process may run it meanwhile."""
         try:
-            operating.forget_position(*self._asked(request))
+            listener_control.forget_position(*self._asked(request))
         except NotNow as why:
             raise Conflict(str(why)) from None
         return self.shown()

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from api.etags import Tagged
 from api.views import Reached
 from cdcproject.version import __version__
-from consumer.status import ListenerStatus, by_listener
+from consumer.status.listeners import ListenerStatus, by_listener
 from handlers.models import Worker
 from handlers.reporting import queue_coverage
 from handlers.reporting.backlog import STATES, Backlog, backlog

@@ -66,7 +66,7 @@ def _measure(entries: int) -> None:
     from django.utils import timezone
 
     from benchmarks import fill
-    from consumer import prune
+    from consumer.retention import prune
 
     now = timezone.now()
     fill.main(entries)

@@ -19,7 +19,7 @@ from audit.log.masking import Sight
 from audit.models import Quarantined
 from consumer.admin_connections import ConnectionAdmin
 from consumer.admin_listeners import ListenerAdmin
-from consumer.reingest import StillUnreadable, ingest_again
+from consumer.ingest.quarantine_retry import StillUnreadable, ingest_again
 from listeners.access.permissions import READ_AGAIN, may
 from listeners.models import Connection, Listener
 

@@ -14,10 +14,10 @@ from django.views.decorators.http import require_POST
 
 from audit.action_log import Actor
 from audit.admin_settings import NotedConnectionAdmin
-from consumer.connection_check import checked
-from consumer.connection_trial import SuccessorTokens, spent, try_out
+from consumer.diagnostics.connection_check import checked
+from consumer.diagnostics.short_timeouts import listener_with_short_timeouts, with_short_timeouts
+from consumer.diagnostics.unsaved_connection import SuccessorTokens, spent, try_out
 from consumer.findings_answer import answer, flaws
-from consumer.short_timeouts import listener_with_short_timeouts, with_short_timeouts
 from listeners.access.permissions import OPERATE, may
 from listeners.models import Connection
 

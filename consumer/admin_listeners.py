@@ -14,11 +14,11 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_POST
 
 from audit.action_log import Actor
-from consumer.channel_lookup import channels_of
-from consumer.connection_check import checked
+from consumer.diagnostics.connection_check import checked
+from consumer.diagnostics.offered_channels import channels_of
+from consumer.diagnostics.short_timeouts import listener_with_short_timeouts, with_short_timeouts
 from consumer.findings_answer import answer, flaws
 from consumer.new_listener import FIELDSETS, ChannelForm, NewListenerForm, beginning
-from consumer.short_timeouts import listener_with_short_timeouts, with_short_timeouts
 from handlers.admin_listeners import ListenerAdmin as HandlersListenerAdmin
 from listeners.models import Connection, Listener, ListenerProcess
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.forms import BaseForm
 from django.http import StreamingHttpResponse
 
-from consumer.findings import Finding
+from consumer.diagnostics.findings import Finding
 
 #: What the form of a connection says of typed secrets, which the page still has after a test.
 _ENTER_AGAIN = "Enter it once more"

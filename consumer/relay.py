@@ -15,7 +15,8 @@ from django.db import DataError, IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from audit.jobs import tracked
-from consumer import gaps, reconcile
+from consumer.gaps import plan
+from consumer.reconciliation import schedule
 from handlers import tracing
 from handlers.dead_letters import halt
 from handlers.mappings import pause, soft_delete
@@ -81,8 +82,8 @@ def sweep(now: datetime) -> None:
     soft_delete.skip_waiting(now)
     promote_stranded()
     requeue_lost(now)
-    gaps.ask_due(now)
-    reconcile.start_due(now)
+    plan.ask_due(now)
+    schedule.start_due(now)
     job.start_due(now)
     tracked.mark_lost(now)
     soft_delete.forget()

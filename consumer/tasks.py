@@ -5,9 +5,12 @@ import time
 from celery import shared_task
 from django.conf import settings
 
-from consumer import completion, gaps, pruning, reconcile, relay
-from consumer.reconciliation import running
-from consumer.watch.looking import look
+from consumer import relay
+from consumer.gaps import complete, plan
+from consumer.monitoring.run import look
+from consumer.reconciliation import job as reconciliation_job
+from consumer.reconciliation import schedule
+from consumer.retention import job as retention_job
 from handlers.redelivery import job
 from listeners.clock import database_clock
 
@@ -20,10 +23,10 @@ def run_relay() -> None:
     relay.sweep(now)
 
 
-@shared_task(name=gaps.TASK)
+@shared_task(name=plan.TASK)
 def complete_gaps(*, listener_id: int) -> None:
     """Read the records of a listener's gap events, and complete them."""
-    completion.complete(listener_id)
+    complete.complete(listener_id)
 
 
 @shared_task(name="consumer.watch")
@@ -39,7 +42,7 @@ def run_prune(*, work_id: int | None = None) -> None:
     if settings.CDC_RETENTION_DAYS is None:  # unset since this was scheduled
         return
     end = time.monotonic() + settings.CDC_RUN_SECONDS / 2
-    is_finished, work_id = pruning.scheduled(
+    is_finished, work_id = retention_job.scheduled(
         settings.CDC_RETENTION_DAYS, work_id, is_over=lambda: time.monotonic() > end
     )
     if not is_finished:
@@ -52,7 +55,7 @@ def run_redelivery(*, redelivery_id: int) -> None:
     job.run(redelivery_id)
 
 
-@shared_task(name=reconcile.TASK)
+@shared_task(name=schedule.TASK)
 def run_reconciliation(*, reconciliation_id: int) -> None:
     """Compare an org with the audit log, for a slice of time."""
-    running.run(reconciliation_id)
+    reconciliation_job.run(reconciliation_id)

@@ -14,9 +14,9 @@ from audit import admin_links as links
 from audit.action_log import Actor
 from audit.admin_noted import NotedAdmin
 from audit.log.throughput import replay_cost
-from handlers import operating
+from consumer import listener_control
+from consumer.listener_control import NotNow
 from handlers.admin_redelivery import reason_of
-from handlers.operating import NotNow
 from listeners.access.permissions import OPERATE, may
 from listeners.listener_state import position_of
 from listeners.models import Listener
@@ -41,19 +41,19 @@ class OperatingAdmin(NotedAdmin):
     @admin.action(description="Start the selected listeners", permissions=["operate"])
     def start_listeners(self, request: HttpRequest, listeners: QuerySet[Listener]) -> None:
         by, now = Actor.in_console(request), timezone.now()
-        started = sum(operating.start(one, by, "", now) for one in listeners)
+        started = sum(listener_control.start(one, by, "", now) for one in listeners)
         messages.success(request, f"Started: {started}.")
 
     @admin.action(description="Stop the selected listeners", permissions=["operate"])
     def stop_listeners(self, request: HttpRequest, listeners: QuerySet[Listener]) -> None:
         by, now = Actor.in_console(request), timezone.now()
-        stopped = sum(operating.stop(one, by, "", now) for one in listeners)
+        stopped = sum(listener_control.stop(one, by, "", now) for one in listeners)
         messages.success(request, f"Stopped: {stopped}.")
 
     @action(description="Start", url_path="start", permissions=["operate"], icon="play_arrow")
     def start(self, request: HttpRequest, object_id: str) -> HttpResponse:
         text = "It begins to receive as soon as a listener process takes it up."
-        return self._switch(request, object_id, operating.start, "Start", text)
+        return self._switch(request, object_id, listener_control.start, "Start", text)
 
     @action(description="Stop", url_path="stop", permissions=["operate"], icon="stop")
     def stop(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -61,7 +61,7 @@ class OperatingAdmin(NotedAdmin):
             "What it has received is recorded, and its position kept. Salesforce keeps what comes "
             "meanwhile for 72 hours."
         )
-        return self._switch(request, object_id, operating.stop, "Stop", text)
+        return self._switch(request, object_id, listener_control.stop, "Stop", text)
 
     def _switch(
         self, request: HttpRequest, object_id: str, act: Any, verb: str, text: str
@@ -88,12 +88,12 @@ class OperatingAdmin(NotedAdmin):
         listener: Listener = self.row(request, object_id)
         now = timezone.now()
         try:
-            if request.method != "POST" and not operating.obstacle(listener, now):
+            if request.method != "POST" and not listener_control.obstacle(listener, now):
                 begins_at_earliest = listener.first_replay == PRESETS[1]
                 cost = replay_cost(listener, now) if begins_at_earliest else ""
                 return self._ask_to_forget(request, listener, cost)
             by, reason = Actor.in_console(request), reason_of(request)
-            begins = operating.forget_position(listener, by, reason, now)
+            begins = listener_control.forget_position(listener, by, reason, now)
             messages.success(request, f"Forgotten: it begins again {begins} when it starts.")
         except NotNow as why:
             messages.error(request, str(why))

@@ -12,7 +12,7 @@ from typing import Any
 from django.utils import timezone
 
 from audit.models import AuditLogEntry, Quarantined
-from consumer.ingest import Message, ingest
+from consumer.ingest.transaction import Message, ingest
 from handlers.routing.router import GAPS, ON
 from handlers.sdk.events import EventData
 from listeners.leases import Lease

@@ -5,7 +5,7 @@ import itertools
 from django.utils import timezone
 
 from audit.action_log import Actor, Through
-from consumer.ingest import Message
+from consumer.ingest.transaction import Message
 from handlers.models import HandlerMapping
 from listeners.leases import Lease
 from listeners.models import Connection, Listener, Position

@@ -10,8 +10,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 
 from cdcproject.celery import app
 from cdcproject.process.embedded_broker import ensure_embedded_broker
-from consumer import exposition
-from consumer.cached_reads import BackgroundRead
+from consumer.status import metrics_page
+from consumer.status.cached_reads import BackgroundRead
 
 #: Seconds after which the database or the broker counts as away. Both are asked at once.
 TIMEOUT_SECONDS = 3.0
@@ -55,7 +55,7 @@ def ready(request: HttpRequest) -> HttpResponse:
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(exposition.page(), content_type=exposition.CONTENT_TYPE)
+    return HttpResponse(metrics_page.page(), content_type=metrics_page.CONTENT_TYPE)
 
 
 def _answer(check: Future[None]) -> str:

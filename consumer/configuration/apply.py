@@ -13,10 +13,10 @@ from django.utils import timezone
 
 from audit.action_log import Actor
 from audit.log.throughput import replay_cost
-from consumer.configuration.document import parse
+from consumer.configuration.desired_state import wanted_of
+from consumer.configuration.errors import ConfigurationRefused, Problem, Problems
 from consumer.configuration.plan import Plan, plan
-from consumer.configuration.problems import ConfigurationRefused, Problem, Problems
-from consumer.configuration.wanted import wanted_of
+from consumer.configuration.yaml_tree import parse
 from listeners.models import Listener, Position
 from listeners.salesforce.events import PRESETS
 

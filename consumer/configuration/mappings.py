@@ -9,11 +9,11 @@ from functools import partial
 
 from django.utils import timezone
 
-from consumer.configuration.fields import Step, row_steps
-from consumer.configuration.keys import HANDLER
+from consumer.configuration.desired_state import Item
+from consumer.configuration.errors import Problem, Problems, suggestion
 from consumer.configuration.matching import match, target_of, value_of
-from consumer.configuration.problems import Problem, Problems, suggestion
-from consumer.configuration.wanted import Item
+from consumer.configuration.model_diff import Step, row_steps
+from consumer.configuration.schema import HANDLER
 from handlers.checks import unregistered_message
 from handlers.mappings import retarget
 from handlers.mappings.pause import WAITING

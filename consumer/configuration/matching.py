@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from consumer.configuration.problems import Problems
-from consumer.configuration.wanted import Item
+from consumer.configuration.desired_state import Item
+from consumer.configuration.errors import Problems
 from handlers.models import HandlerMapping
 from listeners.models.connection_rules import default_of
 

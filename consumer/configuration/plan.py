@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from audit.log.has_history import with_history
-from consumer.configuration.fields import Step, row_steps
-from consumer.configuration.keys import CONNECTION, LISTENER, REFERENCE
+from consumer.configuration.desired_state import Item, Wanted, WantedListener
+from consumer.configuration.errors import Problem, Problems, suggestion
 from consumer.configuration.mappings import mapping_plan, refuse_unregistered, unregistered
-from consumer.configuration.problems import Problem, Problems, suggestion
-from consumer.configuration.wanted import Item, Wanted, WantedListener
+from consumer.configuration.model_diff import Step, row_steps
+from consumer.configuration.schema import CONNECTION, LISTENER, REFERENCE
 from handlers.mappings.defaults import create_default_mappings
 from listeners.connections.listener_warnings import warnings as listener_warnings
 from listeners.models import Connection, Listener

@@ -10,9 +10,9 @@ from django.db.models import Count, Q, Sum
 
 from audit.log.throughput import DAY, Usage, usages
 from audit.models import Incident, Throughput
-from consumer.cached_reads import CachedReads
 from consumer.home.charts import HOUR
-from consumer.status import ListenerStatus, by_listener
+from consumer.status.cached_reads import CachedReads
+from consumer.status.listeners import ListenerStatus, by_listener
 from handlers.admin_navigation import Reader
 from handlers.long_work import Item, running
 from handlers.models import HandlerMapping, Worker

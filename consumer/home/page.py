@@ -13,11 +13,11 @@ from django.utils import timezone
 from django.views.decorators.gzip import gzip_page
 
 from audit import admin_links as links
-from consumer.cached_reads import CachedReads
 from consumer.home import facts, tables
 from consumer.home.charts import HOUR, MINUTE, Chart, chart
 from consumer.home.facts import Facts
 from consumer.home.verdict import verdict
+from consumer.status.cached_reads import CachedReads
 from handlers.admin_navigation import Reader
 from handlers.models import Delivery
 from listeners.models import Connection

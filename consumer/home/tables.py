@@ -16,7 +16,7 @@ from audit.admin_labels import joined, label
 from consumer.home.charts import Chart, shown
 from consumer.home.facts import Facts
 from consumer.home.verdict import is_in_trouble
-from consumer.status import ListenerStatus
+from consumer.status.listeners import ListenerStatus
 from handlers.admin_labels import STATE_VARIANTS
 from handlers.models import Delivery, Worker
 from listeners.listener_state import STALLED

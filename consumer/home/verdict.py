@@ -10,7 +10,7 @@ from django.utils.timezone import localtime
 
 from audit import admin_links as links
 from consumer.home.facts import Facts
-from consumer.status import ListenerStatus
+from consumer.status.listeners import ListenerStatus
 from handlers.models import Delivery
 from listeners.listener_state import STALLED
 from listeners.models import Listener, Position

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from audit.models import AuditLogEntry
-from consumer.reconciliation.rows import SECOND, Row
+from consumer.reconciliation.salesforce_rows import SECOND, Row
 from listeners.models import Listener
 from listeners.salesforce.rest.records import milliseconds
 

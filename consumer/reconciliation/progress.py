@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from consumer.reconciliation.backfill import Supplement
 from consumer.reconciliation.deletions import LookedUp
-from consumer.reconciliation.judging import Verdict
-from consumer.reconciliation.missing import Supplement
-from consumer.reconciliation.rows import Row
+from consumer.reconciliation.judge import Verdict
+from consumer.reconciliation.salesforce_rows import Row
 from consumer.reconciliation.values import Fields
 
 #: `looked_up_to` at the log's end.

@@ -8,7 +8,7 @@ from django.db import IntegrityError
 
 from audit.action_log import Actor, Through
 from audit.models import Incident, OperatorAction
-from handlers import operating
+from consumer import listener_control
 from listeners.models import Connection, Listener
 from tests.admin.conftest import NOW
 from tests.commands.running import CONNECTION, ConfigurationFile, run
@@ -102,7 +102,7 @@ def test_a_user_who_is_deleted_stays_by_name(admin_client, client, django_user_m
 def test_what_cannot_be_told_is_not_done(listener):
     nobody = Actor("ann", Through.CONSOLE, user_id=0)
     with pytest.raises(IntegrityError):
-        operating.stop(listener, nobody, "", NOW)
+        listener_control.stop(listener, nobody, "", NOW)
     assert Listener.objects.get().enabled
 
 
@@ -135,7 +135,7 @@ def test_pruning_and_the_export_of_sensitive_values_are_told(listener):
 def test_the_log_is_filtered_and_a_row_leads_to_what_was_done_to_the_same(
     listed, admin_client, listener
 ):
-    for act_on in (operating.stop, operating.start):
+    for act_on in (listener_control.stop, listener_control.start):
         act_on(listener, ANN, "<script>1</script>", NOW)
     start, stop = listed(LOG)
     assert listed(LOG, action__exact="stop") == [stop]
@@ -151,8 +151,8 @@ def test_the_log_is_filtered_and_a_row_leads_to_what_was_done_to_the_same(
 
 def test_more_rows_need_no_more_queries(admin_client, listener, django_assert_max_num_queries):
     for _ in range(20):
-        operating.stop(listener, ANN, "", NOW)
-        operating.start(listener, ANN, "", NOW)
+        listener_control.stop(listener, ANN, "", NOW)
+        listener_control.start(listener, ANN, "", NOW)
     admin_client.get(LOG)
     with django_assert_max_num_queries(8):
         admin_client.get(LOG)

@@ -6,8 +6,12 @@ import pytest
 from django.contrib.auth.models import Permission
 
 from audit.models import OperatorAction
-from consumer.findings import Finding, within
-from consumer.short_timeouts import LONGEST_WAIT, listener_with_short_timeouts, with_short_timeouts
+from consumer.diagnostics.findings import Finding, within
+from consumer.diagnostics.short_timeouts import (
+    LONGEST_WAIT,
+    listener_with_short_timeouts,
+    with_short_timeouts,
+)
 from listeners.models import Connection, KeptTokens, Listener, OrgUsage, SpentToken, TokenState
 from tests.sample_data import connection_to, make_listener
 from tests.simulator.process import SimulatorProcess

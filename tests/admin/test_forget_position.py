@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Throughput
-from handlers.operating import forget
+from consumer.listener_control import forget
 from listeners.models import Listener, OrgUsage, Position
 from tests.sample_data import lease_of
 

@@ -7,7 +7,7 @@ from django.utils import timezone
 from guardian.shortcuts import assign_perm
 
 from audit.models import Incident
-from consumer.notices import Notice
+from consumer.alerts.channels import Notice
 from handlers.messages.unknown_task_incidents import MOST_OPEN, open_or_count
 
 pytestmark = pytest.mark.django_db

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from consumer.status import statuses
+from consumer.status.listeners import statuses
 from listeners.models import Position
 from tests.api.requests import LISTENERS
 from tests.sample_data import make_listener

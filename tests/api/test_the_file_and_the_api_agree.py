@@ -3,7 +3,7 @@
 import pytest
 from rest_framework.test import APIClient
 
-from consumer.configuration.keys import CONNECTION, HANDLER, HANDLERS, LISTENER, NESTED, REFERENCE
+from consumer.configuration.schema import CONNECTION, HANDLER, HANDLERS, LISTENER, NESTED, REFERENCE
 
 
 @pytest.fixture

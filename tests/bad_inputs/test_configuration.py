@@ -7,9 +7,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from consumer.configuration.apply import apply_file
-from consumer.configuration.document import Items, Mapping, Scalar, Unusable, parse
-from consumer.configuration.problems import ConfigurationRefused, Problems
-from consumer.configuration.wanted import wanted_of
+from consumer.configuration.desired_state import wanted_of
+from consumer.configuration.errors import ConfigurationRefused, Problems
+from consumer.configuration.yaml_tree import Items, Mapping, Scalar, Unusable, parse
 from listeners.models import Connection
 from tests.bad_inputs.refused_files import refused
 

@@ -7,7 +7,7 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from audit.models import OperatorAction
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, HandlerMapping
 from handlers.outbox import publish
 from tests.browser.crm_handlers import MENDED

@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import expect
 
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from tests.sample_data import change, lease_of, make_mapping, received
 
 RECORD = "0015g00000EqG9GAAV"

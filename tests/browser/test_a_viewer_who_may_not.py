@@ -5,7 +5,7 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from audit.models import Incident, OperatorAction
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt
 from tests.sample_data import change, lease_of, make_mapping, received
 

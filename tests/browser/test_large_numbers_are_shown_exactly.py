@@ -2,7 +2,7 @@
 
 from playwright.sync_api import expect
 
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from tests.sample_data import change, lease_of, received
 
 COMMIT_NUMBER = 1_716_381_784_922_292_225

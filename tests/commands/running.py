@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management import call_command
 
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from listeners.models import Listener
 from tests.sample_data import lease_of, received
 

@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry, OperatorAction, Work
 from cdcproject.celery import app
-from consumer import prune, tasks
+from consumer import tasks
 from consumer.management.progress import Meter
+from consumer.retention import prune
 from handlers.models import Delivery, Redelivery
 from handlers.redelivery import steps
 from tests.commands.running import record, run

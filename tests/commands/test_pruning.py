@@ -18,7 +18,8 @@ from audit.models import (
     Reconciliation,
     Throughput,
 )
-from consumer import prune, tasks
+from consumer import tasks
+from consumer.retention import prune
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.worker.run import run_delivery
 from tests.commands.running import record, run
@@ -109,10 +110,10 @@ def test_small_steps_reach_everything_and_pass_what_stays(old, monkeypatch):
 
 def test_what_came_to_be_needed_meanwhile_stays(old):
     before = timezone.now() - timedelta(days=30)
-    [ids] = prune.prune_entries.pages(before, 10)
+    [ids] = prune.retention_entries.pages(before, 10)
     Delivery.objects.filter(entry=of("0010")).update(state="ready")
 
-    assert prune.prune_entries.delete(ids, before)["entries"] == 5
+    assert prune.retention_entries.delete(ids, before)["entries"] == 5
 
     assert records() == ["0010", "new"]
 

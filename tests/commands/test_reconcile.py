@@ -5,7 +5,7 @@ from django.core.management import CommandError
 from django.utils import timezone
 
 from audit.models import AuditLogEntry, Reconciliation
-from consumer.reconciliation import judging
+from consumer.reconciliation import judge
 from handlers.models import Delivery
 from tests.commands.running import run
 from tests.consumer.hearing import hear
@@ -159,7 +159,7 @@ def test_an_interrupted_one_is_left_to_the_workers(entity, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(judging, "incomplete", interrupt)
+    monkeypatch.setattr(judge, "incomplete", interrupt)
     with pytest.raises(SystemExit) as ended:
         reconcile(entity)
 

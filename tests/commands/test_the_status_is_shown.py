@@ -7,7 +7,7 @@ from django.utils import timezone
 from audit.models import Incident
 from audit.models.entry_queryset import Trouble
 from cdcproject.version import __version__
-from consumer.status import statuses
+from consumer.status.listeners import statuses
 from handlers.models import Delivery, Worker
 from listeners.models import Position
 from tests.commands.running import record, run

@@ -5,9 +5,9 @@ from django.db import connection
 from django.db.backends.signals import connection_created
 
 from cdcproject.conf.db_timeouts import limit_sessions
-from consumer import supervisor
-from consumer.limits import Limits
-from consumer.supervisor import Supervisor
+from consumer.host import supervisor
+from consumer.host.exit_limits import Limits
+from consumer.host.supervisor import Supervisor
 from tests.consumer.hearing import begin_now
 from tests.sample_data import listener_of
 from tests.simulator.process import SimulatorProcess

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from consumer.ingest import Ingested, ingest
+from consumer.ingest.transaction import Ingested, ingest
 from handlers.models import HandlerMapping
 from listeners.models import Listener, Position
 from tests.sample_data import lease_of, received

@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone
 
 from audit.models import AuditLogEntry, Reconciliation
-from consumer import replay_lost
-from consumer.reconciliation import running
+from consumer.reconciliation import job as reconciliation_job
+from consumer.stream import replay_lost
 from listeners.models import Listener
 from listeners.salesforce.errors import ReplayLost
 from tests.consumer.hearing import begin_now
@@ -66,7 +66,7 @@ class Entity:
 
 def run(job: Reconciliation) -> Reconciliation:
     """To its end, as a worker does."""
-    running.run(job.pk)
+    reconciliation_job.run(job.pk)
     job.refresh_from_db()
     assert job.state == "done", (job.state, job.error)
     return job

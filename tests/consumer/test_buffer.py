@@ -1,6 +1,6 @@
 """A message counts as outstanding from its receipt until it is recorded."""
 
-from consumer.buffer import Buffer
+from consumer.stream.buffer import Buffer
 from tests.at_once import in_threads
 from tests.sample_data import change, received
 

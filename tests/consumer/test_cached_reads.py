@@ -5,7 +5,7 @@ from threading import Barrier, Event
 
 import pytest
 
-from consumer.cached_reads import BackgroundRead, CachedReads
+from consumer.status.cached_reads import BackgroundRead, CachedReads
 
 MANY = 8
 

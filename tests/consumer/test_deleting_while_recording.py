@@ -8,10 +8,10 @@ from django.utils import timezone
 
 from audit.log.has_history import with_history
 from audit.models import AuditLogEntry
-from consumer.buffer import Buffer
-from consumer.ingest import ingest
-from consumer.publisher import Publisher
-from consumer.recorder import Recorder
+from consumer.ingest.transaction import ingest
+from consumer.stream.buffer import Buffer
+from consumer.stream.publisher import Publisher
+from consumer.stream.recorder import Recorder
 from handlers.mappings import soft_delete
 from handlers.models import Delivery, HandlerMapping
 from listeners import crash_points

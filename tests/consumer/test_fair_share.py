@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.fair_share import FREE, Peer, Seat, to_let_go, to_take
+from consumer.host.assignment_plan import FREE, Peer, Seat, to_let_go, to_take
 
 NAMES = [f"listener{number}" for number in range(12)]
 

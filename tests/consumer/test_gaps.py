@@ -7,7 +7,7 @@ import pytest
 from django.core.management import call_command
 
 from audit.models import DirtyRecord, Incident
-from consumer.completion import complete
+from consumer.gaps.complete import complete
 from handlers.models import HandlerMapping
 from tests.consumer.gapped import composites, deliveries, entries, unseen_create
 from tests.consumer.hearing import begin_now, hear
@@ -38,7 +38,7 @@ def test_the_record_is_read_and_recorded_and_delivered(org, heard, account):
 
 def test_what_was_read_without_a_time_is_as_new_as_its_gap_event(org, heard, account, monkeypatch):
     """And no newer: changes that come later would count as old."""
-    monkeypatch.setattr("consumer.completion.last_modified_ms", lambda record: None)
+    monkeypatch.setattr("consumer.gaps.complete.last_modified_ms", lambda record: None)
     org.gap("GAP_UPDATE", "Account", account)
     hear(org, heard)
 

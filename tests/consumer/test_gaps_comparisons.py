@@ -6,8 +6,8 @@ import pytest
 from django.utils import timezone
 
 from audit.models import AuditLogEntry, DirtyRecord, Incident, Reconciliation
-from consumer.ingest import ingest
-from consumer.troubles import moment
+from consumer.incidents import moment
+from consumer.ingest.transaction import ingest
 from listeners.models import Listener
 from tests.sample_data import change, lease_of, make_mapping, received
 

@@ -7,8 +7,9 @@ from django.db import connection
 from django.utils import timezone
 
 from audit.models import DirtyRecord, Incident
-from consumer import gaps, relay
-from consumer.completion import complete
+from consumer import relay
+from consumer.gaps import plan
+from consumer.gaps.complete import complete
 from consumer.tasks import complete_gaps
 from handlers.outbox import publish
 from listeners import crash_points
@@ -84,7 +85,7 @@ def test_what_cannot_be_read_is_tried_again_later(org, heard, account, fault, wh
     assert [one.state for one in deliveries()] == ["blocked"]
     again = dirty.due_at + timedelta(milliseconds=1)
     heard.connection.save()  # an operator corrects the login
-    assert gaps.claim(heard.pk, again) == 1
+    assert plan.claim(heard.pk, again) == 1
     assert complete(heard.pk) == 1
     assert not Incident.objects.get(kind="gap").is_open
 
@@ -170,11 +171,11 @@ def test_a_broker_that_is_away_is_asked_again(org, heard, account, broker):
     broker.stop()
     try:
         with pytest.raises(publish.BrokerUnavailable):
-            gaps.ask_due(timezone.now())
+            plan.ask_due(timezone.now())
     finally:
         broker.start()
 
-    gaps.ask_due(timezone.now())
+    plan.ask_due(timezone.now())
 
     assert publish.queue_length("cdc") == 1
 
@@ -182,8 +183,8 @@ def test_a_broker_that_is_away_is_asked_again(org, heard, account, broker):
 def test_a_message_that_comes_late_completes_what_was_asked_for_since(org, heard, account):
     org.gap("GAP_UPDATE", "Account", account)
     hear(org, heard)
-    gaps.ask_due(timezone.now())
-    gaps.ask_due(timezone.now() + 2 * gaps.CLAIM)
+    plan.ask_due(timezone.now())
+    plan.ask_due(timezone.now() + 2 * plan.CLAIM)
 
     complete_gaps(listener_id=heard.pk)
 

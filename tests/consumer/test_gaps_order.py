@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from audit.models import DirtyRecord, Incident
 from consumer import relay
-from consumer.completion import complete
+from consumer.gaps.complete import complete
 from handlers.models import Delivery, HandlerMapping
 from handlers.outbox import publish
 from tests.consumer.gapped import composites, deliveries, unseen_create

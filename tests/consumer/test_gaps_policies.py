@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import DirtyRecord, Incident
-from consumer.completion import complete
+from consumer.gaps.complete import complete
 from handlers.models import HandlerMapping
 from listeners.models import Listener
 from tests.consumer.gapped import composites, deliveries

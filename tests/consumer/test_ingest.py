@@ -6,8 +6,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import AuditLogEntry, Incident, Quarantined
-from consumer.ingest import Message, ingest
-from consumer.positions import CommitsLost
+from consumer.ingest.position import CommitsLost
+from consumer.ingest.transaction import Message, ingest
 from handlers.models import Delivery
 from listeners.leases import LeaseLost
 from listeners.models import Position

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from consumer.buffer import Buffer
+from consumer.stream.buffer import Buffer
 from tests.servers import wait_for
 
 

@@ -6,8 +6,8 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from consumer.ingest import ingest
-from consumer.positions import note_unrecorded
+from consumer.ingest.position import note_unrecorded
+from consumer.ingest.transaction import ingest
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Position
 from tests.sample_data import change, lease_of, received

@@ -3,8 +3,8 @@
 import pytest
 
 from audit.models import AuditLogEntry, Incident
-from consumer import supervisor
-from consumer.limits import Limits
+from consumer.host import supervisor
+from consumer.host.exit_limits import Limits
 from handlers.models import Delivery, HandlerMapping, Handover
 from listeners.models import Listener, Position
 from tests.sample_data import connection_to, listener_of, make_listener

@@ -6,12 +6,12 @@ import pytest
 from django.utils import timezone
 
 from audit.models import AuditLogEntry, Throughput
-from consumer.beginning import Beginning, beginning_of
-from consumer.buffer import Buffer
-from consumer.ingest import Message, Moment, ingest, move
-from consumer.positions import CommitsLost
-from consumer.publisher import Publisher
-from consumer.recorder import Recorder
+from consumer.ingest.position import CommitsLost
+from consumer.ingest.transaction import Message, Moment, ingest, move
+from consumer.stream.buffer import Buffer
+from consumer.stream.publisher import Publisher
+from consumer.stream.recorder import Recorder
+from consumer.stream.start_position import Beginning, beginning_of
 from listeners.leases import LeaseLost
 from listeners.listener_state import has_outlived, longest_silence, runway
 from listeners.models import Position

@@ -13,8 +13,8 @@ from django.utils import timezone
 from audit.models import Incident
 from audit.models.entry_queryset import Trouble
 from cdcproject.conf.alerting import Mail
-from consumer.notices import SIGNATURE, signature
-from consumer.notify import BACKOFF, CLAIM, LEFT_TO_OTHERS, tell_due
+from consumer.alerts.channels import SIGNATURE, signature
+from consumer.alerts.send import BACKOFF, CLAIM, LEFT_TO_OTHERS, tell_due
 from tests.notice_receivers import MailServer, Webhook
 
 
@@ -222,16 +222,16 @@ def test_what_a_dead_process_has_claimed_is_told_by_another(listener, webhook, n
 
 
 def test_closed_while_the_opening_is_told_is_told_as_well(listener, webhook, now, monkeypatch):
-    from consumer import notify
+    from consumer.alerts import send
 
     report(listener, now=now)
-    sends = notify._send
+    sends = send._send
 
     def close_meanwhile(channel, notice):
         Incident.objects.settle(now, note="over")
         return sends(channel, notice)
 
-    monkeypatch.setattr(notify, "_send", close_meanwhile)
+    monkeypatch.setattr(send, "_send", close_meanwhile)
     tell_due(now)
     tell_due(now + timedelta(seconds=1))
     assert webhook.told == [("outage", "open"), ("outage", "closed")]

@@ -10,12 +10,12 @@ import pytest
 from django.utils import timezone
 
 from audit.models import AuditLogEntry, Incident, Quarantined, Reconciliation
-from consumer import supervisor
-from consumer.hosting import Hosting
-from consumer.limits import Limits
-from consumer.logins import Logins
-from consumer.publisher import Publisher
-from consumer.share import Share
+from consumer.host import supervisor
+from consumer.host.assignment import Share
+from consumer.host.exit_limits import Limits
+from consumer.host.start import Hosting
+from consumer.stream.login_guard import Logins
+from consumer.stream.publisher import Publisher
 from listeners.models import Listener, Position
 from listeners.salesforce.replay_ids import for_cometd
 from tests.nursery import ROOT
@@ -149,7 +149,7 @@ def test_a_process_that_hears_nothing_over_it_has_no_grpc():
     """Workers fork, and gRPC does not outlive a fork."""
     code = (
         "import sys, django; django.setup()\n"
-        "import cdcproject.celery, consumer.supervisor, consumer.connection_check, consumer.tasks\n"
+        "import cdcproject.celery, consumer.host.supervisor, consumer.diagnostics.connection_check, consumer.tasks\n"
         "import listeners.salesforce.decode, listeners.salesforce.pubsub.to_cometd\n"
         "sys.exit('grpc' in sys.modules)"
     )

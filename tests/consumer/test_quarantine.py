@@ -4,8 +4,8 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Quarantined
-from consumer import quarantine
-from consumer.ingest import ingest, quarantine_answer
+from consumer.ingest import quarantine
+from consumer.ingest.transaction import ingest, quarantine_answer
 from listeners.models import Listener
 from tests.sample_data import change, lease_of, received
 

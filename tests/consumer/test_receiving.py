@@ -7,9 +7,9 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Incident, Reconciliation
-from consumer.buffer import Buffer
-from consumer.logins import Logins
-from consumer.receiver import Receiver
+from consumer.stream.buffer import Buffer
+from consumer.stream.login_guard import Logins
+from consumer.stream.receiver import Receiver
 from listeners.connections.open_stream import stream_for
 from listeners.models import Position
 from tests.salesforce.pubsub.scripted import ScriptedPubSub

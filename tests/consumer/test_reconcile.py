@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import AuditLogEntry, Incident
-from consumer.completion import complete
+from consumer.gaps.complete import complete
 from handlers.models import Delivery
 from tests.consumer.hearing import hear
 from tests.consumer.losing import Entity, asked, run

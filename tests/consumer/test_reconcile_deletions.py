@@ -6,7 +6,8 @@ import pytest
 from django.utils import timezone
 
 from audit.models import AuditLogEntry, Incident, Reconciliation
-from consumer.reconciliation import deletions, running
+from consumer.reconciliation import deletions
+from consumer.reconciliation import job as reconciliation_job
 from handlers.models import Delivery
 from listeners import crash_points
 from listeners.salesforce.rest import client
@@ -134,7 +135,7 @@ def test_a_slice_of_time_that_ends_goes_on_where_it_was(org, entity, monkeypatch
     job = asked(entity.listener, timezone.now() - timedelta(hours=1))
 
     for _ in range(20):
-        running.run(job.pk, budget=-1)
+        reconciliation_job.run(job.pk, budget=-1)
     job.refresh_from_db()
 
     assert (job.state, job.looked_up, job.deletions_added) == ("done", 3, 3)
@@ -176,7 +177,7 @@ def test_it_waits_while_the_orgs_requests_of_the_day_are_nearly_used_up(org, ent
     monkeypatch.setattr(client, "_usage", lambda _: (95_000, 100_000))
     job = asked(entity.listener, timezone.now() - timedelta(hours=1))
 
-    running.run(job.pk)
+    reconciliation_job.run(job.pk)
 
     job.refresh_from_db()
     assert (job.state, job.attempts) == ("waiting", 0)
@@ -210,7 +211,7 @@ def test_many_records_gone_is_an_operators_question(org, entity, monkeypatch):
     delete_for_good(entity, *records[:3])
     job = entity.lose()
 
-    running.run(job.pk)
+    reconciliation_job.run(job.pk)
 
     job.refresh_from_db()
     assert (job.state, entity.added()) == ("waiting", [])
@@ -245,7 +246,7 @@ def test_a_user_who_still_sees_most_of_many_records_is_asked_about(org, entity, 
     delete_for_good(entity, *records[:3])
     job = entity.lose()
 
-    running.run(job.pk)
+    reconciliation_job.run(job.pk)
 
     job.refresh_from_db()
     assert (job.state, entity.added()) == ("waiting", [])
@@ -259,7 +260,7 @@ def test_a_few_records_of_which_none_is_left_are_an_operators_question(org, enti
     delete_for_good(entity, *records)
     job = entity.lose()
 
-    running.run(job.pk)
+    reconciliation_job.run(job.pk)
 
     job.refresh_from_db()
     assert (job.state, entity.added()) == ("waiting", [])
@@ -282,7 +283,7 @@ def test_records_gone_are_counted_over_all_slices(org, entity, monkeypatch):
     job = looking_up_only(entity)
 
     for _ in range(20):
-        running.run(job.pk, budget=-1)
+        reconciliation_job.run(job.pk, budget=-1)
     job.refresh_from_db()
 
     assert "3 of 12 records that the audit log says exist are not in Salesforce" in job.error
@@ -329,10 +330,10 @@ def test_a_question_that_nobody_answers_is_not_asked_for_ever(org, entity, monke
     job = looking_up_only(entity)
 
     for _ in range(100):
-        running.run(job.pk, budget=-1)
+        reconciliation_job.run(job.pk, budget=-1)
     job.refresh_from_db()
 
-    assert (job.state, job.attempts) == ("failed", running.MOST_ATTEMPTS)
+    assert (job.state, job.attempts) == ("failed", reconciliation_job.MOST_ATTEMPTS)
     assert entity.added() == []
     assert Incident.objects.filter(listener=entity.listener, kind="reconciliation").exists()
 
@@ -350,7 +351,7 @@ def test_an_entity_that_is_refused_does_not_begin_the_others_anew(org, entity, m
     job = looking_up_only(entity)
 
     for _ in range(20):
-        running.run(job.pk, budget=-1)
+        reconciliation_job.run(job.pk, budget=-1)
     job.refresh_from_db()
 
     assert job.deletions_added == 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from consumer.reconciliation.logged_state import logged_states
 from tests.sample_data import change, lease_of, received
 

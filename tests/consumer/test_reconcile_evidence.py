@@ -2,10 +2,10 @@
 
 import pytest
 
+from consumer.reconciliation.backfill import Supplement
 from consumer.reconciliation.evidence import Rule, Seen, Sight
-from consumer.reconciliation.missing import Supplement
 from consumer.reconciliation.progress import Progress
-from consumer.reconciliation.rows import Row
+from consumer.reconciliation.salesforce_rows import Row
 
 LIVING = Row("001", created=1_000, modified=10_000, stamp=10_000, is_deleted=False)
 HOUSEKEPT = Row("001", created=1_000, modified=10_000, stamp=20_000, is_deleted=False)

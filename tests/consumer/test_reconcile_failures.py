@@ -7,10 +7,10 @@ from django.utils import timezone
 
 from audit.jobs.claim import SENT_AGAIN, ClaimLost
 from audit.models import Incident, Reconciliation
-from consumer import reconcile
-from consumer.reconciliation import running
-from consumer.reconciliation.claims import ReconciliationClaim
-from consumer.relay_thread import relay_thread
+from consumer.host.relay_thread import relay_thread
+from consumer.reconciliation import job as reconciliation_job
+from consumer.reconciliation import schedule
+from consumer.reconciliation.claim import ReconciliationClaim
 from listeners.models import Listener, Position
 from tests.clock import a_moment_ago
 from tests.consumer.hearing import hear
@@ -45,7 +45,7 @@ def test_an_org_that_does_not_answer_is_asked_again(org, entity):
     job = entity.lose()
     org.fault("http_status", target="rest", status=503, times=1)
 
-    running.run(job.pk)
+    reconciliation_job.run(job.pk)
 
     job.refresh_from_db()
     assert (job.state, job.attempts) == ("waiting", 1)
@@ -62,9 +62,11 @@ def test_an_org_that_does_not_answer_is_asked_again(org, entity):
 def test_what_is_refused_for_good_is_given_up_and_taken_up_again_by_an_operator(org, entity):
     job = entity.lose()
     entity_name = job.entity_name
-    Reconciliation.objects.update(entity_name="Nothing__c", attempts=running.MOST_ATTEMPTS - 1)
+    Reconciliation.objects.update(
+        entity_name="Nothing__c", attempts=reconciliation_job.MOST_ATTEMPTS - 1
+    )
 
-    running.run(job.pk)
+    reconciliation_job.run(job.pk)
 
     job.refresh_from_db()
     assert job.state == "failed"
@@ -75,8 +77,8 @@ def test_what_is_refused_for_good_is_given_up_and_taken_up_again_by_an_operator(
     assert not incident_of(entity).closed_at
     Reconciliation.objects.update(entity_name=entity_name)
 
-    assert reconcile.retry(entity.listener, timezone.now()) == 1
-    running.run(job.pk)
+    assert schedule.retry(entity.listener, timezone.now()) == 1
+    reconciliation_job.run(job.pk)
 
     assert incident_of(entity).closed_at
 
@@ -87,7 +89,7 @@ def test_one_entity_that_is_refused_holds_up_no_other(org, entity):
     entity.create(Name="lost")
     job = entity.lose()
 
-    running.run(job.pk)
+    reconciliation_job.run(job.pk)
 
     job.refresh_from_db()
     assert (job.state, job.added) == ("waiting", 1)
@@ -116,7 +118,7 @@ def test_whoever_lost_its_claim_writes_nothing_more(org, entity):
 def test_a_slice_whose_time_is_over_leaves_the_rest_to_the_next(org, entity):
     job = entity.lose()
 
-    running.run(job.pk, budget=-1)
+    reconciliation_job.run(job.pk, budget=-1)
 
     job.refresh_from_db()
     assert (job.state, job.claimed_until, job.compared) == ("waiting", None, 1)
@@ -139,7 +141,7 @@ def test_it_waits_for_a_listener_that_is_on_its_way(entity):
     Listener.objects.update(enabled=True)
     job = entity.lose()
 
-    running.run(job.pk)
+    reconciliation_job.run(job.pk)
 
     job.refresh_from_db()
     assert (job.state, job.attempts, job.compared) == ("waiting", 0, 0)
@@ -147,7 +149,7 @@ def test_it_waits_for_a_listener_that_is_on_its_way(entity):
     long_ago = timezone.now() - timedelta(hours=1)
     Reconciliation.objects.update(window_start=long_ago, window_end=long_ago)
 
-    running.run(job.pk)
+    reconciliation_job.run(job.pk)
 
     job.refresh_from_db()
     assert job.due_at > timezone.now() + timedelta(seconds=25)
@@ -159,11 +161,11 @@ def test_while_the_listener_stands_still_the_incident_stays_open(entity):
     entity.create(Name="lost")
     job = entity.lose()
     Position.objects.update(state="failed")
-    running.run(job.pk)
+    reconciliation_job.run(job.pk)
     assert len(entity.added()) == 1
     assert "The listener has stopped" in incident_of(entity).action
     entity.create(Name="lost too")
-    running.run(job.pk)
+    reconciliation_job.run(job.pk)
     assert (len(entity.added()), incident_of(entity).closed_at) == (1, None)
 
     Position.objects.update(state="stopped")
@@ -177,7 +179,7 @@ def test_a_channel_of_many_entities_of_which_none_is_known_is_not_called_complet
     listener = make_listener(enabled=False)
     job = asked(listener, timezone.now())
 
-    running.run(job.pk)
+    reconciliation_job.run(job.pk)
 
     job.refresh_from_db()
     assert job.state == "waiting"
@@ -188,9 +190,9 @@ def test_due_jobs_are_sent_once_in_a_while(entity, broker):
     entity.lose()
     now = timezone.now()
 
-    assert reconcile.start_due(now) == 1
-    assert reconcile.start_due(now) == 0
-    assert reconcile.start_due(now + 2 * SENT_AGAIN) == 1
+    assert schedule.start_due(now) == 1
+    assert schedule.start_due(now) == 0
+    assert schedule.start_due(now + 2 * SENT_AGAIN) == 1
 
 
 def test_a_listeners_process_sends_a_due_job_between_its_rarer_sweeps(entity, broker, settings):

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from audit.models import Reconciliation
-from consumer.reconciliation import running
+from consumer.reconciliation import job as reconciliation_job
 from consumer.reconciliation.evidence import incomplete
 from listeners import crash_points
 from tests.clock import a_moment_ago
@@ -34,10 +34,10 @@ def test_a_job_that_was_killed_goes_on_and_counts_nothing_twice(org, entity, mon
     job = entity.lose()
     kill_at(monkeypatch, "added", 2)
     with pytest.raises(Killed):
-        running.run(job.pk)
+        reconciliation_job.run(job.pk)
     first = len(entity.added())  # the one that was heard may be of either page
     assert first in (199, 200), "the second page was rolled back"
-    running.run(job.pk)
+    reconciliation_job.run(job.pk)
     job.refresh_from_db()
     assert (job.state, len(entity.added())) == ("running", first), "who died has it for a while"
 
@@ -57,7 +57,7 @@ def test_what_died_before_its_commit_is_done_again(org, entity, monkeypatch, mil
     job = entity.lose()
     kill_at(monkeypatch, milestone, 1)
     with pytest.raises(Killed):
-        running.run(job.pk)
+        reconciliation_job.run(job.pk)
     assert entity.added() == []
 
     monkeypatch.undo()
@@ -98,7 +98,7 @@ def test_a_record_deleted_while_it_is_compared_is_left_to_its_deletion(org, enti
     job = entity.lose()
     once = iter([True])
     monkeypatch.setattr(
-        "consumer.reconciliation.judging.incomplete",
+        "consumer.reconciliation.judge.incomplete",
         deleting_first(lambda: next(once, False) and entity.delete(gone)),
     )
 

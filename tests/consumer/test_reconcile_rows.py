@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumer.reconciliation.rows import Row, rows
+from consumer.reconciliation.salesforce_rows import Row, rows
 from listeners.salesforce.errors import TransportFailed
 from listeners.salesforce.rest.client import RestClient
 

@@ -13,9 +13,9 @@ from typing import Any
 import grpc
 import pytest
 
-from consumer.buffer import Buffer
-from consumer.pauses import pause_after
-from consumer.receiver import Receiver
+from consumer.stream.buffer import Buffer
+from consumer.stream.receiver import Receiver
+from consumer.stream.reconnect_delay import pause_after
 from listeners.connections.open_stream import stream_for
 from listeners.models import Position
 from listeners.salesforce.errors import LoginUnavailable, TransportFailed

@@ -9,10 +9,10 @@ from django.utils import timezone
 
 from audit.log.record import FEW, record
 from audit.models import AuditLogEntry, Quarantined
-from consumer.buffer import Buffer
-from consumer.ingest import entry_of, ingest
-from consumer.publisher import Publisher
-from consumer.recorder import Recorder
+from consumer.ingest.transaction import entry_of, ingest
+from consumer.stream.buffer import Buffer
+from consumer.stream.publisher import Publisher
+from consumer.stream.recorder import Recorder
 from handlers.models import Delivery
 from listeners.models import Position
 from listeners.salesforce.decode import decode

@@ -4,8 +4,8 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Incident
-from consumer import refusals
-from consumer.refusals import Refusals
+from consumer.stream import refusal_incidents
+from consumer.stream.refusal_incidents import Refusals
 from listeners.salesforce.errors import AnswerTooLarge, CometdRefused, Reaction, TransportFailed
 
 pytestmark = pytest.mark.django_db
@@ -43,7 +43,7 @@ def test_answers_that_are_too_large_are_told_with_the_host_and_the_limit(listene
 
 
 def test_or_once_it_has_lasted(listener, monkeypatch):
-    monkeypatch.setattr(refusals, "BACK_OFF_SECONDS", -1.0)
+    monkeypatch.setattr(refusal_incidents, "BACK_OFF_SECONDS", -1.0)
     note(Refusals(listener), BUSY)
     assert opened(Kind.BACK_OFF)
 
@@ -60,7 +60,7 @@ def test_three_silences_are_told_and_an_answer_ends_them_not_at_once(listener):
 
 
 def test_silences_that_are_far_apart_are_not(listener, monkeypatch):
-    monkeypatch.setattr(refusals, "STALL_SECONDS", 0.0)
+    monkeypatch.setattr(refusal_incidents, "STALL_SECONDS", 0.0)
     note(Refusals(listener), SILENT, SILENT, SILENT, SILENT)
     assert not opened(Kind.STALL)
 

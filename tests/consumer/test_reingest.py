@@ -6,9 +6,9 @@ import pytest
 from django.utils import timezone
 
 from audit.models import AuditLogEntry, Incident, Quarantined, Throughput
-from consumer.ingest import ingest, quarantine_answer
-from consumer.quarantine import ANSWER_HEAD, MOST_ANSWERS
-from consumer.reingest import StillUnreadable, ingest_again
+from consumer.ingest.quarantine import ANSWER_HEAD, MOST_ANSWERS
+from consumer.ingest.quarantine_retry import StillUnreadable, ingest_again
+from consumer.ingest.transaction import ingest, quarantine_answer
 from handlers.models import Delivery
 from listeners.models import Position
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
@@ -83,7 +83,7 @@ def test_a_whole_answer_is_not_read_its_events_came_again(listener):
 
 
 def test_ever_different_pages_are_counted_and_only_the_newest_are_kept(listener, monkeypatch):
-    monkeypatch.setattr("consumer.quarantine.MOST_ANSWERS", 3)
+    monkeypatch.setattr("consumer.ingest.quarantine.MOST_ANSWERS", 3)
     assert MOST_ANSWERS == 100
     lease = lease_of(listener)
     for number in range(5):
@@ -97,7 +97,7 @@ def test_ever_different_pages_are_counted_and_only_the_newest_are_kept(listener,
 
 
 def test_events_are_kept_whole_however_many(listener, monkeypatch):
-    monkeypatch.setattr("consumer.quarantine.MOST_ANSWERS", 1)
+    monkeypatch.setattr("consumer.ingest.quarantine.MOST_ANSWERS", 1)
     lease = lease_of(listener)
     for number in range(3):
         bad = {"channel": "/data/ChangeEvents", "data": {"x": f"{number}" + "y" * ANSWER_HEAD}}

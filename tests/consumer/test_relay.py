@@ -13,7 +13,7 @@ from audit.models import Work
 from audit.models.entry_queryset import AuditLogFilter
 from cdcproject.celery import app
 from consumer import relay
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Worker
 from handlers.outbox import handover, publish
 from handlers.redelivery.request import wish

@@ -8,7 +8,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import Incident, Reconciliation
-from consumer import reconcile, replay_lost
+from consumer.reconciliation import schedule
+from consumer.stream import replay_lost
 from listeners.leases import LeaseLost
 from listeners.models import Position
 from listeners.salesforce.errors import ReplayLost
@@ -45,7 +46,7 @@ def test_the_window_begins_where_everything_before_is_surely_recorded(listener, 
     incident = lose(listener, **known)
 
     job = Reconciliation.objects.get()
-    assert incident.window_start == job.window_start == NOON - reconcile.MARGIN
+    assert incident.window_start == job.window_start == NOON - schedule.MARGIN
     assert job.window_end == incident.window_end
     assert (job.incident, job.reason, job.state) == (incident, "replay_lost", "waiting")
 

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.mappings.retarget import move_left_behind, move_waiting
 from handlers.models import Delivery, HandlerMapping
 from handlers.worker.run import run_deliveries

@@ -4,12 +4,12 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from consumer import share as shares
-from consumer.hosting import Hosting
-from consumer.logins import Logins
-from consumer.publisher import Publisher
-from consumer.share import FREE_SECONDS, Share
-from consumer.supervisor import LOOK_SECONDS
+from consumer.host import assignment as shares
+from consumer.host.assignment import FREE_SECONDS, Share
+from consumer.host.start import Hosting
+from consumer.host.supervisor import LOOK_SECONDS
+from consumer.stream.login_guard import Logins
+from consumer.stream.publisher import Publisher
 from listeners.leases import LEASE, PRESENCE
 from listeners.models import Listener, ListenerProcess, Position
 from tests.sample_data import lease_of

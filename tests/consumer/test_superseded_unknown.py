@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from consumer.completion import complete
+from consumer.gaps.complete import complete
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import SENDING
 from handlers.outbox import publish

@@ -6,14 +6,15 @@ import pytest
 from django.db import connection
 
 from audit.models import AuditLogEntry, Incident
-from consumer import lease_keeper, recorder, supervisor
-from consumer.buffer import Buffer
-from consumer.hosting import Hosting
-from consumer.logins import Logins
-from consumer.publisher import Publisher
-from consumer.receiver import Receiver
-from consumer.rounds import Rounds
-from consumer.share import Share
+from consumer.host import lease_renewal, supervisor
+from consumer.host.assignment import Share
+from consumer.host.periodic import Rounds
+from consumer.host.start import Hosting
+from consumer.stream import recorder
+from consumer.stream.buffer import Buffer
+from consumer.stream.login_guard import Logins
+from consumer.stream.publisher import Publisher
+from consumer.stream.receiver import Receiver
 from listeners.connections.open_stream import stream_for
 from listeners.models import Listener, Position
 from tests.sample_data import lease_of, listener_of, make_listener, received
@@ -41,7 +42,7 @@ def test_a_lease_that_ran_out_while_the_process_was_paused_is_kept_and_not_taken
     org, run, monkeypatch
 ):
     # It looks at what is free before it renews again.
-    monkeypatch.setattr(lease_keeper, "RENEW_SECONDS", 2 * supervisor.LOOK_SECONDS)
+    monkeypatch.setattr(lease_renewal, "RENEW_SECONDS", 2 * supervisor.LOOK_SECONDS)
     listener = listener_of(org)
     run()
     wait_for(is_receiving)

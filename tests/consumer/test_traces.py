@@ -4,10 +4,10 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Quarantined
-from consumer.additions import add
-from consumer.completion import complete
-from consumer.ingest import entry_of, ingest
-from consumer.reingest import ingest_again
+from consumer.gaps.complete import complete
+from consumer.ingest.quarantine_retry import ingest_again
+from consumer.ingest.transaction import entry_of, ingest
+from consumer.rest_ingest import add
 from handlers import tracing
 from listeners.salesforce.decode import decode, message_text
 from tests.consumer.hearing import hear

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from audit.log.throughput import KNOWN_FOR, Usage, usages
 from audit.models import Incident, Throughput
-from consumer.usage import EVERY, keep, keep_failure, refresh_due
+from consumer.monitoring.org_limits import EVERY, keep, keep_failure, refresh_due
 from listeners.models import Listener, OrgUsage, Position
 from tests.commands.running import run
 from tests.sample_data import lease_of, make_listener
@@ -59,7 +59,7 @@ def test_a_login_that_stopped_a_listener_is_not_tried_beside_it(listener, now):
 
 
 def test_orgs_that_do_not_answer_hold_up_a_look_not_for_long(transactional_db, now, monkeypatch):
-    monkeypatch.setattr("consumer.usage.MOST_AT_ONCE", 2)
+    monkeypatch.setattr("consumer.monitoring.org_limits.MOST_AT_ONCE", 2)
     for _ in range(3):
         make_listener()
     assert [refresh_due(now) for _ in range(3)] == [2, 1, 0]

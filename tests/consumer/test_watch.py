@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry, Incident, Quarantined, Reconciliation
 from audit.models.entry_queryset import Trouble
-from consumer.watch import watch
+from consumer.monitoring.checks import watch
 from handlers.models import Delivery
 from listeners.models import Listener, Position
 from tests.sample_data import lease_of
@@ -284,7 +284,7 @@ def test_an_older_handlers_dead_letters_are_not_forgotten_over_many_new_ones(
     stand(listener, now)
     make_delivery(state="dead", handler="old")
     watch(now)
-    monkeypatch.setattr("consumer.watch.dead_letters.COUNTED", 2)
+    monkeypatch.setattr("consumer.monitoring.dead_letters.COUNTED", 2)
     for _ in range(3):
         make_delivery(state="dead", handler="new")
     watch(now)
@@ -365,7 +365,7 @@ def test_what_is_closed_while_it_is_reported_is_opened_anew(listener, now, monke
 
 
 def test_what_was_reported_again_meanwhile_is_not_closed(listener, now):
-    from consumer.watch.scene import close
+    from consumer.monitoring.snapshot import close
 
     report(listener, Kind.STALL, now)
     seen = opened(Kind.STALL)

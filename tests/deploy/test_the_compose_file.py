@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from cdcproject.conf.environment import SECRETS
-from consumer.supervisor import DRAIN_SECONDS
+from consumer.host.supervisor import DRAIN_SECONDS
 from tests.deploy.compose import COMPOSE, document, seconds, services
 from tests.nursery import ROOT
 

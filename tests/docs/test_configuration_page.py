@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumer.configuration import keys
+from consumer.configuration import schema
 from handlers.models import HandlerMapping
 from listeners.connections.client_config_rules import CLIENT_KEYS, REFRESH_KEYS, TLS_KEYS
 from listeners.models import Connection, Listener
@@ -18,9 +18,15 @@ def rows() -> list[list[str]]:
 
 
 def test_every_key_of_the_file_has_a_row(rows):
-    known = {*keys.CONNECTION, *keys.LISTENER, *keys.HANDLER, keys.REFERENCE, keys.HANDLERS}
-    nested = set(keys.WRITTEN)
-    wanted = (known - nested) | set(keys.NESTED)
+    known = {
+        *schema.CONNECTION,
+        *schema.LISTENER,
+        *schema.HANDLER,
+        schema.REFERENCE,
+        schema.HANDLERS,
+    }
+    nested = set(schema.WRITTEN)
+    wanted = (known - nested) | set(schema.NESTED)
 
     missing = {key for key in wanted if not any(f"`{key}`" in first for first, *_ in rows)}
 
@@ -33,7 +39,7 @@ def test_every_part_of_a_nested_setting_is_named():
 
     assert not {key for key in parts if f"`{key}`" not in text}
     assert not {key for key in TLS_KEYS if f"`tls.{key}`" not in text}
-    for nested in keys.NESTED.values():
+    for nested in schema.NESTED.values():
         assert all(part in text for part in nested.parts)
 
 

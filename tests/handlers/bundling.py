@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from cdcproject.celery import app
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.models import Delivery
 from handlers.outbox import publish as outbox_publish
 from handlers.worker import claim_size, message_run

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.db import DatabaseError, connection, connections, transaction
 
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers import EventData, cdc_handler
 from handlers.models import Delivery
 from handlers.worker.run import run_delivery

@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.worker.run import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received

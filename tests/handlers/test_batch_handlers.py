@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from django.utils import timezone
 
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.mappings import pause
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.worker.run import run_deliveries, run_delivery

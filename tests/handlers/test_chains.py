@@ -7,7 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from consumer import relay
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.mappings import pause
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.models.chain_heads import READY_AGE

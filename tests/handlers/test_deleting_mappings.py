@@ -7,7 +7,7 @@ from django.db import connection
 from django.utils import timezone
 
 from consumer import relay
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.dead_letters.halt import halts
 from handlers.mappings import soft_delete
 from handlers.models import Delivery, HandlerMapping

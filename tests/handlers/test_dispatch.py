@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from cdcproject.celery import app
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.models import Delivery
 from handlers.outbox import handover, publish
 from tests.sample_data import change, lease_of, make_mapping, received

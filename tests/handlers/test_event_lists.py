@@ -3,7 +3,7 @@
 import pytest
 
 from audit.models import AuditLogEntry
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.sdk.events import EventData
 from tests.sample_data import change, lease_of, received
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from audit.models import AuditLogEntry
 from audit.models.entry_queryset import AuditLogFilter
 from consumer import relay
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.dead_letters.halt import NotHalting, go_on_without
 from handlers.models import Delivery, HandlerMapping
 from handlers.ordering.wait_reason import waits_for

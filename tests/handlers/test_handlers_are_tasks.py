@@ -7,7 +7,7 @@ import sys
 import pytest
 from celery import current_app
 
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers import cdc_handler
 from handlers.models import Delivery
 from handlers.sdk import registry
@@ -17,7 +17,7 @@ from tests.sample_data import change, lease_of, make_mapping, received
 #: What each process imports before it serves.
 PROCESSES = {
     "worker or beat": "from cdcproject.celery import app; app.loader.init_worker(); app.finalize()",
-    "listener": "import django; django.setup(); import consumer.supervisor",
+    "listener": "import django; django.setup(); import consumer.host.supervisor",
     "web": "import cdcproject.wsgi, cdcproject.urls",
 }
 REPORT = """

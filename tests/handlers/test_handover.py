@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from consumer import relay
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, Handover
 from handlers.models.chain_heads import READY_AGE
 from handlers.outbox import handover, publish

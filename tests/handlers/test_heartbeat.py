@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from consumer import relay
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.models import Delivery
 from handlers.worker.claim import claim
 from handlers.worker.claim_heartbeat import GRACE, Heartbeat, deadline, renew

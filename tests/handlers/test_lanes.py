@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 
 from consumer import relay
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, HandlerMapping
 from handlers.redelivery.request import Wish
 from handlers.worker.run import run_delivery

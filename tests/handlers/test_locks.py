@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from consumer import relay
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.mappings.retarget import move_waiting
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Handover
 from handlers.outbox import handover, publish

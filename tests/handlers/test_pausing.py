@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from consumer import relay
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.mappings import pause as mappings_pause
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.ordering.wait_reason import waits_for

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import OperatorAction
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.mappings import pause as mappings_pause
 from handlers.models import HandlerMapping
 from tests.commands.running import CONNECTION, ConfigurationFile, run

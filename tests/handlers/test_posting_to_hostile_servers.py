@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from consumer import notices
+from consumer.alerts import channels
 from handlers import Retry
 from handlers.cdc_handlers import post_to_url
 from tests.handlers.test_built_in_handlers import event
@@ -65,14 +65,14 @@ def test_a_body_that_never_ends_is_not_waited_for():
 
 
 def test_a_webhook_whose_head_trickles_ends_with_the_time_limit(settings, monkeypatch):
-    monkeypatch.setattr(notices, "WEBHOOK_SECONDS", 1.0)
+    monkeypatch.setattr(channels, "WEBHOOK_SECONDS", 1.0)
     with Drip() as server:
         settings.CDC_INCIDENT_WEBHOOK = f"http://127.0.0.1:{server.port}/hook"
-        with pytest.raises(notices.NotTold, match="did not answer within 1 s"):
-            notices._post(NOTICE)
+        with pytest.raises(channels.NotTold, match="did not answer within 1 s"):
+            channels._post(NOTICE)
 
 
-NOTICE = notices.Notice(
+NOTICE = channels.Notice(
     id=1,
     state="open",
     kind="stall",
@@ -111,7 +111,7 @@ def test_no_credentials_of_a_netrc_are_posted(netrc):
 def test_no_credentials_of_a_netrc_go_to_the_incident_webhook(netrc, settings):
     with answering() as server:
         settings.CDC_INCIDENT_WEBHOOK = server.url
-        notices._post(NOTICE)
+        channels._post(NOTICE)
         assert "Authorization" not in server.headers[0]
 
 

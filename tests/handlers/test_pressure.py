@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.outbox import handover, pressure, publish
 from handlers.outbox.message_size import spread
 from tests.sample_data import change, lease_of, make_mapping, received

@@ -9,7 +9,7 @@ from django.utils import timezone
 from audit.models.entry_queryset import AuditLogFilter
 from cdcproject.celery import app
 from consumer import relay
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Redelivery
 from handlers.outbox import publish
 from handlers.redelivery.request import Contradiction, Row, Verdict, Wish, sent, wish

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from consumer import relay
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.mappings.retarget import move_waiting
 from handlers.models import Delivery, HandlerMapping
 from handlers.worker.run import run_deliveries, run_delivery

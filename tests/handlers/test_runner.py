@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers import Retry
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.sdk.outcomes import Succeeded

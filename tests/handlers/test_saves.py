@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry
 from audit.models.entry_queryset import AuditLogFilter
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.models import Delivery
 from handlers.redelivery.request import Row, Verdict, Wish, wish
 from handlers.redelivery.service import counted

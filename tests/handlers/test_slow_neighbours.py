@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.worker import claim_size, message_run
 from handlers.worker.run import run_deliveries

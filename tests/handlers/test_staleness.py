@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import AuditLogEntry
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.models import Delivery
 from handlers.ordering.stale_changes import Deletion, Reading, stale
 from tests.sample_data import change, lease_of, make_mapping, received

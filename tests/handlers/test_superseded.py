@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, HandlerMapping
 from handlers.outbox import publish
 from handlers.redelivery.request import Wish

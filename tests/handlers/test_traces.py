@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler, TraceIdRatioBa
 from opentelemetry.trace import SpanKind
 
 from consumer import relay
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers import tracing
 from handlers.models import Delivery
 from handlers.outbox import handover

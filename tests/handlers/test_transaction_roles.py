@@ -4,8 +4,8 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from consumer.ingest import Moment, ingest, move, quarantine_answer
-from consumer.positions import note_unrecorded
+from consumer.ingest.position import note_unrecorded
+from consumer.ingest.transaction import Moment, ingest, move, quarantine_answer
 from handlers.models import Delivery
 from handlers.sdk.outcomes import Failed, Succeeded
 from handlers.types import Ended

@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import AuditLogEntry
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers import cdc_handler
 from handlers.worker.run import run_deliveries
 from tests.handlers.bundling import ids_of, record_id, without_haste

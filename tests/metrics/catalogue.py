@@ -10,8 +10,8 @@ from prometheus_client import Counter, Gauge, Histogram
 from audit.incidents import metrics as of_incidents
 from cdcproject.process import build_info
 from cdcproject.web import metrics
-from consumer import metrics as of_listeners
-from consumer import state_metrics
+from consumer.status import db_metrics
+from consumer.stream import metrics as of_listeners
 from handlers.outbox import metrics as of_publishing
 from handlers.worker import metrics as worker_metrics
 
@@ -36,7 +36,7 @@ def catalogue() -> dict[str, Exported]:
                 suffix = "_total" if family.type == "counter" else ""
                 labels = frozenset(metric._labelnames)
                 found[family.name + suffix] = Exported(family.type, labels)
-    for one in state_metrics.GAUGES:
+    for one in db_metrics.GAUGES:
         found[one.name] = Exported("gauge", frozenset(one.labels), is_state=True)
     return found
 

@@ -10,9 +10,9 @@ from prometheus_client import generate_latest
 
 from audit.models import Incident, Throughput
 from audit.models.entry_queryset import Trouble
-from consumer import state_metrics
-from consumer.ingest import ingest
-from consumer.state_metrics import State
+from consumer.ingest.transaction import ingest
+from consumer.status import db_metrics
+from consumer.status.db_metrics import State
 from handlers.mappings import pause
 from handlers.models import Delivery, Worker
 from listeners.models import OrgUsage, Position
@@ -96,7 +96,7 @@ def test_which_workers_hear_what_is_sent(listener, now):
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="there is no server to hang")
 def test_a_database_that_hangs_is_not_waited_for(listener, monkeypatch):
-    monkeypatch.setattr(state_metrics, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(db_metrics, "PATIENCE_SECONDS", 1.0)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         server = psutil.Process(cursor.fetchone()[0]).parent()
@@ -112,5 +112,5 @@ def test_a_database_that_hangs_is_not_waited_for(listener, monkeypatch):
 
     assert found.total("cdc_state_readable") == 0
     assert found.total("cdc_listener_enabled") is None
-    monkeypatch.setattr(state_metrics, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(db_metrics, "PATIENCE_SECONDS", 60.0)
     assert Scraped(generate_latest(state).decode()).total("cdc_state_readable") == 1

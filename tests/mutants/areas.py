@@ -9,14 +9,26 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: Patterns of paths below the repository.
 AREAS: dict[str, tuple[str, ...]] = {
-    "ingest": ("consumer/ingest.py", "consumer/quarantine.py", "consumer/reingest.py"),
-    "positions": ("consumer/positions.py", "consumer/beginning.py", "consumer/replay_lost.py"),
-    "leases": ("listeners/leases.py", "consumer/lease_keeper.py", "consumer/share.py"),
+    "ingest": (
+        "consumer/ingest/transaction.py",
+        "consumer/ingest/quarantine.py",
+        "consumer/ingest/quarantine_retry.py",
+    ),
+    "positions": (
+        "consumer/ingest/position.py",
+        "consumer/stream/start_position.py",
+        "consumer/stream/replay_lost.py",
+    ),
+    "leases": (
+        "listeners/leases.py",
+        "consumer/host/lease_renewal.py",
+        "consumer/host/assignment.py",
+    ),
     "recorder": (
-        "consumer/recorder.py",
-        "consumer/buffer.py",
-        "consumer/receiver.py",
-        "consumer/pauses.py",
+        "consumer/stream/recorder.py",
+        "consumer/stream/buffer.py",
+        "consumer/stream/receiver.py",
+        "consumer/stream/reconnect_delay.py",
         "audit/db/retry.py",
         "listeners/salesforce/backoff.py",
         "listeners/salesforce/http/request.py",

@@ -21,7 +21,7 @@ def demo(tmp_path):
         environment = {**os.environ, "VAR_DIR": str(tmp_path), "DEMO_SECONDS": seconds}
         started.append(
             subprocess.Popen(
-                [sys.executable, "-m", "consumer.demo"],
+                [sys.executable, "-m", "demo"],
                 cwd=ROOT,
                 env=environment,
                 stdout=subprocess.PIPE,

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from cdcproject.web.login_throttle import _key
 from cdcproject.web.throttle_cache import LARGEST, SharedCache
-from consumer.channel_lookup import channels_of
+from consumer.diagnostics.offered_channels import channels_of
 from listeners.models import Connection
 from tests.api.requests import LISTENERS
 from tests.project.test_signing_in import PASSWORD, is_in, is_stopped, log_in

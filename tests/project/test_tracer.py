@@ -23,7 +23,7 @@ PROCESS = """
 import json, sys
 import django
 django.setup()
-import cdcproject.celery, consumer.supervisor, consumer.tasks, handlers.worker.run
+import cdcproject.celery, consumer.host.supervisor, consumer.tasks, handlers.worker.run
 from cdcproject.process.opentelemetry import tracing
 from handlers import tracing as switch
 tracing.load()

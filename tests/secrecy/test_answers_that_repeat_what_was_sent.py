@@ -3,7 +3,7 @@ of an answer are stored and shown."""
 
 import pytest
 
-from consumer.connection_check import check_connection
+from consumer.diagnostics.connection_check import check_connection
 from listeners.connections.token_sources import token_source
 from listeners.models import Connection
 from listeners.salesforce.errors import MalformedAnswer

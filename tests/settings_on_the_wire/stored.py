@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from threading import Thread
 from typing import Any
 
-from consumer.connection_check import Finding, check_connection
+from consumer.diagnostics.connection_check import Finding, check_connection
 from listeners.connections.client_config import stream_options
 from listeners.connections.token_sources import session_for, token_source
 from listeners.models import Connection, Listener

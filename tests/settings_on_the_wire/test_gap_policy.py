@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from consumer.completion import complete
+from consumer.gaps.complete import complete
 from handlers.models import Delivery
 from tests.consumer.hearing import hear
 from tests.sample_data import make_mapping

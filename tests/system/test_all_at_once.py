@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from consumer import relay
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.models.chain_heads import READY_AGE
 from handlers.redelivery.request import Wish

@@ -65,7 +65,7 @@ def test_an_event_of_no_listener_says_so():
 
 def event_of(listener, record_id: str) -> EventData:
     from audit.models import AuditLogEntry
-    from consumer.ingest import ingest
+    from consumer.ingest.transaction import ingest
     from tests.sample_data import change, lease_of, received
 
     mapping = make_mapping(listener, "update")

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry
 from consumer import relay
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, HandlerMapping
 from handlers.outbox import publish
 from tests.milestones import at, reached

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from consumer import relay
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.outbox.publish import publish
 from listeners.clock import database_clock

@@ -7,8 +7,8 @@ from django.db import connection, connections
 from django.utils import timezone
 
 from audit.models import AuditLogEntry, DirtyRecord, Incident
-from consumer import gaps
-from consumer.completion import complete
+from consumer.gaps import plan
+from consumer.gaps.complete import complete
 from handlers.models import Delivery, HandlerMapping
 from tests.consumer.hearing import begin_now, hear
 from tests.milestones import at, reached
@@ -18,7 +18,7 @@ from tests.servers import wait_for
 COMPLETE = """
 import django
 django.setup()
-from consumer.completion import complete
+from consumer.gaps.complete import complete
 from listeners.models import Listener
 complete(Listener.objects.get().pk)
 """
@@ -85,7 +85,7 @@ def test_killed_on_the_way_it_is_done_again_and_nothing_twice(
 def test_several_at_once_read_each_record_once(simulator, org_listener, gapped):
     HandlerMapping.objects.update(ordering="unordered")
     hear(simulator, org_listener)
-    gaps.claim(org_listener.pk, timezone.now())
+    plan.claim(org_listener.pk, timezone.now())
     ended: list[int] = []
 
     def run() -> None:

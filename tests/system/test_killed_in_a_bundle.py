@@ -5,7 +5,7 @@ import pytest
 from django.utils import timezone
 
 from consumer import relay
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt, Handover
 from handlers.outbox import publish
 from tests.handlers.bundling import ids_of

@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from consumer.tasks import run_relay
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.outbox.publish import publish

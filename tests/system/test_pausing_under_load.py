@@ -8,7 +8,7 @@ from django.db import connection
 from django.utils import timezone
 
 from consumer import relay
-from consumer.ingest import ingest
+from consumer.ingest.transaction import ingest
 from handlers.mappings import pause
 from handlers.models import Delivery
 from handlers.models.chain_heads import READY_AGE

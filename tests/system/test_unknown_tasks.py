@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from audit.models import Incident
-from consumer.watch import watch
+from consumer.monitoring.checks import watch
 from handlers.messages import unknown_tasks
 from tests.brokers import using
 from tests.commands.running import run

@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from consumer.configuration.apply import apply_file
-from consumer.configuration.problems import ConfigurationRefused
+from consumer.configuration.errors import ConfigurationRefused
 
 
 class Command(BaseCommand):

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from consumer.status import statuses, table, workers_line
+from consumer.status.listeners import statuses, table, workers_line
 from handlers.reporting import queue_coverage
 
 

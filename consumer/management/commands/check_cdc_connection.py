@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from audit.action_log import Actor
-from consumer.connection_check import checked
+from consumer.diagnostics.connection_check import checked
 from listeners.models import Connection, Listener
 
 

@@ -8,9 +8,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.action_log import Action, Actor, note
-from consumer import pruning
 from consumer.management.progress import Meter
-from consumer.prune import Pruned, counted, total
+from consumer.retention import job
+from consumer.retention.prune import Pruned, counted, total
 
 INTERRUPTED = 130
 
@@ -44,11 +44,11 @@ class Command(BaseCommand):
         now, by = timezone.now(), Actor.at_the_shell()
         found = total(days, now)
         with transaction.atomic():
-            work = pruning.begin(days, by, found)
+            work = job.begin(days, by, found)
             note(by, Action.PRUNE, work.row, details={"older_than_days": days})
         try:
             with Meter(self.stderr, "pruning", found) as meter:
-                return pruning.prune(days, now, work, watch=meter.advance)
+                return job.prune(days, now, work, watch=meter.advance)
         except KeyboardInterrupt:
             self.stderr.write("Interrupted. What is older and left goes when this is run again.")
             sys.exit(INTERRUPTED)

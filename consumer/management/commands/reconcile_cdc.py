@@ -6,10 +6,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from audit.action_log import Action, Actor, note
-from consumer import reconcile
 from consumer.management.arguments import moment, refuse_unknown_listener, word
 from consumer.management.progress import Meter
-from consumer.reconciliation.asking import Asked, WrongWindow, ask, window
+from consumer.reconciliation import schedule
+from consumer.reconciliation.on_demand import Asked, WrongWindow, ask, window
 from consumer.reconciliation.report import CLOCK, MEANS, lines, outside, so_far
 from listeners.models import Listener
 
@@ -75,7 +75,7 @@ class Command(BaseCommand):
             span = {"since": asked.since.isoformat(), "until": asked.until.isoformat()}
             details = {**span, "entity": asked.entity}
             note(Actor.at_the_shell(), Action.RECONCILE, asked.listener, details=details)
-        if asked.records and (again := reconcile.retry(asked.listener, timezone.now())):
+        if asked.records and (again := schedule.retry(asked.listener, timezone.now())):
             self.stdout.write(f"{name}: the workers take up again {again} that had been given up")
         self.stdout.write(
             f"{name}: comparing records changed from {asked.since:{CLOCK}} to "

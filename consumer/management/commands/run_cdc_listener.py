@@ -11,11 +11,11 @@ from cdcproject.conf.db_timeouts import limit_sessions
 from cdcproject.conf.logging import log_thread_failures
 from cdcproject.process.embedded_broker import ensure_embedded_broker
 from cdcproject.process.opentelemetry import tracing
-from consumer.limits import Limits
+from consumer.host.exit_limits import Limits
+from consumer.host.probes import Probes
+from consumer.host.signals import Stopping, wait_for_database
+from consumer.host.supervisor import EXIT_OK, Supervisor
 from consumer.management.arguments import at_least, seconds
-from consumer.probes import Probes
-from consumer.stopping import Stopping, wait_for_database
-from consumer.supervisor import EXIT_OK, Supervisor
 from handlers.checks import check_mappings
 from handlers.tracing import record_with
 from listeners.models import Listener

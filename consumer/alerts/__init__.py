@@ -1,0 +1,1 @@
+"""Send incidents by e-mail and to a webhook."""

@@ -1,0 +1,192 @@
+"""What a file asks for: its connections, listeners and handlers, read key by key."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from consumer.configuration.errors import Problems, suggestion
+from consumer.configuration.schema import (
+    CONNECTION,
+    FILE,
+    HANDLER,
+    HANDLERS,
+    LISTENER,
+    NESTED,
+    REFERENCE,
+    WRITTEN,
+    Keys,
+    written,
+)
+from consumer.configuration.value_parsers import AlreadyReported, Wrong, text
+from consumer.configuration.yaml_tree import Entry, Items, Mapping, Node, Scalar, Unusable
+from listeners.models import Listener
+
+
+@dataclass(frozen=True)
+class Item:
+    """One connection, listener or handler of the file."""
+
+    line: int
+    values: dict[str, Any]
+    lines: dict[str, int]
+    #: Keys whose values were refused: whatever else is wrong with them is not worth a word.
+    spoiled: frozenset[str]
+
+    def line_of(self, key: str) -> int:
+        """Of the key, or of the mapping that it would stand in."""
+        _, outer = WRITTEN.get(key, ("", ""))
+        return self.lines.get(key, self.lines.get(outer, self.line))
+
+
+@dataclass(frozen=True)
+class WantedListener:
+    item: Item
+    #: None: the file does not say, and the listener keeps what it has.
+    handlers: list[Item] | None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    connections: dict[str, Item]
+    listeners: dict[str, WantedListener]
+
+
+def wanted_of(root: Node, problems: Problems) -> Wanted:
+    return _Reading(problems).file(root)
+
+
+class _Reading:
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+
+    def file(self, root: Node) -> Wanted:
+        if not isinstance(root, Mapping):
+            if not isinstance(root, Unusable):
+                self._problems.add(root.line, "the file must begin with connections: or listeners:")
+            return Wanted({}, {})
+        self._refuse_unknown(root, FILE, "the file")
+        connections = [
+            self._item(node, CONNECTION, "a connection")
+            for node in self._list(root.entries.get("connections"), "connections")
+        ]
+        listeners = [
+            self._listener(node) for node in self._list(root.entries.get("listeners"), "listeners")
+        ]
+        named = self._by_name(connections, "connection", "")
+        by_item = {id(one.item): one for one in listeners}
+        default = str(Listener._meta.get_field("name").get_default())
+        items = self._by_name([one.item for one in listeners], "listener", default)
+        return Wanted(named, {name: by_item[id(item)] for name, item in items.items()})
+
+    def _listener(self, node: Mapping) -> WantedListener:
+        keys = {**LISTENER, REFERENCE: text}
+        item = self._item(node, keys, "a listener", apart=(HANDLERS,))
+        if REFERENCE not in (item.values.keys() | item.spoiled):
+            self._problems.add(item.line, "a listener needs a connection; name one")
+        entry = node.entries.get(HANDLERS)
+        if entry is None or _is_null(entry.value):
+            return WantedListener(item, None)
+        handlers = [self._item(one, HANDLER, "a handler") for one in self._list(entry, HANDLERS)]
+        for handler in handlers:
+            if "on" not in (handler.values.keys() | handler.spoiled):
+                self._problems.add(handler.line, "a handler needs on: create, update, …")
+        self._refuse_same_names(handlers)
+        return WantedListener(item, handlers)
+
+    def _refuse_same_names(self, handlers: Sequence[Item]) -> None:
+        first: dict[str, Item] = {}
+        for handler in handlers:
+            name = handler.values.get("name")
+            if name and first.setdefault(name, handler) is not handler:
+                line = first[name].line_of("name")
+                self._problems.add(
+                    handler.line_of("name"),
+                    f"a second handler {name}, the first is in line {line}; choose another name",
+                )
+
+    def _list(self, entry: Entry | None, key: str) -> list[Mapping]:
+        if entry is None or isinstance(entry.value, Unusable) or _is_null(entry.value):
+            return []
+        if not isinstance(entry.value, Items):
+            self._problems.add(entry.line, f"{key}: give a list; begin each entry with a hyphen")
+            return []
+        found: list[Mapping] = []
+        for node in entry.value.items:
+            if isinstance(node, Mapping):
+                found.append(node)
+            elif not isinstance(node, Unusable):
+                self._problems.add(node.line, f"{key}: each entry must be a mapping (key: value)")
+        return found
+
+    def _item(self, node: Mapping, keys: Keys, what: str, apart: Sequence[str] = ()) -> Item:
+        outer = {key: entry.line for key, entry in node.entries.items()}
+        node = self._flattened(node, keys)
+        self._refuse_unknown(node, [*keys, *apart], what)
+        values: dict[str, Any] = {}
+        spoiled: set[str] = set()
+        for key, entry in node.entries.items():
+            if key not in keys or _is_null(entry.value):
+                continue
+            try:
+                values[key] = _usable(keys, key, entry.value)
+            except AlreadyReported:
+                spoiled.add(key)
+            except Wrong as wrong:
+                spoiled.add(key)
+                self._problems.add(entry.line, f"{written(key)}: {wrong}")
+        lines = outer | {key: entry.line for key, entry in node.entries.items()}
+        return Item(node.line, values, lines, frozenset(spoiled))
+
+    def _flattened(self, node: Mapping, keys: Keys) -> Mapping:
+        """The parts of a nested mapping beside the other keys, under their fields' names."""
+        entries: dict[str, Entry] = {}
+        for key, entry in node.entries.items():
+            nested = NESTED.get(key)
+            if nested is None or nested.prefix + nested.parts[0] not in keys:
+                entries[key] = entry
+            elif isinstance(entry.value, Mapping):
+                self._refuse_unknown(entry.value, nested.parts, key)
+                inner = entry.value.entries
+                entries |= {nested.prefix + n: inner[n] for n in nested.parts if n in inner}
+            elif not isinstance(entry.value, Unusable) and not _is_null(entry.value):
+                self._problems.add(
+                    entry.line, f"{key}: give a mapping of {', '.join(nested.parts)}"
+                )
+        return Mapping(node.line, entries)
+
+    def _refuse_unknown(self, node: Mapping, known: Collection[str], what: str) -> None:
+        for key, entry in node.entries.items():
+            if key in known:
+                continue
+            hint = suggestion(key, list(known))
+            self._problems.add(entry.line, f"{what} has no key {key!r}; {hint}")
+
+    def _by_name(self, items: Sequence[Item], what: str, default: str) -> dict[str, Item]:
+        named: dict[str, Item] = {}
+        for item in items:
+            if "name" in item.spoiled:
+                continue
+            name = item.values.setdefault("name", default)
+            if not name:
+                self._problems.add(item.line_of("name"), f"a {what} needs a name")
+            elif name in named:
+                first = named[name].line_of("name")
+                self._problems.add(
+                    item.line_of("name"),
+                    f"a second {what} {name}, the first is in line {first}; choose another name",
+                )
+            else:
+                named[name] = item
+        return named
+
+
+def _usable(keys: Keys, key: str, node: Node) -> Any:
+    if isinstance(node, Unusable):
+        raise AlreadyReported
+    return keys[key](node)
+
+
+def _is_null(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.kind == "null"

@@ -1,0 +1,150 @@
+"""A model instance made to match an item of the file: what differs, and what it may not be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.db import models
+
+from audit.action_log import Action, Actor, note, note_change
+from consumer.configuration.desired_state import Item
+from consumer.configuration.errors import Problems
+from consumer.configuration.schema import REFERENCE, Keys, written
+from listeners.models import Connection
+from listeners.models.connection_rules import default_of
+from listeners.secrets.encrypted_field import Secret
+from listeners.values import is_same, save_fields
+
+#: The keys that say what else is needed: while they are wrong, nothing is known about that.
+_DECIDING = frozenset({"auth", "on"})
+#: Rows that may be in the file only, and not stored yet.
+_REFERENCES = frozenset({"connection", "listener"})
+#: Shown as "changed" only: what is in them may be meant for few eyes.
+_UNSHOWN = frozenset({"options", "optional_params", "client_config", "refresh_config"})
+
+
+def assign(instance: models.Model, fields: Iterable[str], item: Item) -> None:
+    """Give each field the file's value, or its default."""
+    for name in fields:
+        value = item.values[name] if name in item.values else default_of(type(instance), name)
+        setattr(instance, name, value)
+
+
+def validate(instance: models.Model, item: Item, problems: Problems) -> None:
+    """Add what the model's own validation says, at the line of each field."""
+    exclude = {*_REFERENCES, *item.spoiled}
+    try:
+        if item.spoiled & _DECIDING:
+            instance.clean_fields(exclude=exclude)
+        else:
+            instance.full_clean(exclude=exclude)
+    except ValidationError as error:
+        for field, messages in error.message_dict.items():
+            if field not in item.spoiled:
+                problems.add(item.line_of(field), _worded(field, messages, item))
+
+
+def _worded(field: str, messages: list[str], item: Item) -> str:
+    if field == NON_FIELD_ERRORS:
+        return " ".join(messages)
+    if item.values.get(field) == "":
+        return f"{written(field)} is empty: {messages[-1]}"
+    if field not in item.values:
+        return f"{written(field)} is missing: {messages[-1]}"
+    return f"{written(field)}: {' '.join(messages)}"
+
+
+def snapshot(instance: models.Model, fields: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(instance, name) for name in fields}
+
+
+def differences(before: dict[str, Any], instance: models.Model) -> dict[str, str]:
+    """The fields that changed, each with the words for the diff."""
+    return {
+        name: _shown(name, old, getattr(instance, name))
+        for name, old in before.items()
+        if not is_same(old, getattr(instance, name))
+    }
+
+
+def _shown(name: str, old: Any, new: Any) -> str:
+    if isinstance(new, Secret) or name in _UNSHOWN:
+        return f"{name}: changed"
+    return f"{name} {_word(old)} → {_word(new)}"
+
+
+def _word(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:g}"
+        case None | "" | []:
+            return "none"
+        case dict():
+            return json.dumps(value, ensure_ascii=False) if value else "none"
+        case list():
+            return f"[{', '.join(map(str, value))}]"
+        case _:
+            return str(value)
+
+
+@dataclass(frozen=True)
+class Step:
+    #: Its line; empty where the step before it says it all. The first character says what it does.
+    text: str
+    #: Writes; inside the caller's transaction.
+    take: Callable[[], object]
+    row: models.Model
+    #: Of a row that changes.
+    fields: Sequence[str] = ()
+
+    def saying(self, more: str) -> Step:
+        """The same with `more` at the end of its line."""
+        return replace(self, text=f"{self.text}{more}")
+
+    def noted(self, by: Actor) -> None:
+        """Take it, with a line in the action log. Inside the caller's transaction."""
+        match self.text[:1]:
+            case "-":
+                note(by, Action.DELETE, self.row)
+                self.take()
+            case "+":
+                self.take()
+                note(by, Action.ADD, self.row)
+            case "~":
+                self.take()
+                note_change(by, self.row, self.fields)
+            case _:
+                self.take()
+
+
+def row_steps(
+    instance: models.Model,
+    label: str,
+    keys: Keys,
+    item: Item,
+    problems: Problems,
+    *,
+    connection: Connection | None = None,
+) -> list[Step]:
+    """The step that makes a row match its item, or none. `connection` may not be stored yet."""
+    is_new = instance.pk is None
+    fields = [*keys, REFERENCE] if connection else [*keys]
+    before = {} if is_new else snapshot(instance, fields)
+    assign(instance, keys, item)
+    if connection:
+        setattr(instance, REFERENCE, connection)
+    validate(instance, item, problems)
+    if is_new:
+        return [Step(f"+ {label}", instance.save, instance)]
+    changed = differences(before, instance)
+    if not changed:
+        return []
+    text = f"~ {label}: {', '.join(changed.values())}"
+    return [Step(text, partial(save_fields, instance, changed), instance, [*changed])]

@@ -1,0 +1,121 @@
+"""The keys that a file may have: each is a field of the model, and how its value is read.
+
+A key that is not here is refused, since a setting that does nothing is a defect. To support
+another one, add the model's field and one line below; what is left out has the field's default.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from consumer.configuration.value_parsers import (
+    Reader,
+    api_version,
+    boolean,
+    choice,
+    json_object,
+    names,
+    names_like,
+    number,
+    object_like,
+    text,
+    whole_number,
+)
+from handlers.models import HandlerMapping
+from listeners.models import Connection, Listener
+
+Keys = Mapping[str, Reader]
+
+FILE = ("connections", "listeners")
+
+CONNECTION: Keys = {
+    "name": text,
+    "auth": choice(Connection.Auth),
+    "base_url": text,
+    "token_url": text,
+    "refresh_url": text,
+    "client_id": text,
+    "client_secret": text,
+    "username": text,
+    "password": text,
+    "refresh_token": text,
+    "token": text,
+    "private_key": text,
+    "login_url": text,
+    "is_sandbox": boolean,
+    "audience": text,
+    "scopes": names,
+    "default_token_exp_time": number,
+    "clock_skew": number,
+    "optional_params": json_object,
+    "credential_bearer": choice(Connection.CredentialBearer),
+    "client_config": json_object,
+    "refresh_config": json_object,
+    "token_store": choice(Connection.TokenStore),
+    "proxy_scheme": choice(Connection.ProxyScheme),
+    "proxy_host": text,
+    "proxy_port": whole_number,
+    "proxy_username": text,
+    "proxy_password": text,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """A key that holds a mapping, each part of which is a field of its own."""
+
+    prefix: str
+    parts: tuple[str, ...]
+
+
+NESTED = {
+    "proxy_config": Nested("proxy_", ("scheme", "host", "port", "username", "password")),
+}
+#: What the file calls a field that is a part of a mapping, and the mapping's key.
+WRITTEN = {
+    nested.prefix + part: (f"{key}.{part}", key)
+    for key, nested in NESTED.items()
+    for part in nested.parts
+}
+
+
+def written(field: str) -> str:
+    """The key as it stands in the file."""
+    return WRITTEN[field][0] if field in WRITTEN else field
+
+
+LISTENER: Keys = {
+    "name": text,
+    "channel": text,
+    "transport": choice(Listener.Transport),
+    "pubsub_endpoint": text,
+    "managed_subscription": text,
+    "replay_from": text,
+    "on_replay_lost": choice(Listener.ReplayLost),
+    "gap_policy": choice(Listener.GapPolicy),
+    "sensitive_fields": names,
+    "enabled": boolean,
+    "api_version": api_version,
+    "connection_timeout": number,
+    "read_timeout": number,
+    "keep_alive_interval": number,
+    "session_timeout": number,
+}
+#: Of a listener, read apart: a reference and a list.
+REFERENCE, HANDLERS = "connection", "handlers"
+
+HANDLER: Keys = {
+    "name": text,
+    "on": choice(HandlerMapping.On),
+    "entity": text,
+    "handler": text,
+    "task": text,
+    "changed_fields": names,
+    "condition": object_like("{field: Phone, exists: true}"),
+    "ignore_origins": names_like("[my-app]"),
+    "ignore_users": names_like("[005000000000001AAA]"),
+    "ordering": choice(HandlerMapping.Ordering),
+    "queue": text,
+    "max_attempts": whole_number,
+    "on_dead": choice(HandlerMapping.OnDead),
+    "options": json_object,
+}

@@ -1,0 +1,1 @@
+"""Check connections and channels for an operator who waits for the answer."""

@@ -1,0 +1,188 @@
+"""Whether a connection works: log in → versions → limits → subscribe to each channel once.
+
+`check_connection` is for a stored connection, `checked` the same with a time limit and a line in
+the action log; `consumer.diagnostics.unsaved_connection` tries settings that are not saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any
+
+import requests
+from django.utils import timezone
+
+from audit.action_log import Action, Actor, note
+from audit.incidents.login import report
+from consumer.diagnostics.channel_check import check_channel
+from consumer.diagnostics.findings import Finding, Step, within
+from consumer.diagnostics.short_timeouts import REST_TIMEOUT
+from consumer.monitoring.org_limits import LIMIT, keep, keep_failure
+from listeners.connections.token_sources import TrialLogin, session_for, token_source
+from listeners.models import Connection, Listener, Position
+from listeners.models.connection_rules import warnings
+from listeners.salesforce.auth.soap import LAST_VERSION
+from listeners.salesforce.errors import (
+    LoginRefused,
+    LoginUnavailable,
+    RestRefused,
+    SalesforceError,
+)
+from listeners.salesforce.http.session import ClientFileMissing
+from listeners.salesforce.rest.client import DEFAULT_VERSION, RestClient
+from listeners.salesforce.tokens.tokens import Token, Tokens
+from listeners.secrets.encrypted_field import SecretUnavailable
+from listeners.token_stores.redis import RedisStore
+
+__all__ = ["Finding", "check_connection", "checked"]
+
+#: A web page waits for this long; a step that has begun then still ends.
+LONGEST_SECONDS = 25.0
+
+
+def checked(
+    connection: Connection,
+    listeners: Sequence[Listener],
+    by: Actor,
+    *,
+    trial: TrialLogin | None = None,
+    changed: Sequence[str] = (),
+    seconds: float = LONGEST_SECONDS,
+) -> Iterator[Finding]:
+    """The check for whoever waits for it. That it was made, and whether all was well, is in the
+    action log, also when its reader leaves in the middle; and which fields were `changed` for it,
+    as a stored secret may have been sent to another address."""
+    about = listeners[0] if len(listeners) == 1 and listeners[0].pk else connection
+    works = False
+    try:
+        failed = False
+        for finding in within(check_connection(connection, listeners, trial=trial), seconds):
+            failed = failed or finding.is_failure
+            yield finding
+        works = not failed
+    finally:
+        details: dict[str, Any] = {"works": works} | ({"unsaved": True} if trial else {})
+        note(by, Action.TEST, about, details=details | ({"fields": [*changed]} if changed else {}))
+
+
+def check_connection(
+    connection: Connection, listeners: Sequence[Listener], *, trial: TrialLogin | None = None
+) -> Iterator[Finding]:
+    """What is found, step by step. A login that is refused is not tried twice, and ends it.
+
+    With a `trial` neither connection nor listeners need to be stored, and nothing is kept: no
+    token, no limit, no count of refusals. Without it the connection's processes take over the
+    token, and those that stopped over the login try again.
+    """
+    for _, warning in warnings(connection):
+        yield Finding(f"note: {warning}")
+    try:
+        http = session_for(connection)
+        version = listeners[0].api_version if listeners else LAST_VERSION
+        tokens = (
+            trial.tokens(version)
+            if trial
+            else token_source(connection, version, report=report, is_forced=True)
+        )
+        yield from _login(connection, tokens)
+        rest = RestClient(tokens, timeout=REST_TIMEOUT, http=http)
+        served = yield from _served(rest, listeners)
+        yield _limits(connection, tokens, http, served, is_kept=trial is None)
+        if trial is None:
+            _start_again(listeners)
+        for listener in listeners:
+            yield from check_channel(tokens, served, listener)
+    except (SecretUnavailable, ClientFileMissing) as missing:
+        yield Finding(f"login: not tried, {missing}", is_failure=True, step=Step.LOGIN)
+    except (LoginRefused, LoginUnavailable) as refused:
+        yield Finding(str(refused), is_failure=True, step=Step.LOGIN)
+    except SalesforceError as error:
+        yield Finding(f"REST: {error}", is_failure=True, step=Step.ORG)
+
+
+def _login(connection: Connection, tokens: Tokens) -> Iterator[Finding]:
+    token = tokens.get()
+    is_done = connection.auth != Connection.Auth.BEARER_TOKEN  # the first request tells of that one
+    login = f"login: {'accepted' if is_done else 'not needed'} ({connection.get_auth_display()})"
+    yield Finding(login, step=Step.LOGIN)
+    instance = f"instance: {token.instance_url}{_other_than(connection, token)}"
+    yield Finding(instance, step=Step.ORG)
+    yield Finding(f"org: {token.org_id or 'not told'}", step=Step.ORG)
+    if connection.token_store == Connection.TokenStore.REDIS:
+        yield from _redis(RedisStore(connection.pk))
+
+
+def _redis(store: RedisStore) -> Iterator[Finding]:
+    if store.writes_to_disk() is False:
+        yield Finding(
+            "note: Redis does not write to disk (appendonly no): a rotated refresh token does not "
+            "outlive it"
+        )
+
+
+def _start_again(listeners: Sequence[Listener]) -> None:
+    """The login works: listeners that stopped over it are tried again by their processes."""
+    stored = [listener.pk for listener in listeners if listener.pk]
+    Position.objects.filter(listener__in=stored, state=Position.State.FAILED).update(
+        failed_fingerprint=""
+    )
+
+
+_NO_VERSIONS = "API versions: none told"
+
+
+def _other_than(connection: Connection, token: Token) -> str:
+    """Requests go where the login's answer says."""
+    if connection.base_url in ("", token.instance_url):
+        return ""
+    return f" (as the login says; the base URL is {connection.base_url})"
+
+
+def _served(rest: RestClient, listeners: Sequence[Listener]) -> Generator[Finding, None, list[str]]:
+    """API versions, oldest first. Changes come without REST: the channels are tried all the same,
+    where there are any."""
+    try:
+        served = versions_of(rest)
+    except RestRefused as refused:
+        text = f"API versions: not readable ({refused})"
+        yield Finding(text, is_failure=not listeners, step=Step.ORG)
+        return []
+    told = f"API versions: {served[0]} to {served[-1]}" if served else _NO_VERSIONS
+    yield Finding(told, step=Step.ORG)
+    return served
+
+
+def versions_of(rest: RestClient) -> list[str]:
+    """Oldest first."""
+    told = (entry.get("version") for entry in rest.versions())
+    return sorted((str(version) for version in told if version), key=_order)
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))
+
+
+def _limits(
+    connection: Connection,
+    tokens: Tokens,
+    http: requests.Session,
+    served: Sequence[str],
+    *,
+    is_kept: bool,
+) -> Finding:
+    """Kept for the console and the status. A refusal is no failure: changes come without it."""
+    version = served[-1] if served else DEFAULT_VERSION
+    rest = RestClient(tokens, version, REST_TIMEOUT, http=http)
+    try:
+        limit: Any = rest.limits().get(LIMIT)
+    except RestRefused as refused:
+        if is_kept:
+            keep_failure(connection, str(refused))
+        return Finding(f"limits: not readable ({refused})", step=Step.ORG)
+    if is_kept:
+        keep(connection, limit, timezone.now())
+    match limit:
+        case {"Max": most, "Remaining": remaining}:
+            return Finding(f"{LIMIT}: {remaining} of {most} remaining", step=Step.ORG)
+        case _:
+            return Finding(f"{LIMIT}: not told", step=Step.ORG)

@@ -1,0 +1,1 @@
+"""Gap events, which come without data: planned when recorded, completed over REST."""

@@ -1,0 +1,261 @@
+"""Gap events → changes with data: claim → read over REST → record → let their deliveries go on.
+
+Killed anywhere it repeats work: what was claimed is due again after a while, and what was recorded
+is claimed no more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import time_ns
+
+import structlog
+from django.db import DataError, transaction
+from django.db.models import F
+
+from audit.db.errors import describe
+from audit.log.record import record
+from audit.models import AuditLogEntry, DirtyRecord
+from consumer.gaps import plan
+from handlers import tracing
+from handlers.listener_rest_client import CANNOT_READ, rest_of
+from handlers.ordering.pending_reads import end_waiting
+from handlers.outbox import publish
+from handlers.sdk.outcomes import storable
+from listeners import crash_points
+from listeners.clock import database_clock
+from listeners.models import Listener, Position
+from listeners.salesforce.backoff import Backoff
+from listeners.salesforce.rest.client import MAX_IDS, RestClient
+from listeners.salesforce.rest.records import RecordsRead, event_body, last_modified_ms
+
+log = structlog.get_logger(__name__)
+
+Policy = Listener.GapPolicy
+
+#: So many were recorded and delivered in one transaction, which holds the stream's recording up.
+ROWS = 200
+#: A page that could not be read is read in smaller ones: one record may be the reason.
+SMALL_PAGE = 200
+#: Seconds after which what is left is left to another message.
+BUDGET = 120.0
+_BACKOFF, _REFUSED_BACKOFF = Backoff(10.0, 600.0), Backoff(10.0, 3600.0)
+
+GONE = "the record was deleted before it could be read"
+RECORDED_ONLY = "the listener's gap_policy is to record only"
+RECORDED_BEFORE = "the change itself was recorded before"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Gap entries of one entity, claimed until then."""
+
+    entity: str
+    until: datetime
+    rows: Sequence[DirtyRecord]
+
+
+def complete(listener_id: int, *, budget: float = BUDGET) -> int:
+    """Complete what is claimed of a listener, or else due; how many gap entries ended.
+
+    What is left after `budget` seconds is given back. Never inside a transaction.
+    """
+    listener = Listener.objects.select_related("connection").filter(pk=listener_id).first()
+    if listener is None:
+        return 0
+    if not plan.claimed(listener_id).exists():
+        plan.claim(listener_id, database_clock.now())
+    org = _Org(listener)
+    ended, end = 0, time.monotonic() + budget
+    while page := _take(listener_id):
+        ended += _complete(org, page)
+        if time.monotonic() >= end:
+            plan.let_go(listener_id)
+    return ended
+
+
+class _Org:
+    """The listener's org, which is logged in to when it is asked."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self._client: RestClient | None = None
+
+    def read(self, entity: str, ids: Sequence[str]) -> RecordsRead:
+        """Raises one of CANNOT_READ."""
+        if not ids:
+            return RecordsRead(0)
+        if self._client is None:
+            self._client = rest_of(self.listener)
+        return self._client.read_many(entity, ids)
+
+
+def _take(listener_id: int) -> Page | None:
+    """The next page, begun; an attempt counts from here, so that a crash counts too."""
+    claimed = plan.claimed(listener_id)
+    first = claimed.order_by("pk").first()
+    if first is None:
+        return None
+    same = list(claimed.filter(entity_name=first.entity_name).order_by("pk")[:MAX_IDS])
+    size = SMALL_PAGE if any(row.attempts for row in same) else MAX_IDS
+    ids = [row.pk for row in same[:size]]
+    mine = database_clock.now() + plan.CLAIM
+    claimed.filter(pk__in=ids).update(claimed_until=mine, is_begun=True, attempts=F("attempts") + 1)
+    won = DirtyRecord.objects.filter(pk__in=ids, claimed_until=mine)
+    return Page(first.entity_name, mine, list(won.select_related("entry").order_by("pk")))
+
+
+def _complete(org: _Org, page: Page) -> int:
+    listener = org.listener
+    if listener.gap_policy != Policy.FETCH:
+        return _add(listener, page, page.rows, None)
+    unread = [row for row in page.rows if row.entry.change_type != "GAP_DELETE"]
+    try:
+        ids = dict.fromkeys(row.entry.record_id for row in unread)
+        read = org.read(page.entity, list(ids))
+    except CANNOT_READ as error:
+        _postpone(page, unread, str(error), _BACKOFF)
+        deleted = [row for row in page.rows if row.entry.change_type == "GAP_DELETE"]
+        return _add(listener, page, deleted, RecordsRead(0))
+    crash_points.reach("read")
+    refused = [row for row in unread if row.entry.record_id in read.refused]
+    if refused:
+        reason = read.refused[refused[0].entry.record_id]
+        _postpone(page, refused, str(reason), _REFUSED_BACKOFF)
+    left = [row for row in page.rows if row not in refused]
+    log.info("records read", listener=listener.name, entity=page.entity, records=len(read.records))
+    return _add(listener, page, left, read)
+
+
+def _add(
+    listener: Listener, page: Page, rows: Sequence[DirtyRecord], read: RecordsRead | None
+) -> int:
+    """In transactions of moderate size. `read` is None where they are released without data."""
+    return sum(
+        _add_some(listener, page, rows[start : start + ROWS], read)
+        for start in range(0, len(rows), ROWS)
+    )
+
+
+def _add_some(
+    listener: Listener, page: Page, rows: Sequence[DirtyRecord], read: RecordsRead | None
+) -> int:
+    """What the database refuses is tried again later, apart from its neighbours."""
+    try:
+        return _add_whole(listener, page, rows, read)
+    except (DataError, UnicodeError) as error:
+        if len(rows) == 1:
+            reason = f"the database refused what was read: {describe(error)}"
+            _postpone(page, rows, reason, _REFUSED_BACKOFF)
+            return 0
+    half = len(rows) // 2
+    return _add_some(listener, page, rows[:half], read) + _add_some(
+        listener, page, rows[half:], read
+    )
+
+
+def _add_whole(
+    listener: Listener, page: Page, rows: Sequence[DirtyRecord], read: RecordsRead | None
+) -> int:
+    now, ids = database_clock.now(), [row.pk for row in rows]
+    began = time_ns()
+    with transaction.atomic(durable=True):
+        Position.objects.lock_listener(listener.pk)
+        # Whoever's claim ran out meanwhile: what another has completed is not here any more.
+        left = DirtyRecord.objects.filter(pk__in=ids).select_related("entry").order_by("pk")
+        incomplete = [row.entry for row in left]
+        if read is None:
+            ends = _released(listener, incomplete)
+        else:
+            ends = _completed(incomplete, read, now)
+        ready = end_waiting(ends, now)
+        DirtyRecord.objects.filter(pk__in=list(ends)).delete()
+        plan.note_progress(listener, page.entity, now)
+        crash_points.reach("added")
+    if read is not None:
+        _trace(listener, incomplete, ends, began)
+    publish.publish_or_leave(ready, now)
+    return len(ends)
+
+
+def _trace(
+    listener: Listener,
+    gap_entries: Sequence[AuditLogEntry],
+    ends: Mapping[int, AuditLogEntry | str],
+    began: int,
+) -> None:
+    if tracing.spans is not None:
+        pairs = [(ends[gap.pk], gap) for gap in gap_entries]
+        gap_of = {entry: gap for entry, gap in pairs if isinstance(entry, AuditLogEntry)}
+        completed = {entry.pk: gap for entry, gap in gap_of.items()}
+        tracing.spans.recorded(listener.name, list(gap_of), began, completed)
+
+
+def _completed(
+    entries: Sequence[AuditLogEntry], read: RecordsRead, now: datetime
+) -> dict[int, AuditLogEntry | str]:
+    """What has the data of each gap entry, recorded; or why nothing has."""
+    completed = {entry.pk: _with_data(entry, read, now) for entry in entries}
+    record([entry for entry in completed.values() if entry is not None])
+    return {
+        gap_id: GONE if entry is None else entry if entry.pk else RECORDED_BEFORE
+        for gap_id, entry in completed.items()
+    }
+
+
+def _released(
+    listener: Listener, entries: Sequence[AuditLogEntry]
+) -> dict[int, AuditLogEntry | str]:
+    if listener.gap_policy == Policy.DELIVER:
+        return {entry.pk: entry for entry in entries}
+    return {entry.pk: RECORDED_ONLY for entry in entries}
+
+
+def _with_data(gap: AuditLogEntry, read: RecordsRead, now: datetime) -> AuditLogEntry | None:
+    """The change that a gap event stands for, with the record as it was read; None if it is gone.
+
+    The replay id stays the gap event's: that is where it stands in the stream.
+    """
+    change_type = gap.change_type.removeprefix("GAP_")
+    found = read.records.get(gap.record_id)
+    if found is None and change_type != "DELETE":
+        return None
+    change = AuditLogEntry(
+        listener_id=gap.listener_id,
+        channel=gap.channel,
+        entity_name=gap.entity_name,
+        record_id=gap.record_id,
+        change_type=change_type,
+        change_origin=gap.change_origin,
+        transaction_key=gap.transaction_key,
+        sequence_number=gap.sequence_number,
+        commit_timestamp=gap.commit_timestamp,
+        commit_number=gap.commit_number,
+        commit_user=gap.commit_user,
+        replay_id=gap.replay_id,
+        event_uuid=gap.event_uuid,
+        source=AuditLogEntry.Source.GAP,
+        received_at=now,
+    )
+    if found is not None and change_type != "DELETE":
+        change.changed_data = event_body(found, change_type)
+        # Without a time of its own it is at least as new as the change that told of it.
+        change.as_of = last_modified_ms(found) or gap.commit_timestamp
+        change.read_at = read.read_at
+    return change
+
+
+def _postpone(page: Page, rows: Sequence[DirtyRecord], error: str, backoff: Backoff) -> None:
+    """Try again later, all at one moment, so that they are read together."""
+    if not rows:
+        return
+    delay = backoff.delay(max(row.attempts for row in rows))
+    due = database_clock.now() + timedelta(seconds=delay)
+    DirtyRecord.objects.filter(pk__in=[row.pk for row in rows], claimed_until=page.until).update(
+        due_at=due, error=storable(error), claimed_until=None, is_begun=False
+    )
+    log.warning("records not read", entity=page.entity, records=len(rows), reason=error)
+    plan.tell_progress(rows[0].listener_id, page.entity)

@@ -1,0 +1,80 @@
+"""The listener process over HTTP: alive, ready (which means receiving), metrics.
+
+A process that stands by, since others receive all that it may run, is ready too: it would never
+become so otherwise, and an orchestrator that replaces one process by another would wait for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from consumer.host.supervisor import Supervisor
+from consumer.status import metrics_page
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """A probe every few seconds is not worth a line each."""
+
+
+class Probes:
+    """Serves /healthz/live, /healthz/ready and /metrics on a port (0: a free one)."""
+
+    def __init__(self, supervisor: Supervisor, port: int) -> None:
+        """Raises OSError when the port is taken."""
+        self._supervisor = supervisor
+        self._server = make_server("", port, self._answer, _Server, _Quiet)
+        self.port = self._server.server_port
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="probes", daemon=True
+        )
+
+    def __enter__(self) -> Probes:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _answer(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        status, kind, body = self._page(environ.get("PATH_INFO", ""))
+        start(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
+        return [body]
+
+    def _page(self, path: str) -> tuple[str, str, bytes]:
+        match path.rstrip("/"):
+            case "/healthz/live":
+                return "200 OK", "application/json", b'{"status": "ok"}'
+            case "/healthz/ready":
+                return self._ready()
+            case "/metrics":
+                return "200 OK", metrics_page.CONTENT_TYPE, metrics_page.page()
+            case _:
+                return "404 Not Found", "text/plain", b"not found\n"
+
+    def _ready(self) -> tuple[str, str, bytes]:
+        stands_by = self._supervisor.is_standing_by()
+        ready = stands_by or self._supervisor.is_receiving()
+        answer = {
+            "status": "ok" if ready else "unavailable",
+            "listeners": self._supervisor.states(),
+            "standing_by": stands_by,
+        }
+        return (
+            "200 OK" if ready else "503 Service Unavailable",
+            "application/json",
+            json.dumps(answer).encode(),
+        )

@@ -1,0 +1,49 @@
+"""The relay in a listener process, in a thread of its own."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from django.conf import settings
+
+from cdcproject.process.embedded_broker import ensure_embedded_broker
+from consumer import relay
+from consumer.host.periodic import Rounds
+from consumer.reconciliation import schedule
+from handlers.outbox import publish
+from handlers.redelivery import job
+from listeners.clock import database_clock
+
+log = structlog.get_logger(__name__)
+
+RELAY_SECONDS = 1.0
+
+
+def relay_thread() -> Rounds:
+    """Publishes and starts what is due each second, and sweeps each settings.CDC_SWEEP_SECONDS."""
+    return Rounds("relay", _Relay().go_round, RELAY_SECONDS)
+
+
+class _Relay:
+    def __init__(self) -> None:
+        self._swept_at = time.monotonic()
+
+    def go_round(self) -> None:
+        try:
+            relay.publish_due(database_clock.now())
+            schedule.start_due(database_clock.now())
+            job.start_due(database_clock.now())
+            if time.monotonic() - self._swept_at >= settings.CDC_SWEEP_SECONDS:
+                self._swept_at = time.monotonic()
+                relay.sweep(database_clock.now())
+        except publish.BrokerUnavailable as error:
+            log.warning("published later", reason=str(error))
+            _revive_broker()
+
+
+def _revive_broker() -> None:
+    try:
+        ensure_embedded_broker()
+    except RuntimeError as error:
+        log.warning("no broker", reason=str(error))

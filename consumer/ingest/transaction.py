@@ -1,0 +1,241 @@
+"""The one transaction: a batch's audit entries, its deliveries and the new position, under the
+lease's epoch.
+
+Raises what consumer.ingest.position does; then nothing was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from time import time_ns
+from typing import Any
+
+from django.db import DataError, transaction
+
+from audit.db.bulk_insert import maker, nothing
+from audit.db.errors import describe
+from audit.db.prepared import Given, Prepared
+from audit.log import throughput
+from audit.log.record import record
+from audit.models import AuditLogEntry
+from consumer import incidents
+from consumer.gaps import plan
+from consumer.ingest.position import advance, hold
+from consumer.ingest.quarantine import Unreadable, keep
+from handlers import tracing
+from handlers.models import HandlerMapping
+from handlers.outbox.handover import Parcel, pack
+from listeners import crash_points
+from listeners.clock import database_clock
+from listeners.leases import Lease, lease_end
+from listeners.models import Listener, Position
+from listeners.salesforce.decode import decode, message_text
+from listeners.salesforce.errors import Undecodable
+from listeners.salesforce.events import ChangeEvent
+
+
+@dataclass(slots=True)
+class Message:
+    """A data message of the channel, as it came, and when.
+
+    `passed_over`: committed before its listener began; it moves the position and nothing else.
+    """
+
+    data: Any
+    received_at: datetime
+    passed_over: bool = False
+    _ahead: list[ChangeEvent] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def decode_ahead(self) -> int:
+        """For who asks for its `events` next; how many they are. Raises Undecodable."""
+        self._ahead = self._ahead or decode(self.data)
+        return len(self._ahead)
+
+    def events(self) -> list[ChangeEvent]:
+        """Not kept here any longer: they may be many. Raises Undecodable."""
+        events, self._ahead = self._ahead or decode(self.data), []
+        return events
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Salesforce said then that there was nothing more up to a replay id."""
+
+    replay_id: str
+    received_at: datetime
+
+
+@dataclass(slots=True)
+class Ingested:
+    """What a batch added. `parcel`: the deliveries to publish now; `reads`: records wait to be
+    read; `replay_id`: where the position is now, empty where it stayed; `committed`: its first
+    change, in milliseconds."""
+
+    entries: int = 0
+    repeated: int = 0
+    quarantined: int = 0
+    parcel: Parcel = field(default_factory=Parcel)
+    reads: bool = False
+    replay_id: str = ""
+    committed: int | None = None
+
+    def add(self, other: Ingested) -> None:
+        self.entries += other.entries
+        self.repeated += other.repeated
+        self.quarantined += other.quarantined
+        self.parcel.add(other.parcel)
+        self.reads |= other.reads
+        self.replay_id = other.replay_id or self.replay_id
+        self.committed = other.committed if self.committed is None else self.committed
+
+
+_MAPPINGS = Prepared(lambda: HandlerMapping.objects.filter(listener=Given("listener_id")))
+
+
+def ingest(
+    listener: Listener,
+    lease: Lease,
+    messages: Sequence[Message],
+    mappings: Sequence[HandlerMapping] | None = None,
+    follows: str | None = None,
+    *,
+    meanwhile: Callable[[], None] = nothing,
+    may_be_known: bool = True,
+) -> Ingested:
+    """Record a batch of messages and what is to be done about them. Never inside a transaction.
+
+    `mappings`: in place of the listener's as they are when the batch is recorded. `follows`: the
+    position that the messages come after, where that is known. `meanwhile` and `may_be_known`: as
+    `record` takes them.
+
+    One transaction a batch. A message that cannot be decoded, or that the database refuses, is
+    quarantined raw, and its neighbours are recorded: then there are several, in order.
+    """
+    try:
+        added = partial(record, meanwhile=meanwhile, may_be_known=may_be_known)
+        return _ingest_whole(listener, lease, messages, mappings, follows=follows, added=added)
+    except (DataError, Undecodable, UnicodeError) as error:
+        if len(messages) == 1:
+            return _quarantine(listener, lease, messages[0], error, follows)
+    half = len(messages) // 2
+    result = ingest(listener, lease, messages[:half], mappings, follows)
+    follows = result.replay_id or follows
+    result.add(ingest(listener, lease, messages[half:], mappings, follows))
+    return result
+
+
+def _ingest_whole(
+    listener: Listener,
+    lease: Lease,
+    messages: Sequence[Message],
+    mappings: Sequence[HandlerMapping] | None,
+    *,
+    follows: str | None,
+    added: Callable[[Sequence[AuditLogEntry]], list[AuditLogEntry]],
+) -> Ingested:
+    """Decodes outside, writes inside."""
+    decoded = [(message, message.events()) for message in messages]
+    entries = [
+        entry_of(listener, event, message.received_at)
+        for message, events in decoded
+        if not message.passed_over
+        for event in events
+    ]
+    replay_id = decoded[-1][1][-1].replay_id
+    began = time_ns()
+    with transaction.atomic(durable=True):
+        position = hold(lease, follows, replay_id)
+        crash_points.reach("recording")
+        new = added(entries)
+        if mappings is None:
+            mappings = _MAPPINGS.objects(listener_id=listener.pk)
+        policy = listener.gap_policy
+        parcel = pack(
+            new, mappings, database_clock.estimate(), gap_policy=policy, lanes=position.lanes
+        )
+        reported = incidents.report(listener.pk, new, messages[-1].received_at)
+        reads = plan.follow(listener, reported, messages[-1].received_at)
+        advance(lease, replay_id, entries)
+        throughput.count(listener.pk, messages[-1].received_at, len(messages), len(new))
+        crash_points.reach("recorded")
+    crash_points.reach("committed")
+    if tracing.spans is not None:
+        tracing.spans.recorded(listener.name, new, began)
+    committed = entries[0].commit_timestamp if entries else None
+    return Ingested(len(new), len(entries) - len(new), 0, parcel, reads, replay_id, committed)
+
+
+def _quarantine(
+    listener: Listener, lease: Lease, message: Message, error: Exception, follows: str | None
+) -> Ingested:
+    """Keep one message raw, with an incident, and move past it."""
+    if isinstance(error, Undecodable):
+        raw, reason, replay_id = error.raw, error.reason, error.replay_id or ""
+    else:
+        replay_id = message.events()[0].replay_id
+        raw, reason = message_text(message.data), f"the database refused it: {describe(error)}"
+    unreadable = Unreadable(raw, reason, replay_id, message.received_at)
+    with transaction.atomic(durable=True):
+        hold(lease, follows, replay_id)
+        quarantined = keep(listener, unreadable)
+        advance(lease, unreadable.replay_id, [])
+        throughput.count(listener.pk, message.received_at, 1, 0)
+    return Ingested(quarantined=quarantined, replay_id=unreadable.replay_id)
+
+
+def move(lease: Lease, moment: Moment, follows: str | None = None) -> None:
+    """The position to a moment, once everything before it is recorded. Never inside a
+    transaction."""
+    with transaction.atomic(durable=True):
+        hold(lease, follows, moment.replay_id)
+        Position.objects.held(lease).update(
+            replay_id=moment.replay_id,
+            named_at=moment.received_at,
+            caught_up_at=moment.received_at,
+            unrecorded_since=None,
+            lease_until=lease_end(),
+        )
+
+
+def quarantine_answer(listener: Listener, lease: Lease, raw: str, error: str, now: datetime) -> int:
+    """Keep an answer that is no JSON; the position stays, so that its events come again."""
+    with transaction.atomic(durable=True):
+        hold(lease)
+        return keep(listener, Unreadable(raw, error, "", now, is_answer=True))
+
+
+_entry = maker(AuditLogEntry)
+
+
+def entry_of(listener: Listener, event: ChangeEvent, received_at: datetime) -> AuditLogEntry:
+    return _entry(
+        {
+            "listener_id": listener.pk,
+            "channel": event.channel,
+            "entity_name": event.entity_name,
+            "record_id": event.record_id,
+            "change_type": event.change_type,
+            "change_origin": event.change_origin or "",
+            "transaction_key": event.transaction_key,
+            "sequence_number": event.sequence_number,
+            "commit_timestamp": event.commit_timestamp,
+            "commit_number": event.commit_number,
+            "commit_user": event.commit_user or "",
+            "replay_id": event.replay_id,
+            "event_uuid": event.event_uuid or "",
+            "record_count": len(event.record_ids),
+            "changed_fields": _list(event.changed_fields),
+            "nulled_fields": _list(event.nulled_fields),
+            "diff_fields": _list(event.diff_fields),
+            "header_extra": event.header_extra,
+            "changed_data": event.changed_data,
+            "received_at": received_at,
+        }
+    )
+
+
+def _list(names: Iterable[str] | None) -> list[str] | None:
+    return None if names is None else list(names)

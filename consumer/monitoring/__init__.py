@@ -1,0 +1,1 @@
+"""Periodic checks that open and close incidents."""

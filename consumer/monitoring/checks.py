@@ -1,0 +1,29 @@
+"""The evidence that opens and closes incidents: what no single event tells.
+
+Runs in every listener process and as a beat task, so that it also runs where no listener does.
+Several at once do no harm: each finds the same, and an incident is opened and closed once.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from consumer.monitoring import auto_close, dead_letters, outages, position_age, quarantine, stopped
+from consumer.monitoring.snapshot import Watched, scene
+from handlers.messages import unknown_task_incidents
+
+__all__ = ["Watched", "watch"]
+
+
+def watch(now: datetime) -> list[Watched]:
+    """Look at every listener; what was seen. Never inside a transaction."""
+    seen = scene(now)
+    for one in seen:
+        stopped.look(one, now)
+        outages.look(one, now)
+        position_age.look(one, now)
+        auto_close.look(one, now)
+        quarantine.look(one, now)
+    dead_letters.look(seen, now)
+    unknown_task_incidents.close_when_none_is_kept(now)
+    return seen

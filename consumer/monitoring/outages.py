@@ -1,0 +1,159 @@
+"""A listener that should be receiving and is not."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+
+from audit.models import Incident, Reconciliation
+from audit.models.entry_queryset import Trouble
+from consumer.monitoring.snapshot import Watched, close
+from consumer.reconciliation import schedule
+from listeners.listener_state import RETENTION, runway
+from listeners.models import Position
+from listeners.salesforce.events import PRESETS
+
+KIND = Incident.Kind.OUTAGE
+
+
+def look(one: Watched, now: datetime) -> None:
+    """Open, refresh or close its outage. Never inside a transaction."""
+    incident = one.open(KIND)
+    if one.is_receiving:
+        if incident is not None:
+            _end(one, incident, now)
+    elif not one.listener.enabled:
+        close(incident, "The listener was disabled.", now)
+    elif one.has_failed:
+        close(incident, "The listener stopped: the incident of that says why.", now)
+    elif _has_something_to_miss(one) and (incident is not None or _is_long(one, now)):
+        Incident.objects.report(one.listener.pk, _trouble(one, now), now)
+
+
+def _has_something_to_miss(one: Watched) -> bool:
+    """Who has been stopped, and whose position was forgotten then, begins anew some day. Who was
+    never let in (it has no channel yet) is still to begin."""
+    position = one.position
+    if position is None or one.is_live or not position.channel:
+        return True
+    return bool(position.replay_id or position.tip_since)
+
+
+def _since(one: Watched) -> datetime:
+    position = one.position
+    if position is None:
+        return one.listener.created_at
+    if _is_stuck(one) and position.unrecorded_since is not None:
+        return position.unrecorded_since
+    return position.last_received_at or one.listener.created_at
+
+
+def _is_stuck(one: Watched) -> bool:
+    """It receives, and cannot record."""
+    return one.is_live and one.position is not None and one.position.unrecorded_since is not None
+
+
+def _is_long(one: Watched, now: datetime) -> bool:
+    """Whoever has changed its settings waits anew for it to connect; and a session that was opened
+    just now has until its first answer is late."""
+    if one.standing.state == Position.State.RECEIVING:
+        return False
+    settled = max(_since(one), one.listener.updated_at, one.listener.connection.updated_at)
+    return now - settled > timedelta(seconds=settings.CDC_OUTAGE_SECONDS)
+
+
+def _trouble(one: Watched, now: datetime) -> Trouble:
+    if _is_stuck(one):
+        return _unrecorded(one, now)
+    since = _since(one)
+    why = f": {one.standing.reason}" if one.standing.reason else ""
+    if one.is_live and one.position:
+        action = f"A process keeps trying ({one.position.holder})."
+        remedy = "If the reason does not pass by itself, look at the network and at the org."
+    else:
+        action = "No process runs the listener."
+        remedy = "Start manage.py run_cdc_listener, or find out why it does not run."
+    return Trouble(
+        KIND,
+        "",
+        f"Nothing has been received from Salesforce since {since:%Y-%m-%d %H:%M} UTC{why}",
+        f"{remedy} {_left(one, now)}".strip(),
+        min(since, now),
+        now,
+        action=action,
+        lasts=True,
+    )
+
+
+def _unrecorded(one: Watched, now: datetime) -> Trouble:
+    since = _since(one)
+    return Trouble(
+        KIND,
+        "",
+        f"Nothing has been recorded since {since:%Y-%m-%d %H:%M} UTC: the database does not let "
+        "the listener commit",
+        "See what the listener's log says of the database, and on PostgreSQL which session holds "
+        f"the locks that it waits for (pg_blocking_pids). {_left(one, now)}".strip(),
+        min(since, now),
+        now,
+        action="The listener holds what it received and keeps trying to record it.",
+        lasts=True,
+    )
+
+
+def _left(one: Watched, now: datetime) -> str:
+    left = runway(one.position, now) if one.position else None
+    if left is None:
+        in_hand = one.position is not None and one.position.replay_id in PRESETS
+        return "It then goes on with what Salesforce still has." if in_hand else ""
+    if not left:
+        return "Salesforce has forgotten the position: the window will be compared over REST."
+    hours = left / timedelta(hours=1)
+    return (
+        f"Nothing is lost until {now + left:%Y-%m-%d %H:%M} UTC, {hours:.1f} h from now: then "
+        "Salesforce forgets the position."
+    )
+
+
+def _end(one: Watched, incident: Incident, now: datetime) -> None:
+    """It receives again. What was committed more than 72 hours before that is gone from the
+    stream, whatever position is taken: then it is compared, and that closes the incident."""
+    start = incident.window_start or incident.opened_at
+    end = incident.window_end or now
+    if end - start > RETENTION:
+        _compare(one, incident, start, end, now)
+        return
+    since = (one.position.state_since if one.position else None) or now
+    if since < start:  # it received all the time
+        since = now
+    close(
+        incident,
+        f"Receiving and recording again since {since:%Y-%m-%d %H:%M} UTC, after "
+        f"{_span(end - start)}. What was committed meanwhile comes from the stored position on.",
+        now,
+    )
+
+
+def _span(span: timedelta) -> str:
+    hours = span / timedelta(hours=1)
+    return f"{hours:.1f} h" if hours >= 1 else f"{span / timedelta(minutes=1):.0f} min"
+
+
+def _compare(
+    one: Watched, incident: Incident, start: datetime, end: datetime, now: datetime
+) -> None:
+    planned = Reconciliation.objects.filter(incident=incident, window_end__gte=end)
+    if planned.exists():
+        return
+    with transaction.atomic(durable=True):
+        Position.objects.lock_listener(one.listener.pk)
+        if planned.exists():
+            return
+        schedule.plan(one.listener, Reconciliation.Reason.OUTAGE, start, end, incident, now=now)
+        Incident.objects.filter(pk=incident.pk).update(
+            action="It receives again. It was away for longer than Salesforce keeps changes: the "
+            "window is compared over REST, and what is missing is recorded.",
+            remedy="Nothing, unless the comparison fails.",
+        )

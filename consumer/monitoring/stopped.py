@@ -1,0 +1,20 @@
+"""A listener that has stopped: as long as only an operator can help, an incident says so."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from audit.models import Incident
+from consumer import incidents
+from consumer.monitoring.snapshot import Watched
+
+Kind = Incident.Kind
+
+
+def look(one: Watched, now: datetime) -> None:
+    """Open what could not be opened when it stopped, or was closed though it stands still. Inside
+    any transaction."""
+    if not one.listener.enabled or not one.has_failed or one.position is None:
+        return
+    if one.open(Kind.CONFIGURATION) is None and one.open(Kind.REPLAY_LOST) is None:
+        Incident.objects.report(one.listener.pk, incidents.stop(one.position.reason), now)

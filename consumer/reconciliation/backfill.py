@@ -1,0 +1,195 @@
+"""What the audit log lacks of some records: read over REST, then recorded beside the stream."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from django.db.models import Max
+
+from audit.models import AuditLogEntry, Reconciliation
+from consumer import rest_ingest
+from consumer.reconciliation.evidence import DELETES
+from consumer.reconciliation.judge import Judge, Judgement
+from consumer.reconciliation.salesforce_rows import Row
+from handlers.outbox import publish
+from listeners import crash_points
+from listeners.clock import database_clock
+from listeners.salesforce.errors import TransportFailed
+from listeners.salesforce.rest.client import RestClient
+from listeners.salesforce.rest.records import (
+    RecordsRead,
+    event_body,
+    last_modified_ms,
+    milliseconds,
+)
+
+#: Records that changed while they were read are read again, so often at most.
+ROUNDS = 5
+
+
+@dataclass(slots=True)
+class Supplement:
+    """What one part of a comparison found: how the records were judged in the end, entries that
+    were missing, and records whose reading Salesforce refused, with its words."""
+
+    judgement: Judgement = field(default_factory=Judgement)
+    missing: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+
+    def add(self, later: Supplement) -> None:
+        self.judgement.update(later.judgement)
+        self.missing += later.missing
+        self.refused |= later.refused
+
+
+@dataclass(frozen=True, slots=True)
+class Supplier:
+    """Records what is missing of one entity, as one comparison wants it.
+
+    `records`: False only counts. `accepts_deletions`: an operator has confirmed that however many
+    records were deleted for good.
+    """
+
+    job: Reconciliation
+    entity: str
+    judge: Judge
+    rest: RestClient
+    records: bool = True
+    accepts_deletions: bool = False
+
+    @property
+    def is_cautious(self) -> bool:
+        return self.records and not self.accepts_deletions
+
+    def judged(self, rows: Sequence[Row]) -> Supplement:
+        """Read the living records and judge them. Raises what RestClient raises."""
+        read = self._read(rows)
+        return Supplement(self.judge.judge(rows, read), refused=_words(read))
+
+    def supply(self, suspects: Sequence[Row]) -> Supplement:
+        """Never inside a transaction. Raises what RestClient raises."""
+        supplement = Supplement()
+        for _ in range(ROUNDS):
+            if not suspects:
+                return supplement
+            suspects = self._round(suspects, supplement)
+        raise TransportFailed(f"records of {self.entity} change faster than they are read")
+
+    def _round(self, suspects: Sequence[Row], supplement: Supplement) -> list[Row]:
+        """The rows to look at once more: what the stream brought of them is newer than our read."""
+        before = self._newest_entry()
+        read = self._read(suspects)
+        crash_points.reach("read")
+        supplement.refused |= _words(read)
+        again: list[Row] = []
+
+        def choose() -> list[AuditLogEntry]:
+            judgement = self.judge.judge(suspects, read)
+            supplement.judgement.update(judgement)
+            left = judgement.missing(suspects)
+            moved = self._recorded_since(before, left)
+            again.extend(row for row in left if row.record_id in moved and not row.is_deleted)
+            return self._entries([row for row in left if row.record_id not in moved], read)
+
+        supplement.missing += self.record(choose)
+        return again
+
+    def record(self, choose: Callable[[], list[AuditLogEntry]]) -> int:
+        """Record what `choose` finds missing, and deliver it; how many. Without `records` it is
+        only counted."""
+        if not self.records:
+            return len(choose())
+        chosen: list[AuditLogEntry] = []
+
+        def kept() -> list[AuditLogEntry]:
+            chosen.extend(choose())
+            return chosen
+
+        ready = rest_ingest.add(self.job.listener, kept)
+        publish.publish_or_leave(ready, database_clock.now())
+        return sum(entry.pk is not None for entry in chosen)
+
+    def entry(self, record_id: str, change_type: str, stamp: int) -> AuditLogEntry:
+        """The same change found again has the same identity: it is added once."""
+        event = self.job.entry
+        return AuditLogEntry(
+            listener=self.job.listener,
+            channel=self.job.listener.channel,
+            entity_name=self.entity,
+            record_id=record_id,
+            change_type=change_type,
+            transaction_key=event.transaction_key if event else f"reconcile:{stamp}",
+            sequence_number=event.sequence_number if event else 1,
+            commit_timestamp=stamp,
+            source=AuditLogEntry.Source.RECONCILE,
+            received_at=database_clock.now(),
+        )
+
+    def _read(self, rows: Sequence[Row]) -> RecordsRead:
+        living = [row.record_id for row in rows if not row.is_deleted]
+        return self.rest.read_many(self.entity, living) if living else RecordsRead(0)
+
+    def _newest_entry(self) -> int:
+        newest = AuditLogEntry.objects.filter(listener=self.job.listener).aggregate(Max("id"))
+        return newest["id__max"] or 0
+
+    def _recorded_since(self, entry_id: int, rows: Sequence[Row]) -> set[str]:
+        ids = [row.record_id for row in rows]
+        entries = AuditLogEntry.objects.filter(
+            listener=self.job.listener, entity_name=self.entity, id__gt=entry_id, record_id__in=ids
+        )
+        return set(entries.values_list("record_id", flat=True))
+
+    def _entries(self, rows: Sequence[Row], read: RecordsRead) -> list[AuditLogEntry]:
+        """The entries of the rows that are missing, in the order of their changes."""
+        living = [row for row in rows if row.record_id in read.records]
+        ids = [row.record_id for row in living]
+        latest, found_before = self._latest_types(ids), self._found_before(ids)
+        entries = [self.entry(row.record_id, "DELETE", row.stamp) for row in rows if row.is_deleted]
+        for row in living:
+            change_type = self._change_type(row, latest.get(row.record_id))
+            entry = self._reading(row, change_type, read.records[row.record_id], read.read_at)
+            if self.job.entry is None:
+                entry.sequence_number += found_before[row.record_id, entry.transaction_key]
+            entries.append(entry)
+        return sorted(entries, key=lambda entry: entry.commit_timestamp)
+
+    def _latest_types(self, ids: Sequence[str]) -> dict[str, str]:
+        entries = AuditLogEntry.objects.filter(
+            listener=self.job.listener, entity_name=self.entity, record_id__in=ids
+        )
+        return dict(entries.order_by("id").values_list("record_id", "change_type"))
+
+    def _found_before(self, ids: Sequence[str]) -> Counter[tuple[str, str]]:
+        """How often each record was recorded under each key: a value may change once more without
+        a new time, such as when an address gets its coordinates."""
+        entries = AuditLogEntry.objects.filter(
+            listener=self.job.listener,
+            entity_name=self.entity,
+            record_id__in=ids,
+            source=AuditLogEntry.Source.RECONCILE,
+        )
+        return Counter(entries.values_list("record_id", "transaction_key"))
+
+    def _change_type(self, row: Row, latest: str | None) -> str:
+        if latest in DELETES:
+            return "UNDELETE"
+        start = self.job.window_start
+        is_new = start is not None and row.created >= start.timestamp() // 1 * 1000
+        return "CREATE" if latest is None and is_new else "UPDATE"
+
+    def _reading(
+        self, row: Row, change_type: str, record: dict[str, object], read_at: int
+    ) -> AuditLogEntry:
+        stamp = milliseconds(record.get("SystemModstamp")) or row.stamp
+        entry = self.entry(row.record_id, change_type, stamp)
+        entry.commit_user = str(record.get("LastModifiedById") or "")
+        entry.changed_data = event_body(record, change_type)
+        entry.as_of, entry.read_at = last_modified_ms(record) or stamp, read_at
+        return entry
+
+
+def _words(read: RecordsRead) -> dict[str, str]:
+    return {one: str(refusal) for one, refusal in read.refused.items()}

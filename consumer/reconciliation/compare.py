@@ -1,0 +1,169 @@
+"""One comparison: entity by entity, page by page, from where it was left.
+
+Of each entity, first the records that Salesforce says were changed are held against the audit log,
+then the records that the log says exist are looked up in Salesforce.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+
+from audit.models import Reconciliation
+from consumer.reconciliation.backfill import Supplement, Supplier
+from consumer.reconciliation.caught_up import is_receiving
+from consumer.reconciliation.deletions import ManyGone, doubt, look_up
+from consumer.reconciliation.evidence import CHUNK
+from consumer.reconciliation.judge import Judge, Judgement
+from consumer.reconciliation.progress import Progress
+from consumer.reconciliation.salesforce_rows import ON_ITS_WAY, SECOND, Row, rows
+from consumer.reconciliation.scope import Scope, entities_of, scope_of
+from listeners.salesforce.errors import Reaction, RestRefused, SalesforceError
+from listeners.salesforce.rest.client import RestClient
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+#: Up to this part of the org's API requests of a day a comparison goes on.
+SPARED = 0.9
+
+
+class RequestsUsedUp(SalesforceError):
+    """The org's API requests of the day are nearly used up: go on when some are free again."""
+
+    def __init__(self, used: int, allowed: int) -> None:
+        super().__init__(
+            f"the comparison stopped: {used:,} of the org's {allowed:,} API requests a day are "
+            f"used, and the last {1 - SPARED:.0%} are left to its other users",
+            reaction=Reaction.QUOTA,
+        )
+
+
+class NothingToCompare(Exception):
+    """The channel carries many entities, and none is known yet: name one with --entity."""
+
+    def __init__(self, channel: str) -> None:
+        super().__init__(
+            f"{channel} carries many entities, and neither a handler mapping nor a recorded change "
+            "names one: name it with reconcile_cdc --entity"
+        )
+
+
+def compare(
+    job: Reconciliation,
+    rest: RestClient,
+    progress: Progress,
+    on_page: Callable[[Progress], None],
+    *,
+    records: bool = True,
+    accepts_deletions: bool = False,
+) -> None:
+    """Compare what is left, and record what is missing unless `records` is False.
+
+    `on_page` is called after each page, and may raise to stop. Entities that Salesforce refuses, or
+    that an operator has to look at, are in `progress.refused` afterwards. Raises NothingToCompare
+    and what RestClient raises. Never inside a transaction.
+    """
+    entities = [job.entity_name] if job.entity_name else entities_of(job.listener)
+    if not entities:
+        raise NothingToCompare(job.listener.channel)
+    scope = scope_of(job)
+    progress.entities, progress.since, progress.until = len(entities), scope.since, scope.until
+    for entity in entities:
+        if entity in progress.done or entity in progress.refused:
+            continue
+        if not _NAME.fullmatch(entity):  # it becomes a part of the query
+            progress.refuse(entity, "that is no entity's name")
+            continue
+        judge = Judge(job, entity, scope.rule, rest)
+        supplier = Supplier(job, entity, judge, rest, records, accepts_deletions)
+        try:
+            _entity(supplier, scope, progress, on_page)
+        except RestRefused as refusal:
+            if refusal.reaction is not Reaction.CONFIGURATION:
+                raise
+            progress.refuse(entity, str(refusal))
+        except ManyGone as doubt:
+            progress.refuse(entity, str(doubt))
+        on_page(progress)
+
+
+def _entity(
+    supplier: Supplier, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
+) -> None:
+    """First the records that Salesforce names, then those that the log says exist."""
+    progress.begin(supplier.entity)
+    if progress.looked_up_to is None:
+        _changed_records(supplier, scope, progress, on_page)
+        progress.begin_look_up()
+    _known_records(supplier, scope, progress, on_page)
+    progress.end(supplier.entity)
+
+
+def _changed_records(
+    supplier: Supplier, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
+) -> None:
+    """Compare the records last changed in the window."""
+    since = scope.since if progress.stamp is None else progress.stamp
+    pages = rows(supplier.rest, supplier.entity, since, scope.until, deleted=scope.deleted)
+    for page in pages:
+        for start in range(0, len(page), CHUNK):
+            part = page[start : start + CHUNK]
+            spare_requests(supplier.rest)
+            progress.advance(part, _compare_part(supplier, part))
+            on_page(progress)
+
+
+def _compare_part(supplier: Supplier, part: Sequence[Row]) -> Supplement:
+    found = supplier.judged(part)
+    suspects = found.judgement.missing(part)
+    if suspects and _wait_for_the_stream(supplier, found.judgement, suspects):
+        found.add(supplier.judged(suspects))
+        suspects = found.judgement.missing(suspects)
+    found.add(supplier.supply(suspects))
+    return found
+
+
+def _wait_for_the_stream(supplier: Supplier, judgement: Judgement, suspects: Sequence[Row]) -> bool:
+    """Wait until the stream had time to bring the newest of these changes; whether it was so."""
+    if not is_receiving(supplier.job.listener_id):
+        return False
+    newest = max(judgement.stamps[row.record_id] for row in suspects)
+    wait = newest + SECOND + ON_ITS_WAY - round(time.time() * 1000)
+    if wait <= 0:
+        return False
+    time.sleep(min(wait, 2 * ON_ITS_WAY) / 1000)
+    return True
+
+
+def _known_records(
+    supplier: Supplier, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
+) -> None:
+    """Look up the records that exist according to the log, and record the deletions it lacks.
+
+    All are looked up before a record that left no trace is taken for deleted: whether that can be
+    true goes by how many there are.
+    """
+    _look_up_all(supplier, scope, progress, on_page)
+    figures = progress.figures[supplier.entity]
+    if figures.gone and supplier.is_cautious and progress.counted_gone is None:
+        doubt(supplier, figures.gone, figures.looked_up)
+        progress.look_up_again()
+        _look_up_all(supplier, scope, progress, on_page)
+
+
+def _look_up_all(
+    supplier: Supplier, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
+) -> None:
+    while not progress.is_looked_up:
+        spare_requests(supplier.rest)
+        behind = progress.looked_up_to or 0
+        progress.look_up(look_up(supplier, behind, scope.until, progress.counted_gone))
+        on_page(progress)
+
+
+def spare_requests(rest: RestClient) -> None:
+    """Leave the org's users a part of its API requests of the day. Raises RequestsUsedUp."""
+    if rest.usage is not None and rest.usage[0] > SPARED * rest.usage[1]:
+        raise RequestsUsedUp(*rest.usage)

@@ -1,0 +1,1 @@
+"""Delete what is older than the retention, in small transactions."""

@@ -1,0 +1,1 @@
+"""The two threads of a listener: one receives, one records."""

@@ -1,0 +1,135 @@
+"""Logging in without hammering: users get locked out by a few wrong passwords.
+
+LoginGivenUp   refused a few times; correct the connection, then the listener starts again
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+from django.conf import settings
+
+from audit.incidents.login import report
+from consumer.stream import metrics
+from listeners.connections.token_sources import token_source
+from listeners.models import Connection, Listener
+from listeners.models.connection_rules import SOAP_RETIRES
+from listeners.salesforce.auth.soap import login_version
+from listeners.salesforce.errors import LoginRefused, LoginUnavailable
+from listeners.salesforce.tokens.source import TokenSource
+from listeners.salesforce.tokens.tokens import Token, Tokens
+
+log = structlog.get_logger(__name__)
+
+
+class LoginGivenUp(Exception):
+    """The login was refused a few times. Correct the connection: that starts the listener again."""
+
+
+class CarefulTokens:
+    """A connection's tokens, for all listeners of this process that use it.
+
+    A refused login is tried again after each of settings.CDC_LOGIN_WAITS (seconds), then never
+    again, for none of them, until the connection changes.
+    """
+
+    def __init__(self, inner: Tokens, pause: Callable[[float], bool], connection: str) -> None:
+        """`connection`: its name, to count by."""
+        self._inner = inner
+        self._connection = connection
+        self._last: Token | None = None
+        self._pause = pause
+        self._trying = threading.Lock()
+        self._given_up: LoginGivenUp | None = None
+
+    def get(self) -> Token:
+        """Raises LoginGivenUp, or LoginUnavailable when Salesforce cannot be asked now."""
+        with self._trying:
+            if self._given_up is None:
+                return self._get()
+            raise self._given_up
+
+    def invalidate(self, token: Token) -> None:
+        self._inner.invalidate(token)
+
+    def settle(self, seconds: float) -> None:
+        if isinstance(self._inner, TokenSource):
+            self._inner.settle(seconds)
+
+    @property
+    def has_given_up(self) -> bool:
+        return self._given_up is not None
+
+    def _get(self) -> Token:
+        for wait in settings.CDC_LOGIN_WAITS:
+            try:
+                return self._ask()
+            except LoginRefused as refused:
+                if refused.is_final:
+                    raise self._give_up(refused) from None
+                log.warning("login refused", reason=str(refused), next_try_in=wait)
+            if self._pause(wait):
+                raise LoginUnavailable("the process is stopping")
+        try:
+            return self._ask()
+        except LoginRefused as refused:
+            raise self._give_up(refused) from None
+
+    def _ask(self) -> Token:
+        outcome = ""
+        try:
+            token = self._inner.get()
+            outcome = "new" if token != self._last else ""
+            self._last = token
+            return token
+        except LoginRefused:
+            outcome = "refused"
+            raise
+        except LoginUnavailable:
+            outcome = "unavailable"
+            raise
+        finally:
+            if outcome:
+                metrics.TOKENS.labels(self._connection, outcome).inc()
+
+    def _give_up(self, refused: LoginRefused) -> LoginGivenUp:
+        self._given_up = LoginGivenUp(str(refused))
+        return self._given_up
+
+
+class Logins:
+    """One token source a connection, replaced when an operator changes the connection."""
+
+    def __init__(self, pause: Callable[[float], bool]) -> None:
+        self._pause = pause
+        self._sources: dict[tuple[int, str, str], CarefulTokens] = {}
+
+    def of(self, listener: Listener) -> CarefulTokens:
+        """Raises SecretUnavailable and ClientFileMissing."""
+        connection = listener.connection
+        key = (connection.pk, connection.fingerprint, _version(listener))
+        if key not in self._sources or self._sources[key].has_given_up:
+            self._sources = {
+                k: v for k, v in self._sources.items() if k[:2] == key[:2] or k[0] != connection.pk
+            }
+            if connection.auth == Connection.Auth.SOAP:
+                log.warning("this login ends", connection=connection.name, why=SOAP_RETIRES)
+            tokens = token_source(connection, listener.api_version, report=report)
+            self._sources[key] = CarefulTokens(tokens, self._pause, connection.name)
+        return self._sources[key]
+
+    def settle(self, seconds: float) -> None:
+        """Wait for logins that are under way: what they give is stored then."""
+        deadline = time.monotonic() + seconds
+        for source in self._sources.values():
+            source.settle(max(0.0, deadline - time.monotonic()))
+
+
+def _version(listener: Listener) -> str:
+    """Listeners of several API versions share a login, unless it has the version in it."""
+    if listener.connection.auth != Connection.Auth.SOAP:
+        return ""
+    return login_version(listener.api_version)

@@ -1,0 +1,203 @@
+"""Sets the scene, starts everything, shows what happens, and ends everything."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import requests
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+
+from cdcproject.process.embedded_broker import is_present
+from demo import scoreboard
+from demo.processes import ChildDied, Children, Interrupted
+from demo.scoreboard import Score
+from handlers.mappings.defaults import create_default_mappings
+from listeners.models import Connection, Listener
+from listeners.salesforce.http.request import NoAuth
+
+RATE = 10
+USER = "demo"
+START_SECONDS = 60.0
+CATCH_UP_SECONDS = 60.0
+
+
+def play(folder: Path, seconds: float) -> int:
+    """Run the demo for so many seconds (0: until Ctrl-C); the exit code."""
+
+    children = Children(folder)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        children.interrupt()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    try:
+        with children:
+            try:
+                return _play(children, seconds)
+            finally:
+                # A second Ctrl-C does not keep the processes from being ended.
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    signal.signal(number, signal.SIG_IGN)
+    except Interrupted:
+        _say("\nEverything is stopped.")
+        return 0
+    except ChildDied as died:
+        _say(f"\nThe demo failed: {died}")
+        return 1
+
+
+def _play(children: Children, seconds: float) -> int:
+    _say("Setting up: database, broker, simulated Salesforce org …")
+    call_command("migrate", verbosity=0)
+    _start_broker(children)
+    org = _start_simulator(children)
+    password = _create_user()
+    _create_listener(org)
+    port = _port(8000)
+    children.start("worker", "-m", "celery", "-A", "cdcproject", "worker", "-l", "INFO", "-c", "2")
+    children.start("listener", "manage.py", "run_cdc_listener")
+    bind = f"127.0.0.1:{port}"
+    children.start("web", "-m", "gunicorn", "cdcproject.wsgi", "-b", bind, "-w", "1")
+    _wait(children, lambda: _answers(f"http://127.0.0.1:{port}/healthz/ready"), "the web server")
+    _say(f"""
+  Admin       http://127.0.0.1:{port}/admin/   user {USER}, password {password}
+  Salesforce  {org["url"]} (simulated; {RATE} changes a second)
+  Logs        {children.log_of("listener").parent}
+""")
+    _traffic(org["url"], RATE)
+    _watch(children, org["url"], seconds)
+    _traffic(org["url"], 0)
+    return _judge(_catch_up(children, org["url"]))
+
+
+def _start_broker(children: Children) -> None:
+    """Here and not by the first who needs it, so that it ends with the demo."""
+    path = settings.EMBEDDED_BROKER_SOCKET
+    if path is None:
+        raise ChildDied("CELERY_BROKER_URL is set")
+    children.start("broker", "-m", "cdcproject.process.embedded_broker", str(path))
+    _wait(children, lambda: is_present(path), "the broker")
+
+
+def _start_simulator(children: Children) -> dict[str, Any]:
+    children.start("simulator", "-m", "simulator", "--json", "--split-updates")
+    log = children.log_of("simulator")
+    _wait(children, lambda: "\n" in log.read_text(), "the simulator")
+    announced: dict[str, Any] = json.loads(log.read_text().splitlines()[0])
+    return announced
+
+
+def _create_user() -> str:
+    password = secrets.token_urlsafe(9)
+    get_user_model().objects.create_superuser(USER, password=password)
+    return password
+
+
+def _create_listener(org: dict[str, Any]) -> None:
+    connection = Connection(
+        name="demo",
+        auth=Connection.Auth.CLIENT_CREDENTIALS,
+        base_url=org["url"],
+        client_id=org["client_id"],
+        client_secret=org["client_secret"],
+    )
+    connection.full_clean()
+    connection.save()
+    listener = Listener(connection=connection, replay_from="earliest")
+    listener.full_clean()
+    listener.save()
+    for mapping in create_default_mappings(listener):
+        mapping.handler = "handlers.log_change"
+        mapping.save()
+
+
+def _watch(children: Children, simulator: str, seconds: float) -> None:
+    """Show the score until the time is over."""
+    started = time.monotonic()
+    pause = 1.0 if sys.stdout.isatty() else 5.0
+    while not seconds or time.monotonic() - started < seconds:
+        children.check()
+        left = seconds - (time.monotonic() - started) if seconds else pause
+        time.sleep(max(0.0, min(pause, left)))
+        _show(scoreboard.read(simulator).line(time.monotonic() - started))
+
+
+def _catch_up(children: Children, simulator: str) -> Score:
+    """The last changes are on their way: wait until nothing is open."""
+    deadline = time.monotonic() + CATCH_UP_SECONDS
+    while True:
+        children.check()
+        score = scoreboard.read(simulator)
+        if score.is_complete or time.monotonic() > deadline:
+            return score
+        time.sleep(0.2)
+
+
+def _judge(score: Score) -> int:
+    _say(
+        f"\n\nchanges received {score.sent}, recorded {score.recorded}, "
+        f"handled {score.handled}, failed {score.failed}"
+    )
+    _say("Every change was recorded and handled." if score.is_perfect else "Something is missing.")
+    return 0 if score.is_perfect else 1
+
+
+def _traffic(simulator: str, rate: float) -> None:
+    url = f"{simulator}/_simulator/traffic"
+    requests.post(url, json={"rate": rate}, auth=NoAuth(), timeout=10).raise_for_status()
+
+
+def _wait(children: Children, condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not condition():
+        children.check()
+        if time.monotonic() > deadline:
+            raise ChildDied(f"{what} did not start in {START_SECONDS:.0f} s")
+        time.sleep(0.1)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, auth=NoAuth(), timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+def _port(wanted: int) -> int:
+    """The wanted port, or a free one where it is taken."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            taken: int = probe.getsockname()[1]
+            return taken
+    raise OSError("no free port")
+
+
+def _show(line: str) -> None:
+    if sys.stdout.isatty():
+        width = os.get_terminal_size().columns - 1
+        sys.stdout.write("\r\033[K" + line[:width])
+    else:
+        sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
