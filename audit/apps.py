@@ -13,6 +13,6 @@ class AuditConfig(AppConfig):
         for field in (BigAutoField, CharField, ForeignKey):
             field.register_lookup(Among)
         # django.contrib.admin was ready before, and every app's `admin` was imported.
-        from audit.admin_settings import register_users
+        from console.admin.users_logged import register_users
 
         register_users()

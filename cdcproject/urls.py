@@ -8,12 +8,12 @@ from django.views.generic import RedirectView
 
 from cdcproject.web import probes
 from cdcproject.web.login_throttle import PasswordChange
-from consumer.home.page import fragment
+from console.home.page import fragment
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     # Asked for by pages that are not the console's, such as those that say no.
-    path("favicon.ico", lambda _: redirect(static("consumer/icon.svg"))),
+    path("favicon.ico", lambda _: redirect(static("console/icon.svg"))),
     path("admin/password_change/", admin.site.admin_view(PasswordChange.as_view())),
     path("admin/home/", admin.site.admin_view(fragment), name="home-fragment"),
     path("admin/", admin.site.urls),

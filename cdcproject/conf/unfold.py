@@ -11,13 +11,13 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "sync_alt",
     "SITE_URL": None,  # there is no other site to return to
     "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("consumer/icon.svg")}
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("console/icon.svg")}
     ],
-    "STYLES": [lambda _: static("consumer/reach.css")],
-    "SCRIPTS": [lambda _: static("consumer/reach.js")],
+    "STYLES": [lambda _: static("console/reach.css")],
+    "SCRIPTS": [lambda _: static("console/reach.js")],
     "LOGIN": {"form": "cdcproject.web.login_throttle.ThrottledForm"},
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
-    "SIDEBAR": {"navigation": "handlers.admin_navigation.sidebar"},
-    "DASHBOARD_CALLBACK": "consumer.home.page.dashboard",
+    "SIDEBAR": {"navigation": "console.admin.navigation.sidebar"},
+    "DASHBOARD_CALLBACK": "console.home.page.dashboard",
 }

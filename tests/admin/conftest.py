@@ -5,7 +5,7 @@ import pytest
 from django.contrib.auth.models import Group
 
 from audit.models import AuditLogEntry
-from consumer.home import facts, page
+from console.home import facts, page
 from handlers.models import Delivery
 
 _numbers = itertools.count(1)

@@ -9,11 +9,11 @@ from django.contrib.auth.models import Permission, User
 from django.db import DataError, connection
 from django.test.utils import CaptureQueriesContext
 
-from audit import admin_keyset
 from audit.db.row_count import Total
 from audit.jobs.tracked import TrackedJob
 from audit.models import AuditLogEntry, OperatorAction, Work
-from handlers import admin_export
+from console.admin import keyset_list
+from console.admin.audit_log import export as audit_log_export
 from handlers.reporting.entry_json import COLUMNS
 from handlers.reporting.export import Watched, begin
 from tests.sample_data import ANN
@@ -61,8 +61,8 @@ def test_csv_does_not_run_in_a_spreadsheet(export, make_entry):
 
 @pytest.mark.parametrize("parameters", [{}, {"received_at_from_0": "2025-11-25"}])
 def test_it_is_read_in_chunks_and_complete(export, make_entry, monkeypatch, parameters):
-    monkeypatch.setattr(admin_keyset, "FIRST_CHUNK", 2)
-    monkeypatch.setattr(admin_keyset, "CHUNK", 2)
+    monkeypatch.setattr(keyset_list, "FIRST_CHUNK", 2)
+    monkeypatch.setattr(keyset_list, "CHUNK", 2)
     made = [make_entry().pk for _ in range(5)]
     with CaptureQueriesContext(connection) as queries:
         lines = export(**parameters).splitlines()
@@ -122,9 +122,9 @@ def test_one_with_sensitive_values_says_so(export, make_entry, listener):
 
 @pytest.mark.django_db(transaction=True)  # the end of a response closes its connection
 def test_one_that_its_reader_broke_off_says_so(admin_client, make_entry, monkeypatch):
-    monkeypatch.setattr(admin_keyset, "FIRST_CHUNK", 2)
-    monkeypatch.setattr(admin_keyset, "CHUNK", 2)
-    monkeypatch.setattr(admin_export, "_PIECE", 1)
+    monkeypatch.setattr(keyset_list, "FIRST_CHUNK", 2)
+    monkeypatch.setattr(keyset_list, "CHUNK", 2)
+    monkeypatch.setattr(audit_log_export, "_PIECE", 1)
     for _ in range(6):
         make_entry()
 

@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 from django.db import OperationalError, connection
 
-from audit import admin_keyset
 from audit.db.row_count import time_limit
 from audit.models import AuditLogEntry
-from handlers.admin_audit_log import AuditLogAdmin
-from handlers.admin_deliveries import DeliveryAdmin
+from console.admin import keyset_list
+from console.admin.audit_log.page import AuditLogAdmin
+from console.admin.deliveries.page import DeliveryAdmin
 from handlers.models import Delivery
 from tests.admin.conftest import NOW
 from tests.sample_data import make_listener
@@ -114,7 +114,7 @@ def test_all_that_match_can_be_redelivered_at_once(admin_client, make_delivery, 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no such limit")
 def test_a_search_that_takes_too_long_is_given_up(admin_client, make_entry, monkeypatch):
     make_entry()
-    monkeypatch.setattr(admin_keyset, "SECONDS", 0.2)
+    monkeypatch.setattr(keyset_list, "SECONDS", 0.2)
     slow = AuditLogEntry.objects.extra(where=["pg_sleep(5) IS NOT NULL"])
     monkeypatch.setattr(AuditLogAdmin, "get_queryset", lambda *_: slow)
     response = admin_client.get(LOG)

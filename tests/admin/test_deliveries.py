@@ -10,8 +10,8 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import AuditLogEntry
-from handlers.admin_audit_log import AuditLogAdmin
-from handlers.admin_deliveries import DeliveryAdmin
+from console.admin.audit_log.page import AuditLogAdmin
+from console.admin.deliveries.page import DeliveryAdmin
 from handlers.models import Delivery
 from tests.admin.conftest import NOW
 from tests.sample_data import make_listener, make_mapping

@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group, Permission
 from django.utils import timezone
 
 from audit.models import Incident, OperatorAction, Throughput
-from handlers.admin_state import NAMED
+from console.admin.listeners.state_panel import NAMED
 from handlers.mappings.defaults import create_default_mappings
 from handlers.models import HandlerMapping, Worker
 from listeners.models import TokenState
@@ -134,7 +134,7 @@ def test_a_new_listener_says_what_to_do_next(drawn, listener):
 def test_the_page_has_the_drawing_and_refreshes_it(admin_client, listener):
     html = admin_client.get(f"/admin/listeners/listener/{listener.pk}/change/").content.decode()
     assert f'data-refresh="/admin/listeners/listener/{listener.pk}/drawing/"' in html
-    assert "audit/refresh.js" in html
+    assert "console/refresh.js" in html
     assert 'id="on-create"' in html
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from handlers.designer import counts
+from console.designer import counts
 from handlers.models import Delivery
 from handlers.reporting import backlog
 from tests.sample_data import make_listener, make_mapping

@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 
 from audit.models import AuditLogEntry
-from handlers.designer.preview import LOOKED_AT
+from console.designer.preview import LOOKED_AT
 from handlers.models import HandlerMapping
 from handlers.routing.router import miss, route
 from listeners.models import Listener
@@ -148,7 +148,7 @@ def test_a_save_that_came_as_several_events_is_judged_as_a_whole(tried, make_ent
 def test_the_oldest_save_is_judged_with_what_came_before_those_that_are_looked_at(
     tried, make_entry, monkeypatch
 ):
-    monkeypatch.setattr("handlers.designer.preview.LOOKED_AT", 1)
+    monkeypatch.setattr("console.designer.preview.LOOKED_AT", 1)
     save = {"record_id": "0015g00000EqG9GAAV", "transaction_key": "t-1"}
     make_entry(**save, sequence_number=1, changed_data={"StageName": "Won"})
     make_entry(**save, sequence_number=2, changed_data={"Type": "New"})

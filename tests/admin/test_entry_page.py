@@ -2,10 +2,10 @@
 
 import pytest
 
-from handlers import admin_entry_page
-from handlers.admin_field_rows import field_rows
+from console.admin.audit_log import entry as audit_log_entry
+from console.admin.audit_log.field_rows import field_rows
+from console.admin.audit_log.raw_event import raw_event
 from handlers.models import DeliveryAttempt
-from handlers.raw_event import raw_event
 from tests.admin.conftest import NOW
 
 
@@ -123,7 +123,7 @@ def test_before_and_after_stand_side_by_side(page, make_entry):
 def test_the_others_of_a_transaction_are_linked_and_not_all_of_a_big_one(
     page, make_entry, monkeypatch
 ):
-    monkeypatch.setattr(admin_entry_page, "SIBLINGS", 2)
+    monkeypatch.setattr(audit_log_entry, "SIBLINGS", 2)
     made = [make_entry(transaction_key="one", sequence_number=number) for number in range(4)]
     make_entry()
     html = page(made[3])

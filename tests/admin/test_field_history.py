@@ -2,8 +2,8 @@
 
 import pytest
 
-from handlers.admin_field_rows import field_rows
-from handlers.field_history import LOOK_BACK, earlier
+from console.admin.audit_log.field_history import LOOK_BACK, earlier
+from console.admin.audit_log.field_rows import field_rows
 from tests.sample_data import make_listener
 
 RECORD = "0015g00000EqG9GAAV"

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from audit.action_log import Actor
 from audit.models import Incident, Throughput, Work
-from consumer.home import tables
+from console.home import tables
 from handlers.mappings.pause import pause
 from handlers.models import Worker
 from listeners.models import Position

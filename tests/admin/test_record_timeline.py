@@ -6,7 +6,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import DirtyRecord
-from handlers import admin_record_page
+from console.admin.audit_log import record
 from tests.admin.conftest import NOW
 from tests.sample_data import make_listener
 
@@ -55,7 +55,7 @@ def test_it_marks_what_is_missing_and_what_was_read(timeline, make_entry, listen
 
 
 def test_it_is_paged_without_a_hole(timeline, make_entry, monkeypatch):
-    monkeypatch.setattr(admin_record_page, "PAGE", 2)
+    monkeypatch.setattr(record, "PAGE", 2)
     made = [make_entry(record_id=LONG) for _ in range(5)]
     seen, page = [], timeline()
     while True:

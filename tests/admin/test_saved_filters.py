@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 
 from audit.models import SavedFilter
-from handlers.admin_saved_filters import kept
+from console.admin.audit_log.saved_filters import kept
 
 LOG = "/admin/audit/auditlogentry/"
 QUERY = "entity=Account&state=dead"

@@ -2,8 +2,8 @@
 
 import pytest
 
+from console.admin.mappings.form import handler_choices
 from handlers import BatchFailed, EventData, Metadata, Retry, Skipped, cdc_handler
-from handlers.admin_mapping_form import handler_choices
 from handlers.outbox.message_size import most
 from handlers.sdk import registry
 from tests.handlers.bundling import record_id

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from handlers.admin_mapping_form import HandlerMappingForm
-from handlers.admin_mappings import HandlerMappingAdmin
+from console.admin.mappings.form import HandlerMappingForm
+from console.admin.mappings.page import HandlerMappingAdmin
 from handlers.models import HandlerMapping
 from handlers.routing.conditions import EXAMPLE
 from tests.sample_data import make_mapping

@@ -1,0 +1,1 @@
+"""Everything an operator sees: the admin pages, the designer and the first page."""

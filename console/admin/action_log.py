@@ -1,0 +1,85 @@
+"""The action log in the console: what operators did."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import (
+    ChoicesDropdownFilter,
+    FieldTextFilter,
+    RangeDateTimeFilter,
+)
+
+from audit.models import OperatorAction
+from console.admin.labels import label, moment
+from console.admin.read_only import WindowAdmin
+
+_Action = OperatorAction.Action
+_VARIANTS = {
+    _Action.DELETE: "danger",
+    _Action.PRUNE: "danger",
+    _Action.FORGET_POSITION: "warning",
+    _Action.STOP: "warning",
+    _Action.REVEAL: "warning",
+    _Action.START: "success",
+    _Action.ADD: "success",
+}
+
+
+class OperatorActionAdmin(WindowAdmin):
+    list_display = ("when", "who", "what", "about", "through", "why")
+    list_filter = (
+        ("action", ChoicesDropdownFilter),
+        ("who", FieldTextFilter),
+        ("through", ChoicesDropdownFilter),
+        ("at", RangeDateTimeFilter),
+    )
+    search_fields = ("object_name",)
+    search_help_text = "The beginning of the name of what it was done to"
+    change_form_outer_before_template = "console/operator_action.html"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return queryset.filter(object_name__startswith=search_term.strip()), False
+
+    def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
+        """What was done to one row, as its history links to it."""
+        of_a_row = lookup in ("object_type", "object_id")
+        return of_a_row or bool(super().lookup_allowed(lookup, value, request))
+
+    @admin.display(description="when")
+    def when(self, action: OperatorAction) -> SafeString | str:
+        return moment(action.at)
+
+    @admin.display(description="action")
+    def what(self, action: OperatorAction) -> SafeString:
+        return what(action)
+
+    @admin.display(description="to")
+    def about(self, action: OperatorAction) -> str:
+        return f"{action.object_type} {action.object_name}".strip() or "-"
+
+    @admin.display(description="reason")
+    def why(self, action: OperatorAction) -> str:
+        return action.reason if len(action.reason) <= 80 else f"{action.reason[:79]}…"
+
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        if not isinstance(obj, OperatorAction):
+            return {}
+        details = json.dumps(obj.details, indent=2, ensure_ascii=False)
+        return {
+            "done": obj,
+            "what": what(obj),
+            "details": details if obj.details else "",
+            "show_history": False,
+        }
+
+
+def what(action: OperatorAction) -> SafeString:
+    return label(action.get_action_display(), _VARIANTS.get(_Action(action.action), "info"))

@@ -1,0 +1,1 @@
+"""Pages of the audit log: the list, an entry, a record, search, filters and export."""

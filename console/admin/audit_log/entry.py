@@ -1,0 +1,179 @@
+"""What the page of an audit entry shows: changed fields, header, deliveries with attempts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet, prefetch_related_objects
+from django.utils.safestring import SafeString
+
+from audit.log.masking import Sight
+from audit.models import AuditLogEntry
+from console.admin.audit_log.field_history import LOOK_BACK, earlier
+from console.admin.audit_log.field_rows import FieldRow, field_rows
+from console.admin.audit_log.raw_event import raw_event
+from console.admin.delivery_labels import outcome_label, state_label
+from console.admin.labels import change_type_label
+from handlers.checks import unregistered_message
+from handlers.models import Delivery, DeliveryAttempt
+from handlers.ordering.wait_reason import Wait, waits_of
+from handlers.redelivery.request import ON_THEIR_WAY
+from handlers.sdk import registry
+
+#: Of one transaction, so many others are shown.
+SIBLINGS = 20
+
+
+@dataclass(frozen=True)
+class AttemptRow:
+    attempt: DeliveryAttempt
+    outcome: SafeString
+    error: str
+    traceback: str
+
+    @classmethod
+    def of(cls, attempt: DeliveryAttempt, entry: AuditLogEntry, see: Sight) -> AttemptRow:
+        return cls(
+            attempt,
+            outcome_label(attempt.outcome),
+            see.text(attempt.error, entry),
+            see.text(attempt.traceback, entry),
+        )
+
+    @property
+    def seconds(self) -> float:
+        return (self.attempt.finished_at - self.attempt.started_at).total_seconds()
+
+
+@dataclass(frozen=True)
+class DeliveryCard:
+    delivery: Delivery
+    state: SafeString
+    warning: str
+    waits: Wait | None
+    error: str
+    attempts: list[AttemptRow]
+
+    @property
+    def waited(self) -> timedelta | None:
+        """From its creation to the beginning of its last run."""
+        started = self.delivery.started_at
+        return started - self.delivery.created_at if started else None
+
+    @property
+    def took(self) -> timedelta | None:
+        """From its creation to its end."""
+        finished = self.delivery.finished_at
+        return finished - self.delivery.created_at if finished else None
+
+    @property
+    def is_on_its_way(self) -> bool:
+        return self.delivery.state in ON_THEIR_WAY
+
+    @classmethod
+    def of(
+        cls, delivery: Delivery, entry: AuditLogEntry, see: Sight, waits: Wait | None
+    ) -> DeliveryCard:
+        is_ours = delivery.state in Delivery.UNENDED and not delivery.is_external
+        unknown = is_ours and registry.find(delivery.handler) is None
+        return cls(
+            delivery,
+            state_label(delivery.state),
+            unregistered_message(delivery.handler) if unknown else "",
+            waits,
+            see.text(delivery.error, entry),
+            [AttemptRow.of(one, entry, see) for one in delivery.attempt_log.all()],
+        )
+
+
+@dataclass(frozen=True)
+class EntryPage:
+    entry: AuditLogEntry
+    change_type: SafeString
+    committed_at: datetime
+    fields: list[FieldRow]
+    header: list[tuple[str, Any]]
+    raw: str
+    deliveries: list[DeliveryCard]
+    siblings: list[tuple[AuditLogEntry, SafeString]]
+    has_more_siblings: bool
+    look_back: int = LOOK_BACK
+    columns: tuple[tuple[str, str], ...] = (
+        ("Field", "24%"),
+        ("Before", "33%"),
+        ("After", "33%"),
+        ("Type", "10%"),
+    )
+
+    @classmethod
+    def of(cls, entry: AuditLogEntry, see: Sight) -> EntryPage:
+        deliveries = list(Delivery.objects.filter(entry=entry).order_by("id"))
+        prefetch_attempts(deliveries)
+        waits = waits_of(deliveries)
+        siblings = list(_siblings(entry))
+        return cls(
+            entry=entry,
+            change_type=change_type_label(entry.change_type),
+            committed_at=committed_at(entry),
+            fields=field_rows(entry, earlier(entry), see),
+            header=_header(entry),
+            raw=json.dumps(raw_event(entry, see), indent=2, ensure_ascii=False),
+            deliveries=[
+                DeliveryCard.of(delivery, entry, see, waits.get(delivery.pk))
+                for delivery in deliveries
+            ],
+            siblings=[(one, change_type_label(one.change_type)) for one in siblings[:SIBLINGS]],
+            has_more_siblings=len(siblings) > SIBLINGS,
+        )
+
+
+def prefetch_attempts(deliveries: list[Delivery]) -> None:
+    """Read at once what their cards show."""
+    attempts = DeliveryAttempt.objects.order_by("number").select_related("redelivery")
+    prefetch_related_objects(deliveries, "redelivery", Prefetch("attempt_log", attempts))
+
+
+def _siblings(entry: AuditLogEntry) -> QuerySet[AuditLogEntry]:
+    """What else its transaction changed, one more than are shown; found by `entry_identity`."""
+    same = AuditLogEntry.objects.filter(transaction_key=entry.transaction_key)
+    shown = same.exclude(pk=entry.pk).select_related("listener").order_by("sequence_number", "id")
+    return shown.defer("changed_data")[: SIBLINGS + 1]
+
+
+def committed_at(entry: AuditLogEntry) -> datetime:
+    return datetime.fromtimestamp(entry.commit_timestamp / 1000, UTC)
+
+
+def _header(entry: AuditLogEntry) -> list[tuple[str, Any]]:
+    return [
+        ("Listener", entry.listener),
+        ("Channel", entry.channel),
+        ("Source", entry.get_source_display()),
+        ("Replay ID", entry.replay_id),
+        ("Event UUID", entry.event_uuid),
+        ("Transaction key", entry.transaction_key),
+        ("Sequence number", str(entry.sequence_number)),
+        ("Commit timestamp", f"{entry.commit_timestamp} ms"),
+        ("Commit number", _text(entry.commit_number)),
+        ("Commit user", entry.commit_user),
+        ("Change origin", entry.change_origin),
+        ("Records of the event", str(entry.record_count)),
+        ("Changed fields", _names(entry.changed_fields)),
+        ("Nulled fields", _names(entry.nulled_fields)),
+        ("Diff fields", _names(entry.diff_fields)),
+        *((name, json.dumps(value)) for name, value in (entry.header_extra or {}).items()),
+    ]
+
+
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
+def _names(names: list[str] | None) -> str:
+    """An event that names none differs from one that does not say."""
+    if names is None:
+        return "not sent"
+    return ", ".join(names) or "none"

@@ -1,0 +1,1 @@
+"""Pages of connections: the form, its fields, and trying it out before it is saved."""

@@ -1,0 +1,138 @@
+"""The form of a connection: secrets go in and do not come out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+from django.forms.widgets import Script
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from console.admin.connections.json_fields import NamesField, ObjectField, WithDefaults
+from console.admin.connections.secret_fields import SecretField, SecretTextarea
+from listeners.models import Connection
+from listeners.models.connection_rules import KINDS, OF_A_KIND
+
+REFERENCE_HELP = "Or a reference that is looked up when used and never stored: env:NAME, file:PATH."
+
+
+class ConnectionForm(WithDefaults):
+    client_secret = SecretField(
+        label="Client secret", help_text=f"The connected app's consumer secret. {REFERENCE_HELP}"
+    )
+    password = SecretField(
+        label="Password",
+        is_token=False,
+        help_text="The password, with the security token right after it where the org wants one. "
+        + REFERENCE_HELP,
+    )
+    token = SecretField(
+        label="Bearer token",
+        help_text="An access token or session id. When it ends the listener stops until there is "
+        f"a new one. {REFERENCE_HELP}",
+    )
+    refresh_token = SecretField(
+        label="Refresh token",
+        help_text="Where Salesforce rotates it, the token store keeps the one that is due; enter "
+        f"one here again only after it was revoked. {REFERENCE_HELP}",
+    )
+    private_key = SecretField(
+        label="Private key",
+        is_token=False,
+        widget=SecretTextarea,
+        help_text=f"RSA, in PEM, without a passphrase. {REFERENCE_HELP}",
+    )
+    proxy_password = SecretField(label="Proxy password", is_token=False, help_text=REFERENCE_HELP)
+    scopes = NamesField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Asked for at the login, such as api, refresh_token. Empty: the app's own.",
+    )
+    optional_params = ObjectField(
+        nothing={},
+        label="Optional parameters",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        help_text='Further parameters of the token request, such as {"device_id": "cdc"}. A value '
+        "may be env:NAME or file:PATH.",
+    )
+    client_config = ObjectField(
+        nothing={},
+        label="HTTP client",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
+        help_text="Of the login: http_version (1.0, 1.1, 2), custom_headers, custom_payload, "
+        "connection_timeout, read_timeout. Of every request: tls with ca_bundle, "
+        'client_certificate, client_key, verify. Such as {"tls": {"ca_bundle": "/etc/ca.pem"}}.',
+    )
+    refresh_config = ObjectField(
+        nothing=None,
+        label="Refresh",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        help_text="Use the refresh token of the login's answer: {} like the login itself, or "
+        "refresh_url, scopes, optional_params, credential_bearer, client_config. Empty: log in "
+        "with the password each time.",
+    )
+
+    class Media:
+        css: ClassVar = {"all": ["console/connection_form.css"]}
+        js: ClassVar = [Script("console/connection_form.js", defer=True)]
+
+    class Meta:
+        model = Connection
+        fields = "__all__"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "auth" in self.fields:
+            self.fields["auth"].widget.attrs["data-kinds"] = NEEDS
+        for name in Connection.SECRETS:
+            field = self.fields.get(name)  # absent for who may only look
+            if isinstance(field, SecretField):
+                field.remember(getattr(self.instance, name))
+                self.initial.pop(name, None)
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        if self.is_bound and self.errors:
+            self._say_what_is_not_seen()
+
+    def _say_what_is_not_seen(self) -> None:
+        """A typed secret is not shown again, and a field of another kind not at all."""
+        heeded = KINDS[self.data["auth"]].heeded if self.data.get("auth") in KINDS else OF_A_KIND
+        for name in list(self.errors):
+            if name in OF_A_KIND - heeded:
+                label = self.fields[name].label or name
+                for message in self.errors[name]:
+                    self.add_error(None, f"{label}: {message}")
+        for name in Connection.SECRETS:
+            field = self.fields.get(name)
+            if isinstance(field, SecretField) and field.was_typed(self[name].data):
+                self.add_error(name, "Enter it once more: it was not saved, and is not shown.")
+
+
+#: For the form's script.
+NEEDS = json.dumps(
+    {
+        kind: {"required": needs.required, "heeded": sorted(needs.heeded)}
+        for kind, needs in KINDS.items()
+    }
+)
+
+
+def conditions() -> dict[str, str]:
+    """Alpine's condition for each field that not all kinds heed."""
+    return {name: _condition(name) for name in sorted(OF_A_KIND)}
+
+
+def _condition(name: str) -> str:
+    kinds = [kind for kind, needs in KINDS.items() if name in needs.heeded]
+    return " || ".join(f"auth == '{kind}'" for kind in kinds)
+
+
+def of_kind(fieldsets: Any, auth: str) -> list[Any]:
+    """The fieldsets with what that kind heeds, and no heading over nothing."""
+    others = OF_A_KIND - KINDS[auth].heeded if auth in KINDS else set()
+    kept = [
+        (title, {**options, "fields": [name for name in options["fields"] if name not in others]})
+        for title, options in fieldsets
+    ]
+    return [(title, options) for title, options in kept if options["fields"]]

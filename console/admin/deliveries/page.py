@@ -1,0 +1,158 @@
+"""Deliveries in the console: what became of each change for each of its handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.decorators import action
+
+from audit.action_log import Actor
+from audit.log.masking import Sight
+from audit.models.entry_queryset import AuditLogFilter
+from console.admin.audit_log.entry import DeliveryCard, prefetch_attempts
+from console.admin.audit_log.filters import (
+    CreatedFilter,
+    DeliveryListenerFilter,
+    DeliveryStateFilter,
+    ErrorGroupFilter,
+    HandlerFilter,
+    MappingFilter,
+    RedeliveryFilter,
+)
+from console.admin.audit_log.search import RECORD_SEARCH_HELP, record_ids
+from console.admin.deliveries.dead_letters import DeadLettersAdmin
+from console.admin.deliveries.redeliver_action import is_confirmed, reason_of
+from console.admin.delivery_labels import state_label
+from console.admin.keyset_list import KeysetChangeList
+from console.admin.labels import change_type_label, joined, label, moment
+from console.admin.mappings.pause import pause_label
+from handlers.dead_letters.halt import give_up
+from handlers.mappings.pause import WAITING
+from handlers.models import Delivery
+from handlers.ordering.wait_reason import waits_for
+from handlers.redelivery.request import LEFT_OUT, wish
+
+
+class DeliveryAdmin(DeadLettersAdmin):
+    actions = ("redeliver", "go_on_without")
+    actions_list = ("redeliver_dead",)
+    list_display = (
+        "created",
+        "state_shown",
+        "handler",
+        "record",
+        "attempts",
+        "ended",
+    )
+    list_filter = (
+        DeliveryStateFilter,
+        HandlerFilter,
+        MappingFilter,
+        DeliveryListenerFilter,
+        ErrorGroupFilter,
+        RedeliveryFilter,
+        ("created_at", CreatedFilter),
+    )
+    list_select_related = ("entry__listener", "mapping")
+    search_fields = ("entry__record_id",)
+    search_help_text = RECORD_SEARCH_HELP
+    change_form_outer_before_template = "console/delivery_page.html"
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        return KeysetChangeList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return queryset.filter(record_ids("entry__record_id", search_term)), False
+
+    def deliveries_of(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Delivery]:
+        """What was left out from the start has to be chosen itself, or by its state."""
+        is_across = request.POST.get("select_across") == "1"
+        by_state = DeliveryStateFilter.parameter_name in request.GET
+        return rows.exclude(LEFT_OUT) if is_across and not by_state else rows
+
+    @action(
+        description="Redeliver all dead letters",
+        url_path="redeliver-dead",
+        permissions=["redeliver"],
+        icon="replay",
+    )
+    def redeliver_dead(self, request: HttpRequest) -> HttpResponse:
+        """Asks first; does it when asked by POST."""
+        dead = AuditLogFilter(state=Delivery.State.DEAD)
+        return self.answer(
+            request, wish(dead, Actor.in_console(request), reason=reason_of(request))
+        )
+
+    @admin.action(description="Go on without it, where it halts", permissions=["redeliver"])
+    def go_on_without(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse:
+        ids = list(rows.order_by().filter(halts=True).values_list("pk", flat=True))
+        if not ids:
+            messages.info(request, "None of these holds anything back.")
+            return self.back(request)
+        if not is_confirmed(request):
+            return self.ask(
+                request,
+                title="Go on without it",
+                text=f"{len(ids)} dead: given up, so that the next change of each record begins. "
+                "The reason is kept with the error.",
+                button="Go on without it",
+            )
+        by, reason = Actor.in_console(request), reason_of(request)
+        messages.success(request, f"Given up: {give_up(ids, by, reason, timezone.now()):,}.")
+        return self.back(request)
+
+    @admin.display(description="created")
+    def created(self, delivery: Delivery) -> SafeString | str:
+        return moment(delivery.created_at)
+
+    @admin.display(description="ended")
+    def ended(self, delivery: Delivery) -> SafeString | str:
+        if delivery.state == Delivery.State.RETRYING:
+            return format_html("again {}", moment(delivery.due_at))
+        return moment(delivery.finished_at)
+
+    @admin.display(description="state")
+    def state_shown(self, delivery: Delivery) -> SafeString:
+        marks = [state_label(delivery.state)]
+        if delivery.halts:
+            title = "The next changes of its record wait until it is redelivered or given up."
+            marks.append(label("halts", "danger", title=title))
+        if delivery.state in WAITING and delivery.mapping and delivery.mapping.paused_at:
+            marks.append(pause_label(delivery.mapping))
+        return format_html('<span class="whitespace-nowrap">{}</span>', joined(marks))
+
+    @admin.display(description="record")
+    def record(self, delivery: Delivery) -> str:
+        return f"{delivery.entry.entity_name} {delivery.entry.record_id}"
+
+    def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
+        return (*self.list_display, _failure(Sight.in_console(request.user)))
+
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        found = super().page_context(request, obj)
+        if isinstance(obj, Delivery):
+            prefetch_attempts([obj])
+            see = Sight.in_console(request.user)
+            found["card"] = DeliveryCard.of(obj, obj.entry, see, waits_for(obj))
+            found["change_type"] = change_type_label(obj.entry.change_type)
+        return found
+
+
+def _failure(see: Sight) -> Callable[[Delivery], str]:
+    """A column: the first line of the error, as its reader may see it."""
+
+    @admin.display(description="error")
+    def failure(delivery: Delivery) -> str:
+        first = see.text(delivery.error, delivery.entry).partition("\n")[0]
+        return first if len(first) <= 80 else f"{first[:79]}…"
+
+    return failure

@@ -1,0 +1,140 @@
+"""Changes are sent to their handlers again from the console: it asks first, with counts, and keeps
+the reason. Otherwise nothing here is changed by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from audit.action_log import Actor
+from console.admin.delivery_labels import state_label
+from console.admin.navigation import may_see
+from console.admin.read_only import WindowAdmin
+from handlers.models import Delivery
+from handlers.redelivery.request import Counts, TooMany, Verdict, Wish, fate_of_overtaken
+from handlers.redelivery.service import COUNT_SECONDS, Grown, begin, foreseen, overtaken
+from handlers.sdk.outcomes import storable
+from listeners.access.permissions import REDELIVER, may
+from listeners.clock import database_clock
+
+VERDICTS = {
+    Verdict.SENT_AGAIN: "sent again",
+    Verdict.FIRST_TIME: "sent for the first time",
+    Verdict.ON_ITS_WAY: "on its way already, left alone",
+    Verdict.ENDED_SINCE: "ended well meanwhile, left alone",
+    Verdict.NOT_POSSIBLE: "not possible",
+}
+#: How many the page that asked has named.
+NAMED = "named"
+AS_RECORDED = "as_recorded"
+
+
+class RedeliveringAdmin(WindowAdmin):
+    """Rows whose deliveries can be sent again, by who has the permission."""
+
+    actions: Any = ("redeliver",)
+
+    def has_redeliver_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return may(request.user, REDELIVER)
+
+    def deliveries_of(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Delivery]:
+        raise NotImplementedError
+
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        return {"can_redeliver": self.has_redeliver_permission(request)}
+
+    @admin.action(description="Redeliver", permissions=["redeliver"])
+    def redeliver(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
+        return self.answer(
+            request,
+            Wish(
+                by=Actor.in_console(request),
+                deliveries=self.deliveries_of(request, rows),
+                reason=reason_of(request),
+                criteria=self._criteria(request),
+            ),
+        )
+
+    def answer(self, request: HttpRequest, wish: Wish) -> HttpResponse:
+        """Ask with counts; begin it once that was confirmed, and show how far it is. More than was
+        confirmed is asked for again."""
+        if not is_confirmed(request):
+            return self._ask_with_counts(request, wish)
+        if AS_RECORDED in request.POST:
+            criteria = {**wish.criteria, AS_RECORDED: True}
+            wish = replace(wish, as_recorded=True, criteria=criteria)
+        try:
+            redelivery = begin(wish, database_clock.now(), at_most=_named(request))
+        except Grown:
+            messages.warning(request, "They have become more meanwhile: confirm this number.")
+            return self._ask_with_counts(request, wish)
+        except TooMany as error:
+            messages.error(request, str(error))
+            return self.back(request)
+        if may_see(request, "handlers", "redelivery"):
+            return redirect("admin:handlers_redelivery_change", redelivery.pk)
+        messages.success(request, f"Begun: redelivery {redelivery.pk}.")
+        return self.back(request)
+
+    def _ask_with_counts(self, request: HttpRequest, wish: Wish) -> HttpResponse:
+        counts, total = foreseen(wish)
+        about = "" if counts is not None else f" Those are {total}: too many to count them now."
+        named = None if total.is_estimate else total.number
+        number = overtaken(wish, COUNT_SECONDS)
+        return self.ask(
+            request,
+            title="Redeliver",
+            text="Recorded changes are sent to their handlers again, each record's in order."
+            + about,
+            overtaken=fate_of_overtaken(number, as_recorded=False),
+            can_be_as_recorded=number != 0,
+            button=f"Redeliver {total}" if total.number else "Redeliver",
+            rows=None if counts is None else shown(counts),
+            more=[(NAMED, named)] if named is not None else [],
+        )
+
+    def ask(self, request: HttpRequest, more: Any = (), **context: Any) -> HttpResponse:
+        """The page before: what would be done, and a field for the reason. `more`: what comes back
+        with the answer."""
+        carried = ("action", "select_across", "_selected_action", "from_page")
+        sent = [(name, one) for name in carried for one in request.POST.getlist(name)]
+        told = {"carried": [*sent, *more], "back": self.back(request).url, **context}
+        return self.page(request, "console/ask.html", **told)
+
+    def _criteria(self, request: HttpRequest) -> dict[str, Any]:
+        where = {"list": str(self.opts.verbose_name_plural), **request.GET.dict()}
+        if request.POST.get("select_across") == "1":
+            return where
+        return {**where, "selected": request.POST.getlist("_selected_action")}
+
+
+def is_confirmed(request: HttpRequest) -> bool:
+    return "confirm" in request.POST
+
+
+def reason_of(request: HttpRequest) -> str:
+    return storable(request.POST.get("reason", "").strip())
+
+
+def _named(request: HttpRequest) -> int | None:
+    named = request.POST.get(NAMED, "")
+    return int(named) if named.isascii() and named.isdecimal() and len(named) < 19 else None
+
+
+def shown(counts: Counts) -> list[dict[str, Any]]:
+    return [
+        {
+            "handler": row.handler,
+            "state": state_label(row.state) if row.state else "",
+            "verdict": VERDICTS[row.verdict],
+            "reason": row.reason,
+            "count": number,
+            "number": f"{number:,}",
+        }
+        for row, number in sorted(counts.items())
+    ]

@@ -1,0 +1,110 @@
+"""What takes a while, in the console: all of it on one page that refreshes itself, and each piece
+on its own."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.forms.widgets import Script
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+
+from audit.models import Reconciliation, Work
+from console.admin.job_items import Item, finished, of_comparison, of_work, running
+from console.admin.labels import label, moment
+from console.admin.navigation import may_see
+from console.admin.read_only import WindowAdmin
+
+#: Where the rows of each kind are listed, all of them.
+LISTS = (
+    ("Redeliveries", "handlers", "redelivery"),
+    ("Comparisons with Salesforce", "audit", "reconciliation"),
+    ("Exports and prunings", "audit", "work"),
+)
+
+
+class LongWorkAdmin(WindowAdmin):
+    """Rows that say how far something is."""
+
+    list_display: Any = ("begun", "state_shown", "who", "about", "progress")
+    list_filter: Any = (("state", ChoicesDropdownFilter),)
+
+    class Media:
+        js: ClassVar = [Script("console/refresh.js", defer=True)]
+        css: ClassVar = {"all": ["console/work.css"]}
+
+    def item_of(self, row: Any) -> Item:
+        raise NotImplementedError
+
+    @admin.display(description="begun")
+    def begun(self, row: Any) -> SafeString | str:
+        return moment(self.item_of(row).begun_at)
+
+    @admin.display(description="state")
+    def state_shown(self, row: Any) -> SafeString:
+        item = self.item_of(row)
+        return label(item.state_name, item.variant)
+
+    @admin.display(description="who")
+    def who(self, row: Any) -> str:
+        return self.item_of(row).who
+
+    @admin.display(description="what")
+    def about(self, row: Any) -> str:
+        return self.item_of(row).about or "-"
+
+    @admin.display(description="progress")
+    def progress(self, row: Any) -> str:
+        item = self.item_of(row)
+        return item.outcome if item.finished_at else item.progress
+
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        if obj is None:
+            return {}
+        return {"item": self.item_of(obj), "row": obj, "show_history": False}
+
+
+class WorkAdmin(LongWorkAdmin):
+    list_display = ("begun", "kind", "state_shown", "who", "about", "progress")
+    list_filter = (("kind", ChoicesDropdownFilter), ("state", ChoicesDropdownFilter))
+    change_form_outer_before_template = "console/work_page.html"
+    pages = (("overview/", "overview", "overview"), ("overview/parts/", "parts", "parts"))
+
+    def item_of(self, row: Work) -> Item:
+        return of_work(row, timezone.now())
+
+    def overview(self, request: HttpRequest) -> HttpResponse:
+        """Of every kind what runs, and what ended last."""
+        return self.page(request, "console/work.html", title="Work", **_found(request))
+
+    def parts(self, request: HttpRequest) -> HttpResponse:
+        """The part of it that changes, for `refresh.js`."""
+        answer = TemplateResponse(request, "console/work_parts.html", _found(request))
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+
+class ReconciliationAdmin(LongWorkAdmin):
+    list_filter = (("reason", ChoicesDropdownFilter), ("state", ChoicesDropdownFilter))
+    list_select_related = ("listener",)
+    change_form_outer_before_template = "console/comparison_page.html"
+
+    def item_of(self, row: Reconciliation) -> Item:
+        return of_comparison(row, timezone.now())
+
+
+def _found(request: HttpRequest) -> dict[str, Any]:
+    lists = [one for one in LISTS if may_see(request, *one[1:])]
+    if not lists:
+        raise PermissionDenied
+    now = timezone.now()
+    return {
+        "running": running(now, request.user),
+        "finished": finished(now, request.user),
+        "lists": [(title, f"admin:{app}_{model}_changelist") for title, app, model in lists],
+    }

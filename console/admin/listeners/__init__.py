@@ -1,0 +1,1 @@
+"""Pages of listeners: creating one, its state, starting and stopping it."""

@@ -1,0 +1,139 @@
+"""The forms of a listener. A new one's: three steps, and all else with its default under one
+heading."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.forms.widgets import Script
+from django.urls import reverse
+from django.utils.html import format_html
+
+from console.admin.listeners.page import ListenerForm
+from listeners.connections.listener_warnings import ENDPOINT_IS_CLOSED, OF_SALESFORCE
+from listeners.models import Connection, Listener
+from listeners.models.connection_rules import default_of
+
+STEPS = (
+    ("1. Connection", ("connection",)),
+    ("2. Channel", ("channel",)),
+    ("3. Name", ("name", "enabled")),
+)
+ADVANCED = (
+    "transport",
+    "pubsub_endpoint",
+    "managed_subscription",
+    "replay_from",
+    "on_replay_lost",
+    "gap_policy",
+    "sensitive_fields",
+    "api_version",
+    "connection_timeout",
+    "read_timeout",
+    "keep_alive_interval",
+    "session_timeout",
+)
+FIELDSETS: Any = (
+    *((title, {"fields": fields}) for title, fields in STEPS),
+    (
+        "Advanced configuration",
+        {
+            "classes": ("collapse",),
+            "description": "Nothing here needs to be changed. Each field has its default, and all "
+            "can be changed later.",
+            "fields": ADVANCED,
+        },
+    ),
+)
+_ADD_PAGE = "admin:listeners_connection_add"
+_ADD = (
+    '{} <a id="add_id_connection" class="related-widget-wrapper-link add-related connecting-add" '
+    'data-popup="yes" href="{}?_to_field=id&amp;_popup=1">Add a connection</a>'
+)
+_HELP = {
+    "connection": "The Salesforce org, and how to log in to it.",
+    "channel": "What the org offers is listed; any other channel can be typed. "
+    "/data/ChangeEvents carries every entity that is selected in Setup under Change Data Capture, "
+    "/data/AccountChangeEvent one, /data/Name__chn is a custom channel. Upper and lower case "
+    "matter.",
+    "name": "Under this name it is found in the console, in files and by commands.",
+    "enabled": "It starts as soon as it is saved and a listener process runs.",
+}
+
+
+class ChannelForm(ListenerForm):
+    """Offers the channels of the connection's org."""
+
+    #: Of whoever fills it in; the page says so.
+    may_change_connections = False
+
+    class Media:
+        css: ClassVar = {"all": ["console/connecting.css"]}
+        js: ClassVar = [Script("console/channels.js", defer=True)]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if field := self.fields.get("channel"):  # absent for who may only look
+            field.widget.attrs |= {
+                "data-channels": reverse("admin:listeners_listener_channels"),
+                "data-channels-of": "id_connection",
+                # To look at a listener is no reason to ask its org.
+                "data-channels-on": "focus" if self.instance.pk else "load",
+            }
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        endpoint, connection = cleaned.get("pubsub_endpoint"), cleaned.get("connection")
+        is_theirs = not endpoint or OF_SALESFORCE.fullmatch(endpoint)
+        if {"pubsub_endpoint", "connection"}.isdisjoint(self.changed_data) or is_theirs:
+            return cleaned
+        if not self.may_change_connections:
+            self.add_error("pubsub_endpoint", ENDPOINT_IS_CLOSED.format(connection))
+        return cleaned
+
+
+class NewListenerForm(ChannelForm):
+    class Media:
+        js: ClassVar = [Script("console/trial.js", defer=True)]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, text in _HELP.items():
+            self.fields[name].help_text = text
+        for name in ADVANCED:
+            field = self.fields[name]
+            field.help_text = f"{field.help_text} Default: {_shown_default(name)}.".strip()
+        self._offer_to_add_one()
+
+    def _offer_to_add_one(self) -> None:
+        """A link in plain sight in place of a menu; the form stays as it is meanwhile."""
+        field = self.fields["connection"]
+        wrapper: Any = field.widget
+        if getattr(wrapper, "can_add_related", False):
+            field.help_text = format_html(_ADD, field.help_text, reverse(_ADD_PAGE))
+        for verb in ("add", "change", "delete", "view"):
+            setattr(wrapper, f"can_{verb}_related", False)
+
+
+def _shown_default(name: str) -> str:
+    field: Any = Listener._meta.get_field(name)
+    default = field.get_default()
+    words = [label for value, label in field.flatchoices if value == default]
+    return str(words[0] if words else default or "empty")
+
+
+def beginning() -> dict[str, Any]:
+    """What the form begins with, beside the defaults: a name that is free, and the connection
+    where there is but one."""
+    wanted = str(default_of(Listener(), "name"))
+    taken = set(Listener.objects.filter(name__startswith=wanted).values_list("name", flat=True))
+    number = next(n for n in range(1, len(taken) + 2) if _numbered(wanted, n) not in taken)
+    found: dict[str, Any] = {"name": _numbered(wanted, number)}
+    connections = list(Connection.objects.values_list("pk", flat=True)[:2])
+    if len(connections) == 1:
+        found["connection"] = connections[0]
+    return found
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}{number}"

@@ -1,0 +1,1 @@
+"""Pages of handler mappings: the form, pause and resume."""

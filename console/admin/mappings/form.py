@@ -1,0 +1,117 @@
+"""The form of an event handler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from unfold.widgets import (
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from console.admin.connections.json_fields import NamesField, ObjectField
+from handlers.models import HandlerMapping
+from handlers.routing.conditions import EXAMPLE
+from handlers.sdk import registry
+from listeners.secrets.encrypted_field import REFERENCES
+
+if TYPE_CHECKING:
+    _MappingForm = forms.ModelForm[HandlerMapping]
+else:
+    _MappingForm = forms.ModelForm
+
+
+class OptionsField(ObjectField):
+    """A plain secret that was refused is not shown again."""
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        value = super().bound_data(data, initial)
+        if isinstance(value, dict) and not str(value.get("secret", "env:")).startswith(REFERENCES):
+            return value | {"secret": ""}
+        return value
+
+
+def handler_choices(current: str) -> Iterator[tuple[str, str]]:
+    """The registered handlers, and the current one, whatever it is: a mapping whose handler is
+    gone can still be saved, and no other such mapping can be made."""
+    yield "", "None: recorded only"
+    for handler in registry.all_handlers():
+        yield (
+            handler.name,
+            f"{handler.name}: {handler.summary}" if handler.summary else handler.name,
+        )
+    if current and registry.find(current) is None:
+        yield current, f"{current} (not registered)"
+
+
+class HandlerMappingForm(_MappingForm):
+    handler = forms.ChoiceField(required=False, widget=UnfoldAdminSelectWidget)
+    changed_fields = NamesField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Updates only: deliver when one of these changed, such as Phone, Name. "
+        "Empty: any.",
+    )
+    condition = ObjectField(
+        nothing={},
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text=f"Deliver only changes whose values meet this, such as {EXAMPLE}; or in, exists, "
+        'changed_to. Combine with {"all": […]} and {"any": […]}. Empty: all changes.',
+    )
+    ignore_origins = NamesField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Leave out what these clients wrote (client=… in Sforce-Call-Options), such as "
+        "my-app; or whole change origins with * for any text. Recorded as skipped.",
+    )
+    ignore_users = NamesField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Leave out what these users wrote: Salesforce user ids. Recorded as skipped.",
+    )
+    options = OptionsField(
+        nothing={},
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="What the handler takes, as a JSON object. A secret is a reference, env:NAME or "
+        "file:PATH.",
+    )
+
+    class Meta:
+        model = HandlerMapping
+        fields = (
+            "name",
+            "on",
+            "entity",
+            "handler",
+            "ordering",
+            "task",
+            "changed_fields",
+            "condition",
+            "ignore_origins",
+            "ignore_users",
+            "queue",
+            "max_attempts",
+            "on_dead",
+            "options",
+        )
+        help_texts = {"entity": "Such as Account. * for all."}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        handler = self.fields.get("handler")  # absent for who may only look
+        if isinstance(handler, forms.ChoiceField):
+            handler.choices = list(handler_choices(self.instance.handler))
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean() or self.cleaned_data
+        handler = registry.find(cleaned.get("handler", ""))
+        options = cleaned.get("options")
+        if handler is not None and handler.check_options and isinstance(options, dict):
+            try:
+                handler.check_options(options)
+            except ValueError as error:
+                self.add_error("options", f"{handler.name}: {error}.")
+        return cleaned

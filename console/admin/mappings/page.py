@@ -1,0 +1,151 @@
+"""Event handlers: which changes of a listener go to which handler or task."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.forms.widgets import Script
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.safestring import SafeString
+from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import require_POST
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+
+from console.admin import links
+from console.admin.labels import joined, label
+from console.admin.mappings.form import HandlerMappingForm
+from console.admin.mappings.pause import PausingAdmin, pause_label
+from console.designer import mapping_page
+from handlers.checks import unregistered_message
+from handlers.mappings import retarget
+from handlers.models import HandlerMapping
+from handlers.sdk import registry
+
+
+class HandlerMappingAdmin(PausingAdmin):
+    """One event handler: which changes, who gets them, and which of the last it would be."""
+
+    form = HandlerMappingForm
+    list_display = ("event", "entity", "listener", "target", "ordering", "queue")
+    list_display_links = ("event", "entity")
+    list_filter = (("listener", RelatedDropdownFilter), "on")
+    list_select_related = ("listener",)
+    search_fields = ("name", "entity", "handler", "task")
+    search_help_text = "A name, an entity, a handler or a task."
+    fieldsets = (
+        (
+            "Which changes",
+            {"fields": ("listener", "name", "on", "entity", "changed_fields", "condition")},
+        ),
+        ("Who gets them", {"fields": ("handler", "options", "task")}),
+        ("Order and attempts", {"fields": ("ordering", "on_dead", "max_attempts", "queue")}),
+        (
+            "One's own writes",
+            {
+                "description": "What a handler writes to Salesforce comes back as a change.",
+                "fields": ("ignore_origins", "ignore_users"),
+            },
+        ),
+    )
+    change_form_outer_before_template = "console/designer/mapping.html"
+    change_form_after_template = "console/designer/preview_area.html"
+    delete_confirmation_template = "console/designer/delete_mapping.html"
+    pages = (
+        ("add/preview/", "preview", "preview"),
+        ("<path:object_id>/preview/", "preview", "preview"),
+    )
+
+    class Media:
+        css: ClassVar = {"all": ["console/designer.css"]}
+        js: ClassVar = [Script("console/preview.js", defer=True)]
+
+    # Columns
+
+    @admin.display(description="on", ordering="on")
+    def event(self, mapping: HandlerMapping) -> str:
+        return str(mapping.get_on_display())
+
+    @admin.display(description="handler or task", ordering="handler")
+    def target(self, mapping: HandlerMapping) -> SafeString | str:
+        marks = [pause_label(mapping)] if mapping.paused_at else []
+        if mapping.handler and registry.find(mapping.handler) is None:
+            title = unregistered_message(mapping.handler)
+            marks.append(label("not registered", "warning", title=title))
+        return joined([mapping.handler or mapping.task or "recorded only", *marks])
+
+    # The page
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("listener",) if obj else ()
+
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
+        """Deleted is one at a time, with what that means for what waits."""
+        place = {"action_location": action_location} if action_location else {}  # Django 6.1
+        actions = super().get_actions(request, **place)
+        actions.pop("delete_selected", None)
+        return actions
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """The listener is one of those that there are."""
+        form = super().get_form(request, *args, **kwargs)
+        if listener := form.base_fields.get("listener"):
+            for what in ("add", "change", "delete", "view"):
+                setattr(listener.widget, f"can_{what}_related", False)
+        return form
+
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        return mapping_page.context(request, obj)
+
+    @method_decorator([require_POST, gzip_page])
+    def preview(self, request: HttpRequest, object_id: str | None = None) -> HttpResponse:
+        """Which of the last changes it would get, as the form says and is not saved."""
+        if not mapping_page.may_preview(request):
+            raise PermissionDenied
+        mapping = self.row(request, object_id) if object_id else None
+        if mapping and not self.has_change_permission(request, mapping):
+            if not self.has_view_permission(request, mapping):
+                raise PermissionDenied
+            return mapping_page.preview_of(request, mapping)  # as it is
+        if not mapping and not self.has_add_permission(request):
+            raise PermissionDenied
+        form_class = self.get_form(request, mapping, change=bool(mapping))
+        form = form_class(request.POST, instance=mapping)
+        if not form.is_valid():
+            return mapping_page.refused(request, form)
+        return mapping_page.preview_of(request, form.instance)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        mapping = self.get_object(request, object_id)
+        context = dict(extra_context or {})
+        if mapping and request.method != "POST":
+            context |= mapping_page.context(request, mapping)
+        response: HttpResponse = super().delete_view(request, object_id, context)
+        if mapping and isinstance(response, HttpResponseRedirect):
+            return HttpResponseRedirect(links.listener(mapping.listener_id))
+        return response
+
+    def save_model(
+        self, request: HttpRequest, obj: HandlerMapping, form: Any, change: bool
+    ) -> None:
+        super().save_model(request, obj, form, change)
+        if not change or not retarget.ADDRESS.intersection(form.changed_data):
+            return
+        if moved := retarget.move_waiting(obj, timezone.now()):
+            what = (
+                "1 waiting delivery moves" if moved == 1 else f"{moved:,} waiting deliveries move"
+            )
+            messages.info(request, f"{what} to {obj.handler or obj.task}.")
+
+    # Back to the drawing that it is a part of
+
+    def response_post_save_add(self, request: HttpRequest, obj: HandlerMapping) -> HttpResponse:
+        return HttpResponseRedirect(links.listener(obj.listener_id))
+
+    def response_post_save_change(self, request: HttpRequest, obj: HandlerMapping) -> HttpResponse:
+        return HttpResponseRedirect(links.listener(obj.listener_id))

@@ -1,0 +1,134 @@
+"""Handlers are paused and resumed from the console: a page asks first, and why; a list does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from unfold.decorators import action
+
+from audit.action_log import Actor
+from console.admin import links
+from console.admin.deliveries.redeliver_action import reason_of
+from console.admin.labels import label
+from console.admin.logged import NotedAdmin
+from handlers.mappings import pause as mappings_pause
+from handlers.models import HandlerMapping
+from listeners.access.permissions import OPERATE, may
+
+PAUSING = (
+    "Its changes are recorded, and their deliveries wait, in order. Nothing of it starts; what "
+    "runs ends. What waits behind it in a record's order waits too."
+)
+RESUMING = "What waits goes on within seconds, each record's in order."
+_ACTS: dict[str, Callable[..., int]] = {
+    "pause": mappings_pause.pause_all,
+    "resume": mappings_pause.resume_all,
+}
+
+
+class PausingAdmin(NotedAdmin):
+    """Of handler mappings: each has its button, and so has a handler with all its mappings."""
+
+    actions = ("pause_mappings", "resume_mappings")
+    actions_detail = ("pause", "resume")
+
+    def has_operate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return may(request.user, OPERATE)
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.handler_view)
+        routes = [
+            path(f"handler/{verb}/", view, {"verb": verb}, f"handlers_handlermapping_{verb}_all")
+            for verb in _ACTS
+        ]
+        return [*routes, *super().get_urls()]
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Of the two, the one that does something."""
+        found: list[Any] = super().get_actions_detail(request, object_id)
+        mapping = _found(object_id)
+        idle = {"pause", "resume"}
+        if mapping is not None and (mapping.handler or mapping.task):
+            idle.remove("resume" if mapping.paused_at else "pause")
+        return [one for one in found if one.method.original_function_name not in idle]
+
+    @admin.action(description="Pause the selected", permissions=["operate"])
+    def pause_mappings(self, request: HttpRequest, rows: QuerySet[HandlerMapping]) -> None:
+        count = mappings_pause.pause_all(rows, Actor.in_console(request), "", timezone.now())
+        messages.success(request, f"Paused: {count}.")
+
+    @admin.action(description="Resume the selected", permissions=["operate"])
+    def resume_mappings(self, request: HttpRequest, rows: QuerySet[HandlerMapping]) -> None:
+        count = mappings_pause.resume_all(rows, Actor.in_console(request), "", timezone.now())
+        messages.success(request, f"Resumed: {count}.")
+
+    @action(description="Pause", url_path="pause", permissions=["operate"], icon="pause")
+    def pause(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        mapping: HandlerMapping = self.row(request, object_id)
+        return self._switch(request, "pause", [mapping], str(mapping), links.mapping(mapping.pk))
+
+    @action(description="Resume", url_path="resume", permissions=["operate"], icon="play_arrow")
+    def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        mapping: HandlerMapping = self.row(request, object_id)
+        return self._switch(request, "resume", [mapping], str(mapping), links.mapping(mapping.pk))
+
+    def handler_view(self, request: HttpRequest, verb: str) -> HttpResponse:
+        """Every mapping to the handler that `name` names; then back to the dead letters."""
+        if not self.has_operate_permission(request):
+            raise PermissionDenied
+        name = request.GET.get("name", "")
+        if "\0" in name:
+            raise Http404
+        mappings = list(HandlerMapping.objects.filter(mappings_pause.to_handler(name)))
+        if not mappings:
+            raise Http404
+        number = "" if len(mappings) == 1 else f", {len(mappings)} mappings"
+        back = links.dead_letters()
+        return self._switch(request, verb, mappings, f"{name}{number}", back)
+
+    def _switch(
+        self,
+        request: HttpRequest,
+        verb: str,
+        mappings: list[HandlerMapping],
+        what: str,
+        back: str,
+    ) -> HttpResponse:
+        if request.method != "POST":
+            return self._ask(request, verb, what, back)
+        changed = _ACTS[verb](
+            mappings, Actor.in_console(request), reason_of(request), timezone.now()
+        )
+        done = f"{verb}d"
+        if changed:
+            messages.success(request, f"{what}: {done}.")
+        else:
+            messages.info(request, f"{what} was {done} already.")
+        return HttpResponseRedirect(back)
+
+    def _ask(self, request: HttpRequest, verb: str, what: str, back: str) -> HttpResponse:
+        title = f"{verb.capitalize()} {what}"
+        text = f"{title}? {PAUSING if verb == 'pause' else RESUMING}"
+        asked = {"title": title, "text": text, "button": verb.capitalize(), "back": back}
+        return self.page(request, "console/ask.html", **asked)
+
+
+def pause_label(mapping: HandlerMapping) -> SafeString:
+    """A mark beside its name, with who, when and why; empty: it is not paused."""
+    if mapping.paused_at is None:
+        return SafeString()
+    title = f"Since {mapping.paused_at:%Y-%m-%d %H:%M:%S} UTC, by {mapping.paused_by}"
+    return label("paused", "warning", title=": ".join(filter(None, (title, mapping.pause_reason))))
+
+
+def _found(object_id: Any) -> HandlerMapping | None:
+    known = str(object_id).isdecimal()
+    return HandlerMapping.objects.filter(pk=object_id).first() if known else None

@@ -1,0 +1,115 @@
+"""Quarantined messages: read in the console, and read again from there. And the first page, and the
+pages that log in to Salesforce."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+
+from audit.action_log import Actor
+from audit.log.masking import Sight
+from audit.models import Quarantined
+from console.admin.connections.try_out import ConnectionAdmin
+from console.admin.labels import label, moment
+from console.admin.listeners.channels import ListenerAdmin
+from console.admin.read_only import WindowAdmin
+from consumer.ingest.quarantine_retry import StillUnreadable, ingest_again
+from listeners.access.permissions import READ_AGAIN, may
+from listeners.models import Connection, Listener
+
+#: A page shows this much of a raw message; the rest is in the database.
+SHOWN = 100_000
+#: Read again in one request.
+MOST_AT_ONCE = 1000
+#: Of those that still cannot be read, as many are named.
+MOST_NAMED = 5
+
+
+class UnreadFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("unread", "Unread"), ("read", "Read after all")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        match self.value():
+            case "unread":
+                return queryset.filter(ingested_at=None)
+            case "read":
+                return queryset.exclude(ingested_at=None)
+            case _:
+                return queryset
+
+
+admin.site.index_template = "console/home.html"
+for model, model_admin in ((Connection, ConnectionAdmin), (Listener, ListenerAdmin)):
+    admin.site.unregister(model)  # as the apps below know it: without a way to Salesforce
+    admin.site.register(model, model_admin)
+
+
+@admin.register(Quarantined)
+class QuarantinedAdmin(WindowAdmin):
+    actions = ("read_again",)
+    list_display = ("received", "state", "listener", "channel", "replay_id", "error")
+    list_filter = (UnreadFilter, ("listener", RelatedDropdownFilter))
+    list_select_related = ("listener",)
+    change_form_outer_before_template = "console/quarantined.html"
+
+    def has_read_permission(self, request: HttpRequest) -> bool:
+        return may(request.user, READ_AGAIN)
+
+    @admin.display(description="received")
+    def received(self, quarantined: Quarantined) -> SafeString | str:
+        return moment(quarantined.received_at)
+
+    @admin.display(description="state")
+    def state(self, quarantined: Quarantined) -> SafeString:
+        if quarantined.ingested_at:
+            return label("read after all", "success")
+        return label("answer", "warning") if quarantined.is_answer else label("unread", "danger")
+
+    @admin.action(description="Read the selected messages again", permissions=["read"])
+    def read_again(self, request: HttpRequest, quarantined: QuerySet[Quarantined]) -> HttpResponse:
+        ids = list(quarantined.order_by("id").values_list("pk", flat=True)[: MOST_AT_ONCE + 1])
+        read, changes, unread = 0, 0, list[str]()
+        for one in (
+            Quarantined.objects.filter(pk__in=ids[:MOST_AT_ONCE]).defer("raw").order_by("id")
+        ):
+            try:
+                changes += ingest_again(one, Actor.in_console(request), timezone.now())
+            except StillUnreadable as error:
+                unread.append(f"Message {one.pk}: {error}")
+                continue
+            read += 1
+        if read:
+            messages.success(request, f"Messages read: {read}. Changes recorded: {changes}.")
+        for text in unread[:MOST_NAMED]:
+            messages.warning(request, text)
+        if len(unread) > MOST_NAMED:
+            messages.warning(request, f"And {len(unread) - MOST_NAMED} more cannot be read.")
+        if len(ids) > MOST_AT_ONCE:
+            messages.info(request, f"Those were the first {MOST_AT_ONCE}: do it again for more.")
+        return self.back(request)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Quarantined]:
+        quarantined: QuerySet[Quarantined] = super().get_queryset(request)
+        return quarantined.defer("raw")  # a message may have megabytes
+
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        if not isinstance(obj, Quarantined):
+            return {}
+        return {
+            "quarantined": obj,
+            "is_hidden": Sight.in_console(request.user).hides_raw(obj.listener),
+            "raw": obj.raw[:SHOWN],
+            "is_cut": len(obj.raw) > SHOWN,
+            "length": len(obj.raw),
+            "can_read": self.has_read_permission(request),
+        }

@@ -1,0 +1,122 @@
+"""What the console shows of the record: windows, not editors, and fast over millions of rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import Model, QuerySet
+from django.db.models.constants import LOOKUP_SEP
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.functional import cached_property
+from unfold.views import ChangeList
+
+from console.admin.base import ConsoleAdmin
+
+if TYPE_CHECKING:
+    _Paginator = Paginator[Any]
+else:
+    _Paginator = Paginator
+
+#: Counted no further: past it the list says "more than".
+COUNTED = 10_000
+
+
+def _names(options: Any) -> set[str]:
+    fields = options.concrete_fields
+    return {field.name for field in fields} | {field.attname for field in fields}
+
+
+class CappedPaginator(_Paginator):
+    """Counts up to a limit, so that a page costs the same in a table of any size."""
+
+    template_name = "console/pagination_capped.html"
+
+    @cached_property
+    def count(self) -> int:
+        return min(self._counted, COUNTED)
+
+    @property
+    def is_capped(self) -> bool:
+        return self._counted > COUNTED
+
+    @cached_property
+    def _counted(self) -> int:
+        rows = self.object_list
+        if isinstance(rows, QuerySet):
+            return int(rows.order_by()[: COUNTED + 1].count())
+        return len(rows)
+
+
+class WindowChangeList(ChangeList):
+    """Says how many it found where somebody searched, and only what was counted."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        narrowed = self.query or self.has_active_filters
+        if not narrowed or self.paginator.is_capped:
+            self.full_result_count = self.result_count  # then unfold is silent about it
+
+
+class WindowAdmin(ConsoleAdmin):
+    """Nobody adds, changes or deletes here, superusers neither."""
+
+    actions: Any = None
+    list_filter_submit = True
+    list_per_page = 50
+    list_max_show_all = 0
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # they would count the whole table
+    # Sorting by a column without an index would read the whole table.
+    sortable_by: Any = ()
+
+    def back(self, request: HttpRequest) -> HttpResponseRedirect:
+        """To the page that asked for it, or to the list as it was."""
+        names = f"admin:{self.opts.app_label}_{self.opts.model_name}"
+        if "from_page" in request.POST:
+            pk = request.POST.get("_selected_action", "")
+            return HttpResponseRedirect(reverse(f"{names}_change", args=[pk]))
+        filters = request.GET.urlencode()
+        return HttpResponseRedirect(
+            reverse(f"{names}_changelist") + (f"?{filters}" if filters else "")
+        )
+
+    def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
+        """Of the row's own fields only those that the list filters by. Django lets an address ask
+        for any of them: sensitive values could be guessed, and whole tables read for it."""
+        name = lookup.partition(LOOKUP_SEP)[0]
+        if name in _names(self.opts) - self._offered():
+            return False
+        return bool(super().lookup_allowed(lookup, value, request))
+
+    def _offered(self) -> set[str]:
+        """What the list's filters are called in its address."""
+        found = (one[0] if isinstance(one, tuple) else one for one in self.list_filter)
+        return {str(getattr(one, "parameter_name", one)) for one in found}
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """What was done to it is in the action log."""
+        about = {"object_type": self.opts.model_name, "object_id": object_id}
+        log = reverse("admin:audit_operatoraction_changelist")
+        return HttpResponseRedirect(f"{log}?{urlencode(about)}")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[WindowChangeList]:
+        return WindowChangeList
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        return []  # the page is a template of its own

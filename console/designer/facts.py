@@ -1,0 +1,79 @@
+"""What a listener's drawing is about, read in a fixed number of queries."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db.models import Q, Sum
+
+from audit.log.throughput import DAY
+from audit.models import Throughput
+from console.admin.navigation import Reader
+from console.designer import counts
+from console.designer.counts import ByMapping, Waiting
+from handlers.models import Delivery, HandlerMapping, Worker
+from handlers.reporting import queue_coverage
+from listeners.models import Listener, TokenState
+
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Received:
+    hour: int = 0
+    day: int = 0
+
+
+@dataclass(frozen=True)
+class Facts:
+    now: datetime
+    reader: Reader
+    listener: Listener
+    mappings: Sequence[HandlerMapping]
+    received: Received = Received()
+    waiting: Waiting = field(default_factory=Waiting)
+    recent: ByMapping = field(default_factory=dict)
+    failures: Mapping[int, Delivery] = field(default_factory=dict)
+    workers: Sequence[Worker] = ()
+    #: Why the org refused the last login; empty when it did not.
+    login: str = ""
+
+    def recent_of(self, mapping_id: int) -> Counter[str]:
+        return self.recent.get(mapping_id, Counter())
+
+
+def read(listener: Listener, reader: Reader, now: datetime) -> Facts:
+    """Reads only; each number is as of its own query. The listener's connection is loaded."""
+    found = HandlerMapping.objects.filter(listener=listener)
+    mappings = list(found) if reader.sees_mappings else []
+    ids = [mapping.pk for mapping in mappings]
+    sees = reader.sees_deliveries
+    return Facts(
+        now=now,
+        reader=reader,
+        listener=listener,
+        mappings=mappings,
+        received=_received(listener.pk, now) if reader.sees_entries else Received(),
+        waiting=counts.waiting(listener.pk, ids) if sees else Waiting(),
+        recent=counts.recent(listener.pk) if sees else {},
+        failures=counts.last_failures(ids) if sees else {},
+        workers=queue_coverage.seen() if reader.sees_workers else (),
+        login=_refusal(listener),
+    )
+
+
+def _received(listener_id: int, now: datetime) -> Received:
+    minutes = Throughput.objects.filter(listener=listener_id, minute__gt=now - DAY).order_by()
+    sums = minutes.aggregate(
+        day=Sum("entries"), hour=Sum("entries", filter=Q(minute__gt=now - HOUR))
+    )
+    return Received(sums["hour"] or 0, sums["day"] or 0)
+
+
+def _refusal(listener: Listener) -> str:
+    """With the same credentials; forgotten once a login worked."""
+    refused = TokenState.objects.filter(connection=listener.connection_id, refusals__gt=0)
+    return refused.values_list("refusal", flat=True).first() or ""

@@ -1,0 +1,106 @@
+"""The page of an event handler: what becomes of its changes, and which of the last it would get."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+
+from audit.log.masking import Sight
+from console.admin import links
+from console.admin.navigation import Reader, may_see
+from console.designer import facts
+from console.designer.counts import Waiting
+from console.designer.drawing import Route, draw
+from console.designer.preview import preview
+from handlers.models import Delivery, HandlerMapping
+from listeners.models import Listener
+
+State = Delivery.State
+
+
+def may_preview(request: HttpRequest) -> bool:
+    return may_see(request, "audit", "auditlogentry")
+
+
+def context(request: HttpRequest, mapping: HandlerMapping | None) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "can_preview": may_preview(request),
+        "preview_url": _preview_url(mapping),
+    }
+    listener = mapping.listener if mapping else _asked_for(request)
+    if listener is None:
+        return found
+    found |= {"listener": listener, "back": links.listener(listener.pk)}
+    if mapping is not None:
+        drawing = draw(facts.read(listener, Reader.of(request), timezone.now()))
+        found |= {
+            "mapping": mapping,
+            "route": _route(mapping, drawing.groups),
+            "recent": drawing.recent,
+            "left_behind": LeftBehind.of(mapping, drawing.facts.waiting),
+        }
+    return found
+
+
+def _preview_url(mapping: HandlerMapping | None) -> str:
+    name = "admin:handlers_handlermapping_preview"
+    return reverse(name, args=[mapping.pk]) if mapping else reverse(name)
+
+
+def _asked_for(request: HttpRequest) -> Listener | None:
+    pk = request.POST.get("listener") or request.GET.get("listener", "")
+    is_id = pk.isdecimal() and len(pk) < 19
+    return Listener.objects.filter(pk=pk).first() if is_id else None
+
+
+def _route(mapping: HandlerMapping, groups: Any) -> Route | None:
+    routes: Iterator[Route] = (route for group in groups for route in group.routes)
+    return next((route for route in routes if route.mapping.pk == mapping.pk), None)
+
+
+@dataclass(frozen=True)
+class LeftBehind:
+    """What waits for a mapping, and what has failed, which its deletion leaves behind."""
+
+    waiting: str
+    dead: str
+
+    @classmethod
+    def of(cls, mapping: HandlerMapping, waits: Waiting) -> LeftBehind:
+        counts = waits.of(mapping.pk)
+        waiting = sum(counts[state] for state in Delivery.UNENDED)
+        return cls(
+            waits.shown(waiting, *Delivery.UNENDED) if waiting else "",
+            waits.shown(counts[State.DEAD], State.DEAD) if counts[State.DEAD] else "",
+        )
+
+
+def preview_of(request: HttpRequest, mapping: HandlerMapping) -> HttpResponse:
+    found = preview(mapping, Sight.in_console(request.user))
+    return _answer(request, {"preview": found, "summary": found.summary})
+
+
+def refused(request: HttpRequest, form: ModelForm[HandlerMapping]) -> HttpResponse:
+    """With what saving would say."""
+    errors = [
+        (form[name].id_for_label, form[name].label, messages)
+        if name in form.fields
+        else ("", "", messages)
+        for name, messages in form.errors.items()
+    ]
+    summary = "The form has to be corrected before its changes can be looked up."
+    return _answer(request, {"errors": errors, "summary": summary})
+
+
+def _answer(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+    """For `preview.js`."""
+    answer = render(request, "console/designer/preview.html", context)
+    answer["Cache-Control"] = "no-store"
+    return answer

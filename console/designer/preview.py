@@ -1,0 +1,146 @@
+"""Which of a listener's last changes a mapping would get, as it is in the form and not saved yet.
+The very code that routes judges them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from django.db.models import QuerySet
+from django.utils.safestring import SafeString
+
+from audit.log.masking import Sight
+from audit.models import AuditLogEntry
+from console.admin.labels import change_type_label
+from console.designer.counts import newest
+from handlers.models import HandlerMapping
+from handlers.routing import conditions, router
+from handlers.routing.router import Miss
+from handlers.routing.saves import Save, Saves, judging, recorded_beside, saves_among
+from listeners.models import Listener
+
+LOOKED_AT = 500
+#: Of each kind, so many are listed.
+LISTED = 50
+#: Of an entry's fields, so many are named.
+NAMED = 6
+
+_UNSEEN = "the condition asks for a value that you may not see"
+#: Of gap events; where they are delivered as they are, they match.
+_GAPS: dict[str, str] = {
+    Listener.GapPolicy.FETCH: "a gap event: it is known once the record is read",
+    Listener.GapPolicy.RECORD: "a gap event, which the listener records only",
+}
+_OPEN = (_UNSEEN, _GAPS[Listener.GapPolicy.FETCH])
+
+
+@dataclass(frozen=True)
+class Line:
+    entry: AuditLogEntry
+    change_type: SafeString
+    fields: str
+
+    @classmethod
+    def of(cls, entry: AuditLogEntry) -> Line:
+        names = entry.changed_data if entry.changed_fields is None else entry.changed_fields
+        named = list(names)
+        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        return cls(entry, change_type_label(entry.change_type), ", ".join(named[:NAMED]) + more)
+
+
+@dataclass
+class Pile:
+    """Changes with the same fate; `why` says which."""
+
+    why: str = ""
+    count: int = 0
+    lines: list[Line] = field(default_factory=list)
+
+    def add(self, entry: AuditLogEntry) -> None:
+        self.count += 1
+        if self.count <= LISTED:
+            self.lines.append(Line.of(entry))
+
+    @property
+    def is_open(self) -> bool:
+        """Nothing is said of whether they would match."""
+        return self.why in _OPEN
+
+    @property
+    def more(self) -> int:
+        return self.count - len(self.lines)
+
+
+@dataclass(frozen=True)
+class Preview:
+    mapping: HandlerMapping
+    looked_at: int
+    matching: Pile
+    #: The others, by why: first those that a change of the mapping would let through.
+    others: Sequence[Pile]
+    #: Nobody is chosen yet who would get them.
+    is_recorded_only: bool
+
+    @property
+    def summary(self) -> str:
+        if not self.looked_at:
+            return "Nothing was recorded yet: there is no change to try it on."
+        would = "would be recorded only" if self.is_recorded_only else "would match"
+        might = sum(pile.count for pile in self.others if pile.is_open)
+        found = f"{self.matching.count} {would}{f', {might} might' if might else ''}."
+        if self.looked_at == 1:
+            return f"Of the one recorded change, {found}"
+        last = "last " if self.looked_at == LOOKED_AT else ""
+        return f"Of the {last}{self.looked_at} recorded changes, {found}"
+
+
+def preview(mapping: HandlerMapping, see: Sight) -> Preview:
+    """At most two queries. The mapping need not be saved; its listener is loaded."""
+    is_recorded_only = not (mapping.handler or mapping.task)
+    if is_recorded_only:  # to be told what it would match all the same
+        mapping.task = "-"
+    entries = list(_entries(mapping))
+    matching, others = Pile(), {why: Pile(why) for why in _ORDER}
+    saves = _saves(entries, mapping)
+    for entry in entries:
+        why = _why_not(entry, mapping, saves.get(entry.pk), see)
+        pile = others.setdefault(why, Pile(why)) if why else matching
+        pile.add(entry)
+    piles = [pile for pile in others.values() if pile.count]
+    return Preview(mapping, len(entries), matching, piles, is_recorded_only)
+
+
+_ORDER: tuple[str, ...] = (*_OPEN, Miss.CONDITION, Miss.FIELDS, Miss.ENTITY)
+
+
+def _saves(entries: Sequence[AuditLogEntry], mapping: HandlerMapping) -> Saves:
+    """The oldest save may have begun before what is looked at."""
+    if not entries or not judging([mapping]):
+        return {}
+    oldest = entries[-1].transaction_key
+    cut = recorded_beside([one for one in entries if one.transaction_key == oldest])
+    return saves_among([*cut, *entries])
+
+
+def _why_not(entry: AuditLogEntry, mapping: HandlerMapping, save: Save | None, see: Sight) -> str:
+    """Empty where it would get the change."""
+    miss = router.miss(entry, mapping, save)
+    # Whether a condition is met tells something of the value that it compares.
+    if miss in (None, Miss.CONDITION) and any(
+        see.hides(path, entry) for path in conditions.fields(mapping.condition)
+    ):
+        return _UNSEEN
+    if miss is Miss.GAP:
+        if why := _GAPS.get(mapping.listener.gap_policy):
+            return why
+    elif miss is not None:
+        return str(miss)
+    [routed] = router.route_with_gaps(entry, [mapping], save)
+    return routed.skipped
+
+
+def _entries(mapping: HandlerMapping) -> Iterator[AuditLogEntry]:
+    found: QuerySet[AuditLogEntry] = newest(mapping.listener_id)
+    for entry in found[:LOOKED_AT]:
+        entry.listener = mapping.listener
+        yield entry
