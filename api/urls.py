@@ -4,16 +4,16 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import DefaultRouter
 
-from api.actions import ActionViewSet
-from api.audit_log import AuditLogViewSet
-from api.connections import ConnectionViewSet
-from api.deliveries import DeliveryViewSet
-from api.incidents import IncidentViewSet
-from api.listeners import ListenerViewSet
-from api.mappings import MappingViewSet
-from api.redeliveries import RedeliveryViewSet
-from api.status import StatusViewSet
-from api.views import NowhereView
+from api.protocol.views import NowhereView
+from api.resources.actions import ActionViewSet
+from api.resources.audit_log import AuditLogViewSet
+from api.resources.connections import ConnectionViewSet
+from api.resources.deliveries import DeliveryViewSet
+from api.resources.incidents import IncidentViewSet
+from api.resources.listeners import ListenerViewSet
+from api.resources.mappings import MappingViewSet
+from api.resources.redeliveries import RedeliveryViewSet
+from api.resources.status import StatusViewSet
 
 
 class Router(DefaultRouter):

@@ -9,22 +9,22 @@ THROTTLE_RATES = {"anon": "60/min", "login": "6/min"}
 REST_FRAMEWORK: dict[str, Any] = {
     # The token first: who sends neither is told so by a 401 that names it.
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "api.authentication.ApiTokenAuthentication",
+        "api.protocol.authentication.ApiTokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["api.permissions.ModelPermissions"],
+    "DEFAULT_PERMISSION_CLASSES": ["api.protocol.permissions.ModelPermissions"],
     # JSON alone: a browsable page would put what was typed into its forms again.
-    "DEFAULT_PARSER_CLASSES": ["api.rendering.Parser"],
-    "DEFAULT_RENDERER_CLASSES": ["api.rendering.Renderer"],
+    "DEFAULT_PARSER_CLASSES": ["api.protocol.rendering.Parser"],
+    "DEFAULT_RENDERER_CLASSES": ["api.protocol.rendering.Renderer"],
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
-    "DEFAULT_FILTER_BACKENDS": ["api.filtering.StrictFilters"],
-    "DEFAULT_PAGINATION_CLASS": "api.pagination.Pages",
+    "DEFAULT_FILTER_BACKENDS": ["api.protocol.filtering.StrictFilters"],
+    "DEFAULT_PAGINATION_CLASS": "api.protocol.pagination.Pages",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "api.problems.answer",
+    "EXCEPTION_HANDLER": "api.protocol.problems.answer",
     # The settings say how often, and whose proxies are believed.
     "DEFAULT_THROTTLE_CLASSES": [
-        "api.throttling.AnonThrottle",
-        "api.throttling.UserThrottle",
+        "api.protocol.throttling.AnonThrottle",
+        "api.protocol.throttling.UserThrottle",
     ],
 }
 
@@ -40,8 +40,8 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "api.schema.add_problems",
-        "api.schema.add_etags",
+        "api.protocol.schema.add_problems",
+        "api.protocol.schema.add_etags",
     ],
     "ENUM_NAME_OVERRIDES": {
         "DeliveryState": "handlers.models.Delivery.State",

@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from api.rendering import Renderer
+from api.protocol.rendering import Renderer
 from audit.models import AuditLogEntry
 from handlers.models import Delivery
 from handlers.reporting.entry_json import COLUMNS

@@ -92,7 +92,7 @@ AREAS: dict[str, tuple[str, ...]] = {
         "listeners/access/object_grants.py",
         "listeners/access/field_masking.py",
         "audit/log/masking.py",
-        "api/permissions.py",
+        "api/protocol/permissions.py",
     ),
     "export": ("handlers/reporting/export.py", "handlers/reporting/entry_json.py"),
 }

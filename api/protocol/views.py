@@ -15,8 +15,8 @@ from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet, ModelViewSet, ReadOnlyModelViewSet
 
-from api.etags import Tagged, check_unchanged, revision
-from api.problems import Conflict
+from api.protocol.etags import Tagged, check_unchanged, revision
+from api.protocol.problems import Conflict
 from audit.action_log import Action, Actor, note, note_change
 from listeners.models import Listener
 
@@ -31,7 +31,7 @@ def asked(kind: type[Serializer[Any]], request: Request) -> dict[str, Any]:
 
 
 class Reached(GenericViewSet[M]):
-    """Who was granted some rows only, sees no others. `api.permissions` says which."""
+    """Who was granted some rows only, sees no others. `api.protocol.permissions` says which."""
 
     lookup_value_regex = "[0-9]+"
     #: From a row to the id of its listener or connection; empty: rows cannot be granted singly.

@@ -23,7 +23,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler
 
-from api.rendering import ProblemRenderer
+from api.protocol.rendering import ProblemRenderer
 
 log = structlog.get_logger("api")
 

@@ -10,10 +10,10 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.connection_tests import THROTTLES, FoundSerializer, found
-from api.problems import Conflict
-from api.rows import FieldsSerializer, NoteSerializer, RowSerializer
-from api.views import SettingsViewSet
+from api.protocol.problems import Conflict
+from api.protocol.rows import FieldsSerializer, NoteSerializer, RowSerializer
+from api.protocol.views import SettingsViewSet
+from api.resources.connection_tests import THROTTLES, FoundSerializer, found
 from audit.action_log import Actor
 from consumer.diagnostics.connection_check import checked
 from consumer.diagnostics.unsaved_connection import try_out

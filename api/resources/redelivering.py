@@ -13,8 +13,8 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.rows import flaws
-from api.views import ReadViewSet, asked
+from api.protocol.rows import flaws
+from api.protocol.views import ReadViewSet, asked
 from audit.action_log import Actor
 from handlers.models import Delivery, Redelivery
 from handlers.redelivery.request import Counts, TooMany, Verdict, Wish, counts_of, total

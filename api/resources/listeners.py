@@ -15,13 +15,13 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.connection_tests import THROTTLES, FoundSerializer, found
-from api.fields import NameField
-from api.mappings import HandlerSerializer
-from api.problems import Conflict
-from api.redelivering import ReasonSerializer
-from api.rows import NoteSerializer, RowSerializer
-from api.views import SettingsViewSet, asked
+from api.protocol.fields import NameField
+from api.protocol.problems import Conflict
+from api.protocol.rows import NoteSerializer, RowSerializer
+from api.protocol.views import SettingsViewSet, asked
+from api.resources.connection_tests import THROTTLES, FoundSerializer, found
+from api.resources.mappings import HandlerSerializer
+from api.resources.redelivering import ReasonSerializer
 from audit.action_log import Actor
 from audit.log.has_history import with_history
 from consumer import listener_control

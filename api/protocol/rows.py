@@ -14,7 +14,7 @@ from django.db import models
 from rest_framework import serializers
 from rest_framework.settings import api_settings
 
-from api.fields import NamesField, NumberField, ObjectField, SecretField
+from api.protocol.fields import NamesField, NumberField, ObjectField, SecretField
 from listeners.secrets.encrypted_field import EncryptedField
 from listeners.values import is_same, save_fields
 

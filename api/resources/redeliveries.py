@@ -11,9 +11,10 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.fields import NameField
-from api.problems import Conflict
-from api.redelivering import (
+from api.protocol.fields import NameField
+from api.protocol.problems import Conflict
+from api.protocol.views import ReadViewSet, asked
+from api.resources.redelivering import (
     CountSerializer,
     CountsSerializer,
     ReasonSerializer,
@@ -22,7 +23,6 @@ from api.redelivering import (
     foretold,
     rows_of,
 )
-from api.views import ReadViewSet, asked
 from audit.action_log import Actor
 from audit.models.entry_queryset import AuditLogFilter
 from handlers.models import Delivery, Redelivery

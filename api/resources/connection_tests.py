@@ -9,7 +9,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.settings import api_settings
 
-from api.throttling import UserThrottle
+from api.protocol.throttling import UserThrottle
 from consumer.diagnostics.findings import Finding, Step
 
 

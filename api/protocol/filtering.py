@@ -17,7 +17,7 @@ from django_filters.rest_framework import (
 from rest_framework.exceptions import ValidationError
 from rest_framework.settings import api_settings
 
-from api.rows import unknown_fields
+from api.protocol.rows import unknown_fields
 
 _BOOLEANS = ("true", "false")
 EMPTY = "Give a value, or leave it out."

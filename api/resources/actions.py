@@ -5,8 +5,8 @@ from __future__ import annotations
 from django_filters import rest_framework as filters
 from rest_framework import serializers
 
-from api.filtering import MomentFilter
-from api.views import ReadViewSet
+from api.protocol.filtering import MomentFilter
+from api.protocol.views import ReadViewSet
 from audit.models import OperatorAction
 
 

@@ -11,8 +11,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.etags import Tagged
-from api.views import Reached
+from api.protocol.etags import Tagged
+from api.protocol.views import Reached
 from cdcproject.version import __version__
 from consumer.status.listeners import ListenerStatus, by_listener
 from handlers.models import Worker

@@ -15,11 +15,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from api.audit_log import ExportedDeliverySerializer
-from api.filtering import WholeNumberFilter
-from api.problems import Conflict
-from api.redelivering import ReasonSerializer, Redeliverable
-from api.views import asked
+from api.protocol.filtering import WholeNumberFilter
+from api.protocol.problems import Conflict
+from api.protocol.views import asked
+from api.resources.audit_log import ExportedDeliverySerializer
+from api.resources.redelivering import ReasonSerializer, Redeliverable
 from audit.action_log import Actor
 from audit.log.masking import Sight
 from audit.models.entry_queryset import FAILED

@@ -8,8 +8,8 @@ from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from rest_framework import serializers
 
-from api.filtering import MomentFilter
-from api.redelivering import Redeliverable
+from api.protocol.filtering import MomentFilter
+from api.resources.redelivering import Redeliverable
 from audit.log.masking import Sight
 from audit.models import AuditLogEntry
 from audit.models.entry_queryset import AuditLogFilter

@@ -13,11 +13,11 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.fields import NameField
-from api.problems import Conflict
-from api.redelivering import ReasonSerializer
-from api.rows import NoteSerializer, RowSerializer
-from api.views import SettingsViewSet, asked
+from api.protocol.fields import NameField
+from api.protocol.problems import Conflict
+from api.protocol.rows import NoteSerializer, RowSerializer
+from api.protocol.views import SettingsViewSet, asked
+from api.resources.redelivering import ReasonSerializer
 from audit.action_log import Actor
 from handlers.checks import unregistered_message
 from handlers.mappings import pause as mappings_pause

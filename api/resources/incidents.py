@@ -12,9 +12,9 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.problems import Conflict
-from api.redelivering import StrictSerializer
-from api.views import ReadViewSet, asked
+from api.protocol.problems import Conflict
+from api.protocol.views import ReadViewSet, asked
+from api.resources.redelivering import StrictSerializer
 from audit.action_log import Actor
 from audit.incidents import acknowledge as incidents_acknowledge
 from audit.models import Incident

@@ -1,0 +1,1 @@
+"""How every resource speaks: authentication, fields, filters, pages, problems and ETags."""
