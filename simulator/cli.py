@@ -8,9 +8,9 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from simulator.control_operations import listed
+from simulator.control.operations import listed
 from simulator.options import Options, add_arguments, from_arguments
-from simulator.records import JsonObject
+from simulator.org.records import JsonObject
 from simulator.server import serving
 from simulator.simulator import Simulator
 

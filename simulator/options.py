@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
-from simulator.oauth import Credentials, Rules
+from simulator.auth.oauth import Credentials, Rules
 
 POSITIVE, NOT_NEGATIVE = "must be above zero", "must not be negative"
 

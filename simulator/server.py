@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from simulator.control import Control
-from simulator.control_evidence import EvidenceControl
-from simulator.control_pubsub import PubSubControl
-from simulator.identity import Identity
-from simulator.logins import Logins
-from simulator.rest import RestEndpoint
+from simulator.auth.identity import Identity
+from simulator.auth.logins import Logins
+from simulator.control.api import Control
+from simulator.control.evidence_api import EvidenceControl
+from simulator.control.pubsub_api import PubSubControl
+from simulator.rest.endpoint import RestEndpoint
 from simulator.simulator import Simulator
 from simulator.wire import watching
 

@@ -5,20 +5,20 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulator.bayeux import Bayeux
-from simulator.clock import Clock
-from simulator.cometd import CometdEndpoint, Waiters
-from simulator.evidence import Log, SeenRequest
-from simulator.faults import Faults
-from simulator.jwt_bearer import AppKey
-from simulator.oauth import TokenService
+from simulator.auth.jwt_bearer import AppKey
+from simulator.auth.oauth import TokenService
+from simulator.auth.refresh_tokens import RefreshTokens
+from simulator.auth.user import Access, Door
+from simulator.control.evidence import Log, SeenRequest
+from simulator.control.faults import Faults
 from simulator.options import Options
-from simulator.org import ORG_ID, USER_ID, Org
+from simulator.org.clock import Clock
+from simulator.org.org import ORG_ID, USER_ID, Org
+from simulator.org.records import JsonObject
 from simulator.pubsub.hub import Hub
-from simulator.records import JsonObject
-from simulator.refresh_tokens import RefreshTokens
-from simulator.traffic import MIX, SPLIT_MIX, Pump, Traffic
-from simulator.user import Access, Door
+from simulator.streaming.bayeux import Bayeux
+from simulator.streaming.cometd import CometdEndpoint, Waiters
+from simulator.traffic.generator import MIX, SPLIT_MIX, Pump, Traffic
 
 if TYPE_CHECKING:
     from simulator.pubsub.server import PubSubServer

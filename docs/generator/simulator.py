@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from docs.generator.blocks import table
-from simulator.control_operations import OPERATIONS
+from simulator.control.operations import OPERATIONS
 
 
 def control(_argument: str) -> str:

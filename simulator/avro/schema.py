@@ -22,7 +22,7 @@ from simulator.avro.avro_types import (
     plain_type,
     takes,
 )
-from simulator.records import JsonObject
+from simulator.org.records import JsonObject
 
 HEADER = "ChangeEventHeader"
 CHANGE_TYPES = (

@@ -12,10 +12,10 @@ from simulator.avro.avro_types import (
     field_of_kind,
 )
 from simulator.avro.schema import UNREADABLE, Schema, UnfitError, fitted, widened, with_field
-from simulator.catalogue import Catalogue, Entity
-from simulator.description import TYPES
-from simulator.ids import schema_id
-from simulator.records import JsonObject
+from simulator.org.catalogue import Catalogue, Entity
+from simulator.org.description import TYPES
+from simulator.org.ids import schema_id
+from simulator.org.records import JsonObject
 
 PICKLISTS = ("Type", "Industry", "StageName", "Status")
 

@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 from simulator.avro.schema import UNREADABLE
-from simulator.events import StoredEvent
-from simulator.faults import Fault
+from simulator.control.faults import Fault
+from simulator.org.events import StoredEvent
 from simulator.pubsub import positions
 from simulator.pubsub.hub import Call, Hub, Subscriber, error_of
 from simulator.pubsub.positions import replay_bytes

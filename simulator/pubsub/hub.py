@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from simulator.clock import Clock
-from simulator.events import StoredEvent
-from simulator.evidence import MAX_ENTRIES
-from simulator.faults import Fault, Faults
-from simulator.oauth import TokenService
-from simulator.org import Org
+from simulator.auth.oauth import TokenService
+from simulator.control.evidence import MAX_ENTRIES
+from simulator.control.faults import Fault, Faults
+from simulator.org.clock import Clock
+from simulator.org.events import StoredEvent
+from simulator.org.org import Org
+from simulator.org.records import JsonObject
 from simulator.pubsub.managed import ManagedSubscriptions
 from simulator.pubsub_codes import PubSubError
-from simulator.records import JsonObject
 
 MAX_REQUESTS_SHOWN = 100
 TOKEN = "accesstoken"

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from simulator.events import StoredEvent
-from simulator.ids import base62, with_checksum
-from simulator.org import Org
+from simulator.org.events import StoredEvent
+from simulator.org.ids import base62, with_checksum
+from simulator.org.org import Org
+from simulator.org.records import JsonObject
 from simulator.pubsub import positions
 from simulator.pubsub_codes import PubSubError
-from simulator.records import JsonObject
 
 PREFIX = "18x"
 PRESETS = {"latest": positions.LATEST, "earliest": positions.EARLIEST}

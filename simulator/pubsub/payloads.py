@@ -11,8 +11,8 @@ import fastavro
 from simulator.avro.avro_types import Children, Field, milliseconds, takes
 from simulator.avro.schema import FIELD_LISTS, UNREADABLE, Schema, diff_text
 from simulator.avro.schemas import Schemas
-from simulator.events import HEADER
-from simulator.records import JsonObject
+from simulator.org.events import HEADER
+from simulator.org.records import JsonObject
 
 # A lone surrogate, 10**400, the fields of another's schema, no header or one that is none.
 _UNWRITABLE = (ValueError, OverflowError, LookupError, TypeError, AttributeError)

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import requests
 
-from simulator.control_operations import OPERATIONS
-from simulator.control_requests import OPERATIONS as CHANGES
-from simulator.faults import KINDS
+from simulator.control.faults import KINDS
+from simulator.control.operations import OPERATIONS
+from simulator.control.requests import OPERATIONS as CHANGES
 from simulator.options import Options
 from simulator.server import application
 from simulator.simulator import Simulator
-from simulator.traffic import MIX
+from simulator.traffic.generator import MIX
 from tests.docs.examples import DOCS
 from tests.docs.tables import named, rows_of
 from tests.simulator.process import SimulatorProcess

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from simulator.changes import Create, Delete, Gap, Overflow, Undelete, Update, Wildcard
-from simulator.events import HEADER
-from simulator.org import Org, Writer
+from simulator.org.changes import Create, Delete, Gap, Overflow, Undelete, Update, Wildcard
+from simulator.org.events import HEADER
+from simulator.org.org import Org, Writer
 
 NOW = 1_712_694_387_250
 STAMP = "2024-04-09T20:26:27.000Z"

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from simulator.ids import OpaqueIds, RecordIds, schema_id, with_checksum
+from simulator.org.ids import OpaqueIds, RecordIds, schema_id, with_checksum
 
 
 @pytest.mark.parametrize(

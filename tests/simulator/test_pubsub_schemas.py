@@ -10,11 +10,11 @@ import fastavro
 import pytest
 
 from simulator.avro.schema import UnfitError
-from simulator.changes import Create, Update
-from simulator.events import StoredEvent
-from simulator.org import Org
+from simulator.org.changes import Create, Update
+from simulator.org.events import StoredEvent
+from simulator.org.org import Org
 from simulator.pubsub.payloads import encoder
-from simulator.traffic import Traffic
+from simulator.traffic.generator import Traffic
 from tests.samples import samples_folder
 
 NOW = 1_780_000_000_000

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from simulator.events import EventLog, StoredEvent
+from simulator.org.events import EventLog, StoredEvent
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import ALL, WireClient
 

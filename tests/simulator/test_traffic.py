@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from simulator.changes import Delete
-from simulator.org import Org
-from simulator.traffic import Traffic, UnknownMixError
+from simulator.org.changes import Delete
+from simulator.org.org import Org
+from simulator.traffic.generator import Traffic, UnknownMixError
 from tests.simulator.process import SimulatorProcess
 
 NOW = 1_712_694_387_250

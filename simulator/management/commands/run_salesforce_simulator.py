@@ -11,7 +11,7 @@ from django.core.management.base import (
 )
 
 from simulator import cli
-from simulator.control_operations import listed
+from simulator.control.operations import listed
 from simulator.options import add_arguments, from_arguments
 
 

@@ -1,0 +1,1 @@
+"""Who may log in, by OAuth or SOAP, and the tokens that they get."""

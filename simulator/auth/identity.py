@@ -1,0 +1,132 @@
+"""Who has logged in (`/services/oauth2/userinfo` and `/id/…`), and the end of a login."""
+
+from collections.abc import Callable
+from urllib.parse import parse_qsl, urlencode
+
+from aiohttp import web
+
+from simulator import wire
+from simulator.auth.oauth import TokenService
+from simulator.org.clock import Clock
+from simulator.org.description import rest_time
+from simulator.org.ids import long_id
+from simulator.org.org import ORG_ID, USER_ID
+from simulator.org.records import JsonObject, iso
+from simulator.streaming.cometd import bearer_token
+
+MISSING_TOKEN, BAD_TOKEN = "Missing_OAuth_Token", "Bad_OAuth_Token"
+WRONG_ORG, BAD_ID = "Wrong_Org", "Bad_Id"
+INVALID_TOKEN = {"error": "invalid_token", "error_description": "token is invalid or expired"}
+FORM = "application/x-www-form-urlencoded"
+
+
+def identity_url(base_url: str) -> str:
+    """The address that stands for the user everywhere in OAuth."""
+    return f"{base_url}/id/{ORG_ID}/{USER_ID}"
+
+
+class Identity:
+    """The three endpoints."""
+
+    def __init__(self, tokens: TokenService, clock: Clock, wake: Callable[[], None]) -> None:
+        self._tokens = tokens
+        self._clock = clock
+        self._wake = wake
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add the routes."""
+        for method in ("GET", "POST"):
+            app.router.add_route(method, "/services/oauth2/userinfo", self.userinfo)
+            app.router.add_route(method, "/services/oauth2/revoke", self.revoke)
+            app.router.add_route(method, "/id/{org}/{user}", self.identity)
+
+    async def userinfo(self, request: web.Request) -> web.StreamResponse:
+        """The user, as OpenID Connect names things."""
+        if refused := self._refusal(bearer_token(request)):
+            return refused
+        base_url = _base_url(request)
+        return wire.json_response(
+            {
+                "sub": identity_url(base_url),
+                "preferred_username": self._tokens.credentials.username,
+                "nickname": "integration",
+                "name": "Integration User",
+                "given_name": "Integration",
+                "family_name": "User",
+                "zoneinfo": "America/Los_Angeles",
+                "updated_at": rest_time(iso(self._clock.now())),
+                **self._common(base_url),
+            }
+        )
+
+    async def identity(self, request: web.Request) -> web.StreamResponse:
+        """The user, as the identity URL tells it."""
+        token = bearer_token(request) or request.query.get("oauth_token", "")
+        if refused := self._refusal(token):
+            return refused
+        if long_id(request.match_info["org"]) != ORG_ID:
+            return web.Response(status=403, text=WRONG_ORG)
+        if long_id(request.match_info["user"]) != USER_ID:
+            return web.Response(status=404, text=BAD_ID)
+        base_url = _base_url(request)
+        return wire.json_response(
+            {
+                "id": identity_url(base_url),
+                "asserted_user": True,
+                "username": self._tokens.credentials.username,
+                "nick_name": "integration",
+                "display_name": "Integration User",
+                "first_name": "Integration",
+                "last_name": "User",
+                "timezone": "America/Los_Angeles",
+                "last_modified_date": rest_time(iso(self._clock.now())),
+                **self._common(base_url),
+            }
+        )
+
+    def _common(self, base_url: str) -> JsonObject:
+        return {
+            "user_id": USER_ID,
+            "organization_id": ORG_ID,
+            "email": self._tokens.credentials.username,
+            "email_verified": True,
+            "language": "en_US",
+            "locale": "en_US",
+            "utcOffset": -28_800_000,
+            "user_type": "STANDARD",
+            "active": True,
+            "is_app_installed": True,
+            "urls": _urls(base_url),
+        }
+
+    async def revoke(self, request: web.Request) -> web.StreamResponse:
+        """An access token ends, or a refresh token and every access token with it."""
+        form = dict(parse_qsl((await request.read()).decode("utf-8", "replace")))
+        token = form.get("token") or request.query.get("token", "")
+        if self._tokens.revoke(token):
+            self._wake()
+            return web.Response(status=200)
+        return web.Response(status=400, text=urlencode(INVALID_TOKEN), content_type=FORM)
+
+    def _refusal(self, token: str) -> web.Response | None:
+        if not token:
+            return web.Response(status=403, text=MISSING_TOKEN)
+        if not self._tokens.is_valid(token, self._clock.now()):
+            return web.Response(status=403, text=BAD_TOKEN)
+        return None
+
+
+def _urls(base_url: str) -> JsonObject:
+    data = f"{base_url}/services/data/v{{version}}/"
+    return {
+        "partner": f"{base_url}/services/Soap/u/{{version}}/{ORG_ID[:15]}",
+        "rest": data,
+        "sobjects": f"{data}sobjects/",
+        "query": f"{data}query/",
+        "tooling_rest": f"{data}tooling/",
+        "custom_domain": base_url,
+    }
+
+
+def _base_url(request: web.Request) -> str:
+    return f"{request.scheme}://{request.host}"

@@ -1,0 +1,160 @@
+"""Faults that wait for the next requests.
+
+UnknownFaultError: the control API was asked for something that is not in KINDS.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from simulator import pubsub_codes as codes
+from simulator.org.records import JsonObject
+
+TARGETS = ("cometd", "token", "rest", "pubsub")
+CONNECTION_LIMIT = (
+    "403::To protect all customers from excessive use and Denial of Service attacks, we limit the "
+    "number of simultaneous connections per server.  Your request has been denied because this "
+    "limit has been exceeded.  Please try your request again later."
+)
+TOO_BUSY = "503::Server is too busy.  Please try your request again later."
+KINDS: Mapping[str, JsonObject] = {
+    "http_status": {"target": "cometd", "channel": "", "status": 503, "retry_after": None},
+    "close": {"target": "cometd", "channel": "", "events_only": False, "keep_events": False},
+    "malformed": {"target": "cometd", "channel": "", "events_only": False, "keep_events": False},
+    "stall": {"target": "cometd", "channel": "", "seconds": 5.0},
+    "too_busy": {"channel": "/meta/connect"},
+    "connection_limit": {"channel": "/meta/handshake"},
+    "refuse_subscribe": {"channel": "/meta/subscribe", "subscription": "", "error": ""},
+    "meta_error": {
+        "channel": "/meta/connect",
+        "error": "",
+        "failure_reason": "",
+        "reconnect": "",
+    },
+    "grpc_status": {
+        **{"target": "pubsub", "method": "", "channel": "", "after_events": None},
+        **{"code": "", "status": "", "details": ""},
+    },
+    "grpc_stall": {
+        **{"target": "pubsub", "method": "Subscribe", "channel": ""},
+        **{"seconds": 5.0, "keep_alives": False},
+    },
+    "refuse_login": {"error": "invalid_grant", "error_description": "authentication failure"},
+}
+ON_ARRIVAL = ("http_status",)
+ON_ANSWER = ("stall", "close", "malformed")
+GRPC = ("grpc_status", "grpc_stall")
+META = ("too_busy", "connection_limit", "refuse_subscribe", "meta_error")
+
+
+class UnknownFaultError(ValueError):
+    """The message names what was wrong and what is known."""
+
+
+@dataclass(slots=True, eq=False)
+class Fault:
+    """One fault; `remaining` None means until it is cleared."""
+
+    kind: str
+    remaining: int | None
+    options: JsonObject
+
+    def applies(self, target: str, channel: str, subscription: str) -> bool:
+        """Whether the fault is meant for such a request."""
+        wanted = self.options
+        return (
+            wanted.get("target", target) == target
+            and wanted.get("channel") in (None, "", channel)
+            and wanted.get("subscription") in (None, "", subscription)
+        )
+
+
+@dataclass(slots=True)
+class Faults:
+    """The faults that wait, oldest first."""
+
+    waiting: list[Fault] = field(default_factory=list)
+
+    def add(self, kind: str, times: int | None, options: JsonObject) -> Fault:
+        """Let a fault wait for the next `times` requests; raises UnknownFaultError."""
+        if kind not in KINDS:
+            raise UnknownFaultError(f"unknown kind {kind!r}; known are {', '.join(KINDS)}")
+        defaults = KINDS[kind]
+        for name, value in options.items():
+            if name not in defaults:
+                raise UnknownFaultError(
+                    f"{kind} has no option {name!r}; it has {', '.join(defaults)}"
+                )
+            _check_type(name, value, defaults[name])
+        merged = {**defaults, **options}
+        if merged.get("target", "cometd") not in TARGETS:
+            raise UnknownFaultError(f"target must be one of {', '.join(TARGETS)}")
+        if merged.get("error") == "":
+            raise UnknownFaultError(f"{kind} needs the error string to answer with")
+        if kind == "grpc_status":
+            _check_grpc(merged)
+        fault = Fault(kind, times, merged)
+        self.waiting.append(fault)
+        return fault
+
+    def take(
+        self,
+        kinds: tuple[str, ...],
+        *,
+        target: str,
+        channel: str = "",
+        subscription: str = "",
+        has_events: bool = True,
+    ) -> Fault | None:
+        """The oldest fault for this request; one more of its times is used up."""
+        for fault in self.waiting:
+            if fault.kind not in kinds or not fault.applies(target, channel, subscription):
+                continue
+            if fault.options.get("events_only") and not has_events:
+                continue
+            self.use(fault)
+            return fault
+        return None
+
+    def matching(self, kind: str, *, method: str, channel: str) -> list[Fault]:
+        """The faults of a kind for a method and a topic of the Pub/Sub API, oldest first."""
+        return [
+            fault
+            for fault in self.waiting
+            if fault.kind == kind
+            and fault.options["method"] in ("", method)
+            and fault.applies("pubsub", channel, "")
+        ]
+
+    def use(self, fault: Fault) -> None:
+        """One more of the fault's times is used up."""
+        if fault.remaining is None:
+            return
+        fault.remaining -= 1
+        if fault.remaining <= 0:
+            self.waiting.remove(fault)
+
+    def clear(self) -> int:
+        """Forget every waiting fault."""
+        count = len(self.waiting)
+        self.waiting.clear()
+        return count
+
+
+def _check_grpc(options: JsonObject) -> None:
+    options["code"] = options["code"].removeprefix(codes.PREFIX)
+    if options["code"] and options["code"] not in codes.STATUSES:
+        raise UnknownFaultError(f"unknown code; known are {', '.join(codes.STATUSES)}")
+    if options["status"] and options["status"] not in codes.GRPC_STATUSES:
+        raise UnknownFaultError(f"unknown status; known are {', '.join(codes.GRPC_STATUSES)}")
+
+
+def _check_type(name: str, value: object, default: object) -> None:
+    match default:
+        case bool():
+            good = isinstance(value, bool)
+        case None | int() | float():
+            good = isinstance(value, int | float) and not isinstance(value, bool)
+        case _:
+            good = isinstance(value, str)
+    if not good:
+        raise UnknownFaultError(f"option {name!r} has a value of the wrong type: {value!r}")

@@ -1,0 +1,1 @@
+"""What the org holds: records, their changes in transactions, and the events of them."""

@@ -1,0 +1,205 @@
+"""The entities of the org: key prefixes, fields, and the names of their change events.
+
+Beside the data every org has the objects Organization and User, with one record each. They can be
+read and queried over REST, are not written here, and have no change events.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from simulator.org.ids import with_checksum
+from simulator.org.records import JsonObject, Record, iso
+
+CUSTOM_SUFFIX = "__c"
+EXTERNAL_ID = "External_Id__c"
+SYSTEM_FIELDS = (
+    "OwnerId",
+    "CreatedDate",
+    "CreatedById",
+    "LastModifiedDate",
+    "LastModifiedById",
+)
+
+
+class UnknownEntityError(LookupError):
+    """The org has no such entity: check its spelling, or add it with the control API."""
+
+
+@dataclass(slots=True)
+class Entity:
+    """One entity; `selected` for Change Data Capture, `visible` to the integration user."""
+
+    name: str
+    prefix: str
+    fields: tuple[str, ...] = ()
+    auto_name: str = ""
+    required: tuple[str, ...] = ()
+    has_person_name: bool = False
+    selected: bool = True
+    visible: bool = True
+    external_ids: tuple[str, ...] = ()
+
+    @property
+    def all_fields(self) -> tuple[str, ...]:
+        """The entity's own fields, the system fields and the external ids, which are unique."""
+        return (*self.fields, *SYSTEM_FIELDS, *self.external_ids)
+
+    @property
+    def change_event(self) -> str:
+        """`AccountChangeEvent`, and `Employee__ChangeEvent` for `Employee__c`."""
+        if self.name.endswith(CUSTOM_SUFFIX):
+            return self.name.removesuffix("c") + "ChangeEvent"
+        return self.name + "ChangeEvent"
+
+
+def standard_entities() -> list[Entity]:
+    """What a new org starts with; Case is there but not selected."""
+    return [
+        Entity(
+            "Account",
+            "001",
+            (
+                *("Name", "Type", "Industry", "Phone", "Website", "BillingAddress"),
+                *("AnnualRevenue", "NumberOfEmployees", "Description", "CleanStatus"),
+            ),
+            required=("Name",),
+            external_ids=(EXTERNAL_ID,),
+        ),
+        Entity(
+            "Contact",
+            "003",
+            ("Name", "AccountId", "Title", "Email", "Phone", "MailingAddress", "Birthdate"),
+            required=("LastName",),
+            has_person_name=True,
+            external_ids=(EXTERNAL_ID,),
+        ),
+        Entity(
+            "Opportunity",
+            "006",
+            ("Name", "AccountId", "StageName", "Amount", "Probability", "CloseDate", "NextStep"),
+            required=("Name", "StageName", "CloseDate"),
+            external_ids=(EXTERNAL_ID,),
+        ),
+        Entity(
+            "Employee__c",
+            "a00",
+            ("Name", "First_Name__c", "Last_Name__c", "Tenure__c", "Department__c", "Notes__c"),
+            auto_name="EN-{:04d}",
+            external_ids=(EXTERNAL_ID,),
+        ),
+        Entity("Case", "500", ("CaseNumber", "Subject", "Status"), selected=False),
+    ]
+
+
+@dataclass(slots=True)
+class Catalogue:
+    """Entities by name."""
+
+    entities: dict[str, Entity] = field(
+        default_factory=lambda: {entity.name: entity for entity in standard_entities()}
+    )
+
+    def get(self, name: str) -> Entity:
+        """The entity, or UnknownEntityError."""
+        try:
+            return self.entities[name]
+        except KeyError:
+            raise UnknownEntityError(
+                f"unknown entity {name!r}; the org has {', '.join(sorted(self.entities))}"
+            ) from None
+
+    def find(self, name: str) -> Entity | None:
+        """The entity, upper and lower case being the same."""
+        if name in self.entities:
+            return self.entities[name]
+        wanted = name.casefold()
+        return next((e for e in self.entities.values() if e.name.casefold() == wanted), None)
+
+    def define(self, name: str, prefix: str = "") -> Entity:
+        """The entity, made if the org does not have it yet."""
+        if name not in self.entities:
+            self.entities[name] = Entity(name, prefix or self._free_prefix())
+        return self.entities[name]
+
+    def _free_prefix(self) -> str:
+        taken = {entity.prefix for entity in self.entities.values()}
+        return next(prefix for number in range(1000) if (prefix := f"a{number:02x}") not in taken)
+
+    def by_change_event(self, change_event: str) -> Entity | None:
+        """The entity whose change event has this name; case matters."""
+        for entity in self.entities.values():
+            if entity.change_event == change_event:
+                return entity
+        return None
+
+
+PROFILE_ID = with_checksum("00e5g000001NbZs")
+ORGANIZATION = "Organization"
+USER = "User"
+
+
+class SetupObjects:
+    """Organization and User, with one record each."""
+
+    def __init__(self, *, org_id: str, user_id: str, now: int) -> None:
+        self._stamp: JsonObject = {
+            "CreatedDate": iso(now),
+            "CreatedById": user_id,
+            "LastModifiedDate": iso(now),
+            "LastModifiedById": user_id,
+        }
+        self._now = now
+        self.entities: dict[str, Entity] = {}
+        self.records: dict[str, dict[str, Record]] = {}
+        self._add(ORGANIZATION, "00D", org_id, _organization())
+        self._add(USER, "005", user_id, _user("integration@simulator.example"))
+
+    def _add(self, name: str, prefix: str, record_id: str, fields: JsonObject) -> None:
+        has_person_name = isinstance(fields["Name"], dict)
+        self.entities[name] = Entity(
+            name, prefix, tuple(fields), selected=False, has_person_name=has_person_name
+        )
+        record = Record(name, record_id, {**fields, **self._stamp}, self._now)
+        self.records[name] = {record_id: record}
+
+    def find(self, name: str) -> Entity | None:
+        """The object, upper and lower case being the same."""
+        wanted = name.casefold()
+        return next((one for one in self.entities.values() if one.name.casefold() == wanted), None)
+
+    def set_username(self, username: str) -> None:
+        """Give the user the name that it logs in with."""
+        for record in self.records[USER].values():
+            record.fields |= _user(username)
+
+    def records_of(self, entity: Entity) -> Mapping[str, Record]:
+        """The records of one of these objects; empty for another."""
+        return self.records.get(entity.name, {})
+
+
+def _organization() -> JsonObject:
+    return {
+        "Name": "Simulator",
+        "InstanceName": "SIM1",
+        "IsSandbox": False,
+        "TrialExpirationDate": None,
+        "NamespacePrefix": None,
+        "OrganizationType": "Developer Edition",
+        "LanguageLocaleKey": "en_US",
+        "TimeZoneSidKey": "America/Los_Angeles",
+    }
+
+
+def _user(username: str) -> JsonObject:
+    return {
+        "Name": {"FirstName": "Integration", "LastName": "User"},
+        "Username": username,
+        "Email": username,
+        "Alias": "integ",
+        "IsActive": True,
+        "UserType": "Standard",
+        "ProfileId": PROFILE_ID,
+        "LanguageLocaleKey": "en_US",
+        "LocaleSidKey": "en_US",
+        "TimeZoneSidKey": "America/Los_Angeles",
+    }

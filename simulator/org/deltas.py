@@ -1,0 +1,83 @@
+"""What changed in a record's fields, compound fields child by child."""
+
+import difflib
+from collections.abc import Collection
+from hashlib import sha256
+
+from simulator.org.records import JsonObject
+
+
+def changed(current: JsonObject, wanted: JsonObject) -> JsonObject:
+    """The part of `wanted` that differs from `current`; None stands for a cleared field."""
+    delta: JsonObject = {}
+    for name, value in wanted.items():
+        before = current.get(name)
+        if isinstance(value, dict):
+            base = before if isinstance(before, dict) else {}
+            children = {child: new for child, new in value.items() if base.get(child) != new}
+            if children:
+                delta[name] = children
+        elif before != value:
+            delta[name] = value
+    return delta
+
+
+def combined(first: JsonObject, second: JsonObject) -> JsonObject:
+    """Two deltas of one record as one; the second wins."""
+    result = dict(first)
+    for name, value in second.items():
+        before = result.get(name)
+        both = isinstance(value, dict) and isinstance(before, dict)
+        result[name] = {**before, **value} if both and before is not None else value
+    return result
+
+
+def non_empty(fields: JsonObject) -> JsonObject:
+    """Without nulls, also inside compound fields."""
+    result: JsonObject = {}
+    for name, value in fields.items():
+        kept = non_empty(value) if isinstance(value, dict) else value
+        if kept is not None and kept != {}:
+            result[name] = kept
+    return result
+
+
+def names(delta: JsonObject) -> list[str]:
+    """The names for changedFields; children as `Name.FirstName`."""
+    result: list[str] = []
+    for name, value in delta.items():
+        if isinstance(value, dict):
+            result.extend(f"{name}.{child}" for child in value)
+        else:
+            result.append(name)
+    return result
+
+
+def nulled(delta: JsonObject) -> list[str]:
+    """The names for nulledFields."""
+    result: list[str] = []
+    for name, value in delta.items():
+        if value is None:
+            result.append(name)
+        elif isinstance(value, dict):
+            result.extend(f"{name}.{child}" for child, new in value.items() if new is None)
+    return result
+
+
+def unified_diff(before: str, after: str) -> JsonObject:
+    """A large text as the difference from what it was; the first two lines have the digests of
+    both texts."""
+    lines = difflib.unified_diff(
+        before.split("\n"), after.split("\n"), _digest(before), _digest(after), lineterm=""
+    )
+    return {"diff": "\n".join(lines)}
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def divided(delta: JsonObject, names: Collection[str]) -> tuple[JsonObject, JsonObject]:
+    """A delta in two: without the fields of these names, and these."""
+    own = {name: value for name, value in delta.items() if name in names}
+    return {name: value for name, value in delta.items() if name not in names}, own

@@ -1,0 +1,124 @@
+"""The event log: replay ids, retention, and the form an event has for an API version."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from simulator.org.records import JsonObject
+
+HEADER = "ChangeEventHeader"
+CHANGED_FIELDS_SINCE = 47.0
+#: What CometD never has in a header.
+PUBSUB_LISTS = frozenset({"nulledFields", "diffFields"})
+ALL_LISTS = PUBSUB_LISTS | {"changedFields"}
+EVENT_UUID_SINCE = 52.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One event as the log keeps it; `avro` is what Pub/Sub sends of it, if there is a Pub/Sub API
+    and its schema is known."""
+
+    replay_id: int
+    at: int
+    entity: str
+    schema: str
+    event_uuid: str
+    payload: JsonObject
+    avro: bytes | None = None
+
+    def data(self, api_version: float) -> JsonObject:
+        """The `data` of a message for a client of this API version."""
+        event: JsonObject = {"replayId": self.replay_id}
+        if api_version >= EVENT_UUID_SINCE:
+            event["EventUuid"] = self.event_uuid
+        return {"schema": self.schema, "payload": self._payload(api_version), "event": event}
+
+    def _payload(self, api_version: float) -> JsonObject:
+        header = self.payload.get(HEADER)
+        left_out = PUBSUB_LISTS if api_version >= CHANGED_FIELDS_SINCE else ALL_LISTS
+        if not isinstance(header, dict) or left_out.isdisjoint(header):
+            return self.payload
+        kept = {name: value for name, value in header.items() if name not in left_out}
+        return {**self.payload, HEADER: kept}
+
+
+@dataclass(slots=True)
+class EventLog:
+    """Retained events in replay order.
+
+    A position is good if the log knows the id and has lost nothing after it.
+    """
+
+    newest_id: int
+    steps: Iterator[int]
+    retention_ms: int
+    retention_events: int
+    _events: list[StoredEvent] = field(default_factory=list)
+    _ids: list[int] = field(default_factory=list)
+    _last_lost_id: int | None = None
+    total: int = 0
+
+    def __post_init__(self) -> None:
+        """Before the first event, the newest id is a good position, as keep-alives tell it."""
+        self._last_lost_id = self.newest_id
+
+    @property
+    def begins_after(self) -> int:
+        """The position before the oldest retained event."""
+        return self.newest_id if self._last_lost_id is None else self._last_lost_id
+
+    def next_id(self) -> int:
+        """Reserve the next replay id."""
+        self.newest_id += next(self.steps)
+        return self.newest_id
+
+    def append(self, event: StoredEvent) -> None:
+        """Keep an event, and let the oldest go if there are too many."""
+        self._events.append(event)
+        self._ids.append(event.replay_id)
+        self.total += 1
+        self._lose(len(self._events) - self.retention_events)
+
+    def expire(self, now: int) -> None:
+        """Let go of what is older than the retention time."""
+        too_old = now - self.retention_ms
+        if self._events and self._events[0].at < too_old:
+            self._lose(bisect_left(self._events, too_old, key=lambda event: event.at))
+
+    def lose_all(self, *, forget: bool = False) -> int:
+        """Age out everything; with `forget`, even the newest id is no longer a good position."""
+        count = len(self._events)
+        self._lose(count)
+        if forget:
+            self._last_lost_id = None
+        return count
+
+    def _lose(self, count: int) -> None:
+        if count > 0:
+            self._last_lost_id = self._ids[count - 1]
+            del self._events[:count], self._ids[:count]
+
+    def knows(self, replay_id: int) -> bool:
+        """Whether one can replay after this id without missing an event."""
+        if replay_id == self._last_lost_id:
+            return True
+        at = bisect_left(self._ids, replay_id)
+        return at < len(self._ids) and self._ids[at] == replay_id
+
+    def after(self, replay_id: int) -> list[StoredEvent]:
+        """Retained events past this id."""
+        return self._events[bisect_right(self._ids, replay_id) :]
+
+    def retained(self) -> list[StoredEvent]:
+        """Everything retained, oldest first."""
+        return list(self._events)
+
+    def find(self, replay_id: int) -> StoredEvent | None:
+        """The retained event with this id."""
+        at = bisect_left(self._ids, replay_id)
+        found = at < len(self._ids) and self._ids[at] == replay_id
+        return self._events[at] if found else None
+
+    def __len__(self) -> int:
+        return len(self._events)

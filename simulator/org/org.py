@@ -1,0 +1,205 @@
+"""The org: records, the event log, and the transactions that tie them together."""
+
+import random
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from simulator.avro.schemas import Schemas
+from simulator.org import deltas
+from simulator.org.catalogue import Catalogue, Entity, SetupObjects
+from simulator.org.changes import OVERFLOW_ID, Change, check
+from simulator.org.events import HEADER, EventLog, StoredEvent
+from simulator.org.ids import OpaqueIds, RecordIds, with_checksum
+from simulator.org.records import JsonObject, RecordStore
+from simulator.org.transaction import Draft, Transaction
+from simulator.streaming.channels import Channels
+
+ORG_ID = with_checksum("00D5g000004QxWv")
+USER_ID = with_checksum("0055g000009mLcT")
+MAX_EVENT_CHARACTERS = 1_000_000
+FIRST_REPLAY_ID_AFTER = 1_700_000_000_000
+#: Commit numbers grow with time, and are as large as those of orgs on Hyperforce: past 2^53.
+COMMITS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who makes a change, and through which API."""
+
+    user: str = USER_ID
+    api: str = "rest"
+    client: str = "SfdcInternalAPI/"
+    version: str = "67.0"
+
+    @property
+    def origin(self) -> str:
+        """The changeOrigin of this writer's events; a client that names itself is told."""
+        path = f"com/salesforce/api/{self.api}/{self.version}"
+        return f"{path};client={self.client}" if self.client else path
+
+
+SOMEBODY = Writer()
+
+
+class Org:
+    """Everything that is true of the org, apart from who is connected to it."""
+
+    def __init__(
+        self,
+        *,
+        now: int,
+        retention_ms: int = 72 * 3_600_000,
+        retention_events: int = 1_000_000,
+        seed: int | None = None,
+    ) -> None:
+        self.opaque = OpaqueIds(random.Random())
+        self.ids = RecordIds(random.Random(seed))
+        self.catalogue = Catalogue()
+        self.channels = Channels(self.catalogue)
+        self.schemas = Schemas(self.catalogue)
+        self.store = RecordStore()
+        self.setup = SetupObjects(org_id=ORG_ID, user_id=USER_ID, now=now)
+        self.log = EventLog(
+            newest_id=max(now - FIRST_REPLAY_ID_AFTER, 1_000),
+            steps=self.opaque.replay_steps(),
+            retention_ms=retention_ms,
+            retention_events=retention_events,
+        )
+        self.overflow_after = 100_000
+        self._commit_number = now * COMMITS_PER_MS
+        self._open: Transaction | None = None
+        self._observers: list[Callable[[StoredEvent], None]] = []
+        #: From a payload and its schema's id to what Pub/Sub sends of it, where that is spoken.
+        self.encode: Callable[[JsonObject, str], bytes | None] = lambda payload, schema: None
+
+    def observe(self, observer: Callable[[StoredEvent], None]) -> None:
+        """Call `observer` with each event from now on."""
+        self._observers.append(observer)
+
+    def add_external_id(self, entity: Entity, name: str) -> None:
+        """Give an entity one more text field whose values are unique, if it has no such field."""
+        if name in entity.external_ids:
+            return
+        self.schemas.add_field(entity.name, name, "string")
+        entity.external_ids += (name,)
+
+    def commit(
+        self, changes: Iterable[Change], *, now: int, writer: Writer = SOMEBODY
+    ) -> list[StoredEvent]:
+        """Apply the changes as one transaction and publish what it tells.
+
+        Raises LookupError, and applies nothing, if a change names an entity or a record that is
+        not there.
+        """
+        changes = list(changes)
+        check(self.store, self.catalogue, changes)
+        transaction = self._open or self._transaction(now, writer)
+        for change in changes:
+            transaction.apply(change)
+        if self._open:
+            return []
+        return self._publish_transaction(transaction.drafts(), now, writer)
+
+    @contextmanager
+    def all_or_none(self, *, now: int, writer: Writer = SOMEBODY) -> Iterator[None]:
+        """Make the commits within one transaction, which an exception undoes."""
+        before = self.store.snapshot()
+        self._open = transaction = self._transaction(now, writer)
+        try:
+            yield
+        except BaseException:
+            self.store.restore(before)
+            raise
+        finally:
+            self._open = None
+        self._publish_transaction(transaction.drafts(), now, writer)
+
+    def _transaction(self, now: int, writer: Writer) -> Transaction:
+        return Transaction(self.store, self.catalogue, self.ids, now=now, user=writer.user)
+
+    def publish_payload(
+        self,
+        payload: JsonObject,
+        *,
+        entity: str,
+        now: int,
+        schema: str = "",
+        avro: bytes | None = None,
+    ) -> StoredEvent:
+        """Publish this payload as it is, whatever it is; with `avro`, Pub/Sub sends those bytes."""
+        if not schema:
+            schema, unfit = self.schemas.for_event(entity, payload)
+            avro = unfit if avro is None else avro
+        if avro is None:
+            avro = self.encode(payload, schema)
+        event = StoredEvent(
+            replay_id=self.log.next_id(),
+            at=now,
+            entity=entity,
+            schema=schema,
+            event_uuid=self.opaque.event_uuid(),
+            payload=payload,
+            avro=avro,
+        )
+        self.log.append(event)
+        self.log.expire(now)
+        for observer in self._observers:
+            observer(event)
+        return event
+
+    def header(self, now: int, writer: Writer = SOMEBODY) -> JsonObject:
+        """The header fields that every event of a new transaction shares."""
+        self._commit_number += self.opaque.commit_step()
+        return {
+            "commitNumber": self._commit_number,
+            "commitUser": writer.user,
+            "changeOrigin": writer.origin,
+            "transactionKey": self.opaque.transaction_key(),
+            "commitTimestamp": now,
+        }
+
+    def _publish_transaction(
+        self, drafts: list[Draft], now: int, writer: Writer
+    ) -> list[StoredEvent]:
+        shared = self.header(now, writer)
+        published = []
+        for sequence, draft in enumerate(self._overflowing(drafts), start=1):
+            if self.catalogue.get(draft.entity).selected:
+                draft.fields, schema = self.schemas.in_order(
+                    draft.entity, draft.change_type, draft.fields
+                )
+                payload = _payload(draft, {**shared, "sequenceNumber": sequence})
+                event = self.publish_payload(payload, entity=draft.entity, now=now, schema=schema)
+                published.append(event)
+        return published
+
+    def _overflowing(self, drafts: list[Draft]) -> list[Draft]:
+        """Past the limit of a transaction, one overflow event for each entity."""
+        told, untold = drafts[: self.overflow_after], drafts[self.overflow_after :]
+        entities = dict.fromkeys(draft.entity for draft in untold)
+        return told + [Draft(entity, [OVERFLOW_ID], "GAP_OVERFLOW") for entity in entities]
+
+
+def _payload(draft: Draft, shared: JsonObject) -> JsonObject:
+    """The payload of a draft; one that is too large becomes a gap event."""
+    header: JsonObject = {
+        **shared,
+        "entityName": draft.entity,
+        "changeType": draft.change_type,
+        "changedFields": deltas.names(draft.fields) if draft.change_type == "UPDATE" else [],
+        "recordIds": draft.record_ids,
+    }
+    body = {**draft.fields, **draft.diffs}
+    if draft.change_type.startswith("GAP_"):
+        body = {}
+        if draft.change_type != "GAP_OVERFLOW":
+            header["changeOrigin"] = ""
+    if sum(len(value) for value in body.values() if isinstance(value, str)) > MAX_EVENT_CHARACTERS:
+        header |= {"changeType": f"GAP_{draft.change_type}", "changedFields": []}
+        return {HEADER: header}
+    if draft.change_type == "UPDATE" and (nulled := deltas.nulled(draft.fields)):
+        header["nulledFields"] = nulled
+    if draft.diffs:
+        header["diffFields"] = [name for name in draft.fields if name in draft.diffs]
+    return {**body, HEADER: header}

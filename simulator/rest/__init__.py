@@ -1,0 +1,1 @@
+"""The REST API: records, queries, composite requests and the Tooling API."""

@@ -1,0 +1,227 @@
+"""`/composite` and `/composite/batch`: several requests in one. `/composite/tree`: several records.
+
+Requests of a composite one can refer to the answers of earlier ones.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from multidict import CIMultiDict
+
+from simulator.org.clock import Clock
+from simulator.org.org import Org
+from simulator.org.records import JsonObject
+from simulator.rest.messages import RestAnswer, RestError, RestRequest, objects_of
+from simulator.rest.records import Records, changed_id
+
+MAX_SUBREQUESTS = 25
+REFERENCE = re.compile(r"@\{(\w+)((?:\.\w+|\[\d+\])*)\}")
+STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
+RESOURCE = re.compile(r"(?:/services/data/)?v?([\d.]+)/(.*)")
+ROLLED_BACK = (
+    "The transaction was rolled back since another operation in the same transaction failed."
+)
+HALTED = "Batch processing halted per request"
+
+
+class _RolledBack(Exception):
+    """A subrequest failed, and the request asked for all or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composite:
+    """Both resources; `answer` gives the answer to a subrequest, and raises RestError."""
+
+    org: Org
+    clock: Clock
+    answer: Callable[[RestRequest], RestAnswer]
+
+    def composite(self, request: RestRequest) -> RestAnswer:
+        """`POST …/composite`: subrequests that may refer to each other's answers."""
+        body = request.json()
+        parts = _checked(objects_of(body, "compositeRequest"))
+        lines: list[JsonObject] = []
+        if body.get("allOrNone") is not True:
+            self._run(request, parts, lines)
+            return RestAnswer({"compositeResponse": lines})
+        try:
+            with self.org.all_or_none(now=self.clock.now(), writer=request.writer):
+                self._run(request, parts, lines)
+                if any(line["httpStatusCode"] >= 400 for line in lines):
+                    raise _RolledBack
+        except _RolledBack:
+            lines = [_undone(line) for line in lines]
+        return RestAnswer({"compositeResponse": lines})
+
+    def batch(self, request: RestRequest) -> RestAnswer:
+        """`POST …/composite/batch`: subrequests that know nothing of each other."""
+        body = request.json()
+        results: list[JsonObject] = []
+        for part in _checked(objects_of(body, "batchRequests")):
+            if body.get("haltOnError") is True and any(one["statusCode"] >= 400 for one in results):
+                halted = {"errorCode": "BATCH_PROCESSING_HALTED", "message": HALTED}
+                results.append({"statusCode": 412, "result": [halted]})
+                continue
+            answer = self._answered(_subrequest(request, part, part.get("richInput")))
+            results.append({"statusCode": answer.status, "result": answer.body})
+        has_errors = any(one["statusCode"] >= 400 for one in results)
+        return RestAnswer({"hasErrors": has_errors, "results": results})
+
+    def _run(self, request: RestRequest, parts: list[JsonObject], lines: list[JsonObject]) -> None:
+        answers = _Answers()
+        for part in parts:
+            reference = str(part.get("referenceId"))
+            try:
+                filled = answers.filled({**part, "referenceId": reference})
+                answer = self._answered(_subrequest(request, filled, filled.get("body")))
+            except RestError as refused:
+                answer = RestAnswer(refused.body(), refused.status)
+            if answer.status < 400:
+                answers.by_reference[reference] = answer.body
+            lines.append(
+                {
+                    "body": answer.body,
+                    "httpHeaders": dict(answer.headers),
+                    "httpStatusCode": answer.status,
+                    "referenceId": reference,
+                }
+            )
+
+    def _answered(self, request: RestRequest) -> RestAnswer:
+        try:
+            if request.path[:1] == ("composite",) and request.path[1:2] != ("sobjects",):
+                raise RestError("INVALID_INPUT", "composite requests cannot be nested")
+            return self.answer(request)
+        except RestError as refused:
+            return RestAnswer(refused.body(), refused.status)
+
+
+@dataclass(slots=True)
+class _Answers:
+    """What `@{reference.field}` stands for in the subrequests after it."""
+
+    by_reference: dict[str, Any] = field(default_factory=dict)
+
+    def filled(self, value: Any) -> Any:
+        """The same with each reference replaced; raises RestError for one to nothing."""
+        match value:
+            case str():
+                if whole := REFERENCE.fullmatch(value):
+                    return self._found(whole)
+                return REFERENCE.sub(lambda match: str(self._found(match)), value)
+            case dict():
+                return {name: self.filled(part) for name, part in value.items()}
+            case list():
+                return [self.filled(part) for part in value]
+            case _:
+                return value
+
+    def _found(self, match: "re.Match[str]") -> Any:
+        try:
+            found = self.by_reference[match[1]]
+            for name, index in STEP.findall(match[2]):
+                found = found[name] if name else found[int(index)]
+        except (LookupError, TypeError):
+            path = match[2].lstrip(".")
+            message = f"Invalid reference specified. No value for {match[1]}.{path} found"
+            raise RestError("PROCESSING_HALTED", message) from None
+        return found
+
+
+def _checked(parts: list[JsonObject]) -> list[JsonObject]:
+    if not 0 < len(parts) <= MAX_SUBREQUESTS:
+        raise RestError("LIMIT_EXCEEDED", f"a request has 1 to {MAX_SUBREQUESTS} subrequests")
+    return parts
+
+
+def _subrequest(request: RestRequest, part: JsonObject, body: object) -> RestRequest:
+    """The request that a part of another one stands for; raises RestError."""
+    url = urlsplit(str(part.get("url", "")))
+    match = RESOURCE.fullmatch(url.path)
+    if match is None:
+        raise RestError("NOT_FOUND")
+    own: Mapping[str, str] = part.get("httpHeaders") or {}
+    return replace(
+        request,
+        method=str(part.get("method", "")).upper(),
+        version=match[1],
+        path=tuple(unquote(one) for one in match[2].strip("/").split("/")),
+        query=dict(parse_qsl(url.query, keep_blank_values=True)),
+        headers=CIMultiDict({**request.headers, **own}),
+        body=b"" if body is None else json.dumps(body).encode(),
+    )
+
+
+def _undone(line: JsonObject) -> JsonObject:
+    if line["httpStatusCode"] >= 400:
+        return line
+    body = [{"errorCode": "PROCESSING_HALTED", "message": ROLLED_BACK}]
+    return {**line, "body": body, "httpHeaders": {}, "httpStatusCode": 400}
+
+
+MAX_RECORDS = 200
+
+
+class _Refused(Exception):
+    """A record of the tree cannot be created."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """The resource."""
+
+    org: Org
+    clock: Clock
+
+    def create(self, request: RestRequest) -> RestAnswer:
+        """`POST`."""
+        records = objects_of(request.json(), "records")
+        if not 0 < len(records) <= MAX_RECORDS:
+            raise RestError("LIMIT_EXCEEDED", f"a tree has 1 to {MAX_RECORDS} records at its top")
+        growth = _Growth(Records(self.org, request.version), self.org, self.clock.now(), request)
+        try:
+            with self.org.all_or_none(now=growth.now, writer=request.writer):
+                for record in records:
+                    growth.add(record, {})
+                if growth.refused:
+                    raise _Refused
+        except _Refused:
+            return RestAnswer({"hasErrors": True, "results": growth.refused}, 400)
+        return RestAnswer({"hasErrors": False, "results": growth.made}, 201)
+
+
+class _Growth:
+    """Goes through a tree from its top, parents before their children."""
+
+    def __init__(self, records: Records, org: Org, now: int, request: RestRequest) -> None:
+        self._records = records
+        self._org = org
+        self._writer = request.writer
+        self.now = now
+        self.made: list[JsonObject] = []
+        self.refused: list[JsonObject] = []
+
+    def add(self, record: JsonObject, parent: JsonObject) -> None:
+        """Create a record, and what hangs on it."""
+        attributes = record.get("attributes")
+        told = attributes if isinstance(attributes, dict) else {}
+        entity, reference = str(told.get("type", "")), str(told.get("referenceId", ""))
+        fields = {name: one for name, one in record.items() if not _has_children(one)}
+        try:
+            change = self._records.creation(entity, {**fields, **parent})
+        except RestError as refused:
+            self.refused.append({"referenceId": reference, "errors": [refused.line()]})
+            return
+        self._org.commit([change], now=self.now, writer=self._writer)
+        self.made.append({"referenceId": reference, "id": changed_id(change)})
+        for children in filter(_has_children, record.values()):
+            for child in objects_of(children, "records"):
+                self.add(child, {f"{entity}Id": changed_id(change)})
+
+
+def _has_children(value: object) -> bool:
+    return isinstance(value, dict) and "records" in value

@@ -1,0 +1,225 @@
+"""Records over REST: read one or many, describe, and the changes that writes ask for."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from simulator.org.catalogue import Entity
+from simulator.org.changes import Create, Delete, Update
+from simulator.org.description import (
+    Fields,
+    chosen_fields,
+    describe,
+    describe_change_event,
+    describe_event,
+    field_names,
+    is_writable,
+    record_json,
+    stored,
+)
+from simulator.org.ids import with_checksum
+from simulator.org.org import Org
+from simulator.org.records import JsonObject, Record
+from simulator.rest.messages import RestError
+
+MAX_IDS = 2_000
+RECORD_ID = re.compile(r"[0-9A-Za-z]{15}(?:[A-Z0-5]{3})?")
+
+Written = Create | Update | Delete
+
+
+class Records:
+    """The records of an org, for one API version; raises RestError."""
+
+    def __init__(self, org: Org, version: str) -> None:
+        self._org = org
+        self._version = version
+
+    def read(self, name: str, record_id: str, fields: str) -> JsonObject:
+        """`GET …/sobjects/{Entity}/{Id}?fields=…`."""
+        entity = self.entity(name)
+        shown = record_json(self._record(entity, record_id), self._version)
+        if fields:
+            return chosen_fields(shown, self._known(entity, fields.split(",")))
+        return {**dict.fromkeys(("attributes", *self._all_fields(entity))), **shown}
+
+    def read_many(self, name: str, ids: list[str], fields: list[str]) -> list[object]:
+        """`…/composite/sobjects/{Entity}`: the records in the order asked for, null where none."""
+        entity = self.entity(name)
+        if not any(ids) or not any(fields):
+            raise RestError("MALFORMED_QUERY", "ids and fields must not be empty")
+        if len(ids) > MAX_IDS:
+            raise RestError("EXCEEDED_ID_LIMIT", f"cannot specify more than {MAX_IDS} ids")
+        known = self._known(entity, fields)
+        live = self._live(entity)
+        found = [live.get(self._valid_id(entity, one)) for one in ids]
+        return [
+            chosen_fields(record_json(record, self._version), known) if record else None
+            for record in found
+        ]
+
+    def creation(self, name: str, body: JsonObject) -> Create:
+        """The change that makes a record of this body; its id is chosen already."""
+        entity = self._writable_entity(name)
+        values = self._writable(entity, body)
+        self._check_required(entity, [one for one in entity.required if values.get(one) is None])
+        self._check_unique(entity, values)
+        return Create(entity.name, (stored(entity, values),), self._org.ids.next(entity.prefix))
+
+    def update(self, name: str, record_id: str, body: JsonObject) -> Update:
+        """The change that writes this body to a record."""
+        entity = self._writable_entity(name)
+        record = self._record(entity, record_id)
+        if "Id" in body:
+            raise RestError(
+                "INVALID_FIELD", "The Id field should not be specified in the sobject data."
+            )
+        values = self._writable(entity, body)
+        cleared = [one for one in entity.required if one in values and values[one] is None]
+        self._check_required(entity, cleared)
+        self._check_unique(entity, values, record.record_id)
+        return Update(entity.name, (record.record_id,), stored(entity, values))
+
+    def deletion(self, name: str, record_id: str) -> Delete:
+        """The change that deletes a record."""
+        entity = self._writable_entity(name)
+        return Delete(entity.name, (self._record(entity, record_id).record_id,))
+
+    def entity_of_id(self, record_id: str) -> Entity:
+        """The entity that an id's first three characters tell."""
+        for entity in self._org.catalogue.entities.values():
+            if record_id.startswith(entity.prefix):
+                return entity
+        raise RestError("MALFORMED_ID", f"malformed id {record_id}", ["Id"])
+
+    def with_value(self, name: str, field: str, value: str) -> list[Record]:
+        """The live records whose external id is this one."""
+        entity = self.entity(name)
+        known = next((one for one in entity.external_ids if one.casefold() == field.casefold()), "")
+        if not known:
+            message = f"Provided external ID field does not exist or is not accessible: {field}"
+            raise RestError("NOT_FOUND", message)
+        return self._having(entity, known, value)
+
+    def describe(self, name: str) -> JsonObject:
+        """`GET …/sobjects/{Entity}/describe`, of a change event as well."""
+        if event_of := self._org.catalogue.by_change_event(name):
+            return describe_event(event_of, self._all_fields(event_of))
+        return describe(self.entity(name), self._version)
+
+    def about(self, name: str) -> JsonObject:
+        """`GET …/sobjects/{Entity}`."""
+        described = describe(self.entity(name), self._version)
+        del described["fields"]
+        return {"objectDescribe": described, "recentItems": []}
+
+    def describe_all(self) -> JsonObject:
+        """`GET …/sobjects`."""
+        listed = []
+        entities = self._org.catalogue.entities.values()
+        for entity in (*entities, *self._org.setup.entities.values()):
+            described = describe(entity, self._version)
+            del described["fields"]
+            listed.append(described)
+            if entity.visible and entity.name not in self._org.setup.entities:
+                listed.append(describe_change_event(entity))
+        return {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": listed}
+
+    def entity(self, name: str) -> Entity:
+        """The entity, upper and lower case being the same."""
+        entity = self._org.catalogue.find(name) or self._org.setup.find(name)
+        if entity is None:
+            raise RestError("NOT_FOUND")
+        return entity
+
+    def _writable_entity(self, name: str) -> Entity:
+        entity = self.entity(name)
+        if entity.name in self._org.setup.entities:
+            raise RestError("INSUFFICIENT_ACCESS")
+        return entity
+
+    def _live(self, entity: Entity) -> Mapping[str, Record]:
+        return self._org.setup.records_of(entity) or self._org.store.live.get(entity.name, {})
+
+    def _record(self, entity: Entity, record_id: str) -> Record:
+        store = self._org.store
+        known_id = self._valid_id(entity, record_id)
+        if store.is_deleted(entity.name, known_id):
+            raise RestError("ENTITY_IS_DELETED", fields=[])
+        if (record := self._live(entity).get(known_id)) is None:
+            raise RestError("NOT_FOUND")
+        return record
+
+    def _valid_id(self, entity: Entity, record_id: str) -> str:
+        """The 18-character form; an id that the control API made up is good as it is."""
+        if record_id in self._live(entity) or self._org.store.is_deleted(entity.name, record_id):
+            return record_id
+        long = with_checksum(record_id[:15]) if RECORD_ID.fullmatch(record_id) else ""
+        if not long or record_id not in (long, long[:15]):
+            raise RestError("MALFORMED_ID", f"malformed id {record_id}", ["Id"])
+        if not long.startswith(entity.prefix):
+            message = f"{entity.name} ID: id value of incorrect type: {record_id}"
+            raise RestError("MALFORMED_ID", message, ["Id"])
+        return long
+
+    def _all_fields(self, entity: Entity) -> list[str]:
+        """The described ones, and those that a record has been given through the control API."""
+        live = self._live(entity).values()
+        return [*field_names(entity), *sorted({name for record in live for name in record.fields})]
+
+    def _known(self, entity: Entity, names: Iterable[str]) -> list[str]:
+        fields = Fields(entity, self._live(entity).values())
+        known = []
+        for name in names:
+            canonical = fields.canonical(name.strip())
+            if canonical is None:
+                message = f"No such column '{name}' on sobject of type {entity.name}"
+                raise RestError("INVALID_FIELD", message)
+            known.append(canonical)
+        return known
+
+    def _writable(self, entity: Entity, body: JsonObject) -> JsonObject:
+        given = {name: value for name, value in body.items() if name != "attributes"}
+        values = dict(zip(self._known(entity, given), given.values(), strict=True))
+        if refused := [name for name in values if not is_writable(entity, name)]:
+            message = (
+                f"Unable to create/update fields: {', '.join(refused)}. Please check the security "
+                "settings of this field and verify that it is read/write for your profile or "
+                "permission set."
+            )
+            raise RestError("INVALID_FIELD_FOR_INSERT_UPDATE", message, refused)
+        return values
+
+    def _check_required(self, entity: Entity, missing: list[str]) -> None:
+        if missing:
+            message = f"Required fields are missing: [{', '.join(missing)}]"
+            raise RestError("REQUIRED_FIELD_MISSING", message, missing)
+
+    def _check_unique(self, entity: Entity, values: JsonObject, record_id: str = "") -> None:
+        for name in entity.external_ids:
+            if values.get(name) is None:
+                continue
+            others = [
+                record.record_id
+                for record in self._having(entity, name, str(values[name]))
+                if record.record_id != record_id
+            ]
+            if others:
+                message = (
+                    f"duplicate value found: {name} duplicates value on record with id: {others[0]}"
+                )
+                raise RestError("DUPLICATE_VALUE", message, [])
+
+    def _having(self, entity: Entity, name: str, value: str) -> list[Record]:
+        wanted = value.casefold()
+        records = self._live(entity).values()
+        return [one for one in records if str(one.fields.get(name, "")).casefold() == wanted]
+
+
+def changed_id(change: Written) -> str:
+    """The id of the one record that a write over REST is about."""
+    match change:
+        case Create(record_id=record_id):
+            return record_id
+        case Update(record_ids=(record_id,)) | Delete(record_ids=(record_id,)):
+            return record_id
+    raise ValueError(f"not a change of one record: {change}")

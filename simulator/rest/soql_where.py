@@ -1,0 +1,174 @@
+"""The WHERE of a query as a tree, and whether a row satisfies it."""
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from simulator.org.ids import long_id
+from simulator.org.records import JsonObject
+
+Value = str | float | bool | date | datetime | None
+COMPARED: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A value in a query; `kind` is string, number, moment, date, or word (null, true, false)."""
+
+    kind: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A field and what it is compared with; `at` is where the query names the field."""
+
+    name: str
+    sign: str
+    literals: tuple[Literal, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """AND."""
+
+    parts: tuple["Where", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Some:
+    """OR."""
+
+    parts: tuple["Where", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Negation:
+    """NOT."""
+
+    part: "Where"
+
+
+Where = Comparison | All | Some | Negation | None
+
+
+def holds(where: Where, row: JsonObject) -> bool:
+    """Whether the row, whose field names are as the query has them, satisfies the condition."""
+    match where:
+        case All(parts):
+            return all(holds(part, row) for part in parts)
+        case Some(parts):
+            return any(holds(part, row) for part in parts)
+        case Negation(part):
+            return not holds(part, row)
+        case Comparison():
+            return _compares(where, row.get(where.name))
+        case None:
+            return True
+
+
+def comparisons(where: Where) -> list[Comparison]:
+    """Every comparison of the tree."""
+    match where:
+        case All(parts) | Some(parts):
+            return [found for part in parts for found in comparisons(part)]
+        case Negation(part):
+            return comparisons(part)
+        case Comparison():
+            return [where]
+        case None:
+            return []
+
+
+def ids_wanted(where: Where) -> list[str] | None:
+    """The only ids that can satisfy the condition, in case it says so."""
+    match where:
+        case All(parts):
+            return next((ids for part in parts if (ids := ids_wanted(part)) is not None), None)
+        case Comparison("Id", "=" | "IN", literals):
+            return list(dict.fromkeys(long_id(str(literal.value)) for literal in literals))
+        case _:
+            return None
+
+
+def sort_key(value: object) -> Any:
+    """Something that sorts as the field does."""
+    return value.casefold() if isinstance(value, str) else value
+
+
+def _compares(comparison: Comparison, value: object) -> bool:
+    name, literals = comparison.name, comparison.literals
+    match comparison.sign:
+        case "!=":
+            return not _matches("=", name, value, literals[0])
+        case "IN":
+            return any(_matches("=", name, value, literal) for literal in literals)
+        case "NOT IN":
+            return not any(_matches("=", name, value, literal) for literal in literals)
+        case sign:
+            return _matches(sign, name, value, literals[0])
+
+
+def _matches(sign: str, name: str, value: object, literal: Literal) -> bool:
+    wanted = literal.value
+    if value is None or wanted is None:
+        return sign == "=" and value is wanted
+    if sign == "LIKE":
+        return _like(str(value), str(wanted))
+    left, right = _alike(name, value, wanted)
+    try:
+        return COMPARED[sign](left, right)
+    except TypeError:
+        return False
+
+
+def _alike(name: str, value: object, wanted: Value) -> tuple[object, object]:
+    """The two made comparable: moments as moments, text without case, ids in their long form."""
+    match wanted:
+        case datetime():
+            return _moment(str(value)), wanted
+        case date():
+            return str(value)[:10], wanted.isoformat()
+        case str() if name.endswith("Id"):
+            return value, long_id(wanted)
+        case str():
+            return str(value).casefold(), wanted.casefold()
+        case _:
+            return value, wanted
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _like(value: str, pattern: str) -> bool:
+    """``%`` stands for any text and ``_`` for one character. The matcher goes back to the last
+    ``%`` only, so that no pattern takes exponential time."""
+    text, wanted = value.casefold(), pattern.casefold()
+    at = n = 0
+    after_any, resumed_at = -1, 0
+    while at < len(text):
+        if n < len(wanted) and wanted[n] == "%":
+            after_any, resumed_at = n + 1, at
+            n += 1
+        elif n < len(wanted) and wanted[n] in ("_", text[at]):
+            at, n = at + 1, n + 1
+        elif after_any >= 0:
+            resumed_at += 1
+            at, n = resumed_at, after_any
+        else:
+            return False
+    return not wanted[n:].strip("%")

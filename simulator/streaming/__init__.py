@@ -1,0 +1,1 @@
+"""The Streaming API: Bayeux over HTTP, channels, subscriptions and sessions."""

@@ -1,0 +1,233 @@
+"""The Streaming API's side of Bayeux: messages in, messages out, no sockets.
+
+`handle` gives either the answers to a message or a `Hold`: a connect to be kept open until the
+session has something to say, and then finished with `finish`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from simulator.auth.oauth import TokenService
+from simulator.control.faults import CONNECTION_LIMIT, META, TOO_BUSY, Faults
+from simulator.org.events import StoredEvent
+from simulator.org.org import Org
+from simulator.org.records import JsonObject
+from simulator.streaming import replies
+from simulator.streaming.channels import SubscriptionRefusedError
+from simulator.streaming.sessions import Session, SessionTable
+from simulator.streaming.subscriptions import backlog
+
+OLDEST_VERSION = 37.0
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What the HTTP request around the messages says."""
+
+    token: str
+    version: float | None
+    cookies: Mapping[str, str]
+    alone: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A connect to be kept open."""
+
+    session: Session
+    message: JsonObject
+    caller: Caller
+    number: int
+
+
+class Bayeux:
+    """The protocol; `wake` is called with a session that has something to say."""
+
+    def __init__(
+        self,
+        org: Org,
+        tokens: TokenService,
+        faults: Faults,
+        *,
+        connect_timeout_ms: int,
+        max_events_per_answer: int,
+        wake: Callable[[Session], None],
+    ) -> None:
+        self._org = org
+        self._tokens = tokens
+        self._faults = faults
+        self._timeout_ms = connect_timeout_ms
+        self._limit = max_events_per_answer
+        self._wake = wake
+        self.sessions = SessionTable(org.opaque)
+        self.unknown_client_error = replies.UNKNOWN_CLIENT
+        self.delivered = 0
+        org.observe(self.publish)
+
+    def publish(self, event: StoredEvent) -> None:
+        """Queue an event for everyone whose channels carry it."""
+        self.sessions.sweep(event.at)
+        for session in list(self.sessions.by_client.values()):
+            for channel in sorted(session.subscriptions):
+                if self._org.channels.carries(channel, event.entity):
+                    data = event.data(session.api_version)
+                    self._queue(session, {"data": data, "channel": channel})
+
+    def inject(self, channel: str, message: JsonObject) -> int:
+        """Queue any message for the subscribers of a channel; returns how many there are."""
+        reached = [
+            session
+            for session in self.sessions.by_client.values()
+            if channel in session.subscriptions
+        ]
+        for session in reached:
+            self._queue(session, message)
+        return len(reached)
+
+    def _queue(self, session: Session, message: JsonObject) -> None:
+        session.queue.append(message)
+        self._wake(session)
+
+    def handle(self, message: JsonObject, caller: Caller, now: int) -> JsonObject | Hold:
+        """The answer to a message of a client."""
+        channel = message.get("channel")
+        if caller.version is None or caller.version < OLDEST_VERSION:
+            return replies.refusal(message, replies.VERSION_MANDATORY)
+        if fault := self._faults.take(
+            META,
+            target="cometd",
+            channel=str(channel),
+            subscription=str(message.get("subscription")),
+        ):
+            return replies.faulty(message, fault.kind, _meta_options(fault.kind, fault.options))
+        if channel == "/meta/handshake":
+            return self._handshake(message, caller, now)
+        return self._in_session(message, caller, now)
+
+    def _handshake(self, message: JsonObject, caller: Caller, now: int) -> JsonObject:
+        if not caller.token:
+            return replies.handshake_denied(message, replies.AUTHENTICATION_REQUIRED)
+        if not self._tokens.is_valid(caller.token, now):
+            return replies.handshake_denied(message, replies.AUTHENTICATION_INVALID)
+        offered = message.get("supportedConnectionTypes")
+        if not isinstance(offered, list) or "long-polling" not in offered:
+            return replies.refusal(message, f"400::Invalid connection type {{{offered}}}")
+        session = self.sessions.open(
+            browser=caller.cookies.get("BAYEUX_BROWSER", ""),
+            api_version=caller.version or OLDEST_VERSION,
+            now=now,
+        )
+        return replies.answer(
+            message,
+            ext=replies.EXTENSIONS,
+            minimumVersion="1.0",
+            version="1.0",
+            clientId=session.client_id,
+            supportedConnectionTypes=["long-polling"],
+        )
+
+    def _in_session(self, message: JsonObject, caller: Caller, now: int) -> JsonObject | Hold:
+        session = self._admit(message, caller, now)
+        if not isinstance(session, Session):
+            return session
+        match message.get("channel"):
+            case "/meta/connect":
+                return self._connect(session, message, caller, now)
+            case "/meta/subscribe":
+                return self._subscribe(session, message, now)
+            case "/meta/unsubscribe":
+                session.subscriptions.discard(str(message.get("subscription")))
+            case "/meta/disconnect":
+                session.left = True
+                self.sessions.drop(session)
+                self._wake(session)
+            case _:
+                return replies.refusal(message, "404::Unknown channel")
+        return replies.answer(message)
+
+    def _admit(self, message: JsonObject, caller: Caller, now: int) -> Session | JsonObject:
+        """The session that the message belongs to, or the answer to one that has none."""
+        client_id = message.get("clientId")
+        if not client_id:
+            return replies.refusal(message, "403::Client has not completed handshake")
+        if not self._tokens.is_valid(caller.token, now):
+            return replies.unauthenticated(message)
+        session = self.sessions.find(str(client_id), now)
+        if session is None or caller.cookies.get("sfdc-stream") != session.affinity:
+            return replies.unknown_client(message, self.unknown_client_error)
+        if caller.cookies.get("BAYEUX_BROWSER") != session.browser:
+            return replies.refusal(message, replies.NO_COOKIE.format(client_id))
+        return session
+
+    def _connect(
+        self, session: Session, message: JsonObject, caller: Caller, now: int
+    ) -> JsonObject | Hold:
+        kind = message.get("connectionType")
+        if kind != "long-polling":
+            return replies.refusal(message, f"400::Invalid connection type {{{kind}}}")
+        first, session.connected = not session.connected, True
+        session.answered_at = now
+        session.hold += 1
+        self._wake(session)
+        if first:
+            advice = {"interval": 0, "timeout": self._timeout_ms, "reconnect": "retry"}
+            return replies.answer(message, advice=advice)
+        session.held = True
+        return Hold(session, message, caller, session.hold)
+
+    def _subscribe(self, session: Session, message: JsonObject, now: int) -> JsonObject:
+        self._org.log.expire(now)
+        try:
+            events = backlog(self._org, message)
+        except SubscriptionRefusedError as error:
+            return replies.refusal(message, str(error))
+        channel = message["subscription"]
+        session.subscriptions.add(channel)
+        for event in events:
+            data = event.data(session.api_version)
+            self._queue(session, {"data": data, "channel": channel})
+        return replies.answer(message)
+
+    def is_ready(self, hold: Hold, now: int) -> bool:
+        """Whether a held connect is to be answered now, before its time is up."""
+        return bool(
+            not hold.caller.alone
+            or hold.session.queue
+            or hold.number != hold.session.hold
+            or not self.sessions.is_live(hold.session)
+            or not self._tokens.is_valid(hold.caller.token, now)
+        )
+
+    def finish(self, hold: Hold, now: int) -> list[JsonObject]:
+        """The answer to a held connect: events, and the acknowledgement."""
+        session = hold.session
+        if hold.number != session.hold:
+            return [replies.answer(hold.message)]
+        session.held = False
+        session.answered_at = now
+        if session.left:
+            return [replies.answer(hold.message, advice=replies.NO_RECONNECT)]
+        if not self.sessions.is_live(session):
+            return [replies.unknown_client(hold.message, self.unknown_client_error)]
+        if not self._tokens.is_valid(hold.caller.token, now):
+            return [replies.unauthenticated(hold.message)]
+        events = session.take(self._limit)
+        self.delivered += len(events)
+        return [*events, replies.answer(hold.message)]
+
+    def abandon(self, hold: Hold, now: int) -> None:
+        """The client of a held connect went away without its answer."""
+        if hold.number == hold.session.hold:
+            hold.session.held = False
+            hold.session.answered_at = now
+
+
+def _meta_options(kind: str, options: JsonObject) -> JsonObject:
+    match kind:
+        case "too_busy":
+            error = replies.AUTHENTICATION_INVALID
+            return {"error": error, "failure_reason": TOO_BUSY, "reconnect": "none"}
+        case "connection_limit":
+            return {"failure_reason": CONNECTION_LIMIT}
+        case _:
+            return options

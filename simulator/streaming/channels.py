@@ -1,0 +1,61 @@
+"""Channel names and what is delivered on them."""
+
+from dataclasses import dataclass, field
+
+from simulator.org.catalogue import Catalogue
+
+ALL = "/data/ChangeEvents"
+CUSTOM_SUFFIX = "__chn"
+
+
+class SubscriptionRefusedError(Exception):
+    """The text is the Bayeux error string."""
+
+
+@dataclass(slots=True)
+class Channels:
+    """The channels of the org: the standard ones by name, custom ones by definition."""
+
+    catalogue: Catalogue
+    custom: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def define(self, name: str, entities: list[str]) -> str:
+        """Add or replace a custom channel; returns its path. Raises LookupError or ValueError."""
+        if not name.endswith(CUSTOM_SUFFIX):
+            raise ValueError(f"a custom channel's name ends with {CUSTOM_SUFFIX}: {name!r}")
+        path = "/data/" + name.removeprefix("/data/")
+        self.custom[path] = frozenset(self.catalogue.get(entity).name for entity in entities)
+        return path
+
+    def check(self, channel: str) -> None:
+        """Raises SubscriptionRefusedError unless the user may subscribe."""
+        if channel.startswith(("/meta/", "/service/")) or "*" in channel:
+            raise SubscriptionRefusedError("403::Restricted channel")
+        if not channel.startswith(("/data/", "/topic/", "/event/")):
+            raise SubscriptionRefusedError(f"403::Cannot create channel {{{channel}}}")
+        if channel == ALL or channel in self.custom:
+            return
+        entity = self.catalogue.by_change_event(channel.removeprefix("/data/"))
+        if entity is None or not entity.selected:
+            raise SubscriptionRefusedError(
+                f"400::The channel you requested to subscribe to doesn't exist {{{channel}}}"
+            )
+        if not entity.visible:
+            raise SubscriptionRefusedError(
+                "403::User not allowed to subscribe CDC without View All Data permissions"
+            )
+
+    def carries(self, channel: str, entity_name: str) -> bool:
+        """Whether an event of this entity goes out on this channel.
+
+        What the user may not see is silently absent. An entity that the org does not know, which
+        only a raw event can have, goes to every subscriber of the channel of all entities.
+        """
+        entity = self.catalogue.entities.get(entity_name)
+        if entity is not None and not entity.visible:
+            return False
+        if channel == ALL:
+            return True
+        if channel in self.custom:
+            return entity_name in self.custom[channel]
+        return entity is not None and channel == "/data/" + entity.change_event

@@ -1,0 +1,177 @@
+"""`/cometd/{version}` on HTTP: one request of Bayeux messages, one answer."""
+
+import asyncio
+import json
+from contextlib import suppress
+
+from aiohttp import web
+
+from simulator import wire
+from simulator.control.faults import Faults
+from simulator.org.clock import Clock
+from simulator.org.records import JsonObject
+from simulator.streaming.bayeux import Bayeux, Caller, Hold
+from simulator.streaming.sessions import Session
+
+MAX_REQUEST_BYTES = 32_768
+
+
+class Waiters:
+    """The held connects of each session, to be woken."""
+
+    def __init__(self) -> None:
+        self._events: dict[str, list[asyncio.Event]] = {}
+
+    def wake(self, session: Session) -> None:
+        """Let this session's held connects look whether they are ready."""
+        for event in self._events.get(session.client_id, ()):
+            event.set()
+
+    def wake_all(self) -> None:
+        """Let every held connect look."""
+        for events in self._events.values():
+            for event in events:
+                event.set()
+
+    def add(self, session: Session) -> asyncio.Event:
+        """Register a held connect."""
+        event = asyncio.Event()
+        self._events.setdefault(session.client_id, []).append(event)
+        return event
+
+    def remove(self, session: Session, event: asyncio.Event) -> None:
+        """The held connect is over."""
+        events = self._events[session.client_id]
+        events.remove(event)
+        if not events:
+            del self._events[session.client_id]
+
+
+class CometdEndpoint:
+    """Reads messages, lets `Bayeux` answer, and keeps the long polls."""
+
+    def __init__(
+        self, bayeux: Bayeux, faults: Faults, clock: Clock, waiters: Waiters, hold_seconds: float
+    ) -> None:
+        self._bayeux = bayeux
+        self._faults = faults
+        self._clock = clock
+        self._waiters = waiters
+        self._hold_seconds = hold_seconds
+        self.interruptions = 0
+
+    def interrupt(self) -> None:
+        """End every held connect early, so that its client meets a new fault at once."""
+        self.interruptions += 1
+        self._waiters.wake_all()
+
+    def wake(self) -> None:
+        """Let every held connect look whether its session and token are still good."""
+        self._waiters.wake_all()
+
+    async def post(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request."""
+        body = await request.read()
+        if len(body) > MAX_REQUEST_BYTES:
+            return web.Response(status=413, text="413 Maximum Request Size Exceeded")
+        messages = _parse(body)
+        if messages is None:
+            return web.Response(status=400, text="400 Bad Request")
+        channel = str(messages[0].get("channel"))
+        if spoilt := wire.fault_on_arrival(self._faults, "cometd", channel):
+            return spoilt
+        caller = _caller(request, alone=len(messages) == 1)
+        answers = [self._bayeux.handle(message, caller, self._clock.now()) for message in messages]
+        for answer in answers:
+            if isinstance(answer, Hold):
+                await self._wait(answer)
+        return await self._answer(request, answers, channel)
+
+    async def _wait(self, hold: Hold) -> None:
+        """Until the hold is ready, its time is up, or its client is gone."""
+        event = self._waiters.add(hold.session)
+        interruptions = self.interruptions
+        try:
+            async with asyncio.timeout(self._hold_seconds):
+                while not self._bayeux.is_ready(hold, self._clock.now()):
+                    if self.interruptions != interruptions:
+                        return
+                    event.clear()
+                    await event.wait()
+        except TimeoutError:
+            return
+        except asyncio.CancelledError:
+            self._bayeux.abandon(hold, self._clock.now())
+            raise
+        finally:
+            self._waiters.remove(hold.session, event)
+
+    async def _answer(
+        self, request: web.Request, answers: list[JsonObject | Hold], channel: str
+    ) -> web.StreamResponse:
+        now = self._clock.now()
+        messages: list[JsonObject] = []
+        events: list[JsonObject] = []
+        session = _session(answers)
+        for answer in answers:
+            if isinstance(answer, Hold):
+                *told, acknowledgement = self._bayeux.finish(answer, now)
+                events += told
+                messages += [*told, acknowledgement]
+            else:
+                messages.append(answer)
+        fault = wire.fault_on_answer(self._faults, "cometd", channel, has_events=bool(events))
+        if fault and fault.options.get("keep_events") and session:
+            session.put_back(events)
+        response = wire.json_response(messages)
+        self._set_cookies(response, messages)
+        return await wire.send(request, response, fault)
+
+    def _set_cookies(self, response: web.Response, messages: list[JsonObject]) -> None:
+        """Raw headers: a cookie library would quote the characters that must survive."""
+        for message in messages:
+            if message["channel"] == "/meta/handshake" and message["successful"]:
+                session = self._bayeux.sessions.by_client[message["clientId"]]
+                for cookie in (
+                    f"BAYEUX_BROWSER={session.browser}; Path=/; HttpOnly",
+                    f"sfdc-stream={session.affinity}; Path=/; Max-Age=10800; HttpOnly",
+                ):
+                    response.headers.add("Set-Cookie", cookie)
+
+
+def _session(answers: list[JsonObject | Hold]) -> Session | None:
+    for answer in answers:
+        if isinstance(answer, Hold):
+            return answer.session
+    return None
+
+
+def _parse(body: bytes) -> list[JsonObject] | None:
+    with suppress(ValueError):
+        parsed = json.loads(body)
+        messages = parsed if isinstance(parsed, list) else [parsed]
+        if messages and all(isinstance(message, dict) for message in messages):
+            return messages
+    return None
+
+
+def bearer_token(request: web.Request) -> str:
+    """The access token of a request; empty if it has none."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() in ("bearer", "oauth") else ""
+
+
+def _caller(request: web.Request, *, alone: bool) -> Caller:
+    """Cookies are read as sent: a client that re-encodes one has changed it.
+
+    Quotes around a whole value are let through, since strict clients add them.
+    """
+    cookies = {}
+    for pair in request.headers.get("Cookie", "").split(";"):
+        name, _, value = pair.strip().partition("=")
+        quoted = len(value) > 1 and value[0] == value[-1] == '"'
+        cookies[name] = value[1:-1] if quoted else value
+    version = None
+    with suppress(ValueError):
+        version = float(request.match_info.get("version", ""))
+    return Caller(bearer_token(request), version, cookies, alone)

@@ -1,0 +1,1 @@
+"""Realistic traffic: what the org's users write, at a rate."""
