@@ -91,11 +91,11 @@ bench:
 
 chaos:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
-	$(PY) -m chaos $(CHAOS)
+	$(PY) -m tests.chaos $(CHAOS)
 
 soak:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
-	$(PY) -m chaos.soak $(SOAK)
+	$(PY) -m tests.chaos.soak $(SOAK)
 
 screenshots:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt

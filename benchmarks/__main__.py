@@ -27,7 +27,7 @@ from benchmarks import (
 from benchmarks.figures import Report
 from benchmarks.stage import Conditions, Stage
 from benchmarks.turns import say
-from chaos.__main__ import end
+from tests.chaos.__main__ import end
 
 Measure = Callable[[Stage, Report, argparse.Namespace], None]
 TRANSPORTS = ["cometd", "pubsub"]

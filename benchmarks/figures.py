@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chaos.report import machine_name, package_versions
+from tests.chaos.report import machine_name, package_versions
 
 
 @dataclass(frozen=True, slots=True)

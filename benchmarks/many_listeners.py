@@ -10,7 +10,7 @@ from benchmarks.figures import Figure, Report
 from benchmarks.org import create
 from benchmarks.progress import Recorded, cpu_seconds, wait_for
 from benchmarks.stage import Run, Stage, configure, listener_yaml
-from chaos.services import Service
+from tests.chaos.services import Service
 from tests.simulator.process import SimulatorProcess
 
 _SECONDS = 600.0

@@ -11,7 +11,7 @@ from benchmarks.org import create
 from benchmarks.progress import Recorded, wait_for
 from benchmarks.stage import Run, Stage, configure, listener_yaml
 from benchmarks.turns import say
-from chaos.services import Service
+from tests.chaos.services import Service
 from tests.simulator.process import SimulatorProcess
 
 #: Published ahead of what is handled: enough that nobody waits, too little to be a backlog.

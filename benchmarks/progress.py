@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from benchmarks.databases import Database
-from chaos.services import Service
+from tests.chaos.services import Service
 
 PAUSE_SECONDS = 0.1
 _SUBSCRIBED = '"subscribed"'

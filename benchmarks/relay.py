@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from chaos.services import ROOT
+from tests.chaos.services import ROOT
 
 
 class _End(asyncio.Protocol):

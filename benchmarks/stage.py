@@ -15,8 +15,8 @@ from pathlib import Path
 from benchmarks.databases import Database, Databases, PostgresDatabases, SQLiteDatabases
 from benchmarks.handler_table import TABLE
 from benchmarks.progress import wait_for
-from chaos.brokers import Broker, RabbitMQ, Valkey, missing_rabbitmq
-from chaos.services import ROOT, Service
+from tests.chaos.brokers import Broker, RabbitMQ, Valkey, missing_rabbitmq
+from tests.chaos.services import ROOT, Service
 from tests.servers import missing_postgres
 from tests.simulator.process import SimulatorProcess
 

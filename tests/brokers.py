@@ -11,7 +11,7 @@ import amqp
 import pytest
 from kombu.connection import Connection
 
-from chaos.brokers import RabbitMQ, missing_rabbitmq
+from tests.chaos.brokers import RabbitMQ, missing_rabbitmq
 
 QUEUES = ("cdc", "cdc.unknown", "celery", "special", "crm")
 

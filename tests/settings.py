@@ -2,12 +2,12 @@
 
 import os
 
-from tests import clock, milestones
+from tests import clock, crash_points
 from tests.environment import prepare
 
 _folder = prepare()
 clock.install()
-milestones.install()
+crash_points.install()
 
 from cdcproject.conf.environment import SQLITE
 from cdcproject.conf.logging import logging_config

@@ -12,7 +12,6 @@ from guardian.shortcuts import assign_perm
 from audit.models import AuditLogEntry, Incident
 from handlers.models import Delivery
 from listeners.models import Connection, Listener
-from tests.admin.conftest import NOW
 from tests.api.answers import errors, problem
 from tests.api.requests import (
     ACTIONS,
@@ -26,6 +25,7 @@ from tests.api.requests import (
     STATUS,
     connection,
 )
+from tests.console.conftest import NOW
 from tests.sample_data import make_listener, make_mapping
 
 _numbers = itertools.count(1)

@@ -13,7 +13,7 @@ from listeners.salesforce.errors import Undecodable
 from listeners.salesforce.events import ChangeEvent
 from listeners.salesforce.pubsub.schemas import Schema, parse_schema
 from listeners.salesforce.pubsub.to_cometd import message_of
-from tests.salesforce.pubsub.avro_events import (
+from tests.listeners.salesforce.pubsub.avro_events import (
     CHANNEL,
     HEADER,
     THING,

@@ -7,8 +7,8 @@ import pytest
 from audit.models import AuditLogEntry, Quarantined
 from listeners.models import Position
 from tests.bad_inputs.corpus import Becomes, change, corpus
-from tests.salesforce.messages import CONNECT, accepted
-from tests.salesforce.scripted import Reply, ScriptedOrg
+from tests.listeners.salesforce.messages import CONNECT, accepted
+from tests.listeners.salesforce.scripted import Reply, ScriptedOrg
 from tests.sample_data import connection_to, make_listener
 from tests.servers import wait_for
 

@@ -12,9 +12,9 @@ from consumer.stream.login_guard import Logins
 from consumer.stream.receiver import Receiver
 from listeners.connections.open_stream import stream_for
 from listeners.models import Position
-from tests.salesforce.pubsub.scripted import ScriptedPubSub
-from tests.salesforce.pubsub.scripted_events import batch
-from tests.salesforce.pubsub.streams import NumberedTokens
+from tests.listeners.salesforce.pubsub.scripted import ScriptedPubSub
+from tests.listeners.salesforce.pubsub.scripted_events import batch
+from tests.listeners.salesforce.pubsub.streams import NumberedTokens
 from tests.sample_data import lease_of, listener_of, make_listener
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess

@@ -23,9 +23,9 @@ from listeners.salesforce.http.request import Answer
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 from listeners.secrets.encrypted_field import SecretUnavailable
 from tests.at_once import in_threads
-from tests.salesforce.pubsub.scripted import Refusal, ScriptedPubSub, playing
-from tests.salesforce.pubsub.scripted_events import batch
-from tests.salesforce.pubsub.streams import NumberedTokens
+from tests.listeners.salesforce.pubsub.scripted import Refusal, ScriptedPubSub, playing
+from tests.listeners.salesforce.pubsub.scripted_events import batch
+from tests.listeners.salesforce.pubsub.streams import NumberedTokens
 from tests.sample_data import lease_of, make_listener
 from tests.servers import wait_for
 

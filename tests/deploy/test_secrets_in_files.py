@@ -17,8 +17,8 @@ from cdcproject.conf.environment import (
     with_secret_files,
 )
 from cdcproject.conf.redis_url import redis_address
+from tests.cdcproject.test_settings import alone, refused
 from tests.nursery import ROOT
-from tests.project.test_settings import alone, refused
 
 SHOWN = """
 import json

@@ -10,8 +10,8 @@ from consumer.alerts import channels
 from handlers import Retry
 from handlers.cdc_handlers import post_to_url
 from tests.handlers.test_built_in_handlers import event
-from tests.salesforce.hostile import MIB, HostileServer, packed
-from tests.salesforce.test_answers_that_are_too_large import MOST_MEBIBYTES, asked
+from tests.listeners.salesforce.hostile import MIB, HostileServer, packed
+from tests.listeners.salesforce.test_answers_that_are_too_large import MOST_MEBIBYTES, asked
 from tests.settings_on_the_wire.loop_server import LoopServer
 
 

@@ -28,7 +28,7 @@ from listeners.salesforce.pubsub.rpc import Calls
 from listeners.salesforce.pubsub.stream import PubSubStream
 from listeners.salesforce.rest.simple_salesforce import TokenSession
 from listeners.salesforce.tokens.tokens import Token
-from tests.salesforce.scripted import Reply, ScriptedOrg, of_json
+from tests.listeners.salesforce.scripted import Reply, ScriptedOrg, of_json
 
 SITE = parsed([])
 VERSIONS = ["1.0", "1.1", "2"]

@@ -7,8 +7,8 @@ from consumer.diagnostics.connection_check import check_connection
 from listeners.connections.token_sources import token_source
 from listeners.models import Connection
 from listeners.salesforce.errors import MalformedAnswer
-from tests.salesforce.messages import HANDSHAKE
-from tests.salesforce.scripted import TOKEN_PATH, Reply, ScriptedOrg, of_json
+from tests.listeners.salesforce.messages import HANDSHAKE
+from tests.listeners.salesforce.scripted import TOKEN_PATH, Reply, ScriptedOrg, of_json
 from tests.sample_data import make_listener
 from tests.settings_on_the_wire.stored import stream_of
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.salesforce.scripted import ScriptedOrg
+from tests.listeners.salesforce.scripted import ScriptedOrg
 from tests.settings_on_the_wire.counting_proxy import CountingProxy
 from tests.settings_on_the_wire.secure import SecureOrg, secure_org
 from tests.simulator.process import SimulatorProcess

@@ -14,8 +14,8 @@ import pytest
 from listeners.connections.token_sources import token_source
 from listeners.models.connection_rules import problems, warnings
 from listeners.salesforce.errors import LoginUnavailable
-from tests.salesforce.hostile import MIB, packed
-from tests.salesforce.scripted import ScriptedOrg
+from tests.listeners.salesforce.hostile import MIB, packed
+from tests.listeners.salesforce.scripted import ScriptedOrg
 from tests.settings_on_the_wire.http2_server import INSTANCE, Http2Server
 from tests.settings_on_the_wire.orgs import TOKEN_PATH, only_login
 from tests.settings_on_the_wire.stored import failure, failures, stored

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.salesforce.messages import CONNECT, HANDSHAKE, accepted
-from tests.salesforce.scripted import ADVICE, FIRST_CONNECT, ScriptedOrg
+from tests.listeners.salesforce.messages import CONNECT, HANDSHAKE, accepted
+from tests.listeners.salesforce.scripted import ADVICE, FIRST_CONNECT, ScriptedOrg
 from tests.servers import wait_for
 from tests.settings_on_the_wire.counting_proxy import CountingProxy
 from tests.settings_on_the_wire.orgs import VERSIONS_PATH, paths, peers

@@ -11,8 +11,8 @@ import pytest
 
 from listeners.connections.token_sources import token_source
 from listeners.models import Position
-from tests.salesforce.messages import HANDSHAKE, token_answer
-from tests.salesforce.scripted import Call, ScriptedOrg
+from tests.listeners.salesforce.messages import HANDSHAKE, token_answer
+from tests.listeners.salesforce.scripted import Call, ScriptedOrg
 from tests.servers import wait_for
 from tests.settings_on_the_wire.orgs import (
     TOKEN_PATH,

@@ -11,7 +11,7 @@ import pytest
 from listeners.connections.open_stream import stream_for
 from listeners.connections.token_sources import token_source
 from listeners.models import Listener
-from tests.salesforce.pubsub.scripted import Call, Refusal, ScriptedPubSub
+from tests.listeners.salesforce.pubsub.scripted import Call, Refusal, ScriptedPubSub
 from tests.settings_on_the_wire.counting_proxy import CountingProxy
 from tests.settings_on_the_wire.orgs import paths
 from tests.settings_on_the_wire.secure import SecureOrg

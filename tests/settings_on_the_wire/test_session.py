@@ -10,8 +10,8 @@ from listeners.connections.handler_clients import client_for
 from listeners.connections.login_attempts import no_report
 from listeners.models import Position
 from listeners.salesforce.errors import CometdRefused, Reaction, TransportFailed
-from tests.salesforce.messages import CONNECT, HANDSHAKE, SUBSCRIBE, refused
-from tests.salesforce.scripted import Call, Reply, ScriptedOrg, of_json
+from tests.listeners.salesforce.messages import CONNECT, HANDSHAKE, SUBSCRIBE, refused
+from tests.listeners.salesforce.scripted import Call, Reply, ScriptedOrg, of_json
 from tests.servers import wait_for
 from tests.settings_on_the_wire.orgs import paths
 from tests.settings_on_the_wire.stored import failures, listening, stored, stream_of

@@ -9,7 +9,7 @@ import pytest
 
 from listeners.connections.token_sources import token_source
 from listeners.salesforce.errors import LoginUnavailable
-from tests.salesforce.scripted import Reply, ScriptedOrg
+from tests.listeners.salesforce.scripted import Reply, ScriptedOrg
 from tests.settings_on_the_wire.counting_proxy import CountingProxy
 from tests.settings_on_the_wire.orgs import only_login
 from tests.settings_on_the_wire.stored import failures, findings, listening, stored

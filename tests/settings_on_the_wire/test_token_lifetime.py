@@ -8,8 +8,8 @@ import pytest
 
 from listeners.connections.token_sources import token_source
 from listeners.models import Connection
-from tests.salesforce.messages import token_answer
-from tests.salesforce.scripted import ScriptedOrg
+from tests.listeners.salesforce.messages import token_answer
+from tests.listeners.salesforce.scripted import ScriptedOrg
 from tests.servers import wait_for
 from tests.settings_on_the_wire.orgs import TOKEN_PATH, bearers, grant_types
 from tests.settings_on_the_wire.stored import listening, poll_until, stored, stream_of

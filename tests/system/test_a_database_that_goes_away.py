@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from audit.models import AuditLogEntry
-from tests.milestones import at, reached
+from tests.crash_points import at, reached
 from tests.servers import wait_for
 from tests.system.private_postgres import PrivatePostgres, new_server
 

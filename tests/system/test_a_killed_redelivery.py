@@ -11,8 +11,8 @@ from handlers.redelivery.job import run, start_due
 from handlers.redelivery.request import wish
 from handlers.redelivery.service import begin
 from tests.clock import a_moment_ago
+from tests.crash_points import at
 from tests.handlers.bundling import messages
-from tests.milestones import at
 from tests.sample_data import ANN, make_listener, make_mapping
 
 NUMBER = 2500

@@ -11,7 +11,7 @@ from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, HandlerMapping
 from handlers.outbox import publish
-from tests.milestones import at, reached
+from tests.crash_points import at, reached
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import wait_for
 from tests.system.verdict import noted_effects, wait_until_at_rest

@@ -14,8 +14,8 @@ from django.db import connection
 
 from audit.models import AuditLogEntry
 from listeners.models import ListenerProcess, Position
+from tests.crash_points import at
 from tests.line import Line
-from tests.milestones import at
 from tests.sample_data import listener_of
 from tests.servers import wait_for
 

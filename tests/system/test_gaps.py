@@ -11,7 +11,7 @@ from consumer.gaps import plan
 from consumer.gaps.complete import complete
 from handlers.models import Delivery, HandlerMapping
 from tests.consumer.hearing import begin_now, hear
-from tests.milestones import at, reached
+from tests.crash_points import at, reached
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 

@@ -1,4 +1,4 @@
-"""A short run of `python -m chaos.interleave`: every copy becomes what the org says."""
+"""A short run of `python -m tests.chaos.interleave`: every copy becomes what the org says."""
 
 import os
 import subprocess
@@ -16,7 +16,16 @@ def test_copies_survive_failures_redeliveries_edits_pauses_and_deletes(kind):
     database = "sqlite" if connection.vendor == "sqlite" else "postgres"
     amount = ["--seed", "3", "--changes", "150", "--records", "8"]
     with subprocess.Popen(
-        [sys.executable, "-m", "chaos.interleave", *amount, "--kind", kind, "--database", database],
+        [
+            sys.executable,
+            "-m",
+            "tests.chaos.interleave",
+            *amount,
+            "--kind",
+            kind,
+            "--database",
+            database,
+        ],
         cwd=ROOT,
         env={name: text for name, text in os.environ.items() if not name.startswith("CDC_")},
         stdin=subprocess.DEVNULL,

@@ -5,7 +5,7 @@ from django.db import connection
 
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
-from tests.milestones import at, reached
+from tests.crash_points import at, reached
 from tests.servers import wait_for
 from tests.system.verdict import (
     assert_each_is_recorded_once_and_handled,

@@ -8,8 +8,8 @@ from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt, Handover
 from handlers.outbox import publish
+from tests.crash_points import at, reached
 from tests.handlers.bundling import ids_of
-from tests.milestones import at, reached
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import RELEASE, read_journal
 from tests.servers import wait_for

@@ -6,7 +6,7 @@ from django.utils import timezone
 from audit.models import AuditLogEntry, Incident, Reconciliation
 from handlers.models import Delivery
 from listeners.models import Position
-from tests.milestones import at
+from tests.crash_points import at
 from tests.sample_data import listener_of
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for

@@ -8,7 +8,7 @@ from consumer.tasks import run_relay
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.outbox.publish import publish
 from tests.clock import clock_off_by
-from tests.milestones import at
+from tests.crash_points import at
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import RELEASE, read_journal
 from tests.servers import wait_for

@@ -9,7 +9,7 @@ from django.db import connection
 
 from audit.models import AuditLogEntry
 from listeners.models import Position
-from tests.milestones import at
+from tests.crash_points import at
 from tests.servers import wait_for
 
 CHANGES = 60

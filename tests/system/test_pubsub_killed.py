@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from audit.models import AuditLogEntry
-from tests.milestones import at, reached
+from tests.crash_points import at, reached
 from tests.sample_data import listener_of
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess

@@ -5,7 +5,7 @@ import pytest
 from audit.models import AuditLogEntry, Incident
 from listeners.models import Position
 from listeners.salesforce.replay_ids import for_cometd
-from tests.milestones import at, reached
+from tests.crash_points import at, reached
 from tests.sample_data import listener_of
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess

@@ -1,0 +1,106 @@
+"""Processes that are started anew whenever they end, as an init system does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+RESTART_SECONDS = 0.2
+
+
+class Service:
+    """A process of the product; its output goes to `log`, of all its lives."""
+
+    def __init__(
+        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path
+    ) -> None:
+        self.name = name
+        self.log = log
+        self.restarts = -1
+        self._arguments = list(arguments)
+        self._environment = {**os.environ, **environment}
+        self._ours: set[psutil.Process] = set()
+        self._start()
+
+    def _start(self) -> None:
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, *self._arguments],
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.restarts += 1
+
+    def keep(self) -> None:
+        """Start it again if it has ended."""
+        if self._process.poll() is not None:
+            self._start()
+
+    def tree(self) -> list[psutil.Process]:
+        """The process and its children, parent first; empty while it does not run."""
+        with suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(self._process.pid)
+            found = [parent, *parent.children(recursive=True)]
+            self._ours.update(found)
+            return found
+        return []
+
+    def stop(self, seconds: float) -> int:
+        """As an operator does, and then by force; its exit code."""
+        self.tree()
+        if self._process.poll() is None:
+            self._process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        for process in self._ours:
+            tell(process, signal.SIGKILL)
+        return self._process.wait()
+
+
+def tell(process: psutil.Process, number: signal.Signals) -> None:
+    """Send a signal to a process that may have ended, and to no later one with its id."""
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
+
+
+class Init(threading.Thread):
+    """Starts those of its services that have ended."""
+
+    def __init__(self) -> None:
+        super().__init__(name="init", daemon=True)
+        self.services: list[Service] = []
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        while not self._ended.wait(RESTART_SECONDS):
+            for service in self.services:
+                service.keep()
+
+    def stop(self) -> None:
+        self._ended.set()
+        if self.is_alive():
+            self.join()
+
+
+def wait_until_logged(services: Sequence[Service], text: str, seconds: float) -> None:
+    """Raises TimeoutError when one of them does not say it in time."""
+    deadline = time.monotonic() + seconds
+    for service in services:
+        while text.encode() not in service.log.read_bytes():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{service.name} did not say {text!r}; see {service.log}")
+            time.sleep(0.05)

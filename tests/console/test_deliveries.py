@@ -1,0 +1,166 @@
+"""Deliveries are found by state, handler, listener, time and record, a page at a time."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.db import connection
+from django.test import RequestFactory
+from django.test.utils import CaptureQueriesContext
+
+from audit.models import AuditLogEntry
+from console.admin.audit_log.page import AuditLogAdmin
+from console.admin.deliveries.page import DeliveryAdmin
+from handlers.models import Delivery
+from tests.console.conftest import NOW
+from tests.sample_data import make_listener, make_mapping
+
+DELIVERIES = "/admin/handlers/delivery/"
+
+
+def test_deliveries_are_filtered_by_state(listed, make_delivery):
+    make_delivery()
+    dead = make_delivery(state="dead")
+    assert listed(DELIVERIES, state="dead") == [dead]
+
+
+def test_deliveries_are_filtered_by_handler(listed, make_delivery):
+    make_delivery()
+    other = make_delivery(handler="gone.handler")
+    assert listed(DELIVERIES, handler="gone.handler") == [other]
+
+
+def test_deliveries_are_filtered_by_listener(listed, make_entry, make_delivery):
+    make_delivery()
+    other = make_delivery(make_entry(listener=make_listener(name="another")))
+    assert listed(DELIVERIES, listener="another") == [other]
+
+
+def test_deliveries_are_found_by_record(listed, make_entry, make_delivery):
+    make_delivery()
+    wanted = make_delivery(make_entry(record_id="0015g00000EqG9GAAV"))
+    assert listed(DELIVERIES, q="0015g00000EqG9G") == [wanted]
+
+
+def test_deliveries_are_filtered_by_time_and_in_that_times_order(listed, make_delivery):
+    days = [make_delivery(created_at=NOW + timedelta(days=number)) for number in (2, 0, 1, 5)]
+
+    found = listed(DELIVERIES, created_at_from_0="2025-11-25", created_at_to_0="2025-11-27")
+
+    assert found == [days[0], days[2], days[1]]
+
+
+def test_each_delivery_is_on_one_page(admin_client, make_delivery, monkeypatch):
+    monkeypatch.setattr(DeliveryAdmin, "list_per_page", 2)
+    made = [make_delivery(state="dead").pk for _ in range(5)]
+    pages, address = [], f"{DELIVERIES}?state=dead"
+    while address:
+        changes = admin_client.get(address).context["cl"]
+        pages.append([row.pk for row in changes.result_list])
+        address = DELIVERIES + changes.older if changes.older else ""
+
+    assert pages == [made[4:2:-1], made[2:0:-1], made[:1]]
+
+
+@pytest.mark.parametrize(
+    ("admin_class", "page"),
+    [(DeliveryAdmin, DELIVERIES), (AuditLogAdmin, "/admin/audit/auditlogentry/")],
+)
+def test_back_from_a_row_is_the_page_that_it_was_on(
+    admin_client, make_delivery, monkeypatch, admin_class, page
+):
+    monkeypatch.setattr(admin_class, "list_per_page", 1)
+    for _ in range(3):
+        make_delivery(state="dead")
+    second = admin_client.get(f"{page}?state=dead").context["cl"].older
+    answer = admin_client.get(page + second)
+    [row] = answer.context["cl"].result_list
+
+    link = answer.content.decode().split(f'href="{page}{row.pk}/change/')[1].split('"')[0]
+    opened = admin_client.get(f"{page}{row.pk}/change/{link}").content.decode()
+
+    back = opened.split('title="Go back"')[0].rsplit('href="', 1)[1].split('"')[0]
+    again = admin_client.get(back.replace("&amp;", "&")).context["cl"]
+    assert list(again.result_list) == [row]
+
+
+def test_a_page_takes_as_many_queries_for_one_row_as_for_many(admin_client, make_delivery):
+    def queries() -> int:
+        with CaptureQueriesContext(
+            connection,
+        ) as captured:
+            admin_client.get(DELIVERIES)
+        return len(captured)
+
+    make_delivery(state="dead")
+    one = queries()
+    for _ in range(20):
+        make_delivery(state="dead")
+
+    assert queries() == one
+
+
+PLANS = {
+    "state=dead": "delivery_dead",
+    "state=dead&group=00000000000003e7": "delivery_error_group",
+    "created_at_from_0=2025-11-25": "delivery_created",
+    "created_at_from_0=2025-11-25&before=2025-11-25T12:00:00%2B00:00,5": "delivery_created",
+}
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite plans by its own words")
+def test_an_index_finds_the_page(listener, make_entry, admin_user):
+    entry = make_entry()
+    entries = [
+        AuditLogEntry(
+            **{
+                field.attname: getattr(entry, field.attname)
+                for field in AuditLogEntry._meta.concrete_fields
+                if field.name not in ("id", "sequence_number")
+            },
+            sequence_number=number + 2,
+        )
+        for number in range(4000)
+    ]
+    AuditLogEntry.objects.bulk_create(entries)
+    Delivery.objects.bulk_create(
+        Delivery(
+            entry=one,
+            handler="tests.remember",
+            state="succeeded" if number % 40 else "dead",
+            error_group="" if number % 40 else f"{number % 1000:016x}",
+            created_at=NOW + timedelta(days=number - 3950),
+        )
+        for number, one in enumerate(entries)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+    def plan(query: str) -> str:
+        request = RequestFactory().get(f"{DELIVERIES}?{query}")
+        request.user = admin_user
+        changes: Any = admin.site.get_model_admin(Delivery).get_changelist_instance(request)
+        return changes.page_query().explain()
+
+    plans = {query: plan(query) for query in PLANS}
+    assert {q: plans[q] for q, index in PLANS.items() if index not in plans[q]} == {}
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_a_listeners_deliveries_are_also_those_whose_mapping_is_gone(
+    make_entry, make_delivery, make_listener, few
+):
+    mine, other = make_listener(), make_listener()
+    made = {}
+    for listener in (mine, other):
+        mapping, deleted = make_mapping(listener), make_mapping(listener, "update")
+        made[listener] = [
+            make_delivery(make_entry(listener=listener), mapping=one).pk
+            for one in (mapping, deleted, None)
+        ]
+        deleted.delete()
+
+    found = Delivery.objects.of_listener(mine.pk, few=few).order_by("id")
+
+    assert list(found.values_list("pk", flat=True)) == made[mine]

@@ -1,0 +1,100 @@
+"""What a network and the machines on it do to a stream, below gRPC."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+from h2.errors import ErrorCodes
+
+from listeners.salesforce.errors import PubSubRefused, Reaction, TransportFailed
+from tests.line import Line
+from tests.listeners.salesforce.pubsub.odd_server import OddServer, http_503
+from tests.listeners.salesforce.pubsub.scripted import Refusal
+from tests.listeners.salesforce.pubsub.scripted_events import batch, shown
+from tests.listeners.salesforce.pubsub.streams import names_of, opened_and_polled, stream_to
+
+
+def reset_without_an_error(wire, stream):
+    wire.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc")])
+    wire.reset_stream(stream, ErrorCodes.NO_ERROR)
+
+
+def refused_stream(wire, stream):
+    wire.reset_stream(stream, ErrorCodes.REFUSED_STREAM)
+
+
+def going_away(wire, stream):
+    wire.close_connection(ErrorCodes.NO_ERROR)
+
+
+def nothing(wire, stream):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("misbehaviour", "hangs_up"),
+    [
+        (reset_without_an_error, False),
+        (refused_stream, False),
+        (going_away, True),
+        (nothing, True),
+        (http_503, False),
+    ],
+)
+def test_what_is_routine_is_tried_again(misbehaviour, hangs_up):
+    with OddServer(misbehaviour, hangs_up=hangs_up) as server:
+        stream = stream_to(server.endpoint)
+        with pytest.raises(TransportFailed) as failed:
+            opened_and_polled(stream, "-1")
+        stream.close()
+
+    assert failed.value.reaction is Reaction.RETRY
+    assert not failed.value.is_silence
+
+
+def refusing(number, refusal):
+    """Sends that event, then refuses."""
+
+    def script(call):
+        yield batch(number, number)
+        call.refuse(refusal)
+
+    return script
+
+
+def test_a_stream_that_worked_is_not_given_up_for_a_word_that_is_not_of_salesforce(serve, connect):
+    server = serve(
+        refusing(1, Refusal(grpc.StatusCode.UNIMPLEMENTED)),
+        refusing(2, Refusal(grpc.StatusCode.NOT_FOUND, "topic.not.found")),
+    )
+    stream = connect(server)
+    for reaction in (Reaction.REHANDSHAKE, Reaction.CONFIGURATION):
+        stream.open("-1")
+        stream.poll()
+        with pytest.raises(PubSubRefused) as refused:
+            stream.poll()
+        assert refused.value.reaction is reaction
+
+
+def test_nobody_behind_a_connection_that_stays_is_noticed(serve):
+    def script(call):
+        yield batch(1, 1)
+        call.until_hung_up()
+
+    server = serve(script)
+    with Line(server.port) as line:
+        stream = stream_to(
+            f"http://127.0.0.1:{line.port}", keep_alive_interval=0.3, connection_timeout=1.0
+        )
+        stream.open("-1")
+        assert names_of(stream.poll()) == ["1"]
+        line.freeze()
+        with pytest.raises(TransportFailed) as failed:
+            stream.poll()
+        assert failed.value.is_silence
+
+        # And it is a new connection that is opened, not the dead one again.
+        line.restore()
+        stream.open(shown(1))
+        assert stream.is_open
+        stream.close()

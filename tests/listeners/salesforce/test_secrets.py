@@ -1,0 +1,133 @@
+"""No secret in a message, a repr, a traceback with its locals' reprs, or a chained exception."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from listeners.salesforce.auth.client_credentials import ClientCredentials
+from listeners.salesforce.auth.endpoint import CredentialBearer, OAuthOptions
+from listeners.salesforce.auth.password import Password
+from listeners.salesforce.auth.refresh_token import RefreshToken
+from listeners.salesforce.cometd.stream import CometdStream
+from listeners.salesforce.errors import SalesforceError
+from listeners.salesforce.protocol import StreamOptions
+from listeners.salesforce.rest.client import RestClient
+from listeners.salesforce.tokens.source import TokenSource
+from listeners.salesforce.tokens.tokens import Granted, Token
+from tests.listeners.salesforce.messages import CHANNEL, CONNECT, HANDSHAKE, refused
+from tests.listeners.salesforce.scripted import TOKEN_PATH, Reply, ScriptedOrg, of_json, plain_http
+
+HUSH = "hush-hush"
+
+
+def everything_said(failure: SalesforceError) -> str:
+    """Message, repr, attributes, and the whole traceback with every chained exception."""
+    chained: list[str] = []
+    inner: BaseException | None = failure
+    while inner is not None:
+        chained += [str(inner), repr(inner), repr(vars(inner)), repr(inner.args)]
+        inner = inner.__cause__ or inner.__context__
+    return "\n".join([*chained, *traceback.format_exception(failure)])
+
+
+def failure_of(call: Callable[[], object]) -> SalesforceError:
+    with pytest.raises(SalesforceError) as caught:
+        call()
+    return caught.value
+
+
+def grants(url: str) -> list[Any]:
+    short = OAuthOptions(timeout=(2, 0.2))
+    header = replace(short, bearer=CredentialBearer.AUTH_HEADER)
+    return [
+        ClientCredentials(url, "the-client", HUSH, short),
+        ClientCredentials(url, "the-client", HUSH, header),
+        Password(url, "the-client", HUSH, "me@example.com", f"pass-{HUSH}", short),
+        RefreshToken(url, "the-client", HUSH, f"refresh-{HUSH}", short),
+    ]
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_a_login_that_fails_in_any_way_says_no_secret(org: ScriptedOrg, which: int) -> None:
+    with ScriptedOrg() as gone:
+        nobody = gone.url
+    urls = {"there": org.url + TOKEN_PATH, "gone": nobody, "absent": "http://x.invalid/t"}
+    way = grants(urls["there"])[which]
+    org.tell(
+        TOKEN_PATH,
+        of_json({"error": "invalid_grant", "error_description": "authentication failure"}, 400),
+        Reply(b"", 503),
+        Reply(b"<html>"),
+        of_json({"access_token": HUSH + "\n", "instance_url": "https://x.example"}),
+        of_json({"access_token": HUSH}),
+        Reply(b"{", missing=10),
+    )
+
+    failures = [failure_of(lambda: way.login(plain_http())) for _ in range(6)]
+    for url in (urls["gone"], urls["absent"], f"http://me:{HUSH}@x.invalid/t"):
+        failures.append(failure_of(partial(grants(url)[which].login, plain_http())))
+
+    assert len({str(failure) for failure in failures}) == 9
+    for failure in failures:
+        assert HUSH not in everything_said(failure)
+    assert HUSH not in repr(way)
+
+
+def test_a_stream_or_rest_call_that_fails_in_any_way_says_no_token(org: ScriptedOrg) -> None:
+    class Fixed:
+        def login(self, http: Any) -> Granted:
+            return Granted(Token(HUSH, org.url), f"refresh-{HUSH}")
+
+        refresh_token = ""
+
+        def with_refresh_token(self, refresh_token: str) -> Fixed:
+            return self
+
+    tokens = TokenSource(Fixed(), http=plain_http())
+    stream = CometdStream(tokens, CHANNEL, StreamOptions(read_timeout=0.2), http=plain_http())
+    rest = RestClient(tokens, http=plain_http(), timeout=(2, 0.2))
+    org.tell(
+        HANDSHAKE,
+        [refused(HANDSHAKE, "401::Authentication invalid")],
+        [refused(HANDSHAKE, "401::Authentication invalid")],
+        Reply(b"", 503),
+        Reply(b"nonsense"),
+        Reply(b"[", missing=10),
+    )
+    org.hold("/services/data/v67.0/limits/")
+
+    failures = [failure_of(lambda: stream.open("-1")) for _ in range(4)]
+    failures.append(failure_of(rest.limits))
+
+    for failure in failures:
+        assert HUSH not in everything_said(failure)
+    for thing in (tokens, stream, rest, tokens.get(), Fixed().login(None)):
+        assert HUSH not in repr(thing)
+
+
+def test_a_netrc_entry_does_not_take_the_place_of_the_token(
+    org: ScriptedOrg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text(f"machine 127.0.0.1 login someone password {HUSH}\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    grant = ClientCredentials(org.url + TOKEN_PATH, "the-client", HUSH)
+
+    stream = CometdStream(TokenSource(grant), CHANNEL)
+    stream.open("-1")
+    stream.close()
+
+    assert "Authorization" not in org.asked(TOKEN_PATH)[0].headers
+    assert {call.headers["Authorization"] for call in org.asked("/cometd/67.0")} == {
+        "Bearer token-1"
+    }
+    assert org.asked(CONNECT)

@@ -1,0 +1,64 @@
+"""An answer that trickles holds no request for ever; one that is only large may take long."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from listeners.salesforce.http.answer_limits import RECORDS
+from listeners.salesforce.http.request import Answer, NoAuth, Unanswered, exchange
+from tests.listeners.salesforce.scripted import plain_http
+from tests.settings_on_the_wire.loop_server import LoopServer
+
+READ = 0.3
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+class Trickler(LoopServer):
+    """Sends a head, and then so many parts, one each 0.05 s."""
+
+    def __init__(self, head: bytes, part: bytes, parts: int) -> None:
+        super().__init__()
+        self._head, self._part, self._parts = head, part, parts
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(HEAD + self._head + b"\r\n")
+        for _ in range(self._parts):
+            writer.write(self._part)
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+
+def ask(server: Trickler) -> Answer | Unanswered:
+    url = f"http://127.0.0.1:{server.port}/"
+    with plain_http() as http:
+        return exchange(http, "GET", url, auth=NoAuth(), timeout=(5.0, READ), limit=RECORDS)
+
+
+@pytest.mark.parametrize(
+    ("head", "part"),
+    [
+        (b"Content-Length: 1000000\r\n", b" "),
+        (b"Connection: close\r\n", b" "),
+        (b"Transfer-Encoding: chunked\r\n", b"1\r\n \r\n"),
+    ],
+    ids=["of a known length", "until the end", "chunked"],
+)
+def test_blanks_keep_no_request_open(head: bytes, part: bytes) -> None:
+    with Trickler(head, part, 10_000) as server:
+        answer = ask(server)
+
+    assert isinstance(answer, Unanswered)
+    assert (answer.sent, answer.silent) == (True, True)
+    assert "trickled" in answer.why
+
+
+def test_a_large_answer_may_take_as_long_as_its_size_demands() -> None:
+    part = b"x" * 64 * 1024
+    with Trickler(b"Content-Length: %d\r\n" % (20 * len(part)), part, 20) as server:
+        answer = ask(server)
+
+    assert isinstance(answer, Answer)
+    assert len(answer.body) == 20 * len(part)
