@@ -12,7 +12,3 @@ class AuditConfig(AppConfig):
         CharField.register_lookup(Begins)
         for field in (BigAutoField, CharField, ForeignKey):
             field.register_lookup(Among)
-        # django.contrib.admin was ready before, and every app's `admin` was imported.
-        from console.admin.users_logged import register_users
-
-        register_users()

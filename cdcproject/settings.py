@@ -211,6 +211,7 @@ INSTALLED_APPS = [
     "handlers",
     "consumer",
     "api",
+    "console",
     "simulator",
 ]
 INSTALLED_APPS += user_apps(CDC_APPS, INSTALLED_APPS)

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 #: They stand beside this one.
-PACKAGES = ("listeners", "audit", "handlers", "consumer", "api", "simulator")
+PACKAGES = ("listeners", "audit", "handlers", "consumer", "api", "console", "simulator")
 _HOME = Path(__file__).resolve().parents[2]
 
 

@@ -1,23 +1,43 @@
-"""What joins listeners, the record and handlers on one page is registered here, on top."""
+"""The admin's pages; each model's one class is registered here."""
 
 from django.contrib import admin
+from django.contrib.auth.models import Group
+from rest_framework.authtoken.models import TokenProxy
 
-from audit.models import AuditLogEntry, Reconciliation, Work
+from api.models import ApiToken
+from audit.models import AuditLogEntry, Incident, OperatorAction, Quarantined, Reconciliation, Work
+from console.admin.action_log import OperatorActionAdmin
+from console.admin.api_tokens import ApiTokenAdmin
 from console.admin.audit_log.page import AuditLogAdmin
+from console.admin.connections.page import ConnectionAdmin
 from console.admin.deliveries.page import DeliveryAdmin
 from console.admin.deliveries.redelivery_page import RedeliveryAdmin
+from console.admin.incidents import IncidentAdmin
 from console.admin.jobs import ReconciliationAdmin, WorkAdmin
 from console.admin.listeners.page import ListenerAdmin
 from console.admin.mappings.page import HandlerMappingAdmin
+from console.admin.quarantine import QuarantinedAdmin
+from console.admin.users import GroupAdmin
 from console.admin.workers import WorkerAdmin
 from handlers.models import Delivery, HandlerMapping, Redelivery, Worker
-from listeners.models import Listener
+from listeners.models import Connection, Listener
 
+admin.site.index_template = "console/home.html"
+admin.site.unregister(Group)
+# Django REST framework's own: a list of them would show the keys.
+admin.site.unregister(TokenProxy)
+
+admin.site.register(Connection, ConnectionAdmin)
 admin.site.register(Listener, ListenerAdmin)
 admin.site.register(HandlerMapping, HandlerMappingAdmin)
 admin.site.register(AuditLogEntry, AuditLogAdmin)
 admin.site.register(Delivery, DeliveryAdmin)
-admin.site.register(Worker, WorkerAdmin)
 admin.site.register(Redelivery, RedeliveryAdmin)
+admin.site.register(Incident, IncidentAdmin)
+admin.site.register(Quarantined, QuarantinedAdmin)
+admin.site.register(OperatorAction, OperatorActionAdmin)
 admin.site.register(Work, WorkAdmin)
 admin.site.register(Reconciliation, ReconciliationAdmin)
+admin.site.register(Worker, WorkerAdmin)
+admin.site.register(ApiToken, ApiTokenAdmin)
+admin.site.register(Group, GroupAdmin)

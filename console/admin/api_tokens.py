@@ -5,25 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.cache import patch_cache_control
-from rest_framework.authtoken.models import TokenProxy
 
 from api.models import ApiToken
 from console.admin.logged import NotedAdmin
-
-# Django REST framework's own: a list of them would show the keys.
-admin.site.unregister(TokenProxy)
 
 #: What is offered.
 LIFE = timedelta(days=365)
 
 
-@admin.register(ApiToken)
 class ApiTokenAdmin(NotedAdmin):
     list_display = ("name", "user", "begins_with", "created_at", "expires_at", "last_used_on")
     list_select_related = ("user",)

@@ -1,5 +1,4 @@
-"""Incidents, and what else is registered here. The audit log is with its deliveries, in
-`console.admin.audit_log.page`; quarantined messages are in `console.admin.quarantine`."""
+"""Incidents in the console: acknowledged, and closed by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +7,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -18,18 +16,10 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 
 from audit.action_log import Actor
 from audit.incidents import acknowledge
-from audit.models import Incident, OperatorAction
-from console.admin.action_log import OperatorActionAdmin
+from audit.models import Incident
 from console.admin.labels import label, moment
 from console.admin.read_only import WindowAdmin
-from console.admin.users_logged import NotedConnectionAdmin, NotedGroupAdmin
 from listeners.access.permissions import CLOSE, may
-from listeners.models import Connection
-
-admin.site.unregister(Group)
-admin.site.register(Group, NotedGroupAdmin)
-admin.site.register(Connection, NotedConnectionAdmin)
-admin.site.register(OperatorAction, OperatorActionAdmin)
 
 
 class OpenFilter(admin.SimpleListFilter):
@@ -49,7 +39,6 @@ class OpenFilter(admin.SimpleListFilter):
                 return queryset
 
 
-@admin.register(Incident)
 class IncidentAdmin(WindowAdmin):
     actions = ("acknowledge_incidents", "close_incidents")
     list_display = ("kind", "state", "listener", "summary", "count", "opened", "last_seen")

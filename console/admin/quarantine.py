@@ -1,5 +1,4 @@
-"""Quarantined messages: read in the console, and read again from there. And the first page, and the
-pages that log in to Salesforce."""
+"""Quarantined messages in the console: read, and read again from there."""
 
 from __future__ import annotations
 
@@ -15,13 +14,10 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 from audit.action_log import Actor
 from audit.log.masking import Sight
 from audit.models import Quarantined
-from console.admin.connections.try_out import ConnectionAdmin
 from console.admin.labels import label, moment
-from console.admin.listeners.channels import ListenerAdmin
 from console.admin.read_only import WindowAdmin
 from consumer.ingest.quarantine_retry import StillUnreadable, ingest_again
 from listeners.access.permissions import READ_AGAIN, may
-from listeners.models import Connection, Listener
 
 #: A page shows this much of a raw message; the rest is in the database.
 SHOWN = 100_000
@@ -48,13 +44,6 @@ class UnreadFilter(admin.SimpleListFilter):
                 return queryset
 
 
-admin.site.index_template = "console/home.html"
-for model, model_admin in ((Connection, ConnectionAdmin), (Listener, ListenerAdmin)):
-    admin.site.unregister(model)  # as the apps below know it: without a way to Salesforce
-    admin.site.register(model, model_admin)
-
-
-@admin.register(Quarantined)
 class QuarantinedAdmin(WindowAdmin):
     actions = ("read_again",)
     list_display = ("received", "state", "listener", "channel", "replay_id", "error")

@@ -1,12 +1,14 @@
-"""Users and groups, in the console's dress."""
+"""Users and groups in the console; what is done to them is in the action log."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import AbstractUser, Group
 from django.db.models import QuerySet
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest
@@ -14,7 +16,7 @@ from rest_framework.authtoken.models import Token
 from unfold.admin import TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from console.admin.base import ConsoleAdmin
+from console.admin.logged import NotedAdmin
 from listeners.models import (
     ConnectionGroupGrant,
     ConnectionUserGrant,
@@ -74,12 +76,12 @@ class GroupConnections(_Grants):
     verbose_name_plural = _CONNECTIONS
 
 
-class UserAdmin(_UserAdmin, ConsoleAdmin):
+class UserAdmin(_UserAdmin, NotedAdmin):  # type: ignore[misc]
     inlines = (UserListeners, UserConnections)
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    get_action_choices = ConsoleAdmin.get_action_choices
+    get_action_choices = NotedAdmin.get_action_choices
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
         """An address must not ask how somebody's key of the API begins, and be that user then."""
@@ -126,6 +128,22 @@ def _without(lines: list[Any], keys: set[str]) -> list[Any]:
     ]
 
 
-class GroupAdmin(DjangoGroupAdmin, ConsoleAdmin):
+class GroupAdmin(DjangoGroupAdmin, NotedAdmin):  # type: ignore[misc]
     inlines = (GroupListeners, GroupConnections)
-    get_action_choices = ConsoleAdmin.get_action_choices
+    get_action_choices = NotedAdmin.get_action_choices
+
+
+def register_users() -> None:
+    """Give the user model its console page, once every app has registered its own.
+
+    A user model of the site (AUTH_USER_MODEL) keeps the page that the site gave it, and gets ours
+    where it is Django's with more fields; another one has none until the site registers it.
+    """
+    model = get_user_model()
+    is_djangos = model._meta.label == "auth.User"
+    if admin.site.is_registered(model) and not is_djangos:
+        return
+    if is_djangos:
+        admin.site.unregister(model)
+    if issubclass(model, AbstractUser) and model.USERNAME_FIELD == "username":
+        admin.site.register(model, UserAdmin)

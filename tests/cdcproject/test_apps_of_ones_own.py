@@ -71,7 +71,9 @@ def test_an_app_may_be_named_by_its_configuration(project):
     assert len(wrong.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["listeners", "audit", "handlers", "consumer", "api", "simulator"])
+@pytest.mark.parametrize(
+    "name", ["listeners", "audit", "handlers", "consumer", "api", "console", "simulator"]
+)
 @pytest.mark.parametrize("file", ["{}/__init__.py", "{}.py"])
 def test_a_package_that_hides_one_of_ours_is_named(project, name, file):
     project.write({file.format(name): ""})

@@ -16,6 +16,7 @@ PACKAGES = (
     "handlers",
     "consumer",
     "api",
+    "console",
     "simulator",
     "pytest_cdc",
 )

@@ -6,8 +6,8 @@ from tests.docs.examples import DOCS
 from tests.docs.tables import named, rows_of
 from tests.nursery import ROOT
 
-PACKAGES = ("listeners", "audit", "handlers", "consumer", "api")
-_REACHED = re.compile(r"milestones\.reach\(\"(\w+)\"\)")
+PACKAGES = ("listeners", "audit", "handlers", "consumer", "api", "console")
+_REACHED = re.compile(r"crash_points\.reach\(\"(\w+)\"\)")
 
 
 def test_each_point_has_a_row_and_each_row_a_point():

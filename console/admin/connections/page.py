@@ -1,5 +1,4 @@
-"""Connections, which `console.admin.incidents` registers, with users. Listeners are with their
-handlers, in `console.admin.listeners.page`."""
+"""The page of a connection, and the list of them."""
 
 from __future__ import annotations
 
@@ -12,14 +11,14 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 
-from console.admin.base import ConsoleAdmin
 from console.admin.connections.form import ConnectionForm, conditions, of_kind
+from console.admin.connections.try_out import TryingOutAdmin
 from listeners.models import Connection
 from listeners.models.connection_rules import KINDS, warnings
 from listeners.secrets.encrypted_field import described
 
 
-class ConnectionAdmin(ConsoleAdmin):
+class ConnectionAdmin(TryingOutAdmin):
     form = ConnectionForm
     list_display = ("name", "auth", "base_url", "credentials", "listener_count")
     list_filter = ("auth",)

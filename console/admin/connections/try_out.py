@@ -1,4 +1,4 @@
-"""Connections in the console, which are tried out before they are saved."""
+"""A connection's settings are tried out before they are saved: the views, and the button."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 
 from audit.action_log import Actor
 from console.admin.connections.check_stream import answer, flaws
-from console.admin.users_logged import NotedConnectionAdmin
+from console.admin.logged import NotedAdmin
 from consumer.diagnostics.connection_check import checked
 from consumer.diagnostics.short_timeouts import listener_with_short_timeouts, with_short_timeouts
 from consumer.diagnostics.unsaved_connection import SuccessorTokens, spent, try_out
@@ -22,7 +22,7 @@ from listeners.access.permissions import OPERATE, may
 from listeners.models import Connection
 
 
-class ConnectionAdmin(NotedConnectionAdmin):
+class TryingOutAdmin(NotedAdmin):
     change_form_after_template = "console/connection_test.html"
     pages = (("test/", "try_new", "try_new"), ("<int:pk>/test/", "try", "try_stored"))
 

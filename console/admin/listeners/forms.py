@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 from django.forms.widgets import Script
 from django.urls import reverse
 from django.utils.html import format_html
+from unfold.widgets import UnfoldAdminTextInputWidget
 
-from console.admin.listeners.page import ListenerForm
+from console.admin.connections.json_fields import NamesField, WithDefaults
+from listeners.access.field_masking import EXAMPLES
 from listeners.connections.listener_warnings import ENDPOINT_IS_CLOSED, OF_SALESFORCE
 from listeners.models import Connection, Listener
 from listeners.models.connection_rules import default_of
@@ -59,6 +61,18 @@ _HELP = {
     "name": "Under this name it is found in the console, in files and by commands.",
     "enabled": "It starts as soon as it is saved and a listener process runs.",
 }
+
+
+class ListenerForm(WithDefaults):
+    sensitive_fields = NamesField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=f"Such as {EXAMPLES}: masked in the console, the API and exports.",
+    )
+
+    class Meta:
+        model = Listener
+        fields = "__all__"
 
 
 class ChannelForm(ListenerForm):

@@ -8,7 +8,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
 from django.forms.widgets import Script
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -16,13 +16,12 @@ from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.gzip import gzip_page
-from unfold.widgets import UnfoldAdminTextInputWidget
 
 from audit.log.has_history import with_history
 from audit.models import Incident
-from console.admin.connections.json_fields import NamesField, WithDefaults
 from console.admin.labels import joined, label, moment
-from console.admin.listeners.start_stop import OperatingAdmin
+from console.admin.listeners.create import CreatingAdmin
+from console.admin.listeners.forms import ListenerForm
 from console.admin.listeners.state_panel import ListenerState, standing
 from console.admin.navigation import Reader, may_see
 from console.designer import facts
@@ -30,25 +29,12 @@ from console.designer.drawing import draw
 from console.designer.next_steps import next_steps
 from handlers.mappings.defaults import create_default_mappings
 from handlers.sdk import registry
-from listeners.access.field_masking import EXAMPLES
 from listeners.connections.listener_warnings import warnings
 from listeners.listener_state import position_of
 from listeners.models import Listener
 
 
-class ListenerForm(WithDefaults):
-    sensitive_fields = NamesField(
-        required=False,
-        widget=UnfoldAdminTextInputWidget,
-        help_text=f"Such as {EXAMPLES}: masked in the console, the API and exports.",
-    )
-
-    class Meta:
-        model = Listener
-        fields = "__all__"
-
-
-class ListenerAdmin(OperatingAdmin):
+class ListenerAdmin(CreatingAdmin):
     form = ListenerForm
     list_display = (
         "name",
@@ -196,10 +182,6 @@ class ListenerAdmin(OperatingAdmin):
         super().save_related(request, form, formsets, change)
         if not change:
             create_default_mappings(form.instance)
-
-    def response_post_save_add(self, request: HttpRequest, obj: Listener) -> HttpResponse:
-        """On to the new listener's page, where its handlers are chosen."""
-        return HttpResponseRedirect(reverse("admin:listeners_listener_change", args=[obj.pk]))
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest

@@ -1,5 +1,5 @@
-"""Listeners in the console, with a way to Salesforce: which channels an org has; and a new one is
-tried out before it is saved."""
+"""Creates listeners: offers the channels of an org, and tries a new listener out before it is
+saved."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    JsonResponse,
+)
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.decorators import method_decorator
@@ -16,14 +22,14 @@ from django.views.decorators.http import require_POST
 from audit.action_log import Actor
 from console.admin.connections.check_stream import answer, flaws
 from console.admin.listeners.forms import FIELDSETS, ChannelForm, NewListenerForm, beginning
-from console.admin.listeners.page import ListenerAdmin as HandlersListenerAdmin
+from console.admin.listeners.start_stop import OperatingAdmin
 from consumer.diagnostics.connection_check import checked
 from consumer.diagnostics.offered_channels import channels_of
 from consumer.diagnostics.short_timeouts import listener_with_short_timeouts, with_short_timeouts
 from listeners.models import Connection, Listener, ListenerProcess
 
 
-class ListenerAdmin(HandlersListenerAdmin):
+class CreatingAdmin(OperatingAdmin):
     add_form_template = "console/listener_add.html"
     add_fieldsets = FIELDSETS
     pages = (("channels/", "channels", "channels"), ("test/", "try_new", "try_new"))
@@ -71,7 +77,8 @@ class ListenerAdmin(HandlersListenerAdmin):
 
     def response_post_save_add(self, request: HttpRequest, obj: Listener) -> HttpResponse:
         messages.info(request, f"Next: choose what its event handlers run. {_when(obj)}")
-        return super().response_post_save_add(request, obj)
+        # On to the new listener's page, where its handlers are chosen.
+        return HttpResponseRedirect(reverse("admin:listeners_listener_change", args=[obj.pk]))
 
 
 def _when(listener: Listener) -> str:
