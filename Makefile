@@ -8,14 +8,14 @@ PYTEST = $(PY) -m pytest -p no:schemathesis -n 4 --dist loadscope --no-loadscope
 # Folders of tests, apart by spaces: left out of the run, and of the one on PostgreSQL (what does not
 # depend on the database is not run on a second one).
 IGNORE ?=
-NO_DATABASE = deploy simulator salesforce project settings_on_the_wire secrecy peer bad_inputs browser docs \
+NO_DATABASE = deploy simulator listeners/salesforce cdcproject settings_on_the_wire secrecy peer bad_inputs browser docs \
 	$(patsubst %,system/test_%.py,a_position_elsewhere stopped_logins a_revoked_refresh_token \
 	standing_troubles calling_back crashes pubsub_faults pubsub_positions both_transports \
 	stopping_and_exit_codes) \
 	commands/test_exit_codes_of_commands.py api/test_schema.py api/test_schema_holds.py \
 	api/test_documentation.py api/test_throttling.py api/test_connections_are_tested.py \
 	commands/test_a_connection_is_checked.py pytest_cdc/test_events.py \
-	$(patsubst %,admin/test_%.py,connection_trial channels_of_an_org handler_choice)
+	$(patsubst %,console/test_%.py,connection_trial channels_of_an_org handler_choice)
 IGNORING = $(addprefix --ignore tests/,$(1))
 
 # For `make chaos` and `make soak`: CHAOS="--seed 7 --broker valkey", SOAK="--minutes 60 --rate 100".

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 def reach(milestone: str) -> None:
-    """Called as `milestones.reach(name)`, so that a test's settings can put another in its place.
+    """Called as `crash_points.reach(name)`, so that a test's settings can put another in its place.
 
     In the order of a change: `subscribed` (where it begins is not written yet), `received`,
     `recording` (the transaction is open, nothing written), `recorded` (written, not committed),

@@ -18,7 +18,7 @@ from tests.simulator.process import SimulatorProcess
 
 pytest_plugins = ["pytest_cdc"]
 
-STARTING_PROCESSES = ("system", "peer", "browser", "secrecy", "project", "deploy")
+STARTING_PROCESSES = ("system", "peer", "browser", "secrecy", "cdcproject", "deploy")
 
 
 def pytest_configure():

@@ -2,7 +2,7 @@
 
 It is for tests and demonstrations: JSON without authentication, meant for a loopback address.
 Wrong input is answered with 400 and `{"error": …}` that names what is wrong. `docs/simulator.md`
-describes each operation with an example; `control_operations` lists them.
+describes each operation with an example; `operations` lists them.
 """
 
 from aiohttp import web

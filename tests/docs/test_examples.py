@@ -42,7 +42,7 @@ def test_python_blocks_share_what_they_define(page):
         ("sh", ["celery -A cdcproject worker --colour"], "No such option"),
         ("sh", ["celery -A cdcproject work"], "No such command 'work'"),
         ("sh", ["curl localhost"], "curl: nobody checks it here"),
-        ("sh", ["gunicorn cdcproject.web"], "no module cdcproject.web"),
+        ("sh", ["gunicorn cdcproject.website"], "no module cdcproject.website"),
         ("sh", ["pip install -r requirements.md"], "no requirements.md"),
         ("sh", ["docker compose --profile work up"], "invalid choice: 'work'"),
         ("sh", ["docker compose exec web python manage.py migrations"], "no command 'migrations'"),

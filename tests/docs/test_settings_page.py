@@ -11,7 +11,7 @@ from tests.docs.tables import named, rows_of
 from tests.nursery import ROOT
 
 PAGE = DOCS / "settings.md"
-SOURCES = [*(ROOT / "cdcproject").glob("*.py"), ROOT / "gunicorn.conf.py"]
+SOURCES = [*(ROOT / "cdcproject").rglob("*.py"), ROOT / "gunicorn.conf.py"]
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 #: Whose names are known before anything of this is read.
 NOT_OURS = {"DJANGO_SETTINGS_MODULE"}

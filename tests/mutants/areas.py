@@ -60,9 +60,7 @@ AREAS: dict[str, tuple[str, ...]] = {
         "handlers/routing/saves.py",
     ),
     "redelivery": (
-        "handlers/redelivery/service.py",
-        "handlers/redelivery*.py",
-        "handlers/redelivery/requeue.py",
+        "handlers/redelivery/*.py",
         "handlers/ordering/stale_changes.py",
         "handlers/superseded/*.py",
     ),

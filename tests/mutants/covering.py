@@ -16,8 +16,14 @@ import coverage
 from tests.mutants.areas import ROOT, every_module
 
 #: Tests of whole processes run little of the product in the process that is traced.
-_NOT_TRACED = ("browser", "deploy", "docs", "mutants", "peer", "project", "secrecy", "system")
-_NOT_ON_POSTGRES = (*_NOT_TRACED, "bad_inputs", "salesforce", "settings_on_the_wire", "simulator")
+_NOT_TRACED = ("browser", "deploy", "docs", "mutants", "peer", "cdcproject", "secrecy", "system")
+_NOT_ON_POSTGRES = (
+    *_NOT_TRACED,
+    "bad_inputs",
+    "listeners/salesforce",
+    "settings_on_the_wire",
+    "simulator",
+)
 _DATABASES = {"sqlite": _NOT_TRACED, "postgres": _NOT_ON_POSTGRES}
 
 

@@ -17,7 +17,7 @@ def test_random_faults_lose_nothing_repeat_nothing_and_keep_the_order():
     amount = ["--changes", "1000", "--seconds", "9", "--every", "0.6"]
     kind = ["--seed", "1", "--broker", "valkey", "--transport", "both"]
     with subprocess.Popen(
-        [sys.executable, "-m", "chaos", *kind, *amount],
+        [sys.executable, "-m", "tests.chaos", *kind, *amount],
         cwd=ROOT,
         env={name: text for name, text in os.environ.items() if not name.startswith("CDC_")},
         stdin=subprocess.DEVNULL,
