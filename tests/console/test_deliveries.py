@@ -14,7 +14,7 @@ from console.admin.audit_log.page import AuditLogAdmin
 from console.admin.deliveries.page import DeliveryAdmin
 from handlers.models import Delivery
 from tests.console.conftest import NOW
-from tests.sample_data import make_listener
+from tests.sample_data import make_listener, make_mapping
 
 DELIVERIES = "/admin/handlers/delivery/"
 
@@ -145,3 +145,22 @@ def test_an_index_finds_the_page(listener, make_entry, admin_user):
 
     plans = {query: plan(query) for query in PLANS}
     assert {q: plans[q] for q, index in PLANS.items() if index not in plans[q]} == {}
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_a_listeners_deliveries_are_also_those_whose_mapping_is_gone(
+    make_entry, make_delivery, make_listener, few
+):
+    mine, other = make_listener(), make_listener()
+    made = {}
+    for listener in (mine, other):
+        mapping, deleted = make_mapping(listener), make_mapping(listener, "update")
+        made[listener] = [
+            make_delivery(make_entry(listener=listener), mapping=one).pk
+            for one in (mapping, deleted, None)
+        ]
+        deleted.delete()
+
+    found = Delivery.objects.of_listener(mine.pk, few=few).order_by("id")
+
+    assert list(found.values_list("pk", flat=True)) == made[mine]

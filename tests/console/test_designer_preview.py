@@ -174,6 +174,15 @@ def test_a_condition_tells_nothing_of_a_value_that_is_masked(client, tried, list
             assert "2 might: the condition asks for a value that you may not see" in html
 
 
+def test_a_condition_on_another_field_is_told(client, tried, listener, make_entry):
+    listener.sensitive_fields = ["SSN__c"]
+    listener.save()
+    make_entry(changed_data={"SSN__c": "219-09-9999", "City": "Berlin"})
+    condition = json.dumps({"field": "City", "equals": "Berlin"})
+
+    assert "1 would match" in tried(_user(client, "CDC Administrator"), condition=condition)
+
+
 def test_who_may_see_the_values_may_ask_for_them(tried, listener, make_entry):
     listener.sensitive_fields = ["SSN__c"]
     listener.save()

@@ -57,6 +57,17 @@ def test_a_text_is_told_without_the_values_and_their_written_forms():
     assert redacted(text, data, fields_of(("Other",), "Account"), "***") == text
 
 
+@pytest.mark.parametrize("value", ["a\tb", "Müller", "a\x1bb", 'it\'s "x"', "\\n", "plain"])
+@pytest.mark.parametrize(
+    "written", [repr, json.dumps, lambda value: json.dumps(value, ensure_ascii=False)]
+)
+def test_each_form_of_a_value_is_masked_whole(value, written):
+    fields = fields_of(("A",), "Account")
+
+    for form in (value, written(value)[1:-1]):
+        assert redacted(f"<{form}>", {"A": value}, fields, "***") == "<***>"
+
+
 def test_a_text_is_told_without_what_is_left_of_a_value_that_was_cut():
     secret = ", ".join(f"Straße {number}" for number in range(2000))
     fields = fields_of(("*",), "Account")

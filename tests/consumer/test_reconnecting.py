@@ -1,8 +1,10 @@
 """How a listener comes back after its session ended."""
 
+import queue
 import random
 import threading
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
@@ -18,6 +20,7 @@ from listeners.connections.open_stream import stream_for
 from listeners.models import Position
 from listeners.salesforce.errors import LoginUnavailable, TransportFailed
 from listeners.salesforce.http.request import Answer
+from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 from listeners.secrets.encrypted_field import SecretUnavailable
 from tests.at_once import in_threads
 from tests.listeners.salesforce.pubsub.scripted import Refusal, ScriptedPubSub, playing
@@ -117,6 +120,39 @@ def test_where_it_subscribed_is_kept_with_its_own_position_alone(receive):
 
         assert Position.objects.exclude(listener=other.listener_id).get().channel != ""
         assert Position.objects.get(listener=other.listener_id).channel == ""
+
+
+def test_two_answers_in_a_row_without_a_change_say_that_nothing_more_waits(receive):
+    nothing = wire.FetchResponse(pending_num_requested=100)
+    answers = queue.SimpleQueue()
+
+    def script(call):
+        yield from iter(answers.get, None)
+        call.until_hung_up()
+
+    with ScriptedPubSub(script) as server, ExitStack() as ending:
+        ending.callback(answers.put, None)
+        receiver, buffer = receive(server)
+
+        def caught_up_after(answer):
+            before = receiver.last_received_at
+            answers.put(answer)
+            wait_for(lambda: receiver.last_received_at != before, seconds=30)
+            time.sleep(0.1)  # it is noted just after that
+            return receiver.caught_up_at
+
+        assert caught_up_after(nothing) is None
+        assert caught_up_after(batch(1, 1)) is None
+        assert [caught_up_after(nothing) for _ in range(3)] == [None] * 3  # one is to be recorded
+        buffer.done(len(buffer.take(10, 0)))
+        assert caught_up_after(nothing) is None
+        answers.put(nothing)
+        wait_for(lambda: receiver.caught_up_at, seconds=30)
+
+        then = receiver.caught_up_at
+        assert caught_up_after(batch(2, 2)) == then
+        buffer.done(len(buffer.take(10, 0)))
+        assert caught_up_after(nothing) == then
 
 
 class LostSecret:

@@ -5,14 +5,23 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from audit.db.row_count import Total
+from audit.jobs import tracked
+from audit.jobs.claim import SENT_AGAIN
+from audit.jobs.tracked import TrackedJob
+from audit.models import Work
+from audit.models.entry_queryset import AuditLogFilter
 from cdcproject.celery import app
 from consumer import relay
 from consumer.ingest.transaction import ingest
-from handlers.models import Delivery, DeliveryAttempt, Worker
-from handlers.outbox import publish
+from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Worker
+from handlers.outbox import handover, publish
+from handlers.redelivery.request import wish
+from handlers.redelivery.service import begin as begin_redelivery
 from handlers.types import Claim
 from handlers.worker.claim import claim
-from tests.sample_data import change, lease_of, make_mapping, received
+from tests.consumer.losing import asked
+from tests.sample_data import ANN, change, lease_of, make_mapping, received
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -41,6 +50,35 @@ def test_what_was_left_ready_is_published(listener, later):
 
     assert waiting() == 1
     assert not relay.has_work(later)
+
+
+@pytest.mark.parametrize(
+    ("state", "fields"),
+    [
+        ("ready", {}),
+        ("retrying", {"due_at": timezone.now()}),
+        ("ready", {"paused": True}),  # and its mapping is not any more
+    ],
+    ids=["ready", "due for another attempt", "resumed"],
+)
+def test_each_kind_of_what_can_be_published_is_work(listener, later, state, fields):
+    deliveries(listener)
+    handover.take_back(later)
+    Delivery.objects.update(state=state, **fields)
+    assert relay.has_work(timezone.now())
+
+    assert relay.publish_due(later) == 1
+
+    assert not relay.has_work(timezone.now())
+
+
+@pytest.mark.parametrize("state", ["blocked", "running", "retrying", "succeeded", "dead"])
+def test_what_runs_or_waits_or_has_ended_is_no_work(listener, later, state):
+    deliveries(listener)
+    handover.take_back(later)
+    Delivery.objects.update(state=state, due_at=later, claim_deadline=later)
+
+    assert not relay.has_work(timezone.now())
 
 
 def test_what_was_only_just_committed_is_left_to_who_committed_it(listener):
@@ -142,6 +180,19 @@ def test_of_what_the_broker_lost_only_what_is_queued_for_long_is_published_again
     assert Delivery.objects.get(pk=ids[0]).queued_at == now
 
 
+def test_only_what_went_to_the_queue_that_lost_it_is_published_again(listener, later):
+    """Two mappings of one handler, each with a queue of its own."""
+    kept = deliveries(listener, change(records=["001A"]), queue="kept")
+    lost = deliveries(listener, change("UPDATE", records=["001B"]), on="update", queue="lost")[1:]
+    publish.publish([*kept, *lost], timezone.now())
+    with app.connection_for_write() as connection:
+        connection.default_channel.client.delete("lost")
+
+    assert relay.requeue_lost(later) == 1
+
+    assert (publish.queue_length("kept"), publish.queue_length("lost")) == (1, 1)
+
+
 def begin(pk, until):
     """As a worker that renews its claim no more."""
     assert claim([pk])
@@ -217,3 +268,79 @@ def test_a_message_lost_from_a_queue_that_is_never_empty_is_published_again_afte
 
     assert Delivery.objects.get(pk=lost).queued_at == now
     assert waiting() == 2
+
+
+def test_a_sweep_ends_runs_that_are_lost_and_lets_their_chains_go_on(listener):
+    lost, next_one = deliveries(listener, change(), change(), max_attempts=1)
+    now = timezone.now()
+    begin(lost, now - timedelta(seconds=1))
+
+    relay.sweep(now)
+
+    assert Delivery.objects.get(pk=lost).state == "dead"
+    assert Delivery.objects.get(pk=next_one).state == "ready"
+
+
+def test_a_sweep_lets_go_of_what_its_mapping_does_not_hold_back_any_more(listener):
+    halting, next_one = deliveries(listener, change(), change())
+    Delivery.objects.filter(pk=halting).update(state="dead", halts=True, error_group="")
+
+    relay.sweep(timezone.now())
+
+    assert not Delivery.objects.get(pk=halting).halts
+    assert Delivery.objects.get(pk=next_one).state == "ready"
+
+
+def test_a_sweep_moves_what_a_mapping_left_behind(listener, later):
+    deliveries(listener, handler="not.there")
+    listener.mappings.update(handler="tests.remember")
+
+    relay.sweep(later)
+
+    assert Delivery.objects.get().handler == "tests.remember"
+
+
+def test_a_sweep_publishes_what_the_broker_lost(listener, later):
+    publish.publish(deliveries(listener), timezone.now())
+    with app.connection_for_write() as connection:
+        connection.default_channel.client.flushall()
+
+    relay.sweep(later)
+
+    assert waiting() == 1
+
+
+def test_a_sweep_skips_what_waits_for_a_deleted_mapping_and_forgets_it(listener, later):
+    deliveries(listener)
+    listener.mappings.get().delete()
+
+    relay.sweep(later)
+
+    assert Delivery.objects.get().state == "skipped"
+    Delivery.objects.all().delete()
+    relay.sweep(later)
+    assert not HandlerMapping.with_deleted.exists()
+
+
+def test_a_sweep_starts_jobs_that_nobody_does(listener, monkeypatch):
+    monkeypatch.setattr("handlers.redelivery.service.AT_ONCE", 0)
+    deliveries(listener)
+    Delivery.objects.update(state="dead", attempts=1)
+    begin_redelivery(wish(AuditLogFilter(state="dead"), ANN), timezone.now())
+    due = timezone.now() + 2 * SENT_AGAIN
+    before = waiting()
+
+    relay.sweep(due)
+
+    assert waiting() == before + 1
+    asked(listener, timezone.now(), due_at=due)
+    relay.sweep(due)
+    assert waiting() == before + 2
+
+
+def test_a_sweep_ends_jobs_whose_process_is_gone(db):
+    TrackedJob.begin("export", ANN, {}, Total(None))
+
+    relay.sweep(timezone.now() + 2 * tracked.SILENCE)
+
+    assert Work.objects.get().state == "lost"

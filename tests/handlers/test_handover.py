@@ -109,6 +109,19 @@ def test_another_listeners_deliveries_within_the_range_stay_as_they_are(make_lis
     assert list(states) == ["ready", "queued", "queued"]
 
 
+def test_only_what_has_waited_is_taken_back_each_to_a_message_of_its_own(listener, broker):
+    recent, old = packed(listener, *records(40)), packed(listener, *records(40))
+    in_a_moment = timezone.now() + 2 * LATER
+    Handover.objects.filter(pk__in=recent.handovers).update(queued_at=in_a_moment)
+    Delivery.objects.filter(pk__in=recent.ids).update(queued_at=in_a_moment)
+
+    assert handover.take_back(timezone.now() + LATER) == 40
+
+    assert Delivery.objects.filter(pk__in=old.ids, state="ready").count() == 40
+    assert Delivery.objects.filter(pk__in=recent.ids, state="queued").count() == 40
+    assert list(Handover.objects.values_list("pk", flat=True)) == recent.handovers
+
+
 def test_a_broker_that_is_away_leaves_it_to_the_relay(listener, broker):
     parcel = packed(listener, *records(2))
     broker.stop()

@@ -130,6 +130,33 @@ def test_one_is_done_by_one_worker_at_a_time(dead):
     assert (redelivery.count, redelivery.done, states()) == (5, 5, ["queued"] * 5)
 
 
+@pytest.mark.parametrize(("budget", "run_seconds"), [(0, 900), (120, 0)])
+def test_a_task_ends_within_the_time_that_a_run_has_and_another_goes_on(
+    dead, monkeypatch, settings, budget, run_seconds
+):
+    monkeypatch.setattr("handlers.redelivery.job.BUDGET", budget)
+    settings.CDC_RUN_SECONDS = run_seconds
+    redelivery = asked()
+    before = messages()
+
+    run(redelivery.pk)
+
+    redelivery.refresh_from_db()
+    assert (redelivery.done, states()) == (0, ["dead"] * 5)
+    assert messages() == before + 1
+
+
+def test_two_of_the_same_deliveries_each_look_at_all_of_them(dead):
+    first, second = asked(), asked()
+
+    run(first.pk)
+    run(second.pk)
+
+    assert states() == ["queued"] * 5
+    ended = Redelivery.objects.order_by("pk").values_list("state", "count", "done")
+    assert list(ended) == [("done", 5, 5), ("done", 0, 5)]
+
+
 def test_one_that_nobody_does_is_started_again_when_it_is_due(dead):
     redelivery = asked()
     assert messages() == 1

@@ -54,6 +54,20 @@ def test_what_waits_goes_to_the_new_handler(listener, state, then):
     assert rows("handler", "queue", "state") == [("tests.remember", "crm", then)]
 
 
+@pytest.mark.parametrize(
+    "target", [{"handler": "tests.remember"}, {"handler": "", "task": "elsewhere.sync"}]
+)
+def test_what_moves_has_no_message_any_more(listener, target):
+    mapping = make_mapping(listener, handler="not.there")
+    record(listener, change())
+    Delivery.objects.update(state="queued", due_at=timezone.now(), queued_at=timezone.now())
+
+    assert moved(mapping, **target) == 1
+
+    assert rows("state", "queued_at") == [("ready", None)]
+    assert relay.publish_due(timezone.now() + timedelta(minutes=1)) == 1
+
+
 @pytest.mark.parametrize("state", ["succeeded", "skipped", "dead", "sent"])
 def test_what_has_ended_keeps_the_name_of_the_handler_that_had_it(listener, state):
     mapping = make_mapping(listener, handler="tests.fail")

@@ -58,6 +58,20 @@ def test_a_claim_that_another_worker_has_by_now_is_lost_and_the_others_are_settl
     assert states() == ["succeeded", "running", "succeeded"]
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_each_failure_is_logged_once_it_is_written_down(listener, caplog, count):
+    ids = deliver(listener, "tests.write_groups", count)
+    ends = ended(claim(ids), Failed("no"))
+    Delivery.objects.filter(pk=ids[-1]).update(attempts=2)  # this claim is lost
+
+    with caplog.at_level("INFO", logger="handlers.worker.attempt_log"):
+        settled(ends)
+
+    told = [one.getMessage() for one in caplog.records if "of delivery" in one.getMessage()]
+    assert len(told) == count - 1
+    assert all(f"of delivery {pk} failed" in line for pk, line in zip(ids, told, strict=False))
+
+
 def test_publishing_leaves_a_delivery_that_was_tried_meanwhile(listener):
     """Its message belongs to an attempt that is over: marked, the next one would not be sent."""
     ids = deliver(listener, "tests.write_groups", 2)

@@ -1,6 +1,9 @@
 """What is connected to is what was judged, over each way there is; nothing is sent elsewhere."""
 
 import asyncio
+import socket
+import sys
+from contextlib import ExitStack
 
 import pytest
 import requests
@@ -61,6 +64,32 @@ def test_the_name_is_asked_once_so_another_answer_changes_nothing(names, door, v
         http.get(f"https://crm.example:{door.port}/", timeout=(0.2, 1))
 
     assert door.came == 0
+
+
+@pytest.fixture(params=["refuses", "does not answer"])
+def dead(request, door):
+    """Another address of loopback, at the port of the door."""
+    address = ("127.0.0.2", door.port)
+    with ExitStack() as opened:
+        if request.param == "does not answer":  # its queue is full
+            opened.enter_context(socket.create_server(address, backlog=0))
+            for _ in range(3):
+                waiting = opened.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(address)
+        yield address[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="all of 127.0.0.0/8 is loopback there")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_where_one_address_does_not_answer_the_next_is_tried(names, door, version, dead):
+    names["crm.example"] = [[dead, "127.0.0.1"]]
+    http = session_of(HttpConfig(http_version=version, destinations=parsed(["loopback"])))
+
+    with pytest.raises(requests.ConnectionError):  # it hangs up
+        http.get(f"https://crm.example:{door.port}/", timeout=(0.5, 5))
+
+    assert door.came == 1
 
 
 @pytest.mark.parametrize("version", VERSIONS)
