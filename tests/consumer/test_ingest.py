@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import AuditLogEntry, Incident, Quarantined
-from consumer.ingest.position import CommitsLost
+from consumer.ingest.position import CommitsLost, note_unrecorded
 from consumer.ingest.transaction import Message, ingest
 from handlers.models import Delivery
 from listeners.leases import LeaseLost
@@ -42,6 +42,44 @@ def test_it_moves_the_position_to_the_last_message(listener):
     ingest(listener, lease_of(listener), received(change(replay=5), change(replay=9)), [])
 
     assert Position.objects.get(listener=listener).replay_id == "9"
+
+
+def test_the_position_knows_the_newest_commit_that_is_recorded(listener):
+    newest, older = 1_764_000_009_000, 1_764_000_001_000
+    lease = lease_of(listener)
+    messages = received(change(commitTimestamp=newest), change(commitTimestamp=older))
+
+    result = ingest(listener, lease, messages, [])
+
+    assert Position.objects.get().last_event_at.timestamp() * 1000 == newest
+    assert result.committed == newest  # of the first change
+
+
+@pytest.mark.parametrize("message", [change(), {"channel": "/data/Nothing"}])
+def test_recording_ends_a_standstill_of_its_own_listener_alone(make_listener, message):
+    listener, other = make_listener(), make_listener()
+    leases = [lease_of(listener), lease_of(other)]
+    for lease in leases:
+        note_unrecorded(lease, 30)
+    since = {one.listener_id: one.unrecorded_since for one in Position.objects.all()}
+    assert 25 < (timezone.now() - since[listener.pk]).total_seconds() < 300
+
+    note_unrecorded(leases[0], 90)  # a standstill keeps its beginning
+    ingest(listener, leases[0], received(message), [])
+
+    assert Position.objects.get(listener=listener).unrecorded_since is None
+    neighbour = Position.objects.get(listener=other)
+    assert (neighbour.unrecorded_since, neighbour.replay_id) == (since[other.pk], "")
+
+
+def test_a_batch_in_parts_keeps_the_commit_of_its_first_change(listener):
+    good, bad, last = change(), {"channel": "/data/Nothing"}, change()
+
+    result = ingest(listener, lease_of(listener), received(good, bad, last), [])
+
+    header = good["data"]["payload"]["ChangeEventHeader"]
+    assert result.committed == header["commitTimestamp"]
+    assert (result.entries, result.quarantined) == (2, 1)
 
 
 def test_a_replayed_event_adds_nothing(listener):
