@@ -16,7 +16,7 @@ from console.admin.audit_log.field_history import LOOK_BACK, earlier
 from console.admin.audit_log.field_rows import FieldRow, field_rows
 from console.admin.audit_log.raw_event import raw_event
 from console.admin.delivery_labels import outcome_label, state_label
-from console.admin.labels import change_type_label
+from console.labels import change_type_label
 from handlers.checks import unregistered_message
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.ordering.wait_reason import Wait, waits_of

@@ -13,7 +13,7 @@ from audit.models import AuditLogEntry
 from console.admin.audit_log.field_rows import BOOKKEEPING, FieldRow, field_rows
 from console.admin.audit_log.search import forms
 from console.admin.delivery_labels import state_label
-from console.admin.labels import change_type_label, label
+from console.labels import change_type_label, label
 from handlers.models import Delivery
 
 PAGE = 25
