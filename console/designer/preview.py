@@ -16,7 +16,7 @@ from console.labels import change_type_label
 from handlers.models import HandlerMapping
 from handlers.routing import conditions, router
 from handlers.routing.router import Miss
-from handlers.routing.saves import Save, Saves, judging, recorded_beside, saves_among
+from handlers.saves import Save, Saves, judging, recorded_beside, saves_among
 from listeners.models import Listener
 
 LOOKED_AT = 500

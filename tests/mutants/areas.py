@@ -57,7 +57,7 @@ AREAS: dict[str, tuple[str, ...]] = {
         "handlers/outbox/create.py",
         "handlers/outbox/publish.py",
         "handlers/outbox/handover.py",
-        "handlers/routing/saves.py",
+        "handlers/saves.py",
     ),
     "redelivery": (
         "handlers/redelivery/*.py",

@@ -19,8 +19,8 @@ from console.admin.delivery_labels import outcome_label, state_label
 from console.labels import change_type_label
 from handlers.checks import unregistered_message
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.ordering.wait_reason import Wait, waits_of
 from handlers.redelivery.request import ON_THEIR_WAY
+from handlers.reporting.wait_reason import Wait, waits_of
 from handlers.sdk import registry
 
 #: Of one transaction, so many others are shown.

@@ -36,8 +36,8 @@ from console.labels import change_type_label, joined, label, moment
 from handlers.dead_letters.halt import give_up
 from handlers.mappings.pause import WAITING
 from handlers.models import Delivery
-from handlers.ordering.wait_reason import waits_for
 from handlers.redelivery.request import LEFT_OUT, wish
+from handlers.reporting.wait_reason import waits_for
 
 
 class DeliveryAdmin(DeadLettersAdmin):
