@@ -88,7 +88,7 @@ AREAS: dict[str, tuple[str, ...]] = {
     "permissions": (
         "listeners/access/permissions.py",
         "listeners/access/object_grants.py",
-        "listeners/access/field_masking.py",
+        "listeners/field_masking.py",
         "audit/log/masking.py",
         "api/protocol/permissions.py",
     ),
