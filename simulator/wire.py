@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from simulator.control.evidence import Arrival, Log, SeenRequest
-from simulator.control.faults import ON_ANSWER, ON_ARRIVAL, Fault, Faults
+from simulator.evidence import Arrival, Log, SeenRequest
+from simulator.faults import ON_ANSWER, ON_ARRIVAL, Fault, Faults
 from simulator.org.clock import Clock
 
 NO_HEADERS: Mapping[str, str] = {}

@@ -6,8 +6,8 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from simulator import wire
-from simulator.rest.messages import RestAnswer, RestError, RestRequest, method_not_allowed
 from simulator.rest.resources import DAILY_REQUESTS, Resources
+from simulator.rest_messages import RestAnswer, RestError, RestRequest, method_not_allowed
 from simulator.simulator import Simulator
 from simulator.streaming.cometd import bearer_token
 

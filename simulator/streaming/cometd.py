@@ -7,7 +7,7 @@ from contextlib import suppress
 from aiohttp import web
 
 from simulator import wire
-from simulator.control.faults import Faults
+from simulator.faults import Faults
 from simulator.org.clock import Clock
 from simulator.org.records import JsonObject
 from simulator.streaming.bayeux import Bayeux, Caller, Hold
