@@ -36,6 +36,12 @@ def arrival(request: web.Request, now: int) -> Arrival:
     )
 
 
+def bearer_token(request: web.Request) -> str:
+    """The access token of a request; empty if it has none."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() in ("bearer", "oauth") else ""
+
+
 def fault_on_arrival(faults: Faults, target: str, channel: str = "") -> web.Response | None:
     """The answer instead of the real one, if a fault asks for it."""
     fault = faults.take(ON_ARRIVAL, target=target, channel=channel)
