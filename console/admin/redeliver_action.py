@@ -12,8 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from audit.action_log import Actor
-from console.admin.delivery_labels import state_label
 from console.admin.read_only import WindowAdmin
+from console.delivery_labels import state_label
 from console.navigation import may_see
 from handlers.models import Delivery
 from handlers.redelivery.request import Counts, TooMany, Verdict, Wish, fate_of_overtaken

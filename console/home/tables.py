@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
 from console import links
-from console.admin.delivery_labels import STATE_VARIANTS
+from console.delivery_labels import STATE_VARIANTS
 from console.home.charts import Chart, shown
 from console.home.facts import Facts
 from console.home.health_summary import is_in_trouble
