@@ -1,0 +1,1 @@
+"""The record: audit log entries, incidents, quarantined messages and jobs."""

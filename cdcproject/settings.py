@@ -10,7 +10,6 @@ from environs.exceptions import EnvValidationError
 
 from cdcproject.conf import drf, unfold
 from cdcproject.conf.alerting import NoticeError, mail, web_address, webhook
-from cdcproject.conf.egress_policy import is_local, outbound, readable
 from cdcproject.conf.environment import (
     alive_file,
     at_least,
@@ -34,6 +33,7 @@ from cdcproject.conf.https import https
 from cdcproject.conf.logging import LOG_FORMATS, LOG_LEVELS, logging_config, with_djangos_own
 from cdcproject.conf.redis_url import redis_address
 from cdcproject.conf.user_apps import user_apps
+from cdcproject.egress_policy import is_local, outbound, readable
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var").absolute()

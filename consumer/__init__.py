@@ -1,0 +1,1 @@
+"""What joins listeners, record and handlers: from ingest to reconciliation and configuration."""

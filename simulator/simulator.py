@@ -9,8 +9,8 @@ from simulator.auth.jwt_bearer import AppKey
 from simulator.auth.oauth import TokenService
 from simulator.auth.refresh_tokens import RefreshTokens
 from simulator.auth.user import Access, Door
-from simulator.control.evidence import Log, SeenRequest
-from simulator.control.faults import Faults
+from simulator.evidence import Log, SeenRequest
+from simulator.faults import Faults
 from simulator.options import Options
 from simulator.org.clock import Clock
 from simulator.org.org import ORG_ID, USER_ID, Org

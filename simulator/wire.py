@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from simulator.control.evidence import Arrival, Log, SeenRequest
-from simulator.control.faults import ON_ANSWER, ON_ARRIVAL, Fault, Faults
+from simulator.evidence import Arrival, Log, SeenRequest
+from simulator.faults import ON_ANSWER, ON_ARRIVAL, Fault, Faults
 from simulator.org.clock import Clock
 
 NO_HEADERS: Mapping[str, str] = {}
@@ -34,6 +34,12 @@ def arrival(request: web.Request, now: int) -> Arrival:
         headers=dict(request.headers),
         peer=f"{peer[0]}:{peer[1]}" if peer else "",
     )
+
+
+def bearer_token(request: web.Request) -> str:
+    """The access token of a request; empty if it has none."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() in ("bearer", "oauth") else ""
 
 
 def fault_on_arrival(faults: Faults, target: str, channel: str = "") -> web.Response | None:

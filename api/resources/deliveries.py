@@ -25,9 +25,9 @@ from audit.log.masking import Sight
 from audit.models.entry_queryset import FAILED
 from handlers.dead_letters.halt import NotHalting, go_on_without
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.ordering.wait_reason import Wait, waits_for
 from handlers.reporting.backlog import STATES
 from handlers.reporting.entry_json import exported_delivery
+from handlers.reporting.wait_reason import Wait, waits_for
 from listeners.access.permissions import REDELIVER, SEE_SENSITIVE, may
 from listeners.models import Listener
 

@@ -1,1 +1,1 @@
-"""Incidents: acknowledged, closed, opened by failed logins, and counted."""
+"""Incidents: acknowledged, closed, and opened by failed logins."""

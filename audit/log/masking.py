@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from listeners.access.field_masking import Fields, fields_of, is_touched, masked, redacted
 from listeners.access.permissions import SEE_SENSITIVE, User, may
+from listeners.field_masking import Fields, fields_of, is_touched, masked, redacted
 
 if TYPE_CHECKING:
     from audit.models import AuditLogEntry

@@ -9,7 +9,7 @@ from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Greatest, Least
 
-from audit.incidents import metrics
+from audit import metrics
 from audit.models.entry_queryset import Trouble
 from listeners.models import Listener
 

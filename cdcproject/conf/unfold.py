@@ -18,6 +18,6 @@ UNFOLD: dict[str, Any] = {
     "LOGIN": {"form": "cdcproject.web.login_throttle.ThrottledForm"},
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
-    "SIDEBAR": {"navigation": "console.admin.navigation.sidebar"},
+    "SIDEBAR": {"navigation": "console.navigation.sidebar"},
     "DASHBOARD_CALLBACK": "console.home.page.dashboard",
 }

@@ -16,8 +16,8 @@ from unfold.contrib.filters.admin import (
 )
 
 from audit.models import OperatorAction
-from console.admin.labels import label, moment
 from console.admin.read_only import WindowAdmin
+from console.labels import label, moment
 
 _Action = OperatorAction.Action
 _VARIANTS = {

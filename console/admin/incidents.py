@@ -17,8 +17,8 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from audit.action_log import Actor
 from audit.incidents import acknowledge
 from audit.models import Incident
-from console.admin.labels import label, moment
 from console.admin.read_only import WindowAdmin
+from console.labels import label, moment
 from listeners.access.permissions import CLOSE, may
 
 

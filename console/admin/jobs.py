@@ -15,10 +15,10 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from audit.models import Reconciliation, Work
-from console.admin.job_items import Item, finished, of_comparison, of_work, running
-from console.admin.labels import label, moment
-from console.admin.navigation import may_see
 from console.admin.read_only import WindowAdmin
+from console.job_items import Item, finished, of_comparison, of_work, running
+from console.labels import label, moment
+from console.navigation import may_see
 
 #: Where the rows of each kind are listed, all of them.
 LISTS = (

@@ -14,8 +14,8 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 from audit.action_log import Actor
 from audit.log.masking import Sight
 from audit.models import Quarantined
-from console.admin.labels import label, moment
 from console.admin.read_only import WindowAdmin
+from console.labels import label, moment
 from consumer.ingest.quarantine_retry import StillUnreadable, ingest_again
 from listeners.access.permissions import READ_AGAIN, may
 

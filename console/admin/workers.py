@@ -11,8 +11,8 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from cdcproject.version import __version__
-from console.admin.labels import label, moment
 from console.admin.read_only import WindowAdmin
+from console.labels import label, moment
 from handlers.models import Worker
 from handlers.models.worker import KEPT
 

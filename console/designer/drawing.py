@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from audit.models import AuditLogEntry
-from console.admin import links
+from console import links
 from console.designer.counts import RECENT
 from console.designer.facts import HOUR, Facts
 from handlers.models import Delivery, HandlerMapping

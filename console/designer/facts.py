@@ -11,9 +11,9 @@ from django.db.models import Q, Sum
 
 from audit.log.throughput import DAY
 from audit.models import Throughput
-from console.admin.navigation import Reader
 from console.designer import counts
 from console.designer.counts import ByMapping, Waiting
+from console.navigation import Reader
 from handlers.models import Delivery, HandlerMapping, Worker
 from handlers.reporting import queue_coverage
 from listeners.models import Listener, TokenState

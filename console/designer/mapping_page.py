@@ -13,12 +13,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.log.masking import Sight
-from console.admin import links
-from console.admin.navigation import Reader, may_see
+from console import links
 from console.designer import facts
 from console.designer.counts import Waiting
 from console.designer.drawing import Route, draw
 from console.designer.preview import preview
+from console.navigation import Reader, may_see
 from handlers.models import Delivery, HandlerMapping
 from listeners.models import Listener
 

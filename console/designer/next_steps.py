@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from console.admin import links
+from console import links
 from console.designer.drawing import Drawing
 from listeners.listener_state import is_held, position_of
 

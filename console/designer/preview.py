@@ -11,12 +11,12 @@ from django.utils.safestring import SafeString
 
 from audit.log.masking import Sight
 from audit.models import AuditLogEntry
-from console.admin.labels import change_type_label
 from console.designer.counts import newest
+from console.labels import change_type_label
 from handlers.models import HandlerMapping
 from handlers.routing import conditions, router
 from handlers.routing.router import Miss
-from handlers.routing.saves import Save, Saves, judging, recorded_beside, saves_among
+from handlers.saves import Save, Saves, judging, recorded_beside, saves_among
 from listeners.models import Listener
 
 LOOKED_AT = 500

@@ -10,9 +10,9 @@ from django.db.models import Count, Q, Sum
 
 from audit.log.throughput import DAY, Usage, usages
 from audit.models import Incident, Throughput
-from console.admin.job_items import Item, running
-from console.admin.navigation import Reader
 from console.home.charts import HOUR
+from console.job_items import Item, running
+from console.navigation import Reader
 from consumer.status.cached_reads import CachedReads
 from consumer.status.listeners import ListenerStatus, by_listener
 from handlers.models import HandlerMapping, Worker

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils.timezone import localtime
 
-from console.admin import links
+from console import links
 from console.home.facts import Facts
 from consumer.status.listeners import ListenerStatus
 from handlers.models import Delivery

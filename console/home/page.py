@@ -12,12 +12,12 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.gzip import gzip_page
 
-from console.admin import links
-from console.admin.navigation import Reader
+from console import links
 from console.home import facts, tables
 from console.home.charts import HOUR, MINUTE, Chart, chart
 from console.home.facts import Facts
 from console.home.health_summary import verdict
+from console.navigation import Reader
 from consumer.status.cached_reads import CachedReads
 from handlers.models import Delivery
 from listeners.models import Connection

@@ -11,12 +11,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
-from console.admin import links
-from console.admin.delivery_labels import STATE_VARIANTS
-from console.admin.labels import joined, label
+from console import links
+from console.delivery_labels import STATE_VARIANTS
 from console.home.charts import Chart, shown
 from console.home.facts import Facts
 from console.home.health_summary import is_in_trouble
+from console.labels import joined, label
 from consumer.status.listeners import ListenerStatus
 from handlers.models import Delivery, Worker
 from listeners.listener_state import STALLED

@@ -1,1 +1,1 @@
-"""Read what became of changes: backlog, queues that no worker hears, export."""
+"""Read what becomes of changes: why one waits, backlog, queues that no worker hears, export."""

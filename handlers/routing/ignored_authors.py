@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from listeners.access import wildcards
+from listeners import wildcards
 from listeners.values import is_storable_text
 
 #: As many characters of a Salesforce id tell it from all others; three more only check them.

@@ -1,1 +1,1 @@
-"""Who may do and see what: permissions, grants on single objects, and masked fields."""
+"""Who may do and see what: permissions, and grants on single objects."""

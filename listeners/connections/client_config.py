@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from listeners.connections.client_config_rules import http_version as version_of
 from listeners.egress import destinations
 from listeners.models import Connection, Listener
+from listeners.models.client_config_rules import http_version as version_of
 from listeners.salesforce.auth.endpoint import CredentialBearer, OAuthOptions
 from listeners.salesforce.http.request import Timeout
 from listeners.salesforce.http.session import HttpConfig, Proxy, Tls

@@ -10,7 +10,6 @@ from django.utils.crypto import salted_hmac
 
 from listeners.connections.client_config import client_of, http_config, oauth_options
 from listeners.connections.login_attempts import LoginLedger, Reporter, no_report
-from listeners.connections.private_keys import pem_of
 from listeners.models import Connection, SpentToken
 from listeners.models.connection_fields import TOKEN_PATH
 from listeners.models.connection_rules import KINDS
@@ -26,6 +25,7 @@ from listeners.salesforce.tokens.source import TokenSource
 from listeners.salesforce.tokens.store import Ledger, NoLedger, TokenStore, digest
 from listeners.salesforce.tokens.tokens import Grant, Tokens
 from listeners.secrets.encrypted_field import Secret
+from listeners.secrets.private_keys import pem_of
 from listeners.token_stores import former_stores, store_of
 from listeners.token_stores.errors import answered
 from listeners.token_stores.memory import ProcessStore

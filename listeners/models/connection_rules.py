@@ -8,12 +8,12 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Model
 
-from listeners.connections import client_config_rules
-from listeners.connections.private_keys import private_key_problem
 from listeners.egress import destinations, url_flaw
+from listeners.models import client_config_rules
 from listeners.models.connection_fields import ConnectionFields
 from listeners.secrets import reference_rules
 from listeners.secrets.encrypted_field import REFERENCES, Secret, SecretUnavailable
+from listeners.secrets.private_keys import private_key_problem
 from listeners.secrets.reference_rules import sentence
 from listeners.values import is_host, is_storable_text
 

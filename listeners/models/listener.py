@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
-from listeners.access import field_masking
+from listeners import field_masking
 from listeners.egress import endpoint_flaw
 from listeners.models.connection import Connection
 from listeners.models.connection_fields import name_validator

@@ -12,7 +12,6 @@ from simulator.org.description import rest_time
 from simulator.org.ids import long_id
 from simulator.org.org import ORG_ID, USER_ID
 from simulator.org.records import JsonObject, iso
-from simulator.streaming.cometd import bearer_token
 
 MISSING_TOKEN, BAD_TOKEN = "Missing_OAuth_Token", "Bad_OAuth_Token"
 WRONG_ORG, BAD_ID = "Wrong_Org", "Bad_Id"
@@ -42,7 +41,7 @@ class Identity:
 
     async def userinfo(self, request: web.Request) -> web.StreamResponse:
         """The user, as OpenID Connect names things."""
-        if refused := self._refusal(bearer_token(request)):
+        if refused := self._refusal(wire.bearer_token(request)):
             return refused
         base_url = _base_url(request)
         return wire.json_response(
@@ -61,7 +60,7 @@ class Identity:
 
     async def identity(self, request: web.Request) -> web.StreamResponse:
         """The user, as the identity URL tells it."""
-        token = bearer_token(request) or request.query.get("oauth_token", "")
+        token = wire.bearer_token(request) or request.query.get("oauth_token", "")
         if refused := self._refusal(token):
             return refused
         if long_id(request.match_info["org"]) != ORG_ID:

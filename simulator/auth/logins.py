@@ -12,7 +12,7 @@ from simulator import wire
 from simulator.auth import soap
 from simulator.auth.oauth import Grant, TokenCall, TokenService
 from simulator.auth.token_errors import TokenError
-from simulator.control.faults import Faults
+from simulator.faults import Faults
 from simulator.org.clock import Clock
 from simulator.org.records import JsonObject
 

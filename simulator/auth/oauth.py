@@ -18,7 +18,7 @@ from simulator.auth.token_errors import (
     TokenError,
 )
 from simulator.auth.user import Door
-from simulator.control.evidence import Arrival, TokenLog, TokenRequest
+from simulator.evidence import Arrival, TokenLog, TokenRequest
 from simulator.org.ids import OpaqueIds
 from simulator.org.records import JsonObject
 

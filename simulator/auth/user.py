@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from simulator.rest.messages import RestError
+from simulator.rest_messages import RestError
 
 
 @dataclass(slots=True)

@@ -8,7 +8,6 @@ describes each operation with an example; `operations` lists them.
 from aiohttp import web
 
 from simulator import wire
-from simulator.control.faults import GRPC, META
 from simulator.control.pubsub_api import read_avro
 from simulator.control.requests import (
     Action,
@@ -21,6 +20,7 @@ from simulator.control.requests import (
     read_writer,
 )
 from simulator.control.state import org_state, published, traffic_state
+from simulator.faults import GRPC, META
 from simulator.org.events import HEADER, StoredEvent
 from simulator.org.records import JsonObject
 from simulator.simulator import Simulator

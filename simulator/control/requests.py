@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from simulator import wire
-from simulator.control.faults import UnknownFaultError
+from simulator.faults import UnknownFaultError
 from simulator.org import changes
 from simulator.org.org import SOMEBODY, Writer
 from simulator.org.records import JsonObject

@@ -1,8 +1,8 @@
 """What the control API tells of the org and of who is connected."""
 
 from simulator.auth.oauth import TokenService
-from simulator.control.evidence import MINUTE_MS
-from simulator.control.faults import Faults
+from simulator.evidence import MINUTE_MS
+from simulator.faults import Faults
 from simulator.org.events import HEADER, StoredEvent
 from simulator.org.org import Org
 from simulator.org.records import JsonObject

@@ -5,15 +5,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from simulator.avro.schemas import Schemas
 from simulator.org import deltas
+from simulator.org.avro.schemas import Schemas
 from simulator.org.catalogue import Catalogue, Entity, SetupObjects
 from simulator.org.changes import OVERFLOW_ID, Change, check
+from simulator.org.channels import Channels
 from simulator.org.events import HEADER, EventLog, StoredEvent
 from simulator.org.ids import OpaqueIds, RecordIds, with_checksum
 from simulator.org.records import JsonObject, RecordStore
 from simulator.org.transaction import Draft, Transaction
-from simulator.streaming.channels import Channels
 
 ORG_ID = with_checksum("00D5g000004QxWv")
 USER_ID = with_checksum("0055g000009mLcT")

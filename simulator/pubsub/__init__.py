@@ -30,5 +30,5 @@ the announcement). From a test, with `SimulatorProcess(grpc=True)`:
 An event that Avro cannot hold, such as one without a header, goes out as bytes that no schema
 reads; an unknown changeType gets a schema that has it. `hub`,
 `positions` and `managed` need no gRPC; `payloads` needs fastavro.
-`simulator.pubsub_codes` lists the error codes, and `simulator.avro` has the schemas.
+`simulator.pubsub_codes` lists the error codes, and `simulator.org.avro` has the schemas.
 """

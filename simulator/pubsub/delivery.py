@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from simulator.avro.schema import UNREADABLE
-from simulator.control.faults import Fault
+from simulator.faults import Fault
+from simulator.org.avro.schema import UNREADABLE
 from simulator.org.events import StoredEvent
 from simulator.pubsub import positions
 from simulator.pubsub.hub import Call, Hub, Subscriber, error_of

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from simulator.auth.oauth import TokenService
-from simulator.control.evidence import MAX_ENTRIES
-from simulator.control.faults import Fault, Faults
+from simulator.evidence import MAX_ENTRIES
+from simulator.faults import Fault, Faults
 from simulator.org.clock import Clock
 from simulator.org.events import StoredEvent
 from simulator.org.org import Org

@@ -8,9 +8,9 @@ from typing import Any
 
 import fastavro
 
-from simulator.avro.avro_types import Children, Field, milliseconds, takes
-from simulator.avro.schema import FIELD_LISTS, UNREADABLE, Schema, diff_text
-from simulator.avro.schemas import Schemas
+from simulator.org.avro.avro_types import Children, Field, milliseconds, takes
+from simulator.org.avro.schema import FIELD_LISTS, UNREADABLE, Schema, diff_text
+from simulator.org.avro.schemas import Schemas
 from simulator.org.events import HEADER
 from simulator.org.records import JsonObject
 

@@ -4,10 +4,10 @@ A replay id is ten bytes: the number that CometD tells, and two zero bytes. Clie
 those off, as salesforce-pubsub-api-client does.
 """
 
+from simulator.org.channels import SubscriptionRefusedError
 from simulator.org.events import StoredEvent
 from simulator.org.org import Org
 from simulator.pubsub_codes import PubSubError
-from simulator.streaming.channels import SubscriptionRefusedError
 
 LATEST, EARLIEST, CUSTOM = 0, 1, 2
 TAIL = b"\0\0"

@@ -13,8 +13,8 @@ from simulator.org.ids import long_id
 from simulator.org.org import Org
 from simulator.org.records import JsonObject
 from simulator.rest.external_ids import upsertion
-from simulator.rest.messages import RestAnswer, RestError, RestRequest, objects_of, texts_of
 from simulator.rest.records import Records, Written, changed_id
+from simulator.rest_messages import RestAnswer, RestError, RestRequest, objects_of, texts_of
 
 MAX_RECORDS = 200
 ROLLED_BACK = (

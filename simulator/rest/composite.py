@@ -15,8 +15,8 @@ from multidict import CIMultiDict
 from simulator.org.clock import Clock
 from simulator.org.org import Org
 from simulator.org.records import JsonObject
-from simulator.rest.messages import RestAnswer, RestError, RestRequest, objects_of
 from simulator.rest.records import Records, changed_id
+from simulator.rest_messages import RestAnswer, RestError, RestRequest, objects_of
 
 MAX_SUBREQUESTS = 25
 REFERENCE = re.compile(r"@\{(\w+)((?:\.\w+|\[\d+\])*)\}")

@@ -6,10 +6,9 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from simulator import wire
-from simulator.rest.messages import RestAnswer, RestError, RestRequest, method_not_allowed
 from simulator.rest.resources import DAILY_REQUESTS, Resources
+from simulator.rest_messages import RestAnswer, RestError, RestRequest, method_not_allowed
 from simulator.simulator import Simulator
-from simulator.streaming.cometd import bearer_token
 
 OLDEST, NEWEST = 31, 67
 VERSION = re.compile(r"v(\d\d)\.0")
@@ -56,7 +55,7 @@ class RestEndpoint:
             return spoilt
         body = await request.read()
         try:
-            if not self._sim.tokens.is_valid(bearer_token(request), self._sim.clock.now()):
+            if not self._sim.tokens.is_valid(wire.bearer_token(request), self._sim.clock.now()):
                 raise RestError("INVALID_SESSION_ID")
             self._sim.access.check_api()
             response = _response(self._resources.answer(_read(request, body)))

@@ -6,8 +6,8 @@ from simulator.org.changes import Create, Update
 from simulator.org.clock import Clock
 from simulator.org.org import Org
 from simulator.org.records import JsonObject
-from simulator.rest.messages import RestAnswer, RestError, RestRequest
 from simulator.rest.records import Records, changed_id
+from simulator.rest_messages import RestAnswer, RestError, RestRequest
 
 ANSWERS_UPDATES_SINCE = 46.0
 

@@ -10,7 +10,6 @@ from simulator.org.description import DATETIMES, Fields, chosen_fields, record_j
 from simulator.org.ids import base62
 from simulator.org.org import Org
 from simulator.org.records import JsonObject, Record
-from simulator.rest.messages import RestError
 from simulator.rest.soql import Order, Query, SoqlError, located, parse
 from simulator.rest.soql_where import (
     All,
@@ -23,6 +22,7 @@ from simulator.rest.soql_where import (
     ids_wanted,
     sort_key,
 )
+from simulator.rest_messages import RestError
 
 SMALLEST_BATCH, LARGEST_BATCH = 200, 2_000
 MAX_CURSORS = 50

@@ -8,8 +8,8 @@ from simulator.org.clock import Clock
 from simulator.org.description import rest_time
 from simulator.org.org import Org
 from simulator.org.records import JsonObject, Record, iso
-from simulator.rest.messages import RestAnswer, RestError, RestRequest
 from simulator.rest.records import Records
+from simulator.rest_messages import RestAnswer, RestError, RestRequest
 
 MINUTE_MS = 60_000
 DAYS_OF_UPDATES = 30

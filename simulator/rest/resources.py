@@ -7,11 +7,11 @@ from simulator.org.records import JsonObject
 from simulator.rest.collections import Collections
 from simulator.rest.composite import Composite, Trees
 from simulator.rest.external_ids import ExternalIds
-from simulator.rest.messages import RestAnswer, RestError, RestRequest, method_not_allowed
 from simulator.rest.queries import Queries
 from simulator.rest.records import Records, changed_id
 from simulator.rest.replication import Replication
 from simulator.rest.tooling import Tooling
+from simulator.rest_messages import RestAnswer, RestError, RestRequest, method_not_allowed
 from simulator.simulator import Simulator
 
 DAILY_EVENTS = 50_000

@@ -9,17 +9,17 @@ double underscores are single ones.
 from collections.abc import Callable, Iterator
 
 from simulator.org.catalogue import CUSTOM_SUFFIX, Entity
+from simulator.org.channels import ALL
+from simulator.org.channels import CUSTOM_SUFFIX as CHANNEL_SUFFIX
 from simulator.org.description import chosen_fields
 from simulator.org.ids import POD, base62, with_checksum
 from simulator.org.org import Org
 from simulator.org.records import JsonObject
 from simulator.pubsub.managed import ManagedSubscriptions
-from simulator.rest.messages import RestError
 from simulator.rest.queries import with_names
 from simulator.rest.soql import SoqlError, located, parse
 from simulator.rest.soql_where import holds
-from simulator.streaming.channels import ALL
-from simulator.streaming.channels import CUSTOM_SUFFIX as CHANNEL_SUFFIX
+from simulator.rest_messages import RestError
 
 CHANNEL, MEMBER = "PlatformEventChannel", "PlatformEventChannelMember"
 SUBSCRIPTION = "ManagedEventSubscription"

@@ -1,1 +1,1 @@
-"""The Streaming API: Bayeux over HTTP, channels, subscriptions and sessions."""
+"""The Streaming API: Bayeux over HTTP, subscriptions and sessions."""

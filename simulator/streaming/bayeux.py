@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from simulator.auth.oauth import TokenService
-from simulator.control.faults import CONNECTION_LIMIT, META, TOO_BUSY, Faults
+from simulator.faults import CONNECTION_LIMIT, META, TOO_BUSY, Faults
+from simulator.org.channels import SubscriptionRefusedError
 from simulator.org.events import StoredEvent
 from simulator.org.org import Org
 from simulator.org.records import JsonObject
 from simulator.streaming import replies
-from simulator.streaming.channels import SubscriptionRefusedError
 from simulator.streaming.sessions import Session, SessionTable
 from simulator.streaming.subscriptions import backlog
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from aiohttp import web
 
 from simulator import wire
-from simulator.control.faults import Faults
+from simulator.faults import Faults
 from simulator.org.clock import Clock
 from simulator.org.records import JsonObject
 from simulator.streaming.bayeux import Bayeux, Caller, Hold
@@ -155,12 +155,6 @@ def _parse(body: bytes) -> list[JsonObject] | None:
     return None
 
 
-def bearer_token(request: web.Request) -> str:
-    """The access token of a request; empty if it has none."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() in ("bearer", "oauth") else ""
-
-
 def _caller(request: web.Request, *, alone: bool) -> Caller:
     """Cookies are read as sent: a client that re-encodes one has changed it.
 
@@ -174,4 +168,4 @@ def _caller(request: web.Request, *, alone: bool) -> Caller:
     version = None
     with suppress(ValueError):
         version = float(request.match_info.get("version", ""))
-    return Caller(bearer_token(request), version, cookies, alone)
+    return Caller(wire.bearer_token(request), version, cookies, alone)

@@ -1,9 +1,9 @@
 """What a subscribe message asks for: a channel, and where to start."""
 
+from simulator.org.channels import SubscriptionRefusedError
 from simulator.org.events import StoredEvent
 from simulator.org.org import Org
 from simulator.org.records import JsonObject
-from simulator.streaming.channels import SubscriptionRefusedError
 
 NEW_EVENTS = -1
 ALL_RETAINED = -2

@@ -7,8 +7,8 @@ import pytest
 from cryptography.fernet import Fernet
 from environs import Env
 
-from cdcproject.conf.egress_policy import is_local, outbound, readable
 from cdcproject.conf.https import https
+from cdcproject.egress_policy import is_local, outbound, readable
 from tests.cdcproject.test_settings import alone, refused
 from tests.nursery import ROOT
 

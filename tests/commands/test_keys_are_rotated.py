@@ -6,11 +6,11 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 
+from listeners import key_rotation
+from listeners.key_rotation import encrypted_fields, rotate
 from listeners.models import Connection, KeptTokens, TokenState
 from listeners.salesforce.tokens.store import Kept
-from listeners.secrets import key_rotation
 from listeners.secrets.encrypted_field import Secret
-from listeners.secrets.key_rotation import encrypted_fields, rotate
 from listeners.token_stores.redis import RedisStore
 from tests.sample_data import make_listener
 

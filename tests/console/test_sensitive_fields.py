@@ -12,7 +12,7 @@ from audit.log.masking import MASKED, Sight
 from audit.models import Quarantined
 from handlers.models import DeliveryAttempt
 from handlers.sdk.outcomes import storable
-from listeners.access.field_masking import fields_of, flaws, masked, redacted
+from listeners.field_masking import fields_of, flaws, masked, redacted
 from tests.console.conftest import NOW
 from tests.sample_data import make_mapping
 

@@ -10,7 +10,7 @@ from audit.db.row_count import Total
 from audit.jobs import tracked
 from audit.jobs.tracked import TrackedJob
 from audit.models import OperatorAction, Reconciliation, Work
-from console.admin.job_items import running
+from console.job_items import running
 from handlers.models import Redelivery
 from tests.sample_data import ANN
 

@@ -4,8 +4,8 @@ import pytest
 
 from consumer.configuration import schema
 from handlers.models import HandlerMapping
-from listeners.connections.client_config_rules import CLIENT_KEYS, REFRESH_KEYS, TLS_KEYS
 from listeners.models import Connection, Listener
+from listeners.models.client_config_rules import CLIENT_KEYS, REFRESH_KEYS, TLS_KEYS
 from tests.docs.examples import DOCS
 from tests.docs.tables import rows_of
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import requests
 
-from simulator.control.faults import KINDS
 from simulator.control.operations import OPERATIONS
 from simulator.control.requests import OPERATIONS as CHANGES
+from simulator.faults import KINDS
 from simulator.options import Options
 from simulator.server import application
 from simulator.simulator import Simulator

@@ -14,8 +14,8 @@ from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.dead_letters.halt import NotHalting, go_on_without
 from handlers.models import Delivery, HandlerMapping
-from handlers.ordering.wait_reason import waits_for
 from handlers.redelivery.request import Wish, wish
+from handlers.reporting.wait_reason import waits_for
 from handlers.worker.claim import claim
 from handlers.worker.run import run_delivery
 from tests.at_once import in_threads

@@ -9,9 +9,9 @@ from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.mappings import pause as mappings_pause
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
-from handlers.ordering.wait_reason import waits_for
 from handlers.outbox import publish
 from handlers.redelivery.request import Wish
+from handlers.reporting.wait_reason import waits_for
 from handlers.worker.run import run_delivery
 from listeners import crash_points
 from tests.redelivering import redeliver

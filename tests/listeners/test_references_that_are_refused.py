@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ValidationError
 
-from cdcproject.conf.egress_policy import Readable
+from cdcproject.egress_policy import Readable
 from handlers.cdc_handlers import check_post_options
 from listeners.models import Connection
 from listeners.secrets.encrypted_field import Secret, SecretUnavailable

@@ -8,7 +8,7 @@ from django.core.management import CommandError
 from rest_framework.test import APIClient
 
 from handlers.routing.ignored_authors import left_out, origin_flaws
-from listeners.access.field_masking import fields_of, flaws, is_meant, masked, redacted
+from listeners.field_masking import fields_of, flaws, is_meant, masked, redacted
 from simulator.rest.soql_where import _like
 from tests.api.requests import LISTENERS, sent
 from tests.commands.running import ConfigurationFile

@@ -7,7 +7,7 @@ from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from audit.incidents import metrics as of_incidents
+from audit import metrics as of_incidents
 from cdcproject.process import build_info
 from cdcproject.web import metrics
 from consumer.status import db_metrics

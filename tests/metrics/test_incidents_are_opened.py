@@ -2,7 +2,7 @@ import pytest
 from django.utils import timezone
 from prometheus_client import values
 
-from audit.incidents.metrics import OPENED
+from audit.metrics import OPENED
 from audit.models import Incident
 from audit.models.entry_queryset import Trouble
 from cdcproject.process.metrics import VARIABLE

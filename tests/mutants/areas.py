@@ -57,7 +57,7 @@ AREAS: dict[str, tuple[str, ...]] = {
         "handlers/outbox/create.py",
         "handlers/outbox/publish.py",
         "handlers/outbox/handover.py",
-        "handlers/routing/saves.py",
+        "handlers/saves.py",
     ),
     "redelivery": (
         "handlers/redelivery/*.py",
@@ -88,7 +88,7 @@ AREAS: dict[str, tuple[str, ...]] = {
     "permissions": (
         "listeners/access/permissions.py",
         "listeners/access/object_grants.py",
-        "listeners/access/field_masking.py",
+        "listeners/field_masking.py",
         "audit/log/masking.py",
         "api/protocol/permissions.py",
     ),

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from django.db.models import Model
 
-from listeners.connections.client_config_rules import CLIENT_KEYS, REFRESH_KEYS, TLS_KEYS
 from listeners.models import Connection, Listener
+from listeners.models.client_config_rules import CLIENT_KEYS, REFRESH_KEYS, TLS_KEYS
 from tests.settings_on_the_wire import test_client_config as client_config
 from tests.settings_on_the_wire import test_gap_policy as gap_policy
 from tests.settings_on_the_wire import test_jwt as jwt

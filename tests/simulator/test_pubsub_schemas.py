@@ -9,7 +9,7 @@ from typing import Any
 import fastavro
 import pytest
 
-from simulator.avro.schema import UnfitError
+from simulator.org.avro.schema import UnfitError
 from simulator.org.changes import Create, Update
 from simulator.org.events import StoredEvent
 from simulator.org.org import Org

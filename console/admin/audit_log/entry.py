@@ -15,12 +15,12 @@ from audit.models import AuditLogEntry
 from console.admin.audit_log.field_history import LOOK_BACK, earlier
 from console.admin.audit_log.field_rows import FieldRow, field_rows
 from console.admin.audit_log.raw_event import raw_event
-from console.admin.delivery_labels import outcome_label, state_label
-from console.admin.labels import change_type_label
+from console.delivery_labels import outcome_label, state_label
+from console.labels import change_type_label
 from handlers.checks import unregistered_message
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.ordering.wait_reason import Wait, waits_of
 from handlers.redelivery.request import ON_THEIR_WAY
+from handlers.reporting.wait_reason import Wait, waits_of
 from handlers.sdk import registry
 
 #: Of one transaction, so many others are shown.

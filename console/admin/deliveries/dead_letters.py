@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from audit.action_log import Actor
 from audit.log.masking import Sight
-from console.admin.deliveries.redeliver_action import RedeliveringAdmin, is_confirmed, reason_of
+from console.admin.redeliver_action import RedeliveringAdmin, is_confirmed, reason_of
 from handlers.dead_letters.groups import STATES, Group, deliveries_of, page_of, told
 from handlers.dead_letters.halt import give_up
 from handlers.models import Delivery

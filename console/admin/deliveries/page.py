@@ -28,16 +28,16 @@ from console.admin.audit_log.filters import (
 )
 from console.admin.audit_log.search import RECORD_SEARCH_HELP, record_ids
 from console.admin.deliveries.dead_letters import DeadLettersAdmin
-from console.admin.deliveries.redeliver_action import is_confirmed, reason_of
-from console.admin.delivery_labels import state_label
 from console.admin.keyset_list import KeysetChangeList
-from console.admin.labels import change_type_label, joined, label, moment
 from console.admin.mappings.pause import pause_label
+from console.admin.redeliver_action import is_confirmed, reason_of
+from console.delivery_labels import state_label
+from console.labels import change_type_label, joined, label, moment
 from handlers.dead_letters.halt import give_up
 from handlers.mappings.pause import WAITING
 from handlers.models import Delivery
-from handlers.ordering.wait_reason import waits_for
 from handlers.redelivery.request import LEFT_OUT, wish
+from handlers.reporting.wait_reason import waits_for
 
 
 class DeliveryAdmin(DeadLettersAdmin):

@@ -11,8 +11,8 @@ from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from console.admin.connections.json_fields import NamesField, WithDefaults
-from listeners.access.field_masking import EXAMPLES
 from listeners.connections.listener_warnings import ENDPOINT_IS_CLOSED, OF_SALESFORCE
+from listeners.field_masking import EXAMPLES
 from listeners.models import Connection, Listener
 from listeners.models.connection_rules import default_of
 

@@ -19,14 +19,14 @@ from django.views.decorators.gzip import gzip_page
 
 from audit.log.has_history import with_history
 from audit.models import Incident
-from console.admin.labels import joined, label, moment
 from console.admin.listeners.create import CreatingAdmin
 from console.admin.listeners.forms import ListenerForm
 from console.admin.listeners.state_panel import ListenerState, standing
-from console.admin.navigation import Reader, may_see
 from console.designer import facts
 from console.designer.drawing import draw
 from console.designer.next_steps import next_steps
+from console.labels import joined, label, moment
+from console.navigation import Reader, may_see
 from handlers.mappings.defaults import create_default_mappings
 from handlers.sdk import registry
 from listeners.connections.listener_warnings import warnings

@@ -12,9 +12,9 @@ from unfold.decorators import action
 
 from audit.action_log import Actor
 from audit.log.throughput import replay_cost
-from console.admin import links
-from console.admin.deliveries.redeliver_action import reason_of
+from console import links
 from console.admin.logged import NotedAdmin
+from console.admin.redeliver_action import reason_of
 from consumer import listener_control
 from consumer.listener_control import NotNow
 from listeners.access.permissions import OPERATE, may

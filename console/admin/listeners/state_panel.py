@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from audit.log.throughput import Usage, usages
 from audit.models import Incident
-from console.admin.delivery_labels import state_label
+from console.delivery_labels import state_label
 from console.designer.facts import Facts
 from handlers.checks import unregistered_message
 from handlers.models import HandlerMapping

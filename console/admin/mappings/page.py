@@ -15,11 +15,11 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 
-from console.admin import links
-from console.admin.labels import joined, label
+from console import links
 from console.admin.mappings.form import HandlerMappingForm
 from console.admin.mappings.pause import PausingAdmin, pause_label
 from console.designer import mapping_page
+from console.labels import joined, label
 from handlers.checks import unregistered_message
 from handlers.mappings import retarget
 from handlers.models import HandlerMapping

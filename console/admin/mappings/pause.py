@@ -15,10 +15,10 @@ from django.utils.safestring import SafeString
 from unfold.decorators import action
 
 from audit.action_log import Actor
-from console.admin import links
-from console.admin.deliveries.redeliver_action import reason_of
-from console.admin.labels import label
+from console import links
 from console.admin.logged import NotedAdmin
+from console.admin.redeliver_action import reason_of
+from console.labels import label
 from handlers.mappings import pause as mappings_pause
 from handlers.models import HandlerMapping
 from listeners.access.permissions import OPERATE, may

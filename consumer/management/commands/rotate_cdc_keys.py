@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from listeners.key_rotation import Outcome, Rotation, rotate
 from listeners.salesforce.tokens.store import TokenStoreUnavailable
-from listeners.secrets.key_rotation import Outcome, Rotation, rotate
 
 INTERRUPTED = 130
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from listeners.access import wildcards
+from listeners import wildcards
 
 Path = tuple[str, ...]
 #: A pattern for each step of a path to a field, from the top, in lower case.

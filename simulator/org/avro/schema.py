@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from simulator.avro.avro_types import (
+from simulator.org.avro.avro_types import (
     AVRO_NAME,
     COMPOUNDS,
     INT_LIMIT,

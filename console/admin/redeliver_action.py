@@ -12,9 +12,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from audit.action_log import Actor
-from console.admin.delivery_labels import state_label
-from console.admin.navigation import may_see
 from console.admin.read_only import WindowAdmin
+from console.delivery_labels import state_label
+from console.navigation import may_see
 from handlers.models import Delivery
 from handlers.redelivery.request import Counts, TooMany, Verdict, Wish, fate_of_overtaken
 from handlers.redelivery.service import COUNT_SECONDS, Grown, begin, foreseen, overtaken

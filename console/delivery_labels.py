@@ -2,7 +2,7 @@
 
 from django.utils.safestring import SafeString
 
-from console.admin.labels import label
+from console.labels import label
 from handlers.models import Delivery, DeliveryAttempt
 
 State = Delivery.State

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from simulator.avro.avro_types import (
+from simulator.org.avro.avro_types import (
     AVRO_NAME,
     COMPOUNDS,
     KINDS,
@@ -11,7 +11,7 @@ from simulator.avro.avro_types import (
     field_for,
     field_of_kind,
 )
-from simulator.avro.schema import UNREADABLE, Schema, UnfitError, fitted, widened, with_field
+from simulator.org.avro.schema import UNREADABLE, Schema, UnfitError, fitted, widened, with_field
 from simulator.org.catalogue import Catalogue, Entity
 from simulator.org.description import TYPES
 from simulator.org.ids import schema_id
