@@ -1,7 +1,7 @@
 # The product in one image, for the web server, listeners, workers and beat; docs/deploying.md.
 ARG PYTHON_IMAGE=python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
-# ── what is installed ───────────────────────────────────────────────────────────────────────
+# ── installation ───────────────────────────────────────────────────────────────────────
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 RUN python -m venv --without-pip /opt/venv
@@ -11,8 +11,8 @@ RUN pip --python /opt/venv/bin/python install --no-cache-dir --only-binary :all:
 ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /app
 COPY . .
-# A clone that only its owner may read (umask 077) is one that the image's user could not.
-# Compiled and collected here, since the file system is read-only later.
+# The image's user could not read the files of a clone made with umask 077.
+# Compile and collect here, because the file system is read-only at run time.
 RUN chmod --recursive u+rwX,go+rX . \
     && python -m compileall -q . \
     && DEBUG=true VAR_DIR=/tmp STATIC_ROOT=/app/staticfiles python manage.py collectstatic --noinput --verbosity 0 --ignore 'redoc*'
@@ -25,7 +25,7 @@ FROM build AS build-traces
 COPY requirements-otel.txt /tmp/
 RUN /usr/local/bin/pip --python /opt/venv/bin/python install --no-cache-dir --only-binary :all: --requirement /tmp/requirements-otel.txt
 
-# ── what runs ───────────────────────────────────────────────────────────────────────────────
+# ── final image ───────────────────────────────────────────────────────────────────────────────
 FROM ${PYTHON_IMAGE} AS runtime
 RUN python -m pip uninstall --yes --no-cache-dir pip \
     && groupadd --gid 10001 cdc \
@@ -55,5 +55,5 @@ CMD ["celery", "-A", "cdcproject", "flower", "--conf=deploy/flower/flowerconfig.
 FROM runtime AS traces
 COPY --from=build-traces /opt/venv /opt/venv
 
-# The one that is built when none is named.
+# The default stage.
 FROM runtime

@@ -1,4 +1,4 @@
-"""Flower's own configuration: it is shown to user `flower` with the password of a file."""
+"""Flower's configuration: user `flower`, with the password from a file."""
 
 import os
 from pathlib import Path

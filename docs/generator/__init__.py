@@ -1,7 +1,7 @@
-"""Write what the manual's pages take from the code, and make the site of them.
+"""Generate the parts of the manual that come from the code, and check the site.
 
-    python -m docs.generator            writes what is missing or stale of the former into docs/
-    python -m docs.generator --check    writes nothing; exit 1 names what is missing or stale
+    python -m docs.generator            update stale parts in docs/
+    python -m docs.generator --check    write nothing; exit 1 and name stale pages
 
 For development only. `make docs` builds the site.
 """

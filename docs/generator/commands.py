@@ -1,4 +1,4 @@
-"""What a command of `manage.py` takes, from its own parser."""
+"""The arguments and options of a manage.py command, from its parser."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from django.core.management.base import BaseCommand
 
 from docs.generator.blocks import table
 
-#: Every command of Django has these.
+#: The options that every Django command has.
 _OF_DJANGO = {action.dest for action in BaseCommand().create_parser("manage.py", "")._actions}
 
 
 def options(name: str) -> str:
-    """Its help, and a table of its arguments and options. Raises KeyError for an unknown one."""
+    """Return the command's help and a table of its options. Raises KeyError if it is unknown."""
     command = _command(name)
     parser = command.create_parser("manage.py", name)
     rows = [_row(one) for one in parser._actions if one.dest not in _OF_DJANGO]

@@ -1,4 +1,4 @@
-"""What a kind of login needs and heeds, from the rules that connections are held to."""
+"""The required and the optional fields of a kind of login, from the rules for connections."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from listeners.models.connection_rules import KINDS
 
 
 def fields(auth: str) -> str:
-    """Two sentences. Raises KeyError for an unknown kind."""
+    """Return two sentences in Markdown. Raises KeyError for an unknown kind."""
     kind = KINDS[auth]
-    return f"Needs {_listed(kind.required)}; heeds besides {_listed(kind.optional)}."
+    return f"Required: {_listed(kind.required)}. Optional: {_listed(kind.optional)}."
 
 
 def _listed(names: tuple[str, ...]) -> str:

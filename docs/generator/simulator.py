@@ -7,12 +7,12 @@ from simulator.control.operations import OPERATIONS
 
 
 def control(_argument: str) -> str:
-    """Each operation, and a link to its section."""
-    rows = [(f"[`{name}`](#{_anchor(name)})", told) for name, told in OPERATIONS.items()]
+    """Return a table of the operations, each linked to its section."""
+    rows = [(f"[`{name}`](#{_anchor(name)})", summary) for name, summary in OPERATIONS.items()]
     return table(("operation", ""), rows)
 
 
 def _anchor(name: str) -> str:
-    """The anchor of the heading `` `METHOD /_simulator/path` ``, as mkdocs makes it."""
+    """Return the anchor that mkdocs makes of the heading `` `METHOD /_simulator/path` ``."""
     method, _, path = name.partition(" ")
     return f"{method}-_simulator{path.replace('/', '')}".lower()

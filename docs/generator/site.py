@@ -1,4 +1,4 @@
-"""Hooks of MkDocs: files beside `docs/` become pages; no page asks another host for anything."""
+"""MkDocs hooks: add pages from outside `docs/`, and refuse pages that load from other hosts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-#: Pages that are read in the repository first, and what each is called in the site.
+#: Pages outside `docs/`, each with its name in the site.
 BESIDE = {
     "SECURITY.md": "security.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -28,7 +28,7 @@ _FETCHED = re.compile(
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds them."""
+    """Add the pages from outside `docs/`."""
     root = Path(config.docs_dir).parent
     for source, name in BESIDE.items():
         files.append(File.generated(config, name, content=(root / source).read_text()))
@@ -36,8 +36,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Links lead to where the pages are in the site. Raises PluginError for a code block that would
-    end the list that it belongs to, whose next point would be the first again."""
+    """Point links to the pages' places in the site.
+
+    Raises PluginError for a code block that would end its list and restart the numbering.
+    """
     if _ENDS_ITS_LIST.search(markdown):
         raise PluginError(f"{page.file.src_uri}: indent code blocks in lists by four spaces")
     if page.file.src_uri in BESIDE.values():
@@ -46,16 +48,16 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Raises PluginError, which names what would be fetched from elsewhere."""
+    """Raise PluginError if a page loads anything from another host; it names the addresses."""
     found = [
         f"{page.name}: {address}"
         for page in sorted(Path(config.site_dir).rglob("*.html"))
         for address in fetched(page.read_text())
     ]
     if found:
-        raise PluginError(f"to be fetched from elsewhere: {', '.join(found)}")
+        raise PluginError(f"pages load from other hosts: {', '.join(found)}")
 
 
 def fetched(html: str) -> list[str]:
-    """What a browser asks other hosts for, to show the page."""
+    """Return the addresses on other hosts that a browser loads to show the page."""
     return [first or second for first, second in _FETCHED.findall(html)]

@@ -1,4 +1,4 @@
-"""By its name, what a page can take from the code."""
+"""The sources that a page can name, by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from docs.generator.logins import fields
 from docs.generator.simulator import control
 
 SOURCES: Mapping[str, Source] = {
-    "options": options,  # of a command of manage.py
-    "control": control,  # operations of the simulator's control API
-    "login": fields,  # what a kind of login needs and heeds
+    "options": options,  # the options of a manage.py command
+    "control": control,  # the operations of the simulator's control API
+    "login": fields,  # the required and optional fields of a kind of login
 }
