@@ -61,7 +61,7 @@ def report(listener_id: int, entries: Iterable[AuditLogEntry], now: datetime) ->
     ]
 
 
-def stopped(listener_id: int, reason: str, now: datetime) -> None:
+def open_stopped(listener_id: int, reason: str, now: datetime) -> None:
     """Open the incident of a listener that stopped and needs an operator. Never inside a
     transaction.
 
@@ -84,7 +84,7 @@ def stop(reason: str) -> Trouble:
     )
 
 
-def started(listener_id: int, now: datetime) -> None:
+def close_stopped(listener_id: int, now: datetime) -> None:
     """Close the incident of a listener that had stopped and receives again. Inside any
     transaction."""
     note = f"Receiving since {now:%Y-%m-%d %H:%M} UTC."

@@ -84,7 +84,7 @@ def sweep(now: datetime) -> None:
     soft_delete.skip_waiting(now)
     promote_stranded()
     requeue_lost(now)
-    plan.ask_due(now)
+    plan.start_due(now)
     schedule.start_due(now)
     job.start_due(now)
     tracked.mark_lost(now)

@@ -42,7 +42,7 @@ _COMPARING = (
 )
 
 
-def follow(listener: Listener, reported: Sequence[Reported], now: datetime) -> bool:
+def plan_repairs(listener: Listener, reported: Sequence[Reported], now: datetime) -> bool:
     """Plan the reads and comparisons for the incidents of a batch; return whether records are to be
     read.
 
@@ -145,15 +145,15 @@ def _compare(listener: Listener, reported: Reported, now: datetime) -> None:
         )
 
 
-def ask_due(now: datetime) -> None:
+def start_due(now: datetime) -> None:
     """Start tasks that complete the gap entries that are due. Never inside a transaction. Raises
     BrokerUnavailable."""
     listeners = _due(now).order_by().values_list("listener_id", flat=True).distinct()
     for listener_id in list(listeners):
-        ask(listener_id, now)
+        start(listener_id, now)
 
 
-def ask(listener_id: int, now: datetime) -> None:
+def start(listener_id: int, now: datetime) -> None:
     """Claim the due gap entries of one listener and start the task that completes them. Never
     inside a transaction. Raises BrokerUnavailable."""
     if not claim(listener_id, now):

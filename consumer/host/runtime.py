@@ -136,7 +136,7 @@ class HostedListener:
         if changes and not Position.objects.held(self.lease).update(**changes):
             return False
         if status.state == State.RECEIVING and status != self._written:
-            incidents.started(self.listener.pk, database_clock.now())
+            incidents.close_stopped(self.listener.pk, database_clock.now())
         self._written = status
         self._written_received_at, self._written_at = received_at, time.monotonic()
         return True

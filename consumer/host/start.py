@@ -140,4 +140,4 @@ def _fail(listener: Listener, lease: Lease, reason: str) -> None:
     )
     if is_ours:
         Position.objects.release(lease)
-        incidents.stopped(listener.pk, reason, database_clock.now())
+        incidents.open_stopped(listener.pk, reason, database_clock.now())

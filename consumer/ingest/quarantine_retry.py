@@ -91,7 +91,7 @@ def _record(
         details = {"changes": len(new)}
         note(by, Action.READ_AGAIN, quarantined, name=str(quarantined.pk), details=details)
         # The relay starts the reads and comparisons that this plans.
-        plan.follow(listener, incidents.report(listener.pk, new, now), now)
+        plan.plan_repairs(listener, incidents.report(listener.pk, new, now), now)
     if tracing.spans is not None:
         tracing.spans.recorded(listener.name, new, began)
     return len(new), ready

@@ -162,7 +162,7 @@ def _ingest_whole(
             new, mappings, database_clock.estimate(), gap_policy=policy, lanes=position.lanes
         )
         reported = incidents.report(listener.pk, new, messages[-1].received_at)
-        reads = plan.follow(listener, reported, messages[-1].received_at)
+        reads = plan.plan_repairs(listener, reported, messages[-1].received_at)
         advance(lease, replay_id, entries)
         throughput.count(listener.pk, messages[-1].received_at, len(messages), len(new))
         crash_points.reach("recorded")

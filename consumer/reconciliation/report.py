@@ -88,9 +88,7 @@ def looked_up(figures: Figures, *, records: bool) -> str:
     count, deleted = figures.looked_up, figures.deleted
     if not count:
         return "the audit log has no existing record to look up by id"
-    known = (
-        f"{count:,} {_plural(count)} that {'exists' if count == 1 else 'exist'} in the audit log"
-    )
+    known = f"{count:,} existing {_plural(count)} of the audit log"
     were = "was" if count == 1 else "were"
     if not deleted:
         return f"{known} {were} looked up by id: no deletion is missing in the audit log"

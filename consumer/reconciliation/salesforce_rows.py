@@ -78,10 +78,10 @@ def _row(record: Any) -> Row:
         case {"Id": str(record_id)}:
             created, modified, stamped = (milliseconds(record.get(name)) for name in _TIMES)
         case _:
-            raise TransportFailed("Salesforce returned a query row without an Id")
+            raise TransportFailed("a query row has no Id")
     stamp = next((time for time in (stamped, modified, created) if time is not None), None)
     if stamp is None:
-        raise TransportFailed(f"Salesforce returned no time of change for record {record_id}")
+        raise TransportFailed(f"the query row of record {record_id} has no time of change")
     return Row(
         record_id,
         created=stamp if created is None else created,

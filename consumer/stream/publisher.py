@@ -89,7 +89,7 @@ class Publisher:
         try:
             handover.publish(parcel, database_clock.now())
             for listener_id in reads:
-                plan.ask(listener_id, database_clock.now())
+                plan.start(listener_id, database_clock.now())
         except (outbox_publish.BrokerUnavailable, *TRANSIENT) as error:
             self._no_broker_before = time.monotonic() + BROKER_PAUSE_SECONDS
             connection.close()

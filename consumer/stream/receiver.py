@@ -152,7 +152,7 @@ class Receiver:
         except TRANSIENT as error:
             metrics.interrupted(self._listener.name, error)
             connection.close()
-            self._wait(f"the database is not available: {error}", backoff().delay(1))
+            self._wait(f"the database does not answer: {error}", backoff().delay(1))
         except (StreamClosed, LeaseLost, LoginGivenUp, SecretUnavailable):
             raise
         except Exception as error:  # it may be temporary: log it, show it as the reason, and retry
@@ -301,7 +301,7 @@ class Receiver:
         self._end(reason)
         with suppress_transient_errors("open an incident"):
             if Position.objects.held(self._lease).exists():
-                incidents.stopped(self._listener.pk, reason, timezone.now())
+                incidents.open_stopped(self._listener.pk, reason, timezone.now())
 
     def _set(self, state: Position.State, reason: str = "") -> None:
         if self.status != Status(state, reason):

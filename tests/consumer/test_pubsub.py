@@ -218,6 +218,6 @@ def test_a_position_that_a_managed_subscription_was_not_told_of_is_compared(org,
     wait_for(receives)
     assert heard(org, "after") == "pubsub"
     incident = Incident.objects.get(kind=Kind.REPLAY_LOST)
-    assert "goes on where the managed subscription Later begins" in incident.summary
+    assert "continues where the managed subscription Later begins" in incident.summary
     assert Reconciliation.objects.get().window_start < known
     assert Position.objects.get().subscription == "Later"
