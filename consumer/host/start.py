@@ -1,4 +1,4 @@
-"""Starts listeners: log in and build the stream → take the lease → start the threads."""
+"""Starts listeners: build tokens and stream → take the lease → start the threads."""
 
 from __future__ import annotations
 
