@@ -11,8 +11,8 @@ class ConsumerConfig(AppConfig):
 
         from consumer import roles
 
-        # The last apps whose permissions are given: Django has made them by then. The site's app
-        # with the user model may come before ours or after.
+        # Roles get permissions of these apps and of apps that Django migrates before them. The app
+        # of the user model may be migrated before ours or after it, so both signals are needed.
         for label in {"api", settings.AUTH_USER_MODEL.split(".")[0]}:
             post_migrate.connect(
                 roles.put_right,

@@ -1,4 +1,4 @@
-"""What about a batch an operator should know, as incidents."""
+"""Incidents about recorded changes, unreadable messages and stopped listeners."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ from handlers.routing.router import GAPS, ON
 Kind = Incident.Kind
 
 REMEDIES = {
-    Kind.GAP: "Salesforce sent the fact of these changes without their data. Read the records.",
-    Kind.OVERFLOW: "More than 100,000 changes in one transaction: read the whole entity again, "
-    "deletions included.",
-    Kind.WILDCARD: "Every record of the entity changed at once: read the whole entity again.",
-    Kind.UNKNOWN_CHANGE_TYPE: "The change is recorded and went to no handler. See what it means "
-    "in Salesforce's release notes.",
-    Kind.UNDECODABLE: "See why under Quarantined, where it is kept raw; read it again there "
-    "after an upgrade. This closes when none is left unread.",
-    Kind.MALFORMED_ANSWER: "The answer is kept raw under Quarantined. Its events are asked for "
-    "again; if this repeats, look at what stands between here and Salesforce.",
+    Kind.GAP: "Salesforce reported these changes without their data. Read the records from "
+    "Salesforce.",
+    Kind.OVERFLOW: "One transaction had more than 100,000 changes. Read the whole entity from "
+    "Salesforce, deletions included.",
+    Kind.WILDCARD: "Every record of the entity changed at once. Read the whole entity from "
+    "Salesforce.",
+    Kind.UNKNOWN_CHANGE_TYPE: "The change is recorded, but was sent to no handler. Look up its "
+    "change type in Salesforce's release notes.",
+    Kind.UNDECODABLE: "See the error under Quarantined, where the raw event is kept. After an "
+    "upgrade, read it again there. This incident closes when no unread event is left.",
+    Kind.MALFORMED_ANSWER: "The raw response is kept under Quarantined. Its events are requested "
+    "again. If this repeats, check the proxies between this system and Salesforce.",
 }
 
 
 def moment(milliseconds: int) -> datetime:
+    """Return the UTC time of a commit timestamp."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """An incident, and the entries of a batch that it is about."""
+    """An incident and the audit log entries of the batch that caused it."""
 
     kind: Kind
     entries: Sequence[AuditLogEntry]
@@ -43,7 +46,10 @@ class Reported:
 
 
 def report(listener_id: int, entries: Iterable[AuditLogEntry], now: datetime) -> list[Reported]:
-    """Open or count up an incident for each kind and entity. Inside the caller's transaction."""
+    """Report an incident for each kind and entity of the entries that need one.
+
+    An incident that is already open is counted up. Inside the caller's transaction.
+    """
     groups: dict[tuple[Kind, str], list[AuditLogEntry]] = {}
     for entry in entries:
         kind = _kind(entry)
@@ -55,38 +61,42 @@ def report(listener_id: int, entries: Iterable[AuditLogEntry], now: datetime) ->
     ]
 
 
-def stopped(listener_id: int, reason: str, now: datetime) -> None:
-    """Open the incident of a listener that only an operator can help. Never inside a transaction.
+def open_stopped(listener_id: int, reason: str, now: datetime) -> None:
+    """Open the incident of a listener that stopped and needs an operator. Never inside a
+    transaction.
 
-    While the database does not answer there is none: the watch opens it later.
+    While the database is not available nothing is opened; the watch opens the incident later.
     """
     with suppress_transient_errors("open an incident"), transaction.atomic():
         Incident.objects.report(listener_id, stop(reason), now)
 
 
 def stop(reason: str) -> Trouble:
+    """Return the incident of a stopped listener."""
     return Trouble(
         Kind.CONFIGURATION,
         "",
         f"The listener stopped: {reason}",
-        "Correct the connection or the listener: that starts it again.",
-        action="It stands still until its settings are changed.",
+        "Correct the settings of the connection or the listener. Saving them restarts the "
+        "listener.",
+        action="The listener is stopped until its settings change.",
         lasts=True,
     )
 
 
-def started(listener_id: int, now: datetime) -> None:
-    """Close the incident of one that had stopped. Inside any transaction."""
+def close_stopped(listener_id: int, now: datetime) -> None:
+    """Close the incident of a listener that had stopped and receives again. Inside any
+    transaction."""
     note = f"Receiving since {now:%Y-%m-%d %H:%M} UTC."
     Incident.objects.close(listener_id, Kind.CONFIGURATION, now, key="", note=note)
 
 
 def unreadable(kind: Kind) -> Trouble:
-    """The incident for what was quarantined."""
+    """Return the incident of a quarantined event or response."""
     if kind is Kind.MALFORMED_ANSWER:
-        action = "The stream was opened again from the stored position."
+        action = "The stream was reopened from the stored position."
     else:
-        action = "The listener went on behind it. It can be read again under Quarantined."
+        action = "The listener skipped the event and continued. Read it again under Quarantined."
     summary = f"{kind.label}: kept in quarantine"
     return Trouble(kind, "", summary, REMEDIES[kind], action=action)
 

@@ -1,6 +1,6 @@
-"""Listeners started, stopped, and made to begin anew; each with its line in the action log.
+"""Start and stop listeners and forget their positions; each action is written to the action log.
 
-NotNow   the message says what is in the way
+NotNow   the action is not possible now; the message says what to do first
 """
 
 from __future__ import annotations
@@ -16,30 +16,37 @@ from listeners.models import Listener, Position
 
 
 class NotNow(Exception):
-    """Nothing was changed. The message says what to do first."""
+    """The action is not possible now, and nothing was changed. The message says what to do
+    first."""
 
 
 def start(listener: Listener, by: Actor, reason: str, now: datetime) -> bool:
-    """Enable it; False: it was. Running processes take that up. Inside any transaction."""
+    """Enable a listener; return False if it already was. Inside any transaction.
+
+    Running listener processes notice the change.
+    """
     return _switch(listener, by, reason, now, on=True)
 
 
 def stop(listener: Listener, by: Actor, reason: str, now: datetime) -> bool:
-    """Disable it; False: it was. What was received is drained. Inside any transaction."""
+    """Disable a listener; return False if it already was. Inside any transaction.
+
+    The process that runs the listener records the changes it received, then stops.
+    """
     return _switch(listener, by, reason, now, on=False)
 
 
 def _switch(listener: Listener, by: Actor, reason: str, now: datetime, *, on: bool) -> bool:
     with transaction.atomic():
-        other = Listener.objects.filter(pk=listener.pk, enabled=not on)
-        if not other.update(enabled=on, updated_at=now):
+        opposite = Listener.objects.filter(pk=listener.pk, enabled=not on)
+        if not opposite.update(enabled=on, updated_at=now):
             return False
         note(by, Action.START if on else Action.STOP, listener, reason=reason)
     return True
 
 
 def obstacle(listener: Listener, now: datetime) -> str:
-    """Why its position cannot be forgotten; empty: it can."""
+    """Return why the listener's position cannot be forgotten now; empty if it can."""
     position = position_of(listener)
     if position is None or not (position.replay_id or position.tip_since):
         return "There is no position to forget."
@@ -52,13 +59,16 @@ def obstacle(listener: Listener, now: datetime) -> str:
 
 
 def forget_position(listener: Listener, by: Actor, reason: str, now: datetime) -> str:
-    """Where it begins when it starts again. Inside any transaction. Raises NotNow."""
+    """Forget the listener's position; return where the listener begins at its next start.
+
+    Inside any transaction. Raises NotNow.
+    """
     if why := obstacle(listener, now):
         raise NotNow(why)
     position = position_of(listener)
     with transaction.atomic():
         if position is None or not forget(position):
-            raise NotNow("The listener has moved on meanwhile; nothing was changed.")
+            raise NotNow("The listener's position has changed in between; nothing was changed.")
         details = {"replay_id": position.replay_id}
         note(by, Action.FORGET_POSITION, listener, reason=reason, details=details)
     managed = f"where {listener.subscription} was left"
@@ -66,11 +76,14 @@ def forget_position(listener: Listener, by: Actor, reason: str, now: datetime) -
 
 
 def forget(position: Position) -> bool:
-    """Unless somebody has taken the lease or moved on since the position was read. With a new
-    epoch: a holder that was only paused must not write its position back."""
-    seen = {"pk": position.pk, "epoch": position.epoch, "replay_id": position.replay_id}
+    """Clear a position; return False if another process took the lease or moved the position
+    since it was read.
+
+    The epoch grows, so that a paused holder cannot write its old position back.
+    """
+    as_read = {"pk": position.pk, "epoch": position.epoch, "replay_id": position.replay_id}
     return bool(
-        Position.objects.filter(**seen).update(
+        Position.objects.filter(**as_read).update(
             replay_id="",
             named_at=None,
             subscription="",

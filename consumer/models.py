@@ -1,4 +1,4 @@
-"""What the roles were given."""
+"""The permissions that were granted to the roles."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from django.db import models
 
 
 class RolePermission(models.Model):
-    """A permission that a role was given once. What an operator takes away is not given again."""
+    """A permission that was granted to a role. It is granted only once, so that it stays removed
+    when an operator removes it."""
 
     role = models.CharField(max_length=150)
     permission = models.CharField(max_length=200, help_text="Such as listeners.view_listener.")

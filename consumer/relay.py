@@ -1,7 +1,7 @@
-"""Outbox → Celery, for whatever ingest and settle committed and could not hand over.
+"""The relay: publishes committed deliveries that are due, and repairs what crashes left behind.
 
-Runs in every listener process and as a beat task. Several relays at once do no harm: a worker
-claims a delivery before it runs, and each step here is a compare-and-swap.
+It runs in every listener process and as a beat task. Several relays at once do no harm: a worker
+claims a delivery before it runs it, and each step here is a compare-and-swap.
 """
 
 from __future__ import annotations
@@ -38,16 +38,17 @@ from listeners import crash_points
 
 log = structlog.get_logger(__name__)
 
-#: Queued for this long, where the queue is not empty or the broker does not say how long it is.
+#: Time after which a queued delivery counts as lost although its queue is not empty, or its length
+#: is unknown.
 QUEUED_AGE_BLIND = timedelta(hours=1)
 LIMIT = 5000
 LOST = "Worker crashed or stopped responding while running this handler"
-#: So many deliveries are named in a line of the log.
+#: The number of deliveries that a log line names.
 NAMED = 10
 
 
 def has_work(now: datetime) -> bool:
-    """Whether something could be published now."""
+    """Return whether a delivery could be published now."""
     return (
         _publishable(Delivery.objects.ready()).exists()
         or _publishable(Delivery.objects.retry_due(now)).exists()
@@ -57,8 +58,8 @@ def has_work(now: datetime) -> bool:
 
 
 def publish_due(now: datetime) -> int:
-    """Publish what is ready and nobody published, what is due for another attempt, and what waited
-    for a pause that is over.
+    """Publish ready deliveries that were not published, retries that are due, and deliveries of
+    mappings that were resumed; return how many.
 
     Never inside a transaction. Raises BrokerUnavailable.
     """
@@ -75,14 +76,15 @@ def publish_due(now: datetime) -> int:
 
 
 def sweep(now: datetime) -> None:
-    """The rarer repairs. Never inside a transaction. Raises BrokerUnavailable."""
+    """Run the repairs that are needed less often. Never inside a transaction. Raises
+    BrokerUnavailable."""
     retarget(now)
     reclaim(now)
     halt.release_changed()
     soft_delete.skip_waiting(now)
     promote_stranded()
     requeue_lost(now)
-    plan.ask_due(now)
+    plan.start_due(now)
     schedule.start_due(now)
     job.start_due(now)
     tracked.mark_lost(now)
@@ -90,30 +92,33 @@ def sweep(now: datetime) -> None:
 
 
 def retarget(now: datetime) -> int:
-    """Move deliveries that were running when their mapping was given another handler. Never inside
-    a transaction."""
+    """Move deliveries that ran while their mapping was changed to another handler; return how many.
+
+    Never inside a transaction.
+    """
     waiting = (Delivery.objects.ready(), Delivery.objects.retry_due(now))
     return sum(move_left_behind(deliveries, now) for deliveries in waiting)
 
 
 def reclaim(now: datetime) -> int:
-    """End the runs whose worker did not end them by their deadline: it is dead, or hangs."""
+    """Settle as lost the runs whose claim has expired, since their worker died or hangs; return how
+    many."""
     reclaimed = 0
     overdue = Delivery.objects.overdue(now)
-    whole = overdue.select_related("mapping", "entry__listener")
-    for delivery in whole.order_by("claim_deadline")[:LIMIT]:
+    with_related = overdue.select_related("mapping", "entry__listener")
+    for delivery in with_related.order_by("claim_deadline")[:LIMIT]:
         claim = Claim(delivery, delivery.attempts, delivery.started_at or now)
         outcome = Failed(LOST, kind="lost")
         try:
             with transaction.atomic(durable=True):
                 if not overdue.filter(pk=delivery.pk).select_for_update(skip_locked=True):
-                    continue  # its worker renewed the claim or is at it: perhaps it was paused
+                    continue  # a worker that was only paused renewed the claim or is settling it
                 settle(claim, outcome)
         except ClaimLost:
-            continue  # it ended after all
+            continue  # the worker settled it after all
         except (DataError, IntegrityError):
-            log.exception("a lost run cannot be written down", delivery=delivery.pk)
-            continue  # what comes after it is not to wait for that
+            log.exception("cannot settle a lost run", delivery=delivery.pk)
+            continue  # one broken row must not block the others
         ended = Ended(claim, outcome, claim.started_at, now)
         metrics.settled([ended])
         if tracing.spans is not None:
@@ -123,12 +128,13 @@ def reclaim(now: datetime) -> int:
 
 
 def promote_stranded() -> int:
-    """Make the first delivery of a chain ready where nothing before it is left."""
-    open_ones = Delivery.objects.filter(HOLDS_CHAIN, chain=OuterRef("chain"))
+    """Make the first delivery of a chain ready where no earlier delivery holds the chain; return
+    how many."""
+    holders = Delivery.objects.filter(HOLDS_CHAIN, chain=OuterRef("chain"))
     awaiting = Delivery.objects.filter(chain=OuterRef("chain"), awaits_record=True)
     chains = (
         Delivery.objects.filter(
-            ~Exists(open_ones),
+            ~Exists(holders),
             ~Exists(awaiting.filter(pk__lt=OuterRef("pk"))),
             state=Delivery.State.BLOCKED,
             awaits_record=False,
@@ -144,7 +150,7 @@ def promote_stranded() -> int:
                 promoted += Delivery.objects.promote(chain) is not None
                 crash_points.reach("promoted")
         except IntegrityError:
-            continue  # somebody else was faster
+            continue  # another process promoted it first
     return promoted
 
 
@@ -152,18 +158,18 @@ def requeue_lost(now: datetime) -> int:
     """Publish again the deliveries whose messages the broker lost; return how many.
 
     A message counts as lost when its delivery has been queued for CDC_QUEUED_SECONDS and the queue
-    is empty, or for an hour while workers consume a queue that never is empty. Deliveries that
-    workers refused, since they do not know the handler, move to their mapping's present handler
-    first. Never inside a transaction. Raises BrokerUnavailable.
+    is empty, or for an hour while workers consume a queue that is never empty. Deliveries that
+    workers refused, since they do not know the handler, first move to their mapping's current
+    handler. Never inside a transaction. Raises BrokerUnavailable.
     """
     old = Delivery.objects.queued_before(now - timedelta(seconds=settings.CDC_QUEUED_SECONDS))
     ids: list[int] = []
-    for queue, picks in _queues_of(old).items():
+    for queue, in_queue in _queues_of(old).items():
         length = publish.queue_length(queue)
         if length and queue not in queue_coverage.queues_heard(queue_coverage.seen()):
-            continue  # nothing would run them, and what waits is still there
+            continue  # no worker consumes the queue, so its messages still wait there
         lost = old if length == 0 else Delivery.objects.queued_before(now - QUEUED_AGE_BLIND)
-        rows = lost.filter(picks).order_by("queued_at", "id")
+        rows = lost.filter(in_queue).order_by("queued_at", "id")
         ids += rows.values_list("id", flat=True)[:LIMIT]
     if not ids:
         return 0
@@ -175,7 +181,8 @@ def requeue_lost(now: datetime) -> int:
 
 
 def _queues_of(deliveries: DeliveryQuerySet) -> dict[str, Q]:
-    """Return the queues that these deliveries were sent to, each with what picks its own."""
+    """Return the queues that these deliveries were sent to, each with the filter for its
+    deliveries."""
     queues: dict[str, Q] = {}
     for queue, handler in deliveries.order_by().values_list("queue", "handler").distinct():
         name = queue_of(handler, queue)
@@ -200,5 +207,5 @@ def _log_requeued(ids: Sequence[int], published: int) -> None:
 
 
 def _publishable(deliveries: DeliveryQuerySet) -> DeliveryQuerySet:
-    """Without those whose handler is not registered: they wait."""
+    """Leave out deliveries whose handler is not registered: they wait until it is."""
     return deliveries.filter(Q(is_external=True) | Q(handler__in=registry.names()))

@@ -1,4 +1,4 @@
-"""What was read over REST → the audit log and its deliveries, beside the stream."""
+"""Records changes that were read over REST, with their deliveries, while the stream goes on."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from listeners.models import Listener, Position
 
 
 def add(listener: Listener, choose: Callable[[], Sequence[AuditLogEntry]]) -> list[int]:
-    """Record what `choose` finds missing, and its deliveries; the ids of those to publish now.
+    """Record the entries that `choose` returns, with their deliveries; return the ids of the
+    deliveries to publish now.
 
-    One transaction, which keeps the stream from recording meanwhile: what `choose` reads in it is
-    how things stand. It should do nothing slow. Never inside a transaction.
+    `choose` runs in the same transaction, under the lock on the listener's position: the stream
+    records nothing until the commit, so `choose` reads the current state, and should be fast. Never
+    inside a transaction.
     """
     began = time_ns()
     with transaction.atomic(durable=True):

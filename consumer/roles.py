@@ -1,5 +1,8 @@
-"""Three roles, as groups. After every migration each is given what is new; what an operator took
-away from one stays away, what an operator added stays."""
+"""The three roles, as groups.
+
+After every migration each role is granted the permissions that are new. A permission that an
+operator removed stays removed, and one that an operator added stays.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,10 @@ from listeners.models import (
     TokenState,
 )
 
-#: A site may have a group "Viewer" of its own.
+#: Prefixed, since a site may have its own group "Viewer".
 VIEWER, OPERATOR, ADMINISTRATOR = "CDC Viewer", "CDC Operator", "CDC Administrator"
 
-#: Everything in them is to be seen, but for what is kept of tokens, and who was granted what.
+#: A viewer sees every model of these apps, except stored tokens and grants.
 _SEEN = ("listeners", "audit", "handlers")
 _GRANTS = (ListenerUserGrant, ListenerGroupGrant, ConnectionUserGrant, ConnectionGroupGrant)
 _UNSEEN = tuple(
@@ -44,8 +47,10 @@ _VERBS = ("view", "add", "change", "delete")
 
 
 def put_right(using: str, apps: Any = installed, **_: Any) -> None:
-    """A receiver of `post_migrate`: by then the permissions are there. Unless only some apps were
-    migrated, and not those that have them."""
+    """Create the roles and grant them new permissions. A receiver of `post_migrate`.
+
+    Does nothing while the needed tables are missing, since only some apps were migrated.
+    """
     try:
         Group = apps.get_model("auth", "Group")
         Permission = apps.get_model("auth", "Permission")
@@ -58,7 +63,7 @@ def put_right(using: str, apps: Any = installed, **_: Any) -> None:
             known = set(given.values_list("permission", flat=True))
             group = Group.objects.using(using).filter(name=role).first()
             if group is None and known:
-                continue  # deleted or renamed by somebody
+                continue  # an operator deleted or renamed the group
             group = group or Group.objects.using(using).create(name=role)
             permissions = Permission.objects.using(using).filter(wanted).order_by()
             rows = permissions.values_list("content_type__app_label", "codename", "pk")
@@ -70,7 +75,7 @@ def put_right(using: str, apps: Any = installed, **_: Any) -> None:
 def _wanted() -> dict[str, Q]:
     viewed = Q(content_type__app_label__in=_SEEN, codename__startswith="view_")
     viewed &= ~Q(content_type__model__in=_UNSEEN) & ~Q(codename="view_sensitive")
-    operated = viewed | _named(one.split(".", 1) for one in _OPERATED)
+    operated = viewed | _named(permission.split(".", 1) for permission in _OPERATED)
     administered = operated | _named(
         (app, f"{verb}_{model}") for app, model in _ADMINISTERED for verb in _VERBS
     )
@@ -78,7 +83,7 @@ def _wanted() -> dict[str, Q]:
 
 
 def _named(pairs: Any) -> Q:
-    found = Q()
+    permissions = Q()
     for app, codename in pairs:
-        found |= Q(content_type__app_label=app, codename=codename)
-    return found
+        permissions |= Q(content_type__app_label=app, codename=codename)
+    return permissions

@@ -1,4 +1,4 @@
-"""Periodic upkeep, for `celery -A cdcproject beat`."""
+"""The Celery tasks of this app: periodic upkeep (`celery -A cdcproject beat`) and long jobs."""
 
 import time
 
@@ -17,7 +17,7 @@ from listeners.clock import database_clock
 
 @shared_task(name="consumer.relay")
 def run_relay() -> None:
-    """Publish what was left behind, and repair."""
+    """Publish deliveries that are due, and repair what crashes left behind."""
     now = database_clock.now()
     relay.publish_due(now)
     relay.sweep(now)
@@ -25,21 +25,23 @@ def run_relay() -> None:
 
 @shared_task(name=plan.TASK)
 def complete_gaps(*, listener_id: int) -> None:
-    """Read the records of a listener's gap events, and complete them."""
+    """Read the records of a listener's gap events, and record the changes with their data."""
     complete.complete(listener_id)
 
 
 @shared_task(name="consumer.watch")
 def run_watch() -> None:
-    """Open and close incidents, tell of them, and ask the orgs for their limits."""
+    """Open and close incidents, send notifications, and read the orgs' API limits."""
     look()
 
 
 @shared_task(name="consumer.prune")
 def run_prune(*, work_id: int | None = None) -> None:
-    """Retention: what is older than CDC_RETENTION_DAYS, for half the time that a task may last; the
-    rest in another, which goes on with the same work."""
-    if settings.CDC_RETENTION_DAYS is None:  # unset since this was scheduled
+    """Delete entries older than CDC_RETENTION_DAYS.
+
+    Runs for half the time that a task may last, then continues the same job in another task.
+    """
+    if settings.CDC_RETENTION_DAYS is None:  # unset since this task was scheduled
         return
     end = time.monotonic() + settings.CDC_RUN_SECONDS / 2
     is_finished, work_id = retention_job.scheduled(
@@ -51,11 +53,11 @@ def run_prune(*, work_id: int | None = None) -> None:
 
 @shared_task(name=job.TASK)
 def run_redelivery(*, redelivery_id: int) -> None:
-    """Send recorded changes to their handlers again, for a slice of time."""
+    """Run a redelivery for a slice of time."""
     job.run(redelivery_id)
 
 
 @shared_task(name=schedule.TASK)
 def run_reconciliation(*, reconciliation_id: int) -> None:
-    """Compare an org with the audit log, for a slice of time."""
+    """Run a reconciliation for a slice of time."""
     reconciliation_job.run(reconciliation_id)

@@ -1,1 +1,1 @@
-"""Gap events, which come without data: planned when recorded, completed over REST."""
+"""Gap events: plan what to do about changes that came without data, and read the data over REST."""

@@ -1,7 +1,8 @@
-"""Gap events → changes with data: claim → read over REST → record → let their deliveries go on.
+"""Complete gap events: claim them, read their records over REST, record the changes with data, and
+release the waiting deliveries.
 
-Killed anywhere it repeats work: what was claimed is due again after a while, and what was recorded
-is claimed no more.
+A crash anywhere only repeats work: claimed gap entries are due again once the claim expires, and
+completed ones are not claimed again.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ log = structlog.get_logger(__name__)
 
 Policy = Listener.GapPolicy
 
-#: So many were recorded and delivered in one transaction, which holds the stream's recording up.
+#: Gap entries in one transaction. The stream cannot record during it.
 ROWS = 200
-#: A page that could not be read is read in smaller ones: one record may be the reason.
+#: The size of a page that is read again after a failure: a single record may be the reason.
 SMALL_PAGE = 200
-#: Seconds after which what is left is left to another message.
+#: Seconds after which a task returns the remaining gap entries to other tasks.
 BUDGET = 120.0
 _BACKOFF, _REFUSED_BACKOFF = Backoff(10.0, 600.0), Backoff(10.0, 3600.0)
 
@@ -51,7 +52,7 @@ RECORDED_BEFORE = "the change itself was recorded before"
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Gap entries of one entity, claimed until then."""
+    """Gap entries of one entity, claimed until `until`."""
 
     entity: str
     until: datetime
@@ -59,9 +60,9 @@ class Page:
 
 
 def complete(listener_id: int, *, budget: float = BUDGET) -> int:
-    """Complete what is claimed of a listener, or else due; how many gap entries ended.
+    """Complete the claimed gap entries of a listener, or else those that are due; return how many.
 
-    What is left after `budget` seconds is given back. Never inside a transaction.
+    Entries that are left after `budget` seconds are given back. Never inside a transaction.
     """
     listener = Listener.objects.select_related("connection").filter(pk=listener_id).first()
     if listener is None:
@@ -73,19 +74,19 @@ def complete(listener_id: int, *, budget: float = BUDGET) -> int:
     while page := _take(listener_id):
         ended += _complete(org, page)
         if time.monotonic() >= end:
-            plan.let_go(listener_id)
+            plan.release(listener_id)
     return ended
 
 
 class _Org:
-    """The listener's org, which is logged in to when it is asked."""
+    """The REST client of a listener's org, which logs in at the first read."""
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
         self._client: RestClient | None = None
 
     def read(self, entity: str, ids: Sequence[str]) -> RecordsRead:
-        """Raises one of CANNOT_READ."""
+        """Read records. Raises one of CANNOT_READ."""
         if not ids:
             return RecordsRead(0)
         if self._client is None:
@@ -94,18 +95,21 @@ class _Org:
 
 
 def _take(listener_id: int) -> Page | None:
-    """The next page, begun; an attempt counts from here, so that a crash counts too."""
+    """Claim the next page; None if there is none. The attempt is counted here, so that a crash
+    counts too."""
     claimed = plan.claimed(listener_id)
     first = claimed.order_by("pk").first()
     if first is None:
         return None
-    same = list(claimed.filter(entity_name=first.entity_name).order_by("pk")[:MAX_IDS])
-    size = SMALL_PAGE if any(row.attempts for row in same) else MAX_IDS
-    ids = [row.pk for row in same[:size]]
-    mine = database_clock.now() + plan.CLAIM
-    claimed.filter(pk__in=ids).update(claimed_until=mine, is_begun=True, attempts=F("attempts") + 1)
-    won = DirtyRecord.objects.filter(pk__in=ids, claimed_until=mine)
-    return Page(first.entity_name, mine, list(won.select_related("entry").order_by("pk")))
+    rows = list(claimed.filter(entity_name=first.entity_name).order_by("pk")[:MAX_IDS])
+    size = SMALL_PAGE if any(row.attempts for row in rows) else MAX_IDS
+    ids = [row.pk for row in rows[:size]]
+    until = database_clock.now() + plan.CLAIM
+    claimed.filter(pk__in=ids).update(
+        claimed_until=until, is_begun=True, attempts=F("attempts") + 1
+    )
+    won = DirtyRecord.objects.filter(pk__in=ids, claimed_until=until)
+    return Page(first.entity_name, until, list(won.select_related("entry").order_by("pk")))
 
 
 def _complete(org: _Org, page: Page) -> int:
@@ -133,7 +137,8 @@ def _complete(org: _Org, page: Page) -> int:
 def _add(
     listener: Listener, page: Page, rows: Sequence[DirtyRecord], read: RecordsRead | None
 ) -> int:
-    """In transactions of moderate size. `read` is None where they are released without data."""
+    """Complete the rows in transactions of up to ROWS; return how many. `read` is None where the
+    rows are released without data."""
     return sum(
         _add_some(listener, page, rows[start : start + ROWS], read)
         for start in range(0, len(rows), ROWS)
@@ -143,7 +148,8 @@ def _add(
 def _add_some(
     listener: Listener, page: Page, rows: Sequence[DirtyRecord], read: RecordsRead | None
 ) -> int:
-    """What the database refuses is tried again later, apart from its neighbours."""
+    """Complete some rows; return how many. A row that the database refuses is postponed, and the
+    others are completed."""
     try:
         return _add_whole(listener, page, rows, read)
     except (DataError, UnicodeError) as error:
@@ -164,7 +170,7 @@ def _add_whole(
     began = time_ns()
     with transaction.atomic(durable=True):
         Position.objects.lock_listener(listener.pk)
-        # Whoever's claim ran out meanwhile: what another has completed is not here any more.
+        # If the claim has expired, another task may have completed (and deleted) some rows.
         left = DirtyRecord.objects.filter(pk__in=ids).select_related("entry").order_by("pk")
         incomplete = [row.entry for row in left]
         if read is None:
@@ -197,7 +203,7 @@ def _trace(
 def _completed(
     entries: Sequence[AuditLogEntry], read: RecordsRead, now: datetime
 ) -> dict[int, AuditLogEntry | str]:
-    """What has the data of each gap entry, recorded; or why nothing has."""
+    """Record the changes with data; return for each gap entry its change, or why there is none."""
     completed = {entry.pk: _with_data(entry, read, now) for entry in entries}
     record([entry for entry in completed.values() if entry is not None])
     return {
@@ -215,9 +221,10 @@ def _released(
 
 
 def _with_data(gap: AuditLogEntry, read: RecordsRead, now: datetime) -> AuditLogEntry | None:
-    """The change that a gap event stands for, with the record as it was read; None if it is gone.
+    """Return the change that a gap event stands for, with the record as read; None if the record
+    was deleted.
 
-    The replay id stays the gap event's: that is where it stands in the stream.
+    The change keeps the gap event's replay id, which is its place in the stream.
     """
     change_type = gap.change_type.removeprefix("GAP_")
     found = read.records.get(gap.record_id)
@@ -242,14 +249,14 @@ def _with_data(gap: AuditLogEntry, read: RecordsRead, now: datetime) -> AuditLog
     )
     if found is not None and change_type != "DELETE":
         change.changed_data = event_body(found, change_type)
-        # Without a time of its own it is at least as new as the change that told of it.
+        # A record without its own time is at least as new as the gap event.
         change.as_of = last_modified_ms(found) or gap.commit_timestamp
         change.read_at = read.read_at
     return change
 
 
 def _postpone(page: Page, rows: Sequence[DirtyRecord], error: str, backoff: Backoff) -> None:
-    """Try again later, all at one moment, so that they are read together."""
+    """Schedule the next attempt for all rows at the same time, so that they are read together."""
     if not rows:
         return
     delay = backoff.delay(max(row.attempts for row in rows))
@@ -257,5 +264,5 @@ def _postpone(page: Page, rows: Sequence[DirtyRecord], error: str, backoff: Back
     DirtyRecord.objects.filter(pk__in=[row.pk for row in rows], claimed_until=page.until).update(
         due_at=due, error=storable(error), claimed_until=None, is_begun=False
     )
-    log.warning("records not read", entity=page.entity, records=len(rows), reason=error)
-    plan.tell_progress(rows[0].listener_id, page.entity)
+    log.warning("reading records failed", entity=page.entity, records=len(rows), reason=error)
+    plan.write_progress(rows[0].listener_id, page.entity)

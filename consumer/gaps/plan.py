@@ -1,5 +1,5 @@
-"""What is planned for a change that came without its data, when it is recorded, by the listener's
-gap_policy; and asking a worker to do it."""
+"""Plan, by the listener's gap_policy, what to do about changes that came without data; claim the
+planned reads and start the task that does them."""
 
 from __future__ import annotations
 
@@ -21,45 +21,49 @@ Policy = Listener.GapPolicy
 Reason = Reconciliation.Reason
 
 TASK = "consumer.complete_gaps"
-#: Who said that it completes some has so long for it.
+#: How long a claim on gap entries lasts.
 CLAIM = timedelta(minutes=5)
-#: So many are asked for with one message.
+#: The most gap entries that one claim takes.
 AT_ONCE = 10_000
-#: What an overflow stands for may have been saved so long before it was committed.
+#: The longest time between saving a record and committing the overflow that stands for it.
 OVERFLOW_MARGIN = timedelta(hours=1)
 
-#: What the operator should do; of a gap incident it also tells whether reading can close it.
-READ = "Nothing, while the reading goes on. Where it fails, this says why: put that right."
-_HANDLED = "See to it that the handlers read the records themselves, then close this."
+#: The remedy of a gap incident whose records are being read. Only an incident with this remedy is
+#: closed when all records were read.
+READ = "Nothing while the records are being read. If reading fails, correct the cause shown here."
+_HANDLED = "Make sure that the handlers read the records themselves, then close this incident."
 _RELEASED = {
-    Policy.DELIVER: ("The handlers are told, without data.", _HANDLED),
+    Policy.DELIVER: ("The changes are delivered to their handlers without data.", _HANDLED),
     Policy.RECORD: ("", REMEDIES[Kind.GAP]),
 }
 _COMPARED = "Nothing, unless the comparison fails."
-_COMPARING = "The entity is compared with the audit log; what is missing is recorded."
+_COMPARING = (
+    "Salesforce is compared with the audit log for this entity; missing changes are recorded."
+)
 
 
-def follow(listener: Listener, reported: Sequence[Reported], now: datetime) -> bool:
-    """Plan what the incidents of a batch ask for; whether records are to be read.
+def plan_repairs(listener: Listener, reported: Sequence[Reported], now: datetime) -> bool:
+    """Plan the reads and comparisons for the incidents of a batch; return whether records are to be
+    read.
 
-    Inside the transaction that recorded them. With gap_policy `record` nothing is planned.
+    Inside the transaction that recorded the batch. With gap_policy `record` nothing is planned.
     """
     reads = False
-    for one in reported:
-        match one.kind, listener.gap_policy:
+    for report in reported:
+        match report.kind, listener.gap_policy:
             case Kind.GAP, Policy.FETCH:
-                _mark(listener, one, now)
+                _mark(listener, report, now)
                 reads = True
             case Kind.GAP, _:
-                told(one.incident, *_RELEASED[Policy(listener.gap_policy)])
+                _set_texts(report.incident, *_RELEASED[Policy(listener.gap_policy)])
             case ((Kind.OVERFLOW | Kind.WILDCARD), (Policy.FETCH | Policy.DELIVER)):
-                _compare(listener, one, now)
-                told(one.incident, _COMPARING, _COMPARED)
+                _compare(listener, report, now)
+                _set_texts(report.incident, _COMPARING, _COMPARED)
     return reads
 
 
-def told(incident: Incident, action: str, remedy: str) -> None:
-    """Inside any transaction."""
+def _set_texts(incident: Incident, action: str, remedy: str) -> None:
+    """Write the incident's action and remedy. Inside any transaction."""
     Incident.objects.filter(pk=incident.pk).update(action=action, remedy=remedy)
 
 
@@ -71,21 +75,21 @@ def _mark(listener: Listener, reported: Reported, now: datetime) -> None:
         ]
     )
     incident = reported.incident
-    if incident.count == len(reported.entries):  # opened just now; others may need an operator
-        told(incident, "", READ)
-    tell_progress(listener.pk, incident.key)
+    if incident.count == len(reported.entries):  # just opened; an older one may need an operator
+        _set_texts(incident, "", READ)
+    write_progress(listener.pk, incident.key)
 
 
-def tell_progress(listener_id: int, entity: str) -> int:
-    """Say in the incident how many are left, and what went wrong; that number. Inside any
-    transaction."""
+def write_progress(listener_id: int, entity: str) -> int:
+    """Write to the incident how many records are left to read and the last error; return that
+    number. Inside any transaction."""
     left = DirtyRecord.objects.filter(listener_id=listener_id, entity_name=entity)
     waiting = left.count()
     failed = left.exclude(error="").order_by("due_at").first()
     text = f"Changes whose records are being read from Salesforce: {waiting:,}."
     if failed is not None:
         text += (
-            f" Reading failed and is tried again at {failed.due_at:%Y-%m-%d %H:%M:%S} UTC: "
+            f" Reading failed and will be retried at {failed.due_at:%Y-%m-%d %H:%M:%S} UTC: "
             f"{failed.error}"
         )
     incidents(listener_id, entity).update(action=text if waiting else "")
@@ -93,15 +97,15 @@ def tell_progress(listener_id: int, entity: str) -> int:
 
 
 def note_progress(listener: Listener, entity: str, now: datetime) -> None:
-    """Tell how many are left; close the incident when none is. Inside the transaction that
-    completed some."""
-    if tell_progress(listener.pk, entity):
+    """Write how many records are left to read; close the incident when none is. Inside the
+    transaction that completed gap entries."""
+    if write_progress(listener.pk, entity):
         return
     incident = incidents(listener.pk, entity).first()
     if incident is None:
         return
     if listener.gap_policy != Policy.FETCH:
-        told(incident, *_RELEASED[Policy(listener.gap_policy)])
+        _set_texts(incident, *_RELEASED[Policy(listener.gap_policy)])
     elif incident.remedy == READ:
         incidents(listener.pk, entity).settle(now, note=_evidence(incident))
 
@@ -115,12 +119,12 @@ def _evidence(incident: Incident) -> str:
     ).count()
     text = f"{completed:,} of {incident.count:,} changes were completed from Salesforce"
     if completed < incident.count:
-        return f"{text}; the records of the others were deleted before they could be read."
-    return f"{text}: none is missing."
+        return f"{text}; the other records were deleted before they could be read."
+    return f"{text}; none is missing."
 
 
 def incidents(listener_id: int, entity: str) -> IncidentQuerySet:
-    """The open gap incident of an entity, if there is one."""
+    """Return the open gap incident of an entity, if there is one."""
     return Incident.objects.filter(
         listener_id=listener_id, kind=Kind.GAP, key=entity[:255], closed_at=None
     )
@@ -141,26 +145,29 @@ def _compare(listener: Listener, reported: Reported, now: datetime) -> None:
         )
 
 
-def ask_due(now: datetime) -> None:
-    """Have workers complete what is due. Never inside a transaction. Raises BrokerUnavailable."""
+def start_due(now: datetime) -> None:
+    """Start tasks that complete the gap entries that are due. Never inside a transaction. Raises
+    BrokerUnavailable."""
     listeners = _due(now).order_by().values_list("listener_id", flat=True).distinct()
     for listener_id in list(listeners):
-        ask(listener_id, now)
+        start(listener_id, now)
 
 
-def ask(listener_id: int, now: datetime) -> None:
-    """The same for one listener. Nobody else asks for the same within the time of the claim."""
+def start(listener_id: int, now: datetime) -> None:
+    """Claim the due gap entries of one listener and start the task that completes them. Never
+    inside a transaction. Raises BrokerUnavailable."""
     if not claim(listener_id, now):
         return
     try:
         publish.start(TASK, listener_id=listener_id)
     except publish.BrokerUnavailable:
-        let_go(listener_id)
+        release(listener_id)
         raise
 
 
 def claim(listener_id: int, now: datetime) -> int:
-    """Claim what is due of a listener for whoever begins it, the oldest first; how many.
+    """Claim the due gap entries of a listener for the task that begins them, the oldest first;
+    return how many.
 
     By compare-and-swap.
     """
@@ -172,18 +179,20 @@ def claim(listener_id: int, now: datetime) -> int:
 
 
 def claimed(listener_id: int) -> QuerySet[DirtyRecord]:
-    """What somebody was asked to read and nobody has begun, however late the asking arrives."""
+    """Return the gap entries that are claimed and not begun, even if the claim has expired: the
+    task may start late."""
     return DirtyRecord.objects.filter(
         listener_id=listener_id, claimed_until__isnull=False, is_begun=False
     )
 
 
-def let_go(listener_id: int) -> None:
-    """Give back what nobody has begun: it is asked for again."""
+def release(listener_id: int) -> None:
+    """Release the claimed gap entries that were not begun, so that they are claimed again."""
     claimed(listener_id).update(claimed_until=None)
 
 
 def _due(now: datetime) -> QuerySet[DirtyRecord]:
-    """With another gap_policy than before nothing has to be waited for."""
+    """Return the unclaimed gap entries that are due. Once gap_policy is no longer `fetch`, all
+    are."""
     is_due = Q(due_at__lte=now) | ~Q(listener__gap_policy=Policy.FETCH)
     return DirtyRecord.objects.filter(unclaimed(now), is_due)

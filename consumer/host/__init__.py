@@ -1,1 +1,1 @@
-"""A listener process: which listeners it runs, their leases, and what it does beside them."""
+"""The listener process: assigns listeners to processes, holds leases, runs and drains listeners."""

@@ -1,4 +1,4 @@
-"""What of all the listeners falls to this process, as the database tells it."""
+"""The listeners that are assigned to this process, by the processes and leases in the database."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from consumer.host import assignment_plan
 from consumer.host.assignment_plan import FREE, Peer, Seat
 from listeners.models import Listener, ListenerProcess
 
-#: A listener that is free for so long is anyone's who may run it: whoever it was meant for did not
-#: come. Short, since a failover takes it on top of the lease.
+#: Seconds after which any process that may run a free listener takes it, since the assigned process
+#: did not. Short, since it adds to the duration of a failover.
 FREE_SECONDS = 3.0
 
 
-class Share:
-    """A process among the others; `look` anew each second."""
+class Assignment:
+    """This process's part of the listeners; call `refresh` each second."""
 
     def __init__(self, holder: str, names: Sequence[str]) -> None:
         self._me = Peer(holder, frozenset(names))
@@ -28,13 +28,13 @@ class Share:
         self._seats: list[Seat] = []
         self._free_since: dict[int, float] = {}
 
-    def look(
+    def refresh(
         self, listeners: Iterable[Listener], positions: Mapping[int, Any], passes_over: set[int]
     ) -> None:
-        """Say that this process is there, and see who else is. Two queries.
+        """Write this process's heartbeat, and read the other processes. Two queries.
 
-        `listeners`: the enabled ones, of all processes; `positions`: theirs, `with_life`;
-        `passes_over`: those that this process could not run.
+        `listeners`: all enabled listeners; `positions`: their positions, `with_life`;
+        `passes_over`: ids of listeners that this process could not run.
         """
         self._me = Peer(self._me.holder, self._me.names, frozenset(passes_over))
         ListenerProcess.objects.beat(self._me.holder, self._names, passes_over, self._started_at)
@@ -51,23 +51,24 @@ class Share:
         self._free_since = {pk: self._free_since.get(pk, now) for pk in free}
 
     def leave(self) -> None:
-        """Others need not count on this process any more."""
+        """Remove this process, so that others take its listeners."""
         ListenerProcess.objects.leave(self._me.holder)
 
-    # Queries, as of the last look
+    # Queries, as of the last refresh
 
     def to_take(self) -> set[int]:
-        """The free listeners that are this process's, or that nobody else has taken in time."""
-        left_lying = {
+        """Return the free listeners that are assigned to this process, or that no other process has
+        taken in time."""
+        not_taken = {
             seat.pk
             for seat in self._seats
-            if self._me.may_run(seat) and self._lies(seat.pk) >= FREE_SECONDS
+            if self._me.may_run(seat) and self._free_for(seat.pk) >= FREE_SECONDS
         }
-        return left_lying | set(assignment_plan.to_take(self._me, self._peers, self._seats))
+        return not_taken | set(assignment_plan.to_take(self._me, self._peers, self._seats))
 
-    def to_let_go(self) -> list[int]:
-        """Those that this process runs and of which it should let one go."""
-        return assignment_plan.to_let_go(self._me, self._peers, self._seats)
+    def to_hand_over(self) -> list[int]:
+        """Return listeners of this process, one of which it should hand over; mostly none."""
+        return assignment_plan.to_hand_over(self._me, self._peers, self._seats)
 
     def is_free(self, listener_id: int) -> bool:
         return listener_id in self._free_since
@@ -76,8 +77,8 @@ class Share:
         seat = Seat(listener.pk, listener.name)
         return assignment_plan.has_stand_in(seat, self._me, self._peers)
 
-    def _lies(self, listener_id: int) -> float:
-        """Seconds for which it was seen free."""
+    def _free_for(self, listener_id: int) -> float:
+        """Return for how many seconds a listener has been free."""
         now = time.monotonic()
         return now - self._free_since.get(listener_id, now)
 

@@ -1,7 +1,7 @@
-"""Which process runs which listener: as evenly as can be, without anybody in charge.
+"""Distribute listeners evenly over processes, without a coordinator.
 
-Pure. Every process looks at the same rows and comes to the same plan, so that they seldom reach for
-the same listener; where they do, the lease decides.
+Pure functions. Every process reads the same rows and computes the same plan, so two processes
+rarely try to take the same listener; if they do, the lease decides.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-#: Nobody holds it.
+#: The holder of a listener that no process holds.
 FREE = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A live process: the listeners it was asked to run (none: all), and those it can't run."""
+    """A live process: the names of the listeners that it was started for (empty: all), and the ids
+    of listeners that it cannot run."""
 
     holder: str
     names: frozenset[str] = frozenset()
@@ -28,7 +29,7 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A listener that is to run, and who holds it."""
+    """An enabled listener, and the process that holds it."""
 
     pk: int
     name: str
@@ -36,15 +37,15 @@ class Seat:
 
 
 def to_take(me: Peer, peers: Sequence[Peer], seats: Sequence[Seat]) -> list[int]:
-    """The free listeners that are mine to take now.
+    """Return the free listeners that this process should take now.
 
-    Each goes to the one with the fewest listeners of those that may run it; the ones that few may
-    run go first.
+    Each goes to the process with the fewest listeners among those that may run it. Listeners that
+    few processes may run are placed first.
     """
-    everybody = _with(me, peers)
+    processes = _with(me, peers)
     loads = _loads(seats)
     mine: list[int] = []
-    for seat, able in _placeable(everybody, seats):
+    for seat, able in _placeable(processes, seats):
         chosen = min(able, key=lambda peer: (loads[peer.holder], peer.holder))
         loads[chosen.holder] += 1
         if chosen.holder == me.holder:
@@ -52,20 +53,20 @@ def to_take(me: Peer, peers: Sequence[Peer], seats: Sequence[Seat]) -> list[int]
     return mine
 
 
-def to_let_go(me: Peer, peers: Sequence[Peer], seats: Sequence[Seat]) -> list[int]:
-    """Those of mine of which I should let one go; mostly none.
+def to_hand_over(me: Peer, peers: Sequence[Peer], seats: Sequence[Seat]) -> list[int]:
+    """Return listeners of this process, one of which it should hand over; mostly none.
 
-    One listener of all moves at a time: while one is free, everybody waits. The process that has
-    most gives to one that has at least two fewer, so that each move makes it more even, and none
-    is ever moved back.
+    One listener moves at a time: while any is free, no process hands over another. The process with
+    the most listeners gives one to a process that has at least two fewer, so that each move makes
+    the distribution more even, and no listener moves back.
     """
-    everybody = _with(me, peers)
-    if _placeable(everybody, seats):
+    processes = _with(me, peers)
+    if _placeable(processes, seats):
         return []
     loads = _loads(seats)
-    by_load = sorted(everybody, key=lambda peer: (-loads[peer.holder], peer.holder))
+    by_load = sorted(processes, key=lambda peer: (-loads[peer.holder], peer.holder))
     for giver in by_load:
-        lighter = [peer for peer in everybody if loads[peer.holder] <= loads[giver.holder] - 2]
+        lighter = [peer for peer in processes if loads[peer.holder] <= loads[giver.holder] - 2]
         held = (seat for seat in seats if seat.holder == giver.holder)
         movable = [s.pk for s in held if any(peer.may_run(s) for peer in lighter)]
         if movable:
@@ -74,12 +75,12 @@ def to_let_go(me: Peer, peers: Sequence[Peer], seats: Sequence[Seat]) -> list[in
 
 
 def has_stand_in(seat: Seat, me: Peer, peers: Iterable[Peer]) -> bool:
-    """Whether another process may run it."""
+    """Return whether another process may run the listener."""
     return any(peer.holder != me.holder and peer.may_run(seat) for peer in peers)
 
 
 def _with(me: Peer, peers: Iterable[Peer]) -> list[Peer]:
-    """Everybody, me as I know myself."""
+    """Return all processes, this one with what it knows of itself."""
     return [me, *(peer for peer in peers if peer.holder != me.holder)]
 
 
@@ -88,11 +89,12 @@ def _loads(seats: Iterable[Seat]) -> Counter[str]:
 
 
 def _placeable(peers: Iterable[Peer], seats: Iterable[Seat]) -> list[tuple[Seat, list[Peer]]]:
-    """The free listeners that somebody may run, and who."""
-    everybody = list(peers)
+    """Return the free listeners that a process may run, each with those processes."""
+    processes = list(peers)
     free = [
-        (seat, [peer for peer in everybody if peer.may_run(seat)])
+        (seat, [peer for peer in processes if peer.may_run(seat)])
         for seat in seats
         if seat.holder == FREE
     ]
-    return sorted((one for one in free if one[1]), key=lambda one: (len(one[1]), one[0].pk))
+    placeable = [(seat, able) for seat, able in free if able]
+    return sorted(placeable, key=lambda pair: (len(pair[1]), pair[0].pk))

@@ -1,4 +1,4 @@
-"""Listeners that a process lets go of: what they received is recorded and published first."""
+"""Drains listeners before their leases are released: records and publishes what they received."""
 
 from __future__ import annotations
 
@@ -11,52 +11,60 @@ from consumer.host.runtime import HostedListener
 
 log = structlog.get_logger(__name__)
 
-#: To end what was given up.
+#: Seconds that an abandoned listener's threads get to end.
 GRACE_SECONDS = 1.0
 
 
-class Departures:
-    """They leave side by side, and nobody waits for them: a slow one holds up no other."""
+class DrainingListeners:
+    """The listeners that are being drained, in parallel: a slow one does not delay the others."""
 
     def __init__(self) -> None:
-        self._leaving: list[HostedListener] = []
-        self._parting: list[HostedListener] = []
+        self._draining: list[HostedListener] = []
+        self._disconnecting: list[HostedListener] = []
 
     def __iter__(self) -> Iterator[HostedListener]:
-        """Those that still record, or could."""
-        return iter(list(self._leaving))
+        """Iterate over the listeners that still record, or could."""
+        return iter(list(self._draining))
 
     def __bool__(self) -> bool:
-        return bool(self._leaving)
+        return bool(self._draining)
 
     def begin(self, several: Iterable[HostedListener], by: float) -> None:
-        """Nothing more is received; recorded is until `by` on the monotonic clock."""
+        """Stop receiving, and record until `by` on the monotonic clock."""
         for hosted in several:
-            hosted.leave(by)
-            self._leaving.append(hosted)
+            hosted.drain(by)
+            self._draining.append(hosted)
 
-    def hurry(self, by: float) -> None:
-        """None of them may take longer than that."""
-        for hosted in self._leaving:
-            hosted.leave_by = min(hosted.leave_by, by)
+    def limit(self, by: float) -> None:
+        """Let no listener drain for longer than until `by`."""
+        for hosted in self._draining:
+            hosted.drain_by = min(hosted.drain_by, by)
 
-    def ended(self) -> list[HostedListener]:
-        """Those that left since this was asked last, for their leases to be given back."""
-        ended = [hosted for hosted in self._leaving if self._has_left(hosted)]
-        self._leaving = [hosted for hosted in self._leaving if hosted not in ended]
-        self._parting = [one for one in [*self._parting, *ended] if not one.has_said_goodbye]
-        return ended
+    def pop_drained(self) -> list[HostedListener]:
+        """Return the listeners that were drained since the last call; their leases can be
+        released."""
+        drained = [hosted for hosted in self._draining if self._is_drained(hosted)]
+        self._draining = [hosted for hosted in self._draining if hosted not in drained]
+        self._disconnecting = [
+            hosted for hosted in [*self._disconnecting, *drained] if not hosted.has_disconnected
+        ]
+        return drained
 
-    def say_goodbye(self, by: float) -> None:
-        """Wait until Salesforce was told, or until `by`."""
-        while time.monotonic() < by and not all(one.has_said_goodbye for one in self._parting):
+    def wait_for_disconnects(self, by: float) -> None:
+        """Wait until all have disconnected from Salesforce, or until `by`."""
+        while time.monotonic() < by and not all(
+            hosted.has_disconnected for hosted in self._disconnecting
+        ):
             time.sleep(0.02)
 
     @staticmethod
-    def _has_left(hosted: HostedListener) -> bool:
-        if hosted.has_left():
+    def _is_drained(hosted: HostedListener) -> bool:
+        if hosted.is_drained():
             return True
-        if time.monotonic() < hosted.leave_by + GRACE_SECONDS:
+        if time.monotonic() < hosted.drain_by + GRACE_SECONDS:
             return False
-        log.warning("not drained in time; it comes again", listener=hosted.listener.name)
+        log.warning(
+            "listener not drained in time; its unrecorded changes will be received again",
+            listener=hosted.listener.name,
+        )
         return True

@@ -1,4 +1,4 @@
-"""When a listener process ends by itself."""
+"""The limits after which a listener process exits by itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """After so many idle seconds, or so many recorded changes; None: never."""
+    """Exit after `idle_seconds` without work, or after `max_events` recorded changes; None: no
+    limit."""
 
     idle_seconds: float | None = None
     max_events: int | None = None

@@ -1,4 +1,4 @@
-"""What a listener process does again and again beside its listeners: each in its own thread."""
+"""Threads that repeat a piece of work in a listener process."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from audit.db.retry import suppress_transient_errors
 log = structlog.get_logger(__name__)
 
 
-class Rounds:
-    """Calls `work` every so many seconds, the first time after them. Nothing that goes wrong in one
-    round ends the next: the process would go on without its leases being renewed."""
+class PeriodicThread:
+    """Calls `work` every `seconds`, first after that time.
+
+    No error ends the thread: otherwise the process would run on without renewing its leases.
+    """
 
     def __init__(self, name: str, work: Callable[[], None], seconds: float) -> None:
-        """`work` is called from the thread, which is named so."""
+        """`name` is the thread's name, and `work` is called in it."""
         self._name = name
         self._work = work
         self._seconds = seconds
@@ -39,15 +41,15 @@ class Rounds:
         try:
             while not self._ended.wait(self._seconds):
                 with suppress_transient_errors(self._name):
-                    self._round()
+                    self._run_once()
         finally:
             connection.close()
 
-    def _round(self) -> None:
+    def _run_once(self) -> None:
         try:
             self._work()
         except TRANSIENT:
             raise
-        except Exception:  # nobody foresaw it, and it may pass
-            log.exception("unforeseen", thread=self._name)
+        except Exception:  # it may be temporary
+            log.exception("unexpected error", thread=self._name)
             connection.close()

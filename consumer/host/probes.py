@@ -1,7 +1,7 @@
-"""The listener process over HTTP: alive, ready (which means receiving), metrics.
+"""HTTP endpoints of the listener process: liveness, readiness (it receives) and metrics.
 
-A process that stands by, since others receive all that it may run, is ready too: it would never
-become so otherwise, and an orchestrator that replaces one process by another would wait for ever.
+A standby process, whose listeners are received by other processes, is ready too. Otherwise an
+orchestrator that replaces one process by another would wait forever for it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """A probe every few seconds is not worth a line each."""
+        """Log nothing: probes come every few seconds."""
 
 
 class Probes:
     """Serves /healthz/live, /healthz/ready and /metrics on a port (0: a free one)."""
 
     def __init__(self, supervisor: Supervisor, port: int) -> None:
-        """Raises OSError when the port is taken."""
+        """Bind the port. Raises OSError when it is in use."""
         self._supervisor = supervisor
         self._server = make_server("", port, self._answer, _Server, _Quiet)
         self.port = self._server.server_port

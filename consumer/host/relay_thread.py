@@ -1,4 +1,4 @@
-"""The relay in a listener process, in a thread of its own."""
+"""The thread that runs the relay in a listener process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.conf import settings
 
 from cdcproject.process.embedded_broker import ensure_embedded_broker
 from consumer import relay
-from consumer.host.periodic import Rounds
+from consumer.host.periodic import PeriodicThread
 from consumer.reconciliation import schedule
 from handlers.outbox import publish
 from handlers.redelivery import job
@@ -20,16 +20,17 @@ log = structlog.get_logger(__name__)
 RELAY_SECONDS = 1.0
 
 
-def relay_thread() -> Rounds:
-    """Publishes and starts what is due each second, and sweeps each settings.CDC_SWEEP_SECONDS."""
-    return Rounds("relay", _Relay().go_round, RELAY_SECONDS)
+def relay_thread() -> PeriodicThread:
+    """Return the thread that publishes due deliveries and starts due jobs each second, and sweeps
+    every settings.CDC_SWEEP_SECONDS."""
+    return PeriodicThread("relay", _Relay().run_once, RELAY_SECONDS)
 
 
 class _Relay:
     def __init__(self) -> None:
         self._swept_at = time.monotonic()
 
-    def go_round(self) -> None:
+    def run_once(self) -> None:
         try:
             relay.publish_due(database_clock.now())
             schedule.start_due(database_clock.now())
@@ -38,7 +39,7 @@ class _Relay:
                 self._swept_at = time.monotonic()
                 relay.sweep(database_clock.now())
         except publish.BrokerUnavailable as error:
-            log.warning("published later", reason=str(error))
+            log.warning("broker unavailable; deliveries will be published later", reason=str(error))
             _revive_broker()
 
 
@@ -46,4 +47,4 @@ def _revive_broker() -> None:
     try:
         ensure_embedded_broker()
     except RuntimeError as error:
-        log.warning("no broker", reason=str(error))
+        log.warning("embedded broker did not start", reason=str(error))

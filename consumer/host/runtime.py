@@ -1,4 +1,4 @@
-"""A listener that this process runs: its lease, its two threads and the buffer between them."""
+"""A listener that runs in this process: its lease, its two threads and the buffer between them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.conf import settings
 from consumer import incidents
 from consumer.ingest.position import note_unrecorded
 from consumer.stream.buffer import Buffer
-from consumer.stream.login_guard import CarefulTokens
+from consumer.stream.login_guard import GuardedTokens
 from consumer.stream.publisher import Publisher
 from consumer.stream.receiver import Receiver, Status
 from consumer.stream.recorder import Recorder
@@ -22,16 +22,18 @@ from listeners.salesforce.protocol import EventStream
 
 State = Position.State
 
-#: Between two notes of when Salesforce was last heard.
+#: Seconds between two writes of when Salesforce last answered.
 NOTE_SECONDS = 3.0
 
 
 class HostedListener:
+    """One running listener."""
+
     def __init__(
         self,
         listener: Listener,
         lease: Lease,
-        tokens: CarefulTokens,
+        tokens: GuardedTokens,
         stream: EventStream,
         publisher: Publisher,
     ) -> None:
@@ -43,11 +45,11 @@ class HostedListener:
         self.recorder = Recorder(listener, lease, self._buffer, publisher, stream.recorded)
         self._longest_silence = longest_silence(listener)
         self._written: Status | None = None
-        self._noted: datetime | None = None
-        self._noted_at = 0.0
+        self._written_received_at: datetime | None = None
+        self._written_at = 0.0
         self.started_at = time.monotonic()
         self.lease_is_lost = False
-        self.leave_by = float("inf")
+        self.drain_by = float("inf")
 
     def start(self) -> None:
         self.recorder.start()
@@ -57,65 +59,70 @@ class HostedListener:
 
     @property
     def has_ended(self) -> bool:
-        """A thread is gone: it failed, the lease was lost, or something unforeseen ended it."""
+        """Whether a thread has ended: it failed, lost the lease, or met an unexpected error."""
         return not (self.receiver.is_alive and self.recorder.is_alive)
 
     @property
     def is_receiving(self) -> bool:
-        signs = (self.receiver.last_received_at, self.receiver.opened_at)
-        heard = max(filter(None, signs), default=None)
+        answers = (self.receiver.last_received_at, self.receiver.opened_at)
+        last_answer = max(filter(None, answers), default=None)
         return (
             self.receiver.status.state == State.RECEIVING
             and not self.has_ended
             and not self.recorder.is_stuck
             and (
-                heard is None
-                or (database_clock.estimate() - heard).total_seconds() < self._longest_silence
+                last_answer is None
+                or (database_clock.estimate() - last_answer).total_seconds() < self._longest_silence
             )
         )
 
     @property
     def state(self) -> str:
-        """As readiness tells it."""
+        """The state that the readiness endpoint shows."""
         return STALLED if self.recorder.is_stuck else self.receiver.status.state.value
 
     @property
     def outstanding(self) -> int:
-        """Messages received and not recorded yet."""
+        """The number of messages that were received and not recorded yet."""
         return self._buffer.outstanding
 
     @property
     def recorded(self) -> int:
-        """Changes recorded."""
+        """The number of recorded changes."""
         return self.recorder.recorded
 
     @property
-    def has_said_goodbye(self) -> bool:
-        return self.receiver.has_said_goodbye
+    def has_disconnected(self) -> bool:
+        return self.receiver.has_disconnected
 
     # Mutators
 
     def note_status(self) -> bool:
-        """Write down how it does, when that changed or Salesforce was heard a while ago.
+        """Write the listener's status to its position, if it changed, and every NOTE_SECONDS when
+        Salesforce last answered.
 
-        False when another process has the listener. Raises the database's errors.
+        Return False when another process has the listener. Raises the database's errors.
         """
-        if self.recorder.is_stuck:  # and has the position's row locked, perhaps
+        if self.recorder.is_stuck:  # it may hold the lock on the position's row
             self._note_stuck()
             return True
         status = self.receiver.status
-        heard = self.receiver.last_received_at
-        is_due = heard != self._noted and time.monotonic() - self._noted_at >= NOTE_SECONDS
+        is_due = (
+            self.receiver.last_received_at != self._written_received_at
+            and time.monotonic() - self._written_at >= NOTE_SECONDS
+        )
         return (status == self._written and not is_due) or self._write(status)
 
     def _note_stuck(self) -> None:
-        if time.monotonic() - self._noted_at >= NOTE_SECONDS:
-            self._noted_at = time.monotonic()
+        if time.monotonic() - self._written_at >= NOTE_SECONDS:
+            self._written_at = time.monotonic()
             note_unrecorded(self.lease, self.recorder.blocked_for)
 
     def _write(self, status: Status, **more: object) -> bool:
-        heard = self.receiver.last_received_at
-        changes: dict[str, object] = more if heard is None else {"last_received_at": heard, **more}
+        received_at = self.receiver.last_received_at
+        changes: dict[str, object] = dict(more)
+        if received_at is not None:
+            changes["last_received_at"] = received_at
         if self.receiver.caught_up_at is not None:
             changes["caught_up_at"] = self.receiver.caught_up_at
             if not self.outstanding:
@@ -129,32 +136,32 @@ class HostedListener:
         if changes and not Position.objects.held(self.lease).update(**changes):
             return False
         if status.state == State.RECEIVING and status != self._written:
-            incidents.started(self.listener.pk, database_clock.now())
+            incidents.close_stopped(self.listener.pk, database_clock.now())
         self._written = status
-        self._noted, self._noted_at = heard, time.monotonic()
+        self._written_received_at, self._written_at = received_at, time.monotonic()
         return True
 
-    def leave(self, by: float) -> None:
-        """Receive nothing more; record and publish what was received, until `by`."""
-        self.leave_by = by
+    def drain(self, by: float) -> None:
+        """Stop receiving; record and publish what was received, until `by`."""
+        self.drain_by = by
         self.receiver.stop()
 
-    def has_left(self) -> bool:
-        """Whether its threads have ended; sees to it that they do, once they are done or late."""
-        is_late = time.monotonic() >= self.leave_by
+    def is_drained(self) -> bool:
+        """Advance the draining, and return whether the listener's threads have ended."""
+        is_late = time.monotonic() >= self.drain_by
         if is_late or not self.receiver.is_alive:
             self._buffer.close()
         if is_late:
             self.recorder.abandon()
         has_ended = not (self.receiver.is_alive or self.recorder.is_alive)
         if has_ended or is_late:
-            self.receiver.hang_up()
-        # The next process is turned away for as long as this one hears a managed subscription.
-        is_heard = bool(self.listener.subscription) and not self.has_said_goodbye
-        return has_ended and (is_late or not is_heard)
+            self.receiver.allow_disconnect()
+        # Salesforce refuses the next process while this one has the managed subscription open.
+        is_subscribed = bool(self.listener.subscription) and not self.has_disconnected
+        return has_ended and (is_late or not is_subscribed)
 
     def release(self) -> None:
-        """Give the lease back with the last word on how the listener did."""
+        """Release the lease, and write the listener's final state."""
         free = {"holder": "", "lease_until": None}
         status = self.receiver.status
         if status.state == State.FAILED:

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: whoever runs is asked to end, and is ended when it takes too long."""
+"""SIGTERM and SIGINT: ask the process to stop, and end it when draining takes too long."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from audit.db.retry import retry
 
 log = structlog.get_logger(__name__)
 
-#: An end within 15 s is promised, and whoever asked for it kills soon after.
+#: Below the promised 15 s, after which an orchestrator may kill the process.
 LONGEST_SECONDS = 14.0
 EXIT_NOT_DRAINED = 1
 
 
 class Stopping:
-    """Calls `stop` at the first signal and, 14 s later, ends the process as it is.
+    """Calls `stop` at the first signal, and exits the process 14 s later.
 
-    A thread of its own watches: while the main thread waits in a database driver for an answer
-    that never comes, no Python handler runs there. The bytes of `set_wakeup_fd` come all the same.
+    A separate thread watches for signals: while the main thread waits in a database driver, Python
+    runs no signal handler in it, but still writes to the descriptor of `set_wakeup_fd`.
     """
 
     def __init__(self, stop: Callable[[], None]) -> None:
-        """Of the main thread. `stop` only sets a flag: it is called by handler and thread alike."""
+        """Install the handlers; call this in the main thread. `stop` must only set a flag, since a
+        signal handler and a thread may both call it."""
         self.asked = False
         self._stop = stop
         self._signals, wakeup = socket.socketpair()
@@ -43,7 +44,7 @@ class Stopping:
         threading.Thread(target=self._watch, name="stopping", daemon=True).start()
 
     def wait(self, seconds: float) -> bool:
-        """Until that much time has passed or a signal came; whether one did."""
+        """Wait for that many seconds or until a signal came; return whether one came."""
         deadline = time.monotonic() + seconds
         while not self.asked and (left := deadline - time.monotonic()) > 0:
             time.sleep(min(left, 0.25))
@@ -55,19 +56,22 @@ class Stopping:
 
     def _watch(self) -> None:
         while self._signals.recv(1)[0] not in (signal.SIGTERM, signal.SIGINT):
-            pass  # a signal of somebody else's
+            pass  # a signal that other code handles
         self._ask()
         time.sleep(LONGEST_SECONDS)
-        log.error("not drained in time; what was not recorded comes again", seconds=LONGEST_SECONDS)
+        log.error(
+            "not drained in time; unrecorded changes will be received again",
+            seconds=LONGEST_SECONDS,
+        )
         os._exit(EXIT_NOT_DRAINED)
 
 
 class _Stopped(Exception):
-    """A signal came while the database was waited for."""
+    """A signal came while waiting for the database."""
 
 
 def wait_for_database(ask: Callable[[], None], stopping: Stopping) -> bool:
-    """Ask the database something as soon as it answers; False when a signal came first."""
+    """Call `ask` until the database answers; return False when a signal came first."""
 
     def wait(seconds: float) -> None:
         if stopping.wait(seconds):

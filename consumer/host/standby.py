@@ -1,4 +1,4 @@
-"""Whether a process that hosts nothing stands by for others, who receive all that it may run."""
+"""Decides whether an idle process is a standby: other processes receive all its listeners."""
 
 from __future__ import annotations
 
@@ -11,34 +11,40 @@ from listeners.models import Position
 
 log = structlog.get_logger(__name__)
 
-#: What was seen before that counts no more: those who received then may be gone.
+#: Seconds after which the last refresh is too old to rely on: the other processes may have died.
 FRESH_SECONDS = LEASE.total_seconds()
 
 
 class Standby:
-    """`holder`: this process, as leases name it."""
+    """The standby state of the process that leases name `holder`."""
 
     def __init__(self, holder: str) -> None:
         self._holder = holder
-        self._is_served = self._is_said = False
-        self._looked_at = float("-inf")
+        self._is_served = self._is_logged = False
+        self._refreshed_at = float("-inf")
 
-    def look(self, wanted: Collection[int], positions: Mapping[int, Position], now: float) -> None:
-        """`wanted`: the listeners that this process may run; `positions`: theirs, `with_life`;
-        `now`: monotonic seconds."""
+    def refresh(
+        self, wanted: Collection[int], positions: Mapping[int, Position], now: float
+    ) -> None:
+        """Update the state.
+
+        `wanted`: ids of the listeners that this process may run; `positions`: their positions,
+        `with_life`; `now`: monotonic seconds.
+        """
         self._is_served = bool(wanted) and all(
             pk in positions and self._is_received_by_others(positions[pk]) for pk in wanted
         )
-        self._looked_at = now
+        self._refreshed_at = now
         if any(position.holder == self._holder for position in positions.values()):
-            self._is_said = False
-        elif self._is_served and not self._is_said:
+            self._is_logged = False
+        elif self._is_served and not self._is_logged:
             log.info("standing by", listeners=len(wanted))
-            self._is_said = True
+            self._is_logged = True
 
     def is_served(self, now: float) -> bool:
-        """As of a look of just now; False where there is no listener to run at all."""
-        return self._is_served and now - self._looked_at < FRESH_SECONDS
+        """Return whether other processes receive all listeners, by a recent refresh; False if there
+        are no listeners."""
+        return self._is_served and now - self._refreshed_at < FRESH_SECONDS
 
     def _is_received_by_others(self, position: Position) -> bool:
         return (

@@ -1,4 +1,4 @@
-"""Begins to run listeners: what each one needs → the lease → its threads."""
+"""Starts listeners: build tokens and stream → take the lease → start the threads."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import structlog
 from django.db import IntegrityError
 
 from consumer import incidents
-from consumer.host.assignment import Share
+from consumer.host.assignment import Assignment
 from consumer.host.runtime import HostedListener
 from consumer.stream import metrics
-from consumer.stream.login_guard import CarefulTokens, Logins
+from consumer.stream.login_guard import GuardedTokens, Logins
 from consumer.stream.publisher import Publisher
 from listeners.clock import database_clock
 from listeners.connections.open_stream import stream_for
@@ -28,14 +28,17 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    tokens: CarefulTokens
+    """The tokens and the stream that a listener needs to run."""
+
+    tokens: GuardedTokens
     stream: EventStream
 
 
 def failed_since(
     started_at: datetime, positions: Mapping[int, Position], fingerprints: Mapping[int, str]
 ) -> set[int]:
-    """Those that an operator must correct first; a new process tries each once more."""
+    """Return the listeners that failed since `started_at` and were not changed since: an operator
+    must correct them first. A new process tries each once more."""
     return {
         pk
         for pk, position in positions.items()
@@ -47,30 +50,43 @@ def failed_since(
 
 
 class Hosting:
-    """A listener that this process cannot run, for want of a secret that another one may have, is
-    left to others; where there are none, it fails."""
+    """Starts listeners in this process.
 
-    def __init__(self, holder: str, logins: Logins, share: Share, publisher: Publisher) -> None:
+    A listener that this process cannot run, such as for lack of a secret that another process may
+    have, is left to other processes; if there are none, the listener fails.
+    """
+
+    def __init__(
+        self, holder: str, logins: Logins, assignment: Assignment, publisher: Publisher
+    ) -> None:
         self._holder = holder
         self._logins = logins
-        self._share = share
+        self._assignment = assignment
         self._publisher = publisher
         self._unfit: dict[int, str] = {}
 
     def unfit(self, fingerprints: Mapping[int, str]) -> set[int]:
-        """Those that are left to others, as long as nothing about them changes."""
-        self._unfit = {pk: one for pk, one in self._unfit.items() if fingerprints.get(pk) == one}
+        """Return the listeners that are left to other processes. A listener whose fingerprint
+        changed is no longer one of them."""
+        self._unfit = {
+            pk: fingerprint
+            for pk, fingerprint in self._unfit.items()
+            if fingerprints.get(pk) == fingerprint
+        }
         return set(self._unfit)
 
     def reconsider(self, wanted: Mapping[int, Listener]) -> None:
-        """Once there are no others any more, it is said by the listener that it fails."""
+        """Try again the listeners that no other process may run any more: they then fail with their
+        reason."""
         self._unfit = {
-            pk: one for pk, one in self._unfit.items() if self._share.others_may_run(wanted[pk])
+            pk: fingerprint
+            for pk, fingerprint in self._unfit.items()
+            if self._assignment.others_may_run(wanted[pk])
         }
 
     def start(self, listeners: Sequence[Listener]) -> Iterator[HostedListener]:
-        """Those of them that were free, each as soon as it runs: what goes wrong with one of them
-        must not let another run unknown to anybody."""
+        """Start the listeners whose leases are free, and yield each as soon as it runs: an error in
+        one must not leave another running unnoticed."""
         equipped = {listener.pk: (listener, self._equip(listener)) for listener in listeners}
         left = [pk for pk, (listener, kit) in equipped.items() if self._is_left(listener, kit)]
         for lease in self._leases(equipped.keys() - set(left)):
@@ -81,20 +97,20 @@ class Hosting:
                 _fail(listener, lease, kit)
 
     def _equip(self, listener: Listener) -> Kit | str:
-        """What it needs to run, or why that cannot be had."""
+        """Return what the listener needs to run, or the reason why it cannot run here."""
         try:
             tokens = self._logins.of(listener)
             return Kit(tokens, stream_for(listener, tokens))
         except (SecretUnavailable, SalesforceError) as error:
             return str(error)
-        except Exception as error:  # stored past its validation: one row, one listener
-            log.exception("unforeseen", listener=listener.name)
+        except Exception as error:  # a row stored without validation must fail only its listener
+            log.exception("unexpected error", listener=listener.name)
             return f"the connection's settings cannot be used ({type(error).__name__})"
 
     def _is_left(self, listener: Listener, kit: Kit | str) -> bool:
-        if isinstance(kit, Kit) or not self._share.others_may_run(listener):
+        if isinstance(kit, Kit) or not self._assignment.others_may_run(listener):
             return False
-        log.warning("left to other processes", listener=listener.name, reason=kit)
+        log.warning("listener left to other processes", listener=listener.name, reason=kit)
         self._unfit[listener.pk] = listener.fingerprint
         return True
 
@@ -103,7 +119,7 @@ class Hosting:
         try:
             return Position.objects.acquire_several(wanted, self._holder) if wanted else []
         except IntegrityError as error:
-            log.info("a listener was deleted just now", reason=str(error).strip())
+            log.info("a listener was deleted while starting", reason=str(error).strip())
             return []
 
     def _begin(self, listener: Listener, kit: Kit, lease: Lease) -> HostedListener:
@@ -124,4 +140,4 @@ def _fail(listener: Listener, lease: Lease, reason: str) -> None:
     )
     if is_ours:
         Position.objects.release(lease)
-        incidents.stopped(listener.pk, reason, database_clock.now())
+        incidents.open_stopped(listener.pk, reason, database_clock.now())

@@ -1,1 +1,1 @@
-"""The one transaction that records a batch, moves the position and keeps what is unreadable."""
+"""The transaction that records a batch, moves the position and quarantines unreadable messages."""

@@ -1,7 +1,7 @@
-"""A listener's position, held and moved by who records for it.
+"""Lock, move and annotate a listener's position under its lease.
 
 LeaseLost     another process has the listener
-CommitsLost   the position is not where the batch before left it
+CommitsLost   the position is not where the previous batch left it
 """
 
 from __future__ import annotations
@@ -34,14 +34,20 @@ _ADVANCE = Prepared(
 
 
 class CommitsLost(Exception):
-    """A standby took over that lacked the last commits, or they were not on disk: to go on with the
-    next message would leave a gap. The listener begins anew from where the position is."""
+    """The database lost commits: a standby took over without them, or they were not on disk.
+
+    Recording the next message would leave a gap. The listener subscribes again from the stored
+    position.
+    """
 
 
 def hold(lease: Lease, follows: str | None = None, end: str = "") -> Position:
-    """Lock the position for this transaction, if the lease still is the current one, and the
-    position where it was left; or at the `end` of the batch, when only the answer to its commit was
-    lost."""
+    """Lock the position for this transaction.
+
+    Raises LeaseLost if the lease is not current, and CommitsLost if the position is neither at
+    `follows`, where the previous batch left it, nor at `end`, where this batch ends: there the
+    commit succeeded, and only its confirmation was lost.
+    """
     held = _HELD.objects(**asdict(lease))
     if not held:
         raise LeaseLost
@@ -52,7 +58,8 @@ def hold(lease: Lease, follows: str | None = None, end: str = "") -> Position:
 
 
 def advance(lease: Lease, replay_id: str, entries: Sequence[AuditLogEntry]) -> None:
-    """Past what was recorded, and the lease's end with it. Inside the caller's transaction."""
+    """Move the position past the recorded entries, and renew the lease. Inside the caller's
+    transaction. Raises LeaseLost."""
     if replay_id and entries:
         last_event_at = incidents.moment(max(e.commit_timestamp for e in entries))
         moved = _ADVANCE.execute(**asdict(lease), replay_id=replay_id, last_event_at=last_event_at)
@@ -66,10 +73,9 @@ def advance(lease: Lease, replay_id: str, entries: Sequence[AuditLogEntry]) -> N
 
 
 def note_unrecorded(lease: Lease, seconds: float, *, renew: bool = False) -> None:
-    """Say that nothing could be committed for so long; `renew`: and keep the lease. Never inside a
-    transaction.
+    """Note that no commit succeeded for so many seconds; with `renew`, also renew the lease.
 
-    Whoever has the position locked is not waited for.
+    Skips a position that another transaction has locked. Never inside a transaction.
     """
     changes: dict[str, Any] = {
         "unrecorded_since": Coalesce("unrecorded_since", Now() - timedelta(seconds=seconds))
@@ -78,5 +84,5 @@ def note_unrecorded(lease: Lease, seconds: float, *, renew: bool = False) -> Non
         changes["lease_until"] = lease_end()
     held = Position.objects.held(lease)
     with transaction.atomic(durable=True):
-        free = held.locked(skip_locked=True).values_list("pk", flat=True)
-        held.filter(pk__in=list(free)).update(**changes)
+        unlocked = held.locked(skip_locked=True).values_list("pk", flat=True)
+        held.filter(pk__in=list(unlocked)).update(**changes)

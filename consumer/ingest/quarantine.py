@@ -1,4 +1,4 @@
-"""What could not be read is kept as it came, with an incident."""
+"""The quarantine: keeps unreadable events and responses raw, with an incident."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from consumer import incidents
 from handlers.sdk.outcomes import storable
 from listeners.models import Listener
 
-#: Of whole answers, whose events come again, the newest so many are kept for a listener, and so
-#: many characters of each: a proxy's ever different pages must not fill the disk. Events are kept
-#: always, and whole.
+#: Limits for malformed responses, whose events come again: the number kept for each listener, and
+#: the characters kept of each. A proxy's error pages must not fill the disk. Events have no limit.
 MOST_ANSWERS = 100
 ANSWER_HEAD = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """What could not be decoded or stored: its raw text, the reason, its replay id if known."""
+    """An event or response that could not be decoded or stored. `replay_id` is empty if unknown;
+    `is_answer` marks a whole response."""
 
     raw: str
     error: str
@@ -34,9 +34,9 @@ class Unreadable:
 
 
 def keep(listener: Listener, unreadable: Unreadable) -> int:
-    """Keep it raw unless the same text was kept before; how many were kept.
+    """Store the raw text unless the same text is stored already; return how many rows were added.
 
-    Inside the caller's transaction, which holds the listener's position. An answer is counted on
+    Inside the caller's transaction, which holds the listener's position. A response is counted on
     the incident each time; an event that comes again is not.
     """
     raw = unreadable.raw.replace("\0", "\\u0000").encode(errors="backslashreplace").decode()

@@ -1,6 +1,6 @@
-"""A message in quarantine is read once more: after an upgrade, or once the database takes it.
+"""Read a quarantined message again: after an upgrade, or once the database accepts it.
 
-StillUnreadable   it cannot be read, or was; the message says why and what to do
+StillUnreadable   the message cannot be read, or was read already; the text says what to do
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ log = structlog.get_logger(__name__)
 
 
 class StillUnreadable(Exception):
-    """Nothing was recorded. The message says what to do."""
+    """The quarantined message was not recorded. The text says why and what to do."""
 
 
 def ingest_again(quarantined: Quarantined, by: Actor, now: datetime) -> int:
-    """Record the message's changes and what is to be done about them; how many are new.
+    """Record the message's changes with their deliveries; return how many changes are new.
 
-    The position stays where it is. Never inside a transaction. Raises StillUnreadable: the row is
-    kept, with the error of now.
+    The position does not move. Never inside a transaction. Raises StillUnreadable; the row then
+    keeps the new error.
     """
     if quarantined.is_answer:
         raise StillUnreadable(
-            "It is a whole answer, and not an event: its events were asked for again."
+            "This is a whole response, not an event. Its events were already requested again."
         )
     try:
         entries = _entries(quarantined)
@@ -54,7 +54,8 @@ def ingest_again(quarantined: Quarantined, by: Actor, now: datetime) -> int:
         unread = Quarantined.objects.filter(pk=quarantined.pk, ingested_at=None)
         unread.update(error=storable(reason))
         raise StillUnreadable(
-            f"It still cannot be read: {storable(reason)}. It stays here; an upgrade may read it."
+            f"The message still cannot be read: {storable(reason)}. It stays in quarantine; try "
+            "again after an upgrade."
         ) from None
     publish.publish_or_leave(ready, now)
     log.info("read from quarantine", quarantined=quarantined.pk, changes=new)
@@ -62,19 +63,20 @@ def ingest_again(quarantined: Quarantined, by: Actor, now: datetime) -> int:
 
 
 def _entries(quarantined: Quarantined) -> list[AuditLogEntry]:
-    """Raises Undecodable, and ValueError for what is no JSON (its end was cut off, say)."""
+    """Return the entries of a message. Raises Undecodable, and ValueError for invalid JSON."""
     match json.loads(quarantined.raw):
         case dict() as message:
             events = decode(message)
         case _:
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
     return [entry_of(quarantined.listener, event, quarantined.received_at) for event in events]
 
 
 def _record(
     quarantined: Quarantined, entries: Sequence[AuditLogEntry], by: Actor, now: datetime
 ) -> tuple[int, list[int]]:
-    """How many changes are new, and the deliveries to publish. One transaction."""
+    """Record the entries in one transaction; return how many are new, and the ids of the deliveries
+    to publish."""
     listener: Listener = quarantined.listener
     began = time_ns()
     with transaction.atomic(durable=True):
@@ -82,14 +84,14 @@ def _record(
         if not Quarantined.objects.filter(pk=quarantined.pk, ingested_at=None).update(
             ingested_at=now
         ):
-            raise StillUnreadable("It was read before.")
+            raise StillUnreadable("The message was already read.")
         new = record(entries)
         mappings = list(HandlerMapping.objects.filter(listener=listener))
         ready = deliver(new, mappings, gap_policy=listener.gap_policy)
         details = {"changes": len(new)}
         note(by, Action.READ_AGAIN, quarantined, name=str(quarantined.pk), details=details)
-        # What is to be read from Salesforce for it, the relay starts.
-        plan.follow(listener, incidents.report(listener.pk, new, now), now)
+        # The relay starts the reads and comparisons that this plans.
+        plan.plan_repairs(listener, incidents.report(listener.pk, new, now), now)
     if tracing.spans is not None:
         tracing.spans.recorded(listener.name, new, began)
     return len(new), ready

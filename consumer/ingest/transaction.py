@@ -1,7 +1,7 @@
-"""The one transaction: a batch's audit entries, its deliveries and the new position, under the
-lease's epoch.
+"""The ingest transaction: a batch's audit log entries, its deliveries and the new position, under
+the lease's epoch.
 
-Raises what consumer.ingest.position does; then nothing was written.
+Raises LeaseLost and CommitsLost (`consumer.ingest.position`); then nothing was written.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from listeners.salesforce.events import ChangeEvent
 
 @dataclass(slots=True)
 class Message:
-    """A data message of the channel, as it came, and when.
+    """A data message of the channel, undecoded.
 
-    `passed_over`: committed before its listener began; it moves the position and nothing else.
+    `passed_over`: it was committed before the listener began, so it only moves the position.
     """
 
     data: Any
@@ -50,19 +50,21 @@ class Message:
     _ahead: list[ChangeEvent] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def decode_ahead(self) -> int:
-        """For who asks for its `events` next; how many they are. Raises Undecodable."""
+        """Decode now what `events` returns later; return how many events there are. Raises
+        Undecodable."""
         self._ahead = self._ahead or decode(self.data)
         return len(self._ahead)
 
     def events(self) -> list[ChangeEvent]:
-        """Not kept here any longer: they may be many. Raises Undecodable."""
+        """Return the decoded events, and drop them here, since they may be many. Raises
+        Undecodable."""
         events, self._ahead = self._ahead or decode(self.data), []
         return events
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Salesforce said then that there was nothing more up to a replay id."""
+    """A keep-alive with a replay id: Salesforce had no further event up to it when it arrived."""
 
     replay_id: str
     received_at: datetime
@@ -70,9 +72,12 @@ class Moment:
 
 @dataclass(slots=True)
 class Ingested:
-    """What a batch added. `parcel`: the deliveries to publish now; `reads`: records wait to be
-    read; `replay_id`: where the position is now, empty where it stayed; `committed`: its first
-    change, in milliseconds."""
+    """What a batch added.
+
+    `entries`, `repeated`, `quarantined`: counts. `parcel`: the deliveries to publish now. `reads`:
+    whether records are to be read over REST. `replay_id`: the new position, empty if it did not
+    move. `committed`: the commit timestamp of the first change, in milliseconds.
+    """
 
     entries: int = 0
     repeated: int = 0
@@ -102,21 +107,21 @@ def ingest(
     mappings: Sequence[HandlerMapping] | None = None,
     follows: str | None = None,
     *,
-    meanwhile: Callable[[], None] = nothing,
-    may_be_known: bool = True,
+    while_writing: Callable[[], None] = nothing,
+    expect_repeats: bool = True,
 ) -> Ingested:
-    """Record a batch of messages and what is to be done about them. Never inside a transaction.
+    """Record a batch of messages with their deliveries. Never inside a transaction.
 
-    `mappings`: in place of the listener's as they are when the batch is recorded. `follows`: the
-    position that the messages come after, where that is known. `meanwhile` and `may_be_known`: as
-    `record` takes them.
+    `mappings` replace the listener's own, which are read when the batch is recorded. `follows` is
+    the position that the messages come after, if known. `while_writing` is called while the
+    database writes. `expect_repeats`: entries may have been recorded before.
 
-    One transaction a batch. A message that cannot be decoded, or that the database refuses, is
-    quarantined raw, and its neighbours are recorded: then there are several, in order.
+    A batch takes one transaction. A message that cannot be decoded, or that the database refuses,
+    is quarantined raw; then the rest of the batch is recorded in several transactions, in order.
     """
     try:
-        added = partial(record, meanwhile=meanwhile, may_be_known=may_be_known)
-        return _ingest_whole(listener, lease, messages, mappings, follows=follows, added=added)
+        insert = partial(record, meanwhile=while_writing, may_be_known=expect_repeats)
+        return _ingest_whole(listener, lease, messages, mappings, follows=follows, insert=insert)
     except (DataError, Undecodable, UnicodeError) as error:
         if len(messages) == 1:
             return _quarantine(listener, lease, messages[0], error, follows)
@@ -134,9 +139,9 @@ def _ingest_whole(
     mappings: Sequence[HandlerMapping] | None,
     *,
     follows: str | None,
-    added: Callable[[Sequence[AuditLogEntry]], list[AuditLogEntry]],
+    insert: Callable[[Sequence[AuditLogEntry]], list[AuditLogEntry]],
 ) -> Ingested:
-    """Decodes outside, writes inside."""
+    """Record a batch in one transaction, decoded before it begins."""
     decoded = [(message, message.events()) for message in messages]
     entries = [
         entry_of(listener, event, message.received_at)
@@ -149,7 +154,7 @@ def _ingest_whole(
     with transaction.atomic(durable=True):
         position = hold(lease, follows, replay_id)
         crash_points.reach("recording")
-        new = added(entries)
+        new = insert(entries)
         if mappings is None:
             mappings = _MAPPINGS.objects(listener_id=listener.pk)
         policy = listener.gap_policy
@@ -157,7 +162,7 @@ def _ingest_whole(
             new, mappings, database_clock.estimate(), gap_policy=policy, lanes=position.lanes
         )
         reported = incidents.report(listener.pk, new, messages[-1].received_at)
-        reads = plan.follow(listener, reported, messages[-1].received_at)
+        reads = plan.plan_repairs(listener, reported, messages[-1].received_at)
         advance(lease, replay_id, entries)
         throughput.count(listener.pk, messages[-1].received_at, len(messages), len(new))
         crash_points.reach("recorded")
@@ -171,7 +176,7 @@ def _ingest_whole(
 def _quarantine(
     listener: Listener, lease: Lease, message: Message, error: Exception, follows: str | None
 ) -> Ingested:
-    """Keep one message raw, with an incident, and move past it."""
+    """Quarantine one message with an incident, and move the position past it."""
     if isinstance(error, Undecodable):
         raw, reason, replay_id = error.raw, error.reason, error.replay_id or ""
     else:
@@ -187,7 +192,7 @@ def _quarantine(
 
 
 def move(lease: Lease, moment: Moment, follows: str | None = None) -> None:
-    """The position to a moment, once everything before it is recorded. Never inside a
+    """Move the position to a keep-alive, once every message before it is recorded. Never inside a
     transaction."""
     with transaction.atomic(durable=True):
         hold(lease, follows, moment.replay_id)
@@ -201,7 +206,10 @@ def move(lease: Lease, moment: Moment, follows: str | None = None) -> None:
 
 
 def quarantine_answer(listener: Listener, lease: Lease, raw: str, error: str, now: datetime) -> int:
-    """Keep an answer that is no JSON; the position stays, so that its events come again."""
+    """Quarantine a response that is not JSON; return how many rows were added.
+
+    The position does not move, so that the events come again.
+    """
     with transaction.atomic(durable=True):
         hold(lease)
         return keep(listener, Unreadable(raw, error, "", now, is_answer=True))
@@ -211,6 +219,7 @@ _entry = maker(AuditLogEntry)
 
 
 def entry_of(listener: Listener, event: ChangeEvent, received_at: datetime) -> AuditLogEntry:
+    """Return the unsaved audit log entry of a change event."""
     return _entry(
         {
             "listener_id": listener.pk,

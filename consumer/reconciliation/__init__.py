@@ -1,1 +1,1 @@
-"""The steps of a comparison: which entities, which rows, what the log has, what is missing."""
+"""Reconciliation: compare Salesforce with the audit log, and record changes that the log lacks."""

@@ -1,4 +1,4 @@
-"""What the audit log lacks of some records: read over REST, then recorded beside the stream."""
+"""Backfill: read the records of missing changes over REST, and record them in the audit log."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from listeners.salesforce.rest.records import (
     milliseconds,
 )
 
-#: Records that changed while they were read are read again, so often at most.
+#: How often records that changed while they were read are read again.
 ROUNDS = 5
 
 
 @dataclass(slots=True)
 class Supplement:
-    """What one part of a comparison found: how the records were judged in the end, entries that
-    were missing, and records whose reading Salesforce refused, with its words."""
+    """The result of one part of a comparison: the final verdicts, the number of missing entries,
+    and the records that Salesforce refused to return, with its messages."""
 
     judgement: Judgement = field(default_factory=Judgement)
     missing: int = 0
@@ -46,10 +46,10 @@ class Supplement:
 
 @dataclass(frozen=True, slots=True)
 class Supplier:
-    """Records what is missing of one entity, as one comparison wants it.
+    """Records the missing changes of one entity for one comparison.
 
-    `records`: False only counts. `accepts_deletions`: an operator has confirmed that however many
-    records were deleted for good.
+    `records`: whether missing changes are recorded; otherwise they are only counted.
+    `accepts_deletions`: an operator has confirmed the permanent deletions, however many.
     """
 
     job: Reconciliation
@@ -64,21 +64,25 @@ class Supplier:
         return self.records and not self.accepts_deletions
 
     def judged(self, rows: Sequence[Row]) -> Supplement:
-        """Read the living records and judge them. Raises what RestClient raises."""
+        """Read the existing records and judge them. Raises what RestClient raises."""
         read = self._read(rows)
         return Supplement(self.judge.judge(rows, read), refused=_words(read))
 
     def supply(self, suspects: Sequence[Row]) -> Supplement:
-        """Never inside a transaction. Raises what RestClient raises."""
+        """Read the suspected records and record what is missing, until none changes in between.
+
+        Never inside a transaction. Raises what RestClient raises.
+        """
         supplement = Supplement()
         for _ in range(ROUNDS):
             if not suspects:
                 return supplement
             suspects = self._round(suspects, supplement)
-        raise TransportFailed(f"records of {self.entity} change faster than they are read")
+        raise TransportFailed(f"records of {self.entity} change faster than they can be read")
 
     def _round(self, suspects: Sequence[Row], supplement: Supplement) -> list[Row]:
-        """The rows to look at once more: what the stream brought of them is newer than our read."""
+        """Read and record once; return the rows for which the stream brought a change newer than
+        this read."""
         before = self._newest_entry()
         read = self._read(suspects)
         crash_points.reach("read")
@@ -97,22 +101,23 @@ class Supplier:
         return again
 
     def record(self, choose: Callable[[], list[AuditLogEntry]]) -> int:
-        """Record what `choose` finds missing, and deliver it; how many. Without `records` it is
-        only counted."""
+        """Record and deliver the entries that `choose` returns, or only count them; return how
+        many."""
         if not self.records:
             return len(choose())
         chosen: list[AuditLogEntry] = []
 
-        def kept() -> list[AuditLogEntry]:
+        def choose_and_keep() -> list[AuditLogEntry]:
             chosen.extend(choose())
             return chosen
 
-        ready = rest_ingest.add(self.job.listener, kept)
+        ready = rest_ingest.add(self.job.listener, choose_and_keep)
         publish.publish_or_leave(ready, database_clock.now())
         return sum(entry.pk is not None for entry in chosen)
 
     def entry(self, record_id: str, change_type: str, stamp: int) -> AuditLogEntry:
-        """The same change found again has the same identity: it is added once."""
+        """Return the entry of a missing change. The same change found again has the same identity,
+        so that it is added only once."""
         event = self.job.entry
         return AuditLogEntry(
             listener=self.job.listener,
@@ -128,8 +133,8 @@ class Supplier:
         )
 
     def _read(self, rows: Sequence[Row]) -> RecordsRead:
-        living = [row.record_id for row in rows if not row.is_deleted]
-        return self.rest.read_many(self.entity, living) if living else RecordsRead(0)
+        existing = [row.record_id for row in rows if not row.is_deleted]
+        return self.rest.read_many(self.entity, existing) if existing else RecordsRead(0)
 
     def _newest_entry(self) -> int:
         newest = AuditLogEntry.objects.filter(listener=self.job.listener).aggregate(Max("id"))
@@ -143,12 +148,12 @@ class Supplier:
         return set(entries.values_list("record_id", flat=True))
 
     def _entries(self, rows: Sequence[Row], read: RecordsRead) -> list[AuditLogEntry]:
-        """The entries of the rows that are missing, in the order of their changes."""
-        living = [row for row in rows if row.record_id in read.records]
-        ids = [row.record_id for row in living]
+        """Return the entries of the missing rows, in commit order."""
+        existing = [row for row in rows if row.record_id in read.records]
+        ids = [row.record_id for row in existing]
         latest, found_before = self._latest_types(ids), self._found_before(ids)
         entries = [self.entry(row.record_id, "DELETE", row.stamp) for row in rows if row.is_deleted]
-        for row in living:
+        for row in existing:
             change_type = self._change_type(row, latest.get(row.record_id))
             entry = self._reading(row, change_type, read.records[row.record_id], read.read_at)
             if self.job.entry is None:
@@ -163,8 +168,8 @@ class Supplier:
         return dict(entries.order_by("id").values_list("record_id", "change_type"))
 
     def _found_before(self, ids: Sequence[str]) -> Counter[tuple[str, str]]:
-        """How often each record was recorded under each key: a value may change once more without
-        a new time, such as when an address gets its coordinates."""
+        """Return how often each record was recorded under each key: a value may change again
+        without a new time, such as when an address gets its coordinates."""
         entries = AuditLogEntry.objects.filter(
             listener=self.job.listener,
             entity_name=self.entity,
@@ -192,4 +197,4 @@ class Supplier:
 
 
 def _words(read: RecordsRead) -> dict[str, str]:
-    return {one: str(refusal) for one, refusal in read.refused.items()}
+    return {record_id: str(refusal) for record_id, refusal in read.refused.items()}

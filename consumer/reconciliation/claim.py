@@ -1,6 +1,6 @@
-"""The claim of a comparison, renewed with each page; `audit.jobs.claim` says what a claim is.
+"""The claim of a comparison, renewed with each page (see `audit.jobs.claim`).
 
-A crash leaves a cursor to go on from.
+After a crash the next claim continues from the stored cursor.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ log = structlog.get_logger(__name__)
 State = Reconciliation.State
 
 CLAIM = timedelta(minutes=5)
-#: Between two looks at whether a listener that stands still goes on.
+#: The time between two checks whether a stopped listener runs again.
 REST = timedelta(seconds=30)
-#: The key of a cursor that says so.
+#: The cursor's key for a comparison that waits for its stopped listener.
 RESTS = "rests"
-#: The key for how far it ever was.
+#: The cursor's key for the most steps that any attempt reached.
 FURTHEST = "furthest"
 
 
 class ReconciliationClaim(Claim[Reconciliation]):
-    """A comparison that this process runs."""
+    """A comparison that this process has claimed."""
 
     @classmethod
     def of(cls, job_id: int, now: datetime) -> ReconciliationClaim | None:
-        """Claim a comparison; None when another process runs it, or it has ended."""
+        """Claim a comparison; None if another process runs it, or it has ended."""
         related = ("listener__connection", "entry", "incident")
         found = Reconciliation.objects.select_related(*related).filter(pk=job_id)
         return cls.take(found, now, CLAIM)
 
     @classmethod
     def of_new(cls, job: Reconciliation, now: datetime) -> ReconciliationClaim:
-        """Save a new comparison as one that this process runs."""
+        """Save a new comparison, claimed by this process."""
         job.claimed_until, job.state, job.started_at = now + CLAIM, State.RUNNING, now
         job.save()
         return cls(job, CLAIM)
 
     def keep(self, progress: Progress) -> None:
-        """Write the progress down and renew the claim."""
+        """Save the progress and renew the claim."""
         total = progress.total
-        # Failures in a row are those that nothing new was compared between. What was refused is
-        # begun anew: that is nothing new until it comes further than before.
+        # Failures are in a row if nothing new was compared between them. A refused entity starts
+        # over, so only steps beyond the furthest attempt are new.
         furthest = self.job.cursor.get(FURTHEST, 0)
         is_further = total.steps > furthest
         self.extend(
@@ -65,11 +65,14 @@ class ReconciliationClaim(Claim[Reconciliation]):
             share=progress.share,
             **({"attempts": 0, "error": ""} if is_further else {}),
         )
-        resolution.say_progress(self.job)
+        resolution.write_progress(self.job)
 
     def end(self, progress: Progress) -> None:
-        """Done: what it was for is proven complete. Unless the listener stands still after a loss:
-        then more is being lost, and it rests until the listener goes on."""
+        """Finish the comparison and close its incident: the window is proven complete.
+
+        If the listener is stopped after a loss, further changes are being lost; then the comparison
+        waits until the listener runs again.
+        """
         now = database_clock.now()
         if has_failed(self.job):
             self._rest(progress, now)
@@ -83,18 +86,19 @@ class ReconciliationClaim(Claim[Reconciliation]):
                 report=report.summary(self.job, progress),
             )
             resolution.done(self.job, now)
-        log.info("compared", reconciliation=self.job.pk, added=self.job.added)
+        log.info("reconciliation finished", reconciliation=self.job.pk, added=self.job.added)
 
     def _rest(self, progress: Progress, now: datetime) -> None:
         self.release(now + REST, cursor={**progress.cursor(), RESTS: True})
-        resolution.say_resting(self.job)
+        resolution.write_waiting(self.job)
 
     @property
     def is_resting(self) -> bool:
         return RESTS in self.job.cursor
 
     def wake(self, now: datetime) -> bool:
-        """Begin anew, with a window up to now, if the listener goes on; it rests on otherwise."""
+        """Start over with a window up to now if the listener runs again; return whether it
+        does."""
         if has_failed(self.job):
             self.release(now + REST)
             return False
@@ -102,10 +106,11 @@ class ReconciliationClaim(Claim[Reconciliation]):
         return True
 
     def abandon(self, error: str) -> None:
-        """It failed, and who asked for it has been told."""
+        """Mark the comparison as failed; the caller reports the error to the operator."""
         self.finish(State.FAILED, error=storable(error))
 
     def give_up(self, error: str, attempts: int) -> None:
+        """Mark the comparison as failed, and open an incident."""
         with self.step():
             self.finish(State.FAILED, error=error, attempts=attempts)
             resolution.given_up(self.job, database_clock.now())

@@ -1,7 +1,7 @@
-"""One comparison: entity by entity, page by page, from where it was left.
+"""Run one comparison: entity by entity, page by page, from its stored progress.
 
-Of each entity, first the records that Salesforce says were changed are held against the audit log,
-then the records that the log says exist are looked up in Salesforce.
+For each entity, first compare the records that changed in Salesforce with the audit log, then look
+up in Salesforce the records that exist according to the log.
 """
 
 from __future__ import annotations
@@ -25,28 +25,29 @@ from listeners.salesforce.rest.client import RestClient
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
-#: Up to this part of the org's API requests of a day a comparison goes on.
+#: A comparison stops when this part of the org's daily API requests is used.
 SPARED = 0.9
 
 
 class RequestsUsedUp(SalesforceError):
-    """The org's API requests of the day are nearly used up: go on when some are free again."""
+    """The org's daily API requests are nearly used up. The comparison continues when some are free
+    again."""
 
     def __init__(self, used: int, allowed: int) -> None:
         super().__init__(
-            f"the comparison stopped: {used:,} of the org's {allowed:,} API requests a day are "
-            f"used, and the last {1 - SPARED:.0%} are left to its other users",
+            f"the comparison stopped: {used:,} of the org's {allowed:,} daily API requests are "
+            f"used, and the last {1 - SPARED:.0%} are reserved for the org's other users",
             reaction=Reaction.QUOTA,
         )
 
 
 class NothingToCompare(Exception):
-    """The channel carries many entities, and none is known yet: name one with --entity."""
+    """The channel carries many entities, and none is known yet. Name one with --entity."""
 
     def __init__(self, channel: str) -> None:
         super().__init__(
-            f"{channel} carries many entities, and neither a handler mapping nor a recorded change "
-            "names one: name it with reconcile_cdc --entity"
+            f"{channel} carries many entities, and no handler mapping or recorded change names "
+            "one. Name an entity with reconcile_cdc --entity"
         )
 
 
@@ -59,11 +60,11 @@ def compare(
     records: bool = True,
     accepts_deletions: bool = False,
 ) -> None:
-    """Compare what is left, and record what is missing unless `records` is False.
+    """Compare the remaining entities, and record missing changes unless `records` is False.
 
     `on_page` is called after each page, and may raise to stop. Entities that Salesforce refuses, or
-    that an operator has to look at, are in `progress.refused` afterwards. Raises NothingToCompare
-    and what RestClient raises. Never inside a transaction.
+    that need a decision of an operator, are in `progress.refused` afterwards. Raises
+    NothingToCompare and what RestClient raises. Never inside a transaction.
     """
     entities = [job.entity_name] if job.entity_name else entities_of(job.listener)
     if not entities:
@@ -74,7 +75,7 @@ def compare(
         if entity in progress.done or entity in progress.refused:
             continue
         if not _NAME.fullmatch(entity):  # it becomes a part of the query
-            progress.refuse(entity, "that is no entity's name")
+            progress.refuse(entity, "this is not a valid entity name")
             continue
         judge = Judge(job, entity, scope.rule, rest)
         supplier = Supplier(job, entity, judge, rest, records, accepts_deletions)
@@ -92,7 +93,7 @@ def compare(
 def _entity(
     supplier: Supplier, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
 ) -> None:
-    """First the records that Salesforce names, then those that the log says exist."""
+    """Compare one entity: first the changed records, then the records that exist by the log."""
     progress.begin(supplier.entity)
     if progress.looked_up_to is None:
         _changed_records(supplier, scope, progress, on_page)
@@ -104,7 +105,7 @@ def _entity(
 def _changed_records(
     supplier: Supplier, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
 ) -> None:
-    """Compare the records last changed in the window."""
+    """Compare the records that last changed in the window."""
     since = scope.since if progress.stamp is None else progress.stamp
     pages = rows(supplier.rest, supplier.entity, since, scope.until, deleted=scope.deleted)
     for page in pages:
@@ -126,7 +127,8 @@ def _compare_part(supplier: Supplier, part: Sequence[Row]) -> Supplement:
 
 
 def _wait_for_the_stream(supplier: Supplier, judgement: Judgement, suspects: Sequence[Row]) -> bool:
-    """Wait until the stream had time to bring the newest of these changes; whether it was so."""
+    """Wait until the stream has had time to bring the newest of these changes; return whether it
+    was necessary to wait."""
     if not is_receiving(supplier.job.listener_id):
         return False
     newest = max(judgement.stamps[row.record_id] for row in suspects)
@@ -140,10 +142,10 @@ def _wait_for_the_stream(supplier: Supplier, judgement: Judgement, suspects: Seq
 def _known_records(
     supplier: Supplier, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
 ) -> None:
-    """Look up the records that exist according to the log, and record the deletions it lacks.
+    """Look up the records that exist according to the log, and record missing deletions.
 
-    All are looked up before a record that left no trace is taken for deleted: whether that can be
-    true goes by how many there are.
+    All records are looked up before any record without a trace counts as deleted: many of them
+    suggest another reason.
     """
     _look_up_all(supplier, scope, progress, on_page)
     figures = progress.figures[supplier.entity]
@@ -164,6 +166,6 @@ def _look_up_all(
 
 
 def spare_requests(rest: RestClient) -> None:
-    """Leave the org's users a part of its API requests of the day. Raises RequestsUsedUp."""
+    """Stop before the comparison uses up the org's daily API requests. Raises RequestsUsedUp."""
     if rest.usage is not None and rest.usage[0] > SPARED * rest.usage[1]:
         raise RequestsUsedUp(*rest.usage)

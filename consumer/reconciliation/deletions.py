@@ -1,7 +1,7 @@
-"""Find records that the audit log says exist and that Salesforce no longer has.
+"""Find records that exist according to the audit log, and no longer exist in Salesforce.
 
-A record that was deleted for good leaves no row that a query shows, and may have left no event. So
-the records of the log are looked up by id, a slice of the log after the other.
+No query shows a permanently deleted record, and its event may be missing. So the records of the log
+are looked up by id, one slice of the log after the other.
 """
 
 from __future__ import annotations
@@ -30,30 +30,33 @@ _RECORD_ID = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?")
 _SHORT = 15
 
 
-#: An operator is asked where so many records, and more than this part of those that were looked up,
-#: are not there. A user who lost a permission sees a part of the records, or none.
+#: An operator must confirm the deletions if at least MANY records, and more than this PART of those
+#: looked up, are missing: a user who lost a permission sees only some records, or none.
 MANY, PART = 100, 0.1
-#: The same where so many are not there, and not one that is.
+#: An operator must also confirm if at least so many records are missing, and none was found.
 ALL = 20
 
 
 class ManyGone(Exception):
-    """Many of the records are not in Salesforce. Look for the reason, then accept the deletions."""
+    """Many records are not in Salesforce. Find the reason, then accept the deletions."""
 
     def __init__(self, entity: str, gone: int, looked_up: int) -> None:
         super().__init__(
-            f"{gone:,} of {looked_up:,} records that the audit log says exist are not in "
-            "Salesforce. Perhaps the login's user may not see them any more, or the connection "
-            "leads to another org; so their deletion is not recorded. If they were deleted, run "
-            f"manage.py reconcile_cdc --entity {entity} --accept-deletions"
+            f"{gone:,} of {looked_up:,} records that exist according to the audit log are not in "
+            "Salesforce. Their deletion is not recorded, since the login's user may have lost "
+            "access to them, or the connection may point to another org. If they were deleted, "
+            f"run manage.py reconcile_cdc --entity {entity} --accept-deletions"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
-    """What slices of the log told: how many records were looked up, how many of them are neither
-    there nor in the Recycle Bin, how many deletions were missing, and the entry to go on behind;
-    None at the log's end."""
+    """The result of looking up slices of the log.
+
+    `records`: records looked up. `gone`: those that neither exist nor are in the Recycle Bin.
+    `deleted`: missing deletions. `go_on_behind`: the id of the slice's last entry; None at the
+    log's end.
+    """
 
     records: int = 0
     gone: int = 0
@@ -64,11 +67,11 @@ class LookedUp:
 def look_up(
     supplier: Supplier, behind: int, until: int | None, counted: LookedUp | None
 ) -> LookedUp:
-    """Look up the records whose newest entry is in the next slice behind an entry.
+    """Look up the records whose newest entry is in the slice after the entry `behind`.
 
-    Without `counted`, those that are gone are only counted, unless nobody is to be asked about
-    them. With it they are recorded; it has their number so far, and that of all records looked up.
-    Records that were moved to the Recycle Bin at `until` or later are left alone. Never inside a
+    Without `counted`, records that are gone are only counted, unless no confirmation is needed.
+    With it they are recorded; it has the number of gone records so far, and of all records looked
+    up. Records moved to the Recycle Bin at `until` or later are ignored. Never inside a
     transaction. Raises ManyGone and what RestClient raises.
     """
     listener, entity = supplier.job.listener, supplier.entity
@@ -79,21 +82,21 @@ def look_up(
         absent |= supplier.rest.absent(entity, ids[start : start + MAX_IDS])
     if not absent:
         return LookedUp(len(ids), go_on_behind=end)
-    there = _in_recycle_bin(supplier, sorted(absent))
-    gone = len(absent) - len(there)
+    binned = _in_recycle_bin(supplier, sorted(absent))
+    gone = len(absent) - len(binned)
     if counted is not None:
         doubt(supplier, counted.gone + gone, counted.records)
     elif supplier.is_cautious:
-        absent = set(there)
-    stamps = _stamps(found, sorted(absent), there, until)
+        absent = set(binned)
+    stamps = _stamps(found, sorted(absent), binned, until)
     return LookedUp(len(ids), gone, _record_deletions(supplier, stamps), end)
 
 
 def _existing_by_log(
     listener: Listener, entity: str, behind: int
 ) -> tuple[dict[str, int], int | None]:
-    """The records of a slice, each with the commit of its newest entry, in ms; and the slice's
-    last entry."""
+    """Return the records of a slice, each with the commit timestamp of its newest entry in ms; and
+    the id of the slice's last entry, None at the log's end."""
     entries = AuditLogEntry.objects.filter(listener=listener, entity_name=entity)
     columns = ("id", "record_id", "change_type", "commit_timestamp")
     slice_ = list(entries.filter(id__gt=behind).order_by("id").values_list(*columns)[:SLICE])
@@ -105,27 +108,32 @@ def _existing_by_log(
     ]
     newest: dict[str, int] = {}
     for start in range(0, len(candidates), CHUNK):
-        some = entries.filter(record_id__in=candidates[start : start + CHUNK]).order_by()
+        chunk = entries.filter(record_id__in=candidates[start : start + CHUNK]).order_by()
         newest |= dict(
-            some.values("record_id").annotate(Max("id")).values_list("record_id", "id__max")
+            chunk.values("record_id").annotate(Max("id")).values_list("record_id", "id__max")
         )
-    # A record with a newer entry is looked up with the slice that has that one.
-    found = {one: last[one][2] for one in candidates if newest.get(one) == last[one][0]}
+    # A record with a newer entry is looked up with the slice that has the newer entry.
+    found = {
+        record_id: last[record_id][2]
+        for record_id in candidates
+        if newest.get(record_id) == last[record_id][0]
+    }
     return found, slice_[-1][0] if len(slice_) == SLICE else None
 
 
 def _in_recycle_bin(supplier: Supplier, absent: Sequence[str]) -> dict[str, Row]:
-    """The rows of those of the absent records that have one: they are in the Recycle Bin, or are
-    there again."""
+    """Return the rows of absent records that are in the Recycle Bin, or exist again."""
     if is_receiving(supplier.job.listener_id):
         time.sleep(ON_ITS_WAY / 1000)  # the stream may be about to bring the deletions
     pages = rows_of(supplier.rest, supplier.entity, absent)
     rows = {row.record_id[:_SHORT]: row for page in pages for row in page}
-    return {one: rows[one[:_SHORT]] for one in absent if one[:_SHORT] in rows}
+    return {
+        record_id: rows[record_id[:_SHORT]] for record_id in absent if record_id[:_SHORT] in rows
+    }
 
 
 def doubt(supplier: Supplier, gone: int, looked_up: int) -> None:
-    """Raise ManyGone where an operator has to say that so many records were deleted."""
+    """Raise ManyGone if an operator must confirm that so many records were deleted."""
     is_part = gone >= MANY and gone > PART * looked_up
     is_all = gone >= ALL and gone == looked_up
     if supplier.is_cautious and (is_part or is_all):
@@ -143,14 +151,14 @@ def _record_deletions(supplier: Supplier, stamps: Sequence[tuple[str, int]]) -> 
 
 
 def _stamps(
-    commits: dict[str, int], absent: Sequence[str], there: dict[str, Row], until: int | None
+    commits: dict[str, int], absent: Sequence[str], binned: dict[str, Row], until: int | None
 ) -> list[tuple[str, int]]:
-    """The deleted ones of the absent records, and when: those that the Recycle Bin does not have
-    were deleted for good some time before now."""
+    """Return the deleted records, each with the time of its deletion in ms. A record that is not in
+    the Recycle Bin was deleted permanently at an unknown time: now is used."""
     now = round(time.time() * 1000)
     found: list[tuple[str, int]] = []
     for record_id in absent:
-        row = there.get(record_id)
+        row = binned.get(record_id)
         if row is None:
             found.append((record_id, max(now, commits[record_id] + 1)))
         elif row.is_deleted and (until is None or row.stamp < until):
@@ -159,7 +167,7 @@ def _stamps(
 
 
 def _record_some(supplier: Supplier, stamps: dict[str, int]) -> int:
-    """In one transaction, those whose deletion the log still lacks."""
+    """Record, in one transaction, the deletions that the log still lacks; return how many."""
 
     def choose() -> list[AuditLogEntry]:
         left = _existing_still(supplier.job.listener, supplier.entity, list(stamps))

@@ -1,13 +1,13 @@
-"""Whether the audit log has what became of a record. Pure, but for reading the log.
+"""Decide by times whether the audit log has the newest change of a record.
 
-A row of the query tells of a record's newest change only, and to the second. It is in the log for
-sure if an entry was committed after that second: Salesforce lets no two transactions write a record
-at once, so a later commit has seen the change. An entry of the same second with the record's own
-LastModifiedDate is most likely it.
+A query's row shows only a record's newest change, to the second. The log surely has that change if
+an entry was committed after that second: Salesforce never lets two transactions write a record at
+once, so a later commit has seen the change. An entry of the same second with the record's own
+LastModifiedDate is most likely that change.
 
-Where changes are known to be lost that is not enough: a later change, which arrived, hides an
-earlier one, which did not. There the log must also have the whole record from after the loss, or
-its contents must add up to what the record is (`contents`).
+This is not enough where changes are known to be lost: a later change that arrived hides an earlier
+one that did not. Then the log must also have the whole record from after the loss, or its values
+must add up to the record (`logged_state`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from listeners.salesforce.rest.records import milliseconds
 CHUNK = 500
 
 DELETES = frozenset({"DELETE", "GAP_DELETE"})
-#: Their events carry the whole record.
+#: Change types whose events carry the whole record.
 WHOLE = frozenset({"CREATE", "UNDELETE"})
 
 
@@ -39,7 +39,7 @@ class Sight(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What an entry of the log says about a record's state; times in ms."""
+    """The times of an audit log entry, in ms since 1970."""
 
     change_type: str
     commit: int
@@ -48,7 +48,7 @@ class Seen:
     modified: int | None
 
     def shows(self, row: Row) -> Sight:
-        """Whether this entry is the record's newest change, or newer."""
+        """Return whether this entry is the record's newest change, or newer."""
         if row.is_deleted:
             is_it = self.change_type in DELETES and self.commit >= row.stamp
             return Sight.SURE if is_it else Sight.NO
@@ -58,9 +58,9 @@ class Seen:
         if self.commit >= over:
             return Sight.SURE
         if self.change_type in DELETES:
-            return Sight.NO  # it lives: it came back since
+            return Sight.NO  # the record exists, so it was restored after this entry
         if self.modified is not None:
-            # A stamp past the LastModifiedDate is housekeeping of Salesforce's: no event tells it.
+            # A stamp after the LastModifiedDate is Salesforce's housekeeping, without an event.
             return Sight.SAME_SECOND if self.modified == row.modified else Sight.NO
         return Sight.SAME_SECOND if self.commit >= row.stamp else Sight.NO
 
@@ -73,7 +73,7 @@ class Seen:
         return Sight.SURE if read_at >= row.modified + SECOND else Sight.SAME_SECOND
 
     def is_whole_since(self, moment: int) -> bool:
-        """Whether it tells the whole record as it was after that moment."""
+        """Return whether this entry has the whole record from after that time, in ms."""
         if self.as_of is not None:
             return (self.read_at or 0) > moment
         return self.change_type in WHOLE and self.commit > moment
@@ -83,9 +83,10 @@ class Seen:
 class Rule:
     """When a record counts as complete.
 
-    A record last changed at `strict_from` or later needs its whole state from after `lost_until`
-    in the log (None: nothing in the log is certain to be from after the loss). One changed before
-    needs its newest change there; `trusts_second` takes an entry of the same second for it.
+    The log must have the whole state from after `lost_until` of a record that last changed at
+    `strict_from` or later (`lost_until` None: no entry is certainly from after the loss). Of other
+    records it must have the newest change; with `trusts_second` an entry of the same second counts
+    as that change. Times in ms.
     """
 
     strict_from: int | None
@@ -94,18 +95,19 @@ class Rule:
 
     def is_met(self, row: Row, seen: Iterable[Seen]) -> bool:
         seen = list(seen)
-        sight = max((one.shows(row) for one in seen), key=lambda one: one.value, default=Sight.NO)
+        sights = (entry.shows(row) for entry in seen)
+        sight = max(sights, key=lambda sight: sight.value, default=Sight.NO)
         if sight is Sight.NO or row.is_deleted:
             return sight is not Sight.NO
         if self.strict_from is None or row.stamp < self.strict_from:
             return sight is Sight.SURE or self.trusts_second
         return self.lost_until is not None and any(
-            one.is_whole_since(self.lost_until) for one in seen
+            entry.is_whole_since(self.lost_until) for entry in seen
         )
 
 
 def incomplete(listener: Listener, entity: str, page: Sequence[Row], rule: Rule) -> list[Row]:
-    """The rows that the log does not account for by its times."""
+    """Return the rows that do not meet the rule by the times in the log."""
     found: list[Row] = []
     for start in range(0, len(page), CHUNK):
         part = page[start : start + CHUNK]
@@ -115,7 +117,7 @@ def incomplete(listener: Listener, entity: str, page: Sequence[Row], rule: Rule)
 
 
 def _seen(listener: Listener, entity: str, page: Sequence[Row]) -> dict[str, list[Seen]]:
-    """The entries of these records from their oldest change in question on."""
+    """Return the log's entries of each record, since the oldest change of the page."""
     entries = AuditLogEntry.objects.filter(
         listener=listener,
         entity_name=entity,
@@ -131,6 +133,6 @@ def _seen(listener: Listener, entity: str, page: Sequence[Row]) -> dict[str, lis
     )
     seen: dict[str, list[Seen]] = {}
     for record_id, change_type, commit, as_of, read_at, modified in entries.iterator():
-        one = Seen(change_type, commit, as_of, read_at, milliseconds(modified))
-        seen.setdefault(record_id, []).append(one)
+        entry = Seen(change_type, commit, as_of, read_at, milliseconds(modified))
+        seen.setdefault(record_id, []).append(entry)
     return seen

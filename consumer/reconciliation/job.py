@@ -1,4 +1,4 @@
-"""A worker's slice of a comparison: claim → wait for the stream → compare → settle."""
+"""A worker's slice of a comparison: claim → wait for the stream → compare → finish."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from listeners.salesforce.errors import LoginRefused, Reaction, SalesforceError
 
 log = structlog.get_logger(__name__)
 
-#: Seconds after which the rest is left to another message.
+#: Seconds after which the comparison continues in another task.
 BUDGET = 120.0
-#: Failures in a row, without a page between them, after which an operator is asked.
+#: Failures in a row, without a page between them, after which an incident is opened.
 MOST_ATTEMPTS = 12
 _BACKOFF = Backoff(20.0, 600.0, jitter=0.5)
-#: Between two looks at whether the stream has brought what it still brings.
+#: The longest time between two checks whether the stream has caught up.
 LONGEST_LOOK = timedelta(seconds=30)
 
 
 class SliceEnded(Exception):
-    """The time is over; what is left goes on in another slice."""
+    """The slice's time is over; the comparison continues in another slice."""
 
 
 def run(job_id: int, *, budget: float = BUDGET) -> None:
-    """Run one comparison for a while, if it is due and nobody else runs it. Never inside a
+    """Run one comparison for up to `budget` seconds, unless another process runs it. Never inside a
     transaction."""
     claim = ReconciliationClaim.of(job_id, database_clock.now())
     if claim is None:
@@ -46,7 +46,7 @@ def run(job_id: int, *, budget: float = BUDGET) -> None:
     try:
         _run(claim, time.monotonic() + budget)
     except ClaimLost:
-        log.info("a comparison goes on elsewhere", reconciliation=job_id)
+        log.info("reconciliation claimed by another process", reconciliation=job_id)
 
 
 def _run(claim: ReconciliationClaim, ends_at: float) -> None:
@@ -60,7 +60,7 @@ def _run(claim: ReconciliationClaim, ends_at: float) -> None:
         progress = work(claim, lambda _: _end_slice(ends_at))
         if progress.refused:
             refusal = Refused(progress.refused)
-            progress.refused = {}  # the next attempt tries them again: perhaps it is put right
+            progress.refused = {}  # the next attempt retries them: the cause may be fixed by then
             claim.keep(progress)
             fail(claim, refusal)
     except SliceEnded:
@@ -75,9 +75,9 @@ def work(
     *,
     accepts_deletions: bool = False,
 ) -> Progress:
-    """Compare what is left, and settle it if nothing was refused; how far it came.
+    """Compare what is left, and finish the comparison if nothing was refused; return its progress.
 
-    `watch` is told of each page, and may raise to stop. Raises ClaimLost, NothingToCompare and
+    `watch` is called after each page, and may raise to stop. Raises ClaimLost, NothingToCompare and
     CANNOT_READ.
     """
     job = claim.job
@@ -95,7 +95,8 @@ def work(
 
 
 def _until_next_look(waited: timedelta) -> timedelta:
-    """Soon after the loss; a listener that cannot connect for hours is looked at more rarely."""
+    """Return the time until the next check: short after the loss, longer when the listener cannot
+    connect for hours."""
     shortest = timedelta(seconds=settings.CDC_CAUGHT_UP_SECONDS / 2)
     return max(shortest, min(waited / 4, LONGEST_LOOK))
 
@@ -106,31 +107,32 @@ def _end_slice(ends_at: float) -> None:
 
 
 def fail(claim: ReconciliationClaim, error: Exception) -> None:
-    """Try again after a pause, or give up. Waiting for a daily limit is no failure."""
+    """Schedule another attempt, or give up. Waiting for a daily limit does not count as a
+    failure."""
     reaction = error.reaction if isinstance(error, SalesforceError) else None
     attempts = claim.job.attempts + (reaction is not Reaction.QUOTA)
     text = storable(str(error))
-    log.warning("not compared", reconciliation=claim.job.pk, attempt=attempts, reason=text)
+    log.warning("reconciliation failed", reconciliation=claim.job.pk, attempt=attempts, reason=text)
     if attempts >= MOST_ATTEMPTS:
         claim.give_up(text, attempts)
         return
     due_at = database_clock.now() + timedelta(seconds=_pause(error, reaction, attempts))
     claim.release(due_at, attempts=attempts, error=text)
-    resolution.say_failure(claim.job)
+    resolution.write_failure(claim.job)
 
 
 def _pause(error: Exception, reaction: Reaction | None, attempts: int) -> float:
     if reaction is Reaction.QUOTA:
         return float(settings.CDC_QUOTA_PROBE)
-    if isinstance(error, LoginRefused):  # users get locked out
+    if isinstance(error, LoginRefused):  # Salesforce locks users out after a few refused logins
         return COOLDOWN_SECONDS
     return _BACKOFF.delay(attempts)
 
 
 class Refused(SalesforceError):
-    """Entities that were not compared, each with the reason: mostly Salesforce does not let them
-    be queried or read."""
+    """Entities that were not compared, each with the reason: usually the login's user may not query
+    or read them."""
 
     def __init__(self, refused: dict[str, str]) -> None:
-        said = "; ".join(f"{entity}: {why}" for entity, why in sorted(refused.items()))
-        super().__init__(said, reaction=Reaction.CONFIGURATION)
+        reasons = "; ".join(f"{entity}: {why}" for entity, why in sorted(refused.items()))
+        super().__init__(reasons, reaction=Reaction.CONFIGURATION)

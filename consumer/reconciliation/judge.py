@@ -1,4 +1,4 @@
-"""Decide for each record of a comparison whether the audit log has it: by times and by values."""
+"""Decide by times and values whether the audit log has each record of a comparison."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ Reason = Reconciliation.Reason
 
 
 class Verdict(Enum):
-    """COMPLETE: the log knows the record whole, and as Salesforce has it; or its deletion.
+    """Whether the audit log has a record.
 
-    IN_PART: the log has its newest change, and does not reach back to its creation or to a read of
-    the whole record. The fields that it knows are as Salesforce has them.
+    COMPLETE: the log has the whole record with Salesforce's values, or has its deletion. IN_PART:
+    the log has the newest change, but does not reach back to the creation or to a read of the whole
+    record; the fields that it has agree with Salesforce. MISSING: neither.
     """
 
     COMPLETE = auto()
@@ -33,8 +34,8 @@ class Verdict(Enum):
 
 @dataclass(slots=True)
 class Judgement:
-    """A verdict for each record, when it had last changed as it was read (in ms), and which fields
-    the verdicts are about."""
+    """The verdicts by record id, the last change of each record when it was read (in ms), and the
+    fields that differed or could not be compared."""
 
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     stamps: dict[str, int] = field(default_factory=dict)
@@ -51,10 +52,7 @@ class Judgement:
 
 @dataclass(slots=True)
 class Judge:
-    """Judges the records of one entity, as one comparison wants it.
-
-    Salesforce is asked which fields its change events do not carry when that is needed first.
-    """
+    """Judges the records of one entity for one comparison."""
 
     job: Reconciliation
     entity: str
@@ -64,37 +62,38 @@ class Judge:
 
     @property
     def not_carried(self) -> Collection[str]:
-        """Fields whose values no change event tells. Raises what RestClient raises."""
+        """Fields that no change event carries; read from Salesforce at first use. Raises what
+        RestClient raises."""
         if self._not_carried is None:
             self._not_carried = DERIVED | self.rest.uncarried_fields(self.entity)
         return self._not_carried
 
     def judge(self, rows: Sequence[Row], read: RecordsRead) -> Judgement:
-        """Judge the rows by the living records that were read of them. Raises what RestClient
-        raises."""
+        """Judge the rows by the records that were read. Raises what RestClient raises."""
         found = incomplete(self.job.listener, self.entity, rows, self.rule)
         unaccounted = {row.record_id for row in found}
-        living = [row.record_id for row in rows if row.record_id in read.records]
-        if living:
-            # Calls Salesforce once, the first time: `supply` judges again with the position locked.
+        existing = [row.record_id for row in rows if row.record_id in read.records]
+        if existing:
+            # Read it from Salesforce now: `supply` judges again with the position locked.
             _ = self.not_carried
-        states = logged_states(self.job.listener, self.entity, living)
+        states = logged_states(self.job.listener, self.entity, existing)
         judgement = Judgement()
         for row in rows:
             record, is_found = read.records.get(row.record_id), row.record_id not in unaccounted
             if row.is_deleted or record is None:
-                # The stream brings the deletion of a record that was deleted since it was listed.
+                # If the record was deleted after the query, the stream brings the deletion.
                 is_missing = row.is_deleted and not is_found
                 verdict = Verdict.MISSING if is_missing else Verdict.COMPLETE
             else:
-                verdict, fields = self._of_living(row, record, states.get(row.record_id), is_found)
+                state = states.get(row.record_id)
+                verdict, fields = self._of_existing(row, record, state, is_found)
                 judgement.fields.add(fields)
             judgement.verdicts[row.record_id] = verdict
             stamp = milliseconds(record.get("SystemModstamp")) if record else None
             judgement.stamps[row.record_id] = max(row.stamp, stamp or 0)
         return judgement
 
-    def _of_living(
+    def _of_existing(
         self, row: Row, record: Mapping[str, Any], state: LoggedState | None, by_times: bool
     ) -> tuple[Verdict, Fields]:
         if state is None:
@@ -102,23 +101,23 @@ class Judge:
         is_older = self._is_older(row, state)
         fields = compared(state, record, self.not_carried, claims_only=is_older)
         verdict = self._verdict(state, fields, by_times=by_times)
-        if verdict is Verdict.MISSING:  # it is recorded whole: nothing is left open
+        if verdict is Verdict.MISSING:  # the whole record will be recorded: no field stays open
             fields = Fields(fields.differing, not_carried=fields.not_carried)
         return verdict, fields
 
     def _verdict(self, state: LoggedState, fields: Fields, *, by_times: bool) -> Verdict:
-        """`by_times`: whether the log has the newest change, and what the rule asks for beside."""
+        """Return the verdict. `by_times`: whether the log meets the rule."""
         if fields.differing:
             return Verdict.MISSING
         if not state.is_whole:
             return Verdict.IN_PART if by_times and not state.is_cut_off else Verdict.MISSING
-        # A wildcard says that values changed in a way that no value may show.
+        # After a wildcard, equal values do not prove that the log has the change.
         is_proven = not fields.open and self.job.reason != Reason.WILDCARD
         return Verdict.COMPLETE if by_times or is_proven else Verdict.MISSING
 
     def _is_older(self, row: Row, state: LoggedState) -> bool:
-        """Whether a record was surely not changed after the loss. Some fields are read and no event
-        carries them: of such a record nothing but what is known has to be the same."""
+        """Return whether a record surely did not change after the loss. Then only the fields that
+        the log has must agree, since some fields are read that no event carries."""
         before = lost_after(self.job)
         if before is None or row.stamp + SECOND + ON_ITS_WAY > before:
             return False

@@ -1,7 +1,7 @@
-"""What the audit log knows of a record: its last whole state, with each later change on top.
+"""The state of a record according to the audit log: its last whole state plus later changes.
 
-A record is known whole from its creation, its restore, or a read over REST on. Of any other record
-the log knows only the fields that its changes carried.
+The log has a record whole after its creation, its restore, or a read over REST. Otherwise it has
+only the fields that the record's changes carried.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _COLUMNS = (
     *("changed_data", "changed_fields", "diff_fields", "commit_timestamp"),
     *("as_of", "read_at", "received_at"),
 )
-#: An update that carries no other field is the first event of a split transaction.
+#: An update with only these fields is the first event of a split transaction.
 _STAMPS = frozenset({"LastModifiedDate", "LastModifiedById"})
 
 
 @dataclass(slots=True)
 class LoggedState:
-    """The values of a record by the log.
+    """The values of a record according to the log.
 
-    `open_fields`: fields that changed to a value which the log does not have, as the event carried
-    a diff or no value. `is_cut_off`: the log has the first event of a split transaction, and none
-    of the later ones. `received_at`: of the newest entry.
+    `open_fields`: fields whose value the log does not have, as the event carried a diff or no
+    value. `is_cut_off`: the log has the first event of a split transaction, and none of the later
+    ones. `received_at`: when the newest entry was received.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -48,12 +48,12 @@ class LoggedState:
     received_at: datetime | None = None
 
     def begin(self, entry: AuditLogEntry) -> None:
-        """Take the whole record from an entry that has it."""
+        """Take the whole record from an entry."""
         self.values, self.is_whole = dict(entry.changed_data), True
         self.open_fields, self.is_cut_off = _diffs(entry), False
 
     def update(self, entry: AuditLogEntry) -> None:
-        """Put the fields that an update carries on top."""
+        """Apply the fields that an update carries."""
         body, diffs = entry.changed_data, _diffs(entry)
         named = {_top(name) for name in entry.changed_fields or ()}
         self.open_fields -= body.keys() - diffs
@@ -62,7 +62,7 @@ class LoggedState:
         self.values = overlaid(self.values, carried)
 
     def forget(self) -> None:
-        """After a gap event or a deletion no value is known."""
+        """Forget all values, after a gap event or a deletion."""
         self.values, self.is_whole = {}, False
         self.open_fields, self.is_cut_off = set(), False
 
@@ -70,7 +70,7 @@ class LoggedState:
 def logged_states(
     listener: Listener, entity: str, record_ids: Sequence[str]
 ) -> dict[str, LoggedState]:
-    """Return what the log knows of these records; a record without an entry is left out."""
+    """Return the logged state of each record that has an entry."""
     found: dict[str, LoggedState] = {}
     for start in range(0, len(record_ids), CHUNK):
         entries = (
@@ -79,7 +79,7 @@ def logged_states(
                 entity_name=entity,
                 record_id__in=record_ids[start : start + CHUNK],
             )
-            # In the order of recording: what was read holds what had been recorded before.
+            # In the order of recording: a read record contains the changes recorded before it.
             .order_by("record_id", "id")
             .only(*_COLUMNS)
         )
@@ -89,7 +89,7 @@ def logged_states(
 
 
 def state_after(entries: Sequence[AuditLogEntry]) -> LoggedState:
-    """Return the state of one record after its entries, the oldest first."""
+    """Return the state of one record after its entries, given oldest first."""
     state, reading = LoggedState(), None
     parts = Counter(entry.transaction_key for entry in entries)
     for entry in _telling(entries):
@@ -98,7 +98,7 @@ def state_after(entries: Sequence[AuditLogEntry]) -> LoggedState:
             reading = Reading.of(entry)
             state.begin(entry)
         elif reading is not None and entry.source == Source.STREAM and reading.holds(entry):
-            pass  # older than what was read of the record
+            pass  # older than the record that was read
         elif entry.change_type in WHOLE:
             state.begin(entry)
         elif entry.change_type == "UPDATE":
@@ -111,7 +111,7 @@ def state_after(entries: Sequence[AuditLogEntry]) -> LoggedState:
 
 
 def _telling(entries: Sequence[AuditLogEntry]) -> Iterable[AuditLogEntry]:
-    """Leave out the gap events whose own data was read."""
+    """Leave out gap events that were completed with data."""
     completed = {
         (entry.transaction_key, entry.sequence_number)
         for entry in entries

@@ -1,4 +1,4 @@
-"""A comparison that an operator asks for and waits for."""
+"""Run a comparison that an operator requested and waits for."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from listeners.models import Listener
 
 State = Reconciliation.State
 
-#: As long as Salesforce keeps events: what is older cannot come from the stream any more.
+#: Salesforce's retention window: the stream cannot bring older changes any more.
 DEFAULT_WINDOW = timedelta(hours=72)
 
 Watch = Callable[[Progress], None]
 
 
 class WrongWindow(ValueError):
-    """Nothing can be compared in it; the message goes on from "since". Choose another one."""
+    """The window cannot be compared. The message completes a sentence that begins with "since"."""
 
 
 def window(
     since: datetime | None, until: datetime | None, now: datetime
 ) -> tuple[datetime, datetime]:
-    """The window to compare where only a part of it was said. Raises WrongWindow."""
+    """Return the window to compare, with defaults for missing ends. Raises WrongWindow."""
     since, until = since or now - DEFAULT_WINDOW, until or now
     if since >= until:
         raise WrongWindow("must be before --until")
     days = settings.CDC_RETENTION_DAYS
     if days is not None and since < now - timedelta(days=days):
         raise WrongWindow(
-            f"is more than CDC_RETENTION_DAYS ({days}) ago: changes that were pruned would be "
-            "taken for missing, and delivered again"
+            f"is more than CDC_RETENTION_DAYS ({days}) ago: pruned changes would count as missing "
+            "and be delivered again"
         )
     return since, until
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What to compare; without `records` what is missing is only counted."""
+    """A requested comparison. Without `records`, missing changes are only counted."""
 
     listener: Listener
     entity: str
@@ -58,6 +58,7 @@ class Asked:
     accepts_deletions: bool = False
 
     def job(self, now: datetime) -> Reconciliation:
+        """Return the unsaved job of the comparison."""
         return Reconciliation(
             listener=self.listener,
             entity_name=self.entity,
@@ -72,16 +73,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Figures of the entities that were compared, and why others were not."""
+    """The figures of the compared entities, and the reasons why others were not compared."""
 
     figures: dict[str, Figures]
     failures: list[str]
 
 
 def ask(asked: Asked, watch: Watch) -> Answer:
-    """Compare now, in this process; `watch` is told of each page. Never inside a transaction.
+    """Compare now, in this process; `watch` is called after each page. Never inside a transaction.
 
-    On KeyboardInterrupt the workers go on with it from where it is.
+    After a KeyboardInterrupt the workers continue the comparison.
     """
     now = database_clock.now()
     if not asked.records:

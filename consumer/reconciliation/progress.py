@@ -1,4 +1,4 @@
-"""How far a comparison is, in a form that outlives its process."""
+"""The progress of a comparison, which is stored so that another process can continue it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from consumer.reconciliation.judge import Verdict
 from consumer.reconciliation.salesforce_rows import Row
 from consumer.reconciliation.values import Fields
 
-#: `looked_up_to` at the log's end.
+#: The value of `looked_up_to` at the log's end.
 END = -1
 _NUMBERS = ("compared", "missing", "in_part", "looked_up", "looked_up_again", "gone", "deleted")
 
 
 @dataclass(slots=True)
 class Figures:
-    """Numbers of records: compared, of these missing and known in part; looked up by id, of these
-    neither there nor in the Recycle Bin, and deleted without the log having it. And the fields
-    that the comparison was about."""
+    """Numbers of records, and the fields that differed or could not be compared.
+
+    `missing` and `in_part` are among the compared records; `gone` (neither existing nor in the
+    Recycle Bin) and `deleted` (deletions that the log lacked) among the records looked up by id.
+    """
 
     compared: int = 0
     missing: int = 0
@@ -34,12 +36,12 @@ class Figures:
 
     @property
     def steps(self) -> int:
-        """How far it is: what grows with each page."""
+        """The number of steps done; it grows with each page."""
         return self.compared + self.looked_up + self.looked_up_again
 
     @property
     def present(self) -> int:
-        """Known completely."""
+        """The number of records that the log has completely."""
         return self.compared - self.missing - self.in_part
 
     def add(self, other: Figures) -> None:
@@ -58,18 +60,18 @@ class Figures:
 
 @dataclass(slots=True)
 class Progress:
-    """By entity, and within the one at hand.
+    """The progress by entity, and within the current entity.
 
-    Of that one every record changed before `stamp` was compared, and of those changed in that
-    second so many were counted. They are compared again, which adds nothing, and not counted. Then
-    the log's records are looked up: those of entries up to `looked_up_to` were; a second time to
-    record those that are gone, of which so many were met `gone_again`. `unread`: how many
-    records Salesforce did not let be read, and its words for one of them.
+    Of the current entity, every record changed before `stamp` was compared, and `counted` records
+    changed in that second were counted; the latter are compared again, and not counted again. Then
+    the log's records are looked up: those of entries up to `looked_up_to` are done. A second pass
+    records those that are gone; `gone_again` is the number it has found. `unread`: how many records
+    Salesforce refused to return, and its message for one of them.
     """
 
     figures: dict[str, Figures] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
-    #: Entities that Salesforce does not let be queried or read, with its words.
+    #: Entities that Salesforce refused to query or read, with its message.
     refused: dict[str, str] = field(default_factory=dict)
     entity: str = ""
     stamp: int | None = None
@@ -77,7 +79,7 @@ class Progress:
     looked_up_to: int | None = None
     gone_again: int | None = None
     unread: tuple[int, str] = (0, "")
-    #: What `share` goes by: the number of entities, and the times that are compared.
+    #: The number of entities and the compared times (ms), from which `share` is calculated.
     entities: int = 0
     since: int | None = None
     until: int | None = None
@@ -85,6 +87,7 @@ class Progress:
 
     @classmethod
     def of(cls, cursor: dict[str, Any]) -> Progress:
+        """Return the progress that `cursor` stored."""
         figures = cursor.get("figures", {})
         return cls(
             {name: Figures.of_json(found) for name, found in figures.items()},
@@ -99,8 +102,9 @@ class Progress:
         )
 
     def cursor(self) -> dict[str, Any]:
+        """Return the progress as JSON."""
         return {
-            "figures": {name: one.as_json() for name, one in self.figures.items()},
+            "figures": {name: figures.as_json() for name, figures in self.figures.items()},
             "done": sorted(self.done),
             "refused": self.refused,
             "entity": self.entity,
@@ -114,33 +118,34 @@ class Progress:
     @property
     def total(self) -> Figures:
         total = Figures()
-        for one in self.figures.values():
-            total.add(one)
+        for figures in self.figures.values():
+            total.add(figures)
         return total
 
     @property
     def share(self) -> float:
-        """Of the whole, about. Within an entity by time, where its beginning is known: rows come in
-        that order."""
+        """The estimated share of the comparison that is done, 0 to 1. Within an entity it goes by
+        time, since rows come in that order."""
         if not self.entities:
             return 0.0
-        over = len(self.done | self.refused.keys())
-        return min((over + self._share_of_this()) / self.entities, 1.0)
+        ended = len(self.done | self.refused.keys())
+        return min((ended + self._share_of_current()) / self.entities, 1.0)
 
-    def _share_of_this(self) -> float:
+    def _share_of_current(self) -> float:
         if self.stamp is None or self.since is None or self.until is None:
             return 0.0
         span = self.until - self.since
         return min(max((self.stamp - self.since) / span, 0.0), 1.0) if span > 0 else 0.0
 
     def begin(self, entity: str) -> None:
-        """Go on with an entity where it was left, or begin it."""
+        """Begin an entity, or continue it where it was left."""
         if self.entity != entity:
             self._leave()
             self.entity, self.figures[entity] = entity, Figures()
         self._known, self.counted = self.counted, 0
 
     def advance(self, page: Sequence[Row], found: Supplement) -> None:
+        """Add a page of compared records."""
         figures = self.figures[self.entity]
         figures.missing += found.missing
         figures.fields.add(found.judgement.fields)
@@ -159,10 +164,11 @@ class Progress:
                 figures.in_part += found.judgement.verdicts.get(row.record_id) is Verdict.IN_PART
 
     def begin_look_up(self) -> None:
-        """All records of the window are compared."""
+        """Begin to look up the log's records, once all records of the window are compared."""
         self.looked_up_to = 0
 
     def look_up(self, found: LookedUp) -> None:
+        """Add a slice of looked-up records."""
         figures = self.figures[self.entity]
         if self.gone_again is None:
             figures.looked_up += found.records
@@ -174,12 +180,12 @@ class Progress:
         self.looked_up_to = END if found.go_on_behind is None else found.go_on_behind
 
     def look_up_again(self) -> None:
-        """All records are looked up, and those that are gone may be recorded."""
+        """Begin the second pass, which records the records that are gone."""
         self.looked_up_to, self.gone_again = 0, 0
 
     @property
     def counted_gone(self) -> LookedUp | None:
-        """The records that are gone so far of those that may be recorded; None before that."""
+        """The gone records that the second pass has found so far; None before the second pass."""
         if self.gone_again is None:
             return None
         return LookedUp(self.figures[self.entity].looked_up, self.gone_again)
@@ -189,11 +195,12 @@ class Progress:
         return self.looked_up_to == END
 
     def refuse(self, entity: str, why: str) -> None:
+        """End an entity that cannot be compared."""
         self.refused[entity] = why
         self._leave()
 
     def end(self, entity: str) -> None:
-        """All of it was compared, unless records could not be read."""
+        """End an entity: it is done, or refused if records could not be read."""
         count, why = self.unread
         if count:
             self.refuse(entity, f"{count:,} records could not be read: {why}")

@@ -1,4 +1,4 @@
-"""A comparison in words: what was compared, by which means, what was found, and what was not
+"""The report of a comparison as text: what was compared and how, what was found, and what was not
 compared."""
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from listeners.models import Listener
 from listeners.salesforce.channel import entity_of
 
 CLOCK = "%Y-%m-%d %H:%M"
-#: Names in a list; the rest is counted.
+#: The most names in a list; further ones are only counted.
 MOST_NAMED = 12
 MEANS = "by id, time of last change and field values"
 COMPLETE = "that changed in the window is now complete in the audit log"
 IN_PART = (
     "Known in part means: the audit log does not reach back to the record's creation or to a read "
-    "of the whole record, so only the fields that it knows were compared"
+    "of the whole record, so only the fields that it has were compared"
 )
 
 
 def so_far(progress: Progress) -> str:
-    """What is at hand, such as "Contact, 12 missing, about 40 %"."""
+    """Return the progress in a few words, such as "Contact, 12 missing, about 40 %"."""
     total = progress.total
     missing = total.missing + total.deleted
     parts = [progress.entity, f"{missing:,} missing" if missing else ""]
@@ -34,7 +34,7 @@ def so_far(progress: Progress) -> str:
 
 
 def lines(entity: str, figures: Figures, *, records: bool) -> list[str]:
-    """What an operator reads about one entity: what was found, then what was not compared."""
+    """Return the report's lines about one entity: what was found, then what was not compared."""
     added, deleted = (figures.missing, figures.deleted) if records else (0, 0)
     numbers = (
         f"compared {figures.compared:,}, present {figures.present:,}, "
@@ -42,32 +42,32 @@ def lines(entity: str, figures: Figures, *, records: bool) -> list[str]:
         f"looked up {figures.looked_up:,}, deletions missing {figures.deleted:,}, "
         f"deletions added {deleted:,}"
     )
-    told = [
+    texts = [
         f"{changed(figures, records=records)} ({numbers})",
         looked_up(figures, records=records),
         *([IN_PART] if figures.in_part else []),
         *caveats(figures.fields),
     ]
-    return [f"{entity}: {line}" for line in told]
+    return [f"{entity}: {text}" for text in texts]
 
 
 def summary(job: Reconciliation, progress: Progress) -> str:
-    """The same of all entities together, as the evidence that closes an incident."""
+    """Return the report on all entities together: the evidence that closes an incident."""
     total = progress.total
-    told = [
+    texts = [
         f"Compared {_window(job)} with the audit log, {MEANS}: {_names(progress.done)}",
         changed(total, records=True),
         looked_up(total, records=True),
         *([IN_PART] if total.in_part else []),
     ]
     for entity in sorted(progress.done):
-        told += [f"{entity}: {line}" for line in caveats(progress.figures[entity].fields)]
-    told += [_conclusion(total), *outside(job.listener, job.entity_name, job.window_start)]
-    return "\n".join(f"{line[0].upper()}{line[1:]}." for line in told)
+        texts += [f"{entity}: {text}" for text in caveats(progress.figures[entity].fields)]
+    texts += [_conclusion(total), *outside(job.listener, job.entity_name, job.window_start)]
+    return "\n".join(f"{text[0].upper()}{text[1:]}." for text in texts)
 
 
 def changed(figures: Figures, *, records: bool) -> str:
-    """What became of the records that Salesforce says were changed."""
+    """Return the text about records that changed in the window."""
     count, missing = figures.compared, figures.missing
     if not count:
         return "no record changed in the window"
@@ -84,11 +84,11 @@ def changed(figures: Figures, *, records: bool) -> str:
 
 
 def looked_up(figures: Figures, *, records: bool) -> str:
-    """What became of the records that exist according to the audit log."""
+    """Return the text about records that exist according to the audit log."""
     count, deleted = figures.looked_up, figures.deleted
     if not count:
         return "the audit log has no existing record to look up by id"
-    known = f"{count:,} {_plural(count)} that the audit log says exist"
+    known = f"{count:,} existing {_plural(count)} of the audit log"
     were = "was" if count == 1 else "were"
     if not deleted:
         return f"{known} {were} looked up by id: no deletion is missing in the audit log"
@@ -102,12 +102,12 @@ def looked_up(figures: Figures, *, records: bool) -> str:
 
 
 def caveats(fields: Fields) -> list[str]:
-    """Which fields made the difference, and which could not be compared, and why."""
+    """Return the texts about fields that differed, and fields that could not be compared."""
     found = (
         ("Fields whose values differed", fields.differing - {"LastModifiedDate"}),
-        ("Not compared, as no change event tells their values", fields.not_carried),
-        ("Not compared, as the audit log has only a diff or no value of them", fields.open),
-        ("Not compared, as the login's user may not read them", fields.unreadable),
+        ("Not compared, since no change event carries their values", fields.not_carried),
+        ("Not compared, since the audit log has only a diff or no value of them", fields.open),
+        ("Not compared, since the login's user may not read them", fields.unreadable),
     )
     return [f"{why}: {_names(names)}" for why, names in found if names]
 
@@ -119,17 +119,18 @@ def _conclusion(total: Figures) -> str:
     ]
     unproven = " and ".join(part for part in left_open if part)
     if unproven:
-        return f"Not proven: {unproven}. All else {COMPLETE}"
-    return f"All {COMPLETE}"
+        return f"Not proven: {unproven}. Everything else {COMPLETE}"
+    return f"Everything {COMPLETE}"
 
 
 def outside(listener: Listener, entity: str, since: datetime | None) -> list[str]:
-    """What a comparison of an entity, or of all known ones, from that time on leaves out."""
+    """Return the texts about what a comparison since that time leaves out. An empty entity means
+    all known ones."""
     left_out = [
         "the values of records that did not change in the window" if since else "",
         ""
         if entity or entity_of(listener.channel)
-        else "entities that neither a handler mapping nor a recorded change names",
+        else "entities that no handler mapping or recorded change names",
     ]
     return [f"Not compared: {part}" for part in left_out if part]
 

@@ -1,4 +1,4 @@
-"""What a comparison tells the operator, in its incident."""
+"""Writes the progress and result of a comparison to its incident."""
 
 from __future__ import annotations
 
@@ -11,36 +11,38 @@ Reason = Reconciliation.Reason
 State = Reconciliation.State
 
 
-def say_progress(job: Reconciliation) -> None:
-    _act(
+def write_progress(job: Reconciliation) -> None:
+    """Inside any transaction."""
+    _set_action(
         job,
         f"Salesforce is being compared with the audit log: {job.compared:,} changed records so "
-        f"far, {job.added:,} were missing and are recorded; {job.looked_up:,} looked up by id, "
-        f"{job.deletions_added:,} deletions were missing and are recorded.",
+        f"far, {job.added:,} were missing and are now recorded; {job.looked_up:,} looked up by id, "
+        f"{job.deletions_added:,} deletions were missing and are now recorded.",
     )
 
 
-def say_resting(job: Reconciliation) -> None:
+def write_waiting(job: Reconciliation) -> None:
     """Inside any transaction."""
-    _act(
+    _set_action(
         job,
         f"Salesforce was compared with the audit log: of {job.compared:,} changed records "
-        f"{job.added:,} were missing and are recorded, and {job.deletions_added:,} deletions. The "
-        "listener has stopped: what was committed since is compared when it goes on.",
+        f"{job.added:,} were missing and are now recorded, and {job.deletions_added:,} deletions. "
+        "The listener is stopped: later changes will be compared when it runs again.",
     )
 
 
-def say_failure(job: Reconciliation) -> None:
+def write_failure(job: Reconciliation) -> None:
     """Inside any transaction."""
-    _act(
+    _set_action(
         job,
-        "The comparison of Salesforce with the audit log failed, and is tried again at "
+        "The comparison of Salesforce with the audit log failed, and will be retried at "
         f"{job.due_at:%Y-%m-%d %H:%M:%S} UTC: {job.error}",
     )
 
 
 def done(job: Reconciliation, now: datetime) -> None:
-    """Close what it was for, with its report as the evidence. Inside the caller's transaction."""
+    """Close the job's incident, with the report as the evidence. Inside the caller's
+    transaction."""
     ended = Incident.objects.filter(pk__in=_ended(job))
     ended.opened().update(action="")
     ended.settle(now, note=job.report)
@@ -49,15 +51,14 @@ def done(job: Reconciliation, now: datetime) -> None:
 
 
 def given_up(job: Reconciliation, now: datetime) -> None:
-    """Inside the caller's transaction."""
-    _act(job, f"The comparison of Salesforce with the audit log was given up: {job.error}")
+    """Open an incident for a comparison that was given up. Inside the caller's transaction."""
+    _set_action(job, f"The comparison of Salesforce with the audit log was given up: {job.error}")
     trouble = Trouble(
         Incident.Kind.RECONCILIATION,
         _key(job),
         f"Salesforce could not be compared with the audit log ({job}): {job.error}",
-        "Put that right, such as by giving the login's user access to the entity. Then run "
-        f"manage.py reconcile_cdc --listener {job.listener.name}: it takes this comparison up "
-        "again, and goes on where it was.",
+        "Correct the cause, for example by giving the login's user access to the entity. Then run "
+        f"manage.py reconcile_cdc --listener {job.listener.name}, which resumes this comparison.",
         job.window_start,
         job.window_end,
         action="",
@@ -67,14 +68,14 @@ def given_up(job: Reconciliation, now: datetime) -> None:
 
 
 def _ended(job: Reconciliation) -> list[int]:
-    """Its incident, if no other comparison for that is left."""
+    """Return the job's incident, unless another comparison for it is not done."""
     if job.incident_id is None:
         return []
     others = Reconciliation.objects.filter(incident_id=job.incident_id).exclude(pk=job.pk)
     return [] if others.exclude(state=State.DONE).exists() else [job.incident_id]
 
 
-def _act(job: Reconciliation, action: str) -> None:
+def _set_action(job: Reconciliation, action: str) -> None:
     if job.incident_id is not None:
         Incident.objects.filter(pk=job.incident_id, closed_at=None).update(action=action)
 

@@ -1,4 +1,4 @@
-"""What Salesforce says of an entity's records: when each was created, changed, deleted."""
+"""Query when each record of an entity was created, changed or deleted in Salesforce."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from listeners.salesforce.errors import TransportFailed
 from listeners.salesforce.rest.client import RestClient
 from listeners.salesforce.rest.records import milliseconds
 
-#: Salesforce's own times have whole seconds.
+#: One second in ms. Times in Salesforce have whole seconds.
 SECOND = 1000
-#: A query travels in the address, which proxies and servers limit to 8 KB.
+#: A query is part of the URL, which proxies and servers limit to 8 KB.
 IDS_IN_A_QUERY = 200
 #: Milliseconds for which a change may be on its way in the stream after its second.
 ON_ITS_WAY = 3 * SECOND
 
-# Kept this simple for servers that understand little.
+# Kept simple for servers that support only a part of SOQL.
 _TIMES = ("CreatedDate", "LastModifiedDate", "SystemModstamp")
 _SELECT = "SELECT Id, CreatedDate, LastModifiedDate, SystemModstamp, IsDeleted FROM {entity}"
 _ORDER = " ORDER BY SystemModstamp, Id"
@@ -26,12 +26,12 @@ _ORDER = " ORDER BY SystemModstamp, Id"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A record as the query shows it; times in ms since 1970, UTC, whole seconds."""
+    """A record as the query returns it; times in ms since 1970, UTC, whole seconds."""
 
     record_id: str
     created: int
     modified: int
-    #: When anything about it last changed, its deletion included.
+    #: The last change of the record, its deletion included.
     stamp: int
     is_deleted: bool
 
@@ -39,8 +39,8 @@ class Row:
 def rows(
     rest: RestClient, entity: str, since: int | None, until: int | None, *, deleted: bool
 ) -> Iterator[list[Row]]:
-    """Pages of the records last changed from `since` on and before `until`, the oldest change
-    first. With `deleted`, those in the Recycle Bin too. Raises what RestClient raises."""
+    """Yield pages of the records last changed from `since` on and before `until`, the oldest change
+    first. With `deleted`, includes the Recycle Bin. Raises what RestClient raises."""
     bounds = [
         f"SystemModstamp {sign} {_literal(at)}"
         for sign, at in ((">=", since), ("<", until))
@@ -49,16 +49,16 @@ def rows(
     where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
     soql = _SELECT.format(entity=entity) + where + _ORDER
     for page in rest.query(soql, deleted=deleted):
-        # One that does not heed the bounds would have records added that nobody missed.
+        # A server that ignores the bounds would make us record changes outside the window.
         found = [_row(record) for record in page]
         yield [row for row in found if _is_between(row.stamp, since, until)]
 
 
 def rows_of(rest: RestClient, entity: str, ids: Sequence[str]) -> Iterator[list[Row]]:
-    """Pages of the records with these ids that are there, or in the Recycle Bin."""
+    """Yield pages of the records with these ids that exist or are in the Recycle Bin."""
     for start in range(0, len(ids), IDS_IN_A_QUERY):
-        named = ", ".join(f"'{one}'" for one in ids[start : start + IDS_IN_A_QUERY])
-        soql = f"{_SELECT.format(entity=entity)} WHERE Id IN ({named})"
+        literals = ", ".join(f"'{record_id}'" for record_id in ids[start : start + IDS_IN_A_QUERY])
+        soql = f"{_SELECT.format(entity=entity)} WHERE Id IN ({literals})"
         for page in rest.query(soql, deleted=True):
             yield [_row(record) for record in page]
 
@@ -78,10 +78,10 @@ def _row(record: Any) -> Row:
         case {"Id": str(record_id)}:
             created, modified, stamped = (milliseconds(record.get(name)) for name in _TIMES)
         case _:
-            raise TransportFailed("a query's row is without its Id")
+            raise TransportFailed("a query row has no Id")
     stamp = next((time for time in (stamped, modified, created) if time is not None), None)
     if stamp is None:
-        raise TransportFailed("a query's row does not say when it was changed")
+        raise TransportFailed(f"the query row of record {record_id} has no time of change")
     return Row(
         record_id,
         created=stamp if created is None else created,

@@ -1,7 +1,7 @@
-"""Comparisons of an org with the audit log: planned here, started when due, and taken up again.
+"""Plan comparisons of an org with the audit log, start those that are due, and retry failed ones.
 
-A comparison is a row (`Reconciliation`). A Celery task runs it, a slice of time after the other; so
-does `manage.py reconcile_cdc`, in the foreground.
+A comparison is a row (`Reconciliation`). A Celery task runs it in slices of time;
+`manage.py reconcile_cdc` runs one in the foreground.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ log = structlog.get_logger(__name__)
 State = Reconciliation.State
 
 TASK = "consumer.reconcile"
-#: A window begins so long before what is known to be lost: an event is published a while after its
-#: commit, and clocks differ.
+#: A window begins this long before the loss: an event is published some time after its commit, and
+#: clocks differ.
 MARGIN = timedelta(minutes=2)
 
 
@@ -36,10 +36,10 @@ def plan(
     entry: AuditLogEntry | None = None,
     now: datetime,
 ) -> Reconciliation:
-    """Have a window compared: a new job, or the one that is not done yet, widened and begun anew.
+    """Plan the comparison of a window: create a job, or widen and restart the unfinished one.
 
-    `entry` is the overflow or wildcard that it is for. Inside the caller's transaction, which has
-    locked the listener's position.
+    `entry` is the overflow or wildcard that the comparison is for. Inside the caller's transaction,
+    which has locked the listener's position.
     """
     job = (
         Reconciliation.objects.filter(
@@ -72,7 +72,7 @@ def plan(
 
 
 def retry(listener: Listener, now: datetime) -> int:
-    """Take up again what was given up; how many comparisons."""
+    """Reschedule comparisons that were given up; return how many."""
     given_up = Reconciliation.objects.filter(listener=listener, state=State.FAILED)
     return given_up.exclude(reason=Reconciliation.Reason.ASKED).update(
         state=State.WAITING, due_at=now, attempts=0, finished_at=None
@@ -80,8 +80,8 @@ def retry(listener: Listener, now: datetime) -> int:
 
 
 def start_due(now: datetime) -> int:
-    """Ask the workers to run each comparison that is due and that nobody runs; how many. Never
-    inside a transaction."""
+    """Start the comparisons that are due and not running; return how many. Never inside a
+    transaction."""
     return start_due_jobs(Reconciliation.objects.all(), now, _send)
 
 

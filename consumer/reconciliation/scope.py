@@ -1,4 +1,4 @@
-"""What a comparison asks Salesforce for, and when a record counts as complete in it."""
+"""The scope of a comparison: its entities, the bounds of its queries, and its completeness rule."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from listeners.salesforce.channel import entity_of
 
 Reason = Reconciliation.Reason
 
-#: A transaction may be open for so long: it was committed in the window, and saved before.
+#: The longest time between saving a record and committing its transaction.
 LONGEST_TRANSACTION = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The query's bounds in ms since 1970, and the rule for its rows."""
+    """The query's bounds in ms since 1970, whether it includes deleted records, and the rule for
+    its rows."""
 
     since: int | None
     until: int | None
@@ -30,8 +31,11 @@ class Scope:
 
 
 def scope_of(job: Reconciliation) -> Scope:
-    """Where changes are known to be lost there is no upper bound: a record that was changed again
-    since has moved out of the window, and may lack the earlier change all the same."""
+    """Return the scope of a comparison.
+
+    Where changes are known to be lost there is no upper bound: a record that changed again has
+    moved out of the window, and its earlier change may still be missing.
+    """
     match Reason(job.reason):
         case Reason.ASKED:
             rule = Rule(strict_from=None, lost_until=None, trusts_second=True)
@@ -48,15 +52,15 @@ def scope_of(job: Reconciliation) -> Scope:
 
 
 def lost_after(job: Reconciliation) -> int | None:
-    """Up to when nothing was lost, in ms; None where that is not known."""
+    """Return the time in ms up to which nothing was lost; None if unknown."""
     if job.reason != Reason.REPLAY_LOST or job.window_start is None:
         return None
     return _ms(job.window_start + MARGIN)
 
 
 def _first_change_after(job: Reconciliation) -> int | None:
-    """When the first change was committed that the stream brought after the loss: from then on it
-    brought them all."""
+    """Return the commit timestamp of the first change that the stream brought after the loss: from
+    then on it brought all changes."""
     after = AuditLogEntry.objects.filter(
         listener=job.listener,
         source=AuditLogEntry.Source.STREAM,
@@ -66,8 +70,8 @@ def _first_change_after(job: Reconciliation) -> int | None:
 
 
 def _first_due(job: Reconciliation) -> int | None:
-    """Some time before the window; nothing is due from before the first change ever recorded,
-    which what came after the loss is not."""
+    """Return the start of the query in ms: some time before the window, but not before the first
+    change that was recorded before the loss."""
     if job.window_start is None:
         return None
     since = job.window_start - LONGEST_TRANSACTION
@@ -81,7 +85,8 @@ def _first_due(job: Reconciliation) -> int | None:
 
 
 def _event_at(job: Reconciliation) -> int:
-    """The commit of the overflow or wildcard; once its entry was pruned, the window's end."""
+    """Return the commit timestamp of the overflow or wildcard; the window's end if its entry was
+    pruned."""
     return job.entry.commit_timestamp if job.entry else _end(job.window_end)
 
 
@@ -90,7 +95,7 @@ def _ms(moment: datetime | None) -> int | None:
 
 
 def _end(moment: datetime) -> int:
-    """The end of its second."""
+    """Return the end of the time's second, in ms."""
     return (int(moment.timestamp()) + 1) * SECOND
 
 
@@ -98,8 +103,8 @@ ANY = "*"
 
 
 def entities_of(listener: Listener) -> list[str]:
-    """The channel's own entity; of a channel with several, those that the listener's mappings name
-    and those that it has recorded changes of. Sorted."""
+    """Return the channel's entity; for a channel with several, the entities of the listener's
+    mappings and of its recorded changes, sorted."""
     single = entity_of(listener.channel)
     if single is not None:
         return [single]
@@ -109,7 +114,7 @@ def entities_of(listener: Listener) -> list[str]:
 
 
 def _recorded() -> Iterator[str]:
-    """The entities of the whole log, one step of the index for each."""
+    """Yield the entities of the whole log, with one index lookup for each."""
     last = ""
     names = AuditLogEntry.objects.order_by("entity_name").values_list("entity_name", flat=True)
     while (name := names.filter(entity_name__gt=last).first()) is not None:

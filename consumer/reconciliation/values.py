@@ -1,7 +1,7 @@
-"""Compare the values of a record as Salesforce has them with those that the audit log knows. Pure.
+"""Compare the values of a record in Salesforce with those in the audit log. Pure functions.
 
-Of a record that the log knows whole every field is compared; of any other one the fields that the
-log has a value of.
+If the log has the whole record, every field is compared; otherwise only the fields that the log has
+a value of.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from consumer.reconciliation.logged_state import LoggedState
 from listeners.salesforce.rest.records import event_body, milliseconds
 
-#: Fields that Salesforce derives, and that no change event carries, for orgs that do not say so.
+#: Derived fields that no change event carries, for orgs whose metadata does not say so.
 DERIVED = frozenset(
     {
         *("LastActivityDate", "PhotoUrl", "IsEmailBounced", "HasOpenActivity", "HasOverdueTask"),
@@ -26,11 +26,11 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 @dataclass(slots=True)
 class Fields:
-    """Names of fields: those that differ, and those that could not be compared, by the reason.
+    """Names of fields that differ, and of fields that could not be compared, by reason.
 
-    `open`: the log has a diff, or no value. `unreadable`: the log has a value, and the login's user
-    may not read the field. `not_carried`: calculated, derived or encrypted, so that change
-    events do not tell their values.
+    `open`: the log has a diff or no value. `unreadable`: the log has a value, but the login's user
+    may not read the field. `not_carried`: calculated, derived or encrypted fields, whose values
+    change events do not carry.
     """
 
     differing: set[str] = field(default_factory=set)
@@ -59,8 +59,8 @@ def compared(
     *,
     claims_only: bool = False,
 ) -> Fields:
-    """Compare the fields of one record. With `claims_only`, those that the log has a value of, even
-    where it knows the record whole."""
+    """Compare the fields of one record. With `claims_only`, compare only the fields that the log
+    has a value of, even if it has the whole record."""
     body = event_body(record, "UPDATE")
     whole = state.is_whole and not claims_only
     names = {*state.values, *state.open_fields, *(body if whole else ())}
@@ -78,18 +78,19 @@ def compared(
 
 
 def _agrees(known: Any, actual: Any, *, whole: bool) -> bool:
-    """A compound field agrees in all of its parts, or in those that are known."""
+    """Return whether two values agree. The parts of a compound field must agree: all parts if
+    `whole`, otherwise those that the log has."""
     if isinstance(known, Mapping) and (actual is None or isinstance(actual, Mapping)):
         actual = actual or {}
         names = {*known, *actual} if whole else set(known)
-        return all(_agrees(known.get(one), actual.get(one), whole=whole) for one in names)
+        return all(_agrees(known.get(name), actual.get(name), whole=whole) for name in names)
     if _is_empty(known) or _is_empty(actual):
         return _is_empty(known) and _is_empty(actual)
     return bool(known == actual) or _is_same_moment(known, actual)
 
 
 def _is_empty(value: Any) -> bool:
-    """Salesforce leaves out of an event what is null; a checkbox that is not ticked, as well."""
+    """Return whether a value is empty. Events omit null values and checkboxes that are off."""
     if isinstance(value, Mapping):
         return all(_is_empty(part) for part in value.values())
     return value is None or value is False or value == ""

@@ -1,1 +1,1 @@
-"""The two threads of a listener: one receives, one records."""
+"""The two threads of a listener: one receives change events, the other records them."""

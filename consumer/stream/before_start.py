@@ -1,4 +1,4 @@
-"""What a listener that began at the tip is sent of the time before."""
+"""Recognizes changes that were committed before a listener began at the tip."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-#: A transaction may be committed a while before it is published, and clocks differ: rather a few
-#: changes from before the beginning than one missing from after it.
+#: Changes committed up to this long before the beginning are recorded: a transaction is published
+#: some time after its commit, and clocks differ.
 TIP_MARGIN = timedelta(minutes=2)
 
 
 def is_history(message: Mapping[str, Any], began_at: datetime | None) -> bool:
-    """Whether it was committed before a listener began; None: it passes over nothing."""
+    """Return whether a message was committed before its listener began; False if `began_at` is
+    None."""
     if began_at is None:
         return False
     first = (began_at - TIP_MARGIN).timestamp() * 1000
@@ -20,7 +21,7 @@ def is_history(message: Mapping[str, Any], began_at: datetime | None) -> bool:
 
 
 def _committed(message: Mapping[str, Any], default: float) -> float:
-    """When the change was committed, in ms; the default for what cannot be read here."""
+    """Return the commit timestamp in milliseconds, or the default if the message has none."""
     try:
         value = message["data"]["payload"]["ChangeEventHeader"]["commitTimestamp"]
         return float(value)

@@ -1,4 +1,5 @@
-"""What was received and is not recorded yet: bounded, so that a slow database slows the stream."""
+"""The buffer of received messages that are not recorded yet, bounded so that a slow database slows
+the stream."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from consumer.ingest.transaction import Message, Moment
 
 Received = Message | Moment
 
-#: Bytes on the wire of what is outstanding, from which on nothing more is received.
+#: The wire size of outstanding messages, in bytes, at which the buffer is full.
 FULL_BYTES = 16 * 1024 * 1024
 
 
@@ -23,21 +24,23 @@ class Buffer:
     """
 
     def __init__(self, limit: int, most_bytes: int = FULL_BYTES) -> None:
-        #: The position that what comes next follows; None before the first subscription.
+        #: The position that the next message comes after; None before the first subscription.
         self.follows: str | None = None
         self._limit = limit
         self._most_bytes = most_bytes
         self._bytes = 0
-        self._shares: deque[int] = deque()  # of each outstanding message, in bytes
+        self._sizes: deque[int] = deque()  # of each outstanding message, in bytes
         self._messages: deque[Received] = deque()
         self._outstanding = 0
         self._closed = False
         self._changed = threading.Condition()
 
     def put(self, messages: Iterable[Received], size: int = 0) -> None:
-        """Add an answer's messages whole; wait first while the buffer is full. After `close` they
-        are dropped: they are past the stored position and come again. `size`: what they had on the
-        wire together, in bytes."""
+        """Add all messages of a response; first wait while the buffer is full.
+
+        After `close` they are dropped: they are past the stored position and come again. `size`:
+        their wire size together, in bytes.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._closed or not self._is_full())
             if self._closed:
@@ -45,19 +48,20 @@ class Buffer:
             added = list(messages)
             self._messages.extend(added)
             self._outstanding += len(added)
-            share = size // len(added) if added else 0
-            self._shares.extend([share] * len(added))
-            self._bytes += share * len(added)
+            average = size // len(added) if added else 0
+            self._sizes.extend([average] * len(added))
+            self._bytes += average * len(added)
             self._changed.notify_all()
 
     def wait(self, seconds: float) -> bool:
-        """Until there is something to take, or no more will come; whether within that time."""
+        """Wait until there is a message or the buffer is closed; return whether that was so within
+        `seconds`."""
         with self._changed:
             return bool(self._changed.wait_for(lambda: self._messages or self._closed, seconds))
 
     def take(self, most: int, wait: float) -> list[Received]:
-        """Up to `most` messages: as soon as there are that many, or `wait` seconds after the first
-        was seen. Empty once the buffer is closed and taken to its end."""
+        """Take up to `most` messages, as soon as there are that many or `wait` seconds after the
+        first was seen. Empty once the buffer is closed and has no message left."""
         with self._changed:
             self._changed.wait_for(lambda: self._messages or self._closed)
             deadline = time.monotonic() + wait
@@ -67,34 +71,35 @@ class Buffer:
                     break
             return [self._messages.popleft() for _ in range(min(most, len(self._messages)))]
 
-    def next(self, most: int) -> list[Received]:
-        """Up to `most` of those that will be taken, as far as they are there."""
+    def peek(self, most: int) -> list[Received]:
+        """Return up to `most` messages without taking them."""
         with self._changed:
             return list(islice(self._messages, most))
 
     def done(self, count: int) -> None:
+        """Count the oldest messages as recorded."""
         with self._changed:
             self._outstanding -= count
             for _ in range(count):
-                self._bytes -= self._shares.popleft()
+                self._bytes -= self._sizes.popleft()
             self._changed.notify_all()
 
     def close(self) -> None:
-        """No more will come; what is there is still taken."""
+        """Accept no more messages; those in the buffer can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def discard(self) -> None:
-        """Close, and forget what nobody has taken: it is past the stored position, and stays
-        outstanding."""
+        """Close, and drop the messages that were not taken: they are past the stored position. They
+        still count as outstanding."""
         with self._changed:
             self._messages.clear()
             self._closed = True
             self._changed.notify_all()
 
     def wait_until_recorded(self) -> None:
-        """Until nothing is outstanding, or the buffer was closed."""
+        """Wait until no message is outstanding, or the buffer is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._outstanding == 0)
 

@@ -1,6 +1,6 @@
-"""Logging in without hammering: users get locked out by a few wrong passwords.
+"""Limits login attempts: Salesforce locks users out after a few wrong passwords.
 
-LoginGivenUp   refused a few times; correct the connection, then the listener starts again
+LoginGivenUp   Salesforce refused the login a few times; correct the connection to restart
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ log = structlog.get_logger(__name__)
 
 
 class LoginGivenUp(Exception):
-    """The login was refused a few times. Correct the connection: that starts the listener again."""
+    """Salesforce refused the login a few times. Correcting the connection restarts the listener."""
 
 
-class CarefulTokens:
-    """A connection's tokens, for all listeners of this process that use it.
+class GuardedTokens:
+    """A connection's tokens, shared by all listeners of this process that use the connection.
 
-    A refused login is tried again after each of settings.CDC_LOGIN_WAITS (seconds), then never
-    again, for none of them, until the connection changes.
+    A refused login is retried after each of settings.CDC_LOGIN_WAITS (seconds); after the last, no
+    listener logs in again until the connection changes.
     """
 
     def __init__(self, inner: Tokens, pause: Callable[[float], bool], connection: str) -> None:
-        """`connection`: its name, to count by."""
+        """`pause` waits for so many seconds, and returns whether the process is stopping;
+        `connection` is the connection's name, a label of metrics."""
         self._inner = inner
         self._connection = connection
         self._last: Token | None = None
@@ -46,7 +47,8 @@ class CarefulTokens:
         self._given_up: LoginGivenUp | None = None
 
     def get(self) -> Token:
-        """Raises LoginGivenUp, or LoginUnavailable when Salesforce cannot be asked now."""
+        """Return a token. Raises LoginGivenUp, and LoginUnavailable when Salesforce does not
+        answer."""
         with self._trying:
             if self._given_up is None:
                 return self._get()
@@ -70,7 +72,7 @@ class CarefulTokens:
             except LoginRefused as refused:
                 if refused.is_final:
                     raise self._give_up(refused) from None
-                log.warning("login refused", reason=str(refused), next_try_in=wait)
+                log.warning("login refused; will retry", reason=str(refused), next_try_in=wait)
             if self._pause(wait):
                 raise LoginUnavailable("the process is stopping")
         try:
@@ -101,14 +103,15 @@ class CarefulTokens:
 
 
 class Logins:
-    """One token source a connection, replaced when an operator changes the connection."""
+    """The token sources of this process, one for each connection, replaced when an operator changes
+    the connection."""
 
     def __init__(self, pause: Callable[[float], bool]) -> None:
         self._pause = pause
-        self._sources: dict[tuple[int, str, str], CarefulTokens] = {}
+        self._sources: dict[tuple[int, str, str], GuardedTokens] = {}
 
-    def of(self, listener: Listener) -> CarefulTokens:
-        """Raises SecretUnavailable and ClientFileMissing."""
+    def of(self, listener: Listener) -> GuardedTokens:
+        """Return the tokens for a listener. Raises SecretUnavailable and ClientFileMissing."""
         connection = listener.connection
         key = (connection.pk, connection.fingerprint, _version(listener))
         if key not in self._sources or self._sources[key].has_given_up:
@@ -116,20 +119,21 @@ class Logins:
                 k: v for k, v in self._sources.items() if k[:2] == key[:2] or k[0] != connection.pk
             }
             if connection.auth == Connection.Auth.SOAP:
-                log.warning("this login ends", connection=connection.name, why=SOAP_RETIRES)
+                log.warning("SOAP login retires", connection=connection.name, reason=SOAP_RETIRES)
             tokens = token_source(connection, listener.api_version, report=report)
-            self._sources[key] = CarefulTokens(tokens, self._pause, connection.name)
+            self._sources[key] = GuardedTokens(tokens, self._pause, connection.name)
         return self._sources[key]
 
     def settle(self, seconds: float) -> None:
-        """Wait for logins that are under way: what they give is stored then."""
+        """Wait for running logins, so that their tokens are stored."""
         deadline = time.monotonic() + seconds
         for source in self._sources.values():
             source.settle(max(0.0, deadline - time.monotonic()))
 
 
 def _version(listener: Listener) -> str:
-    """Listeners of several API versions share a login, unless it has the version in it."""
+    """Return the API version of the login. Only SOAP logins have one; listeners with different API
+    versions share any other login."""
     if listener.connection.auth != Connection.Auth.SOAP:
         return ""
     return login_version(listener.api_version)

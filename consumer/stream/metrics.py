@@ -1,4 +1,5 @@
-"""What a listener process counts; docs/metrics.md. What the database knows is in state_metrics."""
+"""Metrics that a listener process counts (docs/metrics.md); `consumer.status.db_metrics` has those
+that are read from the database."""
 
 from __future__ import annotations
 
@@ -16,26 +17,28 @@ if TYPE_CHECKING:
 
 _OF_A_LISTENER = ["listener"]
 
-RECEIVED = Counter("cdc_messages_received", "Messages that the stream brought.", _OF_A_LISTENER)
+RECEIVED = Counter("cdc_messages_received", "Messages received.", _OF_A_LISTENER)
 RECORDED = Counter("cdc_changes_recorded", "Changes recorded.", _OF_A_LISTENER)
-REPEATED = Counter("cdc_changes_repeated", "Changes that were recorded before.", _OF_A_LISTENER)
-QUARANTINED = Counter("cdc_messages_quarantined", "Messages kept raw.", _OF_A_LISTENER)
+REPEATED = Counter(
+    "cdc_changes_repeated", "Changes received again that were already recorded.", _OF_A_LISTENER
+)
+QUARANTINED = Counter("cdc_messages_quarantined", "Messages quarantined raw.", _OF_A_LISTENER)
 RECEIVE_SECONDS = Histogram(
     "cdc_receive_seconds",
-    "From the commit in Salesforce to the receipt of a batch's first change.",
+    "Seconds from the commit in Salesforce to the receipt of a batch's first change.",
     _OF_A_LISTENER,
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86_400),
 )
 RECORD_SECONDS = Histogram(
     "cdc_record_seconds",
-    "From receipt to the recording of a batch's first change.",
+    "Seconds from the receipt to the recording of a batch's first change.",
     _OF_A_LISTENER,
 )
 
 OPENED = Counter("cdc_stream_opened", "Times the stream was opened.", _OF_A_LISTENER)
 INTERRUPTED = Counter(
     "cdc_stream_interruptions",
-    "What ended a session or kept one from being opened, and what was done about it.",
+    "Errors that ended a session or prevented one, with the reaction to each.",
     ["listener", "error", "reaction"],
 )
 RECEIVING = Gauge(
@@ -45,32 +48,33 @@ RECEIVING = Gauge(
     multiprocess_mode="livemax",
 )
 LEASES_TAKEN = Counter(
-    "cdc_leases_taken", "Times this process began to run the listener.", _OF_A_LISTENER
+    "cdc_leases_taken", "Times this process started the listener.", _OF_A_LISTENER
 )
 LEASES_LOST = Counter(
-    "cdc_leases_lost", "Times another process had it before this one let go.", _OF_A_LISTENER
+    "cdc_leases_lost", "Times another process took the lease from this one.", _OF_A_LISTENER
 )
 TOKENS = Counter(
     "cdc_tokens",
-    "Tokens that this process took up (new), and logins that were refused or unavailable.",
+    "New tokens that this process used, and logins that were refused or unavailable.",
     ["connection", "outcome"],
 )
 
 
 def recorded(listener: str, result: Ingested, batch: Sequence[Message]) -> None:
+    """Count a committed batch."""
     RECORDED.labels(listener).inc(result.entries)
     REPEATED.labels(listener).inc(result.repeated)
     QUARANTINED.labels(listener).inc(result.quarantined)
     received_at = batch[0].received_at
-    waited = database_clock.estimate() - received_at
-    RECORD_SECONDS.labels(listener).observe(max(0.0, waited.total_seconds()))
+    elapsed = database_clock.estimate() - received_at
+    RECORD_SECONDS.labels(listener).observe(max(0.0, elapsed.total_seconds()))
     if result.committed is not None and result.entries:
-        took = seconds_since(result.committed, received_at)
-        RECEIVE_SECONDS.labels(listener).observe(took)
+        delay = seconds_since(result.committed, received_at)
+        RECEIVE_SECONDS.labels(listener).observe(delay)
 
 
 def interrupted(listener: str, error: Exception, reaction: Reaction = Reaction.RETRY) -> None:
-    """`reaction`: to what does not say itself."""
+    """Count an interruption. `reaction` is for errors that do not define their own."""
     if isinstance(error, SalesforceError):
         reaction = error.reaction
     INTERRUPTED.labels(listener, type(error).__name__, reaction.value).inc()

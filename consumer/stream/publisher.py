@@ -1,7 +1,7 @@
-"""Committed deliveries → broker, beside the recording: one thread for all listeners of a process.
+"""Publishes committed deliveries to the broker in one thread for all listeners of a process.
 
-While one batch is published the next is recorded. It promises nothing: what it has no time or no
-broker for is written down in the database, and the relay finds it there.
+One batch is published while the next is recorded. Publishing here is best effort: deliveries that
+it drops are in the database, and the relay publishes them.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
 
-#: A broker that hangs is not asked again for so long.
+#: Seconds without publishing after the broker or the database failed.
 BROKER_PAUSE_SECONDS = 10.0
-#: Without anything to publish for so long, the connection to the database is given back.
+#: Seconds without work after which the database connection is closed.
 IDLE_SECONDS = 10.0
-#: Deliveries that wait here at most: past that the broker is too slow for the listeners.
+#: Above so many waiting deliveries, further ones are left to the relay: the broker is too slow.
 MOST = 20_000
 
 
@@ -42,7 +42,8 @@ class Publisher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Once what it has is published. Returns at once."""
+        """Accept nothing more, and end once the waiting deliveries are published. Returns at
+        once."""
         with self._changed:
             self._is_over = True
             self._changed.notify_all()
@@ -51,8 +52,8 @@ class Publisher:
         self._thread.join(seconds)
 
     def publish(self, parcel: Parcel, *, reads_of: int | None = None) -> None:
-        """Soon: these deliveries, and that records of this listener are to be read. Returns at
-        once."""
+        """Publish these deliveries soon, and start reading the records of the listener `reads_of`.
+        Returns at once."""
         if not parcel and reads_of is None:
             return
         with self._changed:
@@ -71,7 +72,7 @@ class Publisher:
             connection.close()
 
     def _next(self) -> tuple[Parcel, set[int]] | None:
-        """What there is, as soon as there is something; None once it is over."""
+        """Wait for work and return all of it; None once the publisher has ended."""
         with self._changed:
             while not (self._parcel or self._reads):
                 if self._is_over:
@@ -88,11 +89,13 @@ class Publisher:
         try:
             handover.publish(parcel, database_clock.now())
             for listener_id in reads:
-                plan.ask(listener_id, database_clock.now())
+                plan.start(listener_id, database_clock.now())
         except (outbox_publish.BrokerUnavailable, *TRANSIENT) as error:
             self._no_broker_before = time.monotonic() + BROKER_PAUSE_SECONDS
             connection.close()
-            log.warning("published later", deliveries=len(parcel), reason=str(error))
-        except Exception:  # nobody foresaw it, and it may pass
-            log.exception("unforeseen", thread="publish")
+            log.warning(
+                "deliveries will be published later", deliveries=len(parcel), reason=str(error)
+            )
+        except Exception:  # it may be temporary
+            log.exception("unexpected error", thread="publish")
             connection.close()

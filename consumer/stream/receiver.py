@@ -20,7 +20,7 @@ from consumer.ingest.transaction import Message, Moment, quarantine_answer
 from consumer.stream import metrics, replay_lost
 from consumer.stream.before_start import is_history
 from consumer.stream.buffer import Buffer
-from consumer.stream.login_guard import CarefulTokens, LoginGivenUp
+from consumer.stream.login_guard import GuardedTokens, LoginGivenUp
 from consumer.stream.reconnect_delay import backoff, pause_after
 from consumer.stream.refusal_incidents import Refusals
 from consumer.stream.start_position import beginning_of
@@ -42,36 +42,36 @@ log = structlog.get_logger(__name__)
 
 State = Position.State
 
-#: A session that lived this long was a good one.
+#: Seconds after which a session counts as stable, and the back-off starts over.
 SETTLED_SECONDS = 30.0
-#: Between two moments that the position is moved to without an event.
+#: Seconds between two moves of the position without an event.
 MOMENT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a listener does, for its position's row, for readiness and for the operator."""
+    """A listener's state and its reason, for the position's row, readiness and the operator."""
 
     state: Position.State
     reason: str = ""
 
 
 class Receiver:
-    """Receives one channel into a buffer, and recovers from whatever ends a session.
+    """Receives one channel into a buffer, and reconnects after errors.
 
-    Ends when it is stopped, or with state FAILED when only an operator can help.
+    Ends when it is stopped, or with state FAILED when an operator has to act.
     """
 
     def __init__(
         self,
         listener: Listener,
         lease: Lease,
-        tokens: CarefulTokens,
+        tokens: GuardedTokens,
         stream: EventStream,
         buffer: Buffer,
     ) -> None:
         self.status = Status(State.CONNECTING)
-        #: When Salesforce last answered a poll; and when it took the subscription.
+        #: When Salesforce last answered a poll, and when it accepted the subscription.
         self.last_received_at: datetime | None = None
         self.opened_at: datetime | None = None
         self.caught_up_at: datetime | None = None
@@ -86,44 +86,47 @@ class Receiver:
         self._refusals = Refusals(listener)
         self._not_before: datetime | None = None
         self._tip_since: datetime | None = None
-        self._belongs_to: str | None = None
+        self._unstored_org_id: str | None = None
         self._tokens = tokens
         self._thread = threading.Thread(
             target=self._run, name=f"receive {listener.name}", daemon=True
         )
-        self._no_moment_before = 0.0
-        self._may_hang_up = threading.Event()
-        self._goodbye = threading.Thread(target=self._say_goodbye, name="goodbye", daemon=True)
+        self._next_moment_at = 0.0
+        self._may_disconnect = threading.Event()
+        self._disconnect_thread = threading.Thread(
+            target=self._disconnect, name="disconnect", daemon=True
+        )
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Receive nothing but what came already; returns at once. The end of it is `hang_up`."""
+        """Receive only messages that have already arrived. Returns at once; the stream stays open
+        until `allow_disconnect`."""
         self._stop.set()
-        if self._goodbye.ident is None:
-            self._goodbye.start()
+        if self._disconnect_thread.ident is None:
+            self._disconnect_thread.start()
 
-    def hang_up(self) -> None:
-        """What came is recorded, or nobody waits for that any more."""
-        self._may_hang_up.set()
+    def allow_disconnect(self) -> None:
+        """Let the stream close: the received messages are recorded, or will not be waited for."""
+        self._may_disconnect.set()
 
     @property
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
     @property
-    def has_said_goodbye(self) -> bool:
-        """Salesforce knows that it was stopped, or did not answer."""
-        return self._goodbye.ident is not None and not self._goodbye.is_alive()
+    def has_disconnected(self) -> bool:
+        """Whether the stream is closed: Salesforce confirmed it, or did not answer."""
+        return self._disconnect_thread.ident is not None and not self._disconnect_thread.is_alive()
 
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
                 self._step()
-            self._take_the_rest()
+            self._receive_rest()
         except (StreamClosed, LeaseLost):
-            pass  # stopped, or another process goes on
+            pass  # stopped, or another process has the listener
         except (LoginGivenUp, SecretUnavailable) as error:
             metrics.interrupted(self._listener.name, error, Reaction.CONFIGURATION)
             self._fail(str(error))
@@ -131,13 +134,14 @@ class Receiver:
             metrics.RECEIVING.labels(self._listener.name).set(0)
             connection.close()
 
-    def _say_goodbye(self) -> None:
+    def _disconnect(self) -> None:
         self._stream.leave()
-        self._may_hang_up.wait()
+        self._may_disconnect.wait()
         self._stream.close()
 
-    def _take_the_rest(self) -> None:
-        """Delivered again, it would count twice against the daily limit."""
+    def _receive_rest(self) -> None:
+        """Receive the messages that have already arrived: delivered again, they would count twice
+        against the daily limit."""
         with suppress(SalesforceError):
             while self.status.state is State.RECEIVING:
                 self._receive()
@@ -151,19 +155,19 @@ class Receiver:
             self._wait(f"the database does not answer: {error}", backoff().delay(1))
         except (StreamClosed, LeaseLost, LoginGivenUp, SecretUnavailable):
             raise
-        except Exception as error:
-            # Nobody foresaw it. It may pass; the listener neither ends nor hides it.
-            log.exception("unforeseen", listener=self._listener.name)
+        except Exception as error:  # it may be temporary: log it, show it as the reason, and retry
+            log.exception("unexpected error", listener=self._listener.name)
             metrics.interrupted(self._listener.name, error)
             self._failures += 1
             self._stream.forget()
-            self._wait(f"unforeseen: {type(error).__name__}", backoff().delay(self._failures))
+            reason = f"unexpected error {type(error).__name__}; see the log of the listener process"
+            self._wait(reason, backoff().delay(self._failures))
 
     def _attempt(self) -> None:
         try:
             if not (self._stream.is_open or self._stream.has_news):
                 self._open()
-            self._keep_beginning()
+            self._store_beginning()
             self._receive()
         except StreamClosed:
             raise
@@ -178,12 +182,12 @@ class Receiver:
                 quarantine_answer(self._listener, self._lease, raw, why, timezone.now())
                 self._recover(error)
             case ReplayLost():
-                self._start_anew(error)
+                self._handle_replay_lost(error)
             case _:
                 self._recover(error)
 
     def _open(self) -> None:
-        """Everything received is recorded first, so that the stored position is the right one."""
+        """Subscribe from the stored position, once all received messages are recorded."""
         self._set(State.CONNECTING, self.status.reason)
         self._buffer.wait_until_recorded()
         position = Position.objects.get(listener=self._listener)
@@ -199,18 +203,18 @@ class Receiver:
         self._refusals.opened(self._stream.has_replay, timezone.now())
         if begins.replay == "-1" and not self._listener.subscription:
             self._tip_since = self._stream.server_time or timezone.now()
-        self._belongs_to = org_id or position.org_id
+        self._unstored_org_id = org_id or position.org_id
         self.opened_at = database_clock.estimate()
         begun = self._listener.subscription or begins.replay
         log.info("subscribed", listener=self._listener.name, replay=begun)
 
-    def _keep_beginning(self) -> None:
-        """Nothing is received before it is written down where this is, and from when on
-        everything is due."""
-        if self._belongs_to is None:
+    def _store_beginning(self) -> None:
+        """Write org, channel and beginning of a new subscription to the position, before anything
+        is received."""
+        if self._unstored_org_id is None:
             return
         changes: dict[str, Any] = {
-            "org_id": self._belongs_to,
+            "org_id": self._unstored_org_id,
             "channel": self._listener.channel,
             "subscription": self._listener.subscription,
         }
@@ -218,7 +222,7 @@ class Receiver:
             changes["tip_since"] = self._tip_since
         if not Position.objects.held(self._lease).update(**changes):
             raise LeaseLost
-        self._belongs_to = self._tip_since = None
+        self._unstored_org_id = self._tip_since = None
 
     def _receive(self) -> None:
         self._set(State.RECEIVING)
@@ -233,34 +237,38 @@ class Receiver:
             Message(message, now, is_history(message, self._not_before)) for message in messages
         ]
         if not all(message.passed_over for message in received) or not received:
-            self._not_before = None  # what comes after this is new
+            self._not_before = None  # all later messages are new
         if received:
             self.last_message_at = time.monotonic()
             crash_points.reach("received")
             metrics.RECEIVED.labels(self._listener.name).inc(len(received))
             self._buffer.put(received, self._stream.polled_bytes)
-        elif self._stream.newest and time.monotonic() >= self._no_moment_before:
-            self._no_moment_before = time.monotonic() + MOMENT_SECONDS
+        elif self._stream.newest and time.monotonic() >= self._next_moment_at:
+            self._next_moment_at = time.monotonic() + MOMENT_SECONDS
             self._buffer.put([Moment(self._stream.newest, now)])
 
     def _note_caught_up(self, is_empty: bool, now: datetime) -> None:
-        """Two answers in a row without a change, and nothing left to record: nothing more waits.
-        (One alone may come before what a new subscription has replayed. One that says until where
-        there was nothing is recorded as a moment.)"""
+        """After two empty responses in a row with nothing left to record, the listener has caught
+        up.
+
+        A single one may come before the changes that a new subscription replays. A response that
+        names a replay id is recorded as a Moment instead.
+        """
         has_rest = not is_empty or self._buffer.outstanding
         self._empty_answers = 0 if has_rest else self._empty_answers + 1
         if self._empty_answers >= 2:
             self.caught_up_at = now
 
     def _note_progress(self, has_messages: bool) -> None:
-        """A session that lasts makes up for what went before; one that ends soon does not."""
+        """Forget earlier failures once the session is stable; messages before that only shorten the
+        back-off."""
         if time.monotonic() - (self._stream.subscribed_at or 0) >= SETTLED_SECONDS:
             self._failures = 0
         elif has_messages:
             self._failures = min(self._failures, 3)
 
-    def _start_anew(self, lost: ReplayLost) -> None:
-        """The position was refused: an incident, then as the listener's policy says."""
+    def _handle_replay_lost(self, lost: ReplayLost) -> None:
+        """Open an incident for the refused position, then follow the listener's policy."""
         replay_lost.record(self._listener, self._lease, lost, timezone.now())
         if self._listener.on_replay_lost == Listener.ReplayLost.STOP:
             self._end(str(lost))
@@ -289,11 +297,11 @@ class Receiver:
         self._stop.set()
 
     def _fail(self, reason: str) -> None:
-        """End, with an incident, unless another process has the listener and may well go on."""
+        """End, with an incident unless another process has the listener: it may still receive."""
         self._end(reason)
         with suppress_transient_errors("open an incident"):
             if Position.objects.held(self._lease).exists():
-                incidents.stopped(self._listener.pk, reason, timezone.now())
+                incidents.open_stopped(self._listener.pk, reason, timezone.now())
 
     def _set(self, state: Position.State, reason: str = "") -> None:
         if self.status != Status(state, reason):

@@ -1,4 +1,4 @@
-"""How long a listener stays away after what ended its session."""
+"""The delay before a listener reconnects, by the error that ended its session."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from listeners.salesforce.errors import (
 
 
 def pause_after(error: SalesforceError, failures: int) -> float:
-    """Seconds before the next try, after so many failures in a row."""
-    asked = error.retry_after if isinstance(error, LoginUnavailable | TransportFailed) else None
+    """Return the seconds to wait before the next attempt, after `failures` in a row."""
+    requested = error.retry_after if isinstance(error, LoginUnavailable | TransportFailed) else None
     match error.reaction:
         case Reaction.BACK_OFF_LONG:
             pause = random.uniform(*settings.CDC_LONG_BACKOFF)
@@ -25,9 +25,9 @@ def pause_after(error: SalesforceError, failures: int) -> float:
             pause = settings.CDC_QUOTA_PROBE * random.uniform(0.8, 1.2)
         case Reaction.RETRY:
             pause = backoff().delay(failures)
-        case _:  # a lost session is opened again at once, and only then more slowly
+        case _:  # the first reconnect after a lost session is immediate
             pause = backoff().delay(failures - 1) if failures > 1 else 0.0
-    return max(pause, min(asked or 0.0, 600.0))
+    return max(pause, min(requested or 0.0, 600.0))
 
 
 def backoff() -> Backoff:

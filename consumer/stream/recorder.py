@@ -28,22 +28,22 @@ Result = TypeVar("Result")
 
 log = structlog.get_logger(__name__)
 
-#: So many messages at once come fast.
+#: A batch of so many messages means that messages come fast.
 LARGE = 10
-#: A batch that is not committed for so long is stuck: a lock is waited for, or the database hangs.
+#: Seconds after which an uncommitted batch is stuck: it waits for a lock, or the database hangs.
 STUCK_SECONDS = 10.0
-#: Without a message for so long, the connection to the database is given back.
+#: Seconds without a message after which the database connection is closed.
 IDLE_SECONDS = 10.0
 
 
 class GivenUp(Exception):
-    """The database did not answer until the listener had to leave."""
+    """The database did not answer before the listener had to stop."""
 
 
 class Recorder:
-    """Records what the buffer gives until it is closed and empty, or the lease is lost.
+    """Records the messages of a buffer until it is closed and empty, or the lease is lost.
 
-    A database that does not answer is waited for: the batch stays here, the position where it is.
+    While the database is not available it retries the same batch; the position does not move.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class Recorder:
         lease: Lease,
         buffer: Buffer,
         publisher: Publisher,
-        tell: Callable[[str], None] = lambda replay_id: None,
+        on_commit: Callable[[str], None] = lambda replay_id: None,
     ) -> None:
-        """`tell` takes each position once it is committed."""
+        """`on_commit` is called with each new position after its commit."""
         self.recorded = 0
-        self._tell = tell
+        self._on_commit = on_commit
         self._listener = listener
         self._lease = lease
         self._buffer = buffer
@@ -64,7 +64,7 @@ class Recorder:
         self._abandon = threading.Event()
         self._took = 0.0
         self._began_at: float | None = None
-        self._may_be_known = True  # what a crash left behind it
+        self._expect_repeats = True  # a crash may have left changes recorded past the position
         self._thread = threading.Thread(
             target=self._run, name=f"record {listener.name}", daemon=True
         )
@@ -73,7 +73,7 @@ class Recorder:
         self._thread.start()
 
     def abandon(self) -> None:
-        """Stop waiting for the database; the batch at hand comes again after a restart."""
+        """Stop waiting for the database; the current batch comes again after a restart."""
         self._abandon.set()
 
     @property
@@ -82,7 +82,7 @@ class Recorder:
 
     @property
     def blocked_for(self) -> float:
-        """Seconds since the batch at hand was begun, which is not committed yet; 0 without one."""
+        """Seconds since the current, uncommitted batch began; 0 without one."""
         began = self._began_at
         return 0.0 if began is None else time.monotonic() - began
 
@@ -94,7 +94,7 @@ class Recorder:
         try:
             while batch := self._next():
                 self._began_at = began = time.monotonic()
-                if messages := [one for one in batch if isinstance(one, Message)]:
+                if messages := [item for item in batch if isinstance(item, Message)]:
                     self._record(messages)
                 if isinstance(batch[-1], Moment):
                     self._move(batch[-1])
@@ -102,13 +102,16 @@ class Recorder:
                 self._buffer.done(len(batch))
                 self._took = time.monotonic() - began if len(batch) >= LARGE else 0.0
         except LeaseLost:
-            log.info("recording ended without its lease", listener=self._listener.name)
+            log.info("recording ended: the lease was lost", listener=self._listener.name)
         except GivenUp:
-            log.warning("not recorded; it comes again", listener=self._listener.name)
+            log.warning(
+                "batch not recorded; its changes will be received again",
+                listener=self._listener.name,
+            )
         except CommitsLost:
-            self._disown()
+            self._forget_subscription()
             log.error(
-                "the position is not where it was left; what comes after it comes again",
+                "the position is not where it was left; later changes will be received again",
                 listener=self._listener.name,
                 remedy="if the database lost commits: commit synchronously, to a standby too",
             )
@@ -117,10 +120,10 @@ class Recorder:
             connection.close()
 
     def _next(self) -> list[Received]:
-        """Where a batch was large it is worth waiting for more, for as long as it took; a change
-        that comes alone is recorded at once."""
+        """Take the next batch. After a large batch, wait for more messages for as long as that
+        batch took; a single change is recorded at once."""
         if not self._buffer.wait(IDLE_SECONDS):
-            connection.close()  # many listeners are quiet, and a server takes few connections
+            connection.close()  # many listeners are quiet, and a server allows few connections
         wait = min(settings.CDC_BATCH_WAIT_MS / 1000, self._took)
         return self._buffer.take(settings.CDC_BATCH_MAX, wait)
 
@@ -128,37 +131,38 @@ class Recorder:
         follows = self._buffer.follows
         write = partial(ingest, self._listener, self._lease, batch, follows=follows)
         result = self._commit(
-            lambda: write(meanwhile=self._decode_next, may_be_known=self._may_be_known)
+            lambda: write(while_writing=self._decode_next, expect_repeats=self._expect_repeats)
         )
-        self._may_be_known = bool(result.repeated)
+        self._expect_repeats = bool(result.repeated)
         if result.replay_id:
             self._buffer.follows = result.replay_id
-            self._tell(result.replay_id)
+            self._on_commit(result.replay_id)
         metrics.recorded(self._listener.name, result, batch)
         reads_of = self._listener.pk if result.reads else None
         self._publisher.publish(result.parcel, reads_of=reads_of)
         self.recorded += result.entries
 
     def _decode_next(self) -> None:
-        """What the next batch begins with. What cannot be decoded is met again then."""
+        """Decode the beginning of the next batch. An error is raised again when the batch is
+        recorded."""
         left = most = settings.CDC_BATCH_MAX
         with suppress(Exception):
-            for one in self._buffer.next(most):
-                left -= one.decode_ahead() if isinstance(one, Message) else 0
-                if left <= 0:  # one message may be of thousands of records
+            for item in self._buffer.peek(most):
+                left -= item.decode_ahead() if isinstance(item, Message) else 0
+                if left <= 0:  # one message may hold thousands of records
                     break
 
     def _move(self, moment: Moment) -> None:
         follows = self._buffer.follows
         self._commit(lambda: move(self._lease, moment, follows))
         self._buffer.follows = moment.replay_id
-        self._tell(moment.replay_id)
+        self._on_commit(moment.replay_id)
 
     def _commit(self, write: Callable[[], Result]) -> Result:
-        """Return what `write` returns, once the database takes it. Raises GivenUp.
+        """Call `write` until the database accepts it; return its result. Raises GivenUp.
 
-        An IntegrityError means that a row which the batch names was deleted by hand: the next try
-        names those that are left.
+        An IntegrityError means that a row to which the batch refers was deleted; the next attempt
+        reads the rows that are left.
         """
         also = (InternalError, IntegrityError)
         return retry(write, "record", also=also, limit=math.inf, wait=self._wait)
@@ -169,12 +173,13 @@ class Recorder:
             raise GivenUp
 
     def _note_unrecorded(self) -> None:
-        """For the incident, which others open. The lease stays: elsewhere the same would happen."""
+        """Note the outage for its incident, and renew the lease: another process would have the
+        same problem."""
         if self.is_stuck:
             with suppress(*TRANSIENT):
                 note_unrecorded(self._lease, self.blocked_for, renew=True)
 
-    def _disown(self) -> None:
-        """A managed subscription does not go back to where the position is now."""
+    def _forget_subscription(self) -> None:
+        """Forget the managed subscription: it cannot go back to the stored position."""
         with suppress(*TRANSIENT):
             Position.objects.held(self._lease).update(subscription="")

@@ -1,4 +1,4 @@
-"""What keeps a listener from receiving again and again, as incidents: kept by its receiver."""
+"""Incidents for a listener that repeatedly fails to receive: quota, refusals, silence."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ log = structlog.get_logger(__name__)
 
 Kind = Incident.Kind
 
-#: In a row, or lasting for so many seconds: then Salesforce does not only ask to wait a little.
+#: An incident is opened after so many refusals in a row, or when refusals last so many seconds.
 BACK_OFFS = 3
 BACK_OFF_SECONDS = 300.0
-#: Within so many seconds: then it is not one lost connection.
+#: An incident is opened after so many silences within so many seconds.
 STALLS = 3
 STALL_SECONDS = 3600.0
 
@@ -33,18 +33,18 @@ STALL_SECONDS = 3600.0
 _UNCONFIRMED = Trouble(
     Kind.CONFIGURATION,
     "replay",
-    "The handshake's answer does not confirm replay: positions may mean nothing to this server.",
-    "See what answers instead of Salesforce (a proxy, another base URL), or whether the API "
-    "version serves durable streams. After an interruption compare with manage.py reconcile_cdc.",
-    action="The listener goes on. What is committed while it is away may not come again.",
+    "The handshake response does not confirm replay: this server may ignore stored positions.",
+    "Check that Salesforce answers, and not a proxy or another base URL, and that the API version "
+    "supports durable streams. After an interruption, run manage.py reconcile_cdc.",
+    action="The listener keeps receiving. Changes committed while it is disconnected may be lost.",
     lasts=True,
 )
 
 
 class Refusals:
-    """Counts refusals and silences of one listener. One thread.
+    """Counts refusals and silences of one listener. For use by one thread.
 
-    While the database does not answer, an incident comes with the next refusal.
+    While the database is not available no incident is opened; the next refusal opens it.
     """
 
     def __init__(self, listener: Listener) -> None:
@@ -52,11 +52,11 @@ class Refusals:
         self._back_offs = 0
         self._backing_off_since = 0.0
         self._stalls: deque[float] = deque(maxlen=100)
-        #: Whether incidents may be open; those of an earlier process too.
+        #: Whether incidents may be open, also from an earlier process.
         self._may_be_open = True
 
     def note(self, error: SalesforceError, now: datetime) -> None:
-        """A session or an attempt ended so. Never inside a transaction."""
+        """Note the error that ended a session or an attempt. Never inside a transaction."""
         if error.reaction is Reaction.BACK_OFF_LONG:
             self._note_back_off(error, now)
         else:
@@ -67,16 +67,16 @@ class Refusals:
             self._note_stall(error, now)
 
     def opened(self, has_replay: bool, now: datetime) -> None:
-        """A session was opened. Never inside a transaction."""
+        """Note that a session was opened. Never inside a transaction."""
         if not has_replay:
-            log.warning("replay is not confirmed", listener=self._listener.name)
+            log.warning("replay not confirmed by the server", listener=self._listener.name)
             self._report(lambda: _UNCONFIRMED, now)
             return
         note = "Replay is confirmed."
         self._close(Kind.CONFIGURATION, _UNCONFIRMED.key, note, now)
 
     def received(self, now: datetime) -> None:
-        """Salesforce answered a poll. Never inside a transaction."""
+        """Note that Salesforce answered a poll. Never inside a transaction."""
         self._back_offs = 0
         if not self._may_be_open:
             return
@@ -105,7 +105,7 @@ class Refusals:
             Incident.objects.report(self._listener.pk, make(), now)
 
     def _close(self, kind: Incident.Kind, key: str, note: str, now: datetime) -> bool:
-        """Whether the database answered."""
+        """Close an incident; return whether the database was available."""
         is_answered = False
         with suppress_transient_errors("close an incident"):
             Incident.objects.close(self._listener.pk, kind, now, key=key, note=note)
@@ -113,34 +113,35 @@ class Refusals:
         return is_answered
 
     def _quota(self, error: SalesforceError, now: datetime) -> Trouble:
-        every = settings.CDC_QUOTA_PROBE
-        often = f"{every / 60:.0f} min" if every >= 60 else f"{every:g} s"
+        seconds = settings.CDC_QUOTA_PROBE
+        interval = f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:g} s"
         return Trouble(
             Kind.QUOTA,
             "",
-            f"The org's daily limit is used up: nothing is delivered. {error}",
-            "Stop subscribers that nobody needs, or buy more. Events age out after 72 hours all "
-            f"the same. {self._left(now)}".strip(),
-            action=f"It stays off, and asks about every {often} whether the limit has freed up.",
+            f"The org's daily limit is used up: Salesforce delivers no events. {error}",
+            "Stop subscribers that are not needed, or buy a higher limit. Events still expire "
+            f"after 72 hours. {self._expiry(now)}".strip(),
+            action=f"The listener waits, and checks about every {interval} whether the limit is "
+            "available again.",
             lasts=True,
         )
 
-    def _left(self, now: datetime) -> str:
+    def _expiry(self, now: datetime) -> str:
         position = Position.objects.filter(listener=self._listener).first()
         left = runway(position, now) if position else None
         if left is None:
             return ""
-        return f"The stored position is good until {now + left:%Y-%m-%d %H:%M} UTC."
+        return f"The stored position can be resumed until {now + left:%Y-%m-%d %H:%M} UTC."
 
     def _back_off(self, error: SalesforceError) -> Trouble:
         low, high = settings.CDC_LONG_BACKOFF
         return Trouble(
             Kind.BACK_OFF,
             "",
-            f"Salesforce turns the listener away, {self._back_offs} times in a row: {error}",
-            "If it lasts, see how many clients are connected to the org, and Salesforce's status "
-            "page.",
-            action=f"It tries again after {low:g} to {high:g} s, from the stored position.",
+            f"Salesforce refused the listener {self._back_offs} times in a row: {error}",
+            "If this continues, check how many clients are connected to the org, and Salesforce's "
+            "status page.",
+            action=f"The listener retries after {low:g} to {high:g} s, from the stored position.",
             lasts=True,
         )
 
@@ -149,12 +150,12 @@ def _stall(count: int, first: datetime, now: datetime, error: SalesforceError) -
     return Trouble(
         Kind.STALL,
         "",
-        f"The stream fell silent {count} times since {first:%H:%M} UTC, at last at "
+        f"The stream fell silent {count} times since {first:%H:%M} UTC, most recently at "
         f"{now:%Y-%m-%d %H:%M:%S} UTC: {error}",
-        "Something on the way, such as a proxy or a firewall, drops long requests: look there, or "
-        "set keep_alive_interval below its limit.",
+        "A proxy or firewall probably drops long requests. Raise its limit, or set "
+        "keep_alive_interval below it.",
         min(first, now),
         now,
-        action="Each time the connection was torn down and opened again from the stored position.",
+        action="The listener reconnected each time, from the stored position.",
         lasts=True,
     )

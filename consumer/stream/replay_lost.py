@@ -1,5 +1,5 @@
-"""A position that Salesforce refuses: an incident with its window, the position that the listener's
-policy wants, and a comparison of what may be missing."""
+"""Handles a position that Salesforce refuses: opens an incident with the lost window, plans a
+comparison, and resets the position by the listener's policy."""
 
 from __future__ import annotations
 
@@ -18,21 +18,25 @@ from listeners.models import Listener, Position
 from listeners.salesforce.errors import ReplayLost, quoted
 from listeners.salesforce.events import PRESETS
 
-_GOES_ON = {
-    Listener.ReplayLost.EARLIEST: "It goes on with the earliest event that Salesforce retains.",
-    Listener.ReplayLost.TIP: "It goes on with new events only.",
-    Listener.ReplayLost.STOP: "It has stopped: forget the position, or choose "
-    "another on_replay_lost.",
+_NEXT_STEP = {
+    Listener.ReplayLost.EARLIEST: "The listener continues with the earliest event that Salesforce "
+    "retains.",
+    Listener.ReplayLost.TIP: "The listener continues with new events only.",
+    Listener.ReplayLost.STOP: "The listener has stopped: forget its position, or choose another "
+    "on_replay_lost.",
 }
-_COMPARES = "Salesforce is compared with the audit log from the window's start on, over REST; what "
-_AFTER = "is missing is recorded and delivered. It begins when the listener has caught up."
-_AT_ONCE = "is missing is recorded and delivered now, while the listener stands still."
-_REMEDY = "Nothing, unless the comparison fails: this closes when it is complete. "
-_REMEDY_STOPPED = "Set the listener going again, as it says above. "
+_COMPARES = "Salesforce is compared with the audit log over REST, from the window's start on. "
+_AFTER = (
+    "Missing changes are recorded and delivered. The comparison begins when the listener has "
+    "caught up."
+)
+_AT_ONCE = "Missing changes are recorded and delivered now, while the listener is stopped."
+_REMEDY = "Nothing, unless the comparison fails: this incident closes when it is complete. "
+_REMEDY_STOPPED = "Restart the listener as described above. "
 
 
 def record(listener: Listener, lease: Lease, lost: ReplayLost, now: datetime) -> None:
-    """Open an incident, plan the comparison, and set the position that the policy wants, in one
+    """Open an incident, plan the comparison, and reset the position by the policy, in one
     transaction.
 
     Raises LeaseLost. Never inside a transaction.
@@ -53,22 +57,22 @@ def record(listener: Listener, lease: Lease, lost: ReplayLost, now: datetime) ->
                 changes = {"replay_id": "-1", "tip_since": None}
             case Listener.ReplayLost.STOP:
                 return
-        # Where a managed subscription begins is in Salesforce: what was lost is told only once.
+        # Salesforce keeps the position of a managed subscription: report the loss only once.
         changes |= {"named_at": None, "subscription": listener.subscription}
         Position.objects.held(lease).update(**changes)
 
 
 def complete_until(listener: Listener, position: Position) -> datetime:
-    """The last moment up to which everything committed is known to be recorded.
+    """Return the time up to which every committed change is known to be recorded.
 
-    Each of these is one for sure, so the latest counts: the commit of the last recorded change,
-    since changes come in the order of their commits; an answer that brought nothing more, when all
-    before it was recorded, and the moment that the position names; the tip that the listener began
-    at, before which nothing was due. The last answer alone (`last_received_at`) is none: more may
-    have been on its way, or received and not recorded when the process died.
+    It is the latest of these, since each of them proves that: the commit of the last recorded
+    change, as changes come in commit order; an empty response when all messages before it were
+    recorded; the keep-alive that the position names; the tip at which the listener began. The last
+    response alone (`last_received_at`) proves nothing: more changes may have been on their way, or
+    received and not recorded when the process died.
 
-    A listener that was to begin at a replay id wants all since then, and nobody knows when that
-    was: it counts as the oldest that Salesforce keeps.
+    For a listener that begins at a replay id of unknown age, it is the oldest time that Salesforce
+    retains.
     """
     known = (
         position.last_event_at,
@@ -88,13 +92,15 @@ def _trouble(
 ) -> Trouble:
     policy = Listener.ReplayLost(listener.on_replay_lost)
     stops = policy is Listener.ReplayLost.STOP
-    managed = f"It goes on where the managed subscription {listener.subscription} begins."
-    goes_on = managed if listener.subscription and not stops else _GOES_ON[policy]
+    managed = (
+        f"The listener continues where the managed subscription {listener.subscription} begins."
+    )
+    next_step = managed if listener.subscription and not stops else _NEXT_STEP[policy]
     return Trouble(
         Incident.Kind.REPLAY_LOST,
         "",
         f"The position {position.replay_id or listener.replay_from} cannot be resumed: "
-        f"changes since it may be missing. {goes_on}",
+        f"changes since it may be missing. {next_step}",
         (_REMEDY_STOPPED if stops else _REMEDY) + quoted(lost.error),
         start,
         now,

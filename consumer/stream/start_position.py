@@ -1,4 +1,4 @@
-"""Where a listener subscribes from: at its stored position, unless that means nothing there."""
+"""Decides where a listener subscribes from, and refuses a stored position that is not valid."""
 
 from __future__ import annotations
 
@@ -13,29 +13,35 @@ from listeners.salesforce.events import PRESETS
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
+    """Where a subscription begins: a replay id, "-1" (tip) or "-2" (earliest)."""
+
     replay: str
-    #: What was committed before is history; None: nothing of what comes is.
+    #: Changes committed before this time are not recorded; None: all are recorded.
     not_before: datetime | None = None
 
 
 def beginning_of(
     listener: Listener, position: Position, org_id: str | None, now: datetime
 ) -> Beginning:
-    """Raises ReplayLost where changes are lost that no refusal would tell of."""
+    """Return where the listener begins. Raises ReplayLost where changes are lost that Salesforce
+    would not report."""
     _refuse_foreign(listener, position, org_id)
     if has_outlived(position, now):
-        error = "it was away for over 72 hours, longer than Salesforce keeps changes"
+        error = "the listener was away for over 72 hours, longer than Salesforce retains events"
         raise ReplayLost("subscription", error)
     replay = position.replay_id or listener.first_replay
     if replay == "-1" and position.tip_since:
-        # Not at the tip again: something may have been committed while we were away.
+        # Not at the tip again: changes may have been committed while the listener was away.
         return Beginning("-2", position.tip_since)
     return Beginning(replay)
 
 
 def _refuse_foreign(listener: Listener, position: Position, org_id: str | None) -> None:
-    """Replay ids are an org's and a channel's own: elsewhere one would skip or repeat. And a
-    managed subscription begins where it was left, whatever the position is."""
+    """Raise ReplayLost for a position of another org, channel or managed subscription.
+
+    A replay id is valid only for its org and channel: elsewhere it would skip or repeat changes. A
+    managed subscription begins where it was left, whatever the stored position is.
+    """
     if position.replay_id not in ("", *PRESETS) and not position.belongs_to(
         org_id, listener.channel
     ):

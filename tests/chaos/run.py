@@ -151,7 +151,7 @@ def _unforeseen(folder: Path) -> dict[str, int]:
     for log in folder.glob("*.log"):
         for said in _SAID.split(log.read_text(errors="replace")):
             first, *traceback = said.splitlines() or [""]
-            if "unforeseen" in first:
+            if "unexpected error" in first or "unforeseen" in first:
                 raised = [line for line in traceback if line[:1].strip()]
                 found[f"{log.stem}: {(raised or [first])[-1]}"] += 1
     return dict(found.most_common())

@@ -47,7 +47,7 @@ def test_it_says_how_complete_the_log_is_and_records_what_is_missing(entity):
         f"{about}2 records changed in the window: 1 is complete in the audit log, 1 was missing "
         "and is recorded now (compared 2, present 1, missing 1, added 1, known in part 0, looked "
         "up 2, deletions missing 0, deletions added 0)",
-        f"{about}2 records that the audit log says exist were looked up by id: no deletion is "
+        f"{about}2 existing records of the audit log were looked up by id: no deletion is "
         "missing in the audit log",
         f"{entity.listener.name}: Not compared: the values of records that did not change in the "
         "window",
@@ -79,10 +79,10 @@ def test_it_tells_complete_records_from_those_known_in_part_and_those_that_are_g
         f"{about}2 records changed in the window: 1 is complete in the audit log, 1 is known in "
         "part, none was missing (compared 2, present 1, missing 0, added 0, known in part 1, "
         "looked up 3, deletions missing 1, deletions added 1)",
-        f"{about}3 records that the audit log says exist were looked up by id: 1 no longer exists "
+        f"{about}3 existing records of the audit log were looked up by id: 1 no longer exists "
         "in Salesforce, and the missing deletion is recorded now",
         f"{about}Known in part means: the audit log does not reach back to the record's creation "
-        "or to a read of the whole record, so only the fields that it knows were compared",
+        "or to a read of the whole record, so only the fields that it has were compared",
         f"{made.listener.name}: Not compared: the values of records that did not change in the "
         "window",
     ]
@@ -107,7 +107,7 @@ def test_on_a_channel_of_many_entities_it_says_which_are_left_out(entity):
     type(entity.listener).objects.update(channel="/data/ChangeEvents")
 
     assert reconcile(entity)[-1] == (
-        f"{entity.listener.name}: Not compared: entities that neither a handler mapping nor a "
+        f"{entity.listener.name}: Not compared: entities that no handler mapping or "
         "recorded change names"
     )
 
@@ -144,14 +144,14 @@ def test_what_cannot_be_compared_is_named_and_the_rest_is_compared(entity):
 
 
 def test_what_is_no_name_is_not_put_into_a_query(entity):
-    with pytest.raises(CommandError, match="that is no entity's name"):
+    with pytest.raises(CommandError, match="not a valid entity name"):
         reconcile(entity, "--entity", "Account WHERE Name != ''")
 
 
 def test_a_channel_of_which_no_entity_is_known_asks_for_one(org):
     make_listener(name="new")
 
-    with pytest.raises(CommandError, match="name it with reconcile_cdc --entity"):
+    with pytest.raises(CommandError, match="Name an entity with reconcile_cdc --entity"):
         run("reconcile_cdc", "--listener", "new")
 
 

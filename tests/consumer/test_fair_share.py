@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.host.assignment_plan import FREE, Peer, Seat, to_let_go, to_take
+from consumer.host.assignment_plan import FREE, Peer, Seat, to_hand_over, to_take
 
 NAMES = [f"listener{number}" for number in range(12)]
 
@@ -23,7 +23,9 @@ class Fleet:
         """Whether anybody did anything."""
         seen = list(self.seats.values())
         taken = [(pk, p) for p in self.peers for pk in to_take(p, self.peers, seen)]
-        left = [(sorted(ids)[0], p) for p in self.peers if (ids := to_let_go(p, self.peers, seen))]
+        left = [
+            (sorted(ids)[0], p) for p in self.peers if (ids := to_hand_over(p, self.peers, seen))
+        ]
         for pk, peer in taken:
             if self.seats[pk].holder == FREE:  # the lease
                 self.seats[pk] = replace(self.seats[pk], holder=peer.holder)
@@ -170,13 +172,13 @@ def test_a_difference_of_two_is_made_even():
 def test_nothing_moves_while_something_is_free():
     seats = [*seats_of(4, "a"), Seat(4, NAMES[4])]
 
-    assert to_let_go(Peer("a"), [Peer("a"), Peer("b")], seats) == []
+    assert to_hand_over(Peer("a"), [Peer("a"), Peer("b")], seats) == []
 
 
 def test_a_difference_of_one_moves_nothing():
     seats = [*seats_of(2, "a"), Seat(2, NAMES[2], "b")]
 
-    assert to_let_go(Peer("a"), [Peer("a"), Peer("b")], seats) == []
+    assert to_hand_over(Peer("a"), [Peer("a"), Peer("b")], seats) == []
 
 
 def test_what_only_one_may_run_goes_to_that_one_and_the_rest_to_the_other():
@@ -190,9 +192,9 @@ def test_what_a_process_cannot_run_is_not_given_to_it():
     seats = seats_of(4, "a")
     unable = Peer("b", passes_over=frozenset(range(4)))
 
-    assert to_let_go(Peer("a"), [Peer("a"), unable], seats) == []
+    assert to_hand_over(Peer("a"), [Peer("a"), unable], seats) == []
     assert to_take(Peer("a"), [Peer("a"), unable], seats_of(4)) == [0, 1, 2, 3]
 
 
 def test_holders_that_say_nothing_keep_what_they_hold():
-    assert to_let_go(Peer("a"), [Peer("a")], seats_of(6, "of an older release")) == []
+    assert to_hand_over(Peer("a"), [Peer("a")], seats_of(6, "of an older release")) == []

@@ -61,7 +61,7 @@ def test_an_incident_says_what_is_done_and_closes_with_the_evidence(org, heard, 
 
     incident.refresh_from_db()
     assert not incident.is_open
-    assert incident.note == "2 of 2 changes were completed from Salesforce: none is missing."
+    assert incident.note == "2 of 2 changes were completed from Salesforce; none is missing."
     assert (incident.action, incident.closed_by) == ("", "")
 
 

@@ -171,11 +171,11 @@ def test_a_broker_that_is_away_is_asked_again(org, heard, account, broker):
     broker.stop()
     try:
         with pytest.raises(publish.BrokerUnavailable):
-            plan.ask_due(timezone.now())
+            plan.start_due(timezone.now())
     finally:
         broker.start()
 
-    plan.ask_due(timezone.now())
+    plan.start_due(timezone.now())
 
     assert publish.queue_length("cdc") == 1
 
@@ -183,8 +183,8 @@ def test_a_broker_that_is_away_is_asked_again(org, heard, account, broker):
 def test_a_message_that_comes_late_completes_what_was_asked_for_since(org, heard, account):
     org.gap("GAP_UPDATE", "Account", account)
     hear(org, heard)
-    plan.ask_due(timezone.now())
-    plan.ask_due(timezone.now() + 2 * plan.CLAIM)
+    plan.start_due(timezone.now())
+    plan.start_due(timezone.now() + 2 * plan.CLAIM)
 
     complete_gaps(listener_id=heard.pk)
 

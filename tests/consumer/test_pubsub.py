@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry, Incident, Quarantined, Reconciliation
 from consumer.host import supervisor
-from consumer.host.assignment import Share
+from consumer.host.assignment import Assignment
 from consumer.host.exit_limits import Limits
 from consumer.host.start import Hosting
 from consumer.stream.login_guard import Logins
@@ -62,7 +62,7 @@ def subscribed(org) -> list[str]:
 def test_a_listener_moves_to_the_other_transport_and_back_with_its_position(
     org, run, pubsub, monkeypatch
 ):
-    monkeypatch.setattr(supervisor, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(supervisor, "REFRESH_SECONDS", 0.1)
     listener = pubsub(transport="cometd")
     run()
     wait_for(receives)
@@ -190,17 +190,17 @@ def test_a_managed_subscription_is_told_at_the_end_of_what_was_recorded_last(
     settings.CDC_BATCH_WAIT_MS = 60_000  # recorded is at the end only
     org.managed_subscription("Last", "/data/ChangeEvents")
     listener = pubsub(managed_subscription="Last")
-    [hosted] = Hosting("a", Logins(lambda seconds: True), Share("a", []), Publisher()).start(
+    [hosted] = Hosting("a", Logins(lambda seconds: True), Assignment("a", []), Publisher()).start(
         [listener]
     )
     wait_for(lambda: hosted.is_receiving)
     org.create("Account", Name="one")
     wait_for(lambda: hosted.receiver.last_message_at)
-    hosted.leave(time.monotonic() + 30)
-    wait_for(hosted.has_left)
+    hosted.drain(time.monotonic() + 30)
+    wait_for(hosted.is_drained)
 
     assert names() == ["one"]
-    assert hosted.has_said_goodbye
+    assert hosted.has_disconnected
     assert committed(org, "Last") == int(for_cometd(Position.objects.get().replay_id))
 
 
@@ -218,6 +218,6 @@ def test_a_position_that_a_managed_subscription_was_not_told_of_is_compared(org,
     wait_for(receives)
     assert heard(org, "after") == "pubsub"
     incident = Incident.objects.get(kind=Kind.REPLAY_LOST)
-    assert "goes on where the managed subscription Later begins" in incident.summary
+    assert "continues where the managed subscription Later begins" in incident.summary
     assert Reconciliation.objects.get().window_start < known
     assert Position.objects.get().subscription == "Later"

@@ -43,8 +43,8 @@ def start(transactional_db, org):
     yield begin
     for receiver in started:
         receiver.stop()
-        receiver.hang_up()
-        wait_for(lambda one=receiver: not one.is_alive and one.has_said_goodbye, seconds=30)
+        receiver.allow_disconnect()
+        wait_for(lambda one=receiver: not one.is_alive and one.has_disconnected, seconds=30)
 
 
 def test_a_subscription_alone_is_no_answer(start, org):
@@ -75,11 +75,11 @@ def test_what_came_before_the_end_is_taken_in(transactional_db):
             if buffer.wait(0.1):
                 buffer.done(count := len(buffer.take(2000, 0)))
                 taken += count
-        receiver.hang_up()
+        receiver.allow_disconnect()
         buffer.close()
 
         assert taken + len(buffer.take(2000, 0)) == 1100
-        wait_for(lambda: receiver.has_said_goodbye)
+        wait_for(lambda: receiver.has_disconnected)
 
 
 def test_who_began_at_the_tip_and_was_away_for_too_long_is_compared(start):

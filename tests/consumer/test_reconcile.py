@@ -49,10 +49,10 @@ def test_each_kind_of_lost_change_is_added_once_and_the_incident_closes(org, ent
         f"log, by id, time of last change and field values: {entity.name}.",
         "5 records changed in the window: 1 is complete in the audit log, 4 were missing and are "
         "recorded now.",
-        "4 records that the audit log says exist were looked up by id: no deletion is "
+        "4 existing records of the audit log were looked up by id: no deletion is "
         "missing in the audit log.",
         f"{entity.name}: Fields whose values differed: Phone.",
-        "All that changed in the window is now complete in the audit log.",
+        "Everything that changed in the window is now complete in the audit log.",
         "Not compared: the values of records that did not change in the window.",
     ]
     assert same not in added

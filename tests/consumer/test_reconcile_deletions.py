@@ -54,7 +54,7 @@ def test_an_incident_does_not_close_as_complete_beside_records_that_are_gone(org
     assert (job.compared, job.looked_up, job.deletions_added) == (5, 20, 15)
     [incident] = Incident.objects.filter(listener=entity.listener)
     assert (
-        "20 records that the audit log says exist were looked up by id: 15 no longer exist in "
+        "20 existing records of the audit log were looked up by id: 15 no longer exist in "
         "Salesforce, and the missing deletions are recorded now."
     ) in incident.note
 
@@ -181,7 +181,7 @@ def test_it_waits_while_the_orgs_requests_of_the_day_are_nearly_used_up(org, ent
 
     job.refresh_from_db()
     assert (job.state, job.attempts) == ("waiting", 0)
-    assert "95,000 of the org's 100,000 API requests a day are used" in job.error
+    assert "95,000 of the org's 100,000 daily API requests are used" in job.error
     monkeypatch.undo()
     Reconciliation.objects.update(due_at=a_moment_ago())
     assert run(job).looked_up == 1
@@ -215,7 +215,7 @@ def test_many_records_gone_is_an_operators_question(org, entity, monkeypatch):
 
     job.refresh_from_db()
     assert (job.state, entity.added()) == ("waiting", [])
-    assert "3 of 5 records that the audit log says exist are not in Salesforce" in job.error
+    assert "3 of 5 records that exist according to the audit log are not in Salesforce" in job.error
     assert f"reconcile_cdc --entity {entity.name} --accept-deletions" in job.error
     [incident] = Incident.objects.filter(listener=entity.listener)
     assert incident.closed_at is None
@@ -250,7 +250,9 @@ def test_a_user_who_still_sees_most_of_many_records_is_asked_about(org, entity, 
 
     job.refresh_from_db()
     assert (job.state, entity.added()) == ("waiting", [])
-    assert "3 of 20 records that the audit log says exist are not in Salesforce" in job.error
+    assert (
+        "3 of 20 records that exist according to the audit log are not in Salesforce" in job.error
+    )
 
 
 def test_a_few_records_of_which_none_is_left_are_an_operators_question(org, entity):
@@ -264,7 +266,9 @@ def test_a_few_records_of_which_none_is_left_are_an_operators_question(org, enti
 
     job.refresh_from_db()
     assert (job.state, entity.added()) == ("waiting", [])
-    assert "20 of 20 records that the audit log says exist are not in Salesforce" in job.error
+    assert (
+        "20 of 20 records that exist according to the audit log are not in Salesforce" in job.error
+    )
 
 
 def looking_up_only(entity) -> Reconciliation:
@@ -286,7 +290,9 @@ def test_records_gone_are_counted_over_all_slices(org, entity, monkeypatch):
         reconciliation_job.run(job.pk, budget=-1)
     job.refresh_from_db()
 
-    assert "3 of 12 records that the audit log says exist are not in Salesforce" in job.error
+    assert (
+        "3 of 12 records that exist according to the audit log are not in Salesforce" in job.error
+    )
     assert job.attempts > 1
     assert entity.added() == [], "neither before the last slice nor with another attempt"
 

@@ -52,7 +52,7 @@ def test_an_org_that_does_not_answer_is_asked_again(org, entity):
     assert job.due_at > timezone.now()
     assert "HTTP 503" in job.error
     incident = incident_of(entity)
-    assert "is tried again at" in incident.action
+    assert "will be retried at" in incident.action
     assert "HTTP 503" in incident.action
 
     assert run(job).added == 1
@@ -163,7 +163,7 @@ def test_while_the_listener_stands_still_the_incident_stays_open(entity):
     Position.objects.update(state="failed")
     reconciliation_job.run(job.pk)
     assert len(entity.added()) == 1
-    assert "The listener has stopped" in incident_of(entity).action
+    assert "The listener is stopped" in incident_of(entity).action
     entity.create(Name="lost too")
     reconciliation_job.run(job.pk)
     assert (len(entity.added()), incident_of(entity).closed_at) == (1, None)
@@ -183,7 +183,7 @@ def test_a_channel_of_many_entities_of_which_none_is_known_is_not_called_complet
 
     job.refresh_from_db()
     assert job.state == "waiting"
-    assert "name it with reconcile_cdc --entity" in job.error
+    assert "Name an entity with reconcile_cdc --entity" in job.error
 
 
 def test_due_jobs_are_sent_once_in_a_while(entity, broker):

@@ -171,7 +171,7 @@ def test_a_field_that_came_as_a_diff_cannot_be_judged_and_is_named(org, entity):
     job = compare(entity)
 
     assert (job.compared, job.present, job.added) == (1, 1, 0)
-    expected = "Not compared, as the audit log has only a diff or no value of them: Notes__c."
+    expected = "Not compared, since the audit log has only a diff or no value of them: Notes__c."
     assert expected in job.report
     assert "Not proven: the fields named above." in job.report
 
@@ -186,7 +186,7 @@ def test_a_field_that_the_user_may_not_read_is_named(org, entity):
     job = compare(entity)
 
     assert (job.present, job.added) == (1, 0)
-    assert "Not compared, as the login's user may not read them: Salary__c." in job.report
+    assert "Not compared, since the login's user may not read them: Salary__c." in job.report
 
 
 def test_calculated_fields_are_named_and_not_compared(org, entity, monkeypatch):
@@ -201,7 +201,7 @@ def test_calculated_fields_are_named_and_not_compared(org, entity, monkeypatch):
     job = compare(entity)
 
     assert (job.present, job.added) == (1, 0)
-    expected = "no change event tells their values: LastActivityDate, Score__c."
+    expected = "no change event carries their values: LastActivityDate, Score__c."
     assert expected in job.report
 
 
@@ -239,7 +239,7 @@ def test_fields_that_the_change_event_does_not_have_are_not_compared(org, entity
     job = compare(entity)
 
     assert (job.present, job.added) == (1, 0), job.report
-    assert "no change event tells their values: IsPersonAccount, Secret__c." in job.report
+    assert "no change event carries their values: IsPersonAccount, Secret__c." in job.report
     del created.changed_data["Phone"]
     created.save()
     assert compare(entity).added == 1

@@ -52,9 +52,9 @@ def receive():
     yield start
     for receiver, buffer in started:
         receiver.stop()
-        receiver.hang_up()
+        receiver.allow_disconnect()
         buffer.close()
-        wait_for(lambda one=receiver: not one.is_alive and one.has_said_goodbye, seconds=30)
+        wait_for(lambda one=receiver: not one.is_alive and one.has_disconnected, seconds=30)
 
 
 def take_all(buffer: Buffer) -> None:

@@ -35,7 +35,7 @@ def recorded() -> list[str]:
 
 def test_what_nobody_expects_to_be_there_is_not_looked_up(listener):
     with CaptureQueriesContext(connection) as queries:
-        ingest(listener, lease_of(listener), received(*changes(1)), may_be_known=False)
+        ingest(listener, lease_of(listener), received(*changes(1)), expect_repeats=False)
 
     looked = [one["sql"] for one in queries if one["sql"].startswith("SELECT")]
     assert not [sql for sql in looked if "transaction_key" in sql and "WHERE" in sql]
@@ -48,7 +48,7 @@ def test_what_is_there_all_the_same_adds_nothing(listener, place):
     ingest(listener, lease, received(messages[place]), [mapping])
     given = [*messages, messages[-1]]
 
-    result = ingest(listener, lease, received(*given), [mapping], may_be_known=False)
+    result = ingest(listener, lease, received(*given), [mapping], expect_repeats=False)
 
     assert (result.entries, result.repeated) == (MANY - 1, 2)
     others = [str(number) for number in range(1, MANY + 1) if number != place + 1]

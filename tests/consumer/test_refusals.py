@@ -79,6 +79,6 @@ def test_a_server_that_confirms_no_replay_is_told_and_the_listener_goes_on(liste
         noting.opened(has_replay=False, now=timezone.now())
     incident = opened(Kind.CONFIGURATION)
     assert (incident.key, incident.count) == ("replay", 1)
-    assert "goes on" in incident.action
+    assert "keeps receiving" in incident.action
     noting.opened(has_replay=True, now=timezone.now())
     assert not opened(Kind.CONFIGURATION)

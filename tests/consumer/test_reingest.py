@@ -45,7 +45,7 @@ def test_it_is_read_once_and_a_replay_of_it_adds_nothing(listener):
     row = kept(listener, json.dumps(message))
     ingest_again(row, ANN, timezone.now())
 
-    with pytest.raises(StillUnreadable, match="read before"):
+    with pytest.raises(StillUnreadable, match="already read"):
         ingest_again(row, ANN, timezone.now())
     ingest(listener, lease_of(listener), received(message), [])
     assert AuditLogEntry.objects.count() == 1
@@ -78,7 +78,7 @@ def test_what_still_cannot_be_read_stays_with_the_reason_of_now(listener, raw):
 
 def test_a_whole_answer_is_not_read_its_events_came_again(listener):
     row = kept(listener, "<html>", is_answer=True)
-    with pytest.raises(StillUnreadable, match="asked for again"):
+    with pytest.raises(StillUnreadable, match="already requested again"):
         ingest_again(row, ANN, timezone.now())
 
 

@@ -66,7 +66,7 @@ def test_one_that_was_to_begin_at_a_replay_id_is_compared_as_far_back_as_that_ma
     [
         ("earliest", "-2", "when the listener has caught up"),
         ("tip", "-1", "when the listener has caught up"),
-        ("stop", "7", "while the listener stands still"),
+        ("stop", "7", "while the listener is stopped"),
     ],
 )
 def test_each_policy_is_followed_and_the_window_is_compared(db, policy, position, says):
@@ -76,7 +76,7 @@ def test_each_policy_is_followed_and_the_window_is_compared(db, policy, position
 
     assert Position.objects.get().replay_id == position
     assert says in incident.action
-    assert ("Set the listener going again" in incident.remedy) == (policy == "stop")
+    assert ("Restart the listener" in incident.remedy) == (policy == "stop")
     assert Reconciliation.objects.count() == 1
 
 
@@ -99,7 +99,7 @@ def test_where_a_managed_subscription_begins_is_not_the_policys_to_say(db, polic
 
     incident = lose(listener, tip_since=NOON, subscription="Other")
 
-    assert "goes on where the managed subscription Crm begins" in incident.summary
+    assert "continues where the managed subscription Crm begins" in incident.summary
     stands = Position.objects.get()
     assert (stands.replay_id, stands.subscription) == (position, "Crm")  # told only once
     assert Reconciliation.objects.count() == 1

@@ -1,13 +1,13 @@
-"""What falls to a process, as the database tells it."""
+"""The listeners that are assigned to a process, by the rows in the database."""
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from consumer.host import assignment as shares
-from consumer.host.assignment import FREE_SECONDS, Share
+from consumer.host import assignment as assignment_module
+from consumer.host.assignment import FREE_SECONDS, Assignment
 from consumer.host.start import Hosting
-from consumer.host.supervisor import LOOK_SECONDS
+from consumer.host.supervisor import REFRESH_SECONDS
 from consumer.stream.login_guard import Logins
 from consumer.stream.publisher import Publisher
 from listeners.leases import LEASE, PRESENCE
@@ -17,11 +17,11 @@ from tests.sample_data import lease_of
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def look(share: Share, passes_over=()) -> Share:
+def look(assignment: Assignment, passes_over=()) -> Assignment:
     enabled = list(Listener.objects.filter(enabled=True).select_related("connection"))
     positions = {position.pk: position for position in Position.objects.with_life()}
-    share.look(enabled, positions, set(passes_over))
-    return share
+    assignment.refresh(enabled, positions, set(passes_over))
+    return assignment
 
 
 def vanish(holder: str) -> None:
@@ -35,11 +35,11 @@ def two(make_listener):
 
 
 def test_alone_it_takes_all(two):
-    assert look(Share("a", [])).to_take() == set(two)
+    assert look(Assignment("a", [])).to_take() == set(two)
 
 
 def test_two_take_one_each(two):
-    one, other = Share("a", []), Share("b", [])
+    one, other = Assignment("a", []), Assignment("b", [])
     look(one), look(other), look(one)
 
     assert len(one.to_take()) == len(other.to_take()) == 1
@@ -47,7 +47,7 @@ def test_two_take_one_each(two):
 
 
 def test_a_process_that_left_does_not_count(two):
-    one, other = Share("a", []), Share("b", [])
+    one, other = Assignment("a", []), Assignment("b", [])
     look(one), look(other)
     other.leave()
 
@@ -55,7 +55,7 @@ def test_a_process_that_left_does_not_count(two):
 
 
 def test_a_process_that_says_nothing_any_more_does_not_count_and_is_cleared_away(two):
-    one, other = Share("a", []), Share("b", [])
+    one, other = Assignment("a", []), Assignment("b", [])
     look(one), look(other)
     vanish("b")
 
@@ -64,7 +64,7 @@ def test_a_process_that_says_nothing_any_more_does_not_count_and_is_cleared_away
 
 
 def test_one_that_was_taken_for_dead_says_so_again(two):
-    one = look(Share("a", []))
+    one = look(Assignment("a", []))
     vanish("a")
     ListenerProcess.objects.present()
 
@@ -74,26 +74,26 @@ def test_one_that_was_taken_for_dead_says_so_again(two):
 
 def test_what_another_process_was_not_asked_to_run_is_left_to_this_one(two):
     first = Listener.objects.get(pk=two[0])
-    named = look(Share("a", [first.name]))
-    anyone = look(Share("b", []))
+    named = look(Assignment("a", [first.name]))
+    anyone = look(Assignment("b", []))
 
     assert (look(named).to_take(), anyone.to_take()) == ({two[0]}, {two[1]})
 
 
 def test_what_nobody_takes_in_time_is_taken_by_anyone(two, monkeypatch):
-    look(Share("a", []))
-    late = look(Share("b", []))
+    look(Assignment("a", []))
+    late = look(Assignment("b", []))
     assert len(late.to_take()) == 1
-    now = shares.time.monotonic()
+    now = assignment_module.time.monotonic()
 
-    monkeypatch.setattr(shares.time, "monotonic", lambda: now + FREE_SECONDS + 1)
+    monkeypatch.setattr(assignment_module.time, "monotonic", lambda: now + FREE_SECONDS + 1)
 
     assert late.to_take() == set(two)
 
 
 def test_what_is_held_is_not_free_until_the_lease_ends(two):
     lease = lease_of(Listener.objects.get(pk=two[0]), "somebody")
-    one = look(Share("a", []))
+    one = look(Assignment("a", []))
     assert (one.to_take(), one.is_free(two[0])) == ({two[1]}, False)
 
     Position.objects.release(lease)
@@ -104,19 +104,19 @@ def test_what_is_held_is_not_free_until_the_lease_ends(two):
 def test_one_with_two_more_lets_one_go(two):
     for pk in two:
         lease_of(Listener.objects.get(pk=pk), "a")
-    look(Share("b", []))
+    look(Assignment("b", []))
 
-    assert set(look(Share("a", [])).to_let_go()) == set(two)
+    assert set(look(Assignment("a", [])).to_hand_over()) == set(two)
 
 
 def test_a_look_costs_two_queries(make_listener):
     for _ in range(20):
         make_listener()
-    one = look(Share("a", []))
+    one = look(Assignment("a", []))
     listeners = list(Listener.objects.all())
 
     with CaptureQueriesContext(connection) as captured:
-        one.look(listeners, {}, set())
+        one.refresh(listeners, {}, set())
 
     statements = [query["sql"].split()[0] for query in captured]
     assert [word for word in statements if word not in ("BEGIN", "COMMIT")] == ["INSERT", "SELECT"]
@@ -124,18 +124,18 @@ def test_a_look_costs_two_queries(make_listener):
 
 def test_a_killed_process_is_replaced_within_15_seconds():
     assert PRESENCE < LEASE
-    assert LEASE.total_seconds() + FREE_SECONDS + LOOK_SECONDS < 15
+    assert LEASE.total_seconds() + FREE_SECONDS + REFRESH_SECONDS < 15
 
 
-def hosting(share: Share) -> Hosting:
-    return Hosting("a", Logins(lambda seconds: True), share, Publisher())
+def hosting(assignment: Assignment) -> Hosting:
+    return Hosting("a", Logins(lambda seconds: True), assignment, Publisher())
 
 
 def test_a_listener_whose_secret_is_not_here_is_left_to_another_process(listener, monkeypatch):
     listener.connection.client_secret = "env:NOT_SET_ANYWHERE"
     listener.connection.save()
-    other = look(Share("b", []))
-    mine = look(Share("a", []))
+    other = look(Assignment("b", []))
+    mine = look(Assignment("a", []))
     hosts = hosting(mine)
 
     assert list(hosts.start([listener])) == []
@@ -150,8 +150,8 @@ def test_a_listener_whose_secret_is_not_here_is_left_to_another_process(listener
 def test_where_there_is_no_other_it_fails(listener):
     listener.connection.client_secret = "env:NOT_SET_ANYWHERE"
     listener.connection.save()
-    other = look(Share("b", []))
-    mine = look(Share("a", []))
+    other = look(Assignment("b", []))
+    mine = look(Assignment("a", []))
     hosts = hosting(mine)
     assert list(hosts.start([listener])) == []
 

@@ -23,7 +23,7 @@ def seen(listener):
         )
         standby = Standby(HERE)
         positions = {one.listener_id: one for one in Position.objects.with_life()}
-        standby.look([listener.pk], positions, now=100.0)
+        standby.refresh([listener.pk], positions, now=100.0)
         return standby.is_served(now + 100.0)
 
     return see
@@ -59,7 +59,7 @@ def test_it_is_said_once_each_time_that_others_receive_all(listener, caplog):
             },
         )  # fmt: skip
         positions = {one.listener_id: one for one in Position.objects.with_life()}
-        standby.look([listener.pk], positions, now=100.0)
+        standby.refresh([listener.pk], positions, now=100.0)
         return caplog.text.count("standing by")
 
     with caplog.at_level("INFO", logger="consumer.host.standby"):
@@ -72,14 +72,14 @@ def test_what_was_seen_a_lease_ago_counts_no_more(seen):
 
 def test_without_a_listener_there_is_nothing_to_stand_by_for(db):
     standby = Standby(HERE)
-    standby.look([], {}, now=0.0)
+    standby.refresh([], {}, now=0.0)
 
     assert not standby.is_served(now=0.0)
 
 
 def test_one_that_was_never_run_is_received_by_nobody(listener):
     standby = Standby(HERE)
-    standby.look([listener.pk], {}, now=0.0)
+    standby.refresh([listener.pk], {}, now=0.0)
 
     assert not standby.is_served(now=0.0)
 

@@ -7,8 +7,8 @@ from django.db import connection
 
 from audit.models import AuditLogEntry, Incident
 from consumer.host import lease_renewal, supervisor
-from consumer.host.assignment import Share
-from consumer.host.periodic import Rounds
+from consumer.host.assignment import Assignment
+from consumer.host.periodic import PeriodicThread
 from consumer.host.start import Hosting
 from consumer.stream import recorder
 from consumer.stream.buffer import Buffer
@@ -28,7 +28,7 @@ def is_receiving(count: int = 1) -> bool:
 
 
 def hosting() -> Hosting:
-    return Hosting("a", Logins(lambda seconds: True), Share("a", []), Publisher())
+    return Hosting("a", Logins(lambda seconds: True), Assignment("a", []), Publisher())
 
 
 def without_its_secret() -> Listener:
@@ -42,7 +42,7 @@ def test_a_lease_that_ran_out_while_the_process_was_paused_is_kept_and_not_taken
     org, run, monkeypatch
 ):
     # It looks at what is free before it renews again.
-    monkeypatch.setattr(lease_renewal, "RENEW_SECONDS", 2 * supervisor.LOOK_SECONDS)
+    monkeypatch.setattr(lease_renewal, "RENEW_SECONDS", 2 * supervisor.REFRESH_SECONDS)
     listener = listener_of(org)
     run()
     wait_for(is_receiving)
@@ -110,8 +110,8 @@ def test_a_listener_is_known_before_the_next_one_fails(transactional_db, org):
         assert list(starting) == []
         assert Position.objects.get(state="failed").listener == bad
     finally:
-        hosted.leave(0)
-        wait_for(hosted.has_left)
+        hosted.drain(0)
+        wait_for(hosted.is_drained)
 
 
 def test_a_listener_that_was_deleted_just_now_is_not_started(listener):
@@ -148,7 +148,7 @@ def test_what_goes_wrong_in_one_round_does_not_end_the_next():
         rounds.append(1)
         raise ValueError("nobody foresaw it")
 
-    again = Rounds("again", work, 0.01)
+    again = PeriodicThread("again", work, 0.01)
     again.start()
     try:
         wait_for(lambda: len(rounds) > 2)

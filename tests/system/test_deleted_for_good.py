@@ -13,7 +13,7 @@ from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 
 GONE = (
-    "20 records that the audit log says exist were looked up by id: 15 no longer exist in "
+    "20 existing records of the audit log were looked up by id: 15 no longer exist in "
     "Salesforce, and the missing deletions are recorded now"
 )
 

@@ -21,7 +21,7 @@ from tests.servers import wait_for
 
 IS_SQLITE = connection.vendor == "sqlite"
 # The next batch was at hand, and the epoch kept it out.
-REFUSED = "recording ended without its lease"
+REFUSED = "recording ended: the lease was lost"
 
 
 def shares() -> list[int]:

@@ -70,7 +70,7 @@ def test_what_was_lost_with_the_position_arrives_once_and_the_incident_closes_by
         assert len(added) == 4
         note = Incident.objects.get(listener=one, kind="replay_lost").note
         assert "1 is complete in the audit log, 4 were missing and are recorded now." in note
-        assert "All that changed in the window is now complete in the audit log." in note
+        assert "Everything that changed in the window is now complete in the audit log." in note
 
     simulator.update("Account", same, Phone="live")  # and the stream goes on
     wait_for(lambda: len(handled()) == 20, what="every change in its handler")

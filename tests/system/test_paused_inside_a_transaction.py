@@ -29,7 +29,7 @@ def test_a_paused_holder_keeps_nobody_from_going_on(processes, simulator, org_li
     epoch = Position.objects.get().epoch
     os.kill(paused.pid, signal.SIGCONT)
     # Whichever of its threads finds out first.
-    told = ("another process has the listener", "recording ended without its lease")
+    told = ("another process has the listener", "recording ended: the lease was lost")
     wait_for(lambda: any(text in paused.output for text in told), what="its giving up")
     assert AuditLogEntry.objects.count() == CHANGES
     position = Position.objects.get()

@@ -53,7 +53,7 @@ def test_killed_at_each_point_or_paused_they_lose_nothing_and_repeat_nothing(
     wait_for(lambda: recorded_changes(listeners[0]) == published, what="the rest")
     if paused:
         paused.signal(signal.SIGCONT)
-        paused.wait_for_output("recording ended without its lease")
+        paused.wait_for_output("recording ended: the lease was lost")
     wait_for(lambda: AuditLogEntry.objects.count() >= 2 * len(published), what="all the rest")
     assert [recorded_changes(one) for one in listeners] == [published, published]
 

@@ -57,7 +57,7 @@ def test_silences_a_limit_and_a_busy_server_are_told_and_passed(
     quota = closed(Kind.QUOTA)
     assert (quota.count, quota.closed_by) == (1, "")
     assert limit in quota.summary
-    assert "asks about every 0.3 s" in quota.action
+    assert "checks about every 0.3 s" in quota.action
     assert "Receiving again since" in quota.note
     assert "3 times in a row" in closed(Kind.BACK_OFF).summary
     assert not Incident.objects.filter(kind=Kind.CONFIGURATION).exists()
