@@ -149,7 +149,7 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
     try:
         send([*tracked, *external])
     except BrokerUnavailable:
-        Delivery.objects.let_go(mine)
+        Delivery.objects.release_sending(mine)
         raise
     crash_points.reach("sent")
     _mark(tracked, now)
