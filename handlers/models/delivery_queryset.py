@@ -225,7 +225,7 @@ class DeliveryQuerySet(models.QuerySet[Any]):
             )
 
     def running(self, held: Mapping[int, int]) -> set[int]:
-        """Lock and return the ids of the claims that still hold. Inside the caller's transaction."""
+        """Lock the claims that still hold; return their ids. Inside the caller's transaction."""
         found = _RUNNING.rows(ids=list(held))
         return {pk for pk, attempts in found if held[pk] == attempts}
 
