@@ -1,1 +1,1 @@
-"""Keep the order of each record's changes, and say why a delivery waits."""
+"""Keep each record's changes in order, and explain why a delivery waits."""
