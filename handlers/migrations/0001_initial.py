@@ -294,7 +294,9 @@ class Migration(migrations.Migration):
                 ("reason", models.TextField(blank=True)),
                 (
                     "criteria",
-                    models.JSONField(blank=True, default=dict, help_text="The filters of the request."),
+                    models.JSONField(
+                        blank=True, default=dict, help_text="The filters of the request."
+                    ),
                 ),
                 ("requested_at", models.DateTimeField()),
                 (
@@ -445,7 +447,11 @@ class Migration(migrations.Migration):
                 ("row_id", models.BigIntegerField()),
                 (
                     "state",
-                    models.CharField(blank=True, help_text="The delivery's state at the time of the request.", max_length=10),
+                    models.CharField(
+                        blank=True,
+                        help_text="The delivery's state at the time of the request.",
+                        max_length=10,
+                    ),
                 ),
                 (
                     "redelivery",
