@@ -99,8 +99,8 @@ def paused() -> list[Paused]:
 
     One query, and a few more if there are any.
     """
-    found = HandlerMapping.objects.paused().select_related("listener").order_by("paused_at", "id")
-    mappings = list(found)
+    rows = HandlerMapping.objects.paused().select_related("listener").order_by("paused_at", "id")
+    mappings = list(rows)
     counts, is_capped = _waiting([mapping.pk for mapping in mappings])
     return [Paused(mapping, counts[mapping.pk], is_capped) for mapping in mappings]
 
@@ -114,9 +114,9 @@ def _waiting(mapping_ids: Collection[int]) -> tuple[Counter[int], bool]:
     is_capped = False
     for state in WAITING if mapping_ids else ():
         rows = Delivery.objects.filter(state=state, mapping__in=mapping_ids).order_by()
-        found = list(rows.values_list("mapping_id", flat=True)[: COUNTED + 1])
-        is_capped |= len(found) > COUNTED
-        counts.update(found[:COUNTED])
+        mapping_ids_of_state = list(rows.values_list("mapping_id", flat=True)[: COUNTED + 1])
+        is_capped |= len(mapping_ids_of_state) > COUNTED
+        counts.update(mapping_ids_of_state[:COUNTED])
     return counts, is_capped
 
 
@@ -148,8 +148,8 @@ def _resumed(limit: int) -> list[int]:
     aside = _set_aside()
     if not aside.exists():
         return []
-    mine = aside.filter(mapping=OuterRef("pk"))
-    resumed = HandlerMapping.with_deleted.filter(Exists(mine), paused_at=None).order_by("id")
+    rows = aside.filter(mapping=OuterRef("pk"))
+    resumed = HandlerMapping.with_deleted.filter(Exists(rows), paused_at=None).order_by("id")
     owners = list(resumed.values_list("pk", flat=True))
     each = -(-limit // max(1, len(owners)))
     ids: list[int] = []

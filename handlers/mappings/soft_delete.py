@@ -69,8 +69,8 @@ def _is_open(mapping: HandlerMapping) -> bool:
     One statement, so that a delivery that changes its state is seen in one of the states.
     """
     each = (Subquery(_open(mapping.pk, state).values("pk")[:1]) for state in _OPEN)
-    mine = HandlerMapping.with_deleted.filter(pk=mapping.pk)
-    return mine.values_list(Coalesce(*each), flat=True).first() is not None
+    row = HandlerMapping.with_deleted.filter(pk=mapping.pk)
+    return row.values_list(Coalesce(*each), flat=True).first() is not None
 
 
 def _skip(mapping_id: int, state: State, now: datetime) -> int:
@@ -98,16 +98,16 @@ def _open(mapping_id: int, state: State) -> QuerySet[Delivery]:
     Leaves out external deliveries, which are still sent, and those that await their record, which
     are skipped once it is read.
     """
-    mine = Delivery.objects.filter(mapping=mapping_id, is_external=False, awaits_record=False)
-    return mine.filter(state=state).order_by(*_OPEN[state])
+    rows = Delivery.objects.filter(mapping=mapping_id, is_external=False, awaits_record=False)
+    return rows.filter(state=state).order_by(*_OPEN[state])
 
 
 def forget() -> int:
     """Delete mappings that no delivery refers to; return how many. Inside any transaction."""
     # A range of one makes PostgreSQL use the index by mapping. For an equality it may read all
     # deliveries until it finds the first.
-    mine = Delivery.objects.filter(mapping__gte=OuterRef("pk"), mapping__lte=OuterRef("pk"))
-    first = Subquery(mine.order_by("mapping_id").values("pk")[:1])
+    deliveries = Delivery.objects.filter(mapping__gte=OuterRef("pk"), mapping__lte=OuterRef("pk"))
+    first = Subquery(deliveries.order_by("mapping_id").values("pk")[:1])
     emptied = HandlerMapping.with_deleted.deleted().filter(emptied_at__isnull=False)
     unnamed = emptied.annotate(first=first).filter(first=None)
     return int(unnamed._raw_delete(DEFAULT_DB_ALIAS))

@@ -66,8 +66,8 @@ def _open_or_count_all(counts: Counter[tuple[str, str]]) -> None:
 def open_or_count(task: str, queue: str, count: int, now: datetime) -> None:
     """Open an incident for a task and queue, or add to its count. Inside any transaction."""
     key = f"{task} ({queue})"[:255]
-    mine = Incident.objects.opened().filter(kind=KIND)
-    if not mine.filter(key=key).exists() and mine.count() >= MOST_OPEN:
+    incidents = Incident.objects.opened().filter(kind=KIND)
+    if not incidents.filter(key=key).exists() and incidents.count() >= MOST_OPEN:
         key, task = "", OTHERS
     Incident.objects.report(None, trouble(key, task, queue, count), now)
 

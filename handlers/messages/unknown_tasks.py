@@ -100,14 +100,14 @@ def send_on(to: str, task: str | None = None) -> Counter[str]:
 
 def kept() -> Counter[str]:
     """Count the kept messages by task. Reads and requeues all of them."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
 
     def count(_: Any, name: str) -> bool:
-        found[name] += 1
+        counts[name] += 1
         return False
 
     _look_through(count)
-    return found
+    return counts
 
 
 def _look_through(is_done: Callable[[Any, str], bool]) -> None:

@@ -72,6 +72,6 @@ def followers(chains: Collection[str]) -> list[Follower]:
     with connection.cursor() as cursor:
         cursor.execute(sql, [parameter])
         return [
-            Follower(pk, handler, queue, bool(external), bool(paused), counted, most)
-            for pk, handler, queue, external, paused, counted, most in cursor.fetchall()
+            Follower(pk, handler, queue, bool(external), bool(paused), counted, max_attempts)
+            for pk, handler, queue, external, paused, counted, max_attempts in cursor.fetchall()
         ]

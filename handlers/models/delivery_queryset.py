@@ -89,8 +89,8 @@ class DeliveryQuerySet(models.QuerySet[Any]):
                 entry__listener_id__gte=listener_id, entry__listener_id__lte=listener_id
             )
         mappings = HandlerMapping.with_deleted.filter(listener=listener_id).order_by()
-        mine = list(mappings.values_list("pk", flat=True))
-        by_mapping = Q(mapping__in=mine) | Q(mapping=None)
+        mapping_ids = list(mappings.values_list("pk", flat=True))
+        by_mapping = Q(mapping__in=mapping_ids) | Q(mapping=None)
         return self.filter(by_mapping, entry__listener_id=listener_id)
 
     def queued_before(self, moment: datetime) -> DeliveryQuerySet:
@@ -125,8 +125,8 @@ class DeliveryQuerySet(models.QuerySet[Any]):
     def _chains_of(self, condition: Q, chains: set[str]) -> set[str]:
         if not chains:
             return set()
-        found = self.filter(condition, chain__among=chains).locked()
-        return set(found.values_list("chain", flat=True))
+        rows = self.filter(condition, chain__among=chains).locked()
+        return set(rows.values_list("chain", flat=True))
 
     def mark_queued(self, sent: Mapping[int, Collection[int]], now: datetime) -> int:
         """Mark published deliveries as queued and return their number.
@@ -163,8 +163,8 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         with transaction.atomic(durable=True):
             # As in mark_queued: a later call finds the rows that are locked now.
             free = waiting.select_for_update(skip_locked=True, of=("self",))
-            found = list(free.values_list("pk", flat=True))
-            return self.filter(pk__in=found).update(
+            aside = list(free.values_list("pk", flat=True))
+            return self.filter(pk__in=aside).update(
                 paused=True,
                 queued_at=None,
                 state=Case(When(state="queued", then=Value("ready")), default=F("state")),
@@ -214,8 +214,8 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         `held` has the attempt's number by delivery id; `paused` sets the deliveries aside.
         """
         with transaction.atomic(durable=True):
-            mine = self.running(held)
-            self.filter(pk__in=mine).update(
+            unused = self.running(held)
+            self.filter(pk__in=unused).update(
                 state="ready",
                 paused=paused,
                 attempts=F("attempts") - 1,
@@ -226,8 +226,8 @@ class DeliveryQuerySet(models.QuerySet[Any]):
 
     def running(self, held: Mapping[int, int]) -> set[int]:
         """Lock the claims that still hold; return their ids. Inside the caller's transaction."""
-        found = _RUNNING.rows(ids=list(held))
-        return {pk for pk, attempts in found if held[pk] == attempts}
+        rows = _RUNNING.rows(ids=list(held))
+        return {pk for pk, attempts in rows if held[pk] == attempts}
 
     def settle(self, delivery_id: int, attempt: int, **changes: Any) -> bool:
         """End a run; return False if its claim was lost. Inside the caller's transaction."""
@@ -248,9 +248,9 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         Inside the caller's transaction, which has locked the deliveries that it ended: another
         transaction that adds to the chain waits for that lock, or has committed before.
         """
-        found = followers(set(chains) - {""})
-        if not found:
+        heads = followers(set(chains) - {""})
+        if not heads:
             return []
-        ids = [follower.id for follower in found]
+        ids = [follower.id for follower in heads]
         can_begin = self.filter(_IS_BLOCKED, pk__in=ids, awaits_record=False)
-        return found if can_begin.update(state="ready") else []
+        return heads if can_begin.update(state="ready") else []

@@ -48,8 +48,8 @@ class MappingManager(models.Manager[Any]):
     """The mappings that are not deleted."""
 
     def get_queryset(self) -> MappingQuerySet:
-        found = MappingQuerySet(self.model, using=self._db)
-        return found.filter(deleted_at=None)
+        mappings = MappingQuerySet(self.model, using=self._db)
+        return mappings.filter(deleted_at=None)
 
     def paused(self) -> MappingQuerySet:
         return self.get_queryset().paused()
@@ -195,7 +195,7 @@ class HandlerMapping(models.Model):
         return type(self).objects.filter(pk=self.pk).delete()
 
     def clean(self) -> None:
-        found = {
+        flaws_of = {
             "name": self._name_flaws(),
             "changed_fields": self._changed_fields_flaws(),
             "condition": self._condition_flaws(),
@@ -204,7 +204,7 @@ class HandlerMapping(models.Model):
             "options": self._options_flaws(),
             "on_dead": self._on_dead_flaws(),
         }
-        if errors := {name: messages for name, messages in found.items() if messages}:
+        if errors := {name: messages for name, messages in flaws_of.items() if messages}:
             raise ValidationError(errors)
 
     def _name_flaws(self) -> list[str]:

@@ -54,8 +54,8 @@ def follow(
             pk: lane for pk, lane in lane_of.items() if known.get(str(pk)) != lane or pk in entering
         }
         _mark_overtakable(_hold(mappings, known, wanted, entering))
-        left = _move(moved)
-        position.update(lanes={pk: lane for pk, lane in wanted.items() if int(pk) not in left})
+        unmoved = _move(moved)
+        position.update(lanes={pk: lane for pk, lane in wanted.items() if int(pk) not in unmoved})
     return lane_of
 
 
@@ -120,17 +120,19 @@ def _move(lane_of: Mapping[int, int]) -> set[int]:
     elsewhere = [Q(mapping=pk) & ~Q(chain__startswith=f"{lane}:") for pk, lane in lane_of.items()]
     if not elsewhere:
         return set()
-    found = Delivery.objects.filter(IN_CHAIN, reduce(or_, elsewhere), is_external=False).order_by()
-    left: set[int] = set()
-    for records in _pages(found.values_list("entry__record_id", flat=True).distinct()):
-        rows = found.filter(entry__record_id__in=records)
+    misplaced = Delivery.objects.filter(
+        IN_CHAIN, reduce(or_, elsewhere), is_external=False
+    ).order_by()
+    unmoved: set[int] = set()
+    for records in _pages(misplaced.values_list("entry__record_id", flat=True).distinct()):
+        rows = misplaced.filter(entry__record_id__in=records)
         columns = rows.values_list("pk", "mapping_id", "entry__record_id", "chain")
         goals, chains = {}, set()
         for pk, mapping_id, record_id, chain in columns:
             goals[pk] = f"{lane_of[mapping_id]}:{record_id}"
             chains |= {chain, goals[pk]}
-        left |= _move_some(goals, chains - {""})
-    return left
+        unmoved |= _move_some(goals, chains - {""})
+    return unmoved
 
 
 def _pages(records: Iterable[str]) -> Iterator[list[str]]:
@@ -146,16 +148,16 @@ def _move_some(goal_of: dict[int, str], chains: set[str]) -> set[int]:
     chains   the new chains and the chains that the deliveries leave
     """
     Delivery.objects.hold_chains(chains)
-    found = Delivery.objects.filter(IN_CHAIN).filter(Q(chain__in=chains) | Q(pk__in=goal_of))
-    rows = list(found.locked().defer("error"))
+    members = Delivery.objects.filter(IN_CHAIN).filter(Q(chain__in=chains) | Q(pk__in=goal_of))
+    rows = list(members.locked().defer("error"))
     goals = {row.pk: goal_of.get(row.pk, row.chain) for row in rows}
-    left = _leave_second_runs(rows, goals)
+    staying = _leave_second_runs(rows, goals)
     moving = [row for row in rows if goals[row.pk] != row.chain]
     parked = _second_ones(rows, goals)
     _write(moving, parked, goals)
     Delivery.objects.promote_all(chains)  # the relay publishes them
-    log.info("deliveries moved to other lanes", deliveries=len(moving), left=len(left))
-    return {row.mapping_id for row in left if row.mapping_id}
+    log.info("deliveries moved to other lanes", deliveries=len(moving), left=len(staying))
+    return {row.mapping_id for row in staying if row.mapping_id}
 
 
 def _leave_second_runs(rows: Sequence[Delivery], goals: dict[int, str]) -> list[Delivery]:
@@ -163,7 +165,7 @@ def _leave_second_runs(rows: Sequence[Delivery], goals: dict[int, str]) -> list[
 
     A chain has at most one running delivery; a second one moves after it has ended or waits again.
     """
-    left: list[Delivery] = []
+    staying: list[Delivery] = []
     while True:
         runs: dict[str, list[Delivery]] = defaultdict(list)
         for row in rows:
@@ -175,10 +177,10 @@ def _leave_second_runs(rows: Sequence[Delivery], goals: dict[int, str]) -> list[
             for row in sorted(group, key=lambda row: (row.chain != goal, row.pk))[1:]
         ]
         if not seconds:
-            return left
+            return staying
         for row in seconds:
             goals[row.pk] = row.chain
-        left += seconds
+        staying += seconds
 
 
 def _second_ones(rows: Sequence[Delivery], goals: Mapping[int, str]) -> list[int]:

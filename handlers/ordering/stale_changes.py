@@ -115,12 +115,12 @@ def _known(changes: Collection[AuditLogEntry]) -> dict[str, list[Known]]:
     """Return all readings and deletions of the changes' records, by record id, newest last."""
     if not changes:
         return {}
-    found = _READ_OR_DELETED.objects(
+    entries = _READ_OR_DELETED.objects(
         listener_id=next(iter(changes)).listener_id,
         record_ids=list({change.record_id for change in changes}),
     )
     known: dict[str, list[Known]] = {}
-    for entry in found:
+    for entry in entries:
         holder = Deletion.of(entry) if entry.as_of is None else Reading.of(entry)
         known.setdefault(entry.record_id, []).append(holder)
     return known

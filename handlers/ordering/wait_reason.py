@@ -50,13 +50,13 @@ def waits_of(deliveries: Iterable[Delivery]) -> dict[int, Wait]:
         [delivery for delivery in blocked if delivery.chain and not delivery.awaits_record]
     )
     paused = _paused(waiting)
-    found = {delivery.pk: _wait(delivery, before.get(delivery.pk)) for delivery in blocked}
+    waits = {delivery.pk: _wait(delivery, before.get(delivery.pk)) for delivery in blocked}
     for delivery in waiting:
         mapping = paused.get(delivery.mapping_id or 0)
         # An earlier delivery of the chain is the reason even if the mapping is paused.
-        if mapping is not None and found.get(delivery.pk, _NEXT) == _NEXT:
-            found[delivery.pk] = Wait(None, f"Its handler is paused {_since(mapping)}.")
-    return found
+        if mapping is not None and waits.get(delivery.pk, _NEXT) == _NEXT:
+            waits[delivery.pk] = Wait(None, f"Its handler is paused {_since(mapping)}.")
+    return waits
 
 
 def _paused(deliveries: list[Delivery]) -> dict[int, HandlerMapping]:
@@ -86,10 +86,10 @@ def _before(deliveries: list[Delivery]) -> dict[int, Delivery]:
     if not deliveries:
         return {}
     unread = Q(awaits_record=True, pk__lt=OuterRef("pk"))
-    found = Delivery.objects.filter(HOLDS_CHAIN | unread, chain=OuterRef("chain"))
-    first = Subquery(found.order_by("awaits_record", "halts", "id").values("pk")[:1])
-    mine = Delivery.objects.filter(pk__in=[delivery.pk for delivery in deliveries]).order_by()
-    ids = dict(mine.values_list("pk", first))
+    holders = Delivery.objects.filter(HOLDS_CHAIN | unread, chain=OuterRef("chain"))
+    first = Subquery(holders.order_by("awaits_record", "halts", "id").values("pk")[:1])
+    rows = Delivery.objects.filter(pk__in=[delivery.pk for delivery in deliveries]).order_by()
+    ids = dict(rows.values_list("pk", first))
     # A delivery that ended between the two queries holds nothing any more.
     still = Delivery.objects.filter(HOLDS_CHAIN | Q(awaits_record=True)).select_related("mapping")
     held_by = still.in_bulk([pk for pk in ids.values() if pk])

@@ -146,8 +146,8 @@ def take_back(before: datetime) -> int:
     inside a transaction.
     """
     count = 0
-    left = Handover.objects.filter(queued_at__lt=before).values_list("pk", flat=True)
-    for pk in list(left):
+    overdue_ids = Handover.objects.filter(queued_at__lt=before).values_list("pk", flat=True)
+    for pk in list(overdue_ids):
         with transaction.atomic(durable=True):
             handover = Handover.objects.select_for_update(skip_locked=True).filter(pk=pk).first()
             if handover is not None:
@@ -159,8 +159,8 @@ def take_back(before: datetime) -> int:
 
 def _unqueue(handover: Handover) -> int:
     free = _unstarted(handover).select_for_update(skip_locked=True).values_list("pk", flat=True)
-    mine = Delivery.objects.filter(pk__in=list(free))
-    return mine.update(state=State.READY, queued_at=None)
+    deliveries = Delivery.objects.filter(pk__in=list(free))
+    return deliveries.update(state=State.READY, queued_at=None)
 
 
 def _unstarted(handover: Handover) -> DeliveryQuerySet:
@@ -180,9 +180,9 @@ def _queue(
 
     External deliveries are left ready, because their message carries the event and needs a claim.
     """
-    most = {mapping.pk: mapping.max_attempts for mapping in mappings}
+    max_attempts_of = {mapping.pk: mapping.max_attempts for mapping in mappings}
     rows = [
-        _row(delivery, place, most[delivery.mapping_id or 0])
+        _row(delivery, place, max_attempts_of[delivery.mapping_id or 0])
         for place, delivery in enumerate(deliveries)
         if can_begin(delivery) and not delivery.is_external
     ]

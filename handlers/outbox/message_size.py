@@ -16,7 +16,7 @@ SPREAD = 16
 Item = TypeVar("Item")
 
 
-def most(handler: Handler[Any], counted: int, attempts: int) -> int:
+def size_limit(handler: Handler[Any], counted: int, attempts: int) -> int:
     """Return the size limit of a message or batch after `counted` of the allowed `attempts`.
 
     It shrinks, because a change that kills its process must not use up the others' attempts.

@@ -25,7 +25,7 @@ from handlers import tracing
 from handlers.models import Delivery
 from handlers.outbox import broker as outbox_broker
 from handlers.outbox import metrics
-from handlers.outbox.message_size import grouped, most, spread
+from handlers.outbox.message_size import grouped, size_limit, spread
 from handlers.sdk import registry
 from handlers.sdk.events import EventData, Present
 from handlers.sdk.outcomes import Failed, Skipped
@@ -148,17 +148,17 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
     tracked = [
         message_for(group) for group in share([row for row in rows if not row.is_external], size)
     ]
-    mine = Delivery.objects.claim_sending([row.id for row in rows if row.is_external], now)
-    external = _external_messages(mine, now)
-    mine = [pk for message in external for pk in message.ids]
+    sending = Delivery.objects.claim_sending([row.id for row in rows if row.is_external], now)
+    external = _external_messages(sending, now)
+    sending = [pk for message in external for pk in message.ids]
     try:
         send([*tracked, *external])
     except BrokerUnavailable:
-        Delivery.objects.release_sending(mine)
+        Delivery.objects.release_sending(sending)
         raise
     crash_points.reach("sent")
     _mark(tracked, now)
-    Delivery.objects.mark_sent(mine, now)
+    Delivery.objects.mark_sent(sending, now)
     crash_points.reach("published")
     return sum(len(message.ids) for message in tracked) + len(external)
 
@@ -197,7 +197,7 @@ def message_for(rows: Sequence[Row]) -> Message:
 
 def _size(row: Row, handler: Handler[Any], size: int) -> int:
     attempts = allowed(handler, row.max_attempts)
-    limit = most(handler, row.attempts - row.attempts_before, attempts)
+    limit = size_limit(handler, row.attempts - row.attempts_before, attempts)
     return limit if handler.batch else min(limit, size)
 
 
@@ -230,8 +230,8 @@ def _external_messages(ids: Sequence[int], now: datetime) -> list[Message]:
     skipped = {pk: result.reason for pk, result in results.items() if isinstance(result, Skipped)}
     Delivery.objects.skip_sending(skipped, now)
     unsent = failures.keys() | skipped.keys()
-    left = [delivery for delivery in deliveries if delivery.pk not in unsent]
-    return [_external(delivery, results.get(delivery.pk)) for delivery in left]
+    sendable = [delivery for delivery in deliveries if delivery.pk not in unsent]
+    return [_external(delivery, results.get(delivery.pk)) for delivery in sendable]
 
 
 def _external(delivery: Delivery, result: object) -> Message:

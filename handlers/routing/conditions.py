@@ -167,5 +167,5 @@ def _unknown(key: object) -> str:
 
 
 def _quoted(words: list[str] | tuple[str, ...], conjunction: str) -> str:
-    *most, last = [f'"{word}"' for word in words]
-    return f"{', '.join(most)} {conjunction} {last}" if most else last
+    *first, last = [f'"{word}"' for word in words]
+    return f"{', '.join(first)} {conjunction} {last}" if first else last

@@ -132,7 +132,7 @@ def views(mappings: Collection[M]) -> dict[int, frozenset[int]]:
     all mappings kept the order.
     """
     lane_of = lanes(mappings)
-    found: dict[int, set[int]] = {
+    view_of: dict[int, set[int]] = {
         pk: {other for other, its_lane in lane_of.items() if its_lane == lane}
         for pk, lane in lane_of.items()
     }
@@ -140,8 +140,8 @@ def views(mappings: Collection[M]) -> dict[int, frozenset[int]]:
         for group in _by_target(mapping for mapping in mappings if getattr(mapping, kind)):
             ids = {mapping.pk for mapping in group}
             for pk in ids:
-                found[pk] = found.get(pk, set()) | ids
-    return {pk: frozenset(ids) for pk, ids in found.items()}
+                view_of[pk] = view_of.get(pk, set()) | ids
+    return {pk: frozenset(ids) for pk, ids in view_of.items()}
 
 
 def beside_lanes(mappings: Collection[M]) -> frozenset[int]:

@@ -201,13 +201,13 @@ class EventData:
 def _names(
     entry: AuditLogEntry,
     sent: list[str] | None,
-    found: Callable[[Mapping[str, Any], list[str] | None], tuple[str, ...]],
+    derive: Callable[[Mapping[str, Any], list[str] | None], tuple[str, ...]],
 ) -> tuple[str, ...] | None:
     """Return the field names that the header sent or the body shows, or None for a record that was
     read over REST: its nulls are not fields that the change cleared."""
     if sent is None and entry.source != "stream":
         return None
-    return found(entry.changed_data, sent)
+    return derive(entry.changed_data, sent)
 
 
 def _tuple(names: list[str] | None) -> tuple[str, ...] | None:

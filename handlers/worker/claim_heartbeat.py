@@ -84,8 +84,8 @@ def renew(running: set[Running], now: datetime) -> int:
     renewed = 0
     for started_at, held in by_start.items():
         with transaction.atomic(durable=True):
-            mine = Delivery.objects.filter(pk__in=Delivery.objects.running(held))
-            renewed += mine.update(claim_deadline=deadline(started_at, now))
+            claims = Delivery.objects.filter(pk__in=Delivery.objects.running(held))
+            renewed += claims.update(claim_deadline=deadline(started_at, now))
     return renewed
 
 

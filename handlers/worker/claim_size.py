@@ -21,11 +21,11 @@ class Pace:
     seconds: float | None = None
     _size: int = 0
 
-    def size(self, most: int) -> int:
+    def size(self, limit: int) -> int:
         """Return how many to claim: one before the first run, then at most twice the last size."""
         is_known = self.seconds is not None
         fitting = int(CHUNK_SECONDS / max(self.seconds or 0.0, LEAST)) if is_known else 1
-        size = max(1, min(fitting, 2 * self._size, most))
+        size = max(1, min(fitting, 2 * self._size, limit))
         self._size = max(size, min(self._size, fitting))
         return size
 

@@ -80,8 +80,8 @@ def begin(delivery_id: int, now: datetime, span: timedelta) -> bool:
 
 def load(delivery_id: int) -> Delivery | None:
     """Return a delivery with its entry, listener and mapping, or None if it was deleted."""
-    found = _LOAD.objects(pk=delivery_id)
-    return found[0] if found else None
+    rows = _LOAD.objects(pk=delivery_id)
+    return rows[0] if rows else None
 
 
 def begin_all(ids: Sequence[int], now: datetime, span: timedelta) -> list[Delivery]:
@@ -91,13 +91,13 @@ def begin_all(ids: Sequence[int], now: datetime, span: timedelta) -> list[Delive
     transaction.
     """
     with transaction.atomic(durable=True):
-        found: list[Delivery] = _CLAIMABLE.objects(ids=list(ids), due_by=now + EARLY)
-        _BEGIN_ALL.execute(ids=[delivery.pk for delivery in found], now=now, span=span)
-    for delivery in found:
+        claimed: list[Delivery] = _CLAIMABLE.objects(ids=list(ids), due_by=now + EARLY)
+        _BEGIN_ALL.execute(ids=[delivery.pk for delivery in claimed], now=now, span=span)
+    for delivery in claimed:
         delivery.attempts += 1
         delivery.state, delivery.started_at = Delivery.State.RUNNING, now
         delivery.claim_deadline = now + span
-    return found
+    return claimed
 
 
 def load_all(deliveries: Sequence[Delivery]) -> list[Delivery]:
@@ -110,12 +110,12 @@ def load_all(deliveries: Sequence[Delivery]) -> list[Delivery]:
     mapping_ids = {delivery.mapping_id for delivery in deliveries if delivery.mapping_id}
     mappings = _by_id(_MAPPINGS, mapping_ids)
     listeners = _by_id(_LISTENERS, {entry.listener_id for entry in entries.values()})
-    found = [delivery for delivery in deliveries if delivery.entry_id in entries]
-    for delivery in found:
+    loaded = [delivery for delivery in deliveries if delivery.entry_id in entries]
+    for delivery in loaded:
         delivery.entry = entry = entries[delivery.entry_id]
         entry.listener = listeners[entry.listener_id]
         delivery.mapping = mappings.get(delivery.mapping_id) if delivery.mapping_id else None
-    return found
+    return loaded
 
 
 def _by_id(query: Prepared, ids: Collection[int]) -> dict[int, Any]:

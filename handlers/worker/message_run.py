@@ -14,7 +14,7 @@ from time import monotonic
 from handlers.models import Delivery
 from handlers.models.chain_heads import Follower
 from handlers.outbox import publish
-from handlers.outbox.message_size import MOST, most
+from handlers.outbox.message_size import MOST, size_limit
 from handlers.sdk import registry
 from handlers.sdk.retry_policy import allowed
 from handlers.types import Ended, Run, Unit
@@ -147,7 +147,7 @@ class Bundle:
         if handler is None or self._size == 1:
             return handler is not None
         attempts = allowed(handler, follower.max_attempts)
-        return not follower.counted and most(handler, 0, attempts) > 1
+        return not follower.counted and size_limit(handler, 0, attempts) > 1
 
     def _leave(self) -> None:
         self._following += self._next

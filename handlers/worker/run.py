@@ -17,7 +17,7 @@ from django.db import DatabaseError, Error, OperationalError, transaction
 from audit.db.retry import retry
 from audit.incidents.login import report
 from handlers import tracing
-from handlers.outbox.message_size import grouped, most
+from handlers.outbox.message_size import grouped, size_limit
 from handlers.sdk import registry
 from handlers.sdk.outcomes import Failed, Outcome, Skipped, failed
 from handlers.sdk.registry import Handler
@@ -69,10 +69,10 @@ def run_deliveries(ids: Sequence[int], handler_name: str = "") -> str:
     return str(bundle)
 
 
-def _size(handler: Handler[Any] | None, most: int) -> int:
+def _size(handler: Handler[Any] | None, limit: int) -> int:
     if handler is not None and handler.batch:
         return handler.batch
-    return claim_size.of(handler.name).size(most) if handler is not None else 1
+    return claim_size.of(handler.name).size(limit) if handler is not None else 1
 
 
 def _work(bundle: Bundle, ids: Sequence[int], handler_name: str) -> None:
@@ -96,7 +96,7 @@ def _units(claims: Sequence[Claim]) -> Iterator[Unit]:
         if handler is None or not handler.batch:
             yield [claimed]
         else:
-            size = most(handler, claimed.counted - 1, delivery.allowed_attempts)
+            size = size_limit(handler, claimed.counted - 1, delivery.allowed_attempts)
             batched.append((((delivery.handler, delivery.mapping_id), size), claimed))
     yield from grouped(batched)
 
