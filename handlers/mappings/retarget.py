@@ -16,7 +16,7 @@ from django.db.models.functions import Concat
 from handlers.mappings.pause import WAITING
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import SENDING, DeliveryQuerySet
-from handlers.ordering.rechain import follow, hold
+from handlers.ordering.rechain import follow, lock_lanes
 from listeners.models import Position
 
 log = structlog.get_logger(__name__)
@@ -49,7 +49,7 @@ def move_waiting(mapping: HandlerMapping, now: datetime) -> int:
     held = Position.objects.filter(listener=mapping.listener_id).lock()
     known = held[0].lanes if held else {}
     mappings = list(HandlerMapping.objects.filter(listener=mapping.listener_id))
-    hold(mappings, known, {mapping.pk})
+    lock_lanes(mappings, known, {mapping.pk})
     rows = to_move(mapping, now)
     Delivery.objects.hold_chains(set(rows.values_list("chain", flat=True)))
     ids = list(rows.locked().values_list("pk", flat=True))

@@ -155,10 +155,8 @@ class DeliveryQuerySet(models.QuerySet[Any]):
             self.filter(pk__in=free).update(state="ready", queued_at=None)
 
     def set_aside(self, ids: Collection[int]) -> int:
-        """Set aside the waiting deliveries of paused mappings among `ids` and return their number.
-
-        Queued deliveries become ready. Never inside a transaction.
-        """
+        """Set aside the waiting deliveries of paused mappings among `ids`, queued ones as ready.
+        Return their number. Never inside a transaction."""
         waiting = self.filter(pk__in=ids, state__in=_WAITING, mapping__paused_at__isnull=False)
         with transaction.atomic(durable=True):
             # As in mark_queued: a later call finds the rows that are locked now.
@@ -171,11 +169,8 @@ class DeliveryQuerySet(models.QuerySet[Any]):
             )
 
     def claim_sending(self, ids: Collection[int], now: datetime) -> list[int]:
-        """Claim the ready external deliveries among `ids` that no other process is sending.
-
-        An external task cannot recognise a duplicate message. Returns the claimed ids. Never inside
-        a transaction.
-        """
+        """Claim the ready external deliveries among `ids`; return their ids. Never inside a
+        transaction. The claim matters because an external task cannot recognise a duplicate."""
         if not ids:
             return []
         unclaimed = Q(queued_at=None) | Q(queued_at__lt=now - SENDING)
@@ -209,10 +204,8 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         return self.filter(Q(state__in=("ready", "queued")) | is_due, _NOT_PAUSED)
 
     def give_back(self, held: Mapping[int, int], *, paused: bool) -> None:
-        """Return unused claims, so that they do not count as attempts. Never inside a transaction.
-
-        `held` has the attempt's number by delivery id; `paused` sets the deliveries aside.
-        """
+        """Return unused claims, given by delivery id and attempt, which then do not count.
+        `paused` sets the deliveries aside. Never inside a transaction."""
         with transaction.atomic(durable=True):
             unused = self.running(held)
             self.filter(pk__in=unused).update(

@@ -27,11 +27,9 @@ class MappingQuerySet(models.QuerySet[Any]):
         return self.filter(deleted_at__isnull=False)
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Hide the mappings and keep their rows for their deliveries (`mappings.soft_delete`).
-
-        There may be millions of deliveries, and a running ingest may add some. A deleted mapping
-        has no handler, so no delivery is moved to it (`mappings.retarget`).
-        """
+        """Hide the mappings and keep their rows for their deliveries (`mappings.soft_delete`),
+        which may be millions, and to which a running ingest may add. A deleted mapping has no
+        handler, so no delivery is moved to it (`mappings.retarget`)."""
         number = self.order_by().update(
             deleted_at=timezone.now(),
             emptied_at=None,

@@ -53,13 +53,13 @@ def follow(
         moved = {
             pk: lane for pk, lane in lane_of.items() if known.get(str(pk)) != lane or pk in entering
         }
-        _mark_overtakable(_hold(mappings, known, wanted, entering))
+        _mark_overtakable(_lock_lanes(mappings, known, wanted, entering))
         unmoved = _move(moved)
         position.update(lanes={pk: lane for pk, lane in wanted.items() if int(pk) not in unmoved})
     return lane_of
 
 
-def hold(
+def lock_lanes(
     mappings: Sequence[HandlerMapping], known: Mapping[str, int], entering: Collection[int]
 ) -> None:
     """Lock the deliveries of all lanes that `follow` will change.
@@ -69,10 +69,10 @@ def hold(
     transaction, which has locked the listener's position.
     """
     wanted = {str(pk): lane for pk, lane in lanes(mappings).items()}
-    _hold(mappings, known, wanted, entering)
+    _lock_lanes(mappings, known, wanted, entering)
 
 
-def _hold(
+def _lock_lanes(
     mappings: Sequence[HandlerMapping],
     known: Mapping[str, int],
     wanted: Mapping[str, int],

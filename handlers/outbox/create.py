@@ -11,7 +11,7 @@ from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
 from handlers.ordering.rechain import follow
 from handlers.ordering.stale_changes import stale
-from handlers.routing.router import GAPS, beside_lanes, route, route_with_gaps
+from handlers.routing.router import GAPS, overtakable_mappings, route, route_with_gaps
 from handlers.routing.saves import Saves, judging, recorded_beside, saves_among
 from listeners.models import Listener
 
@@ -63,8 +63,8 @@ def planned(
     lane_of = follow(entries[0].listener_id, mappings, lanes)
     pairs = [*overdue, *_routed(entries, mappings, only, gap_policy, saves or {})]
     deliveries = _deliveries(pairs, lane_of)
-    overtaken_lanes = beside_lanes(mappings)
-    _mark_overtakable(delivery for delivery in deliveries if delivery.mapping_id in overtaken_lanes)
+    overtakable = overtakable_mappings(mappings)
+    _mark_overtakable(delivery for delivery in deliveries if delivery.mapping_id in overtakable)
     # Another mapping of the same handler may have received later events of the same saves.
     _mark_overtakable(deliveries[: len(overdue)])
     if gap_policy == GapPolicy.FETCH:

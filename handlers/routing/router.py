@@ -144,7 +144,7 @@ def views(mappings: Collection[M]) -> dict[int, frozenset[int]]:
     return {pk: frozenset(ids) for pk, ids in view_of.items()}
 
 
-def beside_lanes(mappings: Collection[M]) -> frozenset[int]:
+def overtakable_mappings(mappings: Collection[M]) -> frozenset[int]:
     """Return the ordered mappings that share a view with mappings outside their lane.
 
     Deliveries of those other mappings may overtake theirs.

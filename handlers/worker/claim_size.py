@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from time import monotonic
 
 #: The target amount of work in one claim.
-CHUNK_SECONDS = 0.05
+CLAIM_SECONDS = 0.05
 #: The weight of the newest run in the moving average.
 WEIGHT = 0.2
 LEAST = 1e-6
 
 
 @dataclass(slots=True)
-class Pace:
+class RunTime:
     """The moving average of one handler's run time, in seconds."""
 
     seconds: float | None = None
@@ -24,7 +24,7 @@ class Pace:
     def size(self, limit: int) -> int:
         """Return how many to claim: one before the first run, then at most twice the last size."""
         is_known = self.seconds is not None
-        fitting = int(CHUNK_SECONDS / max(self.seconds or 0.0, LEAST)) if is_known else 1
+        fitting = int(CLAIM_SECONDS / max(self.seconds or 0.0, LEAST)) if is_known else 1
         size = max(1, min(fitting, 2 * self._size, limit))
         self._size = max(size, min(self._size, fitting))
         return size
@@ -42,8 +42,8 @@ class Pace:
             self.note(monotonic() - began)
 
 
-_paces: dict[str, Pace] = {}
+_run_times: dict[str, RunTime] = {}
 
 
-def of(handler: str) -> Pace:
-    return _paces.setdefault(handler, Pace())
+def of(handler: str) -> RunTime:
+    return _run_times.setdefault(handler, RunTime())

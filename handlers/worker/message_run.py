@@ -21,7 +21,7 @@ from handlers.types import Ended, Run, Unit
 from handlers.worker import metrics
 from handlers.worker.claim import give_back
 from handlers.worker.claim_heartbeat import heartbeat
-from handlers.worker.settle import settled
+from handlers.worker.settle import settle_runs
 from listeners.clock import database_clock
 
 #: The target time for one message; remaining deliveries are then published for other workers.
@@ -30,7 +30,7 @@ MESSAGE_SECONDS = 0.5
 #: skip the queue. It is short, so that other chains get their turn.
 ALONE_SECONDS = 0.2
 #: Claims that have not started after this time are given back.
-CHUNK_SECONDS = 1.0
+LATE_SECONDS = 1.0
 
 
 class Bundle:
@@ -57,7 +57,7 @@ class Bundle:
 
         Soon their deliveries may be given to another worker.
         """
-        return monotonic() - self._claimed_at > CHUNK_SECONDS
+        return monotonic() - self._claimed_at > LATE_SECONDS
 
     def take(self, size: int) -> list[int]:
         """Return the ids of the next deliveries to claim, at most `size`."""
@@ -116,7 +116,7 @@ class Bundle:
                 self._leave()
 
     def _settle(self) -> None:
-        following, lost = settled(self._ended)
+        following, lost = settle_runs(self._ended)
         self._follow(following)
         metrics.settled(ended for ended in self._ended if ended not in lost)
         self._ended = []

@@ -29,7 +29,7 @@ from handlers.worker.claim_heartbeat import heartbeat
 from handlers.worker.invoke import AllFailed, call, handler_of
 from handlers.worker.log_context import naming
 from handlers.worker.message_run import Bundle
-from handlers.worker.settle import settle_all
+from handlers.worker.settle import settle_in_transaction
 from handlers.worker.slow_run_guard import watchdog
 from listeners import crash_points
 from listeners.clock import database_clock
@@ -170,7 +170,7 @@ def _try_atomically(unit: Unit) -> Run:
     try:
         with transaction.atomic(durable=True):
             ended = _ended(unit, call(unit), began)
-            following, lost = settle_all(ended)
+            following, lost = settle_in_transaction(ended)
             if lost:
                 raise ClaimLost
             return Run(ended, following)

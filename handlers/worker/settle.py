@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 Settled = tuple[list[Follower], list[Ended]]
 
 
-def settled(ended: Sequence[Ended]) -> Settled:
+def settle_runs(ended: Sequence[Ended]) -> Settled:
     """Settle runs; return the next deliveries of their chains, and the runs whose claim was lost.
 
     Nothing is written for a lost run. Database errors are retried, because the handlers have
@@ -47,21 +47,21 @@ def settled(ended: Sequence[Ended]) -> Settled:
             log.exception("run cannot be settled", delivery=pk)
             return [], list(ended)
     # Settle each alone, so that one failing row does not hold up the others.
-    results = [settled([run]) for run in ended]
+    results = [settle_runs([run]) for run in ended]
     following = [follower for followers, _ in results for follower in followers]
     return following, [run for _, lost in results for run in lost]
 
 
 def _settle_alone(ended: Sequence[Ended]) -> Settled:
     with transaction.atomic(durable=True):
-        following, lost = settle_all(ended)
+        following, lost = settle_in_transaction(ended)
     for run in lost:
         log.warning("claim lost", delivery=run.claim.delivery.pk, attempt=run.claim.attempt)
     return following, lost
 
 
-def settle_all(ended: Sequence[Ended]) -> Settled:
-    """Settle runs as `settled` does. Inside the caller's transaction."""
+def settle_in_transaction(ended: Sequence[Ended]) -> Settled:
+    """Settle runs as `settle_runs` does. Inside the caller's transaction."""
     if len(ended) == 1:
         return _settle_one(ended[0])
     held = Delivery.objects.running({run.claim.delivery.pk: run.claim.attempt for run in ended})
@@ -78,7 +78,9 @@ def settle(claim: Claim, outcome: Outcome) -> list[Follower]:
 
     Inside the caller's transaction. Raises ClaimLost if the claim no longer holds.
     """
-    following, lost = settle_all([Ended(claim, outcome, claim.started_at, database_clock.now())])
+    following, lost = settle_in_transaction(
+        [Ended(claim, outcome, claim.started_at, database_clock.now())]
+    )
     if lost:
         raise ClaimLost
     return following

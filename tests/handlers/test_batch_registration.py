@@ -55,7 +55,7 @@ def test_a_function_that_would_never_run_is_refused(function):
 
 
 def test_what_is_no_error_is_refused():
-    with pytest.raises(TypeError, match="no exception, no Skipped and no text"):
+    with pytest.raises(TypeError, match="not an exception, a Skipped or a text"):
         BatchFailed({1: None})
 
     assert BatchFailed({1: "a", an_event(2): Retry(), 3: Skipped("b")}).errors.keys() == {1, 2, 3}
