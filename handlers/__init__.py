@@ -1,5 +1,7 @@
-"""What handler modules use: `from handlers import EventData, Retry, Skipped, cdc_handler`,
-`BatchFailed` where they take many changes at once, and `salesforce_client` where there is no event.
+"""Handler mappings, deliveries, the outbox and the worker; re-exports the API for handler authors.
+
+Use `from handlers import EventData, Retry, Skipped, cdc_handler` in a handler module, `BatchFailed`
+in a handler that takes a batch, and `salesforce_client` in code that has no event.
 """
 
 from handlers.sdk.decorator import cdc_handler

@@ -25,8 +25,8 @@ class HandlersConfig(AppConfig):
 
 
 def _run_deliveries(ids: Sequence[int], handler: str) -> str:
-    """In every process, a handler's task has this body. Only a process that runs one loads what it
-    takes."""
+    """The body of every handler's task. The worker's modules load with the first run, not in every
+    process."""
     from handlers.worker import run
 
     return run.run_deliveries(ids, handler)

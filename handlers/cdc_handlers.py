@@ -1,4 +1,4 @@
-"""The built-in handlers, registered like anybody's."""
+"""The built-in handlers, registered with `@cdc_handler` like any other."""
 
 import hashlib
 import hmac
@@ -35,7 +35,7 @@ def log_change(event: EventData) -> None:
 
 
 def check_post_options(options: dict[str, Any]) -> None:
-    """`url` is needed; `secret` is a reference; `timeout` is in seconds, above 0."""
+    """Raise ValueError unless `url` is set, `secret` is a reference and `timeout` is above 0."""
     unknown = set(options) - {"url", "secret", "timeout"}
     if unknown:
         raise ValueError(f"unknown option {', '.join(sorted(unknown))}; use url, secret, timeout")
@@ -49,17 +49,17 @@ def check_post_options(options: dict[str, Any]) -> None:
         raise ValueError(f"secret: {refused}")
     timeout = options.get("timeout", DEFAULT_TIMEOUT)
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
-        raise ValueError("timeout is a number of seconds above 0")
+        raise ValueError("timeout must be a number of seconds above 0")
 
 
 @cdc_handler(name="handlers.post_to_url", check_options=check_post_options)
 def post_to_url(event: EventData) -> None:
     """POST the change to a URL as JSON, signed with HMAC-SHA256.
 
-    Options: `url`, `secret` (env:NAME or file:PATH; without it nothing is signed), `timeout`
-    (seconds for the whole request, 10). The status of the answer counts; its body is not read.
-    Headers: `Cdc-Event-Id` (the same for every attempt), `Cdc-Timestamp` (seconds
-    since 1970) and `Cdc-Signature: sha256=HEX`, the HMAC of `<timestamp>.<body>`.
+    Options: `url`, `secret` (env:NAME or file:PATH; without it the request is not signed),
+    `timeout` (seconds for the whole request, default 10). Only the response's status is used; its
+    body is not read. Headers: `Cdc-Event-Id` (the same for every attempt), `Cdc-Timestamp`
+    (seconds since 1970) and `Cdc-Signature: sha256=HEX`, the HMAC of `<timestamp>.<body>`.
     """
     check_post_options(event.options)
     body = json.dumps(event.to_dict(), ensure_ascii=False).encode()

@@ -1,4 +1,4 @@
-"""System checks: mappings that name a handler nobody registered, or say what nobody can mean."""
+"""System checks for handler mappings that name an unregistered handler or are invalid."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def register_all() -> None:
-    # Not among the checks of the database: those run on request only, and `check` must show this.
+    # Not tagged as database checks: those run only on request, and plain `check` must show these.
     checks.register(check_mappings, "handlers")
 
 
 def unregistered_message(handler: str) -> str:
-    """What an operator is told, in the checks and in the admin alike."""
+    """Return the message about an unregistered handler for checks, admin and API."""
     known = ", ".join(registry.names()) or "none"
     return (
         f"No handler is registered under the name {handler!r}. Its deliveries wait until one is. "
@@ -30,8 +30,8 @@ def unregistered_message(handler: str) -> str:
 
 
 def check_mappings(**_: Any) -> list[checks.CheckMessage]:
-    """handlers.E001 for each mapping whose handler is not registered, handlers.W001 for each that
-    was stored past its validation and is not valid."""
+    """Return handlers.E001 for each mapping whose handler is not registered, and handlers.W001 for
+    each mapping that was stored without validation and is invalid."""
     from handlers.models import HandlerMapping
 
     try:
@@ -39,7 +39,7 @@ def check_mappings(**_: Any) -> list[checks.CheckMessage]:
             return []  # not migrated yet
         mappings = list(HandlerMapping.objects.select_related("listener"))
     except DatabaseError:
-        return []  # a database that does not answer is for other checks to report
+        return []  # other checks report a database that does not answer
     return [message for mapping in mappings for message in (*_unknown(mapping), *_invalid(mapping))]
 
 
@@ -60,7 +60,7 @@ def _invalid(mapping: HandlerMapping) -> Iterator[checks.CheckMessage]:
         for field, messages in error.message_dict.items():
             yield checks.Warning(
                 _about(mapping, f"{field}: {' '.join(messages)}"),
-                hint="Correct the mapping; until then it may get none of its changes.",
+                hint="Correct the mapping; until then it may receive no changes.",
                 id="handlers.W001",
             )
 

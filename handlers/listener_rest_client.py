@@ -1,4 +1,4 @@
-"""REST reads of a listener's org, on the connection's shared token."""
+"""The REST client for a listener's org; it uses the connection's shared token."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from listeners.salesforce.http.session import ClientFileMissing
 from listeners.salesforce.rest.client import RestClient
 from listeners.secrets.encrypted_field import SecretUnavailable
 
-#: What `rest_of` and its client's methods raise: the org, the login, or a secret's place.
+#: Exceptions of `rest_of` and its client's methods: from the org, the login or a secret's source.
 CANNOT_READ = (SalesforceError, SecretUnavailable, ClientFileMissing)
 
 
 def rest_of(listener: Listener) -> RestClient:
-    """A client for the listener's org and API version. Raises SecretUnavailable and
-    ClientFileMissing."""
+    """Return a client for the listener's org and API version.
+
+    Raises SecretUnavailable and ClientFileMissing.
+    """
     connection = listener.connection
     tokens = token_source(connection, listener.api_version, report=report)
     return RestClient(tokens, listener.api_version, http=session_for(connection))

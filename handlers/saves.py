@@ -1,7 +1,7 @@
-"""Puts together what one save of a record changed, where Salesforce sent it as several events.
+"""Joins the events of one save, where Salesforce sent a save of a record as several events.
 
 A save is the updates of one record in one transaction: the events have the same transaction key,
-and each has some of the fields. A mapping's condition is judged by all of them.
+and each has some of the fields. A mapping's condition is evaluated on the joined fields.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Save:
-    """What the events of a save changed together, in the form that conditions read."""
+    """The joined changes of a save, in the form that conditions read."""
 
     changed_fields: list[str] | None
     changed_data: dict[str, Any]
     change_type: str = "UPDATE"
 
 
-#: By an entry's id, where its save came as several events.
+#: The save of each entry whose save came as several events, by entry id.
 Saves = Mapping[int, Save]
 
 
 def judging(mappings: Iterable[HandlerMapping]) -> list[HandlerMapping]:
-    """Return the mappings that are judged by whole saves."""
-    return [one for one in mappings if one.on == "update" and one.condition]
+    """Return the mappings whose condition needs whole saves."""
+    return [mapping for mapping in mappings if mapping.on == "update" and mapping.condition]
 
 
 def saves_among(entries: Iterable[AuditLogEntry]) -> Saves:
-    """Return the saves that came as several of these entries, which are of one listener."""
+    """Return the saves that consist of several of these entries, all of one listener."""
     parts: dict[tuple[str, str, str], dict[int, AuditLogEntry]] = {}
     for entry in entries:
         if _is_part(entry):
@@ -52,35 +52,35 @@ def saves_among(entries: Iterable[AuditLogEntry]) -> Saves:
 
 
 def recorded_beside(entries: Iterable[AuditLogEntry]) -> list[AuditLogEntry]:
-    """Return all recorded entries of the saves that these are parts of, these among them.
+    """Return all recorded entries of the saves that these entries belong to, these included.
 
-    They are of one listener. One query, or none where no entry is a part.
+    All entries are of one listener. One query, or none if no entry can be part of a save.
     """
     parts = [entry for entry in entries if _is_part(entry)]
     return list(_parts_of(parts)) if parts else []
 
 
 def begun_before(entries: Sequence[AuditLogEntry]) -> list[AuditLogEntry]:
-    """Return the entries of earlier batches whose saves go on in this batch of new entries.
+    """Return the entries of earlier batches whose saves continue in this batch of new entries.
 
-    A transaction's events come one after the other, so only the first one of a batch can have
-    begun before. One query, or none where the batch begins with a transaction.
+    The events of a transaction are contiguous, so only the first transaction of a batch can have
+    begun in an earlier one. One query, or none if the batch begins with a new transaction.
     """
     first = entries[0]
     if first.sequence_number <= 1:
         return []
-    parts = [one for one in entries if one.transaction_key == first.transaction_key]
-    parts = [one for one in parts if _is_part(one)]
+    transaction = [entry for entry in entries if entry.transaction_key == first.transaction_key]
+    parts = [entry for entry in transaction if _is_part(entry)]
     return list(_parts_of(parts).filter(id__lt=first.pk)) if parts else []
 
 
 def _is_part(entry: AuditLogEntry) -> bool:
-    """A record that was read over REST is whole."""
+    """Return whether an entry can be part of a save. A record read over REST is complete."""
     return entry.change_type == "UPDATE" and entry.source == AuditLogEntry.Source.STREAM
 
 
 def _parts_of(parts: Sequence[AuditLogEntry]) -> Any:
-    """Found by `entry_identity`."""
+    """Return the entries of the saves of these parts, found by the index `entry_identity`."""
     return AuditLogEntry.objects.filter(
         listener_id=parts[0].listener_id,
         transaction_key__among={entry.transaction_key for entry in parts},
@@ -91,10 +91,10 @@ def _parts_of(parts: Sequence[AuditLogEntry]) -> Any:
 
 
 def _joined(entries: Iterable[AuditLogEntry]) -> Save:
-    """The later one wins; of compound fields, part by part."""
+    """Join entries; later values win, and compound fields are merged part by part."""
     fields: dict[str, None] = {}
     data: dict[str, Any] = {}
-    for entry in sorted(entries, key=lambda one: one.sequence_number):
+    for entry in sorted(entries, key=lambda entry: entry.sequence_number):
         sent = entry.changed_fields
         fields |= dict.fromkeys(entry.changed_data if sent is None else sent)
         data = overlaid(data, entry.changed_data)

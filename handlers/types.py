@@ -1,4 +1,4 @@
-"""What the modules on a delivery's way hand each other: message, claim, run and its end."""
+"""Types shared by the modules that publish and run deliveries: message, claim, run and its end."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from handlers.sdk.outcomes import Failed, Outcome, Skipped, Succeeded
 if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
-#: Where deliveries belong in the traces of their changes, by their ids.
+#: The parent span of each delivery in the trace of its change, by delivery id.
 Places = dict[int, "SpanContext"]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message for a worker. Its id names the deliveries and the attempt they are for.
+    """One Celery message for a worker. Its task id names the deliveries and their attempt.
 
-    `headers`: beside Celery's own, for who reads them elsewhere. `places`: in the traces of those
-    that are sampled, where that is known. `is_external`: for workers of another project, whose
-    queue it is.
+    headers      sent beside Celery's own, for consumers outside this project
+    places       parent spans of the deliveries whose traces are sampled, where known
+    is_external  the message goes to another project's workers, on their queue
     """
 
     ids: Sequence[int]
@@ -45,7 +45,7 @@ class Message:
 
     @property
     def shown(self) -> str:
-        """Of its arguments, for the workers' logs."""
+        """The text that workers' logs show for the arguments."""
         return repr(self.kwargs) if len(self.ids) == 1 else f"{len(self.ids)} deliveries"
 
 
@@ -59,15 +59,15 @@ class Running:
 
 
 class ClaimLost(Exception):
-    """Another worker was given this delivery; what this one did is rolled back or not counted."""
+    """Another worker has claimed this delivery; this worker's run is rolled back or not counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """The right to run one attempt of one delivery, until its deadline.
 
-    `overtaken`: where later changes of its record have overtaken it, what its handler gets, or how
-    the attempt ends without it.
+    `overtaken` is set where later changes of the record have overtaken this one: the present
+    values for the handler, or the outcome of an attempt that does not call the handler.
     """
 
     delivery: Delivery
@@ -77,7 +77,7 @@ class Claim:
 
     @property
     def counted(self) -> int:
-        """The attempts that count against the limit: those since it was last redelivered."""
+        """The number of attempts since the last redelivery, which count against the limit."""
         return self.attempt - self.delivery.attempts_before
 
     @property
@@ -85,13 +85,13 @@ class Claim:
         return Running(self.delivery.pk, self.attempt, self.started_at)
 
 
-#: What a handler is called with at once: one delivery, or several where it takes many.
+#: The claims that one call of a handler takes: one, or several for a batch handler.
 Unit = Sequence[Claim]
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run that has ended and is not written down yet."""
+    """A run that has ended and is not settled yet."""
 
     claim: Claim
     outcome: Outcome
@@ -104,12 +104,12 @@ class Ended:
 
     @property
     def kind(self) -> str:
-        """How it ended: succeeded, skipped, failed, retry (the handler asked for it) or lost."""
+        """Return succeeded, skipped, failed, retry (the handler requested one) or lost."""
         return self.outcome.kind if isinstance(self.outcome, Failed) else self.name
 
     @property
     def state(self) -> str | None:
-        """The delivery's state after it. None: it is tried again."""
+        """The delivery's state after this run, or None if it will be retried."""
         match self.outcome:
             case Succeeded():
                 return Delivery.State.SUCCEEDED.value
@@ -122,8 +122,12 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a unit came to. `following`: the next of their chains, where it is settled already;
-    `left`: what was given back."""
+    """The result of running a unit.
+
+    ended      the runs that ended
+    following  the next deliveries of their chains, if the runs are settled already, else None
+    left       ids of the deliveries that were given back
+    """
 
     ended: Sequence[Ended]
     following: Sequence[Follower] | None = None

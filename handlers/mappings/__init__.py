@@ -1,1 +1,1 @@
-"""What happens to mappings: defaults, pause and resume, a new handler, deletion."""
+"""Operations on mappings: defaults, pause and resume, change of handler, deletion."""

@@ -1,12 +1,12 @@
-"""Handlers paused and resumed, each with its line in the action log.
+"""Pauses and resumes mappings, with an entry in the action log.
 
-While a mapping is paused its changes are recorded and its deliveries made, and none of them starts:
-they are not published, not tried again, and what a worker gets of them it puts back, which counts
-as no attempt. What runs ends. Whatever waits behind them in the order of a record waits too.
+While a mapping is paused, its changes are recorded and its deliveries are created, but none of them
+starts: they are neither published nor retried, and a worker gives them back without counting an
+attempt. Runs in progress finish. Later deliveries of the same chain wait too.
 
-The mapping's row says whether it is paused: publishing and claiming look at it, so that a pause
-holds in every process from its commit on. `Delivery.paused` only keeps what waits out of the way
-of those who look for what can be published; whoever meets one sets it.
+The mapping's row says whether it is paused. Publishing and claiming check it, so that a pause holds
+in every process from its commit on. `Delivery.paused` only keeps waiting deliveries out of the
+queries for publishable ones; any code that finds a delivery of a paused mapping sets it.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from handlers.models.delivery_queryset import DeliveryQuerySet
 log = structlog.get_logger(__name__)
 
 State = Delivery.State
-#: What does not begin while its mapping is paused.
+#: The states in which deliveries of a paused mapping wait.
 WAITING = (State.BLOCKED, State.READY, State.QUEUED, State.RETRYING)
-#: Of all paused mappings together, and of each state, counted no further.
+#: The limit of the count for each state, over all paused mappings.
 COUNTED = 10_000
-#: So many are let go at once.
+#: How many deliveries one call of `let_go` releases.
 LIMIT = 5000
 
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """A mapping that is paused, and how much waits for it."""
+    """A paused mapping and the number of its waiting deliveries."""
 
     mapping: HandlerMapping
     waiting: int
@@ -53,7 +53,7 @@ class Paused:
 
 
 def pause(mapping: HandlerMapping, by: Actor, reason: str, now: datetime) -> bool:
-    """False: it was. Inside any transaction."""
+    """Pause a mapping; return False if it was paused already. Inside any transaction."""
     with transaction.atomic():
         running = HandlerMapping.objects.filter(pk=mapping.pk, paused_at=None)
         if not running.update(paused_at=now, paused_by=str(by)[:150], pause_reason=reason):
@@ -64,7 +64,10 @@ def pause(mapping: HandlerMapping, by: Actor, reason: str, now: datetime) -> boo
 
 
 def resume(mapping: HandlerMapping, by: Actor, reason: str, now: datetime) -> bool:
-    """False: it was not paused. Inside any transaction. The relay publishes what waits."""
+    """Resume a mapping; return False if it was not paused. Inside any transaction.
+
+    The relay then publishes the waiting deliveries.
+    """
     with transaction.atomic():
         paused = HandlerMapping.objects.paused().filter(pk=mapping.pk)
         if not paused.update(paused_at=None, paused_by="", pause_reason=""):
@@ -75,51 +78,58 @@ def resume(mapping: HandlerMapping, by: Actor, reason: str, now: datetime) -> bo
 
 
 def pause_all(mappings: Iterable[HandlerMapping], by: Actor, reason: str, now: datetime) -> int:
-    """All of them in one transaction; how many ran."""
+    """Pause mappings in one transaction; return how many were not paused before."""
     with transaction.atomic():
-        return sum(pause(one, by, reason, now) for one in mappings)
+        return sum(pause(mapping, by, reason, now) for mapping in mappings)
 
 
 def resume_all(mappings: Iterable[HandlerMapping], by: Actor, reason: str, now: datetime) -> int:
-    """All of them in one transaction; how many were paused."""
+    """Resume mappings in one transaction; return how many were paused before."""
     with transaction.atomic():
-        return sum(resume(one, by, reason, now) for one in mappings)
+        return sum(resume(mapping, by, reason, now) for mapping in mappings)
 
 
 def to_handler(name: str) -> Q:
-    """Of mappings: those to this handler or task."""
+    """Return the filter of mappings to this handler or task."""
     return (Q(handler=name) | Q(task=name)) & ~Q(handler="", task="")
 
 
 def paused() -> list[Paused]:
-    """The mappings that are paused, the longest first, with their listeners. One query, and a few
-    more where there are any."""
-    found = HandlerMapping.objects.paused().select_related("listener").order_by("paused_at", "id")
-    mappings = list(found)
+    """Return the paused mappings with their listeners, the longest paused first.
+
+    One query, and a few more if there are any.
+    """
+    rows = HandlerMapping.objects.paused().select_related("listener").order_by("paused_at", "id")
+    mappings = list(rows)
     counts, is_capped = _waiting([mapping.pk for mapping in mappings])
     return [Paused(mapping, counts[mapping.pk], is_capped) for mapping in mappings]
 
 
 def _waiting(mapping_ids: Collection[int]) -> tuple[Counter[int], bool]:
-    """By mapping; each state has a partial index."""
+    """Count waiting deliveries by mapping, and return whether a count reached the limit.
+
+    Queries each state separately, because each has a partial index.
+    """
     counts: Counter[int] = Counter()
     is_capped = False
     for state in WAITING if mapping_ids else ():
         rows = Delivery.objects.filter(state=state, mapping__in=mapping_ids).order_by()
-        found = list(rows.values_list("mapping_id", flat=True)[: COUNTED + 1])
-        is_capped |= len(found) > COUNTED
-        counts.update(found[:COUNTED])
+        mapping_ids_of_state = list(rows.values_list("mapping_id", flat=True)[: COUNTED + 1])
+        is_capped |= len(mapping_ids_of_state) > COUNTED
+        counts.update(mapping_ids_of_state[:COUNTED])
     return counts, is_capped
 
 
 def has_resumed() -> bool:
-    """Whether something was set aside that could go on."""
+    """Return whether deliveries of resumed mappings are still set aside."""
     return bool(_resumed(1))
 
 
 def let_go(limit: int = LIMIT) -> list[int]:
-    """What was set aside and is not paused any more goes its way again, the oldest first; the ids
-    of what is ready or due. Never inside a transaction."""
+    """Release deliveries of resumed mappings, the oldest first; return their ids.
+
+    Never inside a transaction.
+    """
     ids = _resumed(limit)
     if ids:
         with transaction.atomic(durable=True):
@@ -131,12 +141,15 @@ def let_go(limit: int = LIMIT) -> list[int]:
 
 
 def _resumed(limit: int) -> list[int]:
-    """Looked for by mapping: of what still is paused there may be a million."""
-    aside = _aside()
+    """Return ids of deliveries to release.
+
+    Searches by mapping, because a million deliveries of mappings still paused may be set aside.
+    """
+    aside = _set_aside()
     if not aside.exists():
         return []
-    mine = aside.filter(mapping=OuterRef("pk"))
-    resumed = HandlerMapping.with_deleted.filter(Exists(mine), paused_at=None).order_by("id")
+    rows = aside.filter(mapping=OuterRef("pk"))
+    resumed = HandlerMapping.with_deleted.filter(Exists(rows), paused_at=None).order_by("id")
     owners = list(resumed.values_list("pk", flat=True))
     each = -(-limit // max(1, len(owners)))
     ids: list[int] = []
@@ -146,5 +159,5 @@ def _resumed(limit: int) -> list[int]:
     return ids
 
 
-def _aside() -> DeliveryQuerySet:
+def _set_aside() -> DeliveryQuerySet:
     return Delivery.objects.filter(paused=True)

@@ -1,7 +1,7 @@
-"""Move waiting deliveries to the handler or task that their mapping names now.
+"""Moves waiting deliveries to the handler or task that their mapping names now.
 
-A mapping keeps its row when its handler changes, and so do its deliveries: those that wait go to
-the new handler, those that run end as they are, and those that have ended are history.
+A mapping keeps its row and its deliveries when its handler changes. Waiting deliveries go to the
+new handler; running and ended ones are left unchanged.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from django.db.models.functions import Concat
 from handlers.mappings.pause import WAITING
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import SENDING, DeliveryQuerySet
-from handlers.ordering.rechain import follow, hold
+from handlers.ordering.rechain import follow, lock_lanes
 from listeners.models import Position
 
 log = structlog.get_logger(__name__)
 
 State = Delivery.State
-#: A mapping's fields that say where its deliveries go.
+#: The mapping's fields that decide where its deliveries go.
 ADDRESS = frozenset({"handler", "task", "queue"})
-#: Mappings that are looked at in one sweep.
+#: The maximum number of mappings checked in one sweep.
 LIMIT = 100
 
 
 def to_move(mapping: HandlerMapping, now: datetime) -> DeliveryQuerySet:
-    """The deliveries that wait for a mapping and are addressed to another handler or queue.
+    """Return the waiting deliveries of a mapping that are addressed to another handler or queue.
 
-    Without those that are being sent to a task elsewhere: that task may have them already. A
-    mapping that only records moves nothing; its deliveries stay with the handler they have.
+    Leaves out deliveries that are being sent to an external task, which may have them already. A
+    mapping without a handler moves nothing; its deliveries keep their handler.
     """
     rows = Delivery.objects.filter(mapping=mapping.pk, state__in=WAITING)
     if not (mapping.handler or mapping.task):
@@ -41,15 +41,15 @@ def to_move(mapping: HandlerMapping, now: datetime) -> DeliveryQuerySet:
 
 
 def move_waiting(mapping: HandlerMapping, now: datetime) -> int:
-    """Move them, each to its place in its record's order; how many. The relay publishes them.
+    """Move the deliveries that `to_move` finds, in the order of their records; return how many.
 
-    Inside the caller's transaction, which has saved the mapping. Locks the position of its
-    listener: no change is recorded meanwhile for the handler that it had.
+    The relay publishes them. Inside the caller's transaction, which has saved the mapping. Locks
+    the listener's position, so that no change is recorded for the old handler at the same time.
     """
     held = Position.objects.filter(listener=mapping.listener_id).lock()
     known = held[0].lanes if held else {}
     mappings = list(HandlerMapping.objects.filter(listener=mapping.listener_id))
-    hold(mappings, known, {mapping.pk})
+    lock_lanes(mappings, known, {mapping.pk})
     rows = to_move(mapping, now)
     Delivery.objects.hold_chains(set(rows.values_list("chain", flat=True)))
     ids = list(rows.locked().values_list("pk", flat=True))
@@ -62,8 +62,10 @@ def move_waiting(mapping: HandlerMapping, now: datetime) -> int:
 
 
 def move_left_behind(waiting: DeliveryQuerySet, now: datetime) -> int:
-    """Move those of `waiting` that were not there to be moved when their mapping was edited, such
-    as failed runs; how many. Never inside a transaction."""
+    """Move waiting deliveries that were not waiting when their mapping was edited; return how many.
+
+    Examples are runs that failed after the edit. Never inside a transaction.
+    """
     named = waiting.annotate(target=Concat("mapping__handler", "mapping__task"))
     others = named.exclude(mapping=None).exclude(target="")
     others = others.exclude(target=F("handler"), queue=F("mapping__queue"))
@@ -77,7 +79,7 @@ def move_left_behind(waiting: DeliveryQuerySet, now: datetime) -> int:
 
 
 def is_misdirected(delivery: Delivery) -> bool:
-    """Whether its mapping, as it was loaded with it, names another handler."""
+    """Return whether the mapping loaded with a delivery names another handler."""
     mapping = delivery.asked_by
     target = (mapping.handler or mapping.task) if mapping is not None else ""
     return bool(target) and target != delivery.handler
@@ -92,8 +94,11 @@ def _address(mapping: HandlerMapping) -> dict[str, object]:
 
 
 def _place(mapping: HandlerMapping) -> dict[str, object]:
-    """A message in the broker names the old handler: what was queued is ready again. A task
-    elsewhere gets its changes in no order, and no retry."""
+    """Return the changed state columns of moved deliveries.
+
+    Queued ones become ready, because their message names the old handler. For an external task,
+    they leave their chain and are not retried.
+    """
     if mapping.task:
         still = When(awaits_record=True, then=Value(State.BLOCKED))
         return {"state": Case(still, default=Value(State.READY)), "chain": "", "due_at": None}

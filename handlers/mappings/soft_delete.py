@@ -1,7 +1,7 @@
-"""What becomes of handler mappings that were deleted.
+"""Cleans up after handler mappings that were deleted.
 
-Their rows stay, hidden, for the deliveries that name them: these are history, and may be millions.
-What waits for one is skipped; the row goes when no delivery names it any more.
+Their rows stay hidden as long as deliveries refer to them, which are history and may be millions.
+Waiting deliveries are skipped; the row is deleted when no delivery refers to it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from listeners.models import Position
 log = structlog.get_logger(__name__)
 
 State = Delivery.State
-#: So many are skipped in one transaction, and of each state and mapping at a time.
+#: How many deliveries one transaction skips, and how many transactions a state and mapping get.
 STEP = 1000
 STEPS = 5
-#: What waits, in the order of an index of that state: those that have ended are not read.
+#: The waiting states, each with the order of its partial index, so that no ended row is read.
 _WAITING = {
     State.BLOCKED: ("-id",),
     State.READY: ("paused", "id"),
@@ -35,36 +35,42 @@ _OPEN = {**_WAITING, State.RUNNING: ("claim_deadline",)}
 
 
 def skip_waiting(now: datetime) -> int:
-    """Skip what waits for mappings that were deleted; how many. Not by a worker: there may be none
-    that hears its queue or knows its handler.
+    """Skip the waiting deliveries of deleted mappings; return how many.
 
-    The next of each chain is then stranded, which the relay looks for. What is left for the next
-    time, or after a crash, is found again. Never inside a transaction.
+    The relay calls it, because no worker may consume the queue or know the handler. The next
+    delivery of each chain is then stranded, and the relay promotes it. Deliveries left over, also
+    after a crash, are found by the next call. Never inside a transaction.
     """
     skipped = 0
     for mapping in HandlerMapping.with_deleted.deleted().filter(emptied_at=None):
         skipped += sum(_skip(mapping.pk, state, now) for state in _WAITING)
         if _is_added_to(mapping) or _is_open(mapping):
-            continue  # what runs may be to be tried again
+            continue  # a running delivery may need a retry
         HandlerMapping.with_deleted.filter(pk=mapping.pk).update(emptied_at=now)
     if skipped:
-        log.info("skipped what waited for deleted mappings", deliveries=skipped)
+        log.info("waiting deliveries of deleted mappings skipped", deliveries=skipped)
     return skipped
 
 
 def _is_added_to(mapping: HandlerMapping) -> bool:
-    """Whoever read it before it was deleted, and adds deliveries to it, holds the position: if
-    nobody does now, nobody will. Nor is anybody waited for, who may be paused inside of that."""
+    """Return whether a transaction may still add deliveries to a deleted mapping.
+
+    A transaction that read the mapping before its deletion holds the position's lock, so if the
+    lock is free, no transaction will. Does not wait for the lock: its holder may be suspended.
+    """
     position = Position.objects.filter(listener=mapping.listener_id)
     with transaction.atomic(durable=True):
         return not position.locked(skip_locked=True) and position.exists()
 
 
 def _is_open(mapping: HandlerMapping) -> bool:
-    """In one statement: what goes from one state to another meanwhile is seen in one of them."""
+    """Return whether a mapping has open deliveries.
+
+    One statement, so that a delivery that changes its state is seen in one of the states.
+    """
     each = (Subquery(_open(mapping.pk, state).values("pk")[:1]) for state in _OPEN)
-    mine = HandlerMapping.with_deleted.filter(pk=mapping.pk)
-    return mine.values_list(Coalesce(*each), flat=True).first() is not None
+    row = HandlerMapping.with_deleted.filter(pk=mapping.pk)
+    return row.values_list(Coalesce(*each), flat=True).first() is not None
 
 
 def _skip(mapping_id: int, state: State, now: datetime) -> int:
@@ -87,18 +93,21 @@ def _skip(mapping_id: int, state: State, now: datetime) -> int:
 
 
 def _open(mapping_id: int, state: State) -> QuerySet[Delivery]:
-    """Without what is sent to a task elsewhere, as ever, and what is skipped once its record is
-    read."""
-    mine = Delivery.objects.filter(mapping=mapping_id, is_external=False, awaits_record=False)
-    return mine.filter(state=state).order_by(*_OPEN[state])
+    """Return a mapping's deliveries in a state.
+
+    Leaves out external deliveries, which are still sent, and those that await their record, which
+    are skipped once it is read.
+    """
+    rows = Delivery.objects.filter(mapping=mapping_id, is_external=False, awaits_record=False)
+    return rows.filter(state=state).order_by(*_OPEN[state])
 
 
 def forget() -> int:
-    """Delete the rows that no delivery names any more; how many. Inside any transaction."""
-    # A range of one, in the order of the index by mapping: for an equality PostgreSQL may read all
-    # deliveries until it meets the first.
-    mine = Delivery.objects.filter(mapping__gte=OuterRef("pk"), mapping__lte=OuterRef("pk"))
-    first = Subquery(mine.order_by("mapping_id").values("pk")[:1])
+    """Delete mappings that no delivery refers to; return how many. Inside any transaction."""
+    # A range of one makes PostgreSQL use the index by mapping. For an equality it may read all
+    # deliveries until it finds the first.
+    deliveries = Delivery.objects.filter(mapping__gte=OuterRef("pk"), mapping__lte=OuterRef("pk"))
+    first = Subquery(deliveries.order_by("mapping_id").values("pk")[:1])
     emptied = HandlerMapping.with_deleted.deleted().filter(emptied_at__isnull=False)
     unnamed = emptied.annotate(first=first).filter(first=None)
     return int(unnamed._raw_delete(DEFAULT_DB_ALIAS))

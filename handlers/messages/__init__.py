@@ -1,1 +1,1 @@
-"""Check messages before a worker handles them, and keep those of unknown tasks."""
+"""Check messages before a worker handles them, and keep messages of unknown tasks."""

@@ -1,7 +1,7 @@
-"""Check a task message before a worker handles it: anybody may have written it to the broker.
+"""Validates task messages before a worker handles them: any client of the broker can send one.
 
-Unreadable   the message is not a task message that this worker can run. It is discarded; a delivery
-             that it was for is published again from the database
+Unreadable   the message is not a task message that this worker can run. It is discarded; the relay
+             publishes its deliveries again from the database
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from celery import Celery
 
 from handlers.sdk import registry
 
-#: Celery logs both with each line of a task.
+#: The longest task name or id, which Celery writes to each log line of a task.
 LONGEST_NAME = 255
-#: A deeper one cannot be handed to a process of the pool.
+#: The deepest nesting of a message that can be passed to a pool process.
 DEEPEST = 50
 #: The largest id in the database.
 LARGEST_ID = 2**63 - 1
@@ -27,11 +27,11 @@ _NUMBERS = ("retries", "group_index", "replaced_task_nesting")
 
 
 class Unreadable(Exception):
-    """The message is discarded; the text says why, without anything from the message."""
+    """The message is discarded. The text says why, without quoting the message."""
 
 
 def task_of(message: Any) -> str | None:
-    """The name of the task that a message is for, known here or not; None when it names none.
+    """Return the task name of a message, known to this worker or not, or None if it has none.
 
     Raises Unreadable.
     """
@@ -45,9 +45,9 @@ def task_of(message: Any) -> str | None:
 
 
 def check(app: Celery, message: Any, task: str) -> None:
-    """Raise Unreadable unless a worker can run this message of a task that it knows.
+    """Raise Unreadable unless a worker can run this message of a registered task.
 
-    Time limits in a message of a task of ours are taken out of it.
+    Removes time limits from messages of this project's tasks.
     """
     _check_depth(message.headers, "headers")
     _check_depth(message.properties, "properties")
@@ -67,7 +67,7 @@ def check(app: Celery, message: Any, task: str) -> None:
     _check_arguments(app, task, args, kwargs)
     if registry.find(task) is not None or task.startswith("consumer."):
         _check_ours(fields, kwargs, embedded or {})
-        # The sender's configuration, or nobody's: this worker's own limits hold.
+        # The worker's own limits apply, not the sender's.
         fields["timelimit"] = [None, None]
 
 
@@ -79,7 +79,7 @@ def _decoded(message: Any) -> Any:
     try:
         return message.payload
     except Exception as error:
-        # Whatever it is: its text may hold the body.
+        # Without the exception's text, which may quote the body.
         raise Unreadable(f"its body cannot be decoded ({type(error).__name__})") from None
 
 
@@ -99,7 +99,7 @@ def _inner(value: Any) -> Sequence[Any]:
 
 
 def _check_fields(fields: Mapping[str, Any]) -> None:
-    """The headers that Celery works with, on the way to a process of its pool too."""
+    """Check the headers that Celery itself reads, in the consumer and in the pool process."""
     task_id = fields.get("id")
     if not (isinstance(task_id, str) and 0 < len(task_id) <= LONGEST_NAME):
         raise Unreadable("its id is not a short text")
@@ -136,16 +136,16 @@ def _check_arguments(app: Celery, task: str, args: Any, kwargs: Any) -> None:
 def _check_ours(
     fields: Mapping[str, Any], kwargs: dict[str, Any], embedded: Mapping[str, Any]
 ) -> None:
-    """Our tasks are sent with ids and nothing that changes how they run."""
+    """Check that a message of this project's tasks has only ids and no options of its own."""
     if not all(
         _are_ids(value) if name.endswith("_ids") else _is_id(value)
         for name, value in kwargs.items()
     ):
         raise Unreadable("its arguments are not ids")
     if any(embedded.get(name) for name in _FURTHER_TASKS):
-        raise Unreadable("it asks for further tasks")
+        raise Unreadable("it requests further tasks")
     if fields.get("eta"):
-        raise Unreadable("it sets a time of its own")
+        raise Unreadable("it sets an eta")
 
 
 def _is_id(value: object) -> bool:
@@ -153,4 +153,4 @@ def _is_id(value: object) -> bool:
 
 
 def _are_ids(value: object) -> bool:
-    return isinstance(value, list) and all(type(one) is int and _is_id(one) for one in value)
+    return isinstance(value, list) and all(type(item) is int and _is_id(item) for item in value)

@@ -1,6 +1,6 @@
-"""A worker's consumer of messages: none ends it, and one of an unknown task is not thrown away.
+"""A worker's message consumer that survives unreadable messages and keeps those of unknown tasks.
 
-Celery's own discards messages of tasks that it does not know, and ends on some that it cannot read.
+Celery's own consumer discards messages of unknown tasks, and some unreadable messages end it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ from handlers.outbox import metrics
 
 log = structlog.get_logger(__name__)
 
-#: Until a message that could not be set aside is given back to its queue.
+#: How long a message that cannot be moved is held before it is requeued.
 AGAIN_SECONDS = 30.0
 
 
 class Consumer(CelerysConsumer):  # type: ignore[misc]
-    """Workers of a project need not know of each other: gossip and mingle would only make them read
-    what anybody else publishes as events."""
+    """The consumer of every worker.
+
+    Gossip and mingle are off: workers need not know each other, and both would make them read
+    events that any client of the broker can publish.
+    """
 
     def __init__(self, *args: Any, worker_options: Any = None, **kwargs: Any) -> None:
         self._sender = Sender()
@@ -56,27 +59,29 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]
         return on_task_received
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """Keep the message in a queue of its own, and acknowledge it only after that."""
+        """Move the message to the queue for unknown tasks, then acknowledge it."""
         task = str(task_of(message))
         queue = self._queue_of(message)
         about = {"task": task, "queue": queue, "kept_in": settings.CDC_UNKNOWN_QUEUE}
-        if queue == settings.CDC_UNKNOWN_QUEUE:  # somebody has a worker listen to it
+        if queue == settings.CDC_UNKNOWN_QUEUE:  # a worker consumes the queue for unknown tasks
             log.warning("message of an unknown task left in its queue", **about)
             self._give_back_later(message)
             return
         try:
             self._sender.send(message, settings.CDC_UNKNOWN_QUEUE)
         except Exception as error:
-            log.exception("message of an unknown task cannot be set aside", **about, exc_info=error)
+            log.exception(
+                "message of an unknown task cannot be moved; will retry", **about, exc_info=error
+            )
             self._give_back_later(message)
             return
         message.ack_log_error(log, self.connection_errors)
         metrics.set_aside(queue)
-        log.warning("message of an unknown task set aside", **about)
+        log.warning("message of an unknown task moved to its own queue", **about)
         self._reporter.report(task, queue)
 
     def _give_back_later(self, message: Any) -> None:
-        """It counts against what the worker may hold meanwhile, unless that is allowed for."""
+        """Requeue a message later, with one more message allowed to the worker until then."""
         self.qos.increment_eventually()
 
         def give_back() -> None:
@@ -92,14 +97,14 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]
         self._discard(message, f"Celery cannot read it ({type(exc).__name__})")
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """For control messages too, which cannot be rejected."""
+        """Count and acknowledge an undecodable message; control messages cannot be rejected."""
         metrics.unreadable(
             f"its body cannot be decoded ({type(exc).__name__})", self._queue_of(message)
         )
         message.ack_log_error(log, self.connection_errors)
 
     def _queue_of(self, message: Any) -> str:
-        """The queue that a message came from; empty when what it says is none of this worker's."""
+        """Return the queue that a message came from, or "" if this worker does not consume it."""
         queue = came_from(message)
         return queue if queue in self.app.amqp.queues.consume_from else ""
 

@@ -1,4 +1,4 @@
-"""Incidents of messages whose tasks no worker of ours knows: one for each task and queue."""
+"""Incidents for messages of unknown tasks, one for each task and queue."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from handlers.sdk.queues import EXTERNAL_QUEUE
 from handlers.worker.worker_registry import writing_apart
 
 KIND = Incident.Kind.UNKNOWN_TASK
-#: So many are open at once; further tasks share one, as whoever sends messages chooses their names.
+#: The limit of open incidents; further tasks share one, because senders choose the task names.
 MOST_OPEN = 20
 OTHERS = "other tasks"
 
 
 class Reporter:
-    """Reports in a thread: neither a database that is away nor its answers hold the worker up."""
+    """Writes incidents in a thread, so that the database does not hold the worker up."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()
@@ -36,6 +36,7 @@ class Reporter:
         self._thread: threading.Thread | None = None
 
     def report(self, task: str, queue: str) -> None:
+        """Count a message; the thread writes the incident."""
         with self._lock:
             self._counts[task, queue] += 1
             if self._thread is None:
@@ -48,7 +49,7 @@ class Reporter:
             retry(write, "open incidents", also=(DatabaseError,), limit=math.inf)
 
     def _take(self) -> Counter[tuple[str, str]]:
-        """Take what is to be reported; the thread ends when there is nothing."""
+        """Take the counts to report; the thread ends when there are none."""
         with self._lock:
             counts, self._counts = self._counts, Counter()
             if not counts:
@@ -63,10 +64,10 @@ def _open_or_count_all(counts: Counter[tuple[str, str]]) -> None:
 
 
 def open_or_count(task: str, queue: str, count: int, now: datetime) -> None:
-    """Inside any transaction."""
+    """Open an incident for a task and queue, or add to its count. Inside any transaction."""
     key = f"{task} ({queue})"[:255]
-    mine = Incident.objects.opened().filter(kind=KIND)
-    if not mine.filter(key=key).exists() and mine.count() >= MOST_OPEN:
+    incidents = Incident.objects.opened().filter(kind=KIND)
+    if not incidents.filter(key=key).exists() and incidents.count() >= MOST_OPEN:
         key, task = "", OTHERS
     Incident.objects.report(None, trouble(key, task, queue, count), now)
 
@@ -74,26 +75,26 @@ def open_or_count(task: str, queue: str, count: int, now: datetime) -> None:
 def trouble(key: str, task: str, queue: str, count: int) -> Trouble:
     kept_in = settings.CDC_UNKNOWN_QUEUE
     send_on = "manage.py return_unknown_tasks"
-    # Anybody may have chosen the name, and somebody copies the command into a shell.
+    # A sender chose the name, and an operator copies the command into a shell.
     of_task = "--task NAME" if task == OTHERS else f"--task {shlex.quote(escaped(task))}"
     return Trouble(
         KIND,
         key,
-        f"Messages of the task {task} arrived in the queue {queue or '(unknown)'}, and a worker of "
-        "this project does not know that task.",
-        f"If the task is another project's, let that project use a queue of its own, and send the "
+        f"Messages of the task {task} arrived in the queue {queue or '(unknown)'}, but the workers "
+        "of this project do not know that task.",
+        f"If the task is another project's, let that project use its own queue, and send the "
         f"messages there: {send_on} --to QUEUE {of_task} (Celery's default queue is "
         f"{EXTERNAL_QUEUE}). If it is a handler of yours, restart the workers with "
         f"the module that defines it, and send them back: {send_on} --to {queue or 'QUEUE'} "
-        f"{of_task}. To discard them: celery -A cdcproject purge -Q {kept_in}. This closes "
-        f"when {kept_in} is empty.",
+        f"{of_task}. To discard them: celery -A cdcproject purge -Q {kept_in}. The incident "
+        f"closes when {kept_in} is empty.",
         count=count,
-        action=f"They are kept, unchanged, in the queue {kept_in}.",
+        action=f"The messages are kept, unchanged, in the queue {kept_in}.",
     )
 
 
 def close_when_none_is_kept(now: datetime) -> int:
-    """Close them once their queue is empty; how many. Never inside a transaction."""
+    """Close the incidents if their queue is empty; return how many. Never inside a transaction."""
     opened = Incident.objects.opened().filter(kind=KIND, last_seen_at__lte=now)
     ids = list(opened.values_list("pk", "last_seen_at"))
     if not ids:

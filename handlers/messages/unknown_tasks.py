@@ -1,8 +1,8 @@
-"""Messages of unknown tasks: kept in a queue of their own, and sent on from it.
+"""Keeps messages of unknown tasks in a separate queue, and sends them on from it.
 
-They are another project's, whose workers listen to the same queue, or of a handler that this worker
-was started without. They keep their headers, properties and bodies, and no time to live of the
-broker's: one that is kept does not vanish. Celery's own `expires` is a header.
+They belong to another project whose workers consume the same queue, or to a handler module that
+this worker did not import. Headers, properties and bodies are kept, except the broker's time to
+live, so that a kept message does not expire. Celery's own `expires` is a header.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from kombu.messaging import Producer
 from handlers.messages.checks import task_of
 from handlers.outbox import broker
 
-#: The properties of AMQP that a message keeps. Redis hands out whatever its sender wrote, and a
-#: broker refuses the user_id of somebody else.
+#: The AMQP properties that a message keeps. Redis delivers any property that a sender wrote, and a
+#: broker refuses another user's user_id.
 _KEPT = (
     *("delivery_mode", "priority", "correlation_id", "reply_to"),
     *("message_id", "timestamp", "type", "app_id"),
@@ -28,7 +28,7 @@ _KEPT = (
 
 
 class Sender:
-    """Sends messages on over a connection of its own, which is made with the first of them."""
+    """Sends messages to a queue over its own connection, which opens with the first message."""
 
     def __init__(self) -> None:
         self._connection: Connection | None = None
@@ -43,7 +43,7 @@ class Sender:
 
     def _connected(self) -> Connection:
         if self._connection is None:
-            # RabbitMQ answers each message then.
+            # Makes RabbitMQ confirm each message.
             options = {**current_app.conf.broker_transport_options, "confirm_publish": True}
             self._connection = current_app.connection_for_write(transport_options=options)
         return self._connection
@@ -71,14 +71,15 @@ def _send(connection: Connection, message: Any, queue: str) -> None:
 
 
 def came_from(message: Any) -> str:
-    """The queue that a message was read from: messages are published to queues by their names."""
+    """Return the queue that a message was read from, which is its routing key."""
     info = getattr(message, "delivery_info", None)
     return str(info.get("routing_key", "")) if isinstance(info, dict) else ""
 
 
 def send_on(to: str, task: str | None = None) -> Counter[str]:
-    """Send the messages that are kept on to the queue `to`, of one task or of all; how many of each
-    task. Those of others stay. Raises what the broker's library raises: what was not sent stays.
+    """Move kept messages of one task, or of all tasks, to the queue `to`; count them by task.
+
+    Raises the exceptions of the broker's library; messages that were not sent stay kept.
     """
     sender = Sender()
     sent: Counter[str] = Counter()
@@ -98,19 +99,19 @@ def send_on(to: str, task: str | None = None) -> Counter[str]:
 
 
 def kept() -> Counter[str]:
-    """How many messages of each task are kept. Reads them all; each stays."""
-    found: Counter[str] = Counter()
+    """Count the kept messages by task. Reads and requeues all of them."""
+    counts: Counter[str] = Counter()
 
     def count(_: Any, name: str) -> bool:
-        found[name] += 1
+        counts[name] += 1
         return False
 
     _look_through(count)
-    return found
+    return counts
 
 
 def _look_through(is_done: Callable[[Any, str], bool]) -> None:
-    """Ask for each message that is there now whether it can go; give back the others."""
+    """Call `is_done` for each kept message; remove it if the result is true, else requeue it."""
     with current_app.connection_for_read() as connection:
         channel = connection.default_channel
         queue = current_app.amqp.queues.new_missing(settings.CDC_UNKNOWN_QUEUE)(channel)

@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         default="",
-                        help_text="Optional. A configuration file finds the mapping by it, whatever else changes.",
+                        help_text="Optional. A configuration file identifies the mapping by this name.",
                         max_length=100,
                         validators=[
                             django.core.validators.RegexValidator(
@@ -88,7 +88,7 @@ class Migration(migrations.Migration):
                     "task",
                     models.CharField(
                         blank=True,
-                        help_text="In place of a handler: the name of any Celery task, run elsewhere. It is sent the event and not tracked past the sending.",
+                        help_text="In place of a handler: the name of a Celery task of another project. It is sent the event; its result is not tracked.",
                         max_length=255,
                     ),
                 ),
@@ -115,7 +115,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=list,
-                        help_text='Leave out what these clients wrote, such as ["my-app"], or whole change origins with * for any text.',
+                        help_text='Ignore changes made by these clients, such as ["my-app"], or with these whole change origins, where * stands for any text.',
                         validators=[listeners.values.storable],
                     ),
                 ),
@@ -124,7 +124,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=list,
-                        help_text="Leave out what these users wrote: Salesforce user ids.",
+                        help_text="Ignore changes made by these Salesforce user ids.",
                         validators=[listeners.values.storable],
                     ),
                 ),
@@ -143,11 +143,11 @@ class Migration(migrations.Migration):
                     "on_dead",
                     models.CharField(
                         choices=[
-                            ("continue", "Go on with the record's next change"),
-                            ("halt", "Hold the record's next changes back"),
+                            ("continue", "Continue with the record's next change"),
+                            ("halt", "Hold back the record's next changes"),
                         ],
                         default="continue",
-                        help_text="What follows a change of the same record that failed for good.",
+                        help_text="How to continue after a dead letter of the same record.",
                         max_length=10,
                         verbose_name="after a dead letter",
                     ),
@@ -179,7 +179,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text="What the handler takes, as a JSON object.",
+                        help_text="The handler's options, as a JSON object.",
                         validators=[listeners.values.storable],
                     ),
                 ),
@@ -294,7 +294,9 @@ class Migration(migrations.Migration):
                 ("reason", models.TextField(blank=True)),
                 (
                     "criteria",
-                    models.JSONField(blank=True, default=dict, help_text="What was asked for."),
+                    models.JSONField(
+                        blank=True, default=dict, help_text="The filters of the request."
+                    ),
                 ),
                 ("requested_at", models.DateTimeField()),
                 (
@@ -306,7 +308,7 @@ class Migration(migrations.Migration):
                     "as_recorded",
                     models.BooleanField(
                         default=False,
-                        help_text="Changes that later ones have overtaken are sent unchanged too.",
+                        help_text="Send changes unchanged, also those that later changes have overtaken.",
                     ),
                 ),
                 (
@@ -326,13 +328,13 @@ class Migration(migrations.Migration):
                 (
                     "total",
                     models.PositiveBigIntegerField(
-                        default=0, help_text="What was asked for, in all."
+                        default=0, help_text="Targets requested in all."
                     ),
                 ),
                 (
                     "done",
                     models.PositiveBigIntegerField(
-                        default=0, help_text="Of them looked at, sent or not."
+                        default=0, help_text="Targets processed, sent or not."
                     ),
                 ),
                 (
@@ -342,7 +344,7 @@ class Migration(migrations.Migration):
                 ("tries", models.PositiveIntegerField(default=0)),
                 (
                     "error",
-                    models.TextField(blank=True, help_text="Why it comes no further."),
+                    models.TextField(blank=True, help_text="Why the redelivery failed."),
                 ),
                 ("due_at", models.DateTimeField(blank=True, null=True)),
                 ("claimed_until", models.DateTimeField(blank=True, null=True)),
@@ -378,8 +380,8 @@ class Migration(migrations.Migration):
                             ("succeeded", "Succeeded"),
                             ("skipped", "Skipped"),
                             ("failed", "Failed"),
-                            ("retry", "Asked for a retry"),
-                            ("lost", "Lost with its worker"),
+                            ("retry", "Requested a retry"),
+                            ("lost", "Worker lost"),
                         ],
                         max_length=10,
                     ),
@@ -445,7 +447,11 @@ class Migration(migrations.Migration):
                 ("row_id", models.BigIntegerField()),
                 (
                     "state",
-                    models.CharField(blank=True, help_text="When it was fixed.", max_length=10),
+                    models.CharField(
+                        blank=True,
+                        help_text="The delivery's state at the time of the request.",
+                        max_length=10,
+                    ),
                 ),
                 (
                     "redelivery",

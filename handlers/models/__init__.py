@@ -1,4 +1,4 @@
-"""OUT: which handler gets which change, and what became of each delivery."""
+"""The models of handler mappings, deliveries, attempts, redeliveries and workers."""
 
 from handlers.models.attempt import DeliveryAttempt
 from handlers.models.delivery import Delivery

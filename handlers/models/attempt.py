@@ -1,4 +1,4 @@
-"""The runs of a delivery."""
+"""The append-only history of delivery attempts."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from handlers.models.redelivery import Redelivery
 
 
 class DeliveryAttempt(models.Model):
-    """One run, written when it ended. Append-only."""
+    """One attempt of a delivery, inserted when its run ends."""
 
     class Outcome(models.TextChoices):
         SUCCEEDED = "succeeded", "Succeeded"
         SKIPPED = "skipped", "Skipped"
         FAILED = "failed", "Failed"
-        RETRY = "retry", "Asked for a retry"
-        LOST = "lost", "Lost with its worker"
+        RETRY = "retry", "Requested a retry"
+        LOST = "lost", "Worker lost"
 
-    # Found by the constraint that begins with it.
+    # The unique constraint starts with this column, so it needs no index.
     delivery = models.ForeignKey(
         Delivery, models.CASCADE, related_name="attempt_log", db_index=False
     )
     number = models.PositiveIntegerField()
     outcome = models.CharField(max_length=10, choices=Outcome)
-    # Which wish it fulfils, when it was asked for and not due by itself.
+    # The redelivery that requested this attempt, if any.
     redelivery = models.ForeignKey(
         Redelivery,
         models.SET_NULL,
@@ -46,7 +46,7 @@ class DeliveryAttempt(models.Model):
             models.UniqueConstraint(fields=["delivery", "number"], name="attempt_once"),
         ]
         indexes = [
-            # A redelivery that is deleted is forgotten here.
+            # Deleting a redelivery sets its attempts' reference to null.
             models.Index(
                 fields=["redelivery"],
                 condition=Q(redelivery__isnull=False),

@@ -1,4 +1,4 @@
-"""The next delivery of each chain that nothing holds any more."""
+"""The query for the next delivery of each chain whose earlier deliveries have ended."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from datetime import timedelta
 
 from django.db import connection
 
-#: What is still ready this long after it was received was left behind by who committed it: the
-#: relay publishes it.
+#: A delivery that is still ready this long after its change was received was not published by the
+#: process that committed it, so the relay publishes it.
 READY_AGE = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Follower:
-    """The next delivery of a chain, and what says where it can run.
+    """The next delivery of a chain, with the columns that decide where it can run.
 
-    counted        of its attempts, those that count against the limit
-    max_attempts   its mapping's, where it names any
+    counted        the number of its attempts that count against the limit
+    max_attempts   the mapping's limit, if it has one
     """
 
     id: int
@@ -31,9 +31,9 @@ class Follower:
     max_attempts: int | None
 
 
-#: Of each chain one row is read, however long it is, and however many others there are: what has a
-#: limit PostgreSQL looks up for each, and joins to none. The conditions are those of the indexes,
-#: word for word: SQLite looks at no other.
+#: Reads one row for each chain, however long the chain is: PostgreSQL evaluates a subquery with a
+#: LIMIT for each chain and does not turn it into a join. The conditions repeat those of the partial
+#: indexes literally, because SQLite uses a partial index only then.
 _FOLLOWERS = """
 SELECT d.id, d.handler, d.queue, d.is_external, m.paused_at IS NOT NULL,
     d.attempts - d.attempts_before, m.max_attempts
@@ -55,21 +55,23 @@ ORDER BY d.id
 
 
 def followers(chains: Collection[str]) -> list[Follower]:
-    """Return the first blocked delivery of each chain in which none is open or halts, unless it
-    awaits its record: then nothing of the chain begins."""
+    """Return the first blocked delivery of each chain that has no open or halting delivery.
+
+    A chain whose first blocked delivery awaits its record returns none.
+    """
     if not chains:
         return []
     if connection.vendor == "postgresql":
-        told: str | list[str] = list(chains)
+        parameter: str | list[str] = list(chains)
         sql = _FOLLOWERS.format(chains="unnest(%s::text[]) AS c (value)", halts="h.halts")
     else:
-        told = json.dumps(list(chains))
+        parameter = json.dumps(list(chains))
         sql = _FOLLOWERS.format(
             chains="json_each(%s) AS c", halts="h.halts AND h.halts = 1"
-        )  # as Django 5.2 and 6.1 have it
+        )  # the form that Django 5.2 and 6.1 write
     with connection.cursor() as cursor:
-        cursor.execute(sql, [told])
+        cursor.execute(sql, [parameter])
         return [
-            Follower(pk, handler, queue, bool(external), bool(paused), counted, most)
-            for pk, handler, queue, external, paused, counted, most in cursor.fetchall()
+            Follower(pk, handler, queue, bool(external), bool(paused), counted, max_attempts)
+            for pk, handler, queue, external, paused, counted, max_attempts in cursor.fetchall()
         ]

@@ -1,4 +1,4 @@
-"""What became of each change for each of its handlers."""
+"""The delivery: one change for one handler, and its state."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Delivery(models.Model):
     """One change for one handler: the outbox's row and its state.
 
     blocked → ready → queued → running → succeeded | skipped | dead, with retrying between two
-    attempts; ready → sent for a task that runs elsewhere; skipped from the start where the mapping
-    leaves the change out.
+    attempts; ready → sent for an external task; skipped from the start if the mapping ignores the
+    change.
     """
 
     class State(models.TextChoices):
@@ -34,7 +34,7 @@ class Delivery(models.Model):
 
     UNENDED = (State.BLOCKED, State.READY, State.QUEUED, State.RUNNING, State.RETRYING)
 
-    # Found by the constraint that begins with it.
+    # The unique constraint starts with this column, so it needs no index.
     entry = models.ForeignKey(
         AuditLogEntry, models.CASCADE, related_name="deliveries", db_index=False
     )
@@ -44,25 +44,25 @@ class Delivery(models.Model):
     handler = models.CharField(max_length=255)
     is_external = models.BooleanField(default=False)
     queue = models.CharField(max_length=100, blank=True)
-    # Lane (routing.lanes) and record: the deliveries of a chain run one after the other. Empty: in
-    # any order.
+    # Lane (router.lanes) and record: the deliveries of a chain run one after the other. Empty for
+    # an unordered delivery.
     chain = models.CharField(max_length=300, blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.READY)
-    # Ready or to be tried again, and set aside while its mapping is paused. The mapping says
-    # whether it is; this keeps what waits for it out of the relay's way.
+    # Ready or retrying, and set aside while its mapping is paused. The mapping says whether it is
+    # paused; this column keeps its deliveries out of the relay's queries.
     paused = models.BooleanField(default=False, editable=False)
-    # Blocked until its record was read over REST, whatever ends before it in its chain.
+    # Blocked until its record is read over REST, even if it is first in its chain.
     awaits_record = models.BooleanField(default=False)
-    # Dead, and what follows in its chain is held back (the mapping's on_dead).
+    # Dead, and the later deliveries of its chain are held back (the mapping's on_dead).
     halts = models.BooleanField(default=False)
     attempts = models.PositiveIntegerField(default=0)
-    # Its order in the chain does not tell whether a later change of the record was handled before
-    # it: its mapping's lane was changed, or others beside the lane show the same record. Then it is
-    # looked up when it runs.
+    # The order in the chain does not tell whether a later change of the record was handled first:
+    # the mapping's lane was changed, or mappings outside the lane show the same record. Then the
+    # run looks for later changes.
     may_be_overtaken = models.BooleanField(default=False, editable=False)
-    # Of the attempts, those from before it was last redelivered: they count against no limit.
+    # The attempts from before the last redelivery, which do not count against the limit.
     attempts_before = models.PositiveIntegerField(default=0)
-    # Found by an index of those that have one.
+    # A partial index covers the rows that have one.
     redelivery = models.ForeignKey(
         Redelivery,
         models.SET_NULL,
@@ -72,8 +72,8 @@ class Delivery(models.Model):
         db_index=False,
     )
     error = models.TextField(blank=True)
-    # Of what failed: the same for errors of one handler that differ in numbers and names alone
-    # (dead_letters.fingerprint). Empty: it has not failed.
+    # The dead-letter group: the same for errors of one handler that differ only in numbers and
+    # names (dead_letters.fingerprint). Empty if the delivery has not failed.
     error_group = models.CharField(max_length=16, blank=True, editable=False)
     created_at = models.DateTimeField()
     due_at = models.DateTimeField(null=True, blank=True)
@@ -105,7 +105,7 @@ class Delivery(models.Model):
             models.CheckConstraint(
                 condition=Q(halts=False) | Q(state="dead"), name="delivery_halting_is_dead"
             ),
-            # Two runs of one chain at once cannot be written down.
+            # Makes two runs of one chain at the same time impossible.
             models.UniqueConstraint(
                 fields=["chain"],
                 condition=Q(state__in=["ready", "queued", "running", "retrying"]) & ~Q(chain=""),
@@ -113,8 +113,8 @@ class Delivery(models.Model):
             ),
         ]
         indexes = [
-            # relay.publish_due: committed and not published. The console's and the API's filter by
-            # that state, where those of paused mappings count too.
+            # relay.publish_due: committed and not published. Also the filters by that state in the
+            # console and the API, which include paused mappings.
             models.Index(
                 fields=["paused", "id"], condition=Q(state="ready"), name="delivery_waiting"
             ),
@@ -124,37 +124,37 @@ class Delivery(models.Model):
                 condition=Q(state="retrying", paused=False),
                 name="delivery_retry",
             ),
-            # pausing.resumed: what was set aside, once its mapping is not paused any more.
+            # mappings.pause: deliveries to release once their mapping is resumed.
             models.Index(
                 fields=["mapping", "id"], condition=Q(paused=True), name="delivery_paused"
             ),
-            # relay.requeue_lost: published and not begun.
+            # relay.requeue_lost: published and not started.
             models.Index(fields=["queued_at"], condition=Q(state="queued"), name="delivery_queued"),
-            # relay.reclaim: begun by a worker that died.
+            # relay.reclaim: started by a worker that died.
             models.Index(
                 fields=["claim_deadline"], condition=Q(state="running"), name="delivery_running"
             ),
-            # ingest: what is before it in a chain.
+            # ingest: the earlier deliveries of a chain.
             models.Index(fields=["chain", "id"], name="delivery_chain"),
-            # following.followers: the next in a chain; relay.promote_stranded: which of them can
-            # begin?
+            # chain_heads.followers: the next delivery of a chain. relay.promote_stranded: the
+            # blocked deliveries that can start.
             models.Index(
                 fields=["chain", "id"], condition=Q(state="blocked"), name="delivery_next"
             ),
-            # promote and relay: dead, and holding its chain back.
+            # chain_heads.followers and relay: dead, and holding the chain back.
             models.Index(fields=["chain"], condition=Q(halts=True), name="delivery_halting"),
-            # The console's list of what failed for good.
+            # The console's list of dead letters.
             models.Index(fields=["id"], condition=Q(state="dead"), name="delivery_dead"),
-            # The console's filters by what is too rare to be met soon in the order of recording.
+            # The console's filters by values too rare to find quickly in the order of recording.
             models.Index(fields=["id"], condition=Q(state="skipped"), name="delivery_skipped"),
             models.Index(fields=["handler", "-id"], name="delivery_handler"),
-            # dead_letters.groups counts them from the index alone; the deliveries of one group.
+            # dead_letters.groups: index-only counts, and the deliveries of one group.
             models.Index(
                 fields=["state", "error_group", "-id", "started_at", "halts"],
                 condition=Q(state__in=["dead", "retrying"]),
                 name="delivery_error_group",
             ),
-            # designer.counts: by mapping, how much is stuck, and the newest that failed.
+            # console.designer: by mapping, the stuck deliveries and the newest failure.
             models.Index(
                 fields=["mapping", "state", "-id"],
                 condition=Q(state__in=["blocked", "retrying", "dead"]),
@@ -162,7 +162,7 @@ class Delivery(models.Model):
             ),
             # The console's filter by time.
             models.Index(fields=["created_at", "id"], name="delivery_created"),
-            # A redelivery's page: what became of them since.
+            # A redelivery's page: the states of its deliveries.
             models.Index(
                 fields=["redelivery", "state"],
                 condition=Q(redelivery__isnull=False),
@@ -172,7 +172,7 @@ class Delivery(models.Model):
 
     @property
     def asked_by(self) -> HandlerMapping | None:
-        """Its mapping, unless that was deleted."""
+        """The mapping, or None if it was deleted."""
         mapping: HandlerMapping | None = self.mapping
         return mapping if mapping is not None and not mapping.is_deleted else None
 

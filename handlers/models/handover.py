@@ -1,4 +1,4 @@
-"""What was committed as queued and may not be in the broker yet."""
+"""The record of deliveries committed as queued whose messages may not be in the broker yet."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from django.db import models
 
 
 class Handover(models.Model):
-    """The deliveries of a batch that were committed as queued, by the range of their ids and by
-    that moment. Whoever published them deletes it; one that stays was left behind."""
+    """A batch's deliveries that were committed as queued: their id range and `queued_at`.
+
+    The process that publishes the deliveries deletes the row. A row that remains belongs to
+    deliveries that were not published; the relay makes them ready again.
+    """
 
     first_id = models.BigIntegerField()
     last_id = models.BigIntegerField()

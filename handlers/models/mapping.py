@@ -1,4 +1,4 @@
-"""Which handler gets which change."""
+"""The handler mapping: which changes a handler gets."""
 
 from __future__ import annotations
 
@@ -27,11 +27,9 @@ class MappingQuerySet(models.QuerySet[Any]):
         return self.filter(deleted_at__isnull=False)
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Hide them, and leave their rows to their deliveries (`handlers.mappings.soft_delete`):
-        these may be millions, and who records changes at this moment may add some.
-
-        They name no handler any more: nothing is moved to them (`handlers.mappings.retarget`).
-        """
+        """Hide the mappings and keep their rows for their deliveries (`mappings.soft_delete`),
+        which may be millions, and to which a running ingest may add. A deleted mapping has no
+        handler, so no delivery is moved to it (`mappings.retarget`)."""
         number = self.order_by().update(
             deleted_at=timezone.now(),
             emptied_at=None,
@@ -45,18 +43,18 @@ class MappingQuerySet(models.QuerySet[Any]):
 
 
 class MappingManager(models.Manager[Any]):
-    """Those that are not deleted."""
+    """The mappings that are not deleted."""
 
     def get_queryset(self) -> MappingQuerySet:
-        found = MappingQuerySet(self.model, using=self._db)
-        return found.filter(deleted_at=None)
+        mappings = MappingQuerySet(self.model, using=self._db)
+        return mappings.filter(deleted_at=None)
 
     def paused(self) -> MappingQuerySet:
         return self.get_queryset().paused()
 
 
 class EveryMapping(models.Manager[Any]):
-    """With those that are deleted, for who asks about deliveries."""
+    """All mappings, including deleted ones, for the display of deliveries."""
 
     def get_queryset(self) -> MappingQuerySet:
         return MappingQuerySet(self.model, using=self._db)
@@ -66,7 +64,7 @@ class EveryMapping(models.Manager[Any]):
 
 
 class HandlerMapping(models.Model):
-    """A kind of change, and the handler or the Celery task that gets it."""
+    """A kind of change, and the handler or Celery task that gets it."""
 
     class On(models.TextChoices):
         CREATE = "create", "onCreate"
@@ -79,8 +77,8 @@ class HandlerMapping(models.Model):
         UNORDERED = "unordered", "In any order"
 
     class OnDead(models.TextChoices):
-        CONTINUE = "continue", "Go on with the record's next change"
-        HALT = "halt", "Hold the record's next changes back"
+        CONTINUE = "continue", "Continue with the record's next change"
+        HALT = "halt", "Hold back the record's next changes"
 
     listener = models.ForeignKey(Listener, models.CASCADE, related_name="mappings")
     name = models.CharField(
@@ -88,7 +86,7 @@ class HandlerMapping(models.Model):
         blank=True,
         default="",
         validators=[_word],
-        help_text="Optional. A configuration file finds the mapping by it, whatever else changes.",
+        help_text="Optional. A configuration file identifies the mapping by this name.",
     )
     on = models.CharField(max_length=10, choices=On)
     entity = models.CharField(
@@ -102,8 +100,8 @@ class HandlerMapping(models.Model):
     task = models.CharField(
         max_length=255,
         blank=True,
-        help_text="In place of a handler: the name of any Celery task, run elsewhere. It is sent "
-        "the event and not tracked past the sending.",
+        help_text="In place of a handler: the name of a Celery task of another project. It is sent "
+        "the event; its result is not tracked.",
     )
     changed_fields = models.JSONField(
         validators=[storable],
@@ -121,14 +119,14 @@ class HandlerMapping(models.Model):
         validators=[storable],
         default=list,
         blank=True,
-        help_text='Leave out what these clients wrote, such as ["my-app"], or whole change origins '
-        "with * for any text.",
+        help_text='Ignore changes made by these clients, such as ["my-app"], or with these whole '
+        "change origins, where * stands for any text.",
     )
     ignore_users = models.JSONField(
         validators=[storable],
         default=list,
         blank=True,
-        help_text="Leave out what these users wrote: Salesforce user ids.",
+        help_text="Ignore changes made by these Salesforce user ids.",
     )
     ordering = models.CharField(max_length=20, choices=Ordering, default=Ordering.PER_RECORD)
     on_dead = models.CharField(
@@ -136,7 +134,7 @@ class HandlerMapping(models.Model):
         max_length=10,
         choices=OnDead,
         default=OnDead.CONTINUE,
-        help_text="What follows a change of the same record that failed for good.",
+        help_text="How to continue after a dead letter of the same record.",
     )
     queue = models.CharField(
         max_length=100,
@@ -154,13 +152,13 @@ class HandlerMapping(models.Model):
         validators=[storable],
         default=dict,
         blank=True,
-        help_text="What the handler takes, as a JSON object.",
+        help_text="The handler's options, as a JSON object.",
     )
-    # Not settings: what an operator does, by `handlers.mappings.pause` alone.
+    # Not settings: only `handlers.mappings.pause` writes these, for an operator.
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     paused_by = models.CharField(max_length=150, blank=True, editable=False)
     pause_reason = models.TextField(blank=True, editable=False)
-    # Kept hidden for its deliveries; since `emptied_at` none waits and none is added.
+    # A deleted row is kept for its deliveries. From `emptied_at` on none waits and none is added.
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
     emptied_at = models.DateTimeField(null=True, blank=True, editable=False)
 
@@ -191,11 +189,11 @@ class HandlerMapping(models.Model):
         return self.deleted_at is not None
 
     def delete(self, *_: Any, **__: Any) -> tuple[int, dict[str, int]]:
-        """As `MappingQuerySet.delete` does. With its listener it really goes."""
+        """Hide the mapping, as `MappingQuerySet.delete` does. Its row goes with its listener."""
         return type(self).objects.filter(pk=self.pk).delete()
 
     def clean(self) -> None:
-        found = {
+        flaws_of = {
             "name": self._name_flaws(),
             "changed_fields": self._changed_fields_flaws(),
             "condition": self._condition_flaws(),
@@ -204,11 +202,11 @@ class HandlerMapping(models.Model):
             "options": self._options_flaws(),
             "on_dead": self._on_dead_flaws(),
         }
-        if errors := {name: messages for name, messages in found.items() if messages}:
+        if errors := {name: messages for name, messages in flaws_of.items() if messages}:
             raise ValidationError(errors)
 
     def _name_flaws(self) -> list[str]:
-        """Not left to the constraint: forms leave the listener out, and the constraint with it."""
+        """Check the unique name here: forms exclude the listener, and with it the constraint."""
         if not self.name or self.listener_id is None:
             return []
         others = type(self).objects.filter(listener=self.listener_id, name=self.name)
@@ -232,9 +230,11 @@ class HandlerMapping(models.Model):
         if self.on_dead != self.OnDead.HALT:
             return []
         if self.ordering != self.Ordering.PER_RECORD:
-            return ["Without an order nothing is held back; choose continue, or keep the order."]
+            return [
+                "An unordered mapping holds nothing back; choose continue, or order per record."
+            ]
         if self.task:
-            return ["A task that runs elsewhere is not known to have failed; choose continue."]
+            return ["The failure of an external task is not known; choose continue."]
         return []
 
     def _options_flaws(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Recorded changes that are to be sent to their handlers again: a wish, and how far it is."""
+"""Requests to send recorded changes to their handlers again, and their progress."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from django.db.models import Q
 
 
 class Redelivery(models.Model):
-    """A wish to send recorded changes to their handlers again: whose, why, which, and how far.
+    """A request to send recorded changes to their handlers again, and its progress.
 
-    waiting → running → done; failed when it comes no further, cancelled when nobody wants it any
-    more. `RedeliveryTarget` has what is still to be done.
+    waiting → running → done, or failed if it makes no progress, or cancelled by an operator. The
+    deliveries still to be processed are its `RedeliveryTarget` rows.
     """
 
     class State(models.TextChoices):
@@ -24,23 +24,23 @@ class Redelivery(models.Model):
 
     requested_by = models.CharField(max_length=150)
     reason = models.TextField(blank=True)
-    criteria = models.JSONField(default=dict, blank=True, help_text="What was asked for.")
+    criteria = models.JSONField(default=dict, blank=True, help_text="The filters of the request.")
     requested_at = models.DateTimeField()
     count = models.PositiveBigIntegerField(default=0, help_text="Deliveries sent again.")
-    # Of entries that go to mappings which never had them: to those with this handler alone.
+    # For entries sent to mappings that never had them: only to mappings with this handler.
     handler = models.CharField(max_length=255, blank=True)
     as_recorded = models.BooleanField(
         default=False,
-        help_text="Changes that later ones have overtaken are sent unchanged too.",
+        help_text="Send changes unchanged, also those that later changes have overtaken.",
     )
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
-    total = models.PositiveBigIntegerField(default=0, help_text="What was asked for, in all.")
-    done = models.PositiveBigIntegerField(default=0, help_text="Of them looked at, sent or not.")
-    # Handler, state before, verdict, reason and number: `handlers.redelivery.request` reads them.
+    total = models.PositiveBigIntegerField(default=0, help_text="Targets requested in all.")
+    done = models.PositiveBigIntegerField(default=0, help_text="Targets processed, sent or not.")
+    # Rows of handler, state before, verdict, reason and number, for `handlers.redelivery.request`.
     counts = models.JSONField(default=list, blank=True)
-    # Claims in a row that came no further.
+    # The number of consecutive claims without progress.
     tries = models.PositiveIntegerField(default=0)
-    error = models.TextField(blank=True, help_text="Why it comes no further.")
+    error = models.TextField(blank=True, help_text="Why the redelivery failed.")
     due_at = models.DateTimeField(null=True, blank=True)
     claimed_until = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -50,7 +50,7 @@ class Redelivery(models.Model):
         ordering = ["-id"]
         verbose_name_plural = "redeliveries"
         indexes = [
-            # start_due_jobs, and what the console shows as running.
+            # start_due_jobs, and the console's list of running redeliveries.
             models.Index(
                 fields=["due_at"],
                 condition=Q(state__in=["waiting", "running"]),
@@ -67,21 +67,23 @@ class Redelivery(models.Model):
 
 
 class RedeliveryTarget(models.Model):
-    """A delivery, or an entry for mappings that never had it, that a redelivery has yet to look at.
+    """A delivery that a redelivery has still to process, or an entry for mappings that lack it.
 
-    Fixed when it was confirmed, and taken away in the transaction that does it: whoever takes a
-    redelivery up again finds what is left. By number and not by reference: what it names may be
-    pruned meanwhile.
+    The rows are inserted when the request is confirmed, and each is deleted in the transaction that
+    processes it, so a resumed redelivery finds the rest. They hold plain ids instead of foreign
+    keys, because retention may delete the referenced rows.
     """
 
     pk = models.CompositePrimaryKey("redelivery_id", "is_entry", "row_id")
-    # Rows by the million in one statement, which a check of each would make ten times as long.
+    # Millions of rows are inserted at once; checking each reference would take ten times as long.
     redelivery = models.ForeignKey(
         Redelivery, models.CASCADE, related_name="targets", db_index=False, db_constraint=False
     )
     is_entry = models.BooleanField()
     row_id = models.BigIntegerField()
-    state = models.CharField(max_length=10, blank=True, help_text="When it was fixed.")
+    state = models.CharField(
+        max_length=10, blank=True, help_text="The delivery's state at the time of the request."
+    )
 
     class Meta:
         default_permissions = ()

@@ -1,4 +1,4 @@
-"""Which workers are there, and which queues they hear."""
+"""The registry of running Celery workers and the queues that they consume."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from django.db.models.functions import Now
 
 from cdcproject.version import __version__
 
-#: A worker that has not said for this long that it is there has gone. It says so four times within
-#: it: a database that fails over makes nobody look dead.
+#: A worker without a heartbeat for this long counts as offline. It sends four heartbeats in that
+#: time, so that a database failover does not make workers look offline.
 LIVE = timedelta(seconds=40)
-#: One that went without a word is shown this long.
+#: How long the console shows a worker that stopped without removing its row.
 KEPT = timedelta(hours=1)
-_SAID = ("queues", "concurrency", "started_at", "seen_at", "version")
+_HEARTBEAT_FIELDS = ("queues", "concurrency", "started_at", "seen_at", "version")
 
 
 class WorkerQuerySet(models.QuerySet[Any]):
@@ -30,7 +30,7 @@ class WorkerQuerySet(models.QuerySet[Any]):
         concurrency: int | None,
         started_at: datetime,
     ) -> None:
-        """Say that the worker is there; it has this process's version."""
+        """Write a heartbeat of the worker, with the version of this process."""
         worker = self.model(
             name=name,
             pid=pid,
@@ -44,11 +44,11 @@ class WorkerQuerySet(models.QuerySet[Any]):
             [worker],
             update_conflicts=True,
             unique_fields=["name", "pid"],
-            update_fields=_SAID,
+            update_fields=_HEARTBEAT_FIELDS,
         )
 
     def tidy(self, name: str) -> None:
-        """Delete what others left behind long ago, and what a worker of that name did."""
+        """Delete the rows of workers gone for `KEPT`, and of offline workers with this name."""
         predecessor = Q(name=name, seen_at__lt=Now() - LIVE)
         self.filter(predecessor | Q(seen_at__lt=Now() - KEPT)).delete()
 
@@ -56,17 +56,17 @@ class WorkerQuerySet(models.QuerySet[Any]):
         self.filter(name=name, pid=pid).delete()
 
     def with_life(self) -> WorkerQuerySet:
-        """With `is_live`: whether it was seen not long ago, on the database's clock."""
+        """Annotate `is_live`: whether the last heartbeat is recent, on the database's clock."""
         annotated: WorkerQuerySet = self.annotate(is_live=Q(seen_at__gte=Now() - LIVE))
         return annotated
 
     def live(self) -> WorkerQuerySet:
-        """Those alone that were seen not long ago."""
+        """Filter the workers whose last heartbeat is recent."""
         return self.filter(seen_at__gte=Now() - LIVE)
 
 
 class Worker(models.Model):
-    """A Celery worker, as long as it hears its queues and says so again and again."""
+    """A Celery worker that consumes its queues and sends heartbeats."""
 
     name = models.CharField(max_length=255)
     pid = models.PositiveIntegerField("process")
@@ -81,7 +81,7 @@ class Worker(models.Model):
     class Meta:
         ordering = ["name", "pid"]
         constraints = [
-            # Workers of one machine that nobody named share a name.
+            # Workers on one machine share a name unless they are named explicitly.
             models.UniqueConstraint(fields=["name", "pid"], name="worker_once"),
         ]
 

@@ -1,4 +1,4 @@
-"""Deliveries that hold their place in a chain until their record is read: how the waiting ends."""
+"""Releases deliveries of gap events that wait in their chain until their record is read."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from handlers.sdk.outcomes import MAPPING_DELETED
 
 State = Delivery.State
 
-NOT_WANTED = "the record as read from Salesforce is not one that its mapping asks for"
+NOT_WANTED = "the record as read from Salesforce does not match its mapping"
 ROWS = 500
 
 
 def end_waiting(ends: Mapping[int, AuditLogEntry | str], now: datetime) -> list[int]:
-    """Let the deliveries of gap entries go on; the ids of those that can begin.
+    """Release the deliveries of gap entries and return the ids of those that can start.
 
-    `ends`: for each gap entry's id the entry that has its data, or itself where it is delivered as
-    it is, or why nothing is delivered. Inside the caller's transaction.
+    `ends` maps each gap entry's id to the entry that has its data (the gap entry itself if it is
+    delivered unchanged), or to the reason why nothing is delivered. Inside the caller's
+    transaction.
     """
     waiting = list(
         Delivery.objects.filter(entry__in=list(ends), awaits_record=True)
@@ -35,11 +36,11 @@ def end_waiting(ends: Mapping[int, AuditLogEntry | str], now: datetime) -> list[
     Delivery.objects.bulk_update(
         waiting, ["entry", "state", "awaits_record", "error", "finished_at"], batch_size=ROWS
     )
-    # Where what was read goes to nobody, what came after it is still news.
-    told = {delivery.chain for delivery in waiting if delivery.state != State.SKIPPED} - {""}
-    _skip_stale(told, ends, now)
+    # Where the record as read is not delivered, later changes still have to be.
+    delivered = {delivery.chain for delivery in waiting if delivery.state != State.SKIPPED} - {""}
+    _skip_stale(delivered, ends, now)
     unordered = [delivery.pk for delivery in waiting if delivery.state == State.READY]
-    return [*unordered, *(one.id for one in Delivery.objects.promote_all(chains))]
+    return [*unordered, *(follower.id for follower in Delivery.objects.promote_all(chains))]
 
 
 def _end(delivery: Delivery, end: AuditLogEntry | str, now: datetime) -> None:
@@ -55,7 +56,7 @@ def _end(delivery: Delivery, end: AuditLogEntry | str, now: datetime) -> None:
 
 
 def _unwanted(delivery: Delivery, entry: AuditLogEntry) -> str:
-    """Why its mapping does not ask for what was read; empty if it does."""
+    """Return why the mapping does not get the record as read, or ""."""
     mapping = delivery.asked_by
     if mapping is None:
         return MAPPING_DELETED
@@ -66,23 +67,23 @@ def _unwanted(delivery: Delivery, entry: AuditLogEntry) -> str:
 def _skip_stale(
     chains: Collection[str], ends: Mapping[int, AuditLogEntry | str], now: datetime
 ) -> None:
-    """What came after a gap event and is in what was read: it would undo newer changes."""
-    read: dict[str, tuple[int, Reading]] = {}
+    """Skip changes that a reading already contains, since they would undo newer ones."""
+    readings: dict[str, tuple[int, Reading]] = {}
     for gap_id, end in sorted(ends.items()):
         if isinstance(end, AuditLogEntry) and end.as_of is not None:
-            read.setdefault(end.record_id, (gap_id, Reading.of(end)))
+            readings.setdefault(end.record_id, (gap_id, Reading.of(end)))
     behind = Delivery.objects.filter(
         chain__in=chains,
         state=State.BLOCKED,
         awaits_record=False,
         entry__source=AuditLogEntry.Source.STREAM,
-        entry__record_id__in=list(read),
+        entry__record_id__in=list(readings),
     ).select_related("entry")
-    old = []
+    stale = []
     for delivery in behind:
-        gap_id, reading = read[delivery.entry.record_id]
+        gap_id, reading = readings[delivery.entry.record_id]
         if delivery.entry_id > gap_id and reading.holds(delivery.entry):
             delivery.state, delivery.finished_at = State.SKIPPED, now
             delivery.error = reading.reason
-            old.append(delivery)
-    Delivery.objects.bulk_update(old, ["state", "finished_at", "error"], batch_size=ROWS)
+            stale.append(delivery)
+    Delivery.objects.bulk_update(stale, ["state", "finished_at", "error"], batch_size=ROWS)

@@ -1,7 +1,7 @@
-"""What waits is kept in the lanes that follow from the mappings as they are now.
+"""Moves waiting deliveries to the lanes that the current mappings define.
 
-Where mappings were changed meanwhile, it moves before anything is added: in another lane, a
-record's next change would overtake it.
+After a change of the mappings they move before new deliveries are added: in another lane, a
+record's next change would overtake them.
 """
 
 from __future__ import annotations
@@ -36,11 +36,13 @@ def follow(
     *,
     entering: Collection[int] = (),
 ) -> dict[int, int]:
-    """The lane of each mapping that has one, after what waits was moved there.
+    """Move waiting deliveries to the current lanes; return the lane of each ordered mapping.
 
-    `mappings` are all of the listener's; `known`: the lanes of its position, where who locked it
-    has read them; `entering`: mappings of which deliveries may be in no lane, though their lane is
-    known. Inside the caller's transaction, which has locked the listener's position.
+    mappings  all mappings of the listener
+    known     the lanes stored with the position, if the caller has read them
+    entering  ids of mappings whose deliveries may be in no lane, although their lane is known
+
+    Inside the caller's transaction, which has locked the listener's position.
     """
     lane_of = lanes(mappings)
     position = Position.objects.filter(listener=listener_id)
@@ -51,38 +53,44 @@ def follow(
         moved = {
             pk: lane for pk, lane in lane_of.items() if known.get(str(pk)) != lane or pk in entering
         }
-        _mark_overtakable(_hold(mappings, known, wanted, entering))
-        left = _move(moved)
-        position.update(lanes={pk: lane for pk, lane in wanted.items() if int(pk) not in left})
+        _mark_overtakable(_lock_lanes(mappings, known, wanted, entering))
+        unmoved = _move(moved)
+        position.update(lanes={pk: lane for pk, lane in wanted.items() if int(pk) not in unmoved})
     return lane_of
 
 
-def hold(
+def lock_lanes(
     mappings: Sequence[HandlerMapping], known: Mapping[str, int], entering: Collection[int]
 ) -> None:
-    """Lock the deliveries of all lanes that `follow` will change. For a caller that changes some of
-    them before: a worker that ends one wants the next, so none may be locked before the one that
-    runs. Inside the caller's transaction, which has locked the listener's position."""
+    """Lock the deliveries of all lanes that `follow` will change.
+
+    For a caller that changes some of them first: a worker that ends a delivery then locks the next
+    one, so the running delivery must be locked before the waiting ones. Inside the caller's
+    transaction, which has locked the listener's position.
+    """
     wanted = {str(pk): lane for pk, lane in lanes(mappings).items()}
-    _hold(mappings, known, wanted, entering)
+    _lock_lanes(mappings, known, wanted, entering)
 
 
-def _hold(
+def _lock_lanes(
     mappings: Sequence[HandlerMapping],
     known: Mapping[str, int],
     wanted: Mapping[str, int],
     entering: Collection[int],
 ) -> list[int]:
-    """The mappings whose lanes other mappings enter or leave, and these; empty where they have no
-    deliveries. Locked: what runs and waits in these lanes."""
+    """Lock the deliveries of the changed lanes; return the ids of the mappings in these lanes.
+
+    A lane is changed if a mapping enters or leaves it. Returns an empty list if the mappings that
+    enter or leave have no deliveries.
+    """
     changed = {pk for pk in known.keys() | wanted.keys() if known.get(pk) != wanted.get(pk)}
     changed |= {str(pk) for pk in entering}
     changed &= {str(mapping.pk) for mapping in mappings}
     if not Delivery.objects.filter(mapping__in=[int(pk) for pk in changed]).exists():
         return []
-    lanes_of_them = {lane for pk in changed for lane in (known.get(pk), wanted.get(pk))}
+    changed_lanes = {lane for pk in changed for lane in (known.get(pk), wanted.get(pk))}
     members = [
-        int(pk) for pk in changed | {*wanted} if pk in changed or wanted[pk] in lanes_of_them
+        int(pk) for pk in changed | {*wanted} if pk in changed or wanted[pk] in changed_lanes
     ]
     held = Delivery.objects.filter(IN_CHAIN, mapping__in=members).locked()
     list(held.values_list("pk", flat=True))
@@ -90,8 +98,10 @@ def _hold(
 
 
 def _mark_overtakable(members: Sequence[int]) -> None:
-    """What waits in a lane that a mapping enters or leaves may be overtaken by the deliveries that
-    this mapping has had elsewhere, or has from now on."""
+    """Mark the waiting deliveries of these mappings as `may_be_overtaken`.
+
+    Deliveries of a mapping that enters or leaves the lane may overtake them.
+    """
     if not members:
         return
     waiting = Delivery.objects.filter(mapping__in=members, state__in=_UNBEGUN, attempts=0)
@@ -103,21 +113,26 @@ def _mark_overtakable(members: Sequence[int]) -> None:
 
 
 def _move(lane_of: Mapping[int, int]) -> set[int]:
-    """Move what waits of these mappings; those of which something that runs had to be left."""
+    """Move the waiting deliveries of these mappings to their lane.
+
+    Returns the ids of the mappings with a running delivery that could not move.
+    """
     elsewhere = [Q(mapping=pk) & ~Q(chain__startswith=f"{lane}:") for pk, lane in lane_of.items()]
     if not elsewhere:
         return set()
-    found = Delivery.objects.filter(IN_CHAIN, reduce(or_, elsewhere), is_external=False).order_by()
-    left: set[int] = set()
-    for records in _pages(found.values_list("entry__record_id", flat=True).distinct()):
-        rows = found.filter(entry__record_id__in=records)
+    misplaced = Delivery.objects.filter(
+        IN_CHAIN, reduce(or_, elsewhere), is_external=False
+    ).order_by()
+    unmoved: set[int] = set()
+    for records in _pages(misplaced.values_list("entry__record_id", flat=True).distinct()):
+        rows = misplaced.filter(entry__record_id__in=records)
         columns = rows.values_list("pk", "mapping_id", "entry__record_id", "chain")
-        there, chains = {}, set()
+        goals, chains = {}, set()
         for pk, mapping_id, record_id, chain in columns:
-            there[pk] = f"{lane_of[mapping_id]}:{record_id}"
-            chains |= {chain, there[pk]}
-        left |= _move_some(there, chains - {""})
-    return left
+            goals[pk] = f"{lane_of[mapping_id]}:{record_id}"
+            chains |= {chain, goals[pk]}
+        unmoved |= _move_some(goals, chains - {""})
+    return unmoved
 
 
 def _pages(records: Iterable[str]) -> Iterator[list[str]]:
@@ -126,25 +141,31 @@ def _pages(records: Iterable[str]) -> Iterator[list[str]]:
         yield names[start : start + RECORDS]
 
 
-def _move_some(there: dict[int, str], chains: set[str]) -> set[int]:
-    """`there`: the chain that each is to be in; `chains`: these, and those that they leave."""
+def _move_some(goal_of: dict[int, str], chains: set[str]) -> set[int]:
+    """Move deliveries between chains; return the ids of mappings with a delivery that stayed.
+
+    goal_of  the new chain of each delivery, by id
+    chains   the new chains and the chains that the deliveries leave
+    """
     Delivery.objects.hold_chains(chains)
-    found = Delivery.objects.filter(IN_CHAIN).filter(Q(chain__in=chains) | Q(pk__in=there))
-    rows = list(found.locked().defer("error"))
-    goals = {row.pk: there.get(row.pk, row.chain) for row in rows}
-    left = _leave_second_runs(rows, goals)
+    members = Delivery.objects.filter(IN_CHAIN).filter(Q(chain__in=chains) | Q(pk__in=goal_of))
+    rows = list(members.locked().defer("error"))
+    goals = {row.pk: goal_of.get(row.pk, row.chain) for row in rows}
+    staying = _leave_second_runs(rows, goals)
     moving = [row for row in rows if goals[row.pk] != row.chain]
     parked = _second_ones(rows, goals)
     _write(moving, parked, goals)
     Delivery.objects.promote_all(chains)  # the relay publishes them
-    log.info("moved to other lanes", deliveries=len(moving), left=len(left))
-    return {row.mapping_id for row in left if row.mapping_id}
+    log.info("deliveries moved to other lanes", deliveries=len(moving), left=len(staying))
+    return {row.mapping_id for row in staying if row.mapping_id}
 
 
 def _leave_second_runs(rows: Sequence[Delivery], goals: dict[int, str]) -> list[Delivery]:
-    """Two that run can't be in one chain: the second stays where it is, and moves once it ended or
-    waits."""
-    left: list[Delivery] = []
+    """Reset the goals of second running deliveries of a chain and return these deliveries.
+
+    A chain has at most one running delivery; a second one moves after it has ended or waits again.
+    """
+    staying: list[Delivery] = []
     while True:
         runs: dict[str, list[Delivery]] = defaultdict(list)
         for row in rows:
@@ -156,14 +177,17 @@ def _leave_second_runs(rows: Sequence[Delivery], goals: dict[int, str]) -> list[
             for row in sorted(group, key=lambda row: (row.chain != goal, row.pk))[1:]
         ]
         if not seconds:
-            return left
+            return staying
         for row in seconds:
             goals[row.pk] = row.chain
-        left += seconds
+        staying += seconds
 
 
 def _second_ones(rows: Sequence[Delivery], goals: Mapping[int, str]) -> list[int]:
-    """Of each chain one is open, and none that does not run where another halts."""
+    """Return the ids of open deliveries to block, so that each chain has at most one open delivery.
+
+    A chain with a running or halting delivery keeps no other open one.
+    """
     members: dict[str, list[Delivery]] = defaultdict(list)
     for row in rows:
         if goals[row.pk]:
@@ -179,13 +203,14 @@ def _second_ones(rows: Sequence[Delivery], goals: Mapping[int, str]) -> list[int
 
 
 def _write(moving: Sequence[Delivery], parked: Sequence[int], goals: Mapping[int, str]) -> None:
-    """By way of no chain, so that none is in another's place on the way."""
+    """Write the moves. Open deliveries leave all chains first, so that no two of them are ever in
+    one chain, which a constraint forbids."""
     Delivery.objects.filter(pk__in=parked).update(state=State.BLOCKED, due_at=None, queued_at=None)
     by_lane: dict[str, list[int]] = defaultdict(list)
     for row in moving:
         by_lane[goals[row.pk].partition(":")[0]].append(row.pk)
-    in_a_place = [row.pk for row in moving if row.state in OPEN]
-    Delivery.objects.filter(pk__in=in_a_place).update(chain="")
+    open_ids = [row.pk for row in moving if row.state in OPEN]
+    Delivery.objects.filter(pk__in=open_ids).update(chain="")
     record_id = AuditLogEntry.objects.filter(pk=OuterRef("entry")).values("record_id")
     for lane, ids in by_lane.items():
         Delivery.objects.filter(pk__in=ids).update(

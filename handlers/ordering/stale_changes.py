@@ -1,8 +1,8 @@
-"""Whether a change of the stream is older than what was found out about its record over REST.
+"""Detects streamed changes that are older than the state of their record as read over REST.
 
-A record that was read holds the changes up to then, and one that was found deleted has no later
-ones; changes that the stream brings afterwards would undo that. Salesforce's rule: apply a later
-event only if its LastModifiedDate is newer.
+A record read over REST contains all changes up to that moment, and a record found deleted has no
+later ones. A streamed change that arrives afterwards would undo that state. Salesforce's rule:
+apply a later event only if its LastModifiedDate is newer.
 """
 
 from __future__ import annotations
@@ -19,19 +19,23 @@ SECOND = 1000
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read of a record: the entry that has it, its LastModifiedDate, and the moment up
-    to which every committed change is in it; both in ms."""
+    """A record as read over REST.
+
+    entry_id  the audit log entry that has the record
+    as_of     the record's LastModifiedDate, in ms
+    read_at   the moment up to which the reading contains every committed change, in ms
+    """
 
     entry_id: int
     as_of: int
     read_at: int
 
     def holds(self, change: AuditLogEntry) -> bool:
-        """Whether a change is in what was read; False where that is not certain."""
-        if change.change_type == "DELETE":  # the record was there: it came back after this
+        """Return whether the reading contains a change; False if that is uncertain."""
+        if change.change_type == "DELETE":  # the record existed when read: it was restored later
             return change.commit_timestamp < self.as_of
         modified = milliseconds(change.changed_data.get("LastModifiedDate"))
-        # LastModifiedDate has whole seconds, so that within one it does not tell who was first.
+        # LastModifiedDate has whole seconds and gives no order within a second.
         stamp = change.commit_timestamp // SECOND * SECOND if modified is None else modified
         if stamp == self.as_of:
             return change.commit_timestamp < self.read_at
@@ -39,7 +43,7 @@ class Reading:
 
     @classmethod
     def of(cls, entry: AuditLogEntry) -> Reading:
-        """Of an entry that was read: with `as_of`."""
+        """Return the reading of an entry that has `as_of`."""
         return cls(entry.pk, entry.as_of or 0, entry.read_at or 0)
 
     @property
@@ -49,20 +53,22 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A record that a comparison found deleted, by the entry that says so; to the second, in ms."""
+    """A record that a comparison found deleted: the entry that says so, and the second, in ms."""
 
     entry_id: int
     stamp: int
 
     def holds(self, change: AuditLogEntry) -> bool:
-        """Whether it is this deletion, which the stream brings late, or a change before it. Only a
-        restore of the same second may have come after it."""
+        """Return whether a change is this deletion, streamed late, or older than it.
+
+        In the same second only a restore may be newer.
+        """
         second = 0 if change.change_type == "UNDELETE" else SECOND
         return change.commit_timestamp < self.stamp + second
 
     @classmethod
     def of(cls, entry: AuditLogEntry) -> Deletion:
-        """Of a deletion that a comparison recorded."""
+        """Return the deletion of an entry that a comparison recorded."""
         return cls(entry.pk, entry.commit_timestamp)
 
     @property
@@ -74,22 +80,25 @@ Known = Reading | Deletion
 
 
 def stale(changes: Sequence[AuditLogEntry]) -> dict[int, list[Known]]:
-    """Of recorded changes of one listener, the ids of those that are not newer than what was found
-    out before they came, each with what holds it. One query."""
+    """Return the changes that readings or deletions recorded earlier already contain.
+
+    The result maps a change's entry id to these readings and deletions. All changes are of one
+    listener. One query.
+    """
     from_stream = [change for change in changes if change.source == AuditLogEntry.Source.STREAM]
     known = _known(from_stream)
-    found = {
+    holders_of = {
         change.pk: [
-            one
-            for one in known.get(change.record_id, ())
-            if one.entry_id < change.pk and one.holds(change)
+            holder
+            for holder in known.get(change.record_id, ())
+            if holder.entry_id < change.pk and holder.holds(change)
         ]
         for change in from_stream
     }
-    return {pk: holding for pk, holding in found.items() if holding}
+    return {pk: holders for pk, holders in holders_of.items() if holders}
 
 
-_FOUND_OUT = Prepared(
+_READ_OR_DELETED = Prepared(
     lambda: (
         AuditLogEntry.objects.filter(
             AuditLogEntry.FOUND_OUT,
@@ -103,15 +112,15 @@ _FOUND_OUT = Prepared(
 
 
 def _known(changes: Collection[AuditLogEntry]) -> dict[str, list[Known]]:
-    """What was ever read of these records, the newest last, and which were found deleted."""
+    """Return all readings and deletions of the changes' records, by record id, newest last."""
     if not changes:
         return {}
-    found = _FOUND_OUT.objects(
+    entries = _READ_OR_DELETED.objects(
         listener_id=next(iter(changes)).listener_id,
         record_ids=list({change.record_id for change in changes}),
     )
     known: dict[str, list[Known]] = {}
-    for entry in found:
-        one = Deletion.of(entry) if entry.as_of is None else Reading.of(entry)
-        known.setdefault(entry.record_id, []).append(one)
+    for entry in entries:
+        holder = Deletion.of(entry) if entry.as_of is None else Reading.of(entry)
+        known.setdefault(entry.record_id, []).append(holder)
     return known

@@ -1,1 +1,1 @@
-"""From a batch's transaction to the broker: create deliveries, and publish their messages."""
+"""Create deliveries in a batch's transaction, and publish their messages after the commit."""

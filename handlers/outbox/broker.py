@@ -1,4 +1,4 @@
-"""What the way to the broker is like, whichever it is."""
+"""Differences between brokers: their failures, channels and queue declarations."""
 
 from __future__ import annotations
 
@@ -14,20 +14,25 @@ _FAILURES = (OperationalError, BatchPublishError, LimitExceeded)
 
 
 def failures(app: Celery) -> tuple[type[Exception], ...]:
-    """What is raised when it takes no messages. Only asked once something was: it costs more than
-    a message."""
+    """Return the exceptions of a broker that takes no messages.
+
+    Call it only after an exception, because it costs more than publishing a message.
+    """
     with app.connection_for_write() as unused:
         return (*unused.connection_errors, *unused.channel_errors, *_FAILURES)
 
 
 @contextmanager
 def channel(broker: Any) -> Iterator[Any]:
-    """One that may break. Where channels are virtual none breaks, and a second one would be a
-    connection of its own."""
+    """Yield a channel that a failing operation may close.
+
+    A virtual transport's channel does not close on errors, and a second one would open another
+    connection, so there the default channel is used.
+    """
     if isinstance(broker.transport, virtual.Transport):
         yield broker.default_channel
         return
-    broker.connect()  # one that failed is in its pool again, closed, and opens no channel by itself
+    broker.connect()  # a failed connection returns to the pool closed and opens no channel
     real = broker.channel()
     try:
         yield real
@@ -36,15 +41,17 @@ def channel(broker: Any) -> Iterator[Any]:
 
 
 def ensure_queue(app: Celery, broker: Any, name: str) -> None:
-    """Declare a queue that may be another project's, unless it is there: its arguments, such as a
-    quorum queue's, are those of whoever declared it, and RabbitMQ refuses others."""
+    """Declare a queue that may belong to another project, unless it exists.
+
+    Its arguments, such as a quorum queue's, are its owner's, and RabbitMQ refuses different ones.
+    """
     if not isinstance(broker.transport, virtual.Transport):
         try:
             with channel(broker) as real:
                 real.queue_declare(name, passive=True)
         except broker.channel_errors:
-            pass  # it is missing
+            pass  # the queue does not exist
         else:
             return
-    # Not by `queues[name]`: that would add it to the queues that a worker listens to.
+    # `queues[name]` would add the queue to those that a worker consumes.
     app.amqp.queues.new_missing(name)(broker.default_channel).declare()

@@ -1,4 +1,4 @@
-"""Recorded changes → their deliveries: the rows that the outbox publishes from."""
+"""Creates the deliveries of recorded changes, the rows that the outbox publishes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
 from handlers.ordering.rechain import follow
 from handlers.ordering.stale_changes import stale
-from handlers.routing.router import GAPS, beside_lanes, route, route_with_gaps
+from handlers.routing.router import GAPS, overtakable_mappings, route, route_with_gaps
 from handlers.saves import Saves, judging, recorded_beside, saves_among
 from listeners.models import Listener
 
 AWAITS_RECORD = "waits until the record is read from Salesforce"
 
 GapPolicy = Listener.GapPolicy
-#: A change, a mapping that gets it, and why that leaves it out, if it does.
+#: A change, a mapping that matches it, and why the mapping ignores it ("" if it does not).
 Pair = tuple[AuditLogEntry, HandlerMapping, str]
 
 
@@ -29,17 +29,17 @@ def deliver(
     only: Collection[tuple[int, int]] | None = None,
     gap_policy: str = GapPolicy.RECORD,
 ) -> list[int]:
-    """Insert a delivery for each entry and mapping; the ids of those that can begin.
+    """Insert a delivery for each entry and matching mapping; return the ids that can start.
 
     Inside the caller's transaction, which has locked the listener's position and then read
-    `mappings`, all of the listener's. `only`: these pairs of an entry's and a mapping's id.
-    `gap_policy`: what becomes of gap events; to fetch means that their deliveries hold their place
-    in the chain until the record is read.
+    `mappings`, all of the listener's. `only` limits the deliveries to these pairs of entry id and
+    mapping id. With the `gap_policy` FETCH, deliveries of gap events keep their place in the chain
+    until the record is read.
     """
     saves = saves_among(recorded_beside(entries)) if judging(mappings) else {}
     deliveries = planned(entries, mappings, only=only, gap_policy=gap_policy, saves=saves)
     insert(deliveries)
-    return [one.pk for one in deliveries if can_begin(one)]
+    return [delivery.pk for delivery in deliveries if can_begin(delivery)]
 
 
 def planned(
@@ -52,17 +52,20 @@ def planned(
     saves: Saves | None = None,
     overdue: Sequence[Pair] = (),
 ) -> list[Delivery]:
-    """The same deliveries, to be inserted in this transaction. `lanes`: as the position has them,
-    where they are known. `saves`: those of the entries. `overdue`: pairs of entries that were
-    recorded before; their deliveries come first."""
+    """Return the deliveries that `deliver` inserts, for insertion in this transaction.
+
+    lanes    the lanes stored with the position, if the caller has read them
+    saves    the saves of the entries
+    overdue  pairs of entries recorded in earlier batches; their deliveries come first
+    """
     if not entries:
         return []
     lane_of = follow(entries[0].listener_id, mappings, lanes)
     pairs = [*overdue, *_routed(entries, mappings, only, gap_policy, saves or {})]
-    deliveries = _made_of(pairs, lane_of)
-    beside = beside_lanes(mappings)
-    _mark_overtakable(one for one in deliveries if one.mapping_id in beside)
-    # Another mapping of the same handler may have had the later events of their saves.
+    deliveries = _deliveries(pairs, lane_of)
+    overtakable = overtakable_mappings(mappings)
+    _mark_overtakable(delivery for delivery in deliveries if delivery.mapping_id in overtakable)
+    # Another mapping of the same handler may have received later events of the same saves.
     _mark_overtakable(deliveries[: len(overdue)])
     if gap_policy == GapPolicy.FETCH:
         _await_records(deliveries, {entry.pk for entry in entries if entry.change_type in GAPS})
@@ -94,8 +97,10 @@ def _routed(
 def overdue(
     entries: Sequence[AuditLogEntry], mappings: Sequence[HandlerMapping], saves: Saves
 ) -> list[Pair]:
-    """Pair entries recorded in earlier batches with the mappings that ask for them only now that
-    more of their saves is known, and that never had them. One query, or none."""
+    """Pair entries of earlier batches with mappings that match only now and never had them.
+
+    More of the entries' saves is known now. One query, or none.
+    """
     pairs = _routed(entries, judging(mappings), None, GapPolicy.RECORD, saves)
     if not pairs:
         return []
@@ -104,34 +109,42 @@ def overdue(
     return [pair for pair in pairs if (pair[0].pk, pair[1].pk) not in had]
 
 
-def _made_of(pairs: Sequence[Pair], lane_of: Mapping[int, int]) -> list[Delivery]:
-    old = stale(list({entry.pk: entry for entry, _, _ in pairs}.values()))
-    told = _told({reading.entry_id for readings in old.values() for reading in readings}, lane_of)
+def _deliveries(pairs: Sequence[Pair], lane_of: Mapping[int, int]) -> list[Delivery]:
+    holders_of = stale(list({entry.pk: entry for entry, _, _ in pairs}.values()))
+    receivers = _receivers(
+        {holder.entry_id for holders in holders_of.values() for holder in holders}, lane_of
+    )
     deliveries = []
     for entry, mapping, left_out in pairs:
         lane = lane_of.get(mapping.pk)
-        heard = {lane, mapping.handler or mapping.task} - {None}
-        reasons = (one.reason for one in old.get(entry.pk, ()) if heard & told[one.entry_id])
+        targets = {lane, mapping.handler or mapping.task} - {None}
+        reasons = (
+            holder.reason
+            for holder in holders_of.get(entry.pk, ())
+            if targets & receivers[holder.entry_id]
+        )
         skipped = left_out or next(reasons, "")
         deliveries.append(_delivery(entry, mapping, skipped, lane))
     return deliveries
 
 
-def _told(
+def _receivers(
     entry_ids: Collection[int], lane_of: Mapping[int, int]
 ) -> dict[int, set[int | str | None]]:
-    """The lanes and the handlers that got each entry. Whoever did not get what was read needs the
-    changes that are in it."""
-    told: dict[int, set[int | str | None]] = defaultdict(set)
+    """Return the lanes and handlers that received each entry, by entry id.
+
+    A handler that did not receive the record as read still needs the changes before the reading.
+    """
+    receivers: dict[int, set[int | str | None]] = defaultdict(set)
     if entry_ids:
-        got = Delivery.objects.filter(entry__in=entry_ids).exclude(state="skipped", attempts=0)
-        for entry_id, mapping_id, handler in got.values_list("entry_id", "mapping_id", "handler"):
-            told[entry_id] |= {lane_of.get(mapping_id), handler} - {None}
-    return told
+        rows = Delivery.objects.filter(entry__in=entry_ids).exclude(state="skipped", attempts=0)
+        for entry_id, mapping_id, handler in rows.values_list("entry_id", "mapping_id", "handler"):
+            receivers[entry_id] |= {lane_of.get(mapping_id), handler} - {None}
+    return receivers
 
 
 def _queue_up(deliveries: Sequence[Delivery]) -> None:
-    """Of each chain the first that has nothing before it can begin."""
+    """Block each delivery that has an earlier one in its chain."""
     occupied = Delivery.objects.hold_chains({delivery.chain for delivery in deliveries})
     for delivery in deliveries:
         if delivery.chain in occupied:
@@ -141,7 +154,7 @@ def _queue_up(deliveries: Sequence[Delivery]) -> None:
 
 
 def _set_aside(deliveries: Sequence[Delivery], paused: Collection[int]) -> None:
-    """What could begin and is not to, while its mapping is `paused`."""
+    """Set aside the ready deliveries of paused mappings."""
     for delivery in deliveries:
         if delivery.mapping_id in paused:
             delivery.paused = delivery.state == Delivery.State.READY
@@ -153,7 +166,7 @@ def _mark_overtakable(deliveries: Iterable[Delivery]) -> None:
 
 
 def _await_records(deliveries: Sequence[Delivery], gaps: Collection[int]) -> None:
-    """`gaps`: the entries without data."""
+    """Block the ready deliveries of the gap entries `gaps` until their records are read."""
     for delivery in deliveries:
         if delivery.entry_id in gaps and delivery.state == Delivery.State.READY:
             delivery.state = Delivery.State.BLOCKED
@@ -161,7 +174,7 @@ def _await_records(deliveries: Sequence[Delivery], gaps: Collection[int]) -> Non
             delivery.error = AWAITS_RECORD
 
 
-_made = maker(Delivery)
+_make = maker(Delivery)
 
 
 def _delivery(
@@ -175,7 +188,7 @@ def _delivery(
         "queue": mapping.queue,
         "created_at": entry.received_at,
     }
-    if skipped:  # ended before it began: in no chain, so that nothing waits for it
+    if skipped:  # ended already: in no chain, so that no delivery waits for it
         values |= {
             "state": Delivery.State.SKIPPED,
             "error": skipped,
@@ -183,4 +196,4 @@ def _delivery(
         }
     elif lane is not None:
         values["chain"] = f"{lane}:{entry.record_id}"
-    return _made(values)
+    return _make(values)

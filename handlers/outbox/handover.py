@@ -1,8 +1,8 @@
-"""From a batch's transaction to the broker, without a word to the database about each delivery.
+"""Hands a batch's deliveries to the broker without updating each delivery's row.
 
-Its deliveries are committed as queued, with one row beside them that says that the broker may not
-have them yet; who published them deletes it. What a crash, or a broker that is away, leaves behind
-the relay makes ready again, and publishes as everything that is ready.
+The deliveries are committed as queued, together with one `Handover` row that says that the broker
+may not have them yet. The process that publishes them deletes that row. After a crash or a broker
+outage the relay finds the row, makes the deliveries ready and publishes them.
 """
 
 from __future__ import annotations
@@ -33,8 +33,12 @@ State = Delivery.State
 
 @dataclass(slots=True)
 class Parcel:
-    """A batch's deliveries that can begin: `messages` of those that were committed as queued, under
-    the `handovers` that say so, and the ids of the others, which are ready."""
+    """A batch's deliveries that can start.
+
+    messages   the messages of the deliveries committed as queued
+    handovers  ids of the `Handover` rows of those deliveries
+    ready      ids of the other deliveries, which are ready
+    """
 
     messages: list[Message] = field(default_factory=list)
     handovers: list[int] = field(default_factory=list)
@@ -47,7 +51,7 @@ class Parcel:
 
     @property
     def ids(self) -> list[int]:
-        """Of all of them."""
+        """The ids of all deliveries."""
         return [*(pk for message in self.messages for pk in message.ids), *self.ready]
 
     def __len__(self) -> int:
@@ -62,11 +66,11 @@ def pack(
     gap_policy: str,
     lanes: Mapping[str, int],
 ) -> Parcel:
-    """Insert a delivery for each entry and mapping: what `deliver` does, inside the same kind of
-    transaction. `lanes`: as the position has them.
+    """Insert a delivery for each entry and matching mapping, and hand over those that can start.
 
-    Entries of earlier batches, whose saves go on in this one, are delivered too if a mapping asks
-    for them only now.
+    Inside the caller's transaction, as for `create.deliver`. `lanes` are the ones stored with the
+    position. Entries of earlier batches whose saves continue in this one are delivered too, if a
+    mapping matches them only now.
     """
     begun, saves = _saves(entries, mappings)
     deliveries = planned(
@@ -79,7 +83,7 @@ def pack(
     )
     bundles = _queue(deliveries, mappings, now)
     insert(deliveries)
-    ready = [one.pk for one in deliveries if can_begin(one)]
+    ready = [delivery.pk for delivery in deliveries if can_begin(delivery)]
     if not bundles:
         return Parcel(ready=ready)
     messages = [_message(bundle) for bundle in bundles]
@@ -91,16 +95,18 @@ def pack(
 def _saves(
     entries: Sequence[AuditLogEntry], mappings: Sequence[HandlerMapping]
 ) -> tuple[list[AuditLogEntry], Saves]:
-    """Return the entries of earlier batches whose saves go on in this one, and all saves."""
+    """Return the entries of earlier batches whose saves continue in this one, and all saves."""
     if not entries or not judging(mappings):
         return [], {}
     begun = begun_before(entries)
     return begun, saves_among([*begun, *entries])
 
 
-class _OnDiskLater(Func):
-    """True; the transaction's commit does not wait for the disk. What it says is lost at most with
-    a server that crashes: then what was published is published again."""
+class _AsynchronousCommit(Func):
+    """SQL that is always true and commits its transaction without waiting for the disk.
+
+    A server crash may lose such a commit; then the published messages are published again.
+    """
 
     output_field = BooleanField()
 
@@ -111,51 +117,54 @@ class _OnDiskLater(Func):
         return "set_config('synchronous_commit', 'off', true) = 'off'", []
 
 
-_DONE = Prepared(
-    lambda: deleting(Handover.objects.filter(_OnDiskLater(), pk__among=Given("handovers")))
+_DELETE_HANDOVERS = Prepared(
+    lambda: deleting(Handover.objects.filter(_AsynchronousCommit(), pk__among=Given("handovers")))
 )
 
 
 def publish(parcel: Parcel, now: datetime) -> int:
-    """How many. Never inside a transaction. Raises BrokerUnavailable: the relay publishes them."""
+    """Publish a batch's deliveries and return their number. Never inside a transaction.
+
+    Raises BrokerUnavailable; then the relay publishes them.
+    """
     if parcel.messages:
         outbox_publish.send(parcel.messages)
         crash_points.reach("sent")
-        # In one statement: after a broker was slow there may be thousands of small batches.
-        _DONE.execute(handovers=parcel.handovers)
+        # One statement, because a slow broker may leave thousands of small batches.
+        _DELETE_HANDOVERS.execute(handovers=parcel.handovers)
         crash_points.reach("published")
     sent = sum(len(message.ids) for message in parcel.messages)
     sent += outbox_publish.publish(parcel.ready, now)
-    pressure.look(message.queue for message in parcel.messages)  # once everything is sent
+    pressure.look(message.queue for message in parcel.messages)  # after sending everything
     return sent
 
 
 def take_back(before: datetime) -> int:
-    """What was queued before then and is not known to be in the broker is ready again; how many.
+    """Make ready the deliveries queued before `before` that may be missing from the broker.
 
-    Nobody is waited for: of what somebody has locked the handover stays. Never inside a
-    transaction.
+    Returns their number. Locked rows are skipped, and their handover stays for the next call. Never
+    inside a transaction.
     """
-    taken = 0
-    left = Handover.objects.filter(queued_at__lt=before).values_list("pk", flat=True)
-    for pk in list(left):
+    count = 0
+    overdue_ids = Handover.objects.filter(queued_at__lt=before).values_list("pk", flat=True)
+    for pk in list(overdue_ids):
         with transaction.atomic(durable=True):
             handover = Handover.objects.select_for_update(skip_locked=True).filter(pk=pk).first()
             if handover is not None:
-                taken += _unqueue(handover)
-                if not _of(handover).exists():
+                count += _unqueue(handover)
+                if not _unstarted(handover).exists():
                     handover.delete()
-    return taken
+    return count
 
 
 def _unqueue(handover: Handover) -> int:
-    free = _of(handover).select_for_update(skip_locked=True).values_list("pk", flat=True)
-    mine = Delivery.objects.filter(pk__in=list(free))
-    return mine.update(state=State.READY, queued_at=None)
+    free = _unstarted(handover).select_for_update(skip_locked=True).values_list("pk", flat=True)
+    deliveries = Delivery.objects.filter(pk__in=list(free))
+    return deliveries.update(state=State.READY, queued_at=None)
 
 
-def _of(handover: Handover) -> DeliveryQuerySet:
-    """What nobody has begun."""
+def _unstarted(handover: Handover) -> DeliveryQuerySet:
+    """Return the handover's deliveries that have not started."""
     return Delivery.objects.filter(
         pk__range=(handover.first_id, handover.last_id),
         state=State.QUEUED,
@@ -167,15 +176,15 @@ def _of(handover: Handover) -> DeliveryQuerySet:
 def _queue(
     deliveries: Sequence[Delivery], mappings: Sequence[HandlerMapping], now: datetime
 ) -> list[list[Delivery]]:
-    """Mark the deliveries whose messages can be sent as they are, and return them by message.
+    """Mark the deliveries that can start as queued, and return them grouped by message.
 
-    A task that runs elsewhere is sent its event, and claimed before.
+    External deliveries are left ready, because their message carries the event and needs a claim.
     """
-    most = {mapping.pk: mapping.max_attempts for mapping in mappings}
+    max_attempts_of = {mapping.pk: mapping.max_attempts for mapping in mappings}
     rows = [
-        _row(one, place, most[one.mapping_id or 0])
-        for place, one in enumerate(deliveries)
-        if can_begin(one) and not one.is_external
+        _row(delivery, place, max_attempts_of[delivery.mapping_id or 0])
+        for place, delivery in enumerate(deliveries)
+        if can_begin(delivery) and not delivery.is_external
     ]
     bundles = [
         [deliveries[row.id] for row in rows]
@@ -188,7 +197,7 @@ def _queue(
 
 
 def _message(deliveries: Sequence[Delivery]) -> Message:
-    message = outbox_publish.message_for([_row(one, one.pk) for one in deliveries])
+    message = outbox_publish.message_for([_row(delivery, delivery.pk) for delivery in deliveries])
     if tracing.spans is None:
         return message
     return replace(message, places=tracing.spans.places(deliveries))

@@ -7,18 +7,20 @@ from typing import Any, TypeVar
 
 from handlers.sdk.registry import Handler
 
-#: Deliveries in a message, of a handler that takes one change at a time.
+#: The largest number of deliveries in a message, for a handler that takes one change at a time.
 MOST = 100
-#: After each failure a batch is so many times smaller.
+#: The factor by which a batch shrinks after each failure.
 SMALLER = 10
-#: Deliveries that are published at once are spread over so many messages, for several workers.
+#: The number of messages that deliveries published together are spread over, for several workers.
 SPREAD = 16
 Item = TypeVar("Item")
 
 
-def most(handler: Handler[Any], counted: int, attempts: int) -> int:
-    """Return the limit on a message, or on a batch, after `counted` of the `attempts` that are
-    allowed: a change that kills its process must not use up the attempts of the others."""
+def size_limit(handler: Handler[Any], counted: int, attempts: int) -> int:
+    """Return the size limit of a message or batch after `counted` of the allowed `attempts`.
+
+    It shrinks, because a change that kills its process must not use up the others' attempts.
+    """
     if handler.batch is None:
         return 1 if counted or attempts == 1 else MOST
     if counted and counted >= attempts - 1:
@@ -27,8 +29,10 @@ def most(handler: Handler[Any], counted: int, attempts: int) -> int:
 
 
 def spread(count: int, waiting: int = 0) -> int:
-    """Return how many of `count` deliveries that are published at once go into a message, where
-    `waiting` messages keep the workers busy already."""
+    """Return the message size for `count` deliveries published together.
+
+    `waiting` messages in the queue keep the workers busy already.
+    """
     messages = max(1, SPREAD - waiting)
     return max(1, min(MOST, count // messages))
 

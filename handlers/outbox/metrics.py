@@ -1,4 +1,4 @@
-"""What a process that publishes deliveries counts, and how to count in no one's way."""
+"""Prometheus counters of published and unreadable messages, and a decorator for safe counting."""
 
 from __future__ import annotations
 
@@ -30,27 +30,26 @@ UNKNOWN_TASKS = Counter(
 
 
 def harmless(count: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """What cannot be counted, since the folder for it is gone or full, is handled all the same."""
+    """Decorate a counting function to ignore a missing or full folder for the metrics."""
 
     @wraps(count)
     def counted(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
         try:
             count(*args, **kwargs)
         except OSError as error:
-            _tell(str(error))
+            _warn_once(str(error))
 
     return counted
 
 
 @cache
-def _tell(reason: str) -> None:
-    """Once."""
+def _warn_once(reason: str) -> None:
     log.warning("metrics are not counted", reason=reason)
 
 
 @harmless
 def published(messages: Sequence[Message]) -> None:
-    """They are with the broker."""
+    """Count the deliveries of messages that the broker has."""
     counts: Counts[str] = Counts()
     for message in messages:
         counts[message.queue] += len(message.ids)
@@ -60,18 +59,20 @@ def published(messages: Sequence[Message]) -> None:
 
 @harmless
 def unreadable(reason: str, queue: str) -> None:
-    """A worker discards a message. `reason` holds nothing of it; `queue` is one that the worker
-    listens to, or empty."""
+    """Log and count a discarded message.
+
+    `reason` must not quote the message; `queue` is one that the worker consumes, or empty.
+    """
     log.warning("unreadable message discarded", reason=reason, queue=queue)
     UNREADABLE.labels(queue).inc()
 
 
 @harmless
 def set_aside(queue: str) -> None:
-    """A worker has put a message of an unknown task into another queue."""
+    """Count a message of an unknown task that a worker moved to another queue."""
     UNKNOWN_TASKS.labels(queue).inc()
 
 
 def seconds_since(committed: int, moment: datetime) -> float:
-    """`committed`: milliseconds. Two clocks: nothing came before it was made."""
+    """Return the seconds since `committed` (ms since 1970), at least 0 as two clocks may differ."""
     return max(0.0, moment.timestamp() - committed / 1000)

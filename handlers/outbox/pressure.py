@@ -1,5 +1,4 @@
-"""How many messages wait in each queue, as this process last saw: where many do, nothing is gained
-by spreading deliveries over more of them."""
+"""A short-lived cache of queue lengths, so that full queues get fewer and larger messages."""
 
 from __future__ import annotations
 
@@ -9,9 +8,9 @@ from dataclasses import dataclass
 
 from handlers.outbox import publish
 
-#: Between two looks into a queue.
+#: The minimum time between two queries of a queue's length.
 LOOK_SECONDS = 0.5
-#: A look that is older says nothing about now.
+#: The age from which a queue's length is ignored.
 FRESH_SECONDS = 2.0
 
 
@@ -25,8 +24,7 @@ _seen: dict[str, Seen] = {}
 
 
 def look(queues: Iterable[str]) -> None:
-    """Count the messages in the queues that were not looked into just now. Raises
-    BrokerUnavailable."""
+    """Refresh the lengths of queues that are older than LOOK_SECONDS. Raises BrokerUnavailable."""
     now = time.monotonic()
     for queue in set(queues):
         if queue not in _seen or now - _seen[queue].at >= LOOK_SECONDS:
@@ -34,7 +32,7 @@ def look(queues: Iterable[str]) -> None:
 
 
 def waiting(queue: str) -> int:
-    """Return how many messages were last seen in the queue, and 0 where that was long ago."""
+    """Return the queue's length, or 0 if it was queried too long ago."""
     seen = _seen.get(queue)
     if seen is None or time.monotonic() - seen.at > FRESH_SECONDS:
         return 0

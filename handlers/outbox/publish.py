@@ -1,9 +1,9 @@
-"""Outbox → broker: ready deliveries are published in pipelined batches, then marked queued.
+"""Publishes ready deliveries to the broker in pipelined batches, then marks them queued.
 
-Always after the commit, never inside a transaction: what fails here stays in the database as
-ready, and the relay publishes it again.
+Always after the commit, never inside a transaction. A delivery that cannot be published stays
+ready in the database, and the relay publishes it later.
 
-BrokerUnavailable   nothing is marked; the relay tries again, so only the broker needs care
+BrokerUnavailable   no delivery is marked, and the relay retries; only the broker needs a fix
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from handlers import tracing
 from handlers.models import Delivery
 from handlers.outbox import broker as outbox_broker
 from handlers.outbox import metrics
-from handlers.outbox.message_size import grouped, most, spread
+from handlers.outbox.message_size import grouped, size_limit, spread
 from handlers.sdk import registry
 from handlers.sdk.events import EventData, Present
 from handlers.sdk.outcomes import Failed, Skipped
@@ -39,7 +39,7 @@ from listeners import crash_points
 log = structlog.get_logger(__name__)
 
 BATCH = 1000
-#: How many messages wait in a queue.
+#: Returns the number of messages that wait in a queue.
 Waiting = Callable[[str], int]
 
 
@@ -48,12 +48,12 @@ def _none(queue: str) -> int:
 
 
 class BrokerUnavailable(Exception):
-    """The broker does not answer. What is ready stays ready; check CELERY_BROKER_URL."""
+    """The broker does not answer. Deliveries stay ready; check the broker and CELERY_BROKER_URL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Of a delivery, what its publishing needs."""
+    """The columns of a delivery that publishing needs."""
 
     id: int
     attempts: int
@@ -73,11 +73,11 @@ _COLUMNS = (
 
 
 def publish(delivery_ids: Sequence[int], now: datetime, *, size: int | None = None) -> int:
-    """Publish deliveries that are ready or due for a retry, and mark them; returns how many.
+    """Publish deliveries that are ready or due for a retry, mark them, and return their number.
 
-    Many of a handler share a message: `size` of them, or the more the more there are. Deliveries
-    whose handler is not registered wait, and so do those whose mapping is paused. Raises
-    BrokerUnavailable.
+    Deliveries of a handler share messages of `size` deliveries; without `size`, more deliveries
+    make larger messages. Deliveries of unregistered handlers and of paused mappings wait. Never
+    inside a transaction. Raises BrokerUnavailable.
     """
     _refuse_in_a_transaction()
     published = 0
@@ -87,7 +87,7 @@ def publish(delivery_ids: Sequence[int], now: datetime, *, size: int | None = No
 
 
 def _refuse_in_a_transaction() -> None:
-    """Not in the one that a test runs in, which is never committed."""
+    """Raise RuntimeError inside a transaction, other than the one that a test runs in."""
     if not connections[DEFAULT_DB_ALIAS].in_atomic_block:
         return
     try:
@@ -95,18 +95,20 @@ def _refuse_in_a_transaction() -> None:
             pass
     except RuntimeError:
         raise RuntimeError(
-            "deliveries are published after the commit, not inside a transaction"
+            "Deliveries must be published after the commit, not inside a transaction."
         ) from None
 
 
 def publish_or_leave(
     delivery_ids: Sequence[int], now: datetime, *, size: int | None = None
 ) -> bool:
-    """Publish, or leave it to the relay when the broker is away; whether they were published."""
+    """Publish, or leave the deliveries to the relay; return whether they were published."""
     try:
         publish(delivery_ids, now, size=size)
     except BrokerUnavailable as error:
-        log.warning("what is ready waits for the relay", reason=str(error))
+        log.warning(
+            "broker unavailable: the relay will publish the deliveries later", reason=str(error)
+        )
         return False
     return True
 
@@ -119,18 +121,22 @@ def start(task: str, **kwargs: int | str) -> None:
 
 
 def start_or_leave(task: str, **kwargs: int | str) -> bool:
-    """Send a task of ours to the workers; False where the broker is away: it is sent when the job
-    is due again."""
+    """Send a task of ours to the workers; return False if the broker is unavailable.
+
+    Then the task is sent when its job is due again.
+    """
     try:
         start(task, **kwargs)
     except BrokerUnavailable as error:
-        log.warning("a job waits for the broker", task=task, **kwargs, reason=str(error))
+        log.warning(
+            "broker unavailable: the job will start later", task=task, **kwargs, reason=str(error)
+        )
         return False
     return True
 
 
 def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
-    # Queued ones were lost with the broker; a retry is published when it is due and not before.
+    # Queued deliveries passed in were lost with the broker. A retry is not published before due_at.
     publishable = Q(state__in=(Delivery.State.READY, Delivery.State.QUEUED)) | Q(
         state=Delivery.State.RETRYING, due_at__lte=now
     )
@@ -140,20 +146,19 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
     if len(rows) < len(found):
         Delivery.objects.set_aside([row.id for row in found if row.paused_at])
     tracked = [
-        message_for(together)
-        for together in share([row for row in rows if not row.is_external], size)
+        message_for(group) for group in share([row for row in rows if not row.is_external], size)
     ]
-    mine = Delivery.objects.claim_sending([row.id for row in rows if row.is_external], now)
-    external = _sent_elsewhere(mine, now)
-    mine = [pk for message in external for pk in message.ids]
+    sending = Delivery.objects.claim_sending([row.id for row in rows if row.is_external], now)
+    external = _external_messages(sending, now)
+    sending = [pk for message in external for pk in message.ids]
     try:
         send([*tracked, *external])
     except BrokerUnavailable:
-        Delivery.objects.let_go(mine)
+        Delivery.objects.release_sending(sending)
         raise
     crash_points.reach("sent")
     _mark(tracked, now)
-    Delivery.objects.mark_sent(mine, now)
+    Delivery.objects.mark_sent(sending, now)
     crash_points.reach("published")
     return sum(len(message.ids) for message in tracked) + len(external)
 
@@ -163,9 +168,9 @@ def share(
     size: int | None = None,
     waiting: Waiting = _none,
 ) -> Iterator[list[Row]]:
-    """Those that share a message: of a handler and a queue; of one that takes many, of a mapping.
+    """Group rows into messages by handler and queue, for a batch handler also by mapping.
 
-    Without those whose handler is not registered.
+    Leaves out deliveries whose handler is not registered.
     """
     kinds: list[tuple[Row, Handler[Any], tuple[Any, ...]]] = []
     for row in rows:
@@ -184,7 +189,7 @@ def share(
 
 
 def message_for(rows: Sequence[Row]) -> Message:
-    """One for them all, which share it."""
+    """Return the message for rows that share one."""
     first, ids = rows[0], [row.id for row in rows]
     queue = queue_of(first.handler, first.queue)
     return Message(ids, first.attempts, first.handler, queue, {"delivery_ids": ids})
@@ -192,7 +197,7 @@ def message_for(rows: Sequence[Row]) -> Message:
 
 def _size(row: Row, handler: Handler[Any], size: int) -> int:
     attempts = allowed(handler, row.max_attempts)
-    limit = most(handler, row.attempts - row.attempts_before, attempts)
+    limit = size_limit(handler, row.attempts - row.attempts_before, attempts)
     return limit if handler.batch else min(limit, size)
 
 
@@ -204,22 +209,29 @@ def _mark(messages: Sequence[Message], now: datetime) -> None:
         Delivery.objects.mark_queued(sent, now)
 
 
-def _sent_elsewhere(ids: Sequence[int], now: datetime) -> list[Message]:
-    """Messages for tasks that run elsewhere. Changes whose record was deleted since are skipped.
-    Where it could not be told what later changes made of some, they stay claimed: it is asked for
-    again when the claim has ended, and not each second."""
+def _external_messages(ids: Sequence[int], now: datetime) -> list[Message]:
+    """Return the messages for claimed external deliveries.
+
+    Skips changes whose record was deleted since. A delivery whose present values cannot be read
+    keeps its claim, so that the next try waits until the claim expires.
+    """
     if not ids:
         return []
     rows = Delivery.objects.filter(pk__in=ids).order_by("id")
     deliveries = list(rows.select_related("entry__listener", "mapping"))
     results = present_of(deliveries)
-    failures = {pk: one for pk, one in results.items() if isinstance(one, Failed)}
+    failures = {pk: result for pk, result in results.items() if isinstance(result, Failed)}
     for pk, failure in failures.items():
-        log.warning("a change is sent later", delivery=pk, reason=failure.error)
-    skipped = {pk: one.reason for pk, one in results.items() if isinstance(one, Skipped)}
+        log.warning(
+            "external delivery postponed: present values cannot be read",
+            delivery=pk,
+            reason=failure.error,
+        )
+    skipped = {pk: result.reason for pk, result in results.items() if isinstance(result, Skipped)}
     Delivery.objects.skip_sending(skipped, now)
-    left = [one for one in deliveries if one.pk not in failures and one.pk not in skipped]
-    return [_external(one, results.get(one.pk)) for one in left]
+    unsent = failures.keys() | skipped.keys()
+    sendable = [delivery for delivery in deliveries if delivery.pk not in unsent]
+    return [_external(delivery, results.get(delivery.pk)) for delivery in sendable]
 
 
 def _external(delivery: Delivery, result: object) -> Message:
@@ -236,7 +248,7 @@ def _external(delivery: Delivery, result: object) -> Message:
 
 
 def queue_length(queue: str) -> int | None:
-    """How many messages wait in a queue; 0 when it is not there, None when the broker does not say.
+    """Return the number of messages in a queue, 0 if it does not exist, None if unknown.
 
     Raises BrokerUnavailable.
     """
@@ -251,7 +263,7 @@ def queue_length(queue: str) -> int | None:
 
 
 def send(messages: Sequence[Message]) -> None:
-    """Raises BrokerUnavailable."""
+    """Publish messages in pipelined batches. Raises BrokerUnavailable."""
     if not messages:
         return
     began = time_ns()
@@ -261,7 +273,7 @@ def send(messages: Sequence[Message]) -> None:
     with (
         _broker_errors(app),
         app.producer_pool.acquire(block=True, timeout=10) as producer,
-        # Transports without pipelining send each message as it comes.
+        # Transports without pipelining send each message immediately.
         producer.batch(max_size=BATCH),
     ):
         for message in messages:
@@ -288,8 +300,11 @@ def send(messages: Sequence[Message]) -> None:
 
 
 def _queue(app: Celery, name: str) -> Any:
-    """By its name alone it would be added to the queues that a worker listens to, when that worker
-    runs tasks in its own process and connects again."""
+    """Return the queue object for a name.
+
+    Given only the name, Celery would add the queue to those that a worker consumes, when a worker
+    that runs tasks in its own process reconnects.
+    """
     return app.amqp.queues.get(name) or app.amqp.queues.new_missing(name)
 
 
@@ -303,10 +318,13 @@ def _ensure_queues(app: Celery, names: Collection[str]) -> None:
 
 @contextmanager
 def _broker_errors(app: Celery) -> Iterator[None]:
-    """A batch that failed half-way may have arrived; a second copy is harmless."""
+    """Raise BrokerUnavailable for the broker's errors.
+
+    A failed batch may have arrived in part; a second copy of a message is harmless.
+    """
     try:
         yield
     except Exception as error:
         if not isinstance(error, outbox_broker.failures(app)):
             raise
-        raise BrokerUnavailable(f"the broker does not take messages: {error}") from error
+        raise BrokerUnavailable(f"The broker does not accept messages: {error}") from error

@@ -1,5 +1,4 @@
-"""Why a delivery does not begin: its handler is paused; or it is blocked, which one it waits for,
-and what that one does."""
+"""The reason why a delivery waits: a paused handler, a pending read or an earlier delivery."""
 
 from __future__ import annotations
 
@@ -15,12 +14,12 @@ from handlers.models.delivery_queryset import HOLDS_CHAIN
 State = Delivery.State
 
 FOR_ITS_RECORD = "It waits until its record is read from Salesforce."
-FOR_ITS_TURN = "It is next: it becomes ready within seconds."
+FOR_ITS_TURN = "It is next in its record's order and becomes ready within seconds."
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """`delivery`: the id of the one that it waits for, or None when it waits for no other."""
+    """Why a delivery waits. `delivery` is the id of the delivery that it waits for, if any."""
 
     delivery: int | None
     reason: str
@@ -31,39 +30,43 @@ _NEXT = Wait(None, FOR_ITS_TURN)
 _WHY = {
     State.READY: "is ready",
     State.QUEUED: "waits for a worker",
-    State.RUNNING: "runs",
-    State.DEAD: "failed for good and holds back what follows: redeliver it, or go on without it",
+    State.RUNNING: "is running",
+    State.DEAD: "failed for good and holds back the next changes: "
+    "redeliver it, or skip it and continue",
     State.BLOCKED: "waits until its record is read from Salesforce",
 }
 
 
 def waits_for(delivery: Delivery) -> Wait | None:
-    """None for one that waits for nobody. Three queries at most."""
+    """Return why a delivery waits, or None if it does not. At most three queries."""
     return waits_of([delivery]).get(delivery.pk)
 
 
 def waits_of(deliveries: Iterable[Delivery]) -> dict[int, Wait]:
-    """Of those that are blocked or paused, by id. Three queries at most, however many there are."""
-    waiting = [one for one in deliveries if one.state in WAITING]
-    blocked = [one for one in waiting if one.state == State.BLOCKED]
-    before = _before([one for one in blocked if one.chain and not one.awaits_record])
+    """Return why each blocked or paused delivery waits, by id. At most three queries."""
+    waiting = [delivery for delivery in deliveries if delivery.state in WAITING]
+    blocked = [delivery for delivery in waiting if delivery.state == State.BLOCKED]
+    before = _before(
+        [delivery for delivery in blocked if delivery.chain and not delivery.awaits_record]
+    )
     paused = _paused(waiting)
-    found = {one.pk: _wait(one, before.get(one.pk)) for one in blocked}
-    for one in waiting:
-        mapping = paused.get(one.mapping_id or 0)
-        # What is before it goes first, whether it is paused or not.
-        if mapping is not None and found.get(one.pk, _NEXT) == _NEXT:
-            found[one.pk] = Wait(None, f"Its handler is paused {_since(mapping)}.")
-    return found
+    waits = {delivery.pk: _wait(delivery, before.get(delivery.pk)) for delivery in blocked}
+    for delivery in waiting:
+        mapping = paused.get(delivery.mapping_id or 0)
+        # An earlier delivery of the chain is the reason even if the mapping is paused.
+        if mapping is not None and waits.get(delivery.pk, _NEXT) == _NEXT:
+            waits[delivery.pk] = Wait(None, f"Its handler is paused {_since(mapping)}.")
+    return waits
 
 
 def _paused(deliveries: list[Delivery]) -> dict[int, HandlerMapping]:
-    ids = {one.mapping_id for one in deliveries} - {None}
+    ids = {delivery.mapping_id for delivery in deliveries} - {None}
     return HandlerMapping.objects.paused().filter(pk__in=ids).in_bulk() if ids else {}
 
 
 def _since(mapping: HandlerMapping) -> str:
-    """By whom and why is in the action log, for who may see that."""
+    """Return when the pause began. Actor and reason are only in the action log, which needs a
+    permission."""
     return f"since {mapping.paused_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
@@ -76,15 +79,18 @@ def _wait(delivery: Delivery, before: Delivery | None) -> Wait:
 
 
 def _before(deliveries: list[Delivery]) -> dict[int, Delivery]:
-    """The one that holds its chain, whatever its id; or that is before it and awaits its record."""
+    """Return for each delivery the one that it waits for, by id.
+
+    That is the delivery that holds its chain, or an earlier one that awaits its record.
+    """
     if not deliveries:
         return {}
     unread = Q(awaits_record=True, pk__lt=OuterRef("pk"))
-    found = Delivery.objects.filter(HOLDS_CHAIN | unread, chain=OuterRef("chain"))
-    first = Subquery(found.order_by("awaits_record", "halts", "id").values("pk")[:1])
-    mine = Delivery.objects.filter(pk__in=[one.pk for one in deliveries]).order_by()
-    ids = dict(mine.values_list("pk", first))
-    # What ended between the two queries holds nothing any more.
+    holders = Delivery.objects.filter(HOLDS_CHAIN | unread, chain=OuterRef("chain"))
+    first = Subquery(holders.order_by("awaits_record", "halts", "id").values("pk")[:1])
+    rows = Delivery.objects.filter(pk__in=[delivery.pk for delivery in deliveries]).order_by()
+    ids = dict(rows.values_list("pk", first))
+    # A delivery that ended between the two queries holds nothing any more.
     still = Delivery.objects.filter(HOLDS_CHAIN | Q(awaits_record=True)).select_related("mapping")
     held_by = still.in_bulk([pk for pk in ids.values() if pk])
     return {pk: held_by[before] for pk, before in ids.items() if before in held_by}
@@ -93,7 +99,7 @@ def _before(deliveries: list[Delivery]) -> dict[int, Delivery]:
 def _what(delivery: Delivery) -> str:
     mapping = delivery.mapping
     if delivery.state in WAITING and mapping is not None and mapping.paused_at is not None:
-        return f"does not begin: its handler is paused {_since(mapping)}"
+        return f"does not start: its handler is paused {_since(mapping)}"
     if delivery.state == State.RETRYING and delivery.due_at is not None:
-        return f"failed and is tried again at {delivery.due_at:%Y-%m-%d %H:%M:%S} UTC"
+        return f"failed and will be retried at {delivery.due_at:%Y-%m-%d %H:%M:%S} UTC"
     return _WHY[State(delivery.state)]

@@ -1,7 +1,7 @@
-"""A mapping's condition on the values of fields: what it may say, and whether a change meets it.
+"""Validation and evaluation of a mapping's condition on field values. Pure.
 
 A leaf compares one field: `{"field": "StageName", "changed_to": "Closed Won"}`. `{"all": […]}` and
-`{"any": […]}` combine leaves and one another; `{}` is no condition. Pure.
+`{"any": […]}` combine leaves and other groups; `{}` is no condition.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from handlers.routing.field_paths import ABSENT, overlap, value_at
 from listeners.values import is_storable_text
 
 EXAMPLE = '{"field": "StageName", "equals": "Closed Won"}'
-#: How deep `all` and `any` may be nested.
+#: The maximum nesting depth of `all` and `any`.
 MAX_DEPTH = 10
 
 _GROUPS = ("all", "any")
@@ -32,7 +32,7 @@ class Change(Protocol):
 
 
 def matches(condition: Mapping[str, Any], change: Change) -> bool:
-    """Whether a change meets a condition. Never raises: what cannot be read is not met."""
+    """Return whether a change meets a condition. Never raises: an invalid condition is not met."""
     return not condition or _holds(condition, change)
 
 
@@ -53,7 +53,7 @@ def _meets(leaf: Mapping[str, Any], path: str, change: Change) -> bool:
         case {"equals": wanted}:
             return _same(value, wanted)
         case {"in": list(wanted)}:
-            return any(_same(value, one) for one in wanted)
+            return any(_same(value, option) for option in wanted)
         case {"exists": bool(wanted)}:
             return (value is not ABSENT and value is not None) == wanted
         case {"changed_to": wanted}:
@@ -62,22 +62,24 @@ def _meets(leaf: Mapping[str, Any], path: str, change: Change) -> bool:
 
 
 def _same(value: object, wanted: object) -> bool:
-    """Equal in JSON: 1 is 1.0, and neither true nor "1"."""
+    """Return whether two values are equal in JSON: 1 equals 1.0, but neither true nor "1"."""
     if isinstance(value, bool) or isinstance(wanted, bool):
         return value is wanted
     return value == wanted
 
 
 def _changed(change: Change, path: str) -> bool:
-    """Whether a field of the body was set by this change. A create and a restore set all of them;
-    an update that does not name the changed fields has no others in its body."""
+    """Return whether this change set a field of its body.
+
+    A create and a restore set all fields of the body; so does an update without `changed_fields`.
+    """
     if change.change_type != "UPDATE" or change.changed_fields is None:
         return True
     return any(overlap(name, path) for name in change.changed_fields)
 
 
 def fields(condition: Any) -> Iterator[str]:
-    """The fields whose values a valid condition compares."""
+    """Yield the fields that a valid condition compares."""
     match condition:
         case {"all": list(parts)} | {"any": list(parts)}:
             for part in parts:
@@ -87,7 +89,7 @@ def fields(condition: Any) -> Iterator[str]:
 
 
 def flaws(condition: Any) -> list[str]:
-    """All that is wrong with a condition, each with its place; empty when it is valid."""
+    """Return all errors in a condition, each with its place; empty if it is valid."""
     return [] if condition == {} else list(_flaws(condition, "condition", 0))
 
 
@@ -142,20 +144,20 @@ def _value_flaws(test: str, value: Any, at: str) -> Iterator[str]:
     elif not isinstance(value, list) or not value:
         yield f"{at}: give a list of values, at least one."
     else:
-        for index, one in enumerate(value):
-            yield from _plain_flaws(one, f"{at}[{index}]")
+        for index, item in enumerate(value):
+            yield from _plain_flaws(item, f"{at}[{index}]")
 
 
 def _plain_flaws(value: Any, at: str) -> Iterator[str]:
-    """Only what is one value in JSON: of a compound field an update brings the changed parts, so
-    that no object would ever be the whole of it."""
+    """Refuse objects and lists: an update brings only the changed parts of a compound field, so a
+    whole object would never match."""
     match value:
         case dict() | list():
             yield f"{at}: give one value; for a part of a compound field, name it in the field."
         case float() if not math.isfinite(value):
             yield f"{at}: give a finite number."
         case str() if not is_storable_text(value):
-            yield f"{at}: a NUL or half a surrogate pair is no text; take it out."
+            yield f"{at}: a NUL or half a surrogate pair is not valid text; remove it."
 
 
 def _unknown(key: object) -> str:
@@ -165,5 +167,5 @@ def _unknown(key: object) -> str:
 
 
 def _quoted(words: list[str] | tuple[str, ...], conjunction: str) -> str:
-    *most, last = [f'"{word}"' for word in words]
-    return f"{', '.join(most)} {conjunction} {last}" if most else last
+    *first, last = [f'"{word}"' for word in words]
+    return f"{', '.join(first)} {conjunction} {last}" if first else last

@@ -1,4 +1,4 @@
-"""Field names as change events write them: `Name.FirstName` is a part of the compound `Name`."""
+"""Paths of fields in change events: `Name.FirstName` is a part of the compound field `Name`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 
 class Absent(Enum):
-    """What a field that was not sent has for a value: null is one of its own."""
+    """The value of a field that was not sent, as distinct from null."""
 
     ABSENT = "absent"
 
@@ -17,8 +17,10 @@ ABSENT: Final = Absent.ABSENT
 
 
 def value_at(data: Mapping[str, object], path: str) -> object | Literal[Absent.ABSENT]:
-    """The value of a field or of a part of a compound field. A compound that is null was cleared,
-    and its parts with it."""
+    """Return the value of a field or of a part of a compound field.
+
+    A part of a compound field that is null is null too.
+    """
     value: object = data
     for name in path.split("."):
         if value is None:
@@ -30,7 +32,7 @@ def value_at(data: Mapping[str, object], path: str) -> object | Literal[Absent.A
 
 
 def overlaid(data: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the data with what came later on top; of compound fields, part by part."""
+    """Return the data with later data laid over it; compound fields are merged part by part."""
     result = dict(data)
     for name, value in later.items():
         before = result.get(name)
@@ -41,6 +43,6 @@ def overlaid(data: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
-def overlap(one: str, other: str) -> bool:
-    """Whether they are the same field, or one is a part of the other."""
-    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
+def overlap(path: str, other: str) -> bool:
+    """Return whether the paths are the same field, or one is a part of the other."""
+    return path == other or path.startswith(f"{other}.") or other.startswith(f"{path}.")

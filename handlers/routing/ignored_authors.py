@@ -1,4 +1,4 @@
-"""Whose changes a mapping leaves out: by where they were made, and by who made them. Pure."""
+"""Rules by which a mapping ignores changes of certain clients, origins and users. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from listeners import wildcards
 from listeners.values import is_storable_text
 
-#: As many characters of a Salesforce id tell it from all others; three more only check them.
+#: The first 15 characters identify a Salesforce record; the three after them are a checksum.
 SHORT_ID = 15
 _USER_ID = re.compile(r"[A-Za-z0-9]{15}([A-Za-z0-9]{3})?")
 
@@ -20,11 +20,11 @@ class Written(Protocol):
 
 
 def left_out(change: Written, origins: Sequence[str], users: Sequence[str]) -> str:
-    """Why a mapping that ignores these origins and users leaves a change out; empty: it does not.
+    """Return why a mapping that ignores these origins and users leaves a change out, or "".
 
-    An entry of `origins` is a client id, or, with a `/` in it, a whole change origin in which `*`
-    stands for any text. Clients have a `/` in their id too (`Workbench/`): an entry is that of its
-    client in any case.
+    An entry of `origins` is a client id, or a whole change origin in which `*` stands for any text.
+    A whole origin contains a `/`. A client id may contain one too (`Workbench/`), so every entry is
+    also compared with the client id.
     """
     writer = _writer(change, origins, users)
     return writer and f"written by {writer}, which this mapping leaves out"
@@ -36,16 +36,19 @@ def _writer(change: Written, origins: Sequence[str], users: Sequence[str]) -> st
         client = client_of(origin)
         if client and client in origins:
             return f"client {client}"
-        if any("/" in one and wildcards.matches(one, origin) for one in origins):
+        if any("/" in entry and wildcards.matches(entry, origin) for entry in origins):
             return f"origin {origin}"
     user = change.commit_user
-    if user and any(user[:SHORT_ID] == one[:SHORT_ID] for one in users):
+    if user and any(user[:SHORT_ID] == ignored[:SHORT_ID] for ignored in users):
         return f"user {user}"
     return ""
 
 
 def client_of(origin: str) -> str:
-    """The id that the writer gave in Sforce-Call-Options: `com/…/rest/67.0;client=my-app`."""
+    """Return the client id that the writer set in Sforce-Call-Options, or "".
+
+    Example of an origin: `com/…/rest/67.0;client=my-app`.
+    """
     for part in origin.split(";"):
         if part.startswith("client="):
             return part.removeprefix("client=")
@@ -53,10 +56,10 @@ def client_of(origin: str) -> str:
 
 
 def origin_flaws(origins: Any) -> list[str]:
-    """What is wrong with a list of origins."""
+    """Return the errors in a list of origins."""
     if not _is_list_of_texts(origins):
         return ['Give a list of client ids or change origins, such as ["my-app"].']
-    return [flaw for one in origins if (flaw := _origin_flaw(one))]
+    return [flaw for origin in origins if (flaw := _origin_flaw(origin))]
 
 
 def _origin_flaw(origin: str) -> str:
@@ -64,24 +67,24 @@ def _origin_flaw(origin: str) -> str:
         return flaw
     if "*" in origin and "/" not in origin:
         return (
-            f'"{origin}": a client id is compared as it is; with a wildcard, write the whole '
+            f'"{origin}": a client id is compared literally; to use a wildcard, write the whole '
             f'origin, such as "*/rest/*;client={origin}".'
         )
     return ""
 
 
 def user_flaws(users: Any) -> list[str]:
-    """What is wrong with a list of users."""
+    """Return the errors in a list of users."""
     if not _is_list_of_texts(users):
         return ['Give a list of Salesforce user ids, such as ["005000000000001AAA"].']
     return [
-        f'"{one}" is no Salesforce id: it has 15 or 18 letters and digits.'
-        for one in users
-        if not _USER_ID.fullmatch(one)
+        f'"{user}" is no Salesforce id: it has 15 or 18 letters and digits.'
+        for user in users
+        if not _USER_ID.fullmatch(user)
     ]
 
 
 def _is_list_of_texts(value: Any) -> bool:
     return isinstance(value, list) and all(
-        isinstance(one, str) and one.strip() and is_storable_text(one) for one in value
+        isinstance(item, str) and item.strip() and is_storable_text(item) for item in value
     )

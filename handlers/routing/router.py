@@ -1,4 +1,4 @@
-"""Which mappings a change goes to. Pure: nothing here reads the database or the clock."""
+"""Selection of the mappings that get a change. Pure: reads neither the database nor the clock."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from handlers.routing.conditions import Change, matches
 from handlers.routing.field_paths import overlap
 from handlers.routing.ignored_authors import left_out
 
-#: The change types that have handlers, and the mappings' word for them.
+#: The mappings' `on` value for each change type that handlers can get.
 ON = {"CREATE": "create", "UPDATE": "update", "DELETE": "delete", "UNDELETE": "restore"}
-#: The same for gap events, which say that a record changed and not how.
+#: The mappings' `on` value for each type of gap event.
 GAPS = {f"GAP_{change_type}": on for change_type, on in ON.items()}
 
 
@@ -47,18 +47,18 @@ class Routable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Routed(Generic[M]):
-    """A mapping that gets a change, or would get it: `skipped` says why it does not."""
+    """A mapping that a change matches. `skipped` says why the mapping ignores the change, if so."""
 
     mapping: M
     skipped: str = ""
 
 
 def route(change: Routable, mappings: Iterable[M], save: Change | None = None) -> list[Routed[M]]:
-    """The mappings that get this change, and those that leave it out for who wrote it.
+    """Return the mappings that get this change, and those that ignore it because of its author.
 
-    `save`: what the change's whole save brought, where that came as several changes; conditions
-    are judged by it, and everything else by the change. Gap events, overflows, wildcards and
-    unknown types go to none: they say that something happened and not what.
+    Conditions are evaluated on `save`, if the change's save came as several events; everything else
+    is evaluated on the change. Gap events, overflows, wildcards and unknown change types match no
+    mapping, because they carry no data.
     """
     return [
         routed
@@ -70,24 +70,26 @@ def route(change: Routable, mappings: Iterable[M], save: Change | None = None) -
 def route_with_gaps(
     change: Routable, mappings: Iterable[M], save: Change | None = None
 ) -> list[Routed[M]]:
-    """The same, and for a gap event the mappings that may get what it stands for: fields and
-    conditions, which nobody can judge without data, count as met."""
+    """Return the mappings that get this change, also for a gap event.
+
+    A gap event has no data, so changed fields and conditions count as met for it.
+    """
     on = GAPS.get(change.change_type)
     return _of_kind(on, change, mappings) if on else route(change, mappings, save)
 
 
 class Miss(StrEnum):
-    """What keeps a change from a mapping."""
+    """The reason why a mapping does not get a change."""
 
     KIND = "another kind of change"
     GAP = "a gap event"
     ENTITY = "another entity"
-    FIELDS = "none of the fields was changed"
+    FIELDS = "none of the watched fields changed"
     CONDITION = "the condition is not met"
 
 
 def miss(change: Routable, mapping: _Mapping, save: Change | None = None) -> Miss | None:
-    """Why `route` does not name a mapping that has a handler or a task; None where it does."""
+    """Return why `route` does not return a mapping with a handler or task; None if it does."""
     on = ON.get(change.change_type)
     if on != mapping.on or not _is_of_one_record(change):
         return Miss.GAP if route_with_gaps(change, [mapping]) else Miss.KIND
@@ -111,34 +113,42 @@ def _of_kind(on: str | None, change: Routable, mappings: Iterable[M]) -> list[Ro
 
 
 def lanes(mappings: Iterable[M]) -> dict[int, int]:
-    """For each mapping that keeps a record's order, the lane its deliveries queue up in.
+    """Return the lane of each mapping that keeps a record's order, by mapping id.
 
-    Mappings to the same handler share a lane, and so do handlers that never get the same change:
-    a record's update waits for its create, whether one function handles both or two do. Handlers
-    of the same change are in lanes of their own: one that fails holds up no other.
+    Mappings to the same handler share a lane, and so do handlers that never get the same change: a
+    record's update waits for its create, whether one function handles both or two do. Handlers of
+    the same change have separate lanes, so a failing handler does not hold up another one.
     """
-    ordered = (one for one in mappings if one.handler and one.ordering == "per_record")
-    return {mapping.pk: group[0].pk for group in _of_one_target(ordered) for mapping in group}
+    ordered = (
+        mapping for mapping in mappings if mapping.handler and mapping.ordering == "per_record"
+    )
+    return {mapping.pk: group[0].pk for group in _by_target(ordered) for mapping in group}
 
 
 def views(mappings: Collection[M]) -> dict[int, frozenset[int]]:
-    """For each mapping, itself and those that show the same target a record's changes, by id: those
-    of its lane, and those that would be in it if all of them kept the order."""
+    """Return for each mapping id the ids of the mappings that share its view of a record.
+
+    These are the mapping itself, the mappings of its lane, and those that would be in its lane if
+    all mappings kept the order.
+    """
     lane_of = lanes(mappings)
-    found: dict[int, set[int]] = {
-        pk: {other for other, its in lane_of.items() if its == lane} for pk, lane in lane_of.items()
+    view_of: dict[int, set[int]] = {
+        pk: {other for other, its_lane in lane_of.items() if its_lane == lane}
+        for pk, lane in lane_of.items()
     }
     for kind in ("handler", "task"):
-        for group in _of_one_target(one for one in mappings if getattr(one, kind)):
+        for group in _by_target(mapping for mapping in mappings if getattr(mapping, kind)):
             ids = {mapping.pk for mapping in group}
             for pk in ids:
-                found[pk] = found.get(pk, set()) | ids
-    return {pk: frozenset(ids) for pk, ids in found.items()}
+                view_of[pk] = view_of.get(pk, set()) | ids
+    return {pk: frozenset(ids) for pk, ids in view_of.items()}
 
 
-def beside_lanes(mappings: Collection[M]) -> frozenset[int]:
-    """The mappings that keep a record's order, and share a view with some outside of their lane:
-    those may overtake them."""
+def overtakable_mappings(mappings: Collection[M]) -> frozenset[int]:
+    """Return the ordered mappings that share a view with mappings outside their lane.
+
+    Deliveries of those other mappings may overtake theirs.
+    """
     if all(mapping.ordering == "per_record" for mapping in mappings if mapping.handler):
         return frozenset()
     lane_of = lanes(mappings)
@@ -150,8 +160,8 @@ def beside_lanes(mappings: Collection[M]) -> frozenset[int]:
     )
 
 
-def _of_one_target(mappings: Iterable[M]) -> list[list[M]]:
-    """Mappings grouped by handler or task, and with others that never get the same change."""
+def _by_target(mappings: Iterable[M]) -> list[list[M]]:
+    """Group mappings by handler or task, and merge groups that never get the same change."""
     by_handler: dict[str, list[M]] = {}
     for mapping in sorted(mappings, key=lambda mapping: mapping.pk):
         name = mapping.handler or mapping.task
@@ -160,7 +170,7 @@ def _of_one_target(mappings: Iterable[M]) -> list[list[M]]:
     merged: list[list[M]] = []
     for group in by_handler.values():
         for lane in merged:
-            if not any(_meet(one, other) for one in group for other in lane):
+            if not any(_can_meet(mapping, other) for mapping in group for other in lane):
                 lane.extend(group)
                 break
         else:
@@ -168,9 +178,10 @@ def _of_one_target(mappings: Iterable[M]) -> list[list[M]]:
     return merged
 
 
-def _meet(one: M, other: M) -> bool:
-    """Whether both can get the same change."""
-    return one.on == other.on and (one.entity == other.entity or "*" in (one.entity, other.entity))
+def _can_meet(mapping: M, other: M) -> bool:
+    """Return whether both mappings can get the same change."""
+    entities = (mapping.entity, other.entity)
+    return mapping.on == other.on and (mapping.entity == other.entity or "*" in entities)
 
 
 def _is_of_one_record(change: Routable) -> bool:
@@ -178,12 +189,12 @@ def _is_of_one_record(change: Routable) -> bool:
 
 
 def _concerns(change: Routable, mapping: _Mapping) -> bool:
-    """Whether it changed one of the mapping's fields, where it names any."""
+    """Return whether the change touches the mapping's `changed_fields`, if it has any."""
     return not mapping.changed_fields or _touches(change, mapping.changed_fields)
 
 
 def _touches(change: Routable, wanted: Collection[str]) -> bool:
-    """Whether a wanted field changed. `Name` holds `Name.FirstName`: either touches the other."""
-    # CometD may leave the list out: then its body holds the changed fields and nothing else.
+    """Return whether a wanted field changed. `Name` and `Name.FirstName` touch each other."""
+    # CometD may omit the list; then the body holds only the changed fields.
     changed = change.changed_data if change.changed_fields is None else change.changed_fields
     return any(overlap(field, name) for field in changed for name in wanted)

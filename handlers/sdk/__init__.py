@@ -1,1 +1,1 @@
-"""What authors of handlers use: the change as they see it, outcomes, registry, REST client."""
+"""The API for handler authors: decorator, event, outcomes, registry and REST client."""

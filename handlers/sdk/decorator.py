@@ -1,7 +1,7 @@
-"""`@cdc_handler` registers a function as a handler, and as a Celery task of the same name.
+"""`@cdc_handler`, which registers a function as a handler and as a Celery task of the same name.
 
-Handler modules import this one before the apps are ready, in every process: it imports nothing of
-the worker, which runs the deliveries. `bind` tells it how, once the apps are ready.
+Every process imports this module before the apps are ready, so it does not import the worker. Once
+the apps are ready, `bind` sets the function that runs deliveries.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from handlers.sdk.events import EventData
 from handlers.sdk.registry import CheckOptions, Given, Handler
 
 Register = Callable[[Callable[[Given], Any]], Handler[Given]]
-#: Runs the deliveries with these ids, whose message names this handler.
+#: Runs the deliveries with the given ids; the second argument is the handler named in the message.
 RunDeliveries = Callable[[Sequence[int], str], str]
 
 MOST_A_BATCH = 1000
@@ -62,12 +62,12 @@ def cdc_handler(
 
     name           default `module.function`
     queue          the Celery queue, unless the mapping names one
-    max_attempts   from 1; then the delivery is dead. Default: 5
+    max_attempts   at least 1, default 5; after the last failed attempt the delivery is dead
     atomic         commit the function's writes to the default database and the delivery's
                    success in one transaction
     check_options  called with a mapping's options when it is saved; raises ValueError
-    batch          from 1 to 1000: the function takes a list of so many events at most, all of one
-                   mapping and, unless it is unordered, each of another record
+    batch          from 1 to 1000: the function takes a list of at most this many events, all of
+                   one mapping and, unless the mapping is unordered, each of a different record
     """
     _check_numbers(max_attempts, batch)
 
@@ -97,7 +97,10 @@ def _check_numbers(max_attempts: int | None, batch: int | None) -> None:
 
 
 def _check_kind(target: Callable[[Any], Any]) -> None:
-    """Nobody would await or iterate what such a function returns: it would never run."""
+    """Raise TypeError for a coroutine function or a generator function.
+
+    The worker neither awaits nor iterates a result, so the function's body would never run.
+    """
     is_async = inspect.iscoroutinefunction(target) or inspect.isasyncgenfunction(target)
     if is_async or inspect.isgeneratorfunction(target):
         kind = "async def" if is_async else "a generator"
@@ -121,6 +124,6 @@ _run_deliveries: RunDeliveries = _unbound
 
 
 def bind(run_deliveries: RunDeliveries) -> None:
-    """Set what each handler's task does, of handlers that are registered later too."""
+    """Set the body of every handler's task, including handlers registered later."""
     global _run_deliveries  # noqa: PLW0603
     _run_deliveries = run_deliveries

@@ -1,4 +1,4 @@
-"""The change as a handler sees it."""
+"""The change event that a handler receives."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 class Metadata:
     """The change event's header. `commit_timestamp` is in milliseconds since 1970, UTC.
 
-    `nulled_fields` and `diff_fields` are the header's. The Streaming API does not send them: there
-    they are what the body shows. `changed_fields` is None where it was not sent, and all three are
-    None for a record that was read over REST. `extra` has the header's other fields, under the
-    names that Salesforce gives them.
+    `nulled_fields` and `diff_fields` come from the header. The Streaming API does not send them, so
+    there they are derived from the body. `changed_fields` is None if Salesforce did not send it,
+    and all three are None for a record that was read over REST. `extra` has the header's other
+    fields, under Salesforce's names.
     """
 
     entity_name: str
@@ -41,7 +41,7 @@ class Metadata:
 
     @classmethod
     def of(cls, entry: AuditLogEntry) -> Metadata:
-        """Return the metadata of an audit entry."""
+        """Return the metadata of an audit log entry."""
         return cls(
             entity_name=entry.entity_name,
             change_type=entry.change_type,
@@ -54,8 +54,8 @@ class Metadata:
             record_id=entry.record_id,
             record_ids=entry.record_ids(),
             changed_fields=_tuple(entry.changed_fields),
-            nulled_fields=_told(entry, entry.nulled_fields, nulled_names),
-            diff_fields=_told(entry, entry.diff_fields, diff_names),
+            nulled_fields=_names(entry, entry.nulled_fields, nulled_names),
+            diff_fields=_names(entry, entry.diff_fields, diff_names),
             extra=entry.header_extra or {},
         )
 
@@ -80,15 +80,17 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """What a handler gets in place of what was recorded, where later changes of the record have
-    overtaken it."""
+    """The present values that a handler gets instead of the recorded ones, where later changes of
+    the record have overtaken the recorded change."""
 
     changed_data: dict[str, Any]
     superseded_fields: tuple[str, ...]
 
     def nulled_among(self, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        """The fields that are null now. `names`: those that the recorded change names so, or None
-        where it does not say."""
+        """Return the fields that are null now, or None if `names` is None.
+
+        `names` are the fields that the recorded change names as nulled.
+        """
         if names is None:
             return None
         data = self.changed_data
@@ -97,7 +99,11 @@ class Present:
         return tuple(dict.fromkeys([*kept, *null]))
 
     def diffs_among(self, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        """The same of the fields that are diffs: what was replaced is none any more."""
+        """Return the fields that are still diffs, or None if `names` is None.
+
+        `names` are the fields that the recorded change names as diffs. A replaced field has its
+        whole value, so it is not a diff any more.
+        """
         if names is None:
             return None
         replaced = self.superseded_fields
@@ -108,10 +114,10 @@ class Present:
 class EventData:
     """One change of one record.
 
-    `id` is the audit entry's, the same for every attempt: use it as an idempotency key.
+    `id` is the audit log entry's id and the same for every attempt: use it as an idempotency key.
     `attempt` counts from 1. `options` are the handler mapping's. `superseded_fields` names the
-    fields whose recorded values later changes of the record have replaced: `changed_data` has their
-    values as they are now. Parts of compound fields are named as `BillingAddress.City`.
+    fields that later changes of the record have replaced; `changed_data` has their present values.
+    Parts of compound fields are named like `BillingAddress.City`.
     """
 
     id: int
@@ -122,10 +128,10 @@ class EventData:
     attempt: int = 1
     options: dict[str, Any] = field(default_factory=dict)
     superseded_fields: tuple[str, ...] = ()
-    _heard_by: Listener | None = field(default=None, repr=False, compare=False)
+    _source: Listener | None = field(default=None, repr=False, compare=False)
 
     def __hash__(self) -> int:
-        """Its dicts have none; what is equal has the same id."""
+        """Hash the identity: the dicts have no hash, and equal events have the same id."""
         return hash((self.listener, self.id))
 
     @classmethod
@@ -137,8 +143,10 @@ class EventData:
         options: dict[str, Any] | None = None,
         present: Present | None = None,
     ) -> EventData:
-        """The event of an audit entry, whose listener is loaded. `present`: its fields as they are
-        now, where later changes have overtaken it."""
+        """Return the event of an audit log entry whose listener is loaded.
+
+        `present` has the fields' present values, if later changes have overtaken this one.
+        """
         metadata = Metadata.of(entry)
         if present is not None:
             metadata = replace(
@@ -155,30 +163,30 @@ class EventData:
             attempt=attempt,
             options=options or {},
             superseded_fields=present.superseded_fields if present else (),
-            _heard_by=entry.listener,
+            _source=entry.listener,
         )
 
     @property
     def salesforce(self) -> Any:
-        """A ready REST client of the org that the change came from, a
-        `simple_salesforce.Salesforce` (whose own types know no record types, hence none here):
+        """A ready REST client for the org that the change came from, a
+        `simple_salesforce.Salesforce` (typed as Any, because its types know no record types):
         `event.salesforce.Account.get(event.metadata.record_id)`.
 
-        It shares the connection's token, which is renewed as needed. What it writes comes back as
-        a change with `client=salesforce-cdc` in its origin: a mapping's `ignore_origins` leaves
-        that out. Raises simple_salesforce's exceptions, and `LoginRefused` or `LoginUnavailable`.
+        The client shares the connection's token and renews it as needed. Its writes come back as
+        changes with `client=salesforce-cdc` in their origin, which a mapping's `ignore_origins` can
+        leave out. Raises simple_salesforce's exceptions, and `LoginRefused` or `LoginUnavailable`.
         """
-        # Imported by who calls back: handler modules are read before the apps are ready, and a
-        # SOAP library comes with it.
+        # Imported on the first use: handler modules are imported before the apps are ready, and
+        # simple_salesforce brings a SOAP library with it.
         from audit.incidents.login import report
         from listeners.connections.handler_clients import client_for
 
-        if self._heard_by is None:
-            raise RuntimeError("this event came from no listener: it has no org to call back")
-        return client_for(self._heard_by, report)
+        if self._source is None:
+            raise RuntimeError("This event has no listener, so there is no Salesforce org to call.")
+        return client_for(self._source, report)
 
     def to_dict(self) -> dict[str, Any]:
-        """The camelCase form, as it is posted and sent to tasks that run elsewhere."""
+        """Return the camelCase form that is posted to URLs and sent to external tasks."""
         return {
             "id": self.id,
             "listener": self.listener,
@@ -190,15 +198,16 @@ class EventData:
         }
 
 
-def _told(
+def _names(
     entry: AuditLogEntry,
     sent: list[str] | None,
-    found: Callable[[Mapping[str, Any], list[str] | None], tuple[str, ...]],
+    derive: Callable[[Mapping[str, Any], list[str] | None], tuple[str, ...]],
 ) -> tuple[str, ...] | None:
-    """The nulls of a record that was read are not fields that were cleared."""
+    """Return the field names that the header sent or the body shows, or None for a record that was
+    read over REST: its nulls are not fields that the change cleared."""
     if sent is None and entry.source != "stream":
         return None
-    return found(entry.changed_data, sent)
+    return derive(entry.changed_data, sent)
 
 
 def _tuple(names: list[str] | None) -> tuple[str, ...] | None:

@@ -1,5 +1,8 @@
-"""How a run can end: a handler returns, returns `Skipped`, raises `Retry`, or raises; one that
-takes many changes at once raises `BatchFailed` for some of them."""
+"""The outcomes of a handler run.
+
+A handler returns, returns `Skipped`, raises `Retry`, or raises another exception. A batch handler
+raises `BatchFailed` if some of its changes failed.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,9 @@ MAX_ERROR = 10_000
 
 
 class Retry(Exception):
-    """Raise it to be called again: after so many seconds, or after the usual back-off.
+    """Raise it to request another attempt, after `after` seconds or the usual back-off.
 
-    It counts as an attempt; past the last one the delivery is dead.
+    The run counts as an attempt; after the last one the delivery is dead.
     """
 
     def __init__(self, reason: str = "", *, after: float | None = None) -> None:
@@ -32,23 +35,23 @@ class Retry(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Return it to say that there was nothing to do, and why."""
+    """Return it from a handler that had nothing to do, with the reason."""
 
     reason: str
 
 
 class BatchFailed(Exception):
-    """Raise it from a handler with `batch`: these changes failed, the others succeeded.
+    """Raise it from a handler with `batch`: the changes in `errors` failed, the others succeeded.
 
-    errors   by event, or by its id: an exception, a `Retry` among them; a `Skipped`; or a text
+    errors   by event or event id: an exception (also a `Retry`), a `Skipped` or a text
     """
 
     def __init__(self, errors: Mapping[EventData | int, Exception | Skipped | str]) -> None:
         for error in errors.values():
             if not isinstance(error, Exception | Skipped | str):
                 raise TypeError(
-                    f"BatchFailed: {error!r} is no exception, no Skipped and no text; give one of "
-                    "them for each change that failed."
+                    f"BatchFailed: {error!r} is not an exception, a Skipped or a text; give one of "
+                    "these for each change that failed."
                 )
         self.errors = {key if isinstance(key, int) else key.id: e for key, e in errors.items()}
         super().__init__(f"{len(errors)} of the changes failed")
@@ -61,11 +64,12 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An attempt that did not do its work; `after` (seconds) overrules the back-off.
+    """A failed attempt.
 
-    kind   failed: it raised; retry: it raised Retry; lost: its worker never ended it
-    type   of what it raised, the class by its full name
-    at     the file and line that raised it
+    after  seconds until the next attempt, in place of the back-off
+    kind   failed: the handler raised; retry: it raised Retry; lost: its worker never ended the run
+    type   the full class name of the exception
+    at     the file and line that raised the exception
     """
 
     error: str
@@ -104,5 +108,5 @@ def returned(result: object) -> Outcome:
 
 
 def storable(text: str) -> str:
-    """What PostgreSQL takes: no NUL, no lone surrogate, not endless."""
+    """Return the text as PostgreSQL stores it: no NUL, no lone surrogate, at most MAX_ERROR."""
     return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()[-MAX_ERROR:]

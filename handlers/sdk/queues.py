@@ -1,4 +1,4 @@
-"""The Celery queue of a handler, or of a task of another project."""
+"""The choice of the Celery queue for a handler or an external task."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from celery import current_app
 
 from handlers.sdk import registry
 
-#: The queue of a task of another project, unless its mapping names one: Celery's own default.
+#: The queue of an external task whose mapping names none: Celery's own default.
 EXTERNAL_QUEUE = "celery"
 
 
 def queue_of(handler: str, queue: str, *, is_external: bool = False) -> str:
-    """The Celery queue: the mapping's, then the handler's, then the default: CDC_QUEUE, or Celery's
-    own for a task of another project."""
+    """Return the mapping's queue, else the handler's, else CDC_QUEUE.
+
+    For an external task: the mapping's queue, else Celery's default.
+    """
     if is_external:
         return queue or EXTERNAL_QUEUE
     registered = registry.find(handler)

@@ -1,4 +1,4 @@
-"""The handlers that exist: `@cdc_handler` puts each function here."""
+"""The registry of handlers, filled by `@cdc_handler`."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 CheckOptions = Callable[[dict[str, Any]], None]
-#: What a handler takes: a change, or a list of them.
+#: The argument of a handler: one event, or a list of events.
 Given = TypeVar("Given")
 
 
 @dataclass(frozen=True, slots=True)
 class Handler(Generic[Given]):
-    """A registered handler. Calling it calls the function itself, as in a test."""
+    """A registered handler. Calling it calls the function, for example in a test."""
 
     name: str
     function: Callable[[Given], Any]
     queue: str | None = None
     max_attempts: int | None = None
     atomic: bool = False
-    #: Raises ValueError when a mapping's options are wrong.
+    #: Raises ValueError if a mapping's options are invalid.
     check_options: CheckOptions | None = None
-    #: It takes a list of so many changes at most. None: one change, and no list.
+    #: The largest list of events that a call takes, or None if a call takes a single event.
     batch: int | None = None
 
     def __call__(self, given: Given) -> Any:
@@ -32,7 +32,7 @@ class Handler(Generic[Given]):
 
     @property
     def summary(self) -> str:
-        """The first line of its docstring, and how many changes it takes at once."""
+        """The first line of the function's docstring, with the batch size of a batch handler."""
         text = (inspect.getdoc(self.function) or "").partition("\n")[0]
         return f"{text} (up to {self.batch} changes a call)".strip() if self.batch else text
 
@@ -41,12 +41,12 @@ _handlers: dict[str, Handler[Any]] = {}
 
 
 def add(handler: Handler[Any]) -> None:
-    """Raises ValueError where another function has that name."""
+    """Register a handler. Raises ValueError if another function has its name."""
     known = _handlers.get(handler.name)
     if known is not None and _source(known) != _source(handler):
         raise ValueError(
-            f"Two handlers are named {handler.name!r}: one of {known.function.__module__} and one "
-            f"of {handler.function.__module__}. Give one of them another name."
+            f"Two handlers are named {handler.name!r}: one in {known.function.__module__} and one "
+            f"in {handler.function.__module__}. Give one of them another name."
         )
     _handlers[handler.name] = handler
 
@@ -68,13 +68,13 @@ def all_handlers() -> list[Handler[Any]]:
 
 
 class NoSuchModule(Exception):
-    """A named module is not there. Correct its name, or put it on the path."""
+    """A handler module cannot be found. Correct its name, or put it on the Python path."""
 
 
 def discover(modules: list[str]) -> None:
     """Import each installed app's `cdc_handlers.py` and the named modules. Raises NoSuchModule.
 
-    What a module raises while it is imported comes out as it is.
+    Any other exception that a module raises on import propagates unchanged.
     """
     from django.utils.module_loading import autodiscover_modules
 

@@ -1,4 +1,4 @@
-"""How many attempts a delivery has."""
+"""The number of attempts that a delivery is allowed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from handlers.sdk.registry import Handler
 
-#: The number of attempts where neither the mapping nor the handler sets one.
+#: The number of attempts if neither the mapping nor the handler sets one.
 MAX_ATTEMPTS = 5
 
 

@@ -10,11 +10,12 @@ def salesforce_client(connection: str) -> Any:
 
         salesforce_client("prod").query("SELECT Id FROM Account")
 
-    It shares the connection's token with the listeners and handlers, and renews it as needed. Call
-    this function where the client is used and do not keep its result: a client belongs to one
-    thread, and a connection may be changed. Raises `UnknownConnection` (a LookupError) for a name
-    that is not configured, `LoginRefused` and `LoginUnavailable` of
-    `listeners.salesforce.errors`, and simple_salesforce's own exceptions.
+    The client shares the connection's token with the listeners and handlers, and renews it as
+    needed. Call this function where the client is used and do not keep its result: a client belongs
+    to one thread, and a connection may be changed.
+
+    Raises `UnknownConnection` (a LookupError) for a name that is not configured, `LoginRefused` and
+    `LoginUnavailable` of `listeners.salesforce.errors`, and simple_salesforce's own exceptions.
     """
     # Imported on the first call: handler modules are imported before the apps are ready, and
     # simple_salesforce brings a SOAP library with it.

@@ -1,1 +1,1 @@
-"""Run deliveries in a worker: claim → load → run → settle."""
+"""Run deliveries in a Celery worker: claim → load → run → settle."""

@@ -1,4 +1,4 @@
-"""Log lines of attempts that did not end well, in place of Celery's, which call them succeeded."""
+"""Log lines for failed attempts, in place of Celery's lines, which report success."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CELERYS = "celery.app.trace"
 
 
 def log_after_commit(ended: Ended, changes: Mapping[str, Any]) -> None:
-    """Say that an attempt failed or was lost, once that is committed. Inside a transaction."""
+    """Log a failed or lost attempt after the commit. Inside a transaction."""
     if isinstance(ended.outcome, Failed):
         transaction.on_commit(partial(_log, ended, ended.outcome, changes))
 
@@ -44,7 +44,7 @@ def _log(ended: Ended, outcome: Failed, changes: Mapping[str, Any]) -> None:
         then = "no attempts left" if is_dead else "will retry"
         log.warning(f"handler run lost: worker stopped responding; {then}", **fields)
         return
-    # Not what was raised says: that may be values of fields. It is kept with the attempt.
+    # Without the exception's text, which may contain field values. The attempt's row has it.
     fields["error"] = "Retry" if outcome.kind == "retry" else outcome.type or outcome.error
     if outcome.at:
         fields["at"] = outcome.at
@@ -53,7 +53,7 @@ def _log(ended: Ended, outcome: Failed, changes: Mapping[str, Any]) -> None:
 
 
 def silence_celerys_success() -> None:
-    """Of our deliveries: a message is worked off whether its attempts succeeded or failed."""
+    """Drop Celery's "succeeded" lines for handlers: Celery counts a failed attempt as a success."""
     logging.getLogger(_CELERYS).addFilter(_is_of_another_task)
 
 

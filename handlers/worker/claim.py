@@ -1,4 +1,4 @@
-"""The right to run deliveries: claimed one by one or together, and given back unused."""
+"""Claims deliveries for a worker, one or many at a time, and gives unused claims back."""
 
 from __future__ import annotations
 
@@ -16,38 +16,42 @@ from listeners.clock import database_clock
 
 
 def claim(ids: Sequence[int], handler: str = "") -> list[Claim]:
-    """Of these, what is there to be run, in this order; with its entry, listener and mapping.
+    """Claim the runnable deliveries among `ids`, in this order, with entry, listener and mapping.
 
-    What is not because its mapping is paused is set aside. What was moved to another handler than
-    the one that its message names (`handler`) is given back. Nobody else has their message: a
-    deadlock, or a database that is away, is waited for. Never inside a transaction.
+    Deliveries of paused mappings are set aside. Deliveries moved to another handler than the one
+    that the message names (`handler`) are given back. Database errors are retried, because no other
+    worker has the message. Never inside a transaction.
     """
     now = retry(database_clock.now, "read the clock")
     claims = _one(ids[0], now) if len(ids) == 1 else _many(ids, now)
     if len(claims) < len(ids):
-        left = set(ids) - {one.delivery.pk for one in claims}
-        retry(lambda: Delivery.objects.set_aside(left), "set aside")
-    # Read after the claims were committed: what a pause did not see running does not begin.
-    paused = [one for one in claims if one.delivery.mapping and one.delivery.mapping.paused_at]
+        unclaimed = set(ids) - {claim.delivery.pk for claim in claims}
+        retry(lambda: Delivery.objects.set_aside(unclaimed), "set aside")
+    # The mapping was read after the claim's commit, so a pause committed before it is seen here.
+    paused = [claim for claim in claims if _is_paused(claim.delivery)]
     retry(lambda: give_back(paused, paused=True), "give back")
-    moved = [one for one in claims if one not in paused and _is_moved(one.delivery, handler)]
+    active = [claim for claim in claims if claim not in paused]
+    moved = [claim for claim in active if _is_moved(claim.delivery, handler)]
     if moved:
         retry(lambda: give_back(moved), "give back")
-        left_behind = Delivery.objects.filter(pk__in=[one.delivery.pk for one in moved])
+        left_behind = Delivery.objects.filter(pk__in=[claim.delivery.pk for claim in moved])
         retry(lambda: move_left_behind(left_behind, now), "move")
-    unused = [*paused, *moved]
-    return [one for one in claims if one not in unused] if unused else claims
+    return [claim for claim in active if claim not in moved] if moved else active
+
+
+def _is_paused(delivery: Delivery) -> bool:
+    return bool(delivery.mapping and delivery.mapping.paused_at)
 
 
 def _is_moved(delivery: Delivery, handler: str) -> bool:
-    """Whether its message, or its own row, names a handler that its mapping does not name now."""
+    """Return whether the message or the row names another handler than the mapping does."""
     return bool(handler and delivery.handler != handler) or is_misdirected(delivery)
 
 
 def give_back(claims: Collection[Claim], *, paused: bool = False) -> None:
-    """They have not begun: this counts as no attempt. Who lost one leaves it alone."""
+    """Return unused claims, which do not count as attempts. Lost claims are left unchanged."""
     if claims:
-        held = {one.delivery.pk: one.attempt for one in claims}
+        held = {claim.delivery.pk: claim.attempt for claim in claims}
         Delivery.objects.give_back(held, paused=paused)
 
 
@@ -62,7 +66,7 @@ def _one(delivery_id: int, now: datetime) -> list[Claim]:
 def _many(ids: Sequence[int], now: datetime) -> list[Claim]:
     rows = retry(lambda: hot_sql.begin_all(ids, now, claim_span()), "claim")
     crash_points.reach("claimed")
-    begun = {one.pk: one for one in rows}
+    begun = {delivery.pk: delivery for delivery in rows}
     ordered = [begun[pk] for pk in dict.fromkeys(ids) if pk in begun]
     deliveries = retry(lambda: hot_sql.load_all(ordered), "load")
     return [Claim(delivery, delivery.attempts, now) for delivery in deliveries]

@@ -1,4 +1,4 @@
-"""Renews the claims of the runs of this process: what nobody renews, a dead worker left."""
+"""Renews the claims of this process's runs, so that an expired claim means a dead worker."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
 
-#: How long past the time limit of a run its worker is given to end it, before it counts as hung.
+#: How long after a run's time limit its worker may take to end it, before it counts as hung.
 GRACE = timedelta(seconds=30)
 BEATS_A_CLAIM = 4
 
 
 def claim_span() -> timedelta:
-    """For how long a claim holds that is not renewed."""
+    """Return how long a claim holds without renewal."""
     longest = timedelta(seconds=settings.CDC_RUN_SECONDS) + GRACE
     return min(timedelta(seconds=settings.CDC_CLAIM_SECONDS), longest)
 
 
 def deadline(started_at: datetime, now: datetime) -> datetime:
-    """Until when a claim holds that is renewed now; renewing ends with the time limit."""
+    """Return the deadline of a claim renewed now, which the run's time limit caps."""
     longest = started_at + timedelta(seconds=settings.CDC_RUN_SECONDS) + GRACE
     return min(now + timedelta(seconds=settings.CDC_CLAIM_SECONDS), longest)
 
 
 class Heartbeat:
-    """One thread a process, begun with its first run: a pool's children are forked without it."""
+    """The process's heartbeat thread. It starts with the first run, because forks do not inherit
+    threads."""
 
     def __init__(self) -> None:
         self._running: set[Running] = set()
@@ -44,7 +45,7 @@ class Heartbeat:
 
     @contextmanager
     def of(self, *runs: Running) -> Iterator[None]:
-        """Keep the claims of these runs alive meanwhile."""
+        """Renew the claims of these runs while the context is active."""
         self._running.update(runs)
         self._begin()
         try:
@@ -53,7 +54,7 @@ class Heartbeat:
             self.drop(runs)
 
     def drop(self, runs: Iterable[Running]) -> None:
-        """They are given back: another worker's claim may have the same number."""
+        """Stop renewing claims that are given back: another worker may reuse their numbers."""
         self._running.difference_update(runs)
 
     def _begin(self) -> None:
@@ -62,27 +63,29 @@ class Heartbeat:
             self._thread.start()
 
     def _beat(self) -> None:
-        never = threading.Event()
-        while not never.wait(settings.CDC_CLAIM_SECONDS / BEATS_A_CLAIM):
+        stopped = threading.Event()  # never set
+        while not stopped.wait(settings.CDC_CLAIM_SECONDS / BEATS_A_CLAIM):
             try:
                 if running := self._running.copy():
                     renew(running, database_clock.read())
             except Error as error:
-                log.warning("claims are renewed later", reason=str(error).strip())
+                log.warning(
+                    "claims not renewed: database error; will retry", reason=str(error).strip()
+                )
             finally:
                 connection.close()
 
 
 def renew(running: set[Running], now: datetime) -> int:
-    """Push the claims' ends back; how many were still held. Never inside a transaction."""
-    together: dict[datetime, dict[int, int]] = defaultdict(dict)
+    """Extend claims; return how many still hold. Never inside a transaction."""
+    by_start: dict[datetime, dict[int, int]] = defaultdict(dict)
     for run in running:
-        together[run.started_at][run.delivery_id] = run.attempt
+        by_start[run.started_at][run.delivery_id] = run.attempt
     renewed = 0
-    for started_at, held in together.items():
+    for started_at, held in by_start.items():
         with transaction.atomic(durable=True):
-            mine = Delivery.objects.filter(pk__in=Delivery.objects.running(held))
-            renewed += mine.update(claim_deadline=deadline(started_at, now))
+            claims = Delivery.objects.filter(pk__in=Delivery.objects.running(held))
+            renewed += claims.update(claim_deadline=deadline(started_at, now))
     return renewed
 
 

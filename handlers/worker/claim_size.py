@@ -1,4 +1,4 @@
-"""How long the runs of a handler take in this process, and so how many are claimed together."""
+"""The number of deliveries to claim together, derived from the handler's measured run time."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 
-#: What is claimed together is about so much work.
-CHUNK_SECONDS = 0.05
-#: What the newest run counts for.
+#: The target amount of work in one claim.
+CLAIM_SECONDS = 0.05
+#: The weight of the newest run in the moving average.
 WEIGHT = 0.2
 LEAST = 1e-6
 
 
 @dataclass(slots=True)
-class Pace:
-    """Of one handler."""
+class RunTime:
+    """The moving average of one handler's run time, in seconds."""
 
     seconds: float | None = None
     _size: int = 0
 
-    def size(self, most: int) -> int:
-        """How many to claim: one while nothing is known, and at most twice as many as last."""
-        known = self.seconds is not None
-        fitting = int(CHUNK_SECONDS / max(self.seconds or 0.0, LEAST)) if known else 1
-        size = max(1, min(fitting, 2 * self._size, most))
+    def size(self, limit: int) -> int:
+        """Return how many to claim: one before the first run, then at most twice the last size."""
+        is_known = self.seconds is not None
+        fitting = int(CLAIM_SECONDS / max(self.seconds or 0.0, LEAST)) if is_known else 1
+        size = max(1, min(fitting, 2 * self._size, limit))
         self._size = max(size, min(self._size, fitting))
         return size
 
     def note(self, seconds: float) -> None:
-        known = seconds if self.seconds is None else self.seconds
-        self.seconds = known + WEIGHT * (seconds - known)
+        average = seconds if self.seconds is None else self.seconds
+        self.seconds = average + WEIGHT * (seconds - average)
 
     @contextmanager
     def timed(self) -> Iterator[None]:
@@ -42,8 +42,8 @@ class Pace:
             self.note(monotonic() - began)
 
 
-_paces: dict[str, Pace] = {}
+_run_times: dict[str, RunTime] = {}
 
 
-def of(handler: str) -> Pace:
-    return _paces.setdefault(handler, Pace())
+def of(handler: str) -> RunTime:
+    return _run_times.setdefault(handler, RunTime())

@@ -1,9 +1,8 @@
-"""Checks after a handler's call that it left this thread's database connections as they were.
+"""Checks that a handler's call left this thread's database connections unchanged.
 
-A worker goes on with the same connections. A transaction that a handler leaves open would keep the
-next claims from being committed and their rows locked; a session that is read-only would refuse
-them. A connection that was changed is closed, which rolls back what was not committed, and the
-attempt fails with the reason.
+A worker reuses the connections. A transaction that a handler leaves open would keep the next claims
+uncommitted and their rows locked; a read-only session would refuse them. A changed connection is
+closed, which rolls back uncommitted work, and the attempt fails with the reason.
 """
 
 from __future__ import annotations
@@ -20,29 +19,39 @@ _IDLE, _ACTIVE, _IN_TRANSACTION, _IN_ERROR, _UNKNOWN = range(5)
 
 
 class ConnectionGuard:
-    """Made before a handler is called; asked once after it."""
+    """Create it before a handler's call, and call `changes` once after it."""
 
     def __init__(self) -> None:
-        self._watched = [_Watched(one) for one in connections.all(initialized_only=True)]
+        self._watched = [
+            _Watched(connection) for connection in connections.all(initialized_only=True)
+        ]
 
     def changes(self) -> str:
-        """What the handler changed and did not put back; empty when there is nothing. The
-        connections are fit for use again."""
-        known = {id(one.connection) for one in self._watched}
+        """Return what the handler changed and did not restore, or "".
+
+        Afterwards the connections are usable again.
+        """
+        known = {id(watched.connection) for watched in self._watched}
         opened = connections.all(initialized_only=True)
-        watched = [
+        all_watched = [
             *self._watched,
-            *(_Watched(one, new=True) for one in opened if id(one) not in known),
+            *(
+                _Watched(connection, new=True)
+                for connection in opened
+                if id(connection) not in known
+            ),
         ]
-        return "; ".join(reason for one in watched if (reason := one.change()))
+        return "; ".join(reason for watched in all_watched if (reason := watched.change()))
 
 
 class _Watched:
-    """One connection, as it was before the call."""
+    """One connection and its state before the call."""
 
     def __init__(self, connection: Any, *, new: bool = False) -> None:
-        """`new`: made by the handler. What one is to be like that is not open yet is known from its
-        settings."""
+        """`new` means that the handler created the connection.
+
+        The expected state of a connection that is not open yet comes from its settings.
+        """
         self.connection = connection
         self._raw = connection.connection
         self._in_atomic = connection.in_atomic_block and not new
@@ -61,7 +70,7 @@ class _Watched:
             connection.execute_wrappers = [*self._wrappers, self._note]
 
     def _note(self, execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
-        """Wraps each statement that the handler sends through Django."""
+        """Inspect and execute a statement that the handler sends through Django."""
         text = str(sql)
         if session_settings.may_change_settings(text):
             if self._settings is None:
@@ -72,21 +81,21 @@ class _Watched:
         return execute(sql, params, many, context)
 
     def change(self) -> str:
-        """What was changed; then the connection is closed, so that it is made anew."""
+        """Return what was changed. A changed connection is closed and reopens on its next use."""
         self.connection.execute_wrappers = self._wrappers
         if reason := self._transaction_change() or self._settings_change():
             self._reset()
             return f"the handler {reason} on database {self.connection.alias!r}"
         return ""
 
-    # What was changed
+    # Detecting changes
 
     def _transaction_change(self) -> str:
         connection = self.connection
         if connection.closed_in_transaction:
             return "closed the connection inside its transaction"
         if connection.connection is None:
-            return ""  # closed, as any code may
+            return ""  # closing the connection is allowed
         if connection.in_atomic_block != self._in_atomic:
             return "ended the transaction that it ran in" if self._in_atomic else _LEFT_OPEN
         if connection.savepoint_ids != self._savepoints or connection.atomic_blocks != self._blocks:
@@ -99,7 +108,7 @@ class _Watched:
         return self._driver_change()
 
     def _driver_change(self) -> str:
-        """As the database's driver has it."""
+        """Return what was changed in the driver's state."""
         raw, vendor = self.connection.connection, self.connection.vendor
         is_same = raw is self._raw
         if hasattr(raw, "pgconn"):
@@ -156,11 +165,11 @@ class _Watched:
         named = ", ".join(f"{name} = {now[name]}" for name in changed)
         return f"changed the session ({named}; use SET LOCAL inside transaction.atomic())"
 
-    # Making it fit for use again
+    # Restoring the connection
 
     def _reset(self) -> None:
         connection = self.connection
-        is_of_test = any(getattr(one, "_from_testcase", False) for one in self._blocks)
+        is_of_test = any(getattr(block, "_from_testcase", False) for block in self._blocks)
         if not is_of_test:
             _close(connection)
         connection.in_atomic_block = self._in_atomic
@@ -170,7 +179,7 @@ class _Watched:
             connection.closed_in_transaction = False
             connection.close()
         elif not is_of_test:
-            # The atomic block around us then leaves it to the database to roll back.
+            # The surrounding atomic block then leaves the rollback to the database.
             connection.closed_in_transaction = connection.needs_rollback = True
 
 
@@ -178,7 +187,7 @@ _LEFT_OPEN = "left a transaction open"
 
 
 def _traits(raw: Any) -> tuple[Any, ...]:
-    """What decides how the driver begins transactions."""
+    """Return the driver's settings that decide how transactions begin."""
     if raw is None:
         return ()
     names = ("autocommit", "isolation_level", "read_only", "deferrable")
@@ -186,11 +195,11 @@ def _traits(raw: Any) -> tuple[Any, ...]:
 
 
 def _close(connection: Any) -> None:
-    """The driver's own: where connections are pooled, what is closed is not taken back."""
+    """Close the driver's connection. A pool does not reuse a closed connection."""
     if connection.connection is None:
         return
     with suppress(Exception):
         if connection.vendor == "sqlite" and connection.is_in_memory_db():
-            connection.connection.rollback()  # closed, it would be gone
+            connection.connection.rollback()  # closing would drop the database
         else:
             connection.connection.close()

@@ -1,4 +1,4 @@
-"""How a run's end is written down: the delivery's state, its attempt, and the next of its chain."""
+"""The rows that record a run's end: the delivery's new state and the attempt."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from listeners.salesforce.backoff import Backoff
 
 
 def changes(delivery: Delivery, outcome: Outcome, counted: int, now: datetime) -> dict[str, Any]:
-    """What becomes of a delivery whose attempt ended so; `counted`: its attempts that count against
-    the limit."""
+    """Return the changed columns of a delivery whose attempt ended with `outcome`.
+
+    `counted` is the number of its attempts that count against the limit.
+    """
     match outcome:
         case Succeeded():
             return {"state": Delivery.State.SUCCEEDED, "error": "", "finished_at": now}
@@ -43,7 +45,7 @@ def changes(delivery: Delivery, outcome: Outcome, counted: int, now: datetime) -
 
 
 def attempt_of(ended: Ended) -> DeliveryAttempt:
-    """The row of an attempt that has ended, not saved yet."""
+    """Return the unsaved row of an attempt that has ended."""
     delivery = ended.claim.delivery
     return DeliveryAttempt(
         delivery_id=delivery.pk,

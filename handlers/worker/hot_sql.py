@@ -1,4 +1,4 @@
-"""The statements that runs of deliveries cost: of a single one, and of many at once."""
+"""Hot-path SQL: claim, load and settle deliveries, one or many at a time."""
 
 from __future__ import annotations
 
@@ -71,55 +71,65 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 
 
 def begin(delivery_id: int, now: datetime, span: timedelta) -> bool:
-    """Begin a run, whose claim ends after `span`; False when there is nothing to run. The row's
-    `attempts` then are the attempt's number. Never inside a transaction."""
+    """Claim a delivery for `span`; return False if it is not claimable.
+
+    The row's `attempts` becomes the attempt's number. Never inside a transaction.
+    """
     return bool(_BEGIN.execute(pk=delivery_id, now=now, due_by=now + EARLY, span=span))
 
 
 def load(delivery_id: int) -> Delivery | None:
-    """With its entry, listener and mapping; None where it is deleted."""
-    found = _LOAD.objects(pk=delivery_id)
-    return found[0] if found else None
+    """Return a delivery with its entry, listener and mapping, or None if it was deleted."""
+    rows = _LOAD.objects(pk=delivery_id)
+    return rows[0] if rows else None
 
 
 def begin_all(ids: Sequence[int], now: datetime, span: timedelta) -> list[Delivery]:
-    """Begin a run of each of these that can begin; as they are now, but for the exact end of their
-    claims. Never inside a transaction."""
+    """Claim the claimable deliveries among `ids` for `span` and return them with their new state.
+
+    Their `claim_deadline` is approximate; the database has the exact one. Never inside a
+    transaction.
+    """
     with transaction.atomic(durable=True):
-        found: list[Delivery] = _CLAIMABLE.objects(ids=list(ids), due_by=now + EARLY)
-        _BEGIN_ALL.execute(ids=[one.pk for one in found], now=now, span=span)
-    for one in found:
-        one.attempts += 1
-        one.state, one.started_at, one.claim_deadline = Delivery.State.RUNNING, now, now + span
-    return found
+        claimed: list[Delivery] = _CLAIMABLE.objects(ids=list(ids), due_by=now + EARLY)
+        _BEGIN_ALL.execute(ids=[delivery.pk for delivery in claimed], now=now, span=span)
+    for delivery in claimed:
+        delivery.attempts += 1
+        delivery.state, delivery.started_at = Delivery.State.RUNNING, now
+        delivery.claim_deadline = now + span
+    return claimed
 
 
 def load_all(deliveries: Sequence[Delivery]) -> list[Delivery]:
-    """With their entries, listeners and mappings, each row read once; without those that are
-    deleted."""
-    entries = _by_id(_ENTRIES, {one.entry_id for one in deliveries})
+    """Return the deliveries with entries, listeners and mappings, reading each row once.
+
+    Leaves out deliveries that were deleted.
+    """
+    entries = _by_id(_ENTRIES, {delivery.entry_id for delivery in deliveries})
     AuditLogEntry.share_record_ids(entries.values())
-    mappings = _by_id(_MAPPINGS, {one.mapping_id for one in deliveries if one.mapping_id})
+    mapping_ids = {delivery.mapping_id for delivery in deliveries if delivery.mapping_id}
+    mappings = _by_id(_MAPPINGS, mapping_ids)
     listeners = _by_id(_LISTENERS, {entry.listener_id for entry in entries.values()})
-    found = [one for one in deliveries if one.entry_id in entries]
-    for delivery in found:
+    loaded = [delivery for delivery in deliveries if delivery.entry_id in entries]
+    for delivery in loaded:
         delivery.entry = entry = entries[delivery.entry_id]
         entry.listener = listeners[entry.listener_id]
         delivery.mapping = mappings.get(delivery.mapping_id) if delivery.mapping_id else None
-    return found
+    return loaded
 
 
 def _by_id(query: Prepared, ids: Collection[int]) -> dict[int, Any]:
-    return {one.pk: one for one in query.objects(ids=list(ids))} if ids else {}
+    return {row.pk: row for row in query.objects(ids=list(ids))} if ids else {}
 
 
 def succeed(delivery_id: int, attempt: int, now: datetime) -> bool:
-    """False when the claim was lost. Inside the caller's transaction."""
+    """Mark a run as succeeded; return False if its claim was lost. Inside the caller's
+    transaction."""
     return bool(_SUCCEED.execute(pk=delivery_id, attempt=attempt, now=now))
 
 
 def log(attempt: DeliveryAttempt) -> None:
-    """Inside the caller's transaction."""
+    """Insert an attempt. Inside the caller's transaction."""
     head = [attempt.delivery_id, attempt.number, str(attempt.outcome), attempt.redelivery_id]
     times = stored([attempt.started_at, attempt.finished_at])
     with prepared_cursor() as cursor:
@@ -127,5 +137,5 @@ def log(attempt: DeliveryAttempt) -> None:
 
 
 def is_followed(chain: str) -> bool:
-    """Whether anything waits in a chain. Inside the caller's transaction."""
+    """Return whether a delivery is blocked in the chain. Inside the caller's transaction."""
     return bool(chain and _IS_FOLLOWED.rows(chain=chain))

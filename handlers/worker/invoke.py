@@ -1,4 +1,4 @@
-"""A handler is called: with a change, or with many at once; what it came to for each of them."""
+"""Calls a handler with one event or a batch, and returns the outcome of each event."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from handlers.worker.log_context import place_of
 from listeners import crash_points
 
 
-class Refused(Exception):
-    """A handler failed for all that it was called with: what it has written goes with it."""
+class AllFailed(Exception):
+    """A handler failed for all its events; an atomic handler's writes are rolled back."""
 
     def __init__(self, outcomes: Sequence[Outcome]) -> None:
         self.outcomes = list(outcomes)
@@ -43,57 +43,67 @@ def handler_of(claim: Claim) -> Handler[Any] | None:
 
 
 def call(claims: Sequence[Claim]) -> list[Outcome]:
-    """The outcome of each. They are of one handler, and of one mapping where it takes many; one
-    that ends without its handler is alone. Raises Refused."""
+    """Call the handler of a unit and return the outcome of each claim.
+
+    A claim that ends without a call of the handler is alone in its unit. Raises AllFailed.
+    """
     handler = handler_of(claims[0])
     delivery = claims[0].delivery
     if delivery.asked_by is None:
         return [Skipped(MAPPING_DELETED)] * len(claims)
     if handler is None:
         error = f"no handler is registered under the name {delivery.handler!r}"
-        raise Refused([Failed(error)] * len(claims))
+        raise AllFailed([Failed(error)] * len(claims))
     match claims[0].overtaken:
         case Skipped() as skipped:
             return [skipped]
-        case Failed() as failure:
-            raise Refused([failure])
+        case Failed() as failed_read:
+            raise AllFailed([failed_read])
     events = [event_of(claim) for claim in claims]
     guard = ConnectionGuard()
     try:
         outcomes = _called(handler, events)
-    except Refused as refused:
+    except AllFailed as failure:
         if reason := guard.changes():
-            raise Refused([_adding(one, reason) for one in refused.outcomes]) from None
+            outcomes = [_with_reason(outcome, reason) for outcome in failure.outcomes]
+            raise AllFailed(outcomes) from None
         raise
     except BaseException:  # the process ends
         guard.changes()
         raise
     if reason := guard.changes():
-        raise Refused([Failed(reason)] * len(claims))
+        raise AllFailed([Failed(reason)] * len(claims))
     crash_points.reach("handled")
     return outcomes
 
 
 def _called(handler: Handler[Any], events: list[EventData]) -> list[Outcome]:
-    """The outcome of each. Whatever a handler raises ends the attempt and is kept with it, except
-    what ends the worker's process."""
+    """Call the handler and return the outcome of each event.
+
+    Any exception ends the attempt and is recorded with it, except one that ends the process.
+    """
     try:
         result = handler(events if handler.batch else events[0])
     except BatchFailed as error:
-        outcomes: list[Outcome] = _told(error, events) if handler.batch else [failed(error)]
-        if all(isinstance(one, Failed) for one in outcomes):
-            raise Refused(outcomes) from None
+        outcomes: list[Outcome] = (
+            _batch_outcomes(error, events) if handler.batch else [failed(error)]
+        )
+        if all(isinstance(outcome, Failed) for outcome in outcomes):
+            raise AllFailed(outcomes) from None
         return outcomes
     except BaseException as error:
         if _ends_process(error):
             raise
-        raise Refused([failed(error, place_of(error, handler))] * len(events)) from None
+        raise AllFailed([failed(error, place_of(error, handler))] * len(events)) from None
     return [returned(result)] * len(events)
 
 
 def _ends_process(error: BaseException) -> bool:
-    """Whether the worker raised it into the handler, to end its process: a pool's child that is
-    terminated exits so, and Ctrl-C interrupts where Python's own handler is installed."""
+    """Return whether the worker raised the exception into the handler to end its process.
+
+    A terminated pool child raises SystemExit, and Ctrl-C raises KeyboardInterrupt where Python's
+    own signal handler is installed.
+    """
     if isinstance(error, WorkerShutdown | WorkerTerminate):
         return True
     if isinstance(error, KeyboardInterrupt):
@@ -102,8 +112,8 @@ def _ends_process(error: BaseException) -> bool:
     return not isinstance(error, Exception) and terminate_handler_fired()
 
 
-def _adding(outcome: Outcome, reason: str) -> Outcome:
-    """A failure that says the reason, too."""
+def _with_reason(outcome: Outcome, reason: str) -> Outcome:
+    """Return the outcome as a failure that also states the reason."""
     if not isinstance(outcome, Failed):
         return Failed(reason)
     return replace(outcome, error=f"{outcome.error}; {reason}")
@@ -116,20 +126,21 @@ def event_of(claim: Claim) -> EventData:
     return EventData.of(delivery.entry, attempt=claim.attempt, options=options, present=present)
 
 
-def _told(failure: BatchFailed, events: Sequence[EventData]) -> list[Outcome]:
-    """What it says of each."""
+def _batch_outcomes(failure: BatchFailed, events: Sequence[EventData]) -> list[Outcome]:
+    """Return the outcome of each event according to `BatchFailed`."""
     unknown = failure.errors.keys() - {event.id for event in events}
     if unknown:
         named = ", ".join(sorted(map(repr, unknown)))
-        return [Failed(f"BatchFailed names what was not in the batch: {named}")] * len(events)
+        error = f"BatchFailed names events that were not in the batch: {named}"
+        return [Failed(error)] * len(events)
     return [_outcome(failure.errors.get(event.id, Succeeded())) for event in events]
 
 
-def _outcome(told: Exception | Skipped | str | Succeeded) -> Outcome:
-    match told:
+def _outcome(result: Exception | Skipped | str | Succeeded) -> Outcome:
+    match result:
         case Exception():
-            return failed(told)
+            return failed(result)
         case str():
-            return Failed(told, type=BatchFailed.__qualname__)
+            return Failed(result, type=BatchFailed.__qualname__)
         case _:
-            return told
+            return result

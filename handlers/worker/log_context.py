@@ -1,4 +1,4 @@
-"""What is logged while a handler runs says for which delivery, whoever logs it."""
+"""Adds the running delivery to every log line written during a handler's call."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from handlers.types import Unit
 
 
 def naming(unit: Unit) -> AbstractContextManager[None]:
-    """Merged into each line as `about`, which cdcproject.conf.logging asks what it says: there is a
-    run for each delivery, and few of them log anything."""
+    """Bind the delivery to log lines as `about`, a callable that cdcproject.conf.logging calls.
+
+    The names are computed only when a line is written, since few runs log anything.
+    """
     return bound_contextvars(about=partial(_names, unit))
 
 
 def place_of(error: BaseException, handler: Handler[Any]) -> str:
-    """The line that raised an exception, of the handler's own file where one of it did."""
-    frames = [(one.f_code.co_filename, line) for one, line in walk_tb(error.__traceback__)]
+    """Return `file:line` of an exception, if possible the last line in the handler's own file."""
+    frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
     code = getattr(inspect.unwrap(handler.function), "__code__", None)
-    own = [one for one in frames if code is not None and one[0] == code.co_filename]
+    own = [frame for frame in frames if code is not None and frame[0] == code.co_filename]
     path, line = (own or frames)[-1]
     return f"{path}:{line}"
 
 
 def _names(unit: Unit) -> dict[str, Any]:
-    """Of many that are handled at once, the first one's, and how many they are."""
+    """Return the fields of a delivery; for a batch those of the first one, and the batch's size."""
     delivery = unit[0].delivery
     names = {
         "listener": delivery.entry.listener.name,

@@ -1,6 +1,7 @@
-"""The deliveries of one message, on their way through a worker.
+"""The progress of one message's deliveries through a worker.
 
-Two threads have it: the one that runs them, and the watchdog, for when one of them takes long.
+Two threads share a bundle: the one that runs the deliveries, and the watchdog, which gives the
+others away if a run takes long.
 """
 
 from __future__ import annotations
@@ -13,26 +14,28 @@ from time import monotonic
 from handlers.models import Delivery
 from handlers.models.chain_heads import Follower
 from handlers.outbox import publish
-from handlers.outbox.message_size import MOST, most
+from handlers.outbox.message_size import MOST, size_limit
 from handlers.sdk import registry
 from handlers.sdk.retry_policy import allowed
 from handlers.types import Ended, Run, Unit
 from handlers.worker import metrics
 from handlers.worker.claim import give_back
 from handlers.worker.claim_heartbeat import heartbeat
-from handlers.worker.settle import settled
+from handlers.worker.settle import settle_runs
 from listeners.clock import database_clock
 
-#: A message is worked at for about so long; what is left of it goes to whoever is free.
+#: The target time for one message; remaining deliveries are then published for other workers.
 MESSAGE_SECONDS = 0.5
-#: What follows in its chains runs here too meanwhile: it need not wait in a queue. What follows one
-#: that is alone does for so long, since all that waits there is to have its turn soon.
+#: How long a message with a single delivery also runs the next deliveries of its chain, which then
+#: skip the queue. It is short, so that other chains get their turn.
 ALONE_SECONDS = 0.2
-#: What was claimed and has not begun so long after is given back.
-CHUNK_SECONDS = 1.0
+#: Claims that have not started after this time are given back.
+LATE_SECONDS = 1.0
 
 
 class Bundle:
+    """The deliveries of one message: unclaimed, claimed, ended, and the next of their chains."""
+
     def __init__(self, ids: Sequence[int]) -> None:
         self.counts: Counter[str] = Counter()
         self._lock = threading.RLock()
@@ -50,19 +53,21 @@ class Bundle:
 
     @property
     def is_late(self) -> bool:
-        """Whether what is claimed has waited for too long, for what runs or for a frozen process;
-        another may have been given it soon."""
-        return monotonic() - self._claimed_at > CHUNK_SECONDS
+        """Whether the claims have waited too long, for a slow run or a frozen process.
+
+        Soon their deliveries may be given to another worker.
+        """
+        return monotonic() - self._claimed_at > LATE_SECONDS
 
     def take(self, size: int) -> list[int]:
-        """The next that are to be claimed."""
+        """Return the ids of the next deliveries to claim, at most `size`."""
         with self._lock:
             ids = [self._rest.popleft() for _ in range(min(size, len(self._rest)))]
             more = min(size - len(ids), len(self._next))
             return [*ids, *(self._next.popleft().id for _ in range(more))]
 
     def begin(self, units: Sequence[Unit]) -> None:
-        """They are claimed."""
+        """Add claimed units, which wait for their run."""
         with self._lock:
             self._claimed_at = monotonic()
             self._waiting.extend(units)
@@ -72,16 +77,17 @@ class Bundle:
                 self._is_retry = units[0][0].counted > 1
 
     def next(self) -> Unit | None:
-        """The next that is to run."""
+        """Return the next unit to run, or None if there is none or the claims are late."""
         with self._lock:
             return self._waiting.popleft() if self._waiting and not self.is_late else None
 
     def end(self, run: Run) -> None:
+        """Add the result of a unit's run."""
         metrics.ran(run.ended)
         with self._lock:
             self._done += len(run.ended)
             self._left += run.left
-            self.counts.update(one.name for one in run.ended)
+            self.counts.update(ended.name for ended in run.ended)
             if run.following is None:
                 self._ended += run.ended
             else:
@@ -89,8 +95,10 @@ class Bundle:
                 self._follow(run.following)
 
     def settle(self) -> None:
-        """Write down what has ended, and take on what follows; or give the others away, when their
-        time is over."""
+        """Settle the ended runs and continue with the next of their chains.
+
+        Gives the remaining deliveries away if the time for the message is over.
+        """
         with self._lock:
             self._settle()
             age = monotonic() - self._began_at
@@ -100,7 +108,7 @@ class Bundle:
                 self._take_on()
 
     def leave(self) -> None:
-        """The same, at any time."""
+        """Settle the ended runs and give the remaining deliveries away."""
         with self._lock:
             try:
                 self._settle()
@@ -108,32 +116,38 @@ class Bundle:
                 self._leave()
 
     def _settle(self) -> None:
-        following, lost = settled(self._ended)
+        following, lost = settle_runs(self._ended)
         self._follow(following)
-        metrics.settled(one for one in self._ended if one not in lost)
+        metrics.settled(ended for ended in self._ended if ended not in lost)
         self._ended = []
-        self.counts.subtract(one.name for one in lost)
+        self.counts.subtract(ended.name for ended in lost)
         self.counts["claim lost"] += len(lost)
 
     def _follow(self, following: Sequence[Follower]) -> None:
-        """Keep what follows in the chains, to run or to publish it here; behind a retry it stays
-        ready for the relay, which publishes it with others: by itself it would go on as this small
-        message, one commit after the other, to the end of its chains."""
+        """Keep the next deliveries of the chains, to run or publish them here.
+
+        After a retry they stay ready for the relay, which publishes them in larger messages. Run
+        here, they would continue as a small message, with one commit each, to the end of the chain.
+        """
         if not self._is_retry:
             self._following += following
 
     def _take_on(self) -> None:
-        self._next += (one for one in self._following if self._fits(one))
-        self._following = [one for one in self._following if not self._fits(one)]
+        following = self._following
+        self._next += (follower for follower in following if self._fits(follower))
+        self._following = [follower for follower in following if not self._fits(follower)]
 
-    def _fits(self, one: Follower) -> bool:
-        """Return whether it could be in this message: of its handler and queue, and not alone."""
-        if one.is_external or one.is_paused or (one.handler, one.queue) != self._kind:
+    def _fits(self, follower: Follower) -> bool:
+        """Return whether a delivery of the same handler and queue may share this message."""
+        if follower.is_external or follower.is_paused:
             return False
-        handler = registry.find(one.handler)
+        if (follower.handler, follower.queue) != self._kind:
+            return False
+        handler = registry.find(follower.handler)
         if handler is None or self._size == 1:
             return handler is not None
-        return not one.counted and most(handler, 0, allowed(handler, one.max_attempts)) > 1
+        attempts = allowed(handler, follower.max_attempts)
+        return not follower.counted and size_limit(handler, 0, attempts) > 1
 
     def _leave(self) -> None:
         self._following += self._next
@@ -150,17 +164,20 @@ class Bundle:
         self._rest.clear()
 
     def has_others(self) -> bool:
-        """Whether there is something that need not wait for what runs."""
+        """Return whether other deliveries could proceed without waiting for the current run."""
         return bool(self._rest or self._next or self._waiting or self._ended or self._following)
 
     def hand_on(self) -> None:
-        """Publish what follows, and in messages of what fitted into the time what was left."""
+        """Publish the next deliveries of the chains and the ones given away.
+
+        Messages of the latter have as many deliveries as this message completed in its time.
+        """
         with self._lock:
             following, self._following = self._following, []
             left, self._left = self._left, []
         now = database_clock.now()
         if following:
-            publish.publish_or_leave([one.id for one in following], now, size=MOST)
+            publish.publish_or_leave([follower.id for follower in following], now, size=MOST)
         if left:
             publish.publish_or_leave(left, now, size=max(1, self._done))
 

@@ -1,4 +1,4 @@
-"""What a process that runs handlers counts; docs/metrics.md."""
+"""The Prometheus metrics of a worker that runs handlers, described in docs/metrics.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from handlers.outbox.metrics import harmless, seconds_since
 from handlers.types import Claim, Ended
 
 _OF_A_HANDLER = ["listener", "handler"]
-#: Seconds; of what should take none, and may take as long as a handler is away.
+#: Buckets in seconds, for delays that are normally tiny but last as long as workers are away.
 _WAITS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
 _RUNS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -46,7 +46,7 @@ END_TO_END_SECONDS = Histogram(
     buckets=_WAITS,
 )
 
-# `labels` takes longer than to count: there are few of each, and they stay.
+# Cached, because `labels` takes longer than counting; there are few combinations of labels.
 _attempts = cache(ATTEMPTS.labels)
 _handled = cache(HANDLED.labels)
 _run = cache(RUN_SECONDS.labels)
@@ -56,7 +56,7 @@ _end_to_end = cache(END_TO_END_SECONDS.labels)
 
 @harmless
 def ran(ended: Sequence[Ended]) -> None:
-    """A handler was called once, with what became these."""
+    """Observe the duration of one call of a handler, which ended these runs."""
     if ended:
         first = ended[0]
         seconds = (first.finished_at - first.started_at).total_seconds()
@@ -65,30 +65,30 @@ def ran(ended: Sequence[Ended]) -> None:
 
 @harmless
 def settled(ended: Iterable[Ended]) -> None:
-    """They are written down: after the commit."""
+    """Count settled runs. After the commit."""
     counts: Counts[tuple[str, str, str, str | None]] = Counts()
-    for one in ended:
-        listener, handler = _handler(one.claim)
-        state = one.state
-        counts[listener, handler, one.kind, state] += 1
-        _time(one, listener, handler, is_over=state is not None)
+    for run in ended:
+        listener, handler = _handler(run.claim)
+        state = run.state
+        counts[listener, handler, run.kind, state] += 1
+        _time(run, listener, handler, is_over=state is not None)
     for (listener, handler, outcome, state), count in counts.items():
         _attempts(listener, handler, outcome).inc(count)
         if state is not None:
             _handled(listener, handler, state).inc(count)
 
 
-def _time(one: Ended, listener: str, handler: str, *, is_over: bool) -> None:
-    """Of what the stream brought, and nobody has sent again."""
-    delivery = one.claim.delivery
+def _time(run: Ended, listener: str, handler: str, *, is_over: bool) -> None:
+    """Observe delays of streamed changes that were not redelivered."""
+    delivery = run.claim.delivery
     if delivery.attempts_before or delivery.entry.source != AuditLogEntry.Source.STREAM:
         return
-    if one.claim.attempt == 1:
-        waited = one.started_at - delivery.entry.received_at
+    if run.claim.attempt == 1:
+        waited = run.started_at - delivery.entry.received_at
         _start(listener, handler).observe(max(0.0, waited.total_seconds()))
     if is_over:
         _end_to_end(listener, handler).observe(
-            seconds_since(delivery.entry.commit_timestamp, one.finished_at)
+            seconds_since(delivery.entry.commit_timestamp, run.finished_at)
         )
 
 

@@ -1,6 +1,6 @@
-"""The runs of a message's deliveries in a worker: claim → load → run → settle.
+"""Runs the deliveries of a message in a worker: claim → load → run → settle.
 
-Where there are many they are claimed and settled together, as many as are done in no time.
+Short runs are claimed and settled many at a time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from django.db import DatabaseError, Error, OperationalError, transaction
 from audit.db.retry import retry
 from audit.incidents.login import report
 from handlers import tracing
-from handlers.outbox.message_size import grouped, most
+from handlers.outbox.message_size import grouped, size_limit
 from handlers.sdk import registry
 from handlers.sdk.outcomes import Failed, Outcome, Skipped, failed
 from handlers.sdk.registry import Handler
@@ -26,10 +26,10 @@ from handlers.types import Claim, ClaimLost, Ended, Run, Unit
 from handlers.worker import claim_size
 from handlers.worker.claim import claim, give_back
 from handlers.worker.claim_heartbeat import heartbeat
-from handlers.worker.invoke import Refused, call, handler_of
+from handlers.worker.invoke import AllFailed, call, handler_of
 from handlers.worker.log_context import naming
 from handlers.worker.message_run import Bundle
-from handlers.worker.settle import settle_all
+from handlers.worker.settle import settle_in_transaction
 from handlers.worker.slow_run_guard import watchdog
 from listeners import crash_points
 from listeners.clock import database_clock
@@ -39,15 +39,19 @@ log = structlog.get_logger(__name__)
 
 
 def run_delivery(delivery_id: int) -> str:
-    """Run a delivery once, if it is there to be run; says how it ended. Never inside a transaction.
+    """Run a delivery once, if it can be claimed; return how it ended. Never inside a transaction.
 
-    A message that came twice, or too late, finds nothing to claim and ends as `not claimed`.
+    A duplicate or late message finds nothing to claim and returns `not claimed`.
     """
     return run_deliveries([delivery_id])
 
 
 def run_deliveries(ids: Sequence[int], handler_name: str = "") -> str:
-    """The same for many; how many ended how. What there is no time for is published again."""
+    """Run deliveries and return the number of each outcome, such as "3 succeeded, 1 failed".
+
+    Deliveries left when the time for the message is over are published again. Never inside a
+    transaction.
+    """
     bundle = Bundle(ids)
     handler = registry.find(handler_name)
     with ExitStack() as watched:
@@ -65,16 +69,16 @@ def run_deliveries(ids: Sequence[int], handler_name: str = "") -> str:
     return str(bundle)
 
 
-def _size(handler: Handler[Any] | None, most: int) -> int:
+def _size(handler: Handler[Any] | None, limit: int) -> int:
     if handler is not None and handler.batch:
         return handler.batch
-    return claim_size.of(handler.name).size(most) if handler is not None else 1
+    return claim_size.of(handler.name).size(limit) if handler is not None else 1
 
 
 def _work(bundle: Bundle, ids: Sequence[int], handler_name: str) -> None:
     claims = claim(ids, handler_name)
     bundle.counts["not claimed"] += len(ids) - len(claims)
-    with heartbeat.of(*(one.running for one in claims)):
+    with heartbeat.of(*(claimed.running for claimed in claims)):
         bundle.begin(_units_to_run(claims))
         while unit := bundle.next():
             bundle.end(_run(unit))
@@ -85,20 +89,20 @@ def _work(bundle: Bundle, ids: Sequence[int], handler_name: str) -> None:
 
 
 def _units(claims: Sequence[Claim]) -> Iterator[Unit]:
-    """What is run at once: a delivery, or many of a mapping whose handler takes many."""
-    many = []
-    for one in claims:
-        handler = handler_of(one)
+    """Yield the claims of each call: one, or several of a mapping with a batch handler."""
+    batched = []
+    for claimed in claims:
+        handler, delivery = handler_of(claimed), claimed.delivery
         if handler is None or not handler.batch:
-            yield [one]
+            yield [claimed]
         else:
-            size = most(handler, one.counted - 1, one.delivery.allowed_attempts)
-            many.append((((one.delivery.handler, one.delivery.mapping_id), size), one))
-    yield from grouped(many)
+            size = size_limit(handler, claimed.counted - 1, delivery.allowed_attempts)
+            batched.append((((delivery.handler, delivery.mapping_id), size), claimed))
+    yield from grouped(batched)
 
 
 def _units_to_run(claims: Sequence[Claim]) -> list[Unit]:
-    """The claims are given back where the database does not tell what has overtaken them."""
+    """Return the units to run. Gives the claims back if later changes cannot be looked up."""
     units = list(_units(claims))
     try:
         return retry(lambda: _up_to_date(units), "look for later changes")
@@ -109,18 +113,24 @@ def _units_to_run(claims: Sequence[Claim]) -> list[Unit]:
 
 
 def _up_to_date(units: Sequence[Unit]) -> list[Unit]:
-    """Add what later changes have made of the claims that they have overtaken. A claim that ends
-    without its handler is a unit of its own."""
+    """Set `overtaken` on the claims that later changes have overtaken.
+
+    A claim that ends without a call of its handler becomes a separate unit.
+    """
     results = present_of([claim.delivery for unit in units for claim in unit])
     if not results:
         return list(units)
     ready: list[Unit] = []
     for unit in units:
-        claims = [replace(one, overtaken=results.get(one.delivery.pk)) for one in unit]
-        ready += [[one] for one in claims if isinstance(one.overtaken, Skipped | Failed)]
-        if called := [one for one in claims if not isinstance(one.overtaken, Skipped | Failed)]:
+        claims = [replace(claimed, overtaken=results.get(claimed.delivery.pk)) for claimed in unit]
+        ready += [[claimed] for claimed in claims if _ends_uncalled(claimed)]
+        if called := [claimed for claimed in claims if not _ends_uncalled(claimed)]:
             ready.append(called)
     return ready
+
+
+def _ends_uncalled(claimed: Claim) -> bool:
+    return isinstance(claimed.overtaken, Skipped | Failed)
 
 
 def _run(unit: Unit) -> Run:
@@ -137,38 +147,38 @@ def _handle(unit: Unit) -> Run:
     began = database_clock.now()
     try:
         return Run(_ended(unit, call(unit), began))
-    except Refused as refused:
-        return Run(_ended(unit, refused.outcomes, began))
+    except AllFailed as failure:
+        return Run(_ended(unit, failure.outcomes, began))
 
 
 def _run_atomically(unit: Unit) -> Run:
-    """The handler's writes and the outcomes in one transaction; a failure rolls both back."""
+    """Commit the handler's writes and the outcomes in one transaction, or roll both back."""
     _renew_token(unit[0])
     try:
-        # OperationalError is not the handler's failure, and all of it is undone.
+        # An OperationalError is not the handler's failure and rolls everything back, so retry.
         return retry(lambda: _try_atomically(unit), "run")
     except ClaimLost:
-        ids = [one.delivery.pk for one in unit]
+        ids = [claimed.delivery.pk for claimed in unit]
         log.warning("claim lost", deliveries=ids)
         give_back(unit)
         return Run((), (), ids)
 
 
 def _try_atomically(unit: Unit) -> Run:
-    """Raises OperationalError when the database broke it off: a deadlock, or it went away."""
+    """Raises OperationalError for a deadlock or a lost connection."""
     began = database_clock.now()
     try:
         with transaction.atomic(durable=True):
             ended = _ended(unit, call(unit), began)
-            following, lost = settle_all(ended)
+            following, lost = settle_in_transaction(ended)
             if lost:
                 raise ClaimLost
             return Run(ended, following)
-    except Refused as refused:
-        outcomes = refused.outcomes
+    except AllFailed as failure:
+        outcomes = failure.outcomes
     except OperationalError:
         raise
-    except DatabaseError as error:  # the commit itself was refused: a deferred constraint
+    except DatabaseError as error:  # the commit failed, such as on a deferred constraint
         outcomes = [failed(error)] * len(unit)
     return Run(_ended(unit, outcomes, began))
 
@@ -180,6 +190,8 @@ def _ended(unit: Unit, outcomes: Sequence[Outcome], began: datetime) -> list[End
 
 
 def _renew_token(claim: Claim) -> None:
-    """For handlers that call Salesforce back: not from inside their transaction, which on SQLite
-    would keep the new token from being stored."""
+    """Renew the token for handlers that call Salesforce, before their transaction begins.
+
+    Inside the transaction, SQLite would keep the new token from being stored.
+    """
     handler_clients.renew(claim.delivery.entry.listener, report)

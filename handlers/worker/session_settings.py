@@ -1,7 +1,7 @@
-"""Session settings of a database that a handler may change, and that would outlive its call.
+"""Database session settings that a handler may change and that would outlive its call.
 
-Reading them costs as much as a query, so they are read around statements that can change them, and
-not around each call.
+Reading them costs a query, so they are read only around statements that can change them, not
+around each call.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-#: The settings that decide which rows our own statements see, and whether and how they may write.
+#: The settings that decide which rows the worker's statements see, and how they may write.
 _POSTGRESQL = (
     "role",
     "session_authorization",
@@ -39,7 +39,7 @@ _SQLITE = (
 )
 _READ = "SELECT " + ", ".join(f"current_setting('{name}')" for name in _POSTGRESQL)
 
-#: What an ORM sends: these change no setting, unless they call a function that does.
+#: First words of an ORM's statements, which change no setting unless they call a function.
 _PLAIN = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "SAVEPOINT", "RELEASE", "BEGIN")
 _FIRST_WORD = re.compile(r"\s*(\w+)")
 _FROM = re.compile(r"\bFROM\b", re.IGNORECASE)
@@ -57,8 +57,11 @@ Settings = dict[str, Any]
 
 
 def may_change_settings(sql: str) -> bool:
-    """Whether a statement may change session settings: a command that is no plain query, several
-    at once, or a function that is called without a table."""
+    """Return whether a statement may change session settings.
+
+    That is a command other than a plain query, several commands at once, or a function call without
+    a table.
+    """
     word = _FIRST_WORD.match(sql)
     if word is None or word[1].upper() not in _PLAIN or ";" in sql or "set_config" in sql:
         return True
@@ -66,17 +69,17 @@ def may_change_settings(sql: str) -> bool:
 
 
 def is_local(sql: str) -> bool:
-    """Whether what it sets ends with the transaction."""
+    """Return whether a statement's settings end with the transaction."""
     return bool(_LOCAL.match(sql))
 
 
 def ends_transaction(sql: str) -> bool:
-    """Whether it begins or ends a transaction in SQL, past Django."""
+    """Return whether a statement begins or ends a transaction in SQL, bypassing Django."""
     return bool(_ENDS_TRANSACTION.match(sql))
 
 
 def read(connection: Any) -> Settings | None:
-    """The settings as they are now; None where they cannot be read."""
+    """Return the current settings, or None if they cannot be read."""
     if connection.connection is None:
         return None
     try:
@@ -90,7 +93,7 @@ def read(connection: Any) -> Settings | None:
 
 
 def restore_locally(connection: Any, settings: Settings) -> bool:
-    """Put settings back for the rest of the transaction; False where that is refused."""
+    """Restore settings for the rest of the transaction; return False if the database refuses."""
     calls = ", ".join(["set_config(%s, %s, true)"] * len(settings))
     try:
         _rows(connection, f"SELECT {calls}", [part for pair in settings.items() for part in pair])
@@ -100,7 +103,7 @@ def restore_locally(connection: Any, settings: Settings) -> bool:
 
 
 def _rows(connection: Any, sql: str, params: Sequence[Any] = ()) -> list[Any]:
-    """Past Django and past what the handler may have set on the driver's connection."""
+    """Execute SQL on the driver, bypassing Django and the handler's own settings of the driver."""
     raw = connection.connection
     if connection.vendor == "postgresql":
         from psycopg import Cursor

@@ -1,4 +1,4 @@
-"""Runs are settled: each delivery's state, its attempt and the next of its chain, at once."""
+"""Settles runs: writes each delivery's state and attempt, and readies the next of its chain."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ log = structlog.get_logger(__name__)
 Settled = tuple[list[Follower], list[Ended]]
 
 
-def settled(ended: Sequence[Ended]) -> Settled:
-    """What follows in their chains, and what was lost, of which nothing is written.
+def settle_runs(ended: Sequence[Ended]) -> Settled:
+    """Settle runs; return the next deliveries of their chains, and the runs whose claim was lost.
 
-    The work is done: a connection that was cut is made anew for it. Never inside a transaction.
+    Nothing is written for a lost run. Database errors are retried, because the handlers have
+    already run. Never inside a transaction.
     """
     if not ended:
         return [], []
@@ -43,38 +44,43 @@ def settled(ended: Sequence[Ended]) -> Settled:
     except DatabaseError:
         if len(ended) == 1:
             pk = ended[0].claim.delivery.pk
-            log.exception("an ending cannot be written down", delivery=pk)
+            log.exception("run cannot be settled", delivery=pk)
             return [], list(ended)
-    # What cannot be written down of one of them is not to keep the others from it.
-    each = [settled([one]) for one in ended]
-    return [one for found, _ in each for one in found], [one for _, lost in each for one in lost]
+    # Settle each alone, so that one failing row does not hold up the others.
+    results = [settle_runs([run]) for run in ended]
+    following = [follower for followers, _ in results for follower in followers]
+    return following, [run for _, lost in results for run in lost]
 
 
 def _settle_alone(ended: Sequence[Ended]) -> Settled:
     with transaction.atomic(durable=True):
-        following, lost = settle_all(ended)
-    for one in lost:
-        log.warning("claim lost", delivery=one.claim.delivery.pk, attempt=one.claim.attempt)
+        following, lost = settle_in_transaction(ended)
+    for run in lost:
+        log.warning("claim lost", delivery=run.claim.delivery.pk, attempt=run.claim.attempt)
     return following, lost
 
 
-def settle_all(ended: Sequence[Ended]) -> Settled:
-    """The same. Inside the caller's transaction."""
+def settle_in_transaction(ended: Sequence[Ended]) -> Settled:
+    """Settle runs as `settle_runs` does. Inside the caller's transaction."""
     if len(ended) == 1:
         return _settle_one(ended[0])
-    held = Delivery.objects.running({one.claim.delivery.pk: one.claim.attempt for one in ended})
-    mine = [one for one in ended if one.claim.delivery.pk in held]
-    _settle_many(mine)
-    insert([attempt_of(one) for one in mine])
-    following = Delivery.objects.promote_all([one.claim.delivery.chain for one in mine])
+    held = Delivery.objects.running({run.claim.delivery.pk: run.claim.attempt for run in ended})
+    kept = [run for run in ended if run.claim.delivery.pk in held]
+    _settle_many(kept)
+    insert([attempt_of(run) for run in kept])
+    following = Delivery.objects.promote_all([run.claim.delivery.chain for run in kept])
     crash_points.reach("settled")
-    return following, [one for one in ended if one.claim.delivery.pk not in held]
+    return following, [run for run in ended if run.claim.delivery.pk not in held]
 
 
 def settle(claim: Claim, outcome: Outcome) -> list[Follower]:
-    """For one that ends now: what follows in its chain. Inside the caller's transaction. Raises
-    ClaimLost when it is no longer this claim's."""
-    following, lost = settle_all([Ended(claim, outcome, claim.started_at, database_clock.now())])
+    """Settle a run that ends now; return the next deliveries of its chain.
+
+    Inside the caller's transaction. Raises ClaimLost if the claim no longer holds.
+    """
+    following, lost = settle_in_transaction(
+        [Ended(claim, outcome, claim.started_at, database_clock.now())]
+    )
     if lost:
         raise ClaimLost
     return following
@@ -100,14 +106,14 @@ def _settle_one(ended: Ended) -> Settled:
 
 
 def _settle_many(ended: Sequence[Ended]) -> None:
-    """They are locked. Most have ended alike."""
-    alike: dict[tuple[tuple[str, Any], ...], list[int]] = defaultdict(list)
+    """Update runs whose rows are locked, in one statement for each set of equal changes."""
+    ids_by_changes: dict[tuple[tuple[str, Any], ...], list[int]] = defaultdict(list)
     finished_at = database_clock.now()
-    for one in ended:
-        values = _changes(one, finished_at)
-        log_after_commit(one, values)
-        alike[tuple(values.items())].append(one.claim.delivery.pk)
-    for same, ids in alike.items():
+    for run in ended:
+        values = _changes(run, finished_at)
+        log_after_commit(run, values)
+        ids_by_changes[tuple(values.items())].append(run.claim.delivery.pk)
+    for same, ids in ids_by_changes.items():
         Delivery.objects.filter(pk__in=ids).update(claim_deadline=None, **dict(same))
 
 

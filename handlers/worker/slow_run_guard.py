@@ -1,4 +1,4 @@
-"""Sees to it that a run that takes long, or hangs, holds up none of the others of its message."""
+"""Gives a message's other deliveries away if one of its runs is slow or hangs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from handlers.worker.message_run import Bundle
 
 log = structlog.get_logger(__name__)
 
+#: The interval at which bundles are checked.
 LOOKS_SECONDS = 0.25
 
 
 class Watchdog:
-    """One thread a process, begun with its first message of many: a pool's children are forked
-    without it."""
+    """The process's watchdog thread. It starts with the first message of several deliveries,
+    because forks do not inherit threads."""
 
     def __init__(self) -> None:
         self._bundles: set[Bundle] = set()
@@ -28,7 +29,7 @@ class Watchdog:
 
     @contextmanager
     def over(self, bundle: Bundle) -> Iterator[None]:
-        """Watch over it meanwhile."""
+        """Watch a bundle while the context is active."""
         self._bundles.add(bundle)
         self._begin()
         self._woken.set()
@@ -55,11 +56,14 @@ class Watchdog:
 def _free(bundle: Bundle) -> None:
     try:
         bundle.leave()
-        log.info("a run takes long: the others of its message go on elsewhere")
+        log.info("slow run: giving the other deliveries of its message to other workers")
         bundle.hand_on()
     except Error as error:
-        log.warning("the others of a message wait", reason=str(error).strip())
-    except Exception:  # nobody foresaw it; it is tried again
+        log.warning(
+            "slow run: its message's other deliveries cannot be given away yet",
+            reason=str(error).strip(),
+        )
+    except Exception:  # the thread must survive; the next look retries
         log.exception("unforeseen", thread="watchdog")
     finally:
         connection.close()

@@ -1,7 +1,7 @@
-"""A worker says in the database that it is there and which queues it hears.
+"""Registers a running worker and its queues in the database.
 
-In the worker's main process, while it is connected to the broker. What the database does never
-holds the worker up: a thread writes, and what fails is tried again with the next beat.
+Runs in the worker's main process while it is connected to the broker. A separate thread writes the
+heartbeats, so that the database never holds the worker up; the next heartbeat retries a failure.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from handlers.models.worker import LIVE, Worker
 log = structlog.get_logger(__name__)
 
 EVERY = LIVE.total_seconds() / 4
-#: A worker that ends, or that lost its broker, waits so long for the database.
+#: How long a worker that stops, or lost its broker, waits for the database.
 LEAVING_SECONDS = 2.0
-#: A new child waits so long for a beat that is being written.
+#: How long a fork waits for a heartbeat that is being written.
 FORK_SECONDS = 2.0
 
 _SOLO = "celery.concurrency.solo"
 
-# The pool may fork a child at any time: never in the middle of a beat, or the child would begin
-# with half of this thread's database connection.
+# The pool may fork a child at any time. A fork during a heartbeat would give the child a database
+# connection in the middle of a statement, so forks wait for this lock.
 _writing = threading.Lock()
 
 
 @contextmanager
 def writing_apart() -> Iterator[None]:
-    """For a thread of a worker's main process that uses the database."""
+    """Use the database from a thread of a worker's main process, never during a fork."""
     with _writing:
         try:
             yield
@@ -65,15 +65,16 @@ class Identity:
     pid: int
     started_at: datetime
     concurrency: int | None
-    #: Asked anew each time: queues can be added while it runs.
+    #: Called for each heartbeat, because queues can be added to a running worker.
     queues: Callable[[], Sequence[str]]
 
 
 class Beats:
-    """One thread, from the worker's hearing its queues until it does no more.
+    """The heartbeat thread, which runs while the worker consumes its queues.
 
-    Each tick of the worker's own loop is one beat, so that a loop that hangs is not called alive.
-    `pause`: of a worker whose loop stands still in every run, beat by itself after so many seconds.
+    Each tick of the worker's event loop is one heartbeat, so that a worker whose loop hangs goes
+    offline. With `pause`, the thread also beats after that many seconds on its own, for a worker
+    whose loop stops during every run.
     """
 
     def __init__(self, identity: Identity, *, pause: float | None = None) -> None:
@@ -92,7 +93,7 @@ class Beats:
         self._woken.set()
 
     def end(self) -> None:
-        """Take the row away, unless the database is away itself."""
+        """Delete the worker's row, unless the database is unavailable."""
         self._is_over = True
         self._woken.set()
         self._thread.join(LEAVING_SECONDS)
@@ -106,27 +107,27 @@ class Beats:
         self._try(self._leave)
 
     def _try(self, write: Callable[[], None]) -> None:
-        """Whatever the database says, the worker goes on; the same trouble is logged once."""
+        """Write, and ignore database errors; a repeated error is logged once."""
         try:
             with writing_apart():
                 write()
             self._trouble = ""
         except Error as error:
             if (trouble := str(error).strip()) != self._trouble:
-                log.warning("the worker is not shown as present", reason=trouble)
+                log.warning("worker heartbeat not written: database error", reason=trouble)
             self._trouble = trouble
 
     def _tidy(self) -> None:
         Worker.objects.tidy(self._identity.name)
 
     def _beat(self) -> None:
-        who = self._identity
+        identity = self._identity
         Worker.objects.beat(
-            who.name,
-            who.pid,
-            queues=who.queues(),
-            concurrency=who.concurrency,
-            started_at=who.started_at,
+            identity.name,
+            identity.pid,
+            queues=identity.queues(),
+            concurrency=identity.concurrency,
+            started_at=identity.started_at,
         )
 
     def _leave(self) -> None:
@@ -134,7 +135,7 @@ class Beats:
 
 
 class Presence(bootsteps.StartStopStep):
-    """Started whenever the worker has its queues, stopped when it loses the broker or ends."""
+    """The worker step that starts the heartbeat with the queues and stops it with the broker."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 

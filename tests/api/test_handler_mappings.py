@@ -59,7 +59,7 @@ def test_a_mapping_is_made_read_changed_and_deleted(api, listener):
         ({"on": "create", "changed_fields": ["A"]}, "changed_fields", "Only updates have"),
         ({"changed_fields": "Phone"}, "changed_fields", "Give a list of field names"),
         ({"condition": {"equals": 1}}, "condition", '"equals" needs "field".'),
-        ({"ignore_origins": ["my-*"]}, "ignore_origins", "is compared as it is"),
+        ({"ignore_origins": ["my-*"]}, "ignore_origins", "is compared literally"),
         ({"ignore_users": ["me"]}, "ignore_users", "is no Salesforce id"),
         ({"queue": "a b"}, "queue", "Use letters, digits"),
         ({"max_attempts": 0}, "max_attempts", "greater than or equal to 1"),

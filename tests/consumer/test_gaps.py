@@ -117,7 +117,7 @@ def test_a_mapping_judges_what_was_read(org, heard, account):
     by_mapping = {one.mapping_id: one for one in deliveries()}
     assert by_mapping[wanted.pk].state == "queued"
     assert by_mapping[unmet.pk].state == "skipped"
-    assert "not one that its mapping asks for" in by_mapping[unmet.pk].error
+    assert "does not match its mapping" in by_mapping[unmet.pk].error
     assert by_mapping[unheard.pk].error == "its handler mapping was deleted"
 
 

@@ -15,10 +15,10 @@ from tests.sample_data import change, lease_of, make_mapping, received
 
 def without_haste(monkeypatch) -> None:
     """No time of a message is over by itself, and nothing is known of the handlers' pace."""
-    monkeypatch.setattr(claim_size, "_paces", {})
+    monkeypatch.setattr(claim_size, "_run_times", {})
     monkeypatch.setattr(message_run, "MESSAGE_SECONDS", 600)
     monkeypatch.setattr(message_run, "ALONE_SECONDS", 600)
-    monkeypatch.setattr(message_run, "CHUNK_SECONDS", 600)
+    monkeypatch.setattr(message_run, "LATE_SECONDS", 600)
 
 
 def record_id(number: int) -> str:

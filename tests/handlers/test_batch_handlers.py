@@ -100,7 +100,7 @@ def test_skipped_is_so_for_all(listener):
     [
         ("fail", "failed", "ValueError: all of them"),
         ("retry", "retry", "later"),
-        ("stranger", "failed", "BatchFailed names what was not in the batch: -1"),
+        ("stranger", "failed", "BatchFailed names events that were not in the batch: -1"),
     ],
 )
 def test_what_it_raises_fails_all_each_with_its_own_attempt(listener, told, outcome, error):

@@ -4,7 +4,7 @@ import pytest
 
 from console.admin.mappings.form import handler_choices
 from handlers import BatchFailed, EventData, Metadata, Retry, Skipped, cdc_handler
-from handlers.outbox.message_size import most
+from handlers.outbox.message_size import size_limit
 from handlers.sdk import registry
 from tests.handlers.bundling import record_id
 from tests.sample_handlers import batch, read_journal
@@ -55,7 +55,7 @@ def test_a_function_that_would_never_run_is_refused(function):
 
 
 def test_what_is_no_error_is_refused():
-    with pytest.raises(TypeError, match="no exception, no Skipped and no text"):
+    with pytest.raises(TypeError, match="not an exception, a Skipped or a text"):
         BatchFailed({1: None})
 
     assert BatchFailed({1: "a", an_event(2): Retry(), 3: Skipped("b")}).errors.keys() == {1, 2, 3}
@@ -84,4 +84,4 @@ def test_where_handlers_are_listed_it_says_how_many_it_takes():
 def test_the_company_shrinks_with_the_attempts(size, counted, allowed, expected):
     handler = registry.Handler("any", lambda events: None, batch=size)
 
-    assert most(handler, counted, allowed) == expected
+    assert size_limit(handler, counted, allowed) == expected

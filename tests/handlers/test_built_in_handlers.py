@@ -125,8 +125,8 @@ def test_an_unreachable_server_is_named_without_its_url():
         ({}, "url is needed"),
         ({"url": "ftp://x"}, "url is needed"),
         ({"url": "https://x", "secret": "plain text"}, "must be a reference"),
-        ({"url": "https://x", "timeout": 0}, "timeout is a number"),
-        ({"url": "https://x", "timeout": True}, "timeout is a number"),
+        ({"url": "https://x", "timeout": 0}, "timeout must be a number"),
+        ({"url": "https://x", "timeout": True}, "timeout must be a number"),
         ({"url": "https://x", "retries": 3}, "unknown option retries"),
     ],
 )

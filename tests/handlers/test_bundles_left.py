@@ -11,7 +11,7 @@ from consumer import relay
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.models.chain_heads import READY_AGE
 from handlers.worker import message_run
-from handlers.worker.claim_size import Pace
+from handlers.worker.claim_size import RunTime
 from handlers.worker.run import run_deliveries
 from tests.handlers.bundling import deliver, messages, publish, states, without_haste
 
@@ -100,14 +100,14 @@ def test_the_relay_finds_all_of_a_message_that_was_begun(published):
 
 
 def test_as_many_are_claimed_as_are_done_soon():
-    pace = Pace()
-    assert pace.size(100) == 1
-    assert pace.size(100) == 1  # while nothing is known
+    run_time = RunTime()
+    assert run_time.size(100) == 1
+    assert run_time.size(100) == 1  # while nothing is known
 
-    pace.note(0.001)
-    assert [pace.size(100) for _ in range(7)] == [2, 4, 8, 16, 32, 50, 50]
-    assert pace.size(3) == 3
-    assert pace.size(100) == 50
+    run_time.note(0.001)
+    assert [run_time.size(100) for _ in range(7)] == [2, 4, 8, 16, 32, 50, 50]
+    assert run_time.size(3) == 3
+    assert run_time.size(100) == 50
 
-    pace.note(10)
-    assert pace.size(100) == 1
+    run_time.note(10)
+    assert run_time.size(100) == 1

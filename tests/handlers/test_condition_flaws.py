@@ -72,7 +72,7 @@ def test_what_the_documentation_shows_is_valid(condition):
         ({"field": "A", "equals": float("nan")}, "condition.equals: give a finite number."),
         (
             {"field": "A", "changed_to": "a\0b"},
-            "condition.changed_to: a NUL or half a surrogate pair is no text; take it out.",
+            "condition.changed_to: a NUL or half a surrogate pair is not valid text; remove it.",
         ),
     ],
 )

@@ -172,11 +172,11 @@ def test_a_blocked_one_says_what_it_waits_for(mapping):
 
     now = timezone.now()
     assert claim([first.pk])
-    assert waits_for(second).reason.endswith("which runs.")
+    assert waits_for(second).reason.endswith("which is running.")
     Delivery.objects.filter(pk=first.pk).update(state="retrying", due_at=now)
-    assert "is tried again at" in waits_for(second).reason
+    assert "will be retried at" in waits_for(second).reason
     Delivery.objects.filter(pk=first.pk).update(state="dead", halts=True)
-    assert "failed for good and holds back what follows" in waits_for(second).reason
+    assert "failed for good and holds back the next changes" in waits_for(second).reason
     Delivery.objects.filter(pk=first.pk).update(state="dead", halts=False)
     assert waits_for(second).delivery is None
     assert "It is next" in waits_for(second).reason

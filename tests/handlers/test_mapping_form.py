@@ -54,7 +54,7 @@ def test_it_is_kept_as_it_is_written(form):
         ("condition", '{"equals": 1}', 'condition: "equals" needs "field".'),
         ("condition", "[1]", "condition: give an object such as"),
         ("condition", "{", "Enter a valid JSON."),
-        ("ignore_origins", "my-*", '"my-*": a client id is compared as it is'),
+        ("ignore_origins", "my-*", '"my-*": a client id is compared literally'),
         ("ignore_users", "me@example.com", '"me@example.com" is no Salesforce id'),
     ],
 )

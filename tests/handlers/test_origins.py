@@ -114,7 +114,7 @@ def test_origins_are_a_list_of_texts(origins):
 
 def test_a_client_with_a_star_would_match_nothing_and_is_refused():
     assert origin_flaws(["my-app", "my-*"]) == [
-        '"my-*": a client id is compared as it is; with a wildcard, write the whole origin, '
+        '"my-*": a client id is compared literally; to use a wildcard, write the whole origin, '
         'such as "*/rest/*;client=my-*".'
     ]
 

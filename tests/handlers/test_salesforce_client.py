@@ -57,7 +57,7 @@ def test_it_reads_and_writes_by_the_name_of_the_connection(org, listener):
 
 def test_it_shares_the_token_and_the_client_of_the_events(org, listener):
     [account] = org.create("Account", Name="Acme")
-    event = EventData(1, listener.name, "5", {}, None, _heard_by=listener)
+    event = EventData(1, listener.name, "5", {}, None, _source=listener)
 
     assert event.salesforce.Account.get(account)["Name"] == "Acme"
     assert salesforce_client(listener.connection.name) is event.salesforce

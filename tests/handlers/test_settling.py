@@ -14,7 +14,7 @@ from handlers.sdk.outcomes import Failed, Succeeded
 from handlers.types import Ended
 from handlers.worker import settle
 from handlers.worker.claim import claim
-from handlers.worker.settle import settled
+from handlers.worker.settle import settle_runs
 from tests.handlers.bundling import deliver, states
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -40,10 +40,10 @@ def test_a_database_that_is_away_loses_no_claim(listener, monkeypatch, count):
     ends = ended(claim(deliver(listener, "tests.write_groups", count)), Failed("no"))
 
     with database_that_is_away(), pytest.raises(OperationalError):
-        settled(ends)
+        settle_runs(ends)
     assert states() == ["running"] * count
 
-    assert settled(ends) == ([], [])
+    assert settle_runs(ends) == ([], [])
     assert states() == ["retrying"] * count
 
 
@@ -52,7 +52,7 @@ def test_a_claim_that_another_worker_has_by_now_is_lost_and_the_others_are_settl
     ends = ended(claim(ids), Succeeded())
     Delivery.objects.filter(pk=ids[1]).update(attempts=2)
 
-    _, lost = settled(ends)
+    _, lost = settle_runs(ends)
 
     assert lost == [ends[1]]
     assert states() == ["succeeded", "running", "succeeded"]

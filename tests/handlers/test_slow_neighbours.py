@@ -57,9 +57,9 @@ def test_while_one_hangs_the_others_are_settled_or_go_elsewhere(
     [running] = in_threads(lambda: run_deliveries(ids, HANDLER))
     try:
         wait_for(hangs)
-        monkeypatch.setattr(message_run, "CHUNK_SECONDS", 0)  # and now it is late
+        monkeypatch.setattr(message_run, "LATE_SECONDS", 0)  # and now it is late
         wait_for(lambda: states() == [*["succeeded"] * 4, "running", *["queued"] * 5])
-        monkeypatch.setattr(message_run, "CHUNK_SECONDS", 600)
+        monkeypatch.setattr(message_run, "LATE_SECONDS", 600)
         assert [pk for each in messages() for pk in each] == others
         assert not Delivery.objects.filter(pk__in=others).exclude(attempts=0).exists()
 
@@ -88,7 +88,7 @@ def test_while_an_atomic_one_hangs_what_follows_the_others_goes_on(listener, rel
     [running] = in_threads(lambda: run_deliveries([first, ended, hanging], handler))
     try:
         wait_for(hangs)
-        monkeypatch.setattr(message_run, "CHUNK_SECONDS", 0)
+        monkeypatch.setattr(message_run, "LATE_SECONDS", 0)
         wait_for(lambda: sorted(pk for each in messages() for pk in each) == following)
         assert ids_of(state="running") == [hanging]
     finally:
@@ -101,7 +101,7 @@ def test_while_an_atomic_one_hangs_what_follows_the_others_goes_on(listener, rel
 
 def test_a_claim_that_waited_too_long_does_not_begin(listener, monkeypatch):
     """As after a pause of the whole process: another may have been given it."""
-    monkeypatch.setattr(message_run, "CHUNK_SECONDS", -1)
+    monkeypatch.setattr(message_run, "LATE_SECONDS", -1)
     ids = deliver(listener, "tests.remember", 3)
     publish(ids)
 

@@ -11,7 +11,7 @@ from handlers.sdk.outcomes import Failed, Succeeded
 from handlers.types import Ended
 from handlers.worker.claim import claim
 from handlers.worker.run import run_deliveries
-from handlers.worker.settle import settled
+from handlers.worker.settle import settle_runs
 from tests.handlers.bundling import deliver
 from tests.sample_data import change, lease_of, received
 
@@ -68,7 +68,7 @@ def test_runs_are_settled_in_a_transaction_of_their_own(listener, outcome):
     ends = ended(claim(deliver(listener, "tests.write_groups", 2)), outcome)
 
     with transaction.atomic(), pytest.raises(RuntimeError, match=REFUSED):
-        settled(ends)
+        settle_runs(ends)
 
 
 def test_an_atomic_handler_is_not_run_inside_a_transaction(listener):
