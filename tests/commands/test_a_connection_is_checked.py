@@ -48,7 +48,7 @@ def test_what_works_is_told_line_by_line(org, auth):
 def test_a_connection_without_listeners_is_checked_as_far_as_it_goes(connection):
     output = run("check_cdc_connection", "prod")
 
-    assert output.lines[-1] == "No listener uses it yet: no channel was tried."
+    assert output.lines[-1] == "No listener uses this connection yet, so no channel was checked."
 
 
 def test_a_listener_stands_for_its_connection(connection):

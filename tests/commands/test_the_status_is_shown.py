@@ -162,7 +162,7 @@ def test_the_table_has_a_line_for_each_listener_and_its_reason_below(now):
 
 
 def test_without_listeners_the_table_says_what_to_do():
-    assert run("cdc_status").out.startswith("No listener yet: make one")
+    assert run("cdc_status").out.startswith("No listeners yet. Create one")
     assert json.loads(run("cdc_status", "--format", "json").out) == []
 
 

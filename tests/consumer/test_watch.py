@@ -217,7 +217,7 @@ def test_an_idle_listener_that_receives_is_told_in_other_words(listener, now):
     stand(listener, now, replay_id="7", last_event_at=now - timedelta(hours=50))
     watch(now)
     incident = opened(Kind.RUNWAY)
-    assert "No event has come for 50.0 h" in incident.summary
+    assert "No event has arrived for 50.0 h" in incident.summary
     assert "misses nothing" in incident.action
 
 
