@@ -1,6 +1,6 @@
-"""What is told of an incident, and the channels that take it: e-mail and a webhook.
+"""Alert messages about incidents, and the channels that send them: e-mail and a webhook.
 
-NotTold   a channel did not take it; the message says why, and holds no secret
+NotTold   a channel did not accept the message; the reason is in the text, without secrets
 """
 
 from __future__ import annotations
@@ -28,20 +28,22 @@ from listeners.salesforce.http.allowlist import ANYWHERE
 
 log = structlog.get_logger(__name__)
 
-#: Seconds for each word of the mail server.
+#: Seconds to wait for each response of the mail server.
 MAIL_TIMEOUT = 10.0
-#: Seconds for the whole request.
+#: Seconds for the whole webhook request.
 WEBHOOK_SECONDS = 20.0
 SIGNATURE = "X-CDC-Signature"
 
 
 class NotTold(Exception):
-    """A channel did not take a notice. It is tried again; if it lasts, check its settings."""
+    """A channel did not accept a notice. It is retried; if that keeps failing, check the channel's
+    settings."""
 
 
 @dataclass(frozen=True)
 class Notice:
-    """What is told: no payload, no secret. `state` is open or closed; times are UTC."""
+    """The content of an alert, without payloads and secrets. `state` is open or closed; times are
+    UTC."""
 
     id: int
     state: str
@@ -81,7 +83,7 @@ class Channel:
 
 
 def channels() -> list[Channel]:
-    """Those that are configured."""
+    """Return the configured channels."""
     found = []
     if settings.CDC_MAIL.to:
         found.append(Channel("email", _mail))
@@ -149,7 +151,7 @@ def _lines(notice: Notice) -> list[str]:
 
 
 def _post(notice: Notice) -> None:
-    """To an address of the server's own settings; what it answers is not read."""
+    """Send to the webhook of the settings. The body of its response is not read."""
     body = json.dumps(asdict(notice)).encode()
     headers = {"Content-Type": "application/json"}
     if settings.CDC_INCIDENT_WEBHOOK_SECRET:

@@ -31,8 +31,8 @@ class Command(BaseCommand):
             "--format",
             choices=[*FORMATS],
             default="jsonl",
-            help="jsonl: one JSON object per line. csv: the same columns, nested values as JSON; an "
-            "apostrophe precedes text that a spreadsheet would run (such as = + - @)",
+            help="jsonl: one JSON object per line. csv: the same columns, nested values as JSON; "
+            "an apostrophe precedes text that a spreadsheet would run (such as = + - @)",
         )
         parser.add_argument(
             "--with-sensitive",
