@@ -76,7 +76,9 @@ def test_each_listener_is_tried_whatever_became_of_the_one_before(connection):
 def test_a_version_that_is_not_served_is_named(connection):
     make_listener(connection=connection, name="old", api_version="99.0")
 
-    assert "listener old: the org does not serve API version 99.0; set api_version" in failure("prod")
+    assert "listener old: the org does not serve API version 99.0; set api_version" in failure(
+        "prod"
+    )
 
 
 def test_channels_are_tried_without_rest(org, connection):

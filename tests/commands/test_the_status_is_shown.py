@@ -173,4 +173,4 @@ def test_workers_of_another_version_are_counted(now):
 
     said = run("cdc_status").lines[-1]
 
-    assert said == f"workers: 2 seen (1 of another version than {__version__}), queues: cdc"
+    assert said == f"Celery workers online: 2, 1 of them not of version {__version__} (queues: cdc)"
