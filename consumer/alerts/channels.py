@@ -108,10 +108,10 @@ def _mail(notice: Notice) -> None:
         with _mail_server(mail) as server:
             refused = server.send_message(message)
     except (smtplib.SMTPException, OSError, ValueError) as error:
-        # The server's own words may repeat what was sent to it.
-        raise NotTold(f"the mail server did not take it ({type(error).__name__})") from None
+        # The error text of the server may repeat what was sent to it.
+        raise NotTold(f"the mail server did not accept the message ({type(error).__name__})") from None
     if refused:
-        log.warning("the mail server did not take it for all", refused=sorted(refused))
+        log.warning("mail refused for some recipients", refused=sorted(refused))
 
 
 def _one_line(text: str) -> str:
@@ -120,7 +120,7 @@ def _one_line(text: str) -> str:
 
 
 def _mail_server(mail: Mail) -> smtplib.SMTP:
-    """Connected and logged in."""
+    """Return a connected SMTP client, logged in if a user is set."""
     context = ssl.create_default_context()
     server = (
         smtplib.SMTP_SSL(mail.host, mail.port, timeout=MAIL_TIMEOUT, context=context)
@@ -142,7 +142,7 @@ def _lines(notice: Notice) -> list[str]:
     parts = [
         ("", notice.summary),
         ("Closed: ", notice.note if notice.state == "closed" else ""),
-        ("What is being done: ", notice.action if notice.state == "open" else ""),
+        ("Action taken: ", notice.action if notice.state == "open" else ""),
         ("What to do: ", notice.remedy if notice.state == "open" else ""),
         ("Open since: ", notice.opened_at),
         ("", notice.url),

@@ -101,9 +101,7 @@ def _report(connection: Connection, most: int, left: int, now: datetime) -> None
         kind=Incident.Kind.QUOTA, key=KEY, listener__connection=connection
     )
     if used < WARN_FROM:
-        incidents.settle(
-            now, note=f"{used:.0%} of the daily limit is used; {left:,} events are left."
-        )
+        incidents.settle(now, note=f"{used:.0%} of the daily limit is used: {left:,} are left.")
         return
     if first is None:
         return

@@ -57,7 +57,7 @@ def test_afterwards_the_old_key_can_go(connection, keys, settings):
 
     settings.CDC_ENCRYPTION_KEYS = [new]
     assert "re-encrypted: 2" in said
-    assert "can be taken out" in said
+    assert "can be removed" in said
     row = Connection.objects.get()
     assert row.client_secret.reveal() == "secret of the client"
     assert row.password.stored == "env:SF_PASSWORD"
@@ -96,7 +96,7 @@ def test_one_that_was_killed_midway_has_cost_nothing(connection, keys, settings,
     Connection.objects.get().client_secret.reveal()
     KeptTokens.objects.get().kept.reveal()
     said = run()
-    assert "already: 1" in said
+    assert "already encrypted with the first key: 1" in said
     assert "re-encrypted: 1" in said
 
 

@@ -210,7 +210,7 @@ def test_a_position_that_will_soon_be_forgotten_is_told_once(listener, now):
 
     Position.objects.update(last_event_at=now)
     watch(now)
-    assert "72.0 h are left" in the_closed(Kind.RUNWAY).note
+    assert "72.0 h left" in the_closed(Kind.RUNWAY).note
 
 
 def test_an_idle_listener_that_receives_is_told_in_other_words(listener, now):
