@@ -1,4 +1,4 @@
-"""The options of the simulator, the same for `python -m simulator` and the Django command."""
+"""The options of the simulator, shared by `python -m simulator` and the Django command."""
 
 import argparse
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ POSITIVE, NOT_NEGATIVE = "must be above zero", "must not be negative"
 def _option(
     default: Any, text: str, bound: str = "", *, kind: Any = None, metavar: str | None = None
 ) -> Any:
-    """A field with its help; `kind`: what makes its value of a text, `bound`: what it must be."""
+    """Return a field with its help text, the parser of its value (`kind`) and its `bound`."""
     told = {"help": text, "bound": bound, "kind": kind or type(default), "metavar": metavar}
     return field(default=default, metadata=told)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to start; the names are those of the command line."""
+    """The options of the simulator, named as on the command line."""
 
     host: str = _option("127.0.0.1", "the address to listen on")
     port: int = _option(0, "the port to listen on; 0 picks a free one")
@@ -110,7 +110,7 @@ class Options:
 
     @property
     def credentials(self) -> Credentials:
-        """What a client needs to log in."""
+        """The credentials that a client needs to log in."""
         return Credentials(
             client_id=self.client_id,
             client_secret=self.client_secret,
@@ -121,7 +121,7 @@ class Options:
 
     @property
     def rules(self) -> Rules:
-        """What the token endpoint asks for and gives."""
+        """The rules of the token endpoint."""
         return Rules(
             checks_client=not self.no_client_check,
             has_run_as_user=not self.no_client_credentials_user,
@@ -144,7 +144,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def from_arguments(arguments: Mapping[str, Any]) -> Options:
-    """The options from parsed arguments; raises ValueError for one that makes no sense."""
+    """Return the options from parsed arguments. Raises ValueError for invalid values."""
     known = {one.name for one in fields(Options)}
     values = {name: value for name, value in arguments.items() if name in known}
     for name in ("channel", "managed_subscription"):

@@ -1,4 +1,4 @@
-"""The operations of the control API in one sentence each, for `--help` and the documentation."""
+"""The operations of the control API, one sentence each, for `--help` and the documentation."""
 
 from collections.abc import Mapping
 
@@ -32,7 +32,7 @@ OPERATIONS: Mapping[str, str] = {
 
 
 def listed() -> str:
-    """The operations as a text for `--help`."""
+    """Return the operations as text for `--help`."""
     width = max(len(name) for name in OPERATIONS)
     lines = (f"  {name:{width}}  {told}" for name, told in OPERATIONS.items())
     return (

@@ -1,4 +1,4 @@
-"""`/composite/sobjects`: up to 200 records created, updated, upserted or deleted by one request.
+"""`/composite/sobjects`: create, update, upsert or delete up to 200 records by one request.
 
 What can be written is one transaction. With `allOrNone` a single bad record keeps out all of them.
 """
@@ -26,7 +26,7 @@ ROLLED_BACK = (
 
 @dataclass(frozen=True, slots=True)
 class Collections:
-    """The resources of many records."""
+    """The resources for several records."""
 
     org: Org
     clock: Clock
@@ -114,7 +114,7 @@ class Collections:
 
 
 class _Prepared:
-    """A record of the request: the change that it asks for, or why it is refused."""
+    """A record of the request: its change, or the reason for its refusal."""
 
     def __init__(self, read: Callable[[], Written], *, upserts: bool = False) -> None:
         self._read = read
@@ -123,14 +123,14 @@ class _Prepared:
         self.error: RestError | None = None
 
     def prepare(self) -> None:
-        """Read the record."""
+        """Parse the record."""
         try:
             self.change = self._read()
         except RestError as refused:
             self.error = refused
 
     def line(self) -> JsonObject:
-        """As the answer tells it."""
+        """Return the record's line in the response."""
         if self.error or self.change is None:
             return {"success": False, "errors": [self.error.line() if self.error else {}]}
         line: JsonObject = {"id": changed_id(self.change), "success": True, "errors": []}

@@ -1,4 +1,5 @@
-"""`/composite` and `/composite/batch`: several requests in one. `/composite/tree`: several records.
+"""Several requests in one (`/composite`, `/composite/batch`), and several records
+(`/composite/tree`).
 
 Requests of a composite one can refer to the answers of earlier ones.
 """
@@ -29,19 +30,19 @@ HALTED = "Batch processing halted per request"
 
 
 class _RolledBack(Exception):
-    """A subrequest failed, and the request asked for all or nothing."""
+    """A subrequest failed in a request with all-or-none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """Both resources; `answer` gives the answer to a subrequest, and raises RestError."""
+    """Both resources; `answer` returns the response to a subrequest, or raises RestError."""
 
     org: Org
     clock: Clock
     answer: Callable[[RestRequest], RestAnswer]
 
     def composite(self, request: RestRequest) -> RestAnswer:
-        """`POST …/composite`: subrequests that may refer to each other's answers."""
+        """`POST …/composite`: subrequests that may refer to each other's responses."""
         body = request.json()
         parts = _checked(objects_of(body, "compositeRequest"))
         lines: list[JsonObject] = []
@@ -58,7 +59,7 @@ class Composite:
         return RestAnswer({"compositeResponse": lines})
 
     def batch(self, request: RestRequest) -> RestAnswer:
-        """`POST …/composite/batch`: subrequests that know nothing of each other."""
+        """`POST …/composite/batch`: independent subrequests."""
         body = request.json()
         results: list[JsonObject] = []
         for part in _checked(objects_of(body, "batchRequests")):
@@ -102,12 +103,13 @@ class Composite:
 
 @dataclass(slots=True)
 class _Answers:
-    """What `@{reference.field}` stands for in the subrequests after it."""
+    """The values of `@{reference.field}` in later subrequests."""
 
     by_reference: dict[str, Any] = field(default_factory=dict)
 
     def filled(self, value: Any) -> Any:
-        """The same with each reference replaced; raises RestError for one to nothing."""
+        """Return the value with each reference replaced. Raises RestError for an unknown
+        reference."""
         match value:
             case str():
                 if whole := REFERENCE.fullmatch(value):
@@ -139,7 +141,7 @@ def _checked(parts: list[JsonObject]) -> list[JsonObject]:
 
 
 def _subrequest(request: RestRequest, part: JsonObject, body: object) -> RestRequest:
-    """The request that a part of another one stands for; raises RestError."""
+    """Return the subrequest as a request. Raises RestError."""
     url = urlsplit(str(part.get("url", "")))
     match = RESOURCE.fullmatch(url.path)
     if match is None:
@@ -172,7 +174,7 @@ class _Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Trees:
-    """The resource."""
+    """`/composite/tree/{Entity}`."""
 
     org: Org
     clock: Clock
@@ -195,7 +197,7 @@ class Trees:
 
 
 class _Growth:
-    """Goes through a tree from its top, parents before their children."""
+    """Creates the records of a tree, parents before their children."""
 
     def __init__(self, records: Records, org: Org, now: int, request: RestRequest) -> None:
         self._records = records
@@ -206,7 +208,7 @@ class _Growth:
         self.refused: list[JsonObject] = []
 
     def add(self, record: JsonObject, parent: JsonObject) -> None:
-        """Create a record, and what hangs on it."""
+        """Create a record and its children."""
         attributes = record.get("attributes")
         told = attributes if isinstance(attributes, dict) else {}
         entity, reference = str(told.get("type", "")), str(told.get("referenceId", ""))

@@ -1,4 +1,4 @@
-"""The resources of the REST API: which paths there are, and what each method of them does."""
+"""The resources of the REST API: their paths and methods."""
 
 from collections.abc import Callable, Mapping
 
@@ -22,7 +22,7 @@ Handler = Callable[[RestRequest], RestAnswer]
 
 
 class Resources:
-    """What is below `/services/data/vNN.0/`."""
+    """The resources below `/services/data/vNN.0/`."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._sim = simulator
@@ -72,7 +72,7 @@ class Resources:
         }
 
     def answer(self, request: RestRequest) -> RestAnswer:
-        """The answer of the resource; raises RestError."""
+        """Return the response of the resource. Raises RestError."""
         for pattern, methods in self.routes.items():
             if _fits(pattern, request.path):
                 if (handler := methods.get(request.method)) is None:

@@ -1,5 +1,4 @@
-"""The Tooling API: the custom channels of the org, what is selected for each channel, and the
-managed event subscriptions.
+"""The Tooling API: custom channels, their members, and managed event subscriptions.
 
 The channel of all entities has members but no row of its own. A custom object's change event is
 named by the id of its definition, as Salesforce does; its name is left in DeveloperName, in which
@@ -36,7 +35,7 @@ STANDARD = ALL.removeprefix("/data/")
 
 
 class Tooling:
-    """The Tooling API's queries, for one API version; raises RestError."""
+    """The queries of the Tooling API, for one API version. Methods raise RestError."""
 
     def __init__(self, org: Org, managed: ManagedSubscriptions, version: str) -> None:
         self._org = org
