@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     use."""
     parser = argparse.ArgumentParser(
         prog="simulator",
-        description="A Salesforce org on the wire, for development and tests.",
+        description="A simulated Salesforce org, for development and tests.",
         epilog=listed(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--exit-with-stdin",
         action="store_true",
-        help="end when standard input is closed, so that no process outlives its parent",
+        help="exit when standard input is closed, so that no process outlives its parent",
     )
     parsed = vars(parser.parse_args(arguments))
     try:
@@ -52,7 +52,7 @@ def add_announcing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         action="store_true",
-        help="announce the address and credentials as JSON, the private key of JWT logins too",
+        help="announce the address, the credentials and the private key of JWT logins as JSON",
     )
 
 
@@ -109,5 +109,5 @@ def announce_text(announcement: JsonObject, write: Write) -> None:
     write(
         f"Salesforce simulator at {url} (stop it with Ctrl-C)\n{credentials}"
         f"  control API    {url}/_simulator/state\n"
-        "  private key    of JWT logins: start it with --json\n"
+        "  private key    for JWT logins: shown with --json\n"
     )

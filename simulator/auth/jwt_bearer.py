@@ -17,10 +17,10 @@ from simulator.org.records import JsonObject
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 AUDIENCES = ("https://login.salesforce.com", "https://test.salesforce.com")
-#: The documentation says three minutes; clients that work with real orgs send five.
+#: Longest lifetime. Salesforce documents three minutes, but real orgs accept five from clients.
 LONGEST_SECONDS = 300
 SKEW_SECONDS = 10
-#: An expiry time past this is in milliseconds, as @salesforce/core sends it.
+#: An expiry time above this is in milliseconds, as @salesforce/core sends it.
 MILLISECONDS_FROM = 10**11
 INVALID = ("invalid_grant", "invalid assertion")
 WRONG_AUDIENCE = ("invalid_grant", "audience is invalid")

@@ -58,7 +58,7 @@ class TokenCall:
 
     @property
     def bearer(self) -> str:
-        """Return where the request had the client's id and secret."""
+        """Where the request had the client's id and secret: `basic` or `body`."""
         return "basic" if self.basic else "body"
 
 
@@ -86,8 +86,8 @@ class TokenService:
     ) -> JsonObject:
         """The answer to a token request; raises TokenError. Either way it is logged.
 
-        `grant` is one of this service's methods. With `refusal`, the request is refused with it,
-        however good it is.
+        `grant` is one of this service's methods. With `refusal`, the request is refused even
+        if it is valid.
         """
         outcome = "ok"
         token = call.form.get("refresh_token", "") if call.grant_type == "refresh_token" else ""
@@ -121,7 +121,7 @@ class TokenService:
         return {**self._issue(call.base_url, now, scope), **extra}
 
     def soap(self, password: str) -> Grant:
-        """Answer a SOAP login. The password is not logged."""
+        """Return the grant of a SOAP login with this password, which is not logged."""
 
         def grant(call: TokenCall, now: int) -> JsonObject:
             if not self.door.admits(call.form.get("username", ""), password):
@@ -238,7 +238,7 @@ KNOWN = frozenset(
 def granted(asked: str) -> str:
     """Return the scope of the response: the requested scopes that are granted, or all granted ones.
 
-    Raises TokenError for a scope that does not exist, and if nothing asked for is granted.
+    Raises TokenError for an unknown scope, and if no requested scope is granted.
     """
     names = asked.split()
     if not names:

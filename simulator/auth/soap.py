@@ -1,7 +1,7 @@
 """`login()` and `logout()` of the SOAP API: parse the envelope, and write the responses. No I/O.
 
 Faults are TokenErrors whose `error` is the exception code, or `soapenv:Client` for a request that
-is no login at all.
+is not a login.
 """
 
 from collections.abc import Mapping

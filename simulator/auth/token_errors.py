@@ -1,6 +1,6 @@
 """The error that an org returns for a refused login.
 
-TokenError: the token endpoint sends it as JSON with status 400, the SOAP API as a fault.
+TokenError: sent as JSON with status 400 by the token endpoint, as a fault by the SOAP API.
 """
 
 from simulator.org.records import JsonObject

@@ -1,6 +1,6 @@
 """The field types of a change event's Avro schema, and the values they accept.
 
-A value is what the org's JSON has; dates are written as CometD writes them and travel as numbers.
+Values are those of the org's JSON; dates are in CometD's form and are sent as numbers.
 """
 
 import hashlib

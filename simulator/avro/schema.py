@@ -1,7 +1,7 @@
 """One version of an entity's Avro schema. An event with fields or types that it lacks makes a new
 version.
 
-UnfitError: Avro cannot hold such an event, or such a field.
+UnfitError: Avro cannot hold the event or the field.
 """
 
 import base64
@@ -119,8 +119,8 @@ class UnfitError(ValueError):
 def fitted(schema: Schema, payload: JsonObject, fixed: int) -> Schema:
     """Return the schema, or a new version that holds this event. Raises UnfitError.
 
-    The first `fixed` fields keep their places. The others are sorted by name, so that a new one
-    moves others and a client that decodes with the wrong version shows it.
+    The first `fixed` fields keep their places. The others are sorted by name, so that a new field
+    moves others, which reveals a client that decodes with the wrong version.
     """
     header = payload.get(HEADER)
     if not isinstance(header, dict):

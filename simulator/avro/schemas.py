@@ -56,7 +56,7 @@ class Schemas:
     def for_event(self, entity: str, payload: JsonObject) -> tuple[str, bytes | None]:
         """Return the schema id of an event, and its payload if Avro cannot hold it.
 
-        An event that needs one makes a new version.
+        Adds a new version if the event needs one.
         """
         try:
             before = self.current(entity)
@@ -73,7 +73,7 @@ class Schemas:
     def in_order(self, entity: str, change_type: str, fields: JsonObject) -> tuple[JsonObject, str]:
         """Return the fields, with the children of compound ones, in the schema's order, and its id.
 
-        The id is empty for an event that `for_event` is to look at.
+        The id is empty for an event that needs `for_event`.
         """
         try:
             schema = before = self.current(entity)

@@ -1,8 +1,8 @@
 """The control API: make changes and faults, and inspect the org.
 
 It is for tests and demonstrations: JSON without authentication, meant for a loopback address.
-Wrong input is answered with 400 and `{"error": …}` that names what is wrong. `docs/simulator.md`
-describes each operation with an example; `operations` lists them.
+Invalid input is answered with 400 and `{"error": …}`, which names the wrong part.
+`docs/simulator.md` describes each operation with an example; `operations` lists them.
 """
 
 from aiohttp import web

@@ -1,6 +1,6 @@
 """The faults that wait for the next requests.
 
-UnknownFaultError: the control API was asked for something that is not in KINDS.
+UnknownFaultError: the requested fault is not in KINDS.
 """
 
 from collections.abc import Mapping

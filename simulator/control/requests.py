@@ -1,6 +1,6 @@
 """Parse the requests of the control API. An invalid request becomes a 400 that names the error.
 
-ControlError: the body is wrong; the message names the part, and becomes the answer's "error".
+ControlError: the body is invalid; the message names the part, and is the response's "error".
 """
 
 import json

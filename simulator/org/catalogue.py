@@ -1,7 +1,7 @@
 """The entities of the org: key prefixes, fields, and the names of their change events.
 
-Beside the data every org has the objects Organization and User, with one record each. They can be
-read and queried over REST, are not written here, and have no change events.
+Every org also has the objects Organization and User, with one record each. They can be read and
+queried over REST, but not written, and have no change events.
 """
 
 from collections.abc import Mapping

@@ -23,11 +23,11 @@ class Create:
 class Update:
     """Set the same fields on several records; None clears a field.
 
-    diff_fields      long texts that travel as diffs
-    separate_fields  come in an event of their own for each record, in the same transaction and
+    diff_fields      long texts that are sent as diffs
+    separate_fields  sent in a separate event for each record, in the same transaction and
                      without LastModifiedDate, as some saves of real orgs do
-    is_stamped       False: LastModifiedDate stays, and does not come, as when the org adds the
-                     coordinates of an address by itself
+    is_stamped       False: LastModifiedDate is neither changed nor sent, as when the org adds the
+                     coordinates of an address
     """
 
     entity: str
@@ -58,8 +58,8 @@ class Undelete:
 class Gap:
     """A change whose event carries no data.
 
-    With `apply`, the change is made to the records too, so that reading them tells something new;
-    `fields` are then what GAP_CREATE and GAP_UPDATE write.
+    With `apply`, the change is also made to the records, so that they can be read; GAP_CREATE and
+    GAP_UPDATE then write `fields`.
     """
 
     entity: str

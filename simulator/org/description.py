@@ -157,8 +157,8 @@ def _type(name: str) -> str:
 class Fields:
     """The valid field names of an entity.
 
-    Those described, those that a record has been given through the control API, and any at all for
-    an entity that was made there, as nobody said what fields it has.
+    They are the described fields, fields that a record has through the control API, and any name
+    for an entity that was added there, because its fields are not defined.
     """
 
     def __init__(self, entity: Entity, records: Iterable[Record]) -> None:

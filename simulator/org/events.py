@@ -8,7 +8,7 @@ from simulator.org.records import JsonObject
 
 HEADER = "ChangeEventHeader"
 CHANGED_FIELDS_SINCE = 47.0
-#: What CometD never has in a header.
+#: Header fields that CometD never sends.
 PUBSUB_LISTS = frozenset({"nulledFields", "diffFields"})
 ALL_LISTS = PUBSUB_LISTS | {"changedFields"}
 EVENT_UUID_SINCE = 52.0
@@ -47,7 +47,7 @@ class StoredEvent:
 class EventLog:
     """Retained events in replay order.
 
-    A position is good if the log knows the id and has lost nothing after it.
+    A position is valid if the log knows the id and has dropped nothing after it.
     """
 
     newest_id: int

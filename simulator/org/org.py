@@ -19,7 +19,7 @@ ORG_ID = with_checksum("00D5g000004QxWv")
 USER_ID = with_checksum("0055g000009mLcT")
 MAX_EVENT_CHARACTERS = 1_000_000
 FIRST_REPLAY_ID_AFTER = 1_700_000_000_000
-#: Commit numbers grow with time, and are as large as those of orgs on Hyperforce: past 2^53.
+#: Commit numbers grow with time, and exceed 2^53 like those of orgs on Hyperforce.
 COMMITS_PER_MS = 1_000_000
 
 
@@ -70,7 +70,7 @@ class Org:
         self._commit_number = now * COMMITS_PER_MS
         self._open: Transaction | None = None
         self._observers: list[Callable[[StoredEvent], None]] = []
-        #: From a payload and its schema's id to what Pub/Sub sends of it, where that is spoken.
+        #: Encodes a payload with its schema for the Pub/Sub API; returns None without it.
         self.encode: Callable[[JsonObject, str], bytes | None] = lambda payload, schema: None
 
     def observe(self, observer: Callable[[StoredEvent], None]) -> None:
@@ -89,8 +89,7 @@ class Org:
     ) -> list[StoredEvent]:
         """Apply the changes as one transaction, and publish its events.
 
-        Raises LookupError, and applies nothing, if a change names an entity or a record that is
-        not there.
+        Raises LookupError, and applies nothing, if a change names an unknown entity or record.
         """
         changes = list(changes)
         check(self.store, self.catalogue, changes)

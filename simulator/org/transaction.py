@@ -20,7 +20,7 @@ from simulator.org.ids import RecordIds
 from simulator.org.records import JsonObject, Record, RecordStore, iso
 
 WITH_ALL_FIELDS = ("CREATE", "UNDELETE")
-#: Shorter texts are never sent as diffs.
+#: Texts shorter than this are never sent as diffs.
 LEAST_DIFFED = 1_000
 
 

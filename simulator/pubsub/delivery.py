@@ -75,7 +75,7 @@ class Stream:
             await asyncio.wait([reading])
 
     def begin(self, request: Any) -> None:
-        """Return the start of the subscription. Raises PubSubError."""
+        """Start the subscription that the first request names. Raises PubSubError."""
         topic, org = request.topic_name, self.hub.org
         self.call.topic = topic
         self.call.note(_shown(request))
@@ -163,7 +163,7 @@ class Stream:
         return None
 
     def _due_fault(self) -> Fault | None:
-        """Return the fault that waits for events; raises its error once there were enough."""
+        """Return the fault that waits for events. Raises its error once enough were delivered."""
         fault = self.hub.fault_in_stream(self.call)
         if fault and self.flow.delivered >= fault.options["after_events"]:
             self.hub.faults.use(fault)
@@ -226,7 +226,7 @@ class Stream:
 
 
 def _payload(event: StoredEvent) -> bytes:
-    """Return the payload, or none if its schema is not one of the org's."""
+    """Return the payload, or unreadable bytes if the event has none."""
     return UNREADABLE if event.avro is None else event.avro
 
 

@@ -14,7 +14,7 @@ from simulator.avro.schemas import Schemas
 from simulator.org.events import HEADER
 from simulator.org.records import JsonObject
 
-# A lone surrogate, 10**400, the fields of another's schema, no header or one that is none.
+# Such as a lone surrogate, 10**400, fields of another schema, or a missing or invalid header.
 _UNWRITABLE = (ValueError, OverflowError, LookupError, TypeError, AttributeError)
 
 

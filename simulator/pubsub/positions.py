@@ -1,7 +1,7 @@
 """Replay ids on the wire, and the start of a subscription.
 
-A replay id is ten bytes: the number that CometD tells, and two zero bytes. Clients may leave
-those off, as salesforce-pubsub-api-client does.
+A replay id is ten bytes: the number that CometD sends, and two zero bytes. Clients may omit
+the zero bytes, as salesforce-pubsub-api-client does.
 """
 
 from simulator.org.events import StoredEvent

@@ -1,6 +1,7 @@
 """`/composite/sobjects`: create, update, upsert or delete up to 200 records by one request.
 
-What can be written is one transaction. With `allOrNone` a single bad record keeps out all of them.
+Valid records are written in one transaction. With `allOrNone`, an invalid record prevents all of
+them.
 """
 
 from collections.abc import Callable, Sequence

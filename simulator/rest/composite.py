@@ -1,7 +1,7 @@
 """Several requests in one (`/composite`, `/composite/batch`), and several records
 (`/composite/tree`).
 
-Requests of a composite one can refer to the answers of earlier ones.
+Subrequests of a composite request can refer to the responses of earlier ones.
 """
 
 import json

@@ -1,7 +1,7 @@
 """A REST request and its response or refusal, independent of HTTP, since a composite request has
 several.
 
-RestError: becomes a JSON list with one object, under the status that belongs to its code.
+RestError: sent as a JSON list with one object, with the status of its code.
 """
 
 import json

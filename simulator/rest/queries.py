@@ -86,7 +86,7 @@ class Found:
 def select(org: Org, text: str, version: str, *, deleted: bool) -> Found:
     """Return the rows, by default in order of creation. Raises RestError.
 
-    With `deleted`, what is in the Recycle Bin too.
+    With `deleted`, records in the Recycle Bin are included.
     """
     try:
         query = parse(text)

@@ -34,7 +34,7 @@ class Resources:
         composite = Composite(simulator.org, simulator.clock, self.answer)
         trees = Trees(simulator.org, simulator.clock)
         self.served = 0
-        #: The first pattern that fits a path is the resource.
+        #: The first pattern that matches a path is its resource.
         self.routes: Mapping[tuple[str, ...], Mapping[str, Handler]] = {
             (): {"GET": self._named},
             ("limits",): {"GET": self._limits},

@@ -1,6 +1,6 @@
 """Parse SOQL into a Query: fields or COUNT(), WHERE, ORDER BY, LIMIT and OFFSET, on one entity.
 
-SoqlError: the query is more than this org understands; the message says where.
+SoqlError: the query is not supported; the message says where.
 """
 
 import re

@@ -77,7 +77,7 @@ def holds(where: Where, row: JsonObject) -> bool:
 
 
 def comparisons(where: Where) -> list[Comparison]:
-    """Yield every comparison of the tree."""
+    """Return every comparison of the tree."""
     match where:
         case All(parts) | Some(parts):
             return [found for part in parts for found in comparisons(part)]

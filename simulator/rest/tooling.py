@@ -22,7 +22,7 @@ from simulator.streaming.channels import CUSTOM_SUFFIX as CHANNEL_SUFFIX
 
 CHANNEL, MEMBER = "PlatformEventChannel", "PlatformEventChannelMember"
 SUBSCRIPTION = "ManagedEventSubscription"
-#: Of these a query can have only one row.
+#: A query of these fields must select a single row.
 WHOLE = ("FullName", "Metadata")
 FIELDS = {
     CHANNEL: ("Id", "DeveloperName", "NamespacePrefix", "MasterLabel", "ChannelType", *WHOLE),

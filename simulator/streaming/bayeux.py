@@ -1,7 +1,7 @@
 """The server side of Bayeux in the Streaming API: messages in, messages out, no sockets.
 
-`handle` gives either the answers to a message or a `Hold`: a connect to be kept open until the
-session has something to say, and then finished with `finish`.
+`handle` returns either the responses to a message or a `Hold`: a connect request to hold open until
+the session has messages, and then to answer with `finish`.
 """
 
 from collections.abc import Callable, Mapping

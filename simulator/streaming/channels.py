@@ -49,8 +49,8 @@ class Channels:
     def carries(self, channel: str, entity_name: str) -> bool:
         """Return whether the channel carries events of this entity.
 
-        What the user may not see is silently absent. An entity that the org does not know, which
-        only a raw event can have, goes to every subscriber of the channel of all entities.
+        Entities that the user may not see are silently left out. Unknown entities, which only a raw
+        event can have, are sent to every subscriber of the channel of all entities.
         """
         entity = self.catalogue.entities.get(entity_name)
         if entity is not None and not entity.visible:

@@ -164,7 +164,7 @@ def bearer_token(request: web.Request) -> str:
 def _caller(request: web.Request, *, alone: bool) -> Caller:
     """Return the caller, with its cookies as sent: a client must not re-encode them.
 
-    Quotes around a whole value are let through, since strict clients add them.
+    Quotes around a whole value are accepted, because strict clients add them.
     """
     cookies = {}
     for pair in request.headers.get("Cookie", "").split(";"):

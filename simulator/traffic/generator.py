@@ -19,8 +19,8 @@ ENTITIES: Mapping[str, float] = {
     "Opportunity": 4,
     "Employee__c": 2,
 }
-#: `update_split`, which only who asks for it gets, is a bulk update in several events: one that all
-#: of its records share, then one for each record with its own fields.
+#: `update_split`, which must be requested, is a bulk update in several events: one for the fields
+#: that all records share, then one for each record with its other fields.
 MIX: Mapping[str, float] = {
     "create": 30,
     "update": 45,
@@ -30,7 +30,7 @@ MIX: Mapping[str, float] = {
     "undelete": 4,
     "update_split": 0,
 }
-#: All bulk updates are split.
+#: A mix in which all bulk updates are split.
 SPLIT_MIX: Mapping[str, float] = {**MIX, "update_many": 0, "update_split": MIX["update_many"]}
 WRITERS = (
     Writer(),
@@ -142,7 +142,7 @@ class Traffic:
         return {self._rng.choice(clearable): None}
 
     def _same_for_many(self, entity: str) -> Update:
-        """Change all records that lack the marker alike, so that one event covers all of them."""
+        """Return the same change for several records, so that one event covers all of them."""
         return Update(entity, self._several(entity), people.campaign(entity, self._rng))
 
     def _several(self, entity: str) -> tuple[str, ...]:
@@ -151,7 +151,7 @@ class Traffic:
         return tuple(self._rng.sample(live, size))
 
     def _split(self, entity: str) -> list[Change]:
-        """Save a bulk load: the same change for all records, and a separate one for each."""
+        """Return one save of a bulk load: a change of all records, and one for each record."""
         shared = self._same_for_many(entity)
         return [shared, *(self._own(shared, record_id) for record_id in shared.record_ids)]
 
