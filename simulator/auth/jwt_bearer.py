@@ -106,8 +106,10 @@ class Assertion:
 
     def check_claims(self, audiences: tuple[str, ...], now: int) -> None:
         """Check audience and lifetime, with `now` in milliseconds. Raises TokenError."""
-        told = self.claims.get("aud")
-        if not any(name in audiences for name in (told if isinstance(told, list) else [told])):
+        audience = self.claims.get("aud")
+        if not any(
+            name in audiences for name in (audience if isinstance(audience, list) else [audience])
+        ):
             raise TokenError(*WRONG_AUDIENCE)
         try:
             left = _seconds_left(float(self.claims.get("exp", "")), now)

@@ -153,8 +153,10 @@ def _of_date(text: str) -> int | None:
 def _of_time(text: str) -> int | None:
     if len(text) != 13 or text[8] != "." or text[12] != "Z":
         return None
-    told = time.fromisoformat(text)
-    return (told.hour * 3600 + told.minute * 60 + told.second) * 1000 + told.microsecond // 1000
+    parsed = time.fromisoformat(text)
+    return (
+        parsed.hour * 3600 + parsed.minute * 60 + parsed.second
+    ) * 1000 + parsed.microsecond // 1000
 
 
 MILLISECONDS = {"DateTime": _of_datetime, "DateOnly": _of_date, "TimeOnly": _of_time}

@@ -72,7 +72,7 @@ class Log(Generic[Request]):
 
     def since(self, at: int) -> list[Request]:
         """Return the requests since then."""
-        return [one for one in self.entries if one.arrival.at >= at]
+        return [request for request in self.entries if request.arrival.at >= at]
 
     def clear(self) -> int:
         """Clear the log, and return how many requests it had."""

@@ -166,7 +166,9 @@ class SetupObjects:
     def find(self, name: str) -> Entity | None:
         """Return the object of this name, ignoring case."""
         wanted = name.casefold()
-        return next((one for one in self.entities.values() if one.name.casefold() == wanted), None)
+        return next(
+            (entity for entity in self.entities.values() if entity.name.casefold() == wanted), None
+        )
 
     def set_username(self, username: str) -> None:
         """Set the user's login name."""

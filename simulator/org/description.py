@@ -97,7 +97,7 @@ def describe_change_event(entity: Entity) -> JsonObject:
 def describe_event(entity: Entity, names: Iterable[str]) -> JsonObject:
     """Return the response to `…/describe` of the entity's change event; `names` are its records'
     fields."""
-    carried = [one for one in names if one not in ("Id", "IsDeleted", "SystemModstamp")]
+    carried = [name for name in names if name not in ("Id", "IsDeleted", "SystemModstamp")]
     return {
         **describe_change_event(entity),
         "fields": [
@@ -145,7 +145,7 @@ def _referred(name: str) -> str:
 
 def _compound_of(entity: Entity, name: str) -> str | None:
     """Return the compound field that the field is a part of."""
-    return next((one for one in entity.all_fields if name in _parts(entity, one)), None)
+    return next((field for field in entity.all_fields if name in _parts(entity, field)), None)
 
 
 def _type(name: str) -> str:

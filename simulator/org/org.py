@@ -175,9 +175,9 @@ class Org:
 
     def _overflowing(self, drafts: list[Draft]) -> list[Draft]:
         """Return one overflow event for each entity above the transaction's limit."""
-        told, untold = drafts[: self.overflow_after], drafts[self.overflow_after :]
-        entities = dict.fromkeys(draft.entity for draft in untold)
-        return told + [Draft(entity, [OVERFLOW_ID], "GAP_OVERFLOW") for entity in entities]
+        published, overflowing = drafts[: self.overflow_after], drafts[self.overflow_after :]
+        entities = dict.fromkeys(draft.entity for draft in overflowing)
+        return published + [Draft(entity, [OVERFLOW_ID], "GAP_OVERFLOW") for entity in entities]
 
 
 def _payload(draft: Draft, shared: JsonObject) -> JsonObject:

@@ -52,8 +52,8 @@ def _datum(payload: JsonObject, schema: Schema) -> JsonObject:
         header[listed] = bitmaps(header.get(listed, ()), schema.positions, schema.children)
     for name, value in payload.items():
         if name != HEADER and (field := schema.field(name)):
-            told = diff_text(value) if name in diffs else value
-            datum[name] = _value(field, told, schema.compounds.get(field.compound, {}))
+            plain = diff_text(value) if name in diffs else value
+            datum[name] = _value(field, plain, schema.compounds.get(field.compound, {}))
     return datum
 
 

@@ -63,13 +63,15 @@ class Composite:
         body = request.json()
         results: list[JsonObject] = []
         for part in _checked(objects_of(body, "batchRequests")):
-            if body.get("haltOnError") is True and any(one["statusCode"] >= 400 for one in results):
+            if body.get("haltOnError") is True and any(
+                result["statusCode"] >= 400 for result in results
+            ):
                 halted = {"errorCode": "BATCH_PROCESSING_HALTED", "message": HALTED}
                 results.append({"statusCode": 412, "result": [halted]})
                 continue
             answer = self._answered(_subrequest(request, part, part.get("richInput")))
             results.append({"statusCode": answer.status, "result": answer.body})
-        has_errors = any(one["statusCode"] >= 400 for one in results)
+        has_errors = any(result["statusCode"] >= 400 for result in results)
         return RestAnswer({"hasErrors": has_errors, "results": results})
 
     def _run(self, request: RestRequest, parts: list[JsonObject], lines: list[JsonObject]) -> None:
@@ -151,7 +153,7 @@ def _subrequest(request: RestRequest, part: JsonObject, body: object) -> RestReq
         request,
         method=str(part.get("method", "")).upper(),
         version=match[1],
-        path=tuple(unquote(one) for one in match[2].strip("/").split("/")),
+        path=tuple(unquote(part) for part in match[2].strip("/").split("/")),
         query=dict(parse_qsl(url.query, keep_blank_values=True)),
         headers=CIMultiDict({**request.headers, **own}),
         body=b"" if body is None else json.dumps(body).encode(),
@@ -210,9 +212,9 @@ class _Growth:
     def add(self, record: JsonObject, parent: JsonObject) -> None:
         """Create a record and its children."""
         attributes = record.get("attributes")
-        told = attributes if isinstance(attributes, dict) else {}
-        entity, reference = str(told.get("type", "")), str(told.get("referenceId", ""))
-        fields = {name: one for name, one in record.items() if not _has_children(one)}
+        described = attributes if isinstance(attributes, dict) else {}
+        entity, reference = str(described.get("type", "")), str(described.get("referenceId", ""))
+        fields = {name: value for name, value in record.items() if not _has_children(value)}
         try:
             change = self._records.creation(entity, {**fields, **parent})
         except RestError as refused:

@@ -51,7 +51,7 @@ class Records:
             raise RestError("EXCEEDED_ID_LIMIT", f"cannot specify more than {MAX_IDS} ids")
         known = self._known(entity, fields)
         live = self._live(entity)
-        found = [live.get(self._valid_id(entity, one)) for one in ids]
+        found = [live.get(self._valid_id(entity, record_id)) for record_id in ids]
         return [
             chosen_fields(record_json(record, self._version), known) if record else None
             for record in found
@@ -61,7 +61,9 @@ class Records:
         """Return the change that creates a record from this body; its id is already chosen."""
         entity = self._writable_entity(name)
         values = self._writable(entity, body)
-        self._check_required(entity, [one for one in entity.required if values.get(one) is None])
+        self._check_required(
+            entity, [required for required in entity.required if values.get(required) is None]
+        )
         self._check_unique(entity, values)
         return Create(entity.name, (stored(entity, values),), self._org.ids.next(entity.prefix))
 
@@ -74,7 +76,11 @@ class Records:
                 "INVALID_FIELD", "The Id field should not be specified in the sobject data."
             )
         values = self._writable(entity, body)
-        cleared = [one for one in entity.required if one in values and values[one] is None]
+        cleared = [
+            required
+            for required in entity.required
+            if required in values and values[required] is None
+        ]
         self._check_required(entity, cleared)
         self._check_unique(entity, values, record.record_id)
         return Update(entity.name, (record.record_id,), stored(entity, values))
@@ -94,7 +100,7 @@ class Records:
     def with_value(self, name: str, field: str, value: str) -> list[Record]:
         """Return the live records with this external id."""
         entity = self.entity(name)
-        known = next((one for one in entity.external_ids if one.casefold() == field.casefold()), "")
+        known = next((own for own in entity.external_ids if own.casefold() == field.casefold()), "")
         if not known:
             message = f"Provided external ID field does not exist or is not accessible: {field}"
             raise RestError("NOT_FOUND", message)
@@ -212,7 +218,9 @@ class Records:
     def _having(self, entity: Entity, name: str, value: str) -> list[Record]:
         wanted = value.casefold()
         records = self._live(entity).values()
-        return [one for one in records if str(one.fields.get(name, "")).casefold() == wanted]
+        return [
+            record for record in records if str(record.fields.get(name, "")).casefold() == wanted
+        ]
 
 
 def changed_id(change: Written) -> str:

@@ -77,4 +77,4 @@ def _minute(request: RestRequest, name: str) -> int:
 
 
 def _within(records: Iterable[Record], start: int, end: int) -> Iterator[Record]:
-    return (one for one in records if start <= one.modified_at < end)
+    return (record for record in records if start <= record.modified_at < end)

@@ -115,9 +115,9 @@ class CometdEndpoint:
         session = _session(answers)
         for answer in answers:
             if isinstance(answer, Hold):
-                *told, acknowledgement = self._bayeux.finish(answer, now)
-                events += told
-                messages += [*told, acknowledgement]
+                *delivered, acknowledgement = self._bayeux.finish(answer, now)
+                events += delivered
+                messages += [*delivered, acknowledgement]
             else:
                 messages.append(answer)
         fault = wire.fault_on_answer(self._faults, "cometd", channel, has_events=bool(events))
