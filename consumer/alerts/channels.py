@@ -109,7 +109,9 @@ def _mail(notice: Notice) -> None:
             refused = server.send_message(message)
     except (smtplib.SMTPException, OSError, ValueError) as error:
         # The error text of the server may repeat what was sent to it.
-        raise NotTold(f"the mail server did not accept the message ({type(error).__name__})") from None
+        raise NotTold(
+            f"the mail server did not accept the message ({type(error).__name__})"
+        ) from None
     if refused:
         log.warning("mail refused for some recipients", refused=sorted(refused))
 

@@ -118,7 +118,7 @@ def _refuse(
         items[0].line,
         f"handlers: it is unclear which of these {on} {entity} handlers replaces which: the file "
         f"has {ours}, the database has {theirs}. Waiting deliveries go to the handler that "
-        "replaces theirs. Give each new entry of the file a unique name, or first change the "
+        "replaces theirs. Give each new entry of the file a unique name: key, or first change the "
         "stored handlers, and add or remove others in a second run",
     )
 

@@ -20,14 +20,14 @@ _NOTES = {
 _OF_RUNNING = (Kind.STALL, Kind.BACK_OFF, Kind.QUOTA, Kind.CONFIGURATION)
 
 
-def look(one: Watched, now: datetime) -> None:
+def look(watched: Watched, now: datetime) -> None:
     """Close incidents of a disabled listener, and those that have been quiet. Inside any
     transaction."""
-    if not one.listener.enabled:
-        for (kind, _), known in one.incidents.items():
+    if not watched.listener.enabled:
+        for (kind, _), known in watched.incidents.items():
             if kind in _OF_RUNNING:
                 close(known, "The listener was disabled.", now)
     for quiet, note in _NOTES.items():
-        incident = one.open(quiet)
-        if incident and one.is_receiving and now - incident.last_seen_at >= QUIET:
+        incident = watched.open(quiet)
+        if incident and watched.is_receiving and now - incident.last_seen_at >= QUIET:
             close(incident, note, now)

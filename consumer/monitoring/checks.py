@@ -18,12 +18,12 @@ __all__ = ["Watched", "watch"]
 def watch(now: datetime) -> list[Watched]:
     """Check every listener, and return the snapshots. Never inside a transaction."""
     seen = scene(now)
-    for one in seen:
-        stopped.look(one, now)
-        outages.look(one, now)
-        position_age.look(one, now)
-        auto_close.look(one, now)
-        quarantine.look(one, now)
+    for watched in seen:
+        stopped.look(watched, now)
+        outages.look(watched, now)
+        position_age.look(watched, now)
+        auto_close.look(watched, now)
+        quarantine.look(watched, now)
     dead_letters.look(seen, now)
     unknown_task_incidents.close_when_none_is_kept(now)
     return seen

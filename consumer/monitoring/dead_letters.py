@@ -19,15 +19,15 @@ COUNTED = 10_000
 def look(seen: Sequence[Watched], now: datetime) -> None:
     """Open, refresh or close the incident of each listener and handler. Inside any transaction."""
     counts, is_all = _counts()
-    for one in seen:
-        mine = {handler: n for (pk, handler), n in counts.items() if pk == one.listener.pk}
+    for watched in seen:
+        mine = {handler: n for (pk, handler), n in counts.items() if pk == watched.listener.pk}
         for handler, count in mine.items():
             trouble = _trouble(handler, count, is_all=is_all)
-            known = one.open(KIND, trouble.key[:255])
+            known = watched.open(KIND, trouble.key[:255])
             if known is None or known.summary != trouble.summary:
-                Incident.objects.report(one.listener.pk, trouble, now)
-        for (kind, key), incident in one.incidents.items():
-            if kind == KIND and key not in mine and (is_all or not _is_any_left(one, key)):
+                Incident.objects.report(watched.listener.pk, trouble, now)
+        for (kind, key), incident in watched.incidents.items():
+            if kind == KIND and key not in mine and (is_all or not _is_any_left(watched, key)):
                 close(incident, "No dead letters left: they were redelivered or pruned.", now)
 
 
@@ -39,9 +39,9 @@ def _counts() -> tuple[Counter[tuple[int, str]], bool]:
     return Counter(rows[:COUNTED]), len(rows) <= COUNTED
 
 
-def _is_any_left(one: Watched, handler: str) -> bool:
+def _is_any_left(watched: Watched, handler: str) -> bool:
     dead = Delivery.objects.filter(state=Delivery.State.DEAD, handler=handler)
-    return dead.filter(entry__listener=one.listener).exists()
+    return dead.filter(entry__listener=watched.listener).exists()
 
 
 def _trouble(handler: str, count: int, *, is_all: bool) -> Trouble:

@@ -34,7 +34,7 @@ def refresh_due(now: datetime) -> int:
     _resolve_unread(now)
     listeners = Listener.objects.filter(enabled=True).exclude(connection__in=_stopped())
     listeners = listeners.select_related("connection").order_by("-pk")
-    for listener in {one.connection_id: one for one in listeners}.values():
+    for listener in {listener.connection_id: listener for listener in listeners}.values():
         if asked == MOST_AT_ONCE:
             break
         if not _claim(listener.connection, now):

@@ -18,59 +18,65 @@ from listeners.salesforce.events import PRESETS
 KIND = Incident.Kind.OUTAGE
 
 
-def look(one: Watched, now: datetime) -> None:
+def look(watched: Watched, now: datetime) -> None:
     """Open, refresh or close the listener's outage. Never inside a transaction."""
-    incident = one.open(KIND)
-    if one.is_receiving:
+    incident = watched.open(KIND)
+    if watched.is_receiving:
         if incident is not None:
-            _end(one, incident, now)
-    elif not one.listener.enabled:
+            _end(watched, incident, now)
+    elif not watched.listener.enabled:
         close(incident, "The listener was disabled.", now)
-    elif one.has_failed:
+    elif watched.has_failed:
         close(incident, "The listener stopped; a separate incident says why.", now)
-    elif _has_something_to_miss(one) and (incident is not None or _is_long(one, now)):
-        Incident.objects.report(one.listener.pk, _trouble(one, now), now)
+    elif _has_something_to_miss(watched) and (incident is not None or _is_long(watched, now)):
+        Incident.objects.report(watched.listener.pk, _trouble(watched, now), now)
 
 
-def _has_something_to_miss(one: Watched) -> bool:
+def _has_something_to_miss(watched: Watched) -> bool:
     """Return False for a stopped listener whose position was discarded: its next start begins from
     scratch. A listener that has never subscribed (no channel) is still expected to receive."""
-    position = one.position
-    if position is None or one.is_live or not position.channel:
+    position = watched.position
+    if position is None or watched.is_live or not position.channel:
         return True
     return bool(position.replay_id or position.tip_since)
 
 
-def _since(one: Watched) -> datetime:
-    position = one.position
+def _since(watched: Watched) -> datetime:
+    position = watched.position
     if position is None:
-        return one.listener.created_at
-    if _is_stuck(one) and position.unrecorded_since is not None:
+        return watched.listener.created_at
+    if _is_stuck(watched) and position.unrecorded_since is not None:
         return position.unrecorded_since
-    return position.last_received_at or one.listener.created_at
+    return position.last_received_at or watched.listener.created_at
 
 
-def _is_stuck(one: Watched) -> bool:
+def _is_stuck(watched: Watched) -> bool:
     """Return whether the listener receives changes but cannot record them."""
-    return one.is_live and one.position is not None and one.position.unrecorded_since is not None
+    return (
+        watched.is_live
+        and watched.position is not None
+        and watched.position.unrecorded_since is not None
+    )
 
 
-def _is_long(one: Watched, now: datetime) -> bool:
+def _is_long(watched: Watched, now: datetime) -> bool:
     """Return whether the listener has been silent for longer than CDC_OUTAGE_SECONDS. A change of
     its settings restarts the time; a session that was just opened is not silent."""
-    if one.standing.state == Position.State.RECEIVING:
+    if watched.standing.state == Position.State.RECEIVING:
         return False
-    settled = max(_since(one), one.listener.updated_at, one.listener.connection.updated_at)
+    settled = max(
+        _since(watched), watched.listener.updated_at, watched.listener.connection.updated_at
+    )
     return now - settled > timedelta(seconds=settings.CDC_OUTAGE_SECONDS)
 
 
-def _trouble(one: Watched, now: datetime) -> Trouble:
-    if _is_stuck(one):
-        return _unrecorded(one, now)
-    since = _since(one)
-    why = f": {one.standing.reason}" if one.standing.reason else ""
-    if one.is_live and one.position:
-        action = f"A process keeps trying ({one.position.holder})."
+def _trouble(watched: Watched, now: datetime) -> Trouble:
+    if _is_stuck(watched):
+        return _unrecorded(watched, now)
+    since = _since(watched)
+    why = f": {watched.standing.reason}" if watched.standing.reason else ""
+    if watched.is_live and watched.position:
+        action = f"A process keeps trying ({watched.position.holder})."
         remedy = "If the problem persists, check the network and the org."
     else:
         action = "No process runs the listener."
@@ -79,7 +85,7 @@ def _trouble(one: Watched, now: datetime) -> Trouble:
         KIND,
         "",
         f"Nothing has been received from Salesforce since {since:%Y-%m-%d %H:%M} UTC{why}",
-        f"{remedy} {_left(one, now)}".strip(),
+        f"{remedy} {_left(watched, now)}".strip(),
         min(since, now),
         now,
         action=action,
@@ -87,15 +93,15 @@ def _trouble(one: Watched, now: datetime) -> Trouble:
     )
 
 
-def _unrecorded(one: Watched, now: datetime) -> Trouble:
-    since = _since(one)
+def _unrecorded(watched: Watched, now: datetime) -> Trouble:
+    since = _since(watched)
     return Trouble(
         KIND,
         "",
         f"Nothing has been recorded since {since:%Y-%m-%d %H:%M} UTC: the listener cannot commit "
         "to the database",
         "Look for database errors in the listener's log, and on PostgreSQL for the session that "
-        f"blocks it (pg_blocking_pids). {_left(one, now)}".strip(),
+        f"blocks it (pg_blocking_pids). {_left(watched, now)}".strip(),
         min(since, now),
         now,
         action="The listener keeps the received changes in memory and keeps trying to record them.",
@@ -103,10 +109,10 @@ def _unrecorded(one: Watched, now: datetime) -> Trouble:
     )
 
 
-def _left(one: Watched, now: datetime) -> str:
-    left = runway(one.position, now) if one.position else None
+def _left(watched: Watched, now: datetime) -> str:
+    left = runway(watched.position, now) if watched.position else None
     if left is None:
-        in_hand = one.position is not None and one.position.replay_id in PRESETS
+        in_hand = watched.position is not None and watched.position.replay_id in PRESETS
         return (
             "The listener then continues with the changes that Salesforce still has."
             if in_hand
@@ -121,21 +127,21 @@ def _left(one: Watched, now: datetime) -> str:
     )
 
 
-def _end(one: Watched, incident: Incident, now: datetime) -> None:
+def _end(watched: Watched, incident: Incident, now: datetime) -> None:
     """Close the outage of a listener that receives again. After more than 72 hours, changes are
     missing from the stream: plan a comparison of the window, which closes the incident."""
     start = incident.window_start or incident.opened_at
     end = incident.window_end or now
     if end - start > RETENTION:
-        _compare(one, incident, start, end, now)
+        _compare(watched, incident, start, end, now)
         return
-    since = (one.position.state_since if one.position else None) or now
+    since = (watched.position.state_since if watched.position else None) or now
     if since < start:  # it received all the time
         since = now
     close(
         incident,
         f"Receiving and recording again since {since:%Y-%m-%d %H:%M} UTC, after "
-        f"{_span(end - start)}. What was committed meanwhile comes from the stored position on.",
+        f"{_span(end - start)}. Changes committed in between follow from the stored position.",
         now,
     )
 
@@ -146,16 +152,16 @@ def _span(span: timedelta) -> str:
 
 
 def _compare(
-    one: Watched, incident: Incident, start: datetime, end: datetime, now: datetime
+    watched: Watched, incident: Incident, start: datetime, end: datetime, now: datetime
 ) -> None:
     planned = Reconciliation.objects.filter(incident=incident, window_end__gte=end)
     if planned.exists():
         return
     with transaction.atomic(durable=True):
-        Position.objects.lock_listener(one.listener.pk)
+        Position.objects.lock_listener(watched.listener.pk)
         if planned.exists():
             return
-        schedule.plan(one.listener, Reconciliation.Reason.OUTAGE, start, end, incident, now=now)
+        schedule.plan(watched.listener, Reconciliation.Reason.OUTAGE, start, end, incident, now=now)
         Incident.objects.filter(pk=incident.pk).update(
             action="The listener receives again. The outage was longer than Salesforce keeps "
             "changes: the window is compared over REST, and missing changes are recorded.",

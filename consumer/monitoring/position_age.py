@@ -21,27 +21,27 @@ _THEN = {
 }
 
 
-def look(one: Watched, now: datetime) -> None:
+def look(watched: Watched, now: datetime) -> None:
     """Open, refresh or close the incident about the position. Inside any transaction."""
-    incident = one.open(KIND)
-    left = runway(one.position, now) if one.position else None
-    if not one.listener.enabled:
+    incident = watched.open(KIND)
+    left = runway(watched.position, now) if watched.position else None
+    if not watched.listener.enabled:
         close(incident, "The listener was disabled.", now)
     elif left is None:
         close(incident, "The listener no longer has a position that could expire.", now)
     elif left > LEAST:
         close(incident, f"The position is recent again: {_hours(left)} left to replay.", now)
     else:
-        Incident.objects.report(one.listener.pk, _trouble(one, left, now), now)
+        Incident.objects.report(watched.listener.pk, _trouble(watched, left, now), now)
 
 
-def _trouble(one: Watched, left: timedelta, now: datetime) -> Trouble:
+def _trouble(watched: Watched, left: timedelta, now: datetime) -> Trouble:
     end = f"{now + left:%Y-%m-%d %H:%M} UTC"
     then = (
-        f"the listener then {_THEN[Listener.ReplayLost(one.listener.on_replay_lost)]}, and the "
+        f"the listener then {_THEN[Listener.ReplayLost(watched.listener.on_replay_lost)]}, and the "
         "window is compared over REST."
     )
-    if one.is_receiving:
+    if watched.is_receiving:
         return _idle(left, end, then)
     if not left:
         return _over(then)

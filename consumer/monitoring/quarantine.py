@@ -8,11 +8,13 @@ from audit.models import Incident, Quarantined
 from consumer.monitoring.snapshot import Watched, close
 
 
-def look(one: Watched, now: datetime) -> None:
+def look(watched: Watched, now: datetime) -> None:
     """Close the incident once no undecodable event is left. Inside any transaction."""
-    incident = one.open(Incident.Kind.UNDECODABLE)
+    incident = watched.open(Incident.Kind.UNDECODABLE)
     if incident is None:
         return
-    unread = Quarantined.objects.filter(listener=one.listener, is_answer=False, ingested_at=None)
+    unread = Quarantined.objects.filter(
+        listener=watched.listener, is_answer=False, ingested_at=None
+    )
     if not unread.exists():
         close(incident, "No undecodable event is left in quarantine.", now)

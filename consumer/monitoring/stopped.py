@@ -11,10 +11,10 @@ from consumer.monitoring.snapshot import Watched
 Kind = Incident.Kind
 
 
-def look(one: Watched, now: datetime) -> None:
+def look(watched: Watched, now: datetime) -> None:
     """Open the incident if it could not be opened when the listener stopped, or was closed while
     the listener is still stopped. Inside any transaction."""
-    if not one.listener.enabled or not one.has_failed or one.position is None:
+    if not watched.listener.enabled or not watched.has_failed or watched.position is None:
         return
-    if one.open(Kind.CONFIGURATION) is None and one.open(Kind.REPLAY_LOST) is None:
-        Incident.objects.report(one.listener.pk, incidents.stop(one.position.reason), now)
+    if watched.open(Kind.CONFIGURATION) is None and watched.open(Kind.REPLAY_LOST) is None:
+        Incident.objects.report(watched.listener.pk, incidents.stop(watched.position.reason), now)

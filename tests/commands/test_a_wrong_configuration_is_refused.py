@@ -56,7 +56,7 @@ def connection(extra: str = "", **changed: str) -> str:
             "client_secret: b}\n",
             "7: duplicate connection prod, first in line 2; choose another name",
         ),
-        (LISTENER + "  - connection: prod\n", "9: a second listener salesforceListener, the first"),
+        (LISTENER + "  - connection: prod\n", "9: duplicate listener salesforceListener, first"),
         ("connections:\n  - client_id: x\n    base_url: y\n", "2: a connection needs a name"),
         ("listeners:\n  - name: x\n", "2: a listener needs a connection; name one"),
         (
@@ -69,7 +69,7 @@ def connection(extra: str = "", **changed: str) -> str:
         ),
         (connection(client_secret='""'), "6: client_secret is empty: OAuth 2.0 client credentials"),
         (connection(client_secret="[hush]"), "6: client_secret: give text, not a list"),
-        (connection(client_secret="true"), "6: client_secret: give a text; put quotes around it"),
+        (connection(client_secret="true"), "6: client_secret: give text; put true in quotes"),
         (connection(base_url="example.com"), "4: base_url: Give an address such as"),
         (LISTENER + "    enabled: 1\n", "9: enabled: write true or false, not this number"),
         (LISTENER + "    read_timeout: soon\n", "9: read_timeout: give a number, not this text"),

@@ -229,7 +229,7 @@ def test_a_handler_that_is_taken_out_leaves_what_waits_to_it(apply):
 
     output = apply("{on: create}")
 
-    assert "(1 waiting delivery stays with the handler it has)" in output.out
+    assert "(1 waiting delivery keeps its current handler)" in output.out
     assert deliveries() == before
 
 
