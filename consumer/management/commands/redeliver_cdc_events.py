@@ -79,7 +79,7 @@ class Command(BaseCommand):
         if impossible := total(counts, Verdict.NOT_POSSIBLE):
             text = f"{impossible} cannot be redelivered; the reasons are listed above."
             if not options["new_handlers"] and any(row.reason == MAPPING_DELETED for row in counts):
-                text += " Use --new-handlers to send changes to the current mappings."
+                text += " Use --new-handlers, without --state, to send to current mappings."
             raise CommandError(text, returncode=1)
 
     def _report_superseded(self, wanted: Wish) -> None:
