@@ -1,1 +1,1 @@
-"""The whole product with a simulated Salesforce org, live: `make demo`."""
+"""The demo (`make demo`): every process of the product, with a simulated Salesforce org."""

@@ -1,4 +1,4 @@
-"""`python -m demo`; DEMO_SECONDS ends it by itself and judges it."""
+"""Run the demo (`python -m demo`). With DEMO_SECONDS it ends by itself and checks the result."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ def main() -> int:
     try:
         seconds = float(os.environ.get("DEMO_SECONDS") or 0)
     except ValueError:
-        return _stop(f"DEMO_SECONDS is {os.environ['DEMO_SECONDS']!r}; give a number of seconds.")
+        return _stop(
+            f"DEMO_SECONDS is {os.environ['DEMO_SECONDS']!r}; set it to a number of seconds."
+        )
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return _stop("another demo runs here already; end that one first.")
+            return _stop("another demo is already running in this folder; stop it first.")
         prepare(folder)
         from demo.stage import play
 

@@ -1,4 +1,4 @@
-"""The demo's own settings: a fresh database and a broker in its folder, secrets made once."""
+"""The demo's environment: a new database and broker in its folder, and secrets that are kept."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from cryptography.fernet import Fernet
 
 
 def prepare(folder: Path) -> None:
-    """Set the environment for this process and its children, and set Django up."""
+    """Set the environment variables for this process and its children, and set up Django."""
     for stale in folder.glob("db.sqlite3*"):
-        stale.unlink()  # the simulated org is new each time, so the record of the last one is not
+        stale.unlink()  # it describes the simulated org of the last run, which is gone
     shutil.rmtree(folder / "broker", ignore_errors=True)
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "cdcproject.settings",

@@ -1,4 +1,4 @@
-"""The demo's processes: each in a session of its own, with a log file, ended with the demo."""
+"""The demo's processes: each in its own session with a log file, and stopped with the demo."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ STOP_SECONDS = 15.0
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, or SIGTERM. No `except Exception` of a library takes it for its own."""
+    """Ctrl-C or SIGTERM. A subclass of KeyboardInterrupt, so that no library catches it."""
 
 
 class ChildDied(Exception):
-    """A process of the demo ended by itself; the message holds the end of its log."""
+    """A process of the demo ended unexpectedly; the message has the end of its log."""
 
 
 class Children:
-    """Starts processes and, whatever happens, ends them."""
+    """Starts processes, and stops all of them at the end of its `with` block."""
 
     def __init__(self, folder: Path) -> None:
         self._logs = folder / "logs"
@@ -43,14 +43,14 @@ class Children:
         self.stop()
 
     def start(self, name: str, *arguments: str) -> None:
-        """Run Python with these arguments."""
+        """Start Python with these arguments."""
         with self.log_of(name).open("wb") as log:
             self._running[name] = subprocess.Popen(
                 [sys.executable, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C reaches the demo alone, which then ends them in their order.
+                # Ctrl-C reaches only the demo, which then stops its processes in order.
                 start_new_session=True,
             )
 
@@ -58,12 +58,13 @@ class Children:
         return self._logs / f"{name}.log"
 
     def interrupt(self) -> None:
-        """For a signal handler. Where Python drops the exception (a finalizer), `check` has it."""
+        """Raise Interrupted in a signal handler. `check` raises it again, because Python drops
+        exceptions raised in a finalizer."""
         self._is_interrupted = True
         raise Interrupted
 
     def check(self) -> None:
-        """Raises ChildDied, or Interrupted."""
+        """Raise ChildDied if a process has ended, or Interrupted."""
         if self._is_interrupted:
             raise Interrupted
         for name, process in self._running.items():
@@ -74,7 +75,7 @@ class Children:
                 )
 
     def stop(self) -> None:
-        """The last started first; what does not end in time is killed with its children."""
+        """Stop the processes, last started first. Kill those that do not end in time."""
         for process in reversed(self._running.values()):
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)

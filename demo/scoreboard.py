@@ -1,4 +1,4 @@
-"""What is happening, in one line; and in the end, whether all of it was recorded and handled."""
+"""The demo's counts of changes, and whether all of them were recorded and handled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from listeners.salesforce.http.request import NoAuth
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """`sent`: record changes that the org published."""
+    """Counts of record changes; `sent` is how many the org published."""
 
     sent: int
     recorded: int
@@ -38,7 +38,7 @@ class Score:
 
 
 def read(simulator: str) -> Score:
-    """The score now. The events' headers say how many records each one changed."""
+    """Return the current score. An event counts once for each record id in its header."""
     state = requests.get(
         f"{simulator}/_simulator/state", params={"records": 0}, auth=NoAuth(), timeout=30
     ).json()

@@ -1,4 +1,4 @@
-"""Sets the scene, starts everything, shows what happens, and ends everything."""
+"""Set up the demo, start its processes, show the score, and stop everything."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CATCH_UP_SECONDS = 60.0
 
 
 def play(folder: Path, seconds: float) -> int:
-    """Run the demo for so many seconds (0: until Ctrl-C); the exit code."""
+    """Run the demo for `seconds` (0: until Ctrl-C), and return the exit code."""
 
     children = Children(folder)
 
@@ -48,11 +48,11 @@ def play(folder: Path, seconds: float) -> int:
             try:
                 return _play(children, seconds)
             finally:
-                # A second Ctrl-C does not keep the processes from being ended.
+                # A second Ctrl-C must not interrupt the stopping of the processes.
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, signal.SIG_IGN)
     except Interrupted:
-        _say("\nEverything is stopped.")
+        _say("\nAll processes are stopped.")
         return 0
     except ChildDied as died:
         _say(f"\nThe demo failed: {died}")
@@ -84,7 +84,7 @@ def _play(children: Children, seconds: float) -> int:
 
 
 def _start_broker(children: Children) -> None:
-    """Here and not by the first who needs it, so that it ends with the demo."""
+    """Start the broker as a child of the demo, so that it stops with the demo."""
     path = settings.EMBEDDED_BROKER_SOCKET
     if path is None:
         raise ChildDied("CELERY_BROKER_URL is set")
@@ -125,7 +125,7 @@ def _create_listener(org: dict[str, Any]) -> None:
 
 
 def _watch(children: Children, simulator: str, seconds: float) -> None:
-    """Show the score until the time is over."""
+    """Show the score until the time is up."""
     started = time.monotonic()
     pause = 1.0 if sys.stdout.isatty() else 5.0
     while not seconds or time.monotonic() - started < seconds:
@@ -136,7 +136,7 @@ def _watch(children: Children, simulator: str, seconds: float) -> None:
 
 
 def _catch_up(children: Children, simulator: str) -> Score:
-    """The last changes are on their way: wait until nothing is open."""
+    """Wait until the last changes are recorded and handled, and return the score."""
     deadline = time.monotonic() + CATCH_UP_SECONDS
     while True:
         children.check()
@@ -151,7 +151,11 @@ def _judge(score: Score) -> int:
         f"\n\nchanges received {score.sent}, recorded {score.recorded}, "
         f"handled {score.handled}, failed {score.failed}"
     )
-    _say("Every change was recorded and handled." if score.is_perfect else "Something is missing.")
+    _say(
+        "Every change was recorded and handled."
+        if score.is_perfect
+        else "Some changes were not recorded or not handled."
+    )
     return 0 if score.is_perfect else 1
 
 
@@ -160,12 +164,12 @@ def _traffic(simulator: str, rate: float) -> None:
     requests.post(url, json={"rate": rate}, auth=NoAuth(), timeout=10).raise_for_status()
 
 
-def _wait(children: Children, condition: Callable[[], bool], what: str) -> None:
+def _wait(children: Children, condition: Callable[[], bool], name: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not condition():
         children.check()
         if time.monotonic() > deadline:
-            raise ChildDied(f"{what} did not start in {START_SECONDS:.0f} s")
+            raise ChildDied(f"{name} did not start within {START_SECONDS:.0f} s")
         time.sleep(0.1)
 
 
@@ -177,7 +181,7 @@ def _answers(url: str) -> bool:
 
 
 def _port(wanted: int) -> int:
-    """The wanted port, or a free one where it is taken."""
+    """Return the wanted port, or a free one if it is taken."""
     for port in (wanted, 0):
         with socket.socket() as probe:
             try:

@@ -1,14 +1,14 @@
-"""The pytest plugin for handler authors: makes changes and delivers them in the test's process.
+"""The pytest plugin for handler authors: it makes changes and delivers them in the test process.
 
     pytest_plugins = ["pytest_cdc"]      # in conftest.py
 
 cdc_event       makes a change: `cdc_event("Account", "update", changed={"Name": "New"})`
 cdc_deliver     delivers it: `cdc_deliver(event, to=my_handler).state`
-cdc_salesforce  sets what `event.salesforce` is: `cdc_salesforce(stand_in)`
-cdc_listener    the listener that changes come from; override it for one of your own
+cdc_salesforce  replaces `event.salesforce`: `cdc_salesforce(stand_in)`
+cdc_listener    the listener of the changes; override it to use your own
 
-`docs/testing-handlers.md` shows how. Nothing of the product is imported before a fixture needs it,
-so that `-p pytest_cdc` works too.
+See `docs/testing-handlers.md`. The product is imported only when a fixture needs it, so that
+`-p pytest_cdc` works too.
 """
 
 from pytest_cdc.fixtures import (

@@ -1,5 +1,5 @@
-"""Celery's in-memory transport in place of the broker: publishing is real, and a test runs the
-messages as a worker does."""
+"""Celery's in-memory transport in place of the broker: tests publish real messages and run them as
+a worker does."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _ADDRESSES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRIT
 
 
 class MemoryBroker:
+    """The fixture `cdc_broker`: runs the messages in memory."""
+
     def __init__(self, app: Celery) -> None:
         self._app = app
 
@@ -40,12 +42,12 @@ class MemoryBroker:
 
 @contextmanager
 def in_memory() -> Iterator[MemoryBroker]:
-    """Let the Celery application publish into memory inside the `with` block."""
+    """Make the Celery application publish to memory inside the `with` block."""
     app: Celery = current_app._get_current_object()
     with pytest.MonkeyPatch.context() as patch:
         for name in _ADDRESSES:  # Celery prefers them to its settings
             patch.setenv(name, "memory://localhost")
-        # Both keep connections to the broker that they were made for.
+        # Both keep connections to the broker they were created for.
         patch.setitem(vars(app), "amqp", type(app.amqp)(app))
         patch.setattr(app, "_pool", None)
         broker = MemoryBroker(app)

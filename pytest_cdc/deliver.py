@@ -1,5 +1,5 @@
-"""Deliver recorded changes to a handler by the product's own path: routed, put into the outbox,
-published, claimed, run and settled."""
+"""Deliver recorded changes to a handler as the product does: route, store in the outbox, publish,
+claim, run and settle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pytest_cdc.broker import MemoryBroker
 
 
 class Deliver:
-    """The fixture `cdc_deliver`. A failed delivery is not tried again before `again` is called."""
+    """The fixture `cdc_deliver`. A failed delivery is retried only by `again`."""
 
     def __init__(self, listener: Listener, broker: MemoryBroker) -> None:
         self._listener = listener
@@ -39,15 +39,15 @@ class Deliver:
     def __call__(
         self, events: EventData | Sequence[EventData], to: Handler[Any] | str, **mapping: Any
     ) -> Delivery | list[Delivery | None] | None:
-        """Deliver one change or several, which were recorded in this order, to a handler.
+        """Deliver one or several changes to a handler, in the order they were recorded.
 
-        to       a handler, or the name of one
+        to       a handler or its name
         mapping  fields of the handler mapping, such as condition, options, changed_fields,
                  ignore_origins, ordering, max_attempts. `on` and `entity` follow from the change
 
-        Returns the row of each delivery as it is now; None where the mapping does not get the
+        Returns the current row of each delivery, or None if the mapping does not match the
         change. Raises LookupError for an unknown handler, and ValidationError for a mapping that
-        the console would refuse.
+        the console would reject.
         """
         handler = _registered(to)
         given = [events] if isinstance(events, EventData) else list(events)
@@ -59,8 +59,8 @@ class Deliver:
         return delivered[0] if isinstance(events, EventData) else delivered
 
     def again(self) -> None:
-        """Run every delivery that waits for its next attempt, as if its time had come, and the
-        changes that wait behind them. Read the rows with `refresh_from_db()` to see their states.
+        """Run every delivery that waits for a retry, as if it were due, and the deliveries behind
+        it. Call `refresh_from_db()` on the rows to see their states.
         """
         retrying = Delivery.objects.filter(state=Delivery.State.RETRYING)
         begun = list(retrying.values_list("id", flat=True))
@@ -76,8 +76,8 @@ class Deliver:
     def _mapping(
         self, event: EventData, handler: Handler[Any], values: dict[str, Any]
     ) -> HandlerMapping:
-        """Return the mapping with these values; one that is there keeps the order of a record over
-        several calls."""
+        """Return the mapping with these values. A stored one is reused, to keep the order of a
+        record over several calls."""
         on = (ON | GAPS)[event.metadata.change_type]
         kind = {"on": on, "entity": event.metadata.entity_name}
         new = HandlerMapping(listener=self._listener, handler=handler.name, **kind, **values)
@@ -107,7 +107,7 @@ class Deliver:
             )
 
     def _publish(self, ids: Sequence[int], handler: str) -> None:
-        """A message each, except for batch handlers: no other worker would take the rest."""
+        """Publish one message for each delivery (except for batch handlers) and run them."""
         publish.publish(ids, timezone.now(), size=1)
         self._broker.work(handler)
 
@@ -117,6 +117,6 @@ def _registered(to: Handler[Any] | str) -> Handler[Any]:
     if handler := registry.find(name):
         return handler
     raise LookupError(
-        f"No handler is registered under the name {name!r}. Import its module, or name it in "
+        f"No handler is registered under the name {name!r}. Import its module, or add it to "
         f"CDC_HANDLER_MODULES. Registered: {', '.join(registry.names())}."
     )

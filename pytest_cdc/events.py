@@ -1,5 +1,5 @@
-"""The event factory: describes a change as Salesforce sends it, and records it as the listener
-records it."""
+"""The event factory: builds a change as Salesforce sends it, and records it as the listener
+does."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _numbers = itertools.count(1)
 
 
 class MakeEvent:
-    """The fixture `cdc_event`."""
+    """The fixture `cdc_event`: makes and records changes."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -39,13 +39,13 @@ class MakeEvent:
         changed: Mapping[str, Any] | None = None,
         **header: Any,
     ) -> EventData:
-        """Return the event of one change of one record, which is in the audit log now.
+        """Record one change of one record in the audit log, and return its event.
 
         on         create, update, delete or restore; or a gap event, such as GAP_UPDATE
-        record_id  18 characters; a new record where it is empty
+        record_id  18 characters; empty: a new record
         changed    the fields and their values, as in `changed_data`; None is a cleared field
         header     fields of the change event's header by Salesforce's names, such as
-                   `changeOrigin`, in place of those that follow from the rest; None leaves one out
+                   `changeOrigin`, instead of their defaults; None omits the field
 
         Raises ValueError for a change that cannot be recorded.
         """
@@ -54,7 +54,7 @@ class MakeEvent:
         return EventData.of(self._record(payload(entity, change_type, record_id, changed, header)))
 
     def _record(self, payload: dict[str, Any]) -> AuditLogEntry:
-        """Record the change for no mapping: `cdc_deliver` says where it goes."""
+        """Record the change without deliveries: `cdc_deliver` creates them."""
         event = {"replayId": next(_numbers), "EventUuid": str(uuid.uuid4())}
         data = {"channel": self._listener.channel, "data": {"payload": payload, "event": event}}
         message = Message(data, timezone.now())
@@ -62,7 +62,7 @@ class MakeEvent:
         if result.quarantined:
             raise ValueError(Quarantined.objects.latest("id").error)
         if result.repeated:
-            raise ValueError("This change is recorded already: give it another sequenceNumber.")
+            raise ValueError("This change is already recorded; give it another sequenceNumber.")
         entries = AuditLogEntry.objects.filter(listener=self._listener)
         entry: AuditLogEntry = entries.select_related("listener__connection").latest("id")
         return entry
@@ -84,13 +84,17 @@ def payload(
     """Return the change event as Salesforce sends it. Raises ValueError."""
     if change_type not in ON | GAPS:
         kinds = ", ".join([*_CHANGE_TYPES, *GAPS])
-        raise ValueError(f"No handler gets a change of the type {change_type!r}. Use {kinds}.")
+        raise ValueError(
+            f"Handlers do not receive changes of type {change_type!r}. Use one of {kinds}."
+        )
     if change_type == "UPDATE" and not changed:
-        raise ValueError('An update has changed fields: add some, such as changed={"Name": "New"}.')
+        raise ValueError(
+            'An update needs changed fields; add some, such as changed={"Name": "New"}.'
+        )
     defaults = _header(entity, change_type, record_id)
     if unknown := header.keys() - defaults.keys():
         names = ", ".join(sorted(unknown))
-        raise ValueError(f"A header has no {names}. It has {', '.join(defaults)}.")
+        raise ValueError(f"Unknown header fields: {names}. Use some of {', '.join(defaults)}.")
     body = _body(change_type, changed or {}, defaults | dict(header))
     lists = _lists(body) if change_type == "UPDATE" else {}
     known = {**defaults, **lists, **header}
@@ -101,7 +105,7 @@ def payload(
 
 
 def new_record_id(entity: str) -> str:
-    """Return an id of 18 characters. Its last three stand for the absence of capital letters."""
+    """Return a new id of 18 characters. The suffix AAA means that it has no capital letters."""
     return f"{_PREFIXES.get(entity, 'a00')}{next(_numbers):012d}AAA"
 
 
@@ -125,7 +129,7 @@ def _header(entity: str, change_type: str, record_id: str) -> dict[str, Any]:
 def _body(
     change_type: str, changed: Mapping[str, Any], header: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Add the system fields that Salesforce sends with a change."""
+    """Return the fields of the change, with the system fields that Salesforce adds."""
     if change_type not in ("CREATE", "UPDATE", "UNDELETE"):
         return dict(changed)
     committed_at = datetime.fromtimestamp(header["commitTimestamp"] // 1000, UTC)
@@ -146,10 +150,10 @@ def _lists(body: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _named(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The fields as the header names them: a compound field by its parts."""
+    """Yield the fields as the header names them: a compound field by its components."""
     for name, value in body.items():
         if isinstance(value, Mapping) and not _is_diff(value):
-            yield from ((f"{name}.{part}", one) for part, one in value.items())
+            yield from ((f"{name}.{part}", part_value) for part, part_value in value.items())
         else:
             yield name, value
 

@@ -1,5 +1,5 @@
-"""The fixtures. They use pytest-django's `db`: mark a test that needs real transactions with
-`django_db(transaction=True)`."""
+"""The fixtures of the plugin. They use pytest-django's `db`; mark a test that needs real
+transactions with `django_db(transaction=True)`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cdc_broker() -> Iterator[MemoryBroker]:
 
 @pytest.fixture
 def cdc_listener(db: None) -> Listener:
-    """The listener that changes come from. It is never started."""
+    """The listener of the changes. It is never started."""
     from listeners.models import Connection, Listener
 
     connection = Connection.objects.create(
@@ -40,7 +40,7 @@ def cdc_listener(db: None) -> Listener:
 
 @pytest.fixture
 def cdc_salesforce(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
-    """Call it with what `event.salesforce` and `salesforce_client(…)` return in this test."""
+    """Replace the client that `event.salesforce` and `salesforce_client(…)` return."""
     from listeners.connections import handler_clients
 
     def replace(client: Callable[[], Any]) -> None:
@@ -49,8 +49,8 @@ def cdc_salesforce(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
 
     def no_org() -> Any:
         raise RuntimeError(
-            "This test calls Salesforce, and nothing stands in for it. Give the test the fixture "
-            "cdc_salesforce, and call it with a stand-in: cdc_salesforce(stand_in)."
+            "This test calls Salesforce without a stand-in. Add the fixture cdc_salesforce to the "
+            "test, and call it with a stand-in: cdc_salesforce(stand_in)."
         )
 
     replace(no_org)
@@ -59,7 +59,7 @@ def cdc_salesforce(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
 
 @pytest.fixture
 def cdc_event(cdc_listener: Listener, cdc_salesforce: object, cdc_broker: object) -> MakeEvent:
-    """Make a change as handlers get it, and record it in the audit log."""
+    """Make a change, record it in the audit log, and return its event."""
     from pytest_cdc.events import MakeEvent
 
     return MakeEvent(cdc_listener)
@@ -69,7 +69,7 @@ def cdc_event(cdc_listener: Listener, cdc_salesforce: object, cdc_broker: object
 def cdc_deliver(
     cdc_listener: Listener, cdc_salesforce: object, cdc_broker: MemoryBroker
 ) -> Deliver:
-    """Deliver changes to a handler as the product does, in this process."""
+    """Deliver changes to a handler as the product does, in the test process."""
     from pytest_cdc.deliver import Deliver
 
     return Deliver(cdc_listener, cdc_broker)

@@ -1,4 +1,4 @@
-"""`python -m simulator`."""
+"""Run the simulator: `python -m simulator`."""
 
 import sys
 

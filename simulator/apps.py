@@ -1,4 +1,4 @@
-"""Makes `manage.py run_salesforce_simulator` known to Django; nothing else here needs Django."""
+"""The Django app of `manage.py run_salesforce_simulator`; nothing else here needs Django."""
 
 from django.apps import AppConfig
 

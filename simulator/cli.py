@@ -1,4 +1,4 @@
-"""Running the simulator in the foreground until a signal ends it."""
+"""Run the simulator in the foreground until a signal ends it."""
 
 import argparse
 import asyncio
@@ -18,10 +18,11 @@ Write = Callable[[str], object]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m simulator`; the exit code is 2 for wrong options and 1 for a taken port."""
+    """Run `python -m simulator`, and return the exit code: 2 for wrong options, 1 for a port in
+    use."""
     parser = argparse.ArgumentParser(
         prog="simulator",
-        description="A Salesforce org on the wire, for development and tests.",
+        description="A simulated Salesforce org, for development and tests.",
         epilog=listed(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--exit-with-stdin",
         action="store_true",
-        help="end when standard input is closed, so that no process outlives its parent",
+        help="exit when standard input is closed, so that no process outlives its parent",
     )
     parsed = vars(parser.parse_args(arguments))
     try:
@@ -47,16 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def add_announcing(parser: argparse.ArgumentParser) -> None:
-    """Declare how the address and the credentials are told."""
+    """Declare the option for the format of the announcement."""
     parser.add_argument(
         "--json",
         action="store_true",
-        help="announce the address and credentials as JSON, the private key of JWT logins too",
+        help="announce the address, the credentials and the private key of JWT logins as JSON",
     )
 
 
 def start(options: Options, write: Write, *, as_json: bool = False) -> None:
-    """Run with these options, announcing with `write`; returns after SIGINT or SIGTERM."""
+    """Run with these options and announce with `write`. Returns after SIGINT or SIGTERM."""
     announce = announce_json if as_json else announce_text
     run(Simulator(options), announce, write, follow_stdin=False)
 
@@ -68,7 +69,7 @@ def run(
     *,
     follow_stdin: bool,
 ) -> None:
-    """Serve until a signal, or until standard input is closed if asked to."""
+    """Serve until a signal arrives or, with `follow_stdin`, standard input is closed."""
 
     async def serve() -> None:
         ended = asyncio.Event()
@@ -95,12 +96,12 @@ def _at_end_of_stdin(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> N
 
 
 def announce_json(announcement: JsonObject, write: Write) -> None:
-    """One line of JSON, for a program that started the simulator."""
+    """Announce as one line of JSON, for a program that started the simulator."""
     write(json.dumps(announcement) + "\n")
 
 
 def announce_text(announcement: JsonObject, write: Write) -> None:
-    """For a reader."""
+    """Announce as text, for a person."""
     url = announcement["url"]
     hidden = ("url", "port", "grpc_port", "private_key")
     shown = {name: value for name, value in announcement.items() if name not in hidden}
@@ -108,5 +109,5 @@ def announce_text(announcement: JsonObject, write: Write) -> None:
     write(
         f"Salesforce simulator at {url} (stop it with Ctrl-C)\n{credentials}"
         f"  control API    {url}/_simulator/state\n"
-        "  private key    of JWT logins: start it with --json\n"
+        "  private key    for JWT logins: shown with --json\n"
     )

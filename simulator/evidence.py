@@ -1,4 +1,4 @@
-"""What clients sent, kept so that a test can look at it afterwards."""
+"""The requests of clients, kept so that a test can inspect them."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ MINUTE_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """How a request reached the org."""
+    """The arrival of a request."""
 
     at: int
     path: str
@@ -24,7 +24,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """A line of the log of token requests; `form` is without the password of a SOAP login."""
+    """A token request in the log; `form` has no password of a SOAP login."""
 
     arrival: Arrival
     form: Mapping[str, str]
@@ -34,14 +34,14 @@ class TokenRequest:
     refresh_token_reused: bool
 
     def line(self) -> JsonObject:
-        """As the control API shows it."""
+        """Return the entry as the control API shows it."""
         shown = asdict(self)
         return {**shown.pop("arrival"), **shown, "minute": self.arrival.at // MINUTE_MS}
 
 
 @dataclass(slots=True)
 class SeenRequest:
-    """A request that is not for a token; `status` is None until it is answered."""
+    """A request other than for a token; `status` is None until the response."""
 
     arrival: Arrival
     method: str
@@ -49,7 +49,7 @@ class SeenRequest:
     status: int | None = None
 
     def line(self) -> JsonObject:
-        """As the control API shows it."""
+        """Return the entry as the control API shows it."""
         shown = asdict(self)
         headers = {name.lower(): value for name, value in self.arrival.headers.items()}
         authorization = headers.get("authorization", "")
@@ -61,21 +61,21 @@ Request = TypeVar("Request", TokenRequest, SeenRequest)
 
 @dataclass(slots=True)
 class Log(Generic[Request]):
-    """The newest requests of a kind."""
+    """The newest requests of one kind."""
 
     entries: deque[Request] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
 
     def add(self, request: Request) -> Request:
-        """One more request."""
+        """Add a request, and return it."""
         self.entries.append(request)
         return request
 
     def since(self, at: int) -> list[Request]:
-        """The requests from then on."""
-        return [one for one in self.entries if one.arrival.at >= at]
+        """Return the requests since then."""
+        return [request for request in self.entries if request.arrival.at >= at]
 
     def clear(self) -> int:
-        """Forget them; returns how many there were."""
+        """Clear the log, and return how many requests it had."""
         count = len(self.entries)
         self.entries.clear()
         return count
@@ -83,18 +83,18 @@ class Log(Generic[Request]):
 
 @dataclass(slots=True)
 class TokenLog(Log[TokenRequest]):
-    """With how many refreshes there were, and how many of them used a token again."""
+    """The log of token requests, which also counts refreshes and reused refresh tokens."""
 
     refreshes: int = 0
     reuses: int = 0
 
     def add(self, request: TokenRequest) -> TokenRequest:
-        """One more request."""
+        """Add a request, and return it."""
         self.refreshes += request.grant_type == "refresh_token"
         self.reuses += request.refresh_token_reused
         return Log.add(self, request)
 
     def clear(self) -> int:
-        """Forget the requests and count anew; returns how many were kept."""
+        """Clear the log and its counters, and return how many requests it had."""
         self.refreshes = self.reuses = 0
         return Log.clear(self)

@@ -1,6 +1,6 @@
-"""Faults that wait for the next requests.
+"""The faults that wait for the next requests.
 
-UnknownFaultError: the control API was asked for something that is not in KINDS.
+UnknownFaultError: the requested fault is not in KINDS.
 """
 
 from collections.abc import Mapping
@@ -47,19 +47,19 @@ META = ("too_busy", "connection_limit", "refuse_subscribe", "meta_error")
 
 
 class UnknownFaultError(ValueError):
-    """The message names what was wrong and what is known."""
+    """An unknown fault. The message names the wrong part and the known values."""
 
 
 @dataclass(slots=True, eq=False)
 class Fault:
-    """One fault; `remaining` None means until it is cleared."""
+    """One fault; with `remaining` None it lasts until it is cleared."""
 
     kind: str
     remaining: int | None
     options: JsonObject
 
     def applies(self, target: str, channel: str, subscription: str) -> bool:
-        """Whether the fault is meant for such a request."""
+        """Return whether the fault applies to such a request."""
         wanted = self.options
         return (
             wanted.get("target", target) == target
@@ -70,12 +70,12 @@ class Fault:
 
 @dataclass(slots=True)
 class Faults:
-    """The faults that wait, oldest first."""
+    """The waiting faults, oldest first."""
 
     waiting: list[Fault] = field(default_factory=list)
 
     def add(self, kind: str, times: int | None, options: JsonObject) -> Fault:
-        """Let a fault wait for the next `times` requests; raises UnknownFaultError."""
+        """Add a fault for the next `times` requests. Raises UnknownFaultError."""
         if kind not in KINDS:
             raise UnknownFaultError(f"unknown kind {kind!r}; known are {', '.join(KINDS)}")
         defaults = KINDS[kind]
@@ -105,7 +105,7 @@ class Faults:
         subscription: str = "",
         has_events: bool = True,
     ) -> Fault | None:
-        """The oldest fault for this request; one more of its times is used up."""
+        """Return the oldest fault for this request and count its use, or None."""
         for fault in self.waiting:
             if fault.kind not in kinds or not fault.applies(target, channel, subscription):
                 continue
@@ -116,7 +116,7 @@ class Faults:
         return None
 
     def matching(self, kind: str, *, method: str, channel: str) -> list[Fault]:
-        """The faults of a kind for a method and a topic of the Pub/Sub API, oldest first."""
+        """Return the faults of a kind for a method and a topic of the Pub/Sub API, oldest first."""
         return [
             fault
             for fault in self.waiting
@@ -126,7 +126,7 @@ class Faults:
         ]
 
     def use(self, fault: Fault) -> None:
-        """One more of the fault's times is used up."""
+        """Count one use of the fault."""
         if fault.remaining is None:
             return
         fault.remaining -= 1
@@ -134,7 +134,7 @@ class Faults:
             self.waiting.remove(fault)
 
     def clear(self) -> int:
-        """Forget every waiting fault."""
+        """Clear every waiting fault, and return how many there were."""
         count = len(self.waiting)
         self.waiting.clear()
         return count

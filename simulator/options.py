@@ -1,4 +1,4 @@
-"""The options of the simulator, the same for `python -m simulator` and the Django command."""
+"""The options of the simulator, shared by `python -m simulator` and the Django command."""
 
 import argparse
 from collections.abc import Mapping
@@ -7,110 +7,113 @@ from typing import Any
 
 from simulator.auth.oauth import Credentials, Rules
 
-POSITIVE, NOT_NEGATIVE = "must be above zero", "must not be negative"
+POSITIVE, NOT_NEGATIVE = "must be greater than 0", "must not be negative"
 
 
 def _option(
     default: Any, text: str, bound: str = "", *, kind: Any = None, metavar: str | None = None
 ) -> Any:
-    """A field with its help; `kind`: what makes its value of a text, `bound`: what it must be."""
-    told = {"help": text, "bound": bound, "kind": kind or type(default), "metavar": metavar}
-    return field(default=default, metadata=told)
+    """Return a field with its help text, the parser of its value (`kind`) and its `bound`."""
+    metadata = {"help": text, "bound": bound, "kind": kind or type(default), "metavar": metavar}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to start; the names are those of the command line."""
+    """The options of the simulator, named as on the command line."""
 
-    host: str = _option("127.0.0.1", "the address to listen on")
-    port: int = _option(0, "the port to listen on; 0 picks a free one")
+    host: str = _option("127.0.0.1", "address to listen on")
+    port: int = _option(0, "port to listen on; 0 picks a free port")
     rate: float = _option(0.0, "events per second of generated traffic", NOT_NEGATIVE)
     count: int | None = _option(
         None,
-        "stop the traffic after this many events; without --rate they all come at once",
+        "stop the traffic after this many events; without --rate, send them all at once",
         NOT_NEGATIVE,
         kind=int,
     )
-    seed: int | None = _option(None, "makes the traffic and the record ids repeatable", kind=int)
+    seed: int | None = _option(
+        None, "seed that makes the traffic and the record ids repeatable", kind=int
+    )
     connect_timeout: float = _option(110.0, "seconds that a long poll is held", POSITIVE)
     session_seconds: float = _option(7200.0, "seconds until an access token expires", POSITIVE)
-    retention_hours: float = _option(72.0, "hours that events are retained", POSITIVE)
-    retention_events: int = _option(1_000_000, "how many events are retained at most", POSITIVE)
-    max_events_per_answer: int = _option(
-        2_000, "how many events one answer carries at most", POSITIVE
-    )
-    query_batch_size: int = _option(
-        2_000, "how many rows one answer to a query carries at most", POSITIVE
-    )
+    retention_hours: float = _option(72.0, "hours for which events are retained", POSITIVE)
+    retention_events: int = _option(1_000_000, "maximum number of retained events", POSITIVE)
+    max_events_per_answer: int = _option(2_000, "maximum number of events per response", POSITIVE)
+    query_batch_size: int = _option(2_000, "maximum number of rows per query response", POSITIVE)
     overflow_after: int = _option(
-        100_000, "how many changes of one transaction are told one by one", POSITIVE
+        100_000,
+        "number of changes per transaction above which an overflow event replaces them",
+        POSITIVE,
     )
     split_updates: bool = _option(
         False,
-        "bulk updates of the generated traffic come in several events: one that their records "
-        "share, and one for each record without LastModifiedDate",
+        "publish each generated bulk update as several events: one for all its records, and one "
+        "for each record without LastModifiedDate",
     )
     token_seconds: float = _option(
         0.0, "seconds that a token request or a SOAP login takes", NOT_NEGATIVE
     )
     lock_after: int = _option(
-        0, "lock the user after this many wrong passwords in a row; 0 never does", NOT_NEGATIVE
+        0, "lock the user after this many wrong passwords in a row; 0: never", NOT_NEGATIVE
     )
     rotate_refresh_tokens: bool = _option(
         False,
-        "each refresh answers with a new single-use refresh token; reuse revokes everything",
+        "each refresh returns a new single-use refresh token; its reuse revokes all tokens",
     )
     password_refresh_tokens: bool = _option(
-        False, "the password grant answers with the current refresh token too"
+        False, "the password grant also returns the current refresh token"
     )
     no_client_check: bool = _option(
-        False, "the password grant needs no client id and secret; sent ones must be right"
+        False,
+        "the password grant does not require client id and secret; if sent, they must be valid",
     )
     no_client_credentials_user: bool = _option(
-        False, "the client credentials grant is refused, for want of a user"
+        False, "refuse the client credentials grant, as an org without a run-as user does"
     )
     jwt_public_key: str = _option(
         "",
-        "a PEM file with the public key or certificate of the JWT bearer grant; without one, a key "
-        "pair is made and its private key announced",
+        "PEM file with the public key or certificate of the JWT bearer grant; default: create a "
+        "key pair and announce its private key",
     )
-    tls_cert: str = _option("", "a PEM file with a certificate, to serve https with")
+    tls_cert: str = _option("", "PEM file with a certificate, to serve HTTPS")
     tls_key: str = _option(
-        "", "the PEM file with the certificate's key, if it is not in the same file"
+        "", "PEM file with the key of the certificate, if it is in a separate file"
     )
     tls_client_ca: str = _option(
-        "", "a PEM file with the authority that clients' certificates must be from"
+        "", "PEM file with the authority that must have signed client certificates"
     )
     grpc_port: int | None = _option(
-        None, "the port of the Pub/Sub API; 0 picks a free one, without one there is none", kind=int
+        None, "port of the Pub/Sub API; 0 picks a free port; default: no Pub/Sub API", kind=int
     )
     grpc_keep_alive: float = _option(
-        270.0, "seconds after which a quiet stream of the Pub/Sub API is told so", POSITIVE
+        270.0, "seconds between keep-alives on an idle Pub/Sub API stream", POSITIVE
     )
     grpc_idle_credits: float = _option(
-        60.0, "seconds until a stream that asks for nothing is closed", POSITIVE
+        60.0, "seconds until a stream without requested events is closed", POSITIVE
     )
-    client_id: str = _option("3MVG9simulatorConsumerKey", "the connected app's consumer key")
-    client_secret: str = _option("simulator-consumer-secret", "the connected app's consumer secret")
-    username: str = _option("integration@simulator.example", "the integration user's name")
+    client_id: str = _option("3MVG9simulatorConsumerKey", "consumer key of the connected app")
+    client_secret: str = _option(
+        "simulator-consumer-secret", "consumer secret of the connected app"
+    )
+    username: str = _option("integration@simulator.example", "name of the integration user")
     password: str = _option(
-        "simulator-password", "the integration user's password, security token included"
+        "simulator-password", "password of the integration user, with its security token"
     )
-    refresh_token: str = _option("5Aep861simulatorRefreshToken", "a refresh token to start with")
+    refresh_token: str = _option("5Aep861simulatorRefreshToken", "initial refresh token")
     channel: tuple[str, ...] = _option(
         (),
-        "a custom channel and its entities; may be repeated",
+        "custom channel with its entities; may be repeated",
         metavar="NAME__chn=ENTITY,ENTITY",
     )
     managed_subscription: tuple[str, ...] = _option(
         (),
-        "a managed event subscription of the Pub/Sub API; may be repeated",
+        "managed event subscription of the Pub/Sub API; may be repeated",
         metavar="NAME=/data/TOPIC[:earliest]",
     )
 
     @property
     def credentials(self) -> Credentials:
-        """What a client needs to log in."""
+        """The credentials that a client needs to log in."""
         return Credentials(
             client_id=self.client_id,
             client_secret=self.client_secret,
@@ -121,7 +124,7 @@ class Options:
 
     @property
     def rules(self) -> Rules:
-        """What the token endpoint asks for and gives."""
+        """The rules of the token endpoint."""
         return Rules(
             checks_client=not self.no_client_check,
             has_run_as_user=not self.no_client_credentials_user,
@@ -131,21 +134,25 @@ class Options:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    for one in fields(Options):
-        kind, text = one.metadata["kind"], one.metadata["help"]
+    for option in fields(Options):
+        kind, text = option.metadata["kind"], option.metadata["help"]
         if kind is bool:
-            parser.add_argument(_flag(one), action="store_true", help=text)
+            parser.add_argument(_flag(option), action="store_true", help=text)
         elif kind is tuple:
-            metavar = one.metadata["metavar"]
-            parser.add_argument(_flag(one), action="append", default=[], metavar=metavar, help=text)
+            metavar = option.metadata["metavar"]
+            parser.add_argument(
+                _flag(option), action="append", default=[], metavar=metavar, help=text
+            )
         else:
-            told = text if one.default in ("", None) else f"{text} (default {one.default})"
-            parser.add_argument(_flag(one), type=kind, default=one.default, help=told)
+            described = (
+                text if option.default in ("", None) else f"{text} (default {option.default})"
+            )
+            parser.add_argument(_flag(option), type=kind, default=option.default, help=described)
 
 
 def from_arguments(arguments: Mapping[str, Any]) -> Options:
-    """The options from parsed arguments; raises ValueError for one that makes no sense."""
-    known = {one.name for one in fields(Options)}
+    """Return the options from parsed arguments. Raises ValueError for invalid values."""
+    known = {option.name for option in fields(Options)}
     values = {name: value for name, value in arguments.items() if name in known}
     for name in ("channel", "managed_subscription"):
         values[name] = tuple(values.get(name, ()))
@@ -155,13 +162,13 @@ def from_arguments(arguments: Mapping[str, Any]) -> Options:
 
 
 def _check(options: Options) -> None:
-    for one in fields(Options):
-        bound, value = one.metadata["bound"], getattr(options, one.name)
+    for option in fields(Options):
+        bound, value = option.metadata["bound"], getattr(options, option.name)
         if bound and value is not None and (value < 0 or (bound == POSITIVE and value == 0)):
-            raise ValueError(f"{_flag(one)} {bound}")
+            raise ValueError(f"{_flag(option)} {bound}")
     for definition in options.channel:
         if "=" not in definition:
-            raise ValueError(f"--channel wants NAME__chn=ENTITY,ENTITY, not {definition!r}")
+            raise ValueError(f"--channel must be NAME__chn=ENTITY,ENTITY, not {definition!r}")
     if (options.tls_key or options.tls_client_ca) and not options.tls_cert:
         raise ValueError("--tls-key and --tls-client-ca need --tls-cert")
 

@@ -1,4 +1,4 @@
-"""The error codes of the Pub/Sub API, and the gRPC status each comes with.
+"""The error codes of the Pub/Sub API, each with its gRPC status.
 
 PubSubError: the call ends with this status, code and text.
 """
@@ -57,7 +57,7 @@ GRPC_STATUSES = (
 
 
 class PubSubError(Exception):
-    """Ends a call. `code` is without its prefix; without one there is no `error-code` trailer."""
+    """Ends a call. `code` has no prefix; without a code there is no `error-code` trailer."""
 
     def __init__(self, code: str, details: str = "", status: str = "") -> None:
         self.code = code
@@ -67,5 +67,5 @@ class PubSubError(Exception):
 
     @property
     def full_code(self) -> str:
-        """As the trailer has it."""
+        """The code as in the trailer."""
         return PREFIX + self.code if self.code else ""

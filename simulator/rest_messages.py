@@ -1,6 +1,7 @@
-"""A REST request and its answer or refusal, apart from HTTP: a composite request has many.
+"""A REST request and its response or refusal, independent of HTTP, since a composite request has
+several.
 
-RestError: becomes a JSON list with one object, under the status that belongs to its code.
+RestError: sent as a JSON list with one object, with the status of its code.
 """
 
 import json
@@ -31,7 +32,7 @@ MESSAGES: Mapping[str, str] = {
 
 
 class RestError(Exception):
-    """Read `errorCode`; the message is for people, and `fields` names the fields at fault."""
+    """A refused request. Clients read `errorCode`; `fields` names the fields at fault."""
 
     def __init__(
         self,
@@ -49,21 +50,21 @@ class RestError(Exception):
 
     @property
     def status(self) -> int:
-        """400, unless the code has a status of its own."""
+        """The HTTP status of the code, 400 by default."""
         return STATUSES.get(self.code, 400)
 
     def body(self) -> list[JsonObject]:
-        """The JSON of the answer."""
+        """Return the JSON of the response."""
         error: JsonObject = {"message": self.message, "errorCode": self.code}
         return [error if self.fields is None else {**error, "fields": self.fields}]
 
     def line(self) -> JsonObject:
-        """The error of one record among several."""
+        """Return the error of one record among several."""
         return {"statusCode": self.code, "message": self.message, "fields": self.fields or []}
 
 
 def method_not_allowed(method: str, allowed: Iterable[str]) -> RestError:
-    """For a method that a resource does not have."""
+    """Return the error for a method that a resource does not have."""
     names = ",".join(allowed)
     message = f"HTTP Method '{method}' not allowed. Allowed are {names}"
     return RestError("METHOD_NOT_ALLOWED", message, headers={"Allow": names})
@@ -71,7 +72,7 @@ def method_not_allowed(method: str, allowed: Iterable[str]) -> RestError:
 
 @dataclass(frozen=True, slots=True)
 class RestRequest:
-    """A request for a resource; `path` is what follows the version, split and decoded."""
+    """A request for a resource; `path` follows the version, split and decoded."""
 
     method: str
     version: str
@@ -83,19 +84,19 @@ class RestRequest:
 
     @property
     def url(self) -> str:
-        """The path with the version, as the answer's Location header needs it."""
+        """Return the path with the version, for the Location header of the response."""
         return "/".join(("/services/data", f"v{self.version}", *self.path))
 
     @property
     def writer(self) -> Writer:
-        """The client that `Sforce-Call-Options: client=X` names, if any."""
+        """The writer, with the client named in `Sforce-Call-Options: client=X`, if any."""
         options = self.headers.get("Sforce-Call-Options", "")
         named = re.search(r"(?:^|,)\s*client\s*=\s*([^,]*)", options, re.IGNORECASE)
         client = named[1].strip() if named else ""
         return Writer(api="rest", client=client, version=self.version)
 
     def json(self) -> JsonObject:
-        """The body, which must be a JSON object; raises RestError."""
+        """Return the body, which must be a JSON object. Raises RestError."""
         try:
             parsed = json.loads(self.body)
         except json.JSONDecodeError as error:
@@ -111,7 +112,7 @@ class RestRequest:
 
 @dataclass(frozen=True, slots=True)
 class RestAnswer:
-    """The answer to a request; None is no body at all."""
+    """The response to a request; None is an empty body."""
 
     body: object = None
     status: int = 200
@@ -119,7 +120,7 @@ class RestAnswer:
 
 
 def objects_of(body: JsonObject, name: str) -> list[JsonObject]:
-    """The list of objects with this name in a body; raises RestError."""
+    """Return the list of objects with this name in a body. Raises RestError."""
     value = body.get(name)
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise RestError("JSON_PARSER_ERROR", f"{name} must be a list of objects")
@@ -127,7 +128,7 @@ def objects_of(body: JsonObject, name: str) -> list[JsonObject]:
 
 
 def texts_of(body: JsonObject, name: str) -> list[str]:
-    """The list of texts with this name in a body; raises RestError."""
+    """Return the list of strings with this name in a body. Raises RestError."""
     value = body.get(name)
     if not isinstance(value, list):
         raise RestError("JSON_PARSER_ERROR", f"{name} must be a list")

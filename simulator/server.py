@@ -21,7 +21,7 @@ SHUTDOWN_SECONDS = 0.1
 
 
 def application(simulator: Simulator) -> web.Application:
-    """The routes."""
+    """Return the application with its routes."""
     app = web.Application(
         client_max_size=MAX_BODY_BYTES, middlewares=[watching(simulator.requests, simulator.clock)]
     )
@@ -42,7 +42,7 @@ def application(simulator: Simulator) -> web.Application:
 
 
 async def _start_pubsub(simulator: Simulator) -> None:
-    """Imports gRPC, which takes a while, only where it is wanted."""
+    """Start the Pub/Sub API. gRPC is imported here, because its import is slow."""
     from simulator.pubsub.payloads import encoder
     from simulator.pubsub.server import PubSubServer
 
@@ -54,7 +54,7 @@ async def _start_pubsub(simulator: Simulator) -> None:
 
 @asynccontextmanager
 async def serving(simulator: Simulator) -> AsyncIterator[int]:
-    """Listen and generate traffic while the context lasts; gives the port."""
+    """Listen and generate traffic inside the `async with` block, and yield the port."""
     options = simulator.options
     runner = web.AppRunner(
         application(simulator),

@@ -1,4 +1,4 @@
-"""The parts of one simulated org, put together."""
+"""The parts of one simulated org, connected."""
 
 import ssl
 from ipaddress import ip_address
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Simulator:
-    """All the parts of one org."""
+    """One simulated org with all its parts."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -59,16 +59,16 @@ class Simulator:
 
     @property
     def delivered(self) -> int:
-        """Events delivered to clients, over either API."""
+        """The number of events delivered to clients, over both APIs."""
         return self.bayeux.delivered + self.pubsub.delivered
 
     def wake(self) -> None:
-        """Let every held connect and every stream look whether it may go on."""
+        """Make every held connect and every stream check whether it can continue."""
         self.cometd.wake()
         self.pubsub.wake()
 
     def announcement(self, port: int) -> JsonObject:
-        """The address and the credentials."""
+        """Return the address and the credentials."""
         credentials = self.options.credentials
         scheme, host = "https" if self.tls else "http", _name(self.options.host)
         announced = {
@@ -91,7 +91,7 @@ class Simulator:
 
 
 def _org(options: Options, now: int) -> Org:
-    """The empty org; raises LookupError or ValueError for a wrong custom channel."""
+    """Return an empty org. Raises LookupError or ValueError for an invalid custom channel."""
     org = Org(
         now=now,
         retention_ms=int(options.retention_hours * 3_600_000),
@@ -124,7 +124,7 @@ def _tokens(options: Options, org: Org, app_key: AppKey) -> TokenService:
 
 
 def _name(host: str) -> str:
-    """`localhost` for an address of this machine: strict cookie jars refuse bare addresses."""
+    """Return `localhost` for a local address, because strict cookie jars refuse bare addresses."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -133,9 +133,10 @@ def _name(host: str) -> str:
 
 
 def server_context(cert: str, key: str, client_ca: str) -> ssl.SSLContext | None:
-    """The context to listen with; None without a certificate. Raises ValueError for bad files.
+    """Return the TLS context to listen with, or None without a certificate.
 
-    With `client_ca`, a client must show a certificate that this authority has signed.
+    With `client_ca`, a client must present a certificate signed by this authority. Raises
+    ValueError for unusable files.
     """
     if not cert:
         return None

@@ -1,4 +1,4 @@
-"""HTTP answers, the faults that spoil them, and a log of requests."""
+"""HTTP responses, faults applied to them, and the log of requests."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ NO_HEADERS: Mapping[str, str] = {}
 def json_response(
     body: object, status: int = 200, headers: Mapping[str, str] = NO_HEADERS
 ) -> web.Response:
-    """A JSON answer."""
+    """Return a JSON response."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     return web.Response(
         text=text, status=status, headers=dict(headers), content_type="application/json"
@@ -25,7 +25,7 @@ def json_response(
 
 
 def arrival(request: web.Request, now: int) -> Arrival:
-    """How a request came, for the logs that tests look at."""
+    """Describe the arrival of a request, for the logs that tests read."""
     peer = request.transport.get_extra_info("peername") if request.transport else None
     return Arrival(
         at=now,
@@ -43,7 +43,7 @@ def bearer_token(request: web.Request) -> str:
 
 
 def fault_on_arrival(faults: Faults, target: str, channel: str = "") -> web.Response | None:
-    """The answer instead of the real one, if a fault asks for it."""
+    """Return the response of a fault that replaces the real one, or None."""
     fault = faults.take(ON_ARRIVAL, target=target, channel=channel)
     if fault is None:
         return None
@@ -57,14 +57,14 @@ def fault_on_arrival(faults: Faults, target: str, channel: str = "") -> web.Resp
 def fault_on_answer(
     faults: Faults, target: str, channel: str = "", *, has_events: bool = False
 ) -> Fault | None:
-    """The fault that spoils the answer about to be sent."""
+    """Return the fault to apply to the response about to be sent, or None."""
     return faults.take(ON_ANSWER, target=target, channel=channel, has_events=has_events)
 
 
 async def send(
     request: web.Request, response: web.Response, fault: Fault | None
 ) -> web.StreamResponse:
-    """Send the answer, spoilt as the fault says."""
+    """Send the response with the fault applied."""
     if fault is None:
         return response
     match fault.kind:
@@ -80,7 +80,7 @@ async def send(
 
 
 async def _cut_short(request: web.Request, response: web.Response) -> web.StreamResponse:
-    """Announce the whole answer, send half of it, and hang up."""
+    """Announce the whole response, send half of it, and close the connection."""
     body = (response.text or "").encode()
     half = web.StreamResponse(status=response.status, headers={"Content-Length": str(len(body))})
     half.content_type = response.content_type
@@ -95,7 +95,7 @@ UNWATCHED = ("/_simulator/", "/services/oauth2/token", "/services/Soap/u/")
 
 
 def watching(log: Log[SeenRequest], clock: Clock) -> Middleware:
-    """The middleware that writes to this log."""
+    """Return the middleware that writes to this log."""
 
     @web.middleware
     async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -1,6 +1,6 @@
-"""What is told of an incident, and the channels that take it: e-mail and a webhook.
+"""Alert messages about incidents, and the channels that send them: e-mail and a webhook.
 
-NotTold   a channel did not take it; the message says why, and holds no secret
+NotTold   a channel did not accept the message; the reason is in the text, without secrets
 """
 
 from __future__ import annotations
@@ -28,20 +28,22 @@ from listeners.salesforce.http.allowlist import ANYWHERE
 
 log = structlog.get_logger(__name__)
 
-#: Seconds for each word of the mail server.
+#: Seconds to wait for each response of the mail server.
 MAIL_TIMEOUT = 10.0
-#: Seconds for the whole request.
+#: Seconds for the whole webhook request.
 WEBHOOK_SECONDS = 20.0
 SIGNATURE = "X-CDC-Signature"
 
 
 class NotTold(Exception):
-    """A channel did not take a notice. It is tried again; if it lasts, check its settings."""
+    """A channel did not accept a notice. It is retried; if that keeps failing, check the channel's
+    settings."""
 
 
 @dataclass(frozen=True)
 class Notice:
-    """What is told: no payload, no secret. `state` is open or closed; times are UTC."""
+    """The content of an alert, without payloads and secrets. `state` is open or closed; times are
+    UTC."""
 
     id: int
     state: str
@@ -81,7 +83,7 @@ class Channel:
 
 
 def channels() -> list[Channel]:
-    """Those that are configured."""
+    """Return the configured channels."""
     found = []
     if settings.CDC_MAIL.to:
         found.append(Channel("email", _mail))
@@ -106,10 +108,12 @@ def _mail(notice: Notice) -> None:
         with _mail_server(mail) as server:
             refused = server.send_message(message)
     except (smtplib.SMTPException, OSError, ValueError) as error:
-        # The server's own words may repeat what was sent to it.
-        raise NotTold(f"the mail server did not take it ({type(error).__name__})") from None
+        # The error text of the server may repeat what was sent to it.
+        raise NotTold(
+            f"the mail server did not accept the message ({type(error).__name__})"
+        ) from None
     if refused:
-        log.warning("the mail server did not take it for all", refused=sorted(refused))
+        log.warning("mail refused for some recipients", refused=sorted(refused))
 
 
 def _one_line(text: str) -> str:
@@ -118,7 +122,7 @@ def _one_line(text: str) -> str:
 
 
 def _mail_server(mail: Mail) -> smtplib.SMTP:
-    """Connected and logged in."""
+    """Return a connected SMTP client, logged in if a user is set."""
     context = ssl.create_default_context()
     server = (
         smtplib.SMTP_SSL(mail.host, mail.port, timeout=MAIL_TIMEOUT, context=context)
@@ -140,7 +144,7 @@ def _lines(notice: Notice) -> list[str]:
     parts = [
         ("", notice.summary),
         ("Closed: ", notice.note if notice.state == "closed" else ""),
-        ("What is being done: ", notice.action if notice.state == "open" else ""),
+        ("Action taken: ", notice.action if notice.state == "open" else ""),
         ("What to do: ", notice.remedy if notice.state == "open" else ""),
         ("Open since: ", notice.opened_at),
         ("", notice.url),
@@ -149,7 +153,7 @@ def _lines(notice: Notice) -> list[str]:
 
 
 def _post(notice: Notice) -> None:
-    """To an address of the server's own settings; what it answers is not read."""
+    """Send to the webhook of the settings. The body of its response is not read."""
     body = json.dumps(asdict(notice)).encode()
     headers = {"Content-Type": "application/json"}
     if settings.CDC_INCIDENT_WEBHOOK_SECRET:

@@ -1,7 +1,7 @@
-"""Incidents are told by e-mail and to a webhook: the opening once, and the closing once.
+"""Send alerts about incidents by e-mail and webhook: one when it opens, one when it closes.
 
-Several processes at once: one of them claims an incident, by compare-and-swap on the time when it
-is due. Who dies in the middle leaves it due again: then it may be told twice.
+Several processes may run this at once: one of them claims an incident, by compare-and-swap on the
+time when its alert is due. If that process dies, the alert is due again and may be sent twice.
 """
 
 from __future__ import annotations
@@ -18,30 +18,31 @@ from listeners.salesforce.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 
-#: Who claimed an incident has so long to tell it, on every channel.
+#: The time to send an alert on every channel, before another process may claim it.
 CLAIM = timedelta(minutes=2)
-#: A process without a channel leaves what is due to others, who may have one, for so long.
+#: How long a process without channels leaves due alerts to other processes, which may have some.
 LEFT_TO_OTHERS = timedelta(minutes=10)
-#: Told in one go: what is more waits for the next.
+#: Alerts sent in one round; the rest wait for the next.
 MOST_AT_ONCE = 20
 BACKOFF = Backoff(30.0, 3600.0, jitter=0.5)
 
 
 def tell_due(now: datetime) -> int:
-    """Tell what is due; how many incidents were told everywhere. Never inside a transaction.
+    """Send the due alerts, and return how many were sent on every channel. Never inside a
+    transaction.
 
-    With no channel configured, nothing is due for long.
+    Without a configured channel, due alerts are dropped after LEFT_TO_OTHERS.
     """
     configured = channels()
     due = Incident.objects.filter(notify_due_at__lte=now)
     if not configured:
         due.filter(notify_due_at__lte=now - LEFT_TO_OTHERS).update(notify_due_at=None)
         return 0
-    told, down = 0, set[str]()
+    sent_count, down = 0, set[str]()
     for incident in due.select_related("listener").order_by("notify_due_at")[:MOST_AT_ONCE]:
         if _claim(incident, now):
-            told += _tell(incident, configured, down, now)
-    return told
+            sent_count += _send_everywhere(incident, configured, down, now)
+    return sent_count
 
 
 def _claim(incident: Incident, now: datetime) -> bool:
@@ -51,27 +52,29 @@ def _claim(incident: Incident, now: datetime) -> bool:
         return False
     try:
         incident.refresh_from_db()
-    except Incident.DoesNotExist:  # it went with its listener
+    except Incident.DoesNotExist:  # deleted with its listener
         return False
     return True
 
 
-def _tell(incident: Incident, configured: list[Channel], down: set[str], now: datetime) -> bool:
-    """Tell each channel that does not know it yet; whether all do.
+def _send_everywhere(
+    incident: Incident, configured: list[Channel], down: set[str], now: datetime
+) -> bool:
+    """Send the alert on each channel that still lacks it, and return whether none does now.
 
-    `down`: channels that did not take something just now. They are not asked again.
+    down   channels that failed in this round, which are skipped
     """
     notice = Notice.of(incident)
-    told = dict(incident.told)
+    sent = dict(incident.told)
     for channel in configured:
-        if told.get(channel.name) == notice.state or channel.name in down:
+        if sent.get(channel.name) == notice.state or channel.name in down:
             continue
         if _send(channel, notice):
-            told[channel.name] = notice.state
+            sent[channel.name] = notice.state
         else:
             down.add(channel.name)
-    is_done = all(told.get(channel.name) == notice.state for channel in configured)
-    _settle(incident, told, now, is_done=is_done)
+    is_done = all(sent.get(channel.name) == notice.state for channel in configured)
+    _store_outcome(incident, sent, now, is_done=is_done)
     return is_done
 
 
@@ -79,18 +82,20 @@ def _send(channel: Channel, notice: Notice) -> bool:
     try:
         channel.send(notice)
     except NotTold as error:
-        log.warning("incident not told", incident=notice.id, channel=channel.name,
+        log.warning("alert not sent", incident=notice.id, channel=channel.name,
                     reason=str(error))  # fmt: skip
         return False
-    log.info("incident told", incident=notice.id, channel=channel.name, state=notice.state)
+    log.info("alert sent", incident=notice.id, channel=channel.name, state=notice.state)
     return True
 
 
-def _settle(incident: Incident, told: dict[str, str], now: datetime, *, is_done: bool) -> None:
-    """Unless it was closed meanwhile: then that is due at once, and stays so."""
+def _store_outcome(
+    incident: Incident, sent: dict[str, str], now: datetime, *, is_done: bool
+) -> None:
+    """Store the outcome. An incident that was closed at the same time stays due at once."""
     mine = Incident.objects.filter(pk=incident.pk)
-    if told:
-        mine.update(told=told, notified_at=Coalesce("notified_at", now))
+    if sent:
+        mine.update(told=sent, notified_at=Coalesce("notified_at", now))
     due = None if is_done else now + timedelta(seconds=BACKOFF.delay(incident.notify_attempts))
     changes: dict[str, object] = {"notify_due_at": due}
     if is_done:

@@ -1,1 +1,1 @@
-"""The YAML file: document → wanted → plan → apply. See `apply.apply_file`."""
+"""Apply the YAML configuration file: parse → desired state → plan → apply (`apply.apply_file`)."""

@@ -1,4 +1,4 @@
-"""Connections, listeners and handler mappings made to match a YAML file."""
+"""Make connections, listeners and handler mappings match a YAML file."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ from listeners.salesforce.events import PRESETS
 
 @dataclass(frozen=True)
 class Applied:
-    #: The diff, without a secret.
+    """The result of applying a file."""
+
+    #: The lines of the diff, without secrets.
     lines: list[str]
-    #: What to know beside it.
+    #: Warnings about the configuration, and notes.
     warnings: list[str]
 
 
@@ -36,9 +38,10 @@ def apply_file(
     prune: bool = False,
     allow_unknown_handlers: bool = False,
 ) -> Applied:
-    """One transaction, never inside another. Raises ConfigurationRefused; nothing is changed then.
+    """Apply the file in one transaction, never inside another. Raises ConfigurationRefused, and
+    then changes nothing.
 
-    Locks the configuration while it looks, and touches no row that is as the file says.
+    Locks the stored configuration, and writes only rows that differ from the file.
     """
     problems = Problems()
     wanted = wanted_of(parse(_text(path), problems), problems)
@@ -54,7 +57,7 @@ def apply_file(
                 for step in planned.steps:
                     step.noted(by)
     except (IntegrityError, ProtectedError):
-        changed = Problem(1, "the database changed at the same time; apply the file once more")
+        changed = Problem(1, "the database changed at the same time; apply the file again")
         raise ConfigurationRefused(path, [changed]) from None
     return _applied(path, planned, [*costs(planned.listeners, timezone.now())] if dry_run else [])
 
@@ -86,9 +89,9 @@ _EARLIEST = PRESETS[1]
 
 
 def costs(listeners: Sequence[Listener], now: datetime) -> Iterator[str]:
-    """A line for each that has no position, and begins there."""
+    """Yield a line about the cost for each listener that will start at the earliest event."""
     named = Position.objects.exclude(replay_id__in=["", *PRESETS]).values_list("pk", flat=True)
     stored = set(named)
     for listener in listeners:
         if listener.enabled and listener.first_replay == _EARLIEST and listener.pk not in stored:
-            yield f"listener {listener.name} begins at earliest. {replay_cost(listener, now)}"
+            yield f"listener {listener.name} starts at earliest. {replay_cost(listener, now)}"

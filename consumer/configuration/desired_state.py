@@ -1,4 +1,4 @@
-"""What a file asks for: its connections, listeners and handlers, read key by key."""
+"""The desired state: the connections, listeners and handlers of a file, read key by key."""
 
 from __future__ import annotations
 
@@ -31,29 +31,34 @@ class Item:
     line: int
     values: dict[str, Any]
     lines: dict[str, int]
-    #: Keys whose values were refused: whatever else is wrong with them is not worth a word.
+    #: Keys whose values were refused. Further problems with them are not reported.
     spoiled: frozenset[str]
 
     def line_of(self, key: str) -> int:
-        """Of the key, or of the mapping that it would stand in."""
+        """Return the line of the key, of the nested mapping it belongs to, or of the item."""
         _, outer = WRITTEN.get(key, ("", ""))
         return self.lines.get(key, self.lines.get(outer, self.line))
 
 
 @dataclass(frozen=True)
 class WantedListener:
+    """A listener of the file, with its handlers."""
+
     item: Item
-    #: None: the file does not say, and the listener keeps what it has.
+    #: None: the file has no handlers key, and the listener keeps its mappings.
     handlers: list[Item] | None
 
 
 @dataclass(frozen=True)
 class Wanted:
+    """The connections and listeners of the file, by name."""
+
     connections: dict[str, Item]
     listeners: dict[str, WantedListener]
 
 
 def wanted_of(root: Node, problems: Problems) -> Wanted:
+    """Return the desired state of a parsed file. Problems are added to `problems`."""
     return _Reading(problems).file(root)
 
 
@@ -75,9 +80,9 @@ class _Reading:
             self._listener(node) for node in self._list(root.entries.get("listeners"), "listeners")
         ]
         named = self._by_name(connections, "connection", "")
-        by_item = {id(one.item): one for one in listeners}
+        by_item = {id(listener.item): listener for listener in listeners}
         default = str(Listener._meta.get_field("name").get_default())
-        items = self._by_name([one.item for one in listeners], "listener", default)
+        items = self._by_name([listener.item for listener in listeners], "listener", default)
         return Wanted(named, {name: by_item[id(item)] for name, item in items.items()})
 
     def _listener(self, node: Mapping) -> WantedListener:
@@ -88,7 +93,7 @@ class _Reading:
         entry = node.entries.get(HANDLERS)
         if entry is None or _is_null(entry.value):
             return WantedListener(item, None)
-        handlers = [self._item(one, HANDLER, "a handler") for one in self._list(entry, HANDLERS)]
+        handlers = [self._item(each, HANDLER, "a handler") for each in self._list(entry, HANDLERS)]
         for handler in handlers:
             if "on" not in (handler.values.keys() | handler.spoiled):
                 self._problems.add(handler.line, "a handler needs on: create, update, …")
@@ -103,7 +108,7 @@ class _Reading:
                 line = first[name].line_of("name")
                 self._problems.add(
                     handler.line_of("name"),
-                    f"a second handler {name}, the first is in line {line}; choose another name",
+                    f"duplicate handler {name}, first in line {line}; choose another name",
                 )
 
     def _list(self, entry: Entry | None, key: str) -> list[Mapping]:
@@ -140,7 +145,7 @@ class _Reading:
         return Item(node.line, values, lines, frozenset(spoiled))
 
     def _flattened(self, node: Mapping, keys: Keys) -> Mapping:
-        """The parts of a nested mapping beside the other keys, under their fields' names."""
+        """Return the mapping with the parts of nested mappings as keys of their own."""
         entries: dict[str, Entry] = {}
         for key, entry in node.entries.items():
             nested = NESTED.get(key)
@@ -175,7 +180,7 @@ class _Reading:
                 first = named[name].line_of("name")
                 self._problems.add(
                     item.line_of("name"),
-                    f"a second {what} {name}, the first is in line {first}; choose another name",
+                    f"duplicate {what} {name}, first in line {first}; choose another name",
                 )
             else:
                 named[name] = item

@@ -1,4 +1,4 @@
-"""What is wrong with a file, all of it, by line. No text here ever holds a secret.
+"""All problems of a file, by line. Their texts never contain secrets.
 
 ConfigurationRefused   nothing was changed; correct the named lines and apply the file again
 """
@@ -12,12 +12,14 @@ from difflib import get_close_matches
 
 @dataclass(frozen=True, order=True)
 class Problem:
+    """One problem in a line of the file."""
+
     line: int
     text: str
 
 
 class Problems:
-    """Collects. The same problem seen twice, through an alias for one, counts once."""
+    """Collects problems. A problem found twice, such as through an alias, is kept once."""
 
     def __init__(self) -> None:
         self._found: set[Problem] = set()
@@ -26,7 +28,7 @@ class Problems:
         self._found.add(Problem(line, text))
 
     def has(self, line: int, key: str) -> bool:
-        """Whether something was found about that key in that line."""
+        """Return whether a problem with the key was found in the line."""
         return any(found.line == line and found.text.startswith(key) for found in self._found)
 
     def __bool__(self) -> bool:
@@ -41,13 +43,13 @@ class ConfigurationRefused(Exception):
 
     def __init__(self, file: str, problems: Sequence[Problem]) -> None:
         self.lines = [f"{file}:{problem.line}: {problem.text}" for problem in problems]
-        what = "1 error" if len(self.lines) == 1 else f"{len(self.lines)} errors"
-        super().__init__("\n".join([f"{what}, nothing was changed", *self.lines]))
+        count = "1 error" if len(self.lines) == 1 else f"{len(self.lines)} errors"
+        super().__init__("\n".join([f"{count}, nothing was changed", *self.lines]))
 
 
 def suggestion(word: str, known: Sequence[str]) -> str:
-    """The closest known word as a question, or all of them."""
+    """Return a hint: the closest known word as a question, or all known words."""
     close = get_close_matches(word, known, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"use one of {', '.join(known)}" if known else "there is none"
+    return f"use one of {', '.join(known)}" if known else "none is defined"

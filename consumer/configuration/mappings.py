@@ -1,4 +1,4 @@
-"""Make a listener's handler mappings match the file. What waits for a mapping goes with it."""
+"""Make a listener's handler mappings match the file. Waiting deliveries follow their mapping."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ from listeners.models import Listener
 
 @dataclass(frozen=True)
 class MappingPlan:
-    #: Removals, then what is new or changed, then what waits.
+    """The planned changes to a listener's handler mappings."""
+
+    #: Removals, then new and changed mappings, then moves of waiting deliveries.
     steps: list[Step]
-    #: Mappings that are not in the file and stay, one line each.
+    #: One line for each mapping that is not in the file and is kept.
     kept: list[str]
 
 
 def mapping_plan(
     listener: Listener, items: Sequence[Item], problems: Problems, *, prune: bool
 ) -> MappingPlan:
-    """Each kind of change keeps one mapping, if only an empty one. Locks the stored ones; inside
-    the caller's transaction."""
+    """Plan the mappings of a listener. Each kind of change keeps at least one mapping, if only an
+    empty one. Locks the stored mappings, inside the caller's transaction."""
     now = timezone.now()
     matching = match(items, _stored(listener), problems)
     steps: list[Step] = []
@@ -46,16 +48,16 @@ def mapping_plan(
         moves += move
         _check_options(mapping, item, problems)
     if not prune:
-        kept = [line for one in matching.left for line in _kept(listener, one)]
+        kept = [line for mapping in matching.left for line in _kept(listener, mapping)]
         added = _defaults(listener, items, matching.left)
         return MappingPlan([*steps, *moves, *added], kept)
     spare = _spare(items, matching.left)
-    removals = [_removal(listener, one) for one in matching.left if one not in spare]
+    removals = [_removal(listener, mapping) for mapping in matching.left if mapping not in spare]
     return MappingPlan([*removals, *steps, *moves, *_defaults(listener, items, spare)], [])
 
 
 def unregistered(items: Sequence[Item]) -> list[Problem]:
-    """Handlers that are not registered: their deliveries would wait."""
+    """Return a warning for each handler that is not registered: its deliveries would wait."""
     return [
         Problem(item.line_of("handler"), unregistered_message(name))
         for item in items
@@ -72,7 +74,7 @@ def refuse_unregistered(items: Sequence[Item], problems: Problems) -> None:
                 f"handler: no handler is registered under the name {name!r}; "
                 f"{suggestion(name, registry.names())} (handlers are found in each installed "
                 "app's cdc_handlers.py and in the modules of CDC_HANDLER_MODULES; "
-                "--allow-unknown-handlers stores a name before its handler is there)",
+                "--allow-unknown-handlers accepts handlers that are not registered yet)",
             )
 
 
@@ -84,7 +86,8 @@ def _stored(listener: Listener) -> list[HandlerMapping]:
 def _change(
     listener: Listener, mapping: HandlerMapping, item: Item, problems: Problems, now: datetime
 ) -> tuple[list[Step], list[Step]]:
-    """The step that makes a mapping match its item, and the one that moves what waits for it."""
+    """Return the step that makes a mapping match its item, and the step that moves its waiting
+    deliveries."""
     label = _label(listener, value_of(item, "on"), value_of(item, "entity"), *target_of(item))
     steps = row_steps(mapping, label, HANDLER, item, problems)
     if mapping.pk is None or not steps or not retarget.ADDRESS.intersection(steps[0].fields):
@@ -97,14 +100,12 @@ def _moved(mapping: HandlerMapping, now: datetime) -> str:
     if mapping.handler or mapping.task:
         waiting = retarget.to_move(mapping, now).count()
         verb = "moves" if waiting == 1 else "move"
-        what = f"{_deliveries(waiting)} {verb} to {_destination(mapping)}"
+        fate = f"{_deliveries(waiting)} {verb} to {_destination(mapping)}"
     else:
         waiting = _waiting(mapping)
-        stay = (
-            "stays with the handler it has" if waiting == 1 else "stay with the handler they have"
-        )
-        what = f"{_deliveries(waiting)} {stay}"
-    return _note(_pause(mapping), what if waiting else "")
+        verb = "keeps its" if waiting == 1 else "keep their"
+        fate = f"{_deliveries(waiting)} {verb} current handler"
+    return _note(_pause(mapping), fate if waiting else "")
 
 
 def _destination(mapping: HandlerMapping) -> str:
@@ -113,11 +114,11 @@ def _destination(mapping: HandlerMapping) -> str:
 
 
 def _spare(items: Sequence[Item], left: Sequence[HandlerMapping]) -> list[HandlerMapping]:
-    """For each kind of change that the file does not speak of, the empty mapping that it keeps."""
-    spoken_of = {item.values.get("on") for item in items}
+    """Return the empty mapping to keep for each kind of change that the file does not name."""
+    named = {item.values.get("on") for item in items}
     first: dict[str, HandlerMapping] = {}
     for one in left:
-        if one.on not in spoken_of and one.entity == "*" and not (one.handler or one.task):
+        if one.on not in named and one.entity == "*" and not (one.handler or one.task):
             first.setdefault(one.on, one)
     return list(first.values())
 
@@ -125,7 +126,7 @@ def _spare(items: Sequence[Item], left: Sequence[HandlerMapping]) -> list[Handle
 def _defaults(
     listener: Listener, items: Sequence[Item], kept: Sequence[HandlerMapping]
 ) -> list[Step]:
-    """An empty mapping for each kind of change that would have none."""
+    """Return steps that add an empty mapping for each kind of change that would have none."""
     present = {item.values.get("on") for item in items} | {one.on for one in kept}
     return [
         Step(f"+ {_label(listener, on, '*', '', '')}", empty.save, empty)
@@ -142,7 +143,7 @@ def _removal(listener: Listener, mapping: HandlerMapping) -> Step:
 
 
 def _kept(listener: Listener, mapping: HandlerMapping) -> Iterator[str]:
-    """One that only records and for which nothing waits makes no difference."""
+    """Yield a line about a mapping that is kept, unless it only records and has no deliveries."""
     waiting = _waiting(mapping)
     if mapping.handler or mapping.task or waiting:
         also = f" and skips {_deliveries(waiting)}" if waiting else ""
@@ -150,7 +151,8 @@ def _kept(listener: Listener, mapping: HandlerMapping) -> Iterator[str]:
 
 
 def _waiting(mapping: HandlerMapping) -> int:
-    """Without what is sent to a task elsewhere, which is sent also when its mapping is removed."""
+    """Count the waiting deliveries. Those for external tasks are not counted: they are sent even if
+    the mapping is removed."""
     return mapping.deliveries.filter(state__in=WAITING, is_external=False).count()
 
 
@@ -159,13 +161,13 @@ def _deliveries(count: int) -> str:
 
 
 def _pause(mapping: HandlerMapping) -> str:
-    """The file neither pauses nor resumes."""
+    """Return a remark if the mapping is paused: applying the file does not resume it."""
     return f"paused by {mapping.paused_by}" if mapping.paused_at is not None else ""
 
 
 def _note(*parts: str) -> str:
-    said = "; ".join(part for part in parts if part)
-    return f" ({said})" if said else ""
+    text = "; ".join(part for part in parts if part)
+    return f" ({text})" if text else ""
 
 
 def _label_of(listener: Listener, mapping: HandlerMapping) -> str:
@@ -183,7 +185,7 @@ def _check_options(mapping: HandlerMapping, item: Item, problems: Problems) -> N
     if handler is None or handler.check_options is None or "options" in item.spoiled:
         return
     if problems.has(line, "options"):
-        return  # the model's own words are enough
+        return  # the model's validation has reported a problem with the options
     try:
         handler.check_options(mapping.options)
     except ValueError as error:

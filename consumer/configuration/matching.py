@@ -1,8 +1,8 @@
 """Match a listener's handlers in the file with its stored mappings.
 
-A mapping keeps its row, and with it the deliveries that refer to it, when its handler, fields or
-options change. It is found by its name; without one by its handler among the mappings of the same
-`on` and `entity`; and then by its position among those that are left over there.
+A mapping keeps its row, and the deliveries that refer to it, when its handler, fields or options
+change. It is matched by name; without a name, by its handler among the mappings with the same `on`
+and `entity`; and then by its position among the remaining ones.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from handlers.models import HandlerMapping
 from listeners.models.connection_rules import default_of
 
 Kind = tuple[str, str]
-#: What says which mapping an entry of the file is. While it is wrong, no entry is matched.
+#: The keys that identify a mapping. If one of them is invalid, nothing is matched by position.
 _IDENTITY = ("name", "on", "entity", "handler", "task")
 
 
 def value_of(item: Item, field_name: str) -> str:
-    """The value in the file, or the field's default."""
+    """Return the value in the file, or the field's default."""
     return str(item.values.get(field_name, default_of(HandlerMapping, field_name)))
 
 
@@ -31,8 +31,11 @@ def target_of(item: Item) -> tuple[str, str]:
 
 @dataclass
 class Matching:
-    """`found`: the mapping of each item, by the item's place in the file. `left`: the stored
-    mappings that no item asks for, in the order of their ids."""
+    """The items of the file with their stored mappings.
+
+    left    stored mappings without an item, in the order of their ids
+    found   the mapping of each matched item, by the item's place in the file
+    """
 
     items: Sequence[Item]
     left: list[HandlerMapping]
@@ -47,7 +50,7 @@ class Matching:
 
 
 def match(items: Sequence[Item], stored: Sequence[HandlerMapping], problems: Problems) -> Matching:
-    """Where it is unclear which mapping an item stands for, `problems` says so."""
+    """Match items with stored mappings. Ambiguous matches are added to `problems`."""
     matching = Matching(items, list(stored))
     _by_name(matching)
     _by_handler(matching)
@@ -81,7 +84,7 @@ def _by_position(matching: Matching, problems: Problems) -> None:
     for place in matching.unmatched():
         places.setdefault(_kind_of(matching.items[place]), []).append(place)
     for kind, group in places.items():
-        # A mapping with a name is that name's, and one that only records is an empty place.
+        # A named mapping is only matched by its name. One that only records is free to be used.
         unnamed = [one for one in matching.left if _kind(one) == kind and not one.name]
         used = [one for one in unnamed if one.handler or one.task]
         empty = [one for one in unnamed if one not in used]
@@ -95,7 +98,7 @@ def _pair_by_position(
     empty: list[HandlerMapping],
     problems: Problems,
 ) -> None:
-    if used and len(places) != len(used):  # a name that is not stored yet is that of a new mapping
+    if used and len(places) != len(used):  # an item whose name is not stored yet is a new mapping
         places = [place for place in places if not value_of(matching.items[place], "name")]
     if places and used and len(places) != len(used):
         _refuse(matching, places, used, problems)
@@ -114,14 +117,14 @@ def _refuse(
     problems.add(
         items[0].line,
         f"handlers: it is unclear which of these {on} {entity} handlers replaces which: the file "
-        f"has {ours}, the database has {theirs}. What waits goes to the handler that replaces its "
-        "own. Give each entry of the file that is new a name: of its own, or change the handlers "
-        "that are stored first and add or remove others in a second run",
+        f"has {ours}, the database has {theirs}. Waiting deliveries go to the handler that "
+        "replaces theirs. Give each new entry of the file a unique name: key, or first change the "
+        "stored handlers, and add or remove others in a second run",
     )
 
 
 def _target(handler: str, task: str) -> str:
-    return handler or (f"task {task}" if task else "one that only records")
+    return handler or (f"task {task}" if task else "recorded only")
 
 
 def _kind(mapping: HandlerMapping) -> Kind:

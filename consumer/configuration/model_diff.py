@@ -1,4 +1,4 @@
-"""A model instance made to match an item of the file: what differs, and what it may not be."""
+"""Make a model instance match an item of the file: differences, validation and steps."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from listeners.models.connection_rules import default_of
 from listeners.secrets.encrypted_field import Secret
 from listeners.values import is_same, save_fields
 
-#: The keys that say what else is needed: while they are wrong, nothing is known about that.
+#: Keys that decide which other keys are required. If one is invalid, that is not checked.
 _DECIDING = frozenset({"auth", "on"})
-#: Rows that may be in the file only, and not stored yet.
+#: References to rows that may not be stored yet.
 _REFERENCES = frozenset({"connection", "listener"})
-#: Shown as "changed" only: what is in them may be meant for few eyes.
+#: Fields shown only as "changed", because their values may be sensitive.
 _UNSHOWN = frozenset({"options", "optional_params", "client_config", "refresh_config"})
 
 
@@ -36,7 +36,7 @@ def assign(instance: models.Model, fields: Iterable[str], item: Item) -> None:
 
 
 def validate(instance: models.Model, item: Item, problems: Problems) -> None:
-    """Add what the model's own validation says, at the line of each field."""
+    """Add the model's validation errors to `problems`, at the line of each field."""
     exclude = {*_REFERENCES, *item.spoiled}
     try:
         if item.spoiled & _DECIDING:
@@ -64,7 +64,7 @@ def snapshot(instance: models.Model, fields: Iterable[str]) -> dict[str, Any]:
 
 
 def differences(before: dict[str, Any], instance: models.Model) -> dict[str, str]:
-    """The fields that changed, each with the words for the diff."""
+    """Return the text for the diff of each field that changed."""
     return {
         name: _shown(name, old, getattr(instance, name))
         for name, old in before.items()
@@ -96,20 +96,23 @@ def _word(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Step:
-    #: Its line; empty where the step before it says it all. The first character says what it does.
+    """One change to the database."""
+
+    #: Its line in the diff, empty if the previous line covers it. The first character is the kind:
+    #: + add, - delete, ~ change.
     text: str
-    #: Writes; inside the caller's transaction.
+    #: Makes the change, inside the caller's transaction.
     take: Callable[[], object]
     row: models.Model
-    #: Of a row that changes.
+    #: The fields of a row that change.
     fields: Sequence[str] = ()
 
     def saying(self, more: str) -> Step:
-        """The same with `more` at the end of its line."""
+        """Return the step with `more` at the end of its line."""
         return replace(self, text=f"{self.text}{more}")
 
     def noted(self, by: Actor) -> None:
-        """Take it, with a line in the action log. Inside the caller's transaction."""
+        """Take the step, with an entry in the action log. Inside the caller's transaction."""
         match self.text[:1]:
             case "-":
                 note(by, Action.DELETE, self.row)
@@ -133,7 +136,8 @@ def row_steps(
     *,
     connection: Connection | None = None,
 ) -> list[Step]:
-    """The step that makes a row match its item, or none. `connection` may not be stored yet."""
+    """Return the step that makes a row match its item, or an empty list. `connection` may not be
+    stored yet."""
     is_new = instance.pk is None
     fields = [*keys, REFERENCE] if connection else [*keys]
     before = {} if is_new else snapshot(instance, fields)

@@ -1,4 +1,4 @@
-"""What has to change in the database so that it is as the file says."""
+"""Plan the changes that make the database match the file."""
 
 from __future__ import annotations
 
@@ -21,18 +21,21 @@ from listeners.values import save_fields
 
 @dataclass(frozen=True)
 class Plan:
-    #: In the order they are taken: rows before what refers to them.
+    """The planned changes, with warnings about the configuration."""
+
+    #: In execution order: rows before the rows that refer to them.
     steps: list[Step]
     warnings: list[Problem]
     notes: list[str]
-    #: What the database has beside the file, and keeps.
+    #: One line for each row that is not in the file and is kept.
     kept: list[str]
-    #: The listeners of the file, as it says.
+    #: The listeners of the file, in their desired state.
     listeners: list[Listener]
 
 
 def plan(wanted: Wanted, problems: Problems, *, prune: bool, allow_unknown_handlers: bool) -> Plan:
-    """Reads and locks the configuration, writes nothing. Inside the caller's transaction."""
+    """Plan the changes. Locks the stored configuration and writes nothing, inside the caller's
+    transaction."""
     planner = _Planner(wanted, problems, allow_unknown_handlers=allow_unknown_handlers)
     return planner.plan(prune=prune)
 
@@ -42,7 +45,7 @@ class _Planner:
         self._wanted = wanted
         self._problems = problems
         self._allow_unknown_handlers = allow_unknown_handlers
-        # Locked against other writers, and not against changes that are being recorded.
+        # The lock keeps out other writers, but not ingest.
         connections = Connection.objects.select_for_update(no_key=True).order_by("id")
         self._connections = {connection.name: connection for connection in connections}
         by_id = {connection.pk: connection for connection in self._connections.values()}
@@ -118,21 +121,23 @@ class _Planner:
     def _pruned(self) -> Pruned:
         connections, listeners = self._wanted.connections, self._wanted.listeners
         return pruned(
-            [one for name, one in self._connections.items() if name not in connections],
-            [one for name, one in self._listeners.items() if name not in listeners],
-            [one for name, one in self._listeners.items() if name in listeners],
+            [row for name, row in self._connections.items() if name not in connections],
+            [row for name, row in self._listeners.items() if name not in listeners],
+            [row for name, row in self._listeners.items() if name in listeners],
         )
 
 
 @dataclass(frozen=True)
 class Pruned:
+    """The steps that remove connections and listeners that the file does not name."""
+
     steps: list[Step]
-    #: Why something that the file does not name is kept.
+    #: Why a row that the file does not name is kept.
     notes: list[str]
 
     @property
     def kept(self) -> list[str]:
-        """What the steps would remove, where nothing is to be removed."""
+        """The lines to show if the steps are not taken."""
         return [
             f"kept: {step.text[2:]}: not in the file; --prune removes it"
             if step.text.startswith("-")
@@ -144,15 +149,15 @@ class Pruned:
 def pruned(
     connections: Sequence[Connection], listeners: Sequence[Listener], named: Sequence[Listener]
 ) -> Pruned:
-    """Connections and listeners that the file does not name are deleted where they can be.
+    """Return the steps that delete connections and listeners that the file does not name.
 
-    A listener with a history stays for the record, and is disabled; a connection that is in use
-    stays as it is. Inside the caller's transaction.
+    A listener with history is disabled instead, and a connection in use is kept. Inside the
+    caller's transaction.
     """
     kept = with_history(listeners)
     without = [listener for listener in listeners if listener not in kept]
     remaining = [*named, *kept]
-    users = {c.pk: [one.name for one in remaining if one.connection == c] for c in connections}
+    users = {c.pk: [user.name for user in remaining if user.connection == c] for c in connections}
     unused = [connection for connection in connections if not users[connection.pk]]
     return Pruned(
         [

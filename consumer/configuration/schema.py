@@ -1,7 +1,7 @@
-"""The keys that a file may have: each is a field of the model, and how its value is read.
+"""The keys that a file may have. Each is a field of the model, with the parser of its value.
 
-A key that is not here is refused, since a setting that does nothing is a defect. To support
-another one, add the model's field and one line below; what is left out has the field's default.
+An unknown key is refused, because a setting without effect is a defect. To support another key, add
+the model's field and one line below. An omitted key takes the field's default.
 """
 
 from collections.abc import Mapping
@@ -61,7 +61,7 @@ CONNECTION: Keys = {
 
 @dataclass(frozen=True, slots=True)
 class Nested:
-    """A key that holds a mapping, each part of which is a field of its own."""
+    """A key with a mapping as its value, each part of which is a separate field."""
 
     prefix: str
     parts: tuple[str, ...]
@@ -70,7 +70,7 @@ class Nested:
 NESTED = {
     "proxy_config": Nested("proxy_", ("scheme", "host", "port", "username", "password")),
 }
-#: What the file calls a field that is a part of a mapping, and the mapping's key.
+#: The fields that are parts of a nested mapping: their name in the file, and the mapping's key.
 WRITTEN = {
     nested.prefix + part: (f"{key}.{part}", key)
     for key, nested in NESTED.items()
@@ -79,7 +79,7 @@ WRITTEN = {
 
 
 def written(field: str) -> str:
-    """The key as it stands in the file."""
+    """Return the key of the field as written in the file."""
     return WRITTEN[field][0] if field in WRITTEN else field
 
 
@@ -100,7 +100,7 @@ LISTENER: Keys = {
     "keep_alive_interval": number,
     "session_timeout": number,
 }
-#: Of a listener, read apart: a reference and a list.
+#: Keys of a listener that are read separately: a reference and a list.
 REFERENCE, HANDLERS = "connection", "handlers"
 
 HANDLER: Keys = {

@@ -1,6 +1,7 @@
-"""From a node of the file to a value of a field. `Wrong` says what to write instead.
+"""Parsers that turn a node of the file into a field value.
 
-Wrong   the message completes "key: …" and never quotes a value that may be a secret
+Wrong             write the value as the message says, which completes "key: …" without secrets
+AlreadyReported   the node has a problem that was reported before
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ Reader = Callable[[Node], Any]
 
 
 class Wrong(Exception):
-    """Write the value as the message says."""
+    """The value is invalid. Write it as the message says."""
 
 
 class AlreadyReported(Exception):
-    """The value is unusable for a reason that its line already carries. Correct that line."""
+    """The value is unusable for a reason that was reported already. Correct that line."""
 
 
 def text(node: Node) -> str:
@@ -31,16 +32,16 @@ def text(node: Node) -> str:
         case Scalar(kind="text" | "int" | "float"):
             return node.text
         case Scalar(kind="bool"):
-            raise Wrong(f"give a text; put quotes around it if {node.text} is meant as one")
+            raise Wrong(f"give text; put {node.text} in quotes if it is meant as text")
         case _:
-            raise Wrong(f"give a text, not {_described(node)}")
+            raise Wrong(f"give text, not {_described(node)}")
 
 
 def choice(choices: type[Choices]) -> Reader:
     def read(node: Node) -> str:
         value = text(node)
         if value not in choices.values:
-            raise Wrong(f"{value!r} is not known; {suggestion(value, choices.values)}")
+            raise Wrong(f"{value!r} is not valid; {suggestion(value, choices.values)}")
         return value
 
     return read
@@ -77,11 +78,13 @@ def whole_number(node: Node) -> int:
 def api_version(node: Node) -> str:
     value = text(node)
     if not re.fullmatch(r"\d+(\.\d)?", value, re.ASCII):
-        raise Wrong("write it like 67.0")
+        raise Wrong("write a version such as 67.0")
     return value if "." in value else f"{value}.0"
 
 
 def names_like(example: str) -> Reader:
+    """Return a parser of a list of texts, which names `example` in its error message."""
+
     def read(node: Node) -> list[str]:
         if not isinstance(node, Items):
             raise Wrong(f"give a list such as {example}, not {_described(node)}")
@@ -91,7 +94,7 @@ def names_like(example: str) -> Reader:
 
 
 def object_like(example: str) -> Reader:
-    """A JSON object."""
+    """Return a parser of a JSON object, which names `example` in its error message."""
 
     def read(node: Node) -> Any:
         if not isinstance(node, Mapping):
@@ -129,7 +132,7 @@ def _is_unusable(node: Node) -> bool:
 
 
 def _written(node: Node, *kinds: str) -> str:
-    """A number as it is written, or an empty text."""
+    """Return the number as written, or an empty string for another kind of node."""
     if isinstance(node, Scalar) and (node.kind in kinds or node.from_environment):
         return node.text
     return ""

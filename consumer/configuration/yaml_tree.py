@@ -1,4 +1,4 @@
-"""A YAML file as a tree in which everything knows its line, `${NAME}` already replaced."""
+"""Parse a YAML file into a tree whose nodes have line numbers, with `${NAME}` replaced."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from consumer.configuration.errors import Problems
 Kind = Literal["null", "bool", "int", "float", "text"]
 
 _TAG = "tag:yaml.org,2002:"
-#: Past any file that was written by hand; a few aliases of aliases make billions.
+#: More than any hand-written file has. A few aliases of aliases expand to billions of values.
 _MOST_VALUES = 200_000
 _KINDS: dict[str, Kind] = {
     "null": "null",
@@ -31,13 +31,13 @@ _KINDS: dict[str, Kind] = {
     "merge": "text",
 }
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)\})?")
-#: The parser's messages that quote a word of the file; all others quote a character or a token.
+#: The part of a parser message that quotes a word of the file; others quote a character or token.
 _QUOTING = re.compile(r"(?<=alias |nchor |andle )'.*", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Scalar:
-    """A value as it is written: `0123` stays `0123` where a text is wanted."""
+    """A value as written: `0123` stays `0123` if text is expected."""
 
     line: int
     kind: Kind
@@ -65,7 +65,7 @@ class Mapping:
 
 @dataclass(frozen=True)
 class Unusable:
-    """What was reported already."""
+    """A node with a problem that was reported already."""
 
     line: int
 
@@ -77,40 +77,40 @@ _YamlNode = ScalarNode | SequenceNode | MappingNode
 def parse(
     text: str, problems: Problems, environment: EnvironmentLike[str, str] = os.environ
 ) -> Node:
-    """The tree of a YAML text. What is wrong goes to `problems`."""
+    """Return the tree of a YAML text. Problems are added to `problems`."""
     try:
         with warnings.catch_warnings():
-            # An anchor may be set anew; the warning about it would show a piece of the file.
+            # An anchor may be redefined; the warning would quote a piece of the file.
             warnings.simplefilter("ignore", ReusedAnchorWarning)
-            # Composed and not constructed: values keep their lines and the way they are written.
+            # Composed, not constructed, so that values keep their lines and their spelling.
             root = YAML(typ="safe", pure=True).compose(text)
         if root is None:
             problems.add(1, "the file is empty; write connections: and listeners:")
             return Unusable(1)
         return _Conversion(text.split("\n"), problems, environment).convert(root)
     except (YAMLError, ValueError) as error:
-        line, what = _malformed(error, text)
+        line, problem = _malformed(error, text)
     except RecursionError:
-        line, what = 1, "lists and mappings stand too deep in one another; write it flatter"
+        line, problem = 1, "lists and mappings are nested too deeply; flatten them"
     except _TooManyValues as error:
-        line, what = error.args[0], "aliases (*name) multiply into too many values; write fewer"
-    problems.add(line, what)
+        line, problem = error.args[0], "aliases (*name) expand to too many values; use fewer"
+    problems.add(line, problem)
     return Unusable(line)
 
 
 def _malformed(error: Exception, text: str) -> tuple[int, str]:
-    """The parser's words without the piece of the file that it quotes: that may be a secret."""
+    """Return the line and the parser's message, without its quote of the file (may be secret)."""
     if isinstance(error, ReaderError):
         line = text.count("\n", 0, error.position) + 1
-        return line, f"not YAML: {error.reason}; take the character out"
+        return line, f"not YAML: {error.reason}; remove the character"
     problem = str(getattr(error, "problem", None) or type(error).__name__)
-    said = _QUOTING.sub("…", problem).replace("\n", " ")
+    message = _QUOTING.sub("…", problem).replace("\n", " ")
     line = _line_of_error(error, problem)
     if "${" in "".join(text.split("\n")[line - 1 : line]):
-        return line, f"not YAML: {said}; between {{ }} and [ ] put quotes around ${{NAME}}"
+        return line, f"not YAML: {message}; between {{ }} and [ ] put quotes around ${{NAME}}"
     return (
         line,
-        f"not YAML: {said}; check the indentation, and quote values with special characters",
+        f"not YAML: {message}; check the indentation, and quote values with special characters",
     )
 
 
@@ -118,13 +118,15 @@ def _line_of_error(error: Exception, problem: str) -> int:
     if not isinstance(error, MarkedYAMLError):
         return 1
     mark = error.problem_mark or error.context_mark
-    if "stream end" in problem or "end of stream" in problem:  # where it began says more
+    if (
+        "stream end" in problem or "end of stream" in problem
+    ):  # the start says more than the end of the file
         mark = error.context_mark or mark
     return int(mark.line) + 1 if mark else 1
 
 
 class _TooManyValues(Exception):
-    """Where: its only argument is the line."""
+    """The file has too many values. The argument is the line."""
 
 
 class _Conversion:
@@ -145,7 +147,7 @@ class _Conversion:
         if isinstance(node, ScalarNode):
             return self._scalar(node, line)
         if id(node) in self._open:
-            return self._refuse(line, "an anchor cannot hold itself; write the value out")
+            return self._refuse(line, "an anchor cannot contain itself; write the value out")
         self._open.add(id(node))
         try:
             return self._collection(node, line)
@@ -161,7 +163,7 @@ class _Conversion:
             return Items(line, tuple(self.convert(item) for item in node.value))
         if isinstance(node, MappingNode) and str(node.tag) == f"{_TAG}map":
             return Mapping(line, self._entries(node))
-        return self._refuse(line, "YAML tags (!…) are not supported here; take the tag out")
+        return self._refuse(line, "YAML tags (!…) are not supported here; remove the tag")
 
     def _entries(self, node: MappingNode) -> dict[str, Entry]:
         entries: dict[str, Entry] = {}
@@ -175,14 +177,14 @@ class _Conversion:
             elif key.value in entries:
                 first = entries[key.value].line
                 self._problems.add(
-                    line, f"{key.value!r} stands here twice, first in line {first}; keep one"
+                    line, f"{key.value!r} is a duplicate key, first in line {first}; keep one"
                 )
             else:
                 entries[key.value] = Entry(line, self.convert(value))
         return {**merged, **entries}
 
     def _merged(self, node: _YamlNode) -> dict[str, Entry]:
-        """What `<<: *anchor` brings in; the first of several wins."""
+        """Return the entries that `<<: *anchor` merges; the first of several anchors wins."""
         found = self.convert(node)
         parts = found.items if isinstance(found, Items) else (found,)
         entries: dict[str, Entry] = {}
@@ -199,7 +201,7 @@ class _Conversion:
         kind = _KINDS.get(str(node.tag).removeprefix(_TAG))
         if kind is None:
             return self._refuse(
-                line, "YAML tags (!…) are not supported here; put quotes around a text with !"
+                line, "YAML tags (!…) are not supported here; put text that begins with ! in quotes"
             )
         text, unknown = self._replaced(node.value)
         if unknown:
@@ -207,14 +209,16 @@ class _Conversion:
                 self._problems.add(self._line_of(name, node), _explained(name))
             return Unusable(line)
         if "\0" in text or not _is_unicode(text):
-            return self._refuse(line, "a NUL or half a surrogate pair is no text; take it out")
+            return self._refuse(
+                line, "text cannot contain a NUL or an unpaired surrogate; remove it"
+            )
         if text == node.value:
             return Scalar(line, kind, text)
-        # What the environment gives has no type of its own; who reads it decides.
+        # A value from the environment has no type; its parser decides.
         return Scalar(line, "text", text, from_environment=node.style is None)
 
     def _replaced(self, text: str) -> tuple[str, list[str]]:
-        """The text with its variables, and the names of those that are not set."""
+        """Return the text with variables replaced, and the names of variables that are not set."""
         unknown: list[str] = []
 
         def value(found: re.Match[str]) -> str:
@@ -228,7 +232,7 @@ class _Conversion:
         return _VARIABLE.sub(value, text), unknown
 
     def _line_of(self, name: str, node: ScalarNode) -> int:
-        """A text may go over several lines: the one with the variable."""
+        """Return the line with the variable: a text may span several lines."""
         first, last = node.start_mark.line, node.end_mark.line
         for number in range(first, min(last + 1, len(self._source))):
             if f"${{{name}" in self._source[number]:

@@ -1,1 +1,1 @@
-"""Check connections and channels for an operator who waits for the answer."""
+"""Check connections and channels while an operator waits for the result."""

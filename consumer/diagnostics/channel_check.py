@@ -1,4 +1,4 @@
-"""Whether a listener may hear its channel: subscribe once, from the tip."""
+"""Check whether a listener may subscribe to its channel, by subscribing once from the tip."""
 
 from __future__ import annotations
 
@@ -23,21 +23,24 @@ from listeners.salesforce.tokens.tokens import Tokens
 TIP = "-1"
 REFUSAL_SECONDS = 2.0
 
-#: Of a managed subscription, which one client at a time may hear.
+#: Error code of a managed subscription that another client uses; only one client may.
 _IN_USE = "managed.subscription.already.active"
-#: What asks for a channel: of the Streaming API, and of the Pub/Sub API.
+#: The requests that subscribe: of the Streaming API and of the Pub/Sub API.
 _SUBSCRIBING = ("/meta/subscribe", "GetTopic", "Subscribe", "ManagedSubscribe")
 
 
 def check_channel(tokens: Tokens, served: Sequence[str], listener: Listener) -> Iterator[Finding]:
-    """`served`: the org's API versions, empty where they are not known."""
+    """Yield the findings for one listener.
+
+    served   the org's API versions, oldest first; empty if unknown
+    """
     prefix = f"listener {listener.name}" + ("" if listener.enabled else " (disabled)")
     for _, warning in listener_warnings.warnings(listener):
         yield Finding(f"note: {prefix}: {warning}")
     if served and listener.api_version not in served:
         text = (
-            f"{prefix}: API version {listener.api_version} is not served; set api_version to one "
-            f"from {served[0]} to {served[-1]}"
+            f"{prefix}: the org does not serve API version {listener.api_version}; set api_version "
+            f"to one from {served[0]} to {served[-1]}"
         )
         yield Finding(text, is_failure=True, step=Step.CHANNEL)
         return
@@ -47,16 +50,16 @@ def check_channel(tokens: Tokens, served: Sequence[str], listener: Listener) -> 
         raise
     except SalesforceError as error:
         if isinstance(error, PubSubRefused) and error.code.endswith(_IN_USE):
-            text = f"{prefix}: {_heard(listener)}: in use, by its process or another client"
+            text = f"{prefix}: {_subscription(listener)}: in use, by its process or another client"
             yield Finding(text, step=Step.CHANNEL)
             return
-        text = f"{prefix}: {_heard(listener)}: {error}{_advice(error, listener)}"
+        text = f"{prefix}: {_subscription(listener)}: {error}{_advice(error, listener)}"
         yield Finding(text, is_failure=True, step=Step.CHANNEL)
         return
-    yield Finding(f"{prefix}: {_heard(listener)}: permitted", step=Step.CHANNEL)
+    yield Finding(f"{prefix}: {_subscription(listener)}: permitted", step=Step.CHANNEL)
 
 
-def _heard(listener: Listener) -> str:
+def _subscription(listener: Listener) -> str:
     if listener.transport == Listener.Transport.COMETD:
         return f"channel {listener.channel}"
     managed = f", managed subscription {listener.subscription}" if listener.subscription else ""
@@ -64,8 +67,8 @@ def _heard(listener: Listener) -> str:
 
 
 def _subscribe(tokens: Tokens, listener: Listener) -> None:
-    """From the tip, so that nothing is delivered; no position moves. (What waits for a managed
-    subscription is delivered, and comes again.)"""
+    """Subscribe from the tip: nothing is delivered, and no position changes. (The waiting events of
+    a managed subscription are delivered, and delivered again later.)"""
     stream = stream_for(listener, tokens)
     try:
         stream.open(TIP)
@@ -76,7 +79,7 @@ def _subscribe(tokens: Tokens, listener: Listener) -> None:
 
 
 def _await_refusal(stream: EventStream) -> None:
-    """One over gRPC may come a moment after the stream began."""
+    """Wait for a refusal over gRPC, which may arrive shortly after the stream has opened."""
     deadline = time.monotonic() + REFUSAL_SECONDS
     while not stream.has_news and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -89,11 +92,11 @@ def _advice(error: SalesforceError, listener: Listener) -> str:
     if not refused or error.reaction is not Reaction.CONFIGURATION:
         return ""
     managed = (
-        " And that the managed event subscription has that developer name, this channel as its "
-        "topic, and runs."
+        " Also check that the managed event subscription has this developer name, has this channel "
+        "as its topic, and is running."
     )
     return (
         " Check the channel's name, that its entities are selected in Setup under Change Data "
-        "Capture, and that the login's user may view all of their records."
+        "Capture, and that the login's user has permission to view all of their records."
         + (managed if listener.subscription else "")
     )

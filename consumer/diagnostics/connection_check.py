@@ -1,7 +1,7 @@
-"""Whether a connection works: log in → versions → limits → subscribe to each channel once.
+"""Check a connection: log in → API versions → limits → subscribe to each channel once.
 
-`check_connection` is for a stored connection, `checked` the same with a time limit and a line in
-the action log; `consumer.diagnostics.unsaved_connection` tries settings that are not saved.
+`check_connection` yields the findings; `checked` adds a time limit and an action log entry;
+`consumer.diagnostics.unsaved_connection` checks settings that are not saved.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from listeners.token_stores.redis import RedisStore
 
 __all__ = ["Finding", "check_connection", "checked"]
 
-#: A web page waits for this long; a step that has begun then still ends.
+#: How long a web page waits; a step in progress still finishes.
 LONGEST_SECONDS = 25.0
 
 
@@ -49,9 +49,9 @@ def checked(
     changed: Sequence[str] = (),
     seconds: float = LONGEST_SECONDS,
 ) -> Iterator[Finding]:
-    """The check for whoever waits for it. That it was made, and whether all was well, is in the
-    action log, also when its reader leaves in the middle; and which fields were `changed` for it,
-    as a stored secret may have been sent to another address."""
+    """Check the connection within a time limit, and write the check and its result to the action
+    log, even if the reader leaves early. The entry names the `changed` fields, because a stored
+    secret may have been sent to another address."""
     about = listeners[0] if len(listeners) == 1 and listeners[0].pk else connection
     works = False
     try:
@@ -68,11 +68,11 @@ def checked(
 def check_connection(
     connection: Connection, listeners: Sequence[Listener], *, trial: TrialLogin | None = None
 ) -> Iterator[Finding]:
-    """What is found, step by step. A login that is refused is not tried twice, and ends it.
+    """Yield the findings, step by step. A refused login is not retried and ends the check.
 
-    With a `trial` neither connection nor listeners need to be stored, and nothing is kept: no
-    token, no limit, no count of refusals. Without it the connection's processes take over the
-    token, and those that stopped over the login try again.
+    With a `trial` neither connection nor listeners need to be stored, and nothing is stored: no
+    token, no limit, no count of refused logins. Without it the token is stored for the connection's
+    processes, and listeners that stopped on a failed login try again.
     """
     for _, warning in warnings(connection):
         yield Finding(f"note: {warning}")
@@ -89,7 +89,7 @@ def check_connection(
         served = yield from _served(rest, listeners)
         yield _limits(connection, tokens, http, served, is_kept=trial is None)
         if trial is None:
-            _start_again(listeners)
+            _clear_failures(listeners)
         for listener in listeners:
             yield from check_channel(tokens, served, listener)
     except (SecretUnavailable, ClientFileMissing) as missing:
@@ -102,12 +102,12 @@ def check_connection(
 
 def _login(connection: Connection, tokens: Tokens) -> Iterator[Finding]:
     token = tokens.get()
-    is_done = connection.auth != Connection.Auth.BEARER_TOKEN  # the first request tells of that one
+    is_done = connection.auth != Connection.Auth.BEARER_TOKEN  # the first request shows it
     login = f"login: {'accepted' if is_done else 'not needed'} ({connection.get_auth_display()})"
     yield Finding(login, step=Step.LOGIN)
-    instance = f"instance: {token.instance_url}{_other_than(connection, token)}"
+    instance = f"instance: {token.instance_url}{_instance_remark(connection, token)}"
     yield Finding(instance, step=Step.ORG)
-    yield Finding(f"org: {token.org_id or 'not told'}", step=Step.ORG)
+    yield Finding(f"org: {token.org_id or 'unknown'}", step=Step.ORG)
     if connection.token_store == Connection.TokenStore.REDIS:
         yield from _redis(RedisStore(connection.pk))
 
@@ -115,47 +115,48 @@ def _login(connection: Connection, tokens: Tokens) -> Iterator[Finding]:
 def _redis(store: RedisStore) -> Iterator[Finding]:
     if store.writes_to_disk() is False:
         yield Finding(
-            "note: Redis does not write to disk (appendonly no): a rotated refresh token does not "
-            "outlive it"
+            "note: Redis does not write to disk (appendonly no): a rotated refresh token is lost "
+            "when it restarts"
         )
 
 
-def _start_again(listeners: Sequence[Listener]) -> None:
-    """The login works: listeners that stopped over it are tried again by their processes."""
+def _clear_failures(listeners: Sequence[Listener]) -> None:
+    """Let the processes restart listeners that stopped on a failure: the login works now."""
     stored = [listener.pk for listener in listeners if listener.pk]
     Position.objects.filter(listener__in=stored, state=Position.State.FAILED).update(
         failed_fingerprint=""
     )
 
 
-_NO_VERSIONS = "API versions: none told"
+_NO_VERSIONS = "API versions: unknown"
 
 
-def _other_than(connection: Connection, token: Token) -> str:
-    """Requests go where the login's answer says."""
+def _instance_remark(connection: Connection, token: Token) -> str:
+    """Return a remark if the login response names another instance than the base URL. Requests go
+    to that instance."""
     if connection.base_url in ("", token.instance_url):
         return ""
-    return f" (as the login says; the base URL is {connection.base_url})"
+    return f" (from the login response; the base URL is {connection.base_url})"
 
 
 def _served(rest: RestClient, listeners: Sequence[Listener]) -> Generator[Finding, None, list[str]]:
-    """API versions, oldest first. Changes come without REST: the channels are tried all the same,
-    where there are any."""
+    """Yield a finding, and return the API versions, oldest first. A refusal is a failure only
+    without listeners, because changes arrive without REST."""
     try:
         served = versions_of(rest)
     except RestRefused as refused:
         text = f"API versions: not readable ({refused})"
         yield Finding(text, is_failure=not listeners, step=Step.ORG)
         return []
-    told = f"API versions: {served[0]} to {served[-1]}" if served else _NO_VERSIONS
-    yield Finding(told, step=Step.ORG)
+    text = f"API versions: {served[0]} to {served[-1]}" if served else _NO_VERSIONS
+    yield Finding(text, step=Step.ORG)
     return served
 
 
 def versions_of(rest: RestClient) -> list[str]:
-    """Oldest first."""
-    told = (entry.get("version") for entry in rest.versions())
-    return sorted((str(version) for version in told if version), key=_order)
+    """Return the API versions that the org serves, oldest first."""
+    found = (entry.get("version") for entry in rest.versions())
+    return sorted((str(version) for version in found if version), key=_order)
 
 
 def _order(version: str) -> tuple[int, ...]:
@@ -170,7 +171,8 @@ def _limits(
     *,
     is_kept: bool,
 ) -> Finding:
-    """Kept for the console and the status. A refusal is no failure: changes come without it."""
+    """Return the finding about the org's limit, and store the limit for the console and the status
+    if `is_kept`. A refusal is no failure, because changes arrive without REST."""
     version = served[-1] if served else DEFAULT_VERSION
     rest = RestClient(tokens, version, REST_TIMEOUT, http=http)
     try:
@@ -185,4 +187,4 @@ def _limits(
         case {"Max": most, "Remaining": remaining}:
             return Finding(f"{LIMIT}: {remaining} of {most} remaining", step=Step.ORG)
         case _:
-            return Finding(f"{LIMIT}: not told", step=Step.ORG)
+            return Finding(f"{LIMIT}: unknown", step=Step.ORG)

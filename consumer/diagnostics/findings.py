@@ -1,4 +1,4 @@
-"""What a check of a connection finds, line by line."""
+"""Findings of a connection check, one line each."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from enum import StrEnum, auto
 
 
 class Step(StrEnum):
+    """The step of the check that a finding belongs to."""
+
     NOTE = auto()
     LOGIN = auto()
-    ORG = auto()  # where the login led to, and what the org says of itself
+    ORG = auto()  # the instance, the org's id, versions and limits
     CHANNEL = auto()
 
 
@@ -29,13 +31,13 @@ def within(
     seconds: float,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Iterator[Finding]:
-    """As many as come in this time: nobody looks at a page for ever."""
+    """Yield the findings that arrive within `seconds`, then a failure if the time ran out."""
     ends = monotonic() + seconds
     for finding in findings:
         yield finding
         if monotonic() > ends:
             yield Finding(
-                f"That took more than {seconds:.0f} seconds: what may be left was not tried.",
+                f"The check took more than {seconds:.0f} seconds; remaining steps were not tried.",
                 is_failure=True,
             )
             return

@@ -1,4 +1,4 @@
-"""Which channels a connection's org offers, for whoever fills in a form: asked once in a while."""
+"""The channels that a connection's org offers, cached for the listener form."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from listeners.salesforce.channels_offered import Group, Offer, offered
 from listeners.salesforce.errors import RestRefused
 from listeners.salesforce.rest.client import DEFAULT_VERSION, RestClient
 
-#: Seconds that an answer is good for; and a failure, so that typing does not ask again and again.
+#: Seconds for which a result is cached, and a failure, so that typing does not repeat the request.
 _GOOD_FOR, _FAILED_FOR = 300, 30
 
 _HEADINGS = {
     Group.ALL: "Several entities",
     Group.CUSTOM: "Custom channels",
     Group.SELECTED: "Selected for Change Data Capture",
-    Group.NOT_SELECTED: "Not selected in Setup: no changes come yet",
+    Group.NOT_SELECTED: "Not selected in Setup: no changes are published yet",
     Group.UNKNOWN: "Single entities",
 }
 
@@ -32,10 +32,10 @@ _HEADINGS = {
 def channels_of(connection: Connection) -> dict[str, Any]:
     """`{"groups": [{"label", "channels": [{"channel", "label"}]}], "notes": […], "problem": ""}`.
 
-    With the connection's shared token: a login that was refused before is not tried more often
-    than its listeners do. Outside any transaction.
+    Uses the connection's shared token, so that a refused login is not retried more often than its
+    listeners retry it. Outside any transaction.
     """
-    key = f"channels-{connection.fingerprint}"  # another one when the connection is saved
+    key = f"channels-{connection.fingerprint}"  # changes when the connection is saved
     known: Any = cache.get(key)
     match known:
         case {"groups": list(groups), "notes": list(notes), "problem": str(problem)}:
@@ -54,9 +54,9 @@ def _asked(connection: Connection) -> dict[str, Any]:
 
 
 def _client(connection: Connection) -> RestClient:
-    """Of the newest API version that the org serves and this product knows."""
-    hasty = with_short_timeouts(connection)
-    tokens, http = token_source(hasty, report=report), session_for(hasty)
+    """Return a client with the newest API version that the org serves and this product supports."""
+    quick_connection = with_short_timeouts(connection)
+    tokens, http = token_source(quick_connection, report=report), session_for(quick_connection)
     client = RestClient(tokens, DEFAULT_VERSION, REST_TIMEOUT, http=http)
     try:
         served = versions_of(client)
@@ -70,7 +70,7 @@ def _groups(offer: Offer) -> list[dict[str, Any]]:
     return [
         {
             "label": _HEADINGS[group],
-            "channels": [{"channel": one.channel, "label": one.label} for one in channels],
+            "channels": [{"channel": found.channel, "label": found.label} for found in channels],
         }
-        for group, channels in groupby(offer.channels, key=lambda one: one.group)
+        for group, channels in groupby(offer.channels, key=lambda found: found.group)
     ]

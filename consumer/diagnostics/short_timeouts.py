@@ -1,5 +1,5 @@
-"""A connection and a listener for somebody who waits at a web page: with shorter time-outs, which
-are no part of the credentials. Never saved."""
+"""Copies of a connection and a listener with short timeouts, for checks that a web page waits for.
+Timeouts are not part of the credentials; the copies are never saved."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REST_TIMEOUT = (5.0, LONGEST_WAIT)
 
 def with_short_timeouts(connection: Connection) -> Connection:
     shorter = copy.copy(connection)
-    if connection.auth == Connection.Auth.BEARER_TOKEN:  # there is no login to wait for
+    if connection.auth == Connection.Auth.BEARER_TOKEN:  # it has no login request
         return shorter
     config = connection.client_config
     shorter.client_config = config | {
@@ -28,7 +28,7 @@ def with_short_timeouts(connection: Connection) -> Connection:
 
 
 def listener_with_short_timeouts(listener: Listener, connection: Connection) -> Listener:
-    """Heard through that connection."""
+    """Return a copy of the listener that uses this connection."""
     shorter = copy.copy(listener)
     shorter.connection = connection
     for name in ("connection_timeout", "read_timeout"):

@@ -1,9 +1,9 @@
-"""A connection's settings tried out before they are saved.
+"""Check a connection's settings before they are saved.
 
-Nothing is kept where listeners look, with one exception. A refresh token that Salesforce rotates
-works once: testing it uses it up. One that was typed is replaced by its successor when the form is
-saved (`SuccessorTokens`). The stored one is used as the connection's processes use it, so that its
-successor is kept; with changed settings beside it, it is not tried.
+Nothing that listeners use is changed, with one exception. A refresh token that Salesforce rotates
+works once: testing it uses it up. A typed token is replaced by its successor when the form is saved
+(`SuccessorTokens`). A stored token is used as the connection's processes use it, so that its
+successor is stored; if other settings were changed as well, it is not tried.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from listeners.secrets.encrypted_field import Secret, SecretUnavailable
 _KEY = "successors_of_tested_refresh_tokens"
 _REMEMBERED = 10
 
-#: What a login with a refresh token depends on.
+#: Fields that a login with a refresh token depends on.
 _OF_A_REFRESH = (
     "auth",
     "base_url",
@@ -45,13 +45,13 @@ _OF_A_REFRESH = (
 
 
 class SuccessorTokens:
-    """In a session, encrypted: what took the place of refresh tokens that tests used up."""
+    """The successors of refresh tokens that checks used up, encrypted in the user's session."""
 
     def __init__(self, session: MutableMapping[str, Any]) -> None:
         self._session = session
 
     def due(self, token: Secret) -> Secret:
-        """The one that may be sent now. Raises SecretUnavailable."""
+        """Return the token to send now: the successor if there is one. Raises SecretUnavailable."""
         if not token or token.reference:
             return token
         found = self._session.get(_KEY, {}).get(digest(token.reveal()))
@@ -62,10 +62,11 @@ class SuccessorTokens:
         kept[digest(token.reveal())] = Secret.of(successor).stored
         self._session[_KEY] = dict(list(kept.items())[-_REMEMBERED:])
         if save := getattr(self._session, "save", None):
-            save()  # the answer, and with it the session, may be under way already
+            save()  # the response may have begun, too late for the middleware to save the session
 
     def put_in(self, connection: Connection) -> Secret | None:
-        """Before the connection is saved; the token that is used up, if it has one."""
+        """Replace the connection's used-up token by its successor before it is saved, and return
+        the used-up token, or None if there is none."""
         token: Secret = connection.refresh_token
         try:
             due = self.due(token)
@@ -74,14 +75,14 @@ class SuccessorTokens:
         if due is token:
             return None
         connection.refresh_token = due
-        # From here on it is that connection's alone: a test of another must not use it up.
+        # From here on the successor belongs to this connection: no other check may use it up.
         mark = digest(token.reveal())
         self._session[_KEY] = {k: v for k, v in self._session[_KEY].items() if k != mark}
         return token
 
 
 def spent(connection: Connection, token: Secret) -> None:
-    """Nobody sends it again, should it be entered once more. Inside the transaction that saves."""
+    """Mark the token as used up, so that it is never sent again. Inside the saving transaction."""
     LoginLedger(connection).spend(token.reveal())
 
 
@@ -94,20 +95,20 @@ def try_out(
     changed: Sequence[str] = (),
     successors: SuccessorTokens | None = None,
 ) -> Iterator[Finding]:
-    """The check of a connection that is not saved, or not as it is; `stored`: what is saved of it,
-    `changed`: which fields are not as saved.
+    """Check a connection that is new or has unsaved changes, and subscribe its listeners through
+    it. Within a time limit, and with an action log entry. Outside any transaction.
 
-    The listeners, saved or not, are heard through it. Within a time limit, and in the action log.
-    Outside any transaction.
+    stored    the connection as saved, or None
+    changed   names of the fields that differ from it
     """
     trying = with_short_timeouts(connection)
-    heard = [listener_with_short_timeouts(one, trying) for one in listeners]
-    check = partial(checked, trying, heard, by, changed=changed)
+    quick_listeners = [listener_with_short_timeouts(listener, trying) for listener in listeners]
+    check = partial(checked, trying, quick_listeners, by, changed=changed)
     if connection.auth != Connection.Auth.REFRESH_TOKEN:
         yield from check(trial=TrialLogin(trying))
     elif stored is not None and connection.refresh_token.same_as(stored.refresh_token):
         if _refreshes_alike(connection, stored):
-            yield from checked(with_short_timeouts(stored), heard, by)
+            yield from checked(with_short_timeouts(stored), quick_listeners, by)
         else:
             yield _not_tried(_CHANGED_BESIDE_IT)
     elif connection.refresh_token.reference:
@@ -139,20 +140,20 @@ def _not_tried(why: str) -> Finding:
 
 
 _CHANGED_BESIDE_IT = (
-    "the stored refresh token works only once where Salesforce rotates it, and is not risked with "
-    "settings that may be wrong. Save them, and test again."
+    "the stored refresh token works only once if Salesforce rotates it, and is not risked with "
+    "settings that may be wrong. Save the settings, then test again."
 )
 _A_REFERENCE = (
-    "the refresh token is a reference: if Salesforce rotates it, its successor could not be kept "
-    "before the connection is saved. Save it, and test again."
+    "the refresh token is a reference: if Salesforce rotates it, its successor cannot be stored "
+    "before the connection is saved. Save the connection, then test again."
 )
 _OF_ANOTHER = (
-    "connection {} has the same refresh token: where Salesforce rotates it, this test would take "
-    "it from that one's listeners."
+    "connection {} has the same refresh token: if Salesforce rotates it, this test would "
+    "invalidate it for the listeners of that connection."
 )
 _REPLACED = (
-    "note: Salesforce rotates refresh tokens: this test used up the one that was entered. Its "
-    "successor is saved in its place when you save this form, in this session."
+    "note: Salesforce rotates refresh tokens: this test used up the one you entered. Its "
+    "successor is saved instead if you save this form in this session."
 )
 
 

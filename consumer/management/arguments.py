@@ -1,4 +1,4 @@
-"""Arguments that commands share; their messages name what is wrong."""
+"""Argument types and filter options that the management commands share."""
 
 from __future__ import annotations
 
@@ -23,21 +23,23 @@ def seconds(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds greater than 0")
     return value
 
 
-def at_least(least: int) -> Callable[[str], int]:
+def at_least(minimum: int) -> Callable[[str], int]:
+    """Return an argument type that accepts whole numbers from `minimum` up."""
+
     def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
+        if not text.isdecimal() or int(text) < minimum:
+            raise ArgumentTypeError(f"{text!r} is not a whole number of at least {minimum}")
         return int(text)
 
     return number
 
 
 def moment(text: str) -> datetime:
-    """2026-01-31, 2026-01-31T12:00, with or without an offset (UTC without)."""
+    """Parse a date or time such as 2026-01-31 or 2026-01-31T12:00, in UTC without an offset."""
     try:
         value = parse_datetime(text)
         day = parse_date(text) if value is None else None
@@ -52,29 +54,32 @@ def moment(text: str) -> datetime:
 
 def word(text: str) -> str:
     if not text.strip():
-        raise ArgumentTypeError("it is empty; leave the option out to pick all")
+        raise ArgumentTypeError("the value is empty; omit the option to select everything")
     return text
 
 
 def add_filters(parser: ArgumentParser) -> None:
-    """The options that pick entries of the audit log; `filter_of` reads them."""
-    group = parser.add_argument_group("which changes (all of them together must be true)")
-    group.add_argument("--listener", type=word, metavar="N", help="received by that listener")
-    group.add_argument("--entity", type=word, metavar="E", help="such as Account")
-    group.add_argument("--record", type=word, metavar="ID", help="of that record, 18 characters")
-    group.add_argument("--change-type", type=word, metavar="T", help="such as UPDATE")
-    group.add_argument("--since", type=moment, metavar="T", help="received then or later (UTC)")
-    group.add_argument("--until", type=moment, metavar="T", help="received before then (UTC)")
-    group.add_argument("--handler", type=word, metavar="H", help="with a delivery to that handler")
+    """Add the options that select audit log entries; `filter_of` reads them."""
+    group = parser.add_argument_group("filters (a change must match all of them)")
+    group.add_argument("--listener", type=word, metavar="N", help="received by this listener")
+    group.add_argument("--entity", type=word, metavar="E", help="object name, such as Account")
+    group.add_argument("--record", type=word, metavar="ID", help="record id, 18 characters")
+    group.add_argument("--change-type", type=word, metavar="T", help="change type, such as UPDATE")
+    group.add_argument(
+        "--since", type=moment, metavar="T", help="received at or after this time (UTC)"
+    )
+    group.add_argument("--until", type=moment, metavar="T", help="received before this time (UTC)")
+    group.add_argument("--handler", type=word, metavar="H", help="with a delivery to this handler")
     group.add_argument(
         "--state",
         choices=[FAILED, *Delivery.State.values],
-        help=f"with a delivery in that state; {FAILED} means retrying or dead",
+        help=f"with a delivery in this state; {FAILED} means retrying or dead",
     )
 
 
 def filter_of(options: Mapping[str, Any]) -> AuditLogFilter:
-    """What `add_filters` read. An unknown listener is bad usage, and not an empty answer."""
+    """Return the filter that the options describe. Raises CommandError (exit code 2) for an unknown
+    listener, which would otherwise look like an empty result."""
     refuse_unknown_listener(options["listener"])
     return AuditLogFilter(
         listener=options["listener"],

@@ -1,5 +1,5 @@
-"""How far a command is, on standard error: one line that is rewritten on a terminal, and otherwise
-a line in the log now and then. Standard output stays what it is for."""
+"""Progress of a command, on standard error: one line that is rewritten on a terminal, and a log
+line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from audit.jobs.eta import Pace
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two words.
+#: Seconds between two updates.
 ON_TERMINAL, IN_LOG = 0.2, 5.0
 _REWRITE = "\r\x1b[K"
 
@@ -26,10 +26,10 @@ class Meter:
         self._stream = stream
         self._name = name
         self._total = total or Total(None)
-        self._at_begin = done
+        self._done_at_start = done
         self._done = done
         self._rewrites = bool(stream.isatty())
-        self._began_at = self._told_at = time.monotonic()
+        self._started_at = self._shown_at = time.monotonic()
 
     def __enter__(self) -> Meter:
         return self
@@ -44,13 +44,13 @@ class Meter:
             self._rewrite("")
 
     def at(self, done: int, *, total: Total | None = None, about: str = "") -> None:
-        """So many are done; `about`: what is at hand."""
+        """Report that `done` items are done; `about` names the current step."""
         self._done, self._total = done, total or self._total
         now = time.monotonic()
-        if now - self._told_at < (ON_TERMINAL if self._rewrites else IN_LOG):
+        if now - self._shown_at < (ON_TERMINAL if self._rewrites else IN_LOG):
             return
-        self._told_at = now
-        pace = Pace(done, self._total, now - self._began_at, self._at_begin)
+        self._shown_at = now
+        pace = Pace(done, self._total, now - self._started_at, self._done_at_start)
         if self._rewrites:
             line = ": ".join(part for part in (self._name, about, str(pace)) if part)
             self._rewrite(line)
@@ -61,17 +61,17 @@ class Meter:
         self.at(self._done + rows)
 
     def _rewrite(self, line: str) -> None:
-        """Not in Django's colour of errors."""
+        # `style_func` keeps Django from colouring the line as an error.
         self._stream.write(f"{_REWRITE}{line}", style_func=str, ending="")
         self._stream.flush()
 
     def _log(self, pace: Pace, about: str) -> None:
-        told = {
+        fields = {
             "about": about,
             "total": str(self._total) if self._total.number is not None else "",
             "percent": pace.percent,
             "rate": pace.speed,
             "left": pace.left.removesuffix(" left"),
         }
-        known = {name: value for name, value in told.items() if value not in ("", None)}
+        known = {name: value for name, value in fields.items() if value not in ("", None)}
         log.info("progress", work=self._name, done=pace.done, **known)

@@ -1,4 +1,4 @@
-"""What ends by not happening again while the listener receives."""
+"""Close incidents whose problem has not recurred while the listener receives."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from consumer.monitoring.snapshot import Watched, close
 
 Kind = Incident.Kind
 
-#: After a shorter while it could be opened and closed again and again.
+#: A shorter time could open and close an incident again and again.
 QUIET = timedelta(hours=1)
 _NOTES = {
-    Kind.STALL: "The stream has not fallen silent for an hour.",
-    Kind.MALFORMED_ANSWER: "No such answer has come for an hour. The events of those that came "
-    "were asked for again.",
+    Kind.STALL: "The stream has not stalled for an hour.",
+    Kind.MALFORMED_ANSWER: "No malformed response for an hour. The events of the malformed "
+    "responses were requested again.",
 }
-#: What only means something while the listener is to run.
+#: Kinds of incident that only apply to an enabled listener.
 _OF_RUNNING = (Kind.STALL, Kind.BACK_OFF, Kind.QUOTA, Kind.CONFIGURATION)
 
 
-def look(one: Watched, now: datetime) -> None:
-    """Close what has not happened for a while. Inside any transaction."""
-    if not one.listener.enabled:
-        for (kind, _), known in one.incidents.items():
+def look(watched: Watched, now: datetime) -> None:
+    """Close incidents of a disabled listener, and those that have been quiet. Inside any
+    transaction."""
+    if not watched.listener.enabled:
+        for (kind, _), known in watched.incidents.items():
             if kind in _OF_RUNNING:
                 close(known, "The listener was disabled.", now)
     for quiet, note in _NOTES.items():
-        incident = one.open(quiet)
-        if incident and one.is_receiving and now - incident.last_seen_at >= QUIET:
+        incident = watched.open(quiet)
+        if incident and watched.is_receiving and now - incident.last_seen_at >= QUIET:
             close(incident, note, now)

@@ -1,7 +1,7 @@
-"""The evidence that opens and closes incidents: what no single event tells.
+"""The periodic checks that open and close incidents from evidence in the database.
 
-Runs in every listener process and as a beat task, so that it also runs where no listener does.
-Several at once do no harm: each finds the same, and an incident is opened and closed once.
+They run in every listener process and as a beat task, so that they also run without a listener.
+Several processes may run them at once: an incident is still opened and closed once.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ __all__ = ["Watched", "watch"]
 
 
 def watch(now: datetime) -> list[Watched]:
-    """Look at every listener; what was seen. Never inside a transaction."""
+    """Check every listener, and return the snapshots. Never inside a transaction."""
     seen = scene(now)
-    for one in seen:
-        stopped.look(one, now)
-        outages.look(one, now)
-        position_age.look(one, now)
-        auto_close.look(one, now)
-        quarantine.look(one, now)
+    for watched in seen:
+        stopped.look(watched, now)
+        outages.look(watched, now)
+        position_age.look(watched, now)
+        auto_close.look(watched, now)
+        quarantine.look(watched, now)
     dead_letters.look(seen, now)
     unknown_task_incidents.close_when_none_is_kept(now)
     return seen

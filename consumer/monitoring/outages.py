@@ -1,4 +1,4 @@
-"""A listener that should be receiving and is not."""
+"""Incidents about enabled listeners that do not receive."""
 
 from __future__ import annotations
 
@@ -18,68 +18,74 @@ from listeners.salesforce.events import PRESETS
 KIND = Incident.Kind.OUTAGE
 
 
-def look(one: Watched, now: datetime) -> None:
-    """Open, refresh or close its outage. Never inside a transaction."""
-    incident = one.open(KIND)
-    if one.is_receiving:
+def look(watched: Watched, now: datetime) -> None:
+    """Open, refresh or close the listener's outage. Never inside a transaction."""
+    incident = watched.open(KIND)
+    if watched.is_receiving:
         if incident is not None:
-            _end(one, incident, now)
-    elif not one.listener.enabled:
+            _end(watched, incident, now)
+    elif not watched.listener.enabled:
         close(incident, "The listener was disabled.", now)
-    elif one.has_failed:
-        close(incident, "The listener stopped: the incident of that says why.", now)
-    elif _has_something_to_miss(one) and (incident is not None or _is_long(one, now)):
-        Incident.objects.report(one.listener.pk, _trouble(one, now), now)
+    elif watched.has_failed:
+        close(incident, "The listener stopped; a separate incident says why.", now)
+    elif _has_something_to_miss(watched) and (incident is not None or _is_long(watched, now)):
+        Incident.objects.report(watched.listener.pk, _trouble(watched, now), now)
 
 
-def _has_something_to_miss(one: Watched) -> bool:
-    """Who has been stopped, and whose position was forgotten then, begins anew some day. Who was
-    never let in (it has no channel yet) is still to begin."""
-    position = one.position
-    if position is None or one.is_live or not position.channel:
+def _has_something_to_miss(watched: Watched) -> bool:
+    """Return False for a stopped listener whose position was discarded: its next start begins from
+    scratch. A listener that has never subscribed (no channel) is still expected to receive."""
+    position = watched.position
+    if position is None or watched.is_live or not position.channel:
         return True
     return bool(position.replay_id or position.tip_since)
 
 
-def _since(one: Watched) -> datetime:
-    position = one.position
+def _since(watched: Watched) -> datetime:
+    position = watched.position
     if position is None:
-        return one.listener.created_at
-    if _is_stuck(one) and position.unrecorded_since is not None:
+        return watched.listener.created_at
+    if _is_stuck(watched) and position.unrecorded_since is not None:
         return position.unrecorded_since
-    return position.last_received_at or one.listener.created_at
+    return position.last_received_at or watched.listener.created_at
 
 
-def _is_stuck(one: Watched) -> bool:
-    """It receives, and cannot record."""
-    return one.is_live and one.position is not None and one.position.unrecorded_since is not None
+def _is_stuck(watched: Watched) -> bool:
+    """Return whether the listener receives changes but cannot record them."""
+    return (
+        watched.is_live
+        and watched.position is not None
+        and watched.position.unrecorded_since is not None
+    )
 
 
-def _is_long(one: Watched, now: datetime) -> bool:
-    """Whoever has changed its settings waits anew for it to connect; and a session that was opened
-    just now has until its first answer is late."""
-    if one.standing.state == Position.State.RECEIVING:
+def _is_long(watched: Watched, now: datetime) -> bool:
+    """Return whether the listener has been silent for longer than CDC_OUTAGE_SECONDS. A change of
+    its settings restarts the time; a session that was just opened is not silent."""
+    if watched.standing.state == Position.State.RECEIVING:
         return False
-    settled = max(_since(one), one.listener.updated_at, one.listener.connection.updated_at)
+    settled = max(
+        _since(watched), watched.listener.updated_at, watched.listener.connection.updated_at
+    )
     return now - settled > timedelta(seconds=settings.CDC_OUTAGE_SECONDS)
 
 
-def _trouble(one: Watched, now: datetime) -> Trouble:
-    if _is_stuck(one):
-        return _unrecorded(one, now)
-    since = _since(one)
-    why = f": {one.standing.reason}" if one.standing.reason else ""
-    if one.is_live and one.position:
-        action = f"A process keeps trying ({one.position.holder})."
-        remedy = "If the reason does not pass by itself, look at the network and at the org."
+def _trouble(watched: Watched, now: datetime) -> Trouble:
+    if _is_stuck(watched):
+        return _unrecorded(watched, now)
+    since = _since(watched)
+    why = f": {watched.standing.reason}" if watched.standing.reason else ""
+    if watched.is_live and watched.position:
+        action = f"A process keeps trying ({watched.position.holder})."
+        remedy = "If the problem persists, check the network and the org."
     else:
         action = "No process runs the listener."
-        remedy = "Start manage.py run_cdc_listener, or find out why it does not run."
+        remedy = "Start manage.py run_cdc_listener, or find out why it is not running."
     return Trouble(
         KIND,
         "",
         f"Nothing has been received from Salesforce since {since:%Y-%m-%d %H:%M} UTC{why}",
-        f"{remedy} {_left(one, now)}".strip(),
+        f"{remedy} {_left(watched, now)}".strip(),
         min(since, now),
         now,
         action=action,
@@ -87,51 +93,55 @@ def _trouble(one: Watched, now: datetime) -> Trouble:
     )
 
 
-def _unrecorded(one: Watched, now: datetime) -> Trouble:
-    since = _since(one)
+def _unrecorded(watched: Watched, now: datetime) -> Trouble:
+    since = _since(watched)
     return Trouble(
         KIND,
         "",
-        f"Nothing has been recorded since {since:%Y-%m-%d %H:%M} UTC: the database does not let "
-        "the listener commit",
-        "See what the listener's log says of the database, and on PostgreSQL which session holds "
-        f"the locks that it waits for (pg_blocking_pids). {_left(one, now)}".strip(),
+        f"Nothing has been recorded since {since:%Y-%m-%d %H:%M} UTC: the listener cannot commit "
+        "to the database",
+        "Look for database errors in the listener's log, and on PostgreSQL for the session that "
+        f"blocks it (pg_blocking_pids). {_left(watched, now)}".strip(),
         min(since, now),
         now,
-        action="The listener holds what it received and keeps trying to record it.",
+        action="The listener keeps the received changes in memory and keeps trying to record them.",
         lasts=True,
     )
 
 
-def _left(one: Watched, now: datetime) -> str:
-    left = runway(one.position, now) if one.position else None
+def _left(watched: Watched, now: datetime) -> str:
+    left = runway(watched.position, now) if watched.position else None
     if left is None:
-        in_hand = one.position is not None and one.position.replay_id in PRESETS
-        return "It then goes on with what Salesforce still has." if in_hand else ""
+        in_hand = watched.position is not None and watched.position.replay_id in PRESETS
+        return (
+            "The listener then continues with the changes that Salesforce still has."
+            if in_hand
+            else ""
+        )
     if not left:
-        return "Salesforce has forgotten the position: the window will be compared over REST."
+        return "The stored position has expired: the missed window will be compared over REST."
     hours = left / timedelta(hours=1)
     return (
-        f"Nothing is lost until {now + left:%Y-%m-%d %H:%M} UTC, {hours:.1f} h from now: then "
-        "Salesforce forgets the position."
+        f"Nothing is lost until {now + left:%Y-%m-%d %H:%M} UTC, {hours:.1f} h from now, when the "
+        "stored position expires."
     )
 
 
-def _end(one: Watched, incident: Incident, now: datetime) -> None:
-    """It receives again. What was committed more than 72 hours before that is gone from the
-    stream, whatever position is taken: then it is compared, and that closes the incident."""
+def _end(watched: Watched, incident: Incident, now: datetime) -> None:
+    """Close the outage of a listener that receives again. After more than 72 hours, changes are
+    missing from the stream: plan a comparison of the window, which closes the incident."""
     start = incident.window_start or incident.opened_at
     end = incident.window_end or now
     if end - start > RETENTION:
-        _compare(one, incident, start, end, now)
+        _compare(watched, incident, start, end, now)
         return
-    since = (one.position.state_since if one.position else None) or now
+    since = (watched.position.state_since if watched.position else None) or now
     if since < start:  # it received all the time
         since = now
     close(
         incident,
         f"Receiving and recording again since {since:%Y-%m-%d %H:%M} UTC, after "
-        f"{_span(end - start)}. What was committed meanwhile comes from the stored position on.",
+        f"{_span(end - start)}. Changes committed in between follow from the stored position.",
         now,
     )
 
@@ -142,18 +152,18 @@ def _span(span: timedelta) -> str:
 
 
 def _compare(
-    one: Watched, incident: Incident, start: datetime, end: datetime, now: datetime
+    watched: Watched, incident: Incident, start: datetime, end: datetime, now: datetime
 ) -> None:
     planned = Reconciliation.objects.filter(incident=incident, window_end__gte=end)
     if planned.exists():
         return
     with transaction.atomic(durable=True):
-        Position.objects.lock_listener(one.listener.pk)
+        Position.objects.lock_listener(watched.listener.pk)
         if planned.exists():
             return
-        schedule.plan(one.listener, Reconciliation.Reason.OUTAGE, start, end, incident, now=now)
+        schedule.plan(watched.listener, Reconciliation.Reason.OUTAGE, start, end, incident, now=now)
         Incident.objects.filter(pk=incident.pk).update(
-            action="It receives again. It was away for longer than Salesforce keeps changes: the "
-            "window is compared over REST, and what is missing is recorded.",
+            action="The listener receives again. The outage was longer than Salesforce keeps "
+            "changes: the window is compared over REST, and missing changes are recorded.",
             remedy="Nothing, unless the comparison fails.",
         )

@@ -1,4 +1,4 @@
-"""A stored position that Salesforce will soon forget."""
+"""Incidents about stored positions that expire soon."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ from listeners.listener_state import RETENTION, runway
 from listeners.models import Listener
 
 KIND = Incident.Kind.RUNWAY
-#: Opened with this left of the 72 hours.
+#: The time left to replay that opens the incident.
 LEAST = timedelta(hours=24)
 
 _THEN = {
-    Listener.ReplayLost.EARLIEST: "goes on with the earliest event that Salesforce has",
-    Listener.ReplayLost.TIP: "goes on with new events only",
+    Listener.ReplayLost.EARLIEST: "continues with the earliest event that Salesforce has",
+    Listener.ReplayLost.TIP: "continues with new events only",
     Listener.ReplayLost.STOP: "stops and waits for an operator",
 }
 
 
-def look(one: Watched, now: datetime) -> None:
-    """Open, refresh or close it. Inside any transaction."""
-    incident = one.open(KIND)
-    left = runway(one.position, now) if one.position else None
-    if not one.listener.enabled:
+def look(watched: Watched, now: datetime) -> None:
+    """Open, refresh or close the incident about the position. Inside any transaction."""
+    incident = watched.open(KIND)
+    left = runway(watched.position, now) if watched.position else None
+    if not watched.listener.enabled:
         close(incident, "The listener was disabled.", now)
     elif left is None:
-        close(incident, "There is no position any more that could age out.", now)
+        close(incident, "The listener no longer has a position that could expire.", now)
     elif left > LEAST:
-        close(incident, f"The position is fresh again: {_hours(left)} are left.", now)
+        close(incident, f"The position is recent again: {_hours(left)} left to replay.", now)
     else:
-        Incident.objects.report(one.listener.pk, _trouble(one, left, now), now)
+        Incident.objects.report(watched.listener.pk, _trouble(watched, left, now), now)
 
 
-def _trouble(one: Watched, left: timedelta, now: datetime) -> Trouble:
+def _trouble(watched: Watched, left: timedelta, now: datetime) -> Trouble:
     end = f"{now + left:%Y-%m-%d %H:%M} UTC"
     then = (
-        f"the listener then {_THEN[Listener.ReplayLost(one.listener.on_replay_lost)]}, and the "
+        f"the listener then {_THEN[Listener.ReplayLost(watched.listener.on_replay_lost)]}, and the "
         "window is compared over REST."
     )
-    if one.is_receiving:
+    if watched.is_receiving:
         return _idle(left, end, then)
     if not left:
         return _over(then)
     return Trouble(
         KIND,
         "",
-        f"Salesforce forgets the stored position in {_hours(left)}, at {end}.",
-        "Get the listener to receive before that: another incident says what keeps it.",
-        action=f"After that Salesforce refuses the position: {then}",
+        f"The stored position expires in {_hours(left)}, at {end}.",
+        "Get the listener to receive before then; another incident says what prevents it.",
+        action=f"After that Salesforce rejects the position: {then}",
         lasts=True,
     )
 
@@ -60,10 +60,10 @@ def _idle(left: timedelta, end: str, then: str) -> Trouble:
     return Trouble(
         KIND,
         "",
-        f"No event has come for {_hours(RETENTION - left)}{more}: the stored position ages.",
-        "Nothing while it receives. Any change in Salesforce makes the position fresh again.",
-        action="It receives, and misses nothing. If the session is lost after "
-        f"{end}, Salesforce refuses the position: {then}",
+        f"No event has arrived for {_hours(RETENTION - left)}{more}: the stored position ages.",
+        "Nothing while the listener receives. Any change in Salesforce renews the position.",
+        action="The listener receives, and misses nothing. If its session is lost after "
+        f"{end}, Salesforce rejects the position: {then}",
         lasts=True,
     )
 
@@ -72,9 +72,9 @@ def _over(then: str) -> Trouble:
     return Trouble(
         KIND,
         "",
-        "Salesforce has forgotten the stored position: its event is older than 72 hours.",
-        "Get the listener to receive again: another incident says what keeps it.",
-        action=f"Salesforce will refuse the position: {then}",
+        "The stored position has expired: its event is older than 72 hours.",
+        "Get the listener to receive again; another incident says what prevents it.",
+        action=f"Salesforce will reject the position: {then}",
         lasts=True,
     )
 

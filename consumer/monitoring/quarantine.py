@@ -1,4 +1,4 @@
-"""Unreadable events, until none is left."""
+"""Incidents about undecodable events in quarantine."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from audit.models import Incident, Quarantined
 from consumer.monitoring.snapshot import Watched, close
 
 
-def look(one: Watched, now: datetime) -> None:
-    """Inside any transaction."""
-    incident = one.open(Incident.Kind.UNDECODABLE)
+def look(watched: Watched, now: datetime) -> None:
+    """Close the incident once no undecodable event is left. Inside any transaction."""
+    incident = watched.open(Incident.Kind.UNDECODABLE)
     if incident is None:
         return
-    unread = Quarantined.objects.filter(listener=one.listener, is_answer=False, ingested_at=None)
+    unread = Quarantined.objects.filter(
+        listener=watched.listener, is_answer=False, ingested_at=None
+    )
     if not unread.exists():
-        close(incident, "No event is left unread in quarantine.", now)
+        close(incident, "No undecodable event is left in quarantine.", now)

@@ -1,4 +1,4 @@
-"""A look for what is an incident, or is none any more: see it, tell of it."""
+"""One monitoring round: check for incidents, send alerts, read org limits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from listeners.clock import database_clock
 
 
 def look() -> None:
-    """Look, tell what is due, ask the orgs. Never inside a transaction."""
+    """Run one monitoring round. Never inside a transaction."""
     now = database_clock.now()
     watch(now)
     send.tell_due(now)

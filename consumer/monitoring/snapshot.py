@@ -1,4 +1,4 @@
-"""How every listener stands, and which incidents are open, at one moment."""
+"""A snapshot of every listener with its open incidents, which the checks work on."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ State = Position.State
 
 @dataclass(frozen=True)
 class Watched:
+    """One listener at the time of the snapshot."""
+
     listener: Listener
-    #: None while it was never started.
+    #: None if the listener was never started.
     position: Position | None
     standing: Standing
     is_live: bool
-    #: A poll was answered not long ago. That a subscription was taken proves nothing: whoever
-    #: refuses each poll takes it again and again.
+    #: Whether a poll was answered recently. An accepted subscription proves nothing: a server that
+    #: rejects every poll accepts it again and again.
     is_answered: bool
-    #: Its open incidents.
+    #: The listener's open incidents, by kind and key.
     incidents: Mapping[tuple[str, str], Incident]
 
     @property
@@ -35,7 +37,8 @@ class Watched:
 
     @property
     def has_failed(self) -> bool:
-        """Only an operator can help, and has not yet: there is an incident for that."""
+        """Whether the listener stopped on a failure that only an operator can correct, and its
+        settings have not changed since."""
         return (
             self.position is not None
             and self.position.state == State.FAILED
@@ -47,7 +50,7 @@ class Watched:
 
 
 def scene(now: datetime) -> list[Watched]:
-    """Every listener by name. Reads only."""
+    """Return a snapshot of every listener, ordered by name. Reads only."""
     live = set(Position.objects.filter(is_live()).values_list("pk", flat=True))
     incidents = _open_incidents()
     return [
@@ -57,7 +60,7 @@ def scene(now: datetime) -> list[Watched]:
 
 
 def close(incident: Incident | None, note: str, now: datetime) -> None:
-    """Close it by evidence, unless somebody has reported it again meanwhile. Inside any
+    """Close the incident, unless it was reported again since the snapshot. Inside any
     transaction."""
     if incident is not None:
         as_seen = Incident.objects.filter(pk=incident.pk, last_seen_at=incident.last_seen_at)
@@ -65,7 +68,7 @@ def close(incident: Incident | None, note: str, now: datetime) -> None:
 
 
 def is_live() -> Q:
-    """Of positions: whether their lease is alive, on the database's clock, like the lease."""
+    """Return the condition for positions with a live lease, by the database's clock."""
     return ~Q(holder="") & Q(lease_until__gt=Now())
 
 
@@ -83,8 +86,8 @@ def _watched(
     now: datetime,
 ) -> Watched:
     position = position_of(listener)
-    stands = standing(listener, position or Position(listener=listener), now, is_live=is_live)
-    heard = position.last_received_at if position else None
+    status = standing(listener, position or Position(listener=listener), now, is_live=is_live)
+    last_received_at = position.last_received_at if position else None
     silence = timedelta(seconds=longest_silence(listener))
-    is_answered = heard is not None and now - heard <= silence
-    return Watched(listener, position, stands, is_live, is_answered, incidents)
+    is_answered = last_received_at is not None and now - last_received_at <= silence
+    return Watched(listener, position, status, is_live, is_answered, incidents)

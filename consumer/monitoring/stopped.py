@@ -1,4 +1,4 @@
-"""A listener that has stopped: as long as only an operator can help, an incident says so."""
+"""Incidents about listeners that stopped on a failure that only an operator can correct."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from consumer.monitoring.snapshot import Watched
 Kind = Incident.Kind
 
 
-def look(one: Watched, now: datetime) -> None:
-    """Open what could not be opened when it stopped, or was closed though it stands still. Inside
-    any transaction."""
-    if not one.listener.enabled or not one.has_failed or one.position is None:
+def look(watched: Watched, now: datetime) -> None:
+    """Open the incident if it could not be opened when the listener stopped, or was closed while
+    the listener is still stopped. Inside any transaction."""
+    if not watched.listener.enabled or not watched.has_failed or watched.position is None:
         return
-    if one.open(Kind.CONFIGURATION) is None and one.open(Kind.REPLAY_LOST) is None:
-        Incident.objects.report(one.listener.pk, incidents.stop(one.position.reason), now)
+    if watched.open(Kind.CONFIGURATION) is None and watched.open(Kind.REPLAY_LOST) is None:
+        Incident.objects.report(watched.listener.pk, incidents.stop(watched.position.reason), now)

@@ -1,1 +1,1 @@
-"""Delete what is older than the retention, in small transactions."""
+"""Delete data older than the retention, in small transactions."""

@@ -1,7 +1,7 @@
-"""Old entries of the audit log, with their deliveries and attempts.
+"""Delete old audit log entries, with their deliveries and attempts.
 
-Never one that is still needed: with a delivery that has not ended or that halts, whose record is
-still to be read, or that a comparison with Salesforce is still due for.
+An entry that is still needed is kept: one with an unfinished or halting delivery, one whose record
+is still to be read, or one with an unfinished reconciliation.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from listeners.models import Position
 
 
 def older(before: datetime) -> Any:
+    """Return the entries received before this time."""
     return AuditLogEntry.objects.filter(received_at__lt=before).order_by()
 
 
 def prunable(before: datetime) -> Any:
+    """Return the entries received before this time that are no longer needed."""
     needed = (
         Delivery.objects.filter(
             Q(state__in=Delivery.UNENDED) | Q(halts=True), entry=OuterRef("pk")
@@ -37,8 +39,8 @@ def prunable(before: datetime) -> Any:
 
 
 def pages(before: datetime, size: int) -> Iterator[list[int]]:
-    """Ids, the oldest first. By time and id, as their index has them: what was passed once is not
-    read again."""
+    """Yield pages of ids, oldest first. The order by time and id follows an index, so that no row
+    is read twice."""
     found = prunable(before).order_by("received_at", "pk").values_list("received_at", "pk")
     page = list(found[:size])
     while page:
@@ -49,9 +51,9 @@ def pages(before: datetime, size: int) -> Iterator[list[int]]:
 
 
 def delete(ids: Sequence[int], before: datetime) -> Counter[str]:
-    """Those that may still go. One transaction; never inside another.
+    """Delete the entries that are still prunable, in one transaction; never inside another.
 
-    It keeps recording and redelivering out, who could begin to need one meanwhile.
+    The lock on the positions keeps out recording and redelivery, which could need an entry.
     """
     with transaction.atomic(durable=True):
         owners = AuditLogEntry.objects.filter(pk__in=ids).order_by().values("listener_id")
@@ -60,7 +62,7 @@ def delete(ids: Sequence[int], before: datetime) -> Counter[str]:
 
 
 def _delete(ids: Sequence[int]) -> Counter[str]:
-    """Without Django's collector, which would read every row to look for what refers to it."""
+    """Delete without Django's collector, which would read every row to find references."""
     Reconciliation.objects.filter(entry__in=ids).update(entry=None)
     deliveries = Delivery.objects.filter(entry__in=ids).order_by()
     attempts = DeliveryAttempt.objects.filter(delivery__in=deliveries.values("pk")).order_by()

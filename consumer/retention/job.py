@@ -1,4 +1,4 @@
-"""Retention as a piece of work that says how far it is."""
+"""Retention as a background job with progress."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def prune(
     is_over: Callable[[], bool] = lambda: False,
     watch: Callable[[int], object] = lambda _: None,
 ) -> Pruned:
-    """Delete what is older, until `is_over()`. Never inside a transaction."""
+    """Delete older data until `is_over()`. Never inside a transaction."""
 
-    def tell(rows: int) -> None:
+    def report(rows: int) -> None:
         work.advance(rows)
         watch(rows)
 
     try:
-        pruned = retention.prune(days, now, is_over=is_over, watch=tell)
+        pruned = retention.prune(days, now, is_over=is_over, watch=report)
     except KeyboardInterrupt:
         work.end(Work.State.BROKEN_OFF)
         raise
@@ -46,7 +46,7 @@ def prune(
 
 
 def _add(work: TrackedJob, pruned: Pruned) -> None:
-    """To what slices before it did."""
+    """Add the result of this slice to those of earlier slices."""
     before = {"entries": 0, "deliveries": 0, **work.row.outcome}
     outcome = {name: before.get(name, 0) + number for name, number in pruned.rows.items()}
     if pruned.is_finished:
@@ -58,7 +58,7 @@ def _add(work: TrackedJob, pruned: Pruned) -> None:
 def scheduled(
     days: int, work_id: int | None, *, is_over: Callable[[], bool]
 ) -> tuple[bool, int | None]:
-    """What beat asks for, or a slice of it; whether it is finished, and the work's id."""
+    """Run a slice of the scheduled retention; return whether it is finished, and the job's id."""
     now = timezone.now()
     work = TrackedJob.resume(work_id) if work_id is not None else None
     work = work or begin(days, None, retention.total(days, now))

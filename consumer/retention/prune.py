@@ -1,4 +1,4 @@
-"""Retention: what is older than so many days goes, in small transactions, the oldest first."""
+"""Delete data older than a number of days, oldest first, in small transactions."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _UNREADABLE = (Incident.Kind.UNDECODABLE, Incident.Kind.MALFORMED_ANSWER)
 
 @dataclass(slots=True)
 class Pruned:
-    """How many rows of each kind went, or would go.
+    """How many rows of each kind were deleted, or would be.
 
-    kept          entries that are older and still needed
-    is_finished   False: its time was over before its work
+    kept          older entries that are still needed
+    is_finished   False if the time ran out first
     """
 
     rows: Counter[str] = field(default_factory=Counter)
@@ -39,7 +39,7 @@ class Pruned:
 
 
 def counted(days: int, now: datetime) -> Pruned:
-    """What `prune` would do. Writes nothing."""
+    """Return what `prune` would delete. Writes nothing."""
     before = now - timedelta(days=days)
     rows: Counter[str] = Counter()
     entries = retention_entries.prunable(before)
@@ -50,15 +50,16 @@ def counted(days: int, now: datetime) -> Pruned:
 
 
 def total(days: int, now: datetime) -> Total:
-    """About how many rows go, beside the deliveries of entries. Some may be needed and stay."""
+    """Estimate how many rows are to be deleted, deliveries not counted. Entries still needed are
+    included, although they are kept."""
     before = now - timedelta(days=days)
     found = [
         total_of(rows) for rows in (retention_entries.older(before), *_beside(before).values())
     ]
-    known = [one.number for one in found if one.number is not None]
+    known = [count.number for count in found if count.number is not None]
     if len(known) < len(found):
         return Total(None)
-    return Total(sum(known), is_estimate=any(one.is_estimate for one in found))
+    return Total(sum(known), is_estimate=any(count.is_estimate for count in found))
 
 
 def prune(
@@ -68,10 +69,10 @@ def prune(
     is_over: Callable[[], bool] = lambda: False,
     watch: Callable[[int], object] = lambda _: None,
 ) -> Pruned:
-    """Delete what is older, until `is_over()`; `watch` is told how many rows each step took, those
-    of deliveries left out. Never inside a transaction.
+    """Delete older data until `is_over()`, calling `watch` with the number of rows that each step
+    deleted, deliveries not counted. Never inside a transaction.
 
-    It can be killed anywhere and is then run again; several at once do no harm.
+    It can be killed at any point and run again, also by several processes at once.
     """
     before = now - timedelta(days=days)
     pruned = Pruned()
@@ -97,20 +98,21 @@ def _steps(before: datetime) -> Iterator[Callable[[], Counter[str]]]:
 
 
 def _beside(before: datetime) -> dict[str, Any]:
-    """What goes with the audit log. An unreadable message stays while its incident is open."""
+    """Return the other rows to delete, by kind. An undecodable message is kept while its incident
+    is open."""
     open_ones = Incident.objects.filter(
         listener=OuterRef("listener"), kind__in=_UNREADABLE, closed_at=None
     )
     read = Quarantined.objects.filter(received_at__lt=before, ingested_at__isnull=False)
-    given_up = Quarantined.objects.filter(~Exists(open_ones), received_at__lt=before)
+    abandoned = Quarantined.objects.filter(~Exists(open_ones), received_at__lt=before)
     return {
-        "quarantined": read | given_up,
+        "quarantined": read | abandoned,
         "incidents": Incident.objects.filter(closed_at__lt=before),
         "throughput": Throughput.objects.filter(minute__lt=before),
     }
 
 
 def _delete(name: str, rows: Any, ids: list[int]) -> Counter[str]:
-    """A row that was taken up again meanwhile stays."""
+    """Delete the rows that still match: one may have been reopened since it was selected."""
     with transaction.atomic(durable=True):
         return Counter({name: rows.filter(pk__in=ids).order_by().delete()[0]})

@@ -1,1 +1,1 @@
-"""Read how listeners do: for the status command, the API, the console and Prometheus."""
+"""The status of listeners, for the status command, the API, the console and Prometheus."""

@@ -1,4 +1,4 @@
-"""Values that take a while to read, read once for all who ask for them at about the same time."""
+"""Slow reads, shared by the threads that need the same value at about the same time."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class _Entry:
 
 
 class CachedReads(Generic[Value]):
-    """Values by key, each used again for some seconds. When several threads want one that is too
-    old, one of them reads it and the others wait."""
+    """Values by key, each reused for some seconds. If several threads need an outdated value, one
+    of them reads it and the others wait."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -31,10 +31,10 @@ class CachedReads(Generic[Value]):
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, read: Callable[[], Value], *, fresh: bool = False) -> Value:
-        """Return the value; `fresh`: one that was read after this call began."""
-        asked_at = time.monotonic()
-        oldest = asked_at if fresh else asked_at - self._seconds
-        entry = self._entry(key, asked_at)
+        """Return the value of the key; with `fresh`, one read after this call began."""
+        called_at = time.monotonic()
+        oldest = called_at if fresh else called_at - self._seconds
+        entry = self._entry(key, called_at)
         with entry.lock:
             if entry.read_at < oldest:
                 began_at = time.monotonic()
@@ -48,7 +48,7 @@ class CachedReads(Generic[Value]):
             self._entries.clear()
 
     def _entry(self, key: Hashable, now: float) -> _Entry:
-        """Return the key's entry, after those of other keys that are too old were deleted."""
+        """Return the key's entry, after deleting outdated entries of other keys."""
         with self._lock:
             for other, entry in list(self._entries.items()):
                 if entry.read_at < now - self._seconds and not entry.lock.locked():
@@ -57,11 +57,11 @@ class CachedReads(Generic[Value]):
 
 
 class BackgroundRead(Generic[Value]):
-    """A read that may hang, in a thread of its own, since it cannot be interrupted. There is one
-    thread at a time, and its database connection is closed at its end."""
+    """A read that may hang. It runs in a separate thread, because it cannot be interrupted. Only
+    one thread runs at a time; it closes its database connection at the end."""
 
     def __init__(self, read: Callable[[], Value], *, name: str, seconds: float = 0.0) -> None:
-        """`name`: the thread's; `seconds`: how long a value is used again."""
+        """`name` is the thread's name, `seconds` how long a value is reused."""
         self._read = read
         self._name = name
         self._seconds = seconds
@@ -70,7 +70,7 @@ class BackgroundRead(Generic[Value]):
         self._began_at = 0.0
 
     def begin(self) -> Future[Value]:
-        """Return the future of the read that runs, of a recent one, or of a new one."""
+        """Return the future of the current read, of a recent one, or of a new one."""
         with self._lock:
             if self._future is None or self._is_outdated(self._future):
                 future: Future[Value] = Future()

@@ -1,6 +1,6 @@
-"""What the database knows, for Prometheus: the same from each process that is asked; take the max.
+"""Prometheus gauges read from the database. Every process exports the same values: use max().
 
-Read when it is asked for, in a few queries that indexes answer, however much was recorded.
+They are read at each scrape, in a few indexed queries whose cost does not grow with the log.
 """
 
 from __future__ import annotations
@@ -29,49 +29,59 @@ from listeners.models import Listener
 
 log = structlog.get_logger(__name__)
 
-#: Seconds after which a statement is broken off, where the database can.
+#: The statement timeout in seconds, on PostgreSQL.
 LONGEST = 3.0
-#: Seconds to wait for the database: less than a scrape may take.
+#: Seconds to wait for the database, less than a scrape may take.
 PATIENCE_SECONDS = 4.0
-#: Seconds for which the samples are used again.
+#: Seconds for which the samples are reused.
 KEPT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
     name: str
-    says: str
+    description: str
     labels: tuple[str, ...] = ("listener",)
 
 
-ENABLED = Gauge("cdc_listener_enabled", "1 where a listener is to run.")
-STATE = Gauge("cdc_listener_state", "1 for the state that it is in.", ("listener", "state"))
-LAST_RECEIVED = Gauge("cdc_last_received_timestamp_seconds", "When Salesforce last answered.")
-LAST_EVENT = Gauge(
-    "cdc_last_event_timestamp_seconds", "When the last recorded change was committed."
+ENABLED = Gauge("cdc_listener_enabled", "1 if the listener is enabled.")
+STATE = Gauge(
+    "cdc_listener_state", "1 for the current state of the listener.", ("listener", "state")
 )
-LAG = Gauge("cdc_lag_seconds", "Of the last change, from its commit to its receipt.")
-RUNWAY = Gauge("cdc_runway_hours", "Until Salesforce forgets the stored position.")
+LAST_RECEIVED = Gauge(
+    "cdc_last_received_timestamp_seconds", "Time of the last response from Salesforce."
+)
+LAST_EVENT = Gauge("cdc_last_event_timestamp_seconds", "Commit time of the last recorded change.")
+LAG = Gauge("cdc_lag_seconds", "Time from the commit of the last change to its receipt.")
+RUNWAY = Gauge("cdc_runway_hours", "Hours until the stored position expires.")
 BACKLOG = Gauge(
     "cdc_backlog_deliveries",
-    "Deliveries that have not ended, or failed for good; of each state up to 10000.",
+    "Unfinished and dead deliveries by state, counted up to 10000 each.",
     ("listener", "state"),
 )
-OLDEST = Gauge("cdc_oldest_queued_seconds", "Since the oldest queued delivery was published.", ())
+OLDEST = Gauge(
+    "cdc_oldest_queued_seconds", "Seconds since the oldest queued delivery was published.", ()
+)
 PAUSED = Gauge(
     "cdc_paused_deliveries",
-    "Deliveries that wait for a paused handler, up to 10000; no sample: it is not paused.",
+    "Deliveries waiting for a paused handler, up to 10000; no sample if not paused.",
     ("listener", "handler"),
 )
-DELIVERED = Gauge("cdc_events_delivered_24h", "Events delivered in 24 hours.")
-ORG_LIMIT = Gauge("cdc_org_events_limit", "Events that the org allows a day.")
-ORG_REMAINING = Gauge("cdc_org_events_remaining", "Of those, how many are left.")
-INCIDENTS = Gauge("cdc_incidents_open", "Open incidents.", ("listener", "kind"))
-WORKERS = Gauge("cdc_workers", "Workers that are there.", ())
-QUEUE_WORKERS = Gauge(
-    "cdc_queue_workers", "Of those, how many hear a queue that is used.", ("queue",)
+DELIVERED = Gauge(
+    "cdc_events_delivered_24h", "Events that Salesforce delivered in the last 24 hours."
 )
-READABLE = Gauge("cdc_state_readable", "0: the database was not read, and tells nothing here.", ())
+ORG_LIMIT = Gauge("cdc_org_events_limit", "Daily limit of delivered events of the org.")
+ORG_REMAINING = Gauge("cdc_org_events_remaining", "Events left of the org's daily limit.")
+INCIDENTS = Gauge("cdc_incidents_open", "Open incidents.", ("listener", "kind"))
+WORKERS = Gauge("cdc_workers", "Celery workers online.", ())
+QUEUE_WORKERS = Gauge(
+    "cdc_queue_workers", "Celery workers online that consume a queue in use.", ("queue",)
+)
+READABLE = Gauge(
+    "cdc_state_readable",
+    "0 if the database could not be read; the other gauges then have no samples.",
+    (),
+)
 
 GAUGES = (
     *(ENABLED, STATE, LAST_RECEIVED, LAST_EVENT, LAG, RUNWAY, BACKLOG, OLDEST, PAUSED, DELIVERED),
@@ -82,7 +92,7 @@ Sample = tuple[Gauge, tuple[str, ...], float]
 
 
 class State:
-    """Collects it; nothing but READABLE where the database does not answer in time."""
+    """Collects the gauges. Only READABLE has a sample if the database does not answer in time."""
 
     def __init__(self) -> None:
         self._read = BackgroundRead(
@@ -92,7 +102,10 @@ class State:
     def collect(self) -> Iterator[GaugeMetricFamily]:
         found = self._latest()
         samples = [(READABLE, (), float(found is not None)), *(found or ())]
-        families = {one: GaugeMetricFamily(one.name, one.says, labels=one.labels) for one in GAUGES}
+        families = {
+            gauge: GaugeMetricFamily(gauge.name, gauge.description, labels=gauge.labels)
+            for gauge in GAUGES
+        }
         for gauge, labels, value in samples:
             families[gauge].add_metric(labels, value)
         yield from families.values()
@@ -102,12 +115,12 @@ class State:
             return self._read.begin().result(PATIENCE_SECONDS)
         except Exception as error:
             reason = str(error).strip() or type(error).__name__
-            log.warning("the database was not read for metrics", reason=reason)
+            log.warning("metrics not readable from the database", reason=reason)
             return None
 
 
 def _read(now: datetime) -> Iterator[Sample]:
-    with _in_time():
+    with _statement_timeout():
         waiting = backlog()
         for listener, status in by_listener(now, waiting.by_listener):
             yield from _of_listener(listener, status)
@@ -118,10 +131,10 @@ def _read(now: datetime) -> Iterator[Sample]:
 
 
 def _of_listener(listener: Listener, status: ListenerStatus) -> Iterator[Sample]:
-    known: Mapping[Gauge, float | None] = {
+    values: Mapping[Gauge, float | None] = {
         ENABLED: float(listener.enabled),
-        LAST_RECEIVED: _moment(status.last_received_at),
-        LAST_EVENT: _moment(status.last_event_at),
+        LAST_RECEIVED: _timestamp(status.last_received_at),
+        LAST_EVENT: _timestamp(status.last_event_at),
         LAG: status.lag_seconds,
         RUNWAY: status.runway_hours,
         DELIVERED: status.usage.delivered,
@@ -129,18 +142,18 @@ def _of_listener(listener: Listener, status: ListenerStatus) -> Iterator[Sample]
         ORG_REMAINING: status.usage.org_remaining,
     }
     name = listener.name
-    yield from ((gauge, (name,), value) for gauge, value in known.items() if value is not None)
+    yield from ((gauge, (name,), value) for gauge, value in values.items() if value is not None)
     for state in STANDINGS:
         yield STATE, (name, state), float(status.state == state)
     paused: Counter[str] = Counter()
-    for one in status.paused_handlers:
-        paused[one.handler] += one.waiting
+    for paused_handler in status.paused_handlers:
+        paused[paused_handler.handler] += paused_handler.waiting
     for handler, count in paused.items():
         yield PAUSED, (name, handler), count
 
 
-def _moment(known: datetime | None) -> float | None:
-    return None if known is None else known.timestamp()
+def _timestamp(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
 
 
 def _of_backlog(listener: Listener, waiting: Backlog) -> Iterator[Sample]:
@@ -156,13 +169,13 @@ def _incidents() -> Iterator[Sample]:
 
 
 def _workers() -> Iterator[Sample]:
-    live = [one for one in queue_coverage.seen() if getattr(one, "is_live", False)]
+    live = [worker for worker in queue_coverage.seen() if getattr(worker, "is_live", False)]
     yield WORKERS, (), len(live)
     mappings = HandlerMapping.objects.exclude(handler="").order_by()
     wanted = mappings.values_list("handler", "queue").distinct()
     used = {queue_of(handler, queue) for handler, queue in wanted}
     for queue in sorted(used | queue_coverage.queues_heard(live)):
-        yield QUEUE_WORKERS, (queue,), sum(queue in one.queues for one in live)
+        yield QUEUE_WORKERS, (queue,), sum(queue in worker.queues for worker in live)
 
 
 def _oldest(now: datetime) -> float:
@@ -172,8 +185,8 @@ def _oldest(now: datetime) -> float:
 
 
 @contextmanager
-def _in_time() -> Iterator[None]:
-    """For a transaction alone: behind a pooler the session is another's next."""
+def _statement_timeout() -> Iterator[None]:
+    """Limit the statements in a transaction: behind a pooler, the session is shared with others."""
     if connection.vendor != "postgresql":
         yield
         return

@@ -1,4 +1,4 @@
-"""How each listener does, as values and as a table."""
+"""The status of each listener, as values and as a table."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ from listeners.models import Listener, Position
 
 @dataclass(frozen=True)
 class PausedHandler:
+    """A handler mapping that an operator paused."""
+
     on: str
     entity: str
     handler: str
     since: datetime
     by: str
     reason: str
-    #: Deliveries of any state that do not begin before it is resumed, or more.
+    #: Deliveries, in any state, that start only after the handler is resumed. A lower bound if
+    #: `or_more`.
     waiting: int
     or_more: bool
 
@@ -37,40 +40,43 @@ class PausedHandler:
         why = f" ({self.reason})" if self.reason else ""
         return (
             f"{self.handler} is paused for {self.on} {self.entity} since {_clock(self.since)} by "
-            f"{self.by}{why}: {number} wait"
+            f"{self.by}{why}: {number} waiting"
         )
 
 
 @dataclass(frozen=True)
 class ListenerStatus:
+    """The status of one listener; times are UTC."""
+
     listener: str
     transport: str
     enabled: bool
     state: str
     reason: str | None
-    #: The process that holds a live lease.
+    #: The process that holds the live lease, or None.
     leader: str | None
     #: When the last recorded change was committed in Salesforce.
     last_event_at: datetime | None
-    #: When Salesforce last answered, with changes or without.
+    #: When Salesforce last answered, with or without changes.
     last_received_at: datetime | None
-    #: Of the last change that the stream brought: from its commit to its receipt.
+    #: Time from the commit of the last streamed change to its receipt.
     lag_seconds: float | None
-    #: Until Salesforce forgets the stored position; 0 when it has. A listener that is away for
-    #: longer loses changes.
+    #: Hours until the stored position expires, 0 once it has. A listener that is stopped for longer
+    #: misses changes.
     runway_hours: float | None
     replay_id: str | None
-    #: Every state of a delivery, with how many there are.
+    #: Number of deliveries by state, for every state.
     backlog: dict[str, int]
     open_incidents: int
-    #: What of the backlog waits for them is not stuck.
+    #: Paused handlers: the part of the backlog that waits for them is not stuck.
     paused_handlers: list[PausedHandler]
-    #: Events that Salesforce delivered in 24 hours, and the org's daily limit of them.
+    #: Events that Salesforce delivered in the last 24 hours, and the org's daily limit.
     usage: Usage
 
 
 def statuses(now: datetime) -> list[ListenerStatus]:
-    """Every listener by name. Reads only; each number is as of its own query."""
+    """Return the status of every listener, ordered by name. Reads only; each number is as of its
+    own query."""
     return [status for _, status in by_listener(now, _backlogs())]
 
 
@@ -79,8 +85,8 @@ def by_listener(
     backlogs: Mapping[int, Mapping[str, int]],
     used: Mapping[int, Usage] | None = None,
 ) -> list[tuple[Listener, ListenerStatus]]:
-    """The same with the listeners, for whoever counts the backlogs otherwise, or has counted the
-    traffic. As many queries for one listener as for a hundred."""
+    """Return every listener with its status, for callers that have counted the backlogs (and the
+    traffic) themselves. The number of queries does not depend on the number of listeners."""
     positions = {position.pk: position for position in Position.objects.with_life()}
     incidents = _open_incidents()
     lags = _lags()
@@ -106,13 +112,13 @@ def by_listener(
 def _of(listener: Listener, position: Position | None, now: datetime) -> ListenerStatus:
     found = position or Position(listener=listener)
     is_live = bool(getattr(position, "is_held", False))
-    stands = standing(listener, found, now, is_live=is_live)
+    state = standing(listener, found, now, is_live=is_live)
     return ListenerStatus(
         listener=listener.name,
         transport=listener.transport,
         enabled=listener.enabled,
-        state=stands.state,
-        reason=stands.reason,
+        state=state.state,
+        reason=state.reason,
         leader=found.holder if is_live else None,
         last_event_at=found.last_event_at,
         last_received_at=_received_at(found),
@@ -127,15 +133,15 @@ def _of(listener: Listener, position: Position | None, now: datetime) -> Listene
 
 
 def _received_at(position: Position) -> datetime | None:
-    """It is written down every few seconds, an event with each batch."""
+    """Return the later time: one is stored every few seconds, the other with each batch."""
     moments = (position.last_received_at, position.last_event_at)
     return max(filter(None, moments), default=None)
 
 
 def _lags() -> dict[int, float]:
-    """By listener, of the last change that its stream brought."""
-    # A range of one listener, in an order that the index `entry_listener` alone has: for an
-    # equality PostgreSQL may read the whole table backwards, until it meets an idle listener's.
+    """Return the lag in seconds of each listener's last streamed change, by listener id."""
+    # A range instead of an equality, in the order of the index `entry_listener`: for an equality
+    # PostgreSQL may scan the whole table backwards to find the entries of an idle listener.
     mine = {"listener_id__gte": OuterRef("pk"), "listener_id__lte": OuterRef("pk")}
     streamed = AuditLogEntry.objects.filter(**mine, source=AuditLogEntry.Source.STREAM)
     newest = Subquery(streamed.order_by("listener_id", "-id").values("pk")[:1])
@@ -146,7 +152,7 @@ def _lags() -> dict[int, float]:
 
 
 def _lag_seconds(committed: int, received_at: datetime) -> float:
-    # Two clocks: a change cannot have been received before it was made.
+    # The clocks of Salesforce and of this machine may differ; a lag is never negative.
     return max(0.0, round((received_at - moment(committed)).total_seconds(), 3))
 
 
@@ -165,20 +171,20 @@ def _open_incidents() -> dict[int, int]:
 
 def _paused() -> dict[int, list[PausedHandler]]:
     found: defaultdict[int, list[PausedHandler]] = defaultdict(list)
-    for one in pause.paused():
-        mapping = one.mapping
+    for paused in pause.paused():
+        mapping = paused.mapping
         if mapping.paused_at is None:
             continue
         found[mapping.listener_id].append(
             PausedHandler(
                 on=mapping.on,
                 entity=mapping.entity,
-                handler=one.handler,
+                handler=paused.handler,
                 since=mapping.paused_at,
                 by=mapping.paused_by,
                 reason=mapping.pause_reason,
-                waiting=one.waiting,
-                or_more=one.is_capped,
+                waiting=paused.waiting,
+                or_more=paused.is_capped,
             )
         )
     return found
@@ -200,8 +206,8 @@ _HEADER = (
 
 
 def table(found: Sequence[ListenerStatus]) -> Iterator[str]:
-    """A line for each listener, and below it what there is to know: why it does not run, and which
-    of its handlers are paused."""
+    """Yield a line for each listener, followed by notes: why it is not running, and which of its
+    handlers are paused."""
     rows = [_HEADER, *map(_cells, found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     notes = [[], *(_notes(status) for status in found)]
@@ -217,13 +223,14 @@ def _notes(status: ListenerStatus) -> list[str]:
 
 
 def workers_line(workers: Sequence[Worker]) -> str:
+    """Return one line about the Celery workers online and the queues they consume."""
     live = [worker for worker in workers if getattr(worker, "is_live", False)]
-    heard = ", ".join(sorted(queues_heard(workers)))
-    if not heard:
-        return "workers: none seen"
+    queues = ", ".join(sorted(queues_heard(workers)))
+    if not queues:
+        return "Celery workers online: 0"
     others = sum(worker.version != __version__ for worker in live)
-    apart = f" ({others} of another version than {__version__})" if others else ""
-    return f"workers: {len(live)} seen{apart}, queues: {heard}"
+    remark = f", {others} of them not of version {__version__}" if others else ""
+    return f"Celery workers online: {len(live)}{remark} (queues: {queues})"
 
 
 def _cells(status: ListenerStatus) -> tuple[str, ...]:

@@ -1,5 +1,5 @@
-"""The page that Prometheus reads: the version, what this process counts, or all that count
-together, and what the database knows."""
+"""The page that Prometheus scrapes: the version, the counters of this process (or of all processes
+that share them), and the gauges from the database."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ _build, _state = BuildInfo(), State()
 
 
 def page() -> bytes:
-    """In the text format. Within a few seconds, whatever the database does."""
+    """Return the page in the text format, within a few seconds even if the database hangs."""
     counted = generate_latest(Shared() if is_shared() else REGISTRY)
     return generate_latest(_build) + counted + generate_latest(_state)

@@ -1,1 +1,1 @@
-"""Who may log in, by OAuth or SOAP, and the tokens that they get."""
+"""Logins by OAuth and SOAP, and the tokens they issue."""

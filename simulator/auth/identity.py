@@ -1,4 +1,4 @@
-"""Who has logged in (`/services/oauth2/userinfo` and `/id/…`), and the end of a login."""
+"""The identity endpoints (`/services/oauth2/userinfo` and `/id/…`), and token revocation."""
 
 from collections.abc import Callable
 from urllib.parse import parse_qsl, urlencode
@@ -20,12 +20,12 @@ FORM = "application/x-www-form-urlencoded"
 
 
 def identity_url(base_url: str) -> str:
-    """The address that stands for the user everywhere in OAuth."""
+    """Return the URL that identifies the user everywhere in OAuth."""
     return f"{base_url}/id/{ORG_ID}/{USER_ID}"
 
 
 class Identity:
-    """The three endpoints."""
+    """The two identity endpoints and the revocation endpoint."""
 
     def __init__(self, tokens: TokenService, clock: Clock, wake: Callable[[], None]) -> None:
         self._tokens = tokens
@@ -40,7 +40,7 @@ class Identity:
             app.router.add_route(method, "/id/{org}/{user}", self.identity)
 
     async def userinfo(self, request: web.Request) -> web.StreamResponse:
-        """The user, as OpenID Connect names things."""
+        """Answer with the user, in OpenID Connect's names."""
         if refused := self._refusal(wire.bearer_token(request)):
             return refused
         base_url = _base_url(request)
@@ -59,7 +59,7 @@ class Identity:
         )
 
     async def identity(self, request: web.Request) -> web.StreamResponse:
-        """The user, as the identity URL tells it."""
+        """Answer with the user, as the identity URL describes it."""
         token = wire.bearer_token(request) or request.query.get("oauth_token", "")
         if refused := self._refusal(token):
             return refused
@@ -99,7 +99,7 @@ class Identity:
         }
 
     async def revoke(self, request: web.Request) -> web.StreamResponse:
-        """An access token ends, or a refresh token and every access token with it."""
+        """Revoke an access token, or a refresh token and all access tokens with it."""
         form = dict(parse_qsl((await request.read()).decode("utf-8", "replace")))
         token = form.get("token") or request.query.get("token", "")
         if self._tokens.revoke(token):

@@ -1,4 +1,4 @@
-"""The JWT bearer grant: an assertion that the connected app's private key has signed."""
+"""The JWT bearer grant: an assertion signed with the connected app's private key."""
 
 import base64
 import binascii
@@ -17,10 +17,10 @@ from simulator.org.records import JsonObject
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 AUDIENCES = ("https://login.salesforce.com", "https://test.salesforce.com")
-#: The documentation says three minutes; clients that work with real orgs send five.
+#: Longest lifetime. Salesforce documents three minutes, but real orgs accept five from clients.
 LONGEST_SECONDS = 300
 SKEW_SECONDS = 10
-#: An expiry time past this is in milliseconds, as @salesforce/core sends it.
+#: An expiry time above this is in milliseconds, as @salesforce/core sends it.
 MILLISECONDS_FROM = 10**11
 INVALID = ("invalid_grant", "invalid assertion")
 WRONG_AUDIENCE = ("invalid_grant", "audience is invalid")
@@ -29,20 +29,20 @@ TOO_LATE = ("invalid_grant", "expired authorization code")
 
 
 class AppKey:
-    """The connected app's public key: from a file, or of a pair made when first needed."""
+    """The connected app's public key: from a file, or of a key pair created when first needed."""
 
     def __init__(self, path: str = "") -> None:
-        """Raises ValueError for a file that holds no RSA key."""
+        """Load the key. Raises ValueError for a file without an RSA key."""
         self._given = _read(path) if path else None
 
     @property
     def public(self) -> rsa.RSAPublicKey:
-        """What signatures are checked with."""
+        """The key that signatures are checked with."""
         return self._given or self._pair.public_key()
 
     @property
     def private_pem(self) -> str:
-        """The private key of a pair made here; empty if the public key came from a file."""
+        """The private key of the created pair; empty if the public key came from a file."""
         if self._given:
             return ""
         return self._pair.private_bytes(
@@ -76,7 +76,7 @@ def _read(path: str) -> rsa.RSAPublicKey:
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """A JWT taken apart; nothing in it is checked yet."""
+    """A parsed JWT, not yet checked."""
 
     header: JsonObject
     claims: JsonObject
@@ -85,7 +85,7 @@ class Assertion:
 
     @classmethod
     def parse(cls, text: str) -> "Assertion":
-        """Raises TokenError for what is no JWT."""
+        """Parse the text. Raises TokenError if it is not a JWT."""
         try:
             header, claims, signature = (_decoded(part) for part in text.split("."))
             parsed = (json.loads(header), json.loads(claims))
@@ -96,7 +96,7 @@ class Assertion:
         return cls(*parsed, text.rpartition(".")[0].encode(), signature)
 
     def check_signature(self, key: rsa.RSAPublicKey) -> None:
-        """Raises TokenError unless the owner of the private key signed it with RS256."""
+        """Check the RS256 signature. Raises TokenError."""
         if self.header.get("alg") != "RS256":
             raise TokenError(*INVALID)
         try:
@@ -105,9 +105,11 @@ class Assertion:
             raise TokenError(*INVALID) from None
 
     def check_claims(self, audiences: tuple[str, ...], now: int) -> None:
-        """Raises TokenError for a wrong audience or lifetime; `now` in milliseconds."""
-        told = self.claims.get("aud")
-        if not any(name in audiences for name in (told if isinstance(told, list) else [told])):
+        """Check audience and lifetime, with `now` in milliseconds. Raises TokenError."""
+        audience = self.claims.get("aud")
+        if not any(
+            name in audiences for name in (audience if isinstance(audience, list) else [audience])
+        ):
             raise TokenError(*WRONG_AUDIENCE)
         try:
             left = _seconds_left(float(self.claims.get("exp", "")), now)
@@ -120,7 +122,7 @@ class Assertion:
 
 
 def _seconds_left(expires_at: float, now: int) -> float:
-    """Until the assertion expires; one that is written in milliseconds has some seconds' grace.
+    """Return the seconds until the assertion expires; a time in milliseconds gets a grace period.
 
     @salesforce/core sends the present time in milliseconds plus 300, which real orgs accept.
     """
@@ -130,7 +132,7 @@ def _seconds_left(expires_at: float, now: int) -> float:
 
 
 def checked_subject(text: str, key: AppKey, *, client_id: str, base_url: str, now: int) -> str:
-    """The user for whom a good assertion asks; raises TokenError for another."""
+    """Return the user of a valid assertion. Raises TokenError."""
     assertion = Assertion.parse(text)
     if assertion.claims.get("iss") != client_id:
         raise TokenError(*UNKNOWN_CLIENT)

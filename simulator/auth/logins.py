@@ -1,4 +1,4 @@
-"""The two ways in on HTTP: the token endpoint, and login() and logout() of the SOAP API."""
+"""The login endpoints over HTTP: the token endpoint, and login() and logout() of the SOAP API."""
 
 import asyncio
 import base64
@@ -20,7 +20,8 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class Logins:
-    """Both endpoints; each request takes `seconds`, and its work is done whoever hangs up."""
+    """Both endpoints. Each request takes `seconds`, and completes even if the client
+    disconnects."""
 
     def __init__(self, tokens: TokenService, faults: Faults, clock: Clock, seconds: float) -> None:
         self._tokens = tokens
@@ -123,7 +124,8 @@ class Logins:
     async def _answer(
         self, call: TokenCall, grant: Grant, refusal: TokenError | None
     ) -> JsonObject:
-        """The answer, or TokenError; a client that hangs up does not stop what is under way."""
+        """Return the response, or raise TokenError. A client's disconnect does not cancel the
+        work."""
         task = asyncio.create_task(self._take_time(call, grant, refusal))
         self._running.add(task)
         task.add_done_callback(self._running.discard)

@@ -1,4 +1,4 @@
-"""The token service: the grants and their scopes, real errors, expiry, and what reuse revokes."""
+"""The token service: grants and scopes, errors, expiry, and the revocation on token reuse."""
 
 import base64
 import hmac
@@ -27,7 +27,7 @@ GRANT_TYPES = ("password", "refresh_token", "client_credentials", jwt_bearer.GRA
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a client must know to log in."""
+    """The credentials of a client."""
 
     client_id: str
     client_secret: str
@@ -38,7 +38,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the org is set up to ask for and to give."""
+    """The org's settings for token requests."""
 
     checks_client: bool = True
     has_run_as_user: bool = True
@@ -47,7 +47,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class TokenCall:
-    """A request for a token; `now` is the org's time, `client_now` what its client goes by."""
+    """A token request; `now` is the org's time, `client_now` the time of its clients."""
 
     arrival: Arrival
     base_url: str
@@ -58,7 +58,7 @@ class TokenCall:
 
     @property
     def bearer(self) -> str:
-        """Where the client's id and secret were."""
+        """Where the request had the client's id and secret: `basic` or `body`."""
         return "basic" if self.basic else "body"
 
 
@@ -86,8 +86,8 @@ class TokenService:
     ) -> JsonObject:
         """The answer to a token request; raises TokenError. Either way it is logged.
 
-        `grant` is one of this service's methods. With `refusal`, the request is refused with it,
-        however good it is.
+        `grant` is one of this service's methods. With `refusal`, the request is refused even
+        if it is valid.
         """
         outcome = "ok"
         token = call.form.get("refresh_token", "") if call.grant_type == "refresh_token" else ""
@@ -103,7 +103,7 @@ class TokenService:
             self.note(call, outcome, reused=reused)
 
     def note(self, call: TokenCall, outcome: str, *, reused: bool = False) -> None:
-        """Log a request for a token."""
+        """Log a token request."""
         self.log.add(
             TokenRequest(
                 call.arrival, dict(call.form), call.grant_type, call.bearer, outcome, reused
@@ -111,7 +111,7 @@ class TokenService:
         )
 
     def oauth(self, call: TokenCall, now: int) -> JsonObject:
-        """The answer of the token endpoint; raises TokenError."""
+        """Answer a request to the token endpoint. Raises TokenError."""
         if call.grant_type not in GRANT_TYPES:
             raise TokenError(*UNSUPPORTED_GRANT)
         if call.grant_type != jwt_bearer.GRANT_TYPE:
@@ -121,7 +121,7 @@ class TokenService:
         return {**self._issue(call.base_url, now, scope), **extra}
 
     def soap(self, password: str) -> Grant:
-        """A SOAP login with this password, which is in no log."""
+        """Return the grant of a SOAP login with this password, which is not logged."""
 
         def grant(call: TokenCall, now: int) -> JsonObject:
             if not self.door.admits(call.form.get("username", ""), password):
@@ -142,7 +142,7 @@ class TokenService:
                 raise TokenError(*error)
 
     def _authorize(self, call: TokenCall) -> JsonObject:
-        """What the grant adds to the answer; raises TokenError."""
+        """Return the grant's part of the response. Raises TokenError."""
         match call.grant_type:
             case "password":
                 return self._by_password(call.form)
@@ -201,15 +201,16 @@ class TokenService:
         }
 
     def is_valid(self, token: str, now: int) -> bool:
-        """Whether a request with this access token is let in."""
+        """Return whether the access token is valid."""
         return self._expires_at.get(token, 0) > now
 
     def milliseconds_left(self, token: str, now: int) -> int:
-        """How long this access token is still good for."""
+        """Return how long the access token is still valid."""
         return max(self._expires_at.get(token, 0) - now, 0)
 
     def revoke(self, token: str) -> bool:
-        """End an access token, or the refresh token and every access token; False for no token."""
+        """Revoke an access token, or the refresh token and all access tokens. Returns False for
+        neither."""
         if token and token == self.refresh_tokens.current:
             self.refresh_tokens.revoke()
             self.revoke_all()
@@ -217,7 +218,7 @@ class TokenService:
         return self._expires_at.pop(token, None) is not None
 
     def revoke_all(self) -> int:
-        """Revoke every access token; returns how many there were."""
+        """Revoke every access token, and return how many there were."""
         count = len(self._expires_at)
         self._expires_at.clear()
         return count
@@ -235,9 +236,9 @@ KNOWN = frozenset(
 
 
 def granted(asked: str) -> str:
-    """The scope of the answer: what was asked for and is granted, or all that is granted.
+    """Return the scope of the response: the requested scopes that are granted, or all granted ones.
 
-    Raises TokenError for a scope that does not exist, and if nothing asked for is granted.
+    Raises TokenError for an unknown scope, and if no requested scope is granted.
     """
     names = asked.split()
     if not names:

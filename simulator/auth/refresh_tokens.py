@@ -1,4 +1,4 @@
-"""The refresh token of the org's one authorization: rotation, reuse, and use by two at once."""
+"""The refresh token of the org's one authorization: rotation, reuse and concurrent use."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from simulator.org.ids import OpaqueIds
 
 @dataclass(slots=True)
 class RefreshTokens:
-    """With `rotate`, each refresh gives a new token and spends the one it was asked with."""
+    """The current refresh token. With `rotate`, each refresh replaces it by a new one."""
 
     opaque: OpaqueIds
     current: str
@@ -26,26 +26,27 @@ class RefreshTokens:
         return self.current
 
     def revoke(self) -> None:
-        """No token works until a new authorization."""
+        """Revoke the token: none works until a new authorization."""
         self.current = ""
 
     def is_spent(self, token: str) -> bool:
-        """Whether the token was replaced, so that using it is a reuse."""
+        """Return whether the token was replaced, so that its use is a reuse."""
         return token in self._spent
 
     def check(self, token: str) -> None:
-        """Raises TokenError unless this is the current token."""
+        """Raise TokenError unless this is the current token."""
         if not token or token != self.current:
             raise TokenError(*EXPIRED)
 
     @property
     def in_progress(self) -> int:
-        """How many refreshes are under way."""
+        """The number of refreshes in progress."""
         return len(self._in_progress)
 
     @contextmanager
     def processing(self, token: str) -> Iterator[TokenError | None]:
-        """While a refresh with this token is under way; gives the refusal for a second one."""
+        """Mark a refresh with this token as in progress; yields the refusal for a concurrent
+        one."""
         if not token:
             yield None
             return

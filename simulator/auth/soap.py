@@ -1,7 +1,7 @@
-"""`login()` and `logout()` of the SOAP API: the envelope read, and the answers written. No I/O.
+"""`login()` and `logout()` of the SOAP API: parse the envelope, and write the responses. No I/O.
 
 Faults are TokenErrors whose `error` is the exception code, or `soapenv:Client` for a request that
-is no login at all.
+is not a login.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ UNSUPPORTED = ("UNSUPPORTED_API_VERSION", "Invalid Api version specified on URL"
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a login() asks with."""
+    """The arguments of a login()."""
 
     username: str = ""
     password: str = ""
@@ -46,7 +46,7 @@ class Logout:
 
 
 def read_request(version: str, headers: Mapping[str, str], body: bytes) -> Login | Logout:
-    """The operation that a request asks for; raises TokenError."""
+    """Parse the operation of a request. Raises TokenError."""
     if "SOAPAction" not in headers:
         raise TokenError(*NO_ACTION)
     root = _parse(body)
@@ -65,13 +65,13 @@ def read_request(version: str, headers: Mapping[str, str], body: bytes) -> Login
 
 
 def as_fault(error: TokenError) -> TokenError:
-    """An OAuth refusal in the words of the SOAP API; one that is a fault stays as it is."""
+    """Return an OAuth refusal as a SOAP fault; a SOAP fault is returned unchanged."""
     is_fault = error.error.isupper() or error.error.startswith("soapenv:")
     return error if is_fault else TokenError(*INVALID_LOGIN)
 
 
 def fault_xml(fault: TokenError) -> str:
-    """The envelope of a fault."""
+    """Return the envelope of a fault."""
     text, code = escape(fault.description), escape(fault.error)
     if fault.error == CLIENT:
         inner = f"<faultcode>{CLIENT}</faultcode><faultstring>{text}</faultstring>"
@@ -96,7 +96,7 @@ def login_xml(
     token: str,
     seconds: int,
 ) -> str:
-    """The envelope of a good login."""
+    """Return the envelope of a successful login."""
     where = f"{base_url}/services/Soap/{{}}/{version}/{org_id[:15]}"
     result = {
         "metadataServerUrl": where.format("m"),
@@ -113,7 +113,7 @@ def login_xml(
 
 
 def logout_xml() -> str:
-    """The envelope of a logout."""
+    """Return the envelope of a logout."""
     return _envelope(f'xmlns="{PARTNER}"', "<logoutResponse/>")
 
 

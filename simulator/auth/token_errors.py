@@ -1,13 +1,13 @@
-"""What an org answers to whoever may not log in.
+"""The error that an org returns for a refused login.
 
-TokenError: the token endpoint sends it as JSON with status 400, the SOAP API as a fault.
+TokenError: sent as JSON with status 400 by the token endpoint, as a fault by the SOAP API.
 """
 
 from simulator.org.records import JsonObject
 
 
 class TokenError(Exception):
-    """The client must read `error` and `error_description`."""
+    """A refused login. The client reads `error` and `error_description`."""
 
     def __init__(self, error: str, description: str) -> None:
         super().__init__(f"{error}: {description}")
@@ -15,7 +15,7 @@ class TokenError(Exception):
         self.description = description
 
     def body(self) -> JsonObject:
-        """The JSON of the answer."""
+        """Return the JSON of the response."""
         return {"error": self.error, "error_description": self.description}
 
 

@@ -1,4 +1,4 @@
-"""The integration user: the password, the lock after too many wrong ones, the permissions."""
+"""The integration user: password, lock after too many wrong passwords, permissions."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,8 @@ from simulator.rest_messages import RestError
 
 @dataclass(slots=True)
 class Door:
-    """Lets the user in; after `lock_after` wrong passwords in a row nobody, 0 means never."""
+    """Checks the user's logins. After `lock_after` wrong passwords in a row the user is locked (0:
+    never)."""
 
     username: str
     password: str
@@ -17,11 +18,12 @@ class Door:
     locked: bool = False
 
     def is_user(self, username: str) -> bool:
-        """Whether this is the user; upper and lower case are the same."""
+        """Return whether this is the user, ignoring case."""
         return username.casefold() == self.username.casefold()
 
     def admits(self, username: str, password: str) -> bool:
-        """Whether this login is good. A locked user is told the same as one who is wrong."""
+        """Return whether the login is valid. A locked user gets the same answer as a wrong
+        password."""
         if not self.is_user(username):
             self.failed += 1
             return False
@@ -34,24 +36,24 @@ class Door:
         return False
 
     def unlock(self) -> None:
-        """As an administrator does."""
+        """Unlock the user, as an administrator does."""
         self.locked = False
         self.failed_in_a_row = 0
 
 
 @dataclass(slots=True)
 class Access:
-    """User permissions: *API Enabled*, and *View Setup and Configuration*."""
+    """The user permissions *API Enabled* and *View Setup and Configuration*."""
 
     api_enabled: bool = True
     view_setup: bool = True
 
     def check_api(self) -> None:
-        """Raises RestError where the REST API is closed to the user."""
+        """Raise RestError if the user may not use the REST API."""
         if not self.api_enabled:
             raise RestError("API_DISABLED_FOR_ORG")
 
     def check_setup(self) -> None:
-        """Raises RestError where what is configured in Setup is closed to the user."""
+        """Raise RestError if the user may not view the configuration in Setup."""
         if not self.view_setup:
             raise RestError("INSUFFICIENT_ACCESS")

@@ -1,1 +1,1 @@
-"""The control API: make changes and faults, and look at what clients sent."""
+"""The control API: make changes and faults, and inspect what clients sent."""

@@ -1,8 +1,8 @@
-"""The control API: make changes and faults, and look at what happened.
+"""The control API: make changes and faults, and inspect the org.
 
 It is for tests and demonstrations: JSON without authentication, meant for a loopback address.
-Wrong input is answered with 400 and `{"error": …}` that names what is wrong. `docs/simulator.md`
-describes each operation with an example; `operations` lists them.
+Invalid input is answered with 400 and `{"error": …}`, which names the wrong part.
+`docs/simulator.md` describes each operation with an example; `operations` lists them.
 """
 
 from aiohttp import web
@@ -57,7 +57,7 @@ class Control:
         app.router.add_get("/_simulator/state", state)
 
     def changes(self, body: Body) -> JsonObject:
-        """One transaction."""
+        """Commit one transaction."""
         writer = read_writer(body)
         if body.has("changes"):
             parsed = [
@@ -70,7 +70,7 @@ class Control:
         return published(self._sim.org.commit(parsed, now=self._sim.clock.now(), writer=writer))
 
     def events(self, body: Body) -> JsonObject:
-        """A raw event."""
+        """Publish a raw event."""
         org, now = self._sim.org, self._sim.clock.now()
         if body.has("payload"):
             payload = body.mapping("payload")
@@ -90,7 +90,7 @@ class Control:
         )
 
     def messages(self, body: Body) -> JsonObject:
-        """Any message."""
+        """Send any message."""
         channel = body.text("channel")
         if body.has("message"):
             message = body.mapping("message")
@@ -101,7 +101,7 @@ class Control:
         return {"sessions": self._sim.bayeux.inject(channel, message)}
 
     def duplicates(self, body: Body) -> JsonObject:
-        """Events once more."""
+        """Deliver events again."""
         log = self._sim.org.log
         again: list[StoredEvent] = []
         if body.has("replay_id"):
@@ -117,7 +117,7 @@ class Control:
         return published(again)
 
     def bursts(self, body: Body) -> JsonObject:
-        """Generated events, all at once."""
+        """Generate events at once."""
         count = body.count("count")
         mix = body.weights("mix", self._sim.traffic.mix)
         entities = body.weights("entities", ENTITIES)
@@ -128,14 +128,14 @@ class Control:
         return {"count": answer["count"], "changes": answer["changes"]} if quiet else answer
 
     async def traffic(self, body: Body) -> JsonObject:
-        """Generated events at a rate."""
+        """Generate events at a rate."""
         rate, count = body.number("rate"), body.count_or_none("count", None)
         body.done()
         await self._sim.pump.start(rate, count)
         return {"running": self._sim.pump.is_running}
 
     def faults(self, body: Body) -> JsonObject:
-        """A fault, at once or for the next requests."""
+        """Make a fault, at once or for the next requests."""
         sim = self._sim
         match body.text("kind"):
             case "revoke_tokens":
@@ -157,12 +157,12 @@ class Control:
         return {"affected": count}
 
     async def clear_faults(self, _request: web.Request) -> web.StreamResponse:
-        """Forget the waiting faults, and end the stalls of streams."""
+        """Clear the waiting faults, and end the stalls of streams."""
         self._sim.pubsub.end_stalls()
         return wire.json_response({"cleared": self._sim.faults.clear()})
 
     def entities(self, body: Body) -> JsonObject:
-        """Make or change an entity."""
+        """Add or change an entity."""
         entity = self._sim.org.catalogue.define(body.text("name"), body.text("prefix", ""))
         entity.selected = body.flag("selected", default=entity.selected)
         entity.visible = body.flag("visible", default=entity.visible)
@@ -179,7 +179,7 @@ class Control:
         }
 
     def channels(self, body: Body) -> JsonObject:
-        """Make or change a custom channel."""
+        """Add or change a custom channel."""
         name, entities = body.text("name"), body.texts("entities")
         return {"channel": self._sim.org.channels.define(name, list(entities))}
 
@@ -192,15 +192,15 @@ class Control:
         return {"now": now}
 
     def refresh_token(self, _body: Body) -> JsonObject:
-        """A new refresh token."""
+        """Issue a new refresh token."""
         return {"refresh_token": self._sim.tokens.refresh_tokens.renew()}
 
     def empty_recycle_bin(self, _body: Body) -> JsonObject:
-        """Hard-delete."""
+        """Empty the Recycle Bin: delete its records permanently."""
         return {"deleted": self._sim.org.store.empty_recycle_bin()}
 
     def state(self, limits: Numbers) -> JsonObject:
-        """Everything there is to see."""
+        """Return the whole state."""
         sim = self._sim
         return {
             **org_state(sim.org, events=limits["events"], records=limits["records"]),

@@ -1,5 +1,4 @@
-"""The control API's part about clients: what they sent, whether they can still log in, and what
-they may do then."""
+"""The control API about clients: their requests, logins and permissions."""
 
 from aiohttp import web
 
@@ -29,30 +28,30 @@ class EvidenceControl:
         app.router.add_delete("/_simulator/requests", self.clear_requests)
 
     def unlock(self, _body: Body) -> JsonObject:
-        """Let the user in again."""
+        """Unlock the user."""
         self._tokens.door.unlock()
         return logins_state(self._tokens)
 
     def access(self, body: Body) -> JsonObject:
-        """Give and take the user's permissions."""
+        """Change the user's permissions."""
         access = self._access
         access.api_enabled = body.flag("api_enabled", default=access.api_enabled)
         access.view_setup = body.flag("view_setup", default=access.view_setup)
         return {"api_enabled": access.api_enabled, "view_setup": access.view_setup}
 
     def token_requests(self, since: Numbers) -> JsonObject:
-        """What came to the token endpoint and as SOAP logins."""
+        """Return the token requests and SOAP logins."""
         lines = [entry.line() for entry in self._tokens.log.since(since["since"] or 0)]
         return {"token_requests": lines, **logins_state(self._tokens)}
 
     async def clear_token_requests(self, _request: web.Request) -> web.StreamResponse:
-        """Forget them."""
+        """Clear the token requests."""
         return wire.json_response({"cleared": self._tokens.log.clear()})
 
     def requests(self, since: Numbers) -> JsonObject:
-        """What came elsewhere."""
+        """Return the other requests."""
         return {"requests": [entry.line() for entry in self._requests.since(since["since"] or 0)]}
 
     async def clear_requests(self, _request: web.Request) -> web.StreamResponse:
-        """Forget them."""
+        """Clear the other requests."""
         return wire.json_response({"cleared": self._requests.clear()})

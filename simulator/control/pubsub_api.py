@@ -1,4 +1,4 @@
-"""The control API's part about the Pub/Sub API; `docs/simulator.md` describes its operations."""
+"""The control API about the Pub/Sub API; `docs/simulator.md` describes its operations."""
 
 import base64
 import binascii
@@ -26,7 +26,7 @@ class PubSubControl:
         app.router.add_delete("/_simulator/pubsub-calls", self.clear_calls)
 
     def subscription(self, body: Body) -> JsonObject:
-        """Make or change a managed subscription."""
+        """Add or change a managed subscription."""
         name, known = body.text("name"), self._hub.managed.by_name
         before = known.get(name)
         topic = body.text("topic", before.topic if before else None)
@@ -46,18 +46,18 @@ class PubSubControl:
         return {"port": server.port}
 
     def calls(self, since: Numbers) -> JsonObject:
-        """What came."""
+        """Return the calls."""
         return {"calls": [c.line() for c in self._hub.calls if c.at >= (since["since"] or 0)]}
 
     async def clear_calls(self, _request: web.Request) -> web.StreamResponse:
-        """Forget them."""
+        """Clear the calls."""
         count = len(self._hub.calls)
         self._hub.calls.clear()
         return wire.json_response({"cleared": count})
 
 
 def read_avro(body: Body) -> bytes | None:
-    """The bytes that an event has for a payload, if it has its own."""
+    """Return the event's own Avro payload, or None."""
     if not body.has("avro_payload"):
         return None
     try:

@@ -1,6 +1,6 @@
-"""Reading the control API's requests: whatever is wrong with one becomes a 400 that names it.
+"""Parse the requests of the control API. An invalid request becomes a 400 that names the error.
 
-ControlError: the body is wrong; the message names the part, and becomes the answer's "error".
+ControlError: the body is invalid; the message names the part, and is the response's "error".
 """
 
 import json
@@ -17,11 +17,11 @@ from simulator.traffic.generator import UnknownMixError
 
 
 class ControlError(ValueError):
-    """Correct the request: the message names the part that is wrong."""
+    """The request is invalid. Correct the part that the message names."""
 
 
 class Body:
-    """A JSON object that is read key by key, and at the end has no key left over."""
+    """A JSON object that is read key by key; unread keys are an error at the end."""
 
     def __init__(self, value: object, where: str = "the body") -> None:
         if not isinstance(value, dict):
@@ -30,35 +30,35 @@ class Body:
         self._where = where
 
     def text(self, name: str, default: str | None = None) -> str:
-        """A string; required without a default."""
+        """Read a string, required without a default."""
         value = self._take(name, default)
         if not isinstance(value, str):
             raise self._wrong(name, "a string")
         return value
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """A list of strings."""
+        """Read a list of strings."""
         value = self._take(name, [])
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise self._wrong(name, "a list of strings")
         return tuple(value)
 
     def number(self, name: str, default: float | None = None) -> float:
-        """A number that is not negative."""
+        """Read a number of at least 0."""
         value = self._take(name, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise self._wrong(name, "a number of at least 0")
         return value
 
     def count(self, name: str, default: int | None = None) -> int:
-        """A whole number of at least 1."""
+        """Read a whole number of at least 1."""
         value = self._take(name, default)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise self._wrong(name, "a whole number of at least 1")
         return value
 
     def count_or_none(self, name: str, default: int | None) -> int | None:
-        """A whole number of at least 1, or null for no limit."""
+        """Read a whole number of at least 1, or null for no limit."""
         value = self._left.get(name, default)
         if value is None:
             self._left.pop(name, None)
@@ -66,21 +66,21 @@ class Body:
         return self.count(name, default)
 
     def flag(self, name: str, *, default: bool = False) -> bool:
-        """True or false."""
+        """Read true or false."""
         value = self._take(name, default)
         if not isinstance(value, bool):
             raise self._wrong(name, "true or false")
         return value
 
     def mapping(self, name: str, default: JsonObject | None = None) -> JsonObject:
-        """A JSON object, as it is; required without a default."""
+        """Read a JSON object, required without a default."""
         value = self._take(name, default)
         if not isinstance(value, dict):
             raise self._wrong(name, "a JSON object")
         return value
 
     def weights(self, name: str, default: Mapping[str, float]) -> Mapping[str, float]:
-        """Numbers by name."""
+        """Read numbers by name."""
         value = self._take(name, dict(default))
         if not isinstance(value, dict) or not all(
             isinstance(weight, int | float) and weight >= 0 for weight in value.values()
@@ -89,23 +89,23 @@ class Body:
         return value
 
     def items(self, name: str) -> list[object]:
-        """A list that is not empty."""
+        """Read a list that is not empty."""
         value = self._take(name, None)
         if not isinstance(value, list) or not value:
             raise self._wrong(name, "a list with at least one item")
         return value
 
     def has(self, name: str) -> bool:
-        """Whether the key is there."""
+        """Return whether the key is present and unread."""
         return name in self._left
 
     def rest(self) -> JsonObject:
-        """The keys not read yet, as they are."""
+        """Read the remaining keys unchanged."""
         left, self._left = self._left, {}
         return left
 
     def done(self) -> None:
-        """Raises ControlError if a key was never read."""
+        """Raise ControlError if a key was not read."""
         if self._left:
             raise ControlError(f"{self._where} has an unknown key {next(iter(self._left))!r}")
 
@@ -119,7 +119,7 @@ class Body:
 
 
 def read_change(value: object, where: str = "the body") -> changes.Change:
-    """One change of a transaction."""
+    """Parse one change of a transaction."""
     body = Body(value, where)
     change = _change(body, body.text("op"), body.text("entity"))
     body.done()
@@ -180,7 +180,7 @@ OPERATIONS: Mapping[str, Callable[[Body, str], changes.Change]] = {
 
 
 def read_writer(body: Body) -> Writer:
-    """Who makes the change."""
+    """Read the writer of the change."""
     return Writer(
         user=body.text("user", SOMEBODY.user),
         api=body.text("api", SOMEBODY.api),
@@ -194,7 +194,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def json_handler(action: Action) -> Handler:
-    """An action as an aiohttp handler."""
+    """Return the action as an aiohttp handler."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         text = await request.text()
@@ -214,7 +214,7 @@ def json_handler(action: Action) -> Handler:
 
 
 def query_handler(names: tuple[str, ...], action: Callable[[Numbers], JsonObject]) -> Handler:
-    """An action that looks at whole numbers of the query, None where absent."""
+    """Return an aiohttp handler for an action on integers of the query, None if absent."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         given = request.query

@@ -1,4 +1,4 @@
-"""What the control API tells of the org and of who is connected."""
+"""The state of the org and of its clients, as the control API shows it."""
 
 from simulator.auth.oauth import TokenService
 from simulator.evidence import MINUTE_MS
@@ -10,7 +10,7 @@ from simulator.streaming.bayeux import Bayeux
 
 
 def event_line(event: StoredEvent) -> JsonObject:
-    """An event without its fields."""
+    """Return an event without its fields."""
     return {
         "replay_id": event.replay_id,
         "event_uuid": event.event_uuid,
@@ -21,7 +21,7 @@ def event_line(event: StoredEvent) -> JsonObject:
 
 
 def published(events: list[StoredEvent]) -> JsonObject:
-    """The answer to a request that published something."""
+    """Return the response to a request that published events."""
     lines = [event_line(event) for event in events]
     headers = [line["header"] or {} for line in lines]
     return {
@@ -35,7 +35,7 @@ def published(events: list[StoredEvent]) -> JsonObject:
 
 
 def org_state(org: Org, *, events: int | None, records: int | None) -> JsonObject:
-    """The records and the newest events, so many at most."""
+    """Return the records and the newest events, up to these numbers."""
     retained = org.log.retained()
     newest = retained if events is None else retained[max(len(retained) - events, 0) :]
     return {
@@ -56,7 +56,7 @@ def org_state(org: Org, *, events: int | None, records: int | None) -> JsonObjec
 
 
 def logins_state(tokens: TokenService) -> JsonObject:
-    """The counters of logins, and whether the user is locked."""
+    """Return the login counters, and whether the user is locked."""
     return {
         "refresh_requests": tokens.log.refreshes,
         "refresh_reuses": tokens.log.reuses,
@@ -68,7 +68,7 @@ def logins_state(tokens: TokenService) -> JsonObject:
 
 
 def traffic_state(bayeux: Bayeux, tokens: TokenService, faults: Faults, now: int) -> JsonObject:
-    """Sessions, token requests and waiting faults; `delivered` is by CometD."""
+    """Return sessions, token requests and waiting faults; `delivered` counts CometD events."""
     bayeux.sessions.sweep(now)
     sessions = list(bayeux.sessions.by_client.values())
     return {

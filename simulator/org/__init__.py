@@ -1,1 +1,1 @@
-"""What the org holds: records, their changes in transactions, and the events of them."""
+"""The data of the org: records, transactions and change events."""

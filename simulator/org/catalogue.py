@@ -1,7 +1,7 @@
 """The entities of the org: key prefixes, fields, and the names of their change events.
 
-Beside the data every org has the objects Organization and User, with one record each. They can be
-read and queried over REST, are not written here, and have no change events.
+Every org also has the objects Organization and User, with one record each. They can be read and
+queried over REST, but not written, and have no change events.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ SYSTEM_FIELDS = (
 
 
 class UnknownEntityError(LookupError):
-    """The org has no such entity: check its spelling, or add it with the control API."""
+    """The org has no such entity. Check its spelling, or add it with the control API."""
 
 
 @dataclass(slots=True)
@@ -41,19 +41,20 @@ class Entity:
 
     @property
     def all_fields(self) -> tuple[str, ...]:
-        """The entity's own fields, the system fields and the external ids, which are unique."""
+        """The entity's own fields, the system fields and the (unique) external ids."""
         return (*self.fields, *SYSTEM_FIELDS, *self.external_ids)
 
     @property
     def change_event(self) -> str:
-        """`AccountChangeEvent`, and `Employee__ChangeEvent` for `Employee__c`."""
+        """The name of the change event: `AccountChangeEvent`, or `Employee__ChangeEvent` for
+        `Employee__c`."""
         if self.name.endswith(CUSTOM_SUFFIX):
             return self.name.removesuffix("c") + "ChangeEvent"
         return self.name + "ChangeEvent"
 
 
 def standard_entities() -> list[Entity]:
-    """What a new org starts with; Case is there but not selected."""
+    """Return the entities of a new org; Case is not selected."""
     return [
         Entity(
             "Account",
@@ -100,7 +101,7 @@ class Catalogue:
     )
 
     def get(self, name: str) -> Entity:
-        """The entity, or UnknownEntityError."""
+        """Return the entity. Raises UnknownEntityError."""
         try:
             return self.entities[name]
         except KeyError:
@@ -109,14 +110,14 @@ class Catalogue:
             ) from None
 
     def find(self, name: str) -> Entity | None:
-        """The entity, upper and lower case being the same."""
+        """Return the entity of this name, ignoring case."""
         if name in self.entities:
             return self.entities[name]
         wanted = name.casefold()
         return next((e for e in self.entities.values() if e.name.casefold() == wanted), None)
 
     def define(self, name: str, prefix: str = "") -> Entity:
-        """The entity, made if the org does not have it yet."""
+        """Return the entity, after adding it if it is new."""
         if name not in self.entities:
             self.entities[name] = Entity(name, prefix or self._free_prefix())
         return self.entities[name]
@@ -126,7 +127,7 @@ class Catalogue:
         return next(prefix for number in range(1000) if (prefix := f"a{number:02x}") not in taken)
 
     def by_change_event(self, change_event: str) -> Entity | None:
-        """The entity whose change event has this name; case matters."""
+        """Return the entity whose change event has this name (case-sensitive)."""
         for entity in self.entities.values():
             if entity.change_event == change_event:
                 return entity
@@ -139,7 +140,7 @@ USER = "User"
 
 
 class SetupObjects:
-    """Organization and User, with one record each."""
+    """The objects Organization and User, with one record each."""
 
     def __init__(self, *, org_id: str, user_id: str, now: int) -> None:
         self._stamp: JsonObject = {
@@ -163,17 +164,19 @@ class SetupObjects:
         self.records[name] = {record_id: record}
 
     def find(self, name: str) -> Entity | None:
-        """The object, upper and lower case being the same."""
+        """Return the object of this name, ignoring case."""
         wanted = name.casefold()
-        return next((one for one in self.entities.values() if one.name.casefold() == wanted), None)
+        return next(
+            (entity for entity in self.entities.values() if entity.name.casefold() == wanted), None
+        )
 
     def set_username(self, username: str) -> None:
-        """Give the user the name that it logs in with."""
+        """Set the user's login name."""
         for record in self.records[USER].values():
             record.fields |= _user(username)
 
     def records_of(self, entity: Entity) -> Mapping[str, Record]:
-        """The records of one of these objects; empty for another."""
+        """Return the records of one of these objects; empty for another."""
         return self.records.get(entity.name, {})
 
 

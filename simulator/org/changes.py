@@ -1,4 +1,4 @@
-"""What a writer can do to records in one transaction, and whether all of it can be done."""
+"""The changes that a transaction can make to records, and the check whether they can be applied."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ GAP_TYPES = ("GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE")
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """New records, one for each set of fields; `record_id` only for a single one."""
+    """Create records, one for each set of fields; `record_id` is only for a single one."""
 
     entity: str
     records: tuple[JsonObject, ...]
@@ -21,13 +21,13 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """The same fields set on several records; None clears.
+    """Set the same fields on several records; None clears a field.
 
-    diff_fields      long texts that travel as diffs
-    separate_fields  come in an event of their own for each record, in the same transaction and
+    diff_fields      long texts that are sent as diffs
+    separate_fields  sent in a separate event for each record, in the same transaction and
                      without LastModifiedDate, as some saves of real orgs do
-    is_stamped       False: LastModifiedDate stays, and does not come, as when the org adds the
-                     coordinates of an address by itself
+    is_stamped       False: LastModifiedDate is neither changed nor sent, as when the org adds the
+                     coordinates of an address
     """
 
     entity: str
@@ -40,7 +40,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Records moved to the Recycle Bin."""
+    """Move records to the Recycle Bin."""
 
     entity: str
     record_ids: tuple[str, ...]
@@ -48,7 +48,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Undelete:
-    """Records moved back from the Recycle Bin."""
+    """Restore records from the Recycle Bin."""
 
     entity: str
     record_ids: tuple[str, ...]
@@ -56,10 +56,10 @@ class Undelete:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A change whose data no event carries.
+    """A change whose event carries no data.
 
-    With `apply`, the change is made to the records too, so that reading them tells something new;
-    `fields` are then what GAP_CREATE and GAP_UPDATE write.
+    With `apply`, the change is also made to the records, so that they can be read; GAP_CREATE and
+    GAP_UPDATE then write `fields`.
     """
 
     entity: str
@@ -78,7 +78,7 @@ class Overflow:
 
 @dataclass(frozen=True, slots=True)
 class Wildcard:
-    """A field-type conversion on a whole entity: recordIds `001*` and no fields."""
+    """A field-type conversion of a whole entity: recordIds `001*` and no fields."""
 
     entity: str
     change_type: str = "UPDATE"
@@ -89,31 +89,31 @@ Change = Create | Update | Delete | Undelete | Gap | Overflow | Wildcard
 
 @dataclass(slots=True)
 class Preflight:
-    """Follows which records would be live or deleted as the changes go on."""
+    """Tracks which records would be live or deleted after each change."""
 
     store: RecordStore
     live: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     def need_live(self, entity: str, record_id: str) -> None:
-        """Raises UnknownRecordError unless the record would be live."""
+        """Raise UnknownRecordError unless the record would be live."""
         usual = record_id in self.store.live.get(entity, {})
         if not self.live.get((entity, record_id), usual):
             raise UnknownRecordError(f"no live {entity} has the id {record_id!r}")
 
     def delete(self, entity: str, record_id: str) -> None:
-        """Needs a live record."""
+        """Delete a live record."""
         self.need_live(entity, record_id)
         self.live[(entity, record_id)] = False
 
     def undelete(self, entity: str, record_id: str) -> None:
-        """Needs a deleted record."""
+        """Restore a deleted record."""
         usual = not self.store.is_deleted(entity, record_id)
         if self.live.get((entity, record_id), usual):
             raise NotInRecycleBinError(f"no {entity} in the Recycle Bin has the id {record_id!r}")
         self.live[(entity, record_id)] = True
 
     def create(self, entity: str, record_id: str) -> None:
-        """An id of the caller's choice must be new."""
+        """Create a record; a chosen id must be new."""
         used = record_id in self.store.live.get(entity, {})
         if used or self.store.is_deleted(entity, record_id):
             raise UnknownRecordError(f"the id {record_id!r} is taken")
@@ -121,7 +121,7 @@ class Preflight:
 
 
 def check(store: RecordStore, catalogue: Catalogue, changes: Iterable[Change]) -> None:
-    """Raises LookupError for the first change that cannot be applied."""
+    """Raise LookupError for the first change that cannot be applied."""
     preflight = Preflight(store)
     for change in changes:
         entity = catalogue.get(change.entity).name

@@ -1,4 +1,4 @@
-"""Channel names and what is delivered on them."""
+"""Channel names, and the events that each channel carries."""
 
 from dataclasses import dataclass, field
 
@@ -9,18 +9,19 @@ CUSTOM_SUFFIX = "__chn"
 
 
 class SubscriptionRefusedError(Exception):
-    """The text is the Bayeux error string."""
+    """A refused subscription; the text is the Bayeux error string."""
 
 
 @dataclass(slots=True)
 class Channels:
-    """The channels of the org: the standard ones by name, custom ones by definition."""
+    """The channels of the org: standard ones by name, custom ones by definition."""
 
     catalogue: Catalogue
     custom: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def define(self, name: str, entities: list[str]) -> str:
-        """Add or replace a custom channel; returns its path. Raises LookupError or ValueError."""
+        """Add or replace a custom channel, and return its path. Raises LookupError or
+        ValueError."""
         if not name.endswith(CUSTOM_SUFFIX):
             raise ValueError(f"a custom channel's name ends with {CUSTOM_SUFFIX}: {name!r}")
         path = "/data/" + name.removeprefix("/data/")
@@ -28,7 +29,7 @@ class Channels:
         return path
 
     def check(self, channel: str) -> None:
-        """Raises SubscriptionRefusedError unless the user may subscribe."""
+        """Raise SubscriptionRefusedError unless the user may subscribe."""
         if channel.startswith(("/meta/", "/service/")) or "*" in channel:
             raise SubscriptionRefusedError("403::Restricted channel")
         if not channel.startswith(("/data/", "/topic/", "/event/")):
@@ -46,10 +47,10 @@ class Channels:
             )
 
     def carries(self, channel: str, entity_name: str) -> bool:
-        """Whether an event of this entity goes out on this channel.
+        """Return whether the channel carries events of this entity.
 
-        What the user may not see is silently absent. An entity that the org does not know, which
-        only a raw event can have, goes to every subscriber of the channel of all entities.
+        Entities that the user may not see are silently left out. Unknown entities, which only a raw
+        event can have, are sent to every subscriber of the channel of all entities.
         """
         entity = self.catalogue.entities.get(entity_name)
         if entity is not None and not entity.visible:

@@ -1,4 +1,4 @@
-"""What changed in a record's fields, compound fields child by child."""
+"""Deltas: the changed fields of a record, with the children of compound fields."""
 
 import difflib
 from collections.abc import Collection
@@ -8,7 +8,7 @@ from simulator.org.records import JsonObject
 
 
 def changed(current: JsonObject, wanted: JsonObject) -> JsonObject:
-    """The part of `wanted` that differs from `current`; None stands for a cleared field."""
+    """Return the part of `wanted` that differs from `current`; None stands for a cleared field."""
     delta: JsonObject = {}
     for name, value in wanted.items():
         before = current.get(name)
@@ -23,7 +23,7 @@ def changed(current: JsonObject, wanted: JsonObject) -> JsonObject:
 
 
 def combined(first: JsonObject, second: JsonObject) -> JsonObject:
-    """Two deltas of one record as one; the second wins."""
+    """Merge two deltas of one record; the second wins."""
     result = dict(first)
     for name, value in second.items():
         before = result.get(name)
@@ -33,7 +33,7 @@ def combined(first: JsonObject, second: JsonObject) -> JsonObject:
 
 
 def non_empty(fields: JsonObject) -> JsonObject:
-    """Without nulls, also inside compound fields."""
+    """Return the delta without nulls, also inside compound fields."""
     result: JsonObject = {}
     for name, value in fields.items():
         kept = non_empty(value) if isinstance(value, dict) else value
@@ -43,7 +43,7 @@ def non_empty(fields: JsonObject) -> JsonObject:
 
 
 def names(delta: JsonObject) -> list[str]:
-    """The names for changedFields; children as `Name.FirstName`."""
+    """Return the names for changedFields; children as `Name.FirstName`."""
     result: list[str] = []
     for name, value in delta.items():
         if isinstance(value, dict):
@@ -54,7 +54,7 @@ def names(delta: JsonObject) -> list[str]:
 
 
 def nulled(delta: JsonObject) -> list[str]:
-    """The names for nulledFields."""
+    """Return the names for nulledFields."""
     result: list[str] = []
     for name, value in delta.items():
         if value is None:
@@ -65,8 +65,8 @@ def nulled(delta: JsonObject) -> list[str]:
 
 
 def unified_diff(before: str, after: str) -> JsonObject:
-    """A large text as the difference from what it was; the first two lines have the digests of
-    both texts."""
+    """Return the unified diff of a large text; its first two lines have the digests of both
+    texts."""
     lines = difflib.unified_diff(
         before.split("\n"), after.split("\n"), _digest(before), _digest(after), lineterm=""
     )
@@ -78,6 +78,6 @@ def _digest(text: str) -> str:
 
 
 def divided(delta: JsonObject, names: Collection[str]) -> tuple[JsonObject, JsonObject]:
-    """A delta in two: without the fields of these names, and these."""
+    """Split a delta into the part without these fields and the part with them."""
     own = {name: value for name, value in delta.items() if name in names}
     return {name: value for name, value in delta.items() if name not in names}, own

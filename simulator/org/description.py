@@ -1,4 +1,4 @@
-"""Entities and records as the REST API shows them: flat, where a record has compound fields."""
+"""Entities and records in the form of the REST API: compound fields are flat."""
 
 from collections.abc import Iterable, Mapping
 
@@ -42,7 +42,7 @@ ABILITIES = (
 
 
 def field_names(entity: Entity) -> list[str]:
-    """Every field of the entity's description."""
+    """Return every field in the entity's description."""
     names: list[str] = ["Id", "IsDeleted"]
     for name in entity.all_fields:
         names += [name, *_parts(entity, name)]
@@ -56,14 +56,14 @@ def _parts(entity: Entity, name: str) -> list[str]:
 
 
 def is_writable(entity: Entity, name: str) -> bool:
-    """Whether a client may set the field."""
+    """Return whether a client may set the field."""
     compound = bool(_parts(entity, name))
     numbered = name == "Name" and bool(entity.auto_name)
     return name not in READ_ONLY and not compound and not numbered
 
 
 def describe(entity: Entity, version: str) -> JsonObject:
-    """The answer to `…/describe`."""
+    """Return the response to `…/describe`."""
     label = entity.name.removesuffix("__c").replace("_", " ")
     url = f"/services/data/v{version}/sobjects/{entity.name}"
     return {
@@ -82,7 +82,7 @@ def describe(entity: Entity, version: str) -> JsonObject:
 
 
 def describe_change_event(entity: Entity) -> JsonObject:
-    """Of the entity's change event, in the list of all: it is there, selected or not."""
+    """Return the change event in the list of all objects; it is listed even if not selected."""
     return {
         "name": entity.change_event,
         "label": "Change Event",
@@ -95,9 +95,9 @@ def describe_change_event(entity: Entity) -> JsonObject:
 
 
 def describe_event(entity: Entity, names: Iterable[str]) -> JsonObject:
-    """The answer to `…/describe` of the entity's change event; `names` are those of its records'
+    """Return the response to `…/describe` of the entity's change event; `names` are its records'
     fields."""
-    carried = [one for one in names if one not in ("Id", "IsDeleted", "SystemModstamp")]
+    carried = [name for name in names if name not in ("Id", "IsDeleted", "SystemModstamp")]
     return {
         **describe_change_event(entity),
         "fields": [
@@ -138,14 +138,14 @@ def _field(entity: Entity, name: str) -> JsonObject:
 
 
 def _referred(name: str) -> str:
-    """The object that a reference is to."""
+    """Return the object that a reference field points to."""
     bare = name.removesuffix("Id")
     return "User" if bare in ("Owner", "CreatedBy", "LastModifiedBy") else bare
 
 
 def _compound_of(entity: Entity, name: str) -> str | None:
-    """The compound field that the field is a part of."""
-    return next((one for one in entity.all_fields if name in _parts(entity, one)), None)
+    """Return the compound field that the field is a part of."""
+    return next((field for field in entity.all_fields if name in _parts(entity, field)), None)
 
 
 def _type(name: str) -> str:
@@ -155,10 +155,10 @@ def _type(name: str) -> str:
 
 
 class Fields:
-    """Which field names are good for an entity.
+    """The valid field names of an entity.
 
-    Those described, those that a record has been given through the control API, and any at all for
-    an entity that was made there, as nobody said what fields it has.
+    They are the described fields, fields that a record has through the control API, and any name
+    for an entity that was added there, because its fields are not defined.
     """
 
     def __init__(self, entity: Entity, records: Iterable[Record]) -> None:
@@ -167,7 +167,7 @@ class Fields:
         self._any = not entity.fields
 
     def canonical(self, name: str) -> str | None:
-        """The name as the org spells it; None if there is no such field."""
+        """Return the name as the org spells it, or None if there is no such field."""
         found = self._described.get(name.casefold())
         if found is None and any(name in record_json(record, "") for record in self._records):
             found = name
@@ -175,7 +175,7 @@ class Fields:
 
 
 def stored(entity: Entity, fields: JsonObject) -> JsonObject:
-    """REST's flat fields as a record keeps them."""
+    """Return REST's flat fields in the form that a record stores."""
     compounds = {
         part: (name, part.removeprefix(name.removesuffix("Address")))
         for name in entity.fields
@@ -199,7 +199,7 @@ ADDRESS_PARTS = (
 
 
 def record_json(record: Record, version: str, *, deleted: bool = False) -> JsonObject:
-    """All the record's fields."""
+    """Return all fields of the record."""
     shown: JsonObject = {"Id": record.record_id, "IsDeleted": deleted}
     for name, value in record.fields.items():
         shown |= _shown(name, value)
@@ -208,7 +208,7 @@ def record_json(record: Record, version: str, *, deleted: bool = False) -> JsonO
 
 
 def chosen_fields(shown: JsonObject, names: Iterable[str]) -> JsonObject:
-    """Only these fields, null where empty, in the order asked for."""
+    """Return only these fields, in this order, null if empty."""
     return {"attributes": shown["attributes"], **{name: shown.get(name) for name in names}}
 
 
@@ -236,5 +236,5 @@ def _shown(name: str, value: object) -> JsonObject:
 
 
 def rest_time(value: str) -> str:
-    """REST writes `+0000` where events write `Z`."""
+    """Return the time in REST's form, with `+0000` instead of `Z`."""
     return value.removesuffix("Z") + "+0000" if value.endswith("Z") else value

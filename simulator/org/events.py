@@ -1,4 +1,4 @@
-"""The event log: replay ids, retention, and the form an event has for an API version."""
+"""The event log: replay ids, retention, and the form of an event for an API version."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from simulator.org.records import JsonObject
 
 HEADER = "ChangeEventHeader"
 CHANGED_FIELDS_SINCE = 47.0
-#: What CometD never has in a header.
+#: Header fields that CometD never sends.
 PUBSUB_LISTS = frozenset({"nulledFields", "diffFields"})
 ALL_LISTS = PUBSUB_LISTS | {"changedFields"}
 EVENT_UUID_SINCE = 52.0
@@ -16,8 +16,8 @@ EVENT_UUID_SINCE = 52.0
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """One event as the log keeps it; `avro` is what Pub/Sub sends of it, if there is a Pub/Sub API
-    and its schema is known."""
+    """One event in the log. `avro` is its Pub/Sub payload, if the Pub/Sub API runs and its schema
+    is known."""
 
     replay_id: int
     at: int
@@ -28,7 +28,7 @@ class StoredEvent:
     avro: bytes | None = None
 
     def data(self, api_version: float) -> JsonObject:
-        """The `data` of a message for a client of this API version."""
+        """Return the `data` of a message for a client of this API version."""
         event: JsonObject = {"replayId": self.replay_id}
         if api_version >= EVENT_UUID_SINCE:
             event["EventUuid"] = self.event_uuid
@@ -47,7 +47,7 @@ class StoredEvent:
 class EventLog:
     """Retained events in replay order.
 
-    A position is good if the log knows the id and has lost nothing after it.
+    A position is valid if the log knows the id and has dropped nothing after it.
     """
 
     newest_id: int
@@ -60,7 +60,8 @@ class EventLog:
     total: int = 0
 
     def __post_init__(self) -> None:
-        """Before the first event, the newest id is a good position, as keep-alives tell it."""
+        """Set the start: before the first event, the newest id is a valid position (sent in
+        keep-alives)."""
         self._last_lost_id = self.newest_id
 
     @property
@@ -74,20 +75,20 @@ class EventLog:
         return self.newest_id
 
     def append(self, event: StoredEvent) -> None:
-        """Keep an event, and let the oldest go if there are too many."""
+        """Add an event, and drop the oldest if there are too many."""
         self._events.append(event)
         self._ids.append(event.replay_id)
         self.total += 1
         self._lose(len(self._events) - self.retention_events)
 
     def expire(self, now: int) -> None:
-        """Let go of what is older than the retention time."""
+        """Drop events older than the retention time."""
         too_old = now - self.retention_ms
         if self._events and self._events[0].at < too_old:
             self._lose(bisect_left(self._events, too_old, key=lambda event: event.at))
 
     def lose_all(self, *, forget: bool = False) -> int:
-        """Age out everything; with `forget`, even the newest id is no longer a good position."""
+        """Expire all events; with `forget`, even the newest id is no longer a valid position."""
         count = len(self._events)
         self._lose(count)
         if forget:
@@ -100,22 +101,22 @@ class EventLog:
             del self._events[:count], self._ids[:count]
 
     def knows(self, replay_id: int) -> bool:
-        """Whether one can replay after this id without missing an event."""
+        """Return whether a replay after this id misses no event."""
         if replay_id == self._last_lost_id:
             return True
         at = bisect_left(self._ids, replay_id)
         return at < len(self._ids) and self._ids[at] == replay_id
 
     def after(self, replay_id: int) -> list[StoredEvent]:
-        """Retained events past this id."""
+        """Return the retained events after this id."""
         return self._events[bisect_right(self._ids, replay_id) :]
 
     def retained(self) -> list[StoredEvent]:
-        """Everything retained, oldest first."""
+        """Return all retained events, oldest first."""
         return list(self._events)
 
     def find(self, replay_id: int) -> StoredEvent | None:
-        """The retained event with this id."""
+        """Return the retained event with this id."""
         at = bisect_left(self._ids, replay_id)
         found = at < len(self._ids) and self._ids[at] == replay_id
         return self._events[at] if found else None

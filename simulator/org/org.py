@@ -1,4 +1,4 @@
-"""The org: records, the event log, and the transactions that tie them together."""
+"""The org: records, the event log, and the transactions that connect them."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -19,13 +19,13 @@ ORG_ID = with_checksum("00D5g000004QxWv")
 USER_ID = with_checksum("0055g000009mLcT")
 MAX_EVENT_CHARACTERS = 1_000_000
 FIRST_REPLAY_ID_AFTER = 1_700_000_000_000
-#: Commit numbers grow with time, and are as large as those of orgs on Hyperforce: past 2^53.
+#: Commit numbers grow with time, and exceed 2^53 like those of orgs on Hyperforce.
 COMMITS_PER_MS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Who makes a change, and through which API."""
+    """The writer of a change, and the API it uses."""
 
     user: str = USER_ID
     api: str = "rest"
@@ -34,7 +34,7 @@ class Writer:
 
     @property
     def origin(self) -> str:
-        """The changeOrigin of this writer's events; a client that names itself is told."""
+        """The changeOrigin of this writer's events, with the client's name if it has one."""
         path = f"com/salesforce/api/{self.api}/{self.version}"
         return f"{path};client={self.client}" if self.client else path
 
@@ -43,7 +43,7 @@ SOMEBODY = Writer()
 
 
 class Org:
-    """Everything that is true of the org, apart from who is connected to it."""
+    """The complete state of the org, except for its clients."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Org:
         self._commit_number = now * COMMITS_PER_MS
         self._open: Transaction | None = None
         self._observers: list[Callable[[StoredEvent], None]] = []
-        #: From a payload and its schema's id to what Pub/Sub sends of it, where that is spoken.
+        #: Encodes a payload with its schema for the Pub/Sub API; returns None without it.
         self.encode: Callable[[JsonObject, str], bytes | None] = lambda payload, schema: None
 
     def observe(self, observer: Callable[[StoredEvent], None]) -> None:
@@ -78,7 +78,7 @@ class Org:
         self._observers.append(observer)
 
     def add_external_id(self, entity: Entity, name: str) -> None:
-        """Give an entity one more text field whose values are unique, if it has no such field."""
+        """Add a unique text field to an entity, unless it has this field."""
         if name in entity.external_ids:
             return
         self.schemas.add_field(entity.name, name, "string")
@@ -87,10 +87,9 @@ class Org:
     def commit(
         self, changes: Iterable[Change], *, now: int, writer: Writer = SOMEBODY
     ) -> list[StoredEvent]:
-        """Apply the changes as one transaction and publish what it tells.
+        """Apply the changes as one transaction, and publish its events.
 
-        Raises LookupError, and applies nothing, if a change names an entity or a record that is
-        not there.
+        Raises LookupError, and applies nothing, if a change names an unknown entity or record.
         """
         changes = list(changes)
         check(self.store, self.catalogue, changes)
@@ -103,7 +102,7 @@ class Org:
 
     @contextmanager
     def all_or_none(self, *, now: int, writer: Writer = SOMEBODY) -> Iterator[None]:
-        """Make the commits within one transaction, which an exception undoes."""
+        """Run several commits as one transaction, which an exception undoes."""
         before = self.store.snapshot()
         self._open = transaction = self._transaction(now, writer)
         try:
@@ -127,7 +126,7 @@ class Org:
         schema: str = "",
         avro: bytes | None = None,
     ) -> StoredEvent:
-        """Publish this payload as it is, whatever it is; with `avro`, Pub/Sub sends those bytes."""
+        """Publish this payload unchanged; with `avro`, the Pub/Sub API sends those bytes."""
         if not schema:
             schema, unfit = self.schemas.for_event(entity, payload)
             avro = unfit if avro is None else avro
@@ -149,7 +148,7 @@ class Org:
         return event
 
     def header(self, now: int, writer: Writer = SOMEBODY) -> JsonObject:
-        """The header fields that every event of a new transaction shares."""
+        """Return the header fields shared by every event of a new transaction."""
         self._commit_number += self.opaque.commit_step()
         return {
             "commitNumber": self._commit_number,
@@ -175,14 +174,14 @@ class Org:
         return published
 
     def _overflowing(self, drafts: list[Draft]) -> list[Draft]:
-        """Past the limit of a transaction, one overflow event for each entity."""
-        told, untold = drafts[: self.overflow_after], drafts[self.overflow_after :]
-        entities = dict.fromkeys(draft.entity for draft in untold)
-        return told + [Draft(entity, [OVERFLOW_ID], "GAP_OVERFLOW") for entity in entities]
+        """Return one overflow event for each entity above the transaction's limit."""
+        published, overflowing = drafts[: self.overflow_after], drafts[self.overflow_after :]
+        entities = dict.fromkeys(draft.entity for draft in overflowing)
+        return published + [Draft(entity, [OVERFLOW_ID], "GAP_OVERFLOW") for entity in entities]
 
 
 def _payload(draft: Draft, shared: JsonObject) -> JsonObject:
-    """The payload of a draft; one that is too large becomes a gap event."""
+    """Return the payload of a draft; one that is too large becomes a gap event."""
     header: JsonObject = {
         **shared,
         "entityName": draft.entity,

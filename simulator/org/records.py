@@ -8,22 +8,22 @@ JsonObject = dict[str, Any]
 
 
 class UnknownRecordError(LookupError):
-    """No live record has this id: it was never made, or it is in the Recycle Bin."""
+    """No live record has this id: it never existed, or is in the Recycle Bin."""
 
 
 class NotInRecycleBinError(LookupError):
-    """Only a deleted record can be undeleted."""
+    """The record cannot be undeleted, because it is not in the Recycle Bin."""
 
 
 def iso(at_ms: int) -> str:
-    """Whole seconds in UTC, written as change events write them."""
+    """Return the time in whole seconds UTC, as in change events."""
     moment = datetime.fromtimestamp(at_ms // 1000, UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 @dataclass(slots=True)
 class Record:
-    """A record; `fields` has the non-empty ones only, compound fields as objects."""
+    """A record; `fields` has only non-empty ones, with compound fields as objects."""
 
     entity: str
     record_id: str
@@ -33,7 +33,8 @@ class Record:
 
 @dataclass(slots=True)
 class RecordStore:
-    """Live and deleted records by entity and id; `moves` grows with every coming and going."""
+    """Live and deleted records by entity and id; `moves` grows with every insert, delete and
+    undelete."""
 
     live: dict[str, dict[str, Record]] = field(default_factory=dict)
     recycle_bin: dict[str, dict[str, Record]] = field(default_factory=dict)
@@ -45,7 +46,7 @@ class RecordStore:
         self.live.setdefault(record.entity, {})[record.record_id] = record
 
     def get(self, entity: str, record_id: str) -> Record:
-        """The live record, or UnknownRecordError."""
+        """Return the live record. Raises UnknownRecordError."""
         try:
             return self.live[entity][record_id]
         except KeyError:
@@ -71,32 +72,32 @@ class RecordStore:
         return record
 
     def empty_recycle_bin(self) -> int:
-        """Hard-delete everything in the bin; real orgs send no event for it."""
+        """Delete the records in the bin permanently; real orgs send no event for it."""
         count = sum(len(records) for records in self.recycle_bin.values())
         self.recycle_bin.clear()
         self.moves += 1
         return count
 
     def snapshot(self) -> "RecordStore":
-        """A copy, to `restore` from; later changes of the records don't touch it."""
+        """Return a copy to `restore` from; later changes do not affect it."""
         return RecordStore(_copied(self.live), _copied(self.recycle_bin), self.moves)
 
     def restore(self, snapshot: "RecordStore") -> None:
-        """Undo what happened since the snapshot."""
+        """Undo the changes since the snapshot."""
         self.moves += 1
         self.live, self.recycle_bin = snapshot.live, snapshot.recycle_bin
 
     def is_deleted(self, entity: str, record_id: str) -> bool:
-        """Whether the record is in the Recycle Bin."""
+        """Return whether the record is in the Recycle Bin."""
         return record_id in self.recycle_bin.get(entity, {})
 
     def count(self) -> int:
-        """How many records live."""
+        """Return the number of live records."""
         return sum(len(records) for records in self.live.values())
 
 
 def _copied(records: dict[str, dict[str, Record]]) -> dict[str, dict[str, Record]]:
-    """Copies of the records; their fields are replaced as a whole, so they may be shared."""
+    """Copy the records. Their fields are shared, because they are only replaced as a whole."""
     return {
         entity: {record_id: replace(record) for record_id, record in of_entity.items()}
         for entity, of_entity in records.items()

@@ -1,4 +1,4 @@
-"""One transaction: applies changes to the records and works out the events that tell of it."""
+"""One transaction: applies changes to the records, and derives their events."""
 
 import json
 from dataclasses import dataclass, field
@@ -20,13 +20,13 @@ from simulator.org.ids import RecordIds
 from simulator.org.records import JsonObject, Record, RecordStore, iso
 
 WITH_ALL_FIELDS = ("CREATE", "UNDELETE")
-#: Shorter texts are never sent as diffs.
+#: Texts shorter than this are never sent as diffs.
 LEAST_DIFFED = 1_000
 
 
 @dataclass(slots=True)
 class Draft:
-    """An event before it has a replay id."""
+    """An event without a replay id."""
 
     entity: str
     record_ids: list[str]
@@ -39,13 +39,13 @@ class Draft:
     is_stamped: bool = False
 
     def sameness(self) -> str:
-        """Drafts with the same key are the same change on several records."""
+        """Return a key that is equal for the same change on several records."""
         body = json.dumps([self.entity, self.change_type, self.fields, self.diffs], sort_keys=True)
         return f"{self.record_ids[0]} {body}" if self.alone else body
 
 
 class Transaction:
-    """Not reusable: apply the changes in order, then take the `drafts`."""
+    """A transaction, used once: apply the changes in order, then take the `drafts`."""
 
     def __init__(
         self, store: RecordStore, catalogue: Catalogue, ids: RecordIds, *, now: int, user: str
@@ -60,7 +60,7 @@ class Transaction:
         self._touched: dict[tuple[str, str], Record] = {}
 
     def apply(self, change: Change) -> None:
-        """Apply one change; the caller has checked that it can be applied."""
+        """Apply one change, which the caller has checked."""
         match change:
             case Create():
                 for fields in change.records:
@@ -83,8 +83,8 @@ class Transaction:
                 self._add(Draft(entity, ids, change_type, alone=True))
 
     def drafts(self) -> list[Draft]:
-        """The events of this transaction, the same change on N records as one; last those with the
-        fields that come separately."""
+        """Return the events of the transaction: one for the same change on N records, then those of
+        fields that are sent separately."""
         separate = [own for draft in self._drafts for own in self._completed(draft)]
         if len(self._drafts) == 1:
             return [*self._drafts, *separate]
@@ -96,7 +96,8 @@ class Transaction:
         return [*grouped.values(), *separate]
 
     def _completed(self, draft: Draft) -> list[Draft]:
-        """Complete a draft's fields; what is taken out of it as an event of its own."""
+        """Complete the fields of a draft, and return its separate fields as an event of their
+        own."""
         if draft.change_type in WITH_ALL_FIELDS:
             record = self._touched[(draft.entity, draft.record_ids[0])]
             draft.fields = deltas.non_empty(record.fields)
@@ -132,7 +133,7 @@ class Transaction:
         return record
 
     def _write(self, record: Record, delta: JsonObject, *, is_stamped: bool = True) -> None:
-        """SystemModstamp always moves."""
+        """Write the fields. SystemModstamp always changes."""
         stamp = {"LastModifiedDate": iso(self._now), "LastModifiedById": self._user}
         stamp = stamp if is_stamped else {}
         record.fields = deltas.non_empty(deltas.combined(record.fields, {**delta, **stamp}))
@@ -157,7 +158,7 @@ class Transaction:
             draft.is_stamped |= change.is_stamped
 
     def _delete(self, entity: str, record_id: str) -> Record:
-        """SystemModstamp tells of a deletion too, which is how queryAll finds the recent ones."""
+        """Delete the record. SystemModstamp has the time of deletion, which queryAll uses."""
         record = self._store.delete(entity, record_id)
         record.modified_at = self._now
         return record
@@ -190,7 +191,7 @@ class Transaction:
         return list(change.record_ids)
 
     def _note(self, record: Record, change_type: str) -> Draft:
-        """The draft of a record. Several writes to it give one event: the first type, the final
+        """Return the draft of a record. Several writes give one event: the first type, the final
         data."""
         key = (record.entity, record.record_id)
         self._touched[key] = record

@@ -1,4 +1,4 @@
-"""One stream of events, from its first request to its end."""
+"""One event stream of the Pub/Sub API, from its first request to its end."""
 
 import asyncio
 from typing import Any
@@ -26,7 +26,7 @@ class Times:
 
 
 class Stream:
-    """Subscribe. `context` is that of grpc.aio; PubSubError ends the stream."""
+    """A Subscribe call. `context` is that of grpc.aio; PubSubError ends the stream."""
 
     response: Any = pb.FetchResponse
 
@@ -43,7 +43,7 @@ class Stream:
         self._half_closed = False
 
     async def run(self) -> None:
-        """Until the client leaves or the stream is refused."""
+        """Run until the client leaves or the stream is refused."""
         first = await self._first()
         if first is None:
             return
@@ -58,7 +58,7 @@ class Stream:
             self.end()
 
     async def _first(self) -> Any:
-        """The first request; None if the client leaves without one."""
+        """Return the first request, or None if the client leaves without one."""
         try:
             async with asyncio.timeout(self._times.idle):
                 first = await self._context.read()
@@ -75,7 +75,7 @@ class Stream:
             await asyncio.wait([reading])
 
     def begin(self, request: Any) -> None:
-        """Where the subscription starts; raises PubSubError."""
+        """Start the subscription that the first request names. Raises PubSubError."""
         topic, org = request.topic_name, self.hub.org
         self.call.topic = topic
         self.call.note(_shown(request))
@@ -89,7 +89,7 @@ class Stream:
         self.flow.begin(topic, start, backlog)
 
     def later(self, request: Any) -> None:
-        """What only a later request can do wrong; raises PubSubError."""
+        """Check the parts that only a later request can get wrong. Raises PubSubError."""
         self.call.note(_shown(request))
         if request.topic_name not in ("", self.flow.topic):
             raise PubSubError("subscription.fetch.topic.mismatch", "The topic has changed.")
@@ -97,24 +97,24 @@ class Stream:
             raise PubSubError("subscription.fetch.replay.repeated", "The Replay ID is repeated.")
 
     def more(self, request: Any) -> None:
-        """The credits of a request; raises PubSubError."""
+        """Grant the credits of a request. Raises PubSubError."""
         if request.auth_refresh:
             raise PubSubError("service.auth.refresh.invalid", "auth_refresh is not for clients.")
         self.flow.grant(request.num_requested)
 
     def extra(self) -> Any:
-        """Another message that is due."""
+        """Return another due message, if any."""
         return None
 
     def check(self) -> None:
-        """Raises PubSubError when the stream may not go on."""
+        """Raise PubSubError if the stream may not continue."""
         if self._refused:
             raise self._refused
         if self.hub.token_seconds(self.call) <= 0:
             raise PubSubError("service.auth.error")
 
     def end(self) -> None:
-        """The stream is over."""
+        """End the stream."""
 
     @staticmethod
     def _is_request(message: object) -> bool:
@@ -163,7 +163,7 @@ class Stream:
         return None
 
     def _due_fault(self) -> Fault | None:
-        """A fault that waits for events; raises what it says if there were enough of them."""
+        """Return the fault that waits for events. Raises its error once enough were delivered."""
         fault = self.hub.fault_in_stream(self.call)
         if fault and self.flow.delivered >= fault.options["after_events"]:
             self.hub.faults.use(fault)
@@ -178,7 +178,7 @@ class Stream:
             self.subscriber.keeps_alive = True
 
     def _batch(self, fault: Fault | None) -> list[Any]:
-        """As many events as the client has asked for, as one message holds, and the fault lets."""
+        """Return as many events as the credits, the size of a message and the fault allow."""
         events: list[Any] = []
         size = 0
         last = self.flow.delivered + self.flow.credits
@@ -196,7 +196,8 @@ class Stream:
         return events
 
     def _response(self, events: list[Any]) -> Any:
-        """With events, the newest of them is the latest; a keep-alive tells the log's newest."""
+        """Return the response. Its latest id is that of the last event, or the log's newest in a
+        keep-alive."""
         if not events and not self.flow.queue:
             self.flow.position = self.hub.org.log.newest_id
         return self.response(
@@ -207,7 +208,7 @@ class Stream:
         )
 
     async def _wait(self) -> None:
-        """Until something happens or the next moment at which something is due."""
+        """Wait for news, or until something is due."""
         now = self._now()
         quiet = self._times.keep_alive if self.flow.credits else self._times.idle
         due = [self._sent_at + quiet, now + self.hub.token_seconds(self.call)]
@@ -225,11 +226,11 @@ class Stream:
 
 
 def _payload(event: StoredEvent) -> bytes:
-    """Without any where its schema is none of the org's."""
+    """Return the payload, or unreadable bytes if the event has none."""
     return UNREADABLE if event.avro is None else event.avro
 
 
 def _shown(request: Any) -> dict[str, Any]:
-    """A request as the control API shows it."""
+    """Return a request as the control API shows it."""
     values = {name: getattr(request, name) for name in FETCH_REQUEST}
     return {**values, "replay_id": request.replay_id.hex()}

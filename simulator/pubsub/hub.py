@@ -1,4 +1,4 @@
-"""The state of the Pub/Sub side: who calls, who is subscribed, what they may and are owed."""
+"""The state of the Pub/Sub API: calls, subscribers, their permissions and credits."""
 
 import asyncio
 import uuid
@@ -24,7 +24,7 @@ TOKEN = "accesstoken"
 
 @dataclass(slots=True)
 class Flow:
-    """What one stream is owed; `position` is the id after which it goes on."""
+    """The flow control of one stream; it continues after the id `position`."""
 
     topic: str
     position: int
@@ -33,13 +33,13 @@ class Flow:
     delivered: int = 0
 
     def begin(self, topic: str, position: int, backlog: Iterable[StoredEvent]) -> None:
-        """The first request has said what it is about."""
+        """Start the flow after the first request."""
         self.topic = topic
         self.position = position
         self.queue.extend(backlog)
 
     def grant(self, requested: int) -> None:
-        """The client asks for more; raises PubSubError if that is too much or nothing."""
+        """Grant the requested credits. Raises PubSubError for too many or none."""
         if not 0 < requested <= MAX_REQUESTED:
             raise PubSubError(
                 "subscription.fetch.requested.events.invalid",
@@ -53,7 +53,7 @@ class Flow:
         self.credits += requested
 
     def next(self) -> StoredEvent:
-        """The next event, which the client has asked for; it counts as delivered."""
+        """Return the next requested event, counted as delivered."""
         event = self.queue.popleft()
         self.position = event.replay_id
         self.credits -= 1
@@ -78,13 +78,13 @@ class Call:
     code: str = ""
 
     def note(self, request: JsonObject) -> None:
-        """What the client sent."""
+        """Record a request of the client."""
         self.request_count += 1
         if len(self.requests) < MAX_REQUESTS_SHOWN:
             self.requests.append(request)
 
     def line(self) -> JsonObject:
-        """As the control API shows it, without the token."""
+        """Return the call as the control API shows it, without the token."""
         return {
             "method": self.method,
             "at": self.at,
@@ -102,7 +102,7 @@ class Call:
 
 @dataclass(slots=True, eq=False)
 class Subscriber:
-    """A running stream, and how to wake it."""
+    """A running stream, and the means to wake it."""
 
     call: Call
     flow: Flow = field(default_factory=lambda: Flow("", 0))
@@ -112,7 +112,7 @@ class Subscriber:
     keeps_alive: bool = True
 
     def line(self) -> JsonObject:
-        """As the control API shows it."""
+        """Return the stream as the control API shows it."""
         return {
             "method": self.call.method,
             "rpc_id": self.call.rpc_id,
@@ -127,7 +127,7 @@ class Subscriber:
 
 
 class Hub:
-    """What the methods share."""
+    """The state that the methods share."""
 
     def __init__(self, org: Org, tokens: TokenService, faults: Faults, clock: Clock) -> None:
         self.org = org
@@ -148,19 +148,19 @@ class Hub:
                 subscriber.awake.set()
 
     def wake(self) -> None:
-        """Let every stream look whether its token is still good, and for faults."""
+        """Make every stream check its token and the faults."""
         for subscriber in self.subscribers:
             subscriber.awake.set()
 
     def end_stalls(self) -> None:
-        """Let every stalled stream go on."""
+        """Let every stalled stream continue."""
         for subscriber in self.subscribers:
             subscriber.stalled_until = 0.0
             subscriber.awake.set()
 
     @contextmanager
     def subscribed(self, subscriber: Subscriber) -> Iterator[None]:
-        """The stream gets what is published meanwhile."""
+        """Register the stream inside the `with` block, so that it receives new events."""
         self.subscribers.append(subscriber)
         try:
             yield
@@ -168,14 +168,14 @@ class Hub:
             self.subscribers.remove(subscriber)
 
     def arrival(self, method: str, peer: str, metadata: Mapping[str, str]) -> Call:
-        """A new call."""
+        """Record a new call."""
         shown = {name: value for name, value in metadata.items() if name != TOKEN}
         call = Call(method, self.clock.now(), peer, shown, metadata.get(TOKEN, ""))
         self.calls.append(call)
         return call
 
     def check(self, call: Call) -> None:
-        """Raises PubSubError unless the call's metadata lets it in."""
+        """Raise PubSubError unless the metadata of the call is valid."""
         instance = urlsplit(call.metadata.get("instanceurl", ""))
         tenant = call.metadata.get("tenantid", "")
         if not call.token or not tenant or not instance.hostname or instance.scheme[:4] != "http":
@@ -188,11 +188,11 @@ class Hub:
             raise PubSubError("service.auth.error")
 
     def token_seconds(self, call: Call) -> float:
-        """How long the call's token is good for."""
+        """Return how many seconds the token of the call stays valid."""
         return self.tokens.milliseconds_left(call.token, self.clock.now()) / 1000
 
     def fault(self, kind: str, call: Call) -> Fault | None:
-        """The oldest fault of a kind for this call that does not wait for events."""
+        """Return the oldest fault of a kind for this call, except those that wait for events."""
         for fault in self.faults.matching(kind, method=call.method, channel=call.topic):
             if fault.options.get("after_events") is None:
                 self.faults.use(fault)
@@ -200,14 +200,14 @@ class Hub:
         return None
 
     def fault_in_stream(self, call: Call) -> Fault | None:
-        """The oldest fault that waits until such a stream has delivered some events."""
+        """Return the oldest fault that waits for events of such a stream."""
         for fault in self.faults.matching("grpc_status", method=call.method, channel=call.topic):
             if fault.options["after_events"] is not None:
                 return fault
         return None
 
     def state(self) -> JsonObject:
-        """For the control API."""
+        """Return the state for the control API."""
         return {
             "streams": [subscriber.line() for subscriber in self.subscribers],
             "managed_subscriptions": [item.line() for item in self.managed.by_name.values()],
@@ -216,7 +216,7 @@ class Hub:
 
 
 def error_of(fault: Fault) -> PubSubError:
-    """What a `grpc_status` fault ends the call with."""
+    """Return the error of a `grpc_status` fault."""
     options = fault.options
     return PubSubError(options["code"], options["details"], options["status"])
 

@@ -1,4 +1,4 @@
-"""Managed event subscriptions: the org keeps the position, and clients commit it."""
+"""Managed event subscriptions: the org keeps the position that clients commit."""
 
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ STATES = ("running", "stopped", "deleted")
 
 @dataclass(slots=True)
 class ManagedSubscription:
-    """One of them; `committed` is None before the first commit."""
+    """One subscription; `committed` is None before the first commit."""
 
     subscription_id: str
     name: str
@@ -27,21 +27,21 @@ class ManagedSubscription:
     active: bool = False
 
     def check(self) -> None:
-        """Raises PubSubError unless it runs."""
+        """Raise PubSubError unless the subscription is running."""
         if self.state == "deleted":
             raise PubSubError("managed.subscription.config.deleted", f"{self.name} was deleted.")
         if self.state == "stopped":
             raise PubSubError("managed.subscription.config.stopped", f"{self.name} is stopped.")
 
     def backlog(self, org: Org) -> list[StoredEvent]:
-        """The events after what was committed; if that is lost, from where a new one starts."""
+        """Return the events after the commit; if that is lost, those of a new subscription."""
         if self.committed is not None and org.log.knows(self.committed):
             after = positions.replay_bytes(self.committed)
             return positions.backlog(org, self.topic, positions.CUSTOM, after)
         return positions.backlog(org, self.topic, PRESETS[self.replay], b"")
 
     def line(self) -> JsonObject:
-        """As the control API shows it."""
+        """Return the subscription as the control API shows it."""
         return {
             "subscription_id": self.subscription_id,
             "name": self.name,
@@ -55,14 +55,14 @@ class ManagedSubscription:
 
 @dataclass(slots=True)
 class ManagedSubscriptions:
-    """All of the org's, by name."""
+    """The org's managed subscriptions, by name."""
 
     by_name: dict[str, ManagedSubscription] = field(default_factory=dict)
 
     def define(
         self, name: str, topic: str, replay: str = "latest", state: str = "running"
     ) -> ManagedSubscription:
-        """Make one, or change it; raises ValueError for what is not known."""
+        """Add or change a subscription. Raises ValueError for unknown values."""
         if replay not in PRESETS or state not in STATES:
             known = ", ".join((*PRESETS, *STATES))
             raise ValueError(f"unknown replay {replay!r} or state {state!r}; known are {known}")
@@ -76,7 +76,7 @@ class ManagedSubscriptions:
         return subscription
 
     def read(self, definition: str) -> ManagedSubscription:
-        """One from `NAME=/data/TOPIC[:earliest]`; raises ValueError."""
+        """Add a subscription from `NAME=/data/TOPIC[:earliest]`. Raises ValueError."""
         name, _, rest = definition.partition("=")
         topic, _, replay = rest.partition(":")
         if not name or not topic.startswith("/data/"):
@@ -86,7 +86,7 @@ class ManagedSubscriptions:
         return self.define(name, topic, replay or "latest")
 
     def find(self, subscription_id: str, name: str) -> ManagedSubscription:
-        """The one that a request is about; raises PubSubError."""
+        """Return the subscription of a request. Raises PubSubError."""
         if subscription_id:
             return self._by_id(subscription_id)
         if name in self.by_name:

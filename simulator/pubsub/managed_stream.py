@@ -1,4 +1,4 @@
-"""ManagedSubscribe: a stream whose position the org keeps."""
+"""ManagedSubscribe: a stream whose position is kept by the org."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from simulator.pubsub_codes import PubSubError
 
 
 class ManagedStream(Stream):
-    """Several commits that come together are answered by one response."""
+    """A ManagedSubscribe call. Commits that arrive together get one response."""
 
     response: Any = pb.ManagedFetchResponse
     _subscription: ManagedSubscription | None = None
@@ -18,13 +18,13 @@ class ManagedStream(Stream):
 
     @property
     def subscription(self) -> ManagedSubscription:
-        """What the first request named."""
+        """The subscription that the first request named."""
         if self._subscription is None:
             raise PubSubError("subscription.fetch.request.invalid", "No subscription is named.")
         return self._subscription
 
     def begin(self, request: Any) -> None:
-        """Takes the subscription for this stream alone; raises PubSubError."""
+        """Reserve the subscription for this stream. Raises PubSubError."""
         self.call.note(_shown(request))
         found = self.hub.managed.find(request.subscription_id, request.developer_name)
         self.call.topic = found.topic
@@ -43,7 +43,7 @@ class ManagedStream(Stream):
         found.active = True
 
     def later(self, request: Any) -> None:
-        """The subscription cannot change."""
+        """Check that the request does not change the subscription."""
         self.call.note(_shown(request))
         named = (request.subscription_id, request.developer_name)
         known = ("", self.subscription.subscription_id, self.subscription.name)
@@ -51,7 +51,7 @@ class ManagedStream(Stream):
             raise PubSubError("subscription.fetch.request.invalid", "The subscription changed.")
 
     def more(self, request: Any) -> None:
-        """Credits, a commit, or both."""
+        """Process credits, a commit, or both."""
         commits = request.HasField("commit_replay_id_request")
         if commits:
             self._commit = request.commit_replay_id_request
@@ -59,7 +59,7 @@ class ManagedStream(Stream):
             super().more(request)
 
     def extra(self) -> Any:
-        """The answer to the last commit."""
+        """Return the response to the last commit."""
         if self._commit is None:
             return None
         request, self._commit = self._commit, None
@@ -81,18 +81,18 @@ class ManagedStream(Stream):
         )
 
     def check(self) -> None:
-        """A subscription that an administrator stops or deletes ends its stream."""
+        """Raise PubSubError if the subscription was stopped or deleted."""
         super().check()
         self.subscription.check()
 
     def end(self) -> None:
-        """Another client may take it."""
+        """Release the subscription for other clients."""
         if self._subscription:
             self._subscription.active = False
 
 
 def _shown(request: Any) -> dict[str, Any]:
-    """A request as the control API shows it."""
+    """Return a request as the control API shows it."""
     commit = request.commit_replay_id_request
     return {
         "subscription_id": request.subscription_id,

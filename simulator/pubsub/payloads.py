@@ -1,4 +1,4 @@
-"""Events as the Pub/Sub API sends them: Avro without its schema, bitmaps for field names."""
+"""Event payloads of the Pub/Sub API: Avro without its schema, with bitmaps for field names."""
 
 import io
 import json
@@ -14,12 +14,12 @@ from simulator.org.avro.schemas import Schemas
 from simulator.org.events import HEADER
 from simulator.org.records import JsonObject
 
-# A lone surrogate, 10**400, the fields of another's schema, no header or one that is none.
+# Such as a lone surrogate, 10**400, fields of another schema, or a missing or invalid header.
 _UNWRITABLE = (ValueError, OverflowError, LookupError, TypeError, AttributeError)
 
 
 def encoder(schemas: Schemas) -> Callable[[JsonObject, str], bytes | None]:
-    """For `Org.encode`: an event is encoded once, when it is published."""
+    """Return the encoder for `Org.encode`: an event is encoded once, when it is published."""
 
     def encode(payload: JsonObject, schema_id: str) -> bytes | None:
         schema = schemas.by_id.get(schema_id)
@@ -29,7 +29,8 @@ def encoder(schemas: Schemas) -> Callable[[JsonObject, str], bytes | None]:
 
 
 def encoded(payload: JsonObject, schema: Schema) -> bytes:
-    """An event's payload; what cannot be encoded becomes bytes that no schema reads."""
+    """Return the payload of an event; one that cannot be encoded becomes bytes that no schema
+    reads."""
     written = io.BytesIO()
     try:
         fastavro.schemaless_writer(written, _parsed(schema.text), _datum(payload, schema))
@@ -51,8 +52,8 @@ def _datum(payload: JsonObject, schema: Schema) -> JsonObject:
         header[listed] = bitmaps(header.get(listed, ()), schema.positions, schema.children)
     for name, value in payload.items():
         if name != HEADER and (field := schema.field(name)):
-            told = diff_text(value) if name in diffs else value
-            datum[name] = _value(field, told, schema.compounds.get(field.compound, {}))
+            plain = diff_text(value) if name in diffs else value
+            datum[name] = _value(field, plain, schema.compounds.get(field.compound, {}))
     return datum
 
 
@@ -65,7 +66,7 @@ def _value(field: Field, value: object, children: Children) -> object:
 
 
 def _plain(plain: tuple[str, ...], value: object) -> object:
-    """The value as the branch of the union that it is for."""
+    """Return the value for its branch of the union."""
     if isinstance(value, dict | list):
         return json.dumps(value)
     if isinstance(value, bool) or not isinstance(value, int):
@@ -76,7 +77,7 @@ def _plain(plain: tuple[str, ...], value: object) -> object:
 def bitmaps(
     names: Iterable[str], positions: Mapping[str, int], children: Mapping[str, Sequence[str]]
 ) -> list[str]:
-    """The bitmaps for names such as `Phone` and `Name.FirstName`."""
+    """Return the bitmaps for names such as `Phone` and `Name.FirstName`."""
     top, below = 0, dict[int, int]()
     for name in names:
         parent, _, child = name.partition(".")

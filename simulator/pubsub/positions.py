@@ -1,7 +1,7 @@
-"""Replay ids on the wire, and where a subscription starts.
+"""Replay ids on the wire, and the start of a subscription.
 
-A replay id is ten bytes: the number that CometD tells, and two zero bytes. Clients may leave
-those off, as salesforce-pubsub-api-client does.
+A replay id is ten bytes: the number that CometD sends, and two zero bytes. Clients may omit
+the zero bytes, as salesforce-pubsub-api-client does.
 """
 
 from simulator.org.channels import SubscriptionRefusedError
@@ -16,12 +16,12 @@ UNKNOWN = "subscription.fetch.replayid.validation.failed"
 
 
 def replay_bytes(replay_id: int) -> bytes:
-    """As it is on the wire."""
+    """Return the replay id as sent on the wire."""
     return replay_id.to_bytes(8, "big") + TAIL
 
 
 def replay_number(org: Org, replay_id: bytes) -> int:
-    """A client's position in the log; raises PubSubError for one that is not there."""
+    """Return the position of a client in the log. Raises PubSubError for an unknown one."""
     if len(replay_id) not in (8, 8 + len(TAIL)) or replay_id[8:] not in (b"", TAIL):
         raise PubSubError(CORRUPTED, "The Replay ID is corrupted.")
     number = int.from_bytes(replay_id[:8], "big")
@@ -35,7 +35,7 @@ def replay_number(org: Org, replay_id: bytes) -> int:
 
 
 def check_topic(org: Org, topic: str) -> None:
-    """Raises PubSubError if there is no such topic."""
+    """Raise PubSubError if there is no such topic."""
     if not topic:
         raise PubSubError("topic.validation.empty", "The topic name is empty.")
     if not is_subscribable(org, topic) and not _entity_is_hidden(org, topic):
@@ -43,7 +43,7 @@ def check_topic(org: Org, topic: str) -> None:
 
 
 def is_subscribable(org: Org, topic: str) -> bool:
-    """Whether the user may subscribe, as on CometD."""
+    """Return whether the user may subscribe, by the rules of CometD."""
     try:
         org.channels.check(topic)
     except SubscriptionRefusedError:
@@ -57,7 +57,7 @@ def _entity_is_hidden(org: Org, topic: str) -> bool:
 
 
 def backlog(org: Org, topic: str, preset: int, replay_id: bytes) -> list[StoredEvent]:
-    """The retained events that a new subscription begins with; raises PubSubError."""
+    """Return the retained events that a new subscription starts with. Raises PubSubError."""
     check_topic(org, topic)
     if not is_subscribable(org, topic):
         raise PubSubError(

@@ -1,4 +1,4 @@
-"""The Pub/Sub API on a port: grpc.aio with generic handlers for `eventbus.v1.PubSub`."""
+"""The Pub/Sub API server: grpc.aio with generic handlers for `eventbus.v1.PubSub`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ SERVER_OPTIONS = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 
 
 
 class PubSubServer:
-    """Listens, and can be restarted on the same port."""
+    """The server, which can be restarted on the same port."""
 
     def __init__(self, hub: Hub, options: Options) -> None:
         self._hub = hub
@@ -32,7 +32,7 @@ class PubSubServer:
         self.port = options.grpc_port or 0
 
     async def start(self) -> None:
-        """Listen; raises OSError if the port is taken."""
+        """Listen. Raises OSError if the port is in use."""
         server = aio.server(options=SERVER_OPTIONS)
         server.add_generic_rpc_handlers((self._handlers(),))
         host = f"[{self._options.host}]" if ":" in self._options.host else self._options.host
@@ -59,7 +59,7 @@ class PubSubServer:
             self._server = None
 
     async def restart(self, seconds: float) -> None:
-        """Close every connection, and listen again after so many seconds."""
+        """Close every connection, and listen again after some seconds."""
         await self.stop()
         if seconds:
             self._coming_up = asyncio.create_task(self._start_later(seconds))
@@ -115,7 +115,7 @@ class PubSubServer:
     async def _answered(
         self, method: str, context: Any, run: Callable[[Call], Awaitable[Any]]
     ) -> Any:
-        """Let the call in, and end it with the status that it comes to."""
+        """Check the call, run it, and end it with its status."""
         metadata = {
             name: value for name, value in context.invocation_metadata() if isinstance(value, str)
         }
@@ -166,7 +166,7 @@ async def _abort(context: Any, call: Call, refused: PubSubError) -> Any:
 
 
 def _credentials(options: Options) -> grpc.ServerCredentials | None:
-    """The certificate that HTTPS has; None without one."""
+    """Return the server credentials with the certificate of HTTPS, or None without one."""
     if not options.tls_cert:
         return None
     certificate = Path(options.tls_cert).read_bytes()

@@ -1,6 +1,7 @@
-"""`/composite/sobjects`: up to 200 records created, updated, upserted or deleted by one request.
+"""`/composite/sobjects`: create, update, upsert or delete up to 200 records by one request.
 
-What can be written is one transaction. With `allOrNone` a single bad record keeps out all of them.
+Valid records are written in one transaction. With `allOrNone`, an invalid record prevents all of
+them.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ ROLLED_BACK = (
 
 @dataclass(frozen=True, slots=True)
 class Collections:
-    """The resources of many records."""
+    """The resources for several records."""
 
     org: Org
     clock: Clock
@@ -39,7 +40,7 @@ class Collections:
         def change(one: JsonObject) -> Written:
             return known.creation(_type(one), one)
 
-        prepare = [_Prepared(partial(change, one)) for one in records]
+        prepare = [_Prepared(partial(change, record)) for record in records]
         return self._write(request, prepare, all_or_none=_flag(body.get("allOrNone")))
 
     def update(self, request: RestRequest) -> RestAnswer:
@@ -51,19 +52,19 @@ class Collections:
             given = {name: value for name, value in one.items() if name.casefold() != "id"}
             return known.update(_type(one), _id(one), given)
 
-        prepare = [_Prepared(partial(change, one)) for one in records]
+        prepare = [_Prepared(partial(change, record)) for record in records]
         return self._write(request, prepare, all_or_none=_flag(body.get("allOrNone")))
 
     def delete(self, request: RestRequest) -> RestAnswer:
         """`DELETE …/composite/sobjects?ids=…`."""
-        ids = [one for one in request.query.get("ids", "").split(",") if one]
+        ids = [record_id for record_id in request.query.get("ids", "").split(",") if record_id]
         _check_size(ids)
         known = self._records(request)
 
         def change(one: str) -> Written:
             return known.deletion(known.entity_of_id(one).name, one)
 
-        prepare = [_Prepared(partial(change, one)) for one in ids]
+        prepare = [_Prepared(partial(change, record_id)) for record_id in ids]
         return self._write(request, prepare, all_or_none=_flag(request.query.get("allOrNone")))
 
     def upsert(self, request: RestRequest) -> RestAnswer:
@@ -83,7 +84,7 @@ class Collections:
             seen.add(str(value).casefold())
             return upsertion(known, entity, field, str(value), given)
 
-        prepare = [_Prepared(partial(change, one), upserts=True) for one in records]
+        prepare = [_Prepared(partial(change, record), upserts=True) for record in records]
         return self._write(request, prepare, all_or_none=_flag(body.get("allOrNone")))
 
     def read(self, request: RestRequest) -> RestAnswer:
@@ -102,19 +103,19 @@ class Collections:
     def _write(
         self, request: RestRequest, prepared: Sequence["_Prepared"], *, all_or_none: bool
     ) -> RestAnswer:
-        for one in prepared:
-            one.prepare()
-        refused = [one for one in prepared if one.error]
+        for item in prepared:
+            item.prepare()
+        refused = [item for item in prepared if item.error]
         if refused and all_or_none:
-            for one in prepared:
-                one.error = one.error or RestError(*ROLLED_BACK)
-        if changes := [one.change for one in prepared if one.change and not one.error]:
+            for item in prepared:
+                item.error = item.error or RestError(*ROLLED_BACK)
+        if changes := [item.change for item in prepared if item.change and not item.error]:
             self.org.commit(changes, now=self.clock.now(), writer=request.writer)
-        return RestAnswer([one.line() for one in prepared])
+        return RestAnswer([item.line() for item in prepared])
 
 
 class _Prepared:
-    """A record of the request: the change that it asks for, or why it is refused."""
+    """A record of the request: its change, or the reason for its refusal."""
 
     def __init__(self, read: Callable[[], Written], *, upserts: bool = False) -> None:
         self._read = read
@@ -123,14 +124,14 @@ class _Prepared:
         self.error: RestError | None = None
 
     def prepare(self) -> None:
-        """Read the record."""
+        """Parse the record."""
         try:
             self.change = self._read()
         except RestError as refused:
             self.error = refused
 
     def line(self) -> JsonObject:
-        """As the answer tells it."""
+        """Return the record's line in the response."""
         if self.error or self.change is None:
             return {"success": False, "errors": [self.error.line() if self.error else {}]}
         line: JsonObject = {"id": changed_id(self.change), "success": True, "errors": []}

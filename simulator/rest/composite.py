@@ -1,6 +1,7 @@
-"""`/composite` and `/composite/batch`: several requests in one. `/composite/tree`: several records.
+"""Several requests in one (`/composite`, `/composite/batch`), and several records
+(`/composite/tree`).
 
-Requests of a composite one can refer to the answers of earlier ones.
+Subrequests of a composite request can refer to the responses of earlier ones.
 """
 
 import json
@@ -29,19 +30,19 @@ HALTED = "Batch processing halted per request"
 
 
 class _RolledBack(Exception):
-    """A subrequest failed, and the request asked for all or nothing."""
+    """A subrequest failed in a request with all-or-none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """Both resources; `answer` gives the answer to a subrequest, and raises RestError."""
+    """Both resources; `answer` returns the response to a subrequest, or raises RestError."""
 
     org: Org
     clock: Clock
     answer: Callable[[RestRequest], RestAnswer]
 
     def composite(self, request: RestRequest) -> RestAnswer:
-        """`POST …/composite`: subrequests that may refer to each other's answers."""
+        """`POST …/composite`: subrequests that may refer to each other's responses."""
         body = request.json()
         parts = _checked(objects_of(body, "compositeRequest"))
         lines: list[JsonObject] = []
@@ -58,17 +59,19 @@ class Composite:
         return RestAnswer({"compositeResponse": lines})
 
     def batch(self, request: RestRequest) -> RestAnswer:
-        """`POST …/composite/batch`: subrequests that know nothing of each other."""
+        """`POST …/composite/batch`: independent subrequests."""
         body = request.json()
         results: list[JsonObject] = []
         for part in _checked(objects_of(body, "batchRequests")):
-            if body.get("haltOnError") is True and any(one["statusCode"] >= 400 for one in results):
+            if body.get("haltOnError") is True and any(
+                result["statusCode"] >= 400 for result in results
+            ):
                 halted = {"errorCode": "BATCH_PROCESSING_HALTED", "message": HALTED}
                 results.append({"statusCode": 412, "result": [halted]})
                 continue
             answer = self._answered(_subrequest(request, part, part.get("richInput")))
             results.append({"statusCode": answer.status, "result": answer.body})
-        has_errors = any(one["statusCode"] >= 400 for one in results)
+        has_errors = any(result["statusCode"] >= 400 for result in results)
         return RestAnswer({"hasErrors": has_errors, "results": results})
 
     def _run(self, request: RestRequest, parts: list[JsonObject], lines: list[JsonObject]) -> None:
@@ -102,12 +105,13 @@ class Composite:
 
 @dataclass(slots=True)
 class _Answers:
-    """What `@{reference.field}` stands for in the subrequests after it."""
+    """The values of `@{reference.field}` in later subrequests."""
 
     by_reference: dict[str, Any] = field(default_factory=dict)
 
     def filled(self, value: Any) -> Any:
-        """The same with each reference replaced; raises RestError for one to nothing."""
+        """Return the value with each reference replaced. Raises RestError for an unknown
+        reference."""
         match value:
             case str():
                 if whole := REFERENCE.fullmatch(value):
@@ -139,7 +143,7 @@ def _checked(parts: list[JsonObject]) -> list[JsonObject]:
 
 
 def _subrequest(request: RestRequest, part: JsonObject, body: object) -> RestRequest:
-    """The request that a part of another one stands for; raises RestError."""
+    """Return the subrequest as a request. Raises RestError."""
     url = urlsplit(str(part.get("url", "")))
     match = RESOURCE.fullmatch(url.path)
     if match is None:
@@ -149,7 +153,7 @@ def _subrequest(request: RestRequest, part: JsonObject, body: object) -> RestReq
         request,
         method=str(part.get("method", "")).upper(),
         version=match[1],
-        path=tuple(unquote(one) for one in match[2].strip("/").split("/")),
+        path=tuple(unquote(part) for part in match[2].strip("/").split("/")),
         query=dict(parse_qsl(url.query, keep_blank_values=True)),
         headers=CIMultiDict({**request.headers, **own}),
         body=b"" if body is None else json.dumps(body).encode(),
@@ -172,7 +176,7 @@ class _Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Trees:
-    """The resource."""
+    """`/composite/tree/{Entity}`."""
 
     org: Org
     clock: Clock
@@ -195,7 +199,7 @@ class Trees:
 
 
 class _Growth:
-    """Goes through a tree from its top, parents before their children."""
+    """Creates the records of a tree, parents before their children."""
 
     def __init__(self, records: Records, org: Org, now: int, request: RestRequest) -> None:
         self._records = records
@@ -206,11 +210,11 @@ class _Growth:
         self.refused: list[JsonObject] = []
 
     def add(self, record: JsonObject, parent: JsonObject) -> None:
-        """Create a record, and what hangs on it."""
+        """Create a record and its children."""
         attributes = record.get("attributes")
-        told = attributes if isinstance(attributes, dict) else {}
-        entity, reference = str(told.get("type", "")), str(told.get("referenceId", ""))
-        fields = {name: one for name, one in record.items() if not _has_children(one)}
+        described = attributes if isinstance(attributes, dict) else {}
+        entity, reference = str(described.get("type", "")), str(described.get("referenceId", ""))
+        fields = {name: value for name, value in record.items() if not _has_children(value)}
         try:
             change = self._records.creation(entity, {**fields, **parent})
         except RestError as refused:

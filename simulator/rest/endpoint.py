@@ -1,4 +1,4 @@
-"""`/services/data/…` on HTTP."""
+"""The REST API over HTTP, `/services/data/…`."""
 
 import re
 from urllib.parse import unquote
@@ -16,21 +16,21 @@ SEASONS = ("Spring", "Summer", "Winter")
 
 
 class RestEndpoint:
-    """The REST API."""
+    """The routes of the REST API."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._sim = simulator
         self._resources = Resources(simulator)
 
     def add_routes(self, app: web.Application) -> None:
-        """Add the routes; a path that nothing else serves is answered in JSON too."""
+        """Add the routes. Unknown paths are answered in JSON too."""
         app.router.add_route("*", "/services/data", self.versions)
         app.router.add_route("*", "/services/data/", self.versions)
         app.router.add_route("*", "/services/data/{tail:.*}", self.resource)
         app.router.add_route("*", "/services/{tail:.*}", self.nothing)
 
     async def versions(self, request: web.Request) -> web.StreamResponse:
-        """The list of API versions; needs no token."""
+        """Return the list of API versions, without authentication."""
         if spoilt := wire.fault_on_arrival(self._sim.faults, "rest"):
             return spoilt
         if request.method not in ("GET", "HEAD"):
@@ -46,11 +46,11 @@ class RestEndpoint:
         return await self._send(request, wire.json_response(listed))
 
     async def nothing(self, _request: web.Request) -> web.StreamResponse:
-        """What the simulator does not have."""
+        """Refuse a path that the simulator does not serve."""
         return _refusal(RestError("NOT_FOUND"))
 
     async def resource(self, request: web.Request) -> web.StreamResponse:
-        """Everything below a version."""
+        """Answer a request for a resource below a version."""
         if spoilt := wire.fault_on_arrival(self._sim.faults, "rest"):
             return spoilt
         body = await request.read()
@@ -71,7 +71,8 @@ class RestEndpoint:
 
 
 def _read(request: web.Request, body: bytes) -> RestRequest:
-    """The request, its path decoded part by part; raises RestError for an unknown version."""
+    """Parse the request, with its path split and decoded. Raises RestError for an unknown
+    version."""
     parts = [unquote(part) for part in request.rel_url.raw_path.split("/")[3:]]
     version = VERSION.fullmatch(parts[0])
     if version is None or not OLDEST <= int(version[1]) <= NEWEST:
@@ -100,6 +101,7 @@ def _refusal(error: RestError) -> web.Response:
 
 
 def _label(number: int) -> str:
-    """60 is Spring '24, 61 is Summer '24, 62 is Winter '25."""
+    """Return the release name of a version: 60 is Spring '24, 61 is Summer '24, 62 is Winter
+    '25."""
     years, season = divmod(number - 60, len(SEASONS))
     return f"{SEASONS[season]} '{24 + years + (season == 2)}"

@@ -1,4 +1,4 @@
-"""`/sobjects/{Entity}/{ExternalId}/{value}`: a record by a field of the customer's own."""
+"""`/sobjects/{Entity}/{ExternalId}/{value}`: a record by an external id."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ ANSWERS_UPDATES_SINCE = 46.0
 
 @dataclass(frozen=True, slots=True)
 class ExternalIds:
-    """The resource of one record, named by an external id."""
+    """The resource of one record, addressed by an external id."""
 
     org: Org
     clock: Clock
@@ -49,7 +49,8 @@ class ExternalIds:
 def upsertion(
     records: Records, entity: str, field: str, value: str, body: JsonObject
 ) -> Create | Update:
-    """The change that creates or updates the record with this external id; raises RestError."""
+    """Return the change that creates or updates the record with this external id. Raises
+    RestError."""
     found = records.with_value(entity, field, value)
     if any(name.casefold() == field.casefold() for name in body):
         message = f"The {field} field should not be specified in the sobject data."

@@ -1,4 +1,4 @@
-"""Queries over REST: run on the org's records, answered a batch of rows at a time."""
+"""Queries over REST: run on the org's records, and answered in batches of rows."""
 
 import itertools
 import re
@@ -31,7 +31,7 @@ LOCATOR = re.compile(r"(01g\w{15})-(\d+)")
 
 @dataclass(slots=True)
 class Queries:
-    """Runs queries, and keeps the rows of those that were not answered whole."""
+    """Runs queries, and keeps the remaining rows of those answered in part."""
 
     org: Org
     batch_size: int = LARGEST_BATCH
@@ -39,7 +39,7 @@ class Queries:
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def run(self, text: str, version: str, options: str, *, deleted: bool) -> JsonObject:
-        """`GET …/query?q=…`, with `deleted` `…/queryAll?q=…`; raises RestError."""
+        """`GET …/query?q=…`, or with `deleted` `…/queryAll?q=…`. Raises RestError."""
         found = select(self.org, text, version, deleted=deleted)
         if found.is_count:
             return {"totalSize": found.count, "done": True, "records": []}
@@ -53,7 +53,7 @@ class Queries:
         return self._batch(cursor, 0, size, version)
 
     def more(self, locator: str, version: str, options: str) -> JsonObject:
-        """`GET …/query/{locator}`; raises RestError."""
+        """`GET …/query/{locator}`. Raises RestError."""
         match = LOCATOR.fullmatch(locator)
         if match is None or match[1] not in self._cursors:
             raise RestError("INVALID_QUERY_LOCATOR", "invalid query locator")
@@ -68,7 +68,7 @@ class Queries:
         return {**answer, "records": rows[start:end]}
 
     def _size(self, options: str) -> int:
-        """What `Sforce-Query-Options: batchSize=N` asks for, as far as the org goes."""
+        """Return the batch size of `Sforce-Query-Options: batchSize=N`, up to the org's limit."""
         asked = re.search(r"batchSize\s*=\s*(\d+)", options, re.IGNORECASE)
         wanted = int(asked[1]) if asked else LARGEST_BATCH
         return min(max(wanted, SMALLEST_BATCH), LARGEST_BATCH, self.batch_size)
@@ -84,9 +84,9 @@ class Found:
 
 
 def select(org: Org, text: str, version: str, *, deleted: bool) -> Found:
-    """The rows in order of creation unless the query has another; raises RestError.
+    """Return the rows, by default in order of creation. Raises RestError.
 
-    With `deleted`, what is in the Recycle Bin too.
+    With `deleted`, records in the Recycle Bin are included.
     """
     try:
         query = parse(text)
@@ -135,7 +135,7 @@ def _sorted(rows: list[JsonObject], order: Order) -> list[JsonObject]:
 
 
 def with_names(query: Query, canonical: Callable[[str], str]) -> Query:
-    """The query with each field name spelt as `canonical` says, which raises RestError."""
+    """Return the query with each field name spelt as `canonical` says. Raises RestError."""
 
     def where_of(where: Where) -> Where:
         match where:
@@ -159,7 +159,7 @@ def with_names(query: Query, canonical: Callable[[str], str]) -> Query:
 
 
 class _Names:
-    """Puts the org's spelling of each field name into a query; raises RestError."""
+    """Replaces each field name of a query by the org's spelling. Raises RestError."""
 
     def __init__(self, org: Org, entity: Entity, text: str) -> None:
         live = org.setup.records_of(entity) or org.store.live.get(entity.name, {})

@@ -1,4 +1,4 @@
-"""Records over REST: read one or many, describe, and the changes that writes ask for."""
+"""Records over REST: read, describe, and the changes of write requests."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -28,7 +28,7 @@ Written = Create | Update | Delete
 
 
 class Records:
-    """The records of an org, for one API version; raises RestError."""
+    """The records of an org, for one API version. Methods raise RestError."""
 
     def __init__(self, org: Org, version: str) -> None:
         self._org = org
@@ -51,22 +51,24 @@ class Records:
             raise RestError("EXCEEDED_ID_LIMIT", f"cannot specify more than {MAX_IDS} ids")
         known = self._known(entity, fields)
         live = self._live(entity)
-        found = [live.get(self._valid_id(entity, one)) for one in ids]
+        found = [live.get(self._valid_id(entity, record_id)) for record_id in ids]
         return [
             chosen_fields(record_json(record, self._version), known) if record else None
             for record in found
         ]
 
     def creation(self, name: str, body: JsonObject) -> Create:
-        """The change that makes a record of this body; its id is chosen already."""
+        """Return the change that creates a record from this body; its id is already chosen."""
         entity = self._writable_entity(name)
         values = self._writable(entity, body)
-        self._check_required(entity, [one for one in entity.required if values.get(one) is None])
+        self._check_required(
+            entity, [required for required in entity.required if values.get(required) is None]
+        )
         self._check_unique(entity, values)
         return Create(entity.name, (stored(entity, values),), self._org.ids.next(entity.prefix))
 
     def update(self, name: str, record_id: str, body: JsonObject) -> Update:
-        """The change that writes this body to a record."""
+        """Return the change that writes this body to a record."""
         entity = self._writable_entity(name)
         record = self._record(entity, record_id)
         if "Id" in body:
@@ -74,34 +76,38 @@ class Records:
                 "INVALID_FIELD", "The Id field should not be specified in the sobject data."
             )
         values = self._writable(entity, body)
-        cleared = [one for one in entity.required if one in values and values[one] is None]
+        cleared = [
+            required
+            for required in entity.required
+            if required in values and values[required] is None
+        ]
         self._check_required(entity, cleared)
         self._check_unique(entity, values, record.record_id)
         return Update(entity.name, (record.record_id,), stored(entity, values))
 
     def deletion(self, name: str, record_id: str) -> Delete:
-        """The change that deletes a record."""
+        """Return the change that deletes a record."""
         entity = self._writable_entity(name)
         return Delete(entity.name, (self._record(entity, record_id).record_id,))
 
     def entity_of_id(self, record_id: str) -> Entity:
-        """The entity that an id's first three characters tell."""
+        """Return the entity of an id, by its first three characters."""
         for entity in self._org.catalogue.entities.values():
             if record_id.startswith(entity.prefix):
                 return entity
         raise RestError("MALFORMED_ID", f"malformed id {record_id}", ["Id"])
 
     def with_value(self, name: str, field: str, value: str) -> list[Record]:
-        """The live records whose external id is this one."""
+        """Return the live records with this external id."""
         entity = self.entity(name)
-        known = next((one for one in entity.external_ids if one.casefold() == field.casefold()), "")
+        known = next((own for own in entity.external_ids if own.casefold() == field.casefold()), "")
         if not known:
             message = f"Provided external ID field does not exist or is not accessible: {field}"
             raise RestError("NOT_FOUND", message)
         return self._having(entity, known, value)
 
     def describe(self, name: str) -> JsonObject:
-        """`GET …/sobjects/{Entity}/describe`, of a change event as well."""
+        """`GET …/sobjects/{Entity}/describe`, also for a change event."""
         if event_of := self._org.catalogue.by_change_event(name):
             return describe_event(event_of, self._all_fields(event_of))
         return describe(self.entity(name), self._version)
@@ -125,7 +131,7 @@ class Records:
         return {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": listed}
 
     def entity(self, name: str) -> Entity:
-        """The entity, upper and lower case being the same."""
+        """Return the entity of this name, ignoring case."""
         entity = self._org.catalogue.find(name) or self._org.setup.find(name)
         if entity is None:
             raise RestError("NOT_FOUND")
@@ -150,7 +156,7 @@ class Records:
         return record
 
     def _valid_id(self, entity: Entity, record_id: str) -> str:
-        """The 18-character form; an id that the control API made up is good as it is."""
+        """Return the 18-character form; an id set through the control API is returned unchanged."""
         if record_id in self._live(entity) or self._org.store.is_deleted(entity.name, record_id):
             return record_id
         long = with_checksum(record_id[:15]) if RECORD_ID.fullmatch(record_id) else ""
@@ -162,7 +168,7 @@ class Records:
         return long
 
     def _all_fields(self, entity: Entity) -> list[str]:
-        """The described ones, and those that a record has been given through the control API."""
+        """Return the described fields, and fields that a record has through the control API."""
         live = self._live(entity).values()
         return [*field_names(entity), *sorted({name for record in live for name in record.fields})]
 
@@ -212,11 +218,13 @@ class Records:
     def _having(self, entity: Entity, name: str, value: str) -> list[Record]:
         wanted = value.casefold()
         records = self._live(entity).values()
-        return [one for one in records if str(one.fields.get(name, "")).casefold() == wanted]
+        return [
+            record for record in records if str(record.fields.get(name, "")).casefold() == wanted
+        ]
 
 
 def changed_id(change: Written) -> str:
-    """The id of the one record that a write over REST is about."""
+    """Return the id of the record that a write request names."""
     match change:
         case Create(record_id=record_id):
             return record_id

@@ -1,4 +1,4 @@
-"""`/sobjects/{Entity}/updated` and `…/deleted`: the ids of what changed within a time."""
+"""`/sobjects/{Entity}/updated` and `…/deleted`: the ids of records changed in a period."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Replication:
-    """Both resources; seconds of the times that a client gives are ignored."""
+    """Both resources; the seconds of requested times are ignored."""
 
     org: Org
     clock: Clock
@@ -33,7 +33,7 @@ class Replication:
         return RestAnswer({"ids": ids, "latestDateCovered": self._covered(end)})
 
     def deleted(self, request: RestRequest) -> RestAnswer:
-        """`GET …/deleted?start=…&end=…`: what is in the Recycle Bin."""
+        """`GET …/deleted?start=…&end=…`: the ids in the Recycle Bin."""
         entity = Records(self.org, request.version).entity(request.path[1])
         start, end = self._window(request, DAYS_OF_DELETIONS)
         binned = self.org.store.recycle_bin.get(entity.name, {}).values()
@@ -60,7 +60,7 @@ class Replication:
         return start, end
 
     def _covered(self, end: int) -> str:
-        """The end of the window, or the last whole minute that is over."""
+        """Return the end of the window, at most the last full minute."""
         now = self.clock.now()
         return rest_time(iso(min(end, now - now % MINUTE_MS)))
 
@@ -77,4 +77,4 @@ def _minute(request: RestRequest, name: str) -> int:
 
 
 def _within(records: Iterable[Record], start: int, end: int) -> Iterator[Record]:
-    return (one for one in records if start <= one.modified_at < end)
+    return (record for record in records if start <= record.modified_at < end)

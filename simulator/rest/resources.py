@@ -1,4 +1,4 @@
-"""The resources of the REST API: which paths there are, and what each method of them does."""
+"""The resources of the REST API: their paths and methods."""
 
 from collections.abc import Callable, Mapping
 
@@ -22,7 +22,7 @@ Handler = Callable[[RestRequest], RestAnswer]
 
 
 class Resources:
-    """What is below `/services/data/vNN.0/`."""
+    """The resources below `/services/data/vNN.0/`."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._sim = simulator
@@ -34,7 +34,7 @@ class Resources:
         composite = Composite(simulator.org, simulator.clock, self.answer)
         trees = Trees(simulator.org, simulator.clock)
         self.served = 0
-        #: The first pattern that fits a path is the resource.
+        #: The first pattern that matches a path is its resource.
         self.routes: Mapping[tuple[str, ...], Mapping[str, Handler]] = {
             (): {"GET": self._named},
             ("limits",): {"GET": self._limits},
@@ -72,7 +72,7 @@ class Resources:
         }
 
     def answer(self, request: RestRequest) -> RestAnswer:
-        """The answer of the resource; raises RestError."""
+        """Return the response of the resource. Raises RestError."""
         for pattern, methods in self.routes.items():
             if _fits(pattern, request.path):
                 if (handler := methods.get(request.method)) is None:

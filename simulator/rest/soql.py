@@ -1,6 +1,6 @@
-"""SOQL read into a Query: fields or COUNT(), WHERE, ORDER BY, LIMIT and OFFSET, on one entity.
+"""Parse SOQL into a Query: fields or COUNT(), WHERE, ORDER BY, LIMIT and OFFSET, on one entity.
 
-SoqlError: the query is more than this org understands; the message says where.
+SoqlError: the query is not supported; the message says where.
 """
 
 import re
@@ -24,7 +24,8 @@ WORDS: dict[str, Value] = {"null": None, "true": True, "false": False}
 
 
 class SoqlError(ValueError):
-    """Correct the query: the message tells the place and what was found there."""
+    """The query is not valid or not supported. The message has the place and the text found
+    there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A piece of the query; `kind` is the group of TOKEN that it is, or `end`."""
+    """A token of the query; `kind` is its group in TOKEN, or `end`."""
 
     kind: str
     text: str
@@ -58,12 +59,12 @@ class Token:
 
 
 def parse(text: str) -> Query:
-    """The query; raises SoqlError."""
+    """Parse the query. Raises SoqlError."""
     return _Parser(text).query()
 
 
 class _Parser:
-    """Recursive descent, a token ahead."""
+    """A recursive descent parser with one token of lookahead."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -106,7 +107,8 @@ class _Parser:
         return tuple(names)
 
     def _any_of(self) -> Where:
-        """Conditions joined by AND or by OR; both together need parentheses, as in Salesforce."""
+        """Parse conditions joined by AND or by OR; both together need parentheses, as in
+        Salesforce."""
         parts = [self._condition()]
         for word, kind in (("AND", All), ("OR", Some)):
             if self._take(word):
@@ -208,7 +210,7 @@ class _Parser:
         return token
 
     def _take(self, text: str) -> bool:
-        """Go past the next token if it is this one; a string literal never is."""
+        """Consume the next token if it is this one; a string literal never is."""
         found = self._peek.kind in ("word", "sign") and self._peek.text.upper() == text
         if found:
             self._advance()
@@ -229,7 +231,7 @@ class _Parser:
 
 
 def located(text: str, at: int, problem: str) -> str:
-    """A message as Salesforce writes it: the query, a mark below the place, and the problem."""
+    """Return a message in Salesforce's form: the query, a mark below the place, and the problem."""
     shown = " ".join(text.splitlines())
     return f"\n{shown}\n{' ' * at}^\nERROR at Row:1:Column:{at + 1}\n{problem}"
 

@@ -1,4 +1,4 @@
-"""The WHERE of a query as a tree, and whether a row satisfies it."""
+"""The WHERE clause as a tree, and its evaluation on a row."""
 
 import operator
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A field and what it is compared with; `at` is where the query names the field."""
+    """A comparison of a field with a value; `at` is the place of the field in the query."""
 
     name: str
     sign: str
@@ -62,7 +62,7 @@ Where = Comparison | All | Some | Negation | None
 
 
 def holds(where: Where, row: JsonObject) -> bool:
-    """Whether the row, whose field names are as the query has them, satisfies the condition."""
+    """Return whether the row, with field names as in the query, satisfies the condition."""
     match where:
         case All(parts):
             return all(holds(part, row) for part in parts)
@@ -77,7 +77,7 @@ def holds(where: Where, row: JsonObject) -> bool:
 
 
 def comparisons(where: Where) -> list[Comparison]:
-    """Every comparison of the tree."""
+    """Return every comparison of the tree."""
     match where:
         case All(parts) | Some(parts):
             return [found for part in parts for found in comparisons(part)]
@@ -90,7 +90,7 @@ def comparisons(where: Where) -> list[Comparison]:
 
 
 def ids_wanted(where: Where) -> list[str] | None:
-    """The only ids that can satisfy the condition, in case it says so."""
+    """Return the only ids that can satisfy the condition, or None if it does not limit them."""
     match where:
         case All(parts):
             return next((ids for part in parts if (ids := ids_wanted(part)) is not None), None)
@@ -101,7 +101,7 @@ def ids_wanted(where: Where) -> list[str] | None:
 
 
 def sort_key(value: object) -> Any:
-    """Something that sorts as the field does."""
+    """Return a value that sorts as the field does."""
     return value.casefold() if isinstance(value, str) else value
 
 
@@ -132,7 +132,8 @@ def _matches(sign: str, name: str, value: object, literal: Literal) -> bool:
 
 
 def _alike(name: str, value: object, wanted: Value) -> tuple[object, object]:
-    """The two made comparable: moments as moments, text without case, ids in their long form."""
+    """Return both values in comparable form: times as times, text without case, ids in long
+    form."""
     match wanted:
         case datetime():
             return _moment(str(value)), wanted
@@ -155,8 +156,8 @@ def _moment(text: str) -> datetime | None:
 
 
 def _like(value: str, pattern: str) -> bool:
-    """``%`` stands for any text and ``_`` for one character. The matcher goes back to the last
-    ``%`` only, so that no pattern takes exponential time."""
+    """Match a LIKE pattern: ``%`` is any text and ``_`` one character. The matcher backtracks only
+    to the last ``%``, so that no pattern takes exponential time."""
     text, wanted = value.casefold(), pattern.casefold()
     at = n = 0
     after_any, resumed_at = -1, 0

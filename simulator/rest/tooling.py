@@ -1,5 +1,4 @@
-"""The Tooling API: the custom channels of the org, what is selected for each channel, and the
-managed event subscriptions.
+"""The Tooling API: custom channels, their members, and managed event subscriptions.
 
 The channel of all entities has members but no row of its own. A custom object's change event is
 named by the id of its definition, as Salesforce does; its name is left in DeveloperName, in which
@@ -23,7 +22,7 @@ from simulator.rest_messages import RestError
 
 CHANNEL, MEMBER = "PlatformEventChannel", "PlatformEventChannelMember"
 SUBSCRIPTION = "ManagedEventSubscription"
-#: Of these a query can have only one row.
+#: A query of these fields must select a single row.
 WHOLE = ("FullName", "Metadata")
 FIELDS = {
     CHANNEL: ("Id", "DeveloperName", "NamespacePrefix", "MasterLabel", "ChannelType", *WHOLE),
@@ -36,7 +35,7 @@ STANDARD = ALL.removeprefix("/data/")
 
 
 class Tooling:
-    """The Tooling API's queries, for one API version; raises RestError."""
+    """The queries of the Tooling API, for one API version. Methods raise RestError."""
 
     def __init__(self, org: Org, managed: ManagedSubscriptions, version: str) -> None:
         self._org = org
@@ -49,7 +48,9 @@ class Tooling:
             query = parse(text)
         except SoqlError as error:
             raise RestError("MALFORMED_QUERY", str(error)) from None
-        kind = next((one for one in FIELDS if one.casefold() == query.entity.casefold()), None)
+        kind = next(
+            (known for known in FIELDS if known.casefold() == query.entity.casefold()), None
+        )
         if kind is None:
             message = f"sObject type '{query.entity}' is not supported."
             raise RestError("INVALID_TYPE", located(text, text.find(query.entity), message))
@@ -73,7 +74,7 @@ class Tooling:
 
     def row(self, name: str, record_id: str) -> JsonObject:
         """`GET …/tooling/sobjects/{Object}/{Id}`."""
-        kind = next((one for one in FIELDS if one.casefold() == name.casefold()), None)
+        kind = next((known for known in FIELDS if known.casefold() == name.casefold()), None)
         for row in self._rows(kind) if kind else ():
             if record_id in (row["Id"], row["Id"][:15]):
                 return row
@@ -111,14 +112,14 @@ class Tooling:
             members += [
                 (channel, _id(CHANNEL, number), catalogue.get(name)) for name in sorted(names)
             ]
-        for number, (channel, told, entity) in enumerate(members, 1):
+        for number, (channel, channel_id, entity) in enumerate(members, 1):
             name = f"{channel}_{entity.change_event}".replace("__", "_")
             yield {
                 "Id": _id(MEMBER, number),
                 "DeveloperName": name,
                 "NamespacePrefix": None,
-                "EventChannel": told,
-                "SelectedEntity": self._told(entity),
+                "EventChannel": channel_id,
+                "SelectedEntity": self._selected_entity(entity),
                 "FullName": name,
                 "Metadata": {
                     "eventChannel": channel,
@@ -129,26 +130,26 @@ class Tooling:
             }
 
     def _subscriptions(self) -> Iterator[JsonObject]:
-        for one in self._managed.by_name.values():
-            if one.state not in STATES:
+        for subscription in self._managed.by_name.values():
+            if subscription.state not in STATES:
                 continue
             yield {
-                "Id": one.subscription_id,
-                "DeveloperName": one.name,
+                "Id": subscription.subscription_id,
+                "DeveloperName": subscription.name,
                 "NamespacePrefix": None,
-                "MasterLabel": one.name.replace("_", " "),
-                "FullName": one.name,
+                "MasterLabel": subscription.name.replace("_", " "),
+                "FullName": subscription.name,
                 "Metadata": {
-                    "label": one.name.replace("_", " "),
-                    "topicName": one.topic,
-                    "defaultReplay": one.replay.upper(),
-                    "errorRecoveryReplay": one.replay.upper(),
-                    "state": STATES[one.state],
+                    "label": subscription.name.replace("_", " "),
+                    "topicName": subscription.topic,
+                    "defaultReplay": subscription.replay.upper(),
+                    "errorRecoveryReplay": subscription.replay.upper(),
+                    "state": STATES[subscription.state],
                     "version": float(self._version),
                 },
             }
 
-    def _told(self, entity: Entity) -> str:
+    def _selected_entity(self, entity: Entity) -> str:
         if not entity.name.endswith(CUSTOM_SUFFIX):
             return entity.change_event
         return _id("CustomObject", list(self._org.catalogue.entities).index(entity.name) + 1)

@@ -1,7 +1,7 @@
-"""The Streaming API's side of Bayeux: messages in, messages out, no sockets.
+"""The server side of Bayeux in the Streaming API: messages in, messages out, no sockets.
 
-`handle` gives either the answers to a message or a `Hold`: a connect to be kept open until the
-session has something to say, and then finished with `finish`.
+`handle` returns either the responses to a message or a `Hold`: a connect request to hold open until
+the session has messages, and then to answer with `finish`.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ OLDEST_VERSION = 37.0
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """What the HTTP request around the messages says."""
+    """The HTTP request around the messages."""
 
     token: str
     version: float | None
@@ -32,7 +32,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A connect to be kept open."""
+    """A connect request to be held open."""
 
     session: Session
     message: JsonObject
@@ -41,7 +41,7 @@ class Hold:
 
 
 class Bayeux:
-    """The protocol; `wake` is called with a session that has something to say."""
+    """The protocol; `wake` is called with a session that has messages."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Bayeux:
         org.observe(self.publish)
 
     def publish(self, event: StoredEvent) -> None:
-        """Queue an event for everyone whose channels carry it."""
+        """Queue an event for every session whose channels carry it."""
         self.sessions.sweep(event.at)
         for session in list(self.sessions.by_client.values()):
             for channel in sorted(session.subscriptions):
@@ -74,7 +74,7 @@ class Bayeux:
                     self._queue(session, {"data": data, "channel": channel})
 
     def inject(self, channel: str, message: JsonObject) -> int:
-        """Queue any message for the subscribers of a channel; returns how many there are."""
+        """Queue any message for the subscribers of a channel, and return how many there are."""
         reached = [
             session
             for session in self.sessions.by_client.values()
@@ -89,7 +89,7 @@ class Bayeux:
         self._wake(session)
 
     def handle(self, message: JsonObject, caller: Caller, now: int) -> JsonObject | Hold:
-        """The answer to a message of a client."""
+        """Return the responses to a message of a client, or a Hold."""
         channel = message.get("channel")
         if caller.version is None or caller.version < OLDEST_VERSION:
             return replies.refusal(message, replies.VERSION_MANDATORY)
@@ -146,7 +146,7 @@ class Bayeux:
         return replies.answer(message)
 
     def _admit(self, message: JsonObject, caller: Caller, now: int) -> Session | JsonObject:
-        """The session that the message belongs to, or the answer to one that has none."""
+        """Return the session of the message, or the response to a message without a session."""
         client_id = message.get("clientId")
         if not client_id:
             return replies.refusal(message, "403::Client has not completed handshake")
@@ -189,7 +189,7 @@ class Bayeux:
         return replies.answer(message)
 
     def is_ready(self, hold: Hold, now: int) -> bool:
-        """Whether a held connect is to be answered now, before its time is up."""
+        """Return whether a held connect can be answered before its time is up."""
         return bool(
             not hold.caller.alone
             or hold.session.queue
@@ -199,7 +199,7 @@ class Bayeux:
         )
 
     def finish(self, hold: Hold, now: int) -> list[JsonObject]:
-        """The answer to a held connect: events, and the acknowledgement."""
+        """Return the response to a held connect: events, and the acknowledgement."""
         session = hold.session
         if hold.number != session.hold:
             return [replies.answer(hold.message)]
@@ -216,7 +216,7 @@ class Bayeux:
         return [*events, replies.answer(hold.message)]
 
     def abandon(self, hold: Hold, now: int) -> None:
-        """The client of a held connect went away without its answer."""
+        """Release a held connect whose client disconnected before the response."""
         if hold.number == hold.session.hold:
             hold.session.held = False
             hold.session.answered_at = now

@@ -1,4 +1,4 @@
-"""`/cometd/{version}` on HTTP: one request of Bayeux messages, one answer."""
+"""`/cometd/{version}` over HTTP: one request of Bayeux messages, one response."""
 
 import asyncio
 import json
@@ -17,18 +17,18 @@ MAX_REQUEST_BYTES = 32_768
 
 
 class Waiters:
-    """The held connects of each session, to be woken."""
+    """The held connects of each session."""
 
     def __init__(self) -> None:
         self._events: dict[str, list[asyncio.Event]] = {}
 
     def wake(self, session: Session) -> None:
-        """Let this session's held connects look whether they are ready."""
+        """Make the held connects of this session check whether they are ready."""
         for event in self._events.get(session.client_id, ()):
             event.set()
 
     def wake_all(self) -> None:
-        """Let every held connect look."""
+        """Make every held connect check whether it is ready."""
         for events in self._events.values():
             for event in events:
                 event.set()
@@ -40,7 +40,7 @@ class Waiters:
         return event
 
     def remove(self, session: Session, event: asyncio.Event) -> None:
-        """The held connect is over."""
+        """Remove a held connect."""
         events = self._events[session.client_id]
         events.remove(event)
         if not events:
@@ -48,7 +48,7 @@ class Waiters:
 
 
 class CometdEndpoint:
-    """Reads messages, lets `Bayeux` answer, and keeps the long polls."""
+    """Parses requests, lets `Bayeux` answer them, and holds the long polls."""
 
     def __init__(
         self, bayeux: Bayeux, faults: Faults, clock: Clock, waiters: Waiters, hold_seconds: float
@@ -66,7 +66,7 @@ class CometdEndpoint:
         self._waiters.wake_all()
 
     def wake(self) -> None:
-        """Let every held connect look whether its session and token are still good."""
+        """Make every held connect check its session and token."""
         self._waiters.wake_all()
 
     async def post(self, request: web.Request) -> web.StreamResponse:
@@ -88,7 +88,7 @@ class CometdEndpoint:
         return await self._answer(request, answers, channel)
 
     async def _wait(self, hold: Hold) -> None:
-        """Until the hold is ready, its time is up, or its client is gone."""
+        """Wait until the hold is ready, its time is up, or its client disconnects."""
         event = self._waiters.add(hold.session)
         interruptions = self.interruptions
         try:
@@ -115,9 +115,9 @@ class CometdEndpoint:
         session = _session(answers)
         for answer in answers:
             if isinstance(answer, Hold):
-                *told, acknowledgement = self._bayeux.finish(answer, now)
-                events += told
-                messages += [*told, acknowledgement]
+                *delivered, acknowledgement = self._bayeux.finish(answer, now)
+                events += delivered
+                messages += [*delivered, acknowledgement]
             else:
                 messages.append(answer)
         fault = wire.fault_on_answer(self._faults, "cometd", channel, has_events=bool(events))
@@ -128,7 +128,7 @@ class CometdEndpoint:
         return await wire.send(request, response, fault)
 
     def _set_cookies(self, response: web.Response, messages: list[JsonObject]) -> None:
-        """Raw headers: a cookie library would quote the characters that must survive."""
+        """Set cookies as raw headers: a cookie library would quote characters that must survive."""
         for message in messages:
             if message["channel"] == "/meta/handshake" and message["successful"]:
                 session = self._bayeux.sessions.by_client[message["clientId"]]
@@ -156,9 +156,9 @@ def _parse(body: bytes) -> list[JsonObject] | None:
 
 
 def _caller(request: web.Request, *, alone: bool) -> Caller:
-    """Cookies are read as sent: a client that re-encodes one has changed it.
+    """Return the caller, with its cookies as sent: a client must not re-encode them.
 
-    Quotes around a whole value are let through, since strict clients add them.
+    Quotes around a whole value are accepted, because strict clients add them.
     """
     cookies = {}
     for pair in request.headers.get("Cookie", "").split(";"):

@@ -1,4 +1,4 @@
-"""The Bayeux messages that the server answers with."""
+"""The Bayeux response messages of the server."""
 
 from simulator.org.records import JsonObject
 
@@ -13,7 +13,7 @@ NO_COOKIE = "400::Client {} has established a session, but no BAYEUX_BROWSER coo
 
 
 def answer(message: JsonObject, **fields: object) -> JsonObject:
-    """A successful answer to a message."""
+    """Return a successful response to a message."""
     reply: JsonObject = dict(fields)
     for name in ("clientId", "id", "subscription"):
         if message.get(name) is not None:
@@ -22,24 +22,24 @@ def answer(message: JsonObject, **fields: object) -> JsonObject:
 
 
 def refusal(message: JsonObject, error: str, **fields: object) -> JsonObject:
-    """An unsuccessful answer to a message."""
+    """Return an unsuccessful response to a message."""
     return {**answer(message, **fields), "error": error, "successful": False}
 
 
 def unknown_client(message: JsonObject, error: str = UNKNOWN_CLIENT) -> JsonObject:
-    """The answer to a client that has no session here."""
+    """Return the response to a client without a session here."""
     reply = refusal(message, error, advice={"interval": 0, "reconnect": "handshake"})
     reply.pop("clientId", None)
     return reply
 
 
 def unauthenticated(message: JsonObject) -> JsonObject:
-    """The answer to a request without a good token, in a session."""
+    """Return the response to a request without a valid token, in a session."""
     return refusal(message, AUTHENTICATION_INVALID, advice=NO_RECONNECT)
 
 
 def handshake_denied(message: JsonObject, failure_reason: str) -> JsonObject:
-    """The answer to a handshake that is not let in."""
+    """Return the response to a refused handshake."""
     return refusal(
         message,
         HANDSHAKE_DENIED,
@@ -49,7 +49,7 @@ def handshake_denied(message: JsonObject, failure_reason: str) -> JsonObject:
 
 
 def faulty(message: JsonObject, kind: str, options: JsonObject) -> JsonObject:
-    """The answer that a fault asks for: an error, and what it says in its extension and advice."""
+    """Return the response of a fault: its error, extension and advice."""
     if kind == "connection_limit":
         return handshake_denied(message, options["failure_reason"])
     reason, reconnect = options.get("failure_reason"), options.get("reconnect")

@@ -1,4 +1,4 @@
-"""Bayeux sessions: who is connected, to which channels, and what waits for them."""
+"""Bayeux sessions: connected clients, their subscriptions and queued messages."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -12,7 +12,8 @@ CONNECT_WITHIN_MS = 40_000
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """One client's session. `hold` numbers its long polls, so that a newer one ends an older."""
+    """The session of one client. `hold` numbers its long polls, so that a newer one ends an
+    older."""
 
     client_id: str
     browser: str
@@ -28,13 +29,13 @@ class Session:
     delivered: int = 0
 
     def take(self, limit: int) -> list[JsonObject]:
-        """The next messages for the client, removed from its queue."""
+        """Remove the next messages for the client from its queue, and return them."""
         messages = [self.queue.popleft() for _ in range(min(limit, len(self.queue)))]
         self.delivered += len(messages)
         return messages
 
     def put_back(self, messages: Iterable[JsonObject]) -> None:
-        """Undo a `take` whose answer never went out."""
+        """Undo a `take` whose response was not sent."""
         returned = list(messages)
         self.delivered -= len(returned)
         self.queue.extendleft(reversed(returned))
@@ -42,13 +43,13 @@ class Session:
 
 @dataclass(slots=True)
 class SessionTable:
-    """The live sessions by clientId."""
+    """The live sessions, by clientId."""
 
     opaque: OpaqueIds
     by_client: dict[str, Session] = field(default_factory=dict)
 
     def open(self, *, browser: str, api_version: float, now: int) -> Session:
-        """A new session, after a successful handshake."""
+        """Open a session after a successful handshake."""
         session = Session(
             client_id=self.opaque.client_id(),
             browser=browser or self.opaque.browser(),
@@ -60,12 +61,12 @@ class SessionTable:
         return session
 
     def find(self, client_id: str, now: int) -> Session | None:
-        """The live session with this id."""
+        """Return the live session with this id."""
         self.sweep(now)
         return self.by_client.get(client_id)
 
     def is_live(self, session: Session) -> bool:
-        """Whether the session still exists."""
+        """Return whether the session still exists."""
         return self.by_client.get(session.client_id) is session
 
     def drop(self, session: Session) -> None:
@@ -73,13 +74,13 @@ class SessionTable:
         self.by_client.pop(session.client_id, None)
 
     def drop_all(self) -> int:
-        """End every session; returns how many there were."""
+        """End every session, and return how many there were."""
         count = len(self.by_client)
         self.by_client.clear()
         return count
 
     def sweep(self, now: int) -> None:
-        """End the sessions whose client did not send the next connect in time."""
+        """End the sessions whose client did not send its next connect in time."""
         late = [
             session
             for session in self.by_client.values()

@@ -1,4 +1,4 @@
-"""What a subscribe message asks for: a channel, and where to start."""
+"""The start of a subscription: the channel and the replay position."""
 
 from simulator.org.channels import SubscriptionRefusedError
 from simulator.org.events import StoredEvent
@@ -10,7 +10,7 @@ ALL_RETAINED = -2
 
 
 def backlog(org: Org, message: JsonObject) -> list[StoredEvent]:
-    """The retained events to replay; raises SubscriptionRefusedError."""
+    """Return the retained events to replay. Raises SubscriptionRefusedError."""
     channel = message.get("subscription")
     if not isinstance(channel, str) or not channel:
         raise SubscriptionRefusedError("400::Channel name not specified")
@@ -25,7 +25,7 @@ def backlog(org: Org, message: JsonObject) -> list[StoredEvent]:
 
 
 def _replay_id(message: JsonObject, channel: str) -> object:
-    """The position for this channel; without the replay extension, new events only."""
+    """Return the position for this channel; without the replay extension, the tip."""
     ext = message.get("ext")
     positions = ext.get("replay") if isinstance(ext, dict) else None
     if not isinstance(positions, dict):

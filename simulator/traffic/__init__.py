@@ -1,1 +1,1 @@
-"""Realistic traffic: what the org's users write, at a rate."""
+"""Realistic traffic: changes that the org's users make, at a rate."""

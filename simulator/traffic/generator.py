@@ -1,5 +1,4 @@
-"""Realistic traffic: what sales people and HR write over a day, in random but repeatable order, at
-once or at a rate."""
+"""Realistic traffic, as from sales and HR users: random but repeatable, at once or at a rate."""
 
 import asyncio
 import random
@@ -20,8 +19,8 @@ ENTITIES: Mapping[str, float] = {
     "Opportunity": 4,
     "Employee__c": 2,
 }
-#: `update_split`, which only who asks for it gets, is a bulk update in several events: one that all
-#: of its records share, then one for each record with its own fields.
+#: `update_split`, which must be requested, is a bulk update in several events: one for the fields
+#: that all records share, then one for each record with its other fields.
 MIX: Mapping[str, float] = {
     "create": 30,
     "update": 45,
@@ -31,7 +30,7 @@ MIX: Mapping[str, float] = {
     "undelete": 4,
     "update_split": 0,
 }
-#: All bulk updates are split.
+#: A mix in which all bulk updates are split.
 SPLIT_MIX: Mapping[str, float] = {**MIX, "update_many": 0, "update_split": MIX["update_many"]}
 WRITERS = (
     Writer(),
@@ -42,22 +41,22 @@ WRITERS = (
 
 
 class UnknownMixError(ValueError):
-    """A mix has a key that the generator does not know."""
+    """A mix has an unknown key."""
 
 
 @dataclass(slots=True)
 class Pool:
-    """The records of one entity that the generator made, in a repeatable order."""
+    """The records of one entity that the generator created, in a repeatable order."""
 
     live: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
 
 
 class Traffic:
-    """Makes one transaction at a time, the same ones for the same seed."""
+    """Generates one transaction at a time, the same ones for the same seed."""
 
     def __init__(self, org: Org, seed: int | None = None, mix: Mapping[str, float] = MIX) -> None:
-        """`mix`: what is written where no other one is asked for."""
+        """`mix` is the default mix."""
         self.mix = mix
         self._org = org
         self._rng = random.Random(seed)
@@ -70,8 +69,8 @@ class Traffic:
         mix: Mapping[str, float] | None = None,
         entities: Mapping[str, float] = ENTITIES,
     ) -> list[StoredEvent]:
-        """Commit one transaction; it gives exactly one event if the entity is selected, and several
-        if it is split."""
+        """Commit one transaction: one event if the entity is selected, or several if it is
+        split."""
         entity = self._pick(entities)
         self._follow_what_others_moved()
         kind = self._pick(self.mix if mix is None else mix)
@@ -91,8 +90,8 @@ class Traffic:
         mix: Mapping[str, float] | None = None,
         entities: Mapping[str, float] = ENTITIES,
     ) -> list[StoredEvent]:
-        """Transactions until at least `count` events are out: those of a split one all come. Raises
-        UnknownMixError if none can be."""
+        """Commit transactions until at least `count` events are published, with all events of a
+        split one. Raises UnknownMixError if the mix gives none."""
         mix = self.mix if mix is None else mix
         self._check(mix, entities)
         events: list[StoredEvent] = []
@@ -143,7 +142,7 @@ class Traffic:
         return {self._rng.choice(clearable): None}
 
     def _same_for_many(self, entity: str) -> Update:
-        """Records that lack the marker all change alike, so one event tells of all of them."""
+        """Return the same change for several records, so that one event covers all of them."""
         return Update(entity, self._several(entity), people.campaign(entity, self._rng))
 
     def _several(self, entity: str) -> tuple[str, ...]:
@@ -152,7 +151,7 @@ class Traffic:
         return tuple(self._rng.sample(live, size))
 
     def _split(self, entity: str) -> list[Change]:
-        """One save of a bulk load: the same for all, and something of its own for each."""
+        """Return one save of a bulk load: a change of all records, and one for each record."""
         shared = self._same_for_many(entity)
         return [shared, *(self._own(shared, record_id) for record_id in shared.record_ids)]
 
@@ -188,7 +187,7 @@ LONGEST_PAUSE = 0.5
 
 
 class Pump:
-    """Drives the traffic generator; one run at a time. `problem` says why a run ended early."""
+    """Runs the traffic generator, one run at a time. `problem` says why a run ended early."""
 
     def __init__(self, traffic: Traffic, clock: Clock) -> None:
         self._traffic = traffic
@@ -199,11 +198,11 @@ class Pump:
 
     @property
     def is_running(self) -> bool:
-        """Whether events are still to come."""
+        """Whether more events are due."""
         return self._task is not None and not self._task.done()
 
     async def start(self, rate: float, count: int | None) -> None:
-        """Replace what runs; with a count and no rate, all events come at once."""
+        """Replace the current run; with a count and no rate, all events are published at once."""
         await self.stop()
         self.problem = ""
         if rate > 0:

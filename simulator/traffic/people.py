@@ -1,4 +1,4 @@
-"""Names, addresses and sums for the traffic generator."""
+"""Names, addresses and amounts for the traffic generator."""
 
 import random
 from datetime import date, timedelta
@@ -54,7 +54,8 @@ CLEARABLE = {
 
 
 def new_record(entity: str, rng: random.Random, account_id: str | None) -> JsonObject:
-    """The fields of a new record; Contact and Opportunity belong to the account if there is one."""
+    """Return the fields of a new record; Contact and Opportunity belong to the account, if
+    given."""
     match entity:
         case "Account":
             return _account(rng)
@@ -67,7 +68,7 @@ def new_record(entity: str, rng: random.Random, account_id: str | None) -> JsonO
 
 
 def edit(entity: str, rng: random.Random) -> JsonObject:
-    """What somebody typed into one record."""
+    """Return an edit of one record by a user."""
     match entity:
         case "Account":
             return rng.choice(
@@ -94,7 +95,7 @@ def edit(entity: str, rng: random.Random) -> JsonObject:
 
 
 def campaign(entity: str, rng: random.Random) -> JsonObject:
-    """A value that no record has yet, as a mass update writes it."""
+    """Return a value that no record has yet, as a mass update writes it."""
     name = f"Campaign {rng.getrandbits(40):010x}"
     fields = {"Account": "Description", "Contact": "Description", "Opportunity": "NextStep"}
     return {fields.get(entity, "Notes__c"): name}

@@ -16,9 +16,9 @@ connections:
     auth: client_credentials
 """
 LISTENER = f"{CONNECTION}listeners:\n  - name: one\n    connection: prod\n"
-SPECIAL = "not YAML: special characters are not allowed; take the character out"
-DEEP = "lists and mappings stand too deep in one another; write it flatter"
-ALIASES = "aliases (*name) multiply into too many values; write fewer"
+SPECIAL = "not YAML: special characters are not allowed; remove the character"
+DEEP = "lists and mappings are nested too deeply; flatten them"
+ALIASES = "aliases (*name) expand to too many values; use fewer"
 
 
 def refused() -> dict[str, tuple[str, list[str]]]:

@@ -104,6 +104,6 @@ def test_commands_and_pages_work(tmp_path, files):
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "System check identified no issues" in done.stdout
-    assert "No listener yet" in done.stdout
+    assert "No listeners yet" in done.stdout
     assert "No changes detected" in done.stdout
     assert done.stdout.endswith("pages are there\n")

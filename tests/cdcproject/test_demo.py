@@ -62,7 +62,7 @@ def test_ctrl_c_ends_all_of_it(demo):
 
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
-    assert "Everything is stopped." in output
+    assert "All processes are stopped." in output
     wait_for(lambda: not [child for child in children if child.is_running()])
 
 

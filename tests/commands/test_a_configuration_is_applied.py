@@ -76,7 +76,7 @@ listeners:
   - {name: resting, connection: prod, replay_from: earliest, enabled: false}
 """
     )
-    assert "costly begins at earliest" in file.apply(earliest, "--dry-run").err
+    assert "costly starts at earliest" in file.apply(earliest, "--dry-run").err
     file.apply(earliest)
     Throughput.objects.create(
         listener=Listener.objects.get(name="costly"), minute=timezone.now(), events=77
@@ -84,7 +84,7 @@ listeners:
 
     [note] = file.apply(earliest, "--dry-run").err.splitlines()
 
-    assert "listener costly begins at earliest. " in note
+    assert "listener costly starts at earliest. " in note
     assert "about 77 or more" in note
     assert "daily limit is not known" in note
     Position.objects.create(listener=Listener.objects.get(name="costly"), replay_id="7")

@@ -48,7 +48,7 @@ def test_what_works_is_told_line_by_line(org, auth):
 def test_a_connection_without_listeners_is_checked_as_far_as_it_goes(connection):
     output = run("check_cdc_connection", "prod")
 
-    assert output.lines[-1] == "No listener uses it yet: no channel was tried."
+    assert output.lines[-1] == "No listener uses this connection yet, so no channel was checked."
 
 
 def test_a_listener_stands_for_its_connection(connection):
@@ -76,7 +76,9 @@ def test_each_listener_is_tried_whatever_became_of_the_one_before(connection):
 def test_a_version_that_is_not_served_is_named(connection):
     make_listener(connection=connection, name="old", api_version="99.0")
 
-    assert "listener old: API version 99.0 is not served; set api_version" in failure("prod")
+    assert "listener old: the org does not serve API version 99.0; set api_version" in failure(
+        "prod"
+    )
 
 
 def test_channels_are_tried_without_rest(org, connection):

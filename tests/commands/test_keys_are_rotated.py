@@ -1,4 +1,4 @@
-"""Stored secrets are encrypted anew with the first key; whatever happens in the middle."""
+"""Stored secrets are re-encrypted with the first key, whatever happens in the middle."""
 
 import io
 
@@ -56,21 +56,21 @@ def test_afterwards_the_old_key_can_go(connection, keys, settings):
     said = run()
 
     settings.CDC_ENCRYPTION_KEYS = [new]
-    assert "encrypted anew: 2" in said
-    assert "can be taken out" in said
+    assert "re-encrypted: 2" in said
+    assert "can be removed" in said
     row = Connection.objects.get()
     assert row.client_secret.reveal() == "secret of the client"
     assert row.password.stored == "env:SF_PASSWORD"
     assert KeptTokens.objects.get().kept.reveal() == '{"seed": "seed"}'
     assert row.updated_at == before  # no listener starts anew
-    assert "encrypted anew: 0" in run()
+    assert "re-encrypted: 0" in run()
 
 
 def test_a_dry_run_counts_and_changes_nothing(connection, keys, settings):
     settings.CDC_ENCRYPTION_KEYS = [keys[1], keys[0]]
     before = stored(connection)
 
-    assert "to be encrypted anew: 2" in run(dry_run=True)
+    assert "to be re-encrypted: 2" in run(dry_run=True)
     assert stored(connection) == before
 
 
@@ -96,8 +96,8 @@ def test_one_that_was_killed_midway_has_cost_nothing(connection, keys, settings,
     Connection.objects.get().client_secret.reveal()
     KeptTokens.objects.get().kept.reveal()
     said = run()
-    assert "already: 1" in said
-    assert "encrypted anew: 1" in said
+    assert "already encrypted with the first key: 1" in said
+    assert "re-encrypted: 1" in said
 
 
 def test_what_a_login_stores_meanwhile_stays(connection, keys, settings, monkeypatch):
@@ -130,7 +130,7 @@ def test_tokens_in_redis_are_rotated_too(connection, keys, settings, broker):
     store.save(fence, Kept(seed="seed", refresh_token="rotated"))
     settings.CDC_ENCRYPTION_KEYS = [keys[1], keys[0]]
 
-    assert "encrypted anew: 3" in run()
+    assert "re-encrypted: 3" in run()
 
     settings.CDC_ENCRYPTION_KEYS = [keys[1]]
     assert store.load("seed").refresh_token == "rotated"
@@ -148,7 +148,7 @@ def test_redis_that_is_away_is_said(connection, keys, settings):
     TokenState.objects.create(connection=connection)
     settings.REDIS_URL = "redis://127.0.0.1:1"
 
-    with pytest.raises(CommandError, match="run it again"):
+    with pytest.raises(CommandError, match="run the command again"):
         run()
 
 

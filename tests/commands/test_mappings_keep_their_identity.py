@@ -188,7 +188,7 @@ def test_a_name_stands_in_the_file_once(apply):
         "{name: one, on: update, handler: tests.remember}",
     )
 
-    assert problems == ["11: a second handler one, the first is in line 10; choose another name"]
+    assert problems == ["11: duplicate handler one, first in line 10; choose another name"]
 
 
 def test_what_is_not_in_the_file_stays_active_and_is_listed(apply):
@@ -229,7 +229,7 @@ def test_a_handler_that_is_taken_out_leaves_what_waits_to_it(apply):
 
     output = apply("{on: create}")
 
-    assert "(1 waiting delivery stays with the handler it has)" in output.out
+    assert "(1 waiting delivery keeps its current handler)" in output.out
     assert deliveries() == before
 
 

@@ -93,7 +93,7 @@ def test_what_is_still_needed_stays(old, listener):
     said = run("prune_audit_log", "--older-than", "30")
 
     assert records() == ["0010", "0011", "0012", "0013", "new"]
-    assert "older entries that are still needed, and stay: 4" in said.lines
+    assert "older entries kept because they are still needed: 4" in said.lines
     done.refresh_from_db()
     assert done.entry is None
 

@@ -174,7 +174,7 @@ def test_what_was_given_up_is_taken_up_again(entity):
 
     lines = reconcile(entity)
 
-    assert "the workers take up again 1 that had been given up" in lines[0]
+    assert "failed comparisons queued for another try: 1" in lines[0]
     job.refresh_from_db()
     assert job.state == "waiting"
 

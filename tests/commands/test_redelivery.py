@@ -36,8 +36,8 @@ def test_the_filter_picks_and_the_counts_are_printed(dead):
         "sent again: 2",
         "  tests.fail, dead: 2",
         "sent for the first time: 0",
-        "on their way already: 0",
-        "not possible: 0",
+        "already queued or running: 0",
+        "cannot be redelivered: 0",
     ]
     redelivery = Redelivery.objects.get()
     assert redelivery.requested_by == f"command: {getpass.getuser()}"
@@ -60,8 +60,8 @@ def test_a_dry_run_says_the_same_and_sends_nothing(dead):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "give a filter, or --all alone"),
-        (("--all", "--entity", "Account"), "give a filter, or --all alone"),
+        ((), "at least one filter, or --all"),
+        (("--all", "--entity", "Account"), "at least one filter, or --all"),
         (("--listener", "none"), "There is no listener 'none'"),
         (("--state", "dead", "--new-handlers"), "leave the state out"),
     ],
@@ -77,7 +77,7 @@ def test_bad_usage_sends_nothing(dead, arguments, words):
 def test_what_cannot_be_sent_is_named_and_ends_with_1(dead):
     HandlerMapping.objects.all().delete()
 
-    with pytest.raises(CommandError, match="3 cannot be sent") as refused:
+    with pytest.raises(CommandError, match="3 cannot be redelivered") as refused:
         run("redeliver_cdc_events", "--state", "dead")
 
     assert refused.value.returncode == 1

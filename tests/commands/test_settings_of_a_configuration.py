@@ -177,8 +177,8 @@ def test_a_rotating_token_in_memory_is_warned_of(file):
             "8: optional_params: The value of api_key may be a secret: give a reference",
         ),
         ("optional_params: {n: 1}", "8: optional_params: The value of 'n' must be a text."),
-        ("credential_bearer: body", "8: credential_bearer: 'body' is not known; "),
-        ("token_store: memcache", "8: token_store: 'memcache' is not known; "),
+        ("credential_bearer: body", "8: credential_bearer: 'body' is not valid; "),
+        ("token_store: memcache", "8: token_store: 'memcache' is not valid; "),
         (
             "client_config: {http_versoin: 1.1}",
             "8: client_config: There is no 'http_versoin'; did you mean http_version?",

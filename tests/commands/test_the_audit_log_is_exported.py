@@ -199,7 +199,7 @@ def test_csv_leaves_other_texts_as_they_are(listener):
     ("arguments", "message"),
     [
         (["--listener", "nobody"], "There is no listener 'nobody'. Known: none."),
-        (["--listener", ""], "it is empty; leave the option out to pick all"),
+        (["--listener", ""], "the value is empty; omit the option to select everything"),
         (["--since", "soon"], "'soon' is not a time; write 2026-01-31"),
         (["--state", "lost"], "invalid choice: 'lost'"),
     ],

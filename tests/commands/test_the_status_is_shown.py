@@ -162,7 +162,7 @@ def test_the_table_has_a_line_for_each_listener_and_its_reason_below(now):
 
 
 def test_without_listeners_the_table_says_what_to_do():
-    assert run("cdc_status").out.startswith("No listener yet: make one")
+    assert run("cdc_status").out.startswith("No listeners yet. Create one")
     assert json.loads(run("cdc_status", "--format", "json").out) == []
 
 
@@ -173,4 +173,4 @@ def test_workers_of_another_version_are_counted(now):
 
     said = run("cdc_status").lines[-1]
 
-    assert said == f"workers: 2 seen (1 of another version than {__version__}), queues: cdc"
+    assert said == f"Celery workers online: 2, 1 of them not of version {__version__} (queues: cdc)"

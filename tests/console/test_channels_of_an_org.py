@@ -49,7 +49,7 @@ def test_what_is_selected_comes_first_and_custom_channels_are_there(admin_client
             "/data/Employee__ChangeEvent",
             "/data/OpportunityChangeEvent",
         ],
-        "Not selected in Setup: no changes come yet": [
+        "Not selected in Setup: no changes are published yet": [
             "/data/CaseChangeEvent",
             "/data/Tool__ChangeEvent",
         ],

@@ -89,7 +89,7 @@ def test_a_test_that_takes_too_long_ends_with_a_failure():
     told = list(within(findings, 25.0, lambda: next(clock)))
 
     assert [one.text for one in told[:-1]] == ["one", "two"]
-    assert told[-1].text.startswith("That took more than 25 seconds")
+    assert told[-1].text.startswith("The check took more than 25 seconds")
     assert told[-1].is_failure
 
 
@@ -148,7 +148,7 @@ def test_a_refresh_token_that_a_test_used_up_is_saved_as_its_successor(admin_cli
     saved = admin_client.post(ADD, fields)
 
     assert works
-    assert "this test used up the one that was entered" in first[-1]
+    assert "this test used up the one you entered" in first[-1]
     assert again
     assert saved.status_code == 302
     connection = Connection.objects.get()

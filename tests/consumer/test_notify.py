@@ -126,7 +126,7 @@ def test_a_mail_says_what_the_incident_says(listener, mail_server, now):
     assert (mail["From"], mail["To"]) == ("cdc@example.com", "ops@example.com, dev@example.com")
     assert len(mail_server.recipients) == 2
     body = mail.get_content()
-    assert "What is being done: it is tried" in body
+    assert "Action taken: it is tried" in body
     assert "What to do: do this" in body
 
 
@@ -165,7 +165,7 @@ def test_secrets_of_a_channel_are_in_no_log(listener, settings, now, capsys, cap
     report(listener, now=now)
     tell_due(now)
     said = caplog.text + "".join(capsys.readouterr()) + repr(settings.CDC_MAIL)
-    assert "not told" in said
+    assert "alert not sent" in said
     assert "hunter2" not in said
 
 

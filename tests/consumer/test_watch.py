@@ -210,14 +210,14 @@ def test_a_position_that_will_soon_be_forgotten_is_told_once(listener, now):
 
     Position.objects.update(last_event_at=now)
     watch(now)
-    assert "72.0 h are left" in the_closed(Kind.RUNWAY).note
+    assert "72.0 h left" in the_closed(Kind.RUNWAY).note
 
 
 def test_an_idle_listener_that_receives_is_told_in_other_words(listener, now):
     stand(listener, now, replay_id="7", last_event_at=now - timedelta(hours=50))
     watch(now)
     incident = opened(Kind.RUNWAY)
-    assert "No event has come for 50.0 h" in incident.summary
+    assert "No event has arrived for 50.0 h" in incident.summary
     assert "misses nothing" in incident.action
 
 

@@ -60,7 +60,7 @@ def test_the_status_tells_paused_from_stuck(mapping):
         3,
     )
     line = f"tests.remember is paused for create * since {mapping_since(mapping)} by ann"
-    assert f"{line} (their API is down): 3 wait" in run("cdc_status").out
+    assert f"{line} (their API is down): 3 waiting" in run("cdc_status").out
 
 
 def mapping_since(mapping):

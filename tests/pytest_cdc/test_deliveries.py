@@ -149,7 +149,7 @@ def test_without_a_stand_in_a_call_says_what_is_missing(cdc_event, cdc_deliver):
     delivery = cdc_deliver(cdc_event("Account"), to=call_others)
 
     assert "cdc_salesforce(stand_in)" in delivery.error
-    with pytest.raises(RuntimeError, match="nothing stands in for it"):
+    with pytest.raises(RuntimeError, match="without a stand-in"):
         salesforce_client("prod")
 
 

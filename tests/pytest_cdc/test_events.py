@@ -86,8 +86,12 @@ def test_the_header_has_the_fields_of_a_real_orgs(samples):
     ("arguments", "given", "why"),
     [
         (("Account", "update"), {}, 'such as changed={"Name": "New"}'),
-        (("Account", "onUpdate"), {}, "Use create, update, delete, restore"),
-        (("Account",), {"fields": {"Name": "A"}}, "A header has no fields. It has entityName"),
+        (("Account", "onUpdate"), {}, "Use one of create, update, delete, restore"),
+        (
+            ("Account",),
+            {"fields": {"Name": "A"}},
+            "Unknown header fields: fields. Use some of entityName",
+        ),
         (("Account",), {"sequenceNumber": -1}, "sequenceNumber"),
     ],
 )

@@ -102,7 +102,7 @@ def test_it_announces_itself_to_a_reader() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--connect-timeout", "0"), "--connect-timeout must be above zero"),
+        (("--connect-timeout", "0"), "--connect-timeout must be greater than 0"),
         (("--rate", "-1"), "must not be negative"),
         (("--channel", "Sales__chn"), "NAME__chn=ENTITY,ENTITY"),
         (("--channel", "Sales=Account"), "ends with __chn"),

@@ -60,7 +60,7 @@ def test_a_client_certificate_can_be_demanded(tmp_path: Path) -> None:
         (("--jwt-public-key", __file__), "--jwt-public-key"),
         (("--token-seconds", "-1"), "--token-seconds must not be negative"),
         (("--lock-after", "-1"), "--lock-after must not be negative"),
-        (("--query-batch-size", "0"), "--query-batch-size must be above zero"),
+        (("--query-batch-size", "0"), "--query-batch-size must be greater than 0"),
     ],
 )
 def test_wrong_options_are_named(options: tuple[str, ...], message: str) -> None:

@@ -102,7 +102,7 @@ def test_messages_are_sent_on_and_the_incident_closes(worker, any_broker):
     assert headers == HEADERS
     assert run("return_unknown_tasks", "--to", "celery").lines == ["other.task: 1 sent to celery"]
 
-    assert run("return_unknown_tasks", "--dry-run").lines == ["No message in cdc.unknown."]
+    assert run("return_unknown_tasks", "--dry-run").lines == ["No messages in cdc.unknown."]
     watch(Incident.objects.latest("last_seen_at").last_seen_at)
     assert not Incident.objects.opened().exists()
 

@@ -21,4 +21,4 @@ def test_a_worker_is_seen_with_its_queues_until_it_ends(processes):
     assert process.terminate() == 0
 
     assert not Worker.objects.exists()
-    assert run("cdc_status").lines[-1] == "workers: none seen"
+    assert run("cdc_status").lines[-1] == "Celery workers online: 0"

@@ -10,31 +10,35 @@ from consumer.configuration.errors import ConfigurationRefused
 class Command(BaseCommand):
     help = (
         "Make connections, listeners and handler mappings match a YAML file, in one transaction. "
-        "A key that is left out has its default; a listener without the key handlers keeps those "
-        "it has. A mapping keeps its identity, and what waits for it, when its handler or options "
-        "change."
+        "An omitted key takes its default; a listener without the key handlers keeps its stored "
+        "mappings. A mapping keeps its identity and its waiting deliveries when its handler or "
+        "options change."
     )
-    # A stored mapping whose handler is not registered may be what this command corrects.
+    # This command must run to correct a stored mapping whose handler is not registered.
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "file", metavar="FILE", help="${NAME} in a value is taken from the environment"
+            "file",
+            metavar="FILE",
+            help="YAML file; ${NAME} in a value is replaced from the environment",
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="say what would change and change nothing"
+            "--dry-run",
+            action="store_true",
+            help="show what would change, without changing anything",
         )
         parser.add_argument(
             "--prune",
             action="store_true",
-            help="remove what the file does not name: handler mappings, whose waiting deliveries "
-            "are then skipped, listeners and connections; a listener with a history is disabled, a "
-            "connection that is in use stays",
+            help="remove handler mappings, listeners and connections that the file does not name; "
+            "the waiting deliveries of a removed mapping are skipped, a listener with history is "
+            "disabled instead, and a connection in use is kept",
         )
         parser.add_argument(
             "--allow-unknown-handlers",
             action="store_true",
-            help="accept handlers that are not registered (yet): their deliveries wait",
+            help="accept handlers that are not registered yet; their deliveries wait",
         )
 
     def handle(self, *_: Any, **options: Any) -> None:

@@ -13,11 +13,12 @@ from handlers.reporting import queue_coverage
 
 class Command(BaseCommand):
     help = (
-        "Show how each listener does (times in UTC). LAG: from a change's commit to its receipt. "
-        "RUNWAY: how long Salesforce still knows the stored position, 72 hours from the commit of "
-        "its event on. BACKLOG: deliveries by state. INCIDENTS: those that are open. "
-        "24 H: events that Salesforce delivered, and the org's use of its daily limit. "
-        "Below: the workers that are there, and the queues that they hear."
+        "Show the status of each listener (times in UTC). LAG: from the commit of the last change "
+        "to its receipt. RUNWAY: time left until Salesforce no longer accepts the stored position, "
+        "72 hours after the commit of its event. BACKLOG: deliveries by state. INCIDENTS: open "
+        "incidents. 24 H: events that Salesforce delivered in the last 24 hours, and the org's "
+        "usage of its daily limit. Last line: the Celery workers online and the queues they "
+        "consume."
     )
     requires_system_checks = []
 
@@ -33,7 +34,7 @@ class Command(BaseCommand):
         if found:
             self.stdout.write("\n".join(table(found)))
         else:
-            self.stdout.write("No listener yet: make one in the admin or with apply_cdc_config.")
+            self.stdout.write("No listeners yet. Create one in the admin or with apply_cdc_config.")
         self.stdout.write(workers_line(queue_coverage.seen()))
 
 

@@ -11,13 +11,15 @@ from listeners.models import Connection, Listener
 
 class Command(BaseCommand):
     help = (
-        "Log in once, see which API versions and limits the org has, and subscribe to the channel "
-        "of each of the connection's listeners for a moment."
+        "Log in once, read the org's API versions and limits, and briefly subscribe to the channel "
+        "of each listener of the connection."
     )
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", metavar="NAME", help="a connection, or a listener of one")
+        parser.add_argument(
+            "name", metavar="NAME", help="name of a connection, or of a listener to check alone"
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         connection, listeners = _named(options["name"])
@@ -32,11 +34,12 @@ class Command(BaseCommand):
         if failures:
             raise CommandError("\n".join(failures))
         if not listeners:
-            self.stdout.write("No listener uses it yet: no channel was tried.")
+            self.stdout.write("No listener uses this connection yet, so no channel was checked.")
 
 
 def _named(name: str) -> tuple[Connection, list[Listener]]:
-    """A connection with all of its listeners, or a listener's with that one."""
+    """Return the connection of this name with all its listeners, or the listener of this name with
+    its connection."""
     connection = Connection.objects.filter(name=name).first()
     if connection is not None:
         return connection, list(connection.listeners.all())

@@ -17,13 +17,13 @@ from handlers.redelivery.request import named
 from handlers.reporting.export import begin, counting, csv_lines, exported, json_lines
 
 FORMATS = {"jsonl": json_lines, "csv": csv_lines}
-#: What a shell shows for a program that the end of its pipe has ended.
+#: The exit code that a shell reports for a program ended by SIGPIPE.
 EXIT_BROKEN_PIPE = 141
 INTERRUPTED = 130
 
 
 class Command(BaseCommand):
-    help = "Write the audit log to standard output, the oldest change first, with its deliveries."
+    help = "Write the audit log and its deliveries to standard output, oldest change first."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -31,13 +31,13 @@ class Command(BaseCommand):
             "--format",
             choices=[*FORMATS],
             default="jsonl",
-            help="jsonl: one JSON object a line. csv: the same columns, nested ones as JSON; an "
-            "apostrophe stands before texts that a spreadsheet would run (such as = + - @)",
+            help="jsonl: one JSON object per line. csv: the same columns, nested values as JSON; "
+            "an apostrophe precedes text that a spreadsheet would run (such as = + - @)",
         )
         parser.add_argument(
             "--with-sensitive",
             action="store_true",
-            help="the values of sensitive fields too; a line in the action log says so",
+            help="include the values of sensitive fields; the action log records this",
         )
         add_filters(parser)
 
@@ -52,12 +52,14 @@ class Command(BaseCommand):
             self._write(form, exported(wanted, sight=see), running)
         except BrokenPipeError:
             running.end(Work.State.BROKEN_OFF)
-            # Whoever reads has enough, as in `| head`. Python must not flush into it at its exit.
+            # The reader closed the pipe, as `| head` does. Python must not flush into it at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(EXIT_BROKEN_PIPE)
         except KeyboardInterrupt:
             running.end(Work.State.BROKEN_OFF)
-            self.stderr.write(f"Interrupted after {running.row.done:,} entries.")
+            self.stderr.write(
+                f"Interrupted after {running.row.done:,} entries; the export is incomplete."
+            )
             sys.exit(INTERRUPTED)
         running.end()
 

@@ -17,17 +17,23 @@ INTERRUPTED = 130
 
 class Command(BaseCommand):
     help = (
-        "Delete what is older than so many days: audit entries that nothing waits for, with their "
-        "deliveries; quarantined messages; closed incidents; counts of throughput."
+        "Delete rows older than a number of days: audit log entries that are no longer needed, "
+        "with their deliveries; quarantined messages; closed incidents; throughput counts."
     )
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--older-than", type=_days, required=True, metavar="DAYS", help="since it was received"
+            "--older-than",
+            type=_days,
+            required=True,
+            metavar="DAYS",
+            help="age in days, counted from receipt",
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="count what would go and delete nothing"
+            "--dry-run",
+            action="store_true",
+            help="count what would be deleted, without deleting anything",
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
@@ -36,7 +42,7 @@ class Command(BaseCommand):
         for name in ("entries", "deliveries", "quarantined", "incidents", "throughput"):
             self.stdout.write(f"{name}: {pruned.rows[name]}")
         if pruned.kept:
-            self.stdout.write(f"older entries that are still needed, and stay: {pruned.kept}")
+            self.stdout.write(f"older entries kept because they are still needed: {pruned.kept}")
         if options["dry_run"]:
             self.stdout.write("dry run: nothing was deleted")
 
@@ -50,15 +56,15 @@ class Command(BaseCommand):
             with Meter(self.stderr, "pruning", found) as meter:
                 return job.prune(days, now, work, watch=meter.advance)
         except KeyboardInterrupt:
-            self.stderr.write("Interrupted. What is older and left goes when this is run again.")
+            self.stderr.write("Interrupted. Run the command again to delete the rest.")
             sys.exit(INTERRUPTED)
 
 
 def _days(text: str) -> int:
-    least, most = settings.CDC_LEAST_RETENTION_DAYS, settings.CDC_MOST_RETENTION_DAYS
-    if not text.isdecimal() or not least <= int(text) <= most:
+    minimum, maximum = settings.CDC_LEAST_RETENTION_DAYS, settings.CDC_MOST_RETENTION_DAYS
+    if not text.isdecimal() or not minimum <= int(text) <= maximum:
         raise ArgumentTypeError(
-            f"{text!r} is not a number of days from {least} to {most}; Salesforce sends again what "
-            "is younger than 72 hours, and it would be recorded a second time"
+            f"{text!r} is not a number of days from {minimum} to {maximum}. Salesforce can resend "
+            "changes of the last 72 hours; without their entries, they would be recorded twice"
         )
     return int(text)

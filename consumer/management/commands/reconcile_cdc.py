@@ -18,29 +18,39 @@ INTERRUPTED = 130
 
 class Command(BaseCommand):
     help = (
-        "Compare Salesforce with the audit log over REST, and record and deliver what is missing. "
-        "The listener may run meanwhile."
+        "Compare Salesforce with the audit log over REST, and record and deliver missing changes. "
+        "The listener may keep running."
     )
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--listener", type=word, metavar="N", help="default: every listener")
         parser.add_argument(
-            "--entity", type=word, metavar="E", help="such as Account; default: all of the channel"
+            "--listener", type=word, metavar="N", help="listener to compare; default: all"
         )
         parser.add_argument(
-            "--since", type=moment, metavar="T", help="changed then or later; default: 72 hours ago"
+            "--entity",
+            type=word,
+            metavar="E",
+            help="object such as Account; default: all objects of the channel",
         )
         parser.add_argument(
-            "--until", type=moment, metavar="T", help="changed before then; default: now"
+            "--since",
+            type=moment,
+            metavar="T",
+            help="changed at or after this time; default: 72 hours ago",
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="say what is missing, and record nothing"
+            "--until", type=moment, metavar="T", help="changed before this time; default: now"
+        )
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="report missing changes, without recording anything",
         )
         parser.add_argument(
             "--accept-deletions",
             action="store_true",
-            help="record deletions even where many of an entity's records are not in Salesforce",
+            help="record deletions even if many records of an entity are absent from Salesforce",
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
@@ -53,7 +63,7 @@ class Command(BaseCommand):
         if options["listener"]:
             listeners = listeners.filter(name=options["listener"])
         if not listeners:
-            self.stdout.write("There is no listener: nothing is compared.")
+            self.stdout.write("No listeners yet: nothing to compare.")
         failures: list[str] = []
         for listener in listeners:
             asked = Asked(
@@ -67,7 +77,7 @@ class Command(BaseCommand):
             )
             failures += self._compare(asked)
         if failures:
-            raise CommandError("Not everything could be compared.\n" + "\n".join(failures))
+            raise CommandError("Some comparisons failed:\n" + "\n".join(failures))
 
     def _compare(self, asked: Asked) -> list[str]:
         name = asked.listener.name
@@ -76,7 +86,7 @@ class Command(BaseCommand):
             details = {**span, "entity": asked.entity}
             note(Actor.at_the_shell(), Action.RECONCILE, asked.listener, details=details)
         if asked.records and (again := schedule.retry(asked.listener, timezone.now())):
-            self.stdout.write(f"{name}: the workers take up again {again} that had been given up")
+            self.stdout.write(f"{name}: failed comparisons queued for another try: {again}")
         self.stdout.write(
             f"{name}: comparing records changed from {asked.since:{CLOCK}} to "
             f"{asked.until:{CLOCK}} UTC with the audit log, {MEANS}"
@@ -85,7 +95,9 @@ class Command(BaseCommand):
             with Meter(self.stderr, name) as meter:
                 answer = ask(asked, lambda now: meter.at(now.total.compared, about=so_far(now)))
         except KeyboardInterrupt:
-            self.stderr.write("Interrupted." + (" The workers go on." if asked.records else ""))
+            self.stderr.write(
+                "Interrupted." + (" The workers continue the comparison." if asked.records else "")
+            )
             sys.exit(INTERRUPTED)
         for entity, figures in answer.figures.items():
             for line in lines(entity, figures, records=asked.records):

@@ -23,59 +23,67 @@ from handlers.redelivery.request import (
 )
 from handlers.redelivery.service import claimed, counted, overtaken
 from handlers.redelivery.steps import work
+from handlers.sdk.outcomes import MAPPING_DELETED
 from listeners.clock import database_clock
 
 INTERRUPTED = 130
 HEADINGS = {
     Verdict.SENT_AGAIN: "sent again",
     Verdict.FIRST_TIME: "sent for the first time",
-    Verdict.ON_ITS_WAY: "on their way already",
-    Verdict.ENDED_SINCE: "ended well meanwhile",
-    Verdict.NOT_POSSIBLE: "not possible",
+    Verdict.ON_ITS_WAY: "already queued or running",
+    Verdict.ENDED_SINCE: "succeeded or skipped since the request",
+    Verdict.NOT_POSSIBLE: "cannot be redelivered",
 }
 
 
 class Command(BaseCommand):
     help = (
-        "Send recorded changes to their handlers again, each record's in order. A change that "
-        "later ones have overtaken is sent with the present values of its fields, or skipped where "
-        "its record was deleted since. Exit 1 when some of them cannot be sent."
+        "Send recorded changes to their handlers again, in order for each record. A change that "
+        "later ones superseded is sent with the current values of its fields, or skipped if its "
+        "record has been deleted since. Exit code 1: some deliveries cannot be redelivered."
     )
 
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_filters(parser)
-        parser.add_argument("--all", action="store_true", help="every delivery that there is")
-        parser.add_argument("--reason", default="", metavar="TEXT", help="kept with the attempts")
+        parser.add_argument("--all", action="store_true", help="redeliver everything")
+        parser.add_argument(
+            "--reason", default="", metavar="TEXT", help="reason, stored with the attempts"
+        )
         parser.add_argument(
             "--new-handlers",
             action="store_true",
-            help="also to mappings that match now and never had the change",
+            help="also send to matching mappings that never received the change",
         )
         parser.add_argument(
             "--as-recorded",
             action="store_true",
-            help="send changes that later ones have overtaken unchanged",
+            help="send superseded changes with the values that were recorded",
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="count what would be sent and send nothing"
+            "--dry-run",
+            action="store_true",
+            help="count what would be sent, without sending anything",
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
-        wanted = _wish(options)
+        wanted = _request(options)
         if wanted.as_recorded and not options["dry_run"]:
-            self._tell_of_overtaken(wanted)
+            self._report_superseded(wanted)
         counts = counted(wanted) if options["dry_run"] else self._redeliver(wanted)
         self._report(counts)
         if options["dry_run"]:
-            self._tell_of_overtaken(wanted)
+            self._report_superseded(wanted)
             self.stdout.write("dry run: nothing was sent")
         if impossible := total(counts, Verdict.NOT_POSSIBLE):
-            raise CommandError(f"{impossible} cannot be sent; see above.", returncode=1)
+            text = f"{impossible} cannot be redelivered; the reasons are listed above."
+            if not options["new_handlers"] and any(row.reason == MAPPING_DELETED for row in counts):
+                text += " Use --new-handlers, without --state, to send to current mappings."
+            raise CommandError(text, returncode=1)
 
-    def _tell_of_overtaken(self, wanted: Wish) -> None:
-        """A warning where they are to be sent unchanged."""
+    def _report_superseded(self, wanted: Wish) -> None:
+        """Print how superseded changes are sent, as a warning if with their recorded values."""
         number = overtaken(wanted)
         text = fate_of_overtaken(number, as_recorded=wanted.as_recorded)
         if wanted.as_recorded and number != 0:
@@ -84,7 +92,7 @@ class Command(BaseCommand):
             self.stdout.write(text)
 
     def _redeliver(self, wanted: Wish) -> Counts:
-        """In this process. One that is killed is taken up by the workers; ^C cancels the rest."""
+        """Redeliver in this process. If it is killed, workers continue; Ctrl-C cancels the rest."""
         claim = claimed(wanted, database_clock.now())
         try:
             with Meter(self.stderr, "redelivery", Total(claim.job.total)) as meter:
@@ -94,15 +102,16 @@ class Command(BaseCommand):
             cancel(redelivery.pk, wanted.by, "Interrupted at the shell.", timezone.now())
             self._report(claim.counts)
             self.stderr.write(
-                f"Interrupted: redelivery {redelivery.pk} is cancelled after {redelivery.done:,} "
-                f"of {redelivery.total:,}. What was sent stays sent; run it again for the rest."
+                f"Interrupted: redelivery {redelivery.pk} was cancelled after {redelivery.done:,} "
+                f"of {redelivery.total:,} deliveries. Deliveries already sent stay sent; run the "
+                "command again for the rest."
             )
             sys.exit(INTERRUPTED)
         except ClaimLost:
             self._report(claim.counts)
             raise CommandError(
-                f"Redelivery {claim.job.pk} was cancelled, or a worker goes on with it: see the "
-                "console."
+                f"Redelivery {claim.job.pk} was cancelled, or a worker has taken it over; see its "
+                "page in the console."
             ) from None
         return claim.counts
 
@@ -117,14 +126,16 @@ class Command(BaseCommand):
                 self.stdout.write(f"  {words}: {number}")
 
 
-def _wish(options: dict[str, Any]) -> Wish:
-    chosen = filter_of(options)
-    is_narrowed = any(asdict(chosen).values())
+def _request(options: dict[str, Any]) -> Wish:
+    filters = filter_of(options)
+    is_narrowed = any(asdict(filters).values())
     if is_narrowed == options["all"]:
-        raise CommandError("Say which changes: give a filter, or --all alone.", returncode=2)
+        raise CommandError(
+            "Specify at least one filter, or --all to redeliver everything.", returncode=2
+        )
     try:
         return wish(
-            chosen,
+            filters,
             Actor.at_the_shell(),
             reason=options["reason"],
             new_handlers=options["new_handlers"],

@@ -12,18 +12,18 @@ from handlers.outbox import broker
 
 class Command(BaseCommand):
     help = (
-        "Send messages of unknown tasks on to a queue. A worker that meets a task that it does not "
-        "know keeps the message, unchanged, in a queue of its own."
+        "Return messages of unknown tasks to a queue. A worker that receives a message for an "
+        "unregistered task moves it, unchanged, to a separate queue."
     )
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--to", metavar="QUEUE", help="queue that the task's workers consume")
+        parser.add_argument("--task", metavar="NAME", help="return only the messages of this task")
         parser.add_argument(
-            "--to", metavar="QUEUE", help="the queue that the task's workers listen to"
-        )
-        parser.add_argument("--task", metavar="NAME", help="only messages of this task")
-        parser.add_argument(
-            "--dry-run", action="store_true", help="count the messages by task and send nothing"
+            "--dry-run",
+            action="store_true",
+            help="count the messages by task, without sending anything",
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
@@ -31,9 +31,9 @@ class Command(BaseCommand):
             return self._report("kept", self._ask_broker(kept))
         to = options["to"]
         if not to:
-            raise CommandError("Give --to QUEUE, or --dry-run to see which messages are kept.")
+            raise CommandError("Specify --to QUEUE, or --dry-run to list the kept messages.")
         if to == settings.CDC_UNKNOWN_QUEUE:
-            raise CommandError(f"The messages are in {to} already; give another queue.")
+            raise CommandError(f"The messages are already in {to}; specify another queue.")
         sent = self._ask_broker(lambda: send_on(to, options["task"]))
         return self._report(f"sent to {to}", sent)
 
@@ -44,13 +44,13 @@ class Command(BaseCommand):
             if not isinstance(error, broker.failures(current_app)):
                 raise
             raise CommandError(
-                f"The broker refused: {error}. Messages that were not sent are still in "
+                f"The broker failed: {error}. Messages that were not sent are still in "
                 f"{settings.CDC_UNKNOWN_QUEUE}; run the command again."
             ) from None
         return found
 
-    def _report(self, what: str, counts: Counter[str]) -> None:
+    def _report(self, outcome: str, counts: Counter[str]) -> None:
         for task, count in sorted(counts.items()):
-            self.stdout.write(f"{task}: {count} {what}")
+            self.stdout.write(f"{task}: {count} {outcome}")
         if not counts:
-            self.stdout.write(f"No message in {settings.CDC_UNKNOWN_QUEUE}.")
+            self.stdout.write(f"No messages in {settings.CDC_UNKNOWN_QUEUE}.")

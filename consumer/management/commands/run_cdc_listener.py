@@ -20,46 +20,51 @@ from handlers.checks import check_mappings
 from handlers.tracing import record_with
 from listeners.models import Listener
 
-#: Nothing here waits for others inside a transaction: a process that is paused in one loses what it
-#: locked by the time its lease ends, so that another can go on. A lock is waited for less long than
-#: a lease lasts, so that one whose locks are held by others keeps its own.
+#: Database session limits, in seconds, both shorter than a lease. A process that is suspended
+#: inside a transaction loses its locks before its lease expires, so that another process can take
+#: over. A process that waits for a lock gives up in time to renew its lease.
 SESSION_LIMITS = {"idle_in_transaction": 8.0, "lock": 6.0}
-#: A thread that has heard from the database goes on after so long, whatever the others calculate:
-#: with Python's own 5 ms, each statement of a batch could wait as long as it takes itself.
+#: The interpreter's thread switch interval. With Python's default of 5 ms, a thread whose database
+#: answer has arrived could wait for as long as the statement took.
 SWITCH_SECONDS = 0.0005
 
 
 class Command(BaseCommand):
-    help = "Receive the changes of every enabled listener, or of the named ones."
-    # A mapping without its handler is reported, and its deliveries wait: nothing else has to.
+    help = "Receive changes for every enabled listener, or for the named ones."
+    # A mapping with an unregistered handler is only reported: its deliveries wait, the rest runs.
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("names", nargs="*", metavar="NAME", help="listeners to host")
+        parser.add_argument(
+            "names",
+            nargs="*",
+            metavar="NAME",
+            help="listener to host; default: every enabled listener",
+        )
         parser.add_argument(
             "--until-idle",
             type=seconds,
             metavar="SECONDS",
-            help="exit 0 once nothing was received, or left to publish, for that long",
+            help="exit 0 once nothing has been received or left to publish for this long",
         )
         parser.add_argument(
             "--max-events",
             type=at_least(1),
             metavar="N",
-            help="exit 0 once that many changes were recorded and published",
+            help="exit 0 once this many changes have been recorded and published",
         )
         parser.add_argument(
             "--metrics-port",
             type=at_least(0),
             metavar="P",
-            help="serve /healthz/live, /healthz/ready and /metrics there",
+            help="serve /healthz/live, /healthz/ready and /metrics on this port",
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
         log_thread_failures()
         limit_sessions(**SESSION_LIMITS)
         tracing.begin("listener", record_with)
-        gc.freeze()  # what is loaded stays: each look for garbage would go through all of it
+        gc.freeze()  # loaded modules stay: keep the garbage collector from scanning them each time
         sys.setswitchinterval(SWITCH_SECONDS)
         supervisor = Supervisor(
             options["names"], Limits(options["until_idle"], options["max_events"])
@@ -67,12 +72,12 @@ class Command(BaseCommand):
         stopping = Stopping(supervisor.stop)
         with self._probes(supervisor, options["metrics_port"]):
             ensure_embedded_broker()
-            look_around = partial(self._look_around, options["names"])
-            code = supervisor.run() if wait_for_database(look_around, stopping) else EXIT_OK
+            check = partial(self._check_configuration, options["names"])
+            code = supervisor.run() if wait_for_database(check, stopping) else EXIT_OK
         tracing.end()
         sys.exit(code)
 
-    def _look_around(self, names: list[str]) -> None:
+    def _check_configuration(self, names: list[str]) -> None:
         self._refuse_unknown(names)
         for problem in check_mappings():
             self.stderr.write(str(problem))
@@ -86,7 +91,7 @@ class Command(BaseCommand):
                     returncode=2,
                 )
             if not known[name]:
-                raise CommandError(f"Listener {name!r} is disabled; enable it.", returncode=2)
+                raise CommandError(f"Listener {name!r} is disabled; enable it first.", returncode=2)
 
     def _probes(
         self, supervisor: Supervisor, port: int | None

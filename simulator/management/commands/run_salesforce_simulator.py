@@ -1,4 +1,4 @@
-"""`manage.py run_salesforce_simulator`: a Salesforce org on the wire, in the foreground."""
+"""`manage.py run_salesforce_simulator`: run a simulated Salesforce org in the foreground."""
 
 from argparse import RawDescriptionHelpFormatter
 from typing import Any
@@ -16,7 +16,7 @@ from simulator.options import add_arguments, from_arguments
 
 
 class _HelpFormatter(RawDescriptionHelpFormatter, DjangoHelpFormatter):
-    """Django's, which leaves the list of operations as it is."""
+    """Django's formatter, which keeps the list of operations as it is."""
 
 
 class Command(BaseCommand):
@@ -26,14 +26,14 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The same options as `python -m simulator`."""
+        """Declare the same options as `python -m simulator`."""
         parser.epilog = listed()
         parser.formatter_class = _HelpFormatter
         add_arguments(parser)
         cli.add_announcing(parser)
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Announce the address and the credentials, and serve."""
+        """Announce the address and the credentials, then serve."""
         try:
             cli.start(from_arguments(options), self.stdout.write, as_json=bool(options["json"]))
         except (ValueError, LookupError, OSError) as error:

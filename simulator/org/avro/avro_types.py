@@ -1,6 +1,6 @@
-"""What kinds of fields a change event's Avro schema has, and which values they take.
+"""The field types of a change event's Avro schema, and the values they accept.
 
-A value is what the org's JSON has; dates are written as CometD writes them and travel as numbers.
+Values are those of the org's JSON; dates are in CometD's form and are sent as numbers.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a schema: the plain types it takes, and the name of its record type, if any."""
+    """A field of a schema: its plain types, and the name of its record type, if any."""
 
     name: str
     doc: str
@@ -61,26 +61,26 @@ class Field:
 
     @property
     def temporal(self) -> str:
-        """`DateOnly`, `DateTime` or `TimeOnly`, of a field that holds such."""
+        """The temporal type of the field: `DateOnly`, `DateTime` or `TimeOnly`."""
         words = self.doc.split(":")
         return words[1] if words[1] in MILLISECONDS else ""
 
     def takes(self, value: object) -> bool:
-        """Whether a plain value fits."""
+        """Return whether the field accepts a plain value."""
         return takes(self.plain, value) or (
             "long" in self.plain and milliseconds(self.temporal, value) is not None
         )
 
 
 def field_of_kind(name: str, kind: str) -> Field:
-    """A field of one of KINDS."""
+    """Return a field of one of KINDS."""
     plain, doc = KINDS[kind]
     doc = "CreatedDate:DateTime" if name == "CreatedDate" else doc
     return Field(name, doc + _field_id(name), (plain,))
 
 
 def field_for(name: str, value: object) -> Field:
-    """A field that takes this value, for one that nobody has described."""
+    """Return a field that accepts this value, for a field without a description."""
     if isinstance(value, dict):
         compound, doc = _compound_for(name, set(value))
         return Field(name, doc + _field_id(name), (), compound)
@@ -114,14 +114,14 @@ def _compound_for(name: str, children: set[str]) -> tuple[str, str]:
 
 
 def _field_id(name: str) -> str:
-    """`:00N…`, which the docs of custom fields end with."""
+    """Return an id `:00N…`, with which the docs of custom fields end."""
     if not name.endswith("__c"):
         return ""
     return f":00N{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def plain_type(value: object) -> str:
-    """The Avro type that a plain value asks for; what JSON nests deeper travels as text."""
+    """Return the Avro type for a plain value; deeper nested JSON is sent as text."""
     match value:
         case bool():
             return "boolean"
@@ -132,7 +132,7 @@ def plain_type(value: object) -> str:
 
 
 def takes(plain: tuple[str, ...], value: object) -> bool:
-    """Whether one of the types holds the value as it is."""
+    """Return whether one of the types accepts the value unchanged."""
     if isinstance(value, int) and not isinstance(value, bool) and "int" in plain:
         return -INT_LIMIT <= value < INT_LIMIT or "double" in plain
     return value is None or plain_type(value) in plain
@@ -153,15 +153,17 @@ def _of_date(text: str) -> int | None:
 def _of_time(text: str) -> int | None:
     if len(text) != 13 or text[8] != "." or text[12] != "Z":
         return None
-    told = time.fromisoformat(text)
-    return (told.hour * 3600 + told.minute * 60 + told.second) * 1000 + told.microsecond // 1000
+    parsed = time.fromisoformat(text)
+    return (
+        parsed.hour * 3600 + parsed.minute * 60 + parsed.second
+    ) * 1000 + parsed.microsecond // 1000
 
 
 MILLISECONDS = {"DateTime": _of_datetime, "DateOnly": _of_date, "TimeOnly": _of_time}
 
 
 def milliseconds(temporal: str, value: object) -> int | None:
-    """What travels for a date or a time; None for anything else."""
+    """Return the encoded number of a date or time, or None for another value."""
     if not temporal or not isinstance(value, str):
         return None
     try:

@@ -1,7 +1,7 @@
-"""One version of an entity's Avro schema. Fields and types that it lacks for an event make a
-new version.
+"""One version of an entity's Avro schema. An event with fields or types that it lacks makes a new
+version.
 
-UnfitError: Avro cannot hold such an event, or such a field.
+UnfitError: Avro cannot hold the event or the field.
 """
 
 import base64
@@ -43,7 +43,7 @@ class Schema:
 
     @cached_property
     def positions(self) -> Mapping[str, int]:
-        """Where each field is; the header is at 0."""
+        """The position of each field; the header is at 0."""
         return {field.name: number for number, field in enumerate(self.fields, start=1)}
 
     @cached_property
@@ -52,13 +52,13 @@ class Schema:
         return {f.name: tuple(self.compounds[f.compound]) for f in self.fields if f.compound}
 
     def field(self, name: str) -> Field | None:
-        """The field of that name."""
+        """Return the field of this name."""
         at = self.positions.get(name)
         return self.fields[at - 1] if at else None
 
     @cached_property
     def text(self) -> str:
-        """The schema in JSON."""
+        """The schema as JSON."""
         defined: set[str] = set()
         fields = [self._field(field, defined) for field in self.fields]
         header = {"name": HEADER, "type": self._header(), "doc": "Data:ComplexValueType"}
@@ -72,7 +72,7 @@ class Schema:
 
     @cached_property
     def schema_id(self) -> str:
-        """22 characters."""
+        """The schema id, 22 characters."""
         digest = hashlib.sha256(self.text.encode()).digest()[:16]
         return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
@@ -113,14 +113,14 @@ UNREADABLE = b"\xff" * 12
 
 
 class UnfitError(ValueError):
-    """The message says what does not fit."""
+    """Avro cannot hold the event. The message says which part."""
 
 
 def fitted(schema: Schema, payload: JsonObject, fixed: int) -> Schema:
-    """The schema, or a new version that holds this event; raises UnfitError.
+    """Return the schema, or a new version that holds this event. Raises UnfitError.
 
-    The first `fixed` fields keep their places. The others are sorted by name, so that a new one
-    moves others and a client that decodes with the wrong version shows it.
+    The first `fixed` fields keep their places. The others are sorted by name, so that a new field
+    moves others, which reveals a client that decodes with the wrong version.
     """
     header = payload.get(HEADER)
     if not isinstance(header, dict):
@@ -153,7 +153,7 @@ def _check_header(header: JsonObject) -> None:
 
 
 def _asked(payload: JsonObject, header: JsonObject) -> Iterable[tuple[str, object]]:
-    """Every field that the schema must have, with a value that it must take."""
+    """Yield every field that the schema must have, with a value that it must accept."""
     diffs = header.get("diffFields", ())
     for name, value in payload.items():
         if name != HEADER:
@@ -179,7 +179,7 @@ def widened(schema: Schema, name: str, value: object, fixed: int) -> Schema:
 
 
 def with_field(schema: Schema, field: Field, fixed: int) -> Schema:
-    """With one more field."""
+    """Return the schema with one more field."""
     first, others = schema.fields[:fixed], (*schema.fields[fixed:], field)
     fields = (*first, *sorted(others, key=lambda other: other.name))
     known = {field.compound: COMPOUNDS.get(field.compound, {})} if field.compound else {}
@@ -211,5 +211,5 @@ def _with_children(schema: Schema, field: Field, value: JsonObject) -> Schema:
 
 
 def diff_text(value: object) -> object:
-    """What travels for `{"diff": "…"}`."""
+    """Return the text that is sent for `{"diff": "…"}`."""
     return value["diff"] if isinstance(value, dict) and set(value) == {"diff"} else value

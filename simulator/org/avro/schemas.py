@@ -21,7 +21,7 @@ PICKLISTS = ("Type", "Industry", "StageName", "Status")
 
 
 class Schemas:
-    """The newest schema of each entity, and every one there ever was by its id."""
+    """The current schema of each entity, and all past schemas by id."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -29,7 +29,7 @@ class Schemas:
         self.by_id: dict[str, Schema] = {}
 
     def current(self, entity: str) -> Schema:
-        """The newest one; raises UnfitError for a name that Avro does not take."""
+        """Return the current schema. Raises UnfitError for a name that Avro does not allow."""
         if entity not in self._current:
             known = self._catalogue.entities.get(entity)
             record = (known or Entity(entity, "")).change_event
@@ -45,7 +45,7 @@ class Schemas:
         self.by_id[schema.schema_id] = schema
 
     def add_field(self, entity: str, name: str, kind: str) -> None:
-        """A field of one of `avro_types.KINDS`, in a new version; raises UnfitError."""
+        """Add a field of one of `avro_types.KINDS`, in a new version. Raises UnfitError."""
         schema = self.current(entity)
         if kind not in KINDS or not AVRO_NAME.fullmatch(name):
             raise UnfitError(f"{name!r} cannot be a {kind!r}; known are {', '.join(KINDS)}")
@@ -54,9 +54,9 @@ class Schemas:
         self._keep(entity, with_field(schema, field_of_kind(name, kind), self._fixed(entity)))
 
     def for_event(self, entity: str, payload: JsonObject) -> tuple[str, bytes | None]:
-        """The schema id of an event, and what it carries if Avro cannot hold it.
+        """Return the schema id of an event, and its payload if Avro cannot hold it.
 
-        An event that needs one makes a new version.
+        Adds a new version if the event needs one.
         """
         try:
             before = self.current(entity)
@@ -71,9 +71,9 @@ class Schemas:
         return schema.schema_id, None
 
     def in_order(self, entity: str, change_type: str, fields: JsonObject) -> tuple[JsonObject, str]:
-        """The fields, and the children of compound ones, as the schema orders them; its id.
+        """Return the fields, with the children of compound ones, in the schema's order, and its id.
 
-        The id is empty for an event that `for_event` is to look at.
+        The id is empty for an event that needs `for_event`.
         """
         try:
             schema = before = self.current(entity)
@@ -90,7 +90,7 @@ class Schemas:
         return sorted_fields, schema.schema_id if change_type in schema.change_types else ""
 
     def _fixed(self, entity: str) -> int:
-        """How many fields come in the catalogue's order."""
+        """Return the number of fields that keep the catalogue's order."""
         known = self._catalogue.entities.get(entity)
         return len(known.all_fields) if known else 0
 

@@ -1,1 +1,1 @@
-"""What is spoken on the wire: `make stubs` compiles the .proto file."""
+"""The code generated from the .proto file by `make stubs`."""
