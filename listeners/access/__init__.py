@@ -1,1 +1,1 @@
-"""Who may do and see what: permissions, grants on single objects, and masked fields."""
+"""Access control: permissions, grants on single objects, and masking of sensitive fields."""

@@ -1,4 +1,4 @@
-"""A Salesforce org: how to log in to it and how to reach it."""
+"""The model of a connection to a Salesforce org."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Connection(ConnectionFields):
 
     @property
     def login_host(self) -> str:
-        """Salesforce's own login page for the kind of org."""
+        """The default login URL, for a production org or a sandbox."""
         return SANDBOX if self.is_sandbox else PRODUCTION
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever an operator changes the connection, or what its references lead to."""
+        """A digest that changes with the connection's settings and the values of its references."""
         config = self.client_config if isinstance(self.client_config, dict) else {}
         secrets = [getattr(self, name) for name in self.SECRETS]
         settings = [self.optional_params, config, self.refresh_config]
