@@ -67,8 +67,8 @@ def test_all_that_a_kind_of_login_lacks_is_said_at_once(api):
 
     assert errors(response) == {
         "name": ["Use letters, digits, dots, hyphens and underscores, and begin with a letter."],
-        "username": ["OAuth 2.0 username and password needs it."],
-        "password": ["OAuth 2.0 username and password needs it."],
+        "username": ["OAuth 2.0 username and password requires this field."],
+        "password": ["OAuth 2.0 username and password requires this field."],
     }
     assert not Connection.objects.exists()
 

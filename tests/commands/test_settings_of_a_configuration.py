@@ -217,7 +217,7 @@ def test_a_rotating_token_in_memory_is_warned_of(file):
         ),
         (
             "client_config: {tls: {verify: false, ca_bundle: /c}}",
-            "8: client_config: tls.ca_bundle: has no effect while verify is false; use one of the two.",
+            "8: client_config: tls.ca_bundle: has no effect while verify is false",
         ),
         ("proxy_config: proxy.example", "8: proxy_config: give a mapping of scheme, host, port"),
         ("proxy_config: {hots: p}", "8: proxy_config has no key 'hots'; did you mean 'host'?"),

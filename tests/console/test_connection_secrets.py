@@ -126,7 +126,7 @@ def test_a_secret_that_is_not_needed_can_be_cleared(admin_client, connection):
 def test_a_secret_that_is_needed_cannot_be_cleared(admin_client, connection):
     response = admin_client.post(page(connection), form(**{"client_secret-clear": "1"}))
     assert response.context["adminform"].errors == {
-        "client_secret": ["OAuth 2.0 client credentials needs it."]
+        "client_secret": ["OAuth 2.0 client credentials requires this field."]
     }
     assert stored_secret(connection).reveal() == STORED
 
@@ -140,8 +140,8 @@ def test_a_reference_is_stored_as_it_is_and_shown(admin_client, connection):
 def test_what_a_kind_of_login_lacks_is_said_at_the_field(admin_client, db):
     response = admin_client.post(ADD, form(auth="password"))
     assert response.context["adminform"].errors == {
-        "username": ["OAuth 2.0 username and password needs it."],
-        "password": ["OAuth 2.0 username and password needs it."],
+        "username": ["OAuth 2.0 username and password requires this field."],
+        "password": ["OAuth 2.0 username and password requires this field."],
     }
     assert not Connection.objects.exists()
 

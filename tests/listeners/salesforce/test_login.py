@@ -169,7 +169,7 @@ def test_a_server_error_is_worth_another_try(org: ScriptedOrg, status: int) -> N
 def test_a_page_that_is_no_token_answer_is_worth_another_try(org: ScriptedOrg, body: bytes) -> None:
     org.tell(TOKEN_PATH, Reply(body))
 
-    with pytest.raises(LoginUnavailable, match="no token answer"):
+    with pytest.raises(LoginUnavailable, match="not with a token response"):
         login(org)
 
 
