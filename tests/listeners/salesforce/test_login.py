@@ -176,9 +176,9 @@ def test_a_page_that_is_no_token_answer_is_worth_another_try(org: ScriptedOrg, b
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ({"instance_url": "https://x.example"}, "gave no access_token"),
-        ({"access_token": "", "instance_url": "https://x.example"}, "gave no access_token"),
-        ({"access_token": 1, "instance_url": "https://x.example"}, "gave no access_token"),
+        ({"instance_url": "https://x.example"}, "returned no access_token"),
+        ({"access_token": "", "instance_url": "https://x.example"}, "returned no access_token"),
+        ({"access_token": 1, "instance_url": "https://x.example"}, "returned no access_token"),
         ({"access_token": "hush\r\nX: y", "instance_url": "https://x.example"}, "in a header"),
         ({"access_token": "hush"}, "no usable instance_url"),
         ({"access_token": "hush", "instance_url": "example.com"}, "no usable instance_url"),
