@@ -55,22 +55,22 @@ class _Problem(Exception):
 
 
 def scopes_problem(value: Any) -> str:
-    return _said(_scopes, value, "")
+    return _problem_of(_scopes, value, "")
 
 
 def params_problem(value: Any) -> str:
-    return _said(_params, value, "")
+    return _problem_of(_params, value, "")
 
 
 def client_problem(value: Any) -> str:
-    return _said(_client, value, "")
+    return _problem_of(_client, value, "")
 
 
 def refresh_problem(value: Any) -> str:
-    return "" if value is None else _said(_refresh, value, "")
+    return "" if value is None else _problem_of(_refresh, value, "")
 
 
-def _said(check: Any, value: Any, path: str) -> str:
+def _problem_of(check: Any, value: Any, path: str) -> str:
     try:
         check(value, path)
     except _Problem as problem:

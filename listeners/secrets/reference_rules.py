@@ -26,9 +26,9 @@ def flaw(reference: str) -> str:
     """
     kind, _, name = reference.partition(":")
     if kind == "env" and name and not _may_read_variable(name):
-        return _said(f"the environment variable {name}", "CDC_SECRET_VARIABLES", _variables())
+        return _refusal(f"the environment variable {name}", "CDC_SECRET_VARIABLES", _variables())
     if kind == "file" and name and not _may_read_file(name):
-        return _said(f"the file {name}", "CDC_SECRET_FOLDERS", _folders())
+        return _refusal(f"the file {name}", "CDC_SECRET_FOLDERS", _folders())
     return ""
 
 
@@ -71,9 +71,9 @@ def _folders() -> tuple[Path, ...]:
     return folders
 
 
-def _said(what: str, setting: str, allowed: tuple[object, ...]) -> str:
+def _refusal(reference: str, setting: str, allowed: tuple[object, ...]) -> str:
     listed = ", ".join(map(str, allowed)) or "none"
     return (
-        f"connections may not read {what}: the server's setting {setting} lists what they may read "
-        f"({listed}, without the server's own secrets)"
+        f"{reference} is not allowed as a reference: the server's setting {setting} lists what is "
+        f"allowed ({listed}, without the server's own secrets)"
     )

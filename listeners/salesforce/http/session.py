@@ -223,7 +223,7 @@ class KeepAliveAdapter(HTTPAdapter):
 
 
 class _Http10Connection(HTTPConnection):
-    """A mixin for HTTP/1.0. ``_http_vsn = 10`` is not set, because it would omit the Host header."""
+    """A mixin for HTTP/1.0. Setting ``_http_vsn = 10`` too would omit the Host header."""
 
     _http_vsn_str = "HTTP/1.0"
 

@@ -227,7 +227,7 @@ def test_a_host_that_does_not_listen_is_worth_another_try() -> None:
     with ScriptedOrg() as gone:
         way = grant(gone)
 
-    with pytest.raises(LoginUnavailable, match="can't be reached"):
+    with pytest.raises(LoginUnavailable, match="cannot be reached"):
         way.login(plain_http())
 
 

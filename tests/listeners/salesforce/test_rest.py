@@ -109,7 +109,7 @@ def test_an_instance_that_does_not_answer_is_a_failed_transport() -> None:
         tokens = gone.tokens()
         tokens.get()
 
-    with pytest.raises(TransportFailed, match="can't be reached"):
+    with pytest.raises(TransportFailed, match="cannot be reached"):
         RestClient(tokens, http=plain_http()).limits()
 
 

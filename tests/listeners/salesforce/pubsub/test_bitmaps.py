@@ -40,16 +40,16 @@ def test_bits_name_fields_in_the_order_of_the_schema(elements: list[str], names:
 @pytest.mark.parametrize(
     ("element", "why"),
     [
-        ("0x80", "0x80 names bit 7, and the record has 7 fields"),
+        ("0x80", "0x80 names bit 7, but the record has 7 fields"),
         ("3-0x08", "3-0x08 names bit 3, and Billing has 3 fields"),
         ("2-0x01", "2-0x01 names children of Phone, which has none"),
-        ("7-0x01", "7-0x01 names the field at 7, and the record has 7"),
+        ("7-0x01", "7-0x01 names the field at 7, but the record has 7"),
         ("999999999-0x01", "names the field at 999999999"),
-        ("0x", "0x is no bitmap"),
-        ("0xZZ", "0xZZ is no bitmap"),
-        ("0x_1", "0x_1 is no bitmap"),
-        ("-3-0x01", "-3-0x01 is no bitmap"),
-        ("3-5", "3-5 is no bitmap"),
+        ("0x", "0x is not a valid bitmap"),
+        ("0xZZ", "0xZZ is not a valid bitmap"),
+        ("0x_1", "0x_1 is not a valid bitmap"),
+        ("-3-0x01", "-3-0x01 is not a valid bitmap"),
+        ("3-5", "3-5 is not a valid bitmap"),
         ("0x" + "f" * 100_000, "ffff… names bit 399999"),
     ],
 )
