@@ -46,14 +46,16 @@ def client_of(config: Mapping[str, Any]) -> Client:
     )
 
 
-def oauth_options(connection: Connection, instead: Mapping[str, Any] | None = None) -> OAuthOptions:
-    """Return the connection's OAuth options, overridden by `instead` (a refresh_config)."""
+def oauth_options(
+    connection: Connection, overrides: Mapping[str, Any] | None = None
+) -> OAuthOptions:
+    """Return the connection's OAuth options, with `overrides` (a refresh_config)."""
     own: dict[str, Any] = {
         "scopes": connection.scopes,
         "optional_params": connection.optional_params,
         "credential_bearer": connection.credential_bearer,
         "client_config": connection.client_config,
-        **(instead or {}),
+        **(overrides or {}),
     }
     client = client_of(own["client_config"])
     return OAuthOptions(

@@ -53,18 +53,17 @@ class LoginLedger:
         state = answered(TokenState.objects.filter(connection_id=self._connection_id).first)
         if state is None or state.refused_seed != seed or state.refused_at is None:
             return
+        refusal = state.refusal.removeprefix("login refused: ")
         since = (timezone.now() - state.refused_at).total_seconds()
         waits = settings.CDC_LOGIN_WAITS
         if 0 < state.refusals <= len(waits) and since < waits[state.refusals - 1]:
             rest = waits[state.refusals - 1] - since
-            raise LoginUnavailable(
-                f"the login was refused {since:.0f} s ago: {state.refusal}", retry_after=rest
-            )
+            raise LoginUnavailable(f"refused {since:.0f} s ago: {refusal}", retry_after=rest)
         if state.refusals > len(waits) and since < COOLDOWN_SECONDS:
             raise LoginRefused(
                 f"{state.refusals} attempts were refused, the last at "
                 f"{state.refused_at:%Y-%m-%d %H:%M:%S} UTC",
-                state.refusal.removeprefix("login refused: "),
+                refusal,
                 remedy="Save the corrected connection, or check it, to retry immediately.",
                 is_final=True,
             )

@@ -96,18 +96,18 @@ def token_source(
     *,
     report: Reporter = no_report,
     is_forced: bool = False,
-    apart: tuple[TokenStore, Ledger] | None = None,
+    isolated: tuple[TokenStore, Ledger] | None = None,
 ) -> Tokens:
     """Return the tokens of a connection, shared with every process that uses the same store.
 
     `report` opens and closes incidents about a rotated refresh token. `is_forced`: an operator
-    requested a new login, regardless of earlier refusals and of a stored token. `apart`: a store
+    requested a new login, regardless of earlier refusals and of a stored token. `isolated`: a store
     and ledger to use instead of those that the connection's processes share. Raises
     SecretUnavailable and ClientFileMissing.
     """
     if connection.auth == Auth.BEARER_TOKEN:
         return BearerToken(connection.token.reveal(), connection.base_url)
-    store, ledger = apart or (
+    store, ledger = isolated or (
         store_of(connection),
         LoginLedger(connection, report, is_forced=is_forced),
     )
@@ -115,11 +115,11 @@ def token_source(
         grant_of(connection, api_version),
         seed=seed_of(connection),
         store=store,
-        former_stores=() if apart else former_stores(connection),
+        former_stores=() if isolated else former_stores(connection),
         ledger=ledger,
         lifetime=_lifetime(connection),
         http=_login_session(connection),
-        anew=is_forced,
+        must_log_in=is_forced,
     )
 
 
@@ -138,9 +138,9 @@ def session_for(connection: Connection) -> requests.Session:
 
 
 def _login_session(
-    connection: Connection, instead: Mapping[str, Any] | None = None
+    connection: Connection, overrides: Mapping[str, Any] | None = None
 ) -> requests.Session:
-    config = connection.client_config if instead is None else instead
+    config = connection.client_config if overrides is None else overrides
     version = client_of(config).http_version
     return session_of(http_config(connection, http_version=version))
 
@@ -200,7 +200,7 @@ class TrialLogin:
 
     def tokens(self, api_version: str) -> Tokens:
         """Return the connection's tokens. Raises SecretUnavailable and ClientFileMissing."""
-        return token_source(self._connection, api_version, apart=(self._store, TrialLedger()))
+        return token_source(self._connection, api_version, isolated=(self._store, TrialLedger()))
 
     def successor(self) -> str:
         """Return the refresh token that replaced the connection's; empty if it was not replaced."""

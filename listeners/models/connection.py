@@ -7,7 +7,7 @@ from django.utils.crypto import salted_hmac
 
 from listeners.models import connection_rules as rules
 from listeners.models.connection_fields import PRODUCTION, SANDBOX, ConnectionFields
-from listeners.secrets.resolved import led_to
+from listeners.secrets.resolved import reference_values
 
 
 class Connection(ConnectionFields):
@@ -37,7 +37,7 @@ class Connection(ConnectionFields):
         config = self.client_config if isinstance(self.client_config, dict) else {}
         secrets = [getattr(self, name) for name in self.SECRETS]
         settings = [self.optional_params, config, self.refresh_config]
-        references = led_to(secrets, settings, config.get("tls"))
+        references = reference_values(secrets, settings, config.get("tls"))
         text = repr((self.pk, self.updated_at.isoformat(), references))
         return salted_hmac("listeners.connection", text, algorithm="sha256").hexdigest()
 

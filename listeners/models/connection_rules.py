@@ -59,7 +59,7 @@ KINDS: dict[str, Kind] = {
     ),
 }
 #: Keys of client_config that an authentication does not use.
-_UNHEEDED_OF_CLIENT: dict[str, set[str]] = {
+_UNUSED_CLIENT_KEYS: dict[str, set[str]] = {
     "bearer_token": set(client_config_rules.CLIENT_KEYS) - {"tls"},
     "soap": {"custom_payload"},
 }
@@ -109,7 +109,7 @@ def warnings(connection: ConnectionFields, *, alone: bool = False) -> list[tuple
     ]
     found += [
         ("client_config", f"{name} does nothing with {connection.auth}")
-        for name in sorted(_UNHEEDED_OF_CLIENT.get(connection.auth, set()))
+        for name in sorted(_UNUSED_CLIENT_KEYS.get(connection.auth, set()))
         if name in connection.client_config
     ]
     if connection.auth == "soap":

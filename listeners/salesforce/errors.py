@@ -188,11 +188,11 @@ class MalformedAnswer(SalesforceError):
 class StreamRefused(SalesforceError):
     """Salesforce refused a request of a stream; ``reaction`` says whether to retry."""
 
-    def __init__(self, what: str, error: str, reaction: Reaction, said: str = "") -> None:
+    def __init__(self, what: str, error: str, reaction: Reaction, detail: str = "") -> None:
         """``what`` is the refused request, such as /meta/connect or Subscribe; ``error`` is
-        Salesforce's reason; ``said`` is a more detailed reason for the operator."""
-        remedy = _REMEDY[reaction]
-        super().__init__(f"{what} refused: {said or quoted(error)} {remedy}", reaction=reaction)
+        Salesforce's reason; ``detail`` is a more detailed reason for the operator."""
+        reason = (detail or quoted(error)).removesuffix(".")
+        super().__init__(f"{what} refused: {reason}. {_REMEDY[reaction]}", reaction=reaction)
         self.what = what
         self.error = error
 
@@ -204,8 +204,8 @@ class CometdRefused(StreamRefused):
         self, error: str, failure_reason: str | None, reaction: Reaction, channel: str
     ) -> None:
         """``channel`` is the meta channel of the refused message, such as /meta/connect."""
-        said = f"{quoted(error)} ({quoted(failure_reason)})" if failure_reason else ""
-        super().__init__(channel, error, reaction, said)
+        detail = f"{quoted(error)} ({quoted(failure_reason)})" if failure_reason else ""
+        super().__init__(channel, error, reaction, detail)
         self.failure_reason = failure_reason
         self.channel = channel
 
@@ -230,8 +230,8 @@ class RestRefused(SalesforceError):
     """The REST API refused a request. Check the login user's permissions and API version."""
 
     def __init__(self, status: int, error_code: str, description: str, reaction: Reaction) -> None:
-        said = quoted(f"HTTP {status} {error_code} {description}")
-        super().__init__(f"REST request refused: {said}. {_REMEDY[reaction]}", reaction=reaction)
+        reason = quoted(f"HTTP {status} {error_code} {description}").removesuffix(".")
+        super().__init__(f"REST request refused: {reason}. {_REMEDY[reaction]}", reaction=reaction)
         self.status = status
         self.error_code = error_code
 

@@ -9,7 +9,9 @@ from typing import Any
 from listeners.secrets.encrypted_field import REFERENCES, Secret, SecretUnavailable
 
 
-def led_to(secrets: Sequence[Secret], settings: Sequence[object], tls: object) -> list[str]:
+def reference_values(
+    secrets: Sequence[Secret], settings: Sequence[object], tls: object
+) -> list[str]:
     """Return the values of all references, and the modification times of TLS files. Secret."""
     return [
         *(_value(secret.reference) for secret in secrets if secret.reference),

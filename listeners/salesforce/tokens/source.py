@@ -65,13 +65,13 @@ class TokenSource:
         http: requests.Session | None = None,
         now: Callable[[], float] = time.time,
         lock_seconds: float = LOCK_SECONDS,
-        anew: bool = False,
+        must_log_in: bool = False,
     ) -> None:
         """``seed`` changes with the credentials: tokens of other credentials are not used.
 
         ``former_stores`` may contain a rotated refresh token from before the store was changed.
-        ``lock_seconds``: how long a killed process blocks other logins. ``anew``: get the first
-        token from a login, even if the store has a valid one.
+        ``lock_seconds``: how long a killed process blocks other logins. ``must_log_in``: get the
+        first token from a login, even if the store has a valid one.
         """
         self._seed = seed
         self._lifetime = lifetime or Lifetime()
@@ -81,7 +81,7 @@ class TokenSource:
         self._owner = uuid.uuid4().hex
         self._now = now
         self._lock_seconds = lock_seconds
-        self._anew = anew
+        self._must_log_in = must_log_in
         self._guard = threading.Lock()  # never held while waiting
         self._kept = Kept()
         self._refused: dict[str, float] = {}
@@ -154,7 +154,7 @@ class TokenSource:
         """Cache ``kept`` if its token is valid; return the token unless it must be renewed."""
         with self._guard:
             token = self._good(kept)
-            if token is None or self._anew:
+            if token is None or self._must_log_in:
                 return None
             self._kept = kept
             return None if self._now() >= self._lifetime.of(kept)[1] else token
@@ -204,7 +204,7 @@ class TokenSource:
                     self._store.unlock(fence)
         with self._guard:
             self._kept = new
-            self._anew = False
+            self._must_log_in = False
         return new.token
 
     def _basis(self, stored: Kept) -> Kept:
