@@ -41,7 +41,7 @@ def test_bits_name_fields_in_the_order_of_the_schema(elements: list[str], names:
     ("element", "why"),
     [
         ("0x80", "0x80 names bit 7, but the record has 7 fields"),
-        ("3-0x08", "3-0x08 names bit 3, and Billing has 3 fields"),
+        ("3-0x08", "3-0x08 names bit 3, but Billing has 3 fields"),
         ("2-0x01", "2-0x01 names children of Phone, which has none"),
         ("7-0x01", "7-0x01 names the field at 7, but the record has 7"),
         ("999999999-0x01", "names the field at 999999999"),
