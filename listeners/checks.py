@@ -1,5 +1,5 @@
-"""System checks: stored connections that the server's settings do not let out, and, on deployment,
-settings that leave more open than a site needs."""
+"""System checks: stored connections and listeners that the current rules refuse and, with
+`check --deploy`, settings that are too permissive for production."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from django.core import checks
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connections
 
-_ADVICE = "Correct it, or have CDC_OUTBOUND_ALLOWED, CDC_SECRET_VARIABLES or CDC_SECRET_FOLDERS "
+_ADVICE = "Correct it, or use CDC_OUTBOUND_ALLOWED, CDC_SECRET_VARIABLES or CDC_SECRET_FOLDERS "
 
 
 def register_all() -> None:
-    # Not among the checks of the database: those run on request only.
+    # Without the database tag, because Django runs checks with that tag only on request.
     checks.register(check_connections, "listeners")
     checks.register(check_hosts, checks.Tags.security, deploy=True)
     checks.register(check_webhook, checks.Tags.security, deploy=True)
 
 
 def check_connections(**_: Any) -> list[checks.CheckMessage]:
-    """listeners.W001 for each connection or listener that the rules of today would not take."""
+    """Report listeners.W001 for each stored connection or listener that is no longer valid."""
     from listeners.models import Connection, Listener
 
     try:
@@ -31,7 +31,7 @@ def check_connections(**_: Any) -> list[checks.CheckMessage]:
             return []  # not migrated yet
         rows = [*Connection.objects.all(), *Listener.objects.select_related("connection")]
     except DatabaseError:
-        return []  # a database that does not answer is for other checks to report
+        return []  # other checks report a database that does not answer
     return [message for row in rows for message in _invalid(row)]
 
 
@@ -42,34 +42,35 @@ def _invalid(row: Any) -> Iterator[checks.CheckMessage]:
         for field, messages in error.message_dict.items():
             yield checks.Warning(
                 f"{row._meta.verbose_name} {row}: {field}: {' '.join(messages)}",
-                hint=f"{_ADVICE}allow it. Until then it may not work.",
+                hint=f"{_ADVICE}to allow it. Until then it may not work.",
                 id="listeners.W001",
             )
 
 
 def check_hosts(**_: Any) -> list[checks.CheckMessage]:
-    """listeners.W002: an ALLOWED_HOSTS of * says of no host that it is served."""
+    """Report listeners.W002 when ALLOWED_HOSTS is `*`, which does not name the site's hosts."""
     if "*" not in settings.ALLOWED_HOSTS:
         return []
     return [
         checks.Warning(
-            "ALLOWED_HOSTS is *: what is closed to a site that others reach is open here.",
-            hint="Name the hosts that the console is served under: CDC_HTTPS, "
-            "CDC_OUTBOUND_ALLOWED, CDC_SECRET_VARIABLES and CDC_SECRET_FOLDERS then have the "
-            "defaults of such a site.",
+            "ALLOWED_HOSTS is *: security settings keep the permissive defaults of a local "
+            "installation.",
+            hint="List the hosts that serve the console. CDC_HTTPS, CDC_OUTBOUND_ALLOWED, "
+            "CDC_SECRET_VARIABLES and CDC_SECRET_FOLDERS then use the strict defaults of a public "
+            "site.",
             id="listeners.W002",
         )
     ]
 
 
 def check_webhook(**_: Any) -> list[checks.CheckMessage]:
-    """listeners.W003: incidents are told in the plain."""
+    """Report listeners.W003 when incident notifications are sent without encryption."""
     if urlsplit(settings.CDC_INCIDENT_WEBHOOK).scheme != "http":
         return []
     return [
         checks.Warning(
-            "CDC_INCIDENT_WEBHOOK is an http:// address: incidents can be read on the way.",
-            hint="Give it an https:// address.",
+            "CDC_INCIDENT_WEBHOOK is an http:// URL: incident notifications are sent unencrypted.",
+            hint="Use an https:// URL.",
             id="listeners.W003",
         )
     ]

@@ -1,7 +1,7 @@
-"""The database's clock: one for all machines, whatever their own clocks say.
+"""The database's clock, which all machines share.
 
-Who compares a time with one that another machine may have written asks here: until when a claim
-holds, when a retry is due, since when a message waits.
+Code that compares a time with one that another machine may have written, such as the end of a claim
+or the time of a retry, must use this clock instead of the machine's own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _NOW = {
     "postgresql": "SELECT clock_timestamp()",
     "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')",
 }
-#: What was read so many seconds ago at most is moved on by this process's steady clock.
+#: Seconds for which a reading is extrapolated with the process's monotonic clock.
 READ_EVERY = 1.0
 
 
@@ -26,9 +26,9 @@ class DatabaseClock:
         self._read: tuple[datetime, float] | None = None
 
     def read(self) -> datetime:
-        """The time now. One query."""
+        """Return the current time, with one query."""
         with connection.cursor() as cursor:
-            asked_at = time.monotonic()  # once connected: that may take long
+            asked_at = time.monotonic()  # after connecting, which may take long
             cursor.execute(_NOW[connection.vendor])
             [found] = cursor.fetchone()
         now: datetime = found if isinstance(found, datetime) else datetime.fromisoformat(found)
@@ -36,8 +36,11 @@ class DatabaseClock:
         return self._read[0]
 
     def now(self) -> datetime:
-        """The time now; a query at most each second. Inside a transaction, and while the database
-        does not answer, it is an estimate. Raises the database's errors when it never answered."""
+        """Return the current time, with at most one query each second.
+
+        Inside a transaction, and while the database does not answer, return an estimate. Raises a
+        database error if the clock was never read before.
+        """
         if self._read is None:
             return self.read()
         if time.monotonic() - self._read[1] > READ_EVERY and not connection.in_atomic_block:
@@ -46,8 +49,10 @@ class DatabaseClock:
         return self.estimate()
 
     def estimate(self) -> datetime:
-        """The time now, from when it was last read: no query. This machine's own where it never
-        was."""
+        """Return the current time extrapolated from the last reading, without a query.
+
+        Without a reading, return this machine's time.
+        """
         if self._read is None:
             return timezone.now()
         read, asked_at = self._read

@@ -1,19 +1,30 @@
-"""Named points on the way of a change, where a test can have its process killed, paused or cut off.
+"""Named points in the processing of a change, where tests kill, pause or disconnect the process.
 
-Nothing happens there otherwise: production pays for a call of an empty function.
+In production a crash point is a call of an empty function.
 """
 
 from __future__ import annotations
 
 
 def reach(milestone: str) -> None:
-    """Called as `crash_points.reach(name)`, so that a test's settings can put another in its place.
+    """Do nothing. Call it as `crash_points.reach(name)`: tests replace the function.
 
-    In the order of a change: `subscribed` (where it begins is not written yet), `received`,
-    `recording` (the transaction is open, nothing written), `recorded` (written, not committed),
-    `committed`, `sent` (to the broker, not marked), `published`; in a worker `claimed`, `handled`
-    (the handler returned), `settled` (written, not committed), `ended`; in the relay `promoted`
-    (a stranded chain goes on; not committed); beside the stream `read` (records over REST) and
-    `added` (written, not committed), and `redelivered` (a step of a redelivery; not published);
-    `skipped` (what waits for a deleted mapping, a step; not committed).
+    The names, in the order in which a change passes them:
+
+    subscribed    the start position is not stored yet
+    received
+    recording     the transaction is open, nothing is written
+    recorded      written, not committed
+    committed
+    sent          to the broker, not marked as sent
+    published
+    claimed       by a worker
+    handled       the handler returned
+    settled       the result is written, not committed
+    ended
+    promoted      by the relay: the next delivery of a stranded chain is ready, not committed
+    read          records were read over REST
+    added         a backfilled entry is written, not committed
+    redelivered   a step of a redelivery, not published
+    skipped       a step of skipping the deliveries of a deleted mapping, not committed
     """

@@ -1,4 +1,4 @@
-"""Where requests of this installation may go: CDC_OUTBOUND_ALLOWED, for the wire and for fields."""
+"""Enforces CDC_OUTBOUND_ALLOWED, the hosts that this installation may send requests to."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def destinations() -> Destinations:
 
 
 def url_flaw(url: str) -> str:
-    """Why `url` may not be asked; empty when it may, and for what is no URL: others say so."""
+    """Return why no request may go to `url`; empty when it may, and for text that is not a URL."""
     try:
         return destinations().flaw(url) if url else ""
     except ValueError:
@@ -31,13 +31,13 @@ def url_flaw(url: str) -> str:
 
 
 def endpoint_flaw(endpoint: str) -> str:
-    """The same of a gRPC endpoint, which is host:port or a URL."""
+    """Return why no request may go to a gRPC endpoint (host:port or a URL); empty when it may."""
     return url_flaw(endpoint if "://" in endpoint else f"https://{endpoint}")
 
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """What the head of an answer says."""
+    """The status line and the Retry-After header of an answer."""
 
     status: int
     reason: str
@@ -45,7 +45,7 @@ class Posted:
 
 
 class NotAnswered(RuntimeError):
-    """A host did not answer a post. The message names the host, and neither path nor secret."""
+    """A host did not answer a POST. The message names the host, but no path or secret."""
 
 
 def post(
@@ -56,10 +56,10 @@ def post(
     seconds: float,
     within: Destinations | None = None,
 ) -> Posted:
-    """POST to an address that a user gave, and read the head of the answer alone.
+    """POST to a URL that a user entered, and read only the head of the answer.
 
-    The whole request may take `seconds`. No redirect is followed. `within`: where it may go, in
-    place of CDC_OUTBOUND_ALLOWED. Raises NotAnswered and DestinationRefused.
+    The whole request may take `seconds`. Redirects are not followed. `within`: the allowed
+    destinations, instead of CDC_OUTBOUND_ALLOWED. Raises NotAnswered and DestinationRefused.
     """
     to = within or destinations()
     adapter = InterruptibleAdapter(route=Route(to))
@@ -86,7 +86,7 @@ def post(
             ) as answer:
                 retry_after = answer.headers.get("Retry-After", "")
                 posted = Posted(answer.status_code, answer.reason or "", retry_after)
-            if not is_late.is_set():  # else the head may have been cut off in the middle
+            if not is_late.is_set():  # otherwise the head may be incomplete
                 return posted
             why = f" within {seconds:g} s"
     except (requests.RequestException, HTTPError, ValueError) as error:

@@ -1,7 +1,7 @@
-"""Fields whose values are for few eyes: which they are, and how they are masked.
+"""Masking of sensitive fields: which fields match a listener's patterns, and how they are masked.
 
-A pattern is Field, Entity.Field or Entity.Field.Part, where * stands for any text, and upper and
-lower case are the same. What is below a field that is meant is meant too.
+A pattern is Field, Entity.Field or Entity.Field.Part; `*` stands for any text and case is ignored.
+A pattern that matches a field also matches everything nested in it.
 """
 
 from __future__ import annotations
@@ -15,39 +15,40 @@ from typing import Any
 from listeners import wildcards
 
 Path = tuple[str, ...]
-#: A pattern for each step of a path to a field, from the top, in lower case.
+#: Paths to sensitive fields, from the top level down; each step is a lower-case wildcard pattern.
 Fields = tuple[Path, ...]
 
 EXAMPLES = "SSN__c, Contact.Birthdate, *.Name.LastName"
 MOST_PATTERNS = 500
 _PATTERN = re.compile(r"[\w*]+(\.[\w*]+){0,2}")
-#: Shorter values are looked for in texts as whole words, and single characters not at all.
+#: Values shorter than this are redacted only as whole words; single characters never are.
 _LONG = 4
 
 
 def flaws(patterns: Any) -> list[str]:
+    """Return the errors in a list of patterns; empty when the list is valid."""
     if not isinstance(patterns, list):
-        return [f"Give a list of fields, such as {EXAMPLES}."]
+        return [f"Enter a list of fields, such as {EXAMPLES}."]
     if len(patterns) > MOST_PATTERNS:
-        return [f"It lists {len(patterns):,} patterns; list {MOST_PATTERNS} at most."]
-    return [flaw for one in patterns if (flaw := _flaw(one))]
+        return [f"The list has {len(patterns):,} patterns; the maximum is {MOST_PATTERNS}."]
+    return [flaw for pattern in patterns if (flaw := _flaw(pattern))]
 
 
 def _flaw(pattern: Any) -> str:
-    if isinstance(pattern, str) and (silly := wildcards.flaw(pattern)):
-        return silly
+    if isinstance(pattern, str) and (limit_flaw := wildcards.flaw(pattern)):
+        return limit_flaw
     if isinstance(pattern, str) and _PATTERN.fullmatch(pattern):
         return ""
     return (
-        f"{pattern!r:.60} names no field. Write Field, Entity.Field or Entity.Field.Part, such as "
-        f"{EXAMPLES}; * stands for any text."
+        f"{pattern!r:.60} is not a field pattern. Use Field, Entity.Field or Entity.Field.Part, "
+        f"such as {EXAMPLES}; * stands for any text."
     )
 
 
 @lru_cache(maxsize=1024)
 def fields_of(patterns: Path, entity: str) -> Fields:
-    """What the patterns mean in the changes of one entity."""
-    paths = [tuple(one.casefold().split(".")) for one in patterns]
+    """Return the paths of the sensitive fields in changes of one entity."""
+    paths = [tuple(pattern.casefold().split(".")) for pattern in patterns]
     name = entity.casefold()
     return tuple(
         path[1:] or path for path in paths if len(path) == 1 or wildcards.matches(path[0], name)
@@ -55,29 +56,32 @@ def fields_of(patterns: Path, entity: str) -> Fields:
 
 
 def masked(data: Mapping[str, Any], fields: Fields, mask: str) -> dict[str, Any]:
-    """The same fields, and their parts, with `mask` in place of each value that is meant."""
+    """Return a copy of `data`, with `mask` in place of each sensitive value."""
     return {name: _masked(value, (name,), fields, mask) for name, value in data.items()}
 
 
 def is_meant(path: Path, fields: Fields) -> bool:
+    """Return whether the field at `path` is sensitive, by itself or as part of another."""
     names = [name.casefold() for name in path]
     return any(len(steps) <= len(names) and _fits(steps, names) for steps in fields)
 
 
 def is_touched(path: Path, fields: Fields) -> bool:
-    """Whether it is meant, or something below it."""
+    """Return whether the field at `path`, or a field nested in it, is sensitive."""
     names = [name.casefold() for name in path]
     return any(_fits(steps, names) for steps in fields)
 
 
 def _fits(steps: Path, names: list[str]) -> bool:
-    """As far as both go."""
+    """Return whether the steps match the names, up to the end of the shorter of the two."""
     return all(wildcards.matches(step, name) for step, name in zip(steps, names, strict=False))
 
 
 def redacted(text: str, data: Mapping[str, Any], fields: Fields, mask: str) -> str:
-    """A text about a change, such as an error, without the values that are meant, as far as they
-    stand in it as they are."""
+    """Return `text` about a change, such as an error, with `mask` in place of sensitive values.
+
+    Finds values only in the forms that `_forms` lists, not values that the text has transformed.
+    """
     values = {form for value in _values(data, (), fields) for form in _forms(value)}
     if cut := max((_begun_with(text, value) for value in values), default=0):
         text = mask + text[cut:]
@@ -89,24 +93,24 @@ def redacted(text: str, data: Mapping[str, Any], fields: Fields, mask: str) -> s
 
 def _masked(value: Any, path: Path, fields: Fields, mask: str) -> Any:
     if isinstance(value, Mapping) and value:
-        return {name: _masked(one, (*path, name), fields, mask) for name, one in value.items()}
+        return {name: _masked(part, (*path, name), fields, mask) for name, part in value.items()}
     return mask if is_meant(path, fields) else value
 
 
 def _values(value: Any, path: Path, fields: Fields) -> Iterator[str]:
     match value:
         case Mapping():
-            for name, one in value.items():
-                yield from _values(one, (*path, name), fields)
+            for name, part in value.items():
+                yield from _values(part, (*path, name), fields)
         case list():
-            for one in value:
-                yield from _values(one, path, fields)
+            for item in value:
+                yield from _values(item, path, fields)
         case str() | int() | float() if not isinstance(value, bool) and is_meant(path, fields):
             yield str(value)
 
 
 def _forms(value: str) -> Iterator[str]:
-    """As a text has it, and as Python and JSON write it in one."""
+    """Yield the forms in which an error text may quote the value: plain, Python and JSON."""
     as_json = (json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))
     for form in (value.strip(), repr(value)[1:-1], *as_json):
         if len(form) > 1:
@@ -114,8 +118,10 @@ def _forms(value: str) -> Iterator[str]:
 
 
 def _begun_with(text: str, value: str) -> int:
-    """How much of the text's beginning is the end of a value: of a long error only the last part is
-    kept, and a value may have been cut there."""
+    """Return how many characters at the start of `text` are the tail of `value`.
+
+    Only the end of a long error is stored, and the cut may fall inside a value.
+    """
     start = text[:_LONG]
     shortest = max(1, len(value) - len(text))  # a longer end would not fit into the text
     place = value.find(start, shortest) if len(start) == _LONG else -1

@@ -1,7 +1,7 @@
-"""Stored secrets encrypted anew, with the first of CDC_ENCRYPTION_KEYS, so that the others can go.
+"""Re-encrypts stored secrets with the first of CDC_ENCRYPTION_KEYS, to retire the other keys.
 
-Each secret is written by itself, and only over what was read: what a login stores meanwhile stays,
-a run that is killed has lost nothing, and the next one does what is left.
+Each secret is replaced by compare-and-swap: a token that a login stores at the same time is kept,
+and after an interruption the next run continues.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _BATCH = 500
 
 
 class Outcome(StrEnum):
-    CURRENT = "current"  # with the first key already
+    CURRENT = "current"  # already encrypted with the first key
     ROTATED = "rotated"
-    CHANGED = "changed"  # by somebody else meanwhile; the next run looks again
-    UNREADABLE = "unreadable"  # with a key that is not given
+    CHANGED = "changed"  # changed by another process during the run; the next run retries
+    UNREADABLE = "unreadable"  # encrypted with a key that is not configured
 
 
 @dataclass(slots=True)
 class Rotation:
-    """What was found, and where what cannot be read is."""
+    """The number of secrets by outcome, and the places of unreadable ones."""
 
     counts: Counter[Outcome] = field(default_factory=Counter)
     unreadable: list[str] = field(default_factory=list)
@@ -43,9 +43,9 @@ class Rotation:
 
 
 def rotate(*, dry_run: bool) -> Rotation:
-    """All secrets of the database and of the token store in Redis. Never inside a transaction.
+    """Re-encrypt all secrets in the database and in Redis. Never inside a transaction.
 
-    References and what is empty hold nothing that is encrypted. Raises TokenStoreUnavailable.
+    References and empty secrets are skipped. Raises TokenStoreUnavailable.
     """
     found = Rotation()
     for model, name in encrypted_fields():
@@ -59,12 +59,12 @@ def rotate(*, dry_run: bool) -> Rotation:
 
 
 def encrypted_fields() -> list[tuple[type[models.Model], str]]:
-    """Of every model that is installed."""
+    """Return the encrypted fields of all installed models, as (model, name)."""
     return [
-        (model, one.name)
+        (model, field.name)
         for model in apps.get_models()
-        for one in model._meta.local_fields
-        if isinstance(one, EncryptedField)
+        for field in model._meta.local_fields
+        if isinstance(field, EncryptedField)
     ]
 
 
@@ -79,28 +79,28 @@ def _stored(model: type[models.Model], name: str) -> Iterator[tuple[int, Secret]
 def _in_database(
     model: type[models.Model], name: str, pk: int, secret: Secret, *, dry_run: bool
 ) -> Outcome:
-    anew = _anew(secret)
-    if isinstance(anew, Outcome):
-        return anew
+    rotated = _reencrypted(secret)
+    if isinstance(rotated, Outcome):
+        return rotated
     if dry_run:
         return Outcome.ROTATED
     as_read = model._default_manager.filter(**{"pk": pk, name: secret})
-    return Outcome.ROTATED if as_read.update(**{name: anew}) else Outcome.CHANGED
+    return Outcome.ROTATED if as_read.update(**{name: rotated}) else Outcome.CHANGED
 
 
 def _in_redis(*, dry_run: bool) -> Iterator[tuple[str, Outcome]]:
     for connection_id in TokenState.objects.order_by("pk").values_list("pk", flat=True):
         store = RedisStore(connection_id)
         for seed, secret in store.stored().items():
-            outcome = _anew(secret)
+            outcome = _reencrypted(secret)
             if isinstance(outcome, Secret):
                 replaced = dry_run or store.replace(seed, secret, outcome)
                 outcome = Outcome.ROTATED if replaced else Outcome.CHANGED
             yield f"Redis, tokens of connection {connection_id}", outcome
 
 
-def _anew(secret: Secret) -> Secret | Outcome:
-    """The same value, encrypted with the first key; or why it stays as it is."""
+def _reencrypted(secret: Secret) -> Secret | Outcome:
+    """Return the secret encrypted with the first key, or the outcome if it is left unchanged."""
     if secret.has_first_key:
         return Outcome.CURRENT
     try:

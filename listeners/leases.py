@@ -1,8 +1,8 @@
-"""Leases of listeners, and the one lock of a listener's position.
+"""Leases of listeners, and the lock of a listener's position row.
 
 A lease has one holder at a time, by compare-and-swap on the database's own clock.
 
-LeaseLost   another process has taken the listener over
+LeaseLost   another process has taken over the listener
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from django.db.models import F, Q
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
-#: A holder that was killed is replaced after this long at most; renewed three times within it.
+#: The longest time until a killed holder is replaced. A lease is renewed three times within it.
 LEASE = timedelta(seconds=10)
-#: A process that has not said for this long that it is there counts no more where free listeners
-#: are shared out. What it holds stays its own as long as the leases last.
+#: A process without a heartbeat for this long gets no more listeners assigned. It keeps those that
+#: it runs until their leases end.
 PRESENCE = timedelta(seconds=5)
 
 
 class LeaseLost(Exception):
-    """Another process has taken the listener over; nothing was written. Nothing to do."""
+    """Another process has taken over the listener, and nothing was written. No action is needed."""
 
 
 @dataclass(frozen=True)
@@ -36,46 +36,46 @@ class Lease:
 
 
 def lease_end() -> Combinable:
-    """When a lease ends that is taken or renewed now, on the database's clock."""
+    """Return the end of a lease that is taken or renewed now, on the database's clock."""
     return Now() + LEASE
 
 
 class PositionQuerySet(models.QuerySet[Any]):
     def locked(self, *, skip_locked: bool = False) -> PositionQuerySet:
-        """Lock these positions as the query is evaluated, until the caller's transaction ends.
+        """Lock these positions when the query is evaluated, until the caller's transaction ends.
 
-        Guards     what is added to a listener's record and deliveries, and its lease: recording,
+        Guards     the listener's lease and additions to its audit log and deliveries: recording,
                    completing gaps, backfilling, redelivering, moving deliveries to another lane or
                    handler, pruning and deleting a listener exclude each other.
-        Role       inside the caller's transaction; Django refuses it outside of one, on PostgreSQL.
-        Order      after rows of configuration (connection, listener, mapping), and before any
+        Role       inside the caller's transaction; on PostgreSQL, Django raises outside of one.
+        Order      after configuration rows (connection, listener, mapping), and before any
                    delivery (`DeliveryQuerySet.locked`), incident or job. Several positions are
                    locked in the order of their ids.
-        Strength   FOR NO KEY UPDATE: excludes itself, updates and deletion, and not a reader.
-                   SQLite, where a transaction that writes has the whole file, needs none.
+        Strength   FOR NO KEY UPDATE: blocks other such locks, updates and deletion, but no reader.
+                   SQLite needs no row lock: a writing transaction locks the whole file.
 
-        `skip_locked`: without those that somebody else has locked, instead of waiting for them.
+        `skip_locked`: leave out positions that another transaction has locked, instead of waiting.
         """
         return self.order_by("pk").select_for_update(no_key=True, skip_locked=skip_locked)
 
     def lock(self) -> list[Any]:
-        """Lock these positions, as `locked` says, and return them."""
+        """Lock these positions like `locked`, and return them."""
         return list(self.locked())
 
     def lock_listener(self, listener_id: int) -> None:
-        """Lock the position of a listener, as `locked` says; create it where there is none."""
+        """Lock the position of a listener like `locked`, and create it if it does not exist."""
         self.bulk_create([self.model(listener_id=listener_id)], ignore_conflicts=True)
         self.filter(listener_id=listener_id).lock()
 
     def acquire(self, listener_id: int, holder: str) -> Lease | None:
-        """Take a free or expired lease with the next epoch; None while somebody else holds it."""
+        """Take a free or expired lease with the next epoch; None while another process holds it."""
         leases = self.acquire_several([listener_id], holder)
         return leases[0] if leases else None
 
     def acquire_several(self, listener_ids: Sequence[int], holder: str) -> list[Lease]:
-        """Those that are free, with the next epoch. Never inside a transaction.
+        """Take the free and expired leases of these listeners, each with its next epoch.
 
-        One that somebody is writing to is passed over: it is not waited for here.
+        Never inside a transaction. Skips a position that another transaction has locked.
         """
         self.bulk_create([self.model(listener_id=pk) for pk in listener_ids], ignore_conflicts=True)
         free = Q(holder="") | Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
@@ -87,9 +87,9 @@ class PositionQuerySet(models.QuerySet[Any]):
         return [Lease(position.pk, holder, position.epoch + 1) for position in found]
 
     def renew(self, leases: Sequence[Lease]) -> list[Lease]:
-        """Push the ends of one holder's leases back; those that were lost.
+        """Extend the leases of one holder, and return those that were lost.
 
-        One that is being recorded for is passed over: recording pushes its end back itself.
+        Skips a listener whose changes are being recorded: recording extends the lease itself.
         """
         epochs = {lease.listener_id: lease.epoch for lease in leases}
         ours = self.filter(listener_id__in=epochs, holder__in={lease.holder for lease in leases})
@@ -103,14 +103,15 @@ class PositionQuerySet(models.QuerySet[Any]):
         ]
 
     def release(self, lease: Lease) -> bool:
+        """Give up the lease; False if it was lost before."""
         return bool(self.held(lease).update(holder="", lease_until=None))
 
     def held(self, lease: Lease) -> PositionQuerySet:
-        """The position, while this lease still is the current one."""
+        """Return the position of the lease's listener, if the lease is still the current one."""
         return self.filter(listener_id=lease.listener_id, holder=lease.holder, epoch=lease.epoch)
 
     def with_life(self) -> PositionQuerySet:
-        """With `is_held`: whether a process holds a live lease."""
+        """Annotate positions with `is_held`: whether a process holds a lease that has not ended."""
         annotated: PositionQuerySet = self.annotate(
             is_held=~Q(holder="") & Q(lease_until__gt=Now())
         )

@@ -1,4 +1,4 @@
-"""Where a listener stands, as the status command and the API say it."""
+"""The state of a listener, as the console, the API and cdc_status show it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from listeners.salesforce.events import PRESETS
 
 State = Position.State
 
-#: A state of its own: the lease is alive, and Salesforce has not been heard for too long, or what
-#: it sent cannot be recorded.
+#: A state that is derived, not stored: the lease is live, but Salesforce has been silent for too
+#: long, or received changes cannot be recorded.
 STALLED = "stalled"
 STATES = [*State.values, STALLED]
 
-#: How long Salesforce keeps an event, and with it a position, from its commit on.
+#: How long after its commit Salesforce keeps an event, and accepts its replay id.
 RETENTION = timedelta(hours=72)
 
-#: The Pub/Sub API may be silent for so long.
+#: The longest time between two messages of the Pub/Sub API.
 KEEP_ALIVE_SECONDS = 270.0
-#: Seconds that a long poll may be held, and that what is due may be late.
+#: Seconds for which a long poll is held by default and at most, and the tolerance for late answers.
 _HELD, _LONGEST_HELD, _LATE = 110.0, 600.0, 40.0
 
 
@@ -32,19 +32,21 @@ class Standing:
 
 
 def position_of(listener: Listener) -> Position | None:
-    """None while it was never started."""
+    """Return the listener's position; None if the listener was never started."""
     position: Position | None = getattr(listener, "position", None)
     return position if position is not None and position.epoch else None
 
 
 def is_held(position: Position, now: datetime) -> bool:
-    """Whether a process runs it. A clock a second off matters not: a lease is renewed long before
-    it ends."""
+    """Return whether a process runs the listener.
+
+    A small difference between clocks does not matter: a lease is renewed long before it ends.
+    """
     return bool(position.holder and position.lease_until and position.lease_until > now)
 
 
 def longest_silence(listener: Listener) -> float:
-    """Seconds without a word from Salesforce after which a listener is not receiving."""
+    """Return the seconds of silence after which the listener counts as stalled."""
     if listener.transport == Listener.Transport.PUBSUB:
         held = KEEP_ALIVE_SECONDS
     else:
@@ -53,26 +55,26 @@ def longest_silence(listener: Listener) -> float:
 
 
 def standing(listener: Listener, position: Position, now: datetime, *, is_live: bool) -> Standing:
-    """What its row says, unless nobody is there any more who could say otherwise.
+    """Return the listener's state: the stored one, or STOPPED or STALLED if it is out of date.
 
-    `is_live`: its lease is alive.
+    `is_live`: a process holds the listener's lease.
     """
     state = State(position.state)
     if not is_live and state in (State.CONNECTING, State.RECEIVING):
         return Standing(State.STOPPED.value, _unexplained(position))
     if is_live and position.unrecorded_since is not None:
         span = (now - position.unrecorded_since).total_seconds()
-        return Standing(STALLED, f"nothing could be recorded for {span:.0f} s")
+        return Standing(STALLED, f"No change could be recorded for {span:.0f} s")
     if is_live and state == State.RECEIVING:
-        heard = max(filter(None, (position.last_received_at, position.state_since)), default=now)
-        silence = (now - heard).total_seconds()
+        answered = max(filter(None, (position.last_received_at, position.state_since)), default=now)
+        silence = (now - answered).total_seconds()
         if silence > longest_silence(listener):
-            return Standing(STALLED, f"nothing was heard from Salesforce for {silence:.0f} s")
+            return Standing(STALLED, f"Salesforce has sent no message for {silence:.0f} s")
     return Standing(state.value, position.reason or None)
 
 
 def standing_now(listener: Listener, now: datetime) -> Standing:
-    """The same by this machine's clock; of one that was never started, that it is stopped."""
+    """Return the listener's state by this machine's clock; STOPPED if it was never started."""
     position = position_of(listener)
     if position is None:
         return Standing(State.STOPPED.value)
@@ -80,11 +82,12 @@ def standing_now(listener: Listener, now: datetime) -> Standing:
 
 
 def runway(position: Position, now: datetime) -> timedelta | None:
-    """Until Salesforce forgets the stored position, from the commit of the event that it names, or
-    the moment, or from the tip where it began; nothing when it has. None without a position.
+    """Return the time left until Salesforce refuses the stored position; None without a position.
 
-    The position may be idle for days while the stream is open: that loses nothing, and the same
-    position is refused all the same when it has to be taken up again.
+    The retention window starts at the commit of the position's event, at a later time until which
+    Salesforce reported no newer event, or at the subscription with `tip`. While the stream is
+    open, a position may grow older than the window without loss, but Salesforce refuses it at the
+    next subscription.
     """
     named = position.replay_id not in ("", *PRESETS)
     since = _latest(position.last_event_at, position.named_at) if named else position.tip_since
@@ -92,14 +95,17 @@ def runway(position: Position, now: datetime) -> timedelta | None:
 
 
 def runway_hours(position: Position, now: datetime) -> float | None:
+    """Return `runway` in hours."""
     left = runway(position, now)
     return None if left is None else round(left / timedelta(hours=1), 2)
 
 
 def has_outlived(position: Position, now: datetime) -> bool:
-    """Whether everything was complete longer ago than Salesforce keeps what came since, and no
-    position can be refused: a part of that is gone. Of one that names no event, or that a managed
-    subscription keeps."""
+    """Return whether changes were lost although Salesforce will not refuse the position.
+
+    A position without an event, or one that a managed subscription keeps, is never refused. When
+    the log was last complete longer ago than the retention window, later changes are gone.
+    """
     if position.subscription and position.replay_id not in ("", *PRESETS):
         recorded = (position.last_event_at, position.named_at, position.caught_up_at)
         latest = _latest(*recorded)
@@ -117,7 +123,9 @@ def _latest(*moments: datetime | None) -> datetime | None:
 
 def _unexplained(position: Position) -> str:
     if position.lease_until is None:
-        return "its process ended without a word"
-    # The lease is pushed back from the last sign of life on.
-    last_sign = position.lease_until - LEASE
-    return f"its process ended without a word at {last_sign:%Y-%m-%d %H:%M:%S} UTC"
+        return "The listener process crashed or was killed"
+    heartbeat = position.lease_until - LEASE
+    return (
+        "The listener process crashed or was killed "
+        f"(last heartbeat {heartbeat:%Y-%m-%d %H:%M:%S} UTC)"
+    )

@@ -1,6 +1,6 @@
-"""What may be stored: addresses, and JSON that every database takes; and only what differs.
+"""Validators of model fields: URLs, endpoints, and JSON that every database can store.
 
-For the models' fields, so that the admin, the file and the API refuse the same.
+The console, the configuration file and the API share them, and so refuse the same values.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ _LARGEST = 10**300
 
 
 def address(url: str) -> None:
-    """An http(s) address; what is in it is shown, and secrets are posted to it."""
+    """Validate an http(s) URL that is shown in the console and that secrets are sent to."""
     if not is_web_url(url) or not url.isascii() or not is_host(urlsplit(url).hostname or ""):
         raise ValidationError(
-            "Give an address such as https://example.my.salesforce.com, without a user name."
+            "Enter a URL such as https://example.my.salesforce.com, without a user name."
         )
     if "?" in url or "#" in url:
-        raise ValidationError("Give the address without a query (?) or a fragment (#).")
+        raise ValidationError("Enter the URL without a query (?) or a fragment (#).")
 
 
 def origin(url: str) -> None:
-    """An address without a path: paths are added to it."""
+    """Validate a URL that must have no path, because paths are appended to it."""
     address(url)
     if urlsplit(url).path.strip("/"):
-        raise ValidationError("Give scheme and host alone, without a path.")
+        raise ValidationError("Enter only the scheme and host, without a path.")
 
 
 def endpoint(text: str) -> None:
-    """Of a gRPC service: host and port, with http:// before them for plain text."""
+    """Validate the endpoint of a gRPC service: host:port, or http://host:port for plain text."""
     with_scheme = text if "://" in text else f"https://{text}"
     try:
         address(with_scheme)
@@ -59,13 +59,13 @@ def endpoint(text: str) -> None:
 
 
 _ENDPOINT = (
-    "Give host and port, such as api.pubsub.salesforce.com:7443 or [2001:db8::1]:7443; with "
-    "http:// before them for plain text."
+    "Enter host and port, such as api.pubsub.salesforce.com:7443 or [2001:db8::1]:7443, with "
+    "http:// in front for plain text."
 )
 
 
 def is_host(text: str) -> bool:
-    """A host's name or address; one of IPv6 with or without brackets."""
+    """Return whether the text is a host name or an IP address (IPv6 with or without brackets)."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     try:
         ipaddress.ip_address(bare)
@@ -75,25 +75,25 @@ def is_host(text: str) -> bool:
 
 
 def storable(value: Any) -> None:
-    """JSON that a database keeps as it is."""
+    """Validate that every database can store the JSON value unchanged."""
     if not _is_storable(value, _DEEPEST):
         raise ValidationError(
-            "It holds what no database keeps: a null character, half a surrogate pair, a number "
-            "that is not finite, or too many levels."
+            "The value contains something that the database cannot store: a null character, half "
+            "a surrogate pair, a number that is not finite or too large, or too many nested levels."
         )
 
 
 def is_same(old: Any, new: Any) -> bool:
-    """Whether a setting has stayed as it was."""
+    """Return whether two values of a setting are the same."""
     if isinstance(old, Secret) and isinstance(new, Secret):
         return old.same_as(new)
-    if isinstance(old, dict):  # in Python 1 equals true
+    if isinstance(old, dict):  # compared as JSON, because 1 == True in Python
         return json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
     return bool(old == new)
 
 
 def save_fields(row: Model, names: Iterable[str]) -> None:
-    """Only what changed: what others write meanwhile, such as a rotated token, stays."""
+    """Save only the named fields, so that concurrent writes, such as a rotated token, are kept."""
     stamps = [field.name for field in row._meta.fields if getattr(field, "auto_now", False)]
     row.save(update_fields=[*names, *stamps])
 

@@ -1,7 +1,7 @@
-"""Patterns in which ``*`` stands for any text, matched in linear time. Pure.
+"""Wildcard patterns, in which ``*`` stands for any text, matched in linear time.
 
-A regular expression made of such a pattern can take longer than the universe has existed: several
-wildcards in a row backtrack into one another.
+They are not translated to regular expressions, whose matching time can grow exponentially with the
+number of wildcards.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _SHOWN = 60
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether the whole text is as the pattern says. Upper and lower case differ."""
+    """Return whether the pattern matches the whole text. Case-sensitive."""
     first, *others = pattern.split("*")
     if not others:
         return text == pattern
@@ -29,11 +29,11 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def flaw(pattern: str) -> str:
-    """Why a pattern is refused; empty when it is not."""
+    """Return why the pattern is refused; empty when it is accepted."""
     if len(pattern) > LONGEST:
-        return f'"{_shown(pattern)}" has {len(pattern):,} characters; use {LONGEST} at most.'
+        return f'"{_shown(pattern)}" has {len(pattern):,} characters; the maximum is {LONGEST}.'
     if (wildcards := pattern.count("*")) > MOST_WILDCARDS:
-        return f'"{_shown(pattern)}" has {wildcards} wildcards; use {MOST_WILDCARDS} at most.'
+        return f'"{_shown(pattern)}" has {wildcards} wildcards; the maximum is {MOST_WILDCARDS}.'
     return ""
 
 

@@ -1,1 +1,1 @@
-"""Who may do and see what: permissions, and grants on single objects."""
+"""Access control: permissions, and grants on single objects."""

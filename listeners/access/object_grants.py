@@ -1,9 +1,8 @@
-"""Whom single listeners and connections were granted to (`listeners.models.grants`), and what that
-lets them do.
+"""What grants on single listeners and connections (`listeners.models.grants`) allow.
 
-Who was granted a listener sees what hangs on it: its mappings, entries, deliveries and incidents.
-Who operates it may also redeliver and close there; who changes it may do that and edit its
-mappings. Values of sensitive fields stay masked.
+A user with any grant on a listener may view its mappings, audit log entries, deliveries and
+incidents. A user who may operate the listener may also redeliver and close incidents; a user who
+may change it may in addition edit its mappings. Values of sensitive fields stay masked.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _HANGING = (
 
 _WRITES = tuple(f"handlers.{verb}_handlermapping" for verb in ("add", "change", "delete"))
 
-#: What takes a permission for all rows takes one of these for a single row.
+#: For each permission on all rows: the grants on a single row, any of which is enough instead.
 _INSTEAD: dict[type[Model], dict[str, tuple[str, ...]]] = {
     Connection: {
         "listeners.view_connection": ("view_connection", "change_connection", "delete_connection"),
@@ -49,8 +48,10 @@ _INSTEAD: dict[type[Model], dict[str, tuple[str, ...]]] = {
 
 
 def reached(user: Any, model: type[Model], permissions: Iterable[str]) -> frozenset[int]:
-    """Ids of the listeners or of the connections with which this user may do what takes these
-    permissions otherwise. One query each; what nobody can be granted alone reaches none."""
+    """Return the ids of the listeners or connections on which grants give the user `permissions`.
+
+    One query per permission. A permission that cannot be granted on single rows gives no ids.
+    """
     found: frozenset[int] | None = None
     for permission in permissions:
         ids = _granted(user, model, permission)

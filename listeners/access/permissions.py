@@ -1,4 +1,4 @@
-"""What users may do beside Django's four verbs, and who may do it without having been told so."""
+"""The product's own permissions, and the Django permissions that imply them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ READ_AGAIN = "audit.read_quarantined_again"
 SEE_SENSITIVE = "audit.view_sensitive"
 REDELIVER = "handlers.redeliver_delivery"
 
-#: Who may change such rows could do these before they had permissions of their own.
+#: The wider Django permission that implies each permission.
 _COVERED_BY = {
     OPERATE: "listeners.change_listener",
     CLOSE: "audit.change_incident",
@@ -24,6 +24,7 @@ class User(Protocol):
 
 
 def may(user: User, permission: str) -> bool:
+    """Return whether the user has the permission, or the wider one that implies it."""
     if user.has_perm(permission):
         return True
     wider = _COVERED_BY.get(permission)

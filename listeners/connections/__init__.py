@@ -1,1 +1,1 @@
-"""A stored connection: its rules, its settings for the wire, and how to log in with it."""
+"""Logging in with a stored connection and opening streams and REST clients on it."""

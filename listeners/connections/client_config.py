@@ -1,6 +1,7 @@
-"""A connection's client settings, as the wire takes them: references looked up, defaults filled in.
+"""Converts a connection's and a listener's settings to options of `listeners.salesforce`.
 
-Each raises SecretUnavailable for a reference that leads nowhere.
+Defaults are filled in and references to secrets are resolved. Each function raises
+SecretUnavailable for a reference that cannot be resolved.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ CONNECTION_TIMEOUT, READ_TIMEOUT = 10.0, 30.0
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """What a client_config says about the requests that log in."""
+    """Settings of login requests, from a `client_config`."""
 
     http_version: str = "1.1"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -45,14 +46,16 @@ def client_of(config: Mapping[str, Any]) -> Client:
     )
 
 
-def oauth_options(connection: Connection, instead: Mapping[str, Any] | None = None) -> OAuthOptions:
-    """What every OAuth kind can be told; `instead` (a refresh_config) outranks the connection."""
+def oauth_options(
+    connection: Connection, overrides: Mapping[str, Any] | None = None
+) -> OAuthOptions:
+    """Return the connection's OAuth options, with `overrides` (a refresh_config)."""
     own: dict[str, Any] = {
         "scopes": connection.scopes,
         "optional_params": connection.optional_params,
         "credential_bearer": connection.credential_bearer,
         "client_config": connection.client_config,
-        **(instead or {}),
+        **(overrides or {}),
     }
     client = client_of(own["client_config"])
     return OAuthOptions(
@@ -69,7 +72,7 @@ def oauth_options(connection: Connection, instead: Mapping[str, Any] | None = No
 def http_config(
     connection: Connection, *, http_version: str = "1.1", keep_alive: float | None = None
 ) -> HttpConfig:
-    """How every request of the connection is sent."""
+    """Return the HTTP settings of all requests of the connection."""
     tls = connection.client_config.get("tls", {})
     return HttpConfig(_proxy(connection), Tls(**tls), keep_alive, http_version, destinations())
 
@@ -87,7 +90,7 @@ def _proxy(connection: Connection) -> Proxy | None:
 
 
 def looked_up(text: str) -> str:
-    """The text, or what the reference `env:NAME` or `file:PATH` stands for."""
+    """Return the text, or the value that the reference `env:NAME` or `file:PATH` names."""
     return Secret(text).reveal() if text.startswith(REFERENCES) else text
 
 
@@ -96,7 +99,7 @@ def _looked_up(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def stream_options(listener: Listener) -> StreamOptions:
-    """How the listener's channel is heard."""
+    """Return the stream options of the listener."""
     return StreamOptions(
         api_version=listener.api_version,
         connection_timeout=listener.connection_timeout,

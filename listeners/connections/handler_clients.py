@@ -1,4 +1,4 @@
-"""REST clients for handlers: one a thread and connection, on the connection's shared token.
+"""REST clients for handlers: one for each thread and connection, with the connection's token.
 
 UnknownConnection   no connection has that name: correct the name, or configure the connection
 """
@@ -35,7 +35,7 @@ class _Client:
 @dataclass
 class _Clients(threading.local):
     by_key: dict[Key, _Client] = field(default_factory=dict)
-    #: Connections that handlers here have called back.
+    #: Ids of the connections that handlers in this thread have used.
     wanted: set[int] = field(default_factory=set)
 
 
@@ -57,16 +57,16 @@ class UnknownConnection(LookupError):
 def client_for(listener: Listener, report: Reporter) -> Any:
     """Return a `simple_salesforce.Salesforce` for the listener's org and API version.
 
-    Kept until the connection changes. Raises SecretUnavailable, ClientFileMissing, LoginRefused
-    and LoginUnavailable.
+    The client is cached until the connection changes. Raises SecretUnavailable, ClientFileMissing,
+    LoginRefused and LoginUnavailable.
     """
     return _client(listener.connection, listener.api_version, report)
 
 
 def client_named(name: str, report: Reporter) -> Any:
-    """Return the same for a connection's org, in the API version of its first listener.
+    """Return a client for the named connection, in the API version of its first listener.
 
-    Raises UnknownConnection, and what `client_for` raises.
+    Raises UnknownConnection and the exceptions of `client_for`.
     """
     connection = Connection.objects.filter(name=name).first()
     if connection is None:
@@ -80,8 +80,8 @@ def _client(connection: Connection, api_version: str, report: Reporter) -> Any:
     key = _key(connection, api_version)
     _clients.wanted.add(connection.pk)
     if key not in _clients.by_key:
-        # Of the same connection as it was before, or of another process.
-        for old in [one for one in _clients.by_key if one[1] == connection.pk]:
+        # Close clients of an older version of the connection, or of the parent process.
+        for old in [cached for cached in _clients.by_key if cached[1] == connection.pk]:
             if old[:3] != key[:3]:
                 _clients.by_key.pop(old).salesforce.session.close()
         tokens = token_source(connection, api_version, report=report)
@@ -93,8 +93,10 @@ def _client(connection: Connection, api_version: str, report: Reporter) -> Any:
 
 
 def renew(listener: Listener, report: Reporter) -> None:
-    """Make this thread's client ready, with a token that is good, if handlers here have wanted it
-    before. What is wrong with the login shows when it is needed."""
+    """Prepare this thread's client, with a valid token, if handlers in this thread have used it.
+
+    Login errors are ignored here: the next use of the client raises them.
+    """
     if listener.connection_id in _clients.wanted:
         with suppress(SalesforceError, SecretUnavailable):
             client_for(listener, report)
@@ -103,5 +105,6 @@ def renew(listener: Listener, report: Reporter) -> None:
 
 
 def _key(connection: Connection, api_version: str) -> Key:
-    """Never a client of the process that this one was forked from: they would share sockets."""
+    """Return the cache key, with the process id: a forked process must not share its parent's
+    sockets."""
     return os.getpid(), connection.pk, connection.fingerprint, api_version

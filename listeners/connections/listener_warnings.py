@@ -1,5 +1,4 @@
-"""What an operator should know about a listener's settings that are valid, and do nothing, or
-harm."""
+"""Warnings about listener settings that are valid but harmful or without effect."""
 
 from __future__ import annotations
 
@@ -9,21 +8,21 @@ from listeners.listener_state import KEEP_ALIVE_SECONDS
 from listeners.models import Listener
 from listeners.models.connection_rules import default_of
 
-#: Pub/Sub endpoints at which only Salesforce can answer, over TLS. Any other gets a token of the
-#: connection too: to name it is for who may change that one, and could send it anywhere.
+#: Pub/Sub endpoints of Salesforce itself, over TLS. The connection's token is sent to the endpoint,
+#: so entering any other endpoint takes the permission to change the connection.
 OF_SALESFORCE = re.compile(r"[a-z0-9.-]+\.salesforce\.com:7443")
-ENDPOINT_IS_CLOSED = "To name it takes the permission to change connection {}."
-#: What only the Pub/Sub API heeds.
+ENDPOINT_IS_CLOSED = "Only users who may change connection {} may use another endpoint."
+#: Settings that only the Pub/Sub API uses.
 OF_PUBSUB = ("pubsub_endpoint", "managed_subscription")
-#: What the managed subscription says in their place.
+#: Settings that the managed subscription overrides, with its effect.
 _MANAGED = {
-    "replay_from": "it begins where the managed subscription says",
-    "on_replay_lost": "it goes on where the managed subscription says; stop is heeded",
+    "replay_from": "the managed subscription sets the start position",
+    "on_replay_lost": "the managed subscription sets the position; only stop is used",
 }
 
 
 def warnings(listener: Listener) -> list[tuple[str, str]]:
-    """(field, text) of each."""
+    """Return the warnings about the listener, as (field, text)."""
     if listener.transport != Listener.Transport.PUBSUB:
         return [
             (name, f"{name} does nothing with {listener.transport}")
@@ -37,8 +36,8 @@ def _restless(listener: Listener) -> list[tuple[str, str]]:
     if listener.session_timeout >= KEEP_ALIVE_SECONDS:
         return []
     text = (
-        f"with session_timeout below {KEEP_ALIVE_SECONDS:g} an idle stream is torn down: a "
-        "keep-alive may take as long"
+        f"with session_timeout below {KEEP_ALIVE_SECONDS:g} an idle stream is closed and reopened: "
+        f"Salesforce may wait {KEEP_ALIVE_SECONDS:g} s between keep-alives"
     )
     return [("session_timeout", text)]
 

@@ -1,4 +1,4 @@
-"""What the database remembers of a connection's logins, whichever store keeps its tokens."""
+"""The record of a connection's login attempts, in the database whichever token store is used."""
 
 from __future__ import annotations
 
@@ -16,35 +16,36 @@ from listeners.token_stores.errors import answered
 
 log = structlog.get_logger(__name__)
 
-#: Seconds until refused credentials may be tried once more.
+#: Seconds between login attempts once all waits of settings.CDC_LOGIN_WAITS are used up.
 COOLDOWN_SECONDS = 900.0
 
 
 class Reporter(Protocol):
-    """Opens (`is_open`) or closes the incident of a connection's trouble."""
+    """Opens (`is_open`) or closes the incident about a connection's refresh token."""
 
     def __call__(self, connection_id: int, trouble: Trouble, *, is_open: bool) -> None: ...
 
 
 def no_report(connection_id: int, trouble: Trouble, *, is_open: bool) -> None:
-    """For whoever tells the operator in another way."""
+    """Report nothing, for callers that inform the operator in another way."""
 
 
 class LoginLedger:
     def __init__(
         self, connection: Connection, report: Reporter = no_report, *, is_forced: bool = False
     ) -> None:
-        """`is_forced`: an operator asked for this login, however often it was refused before."""
+        """`is_forced`: an operator requested this login, so earlier refusals do not delay it."""
         self._connection_id = connection.pk
         self._saved_at = connection.updated_at.isoformat()
         self._report = report
         self._is_forced = is_forced
 
     def check(self, seed: str) -> None:
-        """All processes together try refused credentials a few times, with the growing waits of
-        settings.CDC_LOGIN_WAITS between, and after that once in COOLDOWN_SECONDS.
+        """Raise an error if these credentials must not be tried yet.
 
-        Raises LoginUnavailable within a wait, and LoginRefused after the last.
+        All processes together retry refused credentials after each of the growing waits in
+        settings.CDC_LOGIN_WAITS, and then once every COOLDOWN_SECONDS. Raises LoginUnavailable
+        during a wait, and LoginRefused during the cooldown.
         """
         if self._is_forced:
             return
@@ -52,17 +53,18 @@ class LoginLedger:
         state = answered(TokenState.objects.filter(connection_id=self._connection_id).first)
         if state is None or state.refused_seed != seed or state.refused_at is None:
             return
+        refusal = state.refusal.removeprefix("login refused: ")
         since = (timezone.now() - state.refused_at).total_seconds()
         waits = settings.CDC_LOGIN_WAITS
         if 0 < state.refusals <= len(waits) and since < waits[state.refusals - 1]:
             rest = waits[state.refusals - 1] - since
-            raise LoginUnavailable(f"refused {since:.0f} s ago: {state.refusal}", retry_after=rest)
+            raise LoginUnavailable(f"refused {since:.0f} s ago: {refusal}", retry_after=rest)
         if state.refusals > len(waits) and since < COOLDOWN_SECONDS:
             raise LoginRefused(
-                f"not tried again after {state.refusals} refusals, the last at "
+                f"{state.refusals} attempts were refused, the last at "
                 f"{state.refused_at:%Y-%m-%d %H:%M:%S} UTC",
-                state.refusal,
-                remedy="Correct and save the connection, or check it: either tries again at once.",
+                refusal,
+                remedy="Save the corrected connection, or check it, to retry immediately.",
                 is_final=True,
             )
 
@@ -70,9 +72,9 @@ class LoginLedger:
         answered(lambda: self._refused(self._attempt(seed), reason))
 
     def accepted(self, seed: str) -> None:
-        """A login worked: nothing of what was wrong before still is."""
-        of_these = self._state().filter(refused_seed=self._attempt(seed), refusals__gt=0)
-        answered(lambda: of_these.update(refusals=0, refusal=""))
+        """Reset the refusals and close the incidents, after a successful login."""
+        refused = self._state().filter(refused_seed=self._attempt(seed), refusals__gt=0)
+        answered(lambda: refused.update(refusals=0, refusal=""))
         for trouble in (Trouble.CUT_OFF, Trouble.REVOKED):
             self.mended(trouble)
 
@@ -87,14 +89,17 @@ class LoginLedger:
         answered(lambda: SpentToken.objects.bulk_create([row], ignore_conflicts=True))
 
     def trouble(self, trouble: Trouble) -> None:
-        log.error("trouble with a refresh token", connection=self._connection_id, what=trouble)
+        log.error("refresh token problem", connection=self._connection_id, problem=trouble)
         answered(lambda: self._report(self._connection_id, trouble, is_open=True))
 
     def mended(self, trouble: Trouble) -> None:
         answered(lambda: self._report(self._connection_id, trouble, is_open=False))
 
     def _attempt(self, seed: str) -> str:
-        """Saving the connection, if only as it was, asks to try again."""
+        """Return a digest of the credentials and of the time at which the connection was saved.
+
+        Saving the connection, even unchanged, allows a new attempt.
+        """
         return digest(f"{seed} {self._saved_at}")
 
     def _refused(self, seed: str, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""The stream of a listener, by its transport."""
+"""Creates the event stream of a listener, by its transport."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from listeners.salesforce.tokens.tokens import Tokens
 
 
 def stream_for(listener: Listener, tokens: Tokens) -> EventStream:
-    """Not open yet. Raises SecretUnavailable and ClientFileMissing."""
+    """Return a stream for the listener, not open yet.
+
+    Raises SecretUnavailable and ClientFileMissing.
+    """
     http = session_for(listener.connection)
     options = stream_options(listener)
     match Listener.Transport(listener.transport):
         case Listener.Transport.COMETD:
             return CometdStream(tokens, listener.channel, options, http=http)
         case Listener.Transport.PUBSUB:
-            # Loaded where it is needed only: gRPC does not outlive a fork, and workers fork.
+            # Imported here only, because gRPC does not survive a fork, and workers fork.
             from listeners.salesforce.pubsub.stream import PubSubStream
 
             return PubSubStream(

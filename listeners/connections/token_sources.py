@@ -1,4 +1,4 @@
-"""From a stored connection to a login on the wire."""
+"""Creates grants and token sources from stored connections."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ Auth = Connection.Auth
 
 
 def grant_of(connection: Connection, api_version: str = LAST_VERSION) -> Grant:
-    """The grant of the connection's kind, secrets revealed. Raises SecretUnavailable.
+    """Return the grant for the connection's authentication, with its secrets revealed.
 
-    `api_version` is for the SOAP login, which is capped at the last one that has it.
+    The SOAP login uses `api_version`, or the last version that supports SOAP if that is lower.
+    Raises SecretUnavailable.
     """
     options = oauth_options(connection)
     token_url = connection.token_url or connection.base_url + TOKEN_PATH
@@ -70,14 +71,16 @@ def grant_of(connection: Connection, api_version: str = LAST_VERSION) -> Grant:
                 options,
             )
         case Auth.BEARER_TOKEN:
-            raise ValueError("a bearer token is not fetched")
+            raise ValueError("a connection with a bearer token has no grant")
 
 
 def _refresh_of(
     connection: Connection, token_url: str, client: tuple[str, str]
 ) -> RefreshToken | None:
-    """How a password login's refresh token is used, if it is: as refresh_config says, and where
-    it says nothing like the login itself."""
+    """Return the grant that uses a password login's refresh token; None without refresh_config.
+
+    Settings that refresh_config leaves out are those of the login.
+    """
     config = connection.refresh_config
     if config is None:
         return None
@@ -93,18 +96,18 @@ def token_source(
     *,
     report: Reporter = no_report,
     is_forced: bool = False,
-    apart: tuple[TokenStore, Ledger] | None = None,
+    isolated: tuple[TokenStore, Ledger] | None = None,
 ) -> Tokens:
-    """Tokens for a connection, shared with every process that uses the same store.
+    """Return the tokens of a connection, shared with every process that uses the same store.
 
-    `report` is told of troubles with a rotated refresh token; `is_forced`: an operator asked for
-    this login, whatever was refused before and whatever token there is; `apart`: what is used in
-    place of what the connection's processes share. Raises SecretUnavailable and
-    ClientFileMissing.
+    `report` opens and closes incidents about a rotated refresh token. `is_forced`: an operator
+    requested a new login, regardless of earlier refusals and of a stored token. `isolated`: a store
+    and ledger to use instead of those that the connection's processes share. Raises
+    SecretUnavailable and ClientFileMissing.
     """
     if connection.auth == Auth.BEARER_TOKEN:
         return BearerToken(connection.token.reveal(), connection.base_url)
-    store, ledger = apart or (
+    store, ledger = isolated or (
         store_of(connection),
         LoginLedger(connection, report, is_forced=is_forced),
     )
@@ -112,47 +115,53 @@ def token_source(
         grant_of(connection, api_version),
         seed=seed_of(connection),
         store=store,
-        former_stores=() if apart else former_stores(connection),
+        former_stores=() if isolated else former_stores(connection),
         ledger=ledger,
         lifetime=_lifetime(connection),
         http=_login_session(connection),
-        anew=is_forced,
+        must_log_in=is_forced,
     )
 
 
 def _lifetime(connection: Connection) -> Lifetime:
-    if connection.auth == Auth.SOAP:  # its answer says how long
+    if connection.auth == Auth.SOAP:  # the login's answer contains the lifetime
         return Lifetime()
     return Lifetime(connection.default_token_exp_time, connection.clock_skew)
 
 
 def session_for(connection: Connection) -> requests.Session:
-    """A session that reaches the connection's org. Raises SecretUnavailable, ClientFileMissing."""
+    """Return an HTTP session with the connection's settings.
+
+    Raises SecretUnavailable and ClientFileMissing.
+    """
     return session_of(http_config(connection))
 
 
 def _login_session(
-    connection: Connection, instead: Mapping[str, Any] | None = None
+    connection: Connection, overrides: Mapping[str, Any] | None = None
 ) -> requests.Session:
-    config = connection.client_config if instead is None else instead
+    config = connection.client_config if overrides is None else overrides
     version = client_of(config).http_version
     return session_of(http_config(connection, http_version=version))
 
 
 def _revealed(connection: Connection, name: str) -> str:
-    """A secret that the kind of login heeds; what is left from another kind may lead nowhere."""
+    """Return a secret; empty if this authentication does not use it.
+
+    A reference left over from another authentication may no longer exist.
+    """
     secret: Secret = getattr(connection, name)
     return secret.reveal() if name in KINDS[connection.auth].heeded else ""
 
 
 def seed_of(connection: Connection) -> str:
-    """Another one for other credentials; no secret can be guessed from it.
+    """Return a digest of the credentials, from which no secret can be guessed.
 
-    Of a refresh token that is configured, the token alone: its successors outlive all other
-    changes.
+    For a configured refresh token, the digest covers the token alone, so that its stored successors
+    stay valid when other settings change.
     """
     if connection.auth == Auth.REFRESH_TOKEN:
-        # Such a token is long and random; and another SECRET_KEY must not hide its successors.
+        # No HMAC: the token is long and random, and a new SECRET_KEY must not hide its successors.
         return digest(connection.refresh_token.reveal())
     parts = [
         connection.auth,
@@ -173,7 +182,7 @@ def seed_of(connection: Connection) -> str:
 
 
 class TrialLedger(NoLedger):
-    """Writes nothing down, and knows what any connection has used up."""
+    """A ledger that stores nothing, but knows the spent refresh tokens of all connections."""
 
     def is_spent(self, refresh_token: str) -> bool:
         mark = digest(refresh_token)
@@ -183,19 +192,18 @@ class TrialLedger(NoLedger):
 
 
 class TrialLogin:
-    """The tokens live and end with it."""
+    """A login with an unsaved connection, whose tokens are kept in this object only."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._store = ProcessStore()
 
     def tokens(self, api_version: str) -> Tokens:
-        """Raises SecretUnavailable and ClientFileMissing."""
-        return token_source(self._connection, api_version, apart=(self._store, TrialLedger()))
+        """Return the connection's tokens. Raises SecretUnavailable and ClientFileMissing."""
+        return token_source(self._connection, api_version, isolated=(self._store, TrialLedger()))
 
     def successor(self) -> str:
-        """The refresh token that took the place of the connection's, which this login used up;
-        empty where that one goes on."""
+        """Return the refresh token that replaced the connection's; empty if it was not replaced."""
         if self._connection.auth != Connection.Auth.REFRESH_TOKEN:
             return ""
         kept = self._store.load(seed_of(self._connection)).refresh_token

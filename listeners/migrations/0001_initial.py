@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
                     "login_url",
                     models.CharField(
                         blank=True,
-                        help_text="Where SOAP logs in. Empty: https://login.salesforce.com, or https://test.salesforce.com for a sandbox.",
+                        help_text="The URL of the SOAP login. Empty: https://login.salesforce.com, or https://test.salesforce.com for a sandbox.",
                         max_length=500,
                         validators=[listeners.values.origin],
                         verbose_name="login URL",
@@ -84,7 +84,7 @@ class Migration(migrations.Migration):
                     "token_url",
                     models.CharField(
                         blank=True,
-                        help_text="Where to log in. Empty: the base URL with /services/oauth2/token.",
+                        help_text="The OAuth token endpoint. Empty: the base URL with /services/oauth2/token.",
                         max_length=500,
                         validators=[listeners.values.address],
                         verbose_name="token URL",
@@ -94,7 +94,7 @@ class Migration(migrations.Migration):
                     "refresh_url",
                     models.CharField(
                         blank=True,
-                        help_text="Where a refresh token is exchanged. Empty: the base URL with /services/oauth2/token.",
+                        help_text="The endpoint for refresh tokens. Empty: the base URL with /services/oauth2/token.",
                         max_length=500,
                         validators=[listeners.values.address],
                         verbose_name="refresh URL",
@@ -121,7 +121,7 @@ class Migration(migrations.Migration):
                     listeners.secrets.encrypted_field.EncryptedField(
                         blank=True,
                         default="",
-                        help_text="The password, with the security token right after it where the org wants one.",
+                        help_text="The password, directly followed by the security token if the org requires one.",
                     ),
                 ),
                 (
@@ -129,7 +129,7 @@ class Migration(migrations.Migration):
                     listeners.secrets.encrypted_field.EncryptedField(
                         blank=True,
                         default="",
-                        help_text="An access token or session id.",
+                        help_text="An access token or session ID.",
                         verbose_name="bearer token",
                     ),
                 ),
@@ -138,7 +138,7 @@ class Migration(migrations.Migration):
                     listeners.secrets.encrypted_field.EncryptedField(
                         blank=True,
                         default="",
-                        help_text="Where Salesforce rotates it, the token store keeps the one that is due.",
+                        help_text="If Salesforce rotates refresh tokens, the token store keeps the current one.",
                     ),
                 ),
                 (
@@ -146,14 +146,14 @@ class Migration(migrations.Migration):
                     listeners.secrets.encrypted_field.EncryptedField(
                         blank=True,
                         default="",
-                        help_text="The private key, in PEM, of the certificate that the connected app holds.",
+                        help_text="The private key, in PEM, of the connected app's certificate.",
                     ),
                 ),
                 (
                     "audience",
                     models.CharField(
                         blank=True,
-                        help_text="Whom the assertion is for. Empty: https://login.salesforce.com, or https://test.salesforce.com for a sandbox.",
+                        help_text="The audience of the JWT. Empty: https://login.salesforce.com, or https://test.salesforce.com for a sandbox.",
                         max_length=500,
                     ),
                 ),
@@ -162,7 +162,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=list,
-                        help_text='Asked for at the login, such as ["api"].',
+                        help_text='Scopes to request at login, such as ["api"].',
                         validators=[listeners.values.storable],
                     ),
                 ),
@@ -170,7 +170,7 @@ class Migration(migrations.Migration):
                     "default_token_exp_time",
                     models.FloatField(
                         default=3600,
-                        help_text="Seconds that an access token is taken to live: Salesforce doesn't say.",
+                        help_text="Assumed lifetime of an access token in seconds: Salesforce does not report it.",
                         validators=[
                             django.core.validators.MinValueValidator(0.1),
                             django.core.validators.MaxValueValidator(31622400),
@@ -182,7 +182,7 @@ class Migration(migrations.Migration):
                     "clock_skew",
                     models.FloatField(
                         default=0,
-                        help_text="Seconds by which a token is taken to end earlier.",
+                        help_text="Seconds to subtract from a token's lifetime.",
                         validators=[
                             django.core.validators.MinValueValidator(0),
                             django.core.validators.MaxValueValidator(31622400),
@@ -194,7 +194,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text="Further parameters of the token request. A value may be env:NAME or file:PATH.",
+                        help_text="Extra parameters of the token request. A value may be env:NAME or file:PATH.",
                         validators=[listeners.values.storable],
                         verbose_name="optional parameters",
                     ),
@@ -207,7 +207,7 @@ class Migration(migrations.Migration):
                             ("auth_header", "In an HTTP Basic header"),
                         ],
                         default="post_body",
-                        help_text="Where the client ID and secret travel.",
+                        help_text="How the client ID and secret are sent.",
                         max_length=20,
                     ),
                 ),
@@ -216,7 +216,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text="How to reach the login: http_version, custom_headers, custom_payload, connection_timeout, read_timeout, and for every request tls: {ca_bundle, client_certificate, client_key, verify}.",
+                        help_text="Settings of login requests: http_version, custom_headers, custom_payload, connection_timeout, read_timeout; and of all requests: tls {ca_bundle, client_certificate, client_key, verify}.",
                         validators=[listeners.values.storable],
                         verbose_name="HTTP client",
                     ),
@@ -226,7 +226,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=None,
-                        help_text="Use the refresh token of a password login's answer: {} for the login's own settings, or refresh_url, scopes, optional_params, credential_bearer, client_config. Empty: log in with the password each time.",
+                        help_text="Settings for the refresh token that a password login returns: {} to use those of the login, or any of refresh_url, scopes, optional_params, credential_bearer, client_config. Empty: log in with the password each time.",
                         null=True,
                         validators=[listeners.values.storable],
                         verbose_name="refresh",
@@ -241,7 +241,7 @@ class Migration(migrations.Migration):
                             ("memory", "The memory of each process"),
                         ],
                         default="database",
-                        help_text="Where tokens are kept, encrypted, and shared by all processes. In memory, each process logs in for itself; not for a refresh token that Salesforce rotates.",
+                        help_text="Where tokens are stored, encrypted, and shared by all processes. With memory, each process logs in separately; do not use it if Salesforce rotates refresh tokens.",
                         max_length=20,
                     ),
                 ),
@@ -250,7 +250,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[("http", "HTTP"), ("https", "HTTPS")],
                         default="http",
-                        help_text="Spoken to it.",
+                        help_text="The protocol between this installation and the proxy.",
                         max_length=10,
                     ),
                 ),
@@ -258,7 +258,7 @@ class Migration(migrations.Migration):
                     "proxy_host",
                     models.CharField(
                         blank=True,
-                        help_text="Every request goes through it. Empty: no proxy.",
+                        help_text="A proxy for all requests. Empty: no proxy.",
                         max_length=255,
                     ),
                 ),
@@ -312,7 +312,7 @@ class Migration(migrations.Migration):
                     "channel",
                     models.CharField(
                         default="/data/ChangeEvents",
-                        help_text="/data/ChangeEvents for every selected entity, /data/AccountChangeEvent for one, /data/Name__chn for a custom channel. Upper and lower case matter.",
+                        help_text="/data/ChangeEvents for all selected entities, /data/AccountChangeEvent for one, /data/Name__chn for a custom channel. Case-sensitive.",
                         max_length=255,
                     ),
                 ),
@@ -324,7 +324,7 @@ class Migration(migrations.Migration):
                             ("pubsub", "Pub/Sub API (gRPC)"),
                         ],
                         default="cometd",
-                        help_text="How it is heard. It can be changed at any time: the position goes along.",
+                        help_text="Which Salesforce API to subscribe with. You can switch at any time without losing the position.",
                         max_length=20,
                     ),
                 ),
@@ -332,7 +332,7 @@ class Migration(migrations.Migration):
                     "pubsub_endpoint",
                     models.CharField(
                         default="api.pubsub.salesforce.com:7443",
-                        help_text="Of the Pub/Sub API: host:port over TLS, http://host:port in plain text. Orgs in the EU may choose api.deu.pubsub.salesforce.com:7443.",
+                        help_text="For the Pub/Sub API: host:port over TLS, or http://host:port in plain text. Orgs in the EU may use api.deu.pubsub.salesforce.com:7443.",
                         max_length=255,
                         validators=[listeners.values.endpoint],
                         verbose_name="Pub/Sub endpoint",
@@ -343,14 +343,14 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         default="",
-                        help_text="Of the Pub/Sub API: the developer name of a managed event subscription on this channel. Salesforce then keeps the position. Empty: it is kept here only.",
+                        help_text="For the Pub/Sub API: the developer name of a managed event subscription on this channel. Salesforce then stores the position. Empty: it is stored here only.",
                         max_length=100,
                         validators=[
                             django.core.validators.RegexValidator(
                                 re.compile(
                                     "^([A-Za-z][A-Za-z0-9]{0,14}__)?[A-Za-z](_?[A-Za-z0-9])*\\Z"
                                 ),
-                                "Give the developer name of a managed event subscription, such as CRM_Sync: letters, digits and single underscores, beginning with a letter.",
+                                "Enter the developer name of a managed event subscription, such as CRM_Sync: letters, digits and single underscores, beginning with a letter.",
                             )
                         ],
                     ),
@@ -359,7 +359,7 @@ class Migration(migrations.Migration):
                     "replay_from",
                     models.CharField(
                         default="tip",
-                        help_text="Where to begin the first time: tip (new events only), earliest (all that Salesforce retains, 72 hours), or a replay id of either transport (52478913, 0x000000000320bf810000). After that the stored position counts.",
+                        help_text="Where to start the first time: tip (new events only), earliest (all events that Salesforce retains, 72 hours), or a replay id of either transport (52478913, 0x000000000320bf810000). Later starts continue from the stored position.",
                         max_length=100,
                     ),
                 ),
@@ -367,12 +367,15 @@ class Migration(migrations.Migration):
                     "on_replay_lost",
                     models.CharField(
                         choices=[
-                            ("earliest", "Go on with the earliest event that Salesforce still has"),
-                            ("tip", "Go on with new events only"),
+                            (
+                                "earliest",
+                                "Continue with the earliest event that Salesforce still has",
+                            ),
+                            ("tip", "Continue with new events only"),
                             ("stop", "Stop and wait for an operator"),
                         ],
                         default="earliest",
-                        help_text="What to do when Salesforce refuses the stored position. An incident is opened in any case.",
+                        help_text="What to do when Salesforce refuses the stored position. In every case an incident is opened.",
                         max_length=20,
                     ),
                 ),
@@ -385,7 +388,7 @@ class Migration(migrations.Migration):
                             ("record", "Record only"),
                         ],
                         default="fetch",
-                        help_text="What to do with a gap event, which says that a record changed and not how.",
+                        help_text="What to do with a gap event, which reports that a record changed but not how.",
                         max_length=20,
                     ),
                 ),
@@ -394,7 +397,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=list,
-                        help_text="Fields whose values are masked for who lacks the permission to see them: Field, Entity.Field or Entity.Field.Part, such as SSN__c, Contact.Birthdate, *.Name.LastName. Handlers get them.",
+                        help_text="Fields whose values are masked for users without the permission to see them: Field, Entity.Field or Entity.Field.Part, such as SSN__c, Contact.Birthdate, *.Name.LastName. Handlers receive the values.",
                         validators=[listeners.values.storable],
                     ),
                 ),
@@ -406,7 +409,7 @@ class Migration(migrations.Migration):
                         max_length=10,
                         validators=[
                             django.core.validators.RegexValidator(
-                                re.compile("^[0-9]+\\.[0-9]\\Z"), "Write it like 67.0."
+                                re.compile("^[0-9]+\\.[0-9]\\Z"), "Enter a version such as 67.0."
                             )
                         ],
                         verbose_name="API version",
@@ -416,7 +419,7 @@ class Migration(migrations.Migration):
                     "connection_timeout",
                     models.FloatField(
                         default=30,
-                        help_text="Seconds for each of connecting, handshake or topic, and subscription.",
+                        help_text="Seconds allowed for each step of opening the stream: connecting, the handshake (or reading the topic), and subscribing.",
                         validators=[
                             django.core.validators.MinValueValidator(0.1),
                             django.core.validators.MaxValueValidator(3600),
@@ -427,7 +430,7 @@ class Migration(migrations.Migration):
                     "read_timeout",
                     models.FloatField(
                         default=30,
-                        help_text="Seconds of silence allowed past the time that Salesforce may be silent: as long as it holds a long poll, or 270 with the Pub/Sub API.",
+                        help_text="Seconds of silence allowed in addition to the time that Salesforce may be silent: as long as it holds a long poll, or 270 with the Pub/Sub API.",
                         validators=[
                             django.core.validators.MinValueValidator(0.1),
                             django.core.validators.MaxValueValidator(3600),
@@ -438,7 +441,7 @@ class Migration(migrations.Migration):
                     "keep_alive_interval",
                     models.FloatField(
                         default=120,
-                        help_text="Seconds of silence after which the connection is checked: a long poll is asked to be answered by then, TCP probes begin, and Salesforce is asked whether it is there.",
+                        help_text="Seconds of silence after which the connection is checked: Salesforce is asked to answer a long poll by then, TCP keep-alive probes start, and a request tests whether Salesforce answers.",
                         validators=[
                             django.core.validators.MinValueValidator(0.1),
                             django.core.validators.MaxValueValidator(3600),
@@ -449,7 +452,7 @@ class Migration(migrations.Migration):
                     "session_timeout",
                     models.FloatField(
                         default=900,
-                        help_text="Seconds without an answer after which a session is thrown away and a new one opened from the stored position, rather than resumed. With the Pub/Sub API, the longest silence of a stream.",
+                        help_text="Seconds without an answer after which a session is not resumed, but replaced by a new one from the stored position. With the Pub/Sub API, the longest silence of a stream.",
                         validators=[
                             django.core.validators.MinValueValidator(0.1),
                             django.core.validators.MaxValueValidator(86400),
@@ -469,9 +472,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["name"],
-                "permissions": [
-                    ("operate_listener", "Can start and stop listeners and make them begin anew")
-                ],
+                "permissions": [("operate_listener", "Can start, stop and reset listeners")],
             },
         ),
         migrations.CreateModel(
@@ -482,20 +483,22 @@ class Migration(migrations.Migration):
                     "names",
                     models.JSONField(
                         default=list,
-                        help_text="The listeners that it was asked to run; empty: all of them.",
+                        help_text="The listeners that it was started for; empty: all listeners.",
                     ),
                 ),
                 (
                     "passes_over",
                     models.JSONField(
                         default=list,
-                        help_text="The ids of those that it cannot run as they are configured.",
+                        help_text="Ids of listeners that it cannot run with their configuration.",
                     ),
                 ),
                 ("started_at", models.DateTimeField()),
                 (
                     "seen_until",
-                    models.DateTimeField(help_text="On the database's clock, like a lease's end."),
+                    models.DateTimeField(
+                        help_text="When the last heartbeat expires, on the database's clock."
+                    ),
                 ),
             ],
         ),
@@ -690,7 +693,7 @@ class Migration(migrations.Migration):
                     "replay_id",
                     models.CharField(
                         blank=True,
-                        help_text="The last event that is recorded; opaque.",
+                        help_text="The replay id of the last recorded event; opaque.",
                         max_length=255,
                     ),
                 ),
@@ -722,7 +725,7 @@ class Migration(migrations.Migration):
                     "last_received_at",
                     models.DateTimeField(
                         blank=True,
-                        help_text="When Salesforce last answered, with events or without.",
+                        help_text="When Salesforce last answered, with or without events.",
                         null=True,
                     ),
                 ),

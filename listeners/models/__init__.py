@@ -1,6 +1,5 @@
-"""What to hear and how: Connection, Listener, Position (where it stands, who runs it), the
-processes that run listeners, what is kept of a connection's logins and of its org's limits, and who
-may do what with a single one."""
+"""Models of connections and listeners: configuration, positions, listener processes, tokens, the
+usage of an org's limits, and grants on single objects."""
 
 from listeners.models.connection import Connection
 from listeners.models.grants import (

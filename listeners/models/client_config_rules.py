@@ -1,5 +1,7 @@
-"""The settings that are JSON: scopes, parameters, the HTTP client. Each check gives a message, or
-an empty text."""
+"""Validation of a connection's JSON settings: scopes, parameters and the HTTP client.
+
+Each `…_problem` function returns an error message, or an empty text when the value is valid.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ REFRESH_KEYS = ("refresh_url", "scopes", "optional_params", "credential_bearer",
 LONGEST_SECONDS = 3600
 BEARERS = ("auth_header", "post_body")
 
-#: What the login itself says; a parameter of that name would contradict it.
+#: Parameters that the login sets itself; an optional parameter must not override them.
 _RESERVED = frozenset(
     {
         "grant_type",
@@ -49,26 +51,26 @@ _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749, 3.3
 
 
 class _Problem(Exception):
-    """Write it as the message says."""
+    """A setting is invalid; the message says how to correct it."""
 
 
 def scopes_problem(value: Any) -> str:
-    return _said(_scopes, value, "")
+    return _problem_of(_scopes, value, "")
 
 
 def params_problem(value: Any) -> str:
-    return _said(_params, value, "")
+    return _problem_of(_params, value, "")
 
 
 def client_problem(value: Any) -> str:
-    return _said(_client, value, "")
+    return _problem_of(_client, value, "")
 
 
 def refresh_problem(value: Any) -> str:
-    return "" if value is None else _said(_refresh, value, "")
+    return "" if value is None else _problem_of(_refresh, value, "")
 
 
-def _said(check: Any, value: Any, path: str) -> str:
+def _problem_of(check: Any, value: Any, path: str) -> str:
     try:
         check(value, path)
     except _Problem as problem:
@@ -82,16 +84,16 @@ def _refuse(path: str, text: str) -> None:
 
 def _scopes(value: Any, path: str) -> None:
     if not isinstance(value, list):
-        _refuse(path, 'give a list of scopes, such as ["api", "refresh_token"].')
+        _refuse(path, 'enter a list of scopes, such as ["api", "refresh_token"].')
     for scope in value:
         if not isinstance(scope, str) or not _SCOPE.fullmatch(scope):
-            _refuse(path, f"{scope!r} is no scope: one word each.")
+            _refuse(path, f"{scope!r} is not a scope: each scope is a single word.")
 
 
 def _params(value: Any, path: str) -> None:
     for name, text in _texts(value, path).items():
         if name in _RESERVED:
-            _refuse(path, f"the parameter {name} is what the login itself says; take it out.")
+            _refuse(path, f"the login sets the parameter {name} itself; remove it.")
         _refuse_plain_secret(name, text, path)
         _refuse_reference(text, path)
 
@@ -107,12 +109,12 @@ def _client(value: Any, path: str) -> None:
         seconds = value.get(name, 1)
         is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
         if not is_number or not 0 < seconds <= LONGEST_SECONDS:
-            _refuse(_at(path, name), f"give seconds, a number up to {LONGEST_SECONDS}.")
+            _refuse(_at(path, name), f"enter a number of seconds, up to {LONGEST_SECONDS}.")
     _tls(value.get("tls", {}), _at(path, "tls"))
 
 
 def http_version(value: Any) -> str:
-    """`1.1` as a text or a number; `2.0` is `2`."""
+    """Return the HTTP version as a text, from a text or a number; `2.0` becomes `2`."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return ""
     text = str(value)
@@ -122,38 +124,38 @@ def http_version(value: Any) -> str:
 def _headers(value: Any, path: str) -> None:
     for name, text in _texts(value, path).items():
         if not _HEADER.fullmatch(name):
-            _refuse(path, f"{name!r} is no header's name.")
+            _refuse(path, f"{name!r} is not a valid header name.")
         if not text.isprintable() or not text.isascii():
-            _refuse(path, f"the value of {name} holds characters that no header can.")
+            _refuse(path, f"the value of {name} has characters that a header cannot contain.")
         if name.casefold() in ("host", "content-length", "content-type", "transfer-encoding"):
-            _refuse(path, f"{name} is set by the request itself; take it out.")
+            _refuse(path, f"the request sets {name} itself; remove it.")
         _refuse_plain_secret(name, text, path)
         _refuse_reference(text, path)
 
 
 def _payload(value: Any, path: str) -> None:
     if not isinstance(value, str):
-        _refuse(path, "give a text such as name=value&other=value.")
+        _refuse(path, "enter a text such as name=value&other=value.")
     try:
         pairs = parse_qsl(value, keep_blank_values=True, strict_parsing=True) if value else []
     except ValueError:
         pairs = []
-        _refuse(path, "give a text such as name=value&other=value.")
-    for name, text in pairs:  # one may stand there twice
+        _refuse(path, "enter a text such as name=value&other=value.")
+    for name, text in pairs:  # a name may occur twice
         _params({name: text}, path)
 
 
 def _tls(value: Any, path: str) -> None:
     _keys(value, path, TLS_KEYS)
     if not isinstance(value.get("verify", True), bool):
-        _refuse(_at(path, "verify"), "write true or false.")
+        _refuse(_at(path, "verify"), "use true or false.")
     for name in TLS_KEYS[:-1]:
         if not isinstance(value.get(name, ""), str):
-            _refuse(_at(path, name), "give the path of a PEM file.")
+            _refuse(_at(path, name), "enter the path of a PEM file.")
     if value.get("client_key") and not value.get("client_certificate"):
         _refuse(_at(path, "client_certificate"), "a client_key needs its certificate.")
     if value.get("ca_bundle") and value.get("verify") is False:
-        _refuse(_at(path, "ca_bundle"), "does nothing while verify is false; choose one.")
+        _refuse(_at(path, "ca_bundle"), "has no effect while verify is false; use one of the two.")
 
 
 def _refresh(value: Any, path: str) -> None:
@@ -173,22 +175,25 @@ def _refresh(value: Any, path: str) -> None:
     client = value.get("client_config", {})
     _client(client, _at(path, "client_config"))
     if "tls" in client:
-        _refuse(_at(path, "client_config.tls"), "TLS is the connection's: say it in client_config.")
+        _refuse(
+            _at(path, "client_config.tls"),
+            "TLS settings apply to the whole connection: set them in its client_config.",
+        )
 
 
 def _keys(value: Any, path: str, known: tuple[str, ...]) -> None:
     if not isinstance(value, Mapping):
-        _refuse(path, f"give an object with any of {', '.join(known)}.")
+        _refuse(path, f"enter an object with any of {', '.join(known)}.")
     for name in value:
         if name not in known:
             close = get_close_matches(str(name), known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"use any of {', '.join(known)}."
-            _refuse(path, f"there is no {name!r}; {hint}")
+            _refuse(path, f"unknown key {name!r}; {hint}")
 
 
 def _texts(value: Any, path: str) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
-        _refuse(path, 'give an object of names and texts, such as {"name": "text"}.')
+        _refuse(path, 'enter an object of names and texts, such as {"name": "text"}.')
     for name, text in value.items():
         if not name or not isinstance(text, str):
             _refuse(path, f"the value of {name!r} must be a text.")
@@ -197,10 +202,10 @@ def _texts(value: Any, path: str) -> Mapping[str, str]:
 
 
 def _refuse_plain_secret(name: str, text: str, path: str) -> None:
-    """These settings are shown in the console: what may be a secret stays outside of them."""
+    """Refuse a value that may be a secret: the console shows these settings in plain text."""
     if _SENSITIVE.search(name) and not text.startswith(REFERENCES):
         _refuse(
-            path, f"the value of {name} may be a secret: give a reference, env:NAME or file:PATH."
+            path, f"the value of {name} may be a secret: use a reference, env:NAME or file:PATH."
         )
 
 

@@ -1,4 +1,4 @@
-"""A Salesforce org: how to log in to it and how to reach it."""
+"""The model of a connection to a Salesforce org."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils.crypto import salted_hmac
 
 from listeners.models import connection_rules as rules
 from listeners.models.connection_fields import PRODUCTION, SANDBOX, ConnectionFields
-from listeners.secrets.resolved import led_to
+from listeners.secrets.resolved import reference_values
 
 
 class Connection(ConnectionFields):
@@ -28,16 +28,16 @@ class Connection(ConnectionFields):
 
     @property
     def login_host(self) -> str:
-        """Salesforce's own login page for the kind of org."""
+        """The default login URL, for a production org or a sandbox."""
         return SANDBOX if self.is_sandbox else PRODUCTION
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever an operator changes the connection, or what its references lead to."""
+        """A digest that changes with the connection's settings and the values of its references."""
         config = self.client_config if isinstance(self.client_config, dict) else {}
         secrets = [getattr(self, name) for name in self.SECRETS]
         settings = [self.optional_params, config, self.refresh_config]
-        references = led_to(secrets, settings, config.get("tls"))
+        references = reference_values(secrets, settings, config.get("tls"))
         text = repr((self.pk, self.updated_at.isoformat(), references))
         return salted_hmac("listeners.connection", text, algorithm="sha256").hexdigest()
 

@@ -1,4 +1,4 @@
-"""What each kind of login needs and heeds, and what a connection's settings may be."""
+"""Validation of a connection: the fields that each authentication requires and uses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OAUTH = (
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The fields that a kind of login cannot do without, and the others that it heeds."""
+    """The required and the optional fields of a kind of authentication."""
 
     required: tuple[str, ...]
     optional: tuple[str, ...]
@@ -58,30 +58,30 @@ KINDS: dict[str, Kind] = {
         ("token_url", "client_secret", "audience", "is_sandbox", *_OAUTH),
     ),
 }
-#: Parts of client_config that a kind has no use for.
-_UNHEEDED_OF_CLIENT: dict[str, set[str]] = {
+#: Keys of client_config that an authentication does not use.
+_UNUSED_CLIENT_KEYS: dict[str, set[str]] = {
     "bearer_token": set(client_config_rules.CLIENT_KEYS) - {"tls"},
     "soap": {"custom_payload"},
 }
-#: What requests are sent to.
+#: Fields whose URLs receive requests.
 URLS = ("base_url", "login_url", "token_url", "refresh_url")
 _SHOWN = frozenset({"scopes", "optional_params", "client_config", "refresh_config"})
-#: Fields that belong to some kinds only; all others belong to every connection.
+#: Fields that only some authentications use; all other fields apply to every connection.
 OF_A_KIND = frozenset().union(*(kind.heeded for kind in KINDS.values()))
 
 SOAP_RETIRES = (
-    "Salesforce retires SOAP login: it is absent from API version 65.0 on, so the login alone uses "
-    "64.0 at most. Choose client_credentials or jwt_bearer before it ends."
+    "Salesforce is retiring SOAP login: API versions from 65.0 do not have it, so the login uses "
+    "version 64.0 at most. Switch to client_credentials or jwt_bearer before it ends."
 )
 
 
 def problems(connection: ConnectionFields) -> dict[str, str]:
-    """What is wrong, by field; empty when all is well."""
+    """Return the validation errors by field; empty if the connection is valid."""
     kind = KINDS.get(connection.auth)
     if kind is None:  # the field's own validation says so
         return {}
     missing = {
-        name: f"{connection.get_auth_display()} needs it."
+        name: f"{connection.get_auth_display()} requires this field."
         for name in kind.required
         if not getattr(connection, name)
     }
@@ -94,9 +94,9 @@ def problems(connection: ConnectionFields) -> dict[str, str]:
 
 
 def warnings(connection: ConnectionFields, *, alone: bool = False) -> list[tuple[str, str]]:
-    """What an operator should know about settings that are valid: (field, text).
+    """Return warnings about valid settings, as (field, text).
 
-    `alone`: without a look at the other connections.
+    `alone`: do not compare with other connections.
     """
     kind = KINDS.get(connection.auth)
     if kind is None:
@@ -109,7 +109,7 @@ def warnings(connection: ConnectionFields, *, alone: bool = False) -> list[tuple
     ]
     found += [
         ("client_config", f"{name} does nothing with {connection.auth}")
-        for name in sorted(_UNHEEDED_OF_CLIENT.get(connection.auth, set()))
+        for name in sorted(_UNUSED_CLIENT_KEYS.get(connection.auth, set()))
         if name in connection.client_config
     ]
     if connection.auth == "soap":
@@ -120,6 +120,7 @@ def warnings(connection: ConnectionFields, *, alone: bool = False) -> list[tuple
 
 
 def default_of(row: Model | type[Model], name: str) -> Any:
+    """Return the default value of a field."""
     field: Any = row._meta.get_field(name)
     return field.get_default()
 
@@ -135,7 +136,7 @@ def _settings(connection: ConnectionFields, kind: Kind) -> dict[str, str]:
         "clock_skew": _skew_problem(connection),
         "token": _token_problem(connection.token),
     }
-    # What is JSON is shown, heeded or not: no plain secret may lie in it.
+    # The console shows JSON settings even if they are unused: they must not hold plain secrets.
     mine = {
         name: text
         for name, text in found.items()
@@ -146,27 +147,27 @@ def _settings(connection: ConnectionFields, kind: Kind) -> dict[str, str]:
 
 def _store_problem(connection: ConnectionFields) -> str:
     if connection.token_store == "redis" and not settings.REDIS_URL:
-        return "Set REDIS_URL: the broker is no Redis that could keep tokens."
+        return "Set REDIS_URL to store tokens in Redis: the broker is not a Redis server."
     return ""
 
 
 def _skew_problem(connection: ConnectionFields) -> str:
     if connection.clock_skew and connection.clock_skew >= connection.default_token_exp_time:
-        return "It must be shorter than a token's lifetime (default_token_exp_time)."
+        return "The clock skew must be shorter than a token's lifetime (default_token_exp_time)."
     return ""
 
 
 def _token_problem(token: Secret) -> str:
-    """What can stand in a header; a reference is read when it is used."""
+    """Return why the token cannot be sent in a header; a reference is read only when used."""
     if token.reference:
         return ""
     try:
         text = token.reveal()
     except SecretUnavailable as unavailable:
-        return f"It cannot be checked: {unavailable}."
+        return f"The token cannot be checked: {unavailable}."
     if text.isascii() and text.isprintable() and " " not in text:
         return ""
-    return "Give the token alone: no blanks, no line breaks, no word such as Bearer before it."
+    return "Enter only the token, without spaces, line breaks or a prefix such as Bearer."
 
 
 def _proxy_problems(connection: ConnectionFields) -> dict[str, str]:
@@ -176,58 +177,58 @@ def _proxy_problems(connection: ConnectionFields) -> dict[str, str]:
         for name in ("proxy_port", "proxy_username", "proxy_password"):
             if getattr(connection, name):
                 part = name.removeprefix("proxy_")
-                found["proxy_host"] = f"The {part} is set: name the proxy's host."
+                found["proxy_host"] = f"The proxy's {part} is set: enter its host."
         return found
     if not is_host(host):
-        found["proxy_host"] = "Give the host alone, without scheme, user or port."
+        found["proxy_host"] = "Enter only the host, without scheme, user or port."
     elif text := destinations().host_flaw(host):
         found["proxy_host"] = text
     if not connection.proxy_port:
-        found["proxy_port"] = "Give the proxy's port."
+        found["proxy_port"] = "Enter the proxy's port."
     if connection.proxy_password and not connection.proxy_username:
-        found["proxy_username"] = "A password needs a user name."
+        found["proxy_username"] = "A proxy password requires a user name."
     return found
 
 
 def _references(connection: ConnectionFields) -> dict[str, str]:
-    told = {name: getattr(connection, name).reference for name in connection.SECRETS}
-    refused = {name: reference_rules.flaw(reference) for name, reference in told.items()}
+    references = {name: getattr(connection, name).reference for name in connection.SECRETS}
+    refused = {name: reference_rules.flaw(reference) for name, reference in references.items()}
     return {name: sentence(text) for name, text in refused.items() if text} | {
-        name: "Name the variable or the file: env:NAME or file:PATH."
-        for name, reference in told.items()
+        name: "Add the name of the variable or file: env:NAME or file:PATH."
+        for name, reference in references.items()
         if reference in REFERENCES or not is_storable_text(reference)
     }
 
 
 def _address_problems(connection: ConnectionFields, kind: Kind) -> dict[str, str]:
-    """Of what is asked: an address that is left from another kind of login is not."""
+    """Return errors of the URLs that this authentication uses."""
     found = {name: url_flaw(getattr(connection, name)) for name in URLS if name in kind.heeded}
     return {name: text for name, text in found.items() if text}
 
 
 def _refresh_token_warnings(connection: ConnectionFields, alone: bool) -> list[str]:
     found = [
-        f"connection {other.name} has the same refresh token: where Salesforce rotates it, "
-        "each use by one revokes the other's; use one connection for several listeners"
+        f"connection {other.name} has the same refresh token: if Salesforce rotates it, each use "
+        "by one connection revokes the other's; use one connection for several listeners"
         for other in ([] if alone else twins(connection))
     ]
     return [_FORGETFUL, *found] if connection.token_store == "memory" else found
 
 
 def twins(connection: ConnectionFields) -> list[ConnectionFields]:
-    """Other connections with the same refresh token."""
+    """Return the other connections with the same refresh token."""
     rows = type(connection)._default_manager.filter(auth="refresh_token").exclude(pk=connection.pk)
-    return [one for one in rows if _same_token(connection.refresh_token, one.refresh_token)]
+    return [row for row in rows if _same_token(connection.refresh_token, row.refresh_token)]
 
 
 _FORGETFUL = (
-    "a refresh token that Salesforce rotates does not outlive the process in the memory; use the "
-    "token store database or redis"
+    "with token_store memory, a refresh token that Salesforce rotates is lost when the process "
+    "ends; use the token store database or redis"
 )
 
 
-def _same_token(one: Secret, other: Secret) -> bool:
+def _same_token(token: Secret, other: Secret) -> bool:
     try:
-        return bool(one) and one.reveal() == other.reveal()
+        return bool(token) and token.reveal() == other.reveal()
     except SecretUnavailable:
-        return one.same_as(other)
+        return token.same_as(other)

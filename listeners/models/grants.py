@@ -1,6 +1,7 @@
-"""What a user or a group may do with single listeners and connections, beside what they may do with
-all of them. django-guardian reads them, with foreign keys where its own tables have texts: a grant
-goes with its row."""
+"""Permissions of users and groups on single listeners and connections, read by django-guardian.
+
+Unlike guardian's generic tables, these have foreign keys: a grant is deleted with its object.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ def _of(*codenames: str) -> Q:
     return Q(content_type__app_label="listeners", codename__in=codenames)
 
 
-#: What means something for a single one.
+#: The permissions that can be granted on a single object.
 OF_A_LISTENER = _of("view_listener", "operate_listener", "change_listener", "delete_listener")
 OF_A_CONNECTION = _of("view_connection", "change_connection", "delete_connection")
 

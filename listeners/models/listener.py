@@ -1,4 +1,4 @@
-"""A channel of an org, and how to hear it."""
+"""The model of a listener: a channel of an org, and how to subscribe to it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _DEVELOPER_NAME = re.compile(r"^([A-Za-z][A-Za-z0-9]{0,14}__)?[A-Za-z](_?[A-Za-z
 
 
 class Listener(models.Model):
-    """A channel of an org, heard by one process at a time."""
+    """A subscription to a channel of an org, run by one process at a time."""
 
     class Transport(models.TextChoices):
         COMETD = "cometd", "Streaming API (CometD)"
         PUBSUB = "pubsub", "Pub/Sub API (gRPC)"
 
     class ReplayLost(models.TextChoices):
-        EARLIEST = "earliest", "Go on with the earliest event that Salesforce still has"
-        TIP = "tip", "Go on with new events only"
+        EARLIEST = "earliest", "Continue with the earliest event that Salesforce still has"
+        TIP = "tip", "Continue with new events only"
         STOP = "stop", "Stop and wait for an operator"
 
     class GapPolicy(models.TextChoices):
@@ -48,22 +48,23 @@ class Listener(models.Model):
     channel = models.CharField(
         max_length=_LONGEST_CHANNEL,
         default="/data/ChangeEvents",
-        help_text="/data/ChangeEvents for every selected entity, /data/AccountChangeEvent for one, "
-        "/data/Name__chn for a custom channel. Upper and lower case matter.",
+        help_text="/data/ChangeEvents for all selected entities, /data/AccountChangeEvent for one, "
+        "/data/Name__chn for a custom channel. Case-sensitive.",
     )
     transport = models.CharField(
         max_length=20,
         choices=Transport,
         default=Transport.COMETD,
-        help_text="How it is heard. It can be changed at any time: the position goes along.",
+        help_text="Which Salesforce API to subscribe with. You can switch at any time without "
+        "losing the position.",
     )
     pubsub_endpoint = models.CharField(
         "Pub/Sub endpoint",
         max_length=255,
         default="api.pubsub.salesforce.com:7443",
         validators=[endpoint],
-        help_text="Of the Pub/Sub API: host:port over TLS, http://host:port in plain text. Orgs "
-        "in the EU may choose api.deu.pubsub.salesforce.com:7443.",
+        help_text="For the Pub/Sub API: host:port over TLS, or http://host:port in plain text. "
+        "Orgs in the EU may use api.deu.pubsub.salesforce.com:7443.",
     )
     managed_subscription = models.CharField(
         max_length=100,
@@ -72,70 +73,73 @@ class Listener(models.Model):
         validators=[
             RegexValidator(
                 _DEVELOPER_NAME,
-                "Give the developer name of a managed event subscription, such as CRM_Sync: "
+                "Enter the developer name of a managed event subscription, such as CRM_Sync: "
                 "letters, digits and single underscores, beginning with a letter.",
             )
         ],
-        help_text="Of the Pub/Sub API: the developer name of a managed event subscription on this "
-        "channel. Salesforce then keeps the position. Empty: it is kept here only.",
+        help_text="For the Pub/Sub API: the developer name of a managed event subscription on this "
+        "channel. Salesforce then stores the position. Empty: it is stored here only.",
     )
     replay_from = models.CharField(
         max_length=100,
         default="tip",
-        help_text="Where to begin the first time: tip (new events only), earliest (all that "
+        help_text="Where to start the first time: tip (new events only), earliest (all events that "
         "Salesforce retains, 72 hours), or a replay id of either transport (52478913, "
-        "0x000000000320bf810000). After that the stored position counts.",
+        "0x000000000320bf810000). Later starts continue from the stored position.",
     )
     on_replay_lost = models.CharField(
         max_length=20,
         choices=ReplayLost,
         default=ReplayLost.EARLIEST,
         help_text="What to do when Salesforce refuses the stored position. "
-        "An incident is opened in any case.",
+        "In every case an incident is opened.",
     )
     gap_policy = models.CharField(
         max_length=20,
         choices=GapPolicy,
         default=GapPolicy.FETCH,
-        help_text="What to do with a gap event, which says that a record changed and not how.",
+        help_text="What to do with a gap event, which reports that a record changed but not how.",
     )
     sensitive_fields = models.JSONField(
         validators=[storable],
         default=list,
         blank=True,
-        help_text="Fields whose values are masked for who lacks the permission to see them: Field, "
-        f"Entity.Field or Entity.Field.Part, such as {field_masking.EXAMPLES}. Handlers get them.",
+        help_text="Fields whose values are masked for users without the permission to see them: "
+        f"Field, Entity.Field or Entity.Field.Part, such as {field_masking.EXAMPLES}. Handlers "
+        "receive the values.",
     )
     enabled = models.BooleanField(default=True)
     api_version = models.CharField(
         "API version",
         max_length=10,
         default="67.0",
-        validators=[RegexValidator(_API_VERSION, "Write it like 67.0.")],
+        validators=[RegexValidator(_API_VERSION, "Enter a version such as 67.0.")],
     )
     connection_timeout = models.FloatField(
         default=30,
         validators=[MinValueValidator(0.1), MaxValueValidator(_HOUR)],
-        help_text="Seconds for each of connecting, handshake or topic, and subscription.",
+        help_text="Seconds allowed for each step of opening the stream: connecting, the handshake "
+        "(or reading the topic), and subscribing.",
     )
     read_timeout = models.FloatField(
         default=30,
         validators=[MinValueValidator(0.1), MaxValueValidator(_HOUR)],
-        help_text="Seconds of silence allowed past the time that Salesforce may be silent: as "
-        "long as it holds a long poll, or 270 with the Pub/Sub API.",
+        help_text="Seconds of silence allowed in addition to the time that Salesforce may be "
+        "silent: as long as it holds a long poll, or 270 with the Pub/Sub API.",
     )
     keep_alive_interval = models.FloatField(
         default=120,
         validators=[MinValueValidator(0.1), MaxValueValidator(_HOUR)],
-        help_text="Seconds of silence after which the connection is checked: a long poll is asked "
-        "to be answered by then, TCP probes begin, and Salesforce is asked whether it is there.",
+        help_text="Seconds of silence after which the connection is checked: Salesforce is asked "
+        "to answer a long poll by then, TCP keep-alive probes start, and a request tests whether "
+        "Salesforce answers.",
     )
     session_timeout = models.FloatField(
         default=900,
         validators=[MinValueValidator(0.1), MaxValueValidator(_DAY)],
-        help_text="Seconds without an answer after which a session is thrown away and a new one "
-        "opened from the stored position, rather than resumed. With the Pub/Sub API, the longest "
-        "silence of a stream.",
+        help_text="Seconds without an answer after which a session is not resumed, but replaced by "
+        "a new one from the stored position. With the Pub/Sub API, the longest silence of a "
+        "stream.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -143,7 +147,7 @@ class Listener(models.Model):
     class Meta:
         ordering = ["name"]
         permissions = [
-            ("operate_listener", "Can start and stop listeners and make them begin anew"),
+            ("operate_listener", "Can start, stop and reset listeners"),
         ]
 
     def __str__(self) -> str:
@@ -154,22 +158,23 @@ class Listener(models.Model):
         try:
             self.channel = channel_of(self.channel)
             if len(self.channel) > _LONGEST_CHANNEL:
-                errors["channel"] = f"Give a channel of {_LONGEST_CHANNEL} characters at most."
+                errors["channel"] = f"A channel has {_LONGEST_CHANNEL} characters at most."
         except ValueError as error:
             errors["channel"] = str(error)
         if self.replay_from not in ("tip", "earliest") and not is_replay_id(self.replay_from):
             errors["replay_from"] = (
-                "Use tip, earliest, or a replay id (a whole number, or 0x and bytes in hex)."
+                "Use tip, earliest, or a replay id (a whole number, or 0x followed by hex digits)."
             )
         if refused := endpoint_flaw(self.pubsub_endpoint):
             errors["pubsub_endpoint"] = refused
         if found := field_masking.flaws(self.sensitive_fields):
             errors["sensitive_fields"] = found
         if _API_VERSION.fullmatch(self.api_version) and float(self.api_version) < 37:
-            errors["api_version"] = "The Streaming API serves changes from version 37.0 on."
+            errors["api_version"] = "Use version 37.0 or later: earlier ones have no change events."
         if other := self._other_on_the_subscription():
             errors["managed_subscription"] = (
-                f"Listener {other} hears {self.subscription}: Salesforce gives it to one at a time."
+                f"Listener {other} already uses {self.subscription}. A managed subscription can "
+                "have only one subscriber."
             )
         if errors:
             raise ValidationError(errors)
@@ -189,17 +194,17 @@ class Listener(models.Model):
 
     @property
     def first_replay(self) -> str:
-        """The replay id to subscribe with when nothing was received yet."""
+        """The replay id to subscribe with when no position is stored."""
         return {"tip": "-1", "earliest": "-2"}.get(self.replay_from, self.replay_from)
 
     @property
     def subscription(self) -> str:
-        """The managed subscription that it is heard through; empty: it is not."""
+        """The managed subscription that the listener uses; empty without one."""
         return self.managed_subscription if self.transport == self.Transport.PUBSUB else ""
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the listener, its connection, or what that one's references lead to."""
+        """A digest that changes with the listener, its connection and that one's references."""
         parts = (
             self.pk,
             self.enabled,

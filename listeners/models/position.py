@@ -1,4 +1,4 @@
-"""Where a listener stands, and who runs it."""
+"""The model of a listener's position and lease."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from listeners.models.listener import Listener
 
 
 class Position(models.Model):
-    """Where a listener stands, and which process runs it: the lease, with its epoch.
+    """The position of a listener in its channel, and the lease of the process that runs it.
 
-    The epoch grows with every change of holder; each ingest transaction checks it, so that a
-    holder that was paused or cut off cannot write any more.
+    The epoch grows with every change of holder. Each ingest transaction checks it, so that a former
+    holder that was paused or disconnected can no longer write.
     """
 
     class State(models.TextChoices):
@@ -26,17 +26,17 @@ class Position(models.Model):
         Listener, models.CASCADE, related_name="position", primary_key=True
     )
     replay_id = models.CharField(
-        max_length=255, blank=True, help_text="The last event that is recorded; opaque."
+        max_length=255, blank=True, help_text="The replay id of the last recorded event; opaque."
     )
-    # Salesforce said then, without an event, that nothing more is up to the replay id: its age
-    # counts from there. Older than what came after.
+    # When Salesforce last reported, without an event, that there are no more events up to the
+    # replay id. The position's age counts from then, unless an event was recorded later.
     named_at = models.DateTimeField(null=True, blank=True)
-    # Org and channel that the position belongs to; of another one it says nothing.
+    # The org and channel of the position; a replay id is not valid in another one.
     org_id = models.CharField(max_length=18, blank=True)
     channel = models.CharField(max_length=255, blank=True)
-    # The managed subscription that was told of the position.
+    # The managed subscription that the position was committed to.
     subscription = models.CharField(max_length=100, blank=True)
-    # Subscribed at tip, and nothing received since: what was committed after this is still due.
+    # When the listener subscribed at tip; None once a change was received after that.
     tip_since = models.DateTimeField(null=True, blank=True)
     holder = models.CharField(max_length=200, blank=True)
     epoch = models.BigIntegerField(default=0)
@@ -46,12 +46,12 @@ class Position(models.Model):
     state_since = models.DateTimeField(null=True, blank=True)
     failed_fingerprint = models.CharField(max_length=64, blank=True)
     last_received_at = models.DateTimeField(
-        null=True, blank=True, help_text="When Salesforce last answered, with events or without."
+        null=True, blank=True, help_text="When Salesforce last answered, with or without events."
     )
-    # An answer brought nothing more, and all before it was recorded: what was committed until
-    # shortly before that is in the audit log.
+    # When Salesforce last had no more events and all received ones were recorded: changes committed
+    # until shortly before then are in the audit log.
     caught_up_at = models.DateTimeField(null=True, blank=True)
-    # Since when nothing of what was received could be committed; None while recording works.
+    # Since when received changes cannot be recorded; None while recording works.
     unrecorded_since = models.DateTimeField(null=True, blank=True)
     last_event_at = models.DateTimeField(
         null=True,
@@ -59,7 +59,7 @@ class Position(models.Model):
         help_text="When the last recorded change was committed in Salesforce.",
     )
 
-    # By mapping, the lane that its waiting deliveries are in (handlers.ordering.rechain).
+    # The lane of each mapping's waiting deliveries, by mapping (handlers.ordering.rechain).
     lanes = models.JSONField(default=dict, blank=True)
 
     objects = PositionQuerySet.as_manager()
@@ -70,8 +70,10 @@ class Position(models.Model):
         ]
 
     def belongs_to(self, org_id: str | None, channel: str) -> bool:
-        """Whether its replay id means something there. A position that has none yet, and
-        an org that a login does not name, are taken for the same."""
+        """Return whether the replay id is valid in the org and channel.
+
+        An unknown org, and a position without an org or channel, count as matching.
+        """
         same_org = not org_id or not self.org_id or org_id[:15] == self.org_id[:15]
         return same_org and self.channel in ("", channel)
 

@@ -1,4 +1,4 @@
-"""Which processes are there to run listeners."""
+"""The model of a running listener process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ListenerProcessQuerySet(models.QuerySet[Any]):
     def beat(
         self, holder: str, names: Sequence[str], passes_over: Iterable[int], started_at: datetime
     ) -> None:
-        """Say that the process is there."""
+        """Record a heartbeat of the process."""
         process = self.model(
             holder=holder,
             names=list(names),
@@ -32,28 +32,31 @@ class ListenerProcessQuerySet(models.QuerySet[Any]):
         )
 
     def present(self) -> list[ListenerProcess]:
-        """Those that are there; what others left behind is deleted."""
+        """Return the running processes, and delete the rows of those without a recent heartbeat."""
         found = list(self.annotate(gone=models.Q(seen_until__lt=Now())))
         if any(process.gone for process in found):
             self.filter(seen_until__lt=Now()).delete()
         return [process for process in found if not process.gone]
 
     def leave(self, holder: str) -> None:
+        """Remove a process that is shutting down."""
         self.filter(holder=holder).delete()
 
 
 class ListenerProcess(models.Model):
-    """A running `run_cdc_listener`, as long as it says so again and again."""
+    """A running `run_cdc_listener` process, as long as its heartbeats are recent."""
 
     holder = models.CharField(max_length=200, primary_key=True)
     names = models.JSONField(
-        default=list, help_text="The listeners that it was asked to run; empty: all of them."
+        default=list, help_text="The listeners that it was started for; empty: all listeners."
     )
     passes_over = models.JSONField(
-        default=list, help_text="The ids of those that it cannot run as they are configured."
+        default=list, help_text="Ids of listeners that it cannot run with their configuration."
     )
     started_at = models.DateTimeField()
-    seen_until = models.DateTimeField(help_text="On the database's clock, like a lease's end.")
+    seen_until = models.DateTimeField(
+        help_text="When the last heartbeat expires, on the database's clock."
+    )
 
     objects = ListenerProcessQuerySet.as_manager()
 

@@ -1,4 +1,4 @@
-"""What is kept of a connection's logins: its current tokens, their lock, and what was refused."""
+"""Models of a connection's logins: current tokens, their lock, refusals, and spent tokens."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ def _new_key() -> str:
 
 
 class TokenState(models.Model):
-    """One row a connection. Written by whoever logs in, by compare-and-swap on the fence."""
+    """A connection's login lock and refusals. Writes compare and swap the fence."""
 
     connection = models.OneToOneField(
         Connection, models.CASCADE, related_name="token_state", primary_key=True
     )
-    #: The name under which other stores keep this connection's tokens.
+    #: The name under which Redis keeps this connection's tokens.
     key = models.CharField(max_length=32, default=_new_key, unique=True)
 
-    # The lock of the token store "database". Its fence grows with every holder: who held it before
-    # cannot write any more.
+    # The lock of the token store "database". The fence grows with every holder, so that a former
+    # holder can no longer write.
     fence = models.BigIntegerField(default=0)
     lock_owner = models.CharField(max_length=200, blank=True)
     lock_until = models.DateTimeField(null=True, blank=True)
 
-    # Logins refused in a row with the same credentials, whatever process tried.
+    # Consecutive refusals of the same credentials, counted over all processes.
     refused_seed = models.CharField(max_length=64, blank=True)
     refusals = models.PositiveIntegerField(default=0)
     refused_at = models.DateTimeField(null=True, blank=True)
@@ -46,7 +46,7 @@ class TokenState(models.Model):
 
 
 class KeptTokens(models.Model):
-    """For the token store "database": what is kept of one set of credentials."""
+    """The tokens of one set of credentials, in the token store "database"."""
 
     connection = models.ForeignKey(Connection, models.CASCADE, related_name="kept_tokens")
     seed = models.CharField(max_length=64)
@@ -65,7 +65,7 @@ class KeptTokens(models.Model):
 
 
 class SpentToken(models.Model):
-    """A refresh token that was used up or revoked, as a digest: never to be sent again."""
+    """The digest of a refresh token that was used or revoked, and must never be sent again."""
 
     connection = models.ForeignKey(Connection, models.CASCADE, related_name="spent_tokens")
     digest = models.CharField(max_length=64, help_text="SHA-256 of the token.")

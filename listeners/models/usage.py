@@ -1,4 +1,4 @@
-"""What an org allows a day, and what is left of it, as it last said."""
+"""The model of an org's daily event limit and its remaining part."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from listeners.models.connection import Connection
 
 
 class OrgUsage(models.Model):
-    """The org's `DailyDeliveredPlatformEvents`: events of all its subscribers, over 24 h."""
+    """The org's limit `DailyDeliveredPlatformEvents`: events to all subscribers within 24 hours."""
 
     connection = models.OneToOneField(
         Connection, models.CASCADE, related_name="usage", primary_key=True
@@ -16,7 +16,7 @@ class OrgUsage(models.Model):
     maximum = models.BigIntegerField(null=True)
     remaining = models.BigIntegerField(null=True)
     read_at = models.DateTimeField(null=True)
-    # Why the last try told nothing; empty when it did.
+    # Why the last attempt to read the limit failed; empty if it succeeded.
     error = models.TextField(blank=True)
 
     def __str__(self) -> str:

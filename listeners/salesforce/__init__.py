@@ -1,1 +1,2 @@
-"""The wire: what Salesforce says and what it is told. Free of Django and of the product."""
+"""Clients of Salesforce's APIs: logins, REST, CometD and Pub/Sub. Imports neither Django nor other
+packages of the product."""

@@ -1,4 +1,8 @@
-"""The names of change event channels. They are case-sensitive; a near miss hears nothing."""
+"""Names of change event channels.
+
+They are case-sensitive, and Salesforce accepts subscriptions to misspelled ones, which never
+receive an event.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import re
 
 _PREFIX = "/data/"
 _NAME = r"[A-Za-z](?:_?[A-Za-z0-9])*"  # an API name: no doubled and no trailing underscore
-_CUSTOM = rf"(?!.*__c__)(?:{_NAME}__)?{_NAME}"  # perhaps with a managed package's namespace
+_CUSTOM = rf"(?!.*__c__)(?:{_NAME}__)?{_NAME}"  # with an optional managed package namespace
 _VALID = re.compile(
     rf"/data/(?:ChangeEvents|[A-Z][A-Za-z0-9]*ChangeEvent|{_CUSTOM}__(?:ChangeEvent|chn))"
 )
@@ -19,9 +23,9 @@ _FORMS = (
 
 
 def channel_of(text: str) -> str:
-    """The channel that ``text`` names: a missing ``/data/`` is added, a trailing slash dropped.
+    """Return the channel named ``text``, with ``/data/`` added and a trailing slash removed.
 
-    Raises ValueError with the accepted forms, and a suggestion where there is one.
+    Raises ValueError with the accepted forms, and a suggestion if there is one.
     """
     name = text.removesuffix("/").removeprefix("/")
     channel = _PREFIX + name.removeprefix(_PREFIX[1:])
@@ -33,7 +37,7 @@ def channel_of(text: str) -> str:
 
 
 def entity_of(channel: str) -> str | None:
-    """The entity of a channel that carries one: Account, Employee__c. None for any other."""
+    """Return the entity of a single-entity channel (Account, Employee__c); None for others."""
     name = channel.removeprefix(_PREFIX)
     if name.endswith("__ChangeEvent"):
         return f"{name.removesuffix('ChangeEvent')}c"
@@ -41,7 +45,7 @@ def entity_of(channel: str) -> str | None:
 
 
 def change_event_of(entity: str) -> str:
-    """The name of an entity's change event: AccountChangeEvent, Employee__ChangeEvent."""
+    """Return the name of an entity's change event: AccountChangeEvent, Employee__ChangeEvent."""
     if entity.endswith("__c"):
         return f"{entity.removesuffix('c')}ChangeEvent"
     return f"{entity}ChangeEvent"
@@ -61,7 +65,7 @@ def _suggestion(text: str) -> str | None:
 
 def _repaired(name: str) -> str:
     ending = _ENDINGS.search(name)
-    if ending is None:  # an object's own name, as the setup pages show it
+    if ending is None:  # the name of an object, as Setup shows it
         return _of_entity(name)
     stem = name[: ending.start()]
     exact = _EXACT[ending[1].lower().removesuffix("s")]

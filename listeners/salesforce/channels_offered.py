@@ -1,7 +1,7 @@
-"""The channels that an org offers: all selected entities, custom channels, and single entities.
+"""Lists the channels of an org: all selected entities, custom channels, and single entities.
 
-The list of objects has a change event for each entity that the user may see. What is selected for
-Change Data Capture is configured in Setup, which takes a permission of its own.
+The org's list of objects has a change event for each entity that the user may see. Which entities
+are selected for Change Data Capture is part of Setup, which requires a separate permission.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from listeners.salesforce.rest.client import RestClient
 
 STANDARD = "ChangeEvents"
 _EVENT = "ChangeEvent"
-#: The channel of all entities is not among these: it has members only.
+#: Lists custom channels. The standard channel is not a row there; only its members are.
 CHANNELS_QUERY = (
     "SELECT Id, DeveloperName, NamespacePrefix, MasterLabel FROM PlatformEventChannel "
     "WHERE ChannelType = 'data'"
@@ -26,11 +26,13 @@ MEMBERS_QUERY = "SELECT DeveloperName, EventChannel, SelectedEntity FROM Platfor
 
 
 class Group(StrEnum):
+    """The group in which a channel is listed."""
+
     ALL = auto()
     CUSTOM = auto()
     SELECTED = auto()
     NOT_SELECTED = auto()
-    UNKNOWN = auto()  # single entities, where it is not told which are selected
+    UNKNOWN = auto()  # single entities, if the user may not see which ones are selected
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,41 +45,45 @@ class OfferedChannel:
 @dataclass(frozen=True, slots=True)
 class Offer:
     channels: tuple[OfferedChannel, ...]
-    #: Why there may be more, or less, than is offered.
+    #: Why the list may be incomplete, or contain channels that do not work.
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Setup:
-    """What is configured: custom channels (name → label), and the members of each channel."""
+    """The org's Setup: custom channels (name → label), and the members of each channel."""
 
     labels: Mapping[str, str]
     members: Mapping[str, Sequence[str]]
 
     @property
     def selected(self) -> set[str]:
-        """To be in a custom channel is to be selected, too."""
+        """The events that are members of any channel, standard or custom."""
         return {event for events in self.members.values() for event in events}
 
 
 def offered(rest: RestClient) -> Offer:
-    """Raises RestRefused when the user may see nothing of it, and what logins and HTTP raise."""
+    """Return the channels that the org offers.
+
+    Raises RestRefused if the user may see neither objects nor Setup, and any error of the login or
+    the REST client.
+    """
     notes: list[str] = []
     labels: dict[str, str] = {}
-    unseen: RestRefused | None = None
+    objects_refused: RestRefused | None = None
     try:
-        labels = {str(one.get("name")): str(one.get("label", "")) for one in rest.sobjects()}
+        labels = {str(row.get("name")): str(row.get("label", "")) for row in rest.sobjects()}
     except RestRefused as refused:
-        unseen = refused
-        notes.append(f"The org does not list its objects to this user ({_code(refused)}).")
+        objects_refused = refused
+        notes.append(f"This user may not list the org's objects ({_code(refused)}).")
     events = {name for name in labels if name.endswith(_EVENT)}
     try:
         setup = _setup(rest, events)
     except RestRefused as refused:
-        if unseen is not None:
-            raise unseen from None
+        if objects_refused is not None:
+            raise objects_refused from None
         notes.append(
-            "Custom channels and which entities are selected are not told to this user: that takes "
+            "This user cannot see custom channels or which entities are selected: that requires "
             f"the permission View Setup and Configuration ({_code(refused)})."
         )
         return Offer((_all(), *_single(events, labels, Group.UNKNOWN)), tuple(notes))
@@ -103,7 +109,7 @@ def _setup(rest: RestClient, events: Iterable[str]) -> _Setup:
     members: dict[str, list[str]] = {}
     for row in rest.query_setup(MEMBERS_QUERY):
         channel = str(row.get("EventChannel"))
-        name = names.get(channel, channel)  # told by its id; the standard channel by its name
+        name = names.get(channel, channel)  # rows have a channel's id; the standard one's name
         if event := _event(row, name, events):
             members.setdefault(name, []).append(event)
     labels = {names[row_id]: str(row.get("MasterLabel") or "") for row_id, row in channels.items()}
@@ -118,14 +124,14 @@ def _name(row: Mapping[str, Any]) -> str:
 
 
 def _event(member: Mapping[str, Any], channel: str, events: Iterable[str]) -> str:
-    """The name of the selected event; empty for a platform event.
+    """Return the name of the selected event; empty for a platform event.
 
-    A custom object's is told by an id; then its name is the end of the member's own, in which
-    double underscores are single ones.
+    For a custom object, SelectedEntity is an id. Its event's name is then the end of the member's
+    name, in which double underscores are single ones.
     """
-    told = str(member.get("SelectedEntity"))
-    if told.endswith(_EVENT):
-        return told
+    selected = str(member.get("SelectedEntity"))
+    if selected.endswith(_EVENT):
+        return selected
     name = str(member.get("DeveloperName") or "")
     known = {_flat(event): event for event in events if name.endswith(f"_{_flat(event)}")}
     if known:
@@ -152,14 +158,14 @@ def _custom(setup: _Setup, labels: Mapping[str, str]) -> list[OfferedChannel]:
 
 
 def _single(events: Iterable[str], labels: Mapping[str, str], group: Group) -> list[OfferedChannel]:
-    found = [one for event in events for one in _valid(event, _word(event, labels), group)]
-    return sorted(found, key=lambda one: (one.label.casefold(), one.channel))
+    found = [channel for event in events for channel in _valid(event, _word(event, labels), group)]
+    return sorted(found, key=lambda offered: (offered.label.casefold(), offered.channel))
 
 
 def _valid(name: str, label: str, group: Group) -> list[OfferedChannel]:
     try:
         return [OfferedChannel(channel_of(f"/data/{name}"), label, group)]
-    except ValueError:  # an object whose name only looks like that of a change event
+    except ValueError:  # an object whose name looks like that of a change event
         return []
 
 

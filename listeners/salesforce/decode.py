@@ -1,4 +1,4 @@
-"""From a CometD data message to change events. Pure: no clock, no network, no state."""
+"""Decodes CometD data messages to change events, without clock, network or state."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from listeners.salesforce.events import PRESETS, ChangeEvent
 _HEADER = "data.payload.ChangeEventHeader"
 _LATEST_MS = 253_402_300_799_999  # the last millisecond of the year 9999
 _BIGINT = 2**63  # whole numbers of the header are stored as 64-bit integers
-_REPLAY_ID_LENGTH = 255  # characters: opaque, but it has to be stored
-_REPLAY_ID_BITS = 800  # such a number has at most 241 digits
-_LONGEST_IDENTITY = 600  # characters in all: PostgreSQL indexes no more than 2,704 bytes
-_MOST_TOGETHER = 256 * 1024 * 1024  # bytes: a change is recorded once for each of its records
-_DEEPEST = 500  # levels of lists and objects within a payload: databases take about a thousand
+_REPLAY_ID_LENGTH = 255  # characters that the database column holds
+_REPLAY_ID_BITS = 800  # a number of this size has at most 241 digits
+_LONGEST_IDENTITY = 600  # characters in total: PostgreSQL indexes at most 2,704 bytes
+_MOST_TOGETHER = 256 * 1024 * 1024  # bytes: a change is stored once for each of its records
+_DEEPEST = 500  # nested lists and objects in a payload: databases accept about a thousand
 
-#: The header fields that an event has attributes for.
+#: The header fields that are attributes of ChangeEvent.
 _KNOWN_FIELDS = frozenset(
     {
         *("entityName", "recordIds", "changeType", "changeOrigin", "transactionKey"),
@@ -30,17 +30,17 @@ _KNOWN_FIELDS = frozenset(
 
 
 class _FlawError(Exception):
-    """What is wrong with the message, and where."""
+    """A message is invalid; the text says where and why."""
 
 
 def decode(message: Mapping[str, Any]) -> list[ChangeEvent]:
-    """The events of ``message``, one for each record id, in the message's order.
+    """Return the events of ``message``, one for each record id, in the message's order.
 
     ``message`` is ``{"channel", "data": {"payload": {…fields…, "ChangeEventHeader": {…}},
     "event": {"replayId", "EventUuid"?}}}``. Required in the header: entityName, recordIds,
-    changeType, transactionKey, sequenceNumber, commitTimestamp. In place of ``data`` there may be
-    ``pubsub``: a Pub/Sub event that an earlier attempt left undecoded. Raises ``Undecodable``,
-    which names what is missing or wrong and where, and nothing else.
+    changeType, transactionKey, sequenceNumber, commitTimestamp. Instead of ``data`` there may be
+    ``pubsub``: a Pub/Sub event that could not be decoded earlier. Raises only ``Undecodable``,
+    whose reason names the missing or invalid part.
     """
     try:
         return _events(_from_pubsub(message) if _is_undecoded(message) else message)
@@ -50,11 +50,11 @@ def decode(message: Mapping[str, Any]) -> list[ChangeEvent]:
 
 
 def message_text(message: Mapping[str, Any]) -> str:
-    """``message`` as JSON text in ASCII, so that NULs and lone surrogates can be stored."""
+    """Return ``message`` as ASCII JSON, so that databases can store NULs and lone surrogates."""
     try:
         return json.dumps(message, default=repr)
     except (TypeError, ValueError, RecursionError):
-        return "(the message can't be written as JSON)"
+        return "(the message cannot be written as JSON)"
 
 
 def _is_undecoded(message: Mapping[str, Any]) -> bool:
@@ -62,7 +62,7 @@ def _is_undecoded(message: Mapping[str, Any]) -> bool:
 
 
 def _from_pubsub(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    from listeners.salesforce.pubsub.to_cometd import read_again  # Avro: not for every listener
+    from listeners.salesforce.pubsub.to_cometd import read_again  # imports Avro, used rarely
 
     again = read_again(message)
     if "flaw" in again:
@@ -121,14 +121,16 @@ def _require_few(
     each = len(json.dumps(changed)) + len(json.dumps(extra))
     if each * len(record_ids) > _MOST_TOGETHER:
         raise _FlawError(
-            f"{_HEADER}.recordIds names {len(record_ids)} records with {each} bytes each: more "
-            f"than {_MOST_TOGETHER // 1024**2} MiB together"
+            f"{_HEADER}.recordIds has {len(record_ids)} records with {each} bytes each: more "
+            f"than {_MOST_TOGETHER // 1024**2} MiB in total"
         )
 
 
 def _extra(header: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the header's other fields, such as `isTransactionEnd` up to API version 45, without
-    those that are null; None if there are none."""
+    """Return the header's other fields that are not null; None if there are none.
+
+    An example is `isTransactionEnd`, up to API version 45.
+    """
     if _KNOWN_FIELDS.issuperset(header):
         return None
     extra = {
@@ -145,7 +147,7 @@ def _require_indexable(fields: Mapping[str, Any], record_ids: tuple[str, ...]) -
     if named + max(map(len, record_ids)) > _LONGEST_IDENTITY:
         raise _FlawError(
             f"{_HEADER}: entityName, changeType, transactionKey and a record id have more than "
-            f"{_LONGEST_IDENTITY} characters together"
+            f"{_LONGEST_IDENTITY} characters in total"
         )
 
 
@@ -207,7 +209,7 @@ def _names(value: Any, where: str) -> tuple[str, ...]:
         raise _FlawError(f"{where} is {_kind(value)}, not an array")
     for element in value:
         if not isinstance(element, str):
-            raise _FlawError(f"{where} holds {_kind(element)}, not only strings")
+            raise _FlawError(f"{where} contains {_kind(element)}, not only strings")
     return tuple(value)
 
 
@@ -222,7 +224,7 @@ def _record_ids(header: Mapping[str, Any]) -> tuple[str, ...]:
     if not names:
         raise _FlawError(f"{where} is empty")
     if "" in names:
-        raise _FlawError(f"{where} holds an empty string")
+        raise _FlawError(f"{where} contains an empty string")
     return tuple(dict.fromkeys(names))
 
 
@@ -230,18 +232,18 @@ def _replay_id(event: Mapping[str, Any]) -> str:
     value = _required(event, "replayId", "data.event")
     if isinstance(value, str) and value:
         if not (value.isascii() and value.isprintable() and len(value) <= _REPLAY_ID_LENGTH):
-            raise _FlawError("data.event.replayId is no printable text of reasonable length")
+            raise _FlawError("data.event.replayId is not printable ASCII, or is too long")
         return _no_preset(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise _FlawError(f"data.event.replayId is {_kind(value)}, not a number or a string")
-    if value.bit_length() > _REPLAY_ID_BITS:  # before str(): a longer one could not be written
-        raise _FlawError("data.event.replayId is too long a number")
+    if value.bit_length() > _REPLAY_ID_BITS:  # checked first: str() fails for huge numbers
+        raise _FlawError("data.event.replayId is a number with too many digits")
     return _no_preset(str(value))
 
 
 def _no_preset(replay_id: str) -> str:
     if replay_id in PRESETS:
-        raise _FlawError(f"data.event.replayId is {replay_id}, which no event has")
+        raise _FlawError(f"data.event.replayId is {replay_id}, which is reserved for subscribing")
     return replay_id
 
 
@@ -258,8 +260,7 @@ _PLAIN = (str, int, bool, type(None))
 
 
 def _require_storable(changed: dict[str, Any], at: str = "data.payload") -> None:
-    """NaN and Infinity are no JSON, and no database takes them; 1e999 reads as Infinity. Nor does
-    one take lists and objects that are nested for ever."""
+    """Refuse values that databases cannot store: NaN, Infinity (also 1e999), and deep nesting."""
     waiting = [(name, 0, value) for name, value in changed.items() if type(value) not in _PLAIN]
     while waiting:
         path, depth, value = waiting.pop()
@@ -268,9 +269,9 @@ def _require_storable(changed: dict[str, Any], at: str = "data.payload") -> None
                 raise _FlawError(f"{at}.{path} is not a finite number")
             continue
         if isinstance(value, Mapping):
-            inner = [(f".{name}", one) for name, one in value.items() if type(one) not in _PLAIN]
+            inner = [(f".{name}", item) for name, item in value.items() if type(item) not in _PLAIN]
         elif isinstance(value, list | tuple):
-            inner = [(f"[{n}]", one) for n, one in enumerate(value) if type(one) not in _PLAIN]
+            inner = [(f"[{n}]", item) for n, item in enumerate(value) if type(item) not in _PLAIN]
         else:
             continue
         if depth == _DEEPEST:

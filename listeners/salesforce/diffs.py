@@ -1,7 +1,7 @@
-"""Recognises diffs of long texts, and cleared fields, in the body of a change event.
+"""Finds diffs of long texts, and cleared fields, in the body of a change event.
 
 The Pub/Sub API lists both in the event's header (`diffFields`, `nulledFields`). The Streaming API
-sends neither list: there the body alone tells them.
+sends neither list, so they are found in the body.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-#: The digests of the old and the new text; that of an empty one may be left out.
+#: The digests of the old and the new text; the digest of an empty text may be missing.
 _HEADER_LINES = re.compile(r"---( [^\r\n]*)?\r?\n\+\+\+( [^\r\n]*)?(\r?\n|$)")
 
 
 def is_diff(value: object) -> bool:
     """Return whether a field's value is a diff: `{"diff": "--- …\\n+++ …\\n@@ …"}`.
 
-    No compound field is taken for one: none has `diff` as its only part.
+    It cannot be confused with a compound field: none has `diff` as its only part.
     """
     if not isinstance(value, dict) or len(value) != 1:
         return False
@@ -28,7 +28,7 @@ def is_diff(value: object) -> bool:
 def diff_names(body: Mapping[str, Any], sent: Iterable[str] | None) -> tuple[str, ...]:
     """Return the names of the fields whose values are diffs.
 
-    `sent` is the header's list; where it is None, the shape of the values decides.
+    `sent` is the header's list; if it is None, fields are recognised by the form of their values.
     """
     if sent is not None:
         return tuple(sent)
@@ -36,15 +36,17 @@ def diff_names(body: Mapping[str, Any], sent: Iterable[str] | None) -> tuple[str
 
 
 def nulled_names(body: Mapping[str, Any], sent: Iterable[str] | None) -> tuple[str, ...]:
-    """Return the names of the fields that were cleared: those in the header's list, `sent`, or,
-    where that is None, the nulls of the body."""
+    """Return the names of the fields that were cleared.
+
+    `sent` is the header's list; if it is None, the fields are those that are null in the body.
+    """
     if sent is not None:
         return tuple(sent)
     return tuple(name for name, value in _fields(body) if value is None)
 
 
 def _fields(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the fields with their values, and the parts of compound fields as `Name.FirstName`."""
+    """Yield fields with their values; parts of compound fields are named like `Name.FirstName`."""
     for name, value in body.items():
         if isinstance(value, dict) and not is_diff(value):
             yield from ((f"{name}.{part}", within) for part, within in value.items())

@@ -1,22 +1,22 @@
-"""What can go wrong on the wire, and what to do about it.
+"""Errors of Salesforce's APIs, each with the reaction to it.
 
-    SalesforceError                 each carries a ``reaction``
+    SalesforceError                 the base class, with a ``reaction``
     ├── LoginRefused                the credentials or their permissions are wrong
-    ├── LoginUnavailable            the token endpoint could not answer just now
+    ├── LoginUnavailable            the token endpoint cannot answer at the moment
     ├── TransportFailed             no usable HTTP answer
-    │   └── AnswerTooLarge          an answer over the limit of its kind
-    ├── DestinationRefused          the address is none that this installation may ask
+    │   └── AnswerTooLarge          an answer exceeds the limit for its kind
+    ├── DestinationRefused          this installation may not send requests to the address
     ├── StreamClosed                this side closed the stream
-    ├── MalformedAnswer             an HTTP answer that is no array of Bayeux messages
-    ├── StreamRefused               Salesforce answered a subscriber, and refused
+    ├── MalformedAnswer             an HTTP answer is not an array of Bayeux messages
+    ├── StreamRefused               Salesforce refused a request of a stream
     │   ├── CometdRefused           … over the Streaming API
     │   ├── PubSubRefused           … over the Pub/Sub API
     │   └── ReplayLost              the stored position is no longer valid
-    ├── RestRefused                 the REST API answered, and refused
-    └── Undecodable                 (also a ValueError) a data message that is no change event
+    ├── RestRefused                 the REST API refused a request
+    └── Undecodable                 (also a ValueError) a data message is not a change event
 
-No message and no ``repr`` holds a token, a secret or a URL, and none of these exceptions has a
-``requests`` exception as its context: ``requests`` quotes URLs and header values.
+No message or ``repr`` contains a token, a secret or a URL. None of these exceptions has a
+``requests`` exception as its context, because ``requests`` quotes URLs and header values.
 """
 
 from __future__ import annotations
@@ -27,25 +27,27 @@ RAW_LIMIT = 10 * 1024 * 1024  # characters of a refused payload that are kept fo
 
 
 class Reaction(StrEnum):
-    """What the caller does next. Each repetition in a row deserves a longer pause."""
+    """What the caller does next. Consecutive repetitions need growing pauses."""
 
-    RETRY = auto()  # full-jitter back-off, then the same session if it is still open
-    REHANDSHAKE = auto()  # open again from the stored position, at once
-    NEW_TOKEN = auto()  # the same, with a new token
-    BACK_OFF_LONG = auto()  # open again after minutes, jittered; tell the operator
-    QUOTA = auto()  # a daily limit: stay off, probe now and then
-    REPLAY_LOST = auto()  # changes may be lost: incident, recovery policy, reconcile
-    CONFIGURATION = auto()  # stop this listener and show the operator why
+    RETRY = auto()  # back off with full jitter, then continue the session if it is still open
+    REHANDSHAKE = auto()  # reopen from the stored position immediately
+    NEW_TOKEN = auto()  # reopen with a new token
+    BACK_OFF_LONG = auto()  # reopen after minutes, with jitter, and inform the operator
+    QUOTA = auto()  # a daily limit is used up: only retry occasionally
+    REPLAY_LOST = auto()  # changes may be lost: open an incident, recover, reconcile
+    CONFIGURATION = auto()  # stop the listener and show the operator why
 
 
 _REMEDY = {
-    Reaction.RETRY: "It is tried again after a pause.",
-    Reaction.REHANDSHAKE: "The stream is opened again from the stored position.",
-    Reaction.NEW_TOKEN: "A new token is fetched; if this repeats, check the login's permissions.",
-    Reaction.BACK_OFF_LONG: "It is tried again in some minutes; if this repeats, look at the org.",
-    Reaction.QUOTA: "The org's daily limit is used up; it is probed until the limit frees up.",
-    Reaction.REPLAY_LOST: "Changes may have been missed since the stored position: reconcile.",
-    Reaction.CONFIGURATION: "Correct the configuration or the permissions, then start it again.",
+    Reaction.RETRY: "The request is retried after a pause.",
+    Reaction.REHANDSHAKE: "The stream is reopened from the stored position.",
+    Reaction.NEW_TOKEN: "A new token is requested; if this repeats, check the user's permissions.",
+    Reaction.BACK_OFF_LONG: "The request is retried in a few minutes; if this repeats, check the "
+    "org.",
+    Reaction.QUOTA: "The org's daily limit is used up; the request is retried until it is free.",
+    Reaction.REPLAY_LOST: "Changes since the stored position may be lost: reconcile.",
+    Reaction.CONFIGURATION: "Correct the configuration or the permissions, then start the listener "
+    "again.",
 }
 
 
@@ -53,14 +55,14 @@ AUTHORIZE_AGAIN = "Authorize again and enter the new refresh token."
 
 
 def quoted(text: str, limit: int = 500) -> str:
-    """``text`` from outside, fit for a one-line message: printable, at most ``limit`` long."""
+    """Return external text in a form for one-line messages: printable, and cut to ``limit``."""
     line = " ".join(text.split())
     clean = "".join(character if character.isprintable() else "?" for character in line)
     return clean if len(clean) <= limit else f"{clean[:limit]}…"
 
 
 class SalesforceError(Exception):
-    """Something on the wire went wrong; ``reaction`` says what to do next."""
+    """A request to Salesforce failed; ``reaction`` says what to do next."""
 
     def __init__(self, message: str, *, reaction: Reaction) -> None:
         super().__init__(message)
@@ -68,7 +70,7 @@ class SalesforceError(Exception):
 
 
 class LoginRefused(SalesforceError):
-    """The login was refused. Correct the credentials or the connected app; do not hammer."""
+    """The login was refused. Correct the credentials or the connected app before a retry."""
 
     def __init__(
         self,
@@ -80,15 +82,16 @@ class LoginRefused(SalesforceError):
         ends_refresh_token: bool = False,
         may_have_worked: bool = False,
     ) -> None:
-        """``error`` and ``description`` are Salesforce's own words where it gave any.
+        """``error`` and ``description`` are Salesforce's texts, if the answer had any.
 
-        ``is_final``: trying the same again cannot help. ``ends_refresh_token``: the refresh token
-        that was sent is not taken. ``may_have_worked``: the answer does not say that it was
-        Salesforce who refused.
+        ``is_final``: the same login cannot succeed later. ``ends_refresh_token``: Salesforce no
+        longer accepts the refresh token that was sent. ``may_have_worked``: the answer does not
+        prove that Salesforce refused the login.
         """
-        said = f"{quoted(error)}: {quoted(description)}" if description else quoted(error)
+        reason = f"{quoted(error)}: {quoted(description)}" if description else quoted(error)
         remedy = remedy or "Check the connection's credentials and token URL."
-        super().__init__(f"login refused: {said}. {remedy}", reaction=Reaction.CONFIGURATION)
+        message = f"login refused: {reason.removesuffix('.')}. {remedy}"
+        super().__init__(message, reaction=Reaction.CONFIGURATION)
         self.error = error
         self.description = description
         self.is_final = is_final
@@ -97,24 +100,24 @@ class LoginRefused(SalesforceError):
 
     @property
     def is_revocation(self) -> bool:
-        """The refresh token is revoked or used up, for good."""
+        """Whether the refresh token was revoked or already used."""
         return self.ends_refresh_token and "expired access/refresh token" in self.description
 
 
 def refused_by_proxy(host: str) -> LoginRefused:
-    """A proxy's 407 to a login."""
+    """Return the error for a login to which a proxy answered HTTP 407."""
     remedy = "Check the proxy's user name and password."
-    return LoginRefused(f"the proxy before {host} answered HTTP 407", remedy=remedy)
+    return LoginRefused(f"the proxy to {host} answered HTTP 407", remedy=remedy)
 
 
 class LoginUnavailable(SalesforceError):
-    """The token endpoint can't answer now. Wait; if it lasts, check the network and token URL."""
+    """The token endpoint cannot answer now. Wait; if it lasts, check the network and token URL."""
 
     def __init__(
         self, why: str, *, retry_after: float | None = None, may_have_worked: bool = False
     ) -> None:
-        """``retry_after`` is in seconds, where the answer named a time. ``may_have_worked``: it
-        is not known what became of the request."""
+        """``retry_after`` is in seconds, if the answer had a Retry-After. ``may_have_worked``: the
+        outcome of the request is not known."""
         super().__init__(f"login not possible now: {quoted(why)}", reaction=Reaction.RETRY)
         self.retry_after = retry_after
         self.may_have_worked = may_have_worked
@@ -131,8 +134,8 @@ class TransportFailed(SalesforceError):
         retry_after: float | None = None,
         is_silence: bool = False,
     ) -> None:
-        """``status`` is None when no HTTP status came; ``retry_after`` is in seconds;
-        ``is_silence``: the connection was there, and nothing came over it."""
+        """``status`` is None without an HTTP status; ``retry_after`` is in seconds;
+        ``is_silence``: the connection was open, but no data arrived."""
         super().__init__(f"no usable answer: {quoted(why)}", reaction=Reaction.RETRY)
         self.is_silence = is_silence
         self.status = status
@@ -140,7 +143,7 @@ class TransportFailed(SalesforceError):
 
 
 class AnswerTooLarge(TransportFailed):
-    """An answer over the limit of its kind. See what answers in Salesforce's place."""
+    """An answer exceeds the limit for its kind. Check whether a proxy answers for Salesforce."""
 
     def __init__(self, why: str) -> None:
         """``why`` names the host, the kind of answer and the limit."""
@@ -149,31 +152,31 @@ class AnswerTooLarge(TransportFailed):
 
 
 class DestinationRefused(SalesforceError):
-    """An address inside, or one without https. Correct it, or list it in CDC_OUTBOUND_ALLOWED."""
+    """An address is internal or not https. Correct it, or list it in CDC_OUTBOUND_ALLOWED."""
 
     def __init__(self, why: str, reaction: Reaction = Reaction.CONFIGURATION) -> None:
-        super().__init__(f"not asked: {quoted(why)}", reaction=reaction)
+        super().__init__(f"request not sent: {quoted(why)}", reaction=reaction)
         self.why = why
 
     def as_login_failure(self) -> LoginRefused | LoginUnavailable:
-        """Nothing was sent. What only another configuration can mend is not tried again."""
+        """Return the error of a login that was not sent; final if the configuration is wrong."""
         if self.reaction is Reaction.CONFIGURATION:
             return LoginRefused(self.why, remedy="Correct the connection.", is_final=True)
         return LoginUnavailable(self.why)
 
 
 class StreamClosed(SalesforceError):
-    """``close()`` was called on this stream. Nothing to do: make a new stream to go on."""
+    """``close()`` was called on this stream. Create a new stream to continue."""
 
     def __init__(self) -> None:
         super().__init__("the stream was closed", reaction=Reaction.RETRY)
 
 
 class MalformedAnswer(SalesforceError):
-    """An answer that is no JSON array of Bayeux messages. Keep ``raw`` and open again.
+    """An answer is not a JSON array of Bayeux messages. Keep ``raw`` and reopen the stream.
 
-    Opening again from the stored position brings back the events that were in it. If it
-    repeats, something between this machine and Salesforce rewrites answers: check the proxy.
+    Reopening from the stored position delivers the events of the answer again. If this repeats,
+    check whether a proxy changes Salesforce's answers.
     """
 
     def __init__(self, why: str, raw: str) -> None:
@@ -183,41 +186,41 @@ class MalformedAnswer(SalesforceError):
 
 
 class StreamRefused(SalesforceError):
-    """Salesforce refused a subscriber; ``reaction`` says whether it can be tried again."""
+    """Salesforce refused a request of a stream; ``reaction`` says whether to retry."""
 
-    def __init__(self, what: str, error: str, reaction: Reaction, said: str = "") -> None:
-        """``what`` was refused, such as /meta/connect or Subscribe; ``error`` is why, in
-        Salesforce's words; ``said``: the same for the operator, where there is more to say."""
-        remedy = _REMEDY[reaction]
-        super().__init__(f"{what} refused: {said or quoted(error)} {remedy}", reaction=reaction)
+    def __init__(self, what: str, error: str, reaction: Reaction, detail: str = "") -> None:
+        """``what`` is the refused request, such as /meta/connect or Subscribe; ``error`` is
+        Salesforce's reason; ``detail`` is a more detailed reason for the operator."""
+        reason = (detail or quoted(error)).removesuffix(".")
+        super().__init__(f"{what} refused: {reason}. {_REMEDY[reaction]}", reaction=reaction)
         self.what = what
         self.error = error
 
 
 class CometdRefused(StreamRefused):
-    """Salesforce refused a Bayeux message. Its reaction says whether to change anything."""
+    """Salesforce refused a Bayeux message. Correct the configuration if ``reaction`` says so."""
 
     def __init__(
         self, error: str, failure_reason: str | None, reaction: Reaction, channel: str
     ) -> None:
         """``channel`` is the meta channel of the refused message, such as /meta/connect."""
-        said = f"{quoted(error)} ({quoted(failure_reason)})" if failure_reason else ""
-        super().__init__(channel, error, reaction, said)
+        detail = f"{quoted(error)} ({quoted(failure_reason)})" if failure_reason else ""
+        super().__init__(channel, error, reaction, detail)
         self.failure_reason = failure_reason
         self.channel = channel
 
 
 class PubSubRefused(StreamRefused):
-    """The Pub/Sub API refused a call. Its reaction says whether to change anything."""
+    """The Pub/Sub API refused a call. Correct the configuration if ``reaction`` says so."""
 
     def __init__(self, method: str, code: str, details: str, reaction: Reaction) -> None:
-        """``code`` is the ``error-code`` of the answer, or the name of its gRPC status."""
+        """``code`` is the answer's ``error-code``, or the name of its gRPC status."""
         super().__init__(method, details or code, reaction, quoted(f"{code}: {details}"))
         self.code = code
 
 
 class ReplayLost(StreamRefused):
-    """The position is no longer known to Salesforce. Record the window and reconcile."""
+    """Salesforce no longer knows the position. Record the window and reconcile."""
 
     def __init__(self, what: str, error: str) -> None:
         super().__init__(what, error, Reaction.REPLAY_LOST)
@@ -227,17 +230,17 @@ class RestRefused(SalesforceError):
     """The REST API refused a request. Check the login user's permissions and API version."""
 
     def __init__(self, status: int, error_code: str, description: str, reaction: Reaction) -> None:
-        said = quoted(f"HTTP {status} {error_code} {description}")
-        super().__init__(f"REST request refused: {said}. {_REMEDY[reaction]}", reaction=reaction)
+        reason = quoted(f"HTTP {status} {error_code} {description}").removesuffix(".")
+        super().__init__(f"REST request refused: {reason}. {_REMEDY[reaction]}", reaction=reaction)
         self.status = status
         self.error_code = error_code
 
 
 class Undecodable(SalesforceError, ValueError):
-    """A data message that is no change event. Quarantine ``raw``, move on, tell the operator."""
+    """A data message is not a change event. Quarantine ``raw`` and inform the operator."""
 
     def __init__(self, reason: str, raw: str, replay_id: str | None) -> None:
-        """``raw`` is the message as ASCII JSON text; ``replay_id`` is None if it has none."""
+        """``raw`` is the message as ASCII JSON; ``replay_id`` is None if the message has none."""
         super().__init__(f"undecodable message: {quoted(reason)}", reaction=Reaction.REHANDSHAKE)
         self.reason = reason
         self.raw = raw[:RAW_LIMIT]

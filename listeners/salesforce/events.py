@@ -1,4 +1,4 @@
-"""Change events as the rest of the product sees them: one for each record of a change."""
+"""Change events, as the rest of the product uses them: one for each record of a change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class ChangeKind(StrEnum):
-    """The change types Salesforce documents; any other text is UNKNOWN."""
+    """The change types that Salesforce documents; any other type is UNKNOWN."""
 
     CREATE = "CREATE"
     UPDATE = "UPDATE"
@@ -23,25 +23,25 @@ class ChangeKind(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
-#: Replay ids that name no event: from the tip, from the earliest. An event that had one as its own
-#: would, once stored, skip or repeat.
+#: Replay ids that select no event, but the tip and the earliest event. An event with such an id is
+#: refused: stored as the position, it would skip or repeat events.
 PRESETS = ("-1", "-2")
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeEvent:
-    """One record's share of one change event message.
+    """The change of one record in a change event message.
 
     The identity of a change within an org is (transaction_key, sequence_number, entity_name,
-    record_id, change_type). Two events of one message differ in ``record_id`` only.
+    record_id, change_type). The events of one message differ only in ``record_id``.
     """
 
     channel: str
-    replay_id: str  # opaque: no arithmetic, no ordering, not unique over time
+    replay_id: str  # opaque: no arithmetic, no order, not unique over time
     event_uuid: str | None
     entity_name: str
     record_id: str
-    record_ids: tuple[str, ...]  # every record of the message, each once, in its order
+    record_ids: tuple[str, ...]  # all records of the message, without duplicates, in its order
     change_type: str  # as sent; ``kind`` is the closed form
     change_origin: str | None
     transaction_key: str
@@ -49,11 +49,11 @@ class ChangeEvent:
     commit_timestamp: int  # milliseconds since the epoch, within the years 1970 to 9999
     commit_number: int | None
     commit_user: str | None
-    changed_fields: tuple[str, ...] | None  # None, here and below: the header did not have it
+    changed_fields: tuple[str, ...] | None  # here and below, None: not in the header
     nulled_fields: tuple[str, ...] | None
     diff_fields: tuple[str, ...] | None
-    changed_data: dict[str, Any]  # the payload without its header; JSON types, nulls kept
-    header_extra: dict[str, Any] | None = None  # header fields that no attribute here is for
+    changed_data: dict[str, Any]  # the payload without its header; JSON types, including nulls
+    header_extra: dict[str, Any] | None = None  # header fields without an attribute here
 
     @property
     def kind(self) -> ChangeKind:
@@ -64,15 +64,15 @@ class ChangeEvent:
 
     @property
     def is_overflow(self) -> bool:
-        """Too many changes in one transaction: the whole entity must be synchronised again."""
+        """Whether the transaction had too many changes: the whole entity must be reconciled."""
         return self.change_type == ChangeKind.GAP_OVERFLOW
 
     @property
     def is_gap(self) -> bool:
-        """The change happened and its data is missing: the record must be read again."""
+        """Whether the change's data is missing: the record must be read."""
         return self.change_type.startswith("GAP_") and not self.is_overflow
 
     @property
     def is_wildcard(self) -> bool:
-        """A change to every record of the entity, such as a field's new type."""
+        """Whether the change is to every record of the entity, such as a new field type."""
         return self.record_id.endswith("*")

@@ -1,4 +1,4 @@
-"""What a listener asks of a stream, whatever its transport."""
+"""The interface of event streams, which both transports implement."""
 
 from __future__ import annotations
 
@@ -9,80 +9,82 @@ from typing import Any, Protocol
 
 
 class EventStream(Protocol):
-    """One subscription to one channel.
+    """A subscription to a channel.
 
-    One thread opens and polls; any thread may close, and say what was recorded. After an error,
-    open again from the stored position unless ``is_open``.
+    One thread calls ``open`` and ``poll``; any thread may call ``close`` and ``recorded``. After an
+    error, reopen from the stored position unless ``is_open``.
     """
 
     @property
     def is_open(self) -> bool:
-        """Subscribed, and the next poll goes on where the last one ended."""
+        """Whether the stream is subscribed, and the next poll continues after the last one."""
 
     @property
     def has_news(self) -> bool:
-        """The next poll returns at once, with what came earlier."""
+        """Whether the next poll returns immediately, with messages that already arrived."""
 
     @property
     def subscribed_at(self) -> float | None:
-        """When the last ``open`` succeeded, on the monotonic clock."""
+        """When the last ``open`` succeeded, on the monotonic clock; None before."""
 
     @property
     def has_replay(self) -> bool:
-        """Whether the server has confirmed that it heeds positions."""
+        """Whether the server has confirmed that it supports replay."""
 
     @property
     def server_time(self) -> datetime | None:
-        """Salesforce's clock at its last answer, to the second; None if it does not say."""
+        """Salesforce's time at its last answer, to the second; None if it does not send it."""
 
     @property
     def newest(self) -> str | None:
-        """After a poll that brought nothing: the replay id until which there was nothing, where
-        Salesforce says it."""
+        """After an empty poll: the replay id up to which there are no events, if Salesforce sends
+        it."""
 
     @property
     def polled_bytes(self) -> int:
-        """What the messages of the last poll had on the wire."""
+        """The size of the last poll's messages on the wire, in bytes."""
 
     def open(self, replay: str) -> None:
         """Log in and subscribe from ``replay``: "-1", "-2", or a replay id of either transport.
 
         Raises any ``SalesforceError`` of a login or of the stream, ``ReplayLost`` for a position
-        that is no longer valid or that is none here. May be called again after any failure,
-        though not after ``close``.
+        that is no longer valid or has no form in this transport. May be called again after any
+        failure, but not after ``close``.
         """
 
     def poll(self) -> list[Mapping[str, Any]]:
-        """The next data messages, in the form that ``decode`` takes, or [] for a sign of life.
+        """Return the next data messages, in the form that ``decode`` takes; [] for a keep-alive.
 
-        Waits for them as long as Salesforce may be silent. A refused token is already invalidated
-        when NEW_TOKEN is raised. Raises ``StreamClosed`` after ``close``.
+        Waits as long as Salesforce may be silent. When NEW_TOKEN is raised, the refused token is
+        already invalidated. Raises ``StreamClosed`` after ``close``.
         """
 
     def recorded(self, replay_id: str) -> None:
-        """Everything up to this event is durable; any thread, never waits, never raises."""
+        """Note that all events up to this one are durable. Any thread; never waits or raises."""
 
     def forget(self) -> None:
-        """The session cannot be gone on with: open again from the stored position."""
+        """Give up the session: the stream must be reopened from the stored position."""
 
     def leave(self) -> None:
-        """Receive nothing more. Polls give what came before, then raise StreamClosed; where
-        Salesforce wants to know what of it was recorded, it is told until ``close``."""
+        """Stop receiving. Polls return messages that already arrived, then raise StreamClosed.
+
+        A managed subscription can still commit recorded positions until ``close``.
+        """
 
     def close(self) -> None:
-        """End the stream for good, from any thread; a poll that is waiting raises StreamClosed."""
+        """End the stream, from any thread; a waiting poll raises StreamClosed."""
 
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """Times are in seconds.
+    """Options of a stream; times are in seconds.
 
     connection_timeout    for each of connecting, handshake and subscription; over gRPC for each
-                          call that has one answer, with connecting
-    read_timeout          silence allowed past the time that the server may be silent: as long as
+                          unary call, including connecting
+    read_timeout          silence allowed beyond the time that the server may be silent: as long as
                           it holds a connect; over gRPC 270 s
-    keep_alive_interval   silence after which it is checked that somebody is there
-    session_timeout       time without an answer after which a session is not gone on with
+    keep_alive_interval   silence after which the stream checks that the server still answers
+    session_timeout       time without an answer after which a session is not continued
     """
 
     api_version: str = "67.0"
@@ -93,7 +95,7 @@ class StreamOptions:
 
     @property
     def longest_hold(self) -> float:
-        """What a connect is asked to be held for at most, so that silence means something."""
-        # Its answer comes before the silence is looked into.
+        """The longest time to hold a connect that the server is asked for."""
+        # The answer must come before keep_alive_interval, so that silence means a lost connection.
         early = min(1.0, self.keep_alive_interval / 10)
         return min(self.keep_alive_interval - early, self.session_timeout / 2)

@@ -1,8 +1,8 @@
-"""Replay ids of the two transports, as they are stored: text.
+"""The stored form of the replay ids of both transports.
 
-The Streaming API names an event by a whole number, stored in decimal. The Pub/Sub API does by
-bytes, stored in hexadecimal behind `0x`. Today those are ten: the number as a big-endian 64-bit
-integer, and two zero bytes; only to move a listener to the other transport is that looked into.
+A replay id of the Streaming API is a whole number, stored in decimal. One of the Pub/Sub API is
+bytes, stored in hexadecimal after `0x`. Today these are ten bytes: the number as a big-endian
+64-bit integer, and two zero bytes. Replay ids are interpreted only to switch the transport.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ _TAIL = b"\0\0"
 
 
 def text_of(replay_id: bytes) -> str:
-    """A replay id of the Pub/Sub API, as it is stored."""
+    """Return a replay id of the Pub/Sub API in its stored form."""
     return f"0x{replay_id.hex()}"
 
 
 def is_replay_id(text: str) -> bool:
-    """Whether it can be one, of either transport."""
+    """Return whether the text is a replay id of either transport."""
     return bool(_NUMBER.fullmatch(text) or _BYTES.fullmatch(text))
 
 
 def for_cometd(stored: str) -> str:
-    """The stored position for the Streaming API. Raises ReplayLost for one that is none there."""
+    """Return the stored position for the Streaming API; raise ReplayLost if it has no such form."""
     if not (given := _BYTES.fullmatch(stored)):
         return stored
     replay_id = bytes.fromhex(given[1])
     if len(replay_id) != 8 + len(_TAIL) or not replay_id.endswith(_TAIL):
-        raise ReplayLost("subscription", f"the Pub/Sub replay id {stored} holds no CometD one")
+        raise ReplayLost("subscription", f"the Pub/Sub replay id {stored} has no CometD form")
     return str(int.from_bytes(replay_id[:8]))
 
 
 def for_pubsub(stored: str) -> bytes:
-    """The stored position for the Pub/Sub API. Raises ReplayLost for one that is none there."""
+    """Return the stored position for the Pub/Sub API; raise ReplayLost if it has no such form."""
     if given := _BYTES.fullmatch(stored):
         return bytes.fromhex(given[1])
     if _NUMBER.fullmatch(stored) and int(stored) < _LARGEST:

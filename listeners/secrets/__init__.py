@@ -1,1 +1,1 @@
-"""Secrets of connections: encrypted in the database, or references that are resolved when used."""
+"""Secrets of connections: encrypted in the database, or references that are resolved on use."""

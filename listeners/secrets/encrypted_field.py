@@ -1,6 +1,6 @@
-"""Secrets in the database: encrypted, opaque in Python, or a reference that is resolved when used.
+"""A model field for secrets: encrypted in the database, or a reference that is resolved on use.
 
-SecretUnavailable   a reference or a key is missing; its message names which, never the value
+SecretUnavailable   a reference or a key is missing; the message names it, but never the value
 """
 
 import os
@@ -19,8 +19,8 @@ REFERENCES = ("env:", "file:")
 
 
 class SecretUnavailable(Exception):
-    """Set the environment variable, make the file readable, have the server's settings allow it, or
-    give the encryption key back."""
+    """A secret cannot be read. Set the environment variable, make the file readable, allow it in
+    the server's settings, or restore the encryption key."""
 
 
 @lru_cache
@@ -33,9 +33,9 @@ def _cipher() -> MultiFernet:
 
 
 class Secret:
-    """A secret as it is stored: ciphertext, or a reference `env:NAME` or `file:PATH`.
+    """A stored secret: ciphertext, or a reference `env:NAME` or `file:PATH`.
 
-    Nothing that prints, logs or formats it shows the value; `reveal()` alone does.
+    Printing, logging or formatting a Secret never shows its value; only `reveal()` returns it.
     """
 
     __slots__ = ("_stored",)
@@ -45,7 +45,7 @@ class Secret:
 
     @classmethod
     def of(cls, value: "Secret | str | None") -> "Secret":
-        """Encrypt a plain text; keep a reference, an empty text and a Secret as they are."""
+        """Encrypt plain text; leave a reference, an empty text and a Secret unchanged."""
         if isinstance(value, Secret):
             return value
         if not value or value.startswith(REFERENCES):
@@ -53,7 +53,7 @@ class Secret:
         return cls(_cipher().encrypt(value.encode()).decode())
 
     def reveal(self) -> str:
-        """The value to send to Salesforce. Raises SecretUnavailable."""
+        """Return the value in plain text. Raises SecretUnavailable."""
         if refused := reference_rules.flaw(self._stored):
             raise SecretUnavailable(refused)
         kind, _, name = self._stored.partition(":")
@@ -62,7 +62,7 @@ class Secret:
             if value is None:
                 raise SecretUnavailable(f"the environment variable {name} is not set")
             if not _is_text(value):
-                raise SecretUnavailable(f"the environment variable {name} is not in UTF-8")
+                raise SecretUnavailable(f"the environment variable {name} is not valid UTF-8")
             return value
         if kind == "file":
             return _read(Path(name))
@@ -75,13 +75,13 @@ class Secret:
             return _cipher().decrypt(self._stored.encode()).decode()
         except InvalidToken:
             raise SecretUnavailable(
-                "a secret was encrypted with a key that CDC_ENCRYPTION_KEYS does not hold; "
+                "a secret was encrypted with a key that is not in CDC_ENCRYPTION_KEYS; "
                 "add the key or enter the secret again"
             ) from None
 
     @property
     def reference(self) -> str:
-        """`env:NAME`, `file:PATH`, or an empty text when the value itself is stored."""
+        """The reference `env:NAME` or `file:PATH`; empty if the value itself is stored."""
         return self._stored if self._stored.startswith(REFERENCES) else ""
 
     @property
@@ -93,7 +93,7 @@ class Secret:
 
     @property
     def has_first_key(self) -> bool:
-        """Whether its value is encrypted with the key that encrypts now."""
+        """Whether the value is encrypted with the first of CDC_ENCRYPTION_KEYS."""
         try:
             _fernet((settings.CDC_ENCRYPTION_KEYS[0],)).decrypt(self._stored.encode())
         except InvalidToken:
@@ -101,11 +101,11 @@ class Secret:
         return True
 
     def encrypted_anew(self) -> "Secret":
-        """The same value under the first key. Raises SecretUnavailable."""
+        """Return the secret encrypted with the first key. Raises SecretUnavailable."""
         return Secret(_cipher().encrypt(self._decrypted().encode()).decode())
 
     def same_as(self, other: "Secret") -> bool:
-        """Whether both hold the same value or name the same reference."""
+        """Return whether both have the same value or the same reference."""
         if self.reference or other.reference:
             return self._stored == other._stored
         try:
@@ -120,12 +120,12 @@ class Secret:
 
 
 def described(secret: Secret) -> str:
-    """`set`, `not set`, or the reference."""
+    """Return `set`, `not set`, or the reference."""
     return secret.reference or ("set" if secret else "not set")
 
 
 def _is_text(value: str) -> bool:
-    """Bytes of the environment that are no UTF-8 stand as lone surrogates."""
+    """Return whether the value is valid UTF-8: Python decodes other bytes to lone surrogates."""
     return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
@@ -139,16 +139,16 @@ def _read(path: Path) -> str:
 
 
 class _SecretAttribute(DeferredAttribute):
-    """Whatever is assigned becomes a Secret at once, so no plain text lingers on an instance."""
+    """Encrypts each assigned value at once, so that a model instance never holds plain text."""
 
     def __set__(self, instance: models.Model, value: Secret | str | None) -> None:
         if isinstance(value, str):
-            value = value.rstrip("\r\n")  # as at the end of a file
+            value = value.rstrip("\r\n")  # as for values from files
         instance.__dict__[self.field.attname] = Secret.of(value)
 
 
 class EncryptedField(models.TextField):
-    """A text that is encrypted on its way to the database and a `Secret` in Python."""
+    """A text field whose values are encrypted in the database and `Secret`s in Python."""
 
     descriptor_class = _SecretAttribute
 

@@ -1,4 +1,4 @@
-"""The private key of a JWT login: an RSA key in PEM."""
+"""Validation of the private key of a JWT login, an RSA key in PEM."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from listeners.secrets.encrypted_field import Secret, SecretUnavailable
 
-_WANTED = "Give an RSA private key in PEM, without a passphrase (-----BEGIN PRIVATE KEY----- …)."
+_WANTED = "Enter an RSA private key in PEM, without a passphrase (-----BEGIN PRIVATE KEY----- …)."
 
 
 def pem_of(text: str) -> str:
-    """The key's text; from an environment variable its line breaks may come written as \\n."""
+    """Return the key in PEM; line breaks written as \\n in an environment variable are restored."""
     return text if "\n" in text.strip() else text.replace("\\n", "\n")
 
 
 def private_key_problem(secret: Secret) -> str:
-    """What is wrong with a stored key; a reference is read when it is used."""
+    """Return why a stored key is invalid; empty for a valid key, and for a reference, which is read
+    when used."""
     if secret.reference or not secret:
         return ""
     try:
         return "" if is_rsa_private_key(secret.reveal()) else _WANTED
     except SecretUnavailable as unavailable:
-        return f"It cannot be checked: {unavailable}."
+        return f"The key cannot be checked: {unavailable}."
 
 
 def is_rsa_private_key(text: str) -> bool:
     try:
         key = load_pem_private_key(pem_of(text).encode(), None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it wants a passphrase
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: encrypted with a passphrase
         return False
     return isinstance(key, RSAPrivateKey)

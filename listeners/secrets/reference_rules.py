@@ -1,7 +1,7 @@
-"""What references to secrets may name: whoever may edit a connection chooses where its secrets are
-sent, and must not have the server's own sent there.
+"""Which environment variables and files a connection's secrets may refer to.
 
-CDC_SECRET_VARIABLES and CDC_SECRET_FOLDERS say what is meant for connections.
+A user who may edit a connection chooses the host that receives its secrets, so references must not
+reach the server's own secrets. CDC_SECRET_VARIABLES and CDC_SECRET_FOLDERS list what is allowed.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from django.conf import settings
 
 from cdcproject.conf.environment import SECRETS
 
-#: Never read for a connection, whatever is allowed: they are the server's.
+#: The server's own secrets, which no connection may read, whatever the settings allow.
 OWN_VARIABLES = frozenset({*SECRETS, "EMAIL_HOST_USER"})
-#: Of the system: a process's environment and memory are files here.
+#: Folders that are never allowed: they expose processes' environment and memory as files.
 _SYSTEM_FOLDERS = tuple(map(Path, ("/proc", "/sys", "/dev")))
 
 
 def flaw(reference: str) -> str:
-    """Why `env:NAME` or `file:PATH` may not be read; empty when it may, and for all other text.
+    """Return why `env:NAME` or `file:PATH` may not be read; empty if it may, and for other text.
 
-    What the reference leads to is not looked at.
+    Does not check whether the variable or file exists.
     """
     kind, _, name = reference.partition(":")
     if kind == "env" and name and not _may_read_variable(name):
-        return _said(f"the environment variable {name}", "CDC_SECRET_VARIABLES", _variables())
+        return _refusal(f"the environment variable {name}", "CDC_SECRET_VARIABLES", _variables())
     if kind == "file" and name and not _may_read_file(name):
-        return _said(f"the file {name}", "CDC_SECRET_FOLDERS", _folders())
+        return _refusal(f"the file {name}", "CDC_SECRET_FOLDERS", _folders())
     return ""
 
 
 def sentence(text: str) -> str:
-    """Of a message: as it stands at a field."""
+    """Return a message as a sentence, with a capital and a full stop."""
     return f"{text[:1].upper()}{text[1:]}."
 
 
@@ -49,13 +49,13 @@ def _may_read_file(name: str) -> bool:
         path = Path(name).resolve()
     except (OSError, ValueError, RuntimeError):  # a loop of links, or a null character
         return False
-    if path in _own_files() or any(path.is_relative_to(one) for one in _SYSTEM_FOLDERS):
+    if path in _own_files() or any(path.is_relative_to(folder) for folder in _SYSTEM_FOLDERS):
         return False
     return any(path.is_relative_to(folder.resolve()) for folder in _folders())
 
 
 def _own_files() -> set[Path]:
-    """Those that hold the server's own secrets."""
+    """Return the files that contain the server's own secrets."""
     named = [os.environ.get(f"{variable}_FILE", "") for variable in OWN_VARIABLES]
     made = [settings.VAR_DIR / name for name in ("secret_key", "encryption_keys")]
     return {path.resolve() for path in (*map(Path, filter(None, named)), *made)}
@@ -71,9 +71,9 @@ def _folders() -> tuple[Path, ...]:
     return folders
 
 
-def _said(what: str, setting: str, allowed: tuple[object, ...]) -> str:
+def _refusal(reference: str, setting: str, allowed: tuple[object, ...]) -> str:
     listed = ", ".join(map(str, allowed)) or "none"
     return (
-        f"{what} is not meant for connections: {setting} of the server names what is ({listed}, "
-        "without the server's own secrets)"
+        f"{reference} is not allowed as a reference: the server's setting {setting} lists what is "
+        f"allowed ({listed}, without the server's own secrets)"
     )

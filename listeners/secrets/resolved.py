@@ -1,4 +1,4 @@
-"""What a connection's references stand for just now: its users start anew when that changes."""
+"""The current values of a connection's references, which are part of its fingerprint."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 from listeners.secrets.encrypted_field import REFERENCES, Secret, SecretUnavailable
 
 
-def led_to(secrets: Sequence[Secret], settings: Sequence[object], tls: object) -> list[str]:
-    """The values of all references, and how the files of TLS stand. Not to be shown."""
+def reference_values(
+    secrets: Sequence[Secret], settings: Sequence[object], tls: object
+) -> list[str]:
+    """Return the values of all references, and the modification times of TLS files. Secret."""
     return [
         *(_value(secret.reference) for secret in secrets if secret.reference),
         *(_value(text) for text in _texts([*settings]) if _is_reference(text)),
@@ -31,7 +33,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _is_reference(text: str) -> bool:
-    # In a payload it stands behind a name.
+    # In a form-encoded payload the reference follows `name=`.
     return any(part.startswith(REFERENCES) for part in (text, *text.replace("&", "=").split("=")))
 
 
@@ -53,4 +55,4 @@ def _standing(path: str) -> str:
     try:
         return f"{path} {Path(path).stat().st_mtime_ns}"
     except (OSError, ValueError):
-        return f"{path} is not there"
+        return f"{path} cannot be read"

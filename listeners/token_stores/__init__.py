@@ -1,7 +1,7 @@
-"""Where a connection's tokens are kept: `memory`, `database` or `redis`, one slice each.
+"""The token stores `memory`, `database` and `redis`, one module each.
 
-Each is a `listeners.salesforce.tokens.store.TokenStore`; what it keeps outside of this process is
-encrypted. To add one, copy a slice and add it to `store_of`.
+Each implements `listeners.salesforce.tokens.store.TokenStore` and encrypts tokens that it stores
+outside of the process. To add a store, copy a module and add the store to `store_of`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from listeners.token_stores.redis import RedisStore
 
 
 def former_stores(connection: Connection) -> list[TokenStore]:
-    """Where a rotated refresh token may have been left when the store was changed."""
+    """Return the other stores, which may hold a rotated refresh token from before a change."""
     chosen = Connection.TokenStore(connection.token_store)
     found: list[TokenStore] = []
     if chosen is not Connection.TokenStore.DATABASE:
@@ -27,6 +27,7 @@ def former_stores(connection: Connection) -> list[TokenStore]:
 
 
 def store_of(connection: Connection) -> TokenStore:
+    """Return the connection's token store."""
     match Connection.TokenStore(connection.token_store):
         case Connection.TokenStore.DATABASE:
             return DatabaseStore(connection.pk)

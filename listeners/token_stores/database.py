@@ -1,4 +1,4 @@
-"""Tokens in the database, locked on its own clock."""
+"""The token store in the database, whose lock uses the database's clock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from listeners.token_stores.errors import answered
 
 log = structlog.get_logger(__name__)
 
-#: Tokens of credentials that nobody has used for so long are forgotten.
+#: Tokens of other credentials are deleted when they were not renewed for this long.
 _FORGET = timedelta(days=7)
 
 
@@ -54,7 +54,7 @@ class DatabaseStore:
         TokenState.objects.bulk_create(
             [TokenState(connection_id=self._connection_id)], ignore_conflicts=True
         )
-        # A name for this lock alone: its fence is read back by it.
+        # A unique name, by which the fence of this lock is read back.
         name = f"{owner} {uuid.uuid4().hex}"
         free = Q(lock_owner="") | Q(lock_until__isnull=True) | Q(lock_until__lt=Now())
         self._state().filter(free).update(
@@ -65,7 +65,7 @@ class DatabaseStore:
         return self._state().filter(lock_owner=name).values_list("fence", flat=True).first()
 
     def _save(self, fence: int, kept: Kept) -> bool:
-        """In one transaction, under the fence's row lock."""
+        """Store the tokens in one transaction, if the fence is still the current one."""
         with transaction.atomic():
             if not self._state().filter(fence=fence).update(fence=fence):
                 return False
@@ -83,12 +83,14 @@ class DatabaseStore:
 
 
 def readable(stored: Secret) -> Kept:
-    """What is stored, decrypted. What cannot be read counts as nothing: whether a configured
-    refresh token may be sent once more, the ledger knows."""
+    """Return the stored tokens, decrypted; none if they cannot be read.
+
+    It is safe to lose them here: the ledger prevents that a spent refresh token is sent again.
+    """
     try:
         return Kept.from_json(stored.reveal())
     except SecretUnavailable as unavailable:
         log.error("stored tokens cannot be read", reason=str(unavailable))
     except ValueError:
-        log.error("stored tokens cannot be read", reason="they are not in the form that is stored")
+        log.error("stored tokens cannot be read", reason="the stored JSON is not valid")
     return Kept()

@@ -1,7 +1,7 @@
-"""Database work of a login: the database's refusals in the words of the token store.
+"""Converts database errors during a login to TokenStoreUnavailable.
 
-Logins run on threads of their own (`listeners.salesforce.tokens.persist`), never in the transaction
-of whoever needed the token.
+A login runs on its own thread (`listeners.salesforce.tokens.persist`), never in the transaction of
+the code that needs the token.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 def answered(work: Callable[[], Result]) -> Result:
-    """Do `work`. Raises TokenStoreUnavailable when the database does not answer or refuses."""
+    """Return the result of `work`. Raises TokenStoreUnavailable for a database error."""
     try:
         return work()
     except (DatabaseError, InterfaceError) as error:

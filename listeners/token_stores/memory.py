@@ -1,4 +1,4 @@
-"""Tokens in the memory of this process: another process logs in for itself."""
+"""The token store in the memory of a process; each process logs in separately."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _guard = threading.Lock()
 
 class ProcessStore(MemoryStore):
     def close(self) -> None:
-        """The ledger beside it uses the database."""
+        """Close the database connection, which the ledger uses."""
         connection.close()
 
 
@@ -21,6 +21,6 @@ _stores: dict[int, ProcessStore] = {}
 
 
 def memory_store(connection_id: int) -> ProcessStore:
-    """The one store of this process for this connection."""
+    """Return the process's store for this connection."""
     with _guard:
         return _stores.setdefault(connection_id, ProcessStore())

@@ -1,5 +1,8 @@
-"""Tokens in Redis, encrypted. Let it write to disk (appendonly yes): what it forgets is gone, and a
-rotated refresh token has to be authorized anew."""
+"""The token store in Redis, encrypted.
+
+Configure Redis with `appendonly yes`: if it loses a rotated refresh token, an operator has to
+authorize the connection again.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,9 @@ Result = TypeVar("Result")
 _TIMEOUT = 5.0  # seconds, to connect and for an answer
 _SYNC_MS = 1000
 
-# KEYS: lock, fence, kept (a hash, by seed). A lock holds its fence, and a fence only grows: where
-# Redis forgot it, it begins at the time, above all that were. A holder whose fence was forgotten
-# still is the last one.
+# KEYS: lock, fence, kept (a hash, by seed). The lock's value is its fence, and a fence only grows:
+# if Redis lost it, the next one is the current time, which is above all earlier fences. If Redis
+# lost the fence of the current holder, that holder is still the last one and may write.
 _LOCK = """
 if redis.call('exists', KEYS[1]) == 1 then return false end
 local fence = redis.call('incr', KEYS[2])
@@ -85,42 +88,44 @@ class RedisStore:
     def save(self, fence: int, kept: Kept) -> bool:
         text = Secret.of(kept.to_json()).stored
         saved = bool(self._script(_SAVE, fence, kept.seed, text))
-        # Wait for its disk where it has one: a server without appendonly refuses to promise it.
+        # Wait until Redis has written to disk; a server without appendonly refuses the command.
         with suppress(redis.RedisError):
             self._redis().waitaof(1, 0, _SYNC_MS)
         return saved
 
     def stored(self) -> dict[str, Secret]:
-        """All that is kept of the connection, by its seed, as it is encrypted."""
+        """Return the connection's stored tokens by seed, still encrypted."""
         kept: Any = self._asked(lambda: self._redis().hgetall(self._keys()[2]))
         return {str(seed): Secret(str(text)) for seed, text in kept.items()}
 
     def replace(self, seed: str, before: Secret, after: Secret) -> bool:
-        """Unless it changed meanwhile."""
+        """Replace the tokens of a seed; False if they are no longer equal to `before`."""
         return bool(self._script(_REPLACE, seed, before.stored, after.stored))
 
     def unlock(self, fence: int) -> None:
         self._script(_UNLOCK, fence)
 
     def close(self) -> None:
-        """Redis connections go back to the pool by themselves; the row's key came from the
-        database."""
+        """Close the database connection; the Redis client's pool manages its own connections."""
         connection.close()
 
     def writes_to_disk(self) -> bool | None:
-        """None where the server does not tell. Raises TokenStoreUnavailable."""
+        """Return whether `appendonly` is on; None if Redis refuses to say.
+
+        Raises TokenStoreUnavailable.
+        """
         try:
-            told = self._redis().config_get("appendonly")
+            config = self._redis().config_get("appendonly")
         except redis.ResponseError:
             return None
         except redis.RedisError as error:
             raise TokenStoreUnavailable(f"Redis, {type(error).__name__}") from None
-        return bool(dict(told).get("appendonly") == "yes")
+        return bool(dict(config).get("appendonly") == "yes")
 
     @staticmethod
     def _redis() -> redis.Redis:
         if not settings.REDIS_URL:
-            raise TokenStoreUnavailable("REDIS_URL is not set, and the broker is no Redis")
+            raise TokenStoreUnavailable("REDIS_URL is not set, and the broker is not Redis")
         return _client(settings.REDIS_URL)
 
     def _script(self, text: str, *arguments: Any) -> Any:
@@ -128,7 +133,8 @@ class RedisStore:
         return self._asked(lambda: self._redis().eval(text, len(keys), *keys, *arguments))
 
     def _keys(self) -> list[str]:
-        """Named by the row's random key: several installations may share one Redis."""
+        """Return the Redis keys of the connection, with a random part, because several
+        installations may share one Redis."""
         if not self._names:
             key = answered(self._key)
             self._names = [f"salesforce-cdc:{{{key}}}:{part}" for part in ("lock", "fence", "kept")]
@@ -142,5 +148,5 @@ class RedisStore:
         try:
             return ask()
         except redis.RedisError as error:
-            why = f"Redis, {type(error).__name__}"  # its words may hold the address
+            why = f"Redis, {type(error).__name__}"  # the message may contain the URL
         raise TokenStoreUnavailable(why)

@@ -67,8 +67,8 @@ def test_all_that_a_kind_of_login_lacks_is_said_at_once(api):
 
     assert errors(response) == {
         "name": ["Use letters, digits, dots, hyphens and underscores, and begin with a letter."],
-        "username": ["OAuth 2.0 username and password needs it."],
-        "password": ["OAuth 2.0 username and password needs it."],
+        "username": ["OAuth 2.0 username and password requires this field."],
+        "password": ["OAuth 2.0 username and password requires this field."],
     }
     assert not Connection.objects.exists()
 
@@ -77,26 +77,34 @@ def test_all_that_a_kind_of_login_lacks_is_said_at_once(api):
     ("fields", "at", "message"),
     [
         ({"auth": "magic"}, "auth", "is not a valid choice"),
-        ({"base_url": "ftp://example.com"}, "base_url", "Give an address such as"),
+        ({"base_url": "ftp://example.com"}, "base_url", "Enter a URL such as"),
         ({"clock_skew": -1}, "clock_skew", "greater than or equal to 0"),
         ({"clock_skew": True}, "clock_skew", "A valid number is required."),
         ({"clock_skew": "NaN"}, "clock_skew", "A valid number is required."),
-        ({"scopes": "api"}, "scopes", "Give a list of scopes"),
-        ({"scopes": ["\0"]}, "scopes", "what no database keeps"),
-        ({"optional_params": {"a": "\ud83d"}}, "optional_params", "what no database keeps"),
-        ({"optional_params": {"client_id": "x"}}, "optional_params", "what the login itself says"),
+        ({"scopes": "api"}, "scopes", "Enter a list of scopes"),
+        ({"scopes": ["\0"]}, "scopes", "database cannot store"),
+        ({"optional_params": {"a": "\ud83d"}}, "optional_params", "database cannot store"),
+        (
+            {"optional_params": {"client_id": "x"}},
+            "optional_params",
+            "The login sets the parameter",
+        ),
         ({"client_config": {"tsl": {}}}, "client_config", "did you mean tls?"),
-        ({"private_key": "x", "auth": "jwt_bearer"}, "private_key", "Give an RSA private key"),
-        ({"client_secret": "env:"}, "client_secret", "Name the variable or the file"),
+        ({"private_key": "x", "auth": "jwt_bearer"}, "private_key", "Enter an RSA private key"),
+        ({"client_secret": "env:"}, "client_secret", "Add the name of the variable"),
         ({"client_secret": None}, "client_secret", "This field may not be null."),
         ({"client_secret": ["hush"]}, "client_secret", "Not a valid string."),
         ({"cleint_id": "x"}, "cleint_id", "There is no such field; did you mean client_id?"),
         ({"proxy_host": "x"}, "proxy_host", "There is no such field"),
         ({"proxy_config": {"hots": "x"}}, "proxy_config.hots", "did you mean host?"),
-        ({"proxy_config": proxy(host="http://x")}, "proxy_config.host", "Give the host alone"),
-        ({"proxy_config": proxy(port=None)}, "proxy_config.port", "Give the proxy's port."),
+        ({"proxy_config": proxy(host="http://x")}, "proxy_config.host", "Enter only the host"),
+        ({"proxy_config": proxy(port=None)}, "proxy_config.port", "Enter the proxy's port."),
         ({"proxy_config": proxy(port=70000)}, "proxy_config.port", "less than or equal to 65535"),
-        ({"proxy_config": proxy(username="")}, "proxy_config.username", "A password needs a user"),
+        (
+            {"proxy_config": proxy(username="")},
+            "proxy_config.username",
+            "A proxy password requires",
+        ),
         ({"proxy_config": "http://x"}, "proxy_config", "Expected a dictionary"),
     ],
 )

@@ -99,7 +99,8 @@ def test_a_managed_subscription_is_for_one_listener(api):
 
     assert found == {
         "managed_subscription": [
-            "Listener first hears Crm_Sync: Salesforce gives it to one at a time."
+            "Listener first already uses Crm_Sync. A managed subscription can have only one "
+            "subscriber."
         ]
     }
     page = f"{LISTENERS}{first['id']}/"
@@ -117,10 +118,10 @@ def test_a_managed_subscription_is_for_one_listener(api):
         ({"channel": "/data/x"}, "channel", "is not a change event channel"),
         ({"transport": "smoke"}, "transport", "is not a valid choice"),
         ({"replay_from": "yesterday"}, "replay_from", "Use tip, earliest, or a replay id"),
-        ({"replay_from": "0x123"}, "replay_from", "a whole number, or 0x and bytes in hex"),
-        ({"pubsub_endpoint": "api.example"}, "pubsub_endpoint", "Give host and port"),
-        ({"managed_subscription": "2nd"}, "managed_subscription", "Give the developer name"),
-        ({"api_version": "36.0"}, "api_version", "from version 37.0 on"),
+        ({"replay_from": "0x123"}, "replay_from", "a whole number, or 0x followed by hex"),
+        ({"pubsub_endpoint": "api.example"}, "pubsub_endpoint", "Enter host and port"),
+        ({"managed_subscription": "2nd"}, "managed_subscription", "Enter the developer name"),
+        ({"api_version": "36.0"}, "api_version", "Use version 37.0 or later"),
         ({"read_timeout": 0}, "read_timeout", "greater than or equal to 0.1"),
         ({"enabled": "perhaps"}, "enabled", "Must be a valid boolean."),
         ({"gap_polcy": "fetch"}, "gap_polcy", "There is no such field"),
@@ -163,7 +164,7 @@ def test_an_endpoint_is_host_and_port(endpoint, is_taken):
         values.endpoint(endpoint)
         assert endpoint_of(endpoint).port  # the stream finds it too
     else:
-        with pytest.raises(ValidationError, match="Give host and port") as refused:
+        with pytest.raises(ValidationError, match="Enter host and port") as refused:
             values.endpoint(endpoint)
         assert "hush" not in str(refused.value)
 

@@ -57,5 +57,5 @@ def test_an_empty_text_clears_one(api, page, nothing):
 def test_one_that_is_needed_is_not_cleared(api, page):
     found = errors(api.patch(page, {"client_secret": ""}))
 
-    assert found == {"client_secret": ["OAuth 2.0 client credentials needs it."]}
+    assert found == {"client_secret": ["OAuth 2.0 client credentials requires this field."]}
     assert secret().reveal() == "hush"

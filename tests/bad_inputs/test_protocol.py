@@ -194,7 +194,9 @@ def test_what_means_where_to_begin_is_no_replay_id_of_an_event(preset):
     with pytest.raises(Undecodable) as flaw:
         decode(json.loads(changed("one", "data.event.replayId", preset)))
 
-    assert flaw.value.reason == f"data.event.replayId is {preset}, which no event has"
+    assert (
+        flaw.value.reason == f"data.event.replayId is {preset}, which is reserved for subscribing"
+    )
     assert flaw.value.replay_id is None
 
 
@@ -204,7 +206,7 @@ def test_an_identity_that_no_index_takes_is_undecodable():
 
     assert decode(message)  # 250 + 326, UPDATE, and an id of 18
     message["data"]["payload"]["ChangeEventHeader"]["entityName"] += "e"
-    with pytest.raises(Undecodable, match="more than 600 characters together"):
+    with pytest.raises(Undecodable, match="more than 600 characters in total"):
         decode(message)
 
 

@@ -65,7 +65,7 @@ def connection(extra: str = "", **changed: str) -> str:
         ),
         (
             "connections:\n  - {name: prod, auth: client_credentials, base_url: 'https://a.example'}\n",
-            "2: client_id is missing: OAuth 2.0 client credentials needs it.",
+            "2: client_id is missing: OAuth 2.0 client credentials requires this field.",
         ),
         (connection(client_secret='""'), "6: client_secret is empty: OAuth 2.0 client credentials"),
         (connection(client_secret="[hush]"), "6: client_secret: give text, not a list"),

@@ -127,7 +127,7 @@ def test_soap_is_the_default_and_warns_that_it_ends(file):
     output = file.apply(SOAP)
 
     assert Connection.objects.get().auth == "soap"
-    assert "Salesforce retires SOAP login" in output.err
+    assert "Salesforce is retiring SOAP login" in output.err
 
 
 def test_what_the_kind_does_not_heed_is_said_at_its_line(file):
@@ -157,31 +157,31 @@ connections:
 
 
 def test_a_rotating_token_in_memory_is_warned_of(file):
-    assert "does not outlive the process" in file.apply(REFRESH + "    token_store: memory\n").err
+    assert "is lost when the process ends" in file.apply(REFRESH + "    token_store: memory\n").err
 
 
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
         ("scopes: api", "8: scopes: give a list such as [Phone, Name], not this text"),
-        ("scopes: ['a b']", "8: scopes: 'a b' is no scope: one word each."),
+        ("scopes: ['a b']", "8: scopes: 'a b' is not a scope: each scope is a single word."),
         ("default_token_exp_time: 0", "8: default_token_exp_time: Ensure this value is greater"),
         ("clock_skew: -1", "8: clock_skew: Ensure this value is greater than or equal to 0."),
         ("clock_skew: soon", "8: clock_skew: give a number, not this text"),
         (
             "optional_params: {grant_type: x}",
-            "8: optional_params: The parameter grant_type is what the login itself says",
+            "8: optional_params: The login sets the parameter grant_type itself",
         ),
         (
             "optional_params: {api_key: hush}",
-            "8: optional_params: The value of api_key may be a secret: give a reference",
+            "8: optional_params: The value of api_key may be a secret: use a reference",
         ),
         ("optional_params: {n: 1}", "8: optional_params: The value of 'n' must be a text."),
         ("credential_bearer: body", "8: credential_bearer: 'body' is not valid; "),
         ("token_store: memcache", "8: token_store: 'memcache' is not valid; "),
         (
             "client_config: {http_versoin: 1.1}",
-            "8: client_config: There is no 'http_versoin'; did you mean http_version?",
+            "8: client_config: Unknown key 'http_versoin'; did you mean http_version?",
         ),
         (
             "client_config: {http_version: 3}",
@@ -189,15 +189,15 @@ def test_a_rotating_token_in_memory_is_warned_of(file):
         ),
         (
             "client_config: {read_timeout: 0}",
-            "8: client_config: read_timeout: give seconds, a number up to 3600.",
+            "8: client_config: read_timeout: enter a number of seconds, up to 3600.",
         ),
         (
             "client_config: {custom_headers: {'X Y': a}}",
-            "8: client_config: custom_headers: 'X Y' is no header's name.",
+            "8: client_config: custom_headers: 'X Y' is not a valid header name.",
         ),
         (
             "client_config: {custom_headers: {Host: a}}",
-            "8: client_config: custom_headers: Host is set by the request itself; take it out.",
+            "8: client_config: custom_headers: the request sets Host itself; remove it.",
         ),
         (
             "client_config: {custom_headers: {Authorization: hush}}",
@@ -205,11 +205,11 @@ def test_a_rotating_token_in_memory_is_warned_of(file):
         ),
         (
             "client_config: {custom_payload: nonsense}",
-            "8: client_config: custom_payload: give a text such as name=value&other=value.",
+            "8: client_config: custom_payload: enter a text such as name=value&other=value.",
         ),
         (
             "client_config: {tls: {verify: maybe}}",
-            "8: client_config: tls.verify: write true or false.",
+            "8: client_config: tls.verify: use true or false.",
         ),
         (
             "client_config: {tls: {client_key: /k}}",
@@ -217,14 +217,14 @@ def test_a_rotating_token_in_memory_is_warned_of(file):
         ),
         (
             "client_config: {tls: {verify: false, ca_bundle: /c}}",
-            "8: client_config: tls.ca_bundle: does nothing while verify is false; choose one.",
+            "8: client_config: tls.ca_bundle: has no effect while verify is false",
         ),
         ("proxy_config: proxy.example", "8: proxy_config: give a mapping of scheme, host, port"),
         ("proxy_config: {hots: p}", "8: proxy_config has no key 'hots'; did you mean 'host'?"),
-        ("proxy_config: {host: p}", "8: proxy_config.port is missing: Give the proxy's port."),
+        ("proxy_config: {host: p}", "8: proxy_config.port is missing: Enter the proxy's port."),
         (
             "proxy_config: {host: 'http://p', port: 1}",
-            "8: proxy_config.host: Give the host alone, without scheme, user or port.",
+            "8: proxy_config.host: Enter only the host, without scheme, user or port.",
         ),
         (
             "proxy_config: {host: p, port: 70000}",
@@ -232,7 +232,7 @@ def test_a_rotating_token_in_memory_is_warned_of(file):
         ),
         (
             "proxy_config: {port: 3128}",
-            "8: proxy_config.host is missing: The port is set: name the",
+            "8: proxy_config.host is missing: The proxy's port is set: enter",
         ),
         (
             "proxy_config: {scheme: socks5, host: p, port: 1}",
@@ -240,7 +240,7 @@ def test_a_rotating_token_in_memory_is_warned_of(file):
         ),
         (
             "proxy_config: {host: p, port: 1, password: hush}",
-            "8: proxy_config.username is missing: A password needs a user name.",
+            "8: proxy_config.username is missing: A proxy password requires a user name.",
         ),
     ],
 )
@@ -255,7 +255,7 @@ def test_a_wrong_setting_is_said_at_its_line(refusal, lines, expected):
 @pytest.mark.parametrize(
     ("refresh_config", "expected"),
     [
-        ("{refresh_url: nonsense}", "refresh_url: Give an address such as"),
+        ("{refresh_url: nonsense}", "refresh_url: Enter a URL such as"),
         ("{scope: [api]}", "There is no 'scope'; did you mean scopes?"),
         ("{credential_bearer: x}", "credential_bearer: use one of auth_header, post_body."),
         ("{client_config: {tls: {}}}", "client_config.tls: TLS is the connection's"),
@@ -313,13 +313,13 @@ connections:
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("https://me:hush@example.com", "base_url: Give an address such as"),
-        ("https://example.com?token=hush", "base_url: Give the address without a query"),
-        ("https://example.com/#hush", "base_url: Give the address without a query"),
-        ("https://example.com/path", "base_url: Give scheme and host alone, without a path."),
-        ("ftp://example.com", "base_url: Give an address such as"),
-        ("https://example.com:0", "base_url: Give an address such as"),
-        ("https://exa mple.com", "base_url: Give an address such as"),
+        ("https://me:hush@example.com", "base_url: Enter a URL such as"),
+        ("https://example.com?token=hush", "base_url: Enter the URL without a query"),
+        ("https://example.com/#hush", "base_url: Enter the URL without a query"),
+        ("https://example.com/path", "base_url: Enter only the scheme and host, without a path."),
+        ("ftp://example.com", "base_url: Enter a URL such as"),
+        ("https://example.com:0", "base_url: Enter a URL such as"),
+        ("https://exa mple.com", "base_url: Enter a URL such as"),
     ],
 )
 def test_an_address_holds_no_secret_and_nothing_that_paths_cannot_follow(refusal, url, expected):

@@ -83,8 +83,9 @@ def test_who_died_while_receiving_is_not_shown_as_receiving(listener, now):
     shown = status(now)
 
     assert (shown.state, shown.leader) == ("stopped", None)
-    expected = f"its process ended without a word at {ended:%Y-%m-%d %H:%M:%S} UTC"
-    assert shown.reason == expected
+    heartbeat = f"{ended:%Y-%m-%d %H:%M:%S} UTC"
+    crashed = "The listener process crashed or was killed"
+    assert shown.reason == f"{crashed} (last heartbeat {heartbeat})"
 
 
 def test_a_failure_keeps_its_reason_after_its_process_has_gone(listener, now):
@@ -104,7 +105,7 @@ def test_alive_and_not_hearing_anything_is_stalled(listener, now):
     shown = status(now)
 
     assert shown.state == "stalled"
-    assert "nothing was heard from Salesforce for 600 s" in shown.reason
+    assert "Salesforce has sent no message for 600 s" in shown.reason
 
 
 def test_lag_is_from_the_commit_to_the_receipt_of_the_last_change(listener, now):

@@ -58,7 +58,7 @@ def test_the_list_says_that_a_secret_is_set_and_not_which(admin_client, connecti
 def test_a_reference_that_no_database_keeps_is_said_at_the_field(admin_client):
     answer = admin_client.post(ADD, form(client_secret="env:A\0B"))
 
-    assert "Name the variable or the file" in str(answer.context["errors"])
+    assert "Add the name of the variable or file" in str(answer.context["errors"])
     assert not Connection.objects.exists()
 
 
@@ -126,7 +126,7 @@ def test_a_secret_that_is_not_needed_can_be_cleared(admin_client, connection):
 def test_a_secret_that_is_needed_cannot_be_cleared(admin_client, connection):
     response = admin_client.post(page(connection), form(**{"client_secret-clear": "1"}))
     assert response.context["adminform"].errors == {
-        "client_secret": ["OAuth 2.0 client credentials needs it."]
+        "client_secret": ["OAuth 2.0 client credentials requires this field."]
     }
     assert stored_secret(connection).reveal() == STORED
 
@@ -140,8 +140,8 @@ def test_a_reference_is_stored_as_it_is_and_shown(admin_client, connection):
 def test_what_a_kind_of_login_lacks_is_said_at_the_field(admin_client, db):
     response = admin_client.post(ADD, form(auth="password"))
     assert response.context["adminform"].errors == {
-        "username": ["OAuth 2.0 username and password needs it."],
-        "password": ["OAuth 2.0 username and password needs it."],
+        "username": ["OAuth 2.0 username and password requires this field."],
+        "password": ["OAuth 2.0 username and password requires this field."],
     }
     assert not Connection.objects.exists()
 
@@ -176,7 +176,7 @@ def test_what_is_wrong_in_a_field_of_another_kind_is_said_where_it_is_seen(
 def test_what_no_database_keeps_is_said_at_the_field(admin_client, connection, text):
     response = admin_client.post(page(connection), form(client_config=text))
     [error, *_] = response.context["adminform"].errors["client_config"]
-    assert error.startswith("It holds what no database keeps")
+    assert error.startswith("The value contains something that the database cannot store")
 
 
 def test_the_kind_can_be_changed(admin_client, connection):

@@ -58,7 +58,7 @@ def test_three_steps_are_seen_and_the_rest_has_its_defaults(admin_client):
     for name in fieldsets[-1].fields:
         assert form.fields[name].help_text.rpartition("Default: ")[2], name
     html = page.content.decode()
-    assert "Default: Go on with the earliest event that Salesforce still has." in html
+    assert "Default: Continue with the earliest event that Salesforce still has." in html
     assert html.count('id="add_id_connection"') == 1
 
 

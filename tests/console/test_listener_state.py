@@ -64,7 +64,7 @@ def test_one_that_has_heard_nothing_for_too_long_is_not_called_receiving(page, l
     lease_of(listener)
     ago = timezone.now() - timedelta(hours=1)
     Position.objects.update(state="receiving", state_since=ago, last_received_at=ago)
-    assert re.search(r"nothing was heard from Salesforce for 36\d\d s", page())
+    assert re.search(r"Salesforce has sent no message for 36\d\d s", page())
     assert "Stalled" in listing()
 
 

@@ -63,7 +63,7 @@ def test_a_record_that_salesforce_refuses_by_itself_holds_up_no_other(org, heard
     ("fault", "why"),
     [
         ({"kind": "http_status", "target": "rest", "status": 503}, "HTTP 503"),
-        ({"kind": "close", "target": "rest"}, "cut the connection"),
+        ({"kind": "close", "target": "rest"}, "closed the connection"),
         ({"kind": "refuse_login"}, "authentication failure"),
     ],
 )

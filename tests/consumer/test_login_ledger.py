@@ -41,7 +41,7 @@ def test_after_a_wait_and_after_the_cooldown_it_is_tried_once_more(connection, t
 
 
 def test_after_the_last_try_all_processes_stop(connection):
-    with pytest.raises(LoginRefused, match="not tried again after 3 refusals") as refused:
+    with pytest.raises(LoginRefused, match="3 attempts were refused") as refused:
         refused_before(connection, 3, 60).check("seed")
 
     assert refused.value.is_final

@@ -90,7 +90,7 @@ def test_it_says_why_the_position_cannot_be_resumed(listener):
 
     incident = Incident.objects.get()
     assert "The position 0x0123456789 cannot be resumed" in incident.summary
-    assert "the Pub/Sub replay id 0x0123456789 holds no CometD one" in incident.remedy
+    assert "the Pub/Sub replay id 0x0123456789 has no CometD form" in incident.remedy
 
 
 @pytest.mark.parametrize(("policy", "position"), [("earliest", "-2"), ("tip", "-1")])

@@ -25,7 +25,7 @@ def is_refused(reference: str) -> bool:
     try:
         Secret(reference).reveal()
     except SecretUnavailable as unavailable:
-        return "is not meant for connections" in str(unavailable)
+        return "is not allowed as a reference" in str(unavailable)
     return False
 
 
@@ -105,7 +105,7 @@ def test_a_connection_with_such_a_reference_is_not_saved(db, fields):
 
     [(field, [message])] = refused.value.message_dict.items()
     assert field == next(iter(fields))
-    assert "is not meant for connections" in message
+    assert "is not allowed as a reference" in message
     assert "CDC_SECRET_" in message
 
 

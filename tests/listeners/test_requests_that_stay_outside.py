@@ -190,7 +190,7 @@ def test_grpc_is_given_the_addresses_that_were_judged(names):
 def test_an_endpoint_whose_name_is_not_known_is_tried_again():
     way = way_to(endpoint_of("nowhere.invalid:7443"), HttpConfig(destinations=SITE))
 
-    with pytest.raises(TransportFailed, match="can't be resolved"):
+    with pytest.raises(TransportFailed, match="cannot be resolved"):
         asyncio.run(Calls(way, (("accesstoken", "a"),), 5.0).open())
 
 

@@ -83,9 +83,9 @@ def test_a_query_of_the_simulator_is_matched_in_linear_time():
 @pytest.mark.parametrize(
     ("patterns", "said"),
     [
-        ([FREEZES_REGULAR_EXPRESSIONS], "has 32 wildcards; use 10 at most"),
-        (["x" * 256], "has 256 characters; use 255 at most"),
-        (["Name"] * 501, "lists 501 patterns; list 500 at most"),
+        ([FREEZES_REGULAR_EXPRESSIONS], "has 32 wildcards; the maximum is 10"),
+        (["x" * 256], "has 256 characters; the maximum is 255"),
+        (["Name"] * 501, "has 501 patterns; the maximum is 500"),
     ],
 )
 def test_a_silly_pattern_is_refused(patterns, said):
@@ -103,8 +103,8 @@ def test_patterns_as_they_are_used_are_taken():
 @pytest.mark.parametrize(
     ("origin", "said"),
     [
-        (f"com/{FREEZES_REGULAR_EXPRESSIONS}", "has 32 wildcards; use 10 at most"),
-        (f"com/{'x' * 256}", "has 260 characters; use 255 at most"),
+        (f"com/{FREEZES_REGULAR_EXPRESSIONS}", "has 32 wildcards; the maximum is 10"),
+        (f"com/{'x' * 256}", "has 260 characters; the maximum is 255"),
     ],
 )
 def test_a_silly_origin_is_refused(origin, said):

@@ -121,7 +121,7 @@ def test_an_unreachable_host_is_tried_until_it_is_there(transactional_db, proces
     sample_data.listener_of(absent_peer)
 
     listener = processes.listener()
-    wait_for(lambda: "can't be reached" in reason())
+    wait_for(lambda: "cannot be reached" in reason())
     state = Position.objects.get().state
     absent_peer.start()
     absent_peer.publish(*burst)

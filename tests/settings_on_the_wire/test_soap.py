@@ -101,4 +101,4 @@ def test_a_fault_that_passes_is_not_taken_for_wrong_credentials(org: SimulatorPr
 def test_who_chooses_it_is_told_that_it_ends(org: SimulatorProcess) -> None:
     first, *_ = findings(stored(org, "soap"))
 
-    assert "Salesforce retires SOAP login" in first.text
+    assert "Salesforce is retiring SOAP login" in first.text

@@ -168,7 +168,7 @@ def test_a_file_that_is_not_there_is_named_before_anything_is_sent(secure: Secur
     tls = {**secure.tls, "client_key": "/nowhere/client.key"}
 
     assert failure(stored(secure, client_config={"tls": tls})) == (
-        "login: not tried, the file /nowhere/client.key of client_config.tls cannot be read; "
+        "login: not tried, the file /nowhere/client.key in client_config.tls cannot be read; "
         "correct the path"
     )
     assert secure.org.token_requests() == []

@@ -88,7 +88,7 @@ def test_a_silent_connection_and_a_used_up_limit_are_left_as_soon_as_they_end(
 
     line.freeze()
     simulator.create("Account", Name="into the silence")
-    process.wait_for_output("nothing comes, and nobody answers")
+    process.wait_for_output("the stream is silent and the server does not answer")
     line.restore()
     wait_until_all_is_recorded(simulator)
 

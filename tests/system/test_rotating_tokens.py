@@ -191,7 +191,7 @@ def test_after_a_kill_in_the_middle_of_a_refresh_a_new_token_helps(user_of, stor
 
         third = user_of(connection)
         third.ask(at=LIFE + 2)
-        assert "used up or revoked before" in third.answer()["refused"]
+        assert "already used or revoked" in third.answer()["refused"]
         assert logins(org)["refresh_requests"] == asked, "a revoked token was sent again"
         assert spent == 2
 

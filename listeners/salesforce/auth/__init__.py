@@ -1,6 +1,7 @@
-"""The ways to log in, by the name a connection's ``auth`` gives them.
+"""The kinds of authentication, one module for each value of a connection's ``auth``.
 
-To add one, copy a slice: a frozen dataclass with ``login``, ``refresh_token`` and
-``with_refresh_token``, secrets out of its ``repr``, and a line in ``listeners.logins``. A bearer
-token is none: it is not fetched.
+To add a kind, copy a module: a frozen dataclass with ``login``, ``refresh_token`` and
+``with_refresh_token``, whose ``repr`` shows no secrets. Then add a case to
+``listeners.connections.token_sources.grant_of``. A bearer token is not a grant, because it is
+entered, not requested.
 """

@@ -1,4 +1,4 @@
-"""A token that somebody else got: nothing to log in with when it ends."""
+"""A bearer token that an operator entered, and that cannot be renewed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from listeners.salesforce.tokens.tokens import Token
 
 
 class BearerToken:
-    """Gives out the one token, until Salesforce refuses it."""
+    """Returns the configured token, until Salesforce refuses it."""
 
     def __init__(self, access_token: str, instance_url: str) -> None:
         self._access_token = access_token
@@ -18,15 +18,15 @@ class BearerToken:
         self._ended = threading.Event()
 
     def get(self) -> Token:
-        """Raises ``LoginRefused`` once the token was refused."""
+        """Return the token. Raises ``LoginRefused`` once Salesforce has refused it."""
         if self._ended.is_set():
             raise LoginRefused(
                 "the bearer token expired or was revoked",
-                remedy="Enter a new one, or choose an authentication that renews its tokens.",
+                remedy="Enter a new token, or choose an authentication that renews its tokens.",
                 is_final=True,
             )
         return Token(header_safe(self._access_token, "the connection"), self._instance_url)
 
     def invalidate(self, token: Token) -> None:
-        """There is no other."""
+        """Refuse further use: there is no other token."""
         self._ended.set()

@@ -1,4 +1,4 @@
-"""OAuth client credentials: the app logs in as the user its settings name."""
+"""OAuth client credentials: the connected app logs in as its run-as user."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from listeners.salesforce.tokens.tokens import Granted
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
-    """``token_url`` must be on the org's own domain: Salesforce refuses this grant elsewhere."""
+    """The grant. ``token_url`` must be on the org's own domain: Salesforce refuses it elsewhere."""
 
     token_url: str = field(repr=False)
     client_id: str
@@ -25,7 +25,7 @@ class ClientCredentials:
         return ""
 
     def login(self, http: requests.Session) -> Granted:
-        """One login attempt. Raises ``LoginRefused`` or ``LoginUnavailable``."""
+        """Log in once. Raises ``LoginRefused`` or ``LoginUnavailable``."""
         granted = request_token(
             http,
             self.token_url,
@@ -36,5 +36,5 @@ class ClientCredentials:
         return Granted(granted.token)
 
     def with_refresh_token(self, refresh_token: str) -> Self:
-        """This grant uses no refresh token."""
+        """Return this grant: it uses no refresh token."""
         return self

@@ -1,4 +1,4 @@
-"""The token endpoint ``POST {login}/services/oauth2/token``: the form, and its real answers."""
+"""Requests to the OAuth token endpoint, ``POST {login}/services/oauth2/token``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from listeners.salesforce.tokens.tokens import Granted, Token, life_of
 
 DEFAULT_TIMEOUT: Timeout = (10.0, 30.0)
 
-# Found in error or error_description: the endpoint wants to be asked again, with pauses.
+# Phrases in error or error_description of temporary failures, after which a retry may succeed.
 _PASSING = (
     "token request is already being processed",
     "login rate exceeded",
@@ -40,7 +40,7 @@ _PASSING = (
     "server_error",
     "temporarily_unavailable",
 )
-# Found in an invalid_grant that says nothing about the refresh token itself.
+# Phrases in an invalid_grant whose cause is not the refresh token.
 _NOT_THE_TOKEN = (
     "request not supported on this domain",
     "ip restricted",
@@ -50,32 +50,32 @@ _NOT_THE_TOKEN = (
     "is not approved",
     "hasn't approved",
 )
-# Found in error or error_description: what the operator should do.
+# Phrases in error or error_description, with what the operator should do.
 _REMEDIES = (
     ("authentication failure", "Check the user name, and the password with its security token."),
     ("expired access/refresh token", AUTHORIZE_AGAIN),
     ("request not supported on this domain", "Use the org's own domain in the token URL."),
     ("no client credentials user enabled", "Name a run-as user in the app's settings."),
-    ("invalid_client_id", "Check the client id; a new app takes minutes to become known."),
-    ("client identifier invalid", "Check the client id; a new app takes minutes to become known."),
+    ("invalid_client_id", "Check the client ID; a new app takes a few minutes to work."),
+    ("client identifier invalid", "Check the client ID; a new app takes a few minutes to work."),
     ("invalid_client", "Check the client secret."),
-    ("invalid assertion", "Check the private key, the client id, the user name and the clock."),
+    ("invalid assertion", "Check the private key, the client ID, the user name and the clock."),
     ("audience is invalid", "Set the audience to the login URL that the org expects."),
     ("hasn't approved", "Pre-authorize the user for the connected app."),
-    ("invalid_scope", "Ask for scopes that the connected app allows."),
+    ("invalid_scope", "Request only scopes that the connected app allows."),
     ("unsupported_grant_type", "Allow this OAuth flow in the org and in the app's settings."),
 )
 
 
 class CredentialBearer(StrEnum):
-    """Where the client id and secret travel."""
+    """How the client id and secret are sent."""
 
     AUTH_HEADER = "auth_header"
     POST_BODY = "post_body"
 
 
 class _ClientAuth(AuthBase):
-    """HTTP Basic, or nothing at all: given in any case, so that no .netrc entry is sent."""
+    """Sends the client by HTTP Basic, or nothing; always set, so that no .netrc entry is sent."""
 
     def __init__(self, client: tuple[str, str] | None) -> None:
         self._client = client
@@ -89,10 +89,10 @@ class _ClientAuth(AuthBase):
 
 @dataclass(frozen=True, slots=True)
 class OAuthOptions:
-    """What every OAuth grant can be told beside its own fields.
+    """Options of every OAuth grant.
 
     ``params`` and ``payload`` (already form-encoded) are added to the form, ``headers`` to the
-    request. ``instance_url`` is for an answer that names none.
+    request. ``instance_url`` is used if the answer has none.
     """
 
     bearer: CredentialBearer = CredentialBearer.POST_BODY
@@ -115,9 +115,9 @@ def request_token(
     client: tuple[str, str] | None,
     options: OAuthOptions,
 ) -> Granted:
-    """Post ``form`` with the ``client`` (id, secret), if there is one, and read the answer.
+    """Post ``form``, with the ``client`` (id, secret) if given, and return the granted tokens.
 
-    Raises ``LoginRefused`` with Salesforce's words, or ``LoginUnavailable``.
+    Raises ``LoginRefused`` with Salesforce's error text, or ``LoginUnavailable``.
     """
     if not is_web_url(token_url):
         raise LoginRefused("the token URL is not an http(s) URL", remedy="Correct the token URL.")
@@ -146,7 +146,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 def _in_body(client: tuple[str, str] | None) -> dict[str, str]:
-    """The client's id, and its secret if it has one."""
+    """Return the form fields of the client: its id, and its secret if it has one."""
     pairs = zip(("client_id", "client_secret"), client or (), strict=False)
     return {name: value for name, value in pairs if value}
 
@@ -158,7 +158,7 @@ def _secrets(form: Mapping[str, str], client: tuple[str, str] | None) -> Iterato
 
 
 def _granted(answer: Answer, hidden: Answer, host: str, fallback: str) -> Granted:
-    """``hidden``: the answer without the secrets that were sent, for what is said of it."""
+    """Return what the answer grants; errors quote ``hidden``, the answer without sent secrets."""
     if answer.status != 200:
         raise _failure(hidden, host)
     try:
@@ -166,13 +166,13 @@ def _granted(answer: Answer, hidden: Answer, host: str, fallback: str) -> Grante
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        why = f"{host} answered with a page that is no token answer"
+        why = f"{host} answered HTTP 200, but not with a token response"
         raise LoginUnavailable(why, may_have_worked=True)
     if "access_token" not in body and "error" in body:
         raise _failure(replace(hidden, status=400), host)
     instance_url = str(body.get("instance_url") or fallback).rstrip("/")
     if not is_web_url(instance_url):
-        raise LoginRefused(f"{host} gave no usable instance_url", may_have_worked=True)
+        raise LoginRefused(f"{host} returned no usable instance_url", may_have_worked=True)
     refresh_token = body.get("refresh_token")
     org_id, user_id = _identity(body.get("id"))
     token = Token(
@@ -182,7 +182,7 @@ def _granted(answer: Answer, hidden: Answer, host: str, fallback: str) -> Grante
         user_id=user_id,
         issued_at=_milliseconds(body.get("issued_at")),
         scope=_text_or_none(body.get("scope")),
-        expires_in=life_of(body.get("expires_in")),  # of a JWT as access token
+        expires_in=life_of(body.get("expires_in")),  # only for a JWT-based access token
     )
     return Granted(token, _text_or_none(refresh_token))
 
@@ -196,8 +196,8 @@ def _failure(answer: Answer, host: str) -> SalesforceError:
             why, retry_after=answer.retry_after(), may_have_worked=answer.status != 429
         )
     if 300 <= answer.status < 400:
-        elsewhere = host_of(answer.headers.get("Location", ""))
-        return LoginRefused(f"{host} redirects to {elsewhere}", remedy="Correct the token URL.")
+        target = host_of(answer.headers.get("Location", ""))
+        return LoginRefused(f"{host} redirects to {target}", remedy="Correct the token URL.")
     try:
         body = answer.json()
     except ValueError:
@@ -224,7 +224,7 @@ def _refusal(body: Mapping[str, Any], answer: Answer) -> SalesforceError:
 
 
 def _identity(identity: Any) -> tuple[str | None, str | None]:
-    """(org id, user id) of ``{login}/id/{orgId}/{userId}``."""
+    """Return (org id, user id) from the identity URL ``{login}/id/{orgId}/{userId}``."""
     try:
         path = urlsplit(identity).path if isinstance(identity, str) else ""
     except ValueError:

@@ -1,4 +1,4 @@
-"""OAuth JWT bearer: a signed assertion in place of a password; what Salesforce recommends."""
+"""OAuth JWT bearer: a signed assertion instead of a password, as Salesforce recommends."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from listeners.salesforce.errors import LoginRefused
 from listeners.salesforce.tokens.tokens import Granted
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-_LIFE = 120  # seconds; Salesforce takes 3 minutes at most, and clocks differ
+_LIFE = 120  # seconds; Salesforce accepts 3 minutes at most, and clocks differ
 
 
 @dataclass(frozen=True, slots=True)
 class JwtBearer:
-    """``audience`` is the login URL of the kind of org; ``private_key`` an RSA key in PEM."""
+    """The grant. ``audience`` is the org's login URL, ``private_key`` an RSA key in PEM."""
 
     token_url: str = field(repr=False)
     client_id: str
@@ -34,7 +34,7 @@ class JwtBearer:
         return ""
 
     def login(self, http: requests.Session) -> Granted:
-        """One login attempt. Raises ``LoginRefused`` or ``LoginUnavailable``."""
+        """Log in once. Raises ``LoginRefused`` or ``LoginUnavailable``."""
         granted = request_token(
             http,
             self.token_url,
@@ -45,7 +45,7 @@ class JwtBearer:
         return Granted(granted.token)
 
     def with_refresh_token(self, refresh_token: str) -> Self:
-        """This grant uses no refresh token."""
+        """Return this grant: it uses no refresh token."""
         return self
 
     def _assertion(self) -> str:
@@ -58,6 +58,7 @@ class JwtBearer:
         try:
             return jwt.encode(claims, self.private_key, algorithm="RS256")
         except (ValueError, TypeError, AttributeError, jwt.PyJWTError):
-            remedy = "Give an RSA private key in PEM, without a passphrase."
-        # (A public key has no `sign`.) Raised outside of the handler: the cause may quote the key.
+            remedy = "Enter an RSA private key in PEM, without a passphrase."
+        # AttributeError: a public key has no `sign`. Raised outside of the except block, because
+        # the original exception may quote the key.
         raise LoginRefused("the private key cannot sign", remedy=remedy, is_final=True)

@@ -1,4 +1,4 @@
-"""OAuth user name and password, with or without the refresh token of the answer."""
+"""OAuth user name and password, optionally with the refresh token that the login returns."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from listeners.salesforce.tokens.tokens import Grant, Granted
 
 @dataclass(frozen=True, slots=True)
 class Password:
-    """``password`` is the password with the user's security token appended, if one is needed.
+    """The grant. ``password`` includes the user's security token, if one is needed.
 
-    ``client_id`` and ``client_secret`` may be empty. With ``refresh`` the answer's refresh token
-    takes the password's place until it is revoked.
+    ``client_id`` and ``client_secret`` may be empty. With ``refresh``, later logins use the
+    refresh token from the answer, until it is revoked.
     """
 
     token_url: str = field(repr=False)
@@ -32,7 +32,7 @@ class Password:
         return ""
 
     def login(self, http: requests.Session) -> Granted:
-        """One login attempt. Raises ``LoginRefused`` or ``LoginUnavailable``."""
+        """Log in once. Raises ``LoginRefused`` or ``LoginUnavailable``."""
         granted = request_token(
             http,
             self.token_url,
@@ -43,5 +43,5 @@ class Password:
         return granted if self.refresh else Granted(granted.token)
 
     def with_refresh_token(self, refresh_token: str) -> Grant:
-        """The refresh that takes this login's place, if it may."""
+        """Return the grant that uses the refresh token; this grant if ``refresh`` is not set."""
         return replace(self.refresh, refresh_token=refresh_token) if self.refresh else self

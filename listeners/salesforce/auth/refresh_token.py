@@ -1,4 +1,4 @@
-"""OAuth refresh token, with or without rotation."""
+"""OAuth refresh token, with or without rotation by Salesforce."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from listeners.salesforce.tokens.tokens import Granted
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """With rotation a refresh token works once: two refreshers at a time revoke each other."""
+    """The grant. With rotation each refresh token works once, and a second use revokes all."""
 
     token_url: str = field(repr=False)
     client_id: str
@@ -23,7 +23,7 @@ class RefreshToken:
     own_http: requests.Session | None = field(default=None, repr=False, compare=False)
 
     def login(self, http: requests.Session) -> Granted:
-        """One login attempt. Raises ``LoginRefused`` or ``LoginUnavailable``."""
+        """Log in once. Raises ``LoginRefused`` or ``LoginUnavailable``."""
         granted = request_token(
             self.own_http or http,
             self.token_url,
@@ -31,10 +31,10 @@ class RefreshToken:
             client=(self.client_id, self.client_secret) if self.client_id else None,
             options=self.options,
         )
-        if granted.refresh_token == self.refresh_token:  # returned unchanged: nothing to keep
+        if granted.refresh_token == self.refresh_token:  # returned unchanged: not rotated
             return Granted(granted.token)
         return granted
 
     def with_refresh_token(self, refresh_token: str) -> Self:
-        """This grant with the refresh token that the next login must use."""
+        """Return this grant with another refresh token."""
         return replace(self, refresh_token=refresh_token)

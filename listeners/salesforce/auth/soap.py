@@ -1,4 +1,4 @@
-"""SOAP login with user name and password. Salesforce retires it: absent from API 65.0 on."""
+"""SOAP login with user name and password, which API versions from 65.0 no longer have."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ _REMEDY = "Check the user name, and the password with its security token right a
 
 
 def login_version(api_version: str) -> str:
-    """The version for the login: ``api_version``, though none that has no SOAP login."""
+    """Return the API version for the login: ``api_version``, or the last with SOAP login."""
     return api_version if float(api_version) <= float(LAST_VERSION) else LAST_VERSION
 
 
 @dataclass(frozen=True, slots=True)
 class Soap:
-    """``password`` is the password and the security token, without a separator."""
+    """The grant. ``password`` is the password directly followed by the security token."""
 
     login_url: str = field(repr=False)
     username: str
@@ -65,9 +65,10 @@ class Soap:
         return ""
 
     def login(self, http: requests.Session) -> Granted:
-        """One login attempt. Raises ``LoginRefused`` or ``LoginUnavailable``."""
+        """Log in once. Raises ``LoginRefused`` or ``LoginUnavailable``."""
         if not is_web_url(self.login_url):
-            raise LoginRefused("the login URL is no http(s) URL", remedy="Correct the login URL.")
+            remedy = "Correct the login URL."
+            raise LoginRefused("the login URL is not an http(s) URL", remedy=remedy)
         body = _ENVELOPE.format(username=escape(self.username), password=escape(self.password))
         answer = login_exchange(
             http,
@@ -86,7 +87,7 @@ class Soap:
         return Granted(_token(answer, host_of(self.login_url)))
 
     def with_refresh_token(self, refresh_token: str) -> Self:
-        """This grant uses no refresh token."""
+        """Return this grant: it uses no refresh token."""
         return self
 
 
@@ -102,7 +103,8 @@ def _token(answer: Answer, host: str) -> Token:
     if not session_id or not is_web_url(instance_url):
         if answer.status != 200:
             raise _unreadable(answer, host)
-        raise LoginRefused(f"{host} gave no session and server URL", remedy="Check the login URL.")
+        why = f"{host} returned no session ID or no server URL"
+        raise LoginRefused(why, remedy="Check the login URL.")
     return Token(
         access_token=header_safe(session_id, host),
         instance_url=instance_url,
@@ -125,12 +127,12 @@ def _parsed(answer: Answer) -> ElementTree.Element | None:
         return None
     try:
         return ElementTree.fromstring(answer.body)
-    except (ElementTree.ParseError, LookupError, ValueError):  # of its encoding too
+    except (ElementTree.ParseError, LookupError, ValueError):  # including encoding errors
         return None
 
 
 def _text(root: ElementTree.Element, name: str) -> str | None:
-    """The text of the first element of that name, in whatever namespace."""
+    """Return the text of the first element with that local name, in any namespace."""
     for element in root.iter():
         if isinstance(element.tag, str) and element.tag.rpartition("}")[2] == name:
             return element.text or ""
@@ -150,7 +152,7 @@ def _unreadable(answer: Answer, host: str) -> SalesforceError:
     if answer.status == 407:
         return refused_by_proxy(host)
     if answer.status >= 500 or answer.status in {200, 408, 429}:
-        why = f"{host} answered HTTP {answer.status} with a page that is no SOAP answer"
+        why = f"{host} answered HTTP {answer.status}, but not with a SOAP response"
         return LoginUnavailable(why, retry_after=answer.retry_after())
     remedy = "Check the login URL."
     return LoginRefused(f"{host} answered HTTP {answer.status}", remedy=remedy)

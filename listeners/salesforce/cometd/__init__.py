@@ -1,1 +1,1 @@
-"""The Streaming API over CometD: Bayeux messages and the long poll that carries them."""
+"""The Streaming API over CometD: the Bayeux protocol and its long polls over HTTP."""

@@ -1,4 +1,4 @@
-"""From the words of a refusal to what is to be done about it."""
+"""Maps refused Bayeux messages to reactions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from listeners.salesforce.errors import Reaction
 
-# The words Salesforce uses, the longest story first: the first row that is found in a text wins.
+# Phrases of Salesforce's errors, the more specific ones first: the first match wins.
 _BY_WORDS: tuple[tuple[str, Reaction], ...] = (
     ("server is too busy", Reaction.BACK_OFF_LONG),
     ("to protect all customers", Reaction.BACK_OFF_LONG),
@@ -35,7 +35,7 @@ _BY_WORDS: tuple[tuple[str, Reaction], ...] = (
 def classify(
     failure_reason: str | None, error: str | None, advice: Mapping[str, Any] | None
 ) -> Reaction:
-    """The reaction to a refused Bayeux message: its reason, then its error, then its advice."""
+    """Return the reaction to a refused Bayeux message, by its reason, else error, else advice."""
     for text in (failure_reason, error):
         if text and (known := _by_text(text)):
             return known

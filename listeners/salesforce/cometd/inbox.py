@@ -1,4 +1,4 @@
-"""What answers brought and nobody has taken yet: messages, and a refusal."""
+"""Messages and refusals from answers, until ``poll`` takes them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from listeners.salesforce.http.request import Answer
 
 
 class Inbox:
-    """A refusal that came together with messages waits until those were taken."""
+    """Received messages and at most one refusal, which is raised after the messages are taken."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._messages: list[Mapping[str, Any]] = []
         self._refusal: SalesforceError | None = None
         self._bytes = 0
-        #: Of the answers that brought what was taken last.
+        #: The size of the answers whose messages were taken last.
         self.taken_bytes = 0
-        #: When Salesforce last accepted a request, and its clock at that.
+        #: When Salesforce last accepted a request, on the monotonic clock and on its own.
         self.last_answer_at: float | None = None
         self.server_time: datetime | None = None
 
@@ -37,7 +37,7 @@ class Inbox:
         return bool(self._messages) or self._refusal is not None
 
     def put(self, outcomes: Iterable[Outcome], answer: Answer) -> None:
-        """What one answer means. Of several refusals the first counts."""
+        """Add the outcomes of an answer. Of several refusals only the first is kept."""
         self._bytes += len(answer.body)
         for outcome in outcomes:
             match outcome:
@@ -52,7 +52,7 @@ class Inbox:
                     self.server_time = answer.date()
 
     def messages(self) -> list[Mapping[str, Any]]:
-        """The messages, or [] where there are none; then the refusal is raised, if there is one."""
+        """Take the messages; without messages, raise the refusal, or return [] if there is none."""
         if not self._messages:
             self.raise_refusal()
         return self.take()
@@ -63,13 +63,13 @@ class Inbox:
         return taken
 
     def raise_refusal(self) -> None:
-        """Raises it once, if there is one."""
+        """Raise the refusal once, if there is one."""
         refusal, self._refusal = self._refusal, None
         if refusal is not None:
             raise refusal
 
     def clear(self) -> None:
-        """For a new session. When the last one was heard stays known."""
+        """Remove messages and refusal for a new session, but keep the time of the last answer."""
         self._messages, self._refusal, self._bytes = [], None, 0
 
 
@@ -84,7 +84,7 @@ Message = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """Data messages, in the order they came."""
+    """Data messages, in the order of the answer."""
 
     messages: tuple[Message, ...]
 
@@ -98,7 +98,7 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The request on this meta channel failed, or the answer asks to leave this session."""
+    """The request on this meta channel failed, or the server ends the session."""
 
     channel: str
     error: str
@@ -108,7 +108,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """The answer lacks what a Bayeux answer to this request must hold."""
+    """The answer lacks a part that a Bayeux answer to this request must have."""
 
     why: str
 

@@ -1,4 +1,4 @@
-"""From an HTTP answer to Bayeux messages, or to the error that it stands for."""
+"""Parses HTTP answers to Bayeux messages, or to errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from listeners.salesforce.http.request import Answer
 
 
 def bayeux_messages(answer: Answer, channel: str) -> list[dict[str, Any]]:
-    """The messages of the answer to a request on the meta ``channel``.
+    """Return the messages of the answer to a request on the meta ``channel``.
 
     Raises ``MalformedAnswer``, ``TransportFailed`` (5xx, 429, 408) or ``CometdRefused`` (other
     statuses without a Bayeux refusal in the body).
@@ -32,7 +32,7 @@ def bayeux_messages(answer: Answer, channel: str) -> list[dict[str, Any]]:
         messages = _parsed(answer)
     except MalformedAnswer:
         messages = []
-    # A refusal that says nothing says less than the status.
+    # Without an error text in the body, the HTTP status is more informative.
     if any(
         message.get("successful") is False and (message.get("error") or message.get("ext"))
         for message in messages
@@ -43,42 +43,42 @@ def bayeux_messages(answer: Answer, channel: str) -> list[dict[str, Any]]:
 
 def _parsed(answer: Answer) -> list[dict[str, Any]]:
     try:
-        parsed = answer.json(deepest=None)  # each message is looked at when it is decoded
-    except ValueError as flaw:  # no JSON, or not in UTF-8
+        parsed = answer.json(deepest=None)  # decoding checks the depth of each message
+    except ValueError as flaw:  # not JSON, or not UTF-8
         why = f"not JSON ({flaw})"
     else:
         if (
             isinstance(parsed, dict) and "channel" in parsed
-        ):  # older servers answer one message without the array
+        ):  # older servers send a single message without the array
             parsed = [parsed]
         if not isinstance(parsed, list):
             why = "not a JSON array"
         elif all(isinstance(element, dict) for element in parsed):
             return parsed
         else:
-            why = "an array that holds something else than objects"
+            why = "an array whose elements are not all objects"
     raise MalformedAnswer(why, answer.text())
 
 
 def _refused(answer: Answer, errors: list[dict[str, Any]], channel: str) -> SalesforceError:
     codes = [str(error["errorCode"]) for error in errors if "errorCode" in error]
-    said = " ".join([f"HTTP {answer.status}", *codes])
+    error = " ".join([f"HTTP {answer.status}", *codes])
     if answer.status == 407:
-        said = "HTTP 407 of the proxy: check its user name and password."
+        error = "HTTP 407 from the proxy: check its user name and password."
     if 300 <= answer.status < 400:
-        said = f"{said} redirect to {host_of(answer.headers.get('Location', ''))}"
+        error = f"{error} redirect to {host_of(answer.headers.get('Location', ''))}"
     reaction = status_reaction(answer.status, codes)
     if channel == CONNECT and reaction is Reaction.CONFIGURATION:
-        # The session worked until now: if it is the configuration, its handshake will say so.
+        # The session has worked until now. If the configuration is wrong, a handshake will fail.
         reaction = Reaction.REHANDSHAKE
-    return CometdRefused(said, None, reaction, channel)
+    return CometdRefused(error, None, reaction, channel)
 
 
 def status_reaction(status: int, codes: list[str]) -> Reaction:
-    """The reaction to an HTTP status and Salesforce's ``errorCode``s beside it."""
+    """Return the reaction to an HTTP status and the ``errorCode``s in the body."""
     if "REQUEST_LIMIT_EXCEEDED" in codes:
         return Reaction.QUOTA
-    if status == 401 or 300 <= status < 400:  # a moved org: a new login gives its new address
+    if status == 401 or 300 <= status < 400:  # redirect of a moved org: log in for its new URL
         return Reaction.NEW_TOKEN
     if status == 402:
         return Reaction.REHANDSHAKE

@@ -1,4 +1,4 @@
-"""Looks after a long poll that stays silent: is the peer still there?"""
+"""Checks during a silent long poll whether the server still answers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from contextlib import contextmanager
 
 
 class SilenceWatch:
-    """Calls ``check`` after each ``interval`` seconds of silence, on a thread of its own, and
-    ``give_up`` when it says that nobody is there."""
+    """Calls ``check`` after each ``interval`` seconds of silence, and ``give_up`` when it fails.
+
+    Both are called on a separate thread.
+    """
 
     def __init__(
         self, interval: float, check: Callable[[], bool], give_up: Callable[[], None]
@@ -19,16 +21,16 @@ class SilenceWatch:
         self._check = check
         self._give_up = give_up
         self._changed = threading.Condition()
-        self._waiting = 0  # which wait this is; even: nobody waits
+        self._waiting = 0  # the number of the wait; odd while one is in progress
         self._since = 0.0
         self._thread: threading.Thread | None = None
         self._ended = False
-        #: The last silence that was waited out: whether nobody was there.
+        #: Whether the server did not answer during the last wait.
         self.has_given_up = False
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """While a silence is being waited out."""
+        """Watch the wait for an answer inside the ``with`` block."""
         with self._changed:
             self._waiting += 1
             self._since = time.monotonic()
@@ -57,7 +59,7 @@ class SilenceWatch:
                 self._start_over(turn)
 
     def _next_due(self) -> int | None:
-        """The wait that has been silent for an interval; None at the end."""
+        """Block until a wait has been silent for an interval, and return it; None after ``end``."""
         with self._changed:
             while not self._ended:
                 silent = time.monotonic() - self._since if self._waiting % 2 else 0.0

@@ -1,10 +1,10 @@
-"""The Bayeux protocol without I/O: messages to send, messages received, and what they mean.
+"""The Bayeux protocol without I/O: builds requests and interprets answers.
 
     NEW ── handshake() ──▶ HANDSHAKEN ── subscribe() ──▶ SUBSCRIBED ── connect() … ──▶
                 any refusal that ends the session, or a lost answer ──▶ LOST
 
-A driver asks for a request, sends it as one JSON array, and gives the whole answer to
-``receive``. Time is passed in as seconds of any monotonic clock.
+A driver takes a request, sends it as one JSON array, and passes the whole answer to
+``receive``. Times are seconds of any monotonic clock.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ DISCONNECT = "/meta/disconnect"
 
 DEFAULT_HOLD = 110.0  # seconds Salesforce holds a connect, unless it advises otherwise
 _LONGEST_HOLD = 600.0
-_LONGEST_INTERVAL = 30.0  # seconds: after a longer pause the session is gone anyway
-_ENDINGS = ("handshake", "none")  # no set: advice may hold anything, hashable or not
-_HASTY = 1.0  # seconds: an empty answer that comes sooner was not held at all
+_LONGEST_INTERVAL = 30.0  # seconds: a longer pause would end the session
+_ENDINGS = ("handshake", "none")  # a tuple, because the advice may contain unhashable values
+_HASTY = 1.0  # seconds: an empty answer that comes sooner was not held by the server
 _HASTY_BACKOFF = Backoff(1 / 16, 1.0, jitter=0.0)
 
 
@@ -48,18 +48,18 @@ class SessionState(StrEnum):
 
 
 class BayeuxSession:
-    """One client's session: handshake, first connect, subscribe, then connect for ever."""
+    """A client session: handshake, first connect, subscribe, then repeated connects."""
 
     def __init__(self, channel: str, replay: str, *, longest_hold: float | None = None) -> None:
-        """``longest_hold``: seconds after which a connect is asked to be answered; None leaves
-        it to the server."""
+        """``longest_hold``: the seconds after which the server is asked to answer a connect; None
+        to let the server decide."""
         self.channel = channel
         self._longest_hold = longest_hold
         self.state = SessionState.NEW
         self.hold = DEFAULT_HOLD  # seconds the server may hold a connect
         self._replay = replay
         self._client_id: str | None = None
-        self.has_replay = False  # the handshake's answer says that positions mean something
+        self.has_replay = False  # whether the handshake confirmed the replay extension
         self._last_id = 0
         self._expected = ""
         self._interval = 0.0
@@ -84,7 +84,7 @@ class BayeuxSession:
         self._expected = CONNECT
         request = self._request(CONNECT) | {"connectionType": "long-polling"}
         if self._connects == 0:
-            request["advice"] = {"timeout": 0}  # as CometD's own clients: answer at once
+            request["advice"] = {"timeout": 0}  # like CometD's clients: answer immediately
         elif self._longest_hold is not None and self._longest_hold < self.hold:
             request["advice"] = {"timeout": round(self._longest_hold * 1000)}
         self._connects += 1
@@ -99,7 +99,7 @@ class BayeuxSession:
         ]
 
     def goodbye(self) -> list[dict[str, Any]]:
-        """Unsubscribe and disconnect; empty if the server knows no such session."""
+        """Return the requests to unsubscribe and disconnect; none without a session."""
         match self.state:
             case SessionState.SUBSCRIBED:
                 unsubscribe = self._request(UNSUBSCRIBE) | {"subscription": self.channel}
@@ -117,7 +117,7 @@ class BayeuxSession:
     # Answers
 
     def receive(self, messages: Sequence[Message], now: float) -> list[Outcome]:
-        """What the whole answer to the last request means, data messages first."""
+        """Return the outcomes of the answer to the last request, data messages first."""
         data = tuple(message for message in messages if not _is_meta(message))
         meta = [message for message in messages if _is_meta(message)]
         outcomes: list[Outcome] = [Received(data)] if data else []
@@ -125,11 +125,11 @@ class BayeuxSession:
             self._heed(message.get("advice"))
             outcomes.append(self._meaning(message))
         answered = any(message["channel"] == self._expected for message in meta)
-        # An empty array is a sign of life too, from servers that acknowledge nothing.
+        # Some servers send an empty array as a keep-alive, without acknowledging the connect.
         if not answered and self._expected == CONNECT and not messages:
             outcomes.append(Acknowledged(CONNECT))
         elif not answered and not (data and self._expected == CONNECT):
-            outcomes.append(Unclear(f"the answer holds no {self._expected} message"))
+            outcomes.append(Unclear(f"the answer has no {self._expected} message"))
         if self._expected == CONNECT:
             self._pace(now, empty=not data)
         if any(map(self._ends, outcomes)):
@@ -137,19 +137,19 @@ class BayeuxSession:
         return outcomes
 
     def answer_lost(self) -> None:
-        """A request was sent and its answer did not arrive whole.
+        """End the session because a request was sent and its answer was lost.
 
-        Events may have gone with it, and Bayeux has no acknowledgement: opening again from the
-        stored position brings them back. Who started at the tip and has none keeps when that was.
+        The answer may have contained events, and Bayeux does not acknowledge them: reopening from
+        the stored position delivers them again.
         """
         self.end()
 
     def end(self) -> None:
-        """The server will not go on with this session."""
+        """Mark the session as lost: the server will not continue it."""
         self.state = SessionState.LOST
 
     def connect_delay(self, now: float) -> float:
-        """Seconds to wait before the next connect, as the server advised."""
+        """Return the seconds to wait before the next connect, as the server advised."""
         return max(0.0, self._not_before - now)
 
     def _heed(self, advice: Any) -> None:
@@ -169,11 +169,11 @@ class BayeuxSession:
             error = f"the answer advises reconnect {advice['reconnect']}"
             return Refused(channel, error, None, classify(None, None, advice))
         if channel == DISCONNECT:
-            return Refused(channel, "the server ended the session", None, Reaction.REHANDSHAKE)
+            return Refused(channel, "the server closed the session", None, Reaction.REHANDSHAKE)
         if channel == HANDSHAKE:
             client_id = message.get("clientId")
             if not isinstance(client_id, str) or not client_id:
-                return Unclear("the handshake's answer holds no clientId")
+                return Unclear("the handshake's answer has no clientId")
             self._client_id = client_id
             ext = message.get("ext")
             self.has_replay = isinstance(ext, Mapping) and ext.get("replay") is True
@@ -183,7 +183,8 @@ class BayeuxSession:
         return Acknowledged(channel)
 
     def _pace(self, now: float, *, empty: bool) -> None:
-        """The advised interval; more if a server that should hold a connect answers at once."""
+        """Set the pause before the next connect: the advised interval, or longer if the server
+        answers immediately instead of holding the connect."""
         held = now - self._sent_at >= min(_HASTY, self.hold / 2)
         hasty = empty and not held and self._connects > 1
         self._hasty_answers = self._hasty_answers + 1 if hasty else 0
@@ -221,7 +222,7 @@ def _failure_reason(message: Message) -> str | None:
 
 
 def _as_number(replay: str) -> int | str:
-    """Salesforce takes a number; a text that is not exactly one number's text stays as it is."""
+    """Return the replay id as a number, as Salesforce expects; other texts stay unchanged."""
     digits = replay.removeprefix("-")
     if digits.isascii() and digits.isdecimal() and len(digits) < 400:
         number = int(replay)

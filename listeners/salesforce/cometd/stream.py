@@ -1,4 +1,4 @@
-"""The Streaming API over HTTP: a thin driver around ``bayeux``, one long poll at a time."""
+"""An event stream of the Streaming API: sends the requests of a Bayeux session over HTTP."""
 
 from __future__ import annotations
 
@@ -32,12 +32,10 @@ from listeners.salesforce.tokens.tokens import Token, Tokens
 
 
 class CometdStream:
-    """One subscription to one channel.
+    """A subscription to a channel; see ``EventStream``.
 
-    One thread opens and polls; any thread may close. The next poll must follow within 40 s of
-    the last, or Salesforce forgets the session. After an error, open again from the stored
-    position unless ``is_open``; polling a stream that is not open raises ``CometdRefused`` with
-    REHANDSHAKE.
+    Each poll must start within 40 s after the last, or Salesforce drops the session. Polling a
+    stream that is not open raises ``CometdRefused`` with REHANDSHAKE.
     """
 
     def __init__(
@@ -49,7 +47,7 @@ class CometdStream:
         http: requests.Session | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``http`` lends its proxies, TLS settings and headers; it is neither used nor closed."""
+        """``http`` is a template for proxies, TLS settings and headers; it sends no requests."""
         self._tokens = tokens
         self._channel = channel
         self._options = options or StreamOptions()
@@ -75,7 +73,7 @@ class CometdStream:
 
     @property
     def has_news(self) -> bool:
-        """The next poll returns messages, or raises a refusal, that came with the last answer."""
+        """Whether the last answer had messages or a refusal for the next poll."""
         return self._inbox.has_news
 
     @property
@@ -84,7 +82,7 @@ class CometdStream:
 
     @property
     def has_replay(self) -> bool:
-        """Whether the session's handshake was answered as one that heeds positions."""
+        """Whether the answer to the handshake confirmed the replay extension."""
         return self._current is not None and self._current[1].has_replay
 
     @property
@@ -94,12 +92,12 @@ class CometdStream:
 
     @property
     def server_time(self) -> datetime | None:
-        """Salesforce's clock at its last accepted answer, to the second; None if it did not say."""
+        """Salesforce's time when it last accepted a request, to the second, if it sent it."""
         return self._inbox.server_time
 
     @property
     def newest(self) -> str | None:
-        """A long poll that brings nothing names no replay id."""
+        """Always None: an empty long poll contains no replay id."""
         return None
 
     @property
@@ -111,10 +109,10 @@ class CometdStream:
     def open(self, replay: str) -> None:
         """Log in, handshake, connect and subscribe from ``replay``: "-1", "-2" or a replay id.
 
-        A refused token is invalidated and replaced once; refused again it raises
+        Invalidates and replaces a refused token once; if the new one is refused too, raises
         ``CometdRefused`` with BACK_OFF_LONG. Raises any ``SalesforceError`` of a login or of the
         stream, ``ReplayLost`` for a position that is no longer valid. May be called again after
-        any failure, though not after ``close``.
+        any failure, but not after ``close``.
         """
         if self._closed.is_set():
             raise StreamClosed
@@ -130,11 +128,11 @@ class CometdStream:
             )
 
     def poll(self) -> list[Mapping[str, Any]]:
-        """One long poll: the data messages it brought, or [] for a mere sign of life.
+        """Send a long poll, and return its data messages; [] if there were none.
 
-        Messages that came with an earlier answer are returned at once. A refusal that came
-        together with messages is raised by the next poll. A refused token is already
-        invalidated when NEW_TOKEN is raised.
+        Returns messages of an earlier answer immediately. A refusal in the same answer as messages
+        is raised by the next poll. When NEW_TOKEN is raised, the refused token is already
+        invalidated.
         """
         try:
             return self._inbox.take() or self._next_answer()
@@ -144,20 +142,20 @@ class CometdStream:
             raise
 
     def recorded(self, replay_id: str) -> None:
-        """Salesforce keeps no position here."""
+        """Do nothing: the Streaming API stores no position."""
 
     def forget(self) -> None:
         if self._current is not None:
             self._current[1].end()
 
     def leave(self) -> None:
-        """What came was polled already, and nothing more is to be said."""
+        """Close the stream: no received messages are waiting, and there is nothing to commit."""
         self.close()
 
     def close(self) -> None:
-        """End the stream for good, from any thread; a poll that is waiting raises StreamClosed.
+        """End the stream, from any thread; a waiting poll raises StreamClosed.
 
-        Tells Salesforce so if it answers within a few seconds; never raises for the network.
+        Tries for a few seconds to disconnect the session, and ignores network errors.
         """
         if self._closed.is_set():
             return
@@ -171,7 +169,7 @@ class CometdStream:
     # Inside
 
     def _established(self, token: Token, replay: str) -> CometdRefused | None:
-        """The refusal of ``token`` itself, or None after success. Raises any other failure."""
+        """Return the refusal if ``token`` was refused, None after success. Raises other errors."""
         try:
             self._establish(token, replay)
         except CometdRefused as refusal:
@@ -218,10 +216,11 @@ class CometdStream:
             raise CometdRefused(error, None, Reaction.REHANDSHAKE, CONNECT)
 
     def _fresh(self, current: tuple[Token, BayeuxSession]) -> Token:
-        """The token to go on with: a renewed one of the same user takes the old one's place.
+        """Return the token for the next request, a renewed one if there is one.
 
-        When its end was only assumed, and none can be had now, the session goes on with the old
-        one: Salesforce says when it really has ended. An org that has moved is opened anew.
+        If no new token is available, continue with the old one: its assumed end may be too early,
+        and Salesforce refuses it when it has expired. Ends the session if the org has moved to
+        another instance.
         """
         token, session = current
         with suppress(LoginUnavailable, TokenStoreUnavailable):
@@ -239,7 +238,7 @@ class CometdStream:
         return self._line.is_answered(token.instance_url, self._options.connection_timeout)
 
     def _converse(self, token: Token, session: BayeuxSession, request: Request) -> None:
-        """Send one request; what its answer brings is in the inbox."""
+        """Send one request, and put the outcomes of its answer into the inbox."""
         answer = self._answer(token, session, request)
         try:
             messages = bayeux_messages(answer, str(request[0]["channel"]))
@@ -265,7 +264,7 @@ class CometdStream:
         raise answer.error(is_silence=self._watch.has_given_up)
 
     def _read_timeout(self, session: BayeuxSession, request: Request) -> float:
-        """Seconds to wait for the answer."""
+        """Return the seconds to wait for the answer."""
         if session.state is not SessionState.SUBSCRIBED:
             return self._options.connection_timeout
         held = session.hold if request[0]["channel"] == CONNECT else 0.0

@@ -1,4 +1,4 @@
-"""The HTTP line to one instance: its connection, its cookies, its limits. Knows no Bayeux."""
+"""The HTTP transport of a CometD stream: one connection to an instance, with its cookies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from listeners.salesforce.http.request import (
 from listeners.salesforce.http.session import ConfiguredSession, KeepAliveAdapter
 from listeners.salesforce.tokens.tokens import Token
 
-REQUEST_LIMIT = 32_768  # bytes; Salesforce answers 413 past it
+REQUEST_LIMIT = 32_768  # bytes; Salesforce answers larger requests with 413
 _SHORTEST_SECRET = 6  # characters; Salesforce's tokens have about a hundred
 _PARTING_TIMEOUT: Timeout = (2.0, 2.0)
 _HEADERS = {"Content-Type": "application/json;charset=UTF-8", "Accept": "application/json"}
@@ -35,12 +35,12 @@ Request = Sequence[Mapping[str, Any]]
 
 
 class Line:
-    """Sends one request at a time, until ``hang_up`` from any thread."""
+    """Sends one request at a time, until any thread calls ``hang_up``."""
 
     def __init__(self, lent: requests.Session | None, keep_alive: float | None = None) -> None:
-        """``lent`` gives its proxies, TLS settings and headers; it is neither used nor closed.
+        """``lent`` is a template for proxies, TLS settings and headers; it sends no requests.
 
-        ``keep_alive``: seconds of silence before TCP probes begin.
+        ``keep_alive``: seconds of silence before TCP keep-alive probes start.
         """
         self._lent = lent
         self._cookies = RawCookies()
@@ -52,34 +52,36 @@ class Line:
     def send(
         self, token: Token, path: str, request: Request, timeout: Timeout
     ) -> Answer | Unanswered:
-        """POST ``request`` as one JSON array and keep the answer's cookies; the token is hidden in
-        the answer, which may be quoted and kept."""
+        """POST ``request`` as one JSON array, and keep the answer's cookies.
+
+        The token is removed from the answer, which may be quoted and stored.
+        """
         answer = self._post(self._http, token, path, request, timeout)
         if not isinstance(answer, Answer):
             return answer
         self._cookies.store(answer.set_cookies)
         secret = token.access_token
-        # Looked for first: it may be large. And where a test server's token is a letter or a word,
-        # what was hidden would be the changes.
+        # Only rewrite the body, which may be large, if it contains the token. A very short token of
+        # a test server would also match parts of the changes.
         repeats = len(secret) >= _SHORTEST_SECRET and secret.encode() in answer.body
         return answer.hiding(secret) if repeats else answer
 
     def forget_cookies(self) -> None:
-        """For a new session: the cookies of the last one may tie it to a node that is gone."""
+        """Remove the cookies before a new session: they may route to a node that is gone."""
         self._cookies.clear()
 
     def interrupt(self) -> None:
-        """End the request that another thread waits for, and refuse all that come after."""
+        """Abort the request that another thread waits for, and all later requests."""
         self._adapter.interrupt()
 
     def cut(self) -> None:
-        """End the request that another thread waits for, and that one only."""
+        """Abort the request that another thread waits for, but no later request."""
         self._adapter.cut()
 
     def is_answered(self, instance_url: str, seconds: float) -> bool:
-        """Whether the instance answers a small question, on a connection of its own.
+        """Return whether the instance answers a small request on a separate connection.
 
-        The list of API versions: it needs no token and counts against no limit.
+        Requests the list of API versions, which needs no token and counts against no limit.
         """
         with _session_like(self._lent) as http:
             answer = exchange(
@@ -94,7 +96,7 @@ class Line:
         return isinstance(answer, Answer)
 
     def hang_up(self, token: Token, path: str, parting: Request) -> None:
-        """Send last words on a connection of their own; whether they arrive does not matter."""
+        """Send the last requests on a separate connection, ignoring errors, and close."""
         if parting:
             with _session_like(self._lent) as http:
                 self._post(http, token, path, parting, _PARTING_TIMEOUT)
@@ -110,7 +112,7 @@ class Line:
     ) -> Answer | Unanswered:
         body = json.dumps(request).encode()
         if len(body) > REQUEST_LIMIT:
-            error = f"a request of {len(body)} bytes; {REQUEST_LIMIT} are the most"
+            error = f"the request has {len(body)} bytes; the maximum is {REQUEST_LIMIT}"
             raise CometdRefused(error, None, Reaction.CONFIGURATION, str(request[0]["channel"]))
         return exchange(
             http,
@@ -147,7 +149,7 @@ def _route_of(lent: requests.Session | None) -> Route:
 
 
 class RawCookies:
-    """The cookies of one session with one host."""
+    """The cookies of a session with one host, kept exactly as the server sent them."""
 
     def __init__(self) -> None:
         self._values: dict[str, str] = {}
@@ -156,7 +158,7 @@ class RawCookies:
         self._values = {}
 
     def store(self, set_cookies: Iterable[str]) -> None:
-        """Take up ``Set-Cookie`` header values; an expired one removes its cookie."""
+        """Store cookies from ``Set-Cookie`` headers; an expired one removes its cookie."""
         values = dict(self._values)
         for header in set_cookies:
             pair, *attributes = header.split(";")
@@ -167,16 +169,16 @@ class RawCookies:
                 values.pop(name.strip(), None)
             else:
                 values[name.strip()] = value.strip()
-        self._values = values  # replaced whole: ``header`` is read by closing threads
+        self._values = values  # replaced as a whole, because closing threads call ``header``
 
     def header(self) -> dict[str, str]:
-        """The request header to send: ``{"Cookie": "a=b; c=d"}``, or nothing."""
+        """Return the request header, ``{"Cookie": "a=b; c=d"}``; empty without cookies."""
         pairs = [f"{name}={value}" for name, value in self._values.items()]
         return {"Cookie": "; ".join(pairs)} if pairs else {}
 
 
 def no_cookies() -> DefaultCookiePolicy:
-    """A policy that keeps a ``requests`` session's own jar empty."""
+    """Return a policy that keeps the cookie jar of a ``requests`` session empty."""
     return DefaultCookiePolicy(allowed_domains=[])
 
 
@@ -185,7 +187,7 @@ def _is_expired(attributes: list[str]) -> bool:
         name.strip().lower(): value.strip()
         for name, _, value in (attribute.partition("=") for attribute in attributes)
     }
-    if "max-age" in found:  # it outranks Expires
+    if "max-age" in found:  # has precedence over Expires
         return found["max-age"].startswith("-") or found["max-age"].strip("0") == ""
     try:
         return parsedate_to_datetime(found.get("expires", "")).timestamp() <= time.time()

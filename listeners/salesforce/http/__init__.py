@@ -1,1 +1,1 @@
-"""HTTP to Salesforce: sessions, single requests, limits on answers, and where requests may go."""
+"""HTTP to Salesforce: sessions, requests, limits on answers, and allowed destinations."""

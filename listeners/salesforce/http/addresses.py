@@ -1,4 +1,4 @@
-"""Addresses: which can be used, and what of them messages show."""
+"""Checks of URLs, and the part of a URL that messages may show."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 
 def is_web_url(url: str) -> bool:
-    """Whether ``url`` is http(s) with a host and no user name or password in it."""
+    """Return whether ``url`` is http(s), with a host and without user name or password."""
     try:
         parts = urlsplit(url)
         usable_port = parts.port is None or parts.port > 0
@@ -22,7 +22,7 @@ def is_web_url(url: str) -> bool:
 
 
 def host_of(url: str) -> str:
-    """The host (and port) of ``url``: all of a URL that messages show."""
+    """Return the host and port of ``url``, the only parts that messages may show."""
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""

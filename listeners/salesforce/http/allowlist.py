@@ -1,7 +1,7 @@
-"""Where requests may go: over https to the public internet, and to what is listed besides.
+"""Allowed destinations of requests: the public internet over https, and listed hosts and networks.
 
-A name is judged when it is resolved, and what is connected to is the very address that was judged:
-another answer a moment later (DNS rebinding) changes nothing.
+A host name is checked when it is resolved, and the connection is made to exactly the address that
+was checked, which prevents DNS rebinding.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from listeners.salesforce.errors import DestinationRefused, Reaction
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-#: What one word of a list stands for.
+#: Words in a list of destinations, and the entries that they stand for.
 WORDS = {
     "loopback": ("127.0.0.0/8", "::1/128", "localhost", "*.localhost"),
     "private": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"),
@@ -26,14 +26,18 @@ WORDS = {
 _NAME = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last four bytes
 _SETTING = "CDC_OUTBOUND_ALLOWED"
-_INSIDE = f"is not a public address; correct it, or have {_SETTING} name the host"
-_PLAIN = f"takes https: plain http is for hosts that {_SETTING} names"
+_INSIDE = f"is not a public address; correct it, or add the host to {_SETTING}"
+_PLAIN = f"requires https: plain http is allowed only for hosts in {_SETTING}"
 
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
-    """``names`` are hosts, or ``*.example.com`` for all below it: trusted wherever they lead. What
-    is listed may be spoken to in plain http; all else takes https, unless ``allows_http``."""
+    """Allowed destinations.
+
+    ``names`` are hosts, or ``*.example.com`` for all subdomains, which are trusted whatever they
+    resolve to. Listed destinations may use plain http; all others require https, unless
+    ``allows_http``.
+    """
 
     names: frozenset[str] = frozenset()
     networks: tuple[Network, ...] = ()
@@ -43,7 +47,7 @@ class Destinations:
     # Queries
 
     def flaw(self, url: str) -> str:
-        """Why ``url`` may not be asked, as far as its text says; empty when it may."""
+        """Return why no request may go to ``url``, without resolving it; empty when it may."""
         parts = urlsplit(url)
         host = parts.hostname or ""
         if self.trusts(host):
@@ -57,11 +61,11 @@ class Destinations:
         return ""
 
     def host_flaw(self, host: str) -> str:
-        """The same of a host alone, such as a proxy's."""
+        """Return why no request may go to a host, such as a proxy; empty when it may."""
         return self.flaw(f"https://{f'[{host}]' if ':' in host and host[0] != '[' else host}")
 
     def trusts(self, host: str) -> bool:
-        """Whether it is listed by its name, or everything is allowed."""
+        """Return whether the host is listed by name, or all destinations are allowed."""
         name = host.rstrip(".").casefold()
         above = name.split(".")
         return (
@@ -71,24 +75,25 @@ class Destinations:
         )
 
     def check(self, url: str) -> None:
-        """Raises ``DestinationRefused``."""
+        """Raise ``DestinationRefused`` if no request may go to ``url``."""
         if flaw := self.flaw(url):
             raise DestinationRefused(flaw)
 
     def resolve(self, host: str, port: int) -> list[str]:
-        """The addresses to connect to, best first. Asks DNS, and waits for it.
+        """Return the allowed addresses of a host, best first. Blocks on DNS.
 
-        Raises ``DestinationRefused`` when none of them is allowed, and ``socket.gaierror``.
+        Raises ``DestinationRefused`` if none of them is allowed, and ``socket.gaierror``.
         """
         bare = host.strip("[]")
         found = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM)
         addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
         if self.trusts(bare):
             return addresses
-        allowed = [one for one in addresses if self._takes(ipaddress.ip_address(one))]
+        allowed = [found for found in addresses if self._takes(ipaddress.ip_address(found))]
         if not allowed:
-            # A name may lead elsewhere in a while: it is asked again.
-            raise DestinationRefused(f"{bare} leads to what {_INSIDE}.", Reaction.BACK_OFF_LONG)
+            # Retried, because the name may resolve to another address later.
+            why = f"the address of {bare} {_INSIDE}."
+            raise DestinationRefused(why, Reaction.BACK_OFF_LONG)
         return allowed
 
     # Inside
@@ -98,32 +103,32 @@ class Destinations:
 
     def _lists(self, address: IpAddress) -> bool:
         plain = _unwrapped(address)
-        return any(one in network for one in {address, plain} for network in self.networks)
+        return any(form in network for form in {address, plain} for network in self.networks)
 
 
 ANYWHERE = Destinations(is_anywhere=True)
 
 
 def parsed(entries: Iterable[str], *, allows_http: bool = False) -> Destinations:
-    """Of a list of host names, addresses, networks (CIDR) and ``WORDS``.
+    """Return the destinations of a list of host names, addresses, networks (CIDR) and ``WORDS``.
 
-    Raises ValueError with the entry that is none of them.
+    Raises ValueError with the first invalid entry.
     """
     names: set[str] = set()
     networks: list[Network] = []
     for entry in entries:
-        for one in WORDS.get(entry, (entry,)):
+        for text in WORDS.get(entry, (entry,)):
             try:
-                networks.append(ipaddress.ip_network(one))
+                networks.append(ipaddress.ip_network(text))
             except ValueError:
-                if "/" in one or not _NAME.fullmatch(one.casefold()):
+                if "/" in text or not _NAME.fullmatch(text.casefold()):
                     raise ValueError(entry) from None
-                names.add(one.casefold())
+                names.add(text.casefold())
     return Destinations(frozenset(names), tuple(networks), allows_http=allows_http)
 
 
 def is_public(address: IpAddress) -> bool:
-    """Whether it is somewhere on the internet, and not here, on this network, or nowhere."""
+    """Return whether the address is on the public internet, not local, private or reserved."""
     plain = _unwrapped(address)
     if isinstance(plain, ipaddress.IPv6Address) and plain.is_site_local:  # fec0::/10, RFC 3879
         return False
@@ -131,13 +136,13 @@ def is_public(address: IpAddress) -> bool:
 
 
 def is_loopback_name(host: str) -> bool:
-    """RFC 6761: these are resolved to this machine."""
+    """Return whether the host is localhost or a subdomain of it, which are loopback (RFC 6761)."""
     name = host.rstrip(".").casefold()
     return name == "localhost" or name.endswith(".localhost")
 
 
 def literal_of(host: str) -> IpAddress | None:
-    """The address that ``host`` is, in whatever way a resolver reads one (127.1, 0x7f000001)."""
+    """Return the IP address that ``host`` is, also in the forms 127.1 and 0x7f000001, or None."""
     bare = host.strip("[]")
     try:
         return ipaddress.ip_address(bare)
@@ -150,7 +155,7 @@ def literal_of(host: str) -> IpAddress | None:
 
 
 def _unwrapped(address: IpAddress) -> IpAddress:
-    """The IPv4 address that one of IPv6 leads to, or itself."""
+    """Return the IPv4 address that is embedded in an IPv6 address, or the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in _NAT64:

@@ -1,7 +1,7 @@
-"""How much of each kind of answer is read, and how much may be made of it. Pure.
+"""Limits on the size of answers, and on the number and depth of their JSON values.
 
-A server, or whoever answers in its place, decides what an answer holds. A gigabyte of zeros is a
-small gzip, and ``[[],[],…]`` takes twenty times its length once it is parsed.
+They protect memory against a faulty or hostile server: a gigabyte of zeros is a small gzip, and
+``[[],[],…]`` takes twenty times its length once parsed.
 """
 
 from __future__ import annotations
@@ -11,25 +11,28 @@ from dataclasses import dataclass
 from typing import Any
 
 KIB, MIB = 1024, 1024 * 1024
-#: Arrays and objects within one another; Salesforce nests about five.
+#: Nested arrays and objects; Salesforce's answers have about five levels.
 DEEPEST = 100
-# A text, also one that does not end, or what is between texts. It never backtracks.
+# A string, possibly unterminated, or the part between strings. It never backtracks.
 _PIECE = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[^"]++', re.DOTALL)
-# Only JSON that begins so has many values; a table of a bulk query has many commas, too.
+# Only JSON that starts with a bracket can have many values; CSV also has many commas.
 _NESTS = re.compile(rb"[\s\0\xef\xbb\xbf\xfe\xff]*+[\[{]")
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerLimit:
-    """``kind`` names the answer in messages. ``size`` is in bytes, as they are once decompressed.
-    ``values`` bounds the JSON values: each takes up to 200 bytes of memory, whatever its length."""
+    """The limit for a kind of answer.
+
+    ``kind`` names the answer in messages. ``size`` is in bytes after decompression. ``values`` is
+    the number of JSON values, each of which takes up to 200 bytes of memory.
+    """
 
     kind: str
     size: int
     values: int
 
     def flaw(self, body: bytes | bytearray) -> str:
-        """What of a body is over the limit; empty when nothing is."""
+        """Return which limit the body exceeds; empty if none."""
         if len(body) > self.size:
             return f"more than {shown(self.size)}"
         if _NESTS.match(body) and has_more_values(body, self.values):
@@ -39,16 +42,16 @@ class AnswerLimit:
 
 LOGIN = AnswerLimit("a login", 256 * KIB, 20_000)
 ORG = AnswerLimit("the org's versions and limits", MIB, 50_000)
-#: Salesforce's own buffers hold 10 MiB.
+#: Salesforce buffers at most 10 MiB.
 EVENTS = AnswerLimit("change events", 32 * MIB, 1_000_000)
-#: 2,000 records of 800 fields, or a description of all objects.
+#: Enough for 2,000 records of 800 fields, or for the description of all objects.
 RECORDS = AnswerLimit("records", 32 * MIB, 2_000_000)
-#: Whatever a handler asks for, unless it reads the answer in parts (``stream=True``).
+#: For requests of handlers, unless they read the answer in parts (``stream=True``).
 HANDLER = AnswerLimit("a handler's request", 64 * MIB, 4_000_000)
 SCHEMA = AnswerLimit("a schema", 4 * MIB, 200_000)
-#: A message of gRPC; Salesforce sends at most 4 MB.
+#: A gRPC message; Salesforce sends at most 4 MB.
 MESSAGE = AnswerLimit("a Pub/Sub message", 16 * MIB, 0)
-#: The payload of one event; Salesforce's has at most 1 MB.
+#: The payload of an event; Salesforce's payloads have at most 1 MB.
 EVENT = AnswerLimit("an event", 2 * MIB, 0)
 
 
@@ -57,10 +60,10 @@ def shown(size: int) -> str:
 
 
 def has_more_values(body: bytes | bytearray, most: int) -> bool:
-    """Whether JSON text has more arrays, objects and members than that."""
+    """Return whether JSON text has more than ``most`` arrays, objects and members."""
     if _marks(body) <= most:
         return False
-    found = 0  # texts may hold commas and brackets: without them
+    found = 0  # counted again without the commas and brackets inside strings
     for piece in _PIECE.finditer(body):
         if body[piece.start()] != 0x22:
             found += _marks(piece[0])
@@ -70,14 +73,14 @@ def has_more_values(body: bytes | bytearray, most: int) -> bool:
 
 
 def is_deeper(value: Any, most: int = DEEPEST) -> bool:
-    """Whether arrays and objects are nested deeper than that."""
+    """Return whether arrays and objects are nested deeper than ``most`` levels."""
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(most):
         level = [
-            within
-            for one in level
-            for within in (one.values() if isinstance(one, dict) else one)
-            if isinstance(within, dict | list)
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
         ]
     return bool(level)
 

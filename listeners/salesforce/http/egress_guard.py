@@ -1,4 +1,4 @@
-"""What a connection may be made to, for whatever makes it: urllib3, httpcore or asyncio."""
+"""Restricts connections to allowed addresses, for urllib3, httpcore and asyncio."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ from listeners.salesforce.http.allowlist import ANYWHERE, Destinations
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a connection may be made to. A proxy that the environment names is trusted, and is asked
-    for what it lets through; one of the configuration is a host like any other."""
+    """The allowed destinations of a session's connections.
+
+    A proxy from the environment is trusted, and decides itself what it lets through; a configured
+    proxy must be an allowed destination.
+    """
 
     destinations: Destinations = ANYWHERE
     has_own_proxy: bool = False
 
     def guard(self, url: str, proxies: Any) -> Destinations:
-        """What the address to connect to must be among, for a request of ``url``."""
+        """Return the allowed destinations of the connection for a request to ``url``."""
         through = select_proxy(url, dict(proxies or {}))
         return ANYWHERE if through and not self.has_own_proxy else self.destinations
 
 
 class GuardedConnection(HTTPConnection):
-    """Mixed into each kind of connection class: what is connected to is what was judged."""
+    """A mixin for urllib3's connection classes that connects only to checked addresses."""
 
     destinations: ClassVar[Destinations]
     _dns_host: str
@@ -51,11 +54,11 @@ class GuardedConnection(HTTPConnection):
                 failure = error
             finally:
                 self._dns_host = name
-        raise failure or NewConnectionError(self, "it has no address")
+        raise failure or NewConnectionError(self, "the host has no address")
 
 
 class GuardedNetwork(httpcore.SyncBackend):
-    """What is connected to is what was judged."""
+    """An httpcore backend that connects only to checked addresses."""
 
     def __init__(self, destinations: Destinations) -> None:
         self._destinations = destinations
@@ -65,7 +68,7 @@ class GuardedNetwork(httpcore.SyncBackend):
             addresses = self._destinations.resolve(host, port)
         except socket.gaierror as error:
             raise httpcore.ConnectError(str(error)) from error
-        failure: Exception = httpcore.ConnectError("it has no address")
+        failure: Exception = httpcore.ConnectError("the host has no address")
         for address in addresses:
             try:
                 return super().connect_tcp(address, port, *args, **kwargs)
@@ -75,8 +78,8 @@ class GuardedNetwork(httpcore.SyncBackend):
 
 
 async def resolved(destinations: Destinations, host: str, port: int) -> list[str]:
-    """``Destinations.resolve`` beside the loop, on a thread that no exit of the process waits for:
-    a name server that hangs holds nothing up."""
+    """Run ``Destinations.resolve`` on a daemon thread, so that a name server that hangs delays
+    neither the event loop nor the exit of the process."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[list[str]] = loop.create_future()
 

@@ -1,4 +1,4 @@
-"""HTTP/2 for a ``requests`` session, spoken by httpx: requests itself has none."""
+"""An adapter that gives ``requests`` sessions HTTP/2, by way of httpx."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from listeners.salesforce.http.egress_guard import GuardedNetwork, Route
 _NO_CONNECTION = urllib3.connection.HTTPConnection("")
 _NO_POOL = urllib3.HTTPConnectionPool("none")
 
-# HTTP/2 has frames for these.
+# HTTP/2 expresses these headers by its frames.
 _OF_THE_WIRE = frozenset({"content-length", "transfer-encoding"})
 
 
 class Http2Adapter(HTTPAdapter):
-    """A connection for each request: logins are rare. A peer without HTTP/2 is an error."""
+    """Opens a connection for each request (logins are rare), and requires HTTP/2 of the server."""
 
     def __init__(self, route: Route | None = None) -> None:
         self._route = route or Route()
@@ -52,13 +52,13 @@ class Http2Adapter(HTTPAdapter):
             trust_env=False,
         )
         try:
-            asked = client.build_request(
+            prepared = client.build_request(
                 str(request.method),
                 str(request.url),
                 headers=dict(request.headers),
                 content=request.body,
             )
-            answer = client.send(asked, stream=True)
+            answer = client.send(prepared, stream=True)
         except (httpx.HTTPError, httpx.InvalidURL) as failure:
             client.close()
             raise requests.ConnectionError(_as_urllib3(failure)) from None
@@ -69,7 +69,7 @@ class Http2Adapter(HTTPAdapter):
 
 
 class _Body(io.RawIOBase):
-    """An answer's body as it came, read from the wire as far as it is asked for."""
+    """The raw body of an answer, read from the connection on demand."""
 
     def __init__(self, client: httpx.Client, answer: httpx.Response) -> None:
         self._client = client
@@ -106,13 +106,13 @@ def _transport(
         http1=False, http2=True, verify=context, proxy=proxy, trust_env=False
     )
     if not guard.is_anywhere:
-        # httpx lets nobody name the network that httpcore takes.
+        # httpx has no public way to set httpcore's network backend.
         transport._pool._network_backend = GuardedNetwork(guard)
     return transport
 
 
 def _proxy(url: str | None, context: ssl.SSLContext) -> httpx.Proxy | None:
-    """An https proxy is trusted as the host is."""
+    """Return the proxy; an https proxy is verified with the same TLS settings as the host."""
     if not url:
         return None
     url = url if "://" in url else f"http://{url}"
@@ -120,7 +120,7 @@ def _proxy(url: str | None, context: ssl.SSLContext) -> httpx.Proxy | None:
 
 
 def _as_urllib3(failure: Exception) -> urllib3.exceptions.HTTPError:
-    """The failure that HTTP/1.1 would have had, so that both are told in the same words."""
+    """Return the urllib3 exception for the same failure, so that both have the same messages."""
     match failure:
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
             return urllib3.exceptions.ConnectTimeoutError()

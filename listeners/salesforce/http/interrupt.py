@@ -1,7 +1,7 @@
-"""A ``requests`` adapter whose blocked reads another thread can end.
+"""A ``requests`` adapter whose blocked reads another thread can abort.
 
-Closing a socket does not wake a thread that is reading from it; shutting the connection down
-does. So the adapter remembers the sockets of its connections for as long as they are in use.
+Closing a socket does not wake a thread that reads from it, but shutting down the connection does.
+The adapter therefore keeps track of the sockets that are in use.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from listeners.salesforce.http.session import KeepAliveAdapter, keep_alive_optio
 
 
 class _Sockets:
-    """The sockets in use. After ``interrupt`` each socket is shut down as it is added."""
+    """The sockets in use. After ``interrupt``, each new socket is shut down immediately."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -47,20 +47,20 @@ class _Sockets:
 
 def _shut_down(opened: socket.socket) -> None:
     try:
-        # Not ``opened.shutdown``: SSLSocket's own takes the TLS state from under the reader.
+        # Not ``opened.shutdown``: SSLSocket's own removes the TLS state that the reader is using.
         socket.socket.shutdown(opened, socket.SHUT_RDWR)
     except OSError:
-        return  # it is closed, or was never connected: nobody waits for it
+        return  # the socket is closed or was never connected, so no thread waits for it
 
 
 class _TrackedConnection(HTTPConnection):
-    """Mixed into each kind of connection class, HTTP, HTTPS or SOCKS."""
+    """A mixin for urllib3's connection classes (HTTP, HTTPS, SOCKS) that registers sockets."""
 
     sockets: ClassVar[_Sockets]
 
     def _new_conn(self) -> socket.socket:
         opened = super()._new_conn()
-        # A second handle, since TLS takes the first one over before its handshake blocks.
+        # A second handle, because TLS takes over the first one before its handshake blocks.
         self._before_tls = opened.dup()
         self.sockets.add(self._before_tls)
         return opened
@@ -73,27 +73,30 @@ class _TrackedConnection(HTTPConnection):
             if before_tls is not None:
                 before_tls.close()
         if self.sock is not None:
-            # TLS within the TLS of an https proxy is no socket, but has one.
+            # For TLS within the TLS of an https proxy, the transport is not a socket but has one.
             opened: Any = self.sock
             self.sockets.add(opened.socket if isinstance(opened, SSLTransport) else opened)
 
 
 class InterruptibleAdapter(KeepAliveAdapter):
-    """One request at a time, never retried; ``interrupt`` ends it and all that come after."""
+    """Sends one request at a time without retries; ``interrupt`` aborts it and all later ones."""
 
     def __init__(self, keep_alive: float | None = None, route: Route | None = None) -> None:
-        """``keep_alive``: seconds of silence before TCP probes begin."""
+        """``keep_alive``: seconds of silence before TCP keep-alive probes start."""
         self._sockets = _Sockets()
         super().__init__(
             keep_alive_options(keep_alive), route, pool_connections=1, pool_maxsize=1, max_retries=0
         )
 
     def interrupt(self) -> None:
-        """Callable from any thread, for good. A name lookup or TCP connect runs to its time-out."""
+        """Abort the current and all later requests, from any thread.
+
+        A name lookup or a TCP connect still runs until its time-out.
+        """
         self._sockets.interrupt()
 
     def cut(self) -> None:
-        """End the request that is under way; the next one goes over a new connection."""
+        """Abort the current request; the next one uses a new connection."""
         self._sockets.cut()
 
     def get_connection_with_tls_context(

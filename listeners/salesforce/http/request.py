@@ -1,8 +1,8 @@
-"""One HTTP request and its answer, as values.
+"""Sends an HTTP request and returns its answer or failure as a value.
 
-``requests`` quotes URLs, header values and proxy addresses in its exceptions. Here they end as
-an ``Unanswered`` in this module's own words, so that no secret can ride along in an exception,
-its context or its traceback.
+``requests`` quotes URLs, header values and proxy addresses in its exceptions. This module converts
+them to an ``Unanswered`` with its own text, so that no secret can leak through an exception, its
+context or its traceback.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from listeners.salesforce.http.addresses import host_of
 from listeners.salesforce.http.answer_limits import DEEPEST, AnswerLimit, is_deeper
 
 _CHUNK = 256 * 1024
-_LONGEST_NUMBER = 4000  # digits: Python reads 4300
-# Bytes a second below which a body does not come, but trickles: blanks that a proxy sends to keep a
-# connection open would hold a request for ever.
+_LONGEST_NUMBER = 4000  # digits; Python parses up to 4300
+# The lowest accepted rate of a body, in bytes per second: a proxy that sends spaces to keep a
+# connection open would otherwise block a request for ever.
 _SLOWEST = 8 * 1024
 
 _KNOWN_FAILURES = (
@@ -52,17 +52,17 @@ Timeout = tuple[float, float]  # seconds to connect, seconds between bytes of th
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete HTTP answer, of whatever status."""
+    """A complete HTTP answer of any status."""
 
     status: int
     headers: Mapping[str, str]
-    set_cookies: tuple[str, ...] = field(repr=False)  # as they stand on the wire
+    set_cookies: tuple[str, ...] = field(repr=False)  # the unparsed header values
     body: bytes = field(repr=False)
 
     def json(self, deepest: int | None = DEEPEST) -> Any:
-        """The body as JSON. Raises ValueError (also for text no parser can hold).
+        """Return the body as JSON. Raises ValueError for other text and for too deep nesting.
 
-        ``deepest``: levels of arrays and objects; None leaves that to the caller.
+        ``deepest``: the limit for nested arrays and objects; None for no limit.
         """
         try:
             parsed = _parsed(self.body)
@@ -73,7 +73,7 @@ class Answer:
         return parsed
 
     def hiding(self, *secrets: str) -> Answer:
-        """The same without what was sent: a peer may repeat it, and answers are shown and kept."""
+        """Return the answer without these secrets, which a server may repeat in its body."""
         body = self.body
         for secret in filter(None, secrets):
             for form in {
@@ -89,11 +89,11 @@ class Answer:
         return replace(self, body=body)
 
     def text(self) -> str:
-        """The body as text; bytes that are no UTF-8 stand as escapes."""
+        """Return the body as text, with escapes for bytes that are not UTF-8."""
         return self.body.decode(errors="backslashreplace")
 
     def date(self) -> datetime | None:
-        """The server's clock, from the Date header."""
+        """Return the server's time from the Date header, or None."""
         try:
             date = parsedate_to_datetime(self.headers.get("Date", ""))
         except (ValueError, OverflowError):
@@ -101,7 +101,7 @@ class Answer:
         return date if date.tzinfo else date.replace(tzinfo=UTC)
 
     def retry_after(self) -> float | None:
-        """The Retry-After header in seconds from now, or None."""
+        """Return the Retry-After header in seconds from now, or None."""
         text = self.headers.get("Retry-After", "").strip()
         if text.isdecimal():
             return float(text[:9])
@@ -112,7 +112,7 @@ class Answer:
 
 
 def _parsed(body: bytes) -> Any:
-    """A whole number too long for Python is infinite, as 1e999 is: it spoils nothing else."""
+    """Parse JSON. A whole number that is too long for Python becomes infinite, like 1e999."""
     try:
         return json.loads(body)
     except (json.JSONDecodeError, UnicodeDecodeError):
@@ -127,8 +127,11 @@ def _whole(digits: str) -> int | float:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """No complete answer. ``sent`` is False only if the request certainly never left; ``silent``
-    says that the connection was there and the answer did not come."""
+    """A request without a complete answer.
+
+    ``sent`` is False only if the request was certainly not sent. ``silent``: the connection was
+    open, but the answer did not arrive.
+    """
 
     why: str
     sent: bool
@@ -142,7 +145,7 @@ class Unanswered:
 
 
 class BearerAuth(AuthBase):
-    """Sets the bearer token; given as ``auth`` so that a .netrc entry can't take its place."""
+    """Sets the bearer token; passed as ``auth`` so that a .netrc entry cannot replace it."""
 
     def __init__(self, access_token: str) -> None:
         self._access_token = access_token
@@ -153,20 +156,20 @@ class BearerAuth(AuthBase):
 
 
 class NoAuth(AuthBase):
-    """Sends none; given so that no .netrc entry is sent."""
+    """Sends no credentials; passed as ``auth`` so that no .netrc entry is sent."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
 
 
 def header_safe(access_token: Any, giver: str) -> str:
-    """The token, if it can stand in a header: ``requests`` would quote it in its complaint."""
+    """Return the token if it is valid in a header; otherwise ``requests`` would quote it."""
     if isinstance(access_token, str) and access_token:
         if access_token.isascii() and access_token.isprintable() and " " not in access_token:
             return access_token
-        why = f"{giver} gave an access_token that can't be sent in a header"
+        why = f"{giver} returned an access_token that cannot be sent in a header"
         raise LoginRefused(why, may_have_worked=True)
-    raise LoginRefused(f"{giver} gave no access_token", may_have_worked=True)
+    raise LoginRefused(f"{giver} returned no access_token", may_have_worked=True)
 
 
 def exchange(
@@ -180,10 +183,10 @@ def exchange(
     data: bytes | Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer | Unanswered:
-    """Send one request and read all of the answer, up to ``limit``. Follows no redirect.
+    """Send a request and read the whole answer, up to ``limit``. Redirects are not followed.
 
-    All of it has twice the time between bytes, and more as its size demands. Raises
-    ``DestinationRefused`` where the session may not ask that address.
+    The whole exchange may take twice the read timeout, and longer for large answers. Raises
+    ``DestinationRefused`` if the session may not send requests to that address.
     """
     began = time.monotonic()
     try:
@@ -199,16 +202,15 @@ def exchange(
         ) as response:
             return _read(response, began + 2 * timeout[1], limit, host_of(url))
     except DestinationRefused as refused:
-        raise refused.with_traceback(None) from None  # its frames hold what was to be sent
+        raise refused.with_traceback(None) from None  # the frames contain the request's secrets
     except _KNOWN_FAILURES as failure:
         if _is_refused_by_proxy(failure):
-            return Answer(407, {}, (), b"")  # as it answers a request that is for plain http
+            return Answer(407, {}, (), b"")  # the same as for a plain http request
         return _explained(failure, host_of(url), timeout)
 
 
 def login_exchange(*args: Any, **kwargs: Any) -> Answer | Unanswered:
-    """``exchange`` for a login. Raises ``LoginRefused`` or ``LoginUnavailable`` where that raises
-    ``DestinationRefused``."""
+    """Call ``exchange`` for a login, and convert ``DestinationRefused`` to a login error."""
     try:
         return exchange(*args, **kwargs)
     except DestinationRefused as refused:
@@ -222,7 +224,7 @@ def _read(
     while len(body) <= limit.size and (chunk := response.raw.read1(_CHUNK, decode_content=True)):
         body += chunk
         if time.monotonic() > deadline + len(body) / _SLOWEST:
-            return Unanswered("the answer trickled, and did not end", sent=True, silent=True)
+            return Unanswered("the answer was too slow to complete", sent=True, silent=True)
     if over := limit.flaw(body):
         return Unanswered(too_large(host, response.status_code, over, limit), True, too_large=True)
     raw_headers = response.raw.headers
@@ -238,16 +240,24 @@ def too_large(host: str, status: int, over: str, limit: AnswerLimit) -> str:
     return f"{host} answered HTTP {status} with {over}, the limit for {limit.kind}"
 
 
-# The first row whose kind fits wins: whether the request may have left, and what to say.
+# By exception (the first match wins): whether the request may have been sent, and the message.
 _FAILURES: tuple[tuple[type[Exception], bool, str], ...] = (
-    (urllib3.exceptions.NameResolutionError, False, "the host name of {host} can't be resolved"),
-    (urllib3.exceptions.NewConnectionError, False, "{host} can't be reached"),
-    (urllib3.exceptions.ConnectTimeoutError, False, "{host} took no connection for {connect:g} s"),
+    (urllib3.exceptions.NameResolutionError, False, "the host name of {host} cannot be resolved"),
+    (urllib3.exceptions.NewConnectionError, False, "{host} cannot be reached"),
+    (
+        urllib3.exceptions.ConnectTimeoutError,
+        False,
+        "{host} did not accept a connection within {connect:g} s",
+    ),
     (urllib3.exceptions.ReadTimeoutError, True, "{host} sent nothing for {read:g} s"),
     (TimeoutError, True, "{host} sent nothing for {read:g} s"),
     (urllib3.exceptions.SSLError, True, "no trusted TLS connection to {host}"),
-    (urllib3.exceptions.ProxyError, True, "the proxy on the way to {host} failed"),
-    (urllib3.exceptions.ProtocolError, True, "{host} cut the connection before a whole answer"),
+    (urllib3.exceptions.ProxyError, True, "the proxy to {host} failed"),
+    (
+        urllib3.exceptions.ProtocolError,
+        True,
+        "{host} closed the connection before the answer was complete",
+    ),
     (Exception, True, "the request to {host} failed ({kind})"),
 )
 _SILENCES = (urllib3.exceptions.ReadTimeoutError, TimeoutError)
@@ -269,7 +279,7 @@ def _is_refused_by_proxy(failure: Exception) -> bool:
 
 
 def _root(failure: Exception) -> Exception:
-    """The urllib3 exception that ``requests`` wrapped, or ``failure`` itself."""
+    """Return the urllib3 exception that ``requests`` wrapped, or ``failure`` itself."""
     inner = failure.args[0] if failure.args else None
     if isinstance(inner, urllib3.exceptions.MaxRetryError) and inner.reason is not None:
         return inner.reason

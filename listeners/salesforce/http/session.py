@@ -1,4 +1,4 @@
-"""How this side reaches Salesforce: proxy, TLS, TCP keep-alive and HTTP version, as sessions."""
+"""HTTP sessions with a connection's proxy, TLS, TCP keep-alive and HTTP version."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from listeners.salesforce.errors import Reaction, SalesforceError
 from listeners.salesforce.http.allowlist import ANYWHERE, Destinations
 from listeners.salesforce.http.egress_guard import GuardedConnection, Route
 
-_LONGEST_IDLE = 32_767  # seconds; Linux takes no more
+_LONGEST_IDLE = 32_767  # seconds; the maximum on Linux
 
 SocketOptions = list[tuple[int, int, int | bytes]]
 
 
 class ClientFileMissing(SalesforceError):
-    """A certificate or CA bundle cannot be read. Put the file there, or correct client_config."""
+    """A certificate or CA bundle cannot be read. Add the file, or correct client_config."""
 
     def __init__(self, path: str) -> None:
         super().__init__(
-            f"the file {path} of client_config.tls cannot be read; correct the path",
+            f"the file {path} in client_config.tls cannot be read; correct the path",
             reaction=Reaction.CONFIGURATION,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """``scheme`` is spoken to the proxy itself; what goes through it may be http or https."""
+    """A proxy. ``scheme`` is the protocol to the proxy itself, not that of the requests."""
 
     host: str
     port: int
@@ -54,7 +54,7 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Paths of PEM files; empty: the usual authorities, and no client certificate."""
+    """TLS settings: paths of PEM files; empty for the default CAs and no client certificate."""
 
     ca_bundle: str = ""
     client_certificate: str = ""
@@ -64,7 +64,10 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class HttpConfig:
-    """Of a connection; ``keep_alive`` is in seconds of silence before TCP probes begin."""
+    """The HTTP settings of a connection.
+
+    ``keep_alive`` is the seconds of silence before TCP keep-alive probes start.
+    """
 
     proxy: Proxy | None = None
     tls: Tls = Tls()
@@ -74,7 +77,7 @@ class HttpConfig:
 
 
 class _UrlAuth(AuthBase):
-    """Sends the user and password of the address itself, if it has any, and none of a .netrc."""
+    """Sends the user and password of the URL, if it has any, but none from a .netrc."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         user, password = get_auth_from_url(str(request.url))
@@ -82,11 +85,11 @@ class _UrlAuth(AuthBase):
 
 
 class ConfiguredSession(requests.Session):
-    """What is configured outranks the environment; what isn't, the environment may say: proxies and
-    certificates. Credentials of a .netrc are never sent.
+    """A session whose configured proxies and certificates override those of the environment.
 
-    Each request, and each redirect that is followed, goes where ``destinations`` allows it, or
-    raises ``DestinationRefused``."""
+    Credentials from a .netrc are never sent. A request, or a redirect that is followed, to an
+    address that ``destinations`` does not allow raises ``DestinationRefused``.
+    """
 
     destinations = ANYWHERE
 
@@ -97,7 +100,7 @@ class ConfiguredSession(requests.Session):
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response
     ) -> None:
-        """As requests does it for a redirect, without its look at a .netrc."""
+        """Remove credentials on a redirect to another host, like requests, but ignore .netrc."""
         goes_elsewhere: Any = self.should_strip_auth
         if goes_elsewhere(response.request.url, prepared_request.url):
             prepared_request.headers.pop("Authorization", None)
@@ -116,7 +119,7 @@ class ConfiguredSession(requests.Session):
 
 
 def session_of(config: HttpConfig, session: ConfiguredSession | None = None) -> ConfiguredSession:
-    """A session, or the given one, that does as configured. Raises ``ClientFileMissing``."""
+    """Configure the given session, or a new one, and return it. Raises ``ClientFileMissing``."""
     session = session or ConfiguredSession()
     tls = config.tls
     for path in (tls.ca_bundle, tls.client_certificate, tls.client_key):
@@ -158,7 +161,7 @@ def _adapter(config: HttpConfig) -> HTTPAdapter:
 
 
 def keep_alive_options(seconds: float | None) -> SocketOptions:
-    """Socket options: three probes, a third of the silence apart, after ``seconds`` of it."""
+    """Return socket options for three keep-alive probes after ``seconds`` of silence."""
     options: SocketOptions = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
     if seconds is None:
         return options
@@ -171,13 +174,13 @@ def keep_alive_options(seconds: float | None) -> SocketOptions:
     options += [
         (socket.IPPROTO_TCP, getattr(socket, name), value)
         for name, value in wanted
-        if hasattr(socket, name)  # not every system can be told
+        if hasattr(socket, name)  # not every system has the option
     ]
     return options
 
 
 class _Connection(HTTPConnection):
-    """Mixed into each kind of connection class: TLS handshakes are part of connecting."""
+    """A mixin for urllib3's connection classes: a TLS handshake counts as connecting."""
 
     def connect(self) -> None:
         try:
@@ -187,7 +190,7 @@ class _Connection(HTTPConnection):
 
 
 class KeepAliveAdapter(HTTPAdapter):
-    """Connections with socket options, those to a proxy too, along a ``Route``."""
+    """Opens connections, also to proxies, with socket options and restricted by a ``Route``."""
 
     def __init__(
         self, options: Sequence[Any] = (), route: Route | None = None, **more: Any
@@ -220,7 +223,7 @@ class KeepAliveAdapter(HTTPAdapter):
 
 
 class _Http10Connection(HTTPConnection):
-    """Mixed into each kind of connection class. With ``_http_vsn = 10`` there would be no Host."""
+    """A mixin for HTTP/1.0. Setting ``_http_vsn = 10`` too would omit the Host header."""
 
     _http_vsn_str = "HTTP/1.0"
 
@@ -233,7 +236,7 @@ class _Http10Adapter(KeepAliveAdapter):
 
 
 def mixed_into(pool: HTTPConnectionPool, mixin: type[HTTPConnection], **own: Any) -> None:
-    """Let the pool make connections of its own class with ``mixin`` before it."""
+    """Make the pool create connections of its own class with ``mixin`` added."""
     plain: type[Any] = pool.ConnectionCls
     if not issubclass(plain, mixin):
         pool.ConnectionCls = type(f"{mixin.__name__}{plain.__name__}", (mixin, plain), own)

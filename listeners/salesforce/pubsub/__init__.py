@@ -1,10 +1,13 @@
-"""The Pub/Sub API: gRPC and Avro. What imports `grpc` is imported where a listener needs it only:
-a worker's process forks, and gRPC does not outlive that."""
+"""The Pub/Sub API over gRPC and Avro.
+
+Modules that import `grpc` are imported only where a listener needs them: worker processes fork, and
+gRPC does not survive a fork.
+"""
 
 import os
 
-# gRPC reads these when it is imported. What happens to a connection is told by our own errors; its
-# tracer `api` would print every call's access token.
+# gRPC reads these variables on import. Connection errors are reported by this package, and gRPC's
+# tracer `api` would print the access token of every call.
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 if os.environ.get("GRPC_TRACE"):
     os.environ["GRPC_TRACE"] += ",-api"

@@ -1,7 +1,7 @@
-"""The bitmaps of a change event's header, which name fields by their place in the schema.
+"""Decodes the bitmaps in a change event's header, which list fields by position in the schema.
 
-``0xHEX`` stands for fields of the record, ``POS-0xHEX`` for children of the compound field at
-POS; bit i, least significant first, is field i.
+``0xHEX`` lists fields of the record, ``POS-0xHEX`` children of the compound field at position POS.
+Bit i, from the least significant, is field i.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ _MEANT_AS_BITS = re.compile(r"0x|[0-9]*-", re.ASCII | re.IGNORECASE)
 
 
 class BitmapFlaw(ValueError):
-    """A bitmap that does not fit the schema; says which, and why."""
+    """A bitmap does not fit the schema; the message has the bitmap and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a list of bitmaps names."""
+    """The fields that a list of bitmaps names."""
 
     names: tuple[str, ...]  # such as Name.FirstName, in the order of the schema
-    places: Mapping[str, frozenset[str]]  # field → its children that are named; none: itself
+    places: Mapping[str, frozenset[str]]  # field → its named children; empty: the field itself
 
     def __or__(self, other: Named) -> Mapping[str, frozenset[str]]:
-        """The places of both."""
+        """Return the union of the places."""
         if not other.places:
             return self.places
         both = dict(self.places)
@@ -40,8 +40,11 @@ class Named:
 
 
 def named(elements: Sequence[str], fields: Sequence[Field]) -> Named:
-    """The fields that ``elements`` name. An element that is a plain name stands for itself, last
-    if it is not in the schema. Raises BitmapFlaw."""
+    """Return the fields that ``elements`` name.
+
+    An element that is not a bitmap is a field name; names that are not in the schema come last.
+    Raises BitmapFlaw.
+    """
     top = 0
     within = [0] * len(fields)
     others: list[str] = []
@@ -53,7 +56,7 @@ def named(elements: Sequence[str], fields: Sequence[Field]) -> Named:
             children = _children(place, int(bits[2], 16), fields, element)
             within[place] |= children
         elif _MEANT_AS_BITS.match(element):
-            _refuse(element, "is no bitmap")
+            _refuse(element, "is not a valid bitmap")
         else:
             others.append(element)
     names, places = _spelt(top, within, fields)
@@ -78,7 +81,7 @@ def _spelt(
 
 def _children(place: int, bits: int, fields: Sequence[Field], element: str) -> int:
     if place >= len(fields):
-        _refuse(element, f"names the field at {place}, and the record has {len(fields)}")
+        _refuse(element, f"names the field at {place}, but the record has {len(fields)} fields")
     field = fields[place]
     if not field.children:
         _refuse(element, f"names children of {field.name}, which has none")
@@ -87,7 +90,7 @@ def _children(place: int, bits: int, fields: Sequence[Field], element: str) -> i
 
 def _fitting(bits: int, fields: Sequence[Field], element: str, of: str) -> int:
     if bits >> len(fields):
-        _refuse(element, f"names bit {bits.bit_length() - 1}, and {of} has {len(fields)} fields")
+        _refuse(element, f"names bit {bits.bit_length() - 1}, but {of} has {len(fields)} fields")
     return bits
 
 

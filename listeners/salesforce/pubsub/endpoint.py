@@ -1,4 +1,4 @@
-"""Where the Pub/Sub API is: `host:port` over TLS, or a URL that says which."""
+"""Parses the endpoint of the Pub/Sub API: `host:port` over TLS, or an http(s) URL."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Endpoint:
 
 
 def endpoint_of(text: str) -> Endpoint:
-    """Raises ``PubSubRefused`` with CONFIGURATION for what is no endpoint."""
+    """Return the endpoint. Raises ``PubSubRefused`` with CONFIGURATION if it is not valid."""
     written = text if "://" in text else f"https://{text}"
     try:
         parts = urlsplit(written)
@@ -35,6 +35,6 @@ def endpoint_of(text: str) -> Endpoint:
     except ValueError:
         host, port, parts = None, None, urlsplit("")
     if not host or parts.scheme not in _PORTS or parts.path.strip("/") or "@" in parts.netloc:
-        why = "the endpoint is no host:port, http://host:port or https://host:port"
+        why = "the endpoint is not host:port, http://host:port or https://host:port"
         raise PubSubRefused("connecting", "endpoint", why, Reaction.CONFIGURATION)
     return Endpoint(host, port or _PORTS[parts.scheme], parts.scheme == "http")

@@ -1,4 +1,4 @@
-"""One event loop, on one thread, for all the streams of a process."""
+"""The event loop that all Pub/Sub streams of a process share."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ _T = TypeVar("_T")
 
 
 class SharedLoop:
-    """Starts with its first work and lasts as long as the process: what gRPC has yet to tell of a
-    call that is over, it tells the loop of that call. Thread-safe."""
+    """An event loop on a daemon thread, started with the first coroutine. Thread-safe.
+
+    It runs until the process ends, because gRPC may still use the loop of a call that is over.
+    """
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
-        """In a process that was forked: its thread is not here."""
+        """Forget the loop, in a forked process, which does not have its thread."""
         self._guard = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def submit(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
-        """Run it there."""
+        """Run the coroutine on the loop, and return a future of its result."""
         try:
             loop = self._running()
         except BaseException:
@@ -46,6 +48,6 @@ class SharedLoop:
             return self._loop
 
 
-#: gRPC's asynchronous side wants one loop in a process.
+#: gRPC's asyncio API supports only one event loop in a process.
 LOOP = SharedLoop()
 os.register_at_fork(after_in_child=LOOP.forget)

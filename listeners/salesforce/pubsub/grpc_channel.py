@@ -1,9 +1,9 @@
-"""A gRPC channel to the endpoint, as the connection is configured: proxy, TLS, limits.
+"""gRPC channels to the endpoint, with the connection's proxy, TLS and limits.
 
-No HTTP/2 PINGs are sent to keep it alive: servers may throw off (GOAWAY `too_many_pings`) who
-pings more often than every five minutes, and a small call asks more: whether somebody answers.
-Flow-control windows are left to gRPC: it measures the line and opens them as wide as that needs,
-while a fixed window would be its limit (measured: 100 KB events at a round trip of 50 ms).
+They send no HTTP/2 keep-alive PINGs: servers may close a connection that pings more often than
+every five minutes (GOAWAY `too_many_pings`), and a small call checks more. gRPC adapts its
+flow-control windows to the connection; a fixed window would limit throughput (measured with events
+of 100 KB and a round trip of 50 ms).
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _PROXY_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How the endpoint is reached. Raises on making it where the configuration does not work."""
+    """How to connect to the endpoint: proxy, TLS and allowed destinations."""
 
     endpoint: Endpoint
     proxy: Proxy | None
-    credentials: grpc.ChannelCredentials | None  # None: no TLS of gRPC's own
+    credentials: grpc.ChannelCredentials | None  # None: gRPC itself uses no TLS
     proxy_tls: ssl.SSLContext | None
     own_tls: ssl.SSLContext | None
-    #: What is connected to, the endpoint or the proxy before it, must be among these.
+    #: The allowed addresses of the endpoint, or of the proxy to it.
     destinations: Destinations = ANYWHERE
 
     @property
@@ -59,19 +59,24 @@ class Way:
         )
 
     async def target(self) -> str:
-        """What gRPC connects to without a tunnel: addresses that were judged, of the family that is
-        best from here. Raises ``DestinationRefused`` and ``socket.gaierror``."""
+        """Return gRPC's target without a tunnel: checked addresses, all IPv4 or all IPv6.
+
+        Raises ``DestinationRefused`` and ``socket.gaierror``.
+        """
         endpoint = self.endpoint
         if self.destinations.trusts(endpoint.host):
             return f"dns:///{endpoint.address}"
         found = await resolved(self.destinations, endpoint.host, endpoint.port)
         is_v6 = ":" in found[0]
-        same = [f"[{one}]" if is_v6 else one for one in found if (":" in one) == is_v6]
-        targets = ",".join(f"{one}:{endpoint.port}" for one in same)
+        hosts = [f"[{ip}]" if is_v6 else ip for ip in found if (":" in ip) == is_v6]
+        targets = ",".join(f"{host}:{endpoint.port}" for host in hosts)
         return f"{'ipv6' if is_v6 else 'ipv4'}:{targets}"
 
     def channel(self, target: str) -> aio.Channel:
-        """On the loop: it belongs to that. ``target`` is a tunnel's socket, or from ``target``."""
+        """Return a channel, which belongs to the current event loop.
+
+        ``target`` is the socket of a tunnel, or the result of ``target``.
+        """
         options = self._options()
         if self.credentials is None:
             return aio.insecure_channel(target, options=options)
@@ -81,9 +86,9 @@ class Way:
         options: list[tuple[str, str | int]] = [
             ("grpc.primary_user_agent", USER_AGENT),
             ("grpc.max_receive_message_length", MESSAGE.size),
-            # A connection of its own: one that is dead is given up with its stream.
+            # Each stream has its own connection, so that a dead one is dropped with its stream.
             ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.enable_http_proxy", 0),  # the tunnel does
+            ("grpc.enable_http_proxy", 0),  # the tunnel handles proxies
             ("grpc.enable_retries", 0),
             ("grpc.service_config_disable_resolution", 1),
             ("grpc.default_authority", self.endpoint.address),
@@ -96,14 +101,16 @@ class Way:
 
 
 def way_to(endpoint: Endpoint, config: HttpConfig) -> Way:
-    """Raises ``ClientFileMissing``, or ``PubSubRefused`` or ``DestinationRefused`` with
-    CONFIGURATION."""
+    """Return how to connect to the endpoint.
+
+    Raises ``ClientFileMissing``, or ``PubSubRefused`` or ``DestinationRefused`` with CONFIGURATION.
+    """
     config.destinations.check(endpoint.url)
     tls = config.tls
     check_files(tls)
     proxy = config.proxy or _proxy_of_environment(endpoint)
     proxy_tls = context_of(tls) if proxy is not None and proxy.scheme == "https" else None
-    is_trusted = proxy is not None and config.proxy is None  # it is the environment's
+    is_trusted = proxy is not None and config.proxy is None  # from the environment
     guard = ANYWHERE if is_trusted else config.destinations
     if endpoint.is_plain:
         return Way(endpoint, proxy, None, proxy_tls, None, guard)
@@ -115,7 +122,7 @@ def way_to(endpoint: Endpoint, config: HttpConfig) -> Way:
 
 
 def _proxy_of_environment(endpoint: Endpoint) -> Proxy | None:
-    """As requests finds it; gRPC's own variable goes first."""
+    """Return the environment's proxy, like requests; gRPC's own variable has precedence."""
     if should_bypass_proxies(endpoint.url, no_proxy=None):
         return None
     named = getproxies()
@@ -129,7 +136,7 @@ def _proxy(url: str) -> Proxy:
         usual = _PROXY_PORTS[parts.scheme]
         port = parts.port or usual
     except (ValueError, LookupError):
-        why = "the proxy that the environment names is neither http nor https"
+        why = "the proxy in the environment variables is neither http nor https"
         raise PubSubRefused("connecting", "proxy", why, Reaction.CONFIGURATION) from None
     return Proxy(
         parts.hostname or "",
@@ -145,7 +152,10 @@ _BUNDLES = (_ROOTS_OF_GRPC, "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def context_of(tls: Tls) -> ssl.SSLContext:
-    """For Python's own TLS. Raises for files that are missing, or hold no certificate or key."""
+    """Return the context for Python's TLS.
+
+    Raises ``ClientFileMissing``, or ``PubSubRefused`` for a file without a certificate or key.
+    """
     authorities = _authorities(tls)
     try:
         context = ssl.create_default_context(cafile=authorities)
@@ -157,13 +167,16 @@ def context_of(tls: Tls) -> ssl.SSLContext:
                 tls.client_certificate, tls.client_key or None, password=lambda: ""
             )
     except ssl.SSLError as error:
-        why = f"a file of client_config.tls holds no usable certificate or key: {error.reason}"
+        why = f"a file in client_config.tls has no usable certificate or key: {error.reason}"
         raise PubSubRefused("connecting", "tls", why, Reaction.CONFIGURATION) from None
     return context
 
 
 def credentials_of(tls: Tls) -> grpc.ChannelCredentials:
-    """For gRPC's TLS, which always verifies. Call ``context_of`` first: it checks the files."""
+    """Return the credentials for gRPC's TLS, which always verifies the server.
+
+    Call ``context_of`` first, which checks the files.
+    """
     key = tls.client_key or tls.client_certificate
     return grpc.ssl_channel_credentials(
         root_certificates=_read(_authorities(tls)),
@@ -173,13 +186,13 @@ def credentials_of(tls: Tls) -> grpc.ChannelCredentials:
 
 
 def check_files(tls: Tls) -> None:
-    """Raises ``ClientFileMissing`` for a file that can't be read."""
+    """Raise ``ClientFileMissing`` if a file cannot be read."""
     for path in filter(None, (tls.ca_bundle, tls.client_certificate, tls.client_key)):
         _read(path)
 
 
 def _authorities(tls: Tls) -> str:
-    """What is configured outranks the environment."""
+    """Return the path of the CA bundle: the configured one, else the environment's or certifi's."""
     named = filter(None, (tls.ca_bundle, *(os.environ.get(name) for name in _BUNDLES)))
     return next((path for path in named if Path(path).is_file()), certifi.where())
 

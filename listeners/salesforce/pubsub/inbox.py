@@ -1,4 +1,4 @@
-"""What a subscription brought and nobody has taken yet; the loop fills it, the poll empties it."""
+"""The buffer of received events between the event loop, which fills it, and ``poll``."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from listeners.salesforce.pubsub.wire.pubsub_api_pb2 import ConsumerEvent
 
 FULL_EVENTS = 2_000
 FULL_BYTES = 4 * 1024 * 1024
-#: Fullness from which on nothing more is asked for, and from which on nothing more is read either.
+#: From FULL on no more events are requested; from OVERFULL on none are read either.
 FULL = 1.0
 OVERFULL = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class KeepAlive:
-    """There was nothing until this replay id, or the server did not say until where."""
+    """The server has no events up to this replay id; empty if it did not send one."""
 
     latest: bytes
 
 
 class Inbox:
-    """In the order of the wire; a failure comes after everything that came before it."""
+    """Received events in order, followed by the failure that ended the stream, if any."""
 
     def __init__(self, has_room: Callable[[], None]) -> None:
-        """``has_room`` is called, on the thread that takes, when it was full and no longer is."""
+        """``has_room`` is called, on the taking thread, when the inbox is no longer full."""
         self._changed = threading.Condition()
         self._events: deque[ConsumerEvent] = deque()
         self._bytes = 0
@@ -50,14 +50,18 @@ class Inbox:
 
     @property
     def fullness(self) -> float:
-        """What waits as a part of ``FULL_EVENTS`` or of ``FULL_BYTES``, whichever is more. Full
-        once it was left."""
+        """The size relative to ``FULL_EVENTS`` or ``FULL_BYTES``, whichever is more.
+
+        At least ``FULL`` after ``leave``.
+        """
         with self._changed:
             return self._fullness()
 
     def put(self, events: Sequence[ConsumerEvent], latest: bytes) -> None:
-        """One response; none after a failure: what was dropped at that would be passed over. What
-        it says of an empty stream holds until events come."""
+        """Add a response; ignored after a failure, which may have dropped events before it.
+
+        A response without events is a keep-alive, until events arrive.
+        """
         with self._changed:
             if self._failure is not None:
                 return
@@ -67,13 +71,13 @@ class Inbox:
             self._changed.notify_all()
 
     def fail(self, failure: BaseException) -> None:
-        """Nothing comes after it. Of several the first counts."""
+        """Set the failure that ends the stream; only the first one counts."""
         with self._changed:
             self._failure = self._failure or failure
             self._changed.notify_all()
 
     def fail_at_once(self, failure: BaseException) -> None:
-        """What waits is dropped: it comes again."""
+        """Set the failure and drop the waiting events, which Salesforce sends again."""
         with self._changed:
             self._events.clear()
             self._bytes, self._keep_alive = 0, None
@@ -81,13 +85,13 @@ class Inbox:
             self._changed.notify_all()
 
     def raise_failure(self) -> None:
-        """Raises it if that is all there is."""
+        """Raise the failure if there is one and no events are waiting."""
         with self._changed:
             if self._failure is not None and not self._events:
                 raise self._failure
 
     def leave(self) -> None:
-        """Nothing more is waited for, nor asked for."""
+        """Stop waiting for events and requesting them."""
         with self._changed:
             self._is_left = True
             self._changed.notify_all()
@@ -98,7 +102,10 @@ class Inbox:
             self._changed.notify_all()
 
     def take(self, most: int) -> list[ConsumerEvent] | KeepAlive:
-        """Waits. Raises the failure when everything before it is taken, StreamClosed if closed."""
+        """Wait for events, and return at most ``most`` of them, or a keep-alive.
+
+        Raises the failure after the last event, and StreamClosed if the inbox is closed.
+        """
         with self._changed:
             self._changed.wait_for(self._is_ready)
             if self._is_closed:

@@ -1,4 +1,4 @@
-"""What every call carries: who asks, and for which org."""
+"""The metadata of every call: access token, instance and org."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _SENDABLE = re.compile(r"[\x20-\x7e]+", re.ASCII)
 
 
 def metadata_of(token: Token) -> Metadata:
-    """Raises ``PubSubRefused`` with CONFIGURATION where it cannot be told."""
+    """Return the metadata. Raises ``PubSubRefused`` with CONFIGURATION if a value is missing."""
     tenant = tenant_of(token)
     if tenant is None:
-        raise _misconfigured("the login does not tell the org's id, which each call must name")
+        raise _misconfigured("the login did not return the org's ID, which each call requires")
     if not _SENDABLE.fullmatch(token.access_token):
-        raise _misconfigured("the access token holds characters that no metadata can")
+        raise _misconfigured("the access token has characters that metadata cannot contain")
     if not _SENDABLE.fullmatch(token.instance_url):
-        raise _misconfigured("the instance URL holds characters that no metadata can")
+        raise _misconfigured("the instance URL has characters that metadata cannot contain")
     return (
         ("accesstoken", token.access_token),
         ("instanceurl", token.instance_url),
@@ -31,8 +31,7 @@ def metadata_of(token: Token) -> Metadata:
 
 
 def tenant_of(token: Token) -> str | None:
-    """The org's id, 18 characters: as the login told it, else from the access token's beginning,
-    ``00D…!``."""
+    """Return the org's id of 18 characters, from the login or the token, ``00D…!``."""
     if token.org_id:
         return long_id(token.org_id)
     org, mark, _ = token.access_token.partition("!")

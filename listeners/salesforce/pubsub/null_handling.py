@@ -1,4 +1,4 @@
-"""A record without its nulls, and with those that mean something."""
+"""Removes the nulls of a record, and restores those that a change event names."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from listeners.salesforce.pubsub.payload_reader import HEADER
 from listeners.salesforce.pubsub.values import Field, plain
 
-#: The fields that an event names → those of their children that it names; none: the field itself.
+#: The fields that an event names → their named children; empty: the field itself.
 Places = Mapping[str, frozenset[str]]
 
 
 def whole_of(record: Mapping[str, Any], fields: Sequence[Field]) -> dict[str, Any]:
-    """Of a record in Avro's types: the header, then what is not null, converted."""
+    """Return the header and the non-null fields of a record, converted from Avro's types."""
     whole: dict[str, Any] = {}
     given = record.get(HEADER)
     if isinstance(given, dict):
@@ -28,7 +28,7 @@ def whole_of(record: Mapping[str, Any], fields: Sequence[Field]) -> dict[str, An
 
 
 def is_whole(record: Mapping[str, Any], explicit: Places) -> bool:
-    """Whether everything that is named is there, and so no null is missing."""
+    """Return whether the record has all named fields, so that no null must be added."""
     for name, children in explicit.items():
         if name not in record:
             return False
@@ -40,7 +40,7 @@ def is_whole(record: Mapping[str, Any], explicit: Places) -> bool:
 def with_nulls(
     record: Mapping[str, Any], fields: Sequence[Field], explicit: Places
 ) -> dict[str, Any]:
-    """In the schema's order, with a null for what is named and not there."""
+    """Return the record in the schema's order, with null for named fields that are missing."""
     filled = {HEADER: record[HEADER]}
     for field in fields:
         name = field.name

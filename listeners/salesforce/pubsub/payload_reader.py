@@ -1,9 +1,8 @@
-"""Payloads read in one go into what a message holds, by functions made once for each schema.
+"""A fast reader of Avro payloads, built once for each schema.
 
-fastavro goes through the schema again for every payload, and makes a null of each field that is
-none; most are. What is here reads what Salesforce's schemas and payloads are made of. Whatever
-else there may be is `Unread`, and left to fastavro, which also says what is wrong with a payload:
-what is read here is the same as what fastavro reads, or is not read.
+fastavro walks the schema for every payload, and creates a null for each unset field, which most
+fields are. This reader supports only what Salesforce's schemas and payloads contain, and raises
+`Unread` for anything else, which is then left to fastavro. It returns the same values as fastavro.
 """
 
 from __future__ import annotations
@@ -17,28 +16,31 @@ from listeners.salesforce.pubsub.values import Convert, Field, plain
 
 HEADER = "ChangeEventHeader"
 
-#: From a payload and where a value begins in it to the value and where it ends.
+#: Takes a payload and the offset of a value, and returns the value and the offset of its end.
 Read = Callable[[bytes, int], tuple[Any, int]]
-_Branches = Mapping[int, Read]  # by their index as it is written, in one byte
-_Known = dict[str, Any]  # the definitions of named types, and the readers of records by them
-_Part = tuple[str, Read | None, _Branches]  # a field: always there, or one of these or null
+_Branches = Mapping[int, Read]  # by the encoded index of the branch, one byte
+_Known = dict[str, Any]  # definitions of named types, and readers of records
+_Part = tuple[str, Read | None, _Branches]  # a field: a required one, or branches (or null)
 
 _DOUBLE = struct.Struct("<d")
 _FLOAT = struct.Struct("<f")
-_MULTIPLE = 0x80  # in a number's first byte: another follows
-_NOT_SHORT = _MULTIPLE | 0x01  # or it is negative
-_WIDEST = 63  # bits of a number; fastavro knows what becomes of one that is longer
-_REMEMBERED = 1_000  # points in time: of a transaction, and of a record's dates, they are the same
+_MULTIPLE = 0x80  # in the first byte of a number: another byte follows
+_NOT_SHORT = _MULTIPLE | 0x01  # or the number is negative
+_WIDEST = 63  # bits of a number; longer ones are left to fastavro
+_REMEMBERED = 1_000  # cached times: those of a transaction and of a record's dates repeat
 
 
 class Unread(Exception):
-    """Not to be read here."""
+    """The schema or payload is not supported here, and left to fastavro."""
 
 
 def reader_of(parsed: Any, fields: Sequence[Field]) -> Callable[[bytes], dict[str, Any]] | None:
-    """For payloads of a schema that fastavro has parsed, whose fields are `fields`: the header,
-    then what is not null, converted. It raises any exception for a payload that is not to be read
-    here. None for a schema that is not."""
+    """Return a reader for payloads of a schema, or None if the schema is not supported.
+
+    `parsed` is the schema as fastavro parsed it, `fields` are its fields. The reader returns the
+    header and the non-null fields, converted. It may raise any exception for a payload that it
+    does not support.
+    """
     try:
         return _whole(_record(parsed, fields, {}), fields)
     except Unread:
@@ -51,7 +53,7 @@ def _whole(read: Read, fields: Sequence[Field]) -> Callable[[bytes], dict[str, A
     def whole(payload: bytes) -> dict[str, Any]:
         record: dict[str, Any]
         record, end = read(payload, 0)
-        if end != len(payload):  # a text that ends too early shows here too
+        if end != len(payload):  # also detects a string that is cut off
             raise Unread
         for name in compounds:
             if record.get(name) == {}:
@@ -62,7 +64,7 @@ def _whole(read: Read, fields: Sequence[Field]) -> Callable[[bytes], dict[str, A
 
 
 def _record(definition: Any, fields: Sequence[Field], known: _Known) -> Read:
-    """Made once for each type: types that are made of one another would multiply."""
+    """Return the reader of a record type, built once: nested types would multiply otherwise."""
     name = f"reader of {definition['name']}"
     if name not in known:
         known[name] = _new_record(definition, fields, known)
@@ -85,7 +87,7 @@ def _new_record(definition: Any, fields: Sequence[Field], known: _Known) -> Read
 
 
 def _reading(parts: Sequence[_Part]) -> Read:
-    string, text = _string, str  # looked up once
+    string, text = _string, str  # local variables are faster
 
     def record(data: bytes, at: int) -> tuple[dict[str, Any], int]:
         values: dict[str, Any] = {}
@@ -97,7 +99,7 @@ def _reading(parts: Sequence[_Part]) -> Read:
                 if not branch:
                     continue
                 read = branches[branch]
-            # Most are short texts: a call for each would cost as much as all the rest.
+            # Short strings, the most frequent values, are read inline: calls would double the cost.
             if read is string and not (size := data[at]) & _NOT_SHORT:
                 at += 1
                 end = at + (size >> 1)
@@ -111,7 +113,7 @@ def _reading(parts: Sequence[_Part]) -> Read:
 
 
 def _header(definition: Any, known: _Known) -> Read:
-    """Its values are plain ones, and its nulls are kept."""
+    """Return the reader of the header, which keeps nulls and converts values to JSON types."""
     if not isinstance(definition, dict) or definition["type"] != "record":
         raise Unread
     parts: list[_Part] = []
@@ -143,7 +145,7 @@ def _is_record(definition: Mapping[str, Any]) -> bool:
 
 
 def _value(kind: Any, field: Field, known: _Known) -> Read:
-    """Of a field: a branch of its type, or all of it."""
+    """Return the reader of a field's type, or of one branch of it."""
     given = known.get(kind, kind) if isinstance(kind, str) else kind
     if isinstance(given, str):
         return _converted(given, field.convert)

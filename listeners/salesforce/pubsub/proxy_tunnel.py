@@ -1,8 +1,7 @@
-"""What gRPC can't do itself: a proxy that is spoken to over TLS or wants a password with words of
-its own when it refuses, and TLS that does not verify.
+"""A local tunnel for what gRPC lacks: https proxies, proxy errors, and TLS without verification.
 
-gRPC connects to a socket in a folder that only this user can enter; what comes there is passed on
-over a connection that is made here.
+gRPC connects to a Unix socket in a folder that only this user can enter, and the tunnel forwards
+the data over its own connection.
 """
 
 from __future__ import annotations
@@ -33,11 +32,11 @@ Pipe = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class _NotConnected(Exception):
-    """``Tunnel.trouble`` says why."""
+    """The connection failed; ``Tunnel.trouble`` has the reason."""
 
 
 class Tunnel:
-    """Lives on the loop. Each connection to its socket becomes one to the endpoint."""
+    """Forwards each connection to its socket to the endpoint. Runs on the event loop."""
 
     def __init__(
         self,
@@ -49,10 +48,10 @@ class Tunnel:
         timeout: float,
         destinations: Destinations = ANYWHERE,
     ) -> None:
-        """``proxy_tls`` is for an https proxy, ``tls`` for the endpoint where it is not left to
-        gRPC; ``timeout`` is in seconds, for all of connecting; ``destinations`` are what may be
-        connected to."""
-        #: Why the last connection could not be made; without secrets.
+        """``proxy_tls`` is for an https proxy; ``tls`` for the endpoint, unless gRPC handles it;
+        ``timeout`` is the seconds for connecting in total; ``destinations`` are the allowed
+        addresses."""
+        #: Why the last connection failed; without secrets.
         self.trouble: SalesforceError | None = None
         self._endpoint = endpoint
         self._proxy = proxy
@@ -65,14 +64,14 @@ class Tunnel:
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def start(self) -> str:
-        """The path of its socket."""
+        """Start listening, and return the path of the socket."""
         try:
             self._folder = tempfile.TemporaryDirectory(prefix="pubsub-")
             path = str(Path(self._folder.name, "socket"))
             self._server = await asyncio.start_unix_server(self._accept, path)
         except OSError as error:
-            why = f"no socket can be made in a temporary folder ({error.strerror or error})"
-            remedy = "set TMPDIR to a folder that can be written to and has a short path."
+            why = f"cannot create a socket in a temporary folder ({error.strerror or error})"
+            remedy = "set TMPDIR to a writable folder with a short path."
             raise PubSubRefused("connecting", why, remedy, Reaction.RETRY) from None
         return path
 
@@ -109,15 +108,16 @@ class Tunnel:
             async with asyncio.timeout(self._timeout):
                 return await self._connect()
         except TimeoutError:
-            trouble = TransportFailed(f"no connection to {address} in {self._timeout:g} s")
+            trouble = TransportFailed(f"no connection to {address} within {self._timeout:g} s")
         except ssl.SSLError as error:
-            why = f"no TLS connection on the way to {address}: {error.reason}"
+            why = f"no TLS connection to {address}: {error.reason}"
             trouble = TransportFailed(why)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-            way = "the proxy on the way to " if self._proxy else ""
-            trouble = TransportFailed(f"{way}{address} can't be reached ({type(error).__name__})")
+            proxy = "the proxy to " if self._proxy else ""
+            why = f"{proxy}{address} cannot be reached ({type(error).__name__})"
+            trouble = TransportFailed(why)
         except SalesforceError as refusal:
-            trouble = refusal.with_traceback(None)  # its frames hold the proxy's password
+            trouble = refusal.with_traceback(None)  # the frames contain the proxy's password
         self.trouble = trouble
         raise _NotConnected
 
@@ -138,12 +138,12 @@ class Tunnel:
         return reader, writer
 
     async def _open_connection(self, host: str, port: int) -> Pipe:
-        """To the first address that takes it, of those that may be connected to."""
+        """Connect to the first allowed address that accepts the connection."""
         tls = self._proxy_tls if self._proxy else self._tls
         addresses = [host]
         if not self._destinations.is_anywhere:
             addresses = await resolved(self._destinations, host, port)
-        failure: OSError = OSError("it has no address")
+        failure: OSError = OSError("the host has no address")
         for address in addresses:
             try:
                 return await asyncio.open_connection(
@@ -174,9 +174,9 @@ class Tunnel:
             return
         if status == "407":
             why = "check the proxy's user name and password."
-            raise PubSubRefused("CONNECT", "HTTP 407 of the proxy", why, Reaction.CONFIGURATION)
+            raise PubSubRefused("CONNECT", "HTTP 407 from the proxy", why, Reaction.CONFIGURATION)
         raise TransportFailed(
-            f"the proxy before {address} answered HTTP {status}",
+            f"the proxy to {address} answered HTTP {status}",
             status=int(status) if status.isdecimal() else None,
         )
 
@@ -188,7 +188,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def _until_one_ends(*copying: Coroutine[None, None, None]) -> None:
-    tasks = [asyncio.create_task(one) for one in copying]
+    tasks = [asyncio.create_task(direction) for direction in copying]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:

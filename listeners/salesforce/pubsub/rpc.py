@@ -1,4 +1,4 @@
-"""The calls of one stream, on the loop: one channel, one token, errors as values."""
+"""The gRPC calls of a stream, on one channel and with one token."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 _T = TypeVar("_T")
 
 _SERVICE = "/eventbus.v1.PubSub"
-#: Of each method its request and its answer.
+#: The request and response types of each method.
 _UNARY: dict[str, tuple[Any, Any]] = {
     "GetTopic": (wire.TopicRequest, wire.TopicInfo),
     "GetSchema": (wire.SchemaRequest, wire.SchemaInfo),
@@ -38,12 +38,12 @@ _STREAMS: dict[str, tuple[Any, Any]] = {
     "Subscribe": (wire.FetchRequest, wire.FetchResponse),
     "ManagedSubscribe": (wire.ManagedFetchRequest, wire.ManagedFetchResponse),
 }
-#: gRPC gives None for a message that it can't read.
-UNREADABLE = "the answer can't be read"
+#: The error for a message that gRPC cannot decode, for which it returns None.
+UNREADABLE = "the answer cannot be decoded"
 
 
 class CallFailed(Exception):
-    """A call ended with what is no answer, or a refusal."""
+    """A call was refused or not answered."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.method)
@@ -51,7 +51,7 @@ class CallFailed(Exception):
 
 
 class Calls:
-    """``timeout`` is in seconds: for each call that has one answer, with connecting."""
+    """The calls of a stream. ``timeout`` is the seconds for a unary call, including connecting."""
 
     def __init__(self, way: Way, metadata: Metadata, timeout: float) -> None:
         self._way = way
@@ -62,7 +62,7 @@ class Calls:
         self._tunnel: Tunnel | None = None
 
     async def open(self) -> None:
-        """Make the channel; it connects with the first call."""
+        """Create the channel, which connects with the first call."""
         if self._way.needs_tunnel:
             self._tunnel = self._way.tunnel(self._timeout)
         target = f"unix:{await self._tunnel.start()}" if self._tunnel else await self._target()
@@ -74,12 +74,13 @@ class Calls:
             async with asyncio.timeout(self._timeout):
                 return await self._way.target()
         except TimeoutError:
-            raise TransportFailed(f"{address} is not resolved in {self._timeout:g} s") from None
+            why = f"the host name of {address} was not resolved within {self._timeout:g} s"
+            raise TransportFailed(why) from None
         except (socket.gaierror, UnicodeError):
-            raise TransportFailed(f"the host name of {address} can't be resolved") from None
+            raise TransportFailed(f"the host name of {address} cannot be resolved") from None
 
     async def close(self) -> None:
-        """And let gRPC's objects go: as long as there are any, a thread of its own stays."""
+        """Close the channel, and release gRPC's objects: while any exist, its thread runs."""
         channel, self._channel = self._channel, None
         if channel is not None:
             await channel.close()
@@ -87,22 +88,25 @@ class Calls:
             await self._tunnel.close()
 
     async def check_topic(self, topic: str) -> None:
-        """Raises what GetTopic is refused with; a server without it is asked no further."""
+        """Raise an error if GetTopic is refused, or says that the user may not subscribe.
+
+        A server that does not implement GetTopic is accepted.
+        """
         try:
             info = await self._get_topic(topic)
         except CallFailed as failed:
             if failed.failure.is_unimplemented:
                 return
             raise self.error(failed.failure) from None
-        # Salesforce fills in all of it: an answer without these says nothing of permissions
-        # either, and the subscription will tell.
+        # Salesforce sets all fields. If these are missing, can_subscribe is unknown too, and the
+        # subscription itself will show whether it is allowed.
         is_whole = info.tenant_guid or info.rpc_id or info.can_publish
         if is_whole and not info.can_subscribe:
             why = f"the login user may not subscribe to {topic}."
             raise PubSubRefused("GetTopic", "can_subscribe", why, Reaction.CONFIGURATION)
 
     async def is_answered(self, topic: str) -> bool:
-        """Whether somebody answers a small call on the same connection, and be it a refusal."""
+        """Return whether the server answers a small call on the same connection, even refusing."""
         try:
             await self._get_topic(topic)
         except CallFailed as failed:
@@ -110,12 +114,15 @@ class Calls:
         return True
 
     async def schema(self, schema_id: str) -> str | Failure:
-        """Its JSON text, or how it is said that there is none. Raises what else goes wrong."""
-        asked = self._method("GetSchema")(
+        """Return the schema's JSON text, or the failure if there is no such schema.
+
+        Raises an error for any other failure.
+        """
+        call = self._method("GetSchema")(
             wire.SchemaRequest(schema_id=schema_id), metadata=self._metadata, timeout=self._timeout
         )
         try:
-            answer: wire.SchemaInfo = await self._answer("GetSchema", asked)
+            answer: wire.SchemaInfo = await self._answer("GetSchema", call)
         except CallFailed as failed:
             if failed.failure.is_unknown_schema:
                 return failed.failure
@@ -123,7 +130,7 @@ class Calls:
         return answer.schema_json
 
     def stream(self, method: str) -> Any:
-        """Begin the call of that name, which is written to and read from."""
+        """Start the bidirectional streaming call of that name."""
         return self._method(method)(metadata=self._metadata)
 
     def failure(
@@ -132,7 +139,7 @@ class Calls:
         return self.error(failure_of(method, error, self._secret), has_worked=has_worked)
 
     def error(self, failure: Failure, *, has_worked: bool = False) -> SalesforceError:
-        """The tunnel knows better than gRPC why there is no connection."""
+        """Return the error for a failure; the tunnel's, which is more precise, if it has one."""
         if failure.is_too_large:
             host = self._way.endpoint.address
             over = f"more than {shown(MESSAGE.size)}, the limit for {MESSAGE.kind}"
@@ -150,18 +157,18 @@ class Calls:
         return method(f"{_SERVICE}/{name}", request.SerializeToString, answer.FromString)
 
     async def _get_topic(self, topic: str) -> wire.TopicInfo:
-        asked = self._method("GetTopic")(
+        call = self._method("GetTopic")(
             wire.TopicRequest(topic_name=topic), metadata=self._metadata, timeout=self._timeout
         )
-        return await self._answer("GetTopic", asked)
+        return await self._answer("GetTopic", call)
 
-    async def _answer(self, method: str, asked: Awaitable[_T]) -> _T:
+    async def _answer(self, method: str, call: Awaitable[_T]) -> _T:
         try:
-            answer = await asked
+            answer = await call
         except aio.AioRpcError as error:
             failure = failure_of(method, error, self._secret)
             if failure.status is grpc.StatusCode.DEADLINE_EXCEEDED and not failure.code:
-                failure = replace(failure, details=f"no answer in {self._timeout:g} s")
+                failure = replace(failure, details=f"no answer within {self._timeout:g} s")
         else:
             if answer is not None:
                 return answer

@@ -1,7 +1,6 @@
-"""From a call that failed to the error that says what to do.
+"""Converts failed gRPC calls to errors with a reaction.
 
-gRPC's own exceptions are dropped here, and never the context of ours: what they quote is not in
-this side's hands.
+gRPC's exceptions never become the context of these errors, because they may quote secrets.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ from listeners.salesforce.errors import (
     TransportFailed,
 )
 
-# What gRPC itself says when nobody answers.
+# The statuses that gRPC itself reports when the server does not answer.
 _UNANSWERED = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 _NO_SUCH_SCHEMA = frozenset({grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT})
 _INVALID_SCHEMA = "schema.validation.failed"
-# Codes that say more than such a status: the schema is hidden, or can't be had just now.
+# Words in codes of schemas that are hidden or temporarily unavailable, rather than unknown.
 _NOT_THAT = ("permission", "unavailable")
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How a call of ``method`` ended; ``code`` is the ``error-code`` trailer, or empty."""
+    """A failed call of ``method``; ``code`` is the ``error-code`` trailer, or empty."""
 
     method: str
     status: grpc.StatusCode
@@ -39,13 +38,12 @@ class Failure:
 
     @property
     def is_answer(self) -> bool:
-        """The server said it, and not this side that none came."""
+        """Whether the server answered, as opposed to gRPC reporting that it did not."""
         return bool(self.code) or self.status not in _UNANSWERED
 
     @property
     def is_too_large(self) -> bool:
-        """This side refused the message: gRPC says so in words alone, and before it has read it or
-        when it has decompressed it."""
+        """Whether gRPC refused a message because of its size, which only its text shows."""
         is_limit = self.status is grpc.StatusCode.RESOURCE_EXHAUSTED and not self.code
         return is_limit and "message larger than max" in self.details
 
@@ -55,29 +53,29 @@ class Failure:
 
     @property
     def is_unknown_schema(self) -> bool:
-        """The schema that was asked for does not exist: the code says so, else the status."""
+        """Whether the requested schema does not exist, by the code or else the status."""
         if self.code.endswith(_INVALID_SCHEMA):
             return True
-        says_more = self.code and ".schema." not in self.code
-        says_more = says_more or any(word in self.code for word in _NOT_THAT)
-        return self.status in _NO_SUCH_SCHEMA and not says_more
+        has_other_cause = self.code and ".schema." not in self.code
+        has_other_cause = has_other_cause or any(word in self.code for word in _NOT_THAT)
+        return self.status in _NO_SUCH_SCHEMA and not has_other_cause
 
     def error(self, *, has_worked: bool = False) -> SalesforceError:
-        """``has_worked``: before this the same call brought something."""
+        """Return the error. ``has_worked``: the call had received something before it failed."""
         reaction = classify(self.status.name, self.code or None, self.details)
         if has_worked and reaction is Reaction.CONFIGURATION and not self.code:
-            # Salesforce gives codes. If it is not something in between, opening again says so.
+            # Without a code, the error is not Salesforce's, and reopening the stream may succeed.
             reaction = Reaction.REHANDSHAKE
-        said = f"{self.details} ({self.code})" if self.code else self.details
+        reason = f"{self.details} ({self.code})" if self.code else self.details
         if reaction is Reaction.REPLAY_LOST:
-            return ReplayLost(self.method, said)
+            return ReplayLost(self.method, reason)
         if reaction is Reaction.RETRY and not self.code:
             return TransportFailed(f"{self.method}: {self.status.name}: {self.details}")
         return PubSubRefused(self.method, self.code or self.status.name, self.details, reaction)
 
 
 def failure_of(method: str, error: AioRpcError, secret: str) -> Failure:
-    """``secret`` is the access token: it is hidden where a server repeats it."""
+    """Return the failure of a call; ``secret``, the access token, is removed from its texts."""
     trailers = dict(error.trailing_metadata() or ())
     code = trailers.get("error-code", "")
     return Failure(
@@ -95,7 +93,7 @@ def _hidden(text: str, secret: str) -> str:
 _PREFIX = "sfdc.platform.eventbus.grpc."
 _CODE_WITHIN = re.compile(rf"{re.escape(_PREFIX)}[a-z]+(?:\.[a-z]+)*", re.ASCII | re.IGNORECASE)
 
-# What Salesforce documents, and what its clients have met.
+# Codes that Salesforce documents, and codes that its clients have received.
 _BY_CODE: dict[str, Reaction] = {
     "service.unavailable": Reaction.RETRY,
     "service.auth.error": Reaction.NEW_TOKEN,
@@ -123,7 +121,7 @@ _BY_CODE: dict[str, Reaction] = {
     "subscription.topic.cannot.subscribe": Reaction.CONFIGURATION,
     "subscription.internal.error": Reaction.RETRY,
     "publish.stream.sweeper.timeout": Reaction.REHANDSHAKE,
-    # The stream of a process that died lingers for a while: its successor waits for that.
+    # The stream of a process that crashed stays active for a while, and its successor must wait.
     "managed.subscription.already.active": Reaction.RETRY,
     "managed.subscription.config.stopped": Reaction.BACK_OFF_LONG,  # until an admin starts it
     "managed.subscription.config.deleted": Reaction.CONFIGURATION,
@@ -132,7 +130,7 @@ _BY_CODE: dict[str, Reaction] = {
     "managed.subscription.subscription.id.invalid": Reaction.CONFIGURATION,
 }
 
-# Codes of later releases, by their words: the first that is found wins.
+# Words in unknown codes, such as those of later releases: the first match wins.
 _BY_WORDS: tuple[tuple[str, Reaction], ...] = (
     ("unavailable", Reaction.RETRY),
     ("internal.error", Reaction.RETRY),
@@ -144,7 +142,7 @@ _BY_WORDS: tuple[tuple[str, Reaction], ...] = (
     ("protection", Reaction.BACK_OFF_LONG),
 )
 
-# Every other status is one of those that pass: UNAVAILABLE, INTERNAL, UNKNOWN, ABORTED…
+# All other statuses are temporary: UNAVAILABLE, INTERNAL, UNKNOWN, ABORTED…
 _BY_STATUS: dict[str, Reaction] = {
     "UNAUTHENTICATED": Reaction.NEW_TOKEN,
     "RESOURCE_EXHAUSTED": Reaction.BACK_OFF_LONG,
@@ -159,10 +157,10 @@ _BY_STATUS: dict[str, Reaction] = {
 
 
 def classify(status: str, error_code: str | None, details: str) -> Reaction:
-    """The reaction to a refused call: by its code, else by its gRPC status.
+    """Return the reaction to a refused call, by its code or else its gRPC status.
 
-    ``status`` is the status' name, such as UNAVAILABLE. ``error_code`` is the trailer; without
-    it one is looked for in ``details``. A code that is not known never stops the listener.
+    ``status`` is the name of the status, such as UNAVAILABLE. ``error_code`` is the trailer; if it
+    is missing, ``details`` is searched for a code. An unknown code never stops the listener.
     """
     code = _code(error_code, details)
     if code is None:
@@ -173,7 +171,7 @@ def classify(status: str, error_code: str | None, details: str) -> Reaction:
 
 
 def _code(error_code: str | None, details: str) -> str | None:
-    """Without the part that all of them have; None where there is none."""
+    """Return the code without Salesforce's common prefix; None if there is no code."""
     code = (error_code or "").strip()
     if not code and (within := _CODE_WITHIN.search(details)):
         code = within[0]

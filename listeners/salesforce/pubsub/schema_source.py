@@ -1,4 +1,4 @@
-"""The schemas of one subscription's events: known ones, or asked for when first seen."""
+"""Schemas of a subscription's events: cached, or requested on first use."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from listeners.salesforce.pubsub.schemas import Schema, missing_schema, parse_sc
 
 
 class SchemaSource:
-    """Used on the thread that polls."""
+    """The schemas of a subscription. For use on the polling thread only."""
 
     def __init__(self, org_id: str, calls: Calls) -> None:
         self._org_id = org_id
         self._calls = calls
-        # They may be known later: the next subscription asks anew.
+        # Not cached for longer, because Salesforce may know these schemas later.
         self._missing: dict[str, Schema] = {}
 
     def get(self, schema_id: str) -> Schema:
-        """One that Salesforce does not know has a flaw. Raises what else goes wrong."""
+        """Return a schema, with a ``flaw`` if Salesforce does not know it.
+
+        Raises ``SalesforceError`` for any other failure.
+        """
         known = self._missing.get(schema_id) or SCHEMAS.get(self._org_id, schema_id)
         if known is not None:
             return known
@@ -43,11 +46,11 @@ class SchemaSource:
 
 
 MOST = 500
-MOST_CHARACTERS = 64 * 1024 * 1024  # of their JSON texts
+MOST_CHARACTERS = 64 * 1024 * 1024  # of JSON text
 
 
 class SchemaCache:
-    """Of each org the schemas that were used last. Thread-safe."""
+    """A cache of the most recently used schemas of all orgs. Thread-safe."""
 
     def __init__(self, most: int = MOST, most_characters: int = MOST_CHARACTERS) -> None:
         self._most = most

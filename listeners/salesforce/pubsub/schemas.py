@@ -1,8 +1,8 @@
-"""The Avro schemas of events, read once and used for every payload of theirs.
+"""Avro schemas of events, parsed once and used for all payloads.
 
-fastavro is told only schemas that bound what a payload can make of them: no type holds itself
-(its reader would recurse as deep as the payload says), none is nested deeply, and every value
-takes at least a byte (else an array of 2**40 of them would fit into six).
+Only schemas that limit the memory of a decoded payload are accepted: no type contains itself (a
+payload could make the reader recurse arbitrarily deep), types are not nested deeply, and every
+value takes at least one byte (otherwise six bytes could encode an array of 2**40 values).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from listeners.salesforce.pubsub.null_handling import whole_of
 from listeners.salesforce.pubsub.payload_reader import Unread, reader_of
 from listeners.salesforce.pubsub.values import Field, converter
 
-_DEEPEST = 40  # types within one another; Salesforce nests two
+_DEEPEST = 40  # nested types; Salesforce's schemas have two levels
 _DEEPEST_JSON = 200
-_REMEMBERED = 256  # lists of bitmaps: changes made in bulk have the same ones
+_REMEMBERED = 256  # cached lists of bitmaps, which repeat in bulk changes
 _LONGEST_REMEMBERED = 2_000  # characters
 _LONGEST_FLAW = 300  # characters
-#: Lists and records within lists and maps: each may take a byte of the payload and 200 of memory.
-#: No schema of Salesforce's has any.
+#: The limit for lists and records in a payload, each of which may take one byte of it and 200 bytes
+#: of memory. Salesforce's schemas have none inside lists and maps.
 MOST_WITHIN_LISTS = 1_000
 
 _UNREADABLE = (
@@ -48,19 +48,19 @@ _UNREADABLE = (
 
 
 class PayloadFlaw(ValueError):
-    """A payload that is no record of its schema."""
+    """A payload is not a record of its schema."""
 
 
 class _SchemaFlaw(ValueError):
-    """A schema that can't be used, and why."""
+    """A schema cannot be used; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Schema:
-    """A schema by its id. With a ``flaw`` no event of it can be decoded."""
+    """A parsed schema. If it has a ``flaw``, its events cannot be decoded."""
 
     id: str
-    text: str | None  # the JSON text; None if Salesforce did not give it
+    text: str | None  # the JSON text; None if Salesforce did not return it
     flaw: str | None = None
     fields: tuple[Field, ...] = ()
     parsed: Any = field(default=None, repr=False)
@@ -68,8 +68,10 @@ class Schema:
     quick: Callable[[bytes], dict[str, Any]] | None = field(default=None, repr=False)
 
     def read(self, payload: bytes) -> dict[str, Any]:
-        """The header, if there is one, then the fields of ``payload`` that are not null, with
-        values as the Streaming API gives them. Raises PayloadFlaw."""
+        """Return the header and the non-null fields, with values as in the Streaming API.
+
+        Raises PayloadFlaw.
+        """
         if len(payload) > EVENT.size:
             over = f"more than {shown(EVENT.size)}, the limit for {EVENT.kind}"
             raise PayloadFlaw(f"the payload has {over}")
@@ -77,11 +79,11 @@ class Schema:
             try:
                 return self.quick(payload)
             except (Unread, *_UNREADABLE):
-                pass  # fastavro reads it, or says what is wrong
+                pass  # fastavro reads the payload, or reports what is wrong
         return whole_of(self.record(payload), self.fields)
 
     def record(self, payload: bytes) -> dict[str, Any]:
-        """All of it, in Avro's types, as fastavro reads it. Raises PayloadFlaw."""
+        """Return all fields in Avro's types, as fastavro reads them. Raises PayloadFlaw."""
         unread = BytesIO(payload)
         try:
             record = fastavro.schemaless_reader(unread, self.parsed, None)
@@ -96,47 +98,48 @@ class Schema:
         raise PayloadFlaw(f"the payload does not fit schema {self.id}: {why}")
 
     def named(self, elements: tuple[str, ...]) -> Named:
-        """The fields that bitmaps name. Raises BitmapFlaw."""
+        """Return the fields that bitmaps name. Raises BitmapFlaw."""
         if self.remembered and sum(map(len, elements)) <= _LONGEST_REMEMBERED:
             return self.remembered(elements)
         return named(elements, self.fields)
 
 
 def parse_schema(schema_id: str, schema_json: str) -> Schema:
-    """The schema of SchemaInfo's ``schema_json``; never raises: what is wrong is its ``flaw``."""
+    """Return the schema of SchemaInfo's ``schema_json``, with a ``flaw`` if it is invalid."""
     try:
         loaded = _loaded(schema_json)
         parsed = fastavro.parse_schema(loaded)
         fields = _Reading().record(parsed)
     except _UNREADABLE as error:
-        return Schema(schema_id, schema_json, f"schema {schema_id} can't be read: {_said(error)}")
+        flaw = f"schema {schema_id} cannot be used: {_reason(error)}"
+        return Schema(schema_id, schema_json, flaw)
     remembered = lru_cache(maxsize=_REMEMBERED)(partial(named, fields=fields))
     quick = reader_of(parsed, fields)
     return Schema(schema_id, schema_json, None, fields, parsed, remembered, quick)
 
 
 def missing_schema(schema_id: str, why: str) -> Schema:
-    """In place of one that Salesforce does not know."""
-    return Schema(schema_id, None, f"schema {schema_id} can't be had: {why}")
+    """Return a schema with a ``flaw``, for one that Salesforce does not know."""
+    return Schema(schema_id, None, f"schema {schema_id} is not available: {why}")
 
 
-def _said(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, _SchemaFlaw):
         return str(error)
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return said if len(said) <= _LONGEST_FLAW else f"{said[:_LONGEST_FLAW]}…"
+    reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return reason if len(reason) <= _LONGEST_FLAW else f"{reason[:_LONGEST_FLAW]}…"
 
 
 def _of_payload(error: BaseException) -> str:
     match error:
         case EOFError():
-            return f"it ends too early ({_said(error)})"
+            return f"it ends too early ({_reason(error)})"
         case IndexError():
-            return f"it chooses a type or a symbol that is not there ({_said(error)})"
+            return f"it selects a type or symbol that does not exist ({_reason(error)})"
         case UnicodeError():
-            return f"a text is no UTF-8 ({_said(error)})"
+            return f"a string is not valid UTF-8 ({_reason(error)})"
         case _:
-            return _said(error)
+            return _reason(error)
 
 
 def _loaded(schema_json: str) -> Any:
@@ -149,25 +152,26 @@ def _loaded(schema_json: str) -> Any:
 
 
 def _require_few(record: Mapping[str, Any]) -> None:
-    """Raises PayloadFlaw for a record that holds very many lists and records."""
+    """Raise PayloadFlaw if a record contains too many lists and records."""
     found = 0
     level: list[Any] = list(record.values())
     while level:
-        level = [one for one in level if isinstance(one, dict | list)]
+        level = [value for value in level if isinstance(value, dict | list)]
         found += len(level)
         if found > MOST_WITHIN_LISTS:
             raise PayloadFlaw(
-                f"the payload holds more than {MOST_WITHIN_LISTS:,} lists and records"
+                f"the payload contains more than {MOST_WITHIN_LISTS:,} lists and records"
             )
         level = [
-            within for one in level for within in (one.values() if isinstance(one, dict) else one)
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
         ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Type:
-    """What matters of a type: its Avro names (of a union: of each branch), the fields of a record,
-    and how deep it goes."""
+    """A type: its Avro name (for a union, of each branch), a record's fields, and its depth."""
 
     names: frozenset[str]
     fields: tuple[Field, ...] = ()
@@ -175,15 +179,15 @@ class _Type:
 
 
 class _Reading:
-    """One walk through a schema that fastavro has parsed: there every name is a full one."""
+    """A walk through a schema that fastavro has parsed, in which all names are fully qualified."""
 
     def __init__(self) -> None:
-        self._named: dict[str, _Type | None] = {}  # None: it is being read
+        self._named: dict[str, _Type | None] = {}  # None: the type is being read
 
     def record(self, parsed: Any) -> tuple[Field, ...]:
-        """The fields of the whole, which has to be a record."""
+        """Return the fields of the schema, which must be a record."""
         if not isinstance(parsed, dict) or parsed.get("type") not in ("record", "error"):
-            raise _SchemaFlaw("it is no record")
+            raise _SchemaFlaw("it is not a record")
         return self._definition(parsed).fields
 
     def _type(self, given: Any) -> _Type:
@@ -196,7 +200,7 @@ class _Reading:
         if given not in self._named:
             return _Type(frozenset((str(given),)))
         if (known := self._named[given]) is None:
-            raise _SchemaFlaw(f"{given} holds itself")
+            raise _SchemaFlaw(f"{given} contains itself")
         return known
 
     def _union(self, branches: list[Any]) -> _Type:
@@ -231,12 +235,12 @@ class _Reading:
         return found
 
     def _record(self, given: Mapping[str, Any]) -> _Type:
-        names = [one["name"] for one in given["fields"]]
+        names = [field["name"] for field in given["fields"]]
         if not names:
             raise _SchemaFlaw(f"{given['name']} has no fields and takes no bytes")
         if len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
-            raise _SchemaFlaw(f"the fields of {given['name']} have no names of their own")
-        types = [self._type(one["type"]) for one in given["fields"]]
+            raise _SchemaFlaw(f"the fields of {given['name']} have no unique names")
+        types = [self._type(field["type"]) for field in given["fields"]]
         fields = tuple(map(_field, given["fields"], types))
         return _Type(frozenset(("record",)), fields, _deeper(types))
 

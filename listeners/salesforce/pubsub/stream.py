@@ -1,4 +1,4 @@
-"""The Pub/Sub API over gRPC: a driver of subscriptions, one at a time."""
+"""An event stream of the Pub/Sub API, with one subscription at a time."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class _Current:
 
 
 class PubSubStream:
-    """One subscription to one channel; see ``EventStream``.
+    """A subscription to a channel; see ``EventStream``.
 
-    What comes is read ahead of the polls, on a thread that all streams of a process share. With a
-    managed subscription Salesforce keeps the position: what ``open`` is told of one is not heeded.
+    Events are read ahead of the polls, on a thread that all streams of a process share. With a
+    managed subscription Salesforce stores the position, and ``open`` ignores its argument.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class PubSubStream:
         managed_subscription: str = "",
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``endpoint`` is host:port, or a URL; ``managed_subscription`` a developer name."""
+        """``endpoint`` is host:port or a URL; ``managed_subscription`` is a developer name."""
         self._tokens = tokens
         self._channel = channel
         self._options = options or StreamOptions()
@@ -65,13 +65,13 @@ class PubSubStream:
         self._config = http_config or HttpConfig()
         self._managed = managed_subscription
         self._monotonic = monotonic
-        self._guard = threading.Lock()  # of what is current; never held while waiting
+        self._guard = threading.Lock()  # protects _current; never held while waiting
         self._closed = threading.Event()
         self._current: _Current | None = None
         self._subscribed_at: float | None = None
         self._newest: str | None = None
         self._polled_bytes = 0
-        self._refused_tokens = 0  # since anything came
+        self._refused_tokens = 0  # since the last received message
 
     # Queries
 
@@ -82,7 +82,7 @@ class PubSubStream:
 
     @property
     def has_news(self) -> bool:
-        """The next poll returns at once, with what came, or raises how the stream ended."""
+        """Whether the next poll returns or raises immediately."""
         current = self._current
         return current is not None and current.subscription.inbox.has_news
 
@@ -92,18 +92,18 @@ class PubSubStream:
 
     @property
     def has_replay(self) -> bool:
-        """Every subscription heeds positions here."""
+        """Always true: every subscription of the Pub/Sub API supports replay."""
         return True
 
     @property
     def server_time(self) -> datetime | None:
-        """Salesforce's clock when the stream began, to the second; None if it did not say."""
+        """Salesforce's time when the stream started, to the second, if it sent it."""
         current = self._current
         return current.subscription.server_time if current else None
 
     @property
     def newest(self) -> str | None:
-        """After a poll that brought nothing: the replay id until which there was nothing."""
+        """After an empty poll: the replay id up to which there are no events, if known."""
         return self._newest
 
     @property
@@ -113,11 +113,10 @@ class PubSubStream:
     # Mutators
 
     def open(self, replay: str) -> None:
-        """Log in, look at the topic and subscribe from ``replay``: "-1", "-2" or a replay id.
+        """Log in, check the topic and subscribe from ``replay``: "-1", "-2" or a replay id.
 
-        A refused token is invalidated and replaced once; refused again it raises
-        ``PubSubRefused`` with BACK_OFF_LONG. A refusal that is slow to come is raised by the
-        first poll.
+        Invalidates and replaces a refused token once; if the new one is refused too, raises
+        ``PubSubRefused`` with BACK_OFF_LONG. The first poll raises a refusal that arrives late.
         """
         if self._closed.is_set():
             raise StreamClosed
@@ -129,16 +128,17 @@ class PubSubStream:
             raise _refused_again(again)
 
     def poll(self) -> Messages:
-        """The next messages, or [] for a keep-alive; what came before a failure comes before it.
+        """Return the next messages; [] for a keep-alive. Earlier messages precede a failure.
 
-        A refused token is already invalidated when NEW_TOKEN is raised. Where nothing came since
-        the last one it is BACK_OFF_LONG.
+        When NEW_TOKEN is raised, the refused token is already invalidated. A second refusal without
+        a message in between raises BACK_OFF_LONG instead.
         """
         current = self._current
         if self._closed.is_set():
             raise StreamClosed
         if current is None:
-            raise PubSubRefused("polling", "closed", "it is not open", Reaction.REHANDSHAKE)
+            why = "the stream is not open"
+            raise PubSubRefused("polling", "closed", why, Reaction.REHANDSHAKE)
         try:
             taken = current.subscription.inbox.take(MOST_A_POLL)
             self._newest = None
@@ -151,7 +151,7 @@ class PubSubStream:
             self._refused_tokens = 0
             return messages
         except StreamClosed:
-            raise  # it is left, and closed when all is said
+            raise  # after leave(); close() ends the subscription later
         except BaseException as failure:
             self._hang_up()
             if isinstance(failure, PubSubRefused) and failure.reaction is Reaction.NEW_TOKEN:
@@ -169,7 +169,7 @@ class PubSubStream:
         self._hang_up()
 
     def leave(self) -> None:
-        """Receive nothing more: polls give what came before, then raise StreamClosed."""
+        """Stop receiving: polls return messages that already arrived, then raise StreamClosed."""
         current = self._current
         if current is not None and current.subscription.is_open:
             current.subscription.inbox.leave()
@@ -177,9 +177,9 @@ class PubSubStream:
             self.close()
 
     def close(self) -> None:
-        """End the stream for good, from any thread; a poll that is waiting raises StreamClosed.
+        """End the stream, from any thread; a waiting poll raises StreamClosed.
 
-        A last commit is waited for, a second at most.
+        Waits for the answer to a last commit, for at most a second.
         """
         self._closed.set()
         self._hang_up()
@@ -187,7 +187,7 @@ class PubSubStream:
     # Inside
 
     def _established(self, token: Token, replay: str) -> PubSubRefused | None:
-        """The refusal of ``token`` itself, or None after success. Raises any other failure."""
+        """Return the refusal if ``token`` was refused, None after success. Raises other errors."""
         try:
             self._establish(token, replay)
         except PubSubRefused as refusal:
@@ -223,7 +223,7 @@ class PubSubStream:
             self._current = current
 
     def _hang_up(self) -> None:
-        """Whoever takes the subscription ends it."""
+        """End the current subscription, if another thread has not done so."""
         with self._guard:
             current, self._current = self._current, None
         if current is not None:
@@ -231,7 +231,10 @@ class PubSubStream:
             LOOP.submit(current.subscription.end()).result()
 
     def _messages(self, current: _Current, events: Sequence[ConsumerEvent]) -> Messages:
-        """Those before the first whose schema can't be had just now; the rest comes again."""
+        """Return the messages of the events, up to the first whose schema cannot be read now.
+
+        Salesforce sends the others again after the stream is reopened.
+        """
         messages: Messages = []
         schema: Schema | None = None
         for event in events:
@@ -248,5 +251,5 @@ class PubSubStream:
 
 
 def _refused_again(refusal: PubSubRefused) -> PubSubRefused:
-    """A new token does not help: each costs a login."""
+    """Return the refusal with BACK_OFF_LONG: a new token did not help, and each costs a login."""
     return PubSubRefused(refusal.what, refusal.code, refusal.error, Reaction.BACK_OFF_LONG)

@@ -1,4 +1,4 @@
-"""The two ways to subscribe: the position is ours, or Salesforce keeps it."""
+"""The two kinds of subscription: from our position, or with a position that Salesforce stores."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from listeners.salesforce.errors import PubSubRefused, Reaction
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 
 _PRESETS = {"-1": wire.ReplayPreset.LATEST, "-2": wire.ReplayPreset.EARLIEST}
-#: An answer to a commit that takes longer is not waited for.
+#: After this many seconds without an answer to a commit, the next one is sent.
 COMMIT_SECONDS = 10.0
 
 
 class Dialect(Protocol):
-    """What is said on one call; it lives as long as that, on the loop."""
+    """The requests of a subscription call. Used on the event loop, for one call."""
 
     @property
     def method(self) -> str:
-        """The call's name."""
+        """The name of the gRPC method."""
 
     def first(self, credits: int) -> Any:
-        """The request that begins it."""
+        """Return the first request of the call."""
 
     def next(self, credits: int, now: float) -> Any | None:
-        """The request that is due; None if there is none."""
+        """Return the next request; None if none is due."""
 
     def record(self, replay_id: str) -> None:
-        """Everything until there is durable."""
+        """Note that all events up to this one are durable."""
 
     def answered(self, response: Any) -> None:
-        """Raises ``PubSubRefused`` for what a response says beside its events."""
+        """Process the parts of a response other than events. Raises ``PubSubRefused``."""
 
     def is_news(self, response: Any) -> bool:
-        """Whether it says something of the stream: events, or that there are none."""
+        """Return whether a response has events or is a keep-alive, not only a commit response."""
 
     def wait(self, now: float) -> float | None:
-        """Seconds until a request is due even if nothing happens; None: never."""
+        """Return the seconds until a request is due without another event; None for never."""
 
     @property
     def is_settled(self) -> bool:
-        """Nothing is left to say."""
+        """Whether no commit is waiting or unanswered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """Subscribe, from a position."""
+    """Subscribe: the subscription starts from our position."""
 
     channel: str
     preset: wire.ReplayPreset
@@ -71,10 +71,10 @@ class Plain:
         return wire.FetchRequest(topic_name=self.channel, num_requested=credits)
 
     def record(self, replay_id: str) -> None:
-        """The position is ours to keep."""
+        """Do nothing: Salesforce does not store the position."""
 
     def answered(self, response: Any) -> None:
-        """It says nothing else."""
+        """Do nothing: responses contain only events."""
 
     def is_news(self, response: Any) -> bool:
         return True
@@ -88,15 +88,17 @@ class Plain:
 
 
 def from_position(channel: str, replay: str) -> Plain:
-    """Raises ReplayLost for a position that is none here."""
+    """Return the subscription. Raises ReplayLost if the position has no Pub/Sub form."""
     if replay in _PRESETS:
         return Plain(channel, _PRESETS[replay])
     return Plain(channel, wire.ReplayPreset.CUSTOM, replay_ids.for_pubsub(replay))
 
 
 class Managed:
-    """ManagedSubscribe. One commit is under way at a time; of what is recorded meanwhile the
-    latest is committed next."""
+    """ManagedSubscribe: Salesforce stores the position.
+
+    One commit is sent at a time. The next one commits the latest position recorded since.
+    """
 
     method = "ManagedSubscribe"
 
@@ -124,12 +126,12 @@ class Managed:
     def answered(self, response: wire.ManagedFetchResponse) -> None:
         if not response.HasField("commit_response"):
             return
-        said = response.commit_response
-        if self._awaited is not None and said.commit_request_id == self._awaited[0]:
+        answer = response.commit_response
+        if self._awaited is not None and answer.commit_request_id == self._awaited[0]:
             self._awaited = None
-        if said.HasField("error"):
-            code = f"error {said.error.code}"
-            raise PubSubRefused("the commit", code, said.error.msg, Reaction.REHANDSHAKE)
+        if answer.HasField("error"):
+            code = f"error {answer.error.code}"
+            raise PubSubRefused("the commit", code, answer.error.msg, Reaction.REHANDSHAKE)
 
     def is_news(self, response: wire.ManagedFetchResponse) -> bool:
         return bool(response.events) or not response.HasField("commit_response")

@@ -1,8 +1,7 @@
-"""One subscription while it lives, on the loop: what comes is put into the inbox and asked for
-anew at once, whoever polls when.
+"""A running subscription on the event loop, independent of when the stream is polled.
 
-    reader ── responses ──▶ inbox        writer ── credits, commits ──▶ server
-    watch: silence ── is somebody there? ──▶ goes on, or ends it
+reader ── responses ──▶ inbox        writer ── credits, commits ──▶ server
+watch: silence ── does the server answer? ── no ──▶ ends the subscription
 """
 
 from __future__ import annotations
@@ -28,16 +27,16 @@ from listeners.salesforce.pubsub.inbox import FULL, OVERFULL, Inbox
 from listeners.salesforce.pubsub.rpc import UNREADABLE, Calls
 from listeners.salesforce.pubsub.subscribe_modes import Dialect
 
-#: Salesforce sends something at least this often, while it has credits.
+#: Salesforce sends a message at least this often, while it has credits.
 HOLD_SECONDS = 270.0
-# Seconds that opening waits for a first sign of the stream: twice what it took to get there.
+# How long opening waits for the first message: twice as long as the steps before it took.
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.1, 1.0
 _PARTING_SECONDS = 1.0
-_GRACE = 0.02  # seconds: a refusal's headers come a moment before it
+_GRACE = 0.02  # seconds: the headers of a refusal arrive a moment before it
 
 
 class Subscription:
-    """Made on any thread; everything else happens on the loop, but for ``inbox``."""
+    """Created on any thread, and used on the event loop, except for ``inbox`` and ``record``."""
 
     def __init__(
         self, calls: Calls, dialect: Dialect, channel: str, options: StreamOptions
@@ -49,10 +48,10 @@ class Subscription:
         self._channel = channel
         self._options = options
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._changed = asyncio.Event()  # something may be due
-        self._room = asyncio.Event()  # what comes next may be read
-        self._heard = asyncio.Event()
-        self._began = asyncio.Event()  # the server has answered, one way or the other
+        self._changed = asyncio.Event()  # a request may be due
+        self._room = asyncio.Event()  # the inbox has room for the next response
+        self._heard = asyncio.Event()  # a response arrived, or the call ended
+        self._began = asyncio.Event()  # the server has accepted or refused the call
         self._call: Any = None
         self._credits = Credits(0.0)
         self._heard_at = 0.0
@@ -62,7 +61,10 @@ class Subscription:
         self.is_open = False
 
     async def open(self) -> None:
-        """Raises any ``SalesforceError``; one that takes longer to come is for the inbox."""
+        """Start the subscription.
+
+        Raises any ``SalesforceError``; one that arrives later goes to the inbox.
+        """
         if self._is_ended:
             raise StreamClosed
         self._loop = asyncio.get_running_loop()
@@ -87,7 +89,7 @@ class Subscription:
                 await self._began.wait()
 
     async def end(self) -> None:
-        """Say what is left to be said, and hang up."""
+        """Wait briefly for outstanding commits, then end the call and close the channel."""
         self._is_ended = True
         self.inbox.close()
         if self._opening is not None:
@@ -96,33 +98,33 @@ class Subscription:
         if self._task is not None and not self._task.done():
             with suppress(TimeoutError):
                 async with asyncio.timeout(_PARTING_SECONDS):
-                    await self._last_words()
+                    await self._until_committed()
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        # The connection lives as long as its call, and the call until garbage is collected.
+        # A reference to the call would keep the connection open.
         self._call = self._task = None
         await self.calls.close()
 
     def record(self, replay_id: str) -> None:
-        """Any thread."""
+        """Note that all events up to this one are durable, from any thread."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._record, replay_id)
 
     def _record(self, replay_id: str) -> None:
-        with suppress(SalesforceError):  # a position of another transport is none here
+        with suppress(SalesforceError):  # a position that has no Pub/Sub form
             self._dialect.record(replay_id)
             self._changed.set()
 
     def _has_room(self) -> None:
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._go_on)
+            self._loop.call_soon_threadsafe(self._resume)
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         self._room.set()
         self._changed.set()
 
     async def _run(self) -> None:
-        """Until one of the three says how it ended."""
+        """Run reader, writer and watch until one of them ends with the error of the stream."""
         parts = [asyncio.create_task(part) for part in (self._read(), self._write(), self._watch())]
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
@@ -141,7 +143,7 @@ class Subscription:
         has_worked = False
         try:
             self._greeted(await self._call.initial_metadata())
-            # Not ``read()``: that forgets what came once it knows that the call has ended.
+            # Not ``read()``, which drops received messages once the call has ended.
             async for response in self._call:
                 self._received(response)
                 has_worked = True
@@ -165,7 +167,7 @@ class Subscription:
         self._heard_at = self._now()
         self._credits.received(len(response.events), response.pending_num_requested, self._heard_at)
         if self._dialect.is_news(response):
-            # Who is owed nothing may be sent nothing, though there is more before the newest.
+            # Without open credits the server may hold back events before its latest replay id.
             is_owed = self._credits.is_owed(response.pending_num_requested, self._heard_at)
             self.inbox.put(response.events, response.latest_replay_id if is_owed else b"")
         self._changed.set()
@@ -179,7 +181,7 @@ class Subscription:
             self._heard_at = self._now()
 
     async def _write(self) -> SalesforceError:
-        with suppress(aio.AioRpcError, asyncio.InvalidStateError):  # the reader says what it was
+        with suppress(aio.AioRpcError, asyncio.InvalidStateError):  # the reader reports the error
             self._credits.asked(MOST, self._now())
             await self._call.write(self._dialect.first(MOST))
             while True:
@@ -213,23 +215,24 @@ class Subscription:
                 await self._changed.wait()
 
     async def _watch(self) -> SalesforceError:
-        """Ends when it was silent for too long, or nobody is there."""
+        """Return an error when the stream is silent for too long or the server does not answer."""
         limit = min(HOLD_SECONDS + self._options.read_timeout, self._options.session_timeout)
         checked_at = self._heard_at
         while True:
             due = max(self._heard_at, checked_at) + self._options.keep_alive_interval
             await asyncio.sleep(min(due, self._heard_at + limit) - self._now())
-            if self.inbox.fullness >= OVERFULL:  # it is this side that does not listen
+            if self.inbox.fullness >= OVERFULL:  # silent because this side does not read
                 self._heard_at = self._now()
             silent = self._now() - self._heard_at
             if silent >= limit:
-                return TransportFailed(f"nothing came for {silent:.0f} s", is_silence=True)
+                return TransportFailed(f"no message for {silent:.0f} s", is_silence=True)
             if self._now() >= max(self._heard_at, checked_at) + self._options.keep_alive_interval:
                 checked_at = self._now()
                 if not await self.calls.is_answered(self._channel) and self._heard_at < checked_at:
-                    return TransportFailed("nothing comes, and nobody answers", is_silence=True)
+                    why = "the stream is silent and the server does not answer"
+                    return TransportFailed(why, is_silence=True)
 
-    async def _last_words(self) -> None:
+    async def _until_committed(self) -> None:
         while not (self._dialect.is_settled or self._task is None or self._task.done()):
             self._heard.clear()
             await self._heard.wait()

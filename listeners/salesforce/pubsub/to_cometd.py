@@ -1,11 +1,11 @@
-"""From an event of the Pub/Sub API to a message in the Streaming API's form.
+"""Converts events of the Pub/Sub API to messages in the form of the Streaming API.
 
-The header keeps the lists that only the Pub/Sub API sends, `nulledFields` and `diffFields`, also
-where they are empty.
+The header keeps `nulledFields` and `diffFields`, which only the Pub/Sub API sends, even if they are
+empty.
 
-An event that can't be decoded becomes ``{"channel", "pubsub": {"replayId", "eventId",
-"schemaId", "payload": base64, "schema": JSON text or null}, "flaw"}``: all that it takes to try
-again with a later release.
+An event that cannot be decoded becomes ``{"channel", "pubsub": {"replayId", "eventId",
+"schemaId", "payload": base64, "schema": JSON text or null}, "flaw"}``, which contains all that is
+needed to decode it with a later release.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from listeners.salesforce.replay_ids import text_of
 
 _LISTS = ("changedFields", "nulledFields", "diffFields")
 _NONE = Named((), {})
-_ENVELOPE = 100_000  # characters: more than an undecodable message has beside payload and schema
+_ENVELOPE = 100_000  # characters, for the parts of a message other than payload and schema
 
 
 class Produced(Protocol):
-    """What there is of an event before it has a replay id: the wire's ProducerEvent."""
+    """An event without a replay id: ProducerEvent in the .proto file."""
 
     @property
     def id(self) -> str: ...
@@ -40,7 +40,7 @@ class Produced(Protocol):
 
 
 class Consumed(Protocol):
-    """An event as it is received: the wire's ConsumerEvent."""
+    """A received event: ConsumerEvent in the .proto file."""
 
     @property
     def event(self) -> Produced: ...
@@ -57,8 +57,10 @@ class _Event(NamedTuple):
 
 
 def message_of(channel: str, event: Consumed, schema: Schema) -> Mapping[str, Any]:
-    """The message of ``event``, whose schema is ``schema``. Never raises for a bad payload: then
-    it is the undecodable form, in which ``decode`` tells the flaw."""
+    """Return the message of ``event``, whose schema is ``schema``.
+
+    A payload that cannot be decoded gives the undecodable form, for which ``decode`` raises.
+    """
     produced = event.event
     replay_id = text_of(event.replay_id) if event.replay_id else None
     return _message(
@@ -67,7 +69,7 @@ def message_of(channel: str, event: Consumed, schema: Schema) -> Mapping[str, An
 
 
 def read_again(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The message of an undecodable form, from its bytes; one with a ``flaw`` if that can't be."""
+    """Decode an event in the undecodable form; the result has a ``flaw`` if that fails again."""
     try:
         kept = message["pubsub"]
         event = _Event(
@@ -79,19 +81,19 @@ def read_again(message: Mapping[str, Any]) -> Mapping[str, Any]:
         )
         text = None if kept["schema"] is None else _text(kept["schema"])
     except (LookupError, TypeError, ValueError) as error:
-        return {"flaw": f"what was kept of the event is not whole: {type(error).__name__} {error}"}
+        return {"flaw": f"the stored event is incomplete: {type(error).__name__} {error}"}
     if text is None:
-        return {"flaw": str(message.get("flaw") or f"schema {event.schema_id} was not kept")}
+        return {"flaw": str(message.get("flaw") or f"schema {event.schema_id} was not stored")}
     return _message(event, _parsed(event.schema_id, text))
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r:.40} is no text")
+        raise TypeError(f"{value!r:.40} is not a text")
     return value
 
 
-# A schema that can't be used makes every event of it undecodable, each to be tried once more.
+# Cached, because a faulty schema makes all of its events undecodable, and all are retried.
 _parsed = lru_cache(maxsize=4)(parse_schema)
 
 
@@ -133,7 +135,7 @@ def _undecodable(event: _Event, schema: Schema, flaw: str) -> Mapping[str, Any]:
 
 
 def _payload(schema: Schema, record: dict[str, Any]) -> dict[str, Any]:
-    """What was read, with names for its bitmaps, and with its explicit nulls."""
+    """Return the record with names instead of bitmaps, and with its explicit nulls."""
     header = record.get(HEADER)
     if header is None:
         return record
@@ -166,7 +168,7 @@ def _named(schema: Schema, name: str, elements: list[Any]) -> Named:
 
 
 def _mark_diffs(payload: dict[str, Any], places: Mapping[str, frozenset[str]]) -> None:
-    """A text that is a difference is told from one that is the whole, as {"diff": text}."""
+    """Replace each text that is a diff by {"diff": text}, to distinguish it from a full text."""
     for name, children in places.items():
         value = None if name == HEADER else payload.get(name)
         if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Fields of an Avro record, and their values in the form in which the Streaming API gives them."""
+"""Fields of Avro records, and the conversion of their values to the Streaming API's form."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Convert = Callable[[Any], Any]
 
 _EPOCH = datetime(1970, 1, 1)
 _DAY_MS = 86_400_000
-_EXACT = 2**53  # up to here a double is a whole number and nothing else
+_EXACT = 2**53  # up to here a double represents whole numbers exactly
 _AS_THEY_ARE = {"null", "string", "boolean", "int", "long"}
 
-# Of the fields that every object has: what they are where a schema has no docs.
+# Standard fields that are date-times even if the schema has no docs.
 _DATE_TIMES = {
     "CreatedDate",
     "LastModifiedDate",
@@ -28,7 +28,7 @@ _DATE_TIMES = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a record: how its values change, None for not at all, and what it is made of."""
+    """A field of a record: the conversion of its values (None for none) and its children."""
 
     name: str
     convert: Convert | None
@@ -36,9 +36,9 @@ class Field:
 
 
 def converter(types: Collection[str], name: str, doc: str) -> Convert | None:
-    """For the values of a field of these Avro types; ``doc`` is such as Data:DateTime:00N….
+    """Return the conversion for a field of these Avro types; ``doc`` is like Data:DateTime:00N….
 
-    A point in time that is out of the calendar stays the number that it is.
+    A time outside of Python's calendar stays a number.
     """
     words = doc.split(":")
     if not doc and name in _DATE_TIMES:
@@ -55,7 +55,7 @@ def converter(types: Collection[str], name: str, doc: str) -> Convert | None:
 
 
 def date_time(value: Any) -> Any:
-    """Milliseconds since the epoch → 2024-04-09T20:26:27.000Z."""
+    """Convert milliseconds since the epoch to 2024-04-09T20:26:27.000Z."""
     if not isinstance(value, int):
         return plain(value)
     try:
@@ -66,7 +66,7 @@ def date_time(value: Any) -> Any:
 
 
 def day(value: Any) -> Any:
-    """Milliseconds since the epoch → 2024-04-09."""
+    """Convert milliseconds since the epoch to 2024-04-09."""
     if not isinstance(value, int):
         return plain(value)
     try:
@@ -76,12 +76,12 @@ def day(value: Any) -> Any:
 
 
 def _day_by_number(value: Any) -> Any:
-    """An Avro int is too small for milliseconds: those are days since the epoch."""
+    """Convert days since the epoch, as in an Avro int, which is too small for milliseconds."""
     return day(value * _DAY_MS) if isinstance(value, int) else plain(value)
 
 
 def time_of_day(value: Any) -> Any:
-    """Milliseconds since midnight → 10:00:00.000Z."""
+    """Convert milliseconds since midnight to 10:00:00.000Z."""
     if not isinstance(value, int):
         return plain(value)
     if not 0 <= value < _DAY_MS:
@@ -90,14 +90,14 @@ def time_of_day(value: Any) -> Any:
 
 
 def whole(value: Any) -> Any:
-    """20.0 → 20; a number with a fraction, or too large to be exact, stays as it is."""
+    """Convert 20.0 to 20; a number with a fraction, or too large to be exact, stays unchanged."""
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
         return int(value)
     return value
 
 
 def plain(value: Any) -> Any:
-    """Anything Avro holds, in JSON's types: bytes as base64, decimals as numbers where exact."""
+    """Convert any Avro value to JSON types: bytes to base64, decimals to numbers if exact."""
     match value:
         case None | bool() | int() | str():
             return value

@@ -1,1 +1,1 @@
-"""The REST API: a client for records and limits, and simple-salesforce on a connection's token."""
+"""Clients of the REST API: for records and limits, and simple-salesforce for handlers."""

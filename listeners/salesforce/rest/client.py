@@ -1,4 +1,4 @@
-"""REST reads: the org's versions and limits, and records, one or many at once."""
+"""A read-only REST client: API versions, limits, descriptions, queries and records."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from listeners.salesforce.tokens.tokens import Token, Tokens
 
 Kind = TypeVar("Kind")
 DEFAULT_VERSION = "67.0"
-#: As many records does Salesforce read in one request.
+#: The number of records that Salesforce reads in one request.
 MAX_IDS = 2_000
-#: Milliseconds that a time of the server's may be off: its Date header has whole seconds.
+#: The possible error of the server's time, in ms: its Date header has whole seconds.
 _DATE_ERROR = 1_000
 _OUR_CLOCK_ERROR = 10_000
-#: So many records that cannot be read, and none that can: it is the entity.
+#: After this many unreadable records and no readable one, the entity itself must be unreadable.
 _GIVE_UP = 20
 _USAGE = re.compile(r"\bapi-usage=(\d{1,18})/(\d{1,18})\b")
 _ANY = "SELECT Id FROM {entity} LIMIT 1"
-#: Salesforce's codes for a record that is not there; a server that says none may mean the same.
+#: Salesforce's codes for a record that does not exist; some servers answer 404 without a code.
 _BAD_ID = frozenset({"MALFORMED_ID", "INVALID_ID_FIELD"})
 _ABSENT = frozenset({"NOT_FOUND", "ENTITY_IS_DELETED", ""})
 
 
 class RestClient:
-    """Reads under ``{instance}/services/data``. A refused token is replaced once.
+    """Sends read requests to ``{instance}/services/data``, and replaces a refused token once.
 
-    Each method raises ``LoginRefused``, ``LoginUnavailable``, ``TransportFailed`` or
+    Each method may raise ``LoginRefused``, ``LoginUnavailable``, ``TransportFailed`` or
     ``RestRefused``.
     """
 
@@ -61,26 +61,26 @@ class RestClient:
         self._timeout = timeout
         self._http = http or requests.Session()
         self._fields: dict[str, list[str]] = {}
-        #: Used and allowed requests of the org's day, as the last answer said.
+        #: The org's used and allowed daily requests, from the last answer.
         self.usage: tuple[int, int] | None = None
 
     def versions(self) -> list[dict[str, Any]]:
-        """The API versions the instance offers: ``[{"label", "url", "version"}, …]``."""
+        """Return the instance's API versions: ``[{"label", "url", "version"}, …]``."""
         return _typed(self._get("/services/data/", limit=ORG), list)
 
     def limits(self) -> dict[str, Any]:
-        """``{"DailyDeliveredPlatformEvents": {"Max", "Remaining"}, …}``."""
+        """Return the limits: ``{"DailyDeliveredPlatformEvents": {"Max", "Remaining"}, …}``."""
         return _typed(self._get(f"{self._base}/limits/", limit=ORG), dict)
 
     def sobjects(self) -> list[dict[str, Any]]:
-        """All objects that the user may see, each with `name` and `label` and so on."""
+        """Return all objects that the user may see, each with `name`, `label` and more."""
         match _typed(self._get(f"{self._base}/sobjects/"), dict):
             case {"sobjects": list(objects)}:
-                return [one for one in objects if isinstance(one, dict)]
-        raise TransportFailed("HTTP 200 with a page that is no list of objects")
+                return [description for description in objects if isinstance(description, dict)]
+        raise TransportFailed("HTTP 200, but not with a list of objects")
 
     def record(self, entity: str, record_id: str) -> dict[str, Any] | None:
-        """The record's fields, or None if it does not exist (or may not be seen)."""
+        """Return the record's fields; None if it does not exist or the user may not see it."""
         path = f"{self._base}/sobjects/{quote(entity, safe='')}/{quote(record_id, safe='')}"
         try:
             return _typed(self._get(path), dict)
@@ -90,18 +90,22 @@ class RestClient:
             raise
 
     def uncarried_fields(self, entity: str) -> set[str]:
-        """Return the entity's fields, by their names in REST, whose values change events do not
-        tell: formulas and roll-up summaries, encrypted texts, which each user sees in another way,
-        and those that its change event does not have.
+        """Return the REST names of the entity's fields whose values change events do not carry.
+
+        These are formulas and roll-up summaries, encrypted texts (whose values differ by user), and
+        fields that are missing from the change event.
         """
         fields = self._described(entity)
-        found = {str(one["name"]) for one in fields if _is_calculated(one) or _is_encrypted(one)}
+        found = {
+            str(field["name"]) for field in fields if _is_calculated(field) or _is_encrypted(field)
+        }
         carried = self._carried_fields(entity)
         if carried is None:
             return found
-        # A compound field has itself as its compound, or none; its parts may be described or not.
+        # A compound field's own compoundFieldName is itself or empty; its parts may be missing.
         compounds = {
-            str(one["name"]): str(one.get("compoundFieldName") or one["name"]) for one in fields
+            str(field["name"]): str(field.get("compoundFieldName") or field["name"])
+            for field in fields
         }
         carried |= {compounds[name] for name in carried & compounds.keys()}
         return found | {
@@ -111,9 +115,9 @@ class RestClient:
         }
 
     def _carried_fields(self, entity: str) -> set[str] | None:
-        """Return the fields of the entity's change event; None where Salesforce does not say."""
+        """Return the fields of the entity's change event; None if Salesforce does not list them."""
         try:
-            carried = {str(one["name"]) for one in self._described(change_event_of(entity))}
+            carried = {str(field["name"]) for field in self._described(change_event_of(entity))}
         except RestRefused as refusal:
             if not _is_about_records(refusal):
                 raise
@@ -124,54 +128,54 @@ class RestClient:
         path = f"{self._base}/sobjects/{quote(name, safe='')}/describe"
         match _typed(self._get(path), dict):
             case {"fields": list(fields)}:
-                return [one for one in fields if isinstance(one, dict) and "name" in one]
-        raise TransportFailed("HTTP 200 with a page that is no description of an object")
+                return [field for field in fields if isinstance(field, dict) and "name" in field]
+        raise TransportFailed("HTTP 200, but not with a description of an object")
 
     def query(self, soql: str, *, deleted: bool = False) -> Iterator[list[dict[str, Any]]]:
-        """The rows of a query, a page at a time; with `deleted`, those in the Recycle Bin too."""
+        """Yield the rows of a query by page; with `deleted`, including the Recycle Bin."""
         yield from self._rows("queryAll" if deleted else "query", soql)
 
     def query_setup(self, soql: str) -> list[dict[str, Any]]:
-        """The rows of a query about what is configured in Setup (the Tooling API's)."""
+        """Return the rows of a query of the Tooling API, about the org's Setup."""
         return [row for page in self._rows("tooling/query", soql) for row in page]
 
     def _rows(self, resource: str, soql: str) -> Iterator[list[dict[str, Any]]]:
         path = f"{self._base}/{resource}?q={quote(soql, safe='')}"
         while path:
             match _typed(self._page(path), dict):
-                # The token goes to the instance alone, whatever address an answer names.
+                # Only a path is followed, so that the token is sent to no other host.
                 case {"records": list(rows), "nextRecordsUrl": str(path)} if path[:1] == "/":
                     pass
                 case {"records": list(rows), **page} if _is_last(page):
                     path = ""
                 case _:
-                    raise TransportFailed("HTTP 200 with a page that is no query answer")
+                    raise TransportFailed("HTTP 200, but not with a query result")
             yield rows
 
     def _page(self, path: str) -> Answer:
         try:
             return self._get(path)
         except RestRefused as refusal:
-            if refusal.error_code == "INVALID_QUERY_LOCATOR":  # the query itself is good
-                raise TransportFailed("Salesforce has closed the query meanwhile") from None
+            if refusal.error_code == "INVALID_QUERY_LOCATOR":  # the query itself is valid
+                raise TransportFailed("Salesforce closed the query before its end") from None
             raise
 
     def read_many(self, entity: str, ids: Sequence[str]) -> RecordsRead:
-        """Records with all the fields that may be seen, at most MAX_IDS of one entity.
+        """Read at most MAX_IDS records of an entity, with all fields that the user may see.
 
-        In one request, and one or two more where the entity's fields are not known yet; one by one
-        where Salesforce refuses to read them together. A record that it refuses by itself is in
-        `refused`.
+        One request, and one or two more while the entity's fields are unknown. If Salesforce
+        refuses to read the records together, they are read one by one; records that it refuses
+        individually are in `refused`.
         """
         if len(ids) > MAX_IDS:
-            raise ValueError(f"{len(ids)} records were asked for at once; {MAX_IDS} are possible")
+            raise ValueError(f"{len(ids)} records requested at once; the maximum is {MAX_IDS}")
         try:
             if entity not in self._fields:
                 self._learn_fields(entity, ids)
             fields = self._fields.get(entity)
             read = self._composite(entity, ids, fields or ["Id"])
             if read.records and not fields:
-                raise TransportFailed(f"records of {entity} came back while they were read")
+                raise TransportFailed(f"records of {entity} were restored while they were read")
             return read
         except RestRefused as refusal:
             if not _is_about_records(refusal):
@@ -180,10 +184,10 @@ class RestClient:
             return self._one_by_one(entity, ids, refusal)
 
     def absent(self, entity: str, ids: Sequence[str]) -> set[str]:
-        """Return those of the ids, at most MAX_IDS, for which there is no living record.
+        """Return those of the ids (at most MAX_IDS) whose records do not exist or are deleted.
 
-        One request. Where Salesforce refuses one of the ids, they are asked for in halves; the
-        refused id is not in the answer.
+        One request. If Salesforce refuses one of the ids, they are requested in halves; a refused
+        id is not in the result.
         """
         if not ids:
             return set()
@@ -198,16 +202,16 @@ class RestClient:
         return self.absent(entity, ids[:half]) | self.absent(entity, ids[half:])
 
     def _learn_fields(self, entity: str, ids: Sequence[str]) -> None:
-        """From the first of the records that exists; nothing is learnt where none does."""
+        """Store the entity's field names, from the first of the records that exists, if any."""
         record = self.record(entity, ids[0])
         if record is None:
-            there = self._composite(entity, ids, ["Id"]).records
-            record = next(filter(None, (self.record(entity, one) for one in there)), None)
+            existing = self._composite(entity, ids, ["Id"]).records
+            record = next(filter(None, (self.record(entity, key) for key in existing)), None)
         if record is not None:
             self._fields[entity] = [name for name in {"Id": None, **record} if name != "attributes"]
 
     def _composite(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> RecordsRead:
-        """In two halves where the records are too large to be read at once."""
+        """Read records, in halves if the answer would be too large."""
         try:
             return self._composite_at_once(entity, ids, fields)
         except AnswerTooLarge:
@@ -243,9 +247,9 @@ class RestClient:
         return read
 
     def _refuse_unreadable(self, entity: str, read: RecordsRead, refusal: RestRefused) -> None:
-        """No record was read. That they do not exist is believed where the entity can be queried.
+        """Raise `refusal` or the refusal of a query, unless the records merely do not exist.
 
-        Raises `refusal`, or that of the query.
+        Missing records count as deleted only if the entity can be queried.
         """
         if read.refused:
             raise refusal
@@ -254,7 +258,7 @@ class RestClient:
     def _get(
         self, path: str, body: dict[str, Any] | None = None, *, limit: AnswerLimit = RECORDS
     ) -> Answer:
-        """A body is posted: it asks, too, and changes nothing."""
+        """Send a GET request, or a POST request with `body`, which also only reads."""
         token = self._tokens.get()
         answer = self._send(token, path, body, limit)
         if answer.status == 401:
@@ -290,7 +294,7 @@ def _usage(answer: Answer) -> tuple[int, int] | None:
 
 
 def _known_until(answer: Answer, begun: float) -> int:
-    """What was committed before this moment, in ms, is in an answer to a request begun then."""
+    """Return the time, in ms since 1970, up to which commits are certainly part of the answer."""
     elapsed = round((time.monotonic() - begun) * 1000)
     date = answer.date()
     if date is None:
@@ -307,12 +311,12 @@ def _is_encrypted(field: dict[str, Any]) -> bool:
 
 
 def _is_last(page: dict[str, Any]) -> bool:
-    """Of a page that names none to go on with."""
+    """Return whether the page is the last one of a query."""
     return page.get("done", True) is True and not page.get("nextRecordsUrl")
 
 
 def _is_about_records(refusal: RestRefused) -> bool:
-    """Whether others, or the same ones asked for in another way, may be read all the same."""
+    """Return whether other records, or the same ones in another request, may still be readable."""
     return refusal.status in (400, 404, 405) or refusal.error_code.startswith("INSUFFICIENT_ACCESS")
 
 
@@ -329,7 +333,7 @@ def _failure(answer: Answer) -> SalesforceError:
         case [{"errorCode": str(code), "message": str(message)}, *_]:
             pass
         case _:
-            code, message = "", "without Salesforce's own explanation"
+            code, message = "", "without an error message from Salesforce"
     reaction = status_reaction(answer.status, [code])
     if reaction is Reaction.NEW_TOKEN:  # it was just replaced
         reaction = Reaction.BACK_OFF_LONG
@@ -343,4 +347,4 @@ def _typed(answer: Answer, kind: type[Kind]) -> Kind:
         body = None
     if isinstance(body, kind):
         return body
-    raise TransportFailed("HTTP 200 with a page that is no REST answer", status=200)
+    raise TransportFailed("HTTP 200, but not with a REST response", status=200)

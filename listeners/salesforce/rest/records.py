@@ -1,8 +1,7 @@
-"""A record as REST reads it → the body that a change event of it has. Pure.
+"""Converts records from REST to bodies of change events, and holds the result of reading many.
 
-The two differ in compound fields, in how they write times, and in what they leave out. What a
-record cannot tell is kept: formula fields, which no event carries, look like any other in REST.
-And what came of reading many of them at once.
+The two forms differ in compound fields, times and omitted fields. Formula fields are kept although
+no event carries them, because REST does not mark them.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from listeners.salesforce.errors import RestRefused
 
 Record = Mapping[str, Any]
 
-#: Never in a change event.
+#: Fields that are never in a change event.
 _LEFT_OUT = frozenset(
     {"attributes", "Id", "IsDeleted", "SystemModstamp", "LastViewedDate", "LastReferencedDate"}
 )
@@ -28,16 +27,16 @@ _PLACE = (
 _PLACE_IN_REST = {part[0].lower() + part[1:]: part for part in _PLACE}
 _PERSON = ("Salutation", "FirstName", "MiddleName", "LastName", "Suffix")
 _REST_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000")
-_SHORT = 15  # characters of an id without the three that tell its capitals
+_SHORT = 15  # characters of an id without the three that encode its capitals
 _CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def event_body(record: Record, change_type: str) -> dict[str, Any]:
-    """What a change event of that type would carry, had it all of the record's fields.
+    """Return the body of a change event of that type with all of the record's fields.
 
-    `change_type` is CREATE, UPDATE or UNDELETE. An update keeps nulls, as a field or a part of a
-    compound field that was cleared is one; the others leave them out, as their events do.
+    `change_type` is CREATE, UPDATE or UNDELETE. An update keeps nulls, because a cleared field, or
+    a cleared part of a compound field, is null in its event; the other types leave nulls out.
     """
     keeps_nulls = change_type == "UPDATE"
     components: set[str] = set()
@@ -58,8 +57,10 @@ def event_body(record: Record, change_type: str) -> dict[str, Any]:
 
 
 def long_id(record_id: str) -> str:
-    """The id with the three characters that say which of its first 15 are capitals; anything that
-    is no id of 15 characters stays as it is."""
+    """Return a 15-character id with the three characters that encode its capitals.
+
+    Any other text is returned unchanged.
+    """
     if len(record_id) != _SHORT or not (record_id.isascii() and record_id.isalnum()):
         return record_id
     parts = (record_id[:5], record_id[5:10], record_id[10:])
@@ -68,16 +69,16 @@ def long_id(record_id: str) -> str:
 
 
 def last_modified_ms(record: Record) -> int | None:
-    """When the record was last changed; None for an entity that does not keep that."""
+    """Return when the record was last changed, in ms since 1970; None if the entity has no date."""
     return milliseconds(record.get("LastModifiedDate")) or milliseconds(
         record.get("SystemModstamp")
     )
 
 
 def milliseconds(value: object) -> int | None:
-    """A time of a record or of an event's body in ms since 1970, UTC; None if it is none.
+    """Return a time of a record or an event's body in ms since 1970; None if it is not a time.
 
-    REST writes ``2024-01-01T00:00:00.000+0000``, CometD ``…Z``, the Pub/Sub API the number itself.
+    REST writes ``2024-01-01T00:00:00.000+0000``, CometD ``…Z``, and the Pub/Sub API the number.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -92,13 +93,13 @@ def milliseconds(value: object) -> int | None:
 
 
 def _parts_of(name: str, value: object, record: Record) -> Iterable[str]:
-    """The component fields of a compound one, by their REST names; none if it is a plain field."""
+    """Return the REST names of a compound field's components; none for a plain field."""
     if name == "Name" and "LastName" in record:
         return _PERSON
     if not (value is None or isinstance(value, Mapping)):
         return ()
     parts = tuple(_place_parts(name))
-    # Of one that is empty only its components tell that it is compound.
+    # An empty compound field is null, and recognised by its components.
     return parts if isinstance(value, Mapping) or any(part in record for part in parts) else ()
 
 
@@ -111,10 +112,10 @@ def _place_parts(name: str) -> Iterable[str]:
 
 
 def _compound(name: str, value: Any, record: Record, *, keeps_nulls: bool) -> Any:
-    """In the event's names; None if all parts are empty."""
+    """Return a compound field with the event's names for its parts; None if all are empty."""
     if name == "Name":
         person = {part: record[part] for part in _PERSON if part in record}
-        # a company among person accounts has a plain name
+        # A business account in an org with person accounts has a plain name.
         return _parts_to_send(person, keeps_nulls=keeps_nulls) or value
     parts = {_PLACE_IN_REST.get(part, part): child for part, child in (value or {}).items()}
     return _parts_to_send(parts, keeps_nulls=keeps_nulls)
@@ -138,10 +139,10 @@ _LONG_ID, _SHORT_ID = 18, 15
 
 @dataclass(slots=True)
 class RecordsRead:
-    """What of some records was read, by the ids that were asked for.
+    """The result of reading records, by requested id.
 
-    Who is in neither does not exist (any more). `read_at`, in ms since 1970: every change that was
-    committed before it is in what was read.
+    A record in neither `records` nor `refused` does not exist, or was deleted. All changes that
+    were committed before `read_at` (ms since 1970) are included.
     """
 
     read_at: int
@@ -150,7 +151,7 @@ class RecordsRead:
 
 
 def by_id(ids: Sequence[str], rows: Sequence[Any]) -> dict[str, dict[str, Any]]:
-    """The rows that are records, by those of the ids that are theirs, in that order."""
+    """Return the rows by requested id, in the order of `ids`."""
     found: dict[str, dict[str, Any]] = {}
     short: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -158,9 +159,9 @@ def by_id(ids: Sequence[str], rows: Sequence[Any]) -> dict[str, dict[str, Any]]:
             case {"Id": str(row_id)}:
                 found[row_id] = row
                 short[row_id[:_SHORT_ID]] = row
-    # The long form adds a checksum to the short one. Two long ones are never the same record.
-    for asked in ids:
-        other = short.get(asked[:_SHORT_ID])
-        if other and {len(asked), len(other["Id"])} == {_LONG_ID, _SHORT_ID}:
-            found.setdefault(asked, other)
-    return {asked: found[asked] for asked in ids if asked in found}
+    # The long form adds a checksum to the short one. Two different long ids are never one record.
+    for requested in ids:
+        other = short.get(requested[:_SHORT_ID])
+        if other and {len(requested), len(other["Id"])} == {_LONG_ID, _SHORT_ID}:
+            found.setdefault(requested, other)
+    return {requested: found[requested] for requested in ids if requested in found}

@@ -1,4 +1,4 @@
-"""simple-salesforce on a connection's token: a REST client that needs no login of its own."""
+"""A simple-salesforce client that uses a connection's token instead of its own login."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from listeners.salesforce.tokens.tokens import Token, Tokens
 if TYPE_CHECKING:
     from simple_salesforce.api import Salesforce
 
-#: What these clients call themselves: changes that they write carry it in `changeOrigin`.
+#: The client name, which Salesforce puts in the `changeOrigin` of changes that these clients write.
 CLIENT_ID = "salesforce-cdc"
-TIMEOUT = (10.0, 120.0)  # seconds to connect, and of silence
+TIMEOUT = (10.0, 120.0)  # seconds to connect, and between bytes of the answer
 _PLACEHOLDER = "set by the session"
 _BULK_SESSION = "X-SFDC-Session"
 _CHUNK = 256 * 1024
 
 
 class TokenSession(ConfiguredSession):
-    """Sends each request with the token that is due, and once more after a new login when
-    Salesforce refuses it. The token goes to the instance that it is for, and nowhere else."""
+    """Sends each request with the current token, and again with a new one if it is refused.
+
+    The token is sent only to the org's instance.
+    """
 
     def __init__(self, tokens: Tokens) -> None:
         super().__init__()
@@ -37,9 +39,9 @@ class TokenSession(ConfiguredSession):
         self.hooks["response"].append(_read)
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> Any:
-        """Raises what requests raises, `LoginRefused`, `LoginUnavailable` and `AnswerTooLarge`.
+        """Send a request. With ``stream=True`` the caller reads the answer, without a size limit.
 
-        With ``stream=True`` the caller reads the answer, of whatever size.
+        Raises `LoginRefused`, `LoginUnavailable`, `AnswerTooLarge` and the exceptions of requests.
         """
         kwargs.setdefault("timeout", TIMEOUT)
         text = url if isinstance(url, str) else url.decode()
@@ -53,27 +55,29 @@ class TokenSession(ConfiguredSession):
         return self._sent(self._tokens.get(), method, text, *args, **kwargs)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """An org's redirect to another host is not followed: what was sent is for that org alone,
-        and the caller gets the answer as it came."""
+        """Return no target for an org's redirect to another host: the request is for the org only.
+
+        The caller then gets the redirect itself as the answer.
+        """
         target = super().get_redirect_target(resp)
-        asked = _host(str(resp.url))
-        if target is None or asked not in self._hosts:
+        host = _host(str(resp.url))
+        if target is None or host not in self._hosts:
             return target
-        return target if _host(urljoin(str(resp.url), target)) == asked else None
+        return target if _host(urljoin(str(resp.url), target)) == host else None
 
     def _sent(self, token: Token, method: str | bytes, url: str, *args: Any, **kwargs: Any) -> Any:
-        self._hosts.add(_host(token.instance_url))  # an org may move
+        self._hosts.add(_host(token.instance_url))  # an org may move to another instance
         parts = urlsplit(url)
         address = f"{token.instance_url}{parts.path}{'?' if parts.query else ''}{parts.query}"
         kwargs |= {"auth": BearerAuth(token.access_token)}
-        if _BULK_SESSION in (kwargs.get("headers") or {}):  # Bulk API 1.0 has it there
+        if _BULK_SESSION in (kwargs.get("headers") or {}):  # Bulk API 1.0 sends the token there
             kwargs["headers"] = {**kwargs["headers"], _BULK_SESSION: token.access_token}
         return super().request(method, address, *args, **kwargs)
 
 
 def rest_client(session: TokenSession, tokens: Tokens, api_version: str) -> Salesforce:
-    """A `simple_salesforce.Salesforce`, whose every request goes through `session`."""
-    # Imported by the first client: a SOAP library comes with it, which most processes don't use.
+    """Return a `simple_salesforce.Salesforce` whose requests all go through `session`."""
+    # Imported on first use, because it loads a SOAP library that most processes do not need.
     from simple_salesforce.api import Salesforce
 
     return Salesforce(
@@ -85,7 +89,7 @@ def rest_client(session: TokenSession, tokens: Tokens, api_version: str) -> Sale
 
 
 def _read(response: requests.Response, *, stream: bool = False, **_: Any) -> None:
-    """Read the answer before requests does, which has no limit."""
+    """Read the answer up to the size limit, before requests reads it without one."""
     if stream:
         return
     body = bytearray()
@@ -97,7 +101,7 @@ def _read(response: requests.Response, *, stream: bool = False, **_: Any) -> Non
         response.close()
         host = host_of(str(response.url))
         raise AnswerTooLarge(too_large(host, response.status_code, over, HANDLER))
-    response._content = bytes(body)  # as requests keeps what it has read
+    response._content = bytes(body)  # where requests keeps the body
 
 
 def _host(url: str) -> str:

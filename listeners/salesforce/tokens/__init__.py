@@ -1,1 +1,1 @@
-"""Tokens of a login: where they come from, who renews them, and where they are kept."""
+"""Access tokens: how they are obtained, renewed, and shared between processes."""

@@ -1,4 +1,4 @@
-"""One login under the lock of its connection: with the refresh token that is due, or anew."""
+"""A login while holding the connection's login lock, with a refresh token or with credentials."""
 
 from __future__ import annotations
 
@@ -12,29 +12,31 @@ from listeners.salesforce.errors import AUTHORIZE_AGAIN, LoginRefused, LoginUnav
 from listeners.salesforce.tokens.store import Kept, Ledger, TokenStore, Trouble, digest
 from listeners.salesforce.tokens.tokens import Grant, Granted
 
-#: Longer than a long poll is held: an idle stream passes by here before its token's end.
+#: Longer than a long poll is held, so that an idle stream renews its token before it expires.
 _AHEAD_SECONDS = 150.0
 _SHORTEST_LIFE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """How long a token is taken to live, in seconds, where the login's answer doesn't say."""
+    """The assumed lifetime of tokens, in seconds, if the login's answer does not contain it."""
 
     default: float = 3600.0
     clock_skew: float = 0.0
 
     def of(self, kept: Kept) -> tuple[float, float]:
-        """When the token ends, and from when on it is renewed, in seconds since 1970: in the last
-        tenth of its life, 150 s at most."""
-        told = kept.token.expires_in if kept.token else None
-        life = max(_SHORTEST_LIFE, (told or self.default) - self.clock_skew)
+        """Return when the token expires, and from when to renew it, in seconds since 1970.
+
+        It is renewed in the last tenth of its lifetime, but at most 150 s before it expires.
+        """
+        expires_in = kept.token.expires_in if kept.token else None
+        life = max(_SHORTEST_LIFE, (expires_in or self.default) - self.clock_skew)
         ends = kept.granted_at + life
         return ends, ends - min(_AHEAD_SECONDS, life / 10)
 
 
 class Login:
-    """What a source of tokens does while it holds the lock."""
+    """Logs in for a TokenSource that holds the login lock."""
 
     def __init__(
         self,
@@ -58,12 +60,12 @@ class Login:
         self._is_good = is_good
 
     def is_marked(self, kept: Kept) -> bool:
-        """The refresh token that is due was sent, and what came of it is not known."""
-        due = kept.refresh_token or self._grant.refresh_token
-        return bool(due) and kept.sending == digest(due)
+        """Return whether the current refresh token was sent, and the outcome is not known."""
+        current = kept.refresh_token or self._grant.refresh_token
+        return bool(current) and kept.sending == digest(current)
 
     def make(self, kept: Kept, fence: int) -> tuple[Kept, str]:
-        """What to keep after a login, and the refresh token that it used up."""
+        """Log in, and return what to store and the refresh token that the login spent."""
         self._ledger.check(self._seed)
         grant = self._grant.with_refresh_token(kept.refresh_token) if kept.refresh_token else None
         try:
@@ -74,7 +76,7 @@ class Login:
             raise
 
     def _sent(self, grant: Grant, kept: Kept, fence: int) -> tuple[Granted, Grant, Kept]:
-        """The answer, the grant that got it, and what of the kept still holds."""
+        """Return the answer, the grant that was used, and the still valid stored values."""
         if not grant.refresh_token:
             return grant.login(self._http), grant, kept
         try:
@@ -90,7 +92,7 @@ class Login:
             return self._grant.login(self._http), self._grant, kept
 
     def _cleared(self, grant: Grant, kept: Kept, fence: int, refused: LoginRefused) -> Kept:
-        """Nobody takes the revoked pair up again."""
+        """Remove the revoked token from the store, and return the new stored values."""
         if kept.rotates or refused.is_revocation:
             self._ledger.spend(grant.refresh_token)
         kept = Kept(seed=self._seed, rotates=kept.rotates)
@@ -98,11 +100,13 @@ class Login:
         return kept
 
     def _refreshed(self, grant: Grant, kept: Kept, fence: int) -> Granted:
-        """One refresh, written down before it is sent: whoever finds this process gone in the
-        middle of it knows that the token may be spent."""
+        """Refresh once. The attempt is stored before it is sent.
+
+        If this process is killed, other processes then know that the token may be spent.
+        """
         if self._ledger.is_spent(grant.refresh_token):
             raise LoginRefused(
-                "this refresh token was used up or revoked before",
+                "this refresh token was already used or revoked",
                 remedy=AUTHORIZE_AGAIN,
                 is_final=True,
             )
@@ -129,8 +133,8 @@ class Login:
         if kept.rotates:
             self._ledger.trouble(Trouble.CUT_OFF)
         if self._is_good(kept):
-            # If it is spent, sending it again would revoke this token too: not while it is good.
-            raise LoginUnavailable("the last refresh was cut off")
+            # If the refresh token is spent, sending it again would also revoke the access token.
+            raise LoginUnavailable("the last refresh was interrupted")
 
     def _to_keep(self, granted: Granted, grant: Grant, kept: Kept) -> tuple[Kept, str]:
         new = granted.refresh_token or ""

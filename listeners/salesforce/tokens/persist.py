@@ -1,4 +1,4 @@
-"""What goes on beside a login: its lock is held, and what it gave is not lost."""
+"""Threads beside a login: they extend its lock, run it, and store its result."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from listeners.salesforce.tokens.store import (
 )
 from listeners.salesforce.tokens.tokens import Token
 
-#: A login that takes longer than this has come to nothing, whatever it still waits for.
+#: After this many seconds a login has failed, and its lock is no longer extended.
 LONGEST_LOGIN = 90.0
 _RETRY_SECONDS = 1.0
 
 
 class Heartbeat:
-    """Extends a lock while the login under it takes its time."""
+    """Extends the login lock while a login is running."""
 
     def __init__(self, store: TokenStore, fence: int, seconds: float) -> None:
         self._store = store
@@ -51,15 +51,15 @@ class Heartbeat:
         beaten = False
         while not self._done.wait(self._seconds / 4) and time.monotonic() < ends:
             beaten = True
-            with suppress(TokenStoreUnavailable):  # it is tried again before the lock ends
+            with suppress(TokenStoreUnavailable):  # retried before the lock ends
                 if not self._store.extend(self._fence, self._seconds):
-                    break  # somebody else has it: what is stored under our fence is refused
+                    break  # another process has the lock, and the store refuses our fence
         if beaten:
             self._store.close()
 
 
 class Safekeeper:
-    """Stores what a login gave; while that cannot be done, it is held here and stored later."""
+    """Stores the result of a login; while the store is unavailable, holds it and retries."""
 
     def __init__(self, store: TokenStore, ledger: Ledger, owner: str, seconds: float) -> None:
         self._store = store
@@ -70,14 +70,14 @@ class Safekeeper:
 
     @property
     def held(self) -> Kept | None:
-        """What is not stored yet."""
+        """The tokens that are not stored yet."""
         return self._held
 
     def put(self, fence: int, new: Kept, spent: str) -> bool:
-        """Store ``new``, and that the refresh token ``spent`` is used up.
+        """Store the tokens ``new``, and note that the refresh token ``spent`` was used.
 
-        False when it is held: then the lock is kept, so that nobody sends what is spent. What can
-        be had again by another login is not held.
+        Return False if the tokens are held for a retry. The lock is then kept, so that no other
+        process sends the spent token. Tokens that another login can replace are not held.
         """
         try:
             if self._store_all(fence, new, spent) or not spent:
@@ -102,33 +102,33 @@ class Safekeeper:
     def _keep_on(self, fence: int, new: Kept, spent: str) -> None:
         pause = threading.Event()
         current: int | None = fence
-        told = ended = False
-        while not ended:
-            with suppress(TokenStoreUnavailable):  # the incident waits for its database
-                told = told or self._tell()
+        is_reported = is_done = False
+        while not is_done:
+            with suppress(TokenStoreUnavailable):  # the incident needs the database
+                is_reported = is_reported or self._report()
             with suppress(TokenStoreUnavailable):
-                current = self._retaken(current)
-                ended = current is not None and self._settled(current, new, spent)
-            if not ended:
+                current = self._relocked(current)
+                is_done = current is not None and self._is_stored(current, new, spent)
+            if not is_done:
                 pause.wait(_RETRY_SECONDS)
         self._held = None
         self._store.close()
 
-    def _tell(self) -> bool:
+    def _report(self) -> bool:
         self._ledger.trouble(Trouble.NOT_STORED)
         return True
 
-    def _retaken(self, fence: int | None) -> int | None:
-        """The lock, held on to or taken anew; None while another process has it."""
+    def _relocked(self, fence: int | None) -> int | None:
+        """Extend the lock or take a new one, and return its fence; None if it is not free."""
         if fence is not None and self._store.extend(fence, self._seconds):
             return fence
         return self._store.lock(self._owner, self._seconds)
 
-    def _settled(self, fence: int, new: Kept, spent: str) -> bool:
-        """Whether nothing is left to do: it is stored, or others have gone past it."""
+    def _is_stored(self, fence: int, new: Kept, spent: str) -> bool:
+        """Store the tokens unless the store has newer ones; False if the lock was lost."""
         stored = self._store.load(new.seed)
-        is_due = stored.sending == digest(spent) or stored.refresh_token in ("", spent)
-        if is_due and not self._store_all(fence, new, spent):
+        is_newest = stored.sending == digest(spent) or stored.refresh_token in ("", spent)
+        if is_newest and not self._store_all(fence, new, spent):
             return False
         self._ledger.mended(Trouble.NOT_STORED)
         self._store.unlock(fence)
@@ -136,10 +136,10 @@ class Safekeeper:
 
 
 class Renewal:
-    """Begins at once."""
+    """A login on its own thread, which starts immediately."""
 
     def __init__(self, log_in: Callable[[], Token], close: Callable[[], None]) -> None:
-        """``close`` releases what the thread held."""
+        """``close`` releases the thread's resources after the login."""
         self._log_in = log_in
         self._close = close
         self._over = threading.Event()
@@ -155,12 +155,12 @@ class Renewal:
         return self._over.wait(seconds)
 
     def token(self) -> Token:
-        """Waits for it. Raises what the login raised."""
+        """Wait for the login, and return its token. Raises the exception of the login."""
         self._over.wait()
         if self.failure is not None:
             raise self.failure
-        if self._token is None:  # an unforeseen exception, reported by its thread
-            raise LoginUnavailable("the login broke off")
+        if self._token is None:  # an unexpected exception, which Python printed for the thread
+            raise LoginUnavailable("the login failed with an unexpected error")
         return self._token
 
     def _run(self) -> None:

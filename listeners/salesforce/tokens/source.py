@@ -1,12 +1,12 @@
-"""One connection's current token, for any number of threads and processes.
+"""The current token of a connection, shared by threads and processes.
 
-get: is the token good? ── yes ──▶ it             (due soon: a renewal begins beside it)
+get: is the cached token valid? ── yes ──▶ return it    (near its end: renew in the background)
          │ no
          ▼
-is the stored one good? ── yes ──▶ it
+is the stored token valid? ── yes ──▶ return it
          │ no
          ▼
-lock ▸ look again ▸ log in ▸ store ▸ unlock        (who finds it locked waits, and looks again)
+lock ▸ check again ▸ log in ▸ store ▸ unlock            (if locked: wait, and check again)
 """
 
 from __future__ import annotations
@@ -33,23 +33,24 @@ from listeners.salesforce.tokens.store import (
 )
 from listeners.salesforce.tokens.tokens import Grant, Token
 
-#: One that lives extends its lock.
+#: The length of the login lock, which a running process extends.
 LOCK_SECONDS = 10.0
-#: How many locks' time whoever has sent a refresh token is given to say what came of it.
+#: After so many lock lengths, a process that sent a refresh token without a result counts as dead.
 _GRACE_LOCKS = 4
 _LOOK_SECONDS = 0.05
-#: How long to wait for another process' login: it may have to wait for its time-outs.
+#: How long to wait for another process's login, which may take as long as its time-outs.
 WAIT_SECONDS = 60.0
-#: After a renewal ahead of time that failed, while the token still is good.
+#: The pause after a failed early renewal, while the token is still valid.
 AHEAD_PAUSE_SECONDS = 15.0
 _REMEMBERED = 20
 
 
 class TokenSource:
-    """Thread-safe. Across processes that share a store one logs in at a time, the others wait
-    for it and take its token; a rotated refresh token is stored before it is sent.
+    """Thread-safe source of a connection's token.
 
-    How often to try again is the caller's business, within what the ledger allows.
+    Of the processes that share a store, one at a time logs in; the others wait and use its token. A
+    rotated refresh token is stored before it is sent. The caller decides when to retry, within the
+    limits of the ledger.
     """
 
     def __init__(
@@ -64,13 +65,13 @@ class TokenSource:
         http: requests.Session | None = None,
         now: Callable[[], float] = time.time,
         lock_seconds: float = LOCK_SECONDS,
-        anew: bool = False,
+        must_log_in: bool = False,
     ) -> None:
-        """``seed`` changes with the credentials: tokens got with others are not used.
+        """``seed`` changes with the credentials: tokens of other credentials are not used.
 
-        ``former_stores`` may hold a rotated refresh token from before the store was changed.
-        ``lock_seconds``: who was killed while it logged in is replaced after this long. ``anew``:
-        the first token comes from a login, whatever the store holds.
+        ``former_stores`` may contain a rotated refresh token from before the store was changed.
+        ``lock_seconds``: how long a killed process blocks other logins. ``must_log_in``: get the
+        first token from a login, even if the store has a valid one.
         """
         self._seed = seed
         self._lifetime = lifetime or Lifetime()
@@ -80,7 +81,7 @@ class TokenSource:
         self._owner = uuid.uuid4().hex
         self._now = now
         self._lock_seconds = lock_seconds
-        self._anew = anew
+        self._must_log_in = must_log_in
         self._guard = threading.Lock()  # never held while waiting
         self._kept = Kept()
         self._refused: dict[str, float] = {}
@@ -99,8 +100,7 @@ class TokenSource:
         )
 
     def get(self) -> Token:
-        """The token to use now. One that is good is given at once; near its end it is renewed
-        meanwhile.
+        """Return the current token; near its end, also start a renewal in the background.
 
         Raises ``LoginRefused``, ``LoginUnavailable`` or ``TokenStoreUnavailable``.
         """
@@ -114,8 +114,10 @@ class TokenSource:
         return token or renewal.token()
 
     def invalidate(self, token: Token) -> None:
-        """Salesforce refused ``token``: it is not given out again, unless a later login gives the
-        same once more; a newer one stays."""
+        """Do not return ``token`` again, because Salesforce refused it.
+
+        A newer token stays valid, and so does the same token from a later login.
+        """
         with self._guard:
             mark = digest(token.access_token)
             same = self._kept.token is not None and self._kept.token == token
@@ -124,16 +126,16 @@ class TokenSource:
                 del self._refused[next(iter(self._refused))]
 
     def settle(self, seconds: float) -> None:
-        """Wait for a login that is under way: what it gives is stored then."""
+        """Wait for a running login, at most ``seconds``, so that its result is stored."""
         with self._guard:
             renewal = self._renewal
         if renewal is not None:
             renewal.wait(seconds)
 
-    # What is good
+    # Validity
 
     def _good(self, kept: Kept) -> Token | None:
-        """The kept token, if it is these credentials', not refused and not at its end."""
+        """Return the token if it is for these credentials, not refused and not expired."""
         token = kept.token
         if token is None or kept.seed != self._seed or self._now() >= self._lifetime.of(kept)[0]:
             return None
@@ -149,10 +151,10 @@ class TokenSource:
         return now >= self._lifetime.of(kept)[1] and now >= self._not_ahead_before
 
     def _adopted(self, kept: Kept) -> Token | None:
-        """Take ``kept`` over if it is good; its token unless it is due for renewal."""
+        """Cache ``kept`` if its token is valid; return the token unless it must be renewed."""
         with self._guard:
             token = self._good(kept)
-            if token is None or self._anew:
+            if token is None or self._must_log_in:
                 return None
             self._kept = kept
             return None if self._now() >= self._lifetime.of(kept)[1] else token
@@ -184,7 +186,7 @@ class TokenSource:
             time.sleep(_LOOK_SECONDS if fence is None else 10 * _LOOK_SECONDS)
 
     def _under_lock(self, fence: int) -> Token | None:
-        """None while it is not known what came of another process' refresh."""
+        """Log in, and return the token; None while the outcome of another refresh is unknown."""
         is_stored = True
         try:
             with Heartbeat(self._store, fence, self._lock_seconds):
@@ -198,16 +200,18 @@ class TokenSource:
                 is_stored = self._safekeeper.put(fence, new, spent)
         finally:
             if is_stored:
-                with suppress(TokenStoreUnavailable):  # then it runs out
+                with suppress(TokenStoreUnavailable):  # the lock then expires
                     self._store.unlock(fence)
         with self._guard:
             self._kept = new
-            self._anew = False
+            self._must_log_in = False
         return new.token
 
     def _basis(self, stored: Kept) -> Kept:
-        """What the next login goes on from: of what is known here and there, the refresh token
-        that is not spent. A store that forgot everything is no reason to forget it."""
+        """Return the stored values for the next login, with a refresh token that is not spent.
+
+        Searches the store, this process's cache, and former stores: a store may have lost its data.
+        """
         if held := self._safekeeper.held:
             return held
         for kept in (stored, self._kept, *map(self._formerly, self._former_stores)):
@@ -223,7 +227,7 @@ class TokenSource:
             return Kept()
 
     def _is_unsettled(self, kept: Kept) -> bool:
-        """Another process has sent the refresh token that is due, and may yet store what it got."""
+        """Return whether another process has sent the token and may still store a result."""
         if not self._login.is_marked(kept) or kept.sender == self._owner:
             return False
         return time.time() - kept.sent_at < _GRACE_LOCKS * self._lock_seconds

@@ -1,6 +1,6 @@
-"""Where the tokens of a login are kept, and the lock under which they are renewed.
+"""The interfaces of token stores and login ledgers, and the versions of both in memory.
 
-TokenStoreUnavailable   the store does not answer; what a login gave is kept and stored later
+TokenStoreUnavailable   the store does not answer; new tokens are held in memory and stored later
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from listeners.salesforce.tokens.tokens import Token
 
 
 class TokenStoreUnavailable(SalesforceError):
-    """The token store does not answer. Bring the database or Redis back; it is tried again."""
+    """The token store does not answer. Restore the database or Redis; the login is retried."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"the token store does not answer: {why}", reaction=Reaction.RETRY)
 
 
 def digest(text: str) -> str:
-    """SHA-256 of a secret that is long and random, such as a token."""
+    """Return the SHA-256 of a secret that is long and random, such as a token."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a store holds of one set of credentials.
+    """The stored tokens of one set of credentials.
 
     seed            digest of the credentials
-    granted_at      when the token was got, in seconds since 1970
-    refresh_token   what the next refresh sends; empty where the configured one is due
+    granted_at      when the token was granted, in seconds since 1970
+    refresh_token   what the next refresh sends; empty to send the configured one
     rotates         Salesforce has replaced a refresh token before
-    sending         digest of the refresh token of a refresh whose outcome is not known,
-    sender          whose refresh that is, and
-    sent_at         since when, in seconds since 1970
+    sending         digest of a refresh token that was sent, with unknown outcome
+    sender          the process that sent it
+    sent_at         when it was sent, in seconds since 1970
     """
 
     seed: str = ""
@@ -57,45 +57,44 @@ class Kept:
 
     @classmethod
     def from_json(cls, text: str) -> Kept:
-        """Raises ValueError for what ``to_json`` did not write."""
+        """Return the tokens from the form of ``to_json``. Raises ValueError for any other text."""
         values = json.loads(text)
         try:
             parts = values["token"]
             token = None if parts is None else Token(**parts)
             return cls(**{**values, "token": token})
         except (TypeError, KeyError):
-            raise ValueError("no tokens") from None
+            raise ValueError("the JSON is not in the stored form of tokens") from None
 
 
 class TokenStore(Protocol):
-    """One connection's tokens, shared by whoever uses the same store: a slot for each seed, so that
-    a process that still has the credentials of yesterday overwrites nothing.
+    """The tokens of a connection, shared by all processes that use the same store.
 
-    Each method raises ``TokenStoreUnavailable``.
+    Tokens are stored by seed, so that a process with outdated credentials overwrites nothing. Each
+    method may raise ``TokenStoreUnavailable``.
     """
 
     def load(self, seed: str) -> Kept:
-        """What is kept under the seed; ``Kept()``, without one, when there is nothing."""
+        """Return the tokens stored for the seed; ``Kept()``, without a seed, if there are none."""
 
     def lock(self, owner: str, seconds: float) -> int | None:
-        """The fence of a new lock, above all before it; None while somebody else holds one."""
+        """Lock, and return a fence above all earlier ones; None while another holder has it."""
 
     def extend(self, fence: int, seconds: float) -> bool:
-        """Hold the lock for longer; False when it has gone to somebody else."""
+        """Extend the lock; False if another holder has taken it."""
 
     def save(self, fence: int, kept: Kept) -> bool:
-        """Replace what its seed's slot holds, durably; False when the lock has gone to somebody
-        else."""
+        """Store the tokens of a seed durably; False if another holder has taken the lock."""
 
     def unlock(self, fence: int) -> None:
-        """Give the lock back; nothing happens when it has gone to somebody else."""
+        """Release the lock; do nothing if another holder has taken it."""
 
     def close(self) -> None:
-        """This thread needs the store no more."""
+        """Release the resources of this thread."""
 
 
 class MemoryStore:
-    """For one process: its threads share the tokens, and they end with it."""
+    """A store for the threads of one process, which ends with the process."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -141,37 +140,40 @@ class MemoryStore:
 
 
 class Trouble(StrEnum):
-    """What an operator should know about a refresh token that Salesforce rotates."""
+    """A problem with a rotated refresh token, which opens an incident."""
 
-    NOT_STORED = auto()  # the new one is in this process' memory only, until the store answers
-    CUT_OFF = auto()  # a refresh was cut off: the stored one may be spent
-    REVOKED = auto()  # the stored one was refused: enter a new one
+    NOT_STORED = auto()  # the new token is only in this process's memory until the store answers
+    CUT_OFF = auto()  # a refresh was interrupted: the stored token may be spent
+    REVOKED = auto()  # the stored token was refused: an operator must enter a new one
 
 
 class Ledger(Protocol):
-    """Each method may raise ``TokenStoreUnavailable``."""
+    """The record of login attempts and spent refresh tokens.
+
+    Each method may raise ``TokenStoreUnavailable``.
+    """
 
     def check(self, seed: str) -> None:
-        """Raises ``LoginRefused`` when these credentials were refused often enough."""
+        """Raise ``LoginRefused`` or ``LoginUnavailable`` if the credentials must not be tried."""
 
     def refused(self, seed: str, reason: str) -> None: ...
 
     def accepted(self, seed: str) -> None: ...
 
     def is_spent(self, refresh_token: str) -> bool:
-        """Whether it was used up or revoked: sending it again would revoke all there is."""
+        """Return whether the token was used or revoked: sending it would revoke all tokens."""
 
     def spend(self, refresh_token: str) -> None: ...
 
     def trouble(self, trouble: Trouble) -> None:
-        """Open an incident, or do nothing when it is open."""
+        """Open an incident, unless it is open."""
 
     def mended(self, trouble: Trouble) -> None:
-        """Close the incident if there is one."""
+        """Close the incident, if it is open."""
 
 
 class NoLedger:
-    """Remembers what was spent, for this process alone, and reports nothing."""
+    """A ledger in memory that remembers spent tokens, limits no attempts and reports nothing."""
 
     def __init__(self) -> None:
         self._spent: set[str] = set()

@@ -1,4 +1,4 @@
-"""What a login gives, and who can give it."""
+"""Tokens, and the interfaces of grants and of token sources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import requests
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a login gave."""
+    """An access token, with the data that the login returned."""
 
     access_token: str = field(repr=False)
     instance_url: str  # scheme and host, no trailing slash
@@ -19,14 +19,14 @@ class Token:
     user_id: str | None = None
     issued_at: int | None = None  # milliseconds since the epoch
     scope: str | None = None
-    #: Seconds to live, where the answer says so; most of Salesforce's don't.
+    #: The lifetime in seconds, if the answer has it; most of Salesforce's answers do not.
     expires_in: float | None = None
 
 
-def life_of(told: Any) -> float | None:
-    """The seconds that an answer names, as a number or a text; None for anything else."""
+def life_of(value: Any) -> float | None:
+    """Return a lifetime in seconds from a number or a text; None for anything else."""
     try:
-        seconds = float(told)
+        seconds = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
     return seconds if 0 < seconds < math.inf else None
@@ -34,31 +34,31 @@ def life_of(told: Any) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """A login's answer: the token, and the refresh token that replaces the one it used up."""
+    """The result of a login: the token, and a refresh token that replaces the spent one."""
 
     token: Token
     refresh_token: str | None = field(default=None, repr=False)
 
 
 class Grant(Protocol):
-    """A way to log in; ``listeners.salesforce.auth`` has one slice for each."""
+    """A way to log in; ``listeners.salesforce.auth`` has a module for each."""
 
     @property
     def refresh_token(self) -> str:
-        """The refresh token that the next login sends; empty where it sends none."""
+        """The refresh token that the next login sends; empty if it sends none."""
 
     def login(self, http: requests.Session) -> Granted:
-        """One login attempt. Raises ``LoginRefused`` or ``LoginUnavailable``."""
+        """Log in once. Raises ``LoginRefused`` or ``LoginUnavailable``."""
 
     def with_refresh_token(self, refresh_token: str) -> Grant:
-        """The grant that logs in with this refresh token; itself where it uses none."""
+        """Return the grant that logs in with this refresh token; itself if it uses none."""
 
 
 class Tokens(Protocol):
-    """Where streams and REST clients get their token from."""
+    """The source from which streams and REST clients get their token."""
 
     def get(self) -> Token:
-        """The token to use now. Raises ``LoginRefused`` or ``LoginUnavailable``."""
+        """Return the current token. Raises ``LoginRefused`` or ``LoginUnavailable``."""
 
     def invalidate(self, token: Token) -> None:
-        """Salesforce refused ``token``: it is not given out again."""
+        """Do not return ``token`` again, because Salesforce refused it."""

@@ -186,7 +186,7 @@ def test_a_server_that_disconnects_ends_the_session() -> None:
     outcomes = session.receive([accepted(CONNECT), accepted("/meta/disconnect")], 1.0)
 
     assert outcomes[1] == Refused(
-        "/meta/disconnect", "the server ended the session", None, Reaction.REHANDSHAKE
+        "/meta/disconnect", "the server closed the session", None, Reaction.REHANDSHAKE
     )
     assert session.state is SessionState.LOST
 
@@ -197,7 +197,7 @@ def test_an_answer_to_something_else_is_unclear() -> None:
 
     outcomes = session.receive([accepted(SUBSCRIBE)], 1.0)
 
-    assert outcomes[-1] == Unclear("the answer holds no /meta/connect message")
+    assert outcomes[-1] == Unclear("the answer has no /meta/connect message")
 
 
 @pytest.mark.parametrize("broken", [{"ext": []}, {"ext": {"sfdc": 1}}, {"error": 7}, {}])

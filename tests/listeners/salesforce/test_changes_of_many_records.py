@@ -27,7 +27,7 @@ def test_a_change_whose_copies_would_fill_the_memory_is_set_aside() -> None:
     with pytest.raises(Undecodable, match=r"10000 records with 30.* bytes each") as flawed:
         decode(of_many(10_000, Description="x" * 30_000))
 
-    assert "more than 256 MiB together" in flawed.value.reason
+    assert "more than 256 MiB in total" in flawed.value.reason
 
 
 def test_further_header_fields_are_copied_as_well() -> None:

@@ -53,7 +53,7 @@ def test_with_tls_alone_the_environment_still_names_the_proxy(
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
-    with pytest.raises(ClientFileMissing, match=r"/no/such\.pem of client_config\.tls cannot be"):
+    with pytest.raises(ClientFileMissing, match=r"/no/such\.pem in client_config\.tls cannot be"):
         session_of(HttpConfig(tls=Tls(ca_bundle="/no/such.pem")))
 
 

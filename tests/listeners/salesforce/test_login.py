@@ -169,16 +169,16 @@ def test_a_server_error_is_worth_another_try(org: ScriptedOrg, status: int) -> N
 def test_a_page_that_is_no_token_answer_is_worth_another_try(org: ScriptedOrg, body: bytes) -> None:
     org.tell(TOKEN_PATH, Reply(body))
 
-    with pytest.raises(LoginUnavailable, match="no token answer"):
+    with pytest.raises(LoginUnavailable, match="not with a token response"):
         login(org)
 
 
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ({"instance_url": "https://x.example"}, "gave no access_token"),
-        ({"access_token": "", "instance_url": "https://x.example"}, "gave no access_token"),
-        ({"access_token": 1, "instance_url": "https://x.example"}, "gave no access_token"),
+        ({"instance_url": "https://x.example"}, "returned no access_token"),
+        ({"access_token": "", "instance_url": "https://x.example"}, "returned no access_token"),
+        ({"access_token": 1, "instance_url": "https://x.example"}, "returned no access_token"),
         ({"access_token": "hush\r\nX: y", "instance_url": "https://x.example"}, "in a header"),
         ({"access_token": "hush"}, "no usable instance_url"),
         ({"access_token": "hush", "instance_url": "example.com"}, "no usable instance_url"),
@@ -227,7 +227,7 @@ def test_a_host_that_does_not_listen_is_worth_another_try() -> None:
     with ScriptedOrg() as gone:
         way = grant(gone)
 
-    with pytest.raises(LoginUnavailable, match="can't be reached"):
+    with pytest.raises(LoginUnavailable, match="cannot be reached"):
         way.login(plain_http())
 
 

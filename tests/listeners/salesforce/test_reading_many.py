@@ -83,7 +83,7 @@ def test_a_record_that_comes_back_meanwhile_is_not_taken_for_an_empty_one(org: S
     org.tell(one(A), NOT_FOUND)
     org.tell(MANY, [None], [account(A)])
 
-    with pytest.raises(TransportFailed, match="came back while they were read"):
+    with pytest.raises(TransportFailed, match="were restored while they were read"):
         client(org).read_many("Account", [A])
 
 

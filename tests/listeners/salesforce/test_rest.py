@@ -93,14 +93,14 @@ def test_a_server_error_is_a_failed_transport(org: ScriptedOrg) -> None:
 def test_a_page_that_is_no_answer_is_a_failed_transport(org: ScriptedOrg, body: bytes) -> None:
     org.tell(LIMITS, Reply(body))
 
-    with pytest.raises(TransportFailed, match="no REST answer"):
+    with pytest.raises(TransportFailed, match="not with a REST response"):
         client(org).limits()
 
 
 def test_a_refusal_without_an_explanation_says_so(org: ScriptedOrg) -> None:
     org.tell(LIMITS, Reply(b"<html>", 403))
 
-    with pytest.raises(RestRefused, match="without Salesforce's own explanation"):
+    with pytest.raises(RestRefused, match="without an error message from Salesforce"):
         client(org).limits()
 
 
@@ -109,7 +109,7 @@ def test_an_instance_that_does_not_answer_is_a_failed_transport() -> None:
         tokens = gone.tokens()
         tokens.get()
 
-    with pytest.raises(TransportFailed, match="can't be reached"):
+    with pytest.raises(TransportFailed, match="cannot be reached"):
         RestClient(tokens, http=plain_http()).limits()
 
 

@@ -56,7 +56,7 @@ def test_a_page_that_does_not_say_how_to_go_on_is_no_answer(
     """An end that is only taken for one would hide what is missing."""
     org.tell(asked_at(QUERY, SOQL), of_json(page))
 
-    with pytest.raises(TransportFailed, match="no query answer"):
+    with pytest.raises(TransportFailed, match="not with a query result"):
         list(client(org).query(SOQL))
 
 

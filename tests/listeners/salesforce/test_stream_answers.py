@@ -163,7 +163,7 @@ def test_a_new_session_starts_without_the_cookies_of_the_last(org: ScriptedOrg) 
 def test_a_request_past_the_limit_is_never_sent(org: ScriptedOrg) -> None:
     stream = org.stream(channel="/data/" + "x" * 33_000)
 
-    with pytest.raises(CometdRefused, match="32768 are the most") as refusal:
+    with pytest.raises(CometdRefused, match="the maximum is 32768") as refusal:
         stream.open("-1")
 
     assert refusal.value.reaction is Reaction.CONFIGURATION

@@ -199,7 +199,7 @@ def test_a_server_that_nobody_listens_on_is_a_failed_transport(org: ScriptedOrg)
         from_elsewhere = gone.url
     org.tell(TOKEN_PATH, {"access_token": "token-x", "instance_url": from_elsewhere})
 
-    with pytest.raises(TransportFailed, match="can't be reached"):
+    with pytest.raises(TransportFailed, match="cannot be reached"):
         org.stream(tokens).open("-1")
 
 

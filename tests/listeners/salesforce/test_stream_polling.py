@@ -177,7 +177,7 @@ def test_a_connection_cut_in_the_middle_of_an_answer_loses_the_session(org: Scri
     org.tell(CONNECT, of_json([change(1), accepted(CONNECT)], missing=40))
     stream = opened(org)
 
-    with pytest.raises(TransportFailed, match="cut the connection"):
+    with pytest.raises(TransportFailed, match="closed the connection"):
         stream.poll()
 
     assert not stream.is_open

@@ -1,1 +1,1 @@
-"""What is spoken on the wire: `make stubs` compiles the .proto file."""
+"""The generated gRPC messages; `make stubs` compiles them from the .proto file."""

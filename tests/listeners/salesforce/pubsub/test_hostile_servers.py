@@ -112,7 +112,7 @@ def test_a_schema_whose_types_multiply_is_read_in_linear_time():
 def test_a_schema_over_the_limit_makes_its_events_undecodable(text: str, why: str):
     schema = parse_schema("s-1", text)
 
-    assert f"schema s-1 can't be read: it has {why}, the limit for a schema" == schema.flaw
+    assert f"schema s-1 cannot be used: it has {why}, the limit for a schema" == schema.flaw
 
 
 def test_schemas_are_forgotten_by_their_size_too():

@@ -95,7 +95,7 @@ def test_an_event_whose_schema_is_unknown_is_kept_with_the_reason() -> None:
     with pytest.raises(Undecodable) as again:
         decode(json.loads(first.raw))
 
-    assert first.reason == "schema s-1 can't be had: NOT_FOUND: no such schema"
+    assert first.reason == "schema s-1 is not available: NOT_FOUND: no such schema"
     assert again.value.reason == first.reason
     assert again.value.raw == first.raw
 
@@ -128,7 +128,7 @@ def test_a_payload_near_the_limit_is_kept_without_a_schema_that_has_no_room() ->
     kept = json.loads(flaw.raw)
     assert kept["pubsub"]["schema"] is None
     assert len(base64.b64decode(kept["pubsub"]["payload"])) == RAW_LIMIT // 2
-    assert "can't be read: KeyError" in flaw.reason
+    assert "cannot be used: KeyError" in flaw.reason
 
 
 SPOILT: tuple[Any, ...] = (7, ["x"], {}, "é")
@@ -165,15 +165,15 @@ def chain(length: int) -> list[dict[str, Any]]:
         ("[" * 100_000, ""),
         ('{"type":"array","items":' * 600 + '"int"' + "}" * 600, "it is nested too deeply"),
         ("7", ""),
-        ('"string"', "it is no record"),
-        ("[]", "it is no record"),
+        ('"string"', "it is not a record"),
+        ("[]", "it is not a record"),
         (json.dumps({"type": "record", "name": "X"}), "takes no bytes"),
         (json.dumps(record("X", optional("A", "Unknown"))), "Unknown"),
         (
             json.dumps(record("X", optional("A", "string"), optional("A", "int"))),
-            "names of their own",
+            "unique names",
         ),
-        (json.dumps(record("X", optional("A", "X"))), "X holds itself"),
+        (json.dumps(record("X", optional("A", "X"))), "X contains itself"),
         (
             json.dumps(record("X", {"name": "A", "type": {"type": "array", "items": "null"}})),
             "no bytes",
@@ -193,7 +193,7 @@ def test_a_schema_that_cannot_be_used_makes_its_events_undecodable(text: str, wh
 
     flaw = flaw_of(GOOD, schema)
 
-    assert flaw.reason.startswith("schema s-1 can't be read: ")
+    assert flaw.reason.startswith("schema s-1 cannot be used: ")
     assert why in flaw.reason
     assert base64.b64decode(json.loads(flaw.raw)["pubsub"]["payload"]) == GOOD
 
