@@ -1,1 +1,1 @@
-"""Read what became of changes: backlog, queues that no worker hears, export."""
+"""Read-only reports: backlog, queue coverage, and the export of the audit log."""

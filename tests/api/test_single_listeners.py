@@ -128,7 +128,7 @@ def test_to_see_a_listener_is_not_to_operate_it(granted, rows):
 def test_who_operates_one_listener_operates_that_one(granted, rows):
     client = granted("operate_listener")
 
-    # The delivery holds nothing back.
+    # The delivery does not halt its chain.
     for address, verb, status in (
         (LISTENERS, "stop", 200),
         (INCIDENTS, "close", 200),
