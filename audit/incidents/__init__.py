@@ -1,1 +1,1 @@
-"""Incidents: acknowledged, closed, opened by failed logins, and counted."""
+"""Incidents: acknowledge and close them, open those of failed logins, and count them."""

@@ -87,7 +87,7 @@ def test_only_who_may_change_a_listener_forgets(client, path, position, django_u
 def test_it_says_first_what_it_will_cost(admin_client, path, position, listener):
     let_the_lease_run_out()
     now = timezone.now()
-    assert "How many they are is not known" in admin_client.get(path).content.decode()
+    assert "Their number is unknown" in admin_client.get(path).content.decode()
     for hours, events in ((100, 7), (30, 2000), (1, 345)):
         Throughput.objects.create(
             listener=listener, minute=now - timedelta(hours=hours), events=events
