@@ -12,13 +12,15 @@ from audit.action_log import Action, Actor, note
 
 
 class Command(BaseCommand):
-    help = "Make a token of the API for a user and print it, once; only a digest of it is kept."
+    help = "Create an API token for a user and print it once; only a digest is stored."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("user", help="the user's name")
-        parser.add_argument("--name", default="command line", help="what will use it")
-        parser.add_argument("--days", type=int, help="until it expires; without this it does not")
+        parser.add_argument("user", help="name of the user")
+        parser.add_argument("--name", default="command line", help="what uses the token")
+        parser.add_argument(
+            "--days", type=int, help="days until the token expires (default: never)"
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         users = get_user_model()
@@ -27,7 +29,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no user {options['user']!r}.", returncode=2)
         days = options["days"]
         if days is not None and not 1 <= days <= 36_500:
-            raise CommandError("--days takes 1 to 36500.", returncode=2)
+            raise CommandError("--days must be between 1 and 36500.", returncode=2)
         life = timedelta(days=days) if days else None
         with transaction.atomic():
             token = ApiToken(
