@@ -84,7 +84,7 @@ class AskedSerializer(RedeliverSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs["all"] == any(name not in _OPTIONS for name in attrs):
             raise serializers.ValidationError(
-                "Specify at least one filter, or all to redeliver everything."
+                "Specify either at least one filter, or all to redeliver everything."
             )
         return attrs
 

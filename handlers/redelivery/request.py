@@ -122,7 +122,7 @@ def wish(
     """
     if new_handlers and wanted.state:
         raise Contradiction(
-            "New handlers have no deliveries yet, so no state to filter by: leave out the state."
+            "New handlers have no deliveries yet, so no state to filter by: leave the state out."
         )
     of_entries = replace(wanted, handler=None, state=None)
     return Wish(
