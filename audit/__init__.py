@@ -1,1 +1,1 @@
-"""What was recorded: the audit log, incidents, quarantine, the action log, and background jobs."""
+"""The audit log, incidents, quarantine, the action log, and background jobs."""
