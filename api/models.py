@@ -1,4 +1,4 @@
-"""Tokens of the API. What is stored of one lets nobody in: a digest, and how it begins."""
+"""API tokens, of which only a digest and the first characters are stored."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ class ApiTokenQuerySet(models.QuerySet[Any]):
 
 
 class ApiToken(models.Model):
-    """A way into the API for a user's program. A user may have several; each can be revoked."""
+    """A token with which a program acts as a user. A user may have several tokens."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.CASCADE,
         related_name="api_tokens",
-        help_text="Whose it is.",
+        help_text="The user that the token acts as.",
     )
-    name = models.CharField(max_length=100, help_text="What uses it, such as the CI pipeline.")
+    name = models.CharField(max_length=100, help_text="What uses the token, such as a CI pipeline.")
     begins_with = models.CharField(max_length=_SHOWN, editable=False)
-    #: Of a random key of 256 bits nothing slower is needed.
+    #: SHA-256 suffices, since the key is random and has 256 bits.
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: never.")
-    last_used_on = models.DateField(null=True, editable=False, help_text="A day of UTC.")
+    last_used_on = models.DateField(null=True, editable=False, help_text="The date in UTC.")
 
-    #: Of one that was just made; nothing keeps it.
+    #: The key of a new token; it is not stored.
     key = ""
 
     objects = ApiTokenQuerySet.as_manager()
@@ -53,7 +53,7 @@ class ApiToken(models.Model):
         return f"{self.name} ({self.begins_with}…) of {self.user}"
 
     def make_key(self) -> str:
-        """A new key. Only whoever calls this ever sees it; save the token after it."""
+        """Create and return a new key, which cannot be read later. The caller saves the token."""
         self.key = PREFIX + secrets.token_urlsafe(32)
         self.begins_with, self.digest = self.key[:_SHOWN], digest_of(self.key)
         return self.key

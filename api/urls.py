@@ -1,4 +1,4 @@
-"""The addresses of the API, below /api/."""
+"""The URLs of the API, below /api/."""
 
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
@@ -35,6 +35,6 @@ urlpatterns = [
     path("v1/status/", StatusViewSet.as_view({"get": "retrieve"})),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema")),
-    # With a slash at its end only: an address that lacks it alone is still led to the right one.
+    # Only paths with a final slash, so that Django can redirect those that lack it.
     re_path(r"^([\s\S]*/)?\Z", NowhereView.as_view()),
 ]

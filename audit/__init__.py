@@ -1,1 +1,1 @@
-"""The record: audit log entries, incidents, quarantined messages and jobs."""
+"""The audit log, incidents, quarantine, the action log, and background jobs."""

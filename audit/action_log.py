@@ -1,4 +1,4 @@
-"""The action log: the one place that writes it."""
+"""Write the action log. No other module writes it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Through = OperatorAction.Through
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does something, and by which way."""
+    """A user or command that acts, and the interface it acts through."""
 
     name: str
     through: str
@@ -37,7 +37,7 @@ class Actor:
     def at_the_shell(cls) -> Actor:
         try:
             return cls(getpass.getuser(), Through.COMMAND)
-        except (KeyError, OSError):  # a container's user may have no name
+        except (KeyError, OSError):  # the user of a container may have no name
             return cls("unknown", Through.COMMAND)
 
     def __str__(self) -> str:
@@ -53,10 +53,10 @@ def note(
     reason: str = "",
     details: dict[str, Any] | None = None,
 ) -> OperatorAction:
-    """Write down what `by` does to `about`, which `name` calls where it has no row.
+    """Add an action of `by` on the object `about` to the log; `name` names it instead of its text.
 
-    Inside the caller's transaction, the one that does it: what is rolled back was not done. Never
-    a secret in `details`.
+    Inside the caller's transaction, so that an action that is rolled back is not logged. `details`
+    must not contain secrets.
     """
     return OperatorAction.objects.create(
         at=timezone.now(),
@@ -66,16 +66,16 @@ def note(
         action=action,
         object_type=str(about._meta.model_name) if about is not None else "",
         object_id="" if about is None or about.pk is None else str(about.pk),
-        object_name=_kept(name or ("" if about is None else str(about)))[:255],
-        reason=_kept(reason),
+        object_name=_storable(name or ("" if about is None else str(about)))[:255],
+        reason=_storable(reason),
         details=details or {},
     )
 
 
 def note_change(by: Actor, about: models.Model, fields: Sequence[str], **details: Any) -> None:
-    """Of an edited row the names of its fields. Inside the caller's transaction.
+    """Add an edit with the names of the changed fields. Inside the caller's transaction.
 
-    Whether a listener runs is an action of its own, by whichever way it was said.
+    A change of `enabled` is logged as a start or stop of its own.
     """
     switch = {"enabled", "Enabled"} & set(fields)
     if switch:
@@ -85,6 +85,6 @@ def note_change(by: Actor, about: models.Model, fields: Sequence[str], **details
         note(by, Action.CHANGE, about, details={**details, "fields": others})
 
 
-def _kept(text: str) -> str:
-    """What every database takes."""
+def _storable(text: str) -> str:
+    """Return the text in a form that every database accepts."""
     return text.replace("\0", "").encode(errors="backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""What a process that reports incidents counts; docs/metrics.md."""
+"""The counter of opened incidents; see docs/metrics.md."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ OPENED = Counter("cdc_incidents_opened", "Incidents opened.", ["kind"])
 
 
 def opened(kind: str) -> None:
-    """Once the transaction is committed. Inside any transaction."""
+    """Count an opened incident when the transaction commits. Inside any transaction."""
 
-    def count() -> None:  # by name: Django 5.2 says which it was when it fails
+    def count() -> None:  # named, since Django 5.2 logs the name when it fails
         OPENED.labels(kind).inc()
 
     transaction.on_commit(count, robust=True)

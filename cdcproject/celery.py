@@ -23,7 +23,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cdcproject.settings")
 
 
 def count_dropped_item(reason: str) -> None:
-    """An item of a queue in Redis that no worker can read."""
+    """Count an item of a Redis queue that no worker can decode."""
     from handlers.outbox import metrics
 
     metrics.unreadable(reason, "")
@@ -33,10 +33,10 @@ redis_transport.install(count_dropped_item)
 
 app = Celery("cdcproject")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-# So many tasks share a connection to the database; Celery alone would make one for each of them.
+# Celery would open a database connection for each task; with this, many tasks share one.
 app.conf["CELERY_DB_REUSE_MAX"] = 1_000_000
 app.autodiscover_tasks()
-# By name: they are imported in a worker, when the apps are ready.
+# As strings: they are imported in a worker, once the apps are ready.
 app.steps["consumer"].update(
     {"handlers.worker.worker_registry:Presence", "cdcproject.process.liveness_file:Heartbeat"}
 )
@@ -44,18 +44,20 @@ app.steps["consumer"].update(
 
 @setup_logging.connect
 def keep_djangos_logging(**_: Any) -> None:
-    """Being connected is the point: Celery then leaves the logging of `settings.LOGGING` alone."""
+    """Do nothing: a connected receiver keeps Celery from replacing the logging of the settings."""
 
 
-#: A connection to the database that was not used for so long is checked before it is.
+#: A database connection that was idle for so many seconds is checked before its next use.
 CHECK_SECONDS = 5.0
 _used_at = {"last": 0.0}
 
 
 @task_prerun.connect
 def keep_good_connections(**_: Any) -> None:
-    """As before a request, though not before each of many tasks a second: what is too old or broke
-    is made anew, and checked when it is used."""
+    """Close expired and broken database connections, as Django does before a request.
+
+    Not before each task, of which there are many per second.
+    """
     from django.db import close_old_connections, connection
 
     idle = time.monotonic() - _used_at["last"]
@@ -73,7 +75,7 @@ def restrict_control_commands(**_: Any) -> None:
 
 @worker_init.connect
 def limit_database_sessions(**_: Any) -> None:
-    """A transaction may last as long as a run: a handler's own may wait for other services."""
+    """Let a transaction idle as long as a run lasts: a handler's may wait for other services."""
     from django.conf import settings
 
     from cdcproject.conf.db_timeouts import limit_sessions
@@ -119,7 +121,7 @@ def load_tracing(**_: Any) -> None:
 
 @worker_process_init.connect
 def begin_tracing(**_: Any) -> None:
-    """After the fork: what sends spans is a thread."""
+    """Start tracing after the fork, since a thread sends the spans."""
     from cdcproject.process.opentelemetry import tracing
     from handlers.tracing import record_with
 
@@ -128,7 +130,7 @@ def begin_tracing(**_: Any) -> None:
 
 @worker_ready.connect
 def begin_tracing_without_a_pool(sender: Any, **_: Any) -> None:
-    """Where threads of the worker's own process run the tasks."""
+    """Start tracing in a worker whose main process runs the tasks."""
     from celery.concurrency.prefork import TaskPool
 
     if not isinstance(sender.pool, TaskPool):
@@ -146,6 +148,5 @@ def end_tracing(**_: Any) -> None:
 @worker_process_init.connect
 @worker_ready.connect
 def keep_what_is_loaded(**_: Any) -> None:
-    """It stays: each look for garbage would go through all of it. In the process that runs tasks,
-    which is the worker's own where it has no pool of them."""
+    """Exclude loaded modules from garbage collection, in each process that runs tasks."""
     gc.freeze()

@@ -1,8 +1,7 @@
-"""What an installation reaches and reads for those who configure it, but are not its server's own.
+"""Which hosts, environment variables and files the users who configure an installation may use.
 
-An installation that is served to this machine alone is open to it: for development, tests and the
-demo. One that others reach (ALLOWED_HOSTS names where) is closed, and its environment says what is
-open all the same.
+An installation that only this machine reaches is permissive, for development, tests and the demo.
+One that others reach, by ALLOWED_HOSTS, is strict, and its environment lists the exceptions.
 """
 
 from __future__ import annotations
@@ -16,24 +15,27 @@ from environs import Env
 from cdcproject.conf.environment import names, stop
 from listeners.salesforce.http.allowlist import Destinations, is_loopback_name, literal_of, parsed
 
-#: Besides the addresses of this machine; Django's test client asks under the first.
+#: Host names besides the addresses of this machine; Django's test client uses the first.
 _LOCAL_HOSTS = frozenset({"testserver", "*"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\*?|\*")
-#: The word for an empty list: a variable that is empty is one that is not set.
+#: The word for an empty list, since an empty variable counts as not set.
 _NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """What references to secrets may name: `variables`, where * at the end stands for any end, and
-    all files below `folders`."""
+    """What references to secrets may name.
+
+    variables   names, in which * at the end matches any suffix
+    folders     folders whose files may be read, at any depth
+    """
 
     variables: tuple[str, ...]
     folders: tuple[Path, ...]
 
 
 def is_local(allowed_hosts: list[str], *, debug: bool) -> bool:
-    """Whether nothing says that others than this machine are served. A bare * names no host."""
+    """Return whether only this machine is served. A bare * counts as local."""
     return debug or all(map(_is_of_this_machine, allowed_hosts))
 
 
@@ -45,27 +47,33 @@ def _is_of_this_machine(host: str) -> bool:
 
 
 def outbound(env: Env, *, local: bool, debug: bool) -> Destinations:
-    """CDC_OUTBOUND_ALLOWED: hosts, addresses, networks, and the words `loopback` and `private`."""
+    """Read CDC_OUTBOUND_ALLOWED: hosts, addresses, networks, `loopback` and `private`."""
     default = (["loopback"] if local else []) + (["private"] if debug else [])
     try:
         return parsed(_listed(env, "CDC_OUTBOUND_ALLOWED", default), allows_http=debug)
     except ValueError as error:
         stop(
-            f"CDC_OUTBOUND_ALLOWED: {error} is no host, address or network; give such as "
+            f"CDC_OUTBOUND_ALLOWED: {error} is not a host, address or network; give for example "
             "crm.internal, *.corp.example, 10.1.0.0/16, loopback, private, or none."
         )
 
 
 def readable(env: Env, *, local: bool) -> Readable:
-    """CDC_SECRET_VARIABLES and CDC_SECRET_FOLDERS."""
+    """Read CDC_SECRET_VARIABLES and CDC_SECRET_FOLDERS."""
     variables = _listed(env, "CDC_SECRET_VARIABLES", ["*"] if local else ["SF_*", "SALESFORCE_*"])
     folders = _listed(env, "CDC_SECRET_FOLDERS", ["/"] if local else ["/run/secrets/salesforce"])
     for variable in variables:
         if not _VARIABLE.fullmatch(variable):
-            stop(f"CDC_SECRET_VARIABLES: {variable!r} is no name; give such as SF_* or CRM_KEY.")
+            stop(
+                f"CDC_SECRET_VARIABLES: {variable!r} is not a variable's name; give for example "
+                "SF_* or CRM_KEY."
+            )
     for folder in folders:
         if not Path(folder).is_absolute():
-            stop(f"CDC_SECRET_FOLDERS: {folder!r} is no absolute path, such as /run/secrets/crm.")
+            stop(
+                f"CDC_SECRET_FOLDERS: {folder!r} is not an absolute path; give for example "
+                "/run/secrets/crm."
+            )
     return Readable(tuple(variables), tuple(map(Path, folders)))
 
 

@@ -38,7 +38,7 @@ from cdcproject.egress_policy import is_local, outbound, readable
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var").absolute()
 
-# Salesforce sends again what is younger than 72 hours: pruned, it would be recorded anew.
+# Salesforce can replay events of the last 72 hours: pruned entries would be recorded again.
 CDC_LEAST_RETENTION_DAYS = 4
 CDC_MOST_RETENTION_DAYS = 36_500
 
@@ -48,12 +48,14 @@ try:
     SECRET_KEY = env.str("SECRET_KEY", "") or (
         "django-insecure-development-only"
         if DEBUG
-        else stop("SECRET_KEY is not set; give a long random string, or DEBUG=true to try it out.")
+        else stop(
+            "SECRET_KEY is not set; give a long random string, or DEBUG=true to try the product."
+        )
     )
     CDC_ENCRYPTION_KEYS = encryption_keys(env, SECRET_KEY, debug=DEBUG)
     ALLOWED_HOSTS = names(env, "ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
     CSRF_TRUSTED_ORIGINS = names(env, "CSRF_TRUSTED_ORIGINS")
-    # What follows is open where nobody but this machine is served, and closed where others are.
+    # The following defaults are permissive when only this machine is served, otherwise strict.
     _is_local = is_local(ALLOWED_HOSTS, debug=DEBUG)
     CDC_OUTBOUND = outbound(env, local=_is_local, debug=DEBUG)
     CDC_SECRETS_READABLE = readable(env, local=_is_local)
@@ -67,36 +69,36 @@ try:
     LOG_LEVEL = one_of("LOG_LEVEL", env.str("LOG_LEVEL", "INFO").upper(), LOG_LEVELS)
     LOG_FORMAT = one_of("LOG_FORMAT", env.str("LOG_FORMAT", "console"), LOG_FORMATS)
     CDC_HANDLER_MODULES = names(env, "CDC_HANDLER_MODULES")
-    # The queue of everything that is ours; other projects on the broker have others.
+    # The queue of all our tasks; other projects on the broker use other queues.
     CDC_QUEUE = queue(env, "CDC_QUEUE", "cdc")
     CDC_APPS = names(env, "CDC_APPS")
-    # A batch is committed when it holds this many changes or its first change is this old.
+    # A batch is committed when it has this many changes, or when its first change is this old.
     CDC_BATCH_MAX = at_least("CDC_BATCH_MAX", env.int("CDC_BATCH_MAX", 1000), 1)
     CDC_BATCH_WAIT_MS = at_least("CDC_BATCH_WAIT_MS", env.int("CDC_BATCH_WAIT_MS", 20), 0)
     CDC_RETENTION_DAYS = retention_days(env, CDC_LEAST_RETENTION_DAYS, CDC_MOST_RETENTION_DAYS)
-    # A run may last this long: then its worker is killed.
+    # The longest time for a run, after which its worker process is killed.
     CDC_RUN_SECONDS = at_least("CDC_RUN_SECONDS", env.int("CDC_RUN_SECONDS", 300), 20)
-    # A worker that has not renewed its claim to a run for this long is taken for dead: longer than
-    # a database is away that fails over, since nothing is renewed meanwhile.
+    # A worker that has not renewed its claim for this long is considered dead. Longer than a
+    # failover of the database takes, during which no claim can be renewed.
     CDC_CLAIM_SECONDS = at_least("CDC_CLAIM_SECONDS", env.int("CDC_CLAIM_SECONDS", 90), 4)
-    # A listener that should be receiving, and has not been for so many seconds, is an incident.
+    # An enabled listener that has not been receiving for so many seconds opens an incident.
     CDC_OUTAGE_SECONDS = at_least("CDC_OUTAGE_SECONDS", env.int("CDC_OUTAGE_SECONDS", 300), 1)
     _mail = mail(env)
     _webhook = webhook(env)
-    # Where the console is, for the links in what is told of an incident.
+    # The console's address, for links in notifications of incidents.
     CDC_PUBLIC_URL = web_address(env, "CDC_PUBLIC_URL").rstrip("/")
-    # How often a user may ask the API, and how often a login to the console may fail.
+    # Rate limits of API requests by user, and of failed logins to the console.
     _api_user_rate = rate(env, "CDC_API_USER_RATE", "1200/min")
     CDC_SIGN_IN_RATE = most_in_seconds(rate(env, "CDC_SIGN_IN_RATE", "20/hour"))
     _broker_url, _redis_url = (
         with_password(name, env.str(f"{name}_URL", ""), env.str(f"{name}_PASSWORD", ""))
         for name in ("CELERY_BROKER", "REDIS")
     )
-    # A worker and beat touch this file as long as their loops go round; empty: none.
+    # A worker and beat touch this file while their loops run; empty: no file.
     CDC_ALIVE_FILE = alive_file(env)
-    # A worker's main process serves /metrics there.
+    # The port on which the worker's main process serves /metrics.
     CDC_WORKER_METRICS_PORT = port(env, "CDC_WORKER_METRICS_PORT")
-    # Of who sends traces: a key of the collector's.
+    # May contain a key for the collector of traces.
     OTEL_EXPORTER_OTLP_HEADERS = env.str("OTEL_EXPORTER_OTLP_HEADERS", "")
     STATIC_ROOT, STORAGES = static_files(env.str("STATIC_ROOT", ""))
 except NoticeError as error:
@@ -109,28 +111,28 @@ except EnvError as error:
 # ── Celery ──────────────────────────────────────────────────────────────────────────────────
 EMBEDDED_BROKER_SOCKET = None if _broker_url else embedded_broker_socket(VAR_DIR)
 CELERY_BROKER_URL = _broker_url or f"redis+socket://{EMBEDDED_BROKER_SOCKET}"
-# Celery prefers the variable of that name to this setting, and in it the password may be missing.
+# Celery prefers the environment variable to this setting, and it may lack the password.
 CELERY_BROKER_READ_URL = CELERY_BROKER_WRITE_URL = CELERY_BROKER_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# The token store "redis" keeps tokens here; without one it uses the broker, when that is Redis.
+# The token store "redis" keeps tokens here; by default in the broker, when that is Redis.
 REDIS_URL = redis_address(_redis_url, CELERY_BROKER_URL)
 CELERY_TASK_DEFAULT_QUEUE = CDC_QUEUE
-# Where a message waits whose task our workers do not know.
+# The queue for messages whose task our workers do not know.
 CDC_UNKNOWN_QUEUE = f"{CDC_QUEUE}.unknown"
-# Control commands and events of another project on the same broker are not for our workers.
+# Our own exchanges, so that workers ignore the control commands and events of other projects.
 CELERY_CONTROL_EXCHANGE = CDC_QUEUE
 CELERY_EVENT_EXCHANGE = f"{CDC_QUEUE}ev"
 CELERY_WORKER_CONSUMER = "handlers.messages.consumer:Consumer"
 CELERY_TASK_TIME_LIMIT = CDC_RUN_SECONDS
 CELERY_TASK_SOFT_TIME_LIMIT = CDC_RUN_SECONDS - 10
-# A broker that hangs is one that is away: whoever publishes goes on without it.
+# With timeouts, a broker that hangs counts as unavailable, and publishers continue without it.
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {
         "visibility_timeout": 2 * CDC_RUN_SECONDS,
         "socket_timeout": 10.0,
         "socket_connect_timeout": 5.0,
-        # By their own names: another project on the same Redis would put messages that our workers
-        # have in hand back into their queue after its own visibility timeout, and ours would its.
+        # Our own keys: otherwise another project on the same Redis would restore our unacknowledged
+        # messages after its own visibility timeout, and our workers would restore its messages.
         "unacked_key": f"{CDC_QUEUE}.unacked",
         "unacked_index_key": f"{CDC_QUEUE}.unacked_index",
         "unacked_mutex_key": f"{CDC_QUEUE}.unacked_mutex",
@@ -138,8 +140,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
     if "redis" in CELERY_BROKER_URL
     else {}
 )
-# The database decides about attempts: a message is acknowledged after its run, and one that
-# comes twice is harmless, since a worker claims its delivery first.
+# The database controls attempts: a message is acknowledged after its run, and a duplicate message
+# is harmless, since a worker claims the delivery first.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -149,7 +151,7 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "cdcproject.process.liveness_file:Scheduler"
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
-# While no worker runs these do not pile up: one that is late has a successor.
+# The messages expire, so that they do not accumulate while no worker runs.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "relay": {"task": "consumer.relay", "schedule": 10.0, "options": {"expires": 10.0}},
     "watch": {"task": "consumer.watch", "schedule": 30.0, "options": {"expires": 30.0}},
@@ -161,15 +163,15 @@ if CDC_RETENTION_DAYS is not None:
         "options": {"expires": 3600.0},
     }
 
-CDC_SWEEP_SECONDS = 10.0  # between the rarer repairs of the outbox
-# A process that runs more listeners than another lets one go, this long after the last, or after
-# that one's start.
+CDC_SWEEP_SECONDS = 10.0  # between the less frequent repairs of the outbox
+# A process that runs more listeners than another hands one over, this long after the last hand-over
+# or the other's start.
 CDC_HAND_OVER_SECONDS = 2.0
-CDC_WATCH_SECONDS = 30.0  # between two looks for what is an incident, or is none any more
-# Queued for this long, and the broker holds no message of that queue: they were lost.
+CDC_WATCH_SECONDS = 30.0  # between two checks that open and close incidents
+# Deliveries that are queued for this long count as lost when the broker's queue is empty.
 CDC_QUEUED_SECONDS = 15.0
 
-# ── Telling of incidents ────────────────────────────────────────────────────────────────────
+# ── Notifications of incidents ──────────────────────────────────────────────────────────────
 CDC_MAIL = _mail
 CDC_INCIDENT_WEBHOOK = _webhook.url
 CDC_INCIDENT_WEBHOOK_SECRET = _webhook.secret
@@ -177,16 +179,16 @@ CDC_INCIDENT_WEBHOOK_SECRET = _webhook.secret
 # ── Attempts ────────────────────────────────────────────────────────────────────────────────
 CDC_RETRY_BASE_SECONDS = 2.0
 CDC_RETRY_CAP_SECONDS = 600.0
-# The longest pause before a stream that keeps breaking is opened again.
+# The longest delay before a stream that keeps failing is reopened.
 CDC_RECONNECT_CAP_SECONDS = 30.0
-# Seconds to stay away when Salesforce asks for it: after "too busy", and at a daily limit.
+# Seconds to back off when Salesforce asks for it: as "too busy", and at a daily limit.
 CDC_LONG_BACKOFF = (60.0, 300.0)
 CDC_QUOTA_PROBE = 900.0
-# Seconds without a change after which a listener that lost its position has been sent again what
-# Salesforce still has, where no answer says so: then the rest is compared over REST.
+# Seconds without a change after which a replay counts as complete when no response says so. Then a
+# listener that lost its position reconciles over REST.
 CDC_CAUGHT_UP_SECONDS = 5.0
-# Waits before a refused login is tried again; after the last the listener stops: users get
-# locked out by more.
+# Delays before a refused login is retried. Then the listener stops: more failed logins would lock
+# the user out.
 CDC_LOGIN_WAITS = (2.0, 10.0)
 
 # ── Django ──────────────────────────────────────────────────────────────────────────────────
@@ -219,7 +221,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "cdcproject.web.security_headers.BrowserPolicies",
-    "cdcproject.web.probes.Probes",  # after what sets headers, before what asks for the host's name
+    "cdcproject.web.probes.Probes",  # after header middleware, before the check of the host name
     "cdcproject.web.metrics.Requests",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -269,15 +271,15 @@ CDC_HTTPS = _https["CDC_HTTPS"]
 CDC_TRUSTED_PROXIES = _https["CDC_TRUSTED_PROXIES"]
 SECURE_PROXY_SSL_HEADER = _https["SECURE_PROXY_SSL_HEADER"]
 SECURE_SSL_REDIRECT = _https["SECURE_SSL_REDIRECT"]
-# Asked for from inside, by name or address, and in the plain.
+# Probes and Prometheus use plain HTTP inside the network.
 SECURE_REDIRECT_EXEMPT = [r"^healthz/", r"^metrics$"]
 SECURE_HSTS_SECONDS = _https["SECURE_HSTS_SECONDS"]
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _https["SECURE_HSTS_INCLUDE_SUBDOMAINS"]
 SECURE_HSTS_PRELOAD = _https["SECURE_HSTS_PRELOAD"]
 SESSION_COOKIE_SECURE = _https["SESSION_COOKIE_SECURE"]
 CSRF_COOKIE_SECURE = _https["CSRF_COOKIE_SECURE"]
-# Of other hosts below the same domain, and of lists that browsers come with, this site cannot
-# know; whoever can sets SECURE_HSTS_INCLUDE_SUBDOMAINS and SECURE_HSTS_PRELOAD.
+# Whether HSTS may cover subdomains and preload lists depends on the domain: the operator decides it
+# with SECURE_HSTS_INCLUDE_SUBDOMAINS and SECURE_HSTS_PRELOAD.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -286,7 +288,7 @@ TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
 STATIC_URL = "static/"
-# Without STATIC_ROOT they are served from the packages themselves: nothing to collect or to build.
+# Without STATIC_ROOT, static files are served from the packages, without collectstatic.
 WHITENOISE_USE_FINDERS = not STATIC_ROOT
 WHITENOISE_AUTOREFRESH = DEBUG
 LOGGING = with_djangos_own(logging_config(LOG_LEVEL, LOG_FORMAT))

@@ -1,4 +1,4 @@
-"""All addresses: the admin, the API, health and metrics."""
+"""The URLs of the console, the API, the probes and the metrics."""
 
 from django.contrib import admin
 from django.shortcuts import redirect
@@ -12,7 +12,7 @@ from console.home.page import fragment
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
-    # Asked for by pages that are not the console's, such as those that say no.
+    # Browsers request it for pages outside the console, such as error pages.
     path("favicon.ico", lambda _: redirect(static("console/icon.svg"))),
     path("admin/password_change/", admin.site.admin_view(PasswordChange.as_view())),
     path("admin/home/", admin.site.admin_view(fragment), name="home-fragment"),

@@ -1,3 +1,3 @@
-"""The product's version. Nothing else says it but pyproject.toml, for installers."""
+"""The product's version, which pyproject.toml repeats."""
 
 __version__ = "0.1.0"

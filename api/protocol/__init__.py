@@ -1,1 +1,1 @@
-"""How every resource speaks: authentication, fields, filters, pages, problems and ETags."""
+"""The conventions of all resources: authentication, fields, filters, pages, problems and ETags."""

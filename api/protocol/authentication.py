@@ -1,4 +1,4 @@
-"""Who calls, by the token of a request."""
+"""Authentication by token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from listeners.values import is_storable_text
 
 
 class ApiTokenAuthentication(TokenAuthentication):
-    """Our own tokens, and those that `drf_create_token` makes."""
+    """Accepts our own tokens, and those of `drf_create_token`."""
 
     def authenticate_credentials(self, key: str) -> Any:
         if not key.startswith(PREFIX) and is_storable_text(key):
@@ -24,6 +24,6 @@ class ApiTokenAuthentication(TokenAuthentication):
         if token is None:
             raise AuthenticationFailed("Invalid token.")
         if token.last_used_on != now.date():
-            # Once a day: a request that reads should not write.
+            # At most once a day, to keep read requests free of writes.
             ApiToken.objects.filter(pk=token.pk).update(last_used_on=now.date())
         return token.user, token

@@ -1,11 +1,10 @@
-"""ETags: who asks again learns with 304 that nothing has changed, and who changes a row that
-somebody else has changed since learns that with 412.
+"""ETags: 304 for a repeated read without changes, 412 for a write to a row that has changed.
 
-An answer's ETag is a digest of what it says. That of a row of settings has two parts: the settings,
-and all that the answer says. A change looks at the first alone, so that a position that moves on is
-no conflict.
+The ETag of a response is a digest of its content. For a row of settings it has two parts, the
+digest of the settings and that of the content. A write compares only the first, so that a moving
+position is no conflict.
 
-PreconditionFailed   read the row again, and decide anew
+PreconditionFailed   read the row again, and repeat the change
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ READ = ("GET", "HEAD")
 
 class PreconditionFailed(APIException):
     status_code = HTTPStatus.PRECONDITION_FAILED
-    default_detail = "It was changed since you read it; nothing was changed now."
+    default_detail = "The row has changed since you read it. Your change was not saved."
     default_code = "precondition_failed"
 
 
 def revision(row: Model) -> str:
-    """Of what an operator sets: another one after each change."""
+    """Return the digest of a row's settings."""
     fields = [field for field in row._meta.concrete_fields if field.editable or field.primary_key]
     stamp = getattr(row, "updated_at", None)
     values = [stamp.isoformat()] if stamp else [f.value_from_object(row) for f in fields]
@@ -43,37 +42,40 @@ def revision(row: Model) -> str:
 
 
 def check_unchanged(request: Request, row: Model) -> None:
-    """Inside the caller's transaction, which holds the row. Raises PreconditionFailed."""
-    asked = request.headers.get("If-Match")
-    if asked is None or asked.strip() == "*":
+    """Compare a row with the If-Match header. Raises PreconditionFailed.
+
+    Inside the caller's transaction, which has locked the row.
+    """
+    header = request.headers.get("If-Match")
+    if header is None or header.strip() == "*":
         return
-    # A proxy that compresses answers marks ETags as weak; the part that counts is the same.
-    read = {tag.removeprefix("W/").strip('"').partition("-")[0] for tag in parse_etags(asked)}
+    # A proxy that compresses responses marks ETags as weak, without changing the compared part.
+    read = {tag.removeprefix("W/").strip('"').partition("-")[0] for tag in parse_etags(header)}
     if revision(row) not in read:
         raise PreconditionFailed
 
 
 def tag(request: Request, part: str, response: Response) -> HttpResponse | None:
-    """A callback of a rendered answer: the answer to give in its place, if there is one."""
+    """Set the ETag of a rendered response; return a 304 response to send instead, or None."""
     digest = _digest(response.content)
     response.headers["ETag"] = f'"{part}-{digest}"' if part else f'"{digest}"'
     patch_cache_control(response, private=True, no_cache=True)
     patch_vary_headers(response, ("Authorization", "Cookie"))
     known = {
-        one.removeprefix("W/") for one in parse_etags(request.headers.get("If-None-Match", ""))
+        etag.removeprefix("W/") for etag in parse_etags(request.headers.get("If-None-Match", ""))
     }
     if request.method not in READ or not known & {"*", response.headers["ETag"]}:
         return None
-    same = HttpResponseNotModified()
+    not_modified = HttpResponseNotModified()
     for name in ("ETag", "Cache-Control", "Vary"):
-        same.headers[name] = response.headers[name]
-    return same
+        not_modified.headers[name] = response.headers[name]
+    return not_modified
 
 
 class Tagged:
-    """A view whose answers have ETags."""
+    """A view whose responses have ETags."""
 
-    #: Of the row that was answered; empty: of no settings.
+    #: The revision of the row in the response; empty: no row of settings.
     revision = ""
 
     def finalize_response(
@@ -81,8 +83,8 @@ class Tagged:
     ) -> Response:
         parent: Any = super()
         done: Response = parent.finalize_response(request, response, *args, **kwargs)
-        answers = request.method in READ or self.revision
-        if answers and done.status_code in (HTTPStatus.OK, HTTPStatus.CREATED):
+        is_tagged = request.method in READ or self.revision
+        if is_tagged and done.status_code in (HTTPStatus.OK, HTTPStatus.CREATED):
             done.add_post_render_callback(partial(tag, request, self.revision))
         return done
 

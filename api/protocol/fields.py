@@ -1,4 +1,4 @@
-"""How values are read from JSON and written to it."""
+"""Serializer fields that read values from JSON and write them to it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ VIEW_CONNECTION = "listeners.view_connection"
 
 
 class SecretField(serializers.CharField):
-    """Goes in, encrypted at once, and never comes out. What is left out is kept; an empty text
-    clears it."""
+    """A write-only secret. A secret that is left out is kept; an empty text clears it."""
 
     def __init__(self, **kwargs: Any) -> None:
         fixed = {"write_only": True, "required": False, "allow_blank": True}
@@ -28,12 +27,13 @@ class SecretField(serializers.CharField):
 
     def run_validation(self, data: Any = empty) -> Any:
         text = super().run_validation(data)
-        bare = text.strip()
-        return Secret.of(bare if not bare or bare.startswith(REFERENCES) else text)
+        stripped = text.strip()
+        is_stripped = not stripped or stripped.startswith(REFERENCES)
+        return Secret.of(stripped if is_stripped else text)
 
 
 class NumberField(serializers.FloatField):
-    """True is no number, whatever Python says."""
+    """A number; booleans, which are ints in Python, are refused."""
 
     def to_internal_value(self, data: Any) -> float:
         if isinstance(data, bool):
@@ -43,17 +43,17 @@ class NumberField(serializers.FloatField):
 
 @extend_schema_field({"type": "array", "items": {"type": "string"}})
 class NamesField(serializers.JSONField):
-    """A list of texts, as the model's own validation says."""
+    """A list of texts, which the model validates."""
 
 
 @extend_schema_field({"type": "object", "additionalProperties": {}})
 class ObjectField(serializers.JSONField):
-    """A JSON object, as the model's own validation says."""
+    """A JSON object, which the model validates."""
 
 
 @extend_schema_field({"type": "string"})
 class NameField(serializers.SlugRelatedField[Any]):
-    """Another row, by its name."""
+    """A reference to another row by its name."""
 
     default_error_messages = {"does_not_exist": "There is no {slug_name} {value!r}."}
 
@@ -61,8 +61,11 @@ class NameField(serializers.SlugRelatedField[Any]):
         super().__init__(slug_field="name", **kwargs)
 
     def get_queryset(self) -> QuerySet[Any] | None:
-        """Who was granted single listeners gives none of the others a mapping. Nobody gives a
-        listener a connection that he could not look at, but for the one that it has."""
+        """Return the rows that the user may refer to.
+
+        A user with grants on single listeners may create mappings only for these. A listener may
+        keep its connection, or get one that the user may view.
+        """
         rows = super().get_queryset()
         user = getattr(self.context.get("request"), "user", None)
         if rows is None or user is None:

@@ -1,4 +1,4 @@
-"""Filters in the address of a list. One that does nothing is a defect, so it is refused."""
+"""Query parameters of lists. Unknown or empty parameters are refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rest_framework.settings import api_settings
 from api.protocol.rows import unknown_fields
 
 _BOOLEANS = ("true", "false")
-EMPTY = "Give a value, or leave it out."
+EMPTY = "Give a value, or leave out the parameter."
 
 
 class WholeNumberFilter(Filter):
@@ -29,12 +29,14 @@ class WholeNumberFilter(Filter):
 
 class _MomentField(IsoDateTimeField):
     def clean(self, value: Any) -> Any:
-        """In UTC: PostgreSQL takes no offset of 16 hours or more, and ISO 8601 does."""
+        """Convert the time to UTC: PostgreSQL refuses offsets of 16 hours or more."""
         moment = super().clean(value)
         try:
             return moment and moment.astimezone(UTC)
         except OverflowError:
-            raise forms.ValidationError("Give a time of the years 1 to 9999 in UTC.") from None
+            raise forms.ValidationError(
+                "Give a time between the years 1 and 9999 in UTC."
+            ) from None
 
 
 class MomentFilter(IsoDateTimeFilter):
@@ -56,7 +58,7 @@ class StrictFilters(DjangoFilterBackend):
             if not value:
                 found[name] = EMPTY
             elif filters and isinstance(filters.base_filters.get(name), BooleanFilter):
-                # The form takes what it does not know for no filter at all.
+                # The form would ignore an unknown value.
                 found |= {} if value.lower() in _BOOLEANS else {name: "Give true or false."}
         if found:
             raise ValidationError(found)

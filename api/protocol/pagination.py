@@ -1,5 +1,4 @@
-"""Pages by cursor: the next page goes on where the last one ended, whatever was added meanwhile,
-and nothing counts a log of millions."""
+"""Cursor pagination: stable while rows are added, and without counting millions of rows."""
 
 from __future__ import annotations
 
@@ -20,9 +19,9 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class Pages(CursorPagination):
-    """`?page_size=` up to 1000; `next` and `previous` are addresses, or null at an end."""
+    """Pages of `?page_size=` up to 1000 rows; `next` and `previous` are URLs, or null at an end."""
 
-    #: The newest first, unless the view has an order of its own. It must be of a unique field.
+    #: Newest first, unless the view has an `ordering`, which must be by a unique field.
     ordering = ("-id",)
     page_size = 100
     page_size_query_param = "page_size"
@@ -30,7 +29,7 @@ class Pages(CursorPagination):
     _pages_by = ""
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """Without DRF's examples, which are of some other API."""
+        """Return the schema without DRF's examples, which do not fit this API."""
         shape: dict[str, Any] = super().get_paginated_response_schema(schema)
         for link in ("next", "previous"):
             shape["properties"][link].pop("example")
@@ -44,14 +43,14 @@ class Pages(CursorPagination):
         return found
 
     def get_page_size(self, request: Request) -> int:
-        asked = request.query_params.get(self.page_size_query_param)
-        if asked is None:
+        size = request.query_params.get(self.page_size_query_param)
+        if size is None:
             return self.page_size
-        if not _NUMBER.fullmatch(asked) or not 1 <= int(asked) <= self.max_page_size:
+        if not _NUMBER.fullmatch(size) or not 1 <= int(size) <= self.max_page_size:
             raise ValidationError(
                 {self.page_size_query_param: f"Give a number from 1 to {self.max_page_size}."}
             )
-        return int(asked)
+        return int(size)
 
     def get_ordering(
         self, request: Request, queryset: QuerySet[Any], view: APIView
@@ -77,13 +76,13 @@ class Pages(CursorPagination):
             if by and isinstance(queryset, QuerySet):
                 return self._page(queryset, request, by, within)
             return super().paginate_queryset(queryset, request, view)
-        except ValueError:  # a cursor that somebody wrote by hand
+        except ValueError:  # the client changed the cursor
             raise NotFound("Invalid cursor") from None
 
     def _page(
         self, queryset: QuerySet[Any], request: Request, by: str, within: str
     ) -> list[Any] | None:
-        """In the order of a field that is not unique, which a filter asks for and an index has."""
+        """Return a page ordered by a non-unique field and the id, which an index supports."""
         self.base_url = request.build_absolute_uri()
         size = self.get_page_size(request)
         cursor = self.decode_cursor(request)

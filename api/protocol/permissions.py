@@ -1,5 +1,5 @@
-"""Who may do what: Django's permissions of the model, the one to view it among them, those of
-actions beside, and what was granted for single listeners and connections."""
+"""Permissions of the API: Django's model permissions, including the one to view, permissions of
+actions, and grants for single listeners and connections."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _VIEW = ["%(app_label)s.view_%(model_name)s"]
 
 
 class ModelPermissions(DjangoModelPermissions):
-    """DRF's own lets everybody who is logged in read everything. What a view's action takes beside
-    Django's four verbs, its `takes` says: the action's name, and the permission.
+    """Django's model permissions; unlike DRF's class, reading requires the view permission.
 
-    Who lacks it for all rows may have it for some: then the view's `acts_on` and `sees` say which.
+    A view's `takes` maps further actions to permissions. For a user with grants on single rows, the
+    view's `acts_on` and `sees` are set to the ids of these rows.
     """
 
     perms_map = {**DjangoModelPermissions.perms_map, "GET": _VIEW, "HEAD": _VIEW, "OPTIONS": _VIEW}
@@ -29,8 +29,8 @@ class ModelPermissions(DjangoModelPermissions):
             return False
         if getattr(view, "_ignore_model_permissions", False):
             return True
-        missing = [one for one in self._needed(request, view) if not may(request.user, one)]
-        self.message = f"It takes the permission {', '.join(missing)}." if missing else ""
+        missing = [name for name in self._needed(request, view) if not may(request.user, name)]
+        self.message = f"This requires the permission {', '.join(missing)}." if missing else ""
         return not missing or self._is_granted_some(request, view, missing)
 
     def has_object_permission(self, request: Request, view: Any, obj: Any) -> bool:
@@ -43,7 +43,7 @@ class ModelPermissions(DjangoModelPermissions):
         view.acts_on = view.sees = reached(request.user, view.owner_model, missing)
         to_view = self.get_required_permissions("GET", self._queryset(view).model)
         if to_view != missing:
-            seen = all(may(request.user, one) for one in to_view)
+            seen = all(may(request.user, name) for name in to_view)
             beside = () if seen else reached(request.user, view.owner_model, to_view)
             view.sees = None if seen else view.acts_on.union(beside)
         return bool(view.acts_on)

@@ -1,6 +1,6 @@
-"""Every answer that is no success, as RFC 9457 has it (`application/problem+json`).
+"""Error responses by RFC 9457 (`application/problem+json`).
 
-Conflict   what was asked for contradicts what is stored: take that away first
+Conflict   the request contradicts the stored state: change that first, or repeat the request
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from api.protocol.rendering import ProblemRenderer
 
 log = structlog.get_logger("api")
 
-INVALID = "Nothing was changed: correct what errors names."
+INVALID = "Nothing was changed. Correct the fields listed in errors."
 
 
 class Conflict(APIException):
     status_code = HTTPStatus.CONFLICT
-    default_detail = "The database changed at the same time; send it again."
+    default_detail = "Another request changed the same data. Send the request again."
     default_code = "conflict"
 
 
 def answer(exc: Exception, context: dict[str, Any]) -> Response:
-    """REST_FRAMEWORK's EXCEPTION_HANDLER."""
+    """Return the response for an exception; the EXCEPTION_HANDLER of REST_FRAMEWORK."""
     if isinstance(exc, AuthenticationFailed | NotAuthenticated):
         exc = _throttled(context) or exc
-    response = exception_handler(exc, context) or _unforeseen(exc, context)
+    response = exception_handler(exc, context) or _unexpected(exc, context)
     is_invalid = isinstance(exc, ValidationError)
     response.data = {
         "type": "about:blank",
@@ -54,37 +54,40 @@ def answer(exc: Exception, context: dict[str, Any]) -> Response:
 
 
 def _throttled(context: dict[str, Any]) -> Throttled | None:
-    """DRF asks who it is before it counts how often: guesses of a token would not be counted."""
+    """Return the exception for too many requests, if there were.
+
+    DRF checks throttles after the authentication, so that guessed tokens would not be counted.
+    """
     try:
         context["view"].check_throttles(context["request"])
-    except Throttled as often:
-        return often
+    except Throttled as error:
+        return error
     return None
 
 
 def _render_as_problem(request: Request) -> None:
-    """Whatever was asked for: a page of HTML or YAML says a problem in JSON too."""
+    """Render the response as a problem, whatever format was requested."""
     request.accepted_renderer = ProblemRenderer()
     request.accepted_media_type = ProblemRenderer.media_type
 
 
-def _unforeseen(exc: Exception, context: dict[str, Any]) -> Response:
-    """Here and not in Django, whose page for it would show the secrets of a request."""
+def _unexpected(exc: Exception, context: dict[str, Any]) -> Response:
+    """Return a 500 response. Django's page would show the secrets of a request."""
     request = context["request"]
     got_request_exception.send(sender=answer, request=request._request)
     log.error("request failed", method=request.method, path=request.path, exc_info=exc)
-    return Response({"detail": "Something failed here; the server's log says what."}, 500)
+    return Response({"detail": "Internal server error. See the log of the web server."}, 500)
 
 
 def _errors(found: Any, path: str) -> Iterator[dict[str, str]]:
-    """Each message with the path of its field; an empty one is the whole request."""
+    """Yield each message with the path of its field; an empty path is the whole request."""
     match found:
         case dict():
-            for name, below in found.items():
-                yield from _errors(below, path if name == _WHOLE else _joined(path, str(name)))
-        case list() if any(isinstance(one, dict | list) for one in found):
-            for number, below in enumerate(found):
-                yield from _errors(below, _joined(path, str(number)))
+            for name, inner in found.items():
+                yield from _errors(inner, path if name == _WHOLE else _joined(path, str(name)))
+        case list() if any(isinstance(item, dict | list) for item in found):
+            for number, inner in enumerate(found):
+                yield from _errors(inner, _joined(path, str(number)))
         case list():
             yield from ({"field": path, "message": str(message)} for message in found)
         case _:

@@ -1,4 +1,4 @@
-"""JSON in and out."""
+"""The parser and the renderers of JSON."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Renderer(JSONRenderer):
     ) -> Any:
         try:
             return super().render(data, accepted_media_type, renderer_context)
-        except UnicodeEncodeError:  # half a surrogate pair is legal in JSON, as an escape only
+        except UnicodeEncodeError:  # JSON allows a lone surrogate only as an escape
             return _Escaping().render(data, accepted_media_type, renderer_context)
 
 

@@ -1,5 +1,5 @@
-"""Serializers of what an operator sets. DRF reads names and types; the model's own validation says
-the rest, as in the console and the file."""
+"""Serializers of settings. DRF checks names and types; the model validates the rest, as in the
+console and the configuration file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ M = TypeVar("M", bound=models.Model)
 
 
 class FieldsSerializer(serializers.ModelSerializer[M]):
-    """Fields of a model, read by name and type only."""
+    """Reads the fields of a model by name and type only."""
 
     serializer_field_mapping = {
         **serializers.ModelSerializer.serializer_field_mapping,
@@ -36,7 +36,7 @@ class FieldsSerializer(serializers.ModelSerializer[M]):
         kind, kwargs = super().build_standard_field(field_name, model_field)
         if isinstance(model_field, models.JSONField):
             kind = NamesField if model_field.default is list else ObjectField
-        # The model's validators run in `full_clean`, with everything else that it finds.
+        # `full_clean` runs the model's validators.
         return kind, {**kwargs, "validators": []}
 
     def to_internal_value(self, data: Any) -> Any:
@@ -51,22 +51,22 @@ class FieldsSerializer(serializers.ModelSerializer[M]):
 
 
 class RowSerializer(FieldsSerializer[M]):
-    """A row. Saving is inside the caller's transaction."""
+    """A row of settings. `save` runs inside the caller's transaction."""
 
-    #: What `full_clean` cannot know yet.
+    #: Fields that `full_clean` cannot check yet.
     unchecked: frozenset[str] = frozenset()
-    #: After an update: the fields that differ.
+    #: The fields that an update has changed.
     changed: Sequence[str] = ()
 
     def get_default_field_names(self, declared_fields: Any, model_info: Any) -> list[str]:
-        """The row's own fields first: its name at the top, what is derived at the end."""
+        """Return the row's own fields first, then the derived ones."""
         names = super().get_default_field_names(declared_fields, model_info)
         model: type[models.Model] = self.Meta.model
         own = {field.name for field in model._meta.fields}
         return sorted(names, key=lambda name: name not in own)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """What the whole row would be, cleaned by the model itself."""
+        """Validate the row as it would be after the change, with the model's `full_clean`."""
         model: type[models.Model] = self.Meta.model
         row: models.Model = copy.copy(self.instance) if self.instance else model()
         mine = attrs.keys() & {field.name for field in row._meta.fields}
@@ -79,7 +79,7 @@ class RowSerializer(FieldsSerializer[M]):
         return attrs | {name: getattr(row, name) for name in mine}
 
     def at_fields(self, messages: dict[str, list[str]]) -> dict[str, Any]:
-        """The model's messages, under the names that they have here."""
+        """Return the model's messages by the API's field names."""
         whole = api_settings.NON_FIELD_ERRORS_KEY
         return {whole if name == NON_FIELD_ERRORS else name: messages[name] for name in messages}
 
@@ -90,7 +90,7 @@ class RowSerializer(FieldsSerializer[M]):
         return row
 
     def update(self, instance: M, validated_data: dict[str, Any]) -> M:
-        """Only what differs: a listener is not started anew for nothing."""
+        """Save only fields that differ, so that a listener is not restarted without need."""
         changed = [
             name
             for name, new in validated_data.items()
@@ -105,7 +105,7 @@ class RowSerializer(FieldsSerializer[M]):
 
 
 class NoteSerializer(serializers.Serializer[dict[str, str]]):
-    """Something to know about a setting that is valid."""
+    """A warning about a valid setting."""
 
     field = serializers.CharField()
     message = serializers.CharField()
@@ -116,7 +116,7 @@ def _by_field(error: serializers.ValidationError) -> dict[str, Any]:
     return dict(found) if isinstance(found, dict) else {api_settings.NON_FIELD_ERRORS_KEY: found}
 
 
-#: What JSON has for a kind of field, and nothing that DRF would make of something else.
+#: The JSON types that each kind of field takes. DRF would convert other types.
 _TYPES: tuple[tuple[type[serializers.Field[Any, Any, Any, Any]], tuple[type, ...]], ...] = (
     (serializers.CharField, (str,)),
     (serializers.BooleanField, (bool,)),
@@ -126,8 +126,10 @@ _TYPES: tuple[tuple[type[serializers.Field[Any, Any, Any, Any]], tuple[type, ...
 
 
 def flaws(data: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, str]:
-    """A setting that does nothing is a defect, so it is refused, and so is a value of another type.
-    What can only be read may be sent back as it was read."""
+    """Return a message for each unknown field and each value of a wrong type.
+
+    Read-only fields may be sent back as they were read.
+    """
     found = unknown_fields(data, fields)
     for name, field in fields.items():
         value = data.get(name)
@@ -142,11 +144,11 @@ def flaws(data: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, str]:
 def unknown_fields(
     data: Iterable[str], known: Iterable[str], *, what: str = "field"
 ) -> dict[str, str]:
-    """A message for each name in `data` that is no field."""
+    """Return a message for each name in `data` that is unknown."""
     names = list(known)
-    return {name: _no_such(what, name, names) for name in data if name not in names}
+    return {name: _unknown(what, name, names) for name in data if name not in names}
 
 
-def _no_such(what: str, name: str, known: Sequence[str]) -> str:
+def _unknown(what: str, name: str, known: Sequence[str]) -> str:
     close = get_close_matches(name, known, n=1)
     return f"There is no such {what}" + (f"; did you mean {close[0]}?" if close else ".")

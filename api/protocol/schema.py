@@ -1,4 +1,4 @@
-"""What the generated description of the API lacks: its problems, and its ETags."""
+"""Add problems and ETags to the generated OpenAPI schema."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 _PROBLEM = {
     "type": "object",
-    "description": "What went wrong (RFC 9457).",
+    "description": "An error (RFC 9457).",
     "properties": {
         "type": {"type": "string", "format": "uri-reference"},
         "title": {"type": "string"},
@@ -14,14 +14,14 @@ _PROBLEM = {
         "detail": {"type": "string"},
         "errors": {
             "type": "array",
-            "description": "Of a request whose values are wrong; otherwise empty.",
+            "description": "The errors of an invalid request; otherwise empty.",
             "items": {
                 "type": "object",
                 "properties": {
                     "field": {
                         "type": "string",
-                        "description": "With dots, such as proxy_config.host. Empty: the request "
-                        "as a whole.",
+                        "description": "The path of the field, such as proxy_config.host. Empty: "
+                        "the request as a whole.",
                     },
                     "message": {"type": "string"},
                 },
@@ -39,7 +39,7 @@ _ANSWER = {
 
 
 def add_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """A hook of drf-spectacular: every operation may answer with a problem."""
+    """Add the problem response to every operation, as a hook of drf-spectacular."""
     result["components"]["schemas"]["Problem"] = _PROBLEM
     for path in result["paths"].values():
         for operation in path.values():
@@ -47,25 +47,25 @@ def add_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     return result
 
 
-_ETAG = {"ETag": {"description": "Of this answer.", "schema": {"type": "string"}}}
+_ETAG = {"ETag": {"description": "The ETag of this response.", "schema": {"type": "string"}}}
 _IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
-    "description": "The ETag of an earlier answer: 304 if nothing has changed since.",
+    "description": "The ETag of an earlier response: 304 if nothing has changed since.",
     "schema": {"type": "string"},
 }
 _IF_MATCH = {
     "name": "If-Match",
     "in": "header",
-    "description": "The ETag with which the row was read: 412, and nothing is changed, if its "
-    "settings have changed since. Its state, such as a position, may have moved on.",
+    "description": "The ETag with which the row was read: 412, without any change, if its settings "
+    "have changed since. Changes of its state, such as the position, are ignored.",
     "schema": {"type": "string"},
 }
 _CHANGES = ("put", "patch", "delete")
 
 
 def add_etags(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """A hook of drf-spectacular."""
+    """Add ETag headers to the operations, as a hook of drf-spectacular."""
     for path in result["paths"].values():
         for method, operation in path.items():
             if method == "get":

@@ -1,4 +1,4 @@
-"""Rate limits of the REST API, by user or by address; all web processes count together."""
+"""Rate limits of the REST API by user or address. All web processes share the counts."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 from django.core.cache import cache
 from rest_framework.throttling import AnonRateThrottle, UserRateThrottle
 
-#: Seconds that clocks of web servers may be apart.
+#: Seconds by which the clocks of web servers may differ.
 _SKEW = 60.0
 
 
 class _Times:
-    """The cache, as a place for the times of past requests: anything else in it is absent."""
+    """The cache for the times of past requests; other values in it count as absent."""
 
     def get(self, key: str, default: list[float]) -> Any:
         found = cache.get(key, default)
         latest = time.time() + _SKEW
         return (
             found
-            if isinstance(found, list) and all(_is_past(one, latest) for one in found)
+            if isinstance(found, list) and all(_is_past(value, latest) for value in found)
             else default
         )
 

@@ -1,4 +1,4 @@
-"""What the resources have in common."""
+"""Base classes of the resources' views."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ M = TypeVar("M", bound=models.Model)
 
 
 def asked(kind: type[Serializer[Any]], request: Request) -> dict[str, Any]:
-    """What the body of a request says. Raises ValidationError."""
+    """Return the validated body of a request. Raises ValidationError."""
     serializer = kind(data=request.data)
     serializer.is_valid(raise_exception=True)
     return dict(serializer.validated_data)
 
 
 class Reached(GenericViewSet[M]):
-    """Who was granted some rows only, sees no others. `api.protocol.permissions` says which."""
+    """Limits a user to the rows that were granted to them; see `api.protocol.permissions`."""
 
     lookup_value_regex = "[0-9]+"
-    #: From a row to the id of its listener or connection; empty: rows cannot be granted singly.
+    #: The lookup of a row's listener or connection id; empty: no grants on single rows.
     owner = ""
     owner_model: type[models.Model] = Listener
-    #: Ids of those; None: all of them.
+    #: The ids of listeners or connections that the user may view or change; None: all.
     sees: frozenset[int] | None = None
     acts_on: frozenset[int] | None = None
 
@@ -46,21 +46,21 @@ class Reached(GenericViewSet[M]):
         return rows if self.sees is None else rows.filter(**{f"{self.owner}__in": self.sees})
 
     def shown(self) -> Response:
-        """The row as it is now, after an action."""
+        """Return the current row, as the response of an action."""
         return Response(self.get_serializer(self.get_object()).data)
 
 
 class ReadViewSet(Tagged, Reached[M], ReadOnlyModelViewSet[M]):
-    """What was recorded."""
+    """Rows that were recorded, and cannot be changed."""
 
 
 class SettingsViewSet(Tagged, Reached[M], ModelViewSet[M]):
-    """What an operator sets: each change in one transaction, checked against the row it changes."""
+    """Rows of settings. Each change is one transaction that locks the row and checks its ETag."""
 
     def get_queryset(self) -> QuerySet[M]:
         rows = super().get_queryset()
         if self.action in _CHANGES:
-            # Against other writers, and not against changes that are being recorded.
+            # no_key: other writers are excluded, but not the recording of changes.
             return rows.select_for_update(of=("self",), no_key=True)
         return rows
 
@@ -105,7 +105,7 @@ _CHANGES = ("update", "partial_update", "destroy")
 
 @contextmanager
 def _change() -> Iterator[None]:
-    """One transaction. What the database itself refuses, another change has brought about."""
+    """Run the block in a transaction; raise Conflict if a concurrent change breaks a constraint."""
     try:
         with transaction.atomic():
             yield
@@ -114,11 +114,11 @@ def _change() -> Iterator[None]:
 
 
 class NowhereView(APIView):
-    """An address under /api/ where nothing is: a problem in JSON, and not a page."""
+    """Answers unknown URLs under /api/ with a problem instead of a page."""
 
     authentication_classes = ()
     permission_classes = ()
     schema = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        raise NotFound("There is nothing at this address.")
+        raise NotFound("There is no resource at this URL.")

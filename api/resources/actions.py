@@ -1,4 +1,4 @@
-"""`actions/`: what operators did."""
+"""`actions/`: the action log."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ class ActionSerializer(serializers.ModelSerializer[OperatorAction]):
 
 
 class ActionFilter(filters.FilterSet):
-    who = filters.CharFilter(help_text="A user's name.")
+    who = filters.CharFilter(help_text="The name of a user.")
     through = filters.ChoiceFilter(choices=OperatorAction.Through.choices)
     action = filters.ChoiceFilter(choices=OperatorAction.Action.choices)
-    object_type = filters.CharFilter(help_text="Such as listener.")
+    object_type = filters.CharFilter(help_text="The type of the object, such as listener.")
     object_id = filters.CharFilter()
-    since = MomentFilter("at", lookup_expr="gte", help_text="Then or later; UTC.")
+    since = MomentFilter("at", lookup_expr="gte", help_text="At this time or later; UTC.")
     until = MomentFilter("at", lookup_expr="lt", help_text="Before this time; UTC.")
 
 
 class ActionViewSet(ReadViewSet[OperatorAction]):
-    """Who did what to what, by which way, and why. Nothing of it is ever changed."""
+    """The actions of operators: who, on which object, through which interface, and why."""
 
     queryset = OperatorAction.objects.all()
     serializer_class = ActionSerializer

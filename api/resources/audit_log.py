@@ -1,4 +1,4 @@
-"""`audit-log/`: every change that came, in the form of the export."""
+"""`audit-log/`: the audit log, in the form of the export."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class ExportedDeliverySerializer(serializers.Serializer[Delivery]):
 
 
 class ReplayIdField(serializers.Field[Any, Any, Any, Any]):
-    """A number where Salesforce gave a number (CometD), the text otherwise."""
+    """A number if Salesforce sent a number (CometD), otherwise a text."""
 
     _spectacular_annotation = {"field": {"type": ["integer", "string", "null"]}}
 
 
 class EntrySerializer(serializers.ModelSerializer[AuditLogEntry]):
-    """One change of one record, as the export has it. The fields here are for the schema."""
+    """One change of one record, in the form of the export."""
 
     listener = serializers.CharField(read_only=True)
     commit_user = serializers.CharField(read_only=True, allow_null=True)
@@ -45,13 +45,13 @@ class EntrySerializer(serializers.ModelSerializer[AuditLogEntry]):
         child=serializers.CharField(),
         read_only=True,
         allow_null=True,
-        help_text="null where the event did not say.",
+        help_text="null if the event has no such list.",
     )
     changed_data = serializers.DictField(read_only=True)
     deliveries = ExportedDeliverySerializer(many=True, read_only=True)
     header_extra = serializers.DictField(
         required=False,
-        help_text="Header fields that have no key of their own; left out where the event had none.",
+        help_text="Header fields without a key of their own; left out if the event has none.",
     )
 
     class Meta:
@@ -64,15 +64,15 @@ class EntrySerializer(serializers.ModelSerializer[AuditLogEntry]):
 
 
 class EntryFilter(filters.FilterSet):
-    listener = filters.CharFilter(help_text="A listener's name.")
-    entity = filters.CharFilter(help_text="Such as Account.")
-    record_id = filters.CharFilter(help_text="As Salesforce wrote it, in 18 characters.")
-    change_type = filters.CharFilter(help_text="Such as UPDATE.")
+    listener = filters.CharFilter(help_text="The name of a listener.")
+    entity = filters.CharFilter(help_text="The name of an entity, such as Account.")
+    record_id = filters.CharFilter(help_text="The record ID of 18 characters.")
+    change_type = filters.CharFilter(help_text="The change type, such as UPDATE.")
     since = MomentFilter(help_text="Received at this time or later; UTC.")
     until = MomentFilter(help_text="Received before this time; UTC.")
 
     def filter_queryset(self, queryset: Any) -> Any:
-        """One place knows how to pick, for the export too."""
+        """Filter with `AuditLogFilter`, as the export does."""
         wanted = {name: value for name, value in self.form.cleaned_data.items() if value}
         if "record_id" in wanted:
             wanted["record"] = wanted.pop("record_id")
@@ -80,7 +80,7 @@ class EntryFilter(filters.FilterSet):
 
 
 class AuditLogViewSet(Redeliverable[AuditLogEntry]):
-    """Every change of every record that was recorded, with its deliveries."""
+    """The recorded changes, one entry per record, with their deliveries."""
 
     queryset: QuerySet[AuditLogEntry] = with_deliveries(AuditLogEntry.objects.all())
     serializer_class = EntrySerializer
@@ -89,7 +89,7 @@ class AuditLogViewSet(Redeliverable[AuditLogEntry]):
 
     @property
     def pages_by(self) -> tuple[str, str]:
-        """What a time bounds is in the order of that time: its index finds the page."""
+        """Order by `received_at` when a time filter is given, so that its index finds the page."""
         given = self.request.query_params
         return ("received_at" if given.get("since") or given.get("until") else "", "")
 

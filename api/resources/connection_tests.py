@@ -1,5 +1,4 @@
-"""`test/` of a connection and of a listener: what a login finds. Each logs in to Salesforce, so
-there are few of them a minute."""
+"""`test/` of connections and listeners. Each test logs in to Salesforce, so the rate is limited."""
 
 from __future__ import annotations
 
@@ -14,12 +13,12 @@ from consumer.diagnostics.findings import Finding, Step
 
 
 class LoginThrottle(UserThrottle):
-    """Of all tests of one user together: logins that fail lock users out."""
+    """Limits all tests of a user together: failed logins can lock Salesforce users out."""
 
     scope = "login"
 
 
-#: Of an action that logs in.
+#: The throttles of an action that logs in.
 THROTTLES = [*api_settings.DEFAULT_THROTTLE_CLASSES, LoginThrottle]
 
 
@@ -30,14 +29,14 @@ class FindingSerializer(serializers.Serializer[Any]):
 
 
 class FoundSerializer(serializers.Serializer[Any]):
-    """What was found, in this order."""
+    """The findings of a test, in order."""
 
-    works = serializers.BooleanField(help_text="false: something of it is a failure.")
+    works = serializers.BooleanField(help_text="false: at least one finding is a failure.")
     findings = FindingSerializer(many=True)
 
 
 def found(findings: Iterable[Finding]) -> Any:
-    """Log in, and say what came of it. Outside any transaction."""
-    told = list(findings)
-    works = not any(finding.is_failure for finding in told)
-    return FoundSerializer({"works": works, "findings": told}).data
+    """Run a test and return its findings. Never inside a transaction."""
+    results = list(findings)
+    works = not any(finding.is_failure for finding in results)
+    return FoundSerializer({"works": works, "findings": results}).data

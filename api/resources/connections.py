@@ -1,4 +1,4 @@
-"""`connections/`: how to log in to an org. Under the names of the configuration file."""
+"""`connections/`: how to log in to an org, with the names of the configuration file."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ PARTS = ("scheme", "host", "port", "username", "password")
 
 _SECRETS = {
     "type": "object",
-    "description": "Of each secret `set`, `not set`, or the reference that is stored.",
+    "description": "For each secret `set`, `not set`, or its stored reference.",
     "properties": {name: {"type": "string"} for name in Connection.SECRETS},
     "required": list(Connection.SECRETS),
 }
 
 
 class ProxySerializer(FieldsSerializer[Connection]):
-    """Parts of the connection's own row, which has a proxy when it has a proxy's host."""
+    """The proxy of a connection, which it has when `host` is set."""
 
     class Meta:
         model = Connection
@@ -51,13 +51,13 @@ class ProxySerializer(FieldsSerializer[Connection]):
 
 
 class ConnectionSerializer(RowSerializer[Connection]):
-    """How to log in. A secret that is left out is kept; an empty text clears it."""
+    """A connection. A secret that is left out is kept; an empty text clears it."""
 
     proxy_config = ProxySerializer(
         source="*",
         required=False,
         allow_null=True,
-        help_text="Every request goes through it. null: no proxy. A part that is left out is kept.",
+        help_text="The proxy of all requests; null: no proxy. Parts that are left out are kept.",
     )
     secrets = serializers.SerializerMethodField()
     warnings = serializers.SerializerMethodField()
@@ -72,18 +72,18 @@ class ConnectionSerializer(RowSerializer[Connection]):
 
     @extend_schema_field(NoteSerializer(many=True))
     def get_warnings(self, connection: Connection) -> list[dict[str, str]]:
-        # In a list each would be compared with all the others.
-        told = warnings(connection, alone=isinstance(self.parent, serializers.ListSerializer))
-        return [{"field": field, "message": text} for field, text in told]
+        # In a list, comparing each connection with all others would be slow.
+        found = warnings(connection, alone=isinstance(self.parent, serializers.ListSerializer))
+        return [{"field": field, "message": text} for field, text in found]
 
     def at_fields(self, messages: dict[str, list[str]]) -> dict[str, Any]:
-        told = super().at_fields(messages)
-        parts = {part: told.pop(PREFIX + part) for part in PARTS if PREFIX + part in told}
-        return {**told, "proxy_config": parts} if parts else told
+        fields = super().at_fields(messages)
+        parts = {part: fields.pop(PREFIX + part) for part in PARTS if PREFIX + part in fields}
+        return {**fields, "proxy_config": parts} if parts else fields
 
 
 class ConnectionViewSet(SettingsViewSet[Connection]):
-    """How to log in to a Salesforce org, and how to reach it."""
+    """Connections: how to reach and log in to a Salesforce org."""
 
     queryset = Connection.objects.all()
     serializer_class = ConnectionSerializer
@@ -95,7 +95,7 @@ class ConnectionViewSet(SettingsViewSet[Connection]):
     @extend_schema(request=None, responses=FoundSerializer)
     @action(detail=True, methods=["post"], throttle_classes=THROTTLES)
     def test(self, request: Request, **_: Any) -> Response:
-        """Log in, and subscribe to each of its listeners' channels for a moment."""
+        """Log in, and briefly subscribe to the channel of each of its listeners."""
         connection = self.get_object()
         listeners = list(connection.listeners.order_by("name"))
         return Response(found(checked(connection, listeners, Actor.by_api(request))))
@@ -107,16 +107,14 @@ class ConnectionViewSet(SettingsViewSet[Connection]):
     )
     @action(detail=False, methods=["post"], url_path="test", throttle_classes=THROTTLES)
     def test_unsaved(self, request: Request) -> Response:
-        """Log in with the settings of a connection that is yet to be made; nothing is stored."""
-        asked = self.get_serializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        unsaved = Connection(**asked.validated_data)
+        """Log in with the settings of a new connection, without storing it."""
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        unsaved = Connection(**serializer.validated_data)
         return Response(found(try_out(unsaved, [], Actor.by_api(request))))
 
     def perform_destroy(self, instance: Connection) -> None:
         users = ", ".join(instance.listeners.values_list("name", flat=True))
         if users:
-            raise Conflict(
-                f"Connection {instance} is in use: delete its listeners first ({users})."
-            )
+            raise Conflict(f"Connection {instance} is in use. Delete its listeners first: {users}.")
         super().perform_destroy(instance)

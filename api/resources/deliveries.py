@@ -1,4 +1,4 @@
-"""`deliveries/`: what became of each change for each of its handlers."""
+"""`deliveries/`: each change for each of its handlers."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from handlers.reporting.wait_reason import Wait, waits_for
 from listeners.access.permissions import REDELIVER, SEE_SENSITIVE, may
 from listeners.models import Listener
 
-#: Not read for a list: a change may be large.
+#: Columns that lists do not read, since a change may be large.
 _DATA = ("changed_fields", "nulled_fields", "diff_fields", "changed_data")
 
 
 class DeliverySerializer(ExportedDeliverySerializer):
-    """A delivery as an audit entry shows it, and which change it is of."""
+    """A delivery with its change."""
 
-    entry = serializers.IntegerField(source="entry_id", help_text="The audit entry's id.")
+    entry = serializers.IntegerField(source="entry_id", help_text="The id of the audit log entry.")
     listener = serializers.CharField(source="entry.listener.name")
     entity_name = serializers.CharField(source="entry.entity_name")
     record_id = serializers.CharField(source="entry.record_id")
     change_type = serializers.CharField(source="entry.change_type")
     mapping = serializers.IntegerField(
-        source="asked_by.pk", allow_null=True, help_text="null: the mapping was deleted since."
+        source="asked_by.pk", allow_null=True, help_text="null: the mapping has been deleted."
     )
     queue = serializers.CharField()
     created_at = serializers.DateTimeField()
-    due_at = serializers.DateTimeField(allow_null=True, help_text="Of the next attempt.")
+    due_at = serializers.DateTimeField(allow_null=True, help_text="The time of the next attempt.")
 
     def to_representation(self, instance: Delivery) -> dict[str, Any]:
         sight = Sight.elsewhere(self.context["request"].user)
@@ -65,27 +65,27 @@ class AttemptSerializer(serializers.ModelSerializer[DeliveryAttempt]):
         exclude = ("id", "delivery")
 
     def get_error(self, attempt: DeliveryAttempt) -> str:
-        return self._told(attempt, attempt.error)
+        return self._masked(attempt, attempt.error)
 
     def get_traceback(self, attempt: DeliveryAttempt) -> str:
-        return self._told(attempt, attempt.traceback)
+        return self._masked(attempt, attempt.traceback)
 
-    def _told(self, attempt: DeliveryAttempt, text: str) -> str:
+    def _masked(self, attempt: DeliveryAttempt, text: str) -> str:
         sight = Sight.elsewhere(self.context["request"].user)
         return sight.text(text, attempt.delivery.entry)
 
 
 class WaitSerializer(serializers.Serializer[Wait]):
     delivery = serializers.IntegerField(
-        allow_null=True, help_text="null: it waits for no other delivery."
+        allow_null=True, help_text="null: it does not wait for another delivery."
     )
     reason = serializers.CharField()
 
 
 class DeliveryDetailSerializer(DeliverySerializer):
     halts = serializers.BooleanField(
-        help_text="It is dead, and the next changes of its record wait until it is sent again or "
-        "given up."
+        help_text="Whether it is dead and the next changes of its record wait until it is "
+        "redelivered or skipped."
     )
     redelivery = serializers.IntegerField(source="redelivery_id", allow_null=True)
     waits_for = serializers.SerializerMethodField()
@@ -93,27 +93,29 @@ class DeliveryDetailSerializer(DeliverySerializer):
 
     @extend_schema_field(WaitSerializer(allow_null=True))
     def get_waits_for(self, delivery: Delivery) -> Any:
-        """Why a blocked one does not begin."""
+        """Why a blocked delivery waits."""
         wait = waits_for(delivery)
         return WaitSerializer(wait).data if wait else None
 
 
 def _finds_few(given: Mapping[str, Any]) -> bool:
-    """Of these filters one whose index finds what there is of it."""
+    """Return whether a filter has an index that finds few rows."""
     return given.get("state") in (*STATES, "failed") or bool(given.get("entry"))
 
 
 class DeliveryFilter(filters.FilterSet):
-    listener = filters.CharFilter(method="of_listener", help_text="A listener's name.")
+    listener = filters.CharFilter(method="of_listener", help_text="The name of a listener.")
     handler = filters.CharFilter()
     state = filters.ChoiceFilter(
         choices=[*Delivery.State.choices, ("failed", "Retrying or dead")], method="in_state"
     )
-    entry = WholeNumberFilter(help_text="An audit entry's id.")
-    halts = filters.BooleanFilter(help_text="Dead, and its record's next changes wait.")
+    entry = WholeNumberFilter(help_text="The id of an audit log entry.")
+    halts = filters.BooleanFilter(
+        help_text="Whether it is dead and the next changes of its record wait."
+    )
 
     def of_listener(self, queryset: Any, name: str, listener: str) -> Any:
-        """By its id: of that one the database knows how many entries it has."""
+        """Filter by the listener's id, about which the database has statistics."""
         found = Listener.objects.filter(name=listener).values_list("pk", flat=True).first()
         if found is None:
             return queryset.none()
@@ -124,7 +126,7 @@ class DeliveryFilter(filters.FilterSet):
 
 
 class DeliveryViewSet(Redeliverable[Delivery]):
-    """One change for one handler: its state, its attempts, its error."""
+    """Deliveries: one change for one handler, with its state, attempts and error."""
 
     queryset: QuerySet[Delivery] = Delivery.objects.select_related("entry__listener", "mapping")
     filterset_class = DeliveryFilter
@@ -133,15 +135,18 @@ class DeliveryViewSet(Redeliverable[Delivery]):
 
     @property
     def pages_by(self) -> tuple[str, str]:
-        """Those of a listener in the order of its entries, which have an index: in that of
-        deliveries, an idle one's are behind all others. What few are has an index of its own."""
+        """Order the deliveries of a listener by entry, unless a filter finds few rows.
+
+        Entries have an index by listener. In the order of deliveries, those of an idle listener
+        come after all others.
+        """
         given = self.request.query_params
         if not given.get("listener") or _finds_few(given):
             return ("", "")
         return ("entry_id", "entry__listener_id")
 
     def get_queryset(self) -> QuerySet[Delivery]:
-        """With the changes, which may be large, only where errors may have to be masked."""
+        """Load the data of changes only when errors may have to be masked with it."""
         rows = super().get_queryset()
         masks = not may(self.request.user, SEE_SENSITIVE)
         if masks and Listener.objects.exclude(sensitive_fields=[]).exists():
@@ -154,7 +159,7 @@ class DeliveryViewSet(Redeliverable[Delivery]):
     @extend_schema(request=ReasonSerializer, responses=DeliveryDetailSerializer)
     @action(detail=True, methods=["post"], url_path="go-on")
     def go_on(self, request: Request, **_: Any) -> Response:
-        """Go on without a dead delivery that halts: the next of its record begins."""
+        """Skip a dead delivery that halts, and continue with the next change of its record."""
         delivery = self.get_object()
         by, reason = Actor.by_api(request), asked(ReasonSerializer, request)["reason"]
         try:

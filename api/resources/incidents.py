@@ -1,4 +1,4 @@
-"""`incidents/`: what an operator should know."""
+"""`incidents/`: problems that an operator should know about."""
 
 from __future__ import annotations
 
@@ -34,18 +34,21 @@ class IncidentSerializer(serializers.ModelSerializer[Incident]):
 
 class ClosingSerializer(StrictSerializer):
     note = serializers.CharField(
-        default="", allow_blank=True, max_length=LONGEST_NOTE, help_text="Why it can be closed."
+        default="",
+        allow_blank=True,
+        max_length=LONGEST_NOTE,
+        help_text="Why the incident can be closed.",
     )
 
 
 class IncidentFilter(filters.FilterSet):
-    listener = filters.CharFilter("listener__name", help_text="A listener's name.")
+    listener = filters.CharFilter("listener__name", help_text="The name of a listener.")
     kind = filters.ChoiceFilter(choices=Incident.Kind.choices)
     open = filters.BooleanFilter("closed_at", lookup_expr="isnull")
 
 
 class IncidentViewSet(ReadViewSet[Incident]):
-    """What happened, in which window, what is being done about it, and what to do."""
+    """Incidents: what happened, when, what the platform does about it, and what to do."""
 
     queryset = Incident.objects.select_related("listener")
     serializer_class = IncidentSerializer
@@ -56,18 +59,18 @@ class IncidentViewSet(ReadViewSet[Incident]):
     @extend_schema(request=ClosingSerializer, responses=IncidentSerializer)
     @action(detail=True, methods=["post"])
     def close(self, request: Request, **_: Any) -> Response:
-        """Close it by hand. If the same happens again, another one is opened."""
+        """Close an incident by hand. If the problem occurs again, a new incident is opened."""
         note = asked(ClosingSerializer, request)["note"]
         incident, by = self.get_object(), Actor.by_api(request)
         if not incidents_acknowledge.close(incident, by, note, timezone.now()):
-            raise Conflict("The incident is closed.")
+            raise Conflict("The incident is already closed.")
         return self.shown()
 
     @extend_schema(request=None, responses=IncidentSerializer)
     @action(detail=True, methods=["post"])
     def acknowledge(self, request: Request, **_: Any) -> Response:
-        """Say that you look after it; it stays open."""
+        """Acknowledge an incident, which stays open."""
         incident, by = self.get_object(), Actor.by_api(request)
         if not incidents_acknowledge.acknowledge(incident, by, timezone.now()):
-            raise Conflict("The incident is closed, or acknowledged already.")
+            raise Conflict("The incident is already closed or acknowledged.")
         return self.shown()

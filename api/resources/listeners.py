@@ -1,4 +1,4 @@
-"""`listeners/`: which channel of an org to hear, and how."""
+"""`listeners/`: subscriptions to channels of an org."""
 
 from __future__ import annotations
 
@@ -39,8 +39,11 @@ CHANGE_CONNECTION = "listeners.change_connection"
 
 
 class PositionSerializer(serializers.ModelSerializer[Position]):
-    """Where a listener stands. `tip_since`: it began with new events only, and had none since.
-    `named_at`: nothing more was there then up to the replay id, which is no event's."""
+    """The position of a listener.
+
+    `tip_since`: it started with new events only, and has had none since. `named_at`: when
+    Salesforce gave a replay id that is not an event's, up to which there were no further events.
+    """
 
     class Meta:
         model = Position
@@ -49,14 +52,14 @@ class PositionSerializer(serializers.ModelSerializer[Position]):
 
 
 class ListenerSerializer(RowSerializer[Listener]):
-    """What to hear. `reason` says why it is in its `state`."""
+    """A listener. `reason` explains its `state`."""
 
     connection = NameField(queryset=Connection.objects.all())
     handlers = HandlerSerializer(
         many=True,
         required=False,
         write_only=True,
-        help_text="Of a new listener. A kind of change that it leaves out is recorded only.",
+        help_text="Only for a new listener. Kinds of changes without a handler are only recorded.",
     )
     state = serializers.SerializerMethodField()
     reason = serializers.SerializerMethodField()
@@ -88,16 +91,16 @@ class ListenerSerializer(RowSerializer[Listener]):
             raise serializers.ValidationError("Change them at /api/v1/handler-mappings/.")
         if not self.context["request"].user.has_perm("handlers.add_handlermapping"):
             raise PermissionDenied(
-                "It takes the permission handlers.add_handlermapping; or leave out handlers."
+                "This requires the permission handlers.add_handlermapping. Or leave out handlers."
             )
         names = Counter(mapping["name"] for mapping in mappings if mapping.get("name"))
         for name, count in names.items():
             if count > 1:
-                raise serializers.ValidationError(f"Two of these have the name {name!r}.")
+                raise serializers.ValidationError(f"Two handlers have the name {name!r}.")
         return mappings
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """The endpoint is sent a token of the connection."""
+        """Check the permission to change the endpoint, which receives a token of the connection."""
         cleaned = super().validate(attrs)
         stored = self.instance or Listener()
         endpoint = cleaned.get("pubsub_endpoint", stored.pubsub_endpoint)
@@ -115,7 +118,7 @@ class ListenerSerializer(RowSerializer[Listener]):
         )
 
     def create(self, validated_data: dict[str, Any]) -> Listener:
-        """With its handlers, and an empty one for each kind of change that they leave out."""
+        """Create a listener with its handlers, and empty mappings for other kinds of changes."""
         mappings = validated_data.pop("handlers", [])
         listener = super().create(validated_data)
         for mapping in mappings:
@@ -125,7 +128,7 @@ class ListenerSerializer(RowSerializer[Listener]):
 
 
 class ListenerViewSet(SettingsViewSet[Listener]):
-    """A channel of an org, and how to hear it."""
+    """Listeners: subscriptions to a channel of an org."""
 
     queryset: QuerySet[Listener] = Listener.objects.select_related("connection", "position")
     serializer_class = ListenerSerializer
@@ -136,22 +139,22 @@ class ListenerViewSet(SettingsViewSet[Listener]):
     def perform_destroy(self, instance: Listener) -> None:
         if with_history([instance]):
             raise Conflict(
-                f"Listener {instance} has a history, which stays for the record; disable it."
+                f"Listener {instance} has audit log entries and cannot be deleted. Disable it."
             )
         super().perform_destroy(instance)
 
     @extend_schema(request=ReasonSerializer, responses=ListenerSerializer)
     @action(detail=True, methods=["post"])
     def start(self, request: Request, **_: Any) -> Response:
-        """Have it received: a listener process takes it up."""
+        """Enable a listener; a listener process then runs it."""
         if not listener_control.start(*self._asked(request)):
-            raise Conflict("The listener is enabled already.")
+            raise Conflict("The listener is already enabled.")
         return self.shown()
 
     @extend_schema(request=ReasonSerializer, responses=ListenerSerializer)
     @action(detail=True, methods=["post"])
     def stop(self, request: Request, **_: Any) -> Response:
-        """Have it received no more; what came is recorded, and its position kept."""
+        """Disable a listener. Received changes are still recorded, and the position is kept."""
         if not listener_control.stop(*self._asked(request)):
             raise Conflict("The listener is not enabled.")
         return self.shown()
@@ -159,17 +162,17 @@ class ListenerViewSet(SettingsViewSet[Listener]):
     @extend_schema(request=ReasonSerializer, responses=ListenerSerializer)
     @action(detail=True, methods=["post"], url_path="forget-position")
     def forget_position(self, request: Request, **_: Any) -> Response:
-        """Have it begin anew where its settings say. No process may run it meanwhile."""
+        """Forget the position of a stopped listener, which then starts where its settings say."""
         try:
             listener_control.forget_position(*self._asked(request))
-        except NotNow as why:
-            raise Conflict(str(why)) from None
+        except NotNow as error:
+            raise Conflict(str(error)) from None
         return self.shown()
 
     @extend_schema(request=None, responses=FoundSerializer)
     @action(detail=True, methods=["post"], throttle_classes=THROTTLES)
     def test(self, request: Request, **_: Any) -> Response:
-        """Log in, and subscribe to its channel for a moment; no position moves."""
+        """Log in, and briefly subscribe to the channel, without moving the position."""
         listener = self.get_object()
         by = Actor.by_api(request)
         return Response(found(checked(listener.connection, [listener], by)))

@@ -1,4 +1,4 @@
-"""`handler-mappings/`: which handler gets which change."""
+"""`handler-mappings/`: which handler gets which changes."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from listeners.access.permissions import OPERATE
 from listeners.models import Listener
 
 _PAUSE = ("paused_at", "paused_by", "pause_reason")
-_DELETED = ("deleted_at", "emptied_at")  # of those that are shown, none
+_DELETED = ("deleted_at", "emptied_at")  # always null, since deleted mappings are not shown
 
 
 class HandlerSerializer(RowSerializer[HandlerMapping]):
-    """Without its listener: as an item of a new listener's `handlers`."""
+    """A mapping without its listener, as an item of a new listener's `handlers`."""
 
     unchecked = frozenset({"listener"})
 
@@ -54,7 +54,7 @@ class HandlerSerializer(RowSerializer[HandlerMapping]):
 
 
 class HandlerMappingSerializer(HandlerSerializer):
-    """A kind of change, and who gets it. `warnings` may say that nobody does, yet."""
+    """A mapping. `warnings` may say that its handler is not registered."""
 
     listener = NameField(queryset=Listener.objects.all())
     warnings = serializers.SerializerMethodField()
@@ -63,12 +63,12 @@ class HandlerMappingSerializer(HandlerSerializer):
 
     class Meta(HandlerSerializer.Meta):
         exclude = _DELETED
-        # Whether it is paused, since when, by whom and why: `pause/` and `resume/` say that.
+        # `pause/` and `resume/` change these fields.
         read_only_fields = _PAUSE
 
     @extend_schema_field(NoteSerializer(many=True))
     def get_warnings(self, mapping: HandlerMapping) -> list[dict[str, str]]:
-        """A handler may come later; until then its deliveries wait."""
+        """Warn about an unregistered handler, until whose registration deliveries wait."""
         if not mapping.handler or registry.find(mapping.handler):
             return []
         return [{"field": "handler", "message": unregistered_message(mapping.handler)}]
@@ -76,30 +76,31 @@ class HandlerMappingSerializer(HandlerSerializer):
     def validate_listener(self, listener: Listener) -> Listener:
         if self.instance and self.instance.listener_id != listener.pk:
             raise serializers.ValidationError(
-                "A mapping stays with its listener: make another one, and delete this."
+                "The listener of a mapping cannot be changed: create a new mapping, and delete "
+                "this one."
             )
         return listener
 
 
 class PauseSerializer(ReasonSerializer):
-    handler = serializers.CharField(help_text="A handler's or a task's name.")
+    handler = serializers.CharField(help_text="The name of a handler or task.")
 
 
 class PausedSerializer(serializers.Serializer[Any]):
-    count = serializers.IntegerField(help_text="Mappings that this changed.")
+    count = serializers.IntegerField(help_text="The number of changed mappings.")
 
 
 class MappingFilter(filters.FilterSet):
-    listener = filters.CharFilter("listener__name", help_text="A listener's name.")
+    listener = filters.CharFilter("listener__name", help_text="The name of a listener.")
     on = filters.ChoiceFilter(choices=HandlerMapping.On.choices)
-    entity = filters.CharFilter(help_text="As the mapping has it: a name, or *.")
+    entity = filters.CharFilter(help_text="The entity of the mapping: a name, or *.")
     handler = filters.CharFilter()
     task = filters.CharFilter()
     paused = filters.BooleanFilter("paused_at", lookup_expr="isnull", exclude=True)
 
 
 class MappingViewSet(SettingsViewSet[HandlerMapping]):
-    """Which handler, or which Celery task, gets which change of a listener."""
+    """Handler mappings: which handler or Celery task gets which changes of a listener."""
 
     queryset = HandlerMapping.objects.select_related("listener")
     serializer_class = HandlerMappingSerializer
@@ -116,16 +117,16 @@ class MappingViewSet(SettingsViewSet[HandlerMapping]):
     @extend_schema(request=ReasonSerializer, responses=HandlerMappingSerializer)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, **_: Any) -> Response:
-        """Have nothing of it start: changes are recorded, and their deliveries wait, in order."""
+        """Pause a mapping: changes are recorded, and their deliveries wait in order."""
         mapping, reason = self.get_object(), asked(ReasonSerializer, request)["reason"]
         if not mappings_pause.pause(mapping, Actor.by_api(request), reason, timezone.now()):
-            raise Conflict("The handler is paused already.")
+            raise Conflict("The handler is already paused.")
         return self.shown()
 
     @extend_schema(request=ReasonSerializer, responses=HandlerMappingSerializer)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, **_: Any) -> Response:
-        """Have it go on with what waits."""
+        """Resume a mapping, starting with the waiting deliveries."""
         mapping, reason = self.get_object(), asked(ReasonSerializer, request)["reason"]
         if not mappings_pause.resume(mapping, Actor.by_api(request), reason, timezone.now()):
             raise Conflict("The handler is not paused.")

@@ -1,4 +1,4 @@
-"""`redeliveries/`: who had recorded changes sent to their handlers again, which, and why."""
+"""`redeliveries/`: redeliveries of recorded changes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from api.resources.redelivering import (
     CountsSerializer,
     ReasonSerializer,
     RedeliverSerializer,
-    answered,
-    foretold,
+    preview,
     rows_of,
+    start,
 )
 from audit.action_log import Actor
 from audit.models.entry_queryset import AuditLogFilter
@@ -38,12 +38,12 @@ from handlers.redelivery.request import (
 from listeners.access.permissions import REDELIVER
 from listeners.models import Listener
 
-#: What does not pick.
-_BESIDE = ("reason", "dry_run", "new_handlers", "as_recorded", "all")
+#: Fields that are not filters.
+_OPTIONS = ("reason", "dry_run", "new_handlers", "as_recorded", "all")
 
 
 class RedeliverySerializer(serializers.ModelSerializer[Redelivery]):
-    """Whose wish, which, why, and how far it is: `done` of `total`."""
+    """A redelivery: its requester, criteria and reason, and its progress, `done` of `total`."""
 
     counts = serializers.SerializerMethodField()
 
@@ -53,59 +53,66 @@ class RedeliverySerializer(serializers.ModelSerializer[Redelivery]):
 
     @extend_schema_field(CountSerializer(many=True))
     def get_counts(self, redelivery: Redelivery) -> Any:
-        """What became of them, so far."""
+        """The outcomes so far."""
         return rows_of(counts_of(redelivery))
 
 
 class AskedSerializer(RedeliverSerializer):
-    """Which deliveries: all that is given must be true. Without any of it, `all` must be true."""
+    """The deliveries that match all given filters. Without a filter, `all` must be true."""
 
-    listener = NameField(queryset=Listener.objects.all(), required=False, help_text="Its name.")
+    listener = NameField(
+        queryset=Listener.objects.all(), required=False, help_text="The name of a listener."
+    )
     entity = serializers.CharField(required=False)
     record_id = serializers.CharField(required=False)
     change_type = serializers.CharField(required=False)
-    since = serializers.DateTimeField(required=False, help_text="Received then or later.")
-    until = serializers.DateTimeField(required=False, help_text="Received before then.")
+    since = serializers.DateTimeField(required=False, help_text="Received at this time or later.")
+    until = serializers.DateTimeField(required=False, help_text="Received before this time.")
     handler = serializers.CharField(required=False)
     state = serializers.ChoiceField(
         choices=[*Delivery.State.choices, ("failed", "Retrying or dead")], required=False
     )
     all = serializers.BooleanField(default=False)
     new_handlers = serializers.BooleanField(
-        default=False, help_text="Also to mappings that match now and never had the change."
+        default=False,
+        help_text="Also send changes to mappings that match now and have no delivery of them.",
     )
-    dry_run = serializers.BooleanField(default=False, help_text="Count, and send nothing.")
+    dry_run = serializers.BooleanField(
+        default=False, help_text="Count the deliveries without sending them."
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if attrs["all"] == any(name not in _BESIDE for name in attrs):
-            raise serializers.ValidationError("Say which: give a filter, or all alone.")
+        if attrs["all"] == any(name not in _OPTIONS for name in attrs):
+            raise serializers.ValidationError(
+                "Specify either at least one filter, or all to redeliver everything."
+            )
         return attrs
 
     def wish(self, by: Actor) -> Wish:
-        """Of what is valid. Raises ValidationError when it is too much at once."""
+        """Return the request. Raises ValidationError for contradictions and too many entries."""
         given = dict(self.validated_data)
-        beside = {name: given.pop(name) for name in _BESIDE}
+        options = {name: given.pop(name) for name in _OPTIONS}
         if "record_id" in given:
             given["record"] = given.pop("record_id")
         if "listener" in given:
             given["listener"] = given["listener"].name
         try:
-            asked = wish(
+            requested = wish(
                 AuditLogFilter(**given),
                 by,
-                reason=beside["reason"],
-                new_handlers=beside["new_handlers"],
-                as_recorded=beside["as_recorded"],
+                reason=options["reason"],
+                new_handlers=options["new_handlers"],
+                as_recorded=options["as_recorded"],
             )
-            if beside["dry_run"]:
-                refuse_to_count(asked)
+            if options["dry_run"]:
+                refuse_to_count(requested)
         except (Contradiction, TooMany) as error:
             raise serializers.ValidationError(str(error)) from None
-        return asked
+        return requested
 
 
 class RedeliveryViewSet(ReadViewSet[Redelivery]):
-    """Recorded changes that were sent to their handlers again: whose wish, which, and why."""
+    """Redeliveries of recorded changes to their handlers."""
 
     queryset = Redelivery.objects.all()
     serializer_class = RedeliverySerializer
@@ -116,23 +123,23 @@ class RedeliveryViewSet(ReadViewSet[Redelivery]):
         responses={201: CountsSerializer, 202: CountsSerializer, 200: CountsSerializer},
     )
     def create(self, request: Request, **_: Any) -> Response:
-        """Send changes to their handlers again. What is asked for is fixed now: 201 when all of it
-        is done, 202 when workers do it, 200 for a dry run."""
-        which = AskedSerializer(data=request.data)
-        which.is_valid(raise_exception=True)
-        wish = which.wish(Actor.by_api(request))
-        if which.validated_data["dry_run"]:
-            return Response(foretold(wish))
-        counts, is_done = answered(wish)
+        """Redeliver changes to their handlers. This request fixes the matching deliveries: 201 when
+        all are done, 202 when workers continue, 200 for a dry run."""
+        serializer = AskedSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        wish = serializer.wish(Actor.by_api(request))
+        if serializer.validated_data["dry_run"]:
+            return Response(preview(wish))
+        counts, is_done = start(wish)
         return Response(counts, status=201 if is_done else 202)
 
     @extend_schema(request=ReasonSerializer, responses=RedeliverySerializer)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, **_: Any) -> Response:
-        """Send no more of it. What was sent stays sent; 409 when it is over."""
+        """Cancel a redelivery. Deliveries that were sent stay sent; 409 if it has ended."""
         redelivery = self.get_object()
         by, reason = Actor.by_api(request), asked(ReasonSerializer, request)["reason"]
         if not cancel(redelivery.pk, by, reason, timezone.now()):
-            raise Conflict("It is over.")
+            raise Conflict("The redelivery has already ended.")
         redelivery.refresh_from_db()
         return Response(RedeliverySerializer(redelivery).data)

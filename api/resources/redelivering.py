@@ -1,4 +1,4 @@
-"""Sending recorded changes to their handlers again: what is asked, and what is answered."""
+"""Requests and responses of redeliveries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ M = TypeVar("M", bound=Model)
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """A field that does nothing is refused."""
+    """A serializer that refuses unknown fields."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict) and (found := flaws(data, self.fields)):
@@ -36,64 +36,65 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 class ReasonSerializer(StrictSerializer):
     reason = serializers.CharField(
-        default="", allow_blank=True, max_length=10_000, help_text="Kept with the attempts."
+        default="", allow_blank=True, max_length=10_000, help_text="The reason, which is recorded."
     )
 
 
 class RedeliverSerializer(ReasonSerializer):
     as_recorded = serializers.BooleanField(
         default=False,
-        help_text="Send changes that later ones have overtaken unchanged. Otherwise they carry the "
-        "present values of their fields, and those of deleted records are skipped.",
+        help_text="Send overtaken changes as they were recorded. Otherwise they have the current "
+        "values of their fields, and changes of deleted records are skipped.",
     )
 
 
 class CountSerializer(serializers.Serializer[Any]):
     handler = serializers.CharField()
-    state = serializers.CharField(help_text="Before. Empty: there was no delivery yet.")
+    state = serializers.CharField(help_text="The state before. Empty: there was no delivery yet.")
     verdict = serializers.ChoiceField(choices=[verdict.value for verdict in Verdict])
-    reason = serializers.CharField(help_text="Why it is not possible.")
+    reason = serializers.CharField(help_text="Why these cannot be redelivered.")
     count = serializers.IntegerField()
 
 
 class CountsSerializer(serializers.Serializer[Any]):
-    """How many deliveries were sent again, and how many were not, and why: so far, where `state` is
-    not `done`."""
+    """The numbers of deliveries by outcome; so far, unless `state` is `done`."""
 
-    redelivery = serializers.IntegerField(allow_null=True, help_text="null: it was a dry run.")
+    redelivery = serializers.IntegerField(allow_null=True, help_text="null for a dry run.")
     state = serializers.ChoiceField(
-        choices=Redelivery.State.choices, allow_null=True, help_text="null: it was a dry run."
+        choices=Redelivery.State.choices, allow_null=True, help_text="null for a dry run."
     )
     total = serializers.IntegerField(
-        allow_null=True, help_text="What was asked for, in all. null: it was a dry run."
+        allow_null=True, help_text="The number of requested deliveries. null for a dry run."
     )
     done = serializers.IntegerField(
-        allow_null=True, help_text="Of them looked at, sent or not. null: it was a dry run."
+        allow_null=True, help_text="The number of processed deliveries. null for a dry run."
     )
     sent_again = serializers.IntegerField()
-    first_time = serializers.IntegerField(help_text="Sent to a mapping that never had them.")
-    on_its_way = serializers.IntegerField(help_text="On their way already, and left alone.")
-    ended_since = serializers.IntegerField(help_text="Ended well meanwhile, and left alone.")
+    first_time = serializers.IntegerField(help_text="Sent to mappings without a delivery of them.")
+    on_its_way = serializers.IntegerField(help_text="Already queued or running.")
+    ended_since = serializers.IntegerField(help_text="Succeeded since they were selected.")
     not_possible = serializers.IntegerField()
     overtaken = serializers.IntegerField(
         allow_null=True,
-        help_text="Of a dry run: how many later changes of their records have overtaken. null: "
-        "too many to count, or it was no dry run.",
+        help_text="For a dry run, the number that later changes of their records have overtaken. "
+        "null: too many to count, or no dry run.",
     )
     counts = CountSerializer(many=True)
 
 
-def answered(wish: Wish) -> tuple[dict[str, Any], bool]:
-    """Have it done; the data of a `CountsSerializer`, and whether all of it is done already."""
+def start(wish: Wish) -> tuple[dict[str, Any], bool]:
+    """Start a redelivery; return the data of a `CountsSerializer`, and whether all is done."""
     with _refused():
         redelivery = begin(wish, database_clock.now())
-    return _told(counts_of(redelivery), redelivery), redelivery.state == Redelivery.State.DONE
+    return _counts_data(
+        counts_of(redelivery), redelivery
+    ), redelivery.state == Redelivery.State.DONE
 
 
-def foretold(wish: Wish) -> dict[str, Any]:
-    """The same of what would be done."""
+def preview(wish: Wish) -> dict[str, Any]:
+    """Return the data of a `CountsSerializer` for a dry run."""
     with _refused(), in_a_request():
-        return _told(counted(wish)) | {"overtaken": overtaken(wish, COUNT_SECONDS)}
+        return _counts_data(counted(wish)) | {"overtaken": overtaken(wish, COUNT_SECONDS)}
 
 
 @contextmanager
@@ -104,7 +105,7 @@ def _refused() -> Iterator[None]:
         raise serializers.ValidationError(str(error)) from None
 
 
-def _told(counts: Counts, redelivery: Redelivery | None = None) -> dict[str, Any]:
+def _counts_data(counts: Counts, redelivery: Redelivery | None = None) -> dict[str, Any]:
     return {
         "redelivery": redelivery.pk if redelivery else None,
         "state": redelivery.state if redelivery else None,
@@ -130,7 +131,7 @@ def rows_of(counts: Counts) -> list[dict[str, Any]]:
 
 
 class Redeliverable(ReadViewSet[M]):
-    """Rows whose deliveries can be sent again."""
+    """Rows whose deliveries can be redelivered."""
 
     takes = {"redeliver": REDELIVER}
 
@@ -142,7 +143,7 @@ class Redeliverable(ReadViewSet[M]):
     )
     @action(detail=True, methods=["post"])
     def redeliver(self, request: Request, **_: Any) -> Response:
-        """Send it to its handlers again, whatever became of it; 202 where workers go on with it."""
+        """Redeliver it to its handlers, in any state; 202 if workers continue the redelivery."""
         row = self.get_object()
         given = asked(RedeliverSerializer, request)
         wish = Wish(
@@ -152,5 +153,5 @@ class Redeliverable(ReadViewSet[M]):
             criteria={str(row._meta.verbose_name): row.pk},
             as_recorded=given["as_recorded"],
         )
-        counts, is_done = answered(wish)
+        counts, is_done = start(wish)
         return Response(counts, status=200 if is_done else 202)

@@ -1,4 +1,4 @@
-"""`status/`: how each listener does, as `cdc_status` says it, and which workers are there."""
+"""`status/`: the status of listeners, as in `cdc_status`, and the online workers."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _COUNTS = {
 
 
 class UsageSerializer(serializers.Serializer[Any]):
-    """Events that Salesforce delivered in 24 hours, and the org's daily limit of them."""
+    """The events that Salesforce delivered in 24 hours, and the org's daily limit."""
 
     delivered = serializers.IntegerField()
-    org_delivered = serializers.IntegerField(help_text="To all listeners of the org.")
+    org_delivered = serializers.IntegerField(help_text="Delivered to all listeners of the org.")
     org_limit = serializers.IntegerField(allow_null=True)
     org_remaining = serializers.IntegerField(allow_null=True)
     org_read_at = serializers.DateTimeField(allow_null=True)
@@ -41,7 +41,7 @@ class UsageSerializer(serializers.Serializer[Any]):
 
 @extend_schema_field({"oneOf": [_COUNTS, {"type": "null"}]})
 class BacklogField(serializers.DictField):
-    """Deliveries of each state that has not ended well."""
+    """The numbers of unended and dead deliveries by state."""
 
 
 class PausedHandlerSerializer(serializers.Serializer[Any]):
@@ -69,10 +69,10 @@ class ListenerStatusSerializer(serializers.Serializer[Any]):
     last_event_at = serializers.DateTimeField(allow_null=True)
     last_received_at = serializers.DateTimeField(allow_null=True)
     lag_seconds = serializers.FloatField(
-        allow_null=True, help_text="Of the last change, from its commit to its receipt."
+        allow_null=True, help_text="From the commit of the last change to its receipt."
     )
     runway_hours = serializers.FloatField(
-        allow_null=True, help_text="Until Salesforce forgets the stored position."
+        allow_null=True, help_text="Hours until the stored position expires in Salesforce."
     )
     replay_id = serializers.CharField(allow_null=True)
     backlog = BacklogField(
@@ -87,7 +87,7 @@ class ListenerStatusSerializer(serializers.Serializer[Any]):
 
 
 class WorkerSerializer(serializers.ModelSerializer[Worker]):
-    is_live = serializers.BooleanField(help_text="false: it went without a word not long ago.")
+    is_live = serializers.BooleanField(help_text="false: it crashed or was killed recently.")
     queues = serializers.ListField(child=serializers.CharField())
 
     class Meta:
@@ -99,17 +99,17 @@ class StatusSerializer(serializers.Serializer[Any]):
     listeners = ListenerStatusSerializer(many=True)
     capped = serializers.ListField(
         child=serializers.CharField(),
-        help_text="States of which there are more deliveries than were counted, 10,000 of all "
-        "listeners together.",
+        help_text="States with more deliveries than are counted, which is 10,000 for all listeners "
+        "together.",
     )
-    version = serializers.CharField(help_text="Of this web server.")
+    version = serializers.CharField(help_text="The version of this web server.")
     workers = WorkerSerializer(
         many=True, allow_null=True, help_text="null without the permission to view workers."
     )
 
 
 class StatusViewSet(Tagged, Reached[Listener]):
-    """Whether everything is all right, in a fixed number of queries."""
+    """The status of listeners and workers, in a fixed number of queries."""
 
     queryset = Listener.objects.all()
     owner = "pk"
@@ -118,7 +118,7 @@ class StatusViewSet(Tagged, Reached[Listener]):
 
     @extend_schema(responses=StatusSerializer)
     def retrieve(self, request: Request) -> Response:
-        """How each listener does, and which workers are there."""
+        """The status of each listener, and the workers."""
         now = timezone.now()
         sees_some = self.sees is not None
         deliveries = sees_some or may(request.user, "handlers.view_delivery")
@@ -151,7 +151,9 @@ def _shown(status: ListenerStatus, *, deliveries: bool, incidents: bool) -> dict
     shown = asdict(status)
     counts = {state.value: status.backlog[state.value] for state in STATES}
     if not deliveries:
-        shown["paused_handlers"] = [one | {"waiting": None} for one in shown["paused_handlers"]]
+        shown["paused_handlers"] = [
+            paused | {"waiting": None} for paused in shown["paused_handlers"]
+        ]
     return shown | {
         "backlog": counts if deliveries else None,
         "open_incidents": status.open_incidents if incidents else None,

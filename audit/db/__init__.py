@@ -1,1 +1,1 @@
-"""Working with the database: which errors pass, and how work is tried again after one."""
+"""Database tools: transient errors and retries, prepared queries, bulk inserts, keyset pages."""

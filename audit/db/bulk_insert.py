@@ -1,4 +1,4 @@
-"""New rows of one table, with their ids: many at once by COPY on PostgreSQL, else by INSERT."""
+"""Insert rows of one model with their ids: many rows by COPY on PostgreSQL, otherwise by INSERT."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from django.db.models.base import ModelState
 from audit.db.prepared import prepared_cursor
 
 ROWS = 1000
-#: So few take less in one statement than to be numbered and copied.
+#: Up to so many rows, one INSERT is faster than fetching ids and a COPY.
 FEW = 4
-#: As one text: a row for each would take longer to read than to make. The sequence is found once,
-#: and not for each number.
+#: The ids are returned as one text, which is faster to read than one row for each. OFFSET 0 keeps
+#: PostgreSQL from looking up the sequence for each id.
 _NEXT = """
 SELECT string_agg(nextval(found)::text, ',') FROM generate_series(1, %s),
 (SELECT pg_get_serial_sequence(%s, %s)::regclass AS found OFFSET 0) AS sequence
@@ -29,13 +29,13 @@ Values = Callable[[Sequence[Model]], Iterator[Sequence[Any]]]
 
 
 def nothing() -> None:
-    """Of who has nothing to do meanwhile."""
+    """A no-op, the default for `meanwhile`."""
 
 
 def maker(model: type[Row]) -> Callable[[dict[str, Any]], Row]:
-    """What makes an object of the values, by attribute, that are not the fields' defaults.
+    """Return a function that creates an object from values, by attribute, and the fields' defaults.
 
-    As unpickling makes it, without the constructor, which takes ten times as long.
+    It bypasses the constructor, as unpickling does, which is ten times as fast.
     """
     blank = {field.attname: field.get_default() for field in model._meta.concrete_fields}
 
@@ -50,10 +50,10 @@ def maker(model: type[Row]) -> Callable[[dict[str, Any]], Row]:
 
 
 def insert(rows: Sequence[Row], meanwhile: Callable[[], None] = nothing) -> Sequence[Row]:
-    """Insert new rows of one model, which have their ids and are in the order of them afterwards.
+    """Insert new rows of one model in order, and set their ids, which ascend in that order.
 
-    Inside the caller's transaction. Raises what an INSERT raises. `meanwhile`: called while a
-    server has the rows and is not done with them; nothing where none is waited for.
+    Inside the caller's transaction. Raises what an INSERT raises. `meanwhile` is called while
+    PostgreSQL processes a COPY; it is not called for other inserts.
     """
     if not rows:
         return rows
@@ -81,7 +81,7 @@ def _insert_few(rows: Sequence[Model]) -> None:
 
 @cache
 def _few_plan(model: type[Model], count: int) -> tuple[str, int, Values]:
-    """The statement of so many rows, which place of a row it leaves out, and what makes them."""
+    """Return the INSERT for `count` rows, the index of the primary key, and the row converter."""
     quote = connection.ops.quote_name
     fields = model._meta.concrete_fields
     columns = [quote(str(field.column)) for field in fields if not field.primary_key]
@@ -95,7 +95,7 @@ def _few_plan(model: type[Model], count: int) -> tuple[str, int, Values]:
 
 
 def _number(rows: Sequence[Model]) -> None:
-    """The next ids: in a COPY the database would choose them and not tell."""
+    """Set the next ids of the sequence: a COPY does not return the ids that it assigns."""
     meta = rows[0]._meta
     key, table = meta.pk, connection.ops.quote_name(meta.db_table)
     with prepared_cursor() as cursor:
@@ -116,7 +116,7 @@ def _copy(rows: Sequence[Model], meanwhile: Callable[[], None]) -> None:
 
 @cache
 def _plan(model: type[Model]) -> tuple[str, list[str], Values]:
-    """The statement, its columns' types, and what makes a row's values of an object."""
+    """Return the COPY statement, the types of its columns, and the row converter."""
     fields = model._meta.concrete_fields
     quote = connection.ops.quote_name
     columns = ", ".join(quote(str(field.column)) for field in fields)
@@ -126,7 +126,7 @@ def _plan(model: type[Model]) -> tuple[str, list[str], Values]:
 
 
 def _values(fields: Sequence[Any], adapter: Callable[[JSONField], Callable[[Any], Any]]) -> Values:
-    """What makes a row's values of an object; `adapter`: what makes those of a JSON field."""
+    """Return a function that converts objects to rows; `adapter` gives a JSON field's encoder."""
     read = attrgetter(*(field.attname for field in fields))
     special = [
         (index, adapter(field))
@@ -146,12 +146,12 @@ def _values(fields: Sequence[Any], adapter: Callable[[JSONField], Callable[[Any]
 
 
 def _json(field: JSONField) -> Callable[[Any], str]:
-    """What makes the text of a jsonb."""
+    """Return a function that encodes a value as JSON text."""
     return (field.encoder or JSONEncoder)().encode
 
 
 def _jsonb(field: JSONField) -> Callable[[Any], bytes]:
-    """What makes the bytes of a jsonb in a binary COPY: the version of the format, and the text."""
+    """Return a function that encodes a value as binary jsonb: a version byte and the text."""
     encode = (field.encoder or JSONEncoder)().encode
 
     def jsonb(value: Any) -> bytes:
@@ -165,8 +165,8 @@ _EMPTY = _VERSION + b"[]"
 
 
 def _type(field: Any) -> str:
-    """As PostgreSQL names it, without a length; what is sent as it is, as bytes."""
+    """Return the name of the field's PostgreSQL type, without a length; `bytea` for JSON bytes."""
     if isinstance(field, JSONField):
         return "bytea"
-    of = field.rel_db_type if field.is_relation else field.db_type
-    return str(of(connection)).partition("(")[0]
+    type_of = field.rel_db_type if field.is_relation else field.db_type
+    return str(type_of(connection)).partition("(")[0]

@@ -1,4 +1,4 @@
-"""Pages that begin where another one ended: an index finds them, however much is before them."""
+"""Keyset pagination: a page starts where another ended, so that an index finds it directly."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from django.db.models import DateTimeField, Model, Q, QuerySet
 
 M = TypeVar("M", bound=Model)
 
-#: Of the longest id there is.
+#: The number of digits of the longest id.
 _DIGITS = 19
 
 
 class BadPosition(ValueError):
-    """Somebody wrote a position by hand. Begin at the first page."""
+    """The position is malformed. Start at the first page."""
 
 
 def beside(
     rows: QuerySet[M], by: str, *, before: str = "", after: str = "", within: str = ""
 ) -> QuerySet[M]:
-    """The rows from a position on, ordered away from it: by `by` and `id`, or `id` alone; `within`
-    a field of one value with which the index begins."""
+    """Return the rows before or after a position, nearest first.
+
+    by       the field that orders the rows, together with `id`; empty: `id` alone
+    within   a field with one value for all rows, which comes first in the index
+    """
     sign, bound = ("", "gt") if after else ("-", "lt")
     position = after or before
     order = [f"{'-' if after else ''}{within}"] if within else []
@@ -36,11 +39,11 @@ def beside(
         return rows.filter(**{f"id__{bound}": int(pk)})
     key = _key(rows.model._meta.get_field(by), value)
     past = Q(**{f"{by}__{bound}": key}) | Q(**{by: key, f"id__{bound}": int(pk)})
-    return rows.filter(past, **{f"{by}__{bound}e": key})  # the second is what the index takes
+    return rows.filter(past, **{f"{by}__{bound}e": key})  # the second is for the index
 
 
 def position(row: Model, by: str) -> str:
-    """Where the page beside it begins."""
+    """Return the position of a row, for `before` and `after`."""
     if not by:
         return str(row.pk)
     value = getattr(row, by)

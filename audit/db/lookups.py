@@ -1,4 +1,4 @@
-"""Look-ups that an index answers on every database."""
+"""Lookups that use an index on every database."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ _LAST = "\U0010ffff"
 
 
 class Begins(_Lookup):
-    """`begins`: as `startswith`. SQLite's LIKE looks at no index when it has an escape character,
-    so there it is a range."""
+    """`begins`, the same as `startswith`.
+
+    On SQLite it is a range, since LIKE with an escape character uses no index there.
+    """
 
     lookup_name = "begins"
 
@@ -33,8 +35,10 @@ class Begins(_Lookup):
 
 
 class Among(_Lookup):
-    """`among`: as `in`, for many texts or numbers. On PostgreSQL they travel as one value, that
-    neither side has to take apart as SQL."""
+    """`among`, the same as `in`, for many texts or numbers.
+
+    On PostgreSQL the values are one array parameter, so that the SQL does not grow with them.
+    """
 
     lookup_name = "among"
 
@@ -43,7 +47,7 @@ class Among(_Lookup):
 
     @property
     def _is_given(self) -> bool:
-        """Whether it is an expression, whose value is a list."""
+        """Return whether the right-hand side is an expression whose value is a list."""
         return hasattr(self.rhs, "resolve_expression")
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
@@ -62,7 +66,7 @@ class Among(_Lookup):
 
 
 def _array(values: Iterable[str | int]) -> str:
-    """As PostgreSQL writes an array."""
+    """Return the values as a PostgreSQL array literal."""
     return (
         "{"
         + ",".join(_quoted(value) if isinstance(value, str) else str(value) for value in values)

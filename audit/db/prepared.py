@@ -1,5 +1,6 @@
-"""The queries that each change costs, put together once: Django takes longer to do that than the
-database to execute them. On PostgreSQL they are planned once a connection, too.
+"""Queries of the hot path that are compiled once, and planned once for each PostgreSQL connection.
+
+Django takes longer to compile such a query than the database to execute it.
 
     _OF_RECORD = Prepared(lambda: Entry.objects.filter(record_id=Given("record_id")))
     _OF_RECORD.objects(record_id="001…")
@@ -26,10 +27,10 @@ Built = QuerySet[Any] | Query
 
 
 class Given(Expression):
-    """A value that is known when the query is executed. A list is looked up by `among`."""
+    """A parameter that is given when the query is executed. Use `among` for a list."""
 
     def __init__(self, name: str, output_field: Field[Any, Any] | None = None) -> None:
-        """`output_field`: where it is calculated with."""
+        """`output_field` is needed in arithmetic expressions."""
         super().__init__(output_field)
         self.name = name
 
@@ -38,14 +39,14 @@ class Given(Expression):
 
 
 def changing(found: QuerySet[Any], **values: Any) -> Built:
-    """The query of an `update`."""
+    """Return the query that `update` would execute."""
     query = cast("UpdateQuery", found.query.chain(UpdateQuery))
     query.add_update_values(values)
     return query
 
 
 def deleting(found: QuerySet[Any]) -> Built:
-    """The query of a `delete`, without what Django does for the rows that refer to these."""
+    """Return the query of a `delete`, without cascading to rows that refer to the deleted ones."""
     query = found.query.chain(DeleteQuery)
     query.clear_ordering(force=True)
     return query
@@ -53,7 +54,7 @@ def deleting(found: QuerySet[Any]) -> Built:
 
 @dataclass(frozen=True, slots=True)
 class _Statement:
-    """The SQL, the names of its parameters, and what makes something of its rows."""
+    """The SQL, the names of its parameters, and the converter of its rows."""
 
     sql: str
     names: Sequence[str]
@@ -61,25 +62,28 @@ class _Statement:
 
 
 class Prepared:
-    """Everything in it but what is `Given` is written into the statement: with a parameter in its
-    place, a plan that is kept would make no use of partial indexes."""
+    """A query that is compiled once, with `Given` parameters.
+
+    Constants are written into the SQL: with parameters for them, PostgreSQL's generic plans could
+    not use partial indexes.
+    """
 
     def __init__(self, build: Callable[[], Built]) -> None:
-        """`build` makes the query, when the models are ready."""
+        """`build` returns the query; it is called at the first use, when the models are ready."""
         self._build = build
 
     def objects(self, **given: Any) -> list[Any]:
-        """Those of the model that it selects, with those of `select_related`."""
+        """Return the selected objects, with those of `select_related`."""
         with self._executed(given) as (cursor, statement):
             return [statement.assembly.make(row) for row in cursor.fetchall()]
 
     def rows(self, **given: Any) -> list[tuple[Any, ...]]:
-        """The values that it selects."""
+        """Return the selected values."""
         with self._executed(given) as (cursor, statement):
             return [tuple(statement.assembly.values(row)) for row in cursor.fetchall()]
 
     def execute(self, **given: Any) -> int:
-        """How many it changed."""
+        """Execute an update or delete; return the number of rows."""
         with self._executed(given) as (cursor, _):
             return int(cursor.rowcount)
 
@@ -96,18 +100,18 @@ class Prepared:
         query = built.query if isinstance(built, QuerySet) else built
         compiler = query.get_compiler(DEFAULT_DB_ALIAS)
         sql, parameters = compiler.as_sql()
-        names = [one.name for one in parameters if isinstance(one, Given)]
-        written = ["%s" if isinstance(one, Given) else _literal(one) for one in parameters]
-        sql = sql.replace("%%", "%%%%") % tuple(written)
+        names = [value.name for value in parameters if isinstance(value, Given)]
+        literals = ["%s" if isinstance(value, Given) else _literal(value) for value in parameters]
+        sql = sql.replace("%%", "%%%%") % tuple(literals)
         return _Statement(sql, names, Assembly(compiler))
 
 
 @contextmanager
 def prepared_cursor() -> Iterator[Any]:
-    """Of the default database; on PostgreSQL the server keeps what it executes, by its text.
+    """Yield a cursor of the default database, which prepares its statements on PostgreSQL.
 
-    Raises OperationalError when a table was changed since the server planned it: tried again, it is
-    planned anew.
+    Raises OperationalError when a table was altered after its statement was prepared: a retry
+    prepares it again.
     """
     connection: Any = connections[DEFAULT_DB_ALIAS]
     if connection.vendor != "postgresql":
@@ -125,20 +129,22 @@ def prepared_cursor() -> Iterator[Any]:
     except NotSupportedError as error:
         if not _is_outdated(error):
             raise
-        if not connection.in_atomic_block:  # with a rollback its plans are forgotten, too
+        if not connection.in_atomic_block:  # a rollback also discards the prepared statements
             connection.close()
-        raise OperationalError("a table was changed: what reads it is planned anew") from error
+        raise OperationalError("a table was altered: its statements are prepared again") from error
 
 
 def _is_outdated(error: NotSupportedError) -> bool:
-    """Whether it says that a plan's columns are of other types now; not in words, which are the
-    server's language."""
-    told = getattr(error.__cause__, "diag", None)
-    return getattr(told, "source_function", None) == "RevalidateCachedQuery"
+    """Return whether the columns of a prepared statement have changed.
+
+    The message is not compared, since it is in the server's language.
+    """
+    diagnostics = getattr(error.__cause__, "diag", None)
+    return getattr(diagnostics, "source_function", None) == "RevalidateCachedQuery"
 
 
 def stored(values: Iterator[Any] | Sequence[Any]) -> list[Any]:
-    """As the database takes them."""
+    """Return the values in the form that the database driver takes."""
     connection: Any = connections[DEFAULT_DB_ALIAS]
     if connection.vendor == "postgresql":
         return list(values)
@@ -157,7 +163,7 @@ def _adapted(value: Any, connection: Any) -> Any:
 
 
 def _literal(value: Any) -> str:
-    """Of a query's own constants."""
+    """Return a constant as an SQL literal."""
     connection: Any = connections[DEFAULT_DB_ALIAS]
     if connection.vendor == "postgresql":
         from psycopg import sql
@@ -171,5 +177,5 @@ def _literal(value: Any) -> str:
     elif isinstance(value, int):
         text = str(int(value))
     else:
-        raise TypeError(f"{value!r} cannot be written into a statement: make it Given.")
+        raise TypeError(f"{value!r} cannot be written as an SQL literal: pass it as Given.")
     return text.replace("%", "%%")

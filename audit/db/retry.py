@@ -37,9 +37,9 @@ def retry(
     """Return what `work` returns, once the database lets it. Never inside a transaction.
 
     what    names the work in the log
-    also    further database errors that are retried, not those of UNAVAILABLE alone
+    also    database errors that are retried in addition to UNAVAILABLE
     limit   seconds from the first failure until an error is raised; `math.inf`: never
-    wait    waits for so many seconds; what it raises ends the retries
+    wait    a function that waits for some seconds; an exception that it raises ends the retries
     """
     _refuse_transaction()
     tries, ends_at = 0, 0.0
@@ -61,8 +61,10 @@ def retry(
 
 @contextmanager
 def suppress_transient_errors(what: str) -> Iterator[None]:
-    """Leave what the database does not do now to the caller's next round. Never inside a
-    transaction."""
+    """Log a transient database error and leave the work to the caller's next round.
+
+    Never inside a transaction.
+    """
     _refuse_transaction()
     try:
         yield
@@ -74,8 +76,10 @@ def suppress_transient_errors(what: str) -> Iterator[None]:
 
 
 def _is_retried(error: Exception, also: tuple[type[Exception], ...], tries: int) -> bool:
-    """Whether it may pass, or the session may be to blame: for that a new one is tried, once. The
-    transaction of a test is not ours to end."""
+    """Return whether to retry after an error: a transient one, or once with a new session.
+
+    Inside a test's transaction nothing is retried, since that would end it.
+    """
     may_pass = isinstance(error, (*UNAVAILABLE, *also))
     may_be_session = isinstance(error, SESSION) and tries == 1
     return (may_pass or may_be_session) and not _connection().in_atomic_block
@@ -85,8 +89,8 @@ def _refuse_transaction() -> None:
     blocks = _connection().atomic_blocks
     if blocks and not blocks[-1]._from_testcase:
         raise RuntimeError(
-            "Part of a transaction cannot be retried: a database error ends all of it. Retry the "
-            "whole transaction, from outside of transaction.atomic()."
+            "Part of a transaction cannot be retried, since a database error ends all of it. Retry "
+            "the whole transaction, from outside transaction.atomic()."
         )
 
 

@@ -1,4 +1,4 @@
-"""How many rows there are, without reading ten million of them to know."""
+"""Count rows within a time limit, or estimate their number."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any
 from django.db import OperationalError, connection, transaction
 from django.db.models import QuerySet
 
-#: What PostgreSQL estimates to be more than this is not counted.
+#: Rows are not counted when PostgreSQL estimates more than this.
 COUNTED = 20_000
-#: A count may take so long.
+#: Time limit of a count, in seconds.
 SECONDS = 0.2
-#: Steps of SQLite's machine between two looks at the clock.
+#: Virtual machine steps of SQLite between two checks of the time limit.
 _STEPS = 5_000
 
 
 class TookTooLong(Exception):
-    """Ask for less, or do without."""
+    """A query exceeded its time limit. Narrow it, or do without the result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """None: nobody knows."""
+    """A number of rows; None: unknown."""
 
     number: int | None
     is_estimate: bool = False
@@ -38,14 +38,14 @@ class Total:
 
 
 def total_of(rows: QuerySet[Any], seconds: float = SECONDS) -> Total:
-    """Counted where that is fast, estimated on PostgreSQL, or else unknown."""
-    bare = rows.order_by()
-    estimate = _estimate(bare)
+    """Return the counted number of rows; PostgreSQL's estimate or None when that takes too long."""
+    unordered = rows.order_by()
+    estimate = _estimate(unordered)
     if estimate is not None and estimate > COUNTED:
         return Total(estimate, is_estimate=True)
     try:
         with time_limit(seconds):
-            return Total(bare.count())
+            return Total(unordered.count())
     except TookTooLong:
         return Total(estimate, is_estimate=estimate is not None)
 
@@ -60,7 +60,7 @@ def _estimate(rows: QuerySet[Any]) -> int | None:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raises TookTooLong when a query in it does."""
+    """Raise TookTooLong when a query in the block exceeds the limit."""
     limited = _postgresql if connection.vendor == "postgresql" else _sqlite
     try:
         with limited(seconds):

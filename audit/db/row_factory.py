@@ -1,4 +1,4 @@
-"""A query's rows → objects, as `Model.from_db` makes them and in a fraction of its time."""
+"""Convert rows to objects with the result of `Model.from_db`, in a fraction of its time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = Sequence[Any]
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """Of one value of a row, what Django converts it with."""
+    """Django's converters for one value of a row."""
 
     place: int
     steps: Sequence[Callable[[Any, Any, Any], Any]]
@@ -25,7 +25,7 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One of the objects that a row has the values of; `relation` is how its owner has it."""
+    """An object whose values are part of a row; `relation` is the field of its owner."""
 
     model: type[Model]
     names: Sequence[str]
@@ -40,16 +40,16 @@ class Part:
         made._state = state = ModelState()
         state.adding, state.db = False, alias
         for part in self.related:
-            there = part.make(row, alias) if row[part.key] is not None else None
-            part.relation.set_cached_value(made, there)
+            related = part.make(row, alias) if row[part.key] is not None else None
+            part.relation.set_cached_value(made, related)
         return made
 
 
 class Assembly:
-    """For the query of a compiler that has put it together; of one that selects, or not."""
+    """Converts the rows of a compiled query, if it selects any."""
 
     def __init__(self, compiler: Any) -> None:
-        self._selected = selected = [one for one, *_ in compiler.select or ()]
+        self._selected = selected = [expression for expression, *_ in compiler.select or ()]
         self._info = compiler.klass_info
         self._connection = compiler.connection
         self._conversions = [
@@ -59,15 +59,15 @@ class Assembly:
 
     def values(self, row: Row) -> list[Any]:
         found = list(row)
-        for one in self._conversions:
-            value = found[one.place]
-            for step in one.steps:
-                value = step(value, one.expression, self._connection)
-            found[one.place] = value
+        for conversion in self._conversions:
+            value = found[conversion.place]
+            for step in conversion.steps:
+                value = step(value, conversion.expression, self._connection)
+            found[conversion.place] = value
         return found
 
     def make(self, row: Row) -> Any:
-        """The object, with those that its query selects beside it."""
+        """Return the object of a row, with its related objects."""
         return self._whole.make(self.values(row), self._connection.alias)
 
     @cached_property
@@ -83,6 +83,9 @@ def _part(info: dict[str, Any], selected: Sequence[Any], relation: Any = None) -
         names=[field.attname for field in fields],
         pick=itemgetter(*places),
         key=next(place for place in places if selected[place].target.primary_key),
-        related=[_part(one, selected, one["field"]) for one in info.get("related_klass_infos", ())],
+        related=[
+            _part(related, selected, related["field"])
+            for related in info.get("related_klass_infos", ())
+        ],
         relation=relation,
     )

@@ -1,1 +1,1 @@
-"""Incidents: acknowledged, closed, and opened by failed logins."""
+"""Incidents: acknowledge and close them, and open those of failed logins."""

@@ -1,4 +1,4 @@
-"""Incidents that somebody looks after, or closes by hand; each with its line in the action log."""
+"""Acknowledge an incident or close it by hand, with an entry in the action log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from audit.models import Incident
 
 
 def acknowledge(incident: Incident, by: Actor, now: datetime) -> bool:
-    """Unless it is closed, or somebody's already. Inside any transaction."""
+    """Acknowledge an incident; return False when it is closed or acknowledged already.
+
+    Inside any transaction.
+    """
     with transaction.atomic():
         if not Incident.objects.filter(pk=incident.pk).acknowledge(by.name, now):
             return False
@@ -20,7 +23,7 @@ def acknowledge(incident: Incident, by: Actor, now: datetime) -> bool:
 
 
 def close(incident: Incident, by: Actor, reason: str, now: datetime) -> bool:
-    """Unless it is closed: whoever closed it stays the one who did. Inside any transaction."""
+    """Close an incident; return False when it is closed already. Inside any transaction."""
     with transaction.atomic():
         if not Incident.objects.filter(pk=incident.pk).settle(now, by=by.name, note=reason):
             return False

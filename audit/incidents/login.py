@@ -1,4 +1,4 @@
-"""Troubles of a connection's logins, as incidents of each of its listeners."""
+"""Open and close login incidents, one for each listener of a connection."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ _SHOWN = {
     Trouble.NOT_STORED: Shown(
         Incident.Kind.LOGIN,
         Trouble.NOT_STORED,
-        "A new refresh token could not be stored: it is in the memory of one process only.",
-        "Bring the token store back before that process ends: it is stored then by itself.",
-        action="That process goes on with it, and tries to store it.",
+        "A new refresh token could not be stored: only one process has it, in memory.",
+        "Restore the token store before that process ends. The token is then stored automatically.",
+        action="That process keeps using the token and retries to store it.",
     ),
     Trouble.CUT_OFF: Shown(
         Incident.Kind.LOGIN,
         Trouble.CUT_OFF,
-        "A process ended in the middle of a token refresh: the stored refresh token may be spent.",
+        "A process ended during a token refresh: the stored refresh token may already be used up.",
         "If logins are refused now, authorize again and enter the new refresh token.",
-        action="Logins go on with the stored one.",
+        action="Logins continue with the stored refresh token.",
     ),
     Trouble.REVOKED: Shown(
         Incident.Kind.LOGIN,
         Trouble.REVOKED,
         "Salesforce refused the refresh token: it was revoked or used up elsewhere.",
         "Authorize again and enter the new refresh token in the connection.",
-        action="The refused token is not sent again; the connection's listeners stand still.",
+        action="The refused token is not sent again; the listeners of the connection are stopped.",
     ),
 }
 
 
-_OVER = "A login, or storing its tokens, worked after that."
+_OVER = "A later login succeeded, or its tokens were stored."
 
 
 def report(connection_id: int, trouble: Trouble, *, is_open: bool) -> None:

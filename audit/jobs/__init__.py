@@ -1,6 +1,6 @@
-"""Background jobs: who runs one, how far it is, and how long it will take.
+"""Background jobs: their claims, their progress, and the time they will take.
 
-A comparison with Salesforce and a redelivery are claimed (`claim`): one process at a time runs
-them, and another goes on with them when that one dies. An export and a pruning are only tracked
-(`tracked`): an export ends with its process, and several prunings at once do no harm.
+Reconciliations and redeliveries are claimed (`claim`): one process at a time runs such a job, and
+another process continues it when the first one dies. Exports and prunings are only tracked
+(`tracked`): an export ends with its process, and concurrent prunings do no harm.
 """

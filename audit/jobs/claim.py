@@ -4,9 +4,9 @@ A job is a row with `state`, `due_at`, `claimed_until`, `started_at` and `finish
 
     start_due_jobs → message to the workers → Claim.take → extend, each step → finish or release
 
-Times are the database's (`listeners.clock`). A process that dies leaves a claim that ends by
-itself: after that `start_due_jobs` asks the workers again, and the one that takes the job goes on
-from what its row says. A process that was only paused finds its claim lost, and writes nothing.
+All times are the database's (`listeners.clock`). The claim of a process that dies expires: then
+`start_due_jobs` sends another message, and the worker that claims the job continues from the
+progress in its row. A process that was only paused finds its claim lost, and writes nothing.
 
 ClaimLost   another process runs the job, or it was cancelled or changed: stop, nothing was written
 """
@@ -27,17 +27,17 @@ from listeners.clock import database_clock
 
 Job = TypeVar("Job", bound=models.Model)
 
-#: The states of a job that has not ended. Each kind of job has them, and its own ends.
+#: The states of a job that has not ended, common to all kinds of jobs.
 WAITING, RUNNING = "waiting", "running"
 UNENDED = (WAITING, RUNNING)
-#: A worker that was asked has so long to begin, until another message is sent.
+#: Time for a worker to claim a job, until another message is sent.
 SENT_AGAIN = timedelta(seconds=60)
-#: Jobs started in one go: as many as a few workers can begin.
+#: Jobs started in one round: as many as a few workers can claim.
 MOST_AT_ONCE = 20
 
 
 class ClaimLost(Exception):
-    """Another process runs the job, or it was cancelled or changed: nothing to do here."""
+    """Another process runs the job, or it was cancelled or changed. Stop; nothing was written."""
 
 
 def unclaimed(now: datetime) -> Q:
@@ -47,7 +47,7 @@ def unclaimed(now: datetime) -> Q:
 
 class Claim(Generic[Job]):
     """A job that this process runs. Every write is a compare-and-swap on the claim, and raises
-    ClaimLost when it is another's."""
+    ClaimLost when the process has lost it."""
 
     def __init__(self, job: Job, span: timedelta) -> None:
         self.job = job
@@ -70,7 +70,7 @@ class Claim(Generic[Job]):
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """A transaction of its own; where it is rolled back, `job` is as it was before."""
+        """Run the block in a transaction; `job` is restored when it is rolled back."""
         before, self.job = self.job, copy(self.job)
         try:
             with transaction.atomic(durable=True):
@@ -80,7 +80,7 @@ class Claim(Generic[Job]):
             raise
 
     def update(self, **changes: Any) -> None:
-        """Write these down. Inside a `step`, or no transaction."""
+        """Save `changes`. Inside a `step`, or no transaction."""
         job: Any = self.job
         mine = type(job).objects.filter(pk=job.pk, state=RUNNING, claimed_until=job.claimed_until)
         if not mine.update(**changes):
@@ -89,7 +89,7 @@ class Claim(Generic[Job]):
             setattr(job, name, value)
 
     def extend(self, **progress: Any) -> None:
-        """Write the progress down and renew the claim. Inside a `step`, or no transaction."""
+        """Save the progress and renew the claim. Inside a `step`, or no transaction."""
         self.update(claimed_until=database_clock.now() + self._span, **progress)
 
     def finish(self, state: str, **changes: Any) -> None:
@@ -97,15 +97,15 @@ class Claim(Generic[Job]):
         self.update(claimed_until=None, state=state, finished_at=database_clock.now(), **changes)
 
     def release(self, due_at: datetime, **changes: Any) -> None:
-        """Give the job back, to be taken up then. Never inside a transaction."""
+        """Release the job, to be claimed again after `due_at`. Never inside a transaction."""
         self.update(claimed_until=None, state=WAITING, due_at=due_at, **changes)
 
 
 def start_due_jobs(jobs: models.QuerySet[Any], now: datetime, send: Callable[[int], bool]) -> int:
-    """Ask the workers to run each job that is due and that nobody runs; return how many.
+    """Send a task message for each due job that no process runs; return how many.
 
-    `send` says whether the broker took the message. A job whose message it did not take, or lost,
-    is asked for again after a while. Never inside a transaction.
+    `send` returns whether the broker took the message. A message that the broker did not take, or
+    lost, is sent again later. Never inside a transaction.
     """
     due = jobs.filter(unclaimed(now), state__in=UNENDED, due_at__lte=now).order_by("due_at")
     sent = 0

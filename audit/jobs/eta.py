@@ -1,4 +1,4 @@
-"""How far a job is, how fast it goes, and how long it will take."""
+"""The progress of a job: percent done, rows per second, and time left."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from datetime import datetime
 
 from audit.db.row_count import Total
 
-#: Seconds that a rate is measured for at least.
+#: The shortest time in seconds from which a rate is computed.
 _LEAST = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The progress of so many seconds; `at_begin`: what was done when they began."""
+    """The progress of a job after `seconds`, which started with `at_begin` rows done."""
 
     done: int
     total: Total
@@ -26,17 +26,17 @@ class Pace:
 
     @property
     def percent(self) -> int | None:
-        """Percent done, 100 only at the end; None without a total."""
-        of = self.total.number
-        if of is None:
+        """Return the percentage done, 100 only at the end; None without a total."""
+        total = self.total.number
+        if total is None:
             return None
-        if self.done >= of:
+        if self.done >= total:
             return 99 if self.total.is_estimate else 100
-        return 100 * self.done // of
+        return 100 * self.done // total
 
     @property
     def rate(self) -> float | None:
-        """Rows a second; None before it can be told."""
+        """Return the rows per second; None when too little time has passed."""
         return (self.done - self.at_begin) / self.seconds if self.seconds >= _LEAST else None
 
     @property

@@ -1,7 +1,7 @@
-"""Track how far an export or a pruning is: the one place that writes `Work`.
+"""Track the progress of exports and prunings. No other module writes `Work`.
 
-Nothing is claimed: an export belongs to its process, and what a pruning deletes is locked in the
-transaction that deletes it. A job whose process died falls silent, and `mark_lost` ends it.
+These jobs are not claimed: an export belongs to its process, and a pruning locks the rows that it
+deletes. `mark_lost` ends a job whose process died.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ State = Work.State
 
 #: Seconds between two writes of the progress.
 EVERY = 2.0
-#: The process of a job that wrote nothing for so long is taken for dead. A reader may be slow.
+#: A job without progress for so long is considered lost. Long, since the reader may be slow.
 SILENCE = timedelta(minutes=10)
 
 
 class TrackedJob:
-    """A job that this process runs, with its row."""
+    """A job that this process runs, and its row."""
 
     def __init__(self, row: Work) -> None:
         self.row = row
@@ -40,7 +40,7 @@ class TrackedJob:
     def begin(
         cls, kind: str, by: Actor | None, criteria: dict[str, Any], total: Total
     ) -> TrackedJob:
-        """Create the row; without `by` the schedule asked for the job. Inside any transaction."""
+        """Create the row; `by` is None for a scheduled job. Inside any transaction."""
         now = database_clock.now()
         return cls(
             Work.objects.create(
@@ -57,7 +57,7 @@ class TrackedJob:
 
     @classmethod
     def resume(cls, work_id: int) -> TrackedJob | None:
-        """Go on with a job that was paused; None where its row is gone."""
+        """Continue a paused job; None when its row no longer exists."""
         row = Work.objects.filter(pk=work_id).first()
         return cls(row) if row else None
 
@@ -66,8 +66,10 @@ class TrackedJob:
         return Total(self.row.total, self.row.is_estimate)
 
     def advance(self, rows: int = 1) -> None:
-        """Count rows, and write their number down now and then. While the database refuses that,
-        the job goes on."""
+        """Add to the number of rows done, and save it every few seconds.
+
+        The job continues when the database is unavailable.
+        """
         self.row.done += rows
         if time.monotonic() - self._written_at < EVERY:
             return
@@ -75,10 +77,10 @@ class TrackedJob:
         try:
             self._write(state=State.RUNNING, finished_at=None)
         except OperationalError as error:
-            log.warning("progress is written later", work=self.row.pk, reason=str(error).strip())
+            log.warning("job progress not saved", work=self.row.pk, reason=str(error).strip())
 
     def pause(self, outcome: dict[str, Any]) -> None:
-        """Leave the rest to another process, which resumes the job."""
+        """Save the state for another process that resumes the job."""
         self._write(state=State.RUNNING, finished_at=None, outcome=outcome)
 
     def end(self, state: str = State.DONE, *, error: str = "", **outcome: Any) -> None:
@@ -98,8 +100,10 @@ class TrackedJob:
 
 
 def note_end(row: Work) -> None:
-    """Add the end of an export, with its number of rows, to the action log. Inside the caller's
-    transaction."""
+    """Add the end of an export, with its number of rows, to the action log.
+
+    Inside the caller's transaction.
+    """
     if row.kind != Work.Kind.EXPORT:
         return
     by = Actor(row.requested_by, row.through)
@@ -108,7 +112,7 @@ def note_end(row: Work) -> None:
 
 
 def mark_lost(now: datetime) -> int:
-    """End the jobs whose process fell silent; return how many. Never inside a transaction."""
+    """Mark jobs without progress as lost; return how many. Never inside a transaction."""
     lost = 0
     for row in Work.objects.filter(state=State.RUNNING, seen_at__lt=now - SILENCE):
         silent = Work.objects.filter(pk=row.pk, state=State.RUNNING, seen_at=row.seen_at)

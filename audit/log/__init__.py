@@ -1,1 +1,1 @@
-"""The audit log: recording entries, masking their values, and how much came."""
+"""The audit log: record entries, mask sensitive values, and count throughput."""

@@ -1,4 +1,4 @@
-"""A listener with a history stays for the record: it is disabled, not deleted."""
+"""Find listeners with a history, which can be disabled but not deleted."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from listeners.models import Listener, Position
 
 
 def with_history(listeners: Iterable[Listener]) -> list[Listener]:
-    """Those of them that have one. Inside any transaction: until its end nothing is recorded for
-    the others."""
-    asked = list(listeners)
+    """Return the listeners that have recorded entries or quarantined messages.
+
+    Inside any transaction, until whose end nothing is recorded for these listeners.
+    """
+    candidates = list(listeners)
     with transaction.atomic():
-        Position.objects.filter(listener__in=asked).lock()
-        return [one for one in asked if _has_history(one)]
+        Position.objects.filter(listener__in=candidates).lock()
+        return [listener for listener in candidates if _has_history(listener)]
 
 
 def _has_history(listener: Listener) -> bool:
-    """Django would read all of it to say that there is one."""
+    # Django's own check of protected rows would read all of them.
     entries = AuditLogEntry.objects.filter(listener=listener)
     return entries.exists() or Quarantined.objects.filter(listener=listener).exists()

@@ -1,5 +1,7 @@
-"""What a reader sees of recorded changes: values of a listener's sensitive fields are masked unless
-a permission says otherwise. Handlers get the real ones."""
+"""Mask the values of a listener's sensitive fields for users without the permission to see them.
+
+Handlers get the real values.
+"""
 
 from __future__ import annotations
 
@@ -27,27 +29,27 @@ class Sight:
 
     @classmethod
     def elsewhere(cls, user: User) -> Sight:
-        """In what leaves: answers of the API, and exports."""
+        """Return the sight for API responses and exports."""
         return cls(may(user, SEE_SENSITIVE))
 
     def data(self, entry: AuditLogEntry) -> dict[str, Any]:
-        """The change's data. The entry's listener should be loaded."""
+        """Return the data of a change, masked. The entry's listener should be loaded."""
         data: dict[str, Any] = entry.changed_data
         fields = self._hidden(entry)
         return masked(data, fields, self.mask) if fields else data
 
     def text(self, text: str, entry: AuditLogEntry) -> str:
-        """An error or a traceback of the change's handling."""
+        """Return an error or traceback of a handler, with the values of masked fields redacted."""
         fields = self._hidden(entry) if text else ()
         return redacted(text, entry.changed_data, fields, self.mask) if fields else text
 
     def hides(self, path: str, entry: AuditLogEntry) -> bool:
-        """Whether the field at a dotted path, or a part of it, is masked in that change."""
+        """Return whether the field at a dotted path, or a part of it, is masked."""
         fields = self._hidden(entry)
         return bool(fields) and is_touched(tuple(path.split(".")), fields)
 
     def hides_raw(self, listener: Listener) -> bool:
-        """Whether to withhold an unreadable message: nobody knows where in it a field is."""
+        """Return whether to withhold an undecodable message, in which fields cannot be located."""
         return not self.sees_all and bool(listener.sensitive_fields)
 
     def _hidden(self, entry: AuditLogEntry) -> Fields:
@@ -55,5 +57,5 @@ class Sight:
         return fields_of(tuple(patterns), entry.entity_name) if patterns else ()
 
 
-#: What nobody has asked for is masked.
+#: The sight without a user: sensitive fields are masked.
 MASKED = Sight()

@@ -1,4 +1,4 @@
-"""Entries → the audit log: what is there already adds nothing."""
+"""Record entries in the audit log, leaving out those that it already has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from audit.db.bulk_insert import insert, nothing
 from audit.db.prepared import Given, Prepared
 from audit.models import AuditLogEntry
 
-#: To look up so many takes no longer than a savepoint.
+#: Looking up so many entries takes no longer than a savepoint.
 FEW = 20
 
 
@@ -21,11 +21,11 @@ def record(
     *,
     may_be_known: bool = True,
 ) -> list[AuditLogEntry]:
-    """Insert the entries of one listener that are not there yet, in order; those.
+    """Insert the entries of one listener that are not recorded yet, in order; return these.
 
-    Inside the caller's transaction, which has locked the listener's position: nobody else adds.
-    `meanwhile`: as `insert` takes it. Many that need not be expected there are looked up only once
-    the database has refused them.
+    Inside the caller's transaction, which has locked the listener's position, so that no other
+    process adds entries. `meanwhile`: see `insert`. When `may_be_known` is false, many entries are
+    looked up only after a unique constraint has refused them.
     """
     if may_be_known or len(entries) <= FEW:
         return _insert_new(_known(entries), entries, meanwhile)
@@ -51,7 +51,7 @@ Identity = tuple[str, int, str, str, str]
 def _insert_new(
     known: set[Identity], entries: Sequence[AuditLogEntry], meanwhile: Callable[[], None]
 ) -> list[AuditLogEntry]:
-    """Each once, and none that is known."""
+    """Insert each entry once, except the known ones."""
     new: list[AuditLogEntry] = []
     for entry in entries:
         identity = _identity(entry)
@@ -73,7 +73,7 @@ def _identity(entry: AuditLogEntry) -> Identity:
 
 
 def _known(entries: Sequence[AuditLogEntry]) -> set[Identity]:
-    """The identities that this listener has recorded before."""
+    """Return the recorded identities of the entries' transactions."""
     if not entries:
         return set()
     keys = {entry.transaction_key for entry in entries}

@@ -1,4 +1,4 @@
-"""How many events Salesforce delivers, by listener and minute, and what an org allows of them."""
+"""Count the delivered events by listener and minute, and compare them with the org's limit."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ from listeners.listener_state import RETENTION
 from listeners.models import Listener, OrgUsage, Position
 
 DAY = timedelta(hours=24)
-#: Orgs are asked every hour, as long as one of their listeners is enabled. What one said before
-#: that holds no more.
+#: The limits of an org are read every hour while one of its listeners is enabled; older values are
+#: not used.
 KNOWN_FOR = timedelta(hours=3)
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Of one listener: events that Salesforce delivered in 24 hours, and what the org says."""
+    """The events of 24 hours delivered to a listener and its org, and the org's limit."""
 
     delivered: int = 0
-    #: To all listeners of the org that are here.
+    #: To all listeners of the org in this installation.
     org_delivered: int = 0
-    #: Per rolling 24 hours, to all the org's subscribers; None: not known.
+    #: Per rolling 24 hours, to all subscribers of the org; None: not known.
     org_limit: int | None = None
     org_remaining: int | None = None
     org_read_at: datetime | None = None
 
     def __str__(self) -> str:
-        """What came here, and what the org has used; its other subscribers count there too."""
-        came = f"{self.delivered:,} events"
+        """Return the events of the listener, and the org's usage, which counts all subscribers."""
+        delivered = f"{self.delivered:,} events"
         if self.org_limit is None or self.org_remaining is None:
-            return came
-        return f"{came}; org: {self.org_limit - self.org_remaining:,} of {self.org_limit:,} used"
+            return delivered
+        return (
+            f"{delivered}; org: {self.org_limit - self.org_remaining:,} of {self.org_limit:,} used"
+        )
 
 
 _ADD = Prepared(
@@ -48,9 +50,10 @@ _ADD = Prepared(
 
 
 def count(listener_id: int, moment: datetime, events: int, entries: int) -> None:
-    """Add to the minute of `moment`.
+    """Add events and new entries to the minute of `moment`.
 
-    Inside the caller's transaction, which holds the listener's position: nobody else counts.
+    Inside the caller's transaction, which has locked the listener's position, so that no other
+    process counts.
     """
     minute = moment.replace(second=0, microsecond=0)
     if not _ADD.execute(listener_id=listener_id, minute=minute, events=events, entries=entries):
@@ -60,7 +63,7 @@ def count(listener_id: int, moment: datetime, events: int, entries: int) -> None
 
 
 def usages(now: datetime) -> dict[int, Usage]:
-    """By listener. Reads only."""
+    """Return the usage by listener id. Reads only."""
     counted = Throughput.objects.filter(minute__gte=now - DAY).order_by().values_list("listener")
     counts = dict(counted.annotate(Sum("events")))
     orgs = _orgs()
@@ -76,7 +79,7 @@ def usages(now: datetime) -> dict[int, Usage]:
 
 
 def replay_cost(listener: Listener, now: datetime) -> str:
-    """What beginning at the earliest event takes of the org's daily limit, for who is to decide."""
+    """Return a text about what a replay from the earliest event uses of the daily limit."""
     if listener._state.adding:
         return f"{_UNCOUNTED} {_left(listener)}"
     since = now - RETENTION
@@ -85,25 +88,25 @@ def replay_cost(listener: Listener, now: datetime) -> str:
     if events is None:
         return f"{_UNCOUNTED} {_left(listener)}"
     is_whole = Throughput.objects.filter(listener=listener, minute__lt=since).exists()
-    at_least = "" if is_whole else " or more (nothing was counted before that)"
+    at_least = "" if is_whole else " or more (counting began later)"
     return (
-        f"Salesforce would deliver the events of the last 72 hours again: about "
+        "Salesforce would redeliver the events of the last 72 hours: about "
         f"{events:,}{at_least}. {_left(listener)}"
     )
 
 
 _UNCOUNTED = (
-    "Salesforce would deliver all that it retains, the events of the last 72 hours. How many they "
-    "are is not known: none were counted here."
+    "Salesforce would deliver all retained events, those of the last 72 hours. Their number is "
+    "unknown, because this listener has not counted any yet."
 )
 
 
 def _left(listener: Listener) -> str:
     usage = OrgUsage.objects.filter(connection=listener.connection_id).first()
     if usage is None or usage.maximum is None or usage.remaining is None:
-        return "How much is left of the org's daily limit is not known."
+        return "The remainder of the org's daily limit is unknown."
     return (
-        f"Of the org's daily limit of {usage.maximum:,}, {usage.remaining:,} are left "
+        f"The org has {usage.remaining:,} of its daily limit of {usage.maximum:,} left "
         f"(as of {usage.read_at:%Y-%m-%d %H:%M} UTC)."
     )
 
@@ -115,7 +118,7 @@ def _usage(delivered: int, org_delivered: int, limit: OrgUsage | None) -> Usage:
 
 
 def _orgs() -> dict[int, str]:
-    """The org of each listener. Where no login has named it, listeners share a connection's."""
+    """Return the org of each listener; before the first login, one org for each connection."""
     connections = dict(Listener.objects.values_list("pk", "connection_id"))
     named = Position.objects.exclude(org_id="").values_list("listener__connection_id", "org_id")
     org_of = {connection_id: org_id[:15] for connection_id, org_id in named}

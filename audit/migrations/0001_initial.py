@@ -113,7 +113,10 @@ class Migration(migrations.Migration):
                 ),
                 ("key", models.CharField(blank=True, max_length=255)),
                 ("summary", models.TextField()),
-                ("action", models.TextField(blank=True, help_text="What is being done about it.")),
+                (
+                    "action",
+                    models.TextField(blank=True, help_text="What the platform does about it."),
+                ),
                 ("remedy", models.TextField(blank=True, help_text="What the operator should do.")),
                 ("window_start", models.DateTimeField(blank=True, null=True)),
                 ("window_end", models.DateTimeField(blank=True, null=True)),
@@ -126,7 +129,7 @@ class Migration(migrations.Migration):
                 (
                     "closed_by",
                     models.CharField(
-                        blank=True, help_text="Empty: by evidence, not by hand.", max_length=150
+                        blank=True, help_text="Empty: closed automatically.", max_length=150
                     ),
                 ),
                 ("note", models.TextField(blank=True, help_text="Why it was closed.")),
@@ -163,7 +166,7 @@ class Migration(migrations.Migration):
                 (
                     "who",
                     models.CharField(
-                        help_text="The user's name; of a command, the machine's user.",
+                        help_text="The name of the user; for a command, the operating system user.",
                         max_length=150,
                     ),
                 ),
@@ -185,7 +188,7 @@ class Migration(migrations.Migration):
                             ("stop", "Stopped"),
                             ("forget_position", "Position forgotten"),
                             ("redeliver", "Redelivered"),
-                            ("go_on", "Gone on without"),
+                            ("go_on", "Skipped dead letter"),
                             ("acknowledge", "Acknowledged"),
                             ("close", "Closed"),
                             ("read_again", "Read again"),
@@ -194,24 +197,28 @@ class Migration(migrations.Migration):
                             ("test", "Tested"),
                             ("pause", "Paused"),
                             ("resume", "Resumed"),
-                            ("export", "Export begun"),
-                            ("reveal", "Export with sensitive values begun"),
+                            ("export", "Export started"),
+                            ("reveal", "Export with sensitive values started"),
                             ("export_ended", "Export ended"),
                             ("cancel", "Cancelled"),
-                            ("take_up", "Taken up again"),
+                            ("take_up", "Redelivery resumed"),
                         ],
                         max_length=20,
                     ),
                 ),
                 (
                     "object_type",
-                    models.CharField(blank=True, help_text="Such as listener.", max_length=100),
+                    models.CharField(
+                        blank=True,
+                        help_text="The type of the object, such as listener.",
+                        max_length=100,
+                    ),
                 ),
                 ("object_id", models.CharField(blank=True, max_length=255)),
                 (
                     "object_name",
                     models.CharField(
-                        blank=True, help_text="Its name at that time.", max_length=255
+                        blank=True, help_text="The name of the object at that time.", max_length=255
                     ),
                 ),
                 ("reason", models.TextField(blank=True)),
@@ -220,7 +227,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text="Of settings the names of what changed, not the values.",
+                        help_text="For changed settings their names, without the values.",
                     ),
                 ),
                 (
@@ -257,13 +264,13 @@ class Migration(migrations.Migration):
                 ("raw", models.TextField()),
                 ("digest", models.CharField(help_text="SHA-256 of the message.", max_length=64)),
                 ("error", models.TextField()),
-                ("is_answer", models.BooleanField(default=False, verbose_name="whole answer")),
+                ("is_answer", models.BooleanField(default=False, verbose_name="whole response")),
                 ("received_at", models.DateTimeField()),
                 (
                     "ingested_at",
                     models.DateTimeField(
                         blank=True,
-                        help_text="When it could be read after all, and was recorded.",
+                        help_text="When the message was decoded and recorded after all.",
                         null=True,
                     ),
                 ),
@@ -279,7 +286,7 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name_plural": "quarantined",
                 "ordering": ["-id"],
-                "permissions": [("read_quarantined_again", "Can have messages read again")],
+                "permissions": [("read_quarantined_again", "Can retry quarantined messages")],
             },
         ),
         migrations.CreateModel(
@@ -316,7 +323,7 @@ class Migration(migrations.Migration):
                 (
                     "window_start",
                     models.DateTimeField(
-                        blank=True, help_text="Empty: from the org's first record on.", null=True
+                        blank=True, help_text="Empty: from the first record of the org.", null=True
                     ),
                 ),
                 ("window_end", models.DateTimeField()),
@@ -338,54 +345,54 @@ class Migration(migrations.Migration):
                 (
                     "compared",
                     models.PositiveBigIntegerField(
-                        default=0, help_text="Records that Salesforce named."
+                        default=0, help_text="Records read from Salesforce."
                     ),
                 ),
                 (
                     "present",
                     models.PositiveBigIntegerField(
-                        default=0, help_text="Of them complete in the audit log."
+                        default=0, help_text="Compared records that are complete in the audit log."
                     ),
                 ),
                 (
                     "known_in_part",
                     models.PositiveBigIntegerField(
                         default=0,
-                        help_text="Of them known in part: the audit log does not reach back to their creation or to a read of the whole record.",
+                        help_text="Compared records that are known in part: the audit log does not reach back to their creation or to a read of the whole record.",
                     ),
                 ),
                 (
                     "added",
                     models.PositiveBigIntegerField(
-                        default=0, help_text="Of them missing, and added."
+                        default=0, help_text="Missing records that were added."
                     ),
                 ),
                 (
                     "looked_up",
                     models.PositiveBigIntegerField(
                         default=0,
-                        help_text="Records that exist according to the audit log, looked up by id.",
+                        help_text="Records that exist according to the audit log and were looked up by id.",
                     ),
                 ),
                 (
                     "deletions_added",
                     models.PositiveBigIntegerField(
                         default=0,
-                        help_text="Of them no longer in Salesforce; their deletion was missing, and added.",
+                        help_text="Records that no longer exist in Salesforce, whose missing deletion was added.",
                     ),
                 ),
                 (
                     "report",
                     models.TextField(
                         blank=True,
-                        help_text="What was compared, what was found, and what was not.",
+                        help_text="What was compared, what was found, and what could not be proven.",
                     ),
                 ),
                 (
                     "share",
                     models.FloatField(
                         default=0,
-                        help_text="Of the whole, about, from 0 to 1: by its entities and their times.",
+                        help_text="The estimated progress from 0 to 1, by entities and their time windows.",
                     ),
                 ),
                 ("attempts", models.PositiveIntegerField(default=0)),
@@ -438,8 +445,11 @@ class Migration(migrations.Migration):
                 ),
                 ("list", models.CharField(max_length=100)),
                 ("name", models.CharField(max_length=60)),
-                ("query", models.TextField(help_text="As in the list's address.")),
-                ("is_shared", models.BooleanField(default=False, verbose_name="for everybody")),
+                ("query", models.TextField(help_text="The query string of the list's URL.")),
+                (
+                    "is_shared",
+                    models.BooleanField(default=False, verbose_name="shared with all users"),
+                ),
                 (
                     "owner",
                     models.ForeignKey(
@@ -502,13 +512,15 @@ class Migration(migrations.Migration):
                 (
                     "requested_by",
                     models.CharField(
-                        blank=True, help_text="Empty: it was due by itself.", max_length=150
+                        blank=True, help_text="Empty: started by the schedule.", max_length=150
                     ),
                 ),
                 ("through", models.CharField(blank=True, max_length=10)),
                 (
                     "criteria",
-                    models.JSONField(blank=True, default=dict, help_text="What was asked for."),
+                    models.JSONField(
+                        blank=True, default=dict, help_text="The requested filters and options."
+                    ),
                 ),
                 (
                     "state",
@@ -516,30 +528,36 @@ class Migration(migrations.Migration):
                         choices=[
                             ("running", "Running"),
                             ("done", "Done"),
-                            ("broken_off", "Broken off"),
+                            ("broken_off", "Aborted"),
                             ("failed", "Failed"),
-                            ("lost", "Lost with its process"),
+                            ("lost", "Process died"),
                         ],
                         default="running",
                         max_length=10,
                     ),
                 ),
-                ("done", models.PositiveBigIntegerField(default=0, help_text="Rows.")),
+                ("done", models.PositiveBigIntegerField(default=0, help_text="Processed rows.")),
                 (
                     "total",
                     models.PositiveBigIntegerField(
-                        blank=True, help_text="Rows, if known.", null=True
+                        blank=True, help_text="All rows, if known.", null=True
                     ),
                 ),
-                ("is_estimate", models.BooleanField(default=False, help_text="Of the total.")),
+                (
+                    "is_estimate",
+                    models.BooleanField(
+                        default=False, help_text="Whether the total is an estimate."
+                    ),
+                ),
                 ("outcome", models.JSONField(blank=True, default=dict)),
                 ("error", models.TextField(blank=True)),
                 ("started_at", models.DateTimeField()),
-                ("seen_at", models.DateTimeField(help_text="When it last said how far it is.")),
+                ("seen_at", models.DateTimeField(help_text="When the progress was last saved.")),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                "verbose_name_plural": "work",
+                "verbose_name": "background job",
+                "verbose_name_plural": "background jobs",
                 "ordering": ["-id"],
                 "indexes": [
                     models.Index(

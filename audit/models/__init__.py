@@ -1,5 +1,4 @@
-"""The record: every change that came, what was lost or odd about it, what was unreadable, how far
-its completion is, what operators did, and what takes a while."""
+"""Entries, incidents, quarantine, gaps, reconciliations, operator actions and background jobs."""
 
 from audit.models.entry import AuditLogEntry
 from audit.models.incident import Incident

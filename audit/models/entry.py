@@ -1,4 +1,4 @@
-"""Every change that came."""
+"""The audit log entry."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from django.db.models import Q
 from audit.models.entry_queryset import AuditLogQuerySet
 from listeners.models import Listener
 
-#: What was found out about a record over REST: its values, or that it was deleted.
+#: Entries read over REST: a record's values, or its deletion.
 _FOUND_OUT = Q(as_of__isnull=False) | Q(source="reconcile", change_type="DELETE")
 
 
 class AuditLogEntry(models.Model):
-    """One change of one record. Append-only; its id is the order of recording."""
+    """One change of one record. Append-only; ids ascend in the order of recording."""
 
     class Source(models.TextChoices):
         STREAM = "stream", "Stream"
         GAP = "gap", "Gap"
         RECONCILE = "reconcile", "Reconcile"
 
-    # Found by the indexes that begin with it.
+    # The indexes below begin with the listener.
     listener = models.ForeignKey(Listener, models.PROTECT, related_name="entries", db_index=False)
     channel = models.CharField(max_length=255)
     entity_name = models.CharField("entity", max_length=255)
     record_id = models.CharField("record ID", max_length=255)
-    # Not a closed list: a type that Salesforce adds tomorrow must be recorded too.
+    # Not a closed list: types that Salesforce adds later must be recorded too.
     change_type = models.CharField(max_length=255)
     change_origin = models.CharField(max_length=1000, blank=True)
     transaction_key = models.CharField(max_length=255)
@@ -38,20 +38,20 @@ class AuditLogEntry(models.Model):
     commit_user = models.CharField(max_length=255, blank=True)
     replay_id = models.CharField("replay ID", max_length=255, blank=True)
     event_uuid = models.CharField("event UUID", max_length=255, blank=True)
-    # How many records the event named: the others are the entries beside this one.
+    # The number of records that the event names; each has its own entry.
     record_count = models.PositiveIntegerField(default=1)
-    # Null where the event did not have the list, empty where it had an empty one. The Streaming API
-    # sends changed_fields only; `listeners.salesforce.diffs` finds the others in the body.
+    # Null when the event has no such list. The Streaming API sends changed_fields only;
+    # `listeners.salesforce.diffs` derives the others from the body.
     changed_fields = models.JSONField(null=True, blank=True)
     nulled_fields = models.JSONField(null=True, blank=True)
     diff_fields = models.JSONField(null=True, blank=True)
-    # Header fields that no column is for, as an object; null where the event had none.
+    # Header fields without a column, as an object; null when the event has none.
     header_extra = models.JSONField(null=True, blank=True)
     changed_data = models.JSONField(default=dict, blank=True)
     source = models.CharField(max_length=20, choices=Source, default=Source.STREAM)
     received_at = models.DateTimeField()
-    # Of what was read over REST, both in ms since 1970, UTC: the record's LastModifiedDate, and the
-    # moment up to which every committed change is in what was read. Null for the stream's entries.
+    # Set for entries read over REST, in ms since 1970, UTC: the record's LastModifiedDate, and the
+    # time up to which the read includes all committed changes.
     as_of = models.BigIntegerField(null=True, blank=True)
     read_at = models.BigIntegerField(null=True, blank=True)
 
@@ -74,8 +74,8 @@ class AuditLogEntry(models.Model):
             ),
         ]
         indexes = [
-            # Search by record or the beginning of one, in the order of changes. PostgreSQL finds a
-            # beginning in any locale with that class of operators only.
+            # Search by record id or its prefix, in the order of changes. PostgreSQL needs this
+            # operator class for prefixes in any locale.
             models.Index(
                 fields=["record_id", "id"],
                 name="entry_record",
@@ -83,9 +83,9 @@ class AuditLogEntry(models.Model):
             ),
             # The console's search by user.
             models.Index(fields=["commit_user", "-id"], name="entry_user"),
-            # The console's filter by commit time; what is added comes at its end.
+            # The console's filter by commit time; new entries are added at the end.
             models.Index(fields=["commit_timestamp", "id"], name="entry_committed"),
-            # The console's filters, for what is too rare to be met soon in the order of recording.
+            # The console's filters, for values too rare to be found soon in the order of recording.
             models.Index(
                 fields=["change_type", "-id"],
                 condition=~Q(change_type="UPDATE"),
@@ -98,10 +98,10 @@ class AuditLogEntry(models.Model):
             models.Index(fields=["entity_name", "-id"], name="entry_entity"),
             models.Index(fields=["listener", "-id"], name="entry_listener"),
             models.Index(fields=["received_at", "id"], name="entry_received"),
-            # The same of one listener, which may have been idle since.
+            # The same for one listener, which may have been idle for long.
             models.Index(fields=["listener", "received_at", "id"], name="entry_listener_received"),
-            # handlers.ordering.stale_changes: is a change older than what was found out about its
-            # record? With the listener: else SQLite looks through all of the listener's.
+            # handlers.ordering.stale_changes compares a change with the REST reads of its record.
+            # Without the listener in the index, SQLite would read all entries of the listener.
             models.Index(
                 fields=["listener", "record_id"],
                 condition=_FOUND_OUT,
@@ -111,7 +111,7 @@ class AuditLogEntry(models.Model):
 
     FOUND_OUT: ClassVar[Q] = _FOUND_OUT
 
-    #: What `record_ids` has read.
+    #: The cached result of `record_ids`.
     _named: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
@@ -119,13 +119,13 @@ class AuditLogEntry(models.Model):
 
     @property
     def exported_replay_id(self) -> int | str | None:
-        """A number where Salesforce gave a number (CometD), the text otherwise."""
+        """Return the replay id as a number if Salesforce sent a number (CometD), else as text."""
         if not self.replay_id:
             return None
         return int(self.replay_id) if self.replay_id.lstrip("-").isdecimal() else self.replay_id
 
     def record_ids(self) -> tuple[str, ...]:
-        """All records that the event named, this entry's among them."""
+        """Return the ids of all records that the event names, including this entry's."""
         if self.record_count == 1:
             return (self.record_id,)
         if self._named is None:
@@ -145,7 +145,7 @@ class AuditLogEntry(models.Model):
 
     @staticmethod
     def share_record_ids(entries: Iterable[AuditLogEntry]) -> None:
-        """Those of an event that names thousands are read once for all of these."""
+        """Read the record ids of each event once for all its entries."""
         named: dict[tuple[object, ...], tuple[str, ...]] = {}
         for entry in entries:
             if entry.record_count > 1:

@@ -1,4 +1,4 @@
-"""Filters of the audit log, one place for the admin, the export and the API."""
+"""Filters of the audit log, shared by the console, the export and the API."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ FAILED = ("retrying", "dead")
 
 @dataclass(frozen=True)
 class AuditLogFilter:
-    """What to pick; None or an empty text leaves a field open. Times bound `received_at`, and those
-    of the commit say so.
+    """A filter of entries; None or an empty text does not filter.
 
-    `state` is a delivery's, or `failed`: retrying or dead.
+    `since` and `until` limit `received_at`. `state` is a delivery state, or `failed`: retrying or
+    dead.
     """
 
     listener: str | None = None
@@ -35,8 +35,11 @@ class AuditLogFilter:
 
 class AuditLogQuerySet(models.QuerySet[Any]):
     def matching(self, wanted: AuditLogFilter) -> AuditLogQuerySet:
-        """One query more where a listener is named: PostgreSQL knows how common an id is, and not
-        how common a name is that it has yet to look up."""
+        """Return the matching entries.
+
+        A listener's id is looked up first, since PostgreSQL has statistics about ids and cannot
+        estimate a join with a name.
+        """
         condition = Q()
         for lookup, value in (
             ("listener_id", self._listener_id(wanted.listener)),
@@ -58,10 +61,10 @@ class AuditLogQuerySet(models.QuerySet[Any]):
             return None
         listeners = self.model._meta.get_field("listener").related_model._default_manager
         found = listeners.filter(name=name).values_list("pk", flat=True).first()
-        return int(found) if found else -1  # nobody's
+        return int(found) if found else -1  # matches no entry
 
     def _with_delivery(self, handler: str | None, state: str | None) -> AuditLogQuerySet:
-        """Entries with at least one delivery to that handler and in that state."""
+        """Return the entries with at least one delivery to the handler and in the state."""
         wanted: dict[str, Any] = {}
         if handler:
             wanted["handler"] = handler
@@ -69,7 +72,7 @@ class AuditLogQuerySet(models.QuerySet[Any]):
             wanted["state__in"] = FAILED if state == "failed" else (state,)
         if not wanted:
             return self
-        # A subquery and not a join: an entry with three such deliveries is still one entry.
+        # A join would repeat an entry for each of its deliveries.
         deliveries = self.model._meta.get_field("deliveries").related_model
         return self.filter(
             models.Exists(
@@ -84,10 +87,11 @@ def _milliseconds(moment: datetime | None) -> int | None:
 
 @dataclass(frozen=True)
 class Trouble:
-    """What an incident is opened with, or counted up with.
+    """A problem to report as an incident.
 
-    `action`: what is being done about it; `remedy`: what the operator should do. `lasts`: a
-    condition rather than an event: seen again, it is not counted again.
+    action   what the platform does about it
+    remedy   what the operator should do
+    lasts    whether it is a lasting condition, which is not counted again when it is seen again
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""What an operator should know."""
+"""The incident."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ class IncidentQuerySet(models.QuerySet[Any]):
     def opened(self) -> IncidentQuerySet:
         return self.filter(closed_at=None)
 
-    # Inside any transaction: reporting, closing, acknowledging.
+    # The following methods run inside any transaction.
 
     def report(self, listener_id: int | None, trouble: Trouble, now: datetime) -> Incident:
-        """Open an incident, or count up the open one and widen its window. Without a listener it is
-        about all of them."""
+        """Open an incident, or count up the open one and widen its window.
+
+        Without a listener, the incident concerns all listeners.
+        """
         about: dict[str, Any] = {
             "listener_id": listener_id,
             "kind": trouble.kind,
@@ -42,7 +44,7 @@ class IncidentQuerySet(models.QuerySet[Any]):
         )
         open_one = self.opened().filter(**about)
         with transaction.atomic():
-            # Closed by somebody between the two: then it is opened anew.
+            # Repeat if the open incident was closed between the two statements.
             is_new = False
             while not open_one.update(**_seen_again(trouble, now)):
                 self.bulk_create([fresh], ignore_conflicts=True)
@@ -55,21 +57,21 @@ class IncidentQuerySet(models.QuerySet[Any]):
     def close(
         self, listener_id: int, kind: str, now: datetime, *, key: str | None = None, note: str = ""
     ) -> int:
-        """Close the open incidents of a kind, or of a kind and key, by evidence; how many.
+        """Close the open incidents of a kind, or of a kind and key; return how many.
 
-        `note` says what the evidence is.
+        `note` is the evidence that the problem is solved.
         """
         found = self.opened().filter(listener_id=listener_id, kind=kind)
         return (found if key is None else found.filter(key=key)).settle(now, note=note)
 
     def settle(self, now: datetime, *, by: str = "", note: str = "") -> int:
-        """Close those of these that are open: by evidence, or by somebody; how many."""
+        """Close the open incidents; return how many. `by` is empty when evidence closes them."""
         return self.opened().update(
             closed_at=now, closed_by=by[:150], note=note, notify_due_at=now, notify_attempts=0
         )
 
     def acknowledge(self, by: str, now: datetime) -> int:
-        """Write down who looks after those of these that are open and nobody's yet; how many."""
+        """Acknowledge the open incidents that are not acknowledged yet; return how many."""
         return (
             self.opened()
             .filter(acknowledged_at=None)
@@ -91,7 +93,7 @@ def _seen_again(trouble: Trouble, now: datetime) -> dict[str, object]:
 
 
 class Incident(models.Model):
-    """Something an operator should know: what happened, in which window, and what to do."""
+    """A problem that an operator should know about: what happened, when, and what to do."""
 
     class Kind(models.TextChoices):
         GAP = "gap", "Gap events"
@@ -112,15 +114,15 @@ class Incident(models.Model):
         RECONCILIATION = "reconciliation", "Comparison failed"
         UNKNOWN_TASK = "unknown_task", "Unknown task"
 
-    # None: about all of them, such as the broker.
+    # None: the incident concerns all listeners, as an outage of the broker does.
     listener = models.ForeignKey(
         Listener, models.CASCADE, related_name="incidents", null=True, blank=True
     )
     kind = models.CharField(max_length=30, choices=Kind)
-    # What tells two incidents of one kind apart, such as the entity.
+    # Tells apart the incidents of one kind, by entity for example.
     key = models.CharField(max_length=255, blank=True)
     summary = models.TextField()
-    action = models.TextField(blank=True, help_text="What is being done about it.")
+    action = models.TextField(blank=True, help_text="What the platform does about it.")
     remedy = models.TextField(blank=True, help_text="What the operator should do.")
     window_start = models.DateTimeField(null=True, blank=True)
     window_end = models.DateTimeField(null=True, blank=True)
@@ -131,11 +133,11 @@ class Incident(models.Model):
     acknowledged_by = models.CharField(max_length=150, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
     closed_by = models.CharField(
-        max_length=150, blank=True, help_text="Empty: by evidence, not by hand."
+        max_length=150, blank=True, help_text="Empty: closed automatically."
     )
     note = models.TextField(blank=True, help_text="Why it was closed.")
-    # What each channel of notification was told last, the opening or the closing; when any was
-    # told first; and when the next try is due.
+    # The last notification of each channel (opened or closed), the time of the first notification,
+    # and the time of the next attempt.
     told = models.JSONField(default=dict, blank=True)
     notified_at = models.DateTimeField(null=True, blank=True)
     notify_due_at = models.DateTimeField(null=True, blank=True)
@@ -147,7 +149,7 @@ class Incident(models.Model):
         ordering = ["-id"]
         permissions = [("close_incident", "Can acknowledge and close incidents")]
         constraints = [
-            # The same trouble again counts up the open incident.
+            # A repeated problem counts up the open incident.
             models.UniqueConstraint(
                 fields=["listener", "kind", "key"],
                 condition=Q(closed_at__isnull=True),

@@ -1,4 +1,4 @@
-"""What operators did."""
+"""The action log."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from django.db import models
 
 
 class OperatorAction(models.Model):
-    """One thing that an operator did: who, by which way, to what, and why.
+    """An action of an operator: who, through which interface, on which object, and why.
 
-    Append-only; `audit.action_log.note` writes it. Names are kept as texts: what they name may go.
+    Append-only; `audit.action_log.note` writes it. Names are stored as texts, since the objects may
+    be deleted.
     """
 
     class Through(models.TextChoices):
@@ -25,7 +26,7 @@ class OperatorAction(models.Model):
         STOP = "stop", "Stopped"
         FORGET_POSITION = "forget_position", "Position forgotten"
         REDELIVER = "redeliver", "Redelivered"
-        GO_ON = "go_on", "Gone on without"
+        GO_ON = "go_on", "Skipped dead letter"
         ACKNOWLEDGE = "acknowledge", "Acknowledged"
         CLOSE = "close", "Closed"
         READ_AGAIN = "read_again", "Read again"
@@ -34,27 +35,33 @@ class OperatorAction(models.Model):
         TEST = "test", "Tested"
         PAUSE = "pause", "Paused"
         RESUME = "resume", "Resumed"
-        EXPORT = "export", "Export begun"
-        REVEAL = "reveal", "Export with sensitive values begun"
+        EXPORT = "export", "Export started"
+        REVEAL = "reveal", "Export with sensitive values started"
         EXPORT_ENDED = "export_ended", "Export ended"
         CANCEL = "cancel", "Cancelled"
-        TAKE_UP = "take_up", "Taken up again"
+        TAKE_UP = "take_up", "Redelivery resumed"
 
     at = models.DateTimeField()
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
     who = models.CharField(
-        max_length=150, help_text="The user's name; of a command, the machine's user."
+        max_length=150, help_text="The name of the user; for a command, the operating system user."
     )
     through = models.CharField(max_length=10, choices=Through)
     action = models.CharField(max_length=20, choices=Action)
-    object_type = models.CharField(max_length=100, blank=True, help_text="Such as listener.")
+    object_type = models.CharField(
+        max_length=100, blank=True, help_text="The type of the object, such as listener."
+    )
     object_id = models.CharField(max_length=255, blank=True)
-    object_name = models.CharField(max_length=255, blank=True, help_text="Its name at that time.")
+    object_name = models.CharField(
+        max_length=255, blank=True, help_text="The name of the object at that time."
+    )
     reason = models.TextField(blank=True)
     details = models.JSONField(
-        default=dict, blank=True, help_text="Of settings the names of what changed, not the values."
+        default=dict,
+        blank=True,
+        help_text="For changed settings their names, without the values.",
     )
 
     class Meta:

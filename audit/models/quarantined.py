@@ -1,4 +1,4 @@
-"""What was unreadable, as it came."""
+"""The quarantine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from listeners.models import Listener
 
 
 class Quarantined(models.Model):
-    """A message that could not be decoded or stored, as it came."""
+    """A message that could not be decoded or stored, in its original form."""
 
     listener = models.ForeignKey(Listener, models.PROTECT, related_name="quarantined")
     channel = models.CharField(max_length=255)
@@ -16,17 +16,17 @@ class Quarantined(models.Model):
     raw = models.TextField()
     digest = models.CharField(max_length=64, help_text="SHA-256 of the message.")
     error = models.TextField()
-    # Else an event. The events of such an answer are asked for again.
-    is_answer = models.BooleanField("whole answer", default=False)
+    # A whole response, whose events are then requested again, instead of a single event.
+    is_answer = models.BooleanField("whole response", default=False)
     received_at = models.DateTimeField()
     ingested_at = models.DateTimeField(
-        null=True, blank=True, help_text="When it could be read after all, and was recorded."
+        null=True, blank=True, help_text="When the message was decoded and recorded after all."
     )
 
     class Meta:
         ordering = ["-id"]
         verbose_name_plural = "quarantined"
-        permissions = [("read_quarantined_again", "Can have messages read again")]
+        permissions = [("read_quarantined_again", "Can retry quarantined messages")]
         constraints = [
             # A replayed message is kept once.
             models.UniqueConstraint(fields=["listener", "digest"], name="quarantined_once"),

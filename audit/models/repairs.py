@@ -1,4 +1,4 @@
-"""What is known to be incomplete, and how far its completion is."""
+"""Records to be read after gap events, and reconciliations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from listeners.models import Listener
 
 
 class DirtyRecord(models.Model):
-    """A record that a gap event told of, until it was read over REST. One row a gap entry."""
+    """A gap entry whose record is still to be read over REST."""
 
     entry = models.OneToOneField(
         AuditLogEntry, models.CASCADE, primary_key=True, related_name="dirty"
@@ -23,7 +23,7 @@ class DirtyRecord(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)
     due_at = models.DateTimeField()
-    # Until then a worker was asked to read it, or, once it has begun, is reading it.
+    # The claim of the worker that was sent a message, or that has begun to read the record.
     claimed_until = models.DateTimeField(null=True, blank=True)
     is_begun = models.BooleanField(default=False)
 
@@ -37,7 +37,7 @@ class DirtyRecord(models.Model):
 class Reconciliation(models.Model):
     """A comparison of an org's records with the audit log: a window of time, or a whole entity.
 
-    What is missing is recorded with source `reconcile`.
+    Missing changes are recorded with the source `reconcile`.
     """
 
     class Reason(models.TextChoices):
@@ -53,7 +53,7 @@ class Reconciliation(models.Model):
         DONE = "done", "Done"
         FAILED = "failed", "Failed"
 
-    #: Besides the cursor, what is not known at the beginning.
+    #: The initial values of the results, without the cursor.
     BEGINNING: ClassVar[dict[str, Any]] = {
         "compared": 0,
         "present": 0,
@@ -70,43 +70,43 @@ class Reconciliation(models.Model):
         "entity", max_length=255, blank=True, help_text="Empty: every entity of the channel."
     )
     reason = models.CharField(max_length=20, choices=Reason)
-    # The overflow or the wildcard that it is for.
+    # The entry of the overflow or wildcard that caused it.
     entry = models.ForeignKey(AuditLogEntry, models.CASCADE, null=True, blank=True)
     incident = models.ForeignKey(
         Incident, models.SET_NULL, null=True, blank=True, related_name="reconciliations"
     )
     window_start = models.DateTimeField(
-        null=True, blank=True, help_text="Empty: from the org's first record on."
+        null=True, blank=True, help_text="Empty: from the first record of the org."
     )
     window_end = models.DateTimeField()
     requested_by = models.CharField(max_length=150, blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
-    # How far it is; opaque. What was compared before is not compared again after a crash.
+    # The opaque position up to which records are compared; after a crash, it continues from there.
     cursor = models.JSONField(default=dict, blank=True)
-    compared = models.PositiveBigIntegerField(default=0, help_text="Records that Salesforce named.")
+    compared = models.PositiveBigIntegerField(default=0, help_text="Records read from Salesforce.")
     present = models.PositiveBigIntegerField(
-        default=0, help_text="Of them complete in the audit log."
+        default=0, help_text="Compared records that are complete in the audit log."
     )
     known_in_part = models.PositiveBigIntegerField(
         default=0,
-        help_text="Of them known in part: the audit log does not reach back to their creation or "
-        "to a read of the whole record.",
+        help_text="Compared records that are known in part: the audit log does not reach back to "
+        "their creation or to a read of the whole record.",
     )
-    added = models.PositiveBigIntegerField(default=0, help_text="Of them missing, and added.")
+    added = models.PositiveBigIntegerField(default=0, help_text="Missing records that were added.")
     looked_up = models.PositiveBigIntegerField(
         default=0,
-        help_text="Records that exist according to the audit log, looked up by id.",
+        help_text="Records that exist according to the audit log and were looked up by id.",
     )
     deletions_added = models.PositiveBigIntegerField(
         default=0,
-        help_text="Of them no longer in Salesforce; their deletion was missing, and added.",
+        help_text="Records that no longer exist in Salesforce, whose missing deletion was added.",
     )
     report = models.TextField(
-        blank=True, help_text="What was compared, what was found, and what was not."
+        blank=True, help_text="What was compared, what was found, and what could not be proven."
     )
     share = models.FloatField(
         default=0,
-        help_text="Of the whole, about, from 0 to 1: by its entities and their times.",
+        help_text="The estimated progress from 0 to 1, by entities and their time windows.",
     )
     attempts = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)
@@ -133,7 +133,7 @@ class Reconciliation(models.Model):
         ]
 
     def begin_anew(self) -> None:
-        """Forget how far it was; to be saved by the caller."""
+        """Reset the progress. The caller saves the row."""
         for name, value in self.BEGINNING.items():
             setattr(self, name, value)
         self.cursor = {}

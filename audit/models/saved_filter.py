@@ -1,4 +1,4 @@
-"""A question that somebody asks of the audit log again and again."""
+"""Saved filters of the console's lists."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from django.db.models import Q
 
 class SavedFilterQuerySet(models.QuerySet["SavedFilter"]):
     def seen_by(self, user_id: int) -> SavedFilterQuerySet:
-        """One's own, and what others share."""
+        """Return the user's own filters and the shared ones."""
         return self.filter(Q(owner=user_id) | Q(is_shared=True))
 
 
 class SavedFilter(models.Model):
-    """A search and filters of one of the console's lists, under a name."""
+    """A named search with filters, of one of the console's lists."""
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
-    # Such as `audit.auditlogentry`.
+    # The model's label, such as `audit.auditlogentry`.
     list = models.CharField(max_length=100)
     name = models.CharField(max_length=60)
-    query = models.TextField(help_text="As in the list's address.")
-    is_shared = models.BooleanField("for everybody", default=False)
+    query = models.TextField(help_text="The query string of the list's URL.")
+    is_shared = models.BooleanField("shared with all users", default=False)
 
     objects = SavedFilterQuerySet.as_manager()
 

@@ -1,4 +1,4 @@
-"""How much came, by the minute."""
+"""The throughput of listeners by minute."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from listeners.models import Listener
 
 
 class Throughput(models.Model):
-    """What a listener received in one minute. The org counts events, and a repeated one again."""
+    """The events that a listener received in one minute, counting repeated ones as the org does."""
 
     listener = models.ForeignKey(Listener, models.CASCADE, related_name="throughput")
     minute = models.DateTimeField()

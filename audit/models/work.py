@@ -1,4 +1,4 @@
-"""Work that takes a while: an export of the audit log, or its pruning."""
+"""Tracked background jobs: exports and prunings of the audit log."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from django.db.models import Q
 
 
 class Work(models.Model):
-    """Who began what, how far it is, and how it ended. `audit.jobs.tracked` writes it.
+    """An export or a pruning: who started it, its progress, and how it ended.
 
-    Redeliveries and comparisons with Salesforce have rows of their own that say so.
+    `audit.jobs.tracked` writes it. Redeliveries and reconciliations have models of their own.
     """
 
     class Kind(models.TextChoices):
@@ -19,29 +19,32 @@ class Work(models.Model):
     class State(models.TextChoices):
         RUNNING = "running", "Running"
         DONE = "done", "Done"
-        BROKEN_OFF = "broken_off", "Broken off"
+        BROKEN_OFF = "broken_off", "Aborted"
         FAILED = "failed", "Failed"
-        LOST = "lost", "Lost with its process"
+        LOST = "lost", "Process died"
 
     kind = models.CharField(max_length=10, choices=Kind)
     requested_by = models.CharField(
-        max_length=150, blank=True, help_text="Empty: it was due by itself."
+        max_length=150, blank=True, help_text="Empty: started by the schedule."
     )
     through = models.CharField(max_length=10, blank=True)
-    criteria = models.JSONField(default=dict, blank=True, help_text="What was asked for.")
+    criteria = models.JSONField(
+        default=dict, blank=True, help_text="The requested filters and options."
+    )
     state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
-    done = models.PositiveBigIntegerField(default=0, help_text="Rows.")
-    total = models.PositiveBigIntegerField(null=True, blank=True, help_text="Rows, if known.")
-    is_estimate = models.BooleanField(default=False, help_text="Of the total.")
+    done = models.PositiveBigIntegerField(default=0, help_text="Processed rows.")
+    total = models.PositiveBigIntegerField(null=True, blank=True, help_text="All rows, if known.")
+    is_estimate = models.BooleanField(default=False, help_text="Whether the total is an estimate.")
     outcome = models.JSONField(default=dict, blank=True)
     error = models.TextField(blank=True)
     started_at = models.DateTimeField()
-    seen_at = models.DateTimeField(help_text="When it last said how far it is.")
+    seen_at = models.DateTimeField(help_text="When the progress was last saved.")
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-id"]
-        verbose_name_plural = "work"
+        verbose_name = "background job"
+        verbose_name_plural = "background jobs"
         indexes = [
             # tracked.mark_lost, and what the console shows as running.
             models.Index(fields=["seen_at"], condition=Q(state="running"), name="work_running"),

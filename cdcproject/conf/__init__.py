@@ -1,1 +1,1 @@
-"""Settings that are read from the environment, one module a subject."""
+"""Parts of the settings, and their validation, by subject."""

@@ -1,4 +1,4 @@
-"""How incidents are told: settings of mail and webhook, read from the environment."""
+"""Settings of incident notifications by mail and webhook, read from the environment."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from environs import Env
 
 
 class NoticeError(ValueError):
-    """A variable has a wrong value; the message names it, and is one line."""
+    """A variable has a wrong value. The message is one line that names the variable."""
 
 
 @dataclass(frozen=True)
 class Webhook:
-    """Where incidents are posted, and what signs them; empty: nowhere, unsigned."""
+    """The webhook's URL and signing secret; empty: no webhook, no signature."""
 
     url: str
     secret: str = field(repr=False)
@@ -24,9 +24,9 @@ class Webhook:
 
 @dataclass(frozen=True)
 class Mail:
-    """Whom incidents are mailed to, and the server that takes them.
+    """The recipients of notifications, and the mail server.
 
-    `starttls`: the connection becomes TLS; `tls`: it is from its beginning on.
+    `starttls` upgrades the connection to TLS; `tls` uses TLS from its start.
     """
 
     to: list[str]
@@ -40,18 +40,18 @@ class Mail:
 
 
 def webhook(env: Env) -> Webhook:
-    """Raises NoticeError."""
+    """Return the webhook. Raises NoticeError."""
     url, secret = (
         web_address(env, "CDC_INCIDENT_WEBHOOK"),
         env.str("CDC_INCIDENT_WEBHOOK_SECRET", ""),
     )
     if secret and not url:
-        raise NoticeError("CDC_INCIDENT_WEBHOOK_SECRET is set and CDC_INCIDENT_WEBHOOK is not.")
+        raise NoticeError("CDC_INCIDENT_WEBHOOK_SECRET is set, but CDC_INCIDENT_WEBHOOK is not.")
     return Webhook(url, secret)
 
 
 def mail(env: Env) -> Mail:
-    """Raises NoticeError."""
+    """Return the mail settings. Raises NoticeError."""
     host = env.str("EMAIL_HOST", "")
     found = Mail(
         to=_addresses("CDC_INCIDENT_EMAILS", env.str("CDC_INCIDENT_EMAILS", "")),
@@ -64,7 +64,9 @@ def mail(env: Env) -> Mail:
         tls=env.bool("EMAIL_USE_SSL", False),
     )
     if found.to and not host:
-        raise NoticeError("CDC_INCIDENT_EMAILS is set and EMAIL_HOST is not; name the mail server.")
+        raise NoticeError(
+            "CDC_INCIDENT_EMAILS is set, but EMAIL_HOST is not; give the mail server."
+        )
     if found.starttls and found.tls:
         raise NoticeError("EMAIL_USE_TLS and EMAIL_USE_SSL exclude each other; set one of them.")
     return found
@@ -81,7 +83,7 @@ def _addresses(name: str, text: str) -> list[str]:
 
 
 def web_address(env: Env, name: str) -> str:
-    """Its value is not quoted: the address of a webhook may be a secret."""
+    """Return an HTTP URL. Raises NoticeError, without the value: a webhook's URL may be secret."""
     url: str = env.str(name, "")
     try:
         parts = urlsplit(url)
@@ -90,7 +92,7 @@ def web_address(env: Env, name: str) -> str:
     except ValueError:
         is_usable = False
     if url and not is_usable:
-        raise NoticeError(f"{name} must be an address that begins with http:// or https://.")
+        raise NoticeError(f"{name} must be a URL that starts with http:// or https://.")
     return url
 
 

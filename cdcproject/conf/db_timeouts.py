@@ -1,7 +1,7 @@
-"""What the sessions of a process on PostgreSQL wait for, and are waited for, at most.
+"""Timeouts and planner options of a process's PostgreSQL sessions.
 
-Not in the settings: migrations, the admin and maintenance may take as long as they need. And no
-`statement_timeout`: a statement that is slow now is as slow when it is tried again.
+They are not in the settings, so that migrations, the console and maintenance have no limits. There
+is no `statement_timeout`: a slow statement would be just as slow when it is retried.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-#: The server finds out within 25 s that a machine is gone, and frees what it had locked; without
-#: this it takes the system's two hours.
+#: With these the server detects a lost client within 25 s and releases its locks, instead of after
+#: the operating system's two hours.
 KEEPALIVES = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
 
-#: What these processes look for, an index finds, mostly in memory: with the server's default, which
-#: takes a disk's head for granted, it reads tables of some 100,000 rows from end to end instead.
+#: These processes use indexes that are mostly in memory. With the server's default, which assumes a
+#: spinning disk, the planner would scan tables of some 100,000 rows instead.
 PLANS = {"random_page_cost": "1.1"}
 
-#: A statement is planned for good once it was executed so often in a session.
+#: Executions in a session after which a statement is prepared.
 EXECUTED_BEFORE = 5
 
 
 def limit_sessions(*, idle_in_transaction: float, lock: float | None = None) -> None:
-    """For every connection that this process makes from now on.
+    """Apply the options to every connection that this process opens from now on.
 
-    idle_in_transaction   seconds that the server lets a transaction stand still; a process that was
-                          paused inside one keeps what it locked from everybody else
-    lock                  seconds to wait for a lock; then the statement fails and is tried again
+    idle_in_transaction   seconds that a transaction may idle until the server ends it: a paused
+                          process would keep its locks
+    lock                  seconds to wait for a lock; then the statement fails and is retried
     """
     limits = {
         **KEEPALIVES,
@@ -54,8 +54,10 @@ def limit_sessions(*, idle_in_transaction: float, lock: float | None = None) -> 
 
 
 def _keep_plans(connection: Any) -> None:
-    """Of what these processes execute over and over, and only of that (audit.db.prepared). Where
-    the database's options say something else, they say it for a reason: a pooler may lose them."""
+    """Prepare repeated statements, unless the database's options disable that, as for a pooler.
+
+    Only `audit.db.prepared` executes such statements.
+    """
     if "prepare_threshold" not in connection.settings_dict["OPTIONS"]:
         connection.connection.prepare_threshold = EXECUTED_BEFORE
 

@@ -1,4 +1,4 @@
-"""What the environment says, read for the settings. A wrong value stops start-up with one line."""
+"""Read and validate environment variables. A wrong value stops start-up with one line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from environs import Env, FileAwareEnv
 
 SQLITE = "django.db.backends.sqlite3"
 POSTGRESQL = "django.db.backends.postgresql"
-#: Each may be in a file instead, which NAME_FILE names; no reference to a secret may name it.
+#: Variables that NAME_FILE can replace with a file. References to secrets cannot name them.
 SECRETS = (
     "SECRET_KEY",
     "CDC_ENCRYPTION_KEYS",
@@ -40,10 +40,10 @@ def stop(message: str) -> NoReturn:
 
 
 def with_secret_files() -> Env:
-    """Reads NAME from the file that NAME_FILE names, without the white space around it.
+    """Return a reader that reads NAME from the file in NAME_FILE, stripped of white space.
 
-    A file that cannot be read stops start-up, and so does a secret that is given both ways. An
-    empty file is a secret that is not set.
+    A file that cannot be read, or a secret given in both ways, stops start-up. An empty file counts
+    as not set.
     """
     for name in SECRETS:
         path = os.environ.get(f"{name}_FILE")
@@ -73,7 +73,7 @@ def at_least(name: str, value: int, least: int) -> int:
 
 
 def retention_days(env: Env, least: int, most: int) -> int | None:
-    """None: the audit log is kept for ever."""
+    """Return CDC_RETENTION_DAYS; None: entries are never pruned."""
     if not env.str("CDC_RETENTION_DAYS", ""):
         return None
     days = env.int("CDC_RETENTION_DAYS")
@@ -88,12 +88,12 @@ def retention_days(env: Env, least: int, most: int) -> int | None:
 def rate(env: Env, name: str, default: str) -> str:
     value = env.str(name, default)
     if not re.fullmatch(r"[1-9][0-9]{0,8}/(sec|min|hour|day)", value):
-        stop(f"{name} is {value!r}; give a number of requests a time, such as {default}.")
+        stop(f"{name} is {value!r}; give a number per sec, min, hour or day, such as {default}.")
     return value
 
 
 def port(env: Env, name: str) -> int | None:
-    """None: it is not set."""
+    """Return a port; None: the variable is not set."""
     if not env.str(name, ""):
         return None
     number: int = env.int(name)
@@ -106,8 +106,8 @@ def queue(env: Env, name: str, default: str) -> str:
     value: str = env.str(name, "") or default
     if not re.fullmatch(r"[A-Za-z0-9_-][\w.-]{0,91}", value, re.ASCII) or value.startswith("amq."):
         stop(
-            f"{name} is {value!r}; give a queue's name of up to 92 letters, digits, dots, hyphens "
-            "and underscores that does not begin with a dot or with amq."
+            f"{name} is {value!r}; give a queue name of up to 92 letters, digits, dots, hyphens "
+            "and underscores that does not start with a dot or with amq."
         )
     return value
 
@@ -123,13 +123,13 @@ _SECONDS = {"sec": 1, "min": 60, "hour": 3600, "day": 86_400}
 
 
 def most_in_seconds(rate: str) -> tuple[int, int]:
-    """What a rate such as 20/hour allows, and in how many seconds."""
+    """Return the number and the seconds of a rate such as 20/hour."""
     most, _, unit = rate.partition("/")
     return int(most), _SECONDS[unit]
 
 
 def names(env: Env, name: str) -> list[str]:
-    """A list, separated by commas."""
+    """Return a comma-separated list."""
     return [part.strip() for part in env.str(name, "").split(",") if part.strip()]
 
 
@@ -143,9 +143,9 @@ _POSTGRESQL_OPTIONS: dict[str, Any] = {
 
 
 def database(url: str, var_dir: Path, *, password: str = "") -> dict[str, Any]:
-    """PostgreSQL in production, SQLite in WAL mode under `var_dir` when nothing is named.
+    """Return Django's settings of the database; without a `url`, SQLite under `var_dir`.
 
-    `password`: of an address without one.
+    `password` is added to a URL that has none.
     """
     try:
         config: dict[str, Any] = dict(
@@ -156,19 +156,22 @@ def database(url: str, var_dir: Path, *, password: str = "") -> dict[str, Any]:
             )
         )
     except ValueError as error:  # its message may hold the password
-        stop(f"DATABASE_URL is not a database address ({type(error).__name__}).")
+        stop(f"DATABASE_URL is not a database URL ({type(error).__name__}).")
     if config.get("ENGINE") not in (SQLITE, POSTGRESQL):
-        stop("DATABASE_URL must begin with postgres:// or sqlite:///.")
+        stop("DATABASE_URL must start with postgres:// or sqlite:///.")
     if password:
         if config["ENGINE"] != POSTGRESQL or config["PASSWORD"]:
-            stop("DATABASE_PASSWORD is set; DATABASE_URL must be postgres:// and hold no password.")
+            stop(
+                "DATABASE_PASSWORD is set; DATABASE_URL must then start with postgres:// and have "
+                "no password."
+            )
         config["PASSWORD"] = password
     if config["ENGINE"] == POSTGRESQL:
-        # A server that vanished without a word is one that does not answer.
+        # With timeouts, so that a lost server is detected.
         config["OPTIONS"] = _postgresql_options(config.get("OPTIONS", {}))
     if config["ENGINE"] == SQLITE:
-        # The listener, the workers and the web server write at once: writers queue at BEGIN
-        # (IMMEDIATE) and wait for each other instead of failing in the middle.
+        # Listener, workers and web server write concurrently: with IMMEDIATE, writers wait for each
+        # other at BEGIN instead of failing within a transaction.
         config["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
             "timeout": 30,
@@ -179,18 +182,18 @@ def database(url: str, var_dir: Path, *, password: str = "") -> dict[str, Any]:
 
 
 def _postgresql_options(given: dict[str, Any]) -> dict[str, Any]:
-    """`prepare_threshold`: a number, or in the address the word none."""
+    """Return the options of psycopg; `prepare_threshold` is a number, or `none` in the URL."""
     options = {**_POSTGRESQL_OPTIONS, **given}
     threshold = options.get("prepare_threshold")
     if threshold == "none":
         options["prepare_threshold"] = None
     elif threshold is not None and not isinstance(threshold, int):
-        stop("DATABASE_URL: prepare_threshold is a number of executions, or none.")
+        stop("DATABASE_URL: prepare_threshold must be a number of executions, or none.")
     return options
 
 
 def embedded_broker_socket(var_dir: Path) -> Path:
-    """Under `var_dir`, or under the temporary folder where that path is too long for a socket."""
+    """Return a path under `var_dir`, or in the temporary folder if that path is too long."""
     path = var_dir / "broker" / "broker.sock"
     if len(str(path)) < 100:
         return path
@@ -202,30 +205,30 @@ def check_address(name: str, url: str) -> None:
     try:
         _ = urlsplit(url).port
     except ValueError:  # its message may hold the password
-        stop(f"{name} is not an address; write special characters of its password as %XX.")
+        stop(f"{name} is not a valid URL; write special characters of the password as %XX.")
 
 
 def broker_addresses(url: str) -> list[str]:
-    """Those in CELERY_BROKER_URL, with semicolons between: Celery goes from one that is away to the
-    next."""
+    """Return the URLs in CELERY_BROKER_URL, separated by semicolons, for Celery's failover."""
     addresses = url.split(";")
     for address in addresses:
         if len(addresses) > 1 and "://" not in address:
             stop(
-                "CELERY_BROKER_URL: each of several addresses begins with its kind, such as "
-                "amqp://; write a semicolon of a password as %3B."
+                "CELERY_BROKER_URL: each of several URLs must start with its scheme, such as "
+                "amqp://; write a semicolon in a password as %3B."
             )
         check_address("CELERY_BROKER_URL", address)
     return addresses
 
 
 def with_password(name: str, url: str, password: str) -> str:
-    """The address with a password that was given apart from it, as `name`_PASSWORD; brokers'
-    addresses all with the same."""
+    """Return a URL with the password of `name`_PASSWORD; several brokers share the password."""
     if not password:
         return url
     if name == "CELERY_BROKER":
-        return ";".join(_with_password(name, one, password) for one in broker_addresses(url))
+        return ";".join(
+            _with_password(name, address, password) for address in broker_addresses(url)
+        )
     check_address(f"{name}_URL", url)
     return _with_password(name, url, password)
 
@@ -233,17 +236,17 @@ def with_password(name: str, url: str, password: str) -> str:
 def _with_password(name: str, url: str, password: str) -> str:
     parts = urlsplit(url)
     if not parts.hostname or parts.password:
-        stop(f"{name}_PASSWORD is set; {name}_URL must name a host and hold no password.")
+        stop(f"{name}_PASSWORD is set; {name}_URL must have a host and no password.")
     user, _, host = parts.netloc.rpartition("@")
     return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))
 
 
 def caches(redis_url: str) -> dict[str, dict[str, Any]]:
-    """Without a Redis the database counts: `migrate` makes its table."""
+    """Return CACHES: Redis, or without one a table that `migrate` creates."""
     backend: str
     location: str | list[str]
     if redis_url:
-        # As a list: Django would split a text at each comma and semicolon of a password.
+        # A list, since Django would split a text at commas and semicolons in the password.
         backend, location = "cdcproject.web.throttle_cache.SharedCache", [redis_url]
     else:
         backend, location = "cdcproject.web.throttle_cache.TableCache", "cdc_cache"
@@ -265,8 +268,11 @@ def encryption_keys(env: Env, secret_key: str, *, debug: bool) -> list[str]:
 
 
 def static_files(root: str) -> tuple[str | None, dict[str, dict[str, str]]]:
-    """STATIC_ROOT and STORAGES: what `collectstatic` put there, compressed and with the hash of
-    its content in each name, to be kept by browsers for ever."""
+    """Return STATIC_ROOT and STORAGES.
+
+    With a root, `collectstatic` compresses the files and adds a hash to their names, so that
+    browsers can cache them permanently.
+    """
     served = "whitenoise.storage.CompressedManifestStaticFilesStorage"
     packaged = "django.contrib.staticfiles.storage.StaticFilesStorage"
     return root or None, {

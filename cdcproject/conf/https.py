@@ -1,4 +1,4 @@
-"""How browsers reach the console: over TLS, directly or behind proxies, or in the plain."""
+"""Settings of TLS for the console: directly, behind proxies, or off."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ _MONTH = 30 * 86_400
 
 
 def https(env: Env, *, local: bool) -> dict[str, Any]:
-    """Django's settings, of CDC_HTTPS, CDC_TRUSTED_PROXIES and Django's own names.
+    """Return Django's settings for CDC_HTTPS, CDC_TRUSTED_PROXIES and Django's own variables.
 
-    A header that says what a proxy was asked for anybody can send: it is believed where proxies
-    are named alone.
+    The X-Forwarded-Proto header is trusted only behind trusted proxies: any client can send it.
     """
     is_on = env.bool("CDC_HTTPS", not local)
     proxies = at_least("CDC_TRUSTED_PROXIES", env.int("CDC_TRUSTED_PROXIES", 0), 0)

@@ -1,4 +1,4 @@
-"""Escape text from outside in the log: it begins no line of its own and controls no terminal."""
+"""Escape foreign text in the log, so that it cannot forge lines or control the terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _INDENT = "    "
 
 
 def escaped(text: str) -> str:
-    """Without control characters: a newline becomes `\\n`."""
+    """Return a text with escaped control characters: a newline becomes `\\n`."""
     if text.isprintable():
         return text
     return "".join(
@@ -21,7 +21,7 @@ def escaped(text: str) -> str:
 
 
 def escape_texts(_: Any, __: str, line: EventDict) -> EventDict:
-    """For a structlog chain: the event and each of its fields that is a text."""
+    """Escape the event and its text fields, as a structlog processor."""
     return {
         escaped(str(name)): escaped(value) if isinstance(value, str) else value
         for name, value in line.items()
@@ -29,9 +29,9 @@ def escape_texts(_: Any, __: str, line: EventDict) -> EventDict:
 
 
 def write_traceback(out: TextIO, exc_info: ExcInfo) -> None:
-    """Each of its lines is indented, so that no text of an exception looks like a line of the log.
+    """Write a traceback with indented lines, so that none looks like a line of the log.
 
-    Without local variables, which may hold secrets.
+    Local variables are left out, since they may contain secrets.
     """
     for part in traceback.format_exception(*exc_info):
         for line in part.split("\n"):

@@ -1,4 +1,4 @@
-"""Logging through structlog: readable on a console, or one JSON object a line."""
+"""Logging with structlog: readable text for a console, or one JSON object per line."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ LOG_FORMATS = ("console", "json")
 
 
 def logging_config(level: str, fmt: str) -> dict[str, Any]:
-    """For `dictConfig`, and structlog set up to flow through it. Needs no settings."""
+    """Return the argument of `dictConfig`, and configure structlog. Needs no settings."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         say_what_about,
@@ -35,7 +35,7 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    logging.captureWarnings(fmt == "json")  # Python would write them as they are
+    logging.captureWarnings(fmt == "json")  # they would not be JSON otherwise
     renderers: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if fmt == "json"
@@ -67,14 +67,14 @@ def logging_config(level: str, fmt: str) -> dict[str, Any]:
                 name: {"level": "INFO"}
                 for name in ("urllib3", "hpack", "httpcore", "httpx", "django.utils.autoreload")
             },
-            # It quotes a header of the collector's that it cannot read.
+            # It quotes malformed headers for the collector, which may contain a key.
             "opentelemetry.util.re": {"filters": ["without_arguments"]},
         },
     }
 
 
 def with_djangos_own(config: dict[str, Any]) -> dict[str, Any]:
-    """And what Django's loggers have, which loads the settings when it is set up."""
+    """Return the configuration with Django's own loggers, whose setup needs the settings."""
     handlers = DEFAULT_LOGGING["handlers"]
     return {
         **config,
@@ -86,7 +86,7 @@ def with_djangos_own(config: dict[str, Any]) -> dict[str, Any]:
         },
         "loggers": {
             **config["loggers"],
-            # Django gives it a handler for the console, which would write each line twice.
+            # Without Django's console handler, which would write each line twice.
             "django": {"handlers": ["mail_admins"]},
             "django.server": DEFAULT_LOGGING["loggers"]["django.server"],
         },
@@ -94,21 +94,21 @@ def with_djangos_own(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_arguments(record: logging.LogRecord) -> bool:
-    """For a logger whose arguments may be secrets."""
+    """Remove the arguments of a log record, as a filter: they may be secrets."""
     if record.args:
         record.msg, record.args = str(record.msg).replace("%s", "(not shown)"), ()
     return True
 
 
 def without_data_of_celery(_: Any, __: str, line: EventDict) -> EventDict:
-    """Of a task its lines have a dict besides, that says once more what their text does."""
+    """Remove the `data` dict of Celery's lines, which repeats their text."""
     if str(line.get("logger", "")).startswith("celery."):
         line.pop("data", None)
     return line
 
 
 def say_what_about(_: Any, __: str, line: EventDict) -> EventDict:
-    """Whoever runs something may leave as `about` who says what it is; the line's own words win."""
+    """Add the fields that the callable `about` returns; the line's own fields take precedence."""
     about = line.get("about")
     if not callable(about):
         return line
@@ -117,11 +117,11 @@ def say_what_about(_: Any, __: str, line: EventDict) -> EventDict:
 
 
 def log_thread_failures() -> None:
-    """A thread that ends on an unforeseen error says so in the log, in the log's format."""
+    """Log the unhandled exceptions of threads."""
 
     def report(failure: threading.ExceptHookArgs) -> None:
         structlog.get_logger("threads").error(
-            "thread ended",
+            "thread crashed",
             thread=failure.thread.name if failure.thread else "",
             exc_info=(failure.exc_type, failure.exc_value, failure.exc_traceback),
         )

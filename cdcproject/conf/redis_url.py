@@ -1,4 +1,4 @@
-"""The address of the Redis that keeps tokens and counts, as redis-py takes it."""
+"""The URL of the Redis for tokens and rate limits, in the form of redis-py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import redis
 
 from cdcproject.conf.environment import broker_addresses, check_address, stop
 
-#: Of a broker's address, what is not Celery's alone.
+#: Options of a broker URL that redis-py understands too.
 _SHARED = (
     "db",
     "username",
@@ -23,24 +23,24 @@ _CELERYS_WORDS = {"CERT_NONE": "none", "CERT_OPTIONAL": "optional", "CERT_REQUIR
 
 
 def redis_address(url: str, broker_url: str) -> str:
-    """REDIS_URL, else the broker's when that is one Redis; empty when there is none."""
+    """Return REDIS_URL, else the broker's URL when it is one Redis, else an empty text."""
     check_address("REDIS_URL", url)
     broker, *others = broker_addresses(broker_url)
     if not url and (others or "redis" not in broker.partition("://")[0]):
         return ""
     address = url or _of_broker(broker)
     if not address.startswith(("redis://", "rediss://", "unix://")):
-        stop("REDIS_URL must begin with redis://, rediss:// or unix://.")
+        stop("REDIS_URL must start with redis://, rediss:// or unix://.")
     try:
         redis.ConnectionPool.from_url(address).make_connection()
     except (TypeError, ValueError, redis.RedisError):  # their messages may hold the password
         name = "REDIS_URL" if url else "CELERY_BROKER_URL"
-        stop(f"{name}: an option in its query (after the ?) is none of redis-py, or is wrong.")
+        stop(f"{name}: an option in its query (after the ?) is unknown to redis-py, or wrong.")
     return address
 
 
 def _of_broker(url: str) -> str:
-    """Without options of Celery, which redis-py refuses, and with its words for the others."""
+    """Return a broker URL without Celery's options, which redis-py refuses."""
     base, _, query = url.replace("redis+socket://", "unix://", 1).partition("?")
     wanted = (*_SHARED, *(_OF_TLS if base.startswith("rediss:") else ()))
     options = [

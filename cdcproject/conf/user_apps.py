@@ -13,24 +13,24 @@ def user_apps(names: Sequence[str], ours: Collection[str]) -> list[str]:
     """The user's apps, to be installed after `ours`. A wrong name stops start-up."""
     for name in names:
         if name in ours or names.count(name) > 1:
-            stop(f"CDC_APPS names {name}, which is installed already; name each app once.")
+            stop(f"CDC_APPS lists {name}, which is already installed; list each app once.")
         if not _is_there(name):
             stop(
-                f"CDC_APPS: there is no app {name!r}; name packages on the Python path, such as "
-                "crm for a folder crm beside manage.py, separated by commas."
+                f"CDC_APPS: there is no app {name!r}; list packages on the Python path, separated "
+                "by commas, such as crm for a folder crm beside manage.py."
             )
     return list(names)
 
 
 def _is_there(name: str) -> bool:
-    """A package, or the path of an AppConfig such as crm.apps.CrmConfig."""
+    """Return whether a name is a package, or the path of an AppConfig like crm.apps.CrmConfig."""
     if not all(part.isidentifier() for part in name.split(".")):
         return False
     try:
         if find_spec(name) is not None:
             return True
     except ModuleNotFoundError as error:
-        # A module that is there and imports one that is not says so itself.
+        # An existing module that fails to import another one raises its own error.
         if not f"{name}.".startswith(f"{error.name}."):
             raise
     module, _, config = name.rpartition(".")

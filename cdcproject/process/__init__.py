@@ -1,1 +1,1 @@
-"""What every process has: liveness, metrics, tracing, the broker and Celery's control panel."""
+"""Parts of every process: liveness, metrics, tracing, the broker, and Celery's control panel."""

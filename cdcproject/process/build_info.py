@@ -1,4 +1,4 @@
-"""What a process runs, for Prometheus: of an upgrade, whose processes have been replaced."""
+"""The versions that a process runs, as a metric: it shows the progress of an upgrade."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ LABELS = ("version", "python", "django")
 
 
 class BuildInfo:
-    """Collects it: 1, with the versions as labels."""
+    """A Prometheus collector of a gauge that is 1, with the versions as labels."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        family = GaugeMetricFamily(NAME, "1; its labels are the versions.", labels=LABELS)
+        family = GaugeMetricFamily(NAME, "Always 1; the labels are the versions.", labels=LABELS)
         family.add_metric((__version__, platform.python_version(), django.get_version()), 1)
         yield family

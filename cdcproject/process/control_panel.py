@@ -1,7 +1,7 @@
-"""Which of Celery's control commands a worker obeys.
+"""Restrict the control commands of Celery that a worker executes.
 
-Anyone who can write to the broker can send them. They must not show settings, stop a worker, end a
-run or hold deliveries back.
+Every client of the broker can send them. They must not show settings, stop a worker, end a run or
+hold back deliveries.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from celery.worker import control
 
 log = structlog.get_logger(__name__)
 
-#: With these Celery and Flower show workers and tasks. Arguments of our tasks are ids.
+#: Celery and Flower use these to show workers and tasks. The arguments of our tasks are ids.
 ALLOWED = frozenset(
     {
         *("ping", "clock", "heartbeat", "enable_events", "disable_events"),
@@ -27,18 +27,18 @@ _celerys_stats = control.stats
 
 
 class _Commands(dict[str, Any]):
-    """The commands by name. Any other name answers that there is no such command."""
+    """The commands by name. Any other command is refused."""
 
     def __missing__(self, name: str) -> Any:
         def refuse(_: Any, **__: Any) -> dict[str, str]:
             log.warning("control command refused", command=str(name)[:100])
-            return {"error": "This worker has no such command."}
+            return {"error": "This worker does not support this command."}
 
         return refuse
 
 
 def restrict() -> None:
-    """Take out all others that Celery brings along; those that a user's own app adds stay."""
+    """Remove all other commands of Celery, but not those that a user's app has added."""
     panel = control.Panel
     panel.data = _Commands(
         (name, command)
@@ -51,7 +51,7 @@ def restrict() -> None:
 
 
 def stats(state: Any, **_: Any) -> Any:
-    """Celery's own, without the options of the broker's connection: those may hold passwords."""
+    """Return Celery's stats without the broker connection's options, which may have passwords."""
     found = _celerys_stats(state)
     broker = found.get("broker")
     if isinstance(broker, dict):

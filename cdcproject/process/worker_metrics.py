@@ -1,4 +1,4 @@
-"""A worker's /metrics: what its pool's processes count, on a port of its main process."""
+"""Serve /metrics in the main process of a worker, for all processes of its pool."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 class WorkerMetrics:
-    """Nothing where CDC_WORKER_METRICS_PORT is not set."""
+    """The metrics server of a worker; it does nothing without CDC_WORKER_METRICS_PORT."""
 
     def __init__(self) -> None:
         self._folder: Folder | None = None
@@ -25,8 +25,10 @@ class WorkerMetrics:
         self._process = 0
 
     def begin(self) -> None:
-        """In the main process, before it forks. Where the port is taken its work goes on without
-        them."""
+        """Serve the metrics, in the main process before it forks.
+
+        When the port is in use, an error is logged and the worker continues.
+        """
         port: int | None = settings.CDC_WORKER_METRICS_PORT
         if port is None:
             return
@@ -38,13 +40,13 @@ class WorkerMetrics:
             self._server, _ = start_http_server(port, registry=registry)
         except OSError as error:
             log.error(
-                "the worker's metrics are not served",
+                "worker metrics not served",
                 reason=error.strerror,
-                remedy=f"another port in this worker's CDC_WORKER_METRICS_PORT; not {port}",
+                remedy=f"set CDC_WORKER_METRICS_PORT of this worker to a port other than {port}",
             )
 
     def leave(self) -> None:
-        """In a process of the pool: it would keep the port after the main process has gone."""
+        """Close the socket in a process of the pool, which would keep the port open."""
         if self._folder is None or os.getpid() == self._process:
             return
         if self._server is not None:

@@ -1,1 +1,1 @@
-"""What the web processes add to Django: middleware, probes, throttles and error reports."""
+"""Additions to Django for the web server: middleware, probes, throttles and error reports."""

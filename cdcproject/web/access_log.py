@@ -1,4 +1,4 @@
-"""gunicorn's own log, and a line for each request, in the log's format."""
+"""gunicorn's logger: its messages and an access log, in the format of our log."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ from gunicorn.glogging import Logger
 
 from cdcproject.conf.logging import LOG_FORMATS, LOG_LEVELS, logging_config
 
-#: Asked every few seconds by machines.
-UNTOLD = ("/healthz/", "/metrics")
+#: Paths that machines request every few seconds, left out of the log.
+UNLOGGED = ("/healthz/", "/metrics")
 
 log = structlog.get_logger("web.access")
 
 
 class StructuredLog(Logger):
-    """What gunicorn says goes to the root logger. No query string is logged: it holds what was
-    searched for."""
+    """Sends gunicorn's messages to the root logger.
+
+    Query strings are not logged: they contain search terms.
+    """
 
     def setup(self, cfg: Any) -> None:
-        """Before Django is there: gunicorn's first process never loads it. What is wrong with
-        either variable stops its workers, with a word."""
+        """Configure logging without Django, which gunicorn's main process never loads.
+
+        A wrong variable gets its default here; the settings report it when a worker starts.
+        """
         super().setup(cfg)
         level = os.environ.get("LOG_LEVEL", "").upper()
         kind = os.environ.get("LOG_FORMAT", "")
@@ -39,12 +43,12 @@ class StructuredLog(Logger):
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: timedelta) -> None:
         path = environ.get("PATH_INFO", "")
-        if path.startswith(UNTOLD):
+        if path.startswith(UNLOGGED):
             return
         log.info(
             "request",
             method=environ.get("REQUEST_METHOD"),
-            path=written(path),
+            path=quoted(path),
             status=int(str(resp.status).split(None, 1)[0]),
             bytes=resp.sent,
             ms=round(request_time.total_seconds() * 1000, 1),
@@ -52,6 +56,6 @@ class StructuredLog(Logger):
         )
 
 
-def written(path: str) -> str:
-    """As it was asked for: a line break that somebody sent begins no line of the log."""
+def quoted(path: str) -> str:
+    """Return the path percent-encoded, so that a line break cannot forge a line of the log."""
     return quote(path, safe="/:@!$&'()*+,;=~", encoding="latin-1", errors="replace")

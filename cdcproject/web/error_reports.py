@@ -1,4 +1,4 @@
-"""What an error page or report may show of a request that failed."""
+"""Remove secrets from Django's error pages and reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.views.debug import SafeExceptionReporterFilter
 
 
 class SecretsStayHidden(SafeExceptionReporterFilter):
-    """As in production, with DEBUG too: forms here hold passwords and keys, and variables do."""
+    """Hides forms and local variables, also with DEBUG: they contain passwords and keys."""
 
     hidden_settings = re.compile(
         f"{SafeExceptionReporterFilter.hidden_settings.pattern}|URL|LOCATION|BROKER|DATABASE|WEBHOOK|OTLP",

@@ -1,4 +1,4 @@
-"""Throttle password guesses in the console; all web processes count together."""
+"""Throttle password guesses in the console. All web processes share the counts."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from django.http import HttpRequest
 from django.urls import reverse_lazy
 from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
 
-#: One address may fail so many times as often as one user from it: an office shares an address.
+#: The factor by which the limit of an address exceeds that of a user: an office shares an address.
 _USERS_OF_AN_ADDRESS = 10
 
 
 class Guess:
-    """A password that is about to be looked at, counted before it is, so that many at once count
-    too. One that is right takes back what was counted of its user, and itself of its address.
-    Other addresses are not locked out: nobody keeps a user out by failing for him."""
+    """A password check, counted before it happens, so that concurrent guesses count too.
+
+    A right password resets the count of its user and is subtracted from that of its address. The
+    count of a user is kept by address, so that no other address can lock the user out.
+    """
 
     def __init__(self, name: str, request: HttpRequest | None, what: str) -> None:
-        """Raises ValidationError where there were too many; `what` names them."""
+        """Count a guess. Raises ValidationError after too many; its message starts with `what`."""
         most, seconds = settings.CDC_SIGN_IN_RATE
         address = address_of(request)
         self._of_user, self._of_address = _key("user", name, address), _key("address", address)
@@ -34,19 +36,19 @@ class Guess:
             _counted(self._of_address, seconds) > most * _USERS_OF_AN_ADDRESS
         ):
             raise ValidationError(
-                f"{what}. Wait for up to {_spoken(seconds)}, or ask an administrator to set a new "
+                f"{what}. Wait up to {_in_minutes(seconds)}, or ask an administrator to set a new "
                 "password.",
                 code="throttled",
             )
 
     def was_right(self) -> None:
         cache.delete(self._of_user)
-        with suppress(ValueError):  # it ended in between
+        with suppress(ValueError):  # the count has just expired
             cache.decr(self._of_address)
 
 
 class ThrottledForm(AuthenticationForm):
-    """The login."""
+    """The login form."""
 
     def clean(self) -> Any:
         name = self.cleaned_data.get("username")
@@ -59,8 +61,7 @@ class ThrottledForm(AuthenticationForm):
 
 
 class ThrottledPasswordChangeForm(AdminOwnPasswordChangeForm):
-    """Somebody at a browser that a user left signed in guesses the old password no faster than at
-    the login."""
+    """The form to change one's password, whose old password is throttled like a login."""
 
     def __init__(self, user: Any, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(user, *args, **kwargs)
@@ -74,7 +75,7 @@ class ThrottledPasswordChangeForm(AdminOwnPasswordChangeForm):
 
 
 class PasswordChange(PasswordChangeView):
-    """The page of the console, as its site makes it."""
+    """The console's page to change one's password."""
 
     form_class = ThrottledPasswordChangeForm
     success_url = reverse_lazy("admin:password_change_done")
@@ -87,16 +88,16 @@ class PasswordChange(PasswordChangeView):
 
 
 def address_of(request: HttpRequest | None) -> str:
-    """Whom the connection, or the outermost proxy that is trusted, is from.
+    """Return the client's address as the connection or the outermost trusted proxy gives it.
 
-    Of IPv6 the network, /64: whoever has one address there has all of them.
+    An IPv6 address is reduced to its /64 network, which one client controls as a whole.
     """
     if request is None:
         return ""
     proxies: int = settings.CDC_TRUSTED_PROXIES
-    named = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
-    told = named[-min(proxies, len(named))] if proxies else ""
-    return _counted_as(told or str(request.META.get("REMOTE_ADDR", "")))
+    listed = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
+    forwarded = listed[-min(proxies, len(listed))] if proxies else ""
+    return _counted_as(forwarded or str(request.META.get("REMOTE_ADDR", "")))
 
 
 def _counted_as(address: str) -> str:
@@ -113,7 +114,7 @@ def _counted(key: str, seconds: int) -> int:
     cache.add(key, 0, seconds)
     try:
         return int(cache.incr(key))
-    except ValueError:  # it ended in between
+    except ValueError:  # the count has just expired
         return 1
 
 
@@ -122,6 +123,6 @@ def _key(*parts: Any) -> str:
     return f"sign-in:{digest}"
 
 
-def _spoken(seconds: int) -> str:
+def _in_minutes(seconds: int) -> str:
     minutes = -(-seconds // 60)
     return "a minute" if minutes == 1 else f"{minutes} minutes"

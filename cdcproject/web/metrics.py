@@ -1,4 +1,4 @@
-"""What the web server counts of its answers; docs/metrics.md."""
+"""Metrics of the web server's responses; see docs/metrics.md."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ log = structlog.get_logger(__name__)
 
 REQUESTS = Counter("cdc_http_requests", "Requests answered.", ["area", "method", "status"])
 REQUEST_SECONDS = Histogram(
-    "cdc_http_request_seconds", "Until an answer began.", ["area"],
+    "cdc_http_request_seconds", "Seconds until a response began.", ["area"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )  # fmt: skip
 
 _AREAS = {"admin": "console", "api": "api", "static": "static"}
-#: What else a client may make up is one.
+#: Other methods, which clients can make up, share one label.
 _METHODS = frozenset(HTTPMethod)
 
 
 class Requests:
-    """Middleware. Probes are answered before it and not counted."""
+    """Middleware that counts requests, except probes, which are answered before it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -34,8 +34,8 @@ class Requests:
         answer = self._get_response(request)
         try:
             _count(request, answer.status_code, perf_counter() - began)
-        except OSError as error:  # the folder of what is counted is gone, or full
-            log.warning("a request is not counted", reason=str(error))
+        except OSError as error:  # the folder of the metrics was deleted, or is full
+            log.warning("request not counted", reason=str(error))
         return answer
 
 

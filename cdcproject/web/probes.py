@@ -1,4 +1,4 @@
-"""Health of the web process: alive, and ready when the database and the broker answer."""
+"""Probes of the web server: live, and ready when database and broker answer."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from cdcproject.process.embedded_broker import ensure_embedded_broker
 from consumer.status import metrics_page
 from consumer.status.cached_reads import BackgroundRead
 
-#: Seconds after which the database or the broker counts as away. Both are asked at once.
+#: Seconds after which the database or the broker counts as unavailable. Both are asked in parallel.
 TIMEOUT_SECONDS = 3.0
 
 
 class Probes:
-    """Middleware that answers /healthz/… and /metrics before the host's name is looked at.
+    """Middleware that answers /healthz/… and /metrics before ALLOWED_HOSTS is checked.
 
-    An orchestrator asks by address: ALLOWED_HOSTS is not for it.
+    Orchestrators and Prometheus use IP addresses.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -43,8 +43,7 @@ def live(request: HttpRequest) -> HttpResponse:
 
 
 def ready(request: HttpRequest) -> HttpResponse:
-    """200 when both answer, otherwise 503, within TIMEOUT_SECONDS; either way, what each of them
-    said."""
+    """Return 200 when both answer within TIMEOUT_SECONDS, otherwise 503, with a result for each."""
     asked = {name: check.begin() for name, check in _CHECKS.items()}
     wait(asked.values(), timeout=TIMEOUT_SECONDS)
     checks = {name: _answer(future) for name, future in asked.items()}
@@ -66,7 +65,7 @@ def _answer(check: Future[None]) -> str:
 
 
 def _ask_database() -> None:
-    """Over a new connection: the answer includes whether there is one to be had."""
+    """Run a query on a new connection, to check that connections are available."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
 

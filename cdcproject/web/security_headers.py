@@ -1,5 +1,8 @@
-"""Headers that tell browsers what a page may do: scripts and styles of this server alone, and no
-other site may show it, read it or be sent its forms."""
+"""Security headers of responses.
+
+Pages may use scripts and styles of this server only. Other sites may not embed or read them, or
+receive their forms.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from django.urls import reverse
 _POLICY = {
     "default-src": "'none'",
     "script-src": "'self'",
-    # The console's theme, and how wide a column or a bar is, stand in the pages themselves.
+    # Pages have inline styles for the theme and for widths of columns and bars.
     "style-src": "'self' 'unsafe-inline'",
     "img-src": "'self' data:",
     "font-src": "'self'",
@@ -20,8 +23,8 @@ _POLICY = {
     "base-uri": "'none'",
     "frame-ancestors": "'none'",
 }
-#: Alpine, which moves the console's menus, makes functions of its attributes' texts. No page has a
-#: script of its own within it: what somebody has written stays text.
+#: Alpine, which the console's menus use, evaluates the text of attributes. Inline scripts stay
+#: forbidden, so that user input is never executed.
 _OF_THE_CONSOLE = _POLICY | {"script-src": "'self' 'unsafe-eval'"}
 
 _OTHERS = {
@@ -32,7 +35,7 @@ _OTHERS = {
 
 
 class BrowserPolicies:
-    """Middleware. What an answer says for itself stays."""
+    """Middleware that adds the headers, except those that a response has set itself."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response

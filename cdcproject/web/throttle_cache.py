@@ -1,7 +1,7 @@
-"""What all web processes count together: requests of a user, and logins that failed.
+"""The cache for counts that web processes share: requests by user, and failed logins.
 
-In Redis where there is one. While that is away each process counts for itself: who is let in must
-not depend on it.
+It is in Redis when there is one. While Redis is unavailable, each process counts for itself, since
+logins must not depend on Redis.
 """
 
 from __future__ import annotations
@@ -21,19 +21,21 @@ from redis.exceptions import RedisError, ResponseError
 
 log = structlog.get_logger(__name__)
 
-#: Seconds for each word of Redis, and until one that is away is asked again.
+#: Seconds for each command of Redis, and until an unavailable Redis is tried again.
 _TIMEOUT, _PAUSE = 0.5, 10.0
-#: Counts that a process keeps by itself; Django's 300 could be pushed out by 300 wrong names.
+#: Counts that a process keeps on its own. Guesses of 300 names would evict Django's default of 300.
 _MOST_ALONE = 20_000
-#: Bytes of a value; a count has a few, and the channels of a large org some hundred thousand.
+#: The most bytes of a value: the channels of a large org take some hundred thousand.
 LARGEST = 2_000_000
-#: What Redis says of a value that is of another kind, in words alone.
+#: Texts in Redis's errors about a value of another type, which have no code.
 _OF_ANOTHER_KIND = ("WRONGTYPE", "not an integer", "would overflow")
 
 
 class Json:
-    """In place of Django's pickles, which are code: who can write to the broker must not have it
-    run by the web server. A whole number stands as it is, for Redis to count."""
+    """A serializer in place of pickle, with which any writer to Redis could execute code here.
+
+    Integers are stored as they are, so that Redis can count.
+    """
 
     def dumps(self, value: Any) -> int | bytes:
         is_number = isinstance(value, int) and not isinstance(value, bool)
@@ -44,15 +46,15 @@ class Json:
 
 
 class Unreadable(Exception):
-    """The cache holds a value that is not ours. It is deleted, and counts as absent."""
+    """The cache has a value that is not ours. It is deleted and counts as absent."""
 
 
 class _Bounded(RedisCacheClient):
-    """Reads no value that is larger than one of ours can be."""
+    """A client that refuses values larger than ours can be."""
 
     def get(self, key: Any, default: Any) -> Any:
         value = self.get_client(key).getrange(key, 0, LARGEST)
-        if not value:  # an absent one is empty, and none of ours is
+        if not value:  # none of our values is empty
             return default
         if len(value) > LARGEST:
             raise Unreadable("it is too large")
@@ -63,8 +65,10 @@ class _Bounded(RedisCacheClient):
 
 
 class SharedCache(RedisCache):
-    """The broker's database may be the same: nothing but what is here is ever touched. Others may
-    write to it: a value that is not readable is deleted, and taken as absent."""
+    """A cache in a Redis that may also be the broker, of which only our own keys are touched.
+
+    Other clients may write to it: an unreadable value is deleted and counts as absent.
+    """
 
     _has_warned = False
 
@@ -107,7 +111,7 @@ class SharedCache(RedisCache):
         return bool(self._asked(super().has_key, self._alone.has_key, *args, **kwargs))
 
     def clear(self) -> None:
-        """What this cache holds. Django's own would empty the whole database, queues and all."""
+        """Delete the keys of this cache. Django's would empty the database, including queues."""
         self._alone.clear()
         self._asked(self._clear, lambda: None)
 
@@ -128,7 +132,7 @@ class SharedCache(RedisCache):
             reason = str(error)
         if not self._has_warned:
             SharedCache._has_warned = True
-            log.warning("a value in the cache was not readable", key=str(key), reason=reason)
+            log.warning("unreadable cache value deleted", key=str(key), reason=reason)
         super().delete(key, version=version)
         return ask(key, *args, version=version)
 
@@ -141,7 +145,9 @@ class SharedCache(RedisCache):
             answer = shared(*args, **kwargs)
         except (RedisError, OSError) as error:
             if not self._away_until:
-                log.warning("counts are not shared between processes", reason=str(error))
+                log.warning(
+                    "shared cache unavailable, processes count separately", reason=str(error)
+                )
             self._away_until = time.monotonic() + _PAUSE
             return alone(*args, **kwargs)
         self._away_until = 0.0
@@ -153,9 +159,11 @@ _KEEP = "UPDATE cdc_cache SET expires = %s WHERE cache_key = %s"
 
 
 class TableCache(DatabaseCache):
-    """In the table `cdc_cache`. Django's own loses counts of two at once, gives what is counted
-    another end each time, and from 300 entries on drops some that have not ended: whoever fails
-    under enough names would begin anew."""
+    """A cache in the table `cdc_cache`.
+
+    Django's DatabaseCache loses concurrent counts, extends their expiry at each count, and evicts
+    live entries beyond 300, which would reset the throttle for a client that guesses many names.
+    """
 
     def incr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
         name = self.make_key(key, version)
@@ -169,5 +177,5 @@ class TableCache(DatabaseCache):
         return count
 
     def _cull(self, db: str, cursor: Any, now: datetime, num: int) -> None:
-        ended = connections[db].ops.adapt_datetimefield_value(now)
-        cursor.execute("DELETE FROM cdc_cache WHERE expires < %s", [ended])
+        cutoff = connections[db].ops.adapt_datetimefield_value(now)
+        cursor.execute("DELETE FROM cdc_cache WHERE expires < %s", [cutoff])

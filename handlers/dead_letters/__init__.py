@@ -1,1 +1,1 @@
-"""Deliveries that failed, grouped by handler and error."""
+"""Dead letters: grouping failed deliveries by error, and dead letters that halt their chain."""

@@ -1,4 +1,4 @@
-"""Which errors of a handler are the same but for what they tell of: numbers, ids, quoted values."""
+"""Group a handler's errors that differ only in numbers, ids and quoted values."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from django.utils.crypto import salted_hmac
 from audit.log.masking import MASKED
 from handlers.models import Delivery
 
-#: What stands for whatever differs.
+#: The placeholder for varying parts.
 ANY = "…"
-#: Of the first line; what comes after it tells one error from another no more.
+#: Characters of the first line that tell errors apart.
 _LONGEST = 200
 _VARYING = re.compile(
     r"""
@@ -29,16 +29,16 @@ _SEVERAL = re.compile(rf"{ANY}(?:[\s,:;]*{ANY})+")
 
 
 def folded(error: str) -> str:
-    """Its first line, with a mark in place of what varies."""
+    """Return the first line of an error, with a placeholder for each varying part."""
     first = error.strip().partition("\n")[0][: 2 * _LONGEST]
     return _SEVERAL.sub(ANY, _VARYING.sub(ANY, first))[:_LONGEST]
 
 
 def group_of(delivery: Delivery, error: str) -> str:
-    """The group's name. The delivery's entry and listener should be loaded.
+    """Return the name of the error's group. The delivery's entry and listener should be loaded.
 
-    Values of sensitive fields are masked before, so that errors are not told apart by them; and
-    keyed with the SECRET_KEY, since a short text can be guessed from its digest.
+    Values of sensitive fields are masked first, so that groups do not depend on them. The digest is
+    keyed with SECRET_KEY, since a short text can be guessed from a plain digest.
     """
     shown = folded(MASKED.text(error, delivery.entry))
     salt = "handlers.dead_letters"

@@ -1,4 +1,4 @@
-"""What failed, by handler and error: how many, since when, and an example of each."""
+"""Failed deliveries grouped by handler and error: number, times and an example of each group."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from handlers.dead_letters.fingerprint import folded
 from handlers.models import Delivery
 
 State = Delivery.State
-#: Those that have failed, and those that are tried again.
+#: The states of failed deliveries: dead, or waiting for a retry.
 STATES = (State.DEAD, State.RETRYING)
 #: Groups on a page.
 PAGE = 25
-#: Of each group the newest tell which entities it has.
+#: The number of newest deliveries whose entities are listed for a group.
 NEWEST = 20
 
 
 @dataclass(frozen=True)
 class Group:
-    """Deliveries of one handler that failed alike."""
+    """Deliveries of one handler that failed with the same kind of error."""
 
     name: str
     state: str
@@ -34,12 +34,12 @@ class Group:
     halting: int
     first_at: datetime | None
     last_at: datetime | None
-    #: The newest of them.
+    #: The newest delivery.
     example: Delivery
-    #: What its errors have in common, and the example's own, as the reader may see them.
+    #: The common part of the errors, and the example's error, masked for the reader.
     error: str
     example_error: str
-    #: Of the newest of them.
+    #: The entities of the newest deliveries.
     entities: list[str] = field(default_factory=list)
 
     @property
@@ -48,7 +48,7 @@ class Group:
 
     @property
     def error_class(self) -> str:
-        """Where it begins with one."""
+        """Return the exception class at the start of the error, or an empty text."""
         before, colon, _ = self.error.partition(":")
         return before if colon and before.isidentifier() else ""
 
@@ -65,7 +65,7 @@ class Page:
 
 
 def page_of(state: str, number: int, see: Sight) -> Page:
-    """The largest groups first. Four queries, whatever there is; they are counted from an index."""
+    """Return a page of groups, the largest first. Four queries; an index answers the counts."""
     rows = (
         Delivery.objects.filter(state=state)
         .order_by()
@@ -88,7 +88,7 @@ def page_of(state: str, number: int, see: Sight) -> Page:
     groups = []
     for row in shown:
         example = examples.get(row["newest"])
-        if example is not None:  # it was pruned just now
+        if example is not None:  # else it was pruned between the queries
             groups.append(_group(row, state, example, see, entities))
     return Page(groups, number, has_more=len(found) > PAGE)
 
@@ -98,7 +98,7 @@ def deliveries_of(state: str, group: str) -> QuerySet[Delivery]:
 
 
 def told(state: str, group: str) -> dict[str, str]:
-    """A group in words, for whoever may read of it later."""
+    """Return a group's handler and error, to be recorded after the group is gone."""
     found = deliveries_of(state, group).select_related("entry__listener").order_by("-id").first()
     if found is None:
         return {"group": group}
@@ -137,12 +137,14 @@ def _entities(state: str, names: Collection[str]) -> dict[str, list[str]]:
 
 
 def _newest(state: str, names: Collection[str]) -> list[int]:
-    """Of each group. One query of as many parts: ranked all at once, all that failed would be
-    sorted for it."""
+    """Return the ids of the newest deliveries of each group.
+
+    One query with a part for each group: ranking all groups at once would sort all failures.
+    """
     parts: list[str] = []
     values: list[Any] = []
     for name in names:
-        # A range of one: of that order the index is that begins with state and group.
+        # A range of one value, so that the index on state and group serves the ordering.
         group = Delivery.objects.filter(state=state, error_group__gte=name, error_group__lte=name)
         newest = group.order_by("-error_group", "-id").values("pk")[:NEWEST]
         inner, given = newest.query.sql_with_params()

@@ -1,6 +1,6 @@
-"""The claim of a redelivery; `audit.jobs.claim` says what a claim is.
+"""The job claim of a redelivery; see `audit.jobs.claim`.
 
-A crash leaves the targets that are left.
+After a crash, the remaining targets are still in the database for the next claim.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ log = structlog.get_logger(__name__)
 
 State = Redelivery.State
 
-#: Claims in a row that came no further, after which an operator is asked.
+#: Consecutive claims without progress after which the redelivery fails and needs an operator.
 MOST_TRIES = 5
-_NO_FURTHER = "It was begun several times and came no further; the workers' log says why."
+_NO_FURTHER = (
+    "The redelivery was started several times without progress. The worker log has the reason."
+)
 
 
 class RedeliveryClaim(Claim[Redelivery]):
-    """A redelivery that this process does."""
+    """A redelivery that this process runs."""
 
     @classmethod
     def of(cls, redelivery_id: int, now: datetime) -> RedeliveryClaim | None:
-        """Claim a redelivery; None when another process does it, or it has ended or is given up.
+        """Claim a redelivery; None when another process runs it, or it has ended or failed.
 
         Inside any transaction.
         """
@@ -46,7 +48,7 @@ class RedeliveryClaim(Claim[Redelivery]):
         return counts_of(self.job)
 
     def keep(self, counts: Counts, looked_at: int) -> None:
-        """Write down what a step did and renew the claim. Inside the `step`."""
+        """Save the progress of a step and renew the claim. Inside the `step`."""
         self.extend(
             counts=stored(self.counts + counts),
             count=self.job.count + sent(counts),
@@ -67,4 +69,4 @@ class RedeliveryClaim(Claim[Redelivery]):
     def give_up(self) -> None:
         error = self.job.error or _NO_FURTHER
         self.finish(State.FAILED, error=error)
-        log.error("a redelivery was given up", redelivery=self.job.pk, reason=error)
+        log.error("redelivery failed", redelivery=self.job.pk, reason=error)

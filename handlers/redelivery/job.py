@@ -1,5 +1,5 @@
-"""Redeliveries as jobs: a worker does them, a slice of time after the other, and whoever finds one
-that nobody does has it taken up again."""
+"""Redeliveries as background jobs: workers run them in time slices, and the periodic round restarts
+those that no process runs."""
 
 from __future__ import annotations
 
@@ -26,14 +26,17 @@ log = structlog.get_logger(__name__)
 State = Redelivery.State
 
 TASK = "consumer.redeliver"
-#: Seconds after which the rest is left to another message, where a task may last longer.
+#: The longest time slice in seconds; the rest of the redelivery continues in a new task message.
 BUDGET = 120.0
-#: After a step that the database does not let happen.
+#: Delay before a redelivery is retried after a database error.
 BACKOFF = Backoff(5.0, 30.0, jitter=0.5)
 
 
 def run(redelivery_id: int) -> None:
-    """Do one for a while, if nobody else does it. Never inside a transaction."""
+    """Run a redelivery for one time slice, unless another process runs it.
+
+    Never inside a transaction.
+    """
     claim = RedeliveryClaim.of(redelivery_id, database_clock.now())
     if claim is None:
         return
@@ -42,36 +45,45 @@ def run(redelivery_id: int) -> None:
 
 
 def attend(claim: RedeliveryClaim, ends_at: float | None = None) -> None:
-    """Do it until then, and hand on what is left. Never inside a transaction."""
+    """Run a claimed redelivery until `ends_at`, and send a message for the rest.
+
+    `ends_at` is a time of `time.monotonic()`. Never inside a transaction.
+    """
     pk = claim.job.pk
     try:
         if not work(claim, is_over=lambda: ends_at is not None and time.monotonic() > ends_at):
             claim.release(database_clock.now() + SENT_AGAIN)
             send(pk)
     except ClaimLost:
-        log.info("a redelivery goes on elsewhere, or was cancelled", redelivery=pk)
+        log.info("redelivery claim lost", redelivery=pk)
     except DatabaseError as error:
         delay = BACKOFF.delay(max(claim.job.tries, 1))
         due_at = database_clock.now() + timedelta(seconds=delay)
-        log.warning("a redelivery is tried again", redelivery=pk, reason=str(error).strip())
+        log.warning(
+            "redelivery postponed after a database error", redelivery=pk, reason=str(error).strip()
+        )
         with suppress(ClaimLost):
             claim.release(due_at, error=storable(str(error).strip()))
 
 
 def send(redelivery_id: int) -> bool:
-    """Ask the workers to do it. What a broker that is away does not take is sent when it is due."""
+    """Send the task message; return whether the broker took it. `start_due` sends it otherwise."""
     return publish.start_or_leave(TASK, redelivery_id=redelivery_id)
 
 
 def start_due(now: datetime) -> int:
-    """Ask the workers to do each that is due and that nobody does; how many. Never inside a
-    transaction."""
+    """Send a task message for each due redelivery that no process runs; return how many.
+
+    Never inside a transaction.
+    """
     return start_due_jobs(Redelivery.objects.all(), now, send)
 
 
 def cancel(redelivery_id: int, by: Actor, reason: str, now: datetime) -> bool:
-    """What was sent stays sent, and the rest is not; False when it was over. Never inside a
-    transaction."""
+    """Cancel a redelivery; return False when it had already ended.
+
+    Deliveries that were already sent stay sent. Never inside a transaction.
+    """
     with transaction.atomic(durable=True):
         mine = Redelivery.objects.filter(pk=redelivery_id, state__in=Redelivery.UNENDED)
         if not mine.update(state=State.CANCELLED, claimed_until=None, finished_at=now):
@@ -86,11 +98,14 @@ def cancel(redelivery_id: int, by: Actor, reason: str, now: datetime) -> bool:
 
 
 def take_up(redelivery_id: int, by: Actor, reason: str, now: datetime) -> bool:
-    """Go on with one that was given up; False when it was not. Never inside a transaction."""
+    """Resume a failed redelivery; return False when it is in another state.
+
+    Never inside a transaction.
+    """
     with transaction.atomic(durable=True):
         mine = Redelivery.objects.filter(pk=redelivery_id, state=State.FAILED)
-        again = {"state": State.WAITING, "tries": 0, "finished_at": None}
-        if not mine.update(**again, due_at=now + SENT_AGAIN):
+        waiting = {"state": State.WAITING, "tries": 0, "finished_at": None}
+        if not mine.update(**waiting, due_at=now + SENT_AGAIN):
             return False
         redelivery = Redelivery.objects.get(pk=redelivery_id)
         note(by, Action.TAKE_UP, redelivery, name=str(redelivery.pk), reason=reason)

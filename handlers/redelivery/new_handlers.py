@@ -1,4 +1,4 @@
-"""Recorded changes to mappings that came later: those that match now and never had them."""
+"""Redeliver recorded changes to mappings that match them now and have no delivery of them yet."""
 
 from __future__ import annotations
 
@@ -18,27 +18,32 @@ Pair = tuple[int, int]
 
 
 def counted(entry_ids: Sequence[int], handler: str) -> Counts:
-    """How many changes each such mapping would get. `handler`: only those with it, if given."""
+    """Return how many deliveries the mappings would get, by handler.
+
+    A `handler` limits them to mappings with this handler or task.
+    """
     return _counts(_lacking(entry_ids, handler))
 
 
 def deliver_to(
     entry_ids: Sequence[int], handler: str, redelivery: Redelivery
 ) -> tuple[Counts, list[int]]:
-    """The counts, and the ids to publish. Inside the caller's transaction, which has locked the
-    positions of their listeners."""
+    """Create the missing deliveries; return their counts, and the ids to publish.
+
+    Inside the caller's transaction, which has locked the positions of the entries' listeners.
+    """
     lacking = _lacking(entry_ids, handler)
     ready: list[int] = []
-    for one in lacking:
-        ready += deliver(one.entries, one.mappings, only=one.pairs)
-    pairs = {pair for one in lacking for pair in one.pairs}
-    _sign(pairs, redelivery)
+    for group in lacking:
+        ready += deliver(group.entries, group.mappings, only=group.pairs)
+    pairs = {pair for group in lacking for pair in group.pairs}
+    _set_redelivery(pairs, redelivery)
     return _counts(lacking), ready
 
 
 @dataclass(frozen=True, slots=True)
 class Lacking:
-    """Of one listener: its mappings, and which of them lack which of the entries."""
+    """The entries and mappings of one listener, and the pairs that have no delivery."""
 
     entries: list[AuditLogEntry]
     mappings: list[HandlerMapping]
@@ -46,18 +51,23 @@ class Lacking:
 
 
 def _lacking(entry_ids: Sequence[int], handler: str) -> list[Lacking]:
-    # Gaps say that something happened, and not what; what was read of them is an entry of its own.
+    # Gap entries have no values; the values read over REST are entries of their own.
     entries = AuditLogEntry.objects.filter(pk__in=entry_ids, change_type__in=ON).order_by("id")
     had = set(Delivery.objects.filter(entry__in=entry_ids).values_list("entry_id", "mapping_id"))
     by_listener: dict[int, list[AuditLogEntry]] = {}
     for entry in entries:
         by_listener.setdefault(entry.listener_id, []).append(entry)
-    return [_of(listener_id, group, had, handler) for listener_id, group in by_listener.items()]
+    return [
+        _lacking_of_listener(listener_id, group, had, handler)
+        for listener_id, group in by_listener.items()
+    ]
 
 
-def _of(listener_id: int, entries: list[AuditLogEntry], had: set[Pair], handler: str) -> Lacking:
+def _lacking_of_listener(
+    listener_id: int, entries: list[AuditLogEntry], had: set[Pair], handler: str
+) -> Lacking:
     mappings = list(HandlerMapping.objects.filter(listener_id=listener_id))
-    wanted = [one for one in mappings if _is_wanted(one, handler)]
+    wanted = [mapping for mapping in mappings if _is_wanted(mapping, handler)]
     saves = saves_among(recorded_beside(entries)) if judging(wanted) else {}
     pairs = frozenset(
         (entry.pk, routed.mapping.pk)
@@ -74,8 +84,8 @@ def _is_wanted(mapping: HandlerMapping, handler: str) -> bool:
     return not handler or handler in (mapping.handler, mapping.task)
 
 
-def _sign(pairs: Iterable[Pair], redelivery: Redelivery) -> None:
-    """Note whose wish the new deliveries fulfil."""
+def _set_redelivery(pairs: Iterable[Pair], redelivery: Redelivery) -> None:
+    """Link the new deliveries to the redelivery that created them."""
     by_mapping: dict[int, list[int]] = {}
     for entry_id, mapping_id in pairs:
         by_mapping.setdefault(mapping_id, []).append(entry_id)
@@ -87,8 +97,8 @@ def _sign(pairs: Iterable[Pair], redelivery: Redelivery) -> None:
 
 def _counts(lacking: Iterable[Lacking]) -> Counts:
     counts: Counts = Counts()
-    for one in lacking:
-        handler_of = {mapping.pk: mapping.handler or mapping.task for mapping in one.mappings}
-        for _, mapping_id in one.pairs:
+    for group in lacking:
+        handler_of = {mapping.pk: mapping.handler or mapping.task for mapping in group.mappings}
+        for _, mapping_id in group.pairs:
             counts[Row(handler_of[mapping_id], "", Verdict.FIRST_TIME)] += 1
     return counts

@@ -1,4 +1,4 @@
-"""Which recorded changes are sent to their handlers again, and what can become of each."""
+"""Redelivery requests: which recorded changes are redelivered, and the outcome for each."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from handlers.sdk import registry
 from handlers.sdk.outcomes import MAPPING_DELETED
 
 State = Delivery.State
-#: For how many entries a request finds out which mappings lack them; a command does for any number.
+#: Most entries that an HTTP request matches with new mappings; the command has no such limit.
 MOST_COUNTED = 20_000
 ON_THEIR_WAY = frozenset({State.BLOCKED, State.READY, State.QUEUED, State.RUNNING})
 ENDED_WELL = frozenset({State.SUCCEEDED, State.SKIPPED, State.SENT})
-PRUNED = "it was pruned meanwhile"
-#: Left out from the start, such as an echo of one's own: sent when that very one is asked for.
+PRUNED = "it has been pruned"
+#: Skipped without an attempt, such as our own writes: redelivered only when picked by state.
 LEFT_OUT = Q(state=State.SKIPPED, attempts=0)
 
 
 _UP_TO_DATE = (
-    "They are sent with the present values of their fields; those whose record was deleted since "
-    "are skipped."
+    "They are redelivered with the current values of their fields; changes of records that have "
+    "since been deleted are skipped."
 )
 _AS_RECORDED = (
-    "They are sent as they were recorded: handlers that apply them go back to older values, and "
-    "deleted records may come back."
+    "They are redelivered as recorded: handlers that apply them restore older values and may "
+    "recreate deleted records."
 )
 
 
 class Verdict(StrEnum):
-    """What a redelivery does to a delivery."""
+    """What a redelivery does with a delivery."""
 
     SENT_AGAIN = "sent_again"
     FIRST_TIME = "first_time"
@@ -49,7 +49,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Row:
-    """Deliveries that are counted together; `reason` says why they are not possible."""
+    """Deliveries that are counted together; `reason` says why they cannot be redelivered."""
 
     handler: str
     state: str
@@ -70,12 +70,13 @@ def sent(counts: Counts) -> int:
 
 @dataclass(frozen=True)
 class Wish:
-    """Who asks for what, and why.
+    """A redelivery request.
 
-    deliveries   those to send again
-    entries      those to send to mappings that match now and never had them; None: to none
-    handler      of `entries`: to mappings with this handler or task alone
-    as_recorded  also what later changes of the record have overtaken arrives unchanged
+    deliveries   a queryset of the deliveries to redeliver
+    entries      a queryset of the entries to send to mappings that have no delivery of them; None:
+                 no entries
+    handler      limits `entries` to mappings with this handler or task
+    as_recorded  also send changes unchanged that later changes of the record have overtaken
     """
 
     by: Actor
@@ -88,21 +89,23 @@ class Wish:
 
 
 def fate_of_overtaken(number: int | None, *, as_recorded: bool) -> str:
-    """What becomes of the deliveries that later changes have overtaken, in words. `number`: None
-    where it took too long to count them."""
+    """Return a text that says what happens to overtaken deliveries.
+
+    `number` is None when counting them took too long.
+    """
     if number == 0:
-        return "Later changes have overtaken none of them."
-    count = "too many to count now" if number is None else f"{number:,}"
+        return "None of them was overtaken by later changes of its record."
+    count = "too many to count" if number is None else f"{number:,}"
     fate = _AS_RECORDED if as_recorded else _UP_TO_DATE
     return f"Overtaken by later changes of their records: {count}. {fate}"
 
 
 class Contradiction(ValueError):
-    """Leave one of the two out that the message names."""
+    """Two options exclude each other. Leave out one of them."""
 
 
 class TooMany(ValueError):
-    """Narrow what is asked for, or have manage.py redeliver_cdc_events do it."""
+    """Too many rows for an HTTP request. Narrow the filter, or use redeliver_cdc_events."""
 
 
 def wish(
@@ -113,18 +116,20 @@ def wish(
     new_handlers: bool = False,
     as_recorded: bool = False,
 ) -> Wish:
-    """What a filter asks for: its handler and its state pick among the deliveries of an entry.
+    """Return the request for a filter, whose handler and state pick among an entry's deliveries.
 
-    Raises Contradiction for a state together with new handlers, who have no delivery yet.
+    Raises Contradiction for a state together with `new_handlers`, which have no delivery yet.
     """
     if new_handlers and wanted.state:
-        raise Contradiction("What was never delivered has no state: leave the state out.")
-    alike = replace(wanted, handler=None, state=None)
+        raise Contradiction(
+            "New handlers have no deliveries yet, so no state to filter by: leave the state out."
+        )
+    of_entries = replace(wanted, handler=None, state=None)
     return Wish(
         by=by,
         reason=reason,
         deliveries=picked(wanted),
-        entries=AuditLogEntry.objects.all().matching(alike) if new_handlers else None,
+        entries=AuditLogEntry.objects.all().matching(of_entries) if new_handlers else None,
         handler=wanted.handler or "",
         criteria=named(wanted) | _chosen(new_handlers=new_handlers, as_recorded=as_recorded),
         as_recorded=as_recorded,
@@ -132,25 +137,25 @@ def wish(
 
 
 def refuse_to_count(asked: Wish) -> None:
-    """For who is waited for by a web server, which gives up on long requests. Raises TooMany."""
+    """Raise TooMany when matching the entries would outlast an HTTP request."""
     if asked.entries is None:
         return
     if asked.entries.order_by()[: MOST_COUNTED + 1].count() > MOST_COUNTED:
         raise TooMany(
-            f"Those are more than {MOST_COUNTED:,} entries to match: narrow it down, or use "
+            f"More than {MOST_COUNTED:,} entries match: narrow the filter, or use "
             "manage.py redeliver_cdc_events --dry-run."
         )
 
 
 def picked(wanted: AuditLogFilter) -> Any:
-    """The deliveries of the entries that a filter picks, of its handler and in its state.
+    """Return the deliveries that a filter matches.
 
-    What was left out from the start, such as an echo of one's own, is picked by its state alone.
+    Deliveries that were skipped without an attempt are included only when the filter names a state.
     """
     found = Delivery.objects.all()
-    alike = replace(wanted, handler=None, state=None)
-    if any(asdict(alike).values()):
-        found = found.filter(entry__in=AuditLogEntry.objects.all().matching(alike).order_by())
+    of_entries = replace(wanted, handler=None, state=None)
+    if any(asdict(of_entries).values()):
+        found = found.filter(entry__in=AuditLogEntry.objects.all().matching(of_entries).order_by())
     if wanted.handler:
         found = found.filter(handler=wanted.handler)
     if not wanted.state:
@@ -159,7 +164,7 @@ def picked(wanted: AuditLogFilter) -> Any:
 
 
 def named(wanted: AuditLogFilter) -> dict[str, str]:
-    """What it picks by, to be written down."""
+    """Return the filter's criteria as JSON values, by name."""
     return {name: _text(value) for name, value in asdict(wanted).items() if value}
 
 
@@ -172,8 +177,11 @@ def _text(value: Any) -> str:
 
 
 def judged(handler: str, state: str, mapping: HandlerMapping | None, was: str = "") -> Row:
-    """What is done with a delivery in that state, whose mapping says this now. `was`: its state
-    when it was picked; what failed then and has ended well since needs nothing any more."""
+    """Return the row in which to count a delivery.
+
+    `was` is the delivery's state when it was picked: a failed delivery that has succeeded since is
+    not redelivered.
+    """
     if state in ON_THEIR_WAY:
         return Row(handler, state, Verdict.ON_ITS_WAY)
     if was in FAILED and state in ENDED_WELL:
@@ -184,7 +192,7 @@ def judged(handler: str, state: str, mapping: HandlerMapping | None, was: str = 
 
 
 def stored(counts: Counts) -> list[list[Any]]:
-    """As `Redelivery.counts` has them."""
+    """Return the counts in the form of `Redelivery.counts`."""
     rows = sorted(counts.items())
     return [[row.handler, row.state, row.verdict.value, row.reason, n] for row, n in rows]
 
@@ -202,7 +210,7 @@ def _obstacle(mapping: HandlerMapping | None) -> str:
     if mapping is None:
         return MAPPING_DELETED
     if not (mapping.handler or mapping.task):
-        return "its mapping names no handler any more"
+        return "its mapping no longer has a handler"
     if mapping.handler and registry.find(mapping.handler) is None:
         return f"no handler is registered under the name {mapping.handler!r}"
     return ""

@@ -1,5 +1,5 @@
-"""One step of a redelivery: what has ended becomes ready, or blocked where its record's order asks
-for it; what is to be tried again is tried now."""
+"""One step of a redelivery: ended deliveries become ready, or blocked behind the head of their
+chain; deliveries that wait for a retry become due now."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from handlers.redelivery.request import PRUNED, Counts, Row, Verdict, judged
 
 State = Delivery.State
 
-#: What a mapping says of its deliveries, and may have said otherwise when they were made.
+#: Fields of a delivery that its mapping determines; the mapping may have changed since.
 _FOLLOWED = ("handler", "is_external", "queue", "chain")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to become of the deliveries of a step, by id. `others` were stranded before them."""
+    """The ids of the deliveries to change in a step, by their new state.
+
+    `others` were stranded in the same chains, ahead of the targets.
+    """
 
     retrying: list[int]
     ready: list[int]
@@ -33,8 +36,11 @@ class Plan:
 def requeue(
     were: Mapping[int, str], redelivery: Redelivery, now: datetime
 ) -> tuple[Counts, list[int]]:
-    """The counts, and the ids to publish. `were`: the state of each delivery when it was picked.
-    Inside the caller's transaction, which has locked the positions of their listeners."""
+    """Requeue the deliveries of a step; return their counts, and the ids to publish.
+
+    `were` is the state of each delivery when it was picked, by id. Inside the caller's transaction,
+    which has locked the positions of their listeners.
+    """
     ids = list(were)
     mappings = _mappings(ids)
     chains = _chains(ids, mappings)
@@ -56,18 +62,20 @@ def requeue(
 
 
 def _mappings(ids: Sequence[int]) -> dict[int, HandlerMapping]:
-    """All of their listeners: which lane one is in depends on the others."""
+    """Return all mappings of the deliveries' listeners: a mapping's lane depends on the others."""
     owners = Delivery.objects.filter(pk__in=ids).order_by().values("entry__listener_id")
     return HandlerMapping.objects.filter(listener__in=owners).in_bulk()
 
 
 def _chains(ids: Sequence[int], mappings: dict[int, HandlerMapping]) -> dict[int, str]:
-    """The chain that each delivery would be in if it were made now."""
+    """Return the chain that each delivery would have if it were created now."""
     by_listener: dict[int, list[HandlerMapping]] = {}
     for mapping in mappings.values():
         by_listener.setdefault(mapping.listener_id, []).append(mapping)
     lane_of = {
-        pk: lane for of, group in by_listener.items() for pk, lane in follow(of, group).items()
+        pk: lane
+        for listener_id, group in by_listener.items()
+        for pk, lane in follow(listener_id, group).items()
     }
     rows = Delivery.objects.filter(pk__in=ids).values_list("pk", "mapping_id", "entry__record_id")
     return {
@@ -77,18 +85,18 @@ def _chains(ids: Sequence[int], mappings: dict[int, HandlerMapping]) -> dict[int
 
 
 def _locked(ids: Sequence[int], chains: Collection[str]) -> dict[int, Delivery]:
-    """They, and what has not ended or halts in their chains."""
-    asked = Q(pk__in=ids)
-    left = Delivery.objects.filter(IN_CHAIN, asked).values_list("chain", flat=True)
+    """Lock and return the deliveries, and those of their chains that are open or halt them."""
+    targets = Q(pk__in=ids)
+    left = Delivery.objects.filter(IN_CHAIN, targets).values_list("chain", flat=True)
     Delivery.objects.hold_chains({*chains, *left})
-    found = Delivery.objects.filter(asked | (Q(chain__in=chains) & IN_CHAIN)).locked()
+    found = Delivery.objects.filter(targets | (Q(chain__in=chains) & IN_CHAIN)).locked()
     return {delivery.pk: delivery for delivery in found.defer("error")}
 
 
 def _follow(
     targets: Iterable[Delivery], mappings: dict[int, HandlerMapping], chains: dict[int, str]
 ) -> None:
-    """Give each what its mapping says now, and write down where that differs."""
+    """Update the deliveries whose mapping has changed."""
     changed = [
         delivery
         for delivery in targets
@@ -108,34 +116,34 @@ def _followed(delivery: Delivery, mapping: HandlerMapping, chain: str) -> bool:
 
 
 def _plan(targets: Sequence[Delivery], rows: Collection[Delivery]) -> Plan:
-    """One of each chain begins, if none holds it: the lowest id of those that wait and of those
-    that are sent again."""
-    again = {one.pk: one for one in targets if one.state != State.RETRYING}
-    held = {one.chain for one in rows if one.pk not in again and (one.state in OPEN or one.halts)}
-    chains = {one.chain for one in again.values()} - {""}
+    """Plan the states: in each chain that no open delivery holds, the waiting delivery or target
+    with the lowest id becomes the head."""
+    ended = {target.pk: target for target in targets if target.state != State.RETRYING}
+    held = {row.chain for row in rows if row.pk not in ended and (row.state in OPEN or row.halts)}
+    chains = {target.chain for target in ended.values()} - {""}
     waiting = [
-        one
-        for one in rows
-        if one.chain in chains and (one.pk in again or one.state == State.BLOCKED)
+        row
+        for row in rows
+        if row.chain in chains and (row.pk in ended or row.state == State.BLOCKED)
     ]
     first: dict[str, Delivery] = {}
-    for one in sorted(waiting, key=lambda one: one.pk):
-        first.setdefault(one.chain, one)
-    begin = {one.pk for chain, one in first.items() if chain not in held}
-    ready = {pk for pk, one in again.items() if pk in begin or not one.chain}
+    for row in sorted(waiting, key=lambda row: row.pk):
+        first.setdefault(row.chain, row)
+    heads = {row.pk for chain, row in first.items() if chain not in held}
+    ready = {pk for pk, target in ended.items() if pk in heads or not target.chain}
     return Plan(
-        retrying=[one.pk for one in targets if one.pk not in again],
+        retrying=[target.pk for target in targets if target.pk not in ended],
         ready=sorted(ready),
-        blocked=sorted(again.keys() - ready),
+        blocked=sorted(ended.keys() - ready),
         others=[
-            one.pk for one in waiting if one.pk in begin - again.keys() and not one.awaits_record
+            row.pk for row in waiting if row.pk in heads - ended.keys() and not row.awaits_record
         ],
     )
 
 
 def _write(plan: Plan, redelivery: Redelivery, now: datetime) -> None:
-    wish = {"redelivery": redelivery, "attempts_before": F("attempts")}
-    afresh = wish | {
+    requested = {"redelivery": redelivery, "attempts_before": F("attempts")}
+    reset = requested | {
         "halts": False,
         "error": "",
         "due_at": None,
@@ -143,7 +151,7 @@ def _write(plan: Plan, redelivery: Redelivery, now: datetime) -> None:
         "started_at": None,
         "finished_at": None,
     }
-    Delivery.objects.filter(pk__in=plan.retrying).update(due_at=now, **wish)
-    Delivery.objects.filter(pk__in=plan.blocked).update(state=State.BLOCKED, **afresh)
-    Delivery.objects.filter(pk__in=plan.ready).update(state=State.READY, **afresh)
+    Delivery.objects.filter(pk__in=plan.retrying).update(due_at=now, **requested)
+    Delivery.objects.filter(pk__in=plan.blocked).update(state=State.BLOCKED, **reset)
+    Delivery.objects.filter(pk__in=plan.ready).update(state=State.READY, **reset)
     Delivery.objects.filter(pk__in=plan.others).update(state=State.READY)

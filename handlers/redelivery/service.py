@@ -1,5 +1,5 @@
-"""Deliveries of any state to their handlers again: what is asked for is fixed in one transaction,
-and then done in steps, at once where they are few, by a worker, or by who asked."""
+"""Start a redelivery: fix its targets in one transaction, then run it in steps, in the request when
+there are few targets, otherwise in a worker or in the command."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ from handlers.redelivery.steps import ROWS
 from handlers.redelivery.targets import fix
 from handlers.superseded.counts import overtaken as count_overtaken
 
-#: So many are done while who asked waits: one dead letter is sent again without any delay.
+#: Most targets that are redelivered within the request, so that one dead letter does not wait.
 AT_ONCE = 500
-#: A count that is waited for may take so many seconds.
+#: Time limit of a count within a request, in seconds.
 COUNT_SECONDS = 3.0
-#: A statement that is waited for may take so many: a web server gives up after 30.
+#: Time limit of a statement within a request, in seconds: a web server gives up after 30.
 LONGEST = 20.0
 
 
 class Grown(Exception):
-    """More is meant than was asked for: ask again."""
+    """More deliveries match than the operator confirmed. Ask for confirmation again."""
 
 
 @contextmanager
 def in_a_request() -> Iterator[None]:
-    """Raises TooMany before the web server gives up."""
+    """Raise TooMany when a statement takes so long that the web server would time out."""
     try:
         with time_limit(LONGEST):
             yield
     except TookTooLong:
         raise TooMany(
-            "Those are too many to be picked while you wait: narrow it down, or use "
+            "Too many deliveries match to select them within a request: narrow the filter, or use "
             "manage.py redeliver_cdc_events."
         ) from None
 
 
 def counted(wish: Wish) -> Counts:
-    """What a redelivery would do. Writes nothing."""
+    """Return what a redelivery would do. Writes nothing."""
     counts = _counted(wish)
     for entry_ids in _pages(wish.entries):
         counts += new_handlers.counted(entry_ids, wish.handler)
@@ -57,8 +57,10 @@ def counted(wish: Wish) -> Counts:
 
 
 def foreseen(wish: Wish) -> tuple[Counts | None, Total]:
-    """The same of its deliveries for who waits, and how many they are; None: those are too many to
-    tell one from the other now."""
+    """Return what a redelivery would do with its deliveries, and their number, within a time limit.
+
+    The counts are None when they took too long.
+    """
     try:
         with time_limit(COUNT_SECONDS):
             counts = _counted(wish)
@@ -68,8 +70,8 @@ def foreseen(wish: Wish) -> tuple[Counts | None, Total]:
 
 
 def overtaken(wish: Wish, seconds: float = LONGEST) -> int | None:
-    """How many of its deliveries later changes of their records have overtaken; None where it takes
-    longer than that to tell."""
+    """Return how many of the deliveries later changes of their records have overtaken; None when
+    the count takes longer than `seconds`."""
     try:
         with time_limit(seconds):
             return count_overtaken(wish.deliveries)
@@ -78,9 +80,9 @@ def overtaken(wish: Wish, seconds: float = LONGEST) -> int | None:
 
 
 def begin(wish: Wish, now: datetime, *, at_most: int | None = None) -> Redelivery:
-    """Fix what is meant, and have it done: at once where it is little, or by the workers.
+    """Start a redelivery, which runs here when it has few targets, otherwise in the workers.
 
-    Never inside a transaction. Raises Grown when more than `at_most` are meant, and TooMany.
+    Never inside a transaction. Raises Grown when it has more than `at_most` targets, and TooMany.
     """
     with transaction.atomic(durable=True):
         with in_a_request():
@@ -97,7 +99,7 @@ def begin(wish: Wish, now: datetime, *, at_most: int | None = None) -> Redeliver
 
 
 def claimed(wish: Wish, now: datetime) -> RedeliveryClaim:
-    """Fix what is meant, for this process to do. Never inside a transaction."""
+    """Start a redelivery that this process runs, and claim it. Never inside a transaction."""
     with transaction.atomic(durable=True):
         return _claimed(_fixed(wish, now), now)
 
@@ -122,26 +124,26 @@ def _fixed(wish: Wish, now: datetime) -> Redelivery:
 def _claimed(redelivery: Redelivery, now: datetime) -> RedeliveryClaim:
     claim = RedeliveryClaim.of(redelivery.pk, now)
     if claim is None:
-        raise RuntimeError("a redelivery that nobody else sees was taken by another")
+        raise RuntimeError("an uncommitted redelivery was claimed by another process")
     return claim
 
 
 def _counted(wish: Wish) -> Counts:
     counts: Counts = Counts()
     mappings = HandlerMapping.objects.in_bulk()
-    kinds = wish.deliveries.order_by().values_list("handler", "state", "mapping_id")
-    for handler, state, mapping_id, number in kinds.annotate(number=Count("id")):
+    groups = wish.deliveries.order_by().values_list("handler", "state", "mapping_id")
+    for handler, state, mapping_id, number in groups.annotate(number=Count("id")):
         counts[judged(handler, state, mappings.get(mapping_id))] += number
     return counts
 
 
 def _pages(rows: Any) -> Iterator[list[int]]:
-    """Ids, a page at a time, up to the highest that there is now: each is seen once."""
+    """Yield pages of ids, up to the highest id at the start, so that each row is counted once."""
     if rows is None:
         return
-    bare = rows.order_by()
-    last, top = 0, bare.aggregate(top=Max("pk"))["top"] or 0
-    following = bare.filter(pk__lte=top).order_by("pk").values_list("pk", flat=True)
+    unordered = rows.order_by()
+    last, top = 0, unordered.aggregate(top=Max("pk"))["top"] or 0
+    following = unordered.filter(pk__lte=top).order_by("pk").values_list("pk", flat=True)
     while page := list(following.filter(pk__gt=last)[:ROWS]):
         yield page
         last = page[-1]

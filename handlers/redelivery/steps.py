@@ -1,5 +1,8 @@
-"""The steps of a redelivery, each of them one transaction that keeps the order of each record, and
-each published after its commit: one that is killed half-way has done what its row counts."""
+"""The steps of a redelivery.
+
+Each step is one transaction that keeps per-record order, and publishes its deliveries after the
+commit: a redelivery that is killed has done exactly what its row counts.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,11 @@ from listeners.clock import database_clock
 from listeners.models import Position
 
 ROWS = 1000
-#: A step that the database breaks off, in a deadlock with who deletes a mapping say, is retried for
-#: so long: a request may wait for it, and what is left is a job's.
+#: Seconds for which a step is retried after a database error, such as a deadlock with the deletion
+#: of a mapping. Short, since a request may wait for it; the rest is done as a background job.
 RETRY_SECONDS = 3.0
 
-#: Is told how far it is after each step.
+#: Called with the redelivery after each step.
 Watch = Callable[[Redelivery], object]
 Targets = Sequence[RedeliveryTarget]
 
@@ -35,10 +38,10 @@ def work(
     watch: Watch = lambda _: None,
     is_over: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Do what is left, until `is_over()`; whether all of it is done. What the broker does not take
-    now, the relay publishes.
+    """Run the remaining steps until `is_over()`; return whether all are done.
 
-    Never inside a transaction. Raises ClaimLost, and what the database raises again and again.
+    The relay publishes what the broker does not take now. Never inside a transaction. Raises
+    ClaimLost, and database errors that persist.
     """
     last: tuple[bool, int] = (False, 0)
     is_published = True
@@ -56,8 +59,11 @@ def work(
 
 
 def _following(claim: RedeliveryClaim, is_entry: bool, row_id: int) -> Targets:
-    """A step's: of one kind, deliveries first. From where the last one ended: what was taken away
-    there may still be in the way of who looks for the first."""
+    """Return the targets of the next step: deliveries first, then entries, never both.
+
+    The search starts after the last step's targets: an index scan from the start would read the
+    dead tuples of the rows that were deleted since.
+    """
     left = RedeliveryTarget.objects.filter(redelivery=claim.job).order_by("row_id")
     if not is_entry:
         if found := list(left.filter(is_entry=False, row_id__gt=row_id)[:ROWS]):
@@ -67,8 +73,8 @@ def _following(claim: RedeliveryClaim, is_entry: bool, row_id: int) -> Targets:
 
 
 def _step(claim: RedeliveryClaim, targets: Targets) -> list[int]:
-    """The ids to publish."""
-    redelivery, ids = claim.job, [one.row_id for one in targets]
+    """Redeliver the targets in one transaction; return the ids to publish."""
+    redelivery, ids = claim.job, [target.row_id for target in targets]
     is_entry = targets[0].is_entry
     with claim.step():
         if is_entry:
@@ -76,7 +82,7 @@ def _step(claim: RedeliveryClaim, targets: Targets) -> list[int]:
             counts, ready = new_handlers.deliver_to(ids, redelivery.handler, redelivery)
         else:
             _lock_positions(Delivery.objects.filter(pk__in=ids), "entry__listener_id")
-            were = {one.row_id: one.state for one in targets}
+            were = {target.row_id: target.state for target in targets}
             counts, ready = requeue(were, redelivery, database_clock.now())
         claim.keep(counts, len(targets))
         mine = RedeliveryTarget.objects.filter(redelivery=redelivery, is_entry=is_entry)
@@ -85,5 +91,8 @@ def _step(claim: RedeliveryClaim, targets: Targets) -> list[int]:
 
 
 def _lock_positions(rows: Any, listener: str) -> None:
-    """Keep others from adding deliveries to the same chains. Inside the caller's transaction."""
+    """Lock the positions, so that no ingest adds deliveries to the same chains.
+
+    Inside the caller's transaction.
+    """
     Position.objects.filter(listener__in=rows.order_by().values(listener)).lock()

@@ -1,4 +1,4 @@
-"""What a redelivery is about, fixed in one statement: what is picked later is another one's."""
+"""Fix the targets of a redelivery when it is requested, so that later changes are not included."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from handlers.redelivery.request import Wish
 
 
 def fix(wish: Wish, redelivery: Redelivery) -> int:
-    """How many. Inside the caller's transaction."""
+    """Insert the targets of a redelivery; return how many. Inside the caller's transaction."""
     fixed = _fix(wish.deliveries, "state", redelivery, is_entry=False)
     if wish.entries is not None:
         fixed += _fix(wish.entries, "''", redelivery, is_entry=True)
@@ -34,7 +34,7 @@ def _fix(rows: Any, state: str, redelivery: Redelivery, *, is_entry: bool) -> in
             f"INSERT INTO {table} ({columns})",
             # A filter over several tables may pick a row twice.
             f"SELECT DISTINCT CAST(%s AS bigint), %s, picked.id, {state}",
-            # In the order of the table's key: of a million rows that is half the time.
+            # Inserting in the order of the primary key halves the time for a million rows.
             f"FROM ({picked}) AS picked ORDER BY picked.id",
         ]
     )

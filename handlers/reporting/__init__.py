@@ -1,1 +1,1 @@
-"""Read what becomes of changes: why one waits, backlog, queues that no worker hears, export."""
+"""Read-only reports: why a delivery waits, backlog, queue coverage, and the export."""

@@ -1,4 +1,4 @@
-"""What waits and what has failed for good, by listener; cheap however much has succeeded."""
+"""Unended and dead deliveries by listener. The cost does not grow with the succeeded ones."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
 
 State = Delivery.State
-#: Of each state, of all listeners together, counted no further.
+#: The most deliveries that are counted of each state, over all listeners.
 COUNTED = 10_000
-#: What an operator looks for: not yet ended, or ended badly.
+#: The states of unended and dead deliveries.
 STATES = (*Delivery.UNENDED, State.DEAD)
-#: Of those whose mapping was deleted, for so many it is looked up whose they are.
+#: The most entries without a mapping whose listener is looked up.
 _LOOKED_UP = 1000
 _OF_A_PART = """
 SELECT %s, mapping_id, CASE WHEN mapping_id IS NULL THEN entry_id END AS orphan, COUNT(*)
@@ -29,9 +29,9 @@ FROM (:rows) AS counted GROUP BY mapping_id, orphan
 @dataclass
 class Backlog:
     by_listener: dict[int, Counter[str]] = field(default_factory=dict)
-    #: Of all listeners together.
+    #: Numbers by state, over all listeners.
     totals: Counter[str] = field(default_factory=Counter)
-    #: States of which there are more than were counted.
+    #: States with more deliveries than were counted.
     capped: set[str] = field(default_factory=set)
 
     def of(self, listener_id: int) -> Counter[str]:
@@ -45,8 +45,10 @@ class Backlog:
 
 
 def backlog() -> Backlog:
-    """Three queries. By mapping, of which there are few: joined with the entries, a database may
-    read all of them."""
+    """Return the backlog. Three queries.
+
+    Deliveries are grouped by mapping, since a join with the entries may read all of them.
+    """
     found = Backlog()
     listener_of = dict(HandlerMapping.with_deleted.order_by().values_list("pk", "listener_id"))
     orphans: dict[int, list[str]] = {}
@@ -68,16 +70,15 @@ def backlog() -> Backlog:
 
 
 def plain(rows: QuerySet[Any], most: int | None = None) -> QuerySet[Any]:
-    """So many of these, or as many as are counted and one more, as a partial index has them."""
+    """Return up to `most` rows, by default one more than is counted, for `counted`."""
     limit = COUNTED + 1 if most is None else most
     return rows.order_by().values("mapping_id", "entry_id")[:limit]
 
 
 def counted(parts: Iterable[QuerySet[Any]]) -> list[tuple[int, int | None, int | None, int]]:
-    """The part's place, mapping and how many; of what has no mapping any more, each with its entry.
-    One query.
+    """Count the rows of each part by mapping, or by entry where the mapping was deleted.
 
-    The database counts: of 60,000 rows nothing but the numbers comes here.
+    Return tuples (index of the part, mapping id, entry id, number). One query.
     """
     queries, values = [], []
     for place, rows in enumerate(parts):
@@ -90,7 +91,7 @@ def counted(parts: Iterable[QuerySet[Any]]) -> list[tuple[int, int | None, int |
 
 
 def _look_up(orphans: dict[int, list[str]], found: Backlog) -> None:
-    """Whose they are whose mapping was deleted."""
+    """Add the deliveries whose mapping was deleted to the listeners of their entries."""
     entries = AuditLogEntry.objects.filter(pk__in=orphans).order_by()
     for pk, listener_id in entries.values_list("pk", "listener_id"):
         for state in orphans[pk]:

@@ -1,4 +1,4 @@
-"""An audit entry as it is shown outside, in the export and in the API alike."""
+"""The JSON form of an audit log entry, in the export and in the API."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ COLUMNS = (
     "received_at",
     "deliveries",
 )
-#: Header fields that have no column; the key is there only where an entry has some.
+#: The key for header fields without a column, present only when an entry has some.
 EXTRA = "header_extra"
 
 
 def with_deliveries(entries: AuditLogQuerySet) -> AuditLogQuerySet:
-    """Read at once with what `exported_entry` needs."""
+    """Return the entries with the rows prefetched that `exported_entry` needs."""
     deliveries = Prefetch("deliveries", Delivery.objects.order_by("id"))
     return entries.select_related("listener").prefetch_related(deliveries)
 

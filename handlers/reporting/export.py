@@ -1,4 +1,4 @@
-"""The audit log as lines of text, a chunk at a time: memory does not grow with the log."""
+"""Export the audit log as lines of text, in chunks: memory does not grow with the log."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from audit.models.entry_queryset import AuditLogFilter
 from handlers.reporting.entry_json import COLUMNS, EXTRA, exported_entry, with_deliveries
 from listeners.models import Listener
 
-#: A state of its own for whoever asks: retrying or dead.
+#: A pseudo-state for filters: retrying or dead.
 FAILED = "failed"
 
 CHUNK = 1000
-#: A spreadsheet runs a cell that begins so, with the signs of East Asian keyboards too.
+#: A spreadsheet evaluates a cell that starts with one of these as a formula. The full-width forms
+#: come from East Asian keyboards.
 _SIGNS = (
     *("=", "+", "-", "@"),
     "\N{FULLWIDTH EQUALS SIGN}",
@@ -36,14 +37,17 @@ _INVISIBLE = "\ufeff\u200b"
 
 
 def reveals(see: Sight) -> bool:
-    """Whether values of sensitive fields could be in it."""
+    """Return whether an export could contain values of sensitive fields."""
     return see.sees_all and Listener.objects.exclude(sensitive_fields=[]).exists()
 
 
 def begin(
     by: Actor, form: str, criteria: dict[str, Any], entries: Any, *, reveals: bool
 ) -> TrackedJob:
-    """Write down who takes which entries out, and whether with the values of sensitive fields."""
+    """Track an export and note it in the action log. Inside any transaction.
+
+    `reveals`: whether it contains values of sensitive fields.
+    """
     total = total_of(entries)
     details = {"format": form, "filter": criteria, "sensitive": reveals}
     with transaction.atomic():
@@ -53,8 +57,7 @@ def begin(
 
 
 class Watched:
-    """What an export writes; how it ended is written down when it did. One whose reader went away
-    is broken off."""
+    """The lines of an export, which record its end: done, failed, or broken off by the reader."""
 
     def __init__(self, pieces: Generator[str], running: TrackedJob) -> None:
         self._pieces = pieces
@@ -87,9 +90,9 @@ def counting(rows: Iterable[dict[str, Any]], running: TrackedJob) -> Iterator[di
 def exported(
     wanted: AuditLogFilter, chunk: int = CHUNK, sight: Sight = MASKED
 ) -> Iterator[dict[str, Any]]:
-    """Each entry with its deliveries, the oldest first.
+    """Yield each matching entry with its deliveries, the oldest first.
 
-    Read in chunks by id, so that no transaction stays open: a long one would hold up the database.
+    Reads chunks by id, without a transaction: a long one would hold back PostgreSQL's vacuum.
     """
     entries = with_deliveries(AuditLogEntry.objects.all().matching(wanted))
     last = 0
@@ -104,10 +107,10 @@ def json_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def csv_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """A header, then the columns of COLUMNS. What has a structure is JSON; null is an empty cell.
+    """Yield a header, then a line for each row with the columns of COLUMNS.
 
-    A text that a spreadsheet would run as a formula gets an apostrophe in front. Numbers stay
-    numbers, negative ones too.
+    Lists and objects are JSON; null is an empty cell. A text that a spreadsheet would evaluate as a
+    formula gets an apostrophe in front. Numbers, also negative ones, stay as they are.
     """
     yield _csv(COLUMNS)
     for row in rows:
@@ -118,7 +121,7 @@ def _json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     try:
         text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair is legal in JSON, as an escape only
+    except UnicodeEncodeError:  # JSON allows a lone surrogate only as an escape
         return json.dumps(value)
     return text
 
@@ -133,12 +136,12 @@ def _cell(value: Any) -> Any:
 
 
 def _may_be_run(text: str) -> bool:
-    """Some programs pass over blanks before a formula."""
+    """Return whether a spreadsheet may evaluate a text; some skip blanks before a formula."""
     return text.startswith(_SKIPPED) or text.lstrip().lstrip(_INVISIBLE).startswith(_SIGNS)
 
 
 def _csv(cells: Iterable[Any]) -> str:
     line = io.StringIO()
-    # Before Python 3.13 a cell with a character of the line's end is quoted, and with no other one.
+    # Before Python 3.13, csv quotes cells with a line break only if `lineterminator` contains it.
     csv.writer(line, lineterminator="\r\n").writerow(cells)
     return line.getvalue().removesuffix("\r\n") + "\n"

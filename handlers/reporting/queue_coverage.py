@@ -1,4 +1,4 @@
-"""Whether somebody hears what is sent to the handlers."""
+"""Find queues that handlers are sent to and no worker consumes."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from handlers.sdk.queues import queue_of
 
 
 def seen() -> list[Worker]:
-    """Those that are there and those that went without a word not long ago; `is_live` tells."""
+    """Return the workers that are online or were lost recently; `is_live` tells which."""
     return list(Worker.objects.with_life())
 
 
 def queues_heard(workers: Iterable[Worker]) -> set[str]:
-    """By those that are there."""
+    """Return the queues that online workers consume."""
     return {
         queue for worker in workers if getattr(worker, "is_live", False) for queue in worker.queues
     }
 
 
 def unheard(mappings: Iterable[HandlerMapping], heard: set[str]) -> dict[str, int]:
-    """The queues that mappings send to and no worker hears, with how many mappings do.
+    """Return the queues without a worker, with the number of mappings that send to each.
 
-    A task that runs elsewhere is heard by workers that are not ours.
+    Mappings to external tasks are left out: workers of other projects run them.
     """
-    wanted = Counter(queue_of(one.handler, one.queue) for one in mappings if one.handler)
+    wanted = Counter(
+        queue_of(mapping.handler, mapping.queue) for mapping in mappings if mapping.handler
+    )
     return {queue: count for queue, count in sorted(wanted.items()) if queue not in heard}

@@ -1,4 +1,4 @@
-"""Deliveries that later changes of their record have overtaken: what their handler gets instead.
+"""Replace outdated values in deliveries that later changes of their record have overtaken.
 
 `prepare.present_of` is the entry point; `timeline` and `fields` are pure.
 """

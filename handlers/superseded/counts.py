@@ -1,4 +1,4 @@
-"""How many of the deliveries that are to be sent again have been overtaken."""
+"""Count the overtaken deliveries of a redelivery request."""
 
 from __future__ import annotations
 
@@ -17,23 +17,26 @@ _ON_THEIR_WAY = (*_UNBEGUN, State.RUNNING)
 
 
 def overtaken(deliveries: Any) -> int:
-    """Those of records that have a later change whose own delivery to the same target, if it has
-    one, does not wait for its first attempt. One query for each mapping."""
+    """Return how many of the deliveries are overtaken. One query for each mapping.
+
+    A delivery is overtaken when its record has a later change whose delivery to the same target, if
+    any, is not waiting for its first attempt.
+    """
     candidates = deliveries.order_by().exclude(state__in=_ON_THEIR_WAY)
     mapping_ids = set(candidates.values_list("mapping_id", flat=True).distinct()) - {None}
-    asked = HandlerMapping.objects.filter(pk__in=mapping_ids)
+    mappings = HandlerMapping.objects.filter(pk__in=mapping_ids)
     number = 0
-    for mapping_id, view in _views(asked).items():
-        number += _of_mapping(candidates.filter(mapping=mapping_id), view)
+    for mapping_id, view in _views(mappings).items():
+        number += _count_for_mapping(candidates.filter(mapping=mapping_id), view)
     return number
 
 
-def _views(asked: Any) -> dict[int, frozenset[int]]:
+def _views(mappings: Any) -> dict[int, frozenset[int]]:
     by_listener: defaultdict[int, list[HandlerMapping]] = defaultdict(list)
-    listeners = asked.order_by().values("listener_id")
+    listeners = mappings.order_by().values("listener_id")
     for mapping in HandlerMapping.objects.filter(listener__in=listeners):
         by_listener[mapping.listener_id].append(mapping)
-    wanted = set(asked.values_list("pk", flat=True))
+    wanted = set(mappings.values_list("pk", flat=True))
     return {
         pk: view
         for group in by_listener.values()
@@ -42,11 +45,11 @@ def _views(asked: Any) -> dict[int, frozenset[int]]:
     }
 
 
-def _of_mapping(deliveries: Any, view: frozenset[int]) -> int:
+def _count_for_mapping(deliveries: Any, view: frozenset[int]) -> int:
     waiting = Delivery.objects.filter(
         entry=OuterRef("pk"), mapping__in=view, state__in=_UNBEGUN, attempts=0
     )
-    # The listener as a range: see `history`.
+    # The listener is compared as a range, for the reason given in `history`.
     later = AuditLogEntry.objects.filter(
         ~Exists(waiting),
         record_id=OuterRef("entry__record_id"),

@@ -1,4 +1,4 @@
-"""Records as they are in Salesforce now, where the audit log cannot tell."""
+"""Read the current state of records from Salesforce, for values that the audit log lacks."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from listeners.salesforce.rest.records import event_body
 
 log = structlog.get_logger(__name__)
 
-#: An entity's name and a record's id.
+#: Entity name and record id.
 Record = tuple[str, str]
 
 
 class NotRead(Exception):
-    """A record could not be read. The message says why; the attempt is repeated later."""
+    """A record could not be read from Salesforce. The attempt fails and is retried."""
 
 
 def read(
     listener: Listener, records: Collection[Record]
 ) -> Mapping[Record, dict[str, Any] | NotRead | None]:
-    """The body of each record; None for one that does not exist. Never inside a transaction."""
+    """Return the body of each record, or None for a record that does not exist.
+
+    Never inside a transaction.
+    """
     by_entity: defaultdict[str, list[str]] = defaultdict(list)
     for entity, record_id in dict.fromkeys(records):
         by_entity[entity].append(record_id)
@@ -44,13 +47,13 @@ def _page(
         answer = rest_of(listener).read_many(entity, ids)
     except CANNOT_READ as error:
         log.warning("records not read", listener=listener.name, entity=entity, reason=str(error))
-        return [((entity, one), NotRead(str(error))) for one in ids]
+        return [((entity, record_id), NotRead(str(error))) for record_id in ids]
     log.info("records read", listener=listener.name, entity=entity, records=len(answer.records))
     found: dict[Record, dict[str, Any] | NotRead | None] = {}
-    for one in ids:
-        record = answer.records.get(one)
-        if one in answer.refused:
-            found[entity, one] = NotRead(str(answer.refused[one]))
+    for record_id in ids:
+        record = answer.records.get(record_id)
+        if record_id in answer.refused:
+            found[entity, record_id] = NotRead(str(answer.refused[record_id]))
         else:
-            found[entity, one] = None if record is None else event_body(record, "UPDATE")
+            found[entity, record_id] = None if record is None else event_body(record, "UPDATE")
     return found.items()

@@ -1,7 +1,7 @@
-"""What the fields of a change are after later changes of its record. Pure.
+"""Compute the current values of a change's fields from later changes of its record. Pure.
 
-A `Part` is a record, or a compound field of it, as far as later changes tell: the values of the
-fields that they name, and what is known of the others.
+A `Part` is what later changes say about a record, or about one of its compound fields: the values
+of the fields they name, and what is known about the others.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from handlers.sdk.events import Present
 from listeners.salesforce.diffs import is_diff
 
 
-class _Untold(Enum):
-    UNTOLD = "untold"
+class _Unknown(Enum):
+    UNKNOWN = "unknown"
 
 
-#: The value of a field that was changed, and the event did not say to what.
-UNTOLD: Final = _Untold.UNTOLD
+#: The value of a field that an event reports as changed, without its new value.
+UNKNOWN: Final = _Unknown.UNKNOWN
 
 
 class Others(Enum):
-    """What is known of the fields that no later change names."""
+    """What is known about the fields that no later change names."""
 
     KEPT = "kept"
     NULL = "null"
-    UNTOLD = "untold"
+    UNKNOWN = "unknown"
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Part:
 
     @classmethod
     def whole(cls, body: Mapping[str, Any]) -> Part:
-        """Of a body that has every field with a value."""
+        """Return the part for a body that has every field with a value."""
         part = cls(others=Others.NULL)
         part.update(body)
         return part
@@ -49,17 +49,17 @@ class Part:
         return not self.named and self.others is Others.KEPT
 
     def update(self, body: Mapping[str, Any]) -> None:
-        """Apply an update's body; of compound fields it has the parts that changed."""
+        """Apply the body of an update; its compound fields have only the parts that changed."""
         for name, value in body.items():
             if is_diff(value):
-                self.named[name] = UNTOLD
+                self.named[name] = UNKNOWN
             elif isinstance(value, Mapping) and value:
                 self._part(name).update(value)
             else:
                 self.named[name] = value
 
     def put(self, path: str, value: Any) -> None:
-        """Set a field, or a part of a compound one: `Name.FirstName`."""
+        """Set the field at a dotted path, such as `Name.FirstName`."""
         name, _, rest = path.partition(".")
         if rest:
             self._part(name).put(rest, value)
@@ -67,44 +67,50 @@ class Part:
             self.named[name] = value
 
     def fill(self, record: Mapping[str, Any], *, is_record: bool = True) -> None:
-        """Take from the record, as it was read, what is untold. A field that may not be read stays
-        as it was."""
+        """Fill in unknown values from the record as read over REST.
+
+        A field that the user may not read keeps its value.
+        """
         for name, value in list(self.named.items()):
             if isinstance(value, Part):
                 inner = record.get(name)
                 value.fill(inner if isinstance(inner, Mapping) else {}, is_record=False)
-            elif value is UNTOLD and (name in record or not is_record):
+            elif value is UNKNOWN and (name in record or not is_record):
                 self.named[name] = _value(record.get(name))
-            elif value is UNTOLD:
+            elif value is UNKNOWN:
                 del self.named[name]
-        if self.others is Others.UNTOLD:
+        if self.others is Others.UNKNOWN:
             self.named = {name: _value(value) for name, value in record.items()} | self.named
             self.others = Others.KEPT if is_record else Others.NULL
 
     def _part(self, name: str) -> Part:
-        """A compound field of it. Of one that was null, every part is."""
+        """Return a compound field. When it was null, all its parts are null."""
         found = self.named.get(name, ABSENT)
         if isinstance(found, Part):
             return found
         if found is ABSENT:
             others = self.others
         else:
-            others = Others.UNTOLD if found is UNTOLD else Others.NULL
+            others = Others.UNKNOWN if found is UNKNOWN else Others.NULL
         part = self.named[name] = Part(others=others)
         return part
 
 
-def has_untold(own: Mapping[str, Any], later: Part, *, is_whole: bool) -> bool:
-    """Whether the log does not tell what a field of a change is now. `is_whole`: it has every field
-    with a value, so that the others count too."""
-    return any(value is UNTOLD for _, value in _leaves(_merged(own, later, is_whole=is_whole))) or (
-        is_whole and later.others is Others.UNTOLD
-    )
+def has_unknown(own: Mapping[str, Any], later: Part, *, is_whole: bool) -> bool:
+    """Return whether the audit log lacks the current value of a field of a change.
+
+    A change that `is_whole` has every field with a value, so that unnamed fields count too.
+    """
+    return any(
+        value is UNKNOWN for _, value in _leaves(_merged(own, later, is_whole=is_whole))
+    ) or (is_whole and later.others is Others.UNKNOWN)
 
 
 def present(own: Mapping[str, Any], later: Part, *, is_whole: bool) -> Present:
-    """The fields of a change with their values now. One that `is_whole` has every field: those that
-    later changes gave a value are added."""
+    """Return the fields of a change with their current values.
+
+    To a change that `is_whole`, the fields that later changes gave a value are added.
+    """
     data = _merged(own, later, is_whole=is_whole)
     before = dict(_leaves(own))
     superseded = (path for path, now in _leaves(data) if path not in before or before[path] != now)
@@ -112,20 +118,21 @@ def present(own: Mapping[str, Any], later: Part, *, is_whole: bool) -> Present:
 
 
 def differing(body: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """A body with UNTOLD for each field that has another value in the other one."""
+    """Return the body with UNKNOWN for each field that has a different value in `other`."""
     found: dict[str, Any] = {}
     for name, value in body.items():
-        there = other.get(name)
+        theirs = other.get(name)
         if isinstance(value, Mapping) and value and not is_diff(value):
-            found[name] = differing(value, there if isinstance(there, Mapping) else {})
+            found[name] = differing(value, theirs if isinstance(theirs, Mapping) else {})
         else:
-            found[name] = value if value == there else UNTOLD
+            found[name] = value if value == theirs else UNKNOWN
     return found
 
 
 def _merged(own: Mapping[str, Any], later: Part, *, is_whole: bool) -> dict[str, Any]:
     merged = {
-        name: _now(value, *_said(name, later), is_whole=is_whole) for name, value in own.items()
+        name: _current(value, *_later_value(name, later), is_whole=is_whole)
+        for name, value in own.items()
     }
     if is_whole:
         added = {name: _plain(value) for name, value in later.named.items() if name not in own}
@@ -133,31 +140,33 @@ def _merged(own: Mapping[str, Any], later: Part, *, is_whole: bool) -> dict[str,
     return merged
 
 
-def _said(name: str, later: Part) -> tuple[Any, Others]:
-    """The value that is told of a field, or ABSENT; and what holds if none is."""
+def _later_value(name: str, later: Part) -> tuple[Any, Others]:
+    """Return the field's value in later changes, or ABSENT, and what holds when it is absent."""
     return later.named.get(name, ABSENT), later.others
 
 
-def _now(own: Any, told: Any, others: Others, *, is_whole: bool) -> Any:
-    """A field's value now."""
-    if told is ABSENT:
+def _current(own: Any, later: Any, others: Others, *, is_whole: bool) -> Any:
+    """Return a field's current value: its own, or the one of later changes."""
+    if later is ABSENT:
         if others is Others.KEPT:
             return own
-        told = None if others is Others.NULL else UNTOLD
+        later = None if others is Others.NULL else UNKNOWN
     is_compound = isinstance(own, Mapping) and bool(own) and not is_diff(own)
-    if isinstance(told, Part):
-        return _merged(own, told, is_whole=is_whole) if is_compound else _plain(told)
-    if is_compound and (told is None or told is UNTOLD):
-        return {name: _now(value, told, others, is_whole=is_whole) for name, value in own.items()}
-    return told
+    if isinstance(later, Part):
+        return _merged(own, later, is_whole=is_whole) if is_compound else _plain(later)
+    if is_compound and (later is None or later is UNKNOWN):
+        return {
+            name: _current(value, later, others, is_whole=is_whole) for name, value in own.items()
+        }
+    return later
 
 
 def _plain(value: Any) -> Any:
-    """Of a compound field that had no part before: those that have a value."""
+    """Return a value, of a compound field the parts that have a value."""
     if not isinstance(value, Part):
         return value
-    if value.others is Others.UNTOLD:
-        return UNTOLD
+    if value.others is Others.UNKNOWN:
+        return UNKNOWN
     parts = {name: _plain(part) for name, part in value.named.items()}
     return {name: part for name, part in parts.items() if part is not None} or None
 

@@ -1,4 +1,4 @@
-"""The recorded changes of records, and their deliveries, as far as they may have overtaken some."""
+"""Load the recorded changes of records, and their deliveries, that may overtake a delivery."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from handlers.models import Delivery
 from handlers.superseded.timeline import Timeline
 from handlers.superseded.views import COLUMNS, Row
 
-#: What an entry that was read over REST comes after may be committed so much later, in ms.
+#: Changes committed up to so many milliseconds before an entry that was read over REST are loaded:
+#: they may come after it on the timeline.
 _MARGIN = 60_000
 _OVERFLOW = "000000000000000AAA"
 _NEEDED = (
@@ -25,8 +26,8 @@ _NEEDED = (
 #: An entity and a record.
 Key = tuple[str, str]
 
-#: Beside records, a listener is asked for as a range, and no entity: for an equality SQLite takes
-#: the index of the listener or the entity, and reads all of its entries.
+#: The listener is compared as a range, and the entity is left out: for an equality SQLite would use
+#: the index of the listener or the entity and read all of its entries.
 _LATER = Prepared(
     lambda: (
         AuditLogEntry.objects.filter(
@@ -47,20 +48,20 @@ _LATER = Prepared(
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A record's changes, and the deliveries of them."""
+    """The changes of a record, and their deliveries."""
 
     timeline: Timeline
     rows: list[Row] = field(default_factory=list)
 
 
 def later_rows(listener_id: int, deliveries: Sequence[Delivery]) -> Mapping[str, list[Row]]:
-    """By record, the deliveries of later entries than the first of these, which are of the stream,
-    that may have begun. One query."""
+    """Return the deliveries, by record, that belong to entries after the first of `deliveries` and
+    may have begun. One query. `deliveries` belong to entries of the stream."""
     found: defaultdict[str, list[Row]] = defaultdict(list)
     rows = _LATER.rows(
         listener_id=listener_id,
-        record_ids=list({one.entry.record_id for one in deliveries}),
-        entry_id=min(one.entry_id for one in deliveries),
+        record_ids=list({delivery.entry.record_id for delivery in deliveries}),
+        entry_id=min(delivery.entry_id for delivery in deliveries),
     )
     for record_id, *columns in rows:
         found[record_id].append(Row(*columns))
@@ -68,9 +69,9 @@ def later_rows(listener_id: int, deliveries: Sequence[Delivery]) -> Mapping[str,
 
 
 def histories(listener_id: int, deliveries: Sequence[Delivery]) -> dict[Key, History]:
-    """Of the records of these deliveries, from the oldest of their entries on. Two queries."""
-    keys = {key_of(one.entry) for one in deliveries}
-    entries = _entries(listener_id, keys, [one.entry for one in deliveries])
+    """Return the histories of the deliveries' records, from their oldest entry on. Two queries."""
+    keys = {key_of(delivery.entry) for delivery in deliveries}
+    entries = _entries(listener_id, keys, [delivery.entry for delivery in deliveries])
     rows = _rows(entries)
     by_key: defaultdict[Key, list[AuditLogEntry]] = defaultdict(list)
     shared: defaultdict[str, list[AuditLogEntry]] = defaultdict(list)
@@ -81,7 +82,9 @@ def histories(listener_id: int, deliveries: Sequence[Delivery]) -> dict[Key, His
             shared[entry.entity_name].append(entry)
     return {
         key: History(
-            Timeline([*by_key[key], *(one for one in shared[key[0]] if _is_about(one, key[1]))]),
+            Timeline(
+                [*by_key[key], *(entry for entry in shared[key[0]] if _is_about(entry, key[1]))]
+            ),
             [row for entry in by_key[key] for row in rows[entry.pk]],
         )
         for key in keys
@@ -98,8 +101,8 @@ def _entries(
     record_ids = {record_id for _, record_id in keys}
     others = {_wildcard(record_id) for record_id in record_ids} | {_OVERFLOW}
     later = Q(pk__gte=min(entry.pk for entry in oldest)) | AuditLogEntry.FOUND_OUT
-    if compared := [one for one in oldest if one.source != AuditLogEntry.Source.STREAM]:
-        first = min(one.commit_timestamp for one in compared)
+    if compared := [entry for entry in oldest if entry.source != AuditLogEntry.Source.STREAM]:
+        first = min(entry.commit_timestamp for entry in compared)
         later |= Q(commit_timestamp__gte=first - _MARGIN)
     found = AuditLogEntry.objects.filter(
         later,

@@ -1,4 +1,4 @@
-"""What the changes after one say of its record: whether it exists, and its fields. Pure."""
+"""Fold the changes after an entry into the state of its record: existence and fields. Pure."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from dataclasses import dataclass, field
 
 from audit.models import AuditLogEntry
 from handlers.routing.field_paths import ABSENT, value_at
-from handlers.superseded.fields import UNTOLD, Others, Part, differing
+from handlers.superseded.fields import UNKNOWN, Others, Part, differing
 from handlers.superseded.timeline import DELETIONS, Timeline, is_gap
 
-#: What has every field with a value.
+#: Change types whose body has every field with a value.
 WHOLE = frozenset({"CREATE", "UNDELETE"})
 _GAPS_OF_ONE_RECORD = frozenset({"GAP_CREATE", "GAP_UPDATE", "GAP_UNDELETE"})
 
 
 @dataclass(slots=True)
 class Later:
-    """`turned_by`: the change that deleted or restored the record, the last of them; None where
-    there is none."""
+    """The state of a record after later changes.
+
+    `turned_by` is the last change that deleted or restored the record, if any.
+    """
 
     exists: bool
     turned_by: AuditLogEntry | None = None
@@ -27,11 +29,11 @@ class Later:
 
     @classmethod
     def than(cls, entry: AuditLogEntry, timeline: Timeline, end: int | None) -> Later:
-        """After an entry, and before the one at the index `end`."""
+        """Return the state after an entry, and before the entry at the index `end`."""
         index = timeline.index(entry.pk)
         later = cls(exists=entry.change_type not in DELETIONS)
         if index is None:
-            raise ValueError(f"entry {entry.pk} is not on the timeline of its record")
+            raise ValueError(f"entry {entry.pk} is missing from the timeline of its record")
         if entry.as_of is not None:
             later._read = entry
         else:
@@ -43,14 +45,14 @@ class Later:
     def _doubt(
         self, entry: AuditLogEntry, before: Sequence[AuditLogEntry], timeline: Timeline
     ) -> None:
-        """A record that was read in the same second may be newer: where it differs."""
+        """Mark the fields that differ in a record read in the same second: it may be newer."""
         for read in before:
             if read.as_of is not None and timeline.is_doubtful(read, entry):
                 self.fields.update(differing(entry.changed_data, read.changed_data))
 
     def _apply(self, change: AuditLogEntry, timeline: Timeline) -> None:
         if change.record_id.endswith("*"):  # something about every record of the entity
-            self.fields = Part(others=Others.UNTOLD)
+            self.fields = Part(others=Others.UNKNOWN)
         elif is_gap(change) and timeline.is_completed(change):
             return
         elif change.change_type in DELETIONS:
@@ -65,7 +67,7 @@ class Later:
         else:
             if change.change_type in _GAPS_OF_ONE_RECORD:
                 self._require_existence(change)
-            self.fields = Part(others=Others.UNTOLD)
+            self.fields = Part(others=Others.UNKNOWN)
 
     def _turn(self, change: AuditLogEntry, *, exists: bool) -> None:
         if self.exists != exists or not exists:
@@ -73,10 +75,10 @@ class Later:
         self.exists = exists
 
     def _require_existence(self, change: AuditLogEntry) -> None:
-        """What restored the record was not recorded: nothing is known of it but this change."""
+        """Treat the fields of a deleted record as unknown: its restoration was not recorded."""
         if not self.exists:
             self._turn(change, exists=True)
-            self.fields = Part(others=Others.UNTOLD)
+            self.fields = Part(others=Others.UNKNOWN)
 
     def _update(self, change: AuditLogEntry, timeline: Timeline) -> None:
         body = change.changed_data
@@ -86,4 +88,4 @@ class Later:
         nulled = change.nulled_fields or ()
         for path in (*(change.changed_fields or ()), *nulled):
             if value_at(change.changed_data, path) is ABSENT:
-                self.fields.put(path, None if path in nulled else UNTOLD)
+                self.fields.put(path, None if path in nulled else UNKNOWN)

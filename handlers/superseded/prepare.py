@@ -1,14 +1,14 @@
-"""What handlers get of deliveries that later changes of their record may have overtaken.
+"""Prepare deliveries that later changes of their record may have overtaken.
 
-A delivery is looked at when it runs: changes are recorded and handled between its request and then.
-The first attempts of a chain come in their order and cost nothing here. Looked at are
+A delivery is checked when it runs, since changes are recorded and handled between its request and
+its run. First attempts of a chain arrive in order and cost nothing here. Checked are
 
-- deliveries that were redelivered, and attempts after the first: whatever was recorded since;
-- first attempts of unordered mappings, or after lanes were changed: once a later change of the same
+- redeliveries, and attempts after the first, against all changes recorded since;
+- first attempts of unordered mappings, or after a change of lanes, once a later change of the same
   record has begun for the same target.
 
-They get the values of their fields as the changes up to the next one that arrives in its order left
-them; what comes from there on is still on its way, and must not be seen before.
+Their fields get the values from before the next change that will arrive in order: that change and
+the ones after it are still to be delivered, and must not be visible earlier.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from handlers.sdk.events import Present
 from handlers.sdk.outcomes import Failed, Skipped, failed
 from handlers.superseded import current_records
 from handlers.superseded.current_records import NotRead
-from handlers.superseded.fields import has_untold, present
+from handlers.superseded.fields import has_unknown, present
 from handlers.superseded.history import History, histories, key_of, later_rows
 from handlers.superseded.later_changes import WHOLE, Later
 from handlers.superseded.timeline import DELETIONS
@@ -34,7 +34,7 @@ from handlers.superseded.views import Progress, Turns, Views
 
 log = structlog.get_logger(__name__)
 
-GONE = "the record does not exist in Salesforce any more"
+GONE = "the record no longer exists in Salesforce"
 Result = Present | Skipped | Failed
 
 
@@ -50,25 +50,25 @@ class _Overtaken:
     @property
     def needs_record(self) -> bool:
         own = self.delivery.entry.changed_data
-        return has_untold(own, self.later.fields, is_whole=self.is_whole)
+        return has_unknown(own, self.later.fields, is_whole=self.is_whole)
 
 
 def present_of(deliveries: Sequence[Delivery]) -> dict[int, Result]:
-    """By id, what becomes of deliveries that later changes have overtaken; the others are delivered
-    as they were recorded.
+    """Return the results, by delivery id, for overtaken deliveries; the others are delivered as
+    recorded.
 
-    `deliveries` run in this order and have their entries, listeners and mappings. Never inside a
+    `deliveries` run in this order, with entries, listeners and mappings loaded. Never inside a
     transaction: records may be read over REST.
     """
-    suspects = [one for one in deliveries if _may_be_overtaken(one)]
+    suspects = [delivery for delivery in deliveries if _may_be_overtaken(delivery)]
     if not suspects:
         return {}
     turns = Turns.of(deliveries)
     unchanged = _as_recorded(suspects)
     by_listener: defaultdict[int, list[Delivery]] = defaultdict(list)
-    for one in suspects:
-        if one.redelivery_id not in unchanged:
-            by_listener[one.entry.listener_id].append(one)
+    for delivery in suspects:
+        if delivery.redelivery_id not in unchanged:
+            by_listener[delivery.entry.listener_id].append(delivery)
     found: dict[int, Result] = {}
     for group in by_listener.values():
         found |= _or_failed(group, turns)
@@ -76,19 +76,19 @@ def present_of(deliveries: Sequence[Delivery]) -> dict[int, Result]:
 
 
 def _or_failed(deliveries: Sequence[Delivery], turns: Turns) -> dict[int, Result]:
-    """An unforeseen error fails these attempts, and not those that share their message."""
+    """Return the results; an unexpected error fails these attempts, not others of the message."""
     try:
         return _of_listener(deliveries, turns)
     except UNAVAILABLE:
         raise
     except Exception as error:
-        log.exception("later changes cannot be told", deliveries=len(deliveries))
-        return {one.pk: failed(error) for one in deliveries}
+        log.exception("could not evaluate later changes", deliveries=len(deliveries))
+        return {delivery.pk: failed(error) for delivery in deliveries}
 
 
 def _may_be_overtaken(delivery: Delivery) -> bool:
     mapping: HandlerMapping | None = delivery.asked_by
-    if mapping is None:  # it is not delivered
+    if mapping is None:  # deliveries without a mapping are not run
         return False
     is_in_a_chain = delivery.chain and mapping.ordering == HandlerMapping.Ordering.PER_RECORD
     return not is_in_a_chain or delivery.may_be_overtaken or _was_tried_before(delivery)
@@ -99,8 +99,8 @@ def _was_tried_before(delivery: Delivery) -> bool:
 
 
 def _as_recorded(deliveries: Sequence[Delivery]) -> set[int]:
-    """The redeliveries of these that are to send changes as they were recorded."""
-    ids = {one.redelivery_id for one in deliveries if one.redelivery_id}
+    """Return the ids of the redeliveries that send changes as recorded."""
+    ids = {delivery.redelivery_id for delivery in deliveries if delivery.redelivery_id}
     if not ids:
         return set()
     found = Redelivery.objects.filter(pk__in=ids, as_recorded=True).order_by()
@@ -115,43 +115,43 @@ def _of_listener(deliveries: Sequence[Delivery], turns: Turns) -> dict[int, Resu
     history_of = histories(listener.pk, suspects)
     views = Views(HandlerMapping.objects.filter(listener=listener.pk))
     overtaken = [
-        _Overtaken(one, later)
-        for one in suspects
-        if (later := _later(one, history_of[key_of(one.entry)], views, turns)) is not None
+        _Overtaken(suspect, later)
+        for suspect in suspects
+        if (later := _later(suspect, history_of[key_of(suspect.entry)], views, turns)) is not None
     ]
-    unread = [one for one in overtaken if _exists(one) and one.needs_record]
-    records = current_records.read(listener, [key_of(one.delivery.entry) for one in unread])
+    unread = [item for item in overtaken if _exists(item) and item.needs_record]
+    records = current_records.read(listener, [key_of(item.delivery.entry) for item in unread])
     return {
-        one.delivery.pk: result
-        for one in overtaken
-        if (result := _result(one, records)) is not None
+        item.delivery.pk: result
+        for item in overtaken
+        if (result := _result(item, records)) is not None
     }
 
 
 def _with_later_changes(deliveries: Sequence[Delivery], turns: Turns) -> list[Delivery]:
-    """Those to look at closely: of first attempts only where a later delivery of the record has
-    begun, for whatever target."""
-    sure = {
-        one.pk
-        for one in deliveries
-        if _was_tried_before(one) or one.entry.source != AuditLogEntry.Source.STREAM
+    """Return the deliveries to check closely. Leave out first attempts of streamed changes unless a
+    later delivery of the record has begun, for any target."""
+    checked = {
+        delivery.pk
+        for delivery in deliveries
+        if _was_tried_before(delivery) or delivery.entry.source != AuditLogEntry.Source.STREAM
     }
-    others = [one for one in deliveries if one.pk not in sure]
+    others = [delivery for delivery in deliveries if delivery.pk not in checked]
     if others:
         rows = later_rows(others[0].entry.listener_id, others)
-        sure |= {
-            one.pk
-            for one in others
+        checked |= {
+            delivery.pk
+            for delivery in others
             if any(
-                row.entry_id > one.entry_id and turns.has_begun(row, one)
-                for row in rows.get(one.entry.record_id, ())
+                row.entry_id > delivery.entry_id and turns.has_begun(row, delivery)
+                for row in rows.get(delivery.entry.record_id, ())
             )
         }
-    return [one for one in deliveries if one.pk in sure]
+    return [delivery for delivery in deliveries if delivery.pk in checked]
 
 
 def _later(delivery: Delivery, history: History, views: Views, turns: Turns) -> Later | None:
-    """None where a first attempt comes in its order after all."""
+    """Return the record's state after later changes; None for a first attempt in order."""
     others = views.others(delivery, history.rows)
     progress = Progress.of(delivery, others, turns, history.timeline)
     if not (_was_tried_before(delivery) or progress.is_ahead):
@@ -166,12 +166,12 @@ def _exists(overtaken: _Overtaken) -> bool:
 def _result(
     overtaken: _Overtaken, records: Mapping[current_records.Record, object]
 ) -> Result | None:
-    """None where it is delivered as it was recorded."""
+    """Return the result; None when the change is delivered as recorded."""
     entry, later = overtaken.delivery.entry, overtaken.later
     if entry.change_type in DELETIONS:
         return _restored(later) if later.exists else None
     if not later.exists:
-        return Skipped(f"the record was deleted since{_by(later)}")
+        return Skipped(f"the record has since been deleted{_by(later)}")
     if overtaken.needs_record:
         match records.get(key_of(entry)):
             case NotRead() as error:
@@ -190,7 +190,7 @@ def _result(
 
 
 def _restored(later: Later) -> Skipped:
-    return Skipped(f"the record was restored since{_by(later)}")
+    return Skipped(f"the record has since been restored{_by(later)}")
 
 
 def _by(later: Later) -> str:

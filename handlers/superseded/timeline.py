@@ -1,8 +1,8 @@
 """The recorded changes of one record, in the order in which Salesforce committed them. Pure.
 
-Changes of the stream are in the order of their entries. A record that was read over REST holds the
-changes that were committed before, whenever these were recorded: its entry comes after the last
-change that it holds.
+Changes of the stream keep the order of their entries. A record that was read over REST includes all
+changes committed before the read, whenever they were recorded, so its entry comes after the last
+change that it includes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from audit.models import AuditLogEntry
 from handlers.ordering.stale_changes import Deletion, Reading
 from listeners.salesforce.rest.records import milliseconds
 
-#: How much later than `read_at` a record may have been read, in ms.
+#: Milliseconds by which a record may have been read after `read_at`.
 READ_MARGIN = 60_000
 DELETIONS = frozenset({"DELETE", "GAP_DELETE"})
 
@@ -22,39 +22,43 @@ _Place = tuple[int, int, int, int, int]
 
 
 class Timeline:
-    """`entries` are of one listener: those of one record, and those that are about every record of
-    its entity, such as wildcards."""
+    """The ordered entries of one record, and of wildcards about all records of its entity.
+
+    All `entries` belong to one listener.
+    """
 
     def __init__(self, entries: Iterable[AuditLogEntry]) -> None:
         found = {entry.pk: entry for entry in entries}
-        self._gaps = {_event(one): one.pk for one in found.values() if is_gap(one)}
-        self._completed = {_event(one) for one in found.values() if not is_gap(one)}
-        streamed = [one for one in found.values() if not _is_compared(one)]
-        places = {one.pk: (self._position(one), 0, 0, 0, one.pk) for one in streamed}
-        for one in found.values():
-            if _is_compared(one):
-                places[one.pk] = self._place_among(one, streamed)
-        self._ordered = sorted(found.values(), key=lambda one: places[one.pk])
-        self._index = {one.pk: index for index, one in enumerate(self._ordered)}
+        self._gaps = {_event(entry): entry.pk for entry in found.values() if is_gap(entry)}
+        self._completed = {_event(entry) for entry in found.values() if not is_gap(entry)}
+        streamed = [entry for entry in found.values() if not _is_compared(entry)]
+        places = {entry.pk: (self._position(entry), 0, 0, 0, entry.pk) for entry in streamed}
+        for entry in found.values():
+            if _is_compared(entry):
+                places[entry.pk] = self._place_among(entry, streamed)
+        self._ordered = sorted(found.values(), key=lambda entry: places[entry.pk])
+        self._index = {entry.pk: index for index, entry in enumerate(self._ordered)}
 
     def index(self, entry_id: int) -> int | None:
-        """Where an entry is; None for one that is not there, which is an older one."""
+        """Return the index of an entry; None when it is missing, because it is older."""
         return self._index.get(entry_id)
 
     def between(self, first: int, end: int | None) -> Sequence[AuditLogEntry]:
-        """What comes after the entry at one index, and before the one at the other, if given."""
+        """Return the entries after the index `first` and before the index `end`."""
         return self._ordered[first + 1 : end]
 
     def before(self, index: int) -> Sequence[AuditLogEntry]:
         return self._ordered[:index]
 
     def is_completed(self, gap: AuditLogEntry) -> bool:
-        """Whether the data that a gap event lacked was recorded in another entry."""
+        """Return whether another entry has the data that a gap event lacked."""
         return _event(gap) in self._completed
 
     def is_doubtful(self, read: AuditLogEntry, change: AuditLogEntry) -> bool:
-        """Whether the record as read may hold a change that comes after it here: within a second,
-        or without a LastModifiedDate, that cannot be told."""
+        """Return whether the record as read may include a change that comes after it here.
+
+        That is unknown within one second, and for a change without LastModifiedDate.
+        """
         if change.change_type in DELETIONS or self._holds(read, change):
             return False
         modified = milliseconds(change.changed_data.get("LastModifiedDate"))
@@ -63,8 +67,8 @@ class Timeline:
         return modified <= (read.as_of or 0)
 
     def _position(self, entry: AuditLogEntry) -> int:
-        """A gap event's place in the stream is also that of the entry that completes it: an older
-        one than all of these, where the gap event is not among them."""
+        """Return an entry's position in the stream; an entry that completes a gap has the position
+        of its gap event, or 0 when that event is older than this timeline."""
         if entry.source == AuditLogEntry.Source.GAP:
             return self._gaps.get(_event(entry), 0)
         return entry.pk
@@ -75,7 +79,7 @@ class Timeline:
         return max(held, default=0), 1, stamp, entry.read_at or 0, entry.pk
 
     def _holds(self, entry: AuditLogEntry, change: AuditLogEntry) -> bool:
-        """Whether what was read, or found deleted, is the record as it was after a change."""
+        """Return whether a record as read, or found deleted, includes a change."""
         if entry.as_of is None:
             return Deletion.of(entry).holds(change)
         if entry.source == AuditLogEntry.Source.GAP:
@@ -88,7 +92,7 @@ class Timeline:
 
 
 def is_gap(entry: AuditLogEntry) -> bool:
-    """Whether it says that the record changed, and not how."""
+    """Return whether an entry says that the record changed, without its values."""
     return entry.change_type.startswith("GAP_")
 
 
@@ -97,5 +101,5 @@ def _event(entry: AuditLogEntry) -> _Event:
 
 
 def _is_compared(entry: AuditLogEntry) -> bool:
-    """Whether it was read over REST, and so is not where its id would have it."""
+    """Return whether an entry was read over REST, so that its id does not give its place."""
     return entry.as_of is not None or entry.source == AuditLogEntry.Source.RECONCILE

@@ -1,4 +1,4 @@
-"""Which deliveries show a target the same record, and how far they have come."""
+"""Deliveries that show a target the same record, and their progress."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = ("pk", "entry_id", "mapping_id", "handler", "state", "attempts")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Of a delivery, what tells how far it has come."""
+    """The columns of a delivery that tell its progress."""
 
     pk: int
     entry_id: int
@@ -28,8 +28,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """Deliveries that are about to run, one after the other, by their place in that order. Their
-    attempts count the one that they are about to have, unless they are sent elsewhere."""
+    """The order of deliveries that are about to run, one after the other, by id.
+
+    Their `attempts` include the attempt that is about to run, except for external tasks.
+    """
 
     order: Mapping[int, int]
 
@@ -38,7 +40,7 @@ class Turns:
         return cls({delivery.pk: place for place, delivery in enumerate(deliveries)})
 
     def has_begun(self, row: Row, current: Delivery) -> bool:
-        """Whether an attempt of a delivery has begun when it is the turn of `current`."""
+        """Return whether an attempt of a delivery has begun by the time `current` runs."""
         if row.pk in self.order:
             is_earlier = self.order[row.pk] < self.order[current.pk]
             return is_earlier or row.attempts > 1
@@ -58,8 +60,10 @@ class Views:
         self._views = views(mappings)
 
     def others(self, delivery: Delivery, rows: Iterable[Row]) -> list[Row]:
-        """The rows that are in a delivery's view, without itself. Deliveries of a mapping that was
-        deleted belong to the mappings of the same handler."""
+        """Return the other rows in a delivery's view.
+
+        Deliveries of a deleted mapping belong to the views of mappings with the same handler.
+        """
         ids = self._views.get(delivery.mapping_id or 0, frozenset())
         names = {self._target(pk) for pk in ids}
         return [
@@ -79,11 +83,11 @@ class Views:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a view has come, beside one of its deliveries, by index on the record's timeline.
+    """The progress of a view relative to one of its deliveries.
 
     is_ahead   whether a later change has begun
-    end        the first change that has not begun and comes after all that have: it arrives in its
-               order, and so does what comes after it. None: there is none
+    end        the index on the record's timeline of the first change after all that have begun: it
+               and the changes after it arrive in order. None: there is no such change
     """
 
     is_ahead: bool
@@ -95,7 +99,9 @@ class Progress:
     ) -> Progress:
         own = timeline.index(delivery.entry_id)
         if own is None:
-            raise ValueError(f"entry {delivery.entry_id} is not on the timeline of its record")
+            raise ValueError(
+                f"entry {delivery.entry_id} is missing from the timeline of its record"
+            )
         last, waiting = own, []
         for row in others:
             index = timeline.index(row.entry_id)
@@ -105,4 +111,4 @@ class Progress:
                 last = max(last, index)
             elif turns.awaits_first_attempt(row, delivery):
                 waiting.append(index)
-        return cls(last > own, min((one for one in waiting if one > last), default=None))
+        return cls(last > own, min((index for index in waiting if index > last), default=None))

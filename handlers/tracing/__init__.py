@@ -1,6 +1,6 @@
-"""The traces of changes, where this process makes any; docs/traces.md.
+"""Trace changes with OpenTelemetry spans; see docs/traces.md.
 
-Off, nothing of OpenTelemetry is loaded, and who is on the way of a change pays for a comparison:
+When tracing is off, OpenTelemetry is not imported, and callers only compare:
 `if tracing.spans is not None`.
 """
 
@@ -17,7 +17,7 @@ spans: Spans | None = None
 
 
 def record_with(tracer: Tracer) -> None:
-    """Make spans of this process's changes from now on."""
+    """Turn on tracing in this process."""
     global spans  # noqa: PLW0603
     from handlers.tracing.change_spans import Spans
 

@@ -1,4 +1,4 @@
-"""Attempts as spans: what a handler does is part of the trace of what it was called with."""
+"""Spans of attempts. What a handler does becomes part of the trace of its change."""
 
 from __future__ import annotations
 
@@ -25,23 +25,26 @@ class Attempt:
 
 
 class Attempts:
-    """One of many changes is one span in the trace of each of them; what its handler does goes into
-    the first one that is sampled, to which the others link."""
+    """Create the spans of attempts.
+
+    An attempt at a batch is one span in the trace of each change. What the handler does goes into
+    the first sampled span, and the other spans link to it.
+    """
 
     def __init__(self, tracer: ChangeTracer) -> None:
         self._tracer = tracer
 
     def made(self, unit: Unit, run: Callable[[Unit], Run]) -> Run:
-        attempts = self._begun(unit) or []
+        attempts = self._begin(unit) or []
         token = context.attach(_inside(attempts))
         try:
             done = run(unit)
         except BaseException as error:
-            _broken_off(attempts, type(error).__name__)
+            _abort(attempts, type(error).__name__)
             raise
         finally:
             context.detach(token)
-        _ended(attempts, done.ended)
+        _end_all(attempts, done.ended)
         return done
 
     def lost(self, ended: Ended) -> None:
@@ -50,7 +53,7 @@ class Attempts:
         _end(span, ended, time_ns())
 
     @harmless
-    def _begun(self, unit: Unit) -> Sequence[Attempt]:
+    def _begin(self, unit: Unit) -> Sequence[Attempt]:
         around = trace.get_current_span().get_span_context()
         links = [Link(around)] if around.is_valid else []
         begun: list[Attempt] = []
@@ -69,16 +72,18 @@ class Attempts:
         place = self._tracer.place(redelivery or change)
         if not place.trace_flags.sampled:
             return NonRecordingSpan(place)
-        name, said = f"process {claim.delivery.handler}", attributes.of_claim(claim)
+        name, values = f"process {claim.delivery.handler}", attributes.of_claim(claim)
         if redelivery is None or claim.counted > 1:
-            return self._tracer.child(place, name, _KIND, said, links=links, began=began)
+            return self._tracer.child(place, name, _KIND, values, links=links, began=began)
         links = [Link(self._tracer.place(change)), *links]
-        return self._tracer.first(redelivery, name, _KIND, said, links=links, began=began)
+        return self._tracer.first(redelivery, name, _KIND, values, links=links, began=began)
 
 
 def _identities(claim: Claim) -> tuple[Identity, Identity | None]:
-    """Of its change, and of its redelivery, which is a trace of its own: the first may be long past
-    what is kept of traces."""
+    """Return the identities of the change's trace, and of the redelivery's, if there is one.
+
+    A redelivery has its own trace, since the trace of the change may have expired.
+    """
     delivery, entry = claim.delivery, claim.delivery.entry
     change = of_change(entry.pk, entry.received_at)
     if delivery.redelivery_id is None:
@@ -87,15 +92,15 @@ def _identities(claim: Claim) -> tuple[Identity, Identity | None]:
 
 
 def _inside(attempts: Sequence[Attempt]) -> context.Context:
-    """Where nothing is sampled, nothing that the handler does is either."""
+    """Return the context in which the handler runs; it is sampled only if an attempt is."""
     if not attempts:
         return context.get_current()
     return trace.set_span_in_context(attempts[0].span)
 
 
 @harmless
-def _broken_off(attempts: Sequence[Attempt], reason: str) -> None:
-    """By what no handler raises: its process ends."""
+def _abort(attempts: Sequence[Attempt], reason: str) -> None:
+    """End the spans of attempts whose process is ending."""
     for attempt in attempts:
         attempt.span.set_attribute("error.type", reason)
         attempt.span.set_status(StatusCode.ERROR)
@@ -103,18 +108,20 @@ def _broken_off(attempts: Sequence[Attempt], reason: str) -> None:
 
 
 @harmless
-def _ended(attempts: Sequence[Attempt], ended: Sequence[Ended]) -> None:
+def _end_all(attempts: Sequence[Attempt], ended: Sequence[Ended]) -> None:
     now = time_ns()
-    became = {one.claim.delivery.pk: one for one in ended}
+    endings = {ending.claim.delivery.pk: ending for ending in ended}
     for attempt in attempts:
         if attempt.span.is_recording():
-            _end(attempt.span, became.get(attempt.claim.delivery.pk), now)
+            _end(attempt.span, endings.get(attempt.claim.delivery.pk), now)
 
 
 def _end(span: Span, ended: Ended | None, now: int) -> None:
-    """None: its claim was lost, and nothing of it was written down."""
-    said, is_error = attributes.of_ending(ended) if ended else ({"cdc.outcome": "claim lost"}, True)
-    span.set_attributes(dict(said))
+    """End a span. `ended` is None when the claim was lost and the attempt was not recorded."""
+    values, is_error = (
+        attributes.of_ending(ended) if ended else ({"cdc.outcome": "claim lost"}, True)
+    )
+    span.set_attributes(dict(values))
     if is_error:
         span.set_status(StatusCode.ERROR)
     span.end(now)

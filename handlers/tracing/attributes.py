@@ -1,5 +1,7 @@
-"""What spans say: ids and names, by OpenTelemetry's conventions for messaging, and as `cdc.…` what
-those do not know. Nothing of what a change holds, and of an error its class alone."""
+"""Attributes of spans: OpenTelemetry's messaging conventions, and `cdc.…` for everything else.
+
+Only ids and names: no data of a change, and of an error only its class.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +11,28 @@ from handlers.sdk.queues import queue_of
 from handlers.tracing.tracer import Attributes
 from handlers.types import Claim, Ended, Message
 
-#: Of tasks, whatever the broker is.
+#: The messaging system of tasks, regardless of the broker.
 _SYSTEM = {"messaging.system": "celery"}
 
 
 def of_entry(listener: str, entry: AuditLogEntry) -> Attributes:
-    """Of the receipt of a change."""
-    said = {
+    """Return the attributes of the span in which a change is received."""
+    values = {
         **_change(listener, entry),
         "cdc.source": str(entry.source),
         "cdc.replay_id": entry.replay_id,
         "cdc.commit_timestamp": entry.commit_timestamp,
     }
     if entry.source != AuditLogEntry.Source.STREAM:
-        return said
-    told = {"messaging.message.id": entry.event_uuid} if entry.event_uuid else {}
+        return values
+    message_id = {"messaging.message.id": entry.event_uuid} if entry.event_uuid else {}
     return {
         "messaging.system": "salesforce",
         "messaging.operation.type": "receive",
         "messaging.operation.name": "receive",
         "messaging.destination.name": entry.channel,
-        **told,
-        **said,
+        **message_id,
+        **values,
     }
 
 
@@ -49,7 +51,7 @@ def of_sending(message: Message, delivery_id: int) -> Attributes:
 
 
 def of_claim(claim: Claim) -> Attributes:
-    """Of an attempt."""
+    """Return the attributes of an attempt."""
     delivery = claim.delivery
     return {
         **_SYSTEM,
@@ -64,16 +66,19 @@ def of_claim(claim: Claim) -> Attributes:
 
 
 def of_ending(ended: Ended) -> tuple[Attributes, bool]:
-    """And whether it is an error: a handler that asks to be called again has not failed yet."""
+    """Return the attributes of an attempt's end, and whether it is an error.
+
+    A handler that raised `Retry` has not failed yet.
+    """
     state = ended.state or "retrying"
-    said: dict[str, str | int] = {"cdc.outcome": ended.kind, "cdc.delivery.state": state}
+    values: dict[str, str | int] = {"cdc.outcome": ended.kind, "cdc.delivery.state": state}
     match ended.outcome:
         case Failed(kind="retry") if state == "retrying":
-            return said, False
+            return values, False
         case Failed(kind=kind, type=name):
-            return {**said, "error.type": name or kind}, True
+            return {**values, "error.type": name or kind}, True
         case _:
-            return said, False
+            return values, False
 
 
 def _change(listener: str, entry: AuditLogEntry) -> Attributes:

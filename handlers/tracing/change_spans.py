@@ -1,7 +1,7 @@
-"""The spans of a change: received and recorded, sent, and each attempt of each handler.
+"""The spans of a change: received, recorded, sent, and each attempt of each handler.
 
-They are made where something has ended well, of the times that it took; an attempt's while it runs.
-Loaded only where traces are on.
+Spans are created after a step succeeded, with its start and end times; an attempt's span exists
+while it runs. This module is imported only when tracing is on.
 """
 
 from __future__ import annotations
@@ -45,8 +45,11 @@ class Spans:
         began: int,
         gaps: Mapping[int, AuditLogEntry] | None = None,
     ) -> None:
-        """A listener's entries were committed just now, in a transaction that began then (in
-        nanoseconds since 1970). `gaps`: by the number of an entry, the one that it completes."""
+        """Trace entries of a listener whose transaction has just been committed.
+
+        `began` is the start of the transaction in nanoseconds since 1970; `gaps` maps the id of an
+        entry to the gap entry that it completes.
+        """
         ended = time_ns()
         batch = {"cdc.batch.changes": len(entries)}
         for entry in entries:
@@ -72,26 +75,34 @@ class Spans:
 
     @harmless
     def sent(self, messages: Sequence[Message], began: int) -> None:
-        """They are with the broker, and were on their way since then."""
+        """Trace messages that the broker has just taken; sending began at `began`."""
         ended = time_ns()
         message_of = {pk: message for message in messages for pk in message.ids}
-        asked = [pk for pk, message in message_of.items() if message.places is None]
-        places = self._found(asked)
+        unknown = [pk for pk, message in message_of.items() if message.places is None]
+        places = self._look_up_places(unknown)
         for message in messages:
             places |= message.places or {}
         for pk, place in places.items():
             message = message_of[pk]
-            said = attributes.of_sending(message, pk)
+            values = attributes.of_sending(message, pk)
             name, kind = f"send {message.queue}", SpanKind.PRODUCER
-            self._tracer.child(place, name, kind, said, began=began).end(ended)
+            self._tracer.child(place, name, kind, values, began=began).end(ended)
 
     @harmless
     def places(self, deliveries: Iterable[Delivery]) -> Places:
-        """Where those that are sampled belong, of new ones: `created_at` is their entries' time."""
-        return self._sampled((one.pk, one.entry_id, one.created_at) for one in deliveries)
+        """Return the parent spans of new deliveries that are sampled.
 
-    def _found(self, ids: Sequence[int]) -> Places:
-        """The same of any. Of redeliveries, whose traces begin with their attempts, of none."""
+        The `created_at` of a new delivery equals the `received_at` of its entry.
+        """
+        return self._sampled(
+            (delivery.pk, delivery.entry_id, delivery.created_at) for delivery in deliveries
+        )
+
+    def _look_up_places(self, ids: Sequence[int]) -> Places:
+        """Return the parent spans of any deliveries that are sampled.
+
+        Redeliveries are left out: their traces begin with their attempts.
+        """
         places: Places = {}
         for start in range(0, len(ids), _ROWS):
             found = Delivery.objects.filter(pk__among=ids[start : start + _ROWS]).order_by()
@@ -105,17 +116,17 @@ class Spans:
         return {pk: place(identity) for pk, identity in found if is_sampled(identity)}
 
     def handling(self, unit: Unit, run: Callable[[Unit], Run]) -> Run:
-        """What the run came to. What it begins is part of its trace."""
+        """Return the result of `run`, traced as attempts."""
         return self._attempts.made(unit, run)
 
     @harmless
     def lost(self, ended: Ended) -> None:
-        """An attempt that its worker never ended."""
+        """Trace an attempt whose worker crashed or hung."""
         self._attempts.lost(ended)
 
     @harmless
     def headers(self, delivery: Delivery) -> dict[str, str]:
-        """Of a message to a task that runs elsewhere: whoever reads them continues the trace."""
+        """Return the headers of a message to an external task, which can continue the trace."""
         place = self._tracer.place(of_change(delivery.entry_id, delivery.entry.received_at))
         found: dict[str, str] = {}
         propagate.inject(found, set_span_in_context(NonRecordingSpan(place)))

@@ -1,5 +1,4 @@
-"""A change is recorded and handled whatever becomes of its trace: samplers and processors may be
-anybody's."""
+"""Keep tracing errors, such as those of third-party samplers, out of recording and handling."""
 
 from __future__ import annotations
 
@@ -16,25 +15,25 @@ Result = TypeVar("Result")
 
 
 def harmless(work: Callable[Arguments, Result]) -> Callable[Arguments, Result | None]:
-    """None where it went wrong."""
+    """Wrap `work` so that it logs an error and returns None."""
 
     @wraps(work)
     def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result | None:
         try:
             return work(*args, **kwargs)
         except Exception as error:
-            _tell(work.__name__, error)
+            _log_once(work.__name__, error)
             return None
 
     return guarded
 
 
-_told: set[tuple[str, str]] = set()
+_logged: set[tuple[str, str]] = set()
 
 
-def _tell(what: str, error: Exception) -> None:
-    """Once, of a kind: what it says may be different for each change."""
+def _log_once(what: str, error: Exception) -> None:
+    """Log an error once for each class: its message may differ for each change."""
     kind = type(error).__name__
-    if (what, kind) not in _told:
-        _told.add((what, kind))
-        log.error("a trace is incomplete", what=what, reason=f"{kind}: {error}")
+    if (what, kind) not in _logged:
+        _logged.add((what, kind))
+        log.error("trace incomplete", what=what, reason=f"{kind}: {error}")

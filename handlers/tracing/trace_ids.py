@@ -1,5 +1,7 @@
-"""The ids of a trace and of its first span, which every process finds for itself: of what all of
-them know of a change, so that neither a message nor a row carries them."""
+"""Derive the ids of a trace and of its first span from a change.
+
+Every process derives the same ids, so that no message or row has to carry them.
+"""
 
 from __future__ import annotations
 
@@ -13,26 +15,26 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """As W3C Trace Context has them: 128 and 64 bits, evenly spread."""
+    """A trace id of 128 bits and a span id of 64 bits, as W3C Trace Context defines them."""
 
     trace_id: int
     span_id: int
 
 
 def of_change(entry_id: int, received_at: datetime) -> Identity:
-    """An audit entry's. With the time, since two installations have entries of the same number."""
+    """Return the identity of an entry's trace. The time tells installations apart."""
     return _of(b"change", entry_id, microseconds(received_at))
 
 
 def of_redelivery(
     entry_id: int, received_at: datetime, delivery_id: int, redelivery_id: int
 ) -> Identity:
-    """A delivery's, from when it is sent again until that is over."""
+    """Return the identity of the trace of one redelivery of a delivery."""
     return _of(b"redelivery", entry_id, microseconds(received_at), delivery_id, redelivery_id)
 
 
 def microseconds(moment: datetime) -> int:
-    """Since 1970, UTC, to the last one: databases keep no more."""
+    """Return the microseconds since 1970, UTC, which is the precision of databases."""
     return (moment - _EPOCH) // _MICROSECOND
 
 

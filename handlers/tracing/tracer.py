@@ -1,7 +1,7 @@
-"""Spans in traces whose ids are known before: OpenTelemetry would make up its own.
+"""Create spans in traces with given ids; OpenTelemetry would generate random ones.
 
-A sampler is asked with the trace's id alone, by each process for itself: those that go by it
-(`always_on`, `always_off`, `traceidratio`) say the same everywhere.
+Each process asks the sampler with the trace id alone. Samplers that decide by it (`always_on`,
+`always_off`, `traceidratio`) give the same answer everywhere.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NOWHERE = Context()
 
 class ChangeTracer:
     def __init__(self, tracer: Tracer) -> None:
-        """`tracer`: of nobody else; it is given ids here."""
+        """Replace the id generator of `tracer`, which must have no other user."""
         self._tracer = tracer
         self._ids = _GivenIds(tracer.id_generator)
         tracer.id_generator = self._ids
@@ -45,7 +45,7 @@ class ChangeTracer:
         return result.decision is Decision.RECORD_AND_SAMPLE
 
     def place(self, identity: Identity) -> SpanContext:
-        """The first span of that trace, whoever makes it."""
+        """Return the context of the trace's first span, whichever process creates it."""
         flags = _SAMPLED if self.is_sampled(identity) else _NOT_SAMPLED
         return SpanContext(identity.trace_id, identity.span_id, is_remote=True, trace_flags=flags)
 
@@ -59,7 +59,7 @@ class ChangeTracer:
         links: Sequence[Link] = (),
         began: int | None = None,
     ) -> Span:
-        """The first span of that trace. `began`: in nanoseconds since 1970; None: now."""
+        """Start the trace's first span. `began` is in nanoseconds since 1970; None: now."""
         with self._ids.given(identity):
             return self._tracer.start_span(
                 name, _NOWHERE, kind, dict(attributes), links, start_time=began
@@ -82,7 +82,7 @@ class ChangeTracer:
 
 
 class _GivenIds(IdGenerator):
-    """Those that are given, to the thread that gives them; else those of another generator."""
+    """Return the ids that the current thread has given, else those of another generator."""
 
     def __init__(self, others: IdGenerator) -> None:
         self._others = others

@@ -42,7 +42,7 @@ def test_a_new_listeners_handlers_have_names_of_their_own(api, listener):
 
     refused = api.post(LISTENERS, wanted)
 
-    assert errors(refused) == {"handlers": ["Two of these have the name 'accounts'."]}
+    assert errors(refused) == {"handlers": ["Two handlers have the name 'accounts'."]}
 
 
 def test_the_name_of_a_deleted_mapping_is_free(api, listener):

@@ -174,5 +174,5 @@ def test_a_connection_in_use_is_not_deleted(api, stored):
 
     found = problem(api.delete(page(stored)), 409)
 
-    assert found["detail"] == "Connection prod is in use: delete its listeners first (crm)."
+    assert found["detail"] == "Connection prod is in use. Delete its listeners first: crm."
     assert Connection.objects.exists()

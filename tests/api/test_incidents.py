@@ -49,7 +49,7 @@ def test_an_incident_is_acknowledged_once_and_stays_open(api, listener):
 
     assert (row["open"], row["acknowledged_by"]) == (True, Incident.objects.get().acknowledged_by)
     assert row["acknowledged_by"].startswith("user")
-    assert "acknowledged already" in problem(api.post(f"{page}acknowledge/"), 409)["detail"]
+    assert "closed or acknowledged" in problem(api.post(f"{page}acknowledge/"), 409)["detail"]
 
 
 def test_an_incident_is_closed_with_a_note_and_may_come_again(api, listener):

@@ -224,6 +224,6 @@ def test_a_listener_is_deleted_unless_it_has_a_history(api):
     found = problem(api.delete(f"{LISTENERS}{with_history.pk}/"), 409)
 
     assert found["detail"] == (
-        "Listener old has a history, which stays for the record; disable it."
+        "Listener old has audit log entries and cannot be deleted. Disable it."
     )
     assert list(Listener.objects.values_list("name", flat=True)) == ["old"]

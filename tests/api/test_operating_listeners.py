@@ -21,7 +21,7 @@ def test_a_listener_is_stopped_once_and_started_once(client_of, listener):
     assert operator.post(f"{page}stop/", {"reason": "an upgrade"}).json()["enabled"] is False
     assert "not enabled" in problem(operator.post(f"{page}stop/"), 409)["detail"]
     assert operator.post(f"{page}start/").json()["enabled"] is True
-    assert "enabled already" in problem(operator.post(f"{page}start/"), 409)["detail"]
+    assert "already enabled" in problem(operator.post(f"{page}start/"), 409)["detail"]
     assert "why" in errors(operator.post(f"{page}stop/", {"why": "?"}))
 
 

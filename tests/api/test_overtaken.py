@@ -17,12 +17,12 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 DELIVERIES = "/admin/handlers/delivery/"
 UP_TO_DATE = (
-    "Overtaken by later changes of their records: 1. They are sent with the present values of "
-    "their fields; those whose record was deleted since are skipped."
+    "Overtaken by later changes of their records: 1. They are redelivered with the current "
+    "values of their fields; changes of records that have since been deleted are skipped."
 )
 UNCHANGED = (
-    "Overtaken by later changes of their records: 1. They are sent as they were recorded: handlers "
-    "that apply them go back to older values, and deleted records may come back."
+    "Overtaken by later changes of their records: 1. They are redelivered as recorded: handlers "
+    "that apply them restore older values and may recreate deleted records."
 )
 
 
@@ -98,7 +98,7 @@ def test_too_many_to_count_are_sent_all_the_same(dead, monkeypatch):
     done = run("redeliver_cdc_events", "--state", "dead", "--dry-run")
 
     assert done.lines[-2].startswith(
-        "Overtaken by later changes of their records: too many to count now."
+        "Overtaken by later changes of their records: too many to count."
     )
 
 
@@ -140,7 +140,7 @@ def test_the_console_offers_nothing_where_nothing_was_overtaken(admin_client, de
 
     page = post(admin_client, other).content.decode()
 
-    assert "Later changes have overtaken none of them." in page
+    assert "None of them was overtaken by later changes of its record." in page
     assert "as_recorded" not in page
 
 

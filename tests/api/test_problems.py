@@ -84,7 +84,7 @@ def test_two_who_write_the_same_at_once_are_told(api, monkeypatch):
 
     found = problem(api.post(CONNECTIONS, connection()), 409)
 
-    assert found["detail"] == "The database changed at the same time; send it again."
+    assert found["detail"] == "Another request changed the same data. Send the request again."
 
 
 def test_a_failure_of_our_own_is_logged_and_not_shown(api, monkeypatch, caplog):
@@ -105,7 +105,7 @@ def test_a_failure_of_our_own_is_logged_and_not_shown(api, monkeypatch, caplog):
     ("asked", "told"),
     [
         ("handlr=x", {"handlr": ["There is no such parameter; did you mean handler?"]}),
-        ("handler=", {"handler": ["Give a value, or leave it out."]}),
+        ("handler=", {"handler": ["Give a value, or leave out the parameter."]}),
         ("entry=1.5", {"entry": ["Enter a whole number."]}),
         ("halts=perhaps", {"halts": ["Give true or false."]}),
         ("page_size=0", {"page_size": ["Give a number from 1 to 1000."]}),

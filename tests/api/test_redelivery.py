@@ -100,8 +100,8 @@ def test_a_mapping_that_came_later(api, dead):
 @pytest.mark.parametrize(
     ("asked", "field", "words"),
     [
-        ({}, "", "give a filter, or all alone"),
-        ({"all": True, "entity": "Account"}, "", "give a filter, or all alone"),
+        ({}, "", "at least one filter, or all"),
+        ({"all": True, "entity": "Account"}, "", "at least one filter, or all"),
         ({"state": "lost"}, "state", "not a valid choice"),
         ({"listener": "none"}, "listener", "There is no listener 'none'."),
         ({"entities": "Account"}, "entities", "did you mean entity?"),

@@ -122,13 +122,13 @@ def test_to_see_a_listener_is_not_to_operate_it(granted, rows):
 
     for address, verb in ((LISTENERS, "stop"), (DELIVERIES, "go-on"), (INCIDENTS, "close")):
         for answer in post(client, rows, address, verb):
-            assert "It takes the permission" in problem(answer, 403)["detail"]
+            assert "This requires the permission" in problem(answer, 403)["detail"]
 
 
 def test_who_operates_one_listener_operates_that_one(granted, rows):
     client = granted("operate_listener")
 
-    # The delivery holds nothing back.
+    # The delivery does not halt its chain.
     for address, verb, status in (
         (LISTENERS, "stop", 200),
         (INCIDENTS, "close", 200),

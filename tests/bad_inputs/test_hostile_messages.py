@@ -216,7 +216,7 @@ def test_control_commands_neither_show_settings_nor_stop_anything(
         assert settings.SECRET_KEY not in json.dumps(answers)
         if command not in ("stats", "registered", "active_queues", "query_task"):
             [answer] = answers
-            assert answer == {name: {"error": "This worker has no such command."}}
+            assert answer == {name: {"error": "This worker does not support this command."}}
 
     handles_a_delivery(listener)
     assert worker.is_running

@@ -70,5 +70,5 @@ def test_a_viewer_has_no_button_and_sees_no_sensitive_value_and_is_refused(
     ):
         with visitor.refused(403):
             page.goto(address)
-        expect(page.get_by_role("heading")).to_have_text("You may not do this")
+        expect(page.get_by_role("heading")).to_have_text("Permission denied")
     assert not OperatorAction.objects.exclude(action="add").exists()

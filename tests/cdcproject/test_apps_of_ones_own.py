@@ -83,9 +83,9 @@ def test_a_package_that_hides_one_of_ours_is_named(project, name, file):
     hiding = project.folder / file.format(name).removesuffix("/__init__.py")
     assert done.returncode == 1
     assert done.stderr == (
-        f"configuration error: {hiding} hides the package {name} of salesforce-cdc, which is in "
-        f"{ROOT / name}: both have the same name. Rename yours, or move it into a package of "
-        "yours.\n"
+        f"configuration error: {hiding} shadows the package {name} of salesforce-cdc in "
+        f"{ROOT / name}, which has the same name. Rename yours, or move it into a package of your "
+        "own.\n"
     )
 
 

@@ -45,7 +45,7 @@ def test_after_some_wrong_passwords_even_the_right_one_is_not_looked_at(session,
     refused = change(session, PASSWORD)
 
     assert is_refused(refused)
-    assert "Wait for up to 10 minutes" in refused.content.decode()
+    assert "Wait up to 10 minutes" in refused.content.decode()
     ann.refresh_from_db()
     assert ann.check_password(PASSWORD)
 

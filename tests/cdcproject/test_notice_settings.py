@@ -27,11 +27,11 @@ def environment(monkeypatch):
 @pytest.mark.parametrize(
     ("read", "variables", "said"),
     [
-        (webhook, {"CDC_INCIDENT_WEBHOOK_SECRET": "hunter2"}, "and CDC_INCIDENT_WEBHOOK is not"),
-        (webhook, {"CDC_INCIDENT_WEBHOOK": "hook"}, "CDC_INCIDENT_WEBHOOK must be an address"),
+        (webhook, {"CDC_INCIDENT_WEBHOOK_SECRET": "hunter2"}, "but CDC_INCIDENT_WEBHOOK is not"),
+        (webhook, {"CDC_INCIDENT_WEBHOOK": "hook"}, "CDC_INCIDENT_WEBHOOK must be a URL"),
         (webhook, {"CDC_INCIDENT_WEBHOOK": "http://h:port/hunter2"}, "CDC_INCIDENT_WEBHOOK must"),
         (mail, {"CDC_INCIDENT_EMAILS": "ops"}, "CDC_INCIDENT_EMAILS: 'ops' is not an e-mail"),
-        (mail, {"CDC_INCIDENT_EMAILS": "a@b.de"}, "EMAIL_HOST is not; name the mail server"),
+        (mail, {"CDC_INCIDENT_EMAILS": "a@b.de"}, "EMAIL_HOST is not; give the mail server"),
         (mail, {"EMAIL_PORT": "0"}, "EMAIL_PORT is 0; give a number from 1 to 65535"),
         (mail, {"EMAIL_USE_TLS": "true", "EMAIL_USE_SSL": "true"}, "exclude each other"),
     ],

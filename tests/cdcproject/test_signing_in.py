@@ -46,7 +46,7 @@ def test_after_some_failures_even_the_right_password_is_not_looked_at(ann):
     stopped = log_in(PASSWORD)
 
     assert is_stopped(stopped)
-    assert "Wait for up to 10 minutes" in stopped.content.decode()
+    assert "Wait up to 10 minutes" in stopped.content.decode()
 
 
 def test_the_user_is_not_kept_out_elsewhere(ann):

@@ -86,7 +86,7 @@ listeners:
 
     assert "listener costly starts at earliest. " in note
     assert "about 77 or more" in note
-    assert "daily limit is not known" in note
+    assert "daily limit is unknown" in note
     Position.objects.create(listener=Listener.objects.get(name="costly"), replay_id="7")
     assert not file.apply(earliest, "--dry-run").err
     assert not file.apply(earliest).err

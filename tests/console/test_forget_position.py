@@ -87,7 +87,7 @@ def test_only_who_may_change_a_listener_forgets(client, path, position, django_u
 def test_it_says_first_what_it_will_cost(admin_client, path, position, listener):
     let_the_lease_run_out()
     now = timezone.now()
-    assert "How many they are is not known" in admin_client.get(path).content.decode()
+    assert "Their number is unknown" in admin_client.get(path).content.decode()
     for hours, events in ((100, 7), (30, 2000), (1, 345)):
         Throughput.objects.create(
             listener=listener, minute=now - timedelta(hours=hours), events=events
@@ -96,7 +96,7 @@ def test_it_says_first_what_it_will_cost(admin_client, path, position, listener)
         connection=listener.connection, maximum=50_000, remaining=40_000, read_at=now
     )
     html = admin_client.get(path).content.decode()
-    assert "about 2,345. Of the org&#x27;s daily limit of 50,000, 40,000 are left" in html
+    assert "about 2,345. The org has 40,000 of its daily limit of 50,000 left" in html
 
 
 def test_a_beginning_at_the_tip_costs_nothing(admin_client, path, position, listener):

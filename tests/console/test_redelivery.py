@@ -180,7 +180,7 @@ def test_an_operator_goes_on_without_a_halting_one(admin_client, dead):
 
     assert states() == ["dead", "queued", "succeeded"]
     dead.refresh_from_db()
-    assert "Given up by admin" in dead.error
+    assert "Skipped by admin" in dead.error
     assert "it is gone" in dead.error
     again = act(admin_client, DELIVERIES, dead, action="go_on_without", confirm="yes")
     assert "None of these holds anything back." in text_of(admin_client, again)

@@ -49,7 +49,7 @@ def test_what_runs_says_how_far_it_is_and_what_ended_stays(admin_client, kinds):
         "the schedule",
         "3 sent again",
         "no such entity",
-        "Broken off",
+        "Aborted",
     ):
         assert words in html
     assert 'aria-valuenow="25"' in html
@@ -107,4 +107,4 @@ def test_one_whose_process_died_is_lost_and_the_action_log_has_what_left(db):
 
     assert Work.objects.get().state == "lost"
     ended = OperatorAction.objects.get(action="export_ended")
-    assert (ended.who, ended.details) == ("ann", {"rows": 7, "ended": "Lost with its process"})
+    assert (ended.who, ended.details) == ("ann", {"rows": 7, "ended": "Process died"})

@@ -66,6 +66,6 @@ def test_a_transaction_is_to_be_tried_again(listener, widen):
     known = [read() for _ in range(EXECUTED_BEFORE + 1)]
     widen()
 
-    with pytest.raises(OperationalError, match="planned anew"):
+    with pytest.raises(OperationalError, match="prepared again"):
         read()
     assert read() == known[0]

@@ -100,7 +100,7 @@ def test_it_changes_and_deletes_what_it_finds_and_says_how_many(listener):
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL's driver writes anything")
 def test_what_cannot_be_written_into_it_is_named():
-    with pytest.raises(TypeError, match="make it Given"):
+    with pytest.raises(TypeError, match="pass it as Given"):
         Prepared(lambda: Listener.objects.filter(read_timeout=1.5)).objects()
 
 

@@ -150,7 +150,7 @@ def test_a_record_that_is_not_found_any_more_is_skipped(org, copied, account, de
 
     assert (dead.state, dead.error) == (
         "skipped",
-        "the record does not exist in Salesforce any more",
+        "the record no longer exists in Salesforce",
     )
     assert len(read_journal()) == before
 
@@ -190,7 +190,7 @@ def test_a_delete_that_a_gap_event_undid_is_skipped(org, copied, account):
     again(deletion)
 
     assert deletion.state == "skipped"
-    assert deletion.error.startswith("the record was restored since (entry ")
+    assert deletion.error.startswith("the record has since been restored (entry ")
 
 
 def test_a_task_elsewhere_whose_record_cannot_be_read_is_tried_again_after_a_while(

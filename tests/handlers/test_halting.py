@@ -130,7 +130,7 @@ def test_an_operator_goes_on_without_it(mapping):
     first.refresh_from_db()
     assert (first.state, first.halts) == ("dead", False)
     assert "no second try" in first.error
-    assert "Given up by ann" in first.error
+    assert "Skipped by ann" in first.error
     assert "the record is gone" in first.error
     assert states() == ["dead", "queued"]
 

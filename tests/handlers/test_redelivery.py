@@ -195,7 +195,7 @@ def test_it_goes_where_its_mapping_points_now(listener):
         (lambda: HandlerMapping.objects.all().delete(), "its handler mapping was deleted"),
         (
             lambda: HandlerMapping.objects.update(handler=""),
-            "its mapping names no handler any more",
+            "its mapping no longer has a handler",
         ),
         (
             lambda: HandlerMapping.objects.update(handler="not.there"),

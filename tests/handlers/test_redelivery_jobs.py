@@ -179,7 +179,7 @@ def test_one_that_comes_no_further_is_given_up_and_taken_up_by_an_operator(dead)
     assert RedeliveryClaim.of(redelivery.pk, timezone.now()) is None
     redelivery.refresh_from_db()
     assert redelivery.state == "failed"
-    assert "came no further" in redelivery.error
+    assert "without progress" in redelivery.error
     assert not cancel(redelivery.pk, ANN, "", timezone.now())
 
     assert take_up(redelivery.pk, ANN, "the disk has room again", timezone.now())

@@ -135,7 +135,7 @@ def test_a_dead_create_whose_record_was_deleted_is_skipped_with_the_reason(copie
 
     again(dead)
 
-    reason = f"the record was deleted since (entry {deletion.entry_id})"
+    reason = f"the record has since been deleted (entry {deletion.entry_id})"
     assert state_of(dead) == ("skipped", reason)
     assert len(read_journal()) == before
     assert dead.attempt_log.last().error == reason
@@ -160,7 +160,7 @@ def test_a_delete_whose_record_was_restored_is_skipped_with_the_reason(copied):
 
     again(dead)
 
-    reason = f"the record was restored since (entry {restored.entry_id})"
+    reason = f"the record has since been restored (entry {restored.entry_id})"
     assert state_of(dead) == ("skipped", reason)
 
 

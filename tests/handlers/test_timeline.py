@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from audit.models import AuditLogEntry
-from handlers.superseded.fields import UNTOLD, Others
+from handlers.superseded.fields import UNKNOWN, Others
 from handlers.superseded.later_changes import Later
 from handlers.superseded.timeline import Timeline
 
@@ -138,7 +138,7 @@ def test_an_update_after_a_deletion_proves_that_something_restored_it():
     )
 
     assert found.exists
-    assert found.fields.others is Others.UNTOLD
+    assert found.fields.others is Others.UNKNOWN
 
 
 def test_within_a_second_a_reading_and_a_change_that_differ_do_not_tell():
@@ -149,9 +149,9 @@ def test_within_a_second_a_reading_and_a_change_that_differ_do_not_tell():
     after = later(streamed(0, "UPDATE", 1, Phone="0"), reading, change)
     before = later(change, reading)
 
-    assert after.fields.named["Phone"] is UNTOLD
+    assert after.fields.named["Phone"] is UNKNOWN
     assert after.fields.named["Fax"] == "1"
-    assert before.fields.named["Phone"] is UNTOLD
+    assert before.fields.named["Phone"] is UNKNOWN
 
 
 def test_what_the_lists_name_and_the_body_lacks_is_null_or_untold():
@@ -161,7 +161,7 @@ def test_what_the_lists_name_and_the_body_lacks_is_null_or_untold():
 
     found = later(streamed(1, "UPDATE", 1, Phone="1"), change)
 
-    assert found.fields.named["Phone"] is UNTOLD
+    assert found.fields.named["Phone"] is UNKNOWN
     assert found.fields.named["BillingAddress"].named == {"City": None}
 
 

@@ -1,11 +1,11 @@
-// The API's documentation shows large integers, such as commit numbers, as they were answered:
-// Swagger UI would print them as JavaScript numbers, which are exact up to 2^53 only.
+// Show large integers, such as commit numbers, exactly in the API's documentation: Swagger UI would
+// print them as JavaScript numbers, which are exact only up to 2^53.
 "use strict";
 
 const ExactNumbers = () => {
     const LARGE = /\d{16}/;
 
-    // As JSON.stringify prints it, each number as it was written; as it came, where a browser cannot.
+    // Format JSON, keeping the text of numbers. Browsers without rawJSON get the unformatted text.
     function pretty(text) {
         if (!JSON.rawJSON) return text;
         const keep = (key, value, context) =>
