@@ -1,4 +1,4 @@
-"""What the reader of a page may see: the console's side bar, and what pages are made of."""
+"""The console's menu, and what a user may see of each page."""
 
 from __future__ import annotations
 
@@ -15,36 +15,41 @@ from audit.log.masking import Sight
 from audit.models import Incident
 from listeners.access.permissions import OPERATE, may
 
-#: Of what takes a while, each kind has its own.
+#: Permissions to view each kind of background job.
 _LONG_WORK = ("handlers.view_redelivery", "audit.view_reconciliation", "audit.view_work")
 
 #: The user model's app and name.
 USER = tuple(settings.AUTH_USER_MODEL.lower().split("."))
 
-#: Group, and its pages: title, symbol, app and model; and which page, if not the list.
+#: Sections of the menu and their pages: title, symbol, app, model, and the page if not the list.
 GROUPS = (
     (
-        "Listen",
+        "Sources",
         (
             ("Listeners", "hearing", "listeners", "listener"),
-            ("Event handlers", "alt_route", "handlers", "handlermapping"),
             ("Connections", "cloud", "listeners", "connection"),
         ),
     ),
     (
-        "Record",
+        "Handlers",
         (
-            ("Audit log", "history", "audit", "auditlogentry"),
+            ("Handler mappings", "alt_route", "handlers", "handlermapping"),
             ("Deliveries", "outbox", "handlers", "delivery"),
             ("Dead letters", "feedback", "handlers", "delivery", "dead_letters"),
-            ("Incidents", "warning", "audit", "incident"),
-            ("Quarantined", "block", "audit", "quarantined"),
-            ("Work", "pending_actions", "audit", "work", "overview"),
             ("Workers", "memory", "handlers", "worker"),
         ),
     ),
     (
-        "Users",
+        "Activity",
+        (
+            ("Audit log", "history", "audit", "auditlogentry"),
+            ("Incidents", "warning", "audit", "incident"),
+            ("Quarantine", "block", "audit", "quarantined"),
+            ("Background jobs", "pending_actions", "audit", "work", "overview"),
+        ),
+    ),
+    (
+        "Access",
         (
             ("Users", "person", *USER),
             ("Groups", "group", "auth", "group"),
@@ -53,6 +58,8 @@ GROUPS = (
         ),
     ),
 )
+#: Sections of the models whose lists the menu does not name: the page of background jobs does.
+_UNLISTED = {("handlers", "redelivery"): "Activity", ("audit", "reconciliation"): "Activity"}
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
@@ -66,20 +73,29 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     return groups
 
 
+def section_of(path: str) -> str:
+    """Return the menu's section of a page; empty for a page that belongs to none."""
+    root = reverse("admin:index")
+    app, _, rest = path.removeprefix(root).partition("/")
+    model = (app, rest.partition("/")[0])
+    sections = {page[2:4]: title for title, pages in GROUPS for page in pages} | _UNLISTED
+    return sections.get(model, "") if path.startswith(root) else ""
+
+
 def _is_shown(request: HttpRequest, app: str, model: str) -> bool:
-    """A user model of the site may have no page."""
+    """Return whether the user may see the page; a custom user model may have none."""
     if (app, model) == USER and not admin.site.is_registered(get_user_model()):
         return False
     return may_see(request, app, model)
 
 
 def _mark(groups: list[dict[str, Any]], path: str) -> None:
-    """The page that the reader is on, or that is nearest above it; Home is above all of them."""
+    """Mark the menu item of the page, or of the nearest page above it, as active."""
     pages = [item for group in groups for item in group["items"]]
-    above = [one["link"] for one in pages[1:] if path.startswith(one["link"])]
+    above = [page["link"] for page in pages[1:] if path.startswith(page["link"])]
     here = max(above, key=len, default=path)
-    for one in pages:
-        one["active"] = one["link"] == here
+    for page in pages:
+        page["active"] = page["link"] == here
 
 
 def may_see(request: HttpRequest, app: str, model: str) -> bool:
@@ -98,7 +114,7 @@ def _item(
 
 @dataclass(frozen=True)
 class Reader:
-    """What he may see, and change. Of the rest neither numbers nor links."""
+    """What a user may see and change; pages show neither numbers nor links of the rest."""
 
     sight: Sight
     sees_listeners: bool
@@ -134,7 +150,7 @@ class Reader:
         )
 
     def has_perm(self, permission: str) -> bool:
-        """As a user is asked, by what lists long work."""
+        """Answer like a user, for the code that lists background jobs."""
         return permission in self.long_work
 
     @property
