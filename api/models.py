@@ -30,15 +30,17 @@ class ApiToken(models.Model):
         settings.AUTH_USER_MODEL,
         models.CASCADE,
         related_name="api_tokens",
-        help_text="Whose it is.",
+        help_text="The user that the token acts as.",
     )
-    name = models.CharField(max_length=100, help_text="What uses it, such as the CI pipeline.")
+    name = models.CharField(
+        max_length=100, help_text="The program that uses the token, such as a CI pipeline."
+    )
     begins_with = models.CharField(max_length=_SHOWN, editable=False)
     #: Of a random key of 256 bits nothing slower is needed.
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
-    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: never.")
-    last_used_on = models.DateField(null=True, editable=False, help_text="A day of UTC.")
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: never expires.")
+    last_used_on = models.DateField(null=True, editable=False, help_text="Last day of use, in UTC.")
 
     #: Of one that was just made; nothing keeps it.
     key = ""

@@ -95,17 +95,17 @@ class Migration(migrations.Migration):
                             ("wildcard", "Whole entity changed"),
                             ("unknown_change_type", "Unknown change type"),
                             ("undecodable", "Undecodable event"),
-                            ("malformed_answer", "Malformed answer"),
-                            ("replay_lost", "Position refused"),
+                            ("malformed_answer", "Malformed response"),
+                            ("replay_lost", "Position rejected"),
                             ("configuration", "Configuration failure"),
                             ("login", "Login tokens"),
                             ("outage", "Not receiving"),
                             ("stall", "Silent stream"),
-                            ("runway", "Position about to age out"),
+                            ("runway", "Position about to expire"),
                             ("quota", "Daily event limit"),
-                            ("back_off", "Salesforce asks to wait"),
+                            ("back_off", "Back-off requested by Salesforce"),
                             ("dead_letters", "Dead letters"),
-                            ("reconciliation", "Comparison failed"),
+                            ("reconciliation", "Reconciliation failed"),
                             ("unknown_task", "Unknown task"),
                         ],
                         max_length=30,
@@ -113,7 +113,10 @@ class Migration(migrations.Migration):
                 ),
                 ("key", models.CharField(blank=True, max_length=255)),
                 ("summary", models.TextField()),
-                ("action", models.TextField(blank=True, help_text="What is being done about it.")),
+                (
+                    "action",
+                    models.TextField(blank=True, help_text="What the system does about it."),
+                ),
                 ("remedy", models.TextField(blank=True, help_text="What the operator should do.")),
                 ("window_start", models.DateTimeField(blank=True, null=True)),
                 ("window_end", models.DateTimeField(blank=True, null=True)),
@@ -126,7 +129,7 @@ class Migration(migrations.Migration):
                 (
                     "closed_by",
                     models.CharField(
-                        blank=True, help_text="Empty: by evidence, not by hand.", max_length=150
+                        blank=True, help_text="Empty: closed automatically.", max_length=150
                     ),
                 ),
                 ("note", models.TextField(blank=True, help_text="Why it was closed.")),
@@ -163,7 +166,7 @@ class Migration(migrations.Migration):
                 (
                     "who",
                     models.CharField(
-                        help_text="The user's name; of a command, the machine's user.",
+                        help_text="The user name; for a command, the user of the operating system.",
                         max_length=150,
                     ),
                 ),
@@ -185,33 +188,37 @@ class Migration(migrations.Migration):
                             ("stop", "Stopped"),
                             ("forget_position", "Position forgotten"),
                             ("redeliver", "Redelivered"),
-                            ("go_on", "Gone on without"),
+                            ("go_on", "Skipped dead letter"),
                             ("acknowledge", "Acknowledged"),
                             ("close", "Closed"),
-                            ("read_again", "Read again"),
-                            ("reconcile", "Compared with Salesforce"),
+                            ("read_again", "Retried"),
+                            ("reconcile", "Reconciliation requested"),
                             ("prune", "Pruned"),
                             ("test", "Tested"),
                             ("pause", "Paused"),
                             ("resume", "Resumed"),
-                            ("export", "Export begun"),
-                            ("reveal", "Export with sensitive values begun"),
-                            ("export_ended", "Export ended"),
+                            ("export", "Export started"),
+                            ("reveal", "Export with sensitive values started"),
+                            ("export_ended", "Export finished"),
                             ("cancel", "Cancelled"),
-                            ("take_up", "Taken up again"),
+                            ("take_up", "Resumed"),
                         ],
                         max_length=20,
                     ),
                 ),
                 (
                     "object_type",
-                    models.CharField(blank=True, help_text="Such as listener.", max_length=100),
+                    models.CharField(
+                        blank=True,
+                        help_text="Type of the object, such as listener.",
+                        max_length=100,
+                    ),
                 ),
                 ("object_id", models.CharField(blank=True, max_length=255)),
                 (
                     "object_name",
                     models.CharField(
-                        blank=True, help_text="Its name at that time.", max_length=255
+                        blank=True, help_text="Name of the object at that time.", max_length=255
                     ),
                 ),
                 ("reason", models.TextField(blank=True)),
@@ -220,7 +227,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text="Of settings the names of what changed, not the values.",
+                        help_text="Details; for settings the names of changed fields, not their values.",
                     ),
                 ),
                 (
@@ -257,13 +264,13 @@ class Migration(migrations.Migration):
                 ("raw", models.TextField()),
                 ("digest", models.CharField(help_text="SHA-256 of the message.", max_length=64)),
                 ("error", models.TextField()),
-                ("is_answer", models.BooleanField(default=False, verbose_name="whole answer")),
+                ("is_answer", models.BooleanField(default=False, verbose_name="whole response")),
                 ("received_at", models.DateTimeField()),
                 (
                     "ingested_at",
                     models.DateTimeField(
                         blank=True,
-                        help_text="When it could be read after all, and was recorded.",
+                        help_text="When a retry read and recorded the message.",
                         null=True,
                     ),
                 ),
@@ -277,9 +284,10 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name_plural": "quarantined",
+                "verbose_name": "quarantined message",
+                "verbose_name_plural": "quarantine",
                 "ordering": ["-id"],
-                "permissions": [("read_quarantined_again", "Can have messages read again")],
+                "permissions": [("read_quarantined_again", "Can retry quarantined messages")],
             },
         ),
         migrations.CreateModel(
@@ -295,7 +303,7 @@ class Migration(migrations.Migration):
                     "entity_name",
                     models.CharField(
                         blank=True,
-                        help_text="Empty: every entity of the channel.",
+                        help_text="Empty: all entities of the channel.",
                         max_length=255,
                         verbose_name="entity",
                     ),
@@ -304,11 +312,11 @@ class Migration(migrations.Migration):
                     "reason",
                     models.CharField(
                         choices=[
-                            ("replay_lost", "The position was refused"),
-                            ("outage", "Not receiving for too long"),
+                            ("replay_lost", "Position rejected"),
+                            ("outage", "Long outage"),
                             ("overflow", "Overflow"),
                             ("wildcard", "Whole entity changed"),
-                            ("asked", "An operator asked"),
+                            ("asked", "Requested by an operator"),
                         ],
                         max_length=20,
                     ),
@@ -316,7 +324,7 @@ class Migration(migrations.Migration):
                 (
                     "window_start",
                     models.DateTimeField(
-                        blank=True, help_text="Empty: from the org's first record on.", null=True
+                        blank=True, help_text="Empty: from the first record of the org.", null=True
                     ),
                 ),
                 ("window_end", models.DateTimeField()),
@@ -338,54 +346,54 @@ class Migration(migrations.Migration):
                 (
                     "compared",
                     models.PositiveBigIntegerField(
-                        default=0, help_text="Records that Salesforce named."
+                        default=0, help_text="Changed records in Salesforce."
                     ),
                 ),
                 (
                     "present",
                     models.PositiveBigIntegerField(
-                        default=0, help_text="Of them complete in the audit log."
+                        default=0, help_text="Records that are complete in the audit log."
                     ),
                 ),
                 (
                     "known_in_part",
                     models.PositiveBigIntegerField(
                         default=0,
-                        help_text="Of them known in part: the audit log does not reach back to their creation or to a read of the whole record.",
+                        help_text="Records that are partially recorded: the audit log does not reach back to their creation or to a read of the whole record.",
                     ),
                 ),
                 (
                     "added",
                     models.PositiveBigIntegerField(
-                        default=0, help_text="Of them missing, and added."
+                        default=0, help_text="Missing records that were added."
                     ),
                 ),
                 (
                     "looked_up",
                     models.PositiveBigIntegerField(
                         default=0,
-                        help_text="Records that exist according to the audit log, looked up by id.",
+                        help_text="Records of the audit log, looked up by id in Salesforce.",
                     ),
                 ),
                 (
                     "deletions_added",
                     models.PositiveBigIntegerField(
                         default=0,
-                        help_text="Of them no longer in Salesforce; their deletion was missing, and added.",
+                        help_text="Records deleted in Salesforce whose missing deletion was added.",
                     ),
                 ),
                 (
                     "report",
                     models.TextField(
                         blank=True,
-                        help_text="What was compared, what was found, and what was not.",
+                        help_text="Summary of the comparison.",
                     ),
                 ),
                 (
                     "share",
                     models.FloatField(
                         default=0,
-                        help_text="Of the whole, about, from 0 to 1: by its entities and their times.",
+                        help_text="Approximate progress from 0 to 1, by entities and their time ranges.",
                     ),
                 ),
                 ("attempts", models.PositiveIntegerField(default=0)),
@@ -438,8 +446,8 @@ class Migration(migrations.Migration):
                 ),
                 ("list", models.CharField(max_length=100)),
                 ("name", models.CharField(max_length=60)),
-                ("query", models.TextField(help_text="As in the list's address.")),
-                ("is_shared", models.BooleanField(default=False, verbose_name="for everybody")),
+                ("query", models.TextField(help_text="Query string of the list.")),
+                ("is_shared", models.BooleanField(default=False, verbose_name="shared")),
                 (
                     "owner",
                     models.ForeignKey(
@@ -465,11 +473,13 @@ class Migration(migrations.Migration):
                 ("minute", models.DateTimeField()),
                 (
                     "events",
-                    models.PositiveBigIntegerField(default=0, help_text="Delivered by Salesforce."),
+                    models.PositiveBigIntegerField(
+                        default=0, help_text="Events received from Salesforce."
+                    ),
                 ),
                 (
                     "entries",
-                    models.PositiveBigIntegerField(default=0, help_text="New in the audit log."),
+                    models.PositiveBigIntegerField(default=0, help_text="New audit log entries."),
                 ),
                 (
                     "listener",
@@ -501,14 +511,14 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "requested_by",
-                    models.CharField(
-                        blank=True, help_text="Empty: it was due by itself.", max_length=150
-                    ),
+                    models.CharField(blank=True, help_text="Empty: scheduled.", max_length=150),
                 ),
                 ("through", models.CharField(blank=True, max_length=10)),
                 (
                     "criteria",
-                    models.JSONField(blank=True, default=dict, help_text="What was asked for."),
+                    models.JSONField(
+                        blank=True, default=dict, help_text="Parameters of the request."
+                    ),
                 ),
                 (
                     "state",
@@ -516,30 +526,36 @@ class Migration(migrations.Migration):
                         choices=[
                             ("running", "Running"),
                             ("done", "Done"),
-                            ("broken_off", "Broken off"),
+                            ("broken_off", "Interrupted"),
                             ("failed", "Failed"),
-                            ("lost", "Lost with its process"),
+                            ("lost", "Lost: process stopped"),
                         ],
                         default="running",
                         max_length=10,
                     ),
                 ),
-                ("done", models.PositiveBigIntegerField(default=0, help_text="Rows.")),
+                ("done", models.PositiveBigIntegerField(default=0, help_text="Rows processed.")),
                 (
                     "total",
                     models.PositiveBigIntegerField(
-                        blank=True, help_text="Rows, if known.", null=True
+                        blank=True, help_text="Rows to process, if known.", null=True
                     ),
                 ),
-                ("is_estimate", models.BooleanField(default=False, help_text="Of the total.")),
+                (
+                    "is_estimate",
+                    models.BooleanField(
+                        default=False, help_text="Whether the total is an estimate."
+                    ),
+                ),
                 ("outcome", models.JSONField(blank=True, default=dict)),
                 ("error", models.TextField(blank=True)),
                 ("started_at", models.DateTimeField()),
-                ("seen_at", models.DateTimeField(help_text="When it last said how far it is.")),
+                ("seen_at", models.DateTimeField(help_text="Time of the last progress report.")),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                "verbose_name_plural": "work",
+                "verbose_name": "export or pruning",
+                "verbose_name_plural": "exports and pruning",
                 "ordering": ["-id"],
                 "indexes": [
                     models.Index(

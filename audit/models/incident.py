@@ -99,17 +99,17 @@ class Incident(models.Model):
         WILDCARD = "wildcard", "Whole entity changed"
         UNKNOWN_CHANGE_TYPE = "unknown_change_type", "Unknown change type"
         UNDECODABLE = "undecodable", "Undecodable event"
-        MALFORMED_ANSWER = "malformed_answer", "Malformed answer"
-        REPLAY_LOST = "replay_lost", "Position refused"
+        MALFORMED_ANSWER = "malformed_answer", "Malformed response"
+        REPLAY_LOST = "replay_lost", "Position rejected"
         CONFIGURATION = "configuration", "Configuration failure"
         LOGIN = "login", "Login tokens"
         OUTAGE = "outage", "Not receiving"
         STALL = "stall", "Silent stream"
-        RUNWAY = "runway", "Position about to age out"
+        RUNWAY = "runway", "Position about to expire"
         QUOTA = "quota", "Daily event limit"
-        BACK_OFF = "back_off", "Salesforce asks to wait"
+        BACK_OFF = "back_off", "Back-off requested by Salesforce"
         DEAD_LETTERS = "dead_letters", "Dead letters"
-        RECONCILIATION = "reconciliation", "Comparison failed"
+        RECONCILIATION = "reconciliation", "Reconciliation failed"
         UNKNOWN_TASK = "unknown_task", "Unknown task"
 
     # None: about all of them, such as the broker.
@@ -120,7 +120,7 @@ class Incident(models.Model):
     # What tells two incidents of one kind apart, such as the entity.
     key = models.CharField(max_length=255, blank=True)
     summary = models.TextField()
-    action = models.TextField(blank=True, help_text="What is being done about it.")
+    action = models.TextField(blank=True, help_text="What the system does about it.")
     remedy = models.TextField(blank=True, help_text="What the operator should do.")
     window_start = models.DateTimeField(null=True, blank=True)
     window_end = models.DateTimeField(null=True, blank=True)
@@ -131,7 +131,7 @@ class Incident(models.Model):
     acknowledged_by = models.CharField(max_length=150, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
     closed_by = models.CharField(
-        max_length=150, blank=True, help_text="Empty: by evidence, not by hand."
+        max_length=150, blank=True, help_text="Empty: closed automatically."
     )
     note = models.TextField(blank=True, help_text="Why it was closed.")
     # What each channel of notification was told last, the opening or the closing; when any was

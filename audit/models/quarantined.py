@@ -17,16 +17,17 @@ class Quarantined(models.Model):
     digest = models.CharField(max_length=64, help_text="SHA-256 of the message.")
     error = models.TextField()
     # Else an event. The events of such an answer are asked for again.
-    is_answer = models.BooleanField("whole answer", default=False)
+    is_answer = models.BooleanField("whole response", default=False)
     received_at = models.DateTimeField()
     ingested_at = models.DateTimeField(
-        null=True, blank=True, help_text="When it could be read after all, and was recorded."
+        null=True, blank=True, help_text="When a retry read and recorded the message."
     )
 
     class Meta:
         ordering = ["-id"]
-        verbose_name_plural = "quarantined"
-        permissions = [("read_quarantined_again", "Can have messages read again")]
+        verbose_name = "quarantined message"
+        verbose_name_plural = "quarantine"
+        permissions = [("read_quarantined_again", "Can retry quarantined messages")]
         constraints = [
             # A replayed message is kept once.
             models.UniqueConstraint(fields=["listener", "digest"], name="quarantined_once"),

@@ -20,8 +20,8 @@ class SavedFilter(models.Model):
     # Such as `audit.auditlogentry`.
     list = models.CharField(max_length=100)
     name = models.CharField(max_length=60)
-    query = models.TextField(help_text="As in the list's address.")
-    is_shared = models.BooleanField("for everybody", default=False)
+    query = models.TextField(help_text="Query string of the list.")
+    is_shared = models.BooleanField("shared", default=False)
 
     objects = SavedFilterQuerySet.as_manager()
 

@@ -16,8 +16,8 @@ class DeliveryAttempt(models.Model):
         SUCCEEDED = "succeeded", "Succeeded"
         SKIPPED = "skipped", "Skipped"
         FAILED = "failed", "Failed"
-        RETRY = "retry", "Asked for a retry"
-        LOST = "lost", "Lost with its worker"
+        RETRY = "retry", "Retry requested"
+        LOST = "lost", "Worker lost"
 
     # Found by the constraint that begins with it.
     delivery = models.ForeignKey(

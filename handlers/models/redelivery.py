@@ -24,23 +24,25 @@ class Redelivery(models.Model):
 
     requested_by = models.CharField(max_length=150)
     reason = models.TextField(blank=True)
-    criteria = models.JSONField(default=dict, blank=True, help_text="What was asked for.")
+    criteria = models.JSONField(default=dict, blank=True, help_text="Parameters of the request.")
     requested_at = models.DateTimeField()
-    count = models.PositiveBigIntegerField(default=0, help_text="Deliveries sent again.")
+    count = models.PositiveBigIntegerField(default=0, help_text="Redelivered deliveries.")
     # Of entries that go to mappings which never had them: to those with this handler alone.
     handler = models.CharField(max_length=255, blank=True)
     as_recorded = models.BooleanField(
         default=False,
-        help_text="Changes that later ones have overtaken are sent unchanged too.",
+        help_text="Whether superseded changes are sent as they were recorded.",
     )
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
-    total = models.PositiveBigIntegerField(default=0, help_text="What was asked for, in all.")
-    done = models.PositiveBigIntegerField(default=0, help_text="Of them looked at, sent or not.")
+    total = models.PositiveBigIntegerField(default=0, help_text="Requested deliveries.")
+    done = models.PositiveBigIntegerField(
+        default=0, help_text="Processed deliveries, redelivered or not."
+    )
     # Handler, state before, verdict, reason and number: `handlers.redelivery.request` reads them.
     counts = models.JSONField(default=list, blank=True)
     # Claims in a row that came no further.
     tries = models.PositiveIntegerField(default=0)
-    error = models.TextField(blank=True, help_text="Why it comes no further.")
+    error = models.TextField(blank=True, help_text="Why the redelivery makes no progress.")
     due_at = models.DateTimeField(null=True, blank=True)
     claimed_until = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -81,7 +83,9 @@ class RedeliveryTarget(models.Model):
     )
     is_entry = models.BooleanField()
     row_id = models.BigIntegerField()
-    state = models.CharField(max_length=10, blank=True, help_text="When it was fixed.")
+    state = models.CharField(
+        max_length=10, blank=True, help_text="State when the redelivery was requested."
+    )
 
     class Meta:
         default_permissions = ()

@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
                     "login_url",
                     models.CharField(
                         blank=True,
-                        help_text="Where SOAP logs in. Empty: https://login.salesforce.com, or https://test.salesforce.com for a sandbox.",
+                        help_text="Address of the SOAP login. Empty: https://login.salesforce.com, or https://test.salesforce.com for a sandbox.",
                         max_length=500,
                         validators=[listeners.values.origin],
                         verbose_name="login URL",
@@ -84,7 +84,7 @@ class Migration(migrations.Migration):
                     "token_url",
                     models.CharField(
                         blank=True,
-                        help_text="Where to log in. Empty: the base URL with /services/oauth2/token.",
+                        help_text="Address of the token endpoint. Empty: the base URL with /services/oauth2/token.",
                         max_length=500,
                         validators=[listeners.values.address],
                         verbose_name="token URL",
@@ -94,7 +94,7 @@ class Migration(migrations.Migration):
                     "refresh_url",
                     models.CharField(
                         blank=True,
-                        help_text="Where a refresh token is exchanged. Empty: the base URL with /services/oauth2/token.",
+                        help_text="Address that exchanges refresh tokens. Empty: the base URL with /services/oauth2/token.",
                         max_length=500,
                         validators=[listeners.values.address],
                         verbose_name="refresh URL",
@@ -121,7 +121,7 @@ class Migration(migrations.Migration):
                     listeners.secrets.encrypted_field.EncryptedField(
                         blank=True,
                         default="",
-                        help_text="The password, with the security token right after it where the org wants one.",
+                        help_text="The password, followed by the security token if the org requires one.",
                     ),
                 ),
                 (
@@ -138,7 +138,7 @@ class Migration(migrations.Migration):
                     listeners.secrets.encrypted_field.EncryptedField(
                         blank=True,
                         default="",
-                        help_text="Where Salesforce rotates it, the token store keeps the one that is due.",
+                        help_text="If Salesforce rotates refresh tokens, the token store keeps the current one.",
                     ),
                 ),
                 (
@@ -146,14 +146,14 @@ class Migration(migrations.Migration):
                     listeners.secrets.encrypted_field.EncryptedField(
                         blank=True,
                         default="",
-                        help_text="The private key, in PEM, of the certificate that the connected app holds.",
+                        help_text="The PEM private key of the connected app's certificate.",
                     ),
                 ),
                 (
                     "audience",
                     models.CharField(
                         blank=True,
-                        help_text="Whom the assertion is for. Empty: https://login.salesforce.com, or https://test.salesforce.com for a sandbox.",
+                        help_text="Audience of the assertion. Empty: https://login.salesforce.com, or https://test.salesforce.com for a sandbox.",
                         max_length=500,
                     ),
                 ),
@@ -162,7 +162,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=list,
-                        help_text='Asked for at the login, such as ["api"].',
+                        help_text='Scopes to request at login, such as ["api"].',
                         validators=[listeners.values.storable],
                     ),
                 ),
@@ -170,7 +170,7 @@ class Migration(migrations.Migration):
                     "default_token_exp_time",
                     models.FloatField(
                         default=3600,
-                        help_text="Seconds that an access token is taken to live: Salesforce doesn't say.",
+                        help_text="Assumed lifetime of an access token in seconds; Salesforce does not send it.",
                         validators=[
                             django.core.validators.MinValueValidator(0.1),
                             django.core.validators.MaxValueValidator(31622400),
@@ -182,7 +182,7 @@ class Migration(migrations.Migration):
                     "clock_skew",
                     models.FloatField(
                         default=0,
-                        help_text="Seconds by which a token is taken to end earlier.",
+                        help_text="Seconds by which a token is treated as expired early.",
                         validators=[
                             django.core.validators.MinValueValidator(0),
                             django.core.validators.MaxValueValidator(31622400),
@@ -194,7 +194,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text="Further parameters of the token request. A value may be env:NAME or file:PATH.",
+                        help_text="Additional token request parameters. Values may be env:NAME or file:PATH.",
                         validators=[listeners.values.storable],
                         verbose_name="optional parameters",
                     ),
@@ -203,11 +203,11 @@ class Migration(migrations.Migration):
                     "credential_bearer",
                     models.CharField(
                         choices=[
-                            ("post_body", "In the body of the request"),
+                            ("post_body", "In the request body"),
                             ("auth_header", "In an HTTP Basic header"),
                         ],
                         default="post_body",
-                        help_text="Where the client ID and secret travel.",
+                        help_text="How the client ID and secret are sent.",
                         max_length=20,
                     ),
                 ),
@@ -216,7 +216,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text="How to reach the login: http_version, custom_headers, custom_payload, connection_timeout, read_timeout, and for every request tls: {ca_bundle, client_certificate, client_key, verify}.",
+                        help_text="HTTP settings of the login: http_version, custom_headers, custom_payload, connection_timeout, read_timeout, and for every request tls: {ca_bundle, client_certificate, client_key, verify}.",
                         validators=[listeners.values.storable],
                         verbose_name="HTTP client",
                     ),
@@ -226,7 +226,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=None,
-                        help_text="Use the refresh token of a password login's answer: {} for the login's own settings, or refresh_url, scopes, optional_params, credential_bearer, client_config. Empty: log in with the password each time.",
+                        help_text="Use the refresh token that a password login returns: {} for the login's own settings, or refresh_url, scopes, optional_params, credential_bearer, client_config. Empty: log in with the password each time.",
                         null=True,
                         validators=[listeners.values.storable],
                         verbose_name="refresh",
@@ -241,7 +241,7 @@ class Migration(migrations.Migration):
                             ("memory", "The memory of each process"),
                         ],
                         default="database",
-                        help_text="Where tokens are kept, encrypted, and shared by all processes. In memory, each process logs in for itself; not for a refresh token that Salesforce rotates.",
+                        help_text="Where tokens are stored, encrypted and shared by all processes. In memory, each process logs in by itself; do not use memory if Salesforce rotates refresh tokens.",
                         max_length=20,
                     ),
                 ),
@@ -250,7 +250,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[("http", "HTTP"), ("https", "HTTPS")],
                         default="http",
-                        help_text="Spoken to it.",
+                        help_text="Protocol of the proxy.",
                         max_length=10,
                     ),
                 ),
@@ -258,7 +258,7 @@ class Migration(migrations.Migration):
                     "proxy_host",
                     models.CharField(
                         blank=True,
-                        help_text="Every request goes through it. Empty: no proxy.",
+                        help_text="Proxy for every request. Empty: no proxy.",
                         max_length=255,
                     ),
                 ),
@@ -312,7 +312,7 @@ class Migration(migrations.Migration):
                     "channel",
                     models.CharField(
                         default="/data/ChangeEvents",
-                        help_text="/data/ChangeEvents for every selected entity, /data/AccountChangeEvent for one, /data/Name__chn for a custom channel. Upper and lower case matter.",
+                        help_text="/data/ChangeEvents for every selected entity, /data/AccountChangeEvent for one, /data/Name__chn for a custom channel. Names are case-sensitive.",
                         max_length=255,
                     ),
                 ),
@@ -324,7 +324,7 @@ class Migration(migrations.Migration):
                             ("pubsub", "Pub/Sub API (gRPC)"),
                         ],
                         default="cometd",
-                        help_text="How it is heard. It can be changed at any time: the position goes along.",
+                        help_text="Which Salesforce API to subscribe with. You can switch at any time without losing the position.",
                         max_length=20,
                     ),
                 ),
@@ -332,7 +332,7 @@ class Migration(migrations.Migration):
                     "pubsub_endpoint",
                     models.CharField(
                         default="api.pubsub.salesforce.com:7443",
-                        help_text="Of the Pub/Sub API: host:port over TLS, http://host:port in plain text. Orgs in the EU may choose api.deu.pubsub.salesforce.com:7443.",
+                        help_text="Pub/Sub API only: host:port for TLS, http://host:port for plain text. Orgs in the EU can use api.deu.pubsub.salesforce.com:7443.",
                         max_length=255,
                         validators=[listeners.values.endpoint],
                         verbose_name="Pub/Sub endpoint",
@@ -343,7 +343,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         default="",
-                        help_text="Of the Pub/Sub API: the developer name of a managed event subscription on this channel. Salesforce then keeps the position. Empty: it is kept here only.",
+                        help_text="Pub/Sub API only: the developer name of a managed event subscription on this channel, whose position Salesforce stores too. Empty: the position is stored here only.",
                         max_length=100,
                         validators=[
                             django.core.validators.RegexValidator(
@@ -359,7 +359,7 @@ class Migration(migrations.Migration):
                     "replay_from",
                     models.CharField(
                         default="tip",
-                        help_text="Where to begin the first time: tip (new events only), earliest (all that Salesforce retains, 72 hours), or a replay id of either transport (52478913, 0x000000000320bf810000). After that the stored position counts.",
+                        help_text="Where to start the first time: tip (new events only), earliest (all events of the last 72 hours), or a replay id of either transport (52478913, 0x000000000320bf810000). Later starts use the stored position.",
                         max_length=100,
                     ),
                 ),
@@ -367,12 +367,12 @@ class Migration(migrations.Migration):
                     "on_replay_lost",
                     models.CharField(
                         choices=[
-                            ("earliest", "Go on with the earliest event that Salesforce still has"),
-                            ("tip", "Go on with new events only"),
+                            ("earliest", "Continue with the earliest retained event"),
+                            ("tip", "Continue with new events only"),
                             ("stop", "Stop and wait for an operator"),
                         ],
                         default="earliest",
-                        help_text="What to do when Salesforce refuses the stored position. An incident is opened in any case.",
+                        help_text="What to do when Salesforce rejects the stored position. An incident is opened in any case.",
                         max_length=20,
                     ),
                 ),
@@ -381,11 +381,11 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("fetch", "Read the record and deliver it"),
-                            ("deliver", "Deliver the gap event as it is"),
+                            ("deliver", "Deliver the gap event unchanged"),
                             ("record", "Record only"),
                         ],
                         default="fetch",
-                        help_text="What to do with a gap event, which says that a record changed and not how.",
+                        help_text="What to do with a gap event, which names a changed record without its values.",
                         max_length=20,
                     ),
                 ),
@@ -394,7 +394,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=list,
-                        help_text="Fields whose values are masked for who lacks the permission to see them: Field, Entity.Field or Entity.Field.Part, such as SSN__c, Contact.Birthdate, *.Name.LastName. Handlers get them.",
+                        help_text="Fields whose values are masked for users without the permission to see them: Field, Entity.Field or Entity.Field.Part, such as SSN__c, Contact.Birthdate, *.Name.LastName. Handlers get the values.",
                         validators=[listeners.values.storable],
                     ),
                 ),
@@ -416,7 +416,7 @@ class Migration(migrations.Migration):
                     "connection_timeout",
                     models.FloatField(
                         default=30,
-                        help_text="Seconds for each of connecting, handshake or topic, and subscription.",
+                        help_text="Seconds allowed for each of connecting, handshake or topic, and subscribing.",
                         validators=[
                             django.core.validators.MinValueValidator(0.1),
                             django.core.validators.MaxValueValidator(3600),
@@ -427,7 +427,7 @@ class Migration(migrations.Migration):
                     "read_timeout",
                     models.FloatField(
                         default=30,
-                        help_text="Seconds of silence allowed past the time that Salesforce may be silent: as long as it holds a long poll, or 270 with the Pub/Sub API.",
+                        help_text="Seconds of silence allowed beyond the time that Salesforce may hold back a response: the length of a long poll, or 270 with the Pub/Sub API.",
                         validators=[
                             django.core.validators.MinValueValidator(0.1),
                             django.core.validators.MaxValueValidator(3600),
@@ -438,7 +438,7 @@ class Migration(migrations.Migration):
                     "keep_alive_interval",
                     models.FloatField(
                         default=120,
-                        help_text="Seconds of silence after which the connection is checked: a long poll is asked to be answered by then, TCP probes begin, and Salesforce is asked whether it is there.",
+                        help_text="Seconds of silence after which the connection is checked, by the timeout of the long poll, TCP keep-alive and a request to Salesforce.",
                         validators=[
                             django.core.validators.MinValueValidator(0.1),
                             django.core.validators.MaxValueValidator(3600),
@@ -449,7 +449,7 @@ class Migration(migrations.Migration):
                     "session_timeout",
                     models.FloatField(
                         default=900,
-                        help_text="Seconds without an answer after which a session is thrown away and a new one opened from the stored position, rather than resumed. With the Pub/Sub API, the longest silence of a stream.",
+                        help_text="Seconds without a response after which the session is replaced by a new one from the stored position, rather than resumed. With the Pub/Sub API: the longest silence of a stream.",
                         validators=[
                             django.core.validators.MinValueValidator(0.1),
                             django.core.validators.MaxValueValidator(86400),
@@ -470,7 +470,7 @@ class Migration(migrations.Migration):
             options={
                 "ordering": ["name"],
                 "permissions": [
-                    ("operate_listener", "Can start and stop listeners and make them begin anew")
+                    ("operate_listener", "Can start and stop listeners and forget their position")
                 ],
             },
         ),
