@@ -41,7 +41,7 @@ class Reconciliation(models.Model):
     """
 
     class Reason(models.TextChoices):
-        REPLAY_LOST = "replay_lost", "Position rejected"
+        REPLAY_LOST = "replay_lost", "Position refused"
         OUTAGE = "outage", "Long outage"
         OVERFLOW = "overflow", "Overflow"
         WILDCARD = "wildcard", "Whole entity changed"
@@ -89,7 +89,7 @@ class Reconciliation(models.Model):
     )
     known_in_part = models.PositiveBigIntegerField(
         default=0,
-        help_text="Records that are partially recorded: the audit log does not reach back to their "
+        help_text="Records that are known in part: the audit log does not reach back to their "
         "creation or to a read of the whole record.",
     )
     added = models.PositiveBigIntegerField(default=0, help_text="Missing records that were added.")

@@ -136,10 +136,10 @@ def of_comparison(row: Reconciliation, now: datetime) -> Item:
 
 
 def _outcome(row: Reconciliation) -> str:
-    """Return the result, such as "20 compared, 3 missing, 5 partially recorded"."""
+    """Return the result, such as "20 compared, 3 missing, 5 known in part"."""
     compared = [f"{row.compared:,} compared", f"{row.added:,} missing"]
     if row.known_in_part:
-        compared.append(f"{row.known_in_part:,} partially recorded")
+        compared.append(f"{row.known_in_part:,} known in part")
     looked_up = f"{row.looked_up:,} looked up by id, {row.deletions_added:,} missing deletions"
     return "; ".join([", ".join(compared), *([looked_up] if row.looked_up else [])])
 

@@ -20,7 +20,7 @@ def breadcrumbs(request: HttpRequest, parts: list[dict[str, Any]]) -> list[dict[
 
     Names of models are capitalised; names of rows are shown as they are written.
     """
-    shown = [{"title": _title(part["title"]), "link": part["link"]} for part in parts]
+    shown = [{"title": _title(part["title"]), "link": part.get("link", "")} for part in parts]
     section = section_of(request.path)
     if section:
         shown = [{"title": section, "link": ""}, *(shown[1:] or shown)]

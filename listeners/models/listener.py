@@ -91,7 +91,7 @@ class Listener(models.Model):
         max_length=20,
         choices=ReplayLost,
         default=ReplayLost.EARLIEST,
-        help_text="What to do when Salesforce rejects the stored position. An incident is opened "
+        help_text="What to do when Salesforce refuses the stored position. An incident is opened "
         "in any case.",
     )
     gap_policy = models.CharField(

@@ -35,7 +35,7 @@ def test_the_side_bar_holds_what_the_reader_may_see(client, django_user_model):
     groups = client.get("/admin/").context["sidebar_navigation"]
     assert [(g.get("title"), [item["title"] for item in g["items"]]) for g in groups] == [
         (None, ["Home"]),
-        ("Record", ["Audit log"]),
+        ("Activity", ["Audit log"]),
     ]
 
 
