@@ -81,7 +81,9 @@ class WorkAdmin(LongWorkAdmin):
 
     def overview(self, request: HttpRequest) -> HttpResponse:
         """Show the running jobs and the latest finished ones, of every kind."""
-        return self.page(request, "console/work.html", title="Background jobs", **_found(request))
+        frame = self.admin_site.each_context(request)  # without "opts", so that the title is shown
+        context = {**frame, "title": "Background jobs", **_found(request)}
+        return TemplateResponse(request, "console/work.html", context)
 
     def parts(self, request: HttpRequest) -> HttpResponse:
         """Return the part of the overview that `refresh.js` refreshes."""

@@ -102,7 +102,7 @@ def refused(request: HttpRequest, form: ModelForm[HandlerMapping]) -> HttpRespon
         summary = "Correct the form to see the preview."
     else:
         labels = [str(form[name].label) for name in empty]
-        summary = f"Fill in {' and '.join(labels)} to see which recent changes would match."
+        summary = f"Fill in {', '.join(labels)} to see which recent changes would match."
     return _answer(request, {"errors": errors, "summary": summary})
 
 

@@ -108,6 +108,14 @@ def test_wrong_input_is_answered_as_saving_would(tried):
     assert 'href="#id_condition"' in html
 
 
+def test_a_new_form_asks_for_a_listener_without_an_error(admin_client, db):
+    page = admin_client.post("/admin/handlers/handlermapping/add/preview/", {"entity": "*"})
+    html = page.content.decode()
+    assert "Fill in Listener, On, " in html
+    assert "to see which recent changes would match." in html
+    assert "<li" not in html
+
+
 def test_the_last_changes_of_its_listener_alone_are_looked_at(
     tried, listener, django_assert_max_num_queries
 ):
