@@ -32,13 +32,15 @@ class ApiToken(models.Model):
         related_name="api_tokens",
         help_text="The user that the token acts as.",
     )
-    name = models.CharField(max_length=100, help_text="What uses the token, such as a CI pipeline.")
+    name = models.CharField(
+        max_length=100, help_text="The program that uses the token, such as a CI pipeline."
+    )
     begins_with = models.CharField(max_length=_SHOWN, editable=False)
     #: SHA-256 suffices, since the key is random and has 256 bits.
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
-    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: never.")
-    last_used_on = models.DateField(null=True, editable=False, help_text="The date in UTC.")
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: never expires.")
+    last_used_on = models.DateField(null=True, editable=False, help_text="Last day of use, in UTC.")
 
     #: The key of a new token; it is not stored.
     key = ""

@@ -1,1 +1,1 @@
-"""Everything an operator sees: the admin pages, the designer and the first page."""
+"""The operator's console: the admin pages, the listener designer and the home page."""

@@ -2,13 +2,13 @@ from django.apps import AppConfig
 
 
 class ConsoleConfig(AppConfig):
-    """An app without models."""
+    """The console has no models of its own."""
 
     name = "console"
     verbose_name = "Console"
 
     def ready(self) -> None:
-        # django.contrib.admin was ready before, and every app's `admin` was imported.
+        # By now django.contrib.admin has imported the `admin` module of every app.
         from console.admin.users import register_users
 
         register_users()

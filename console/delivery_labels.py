@@ -1,4 +1,4 @@
-"""Labels of deliveries and attempts: red has failed for good, orange is tried again."""
+"""Coloured labels of deliveries and attempts: red for dead, orange for retrying."""
 
 from django.utils.safestring import SafeString
 

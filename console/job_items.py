@@ -1,4 +1,4 @@
-"""What takes a while, in one form: redeliveries, comparisons with Salesforce, exports, prunings."""
+"""Background jobs in one form: redeliveries, reconciliations, exports and pruning."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from audit.models import Reconciliation, Work
 from handlers.models import Redelivery
 from listeners.access.permissions import User
 
-#: Of each kind, where some end and others begin all the time.
+#: The most jobs of each kind that are shown.
 MOST = 50
-#: Silent for so long, what should be running is not, perhaps.
+#: A running job that reports no progress for this long may have been lost.
 SILENT = timedelta(seconds=60)
 LONGEST = 160
 MOST_NAMED = 5
@@ -35,7 +35,7 @@ _VARIANTS = {
 
 @dataclass(frozen=True)
 class Item:
-    """One piece of work, for whoever looks at it."""
+    """A background job as the console shows it."""
 
     key: str
     kind: str
@@ -47,7 +47,7 @@ class Item:
     pace: Pace
     begun_at: datetime
     finished_at: datetime | None
-    #: Where no total is known.
+    #: The part that is done, from 0 to 1, of a job without a known total.
     share: float | None = None
     outcome: str = ""
     error: str = ""
@@ -74,13 +74,13 @@ class Item:
 
 
 def running(now: datetime, user: User | None = None) -> list[Item]:
-    """What is not over, the newest first, as that user may see it; in three queries at most."""
+    """Return the unfinished jobs that the user may see, newest first; three queries at most."""
     found = _items(now, user, are_over=False)
     return sorted(found, key=lambda item: item.begun_at, reverse=True)
 
 
 def finished(now: datetime, user: User | None = None) -> list[Item]:
-    """The last that ended."""
+    """Return the latest finished jobs that the user may see."""
     found = _items(now, user, are_over=True)
     return sorted(found, key=lambda item: item.finished_at or item.begun_at, reverse=True)[:MOST]
 
@@ -111,7 +111,7 @@ def of_redelivery(row: Redelivery, now: datetime) -> Item:
         pace=Pace.since(row.started_at, row.finished_at or now, row.done, Total(row.total)),
         begun_at=row.requested_at,
         finished_at=row.finished_at,
-        outcome=f"{row.count:,} sent again",
+        outcome=f"{row.count:,} redelivered",
         error=row.error,
     )
 
@@ -120,7 +120,7 @@ def of_comparison(row: Reconciliation, now: datetime) -> Item:
     seconds = row.finished_at or now
     return Item(
         key=f"comparison-{row.pk}",
-        kind="Comparison with Salesforce",
+        kind="Reconciliation",
         about=f"{row.listener.name}: {row.entity_name or 'every entity'}",
         who=row.requested_by or row.get_reason_display(),
         href=reverse("admin:audit_reconciliation_change", args=[row.pk]),
@@ -136,12 +136,11 @@ def of_comparison(row: Reconciliation, now: datetime) -> Item:
 
 
 def _outcome(row: Reconciliation) -> str:
-    """Such as "20 compared, 3 were missing, 5 are known in part; 40 looked up, 15 deletions were
-    missing"."""
-    compared = [f"{row.compared:,} compared", f"{row.added:,} were missing"]
+    """Return the result, such as "20 compared, 3 missing, 5 known in part"."""
+    compared = [f"{row.compared:,} compared", f"{row.added:,} missing"]
     if row.known_in_part:
-        compared.append(f"{row.known_in_part:,} are known in part")
-    looked_up = f"{row.looked_up:,} looked up by id, {row.deletions_added:,} deletions were missing"
+        compared.append(f"{row.known_in_part:,} known in part")
+    looked_up = f"{row.looked_up:,} looked up by id, {row.deletions_added:,} missing deletions"
     return "; ".join([", ".join(compared), *([looked_up] if row.looked_up else [])])
 
 
@@ -155,7 +154,9 @@ def of_work(row: Work, now: datetime) -> Item:
         who=row.who,
         href=reverse("admin:audit_work_change", args=[row.pk]),
         state="lost" if silent else row.state,
-        state_name=f"No word since {row.seen_at:%H:%M:%S}" if silent else row.get_state_display(),
+        state_name=f"No progress since {row.seen_at:%H:%M:%S}"
+        if silent
+        else row.get_state_display(),
         pace=Pace.since(row.started_at, row.finished_at or row.seen_at, row.done, total),
         begun_at=row.started_at,
         finished_at=row.finished_at,
@@ -180,7 +181,7 @@ def _comparisons() -> Any:
 
 
 def _shown(facts: dict[str, Any]) -> str:
-    """A few words for what was asked for, or came out."""
+    """Return the parameters or the results of a job in a few words."""
     parts = [f"{name.replace('_', ' ')}: {_value(value)}" for name, value in facts.items()]
     text = ", ".join(parts)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

@@ -1,4 +1,4 @@
-"""Small coloured labels, as the console shows states and kinds."""
+"""Coloured labels of states and kinds, and timestamps."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,10 +17,10 @@ CHANGE_VARIANTS = {
 }
 
 
-# A list has the same few in each of its rows.
+# The rows of a list repeat the same few labels.
 @lru_cache(maxsize=1024)
 def label(text: str, variant: str = "", *, href: str = "", title: str = "") -> SafeString:
-    """Escaped: texts may come from outside."""
+    """Return the label as HTML. The text is escaped: it may come from outside."""
     return render_to_string(
         "unfold/helpers/label.html",
         {"text": text, "type": variant, "href": href, "label_title": title},
@@ -28,16 +28,16 @@ def label(text: str, variant: str = "", *, href: str = "", title: str = "") -> S
 
 
 def change_type_label(change_type: str) -> SafeString:
-    """Orange for gaps, overflows and what nobody knows yet."""
+    """Return the label of a change type: orange for gaps, overflows and unknown types."""
     return label(change_type, CHANGE_VARIANTS.get(change_type, "warning"))
 
 
 def joined(labels: Sequence[str]) -> SafeString:
-    return format_html_join(" ", "{}", ((one,) for one in labels))
+    return format_html_join(" ", "{}", ((text,) for text in labels))
 
 
 def moment(when: datetime | None) -> SafeString | str:
-    """To the second and on one line, as a log has it."""
+    """Return the time to the second, without a line break."""
     if when is None:
         return "-"
     return format_html(

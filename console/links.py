@@ -1,4 +1,4 @@
-"""Addresses of the console's pages; of lists, filtered as their own filters do."""
+"""Addresses of the console's pages, and of its lists with filters."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from django.utils.timezone import localtime
 
 
 def listed(name: str, **parameters: Any) -> str:
-    """The list of a model, `app_model`. A parameter that is empty is left out."""
+    """Return the address of a model's list, without empty parameters; `name` is `app_model`."""
     wanted = {key: value for key, value in parameters.items() if value not in ("", None)}
     query = f"?{urlencode(wanted)}" if wanted else ""
     return reverse(f"admin:{name}_changelist") + query
 
 
 def received(bound: str, moment: datetime | None) -> dict[str, str]:
-    """Of the audit log: received `from` a moment on, or `to` it."""
+    """Return the audit log's filter by time of receipt; `bound` is `from` or `to`."""
     if moment is None:
         return {}
     local = localtime(moment)
@@ -34,7 +34,7 @@ def entries(since: datetime, until: datetime | None = None, listener: str = "") 
 
 
 def deliveries(state: str, listener: str = "", mapping: int | None = None) -> str:
-    # Of a mapping with the listener, too: what has ended is found in the order of its entries.
+    # With the listener, finished deliveries of a mapping are found by the index of its entries.
     return listed("handlers_delivery", state=state, listener=listener, mapping=mapping)
 
 

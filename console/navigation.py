@@ -1,11 +1,10 @@
-"""What the reader of a page may see: the console's side bar, and what pages are made of."""
+"""The console's menu, and what a user may see of each page."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
@@ -13,46 +12,11 @@ from django.urls import reverse
 
 from audit.log.masking import Sight
 from audit.models import Incident
+from console.menu import GROUPS, USER
 from listeners.access.permissions import OPERATE, may
 
-#: Of what takes a while, each kind has its own.
+#: Permissions to view each kind of background job.
 _LONG_WORK = ("handlers.view_redelivery", "audit.view_reconciliation", "audit.view_work")
-
-#: The user model's app and name.
-USER = tuple(settings.AUTH_USER_MODEL.lower().split("."))
-
-#: Group, and its pages: title, symbol, app and model; and which page, if not the list.
-GROUPS = (
-    (
-        "Listen",
-        (
-            ("Listeners", "hearing", "listeners", "listener"),
-            ("Event handlers", "alt_route", "handlers", "handlermapping"),
-            ("Connections", "cloud", "listeners", "connection"),
-        ),
-    ),
-    (
-        "Record",
-        (
-            ("Audit log", "history", "audit", "auditlogentry"),
-            ("Deliveries", "outbox", "handlers", "delivery"),
-            ("Dead letters", "feedback", "handlers", "delivery", "dead_letters"),
-            ("Incidents", "warning", "audit", "incident"),
-            ("Quarantined", "block", "audit", "quarantined"),
-            ("Work", "pending_actions", "audit", "work", "overview"),
-            ("Workers", "memory", "handlers", "worker"),
-        ),
-    ),
-    (
-        "Users",
-        (
-            ("Users", "person", *USER),
-            ("Groups", "group", "auth", "group"),
-            ("API tokens", "key", "api", "apitoken"),
-            ("Action log", "checklist", "audit", "operatoraction"),
-        ),
-    ),
-)
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
@@ -67,19 +31,19 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _is_shown(request: HttpRequest, app: str, model: str) -> bool:
-    """A user model of the site may have no page."""
+    """Return whether the user may see the page; a custom user model may have none."""
     if (app, model) == USER and not admin.site.is_registered(get_user_model()):
         return False
     return may_see(request, app, model)
 
 
 def _mark(groups: list[dict[str, Any]], path: str) -> None:
-    """The page that the reader is on, or that is nearest above it; Home is above all of them."""
+    """Mark the menu item of the page, or of the nearest page above it, as active."""
     pages = [item for group in groups for item in group["items"]]
-    above = [one["link"] for one in pages[1:] if path.startswith(one["link"])]
+    above = [page["link"] for page in pages[1:] if path.startswith(page["link"])]
     here = max(above, key=len, default=path)
-    for one in pages:
-        one["active"] = one["link"] == here
+    for page in pages:
+        page["active"] = page["link"] == here
 
 
 def may_see(request: HttpRequest, app: str, model: str) -> bool:
@@ -98,7 +62,7 @@ def _item(
 
 @dataclass(frozen=True)
 class Reader:
-    """What he may see, and change. Of the rest neither numbers nor links."""
+    """What a user may see and change; pages show neither numbers nor links of the rest."""
 
     sight: Sight
     sees_listeners: bool
@@ -134,7 +98,7 @@ class Reader:
         )
 
     def has_perm(self, permission: str) -> bool:
-        """As a user is asked, by what lists long work."""
+        """Answer like a user, for the code that lists background jobs."""
         return permission in self.long_work
 
     @property

@@ -25,7 +25,8 @@ class Migration(migrations.Migration):
                 (
                     "name",
                     models.CharField(
-                        help_text="What uses the token, such as a CI pipeline.", max_length=100
+                        help_text="The program that uses the token, such as a CI pipeline.",
+                        max_length=100,
                     ),
                 ),
                 ("begins_with", models.CharField(editable=False, max_length=8)),
@@ -33,11 +34,13 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 (
                     "expires_at",
-                    models.DateTimeField(blank=True, help_text="Empty: never.", null=True),
+                    models.DateTimeField(blank=True, help_text="Empty: never expires.", null=True),
                 ),
                 (
                     "last_used_on",
-                    models.DateField(editable=False, help_text="The date in UTC.", null=True),
+                    models.DateField(
+                        editable=False, help_text="Last day of use, in UTC.", null=True
+                    ),
                 ),
                 (
                     "user",

@@ -115,7 +115,7 @@ class Migration(migrations.Migration):
                 ("summary", models.TextField()),
                 (
                     "action",
-                    models.TextField(blank=True, help_text="What the platform does about it."),
+                    models.TextField(blank=True, help_text="What the system does about it."),
                 ),
                 ("remedy", models.TextField(blank=True, help_text="What the operator should do.")),
                 ("window_start", models.DateTimeField(blank=True, null=True)),
@@ -166,7 +166,7 @@ class Migration(migrations.Migration):
                 (
                     "who",
                     models.CharField(
-                        help_text="The name of the user; for a command, the operating system user.",
+                        help_text="The user name; for a command, the user of the operating system.",
                         max_length=150,
                     ),
                 ),
@@ -191,17 +191,17 @@ class Migration(migrations.Migration):
                             ("go_on", "Skipped dead letter"),
                             ("acknowledge", "Acknowledged"),
                             ("close", "Closed"),
-                            ("read_again", "Read again"),
-                            ("reconcile", "Compared with Salesforce"),
+                            ("read_again", "Retried"),
+                            ("reconcile", "Reconciliation requested"),
                             ("prune", "Pruned"),
                             ("test", "Tested"),
                             ("pause", "Paused"),
                             ("resume", "Resumed"),
                             ("export", "Export started"),
                             ("reveal", "Export with sensitive values started"),
-                            ("export_ended", "Export ended"),
+                            ("export_ended", "Export finished"),
                             ("cancel", "Cancelled"),
-                            ("take_up", "Redelivery resumed"),
+                            ("take_up", "Resumed"),
                         ],
                         max_length=20,
                     ),
@@ -210,7 +210,7 @@ class Migration(migrations.Migration):
                     "object_type",
                     models.CharField(
                         blank=True,
-                        help_text="The type of the object, such as listener.",
+                        help_text="Type of the object, such as listener.",
                         max_length=100,
                     ),
                 ),
@@ -218,7 +218,7 @@ class Migration(migrations.Migration):
                 (
                     "object_name",
                     models.CharField(
-                        blank=True, help_text="The name of the object at that time.", max_length=255
+                        blank=True, help_text="Name of the object at that time.", max_length=255
                     ),
                 ),
                 ("reason", models.TextField(blank=True)),
@@ -227,7 +227,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text="For changed settings their names, without the values.",
+                        help_text="Details; for settings the names of changed fields, not their values.",
                     ),
                 ),
                 (
@@ -270,7 +270,7 @@ class Migration(migrations.Migration):
                     "ingested_at",
                     models.DateTimeField(
                         blank=True,
-                        help_text="When the message was decoded and recorded after all.",
+                        help_text="When a retry read and recorded the message.",
                         null=True,
                     ),
                 ),
@@ -284,7 +284,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name_plural": "quarantined",
+                "verbose_name": "quarantined message",
+                "verbose_name_plural": "quarantine",
                 "ordering": ["-id"],
                 "permissions": [("read_quarantined_again", "Can retry quarantined messages")],
             },
@@ -302,7 +303,7 @@ class Migration(migrations.Migration):
                     "entity_name",
                     models.CharField(
                         blank=True,
-                        help_text="Empty: every entity of the channel.",
+                        help_text="Empty: all entities of the channel.",
                         max_length=255,
                         verbose_name="entity",
                     ),
@@ -311,11 +312,11 @@ class Migration(migrations.Migration):
                     "reason",
                     models.CharField(
                         choices=[
-                            ("replay_lost", "The position was refused"),
-                            ("outage", "Not receiving for too long"),
+                            ("replay_lost", "Position refused"),
+                            ("outage", "Long outage"),
                             ("overflow", "Overflow"),
                             ("wildcard", "Whole entity changed"),
-                            ("asked", "An operator asked"),
+                            ("asked", "Requested by an operator"),
                         ],
                         max_length=20,
                     ),
@@ -345,20 +346,20 @@ class Migration(migrations.Migration):
                 (
                     "compared",
                     models.PositiveBigIntegerField(
-                        default=0, help_text="Records read from Salesforce."
+                        default=0, help_text="Changed records in Salesforce."
                     ),
                 ),
                 (
                     "present",
                     models.PositiveBigIntegerField(
-                        default=0, help_text="Compared records that are complete in the audit log."
+                        default=0, help_text="Records that are complete in the audit log."
                     ),
                 ),
                 (
                     "known_in_part",
                     models.PositiveBigIntegerField(
                         default=0,
-                        help_text="Compared records that are known in part: the audit log does not reach back to their creation or to a read of the whole record.",
+                        help_text="Records that are known in part: the audit log does not reach back to their creation or to a read of the whole record.",
                     ),
                 ),
                 (
@@ -371,28 +372,28 @@ class Migration(migrations.Migration):
                     "looked_up",
                     models.PositiveBigIntegerField(
                         default=0,
-                        help_text="Records that exist according to the audit log and were looked up by id.",
+                        help_text="Records of the audit log, looked up by id in Salesforce.",
                     ),
                 ),
                 (
                     "deletions_added",
                     models.PositiveBigIntegerField(
                         default=0,
-                        help_text="Records that no longer exist in Salesforce, whose missing deletion was added.",
+                        help_text="Records deleted in Salesforce whose missing deletion was added.",
                     ),
                 ),
                 (
                     "report",
                     models.TextField(
                         blank=True,
-                        help_text="What was compared, what was found, and what could not be proven.",
+                        help_text="Summary of the comparison.",
                     ),
                 ),
                 (
                     "share",
                     models.FloatField(
                         default=0,
-                        help_text="The estimated progress from 0 to 1, by entities and their time windows.",
+                        help_text="Approximate progress from 0 to 1, by entities and their time ranges.",
                     ),
                 ),
                 ("attempts", models.PositiveIntegerField(default=0)),
@@ -445,11 +446,8 @@ class Migration(migrations.Migration):
                 ),
                 ("list", models.CharField(max_length=100)),
                 ("name", models.CharField(max_length=60)),
-                ("query", models.TextField(help_text="The query string of the list's URL.")),
-                (
-                    "is_shared",
-                    models.BooleanField(default=False, verbose_name="shared with all users"),
-                ),
+                ("query", models.TextField(help_text="Query string of the list.")),
+                ("is_shared", models.BooleanField(default=False, verbose_name="shared")),
                 (
                     "owner",
                     models.ForeignKey(
@@ -475,11 +473,13 @@ class Migration(migrations.Migration):
                 ("minute", models.DateTimeField()),
                 (
                     "events",
-                    models.PositiveBigIntegerField(default=0, help_text="Delivered by Salesforce."),
+                    models.PositiveBigIntegerField(
+                        default=0, help_text="Events received from Salesforce."
+                    ),
                 ),
                 (
                     "entries",
-                    models.PositiveBigIntegerField(default=0, help_text="New in the audit log."),
+                    models.PositiveBigIntegerField(default=0, help_text="New audit log entries."),
                 ),
                 (
                     "listener",
@@ -511,15 +511,13 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "requested_by",
-                    models.CharField(
-                        blank=True, help_text="Empty: started by the schedule.", max_length=150
-                    ),
+                    models.CharField(blank=True, help_text="Empty: scheduled.", max_length=150),
                 ),
                 ("through", models.CharField(blank=True, max_length=10)),
                 (
                     "criteria",
                     models.JSONField(
-                        blank=True, default=dict, help_text="The requested filters and options."
+                        blank=True, default=dict, help_text="Parameters of the request."
                     ),
                 ),
                 (
@@ -528,19 +526,19 @@ class Migration(migrations.Migration):
                         choices=[
                             ("running", "Running"),
                             ("done", "Done"),
-                            ("broken_off", "Aborted"),
+                            ("broken_off", "Interrupted"),
                             ("failed", "Failed"),
-                            ("lost", "Process died"),
+                            ("lost", "Lost: process stopped"),
                         ],
                         default="running",
                         max_length=10,
                     ),
                 ),
-                ("done", models.PositiveBigIntegerField(default=0, help_text="Processed rows.")),
+                ("done", models.PositiveBigIntegerField(default=0, help_text="Rows processed.")),
                 (
                     "total",
                     models.PositiveBigIntegerField(
-                        blank=True, help_text="All rows, if known.", null=True
+                        blank=True, help_text="Rows to process, if known.", null=True
                     ),
                 ),
                 (
@@ -552,12 +550,12 @@ class Migration(migrations.Migration):
                 ("outcome", models.JSONField(blank=True, default=dict)),
                 ("error", models.TextField(blank=True)),
                 ("started_at", models.DateTimeField()),
-                ("seen_at", models.DateTimeField(help_text="When the progress was last saved.")),
+                ("seen_at", models.DateTimeField(help_text="Time of the last progress report.")),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                "verbose_name": "background job",
-                "verbose_name_plural": "background jobs",
+                "verbose_name": "export or pruning",
+                "verbose_name_plural": "exports and pruning",
                 "ordering": ["-id"],
                 "indexes": [
                     models.Index(

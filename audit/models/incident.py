@@ -122,7 +122,7 @@ class Incident(models.Model):
     # Tells apart the incidents of one kind, by entity for example.
     key = models.CharField(max_length=255, blank=True)
     summary = models.TextField()
-    action = models.TextField(blank=True, help_text="What the platform does about it.")
+    action = models.TextField(blank=True, help_text="What the system does about it.")
     remedy = models.TextField(blank=True, help_text="What the operator should do.")
     window_start = models.DateTimeField(null=True, blank=True)
     window_end = models.DateTimeField(null=True, blank=True)

@@ -29,39 +29,39 @@ class OperatorAction(models.Model):
         GO_ON = "go_on", "Skipped dead letter"
         ACKNOWLEDGE = "acknowledge", "Acknowledged"
         CLOSE = "close", "Closed"
-        READ_AGAIN = "read_again", "Read again"
-        RECONCILE = "reconcile", "Compared with Salesforce"
+        READ_AGAIN = "read_again", "Retried"
+        RECONCILE = "reconcile", "Reconciliation requested"
         PRUNE = "prune", "Pruned"
         TEST = "test", "Tested"
         PAUSE = "pause", "Paused"
         RESUME = "resume", "Resumed"
         EXPORT = "export", "Export started"
         REVEAL = "reveal", "Export with sensitive values started"
-        EXPORT_ENDED = "export_ended", "Export ended"
+        EXPORT_ENDED = "export_ended", "Export finished"
         CANCEL = "cancel", "Cancelled"
-        TAKE_UP = "take_up", "Redelivery resumed"
+        TAKE_UP = "take_up", "Resumed"
 
     at = models.DateTimeField()
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
     who = models.CharField(
-        max_length=150, help_text="The name of the user; for a command, the operating system user."
+        max_length=150, help_text="The user name; for a command, the user of the operating system."
     )
     through = models.CharField(max_length=10, choices=Through)
     action = models.CharField(max_length=20, choices=Action)
     object_type = models.CharField(
-        max_length=100, blank=True, help_text="The type of the object, such as listener."
+        max_length=100, blank=True, help_text="Type of the object, such as listener."
     )
     object_id = models.CharField(max_length=255, blank=True)
     object_name = models.CharField(
-        max_length=255, blank=True, help_text="The name of the object at that time."
+        max_length=255, blank=True, help_text="Name of the object at that time."
     )
     reason = models.TextField(blank=True)
     details = models.JSONField(
         default=dict,
         blank=True,
-        help_text="For changed settings their names, without the values.",
+        help_text="Details; for settings the names of changed fields, not their values.",
     )
 
     class Meta:

@@ -16,16 +16,17 @@ class Quarantined(models.Model):
     raw = models.TextField()
     digest = models.CharField(max_length=64, help_text="SHA-256 of the message.")
     error = models.TextField()
-    # A whole response, whose events are then requested again, instead of a single event.
+    # Else an event. The events of such an answer are asked for again.
     is_answer = models.BooleanField("whole response", default=False)
     received_at = models.DateTimeField()
     ingested_at = models.DateTimeField(
-        null=True, blank=True, help_text="When the message was decoded and recorded after all."
+        null=True, blank=True, help_text="When a retry read and recorded the message."
     )
 
     class Meta:
         ordering = ["-id"]
-        verbose_name_plural = "quarantined"
+        verbose_name = "quarantined message"
+        verbose_name_plural = "quarantine"
         permissions = [("read_quarantined_again", "Can retry quarantined messages")]
         constraints = [
             # A replayed message is kept once.

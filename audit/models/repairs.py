@@ -41,11 +41,11 @@ class Reconciliation(models.Model):
     """
 
     class Reason(models.TextChoices):
-        REPLAY_LOST = "replay_lost", "The position was refused"
-        OUTAGE = "outage", "Not receiving for too long"
+        REPLAY_LOST = "replay_lost", "Position refused"
+        OUTAGE = "outage", "Long outage"
         OVERFLOW = "overflow", "Overflow"
         WILDCARD = "wildcard", "Whole entity changed"
-        ASKED = "asked", "An operator asked"
+        ASKED = "asked", "Requested by an operator"
 
     class State(models.TextChoices):
         WAITING = "waiting", "Waiting"
@@ -67,7 +67,7 @@ class Reconciliation(models.Model):
 
     listener = models.ForeignKey(Listener, models.CASCADE, related_name="reconciliations")
     entity_name = models.CharField(
-        "entity", max_length=255, blank=True, help_text="Empty: every entity of the channel."
+        "entity", max_length=255, blank=True, help_text="Empty: all entities of the channel."
     )
     reason = models.CharField(max_length=20, choices=Reason)
     # The entry of the overflow or wildcard that caused it.
@@ -83,30 +83,28 @@ class Reconciliation(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     # The opaque position up to which records are compared; after a crash, it continues from there.
     cursor = models.JSONField(default=dict, blank=True)
-    compared = models.PositiveBigIntegerField(default=0, help_text="Records read from Salesforce.")
+    compared = models.PositiveBigIntegerField(default=0, help_text="Changed records in Salesforce.")
     present = models.PositiveBigIntegerField(
-        default=0, help_text="Compared records that are complete in the audit log."
+        default=0, help_text="Records that are complete in the audit log."
     )
     known_in_part = models.PositiveBigIntegerField(
         default=0,
-        help_text="Compared records that are known in part: the audit log does not reach back to "
-        "their creation or to a read of the whole record.",
+        help_text="Records that are known in part: the audit log does not reach back to their "
+        "creation or to a read of the whole record.",
     )
     added = models.PositiveBigIntegerField(default=0, help_text="Missing records that were added.")
     looked_up = models.PositiveBigIntegerField(
         default=0,
-        help_text="Records that exist according to the audit log and were looked up by id.",
+        help_text="Records of the audit log, looked up by id in Salesforce.",
     )
     deletions_added = models.PositiveBigIntegerField(
         default=0,
-        help_text="Records that no longer exist in Salesforce, whose missing deletion was added.",
+        help_text="Records deleted in Salesforce whose missing deletion was added.",
     )
-    report = models.TextField(
-        blank=True, help_text="What was compared, what was found, and what could not be proven."
-    )
+    report = models.TextField(blank=True, help_text="Summary of the comparison.")
     share = models.FloatField(
         default=0,
-        help_text="The estimated progress from 0 to 1, by entities and their time windows.",
+        help_text="Approximate progress from 0 to 1, by entities and their time ranges.",
     )
     attempts = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)

@@ -20,8 +20,8 @@ class SavedFilter(models.Model):
     # The model's label, such as `audit.auditlogentry`.
     list = models.CharField(max_length=100)
     name = models.CharField(max_length=60)
-    query = models.TextField(help_text="The query string of the list's URL.")
-    is_shared = models.BooleanField("shared with all users", default=False)
+    query = models.TextField(help_text="Query string of the list.")
+    is_shared = models.BooleanField("shared", default=False)
 
     objects = SavedFilterQuerySet.as_manager()
 

@@ -12,8 +12,8 @@ class Throughput(models.Model):
 
     listener = models.ForeignKey(Listener, models.CASCADE, related_name="throughput")
     minute = models.DateTimeField()
-    events = models.PositiveBigIntegerField(default=0, help_text="Delivered by Salesforce.")
-    entries = models.PositiveBigIntegerField(default=0, help_text="New in the audit log.")
+    events = models.PositiveBigIntegerField(default=0, help_text="Events received from Salesforce.")
+    entries = models.PositiveBigIntegerField(default=0, help_text="New audit log entries.")
 
     class Meta:
         ordering = ["-minute"]

@@ -19,32 +19,30 @@ class Work(models.Model):
     class State(models.TextChoices):
         RUNNING = "running", "Running"
         DONE = "done", "Done"
-        BROKEN_OFF = "broken_off", "Aborted"
+        BROKEN_OFF = "broken_off", "Interrupted"
         FAILED = "failed", "Failed"
-        LOST = "lost", "Process died"
+        LOST = "lost", "Lost: process stopped"
 
     kind = models.CharField(max_length=10, choices=Kind)
-    requested_by = models.CharField(
-        max_length=150, blank=True, help_text="Empty: started by the schedule."
-    )
+    requested_by = models.CharField(max_length=150, blank=True, help_text="Empty: scheduled.")
     through = models.CharField(max_length=10, blank=True)
-    criteria = models.JSONField(
-        default=dict, blank=True, help_text="The requested filters and options."
-    )
+    criteria = models.JSONField(default=dict, blank=True, help_text="Parameters of the request.")
     state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
-    done = models.PositiveBigIntegerField(default=0, help_text="Processed rows.")
-    total = models.PositiveBigIntegerField(null=True, blank=True, help_text="All rows, if known.")
+    done = models.PositiveBigIntegerField(default=0, help_text="Rows processed.")
+    total = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Rows to process, if known."
+    )
     is_estimate = models.BooleanField(default=False, help_text="Whether the total is an estimate.")
     outcome = models.JSONField(default=dict, blank=True)
     error = models.TextField(blank=True)
     started_at = models.DateTimeField()
-    seen_at = models.DateTimeField(help_text="When the progress was last saved.")
+    seen_at = models.DateTimeField(help_text="Time of the last progress report.")
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-id"]
-        verbose_name = "background job"
-        verbose_name_plural = "background jobs"
+        verbose_name = "export or pruning"
+        verbose_name_plural = "exports and pruning"
         indexes = [
             # tracked.mark_lost, and what the console shows as running.
             models.Index(fields=["seen_at"], condition=Q(state="running"), name="work_running"),

@@ -1,4 +1,4 @@
-"""The admin's pages; each model's one class is registered here."""
+"""The admin pages; the one admin class of each model is registered here."""
 
 from django.contrib import admin
 from django.contrib.auth.models import Group
@@ -24,7 +24,7 @@ from listeners.models import Connection, Listener
 
 admin.site.index_template = "console/home.html"
 admin.site.unregister(Group)
-# Django REST framework's own: a list of them would show the keys.
+# The list of Django REST framework's own tokens would show the keys.
 admin.site.unregister(TokenProxy)
 
 admin.site.register(Connection, ConnectionAdmin)

@@ -1,4 +1,4 @@
-"""The action log in the console: what operators did."""
+"""The page of the action log: what operators did."""
 
 from __future__ import annotations
 
@@ -39,8 +39,10 @@ class OperatorActionAdmin(WindowAdmin):
         ("through", ChoicesDropdownFilter),
         ("at", RangeDateTimeFilter),
     )
+    empty_title = "No actions yet"
+    empty_text = "Every change made in the console, over the API or by a command is listed here."
     search_fields = ("object_name",)
-    search_help_text = "The beginning of the name of what it was done to"
+    search_help_text = "The beginning of the object's name"
     change_form_outer_before_template = "console/operator_action.html"
 
     def get_search_results(
@@ -49,9 +51,9 @@ class OperatorActionAdmin(WindowAdmin):
         return queryset.filter(object_name__startswith=search_term.strip()), False
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
-        """What was done to one row, as its history links to it."""
-        of_a_row = lookup in ("object_type", "object_id")
-        return of_a_row or bool(super().lookup_allowed(lookup, value, request))
+        """Also allow the object of an action, by which the history link of a row filters."""
+        is_object = lookup in ("object_type", "object_id")
+        return is_object or bool(super().lookup_allowed(lookup, value, request))
 
     @admin.display(description="when")
     def when(self, action: OperatorAction) -> SafeString | str:
@@ -61,7 +63,7 @@ class OperatorActionAdmin(WindowAdmin):
     def what(self, action: OperatorAction) -> SafeString:
         return what(action)
 
-    @admin.display(description="to")
+    @admin.display(description="object")
     def about(self, action: OperatorAction) -> str:
         return f"{action.object_type} {action.object_name}".strip() or "-"
 

@@ -1,4 +1,4 @@
-"""Tokens of the API: made for a user, shown once, revoked."""
+"""The page of API tokens: created for a user, shown once, revoked."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from django.utils.cache import patch_cache_control
 from api.models import ApiToken
 from console.admin.logged import NotedAdmin
 
-#: What is offered.
+#: The suggested lifetime of a new token.
 LIFE = timedelta(days=365)
 
 
 class ApiTokenAdmin(NotedAdmin):
     list_display = ("name", "user", "begins_with", "created_at", "expires_at", "last_used_on")
+    empty_title = "No API tokens yet"
+    empty_text = "Create a token for each program that calls the REST API."
     list_select_related = ("user",)
     fields = ("user", "name", "expires_at")
 
@@ -27,15 +29,15 @@ class ApiTokenAdmin(NotedAdmin):
         return ("name", f"user__{get_user_model().USERNAME_FIELD}", "begins_with")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        told = ("begins_with", "created_at", "last_used_on")
-        return (*self.fields, *told) if obj else self.fields
+        read_only = ("begins_with", "created_at", "last_used_on")
+        return (*self.fields, *read_only) if obj else self.fields
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        offered = {"expires_at": timezone.now().replace(microsecond=0) + LIFE}
-        return {**offered, **super().get_changeform_initial_data(request)}
+        suggested = {"expires_at": timezone.now().replace(microsecond=0) + LIFE}
+        return {**suggested, **super().get_changeform_initial_data(request)}
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Another program, another token."""
+        """Tokens are not edited: each program gets its own."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -43,7 +45,7 @@ class ApiTokenAdmin(NotedAdmin):
         return bool(may and (request.user.is_superuser or not (obj and obj.user.is_superuser)))
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Nobody makes himself a superuser by a token of one."""
+        """Offer superusers to superusers only: a token acts as its user."""
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if not request.user.is_superuser:
             field.queryset = field.queryset.filter(is_superuser=False)
@@ -56,7 +58,7 @@ class ApiTokenAdmin(NotedAdmin):
     def response_add(
         self, request: HttpRequest, obj: ApiToken, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """The one page that shows the key."""
+        """Show the key, on this page only."""
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

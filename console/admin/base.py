@@ -1,4 +1,4 @@
-"""What all pages of the console have in common."""
+"""The base class of the console's admin pages."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,12 +7,16 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path
+from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 
 
 class ConsoleAdmin(ModelAdmin):
-    #: Pages beside Django's: route, name behind `app_model_`, method. A subclass adds to them.
+    #: Further pages: route, name after `app_model_`, method. A subclass adds to those of its base.
     pages: Sequence[tuple[str, str, str]] = ()
+    #: What an empty list says: what belongs there, and how to get it.
+    empty_title = ""
+    empty_text = ""
 
     def get_urls(self) -> list[Any]:
         names, view = f"{self.opts.app_label}_{self.opts.model_name}", self.admin_site.admin_view
@@ -24,7 +28,7 @@ class ConsoleAdmin(ModelAdmin):
         return [*own, *super().get_urls()]
 
     def page(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
-        """One of the pages, in the console's frame."""
+        """Render a page with the console's menu and breadcrumbs."""
         frame = {**self.admin_site.each_context(request), "opts": self.opts}
         return TemplateResponse(request, template, {**frame, **context})
 
@@ -40,7 +44,7 @@ class ConsoleAdmin(ModelAdmin):
         return response
 
     def row(self, request: HttpRequest, object_id: str) -> Any:
-        """What the address names, or 404: it may be no number, or one that no row can have."""
+        """Return the row with that id, or raise 404; the id may be malformed."""
         found = self.get_object(request, object_id)
         if found is None:
             raise Http404
@@ -49,18 +53,30 @@ class ConsoleAdmin(ModelAdmin):
     def get_action_choices(
         self, request: HttpRequest, default_choices: Any = None, action_location: Any = None
     ) -> list[tuple[str, str]]:
-        """Django 6.1 names the place of the actions and warns of who does not take it, as unfold
-        does not. Here they stand above lists and nowhere else."""
+        """Accept the `action_location` of Django 6.1, which unfold does not accept yet.
+
+        The console shows actions above lists only.
+        """
         choices: list[tuple[str, str]] = super().get_action_choices(request)
         return choices
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {"title": f"New {self.opts.verbose_name}", **(extra_context or {})}
+        response: HttpResponse = super().add_view(request, form_url, context)
+        return response
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Who asks for what he may not do is told so; Django would say that there is no such
+        """Refuse an action that the user may not run; Django would say that there is no such
         action."""
         asked = request.POST.get("action")
         if asked in (self.actions or ()) and asked not in self.get_actions(request):
             raise PermissionDenied
-        response: HttpResponse = super().changelist_view(request, extra_context)
+        title = str(capfirst(self.opts.verbose_name_plural))
+        response: HttpResponse = super().changelist_view(
+            request, {"title": title, **(extra_context or {})}
+        )
         return response

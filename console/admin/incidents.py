@@ -1,4 +1,4 @@
-"""Incidents in the console: acknowledged, and closed by hand."""
+"""The pages of incidents, where operators acknowledge and close them."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ class IncidentAdmin(WindowAdmin):
         ("kind", ChoicesDropdownFilter),
         ("listener", RelatedDropdownFilter),
     )
+    empty_title = "No incidents"
+    empty_text = "An incident opens by itself when a problem needs attention."
     list_select_related = ("listener",)
     change_form_outer_before_template = "console/incident.html"
 
@@ -81,12 +83,12 @@ class IncidentAdmin(WindowAdmin):
         if done:
             messages.success(request, f"Acknowledged {done} incident{'s' if done != 1 else ''}.")
         else:
-            messages.info(request, "What you selected was closed or acknowledged already.")
+            messages.info(request, "The selected incidents are closed or acknowledged already.")
         return self.back(request)
 
     @admin.action(description="Close the selected incidents", permissions=["close"])
     def close_incidents(self, request: HttpRequest, incidents: QuerySet[Incident]) -> HttpResponse:
-        """Asks for a note first, unless one came with the request."""
+        """Ask for a note first, unless the request has one."""
         if "note" not in request.POST:
             return self.page(
                 request,
@@ -102,7 +104,7 @@ class IncidentAdmin(WindowAdmin):
         if closed:
             messages.success(request, f"Closed {closed} incident{'s' if closed != 1 else ''}.")
         else:
-            messages.info(request, "What you selected was closed already.")
+            messages.info(request, "The selected incidents are closed already.")
         return self.back(request)
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
@@ -114,19 +116,19 @@ class IncidentAdmin(WindowAdmin):
 
 
 def _links(incident: Incident) -> Iterator[tuple[str, str]]:
-    """Where to look, and to act."""
+    """Yield links to the pages where the incident can be examined and fixed."""
     match incident.kind:
         case Incident.Kind.DEAD_LETTERS:
             name = incident.listener.name if incident.listener else ""
             wanted = {"state": "dead", "handler": incident.key, "listener": name}
             page = reverse("admin:handlers_delivery_changelist")
-            yield "The dead letters", f"{page}?{urlencode(wanted)}"
+            yield "Dead letters", f"{page}?{urlencode(wanted)}"
         case Incident.Kind.UNDECODABLE | Incident.Kind.MALFORMED_ANSWER:
             unread = {"state": "unread", "listener__id__exact": incident.listener_id}
             page = reverse("admin:audit_quarantined_changelist")
-            yield "What is in quarantine", f"{page}?{urlencode(unread)}"
+            yield "Quarantined messages", f"{page}?{urlencode(unread)}"
     if incident.listener_id is not None:
         yield (
-            "The listener",
+            "Listener",
             reverse("admin:listeners_listener_change", args=[incident.listener_id]),
         )

@@ -1,5 +1,4 @@
-"""What takes a while, in the console: all of it on one page that refreshes itself, and each piece
-on its own."""
+"""The pages of background jobs: an overview that refreshes itself, and a page for each job."""
 
 from __future__ import annotations
 
@@ -20,16 +19,16 @@ from console.job_items import Item, finished, of_comparison, of_work, running
 from console.labels import label, moment
 from console.navigation import may_see
 
-#: Where the rows of each kind are listed, all of them.
+#: The full lists of each kind: title, app and model.
 LISTS = (
     ("Redeliveries", "handlers", "redelivery"),
-    ("Comparisons with Salesforce", "audit", "reconciliation"),
-    ("Exports and prunings", "audit", "work"),
+    ("Reconciliations", "audit", "reconciliation"),
+    ("Exports and pruning", "audit", "work"),
 )
 
 
 class LongWorkAdmin(WindowAdmin):
-    """Rows that say how far something is."""
+    """The base class of the pages of jobs, which show progress."""
 
     list_display: Any = ("begun", "state_shown", "who", "about", "progress")
     list_filter: Any = (("state", ChoicesDropdownFilter),)
@@ -41,7 +40,7 @@ class LongWorkAdmin(WindowAdmin):
     def item_of(self, row: Any) -> Item:
         raise NotImplementedError
 
-    @admin.display(description="begun")
+    @admin.display(description="started")
     def begun(self, row: Any) -> SafeString | str:
         return moment(self.item_of(row).begun_at)
 
@@ -50,11 +49,11 @@ class LongWorkAdmin(WindowAdmin):
         item = self.item_of(row)
         return label(item.state_name, item.variant)
 
-    @admin.display(description="who")
+    @admin.display(description="requested by")
     def who(self, row: Any) -> str:
         return self.item_of(row).who
 
-    @admin.display(description="what")
+    @admin.display(description="scope")
     def about(self, row: Any) -> str:
         return self.item_of(row).about or "-"
 
@@ -70,6 +69,8 @@ class LongWorkAdmin(WindowAdmin):
 
 
 class WorkAdmin(LongWorkAdmin):
+    empty_title = "No exports and no pruning yet"
+    empty_text = "Exports of the audit log and the pruning of old entries are listed here."
     list_display = ("begun", "kind", "state_shown", "who", "about", "progress")
     list_filter = (("kind", ChoicesDropdownFilter), ("state", ChoicesDropdownFilter))
     change_form_outer_before_template = "console/work_page.html"
@@ -79,17 +80,24 @@ class WorkAdmin(LongWorkAdmin):
         return of_work(row, timezone.now())
 
     def overview(self, request: HttpRequest) -> HttpResponse:
-        """Of every kind what runs, and what ended last."""
-        return self.page(request, "console/work.html", title="Work", **_found(request))
+        """Show the running jobs and the latest finished ones, of every kind."""
+        frame = self.admin_site.each_context(request)  # without "opts", so that the title is shown
+        context = {**frame, "title": "Background jobs", **_found(request)}
+        return TemplateResponse(request, "console/work.html", context)
 
     def parts(self, request: HttpRequest) -> HttpResponse:
-        """The part of it that changes, for `refresh.js`."""
+        """Return the part of the overview that `refresh.js` refreshes."""
         answer = TemplateResponse(request, "console/work_parts.html", _found(request))
         answer["Cache-Control"] = "no-store"
         return answer
 
 
 class ReconciliationAdmin(LongWorkAdmin):
+    empty_title = "No reconciliations yet"
+    empty_text = (
+        "A reconciliation compares Salesforce with the audit log. It starts after a long outage, "
+        "and by the command reconcile_cdc."
+    )
     list_filter = (("reason", ChoicesDropdownFilter), ("state", ChoicesDropdownFilter))
     list_select_related = ("listener",)
     change_form_outer_before_template = "console/comparison_page.html"
@@ -99,7 +107,7 @@ class ReconciliationAdmin(LongWorkAdmin):
 
 
 def _found(request: HttpRequest) -> dict[str, Any]:
-    lists = [one for one in LISTS if may_see(request, *one[1:])]
+    lists = [entry for entry in LISTS if may_see(request, *entry[1:])]
     if not lists:
         raise PermissionDenied
     now = timezone.now()

@@ -1,5 +1,4 @@
-"""Pages of a list that know where they begin, and not how many rows there are: the last page of ten
-million costs what the first does."""
+"""Keyset pagination of long lists: every page costs the same, and rows are not counted."""
 
 from __future__ import annotations
 
@@ -22,36 +21,38 @@ else:
     _Paginator = Paginator
 
 BEFORE, AFTER = "before", "after"
-#: Rows that are read at once where all are wanted; fewer at first, for who waits to see it begin.
+#: Rows read at once when all are wanted; the first chunk is small so that output starts soon.
 CHUNK, FIRST_CHUNK = 1000, 100
-#: A list that the database looks for longer than this is given up.
+#: A list query that takes longer is cancelled.
 SECONDS = 10
 _GIVEN_UP = (
-    f"Nothing was found within {SECONDS} seconds. Add a filter, such as a time or an entity."
+    f"The search was cancelled after {SECONDS} seconds. Add a filter, such as a time or an entity."
 )
 
 
 class PagePaginator(_Paginator):
-    """Of one page. The list knows whether others are beside it."""
+    """A paginator of one page; the list links to the pages before and after it."""
 
     template_name = "console/pagination_keyset.html"
 
 
 class KeysetChangeList(ChangeList):
-    """Newest first by `id`; or by the field of a filter that `orders_by` it, so that its index
-    finds the page, `within` another field where the index begins with that. `older` and `newer` are
-    the addresses of the pages beside this one, or empty."""
+    """A list ordered by `id`, newest first, or by the `orders_by` field of an active filter.
+
+    The order follows the filter so that the filter's index finds the page; `within` names the
+    field that the index begins with. `older` and `newer` link to the adjacent pages, or are empty.
+    """
 
     older = newer = newest = ""
 
     def get_filters(self, request: HttpRequest) -> Any:
-        """The position is no filter, and a new search or filter begins anew."""
+        """Remove the position from the filters: a new search or filter starts at the newest row."""
         self.position = {}
         for name in (BEFORE, AFTER):
             if value := self.params.pop(name, None):
                 self.position[name] = value
             self.filter_params.pop(name, None)
-        # unfold's form of filters keeps whatever else is in the address.
+        # unfold's filter form keeps every other parameter of the address.
         given = request.GET.copy()
         for name in self.position:
             del given[name]
@@ -78,7 +79,7 @@ class KeysetChangeList(ChangeList):
             self._link(by, page, older=older, newer=newer)
 
     def page_query(self) -> QuerySet[Any]:
-        """The page's rows, away from where it begins, and one more if there is one."""
+        """Return the query of the page's rows and one more, which tells whether a page follows."""
         after = self.position.get(AFTER, "")
         before = "" if after else self.position.get(BEFORE, "")
         where = {"before": before, "after": after, "within": self._within}
@@ -86,7 +87,7 @@ class KeysetChangeList(ChangeList):
         return rows[: self.list_per_page + 1]
 
     def rows(self, prepared: Callable[[Any], QuerySet[Any]]) -> Iterator[Any]:
-        """All that match, in the list's order, a chunk at a time."""
+        """Yield all matching rows in the list's order, read in chunks."""
         matching = prepared(self.queryset)
         by, where = self._orders_by, {"within": self._within}
         size = FIRST_CHUNK
@@ -123,8 +124,8 @@ def _orders(spec: Any) -> bool:
     return bool(getattr(spec, "orders_by", "") and spec.used_parameters)
 
 
-def _beside(*asked: Any, **where: Any) -> QuerySet[Any]:
+def _beside(*query: Any, **where: Any) -> QuerySet[Any]:
     try:
-        return beside(*asked, **where)
+        return beside(*query, **where)
     except BadPosition as bad:
         raise IncorrectLookupParameters(bad) from bad

@@ -1,4 +1,4 @@
-"""What is edited in the console is in the action log, beside Django's own history of the row."""
+"""The base class of pages that edit rows: it writes the action log and Django's history."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from console.admin.base import ConsoleAdmin
 
 
 class NotedAdmin(ConsoleAdmin):
-    """An editor. Django calls these in the transaction that saves."""
+    """Write the action log in the transaction that saves the change."""
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         note(Actor.in_console(request), Action.ADD, obj)
@@ -25,13 +25,13 @@ class NotedAdmin(ConsoleAdmin):
         return super().log_change(request, obj, message)
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
-        """While the rows are still there."""
+        """Write the action log before the rows are deleted."""
         for obj in queryset:
             note(Actor.in_console(request), Action.DELETE, obj)
         return super().log_deletions(request, queryset)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """Django deletes what is selected in a list outside any transaction."""
+        """Open a transaction: Django runs the actions of a list without one."""
         if request.method != "POST":
             return super().changelist_view(request, extra_context)
         with transaction.atomic():
@@ -39,7 +39,7 @@ class NotedAdmin(ConsoleAdmin):
 
 
 def _details(message: Any) -> dict[str, Any]:
-    """Of Django's account of a form: names of fields, and of rows beside it; never a value."""
+    """Return the names of changed fields and inline rows from Django's log message, no values."""
     found: dict[str, Any] = {"fields": []}
     if isinstance(message, str):
         return found | {"message": message}

@@ -1,4 +1,4 @@
-"""Quarantined messages in the console: read, and read again from there."""
+"""The pages of quarantined messages, where an operator retries reading them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from console.labels import label, moment
 from consumer.ingest.quarantine_retry import StillUnreadable, ingest_again
 from listeners.access.permissions import READ_AGAIN, may
 
-#: A page shows this much of a raw message; the rest is in the database.
+#: Characters of a raw message that a page shows.
 SHOWN = 100_000
-#: Read again in one request.
+#: The most messages retried in one request.
 MOST_AT_ONCE = 1000
-#: Of those that still cannot be read, as many are named.
+#: The most messages named that still cannot be read.
 MOST_NAMED = 5
 
 
@@ -32,7 +32,7 @@ class UnreadFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("unread", "Unread"), ("read", "Read after all")]
+        return [("unread", "Unread"), ("read", "Recovered")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         match self.value():
@@ -48,6 +48,8 @@ class QuarantinedAdmin(WindowAdmin):
     actions = ("read_again",)
     list_display = ("received", "state", "listener", "channel", "replay_id", "error")
     list_filter = (UnreadFilter, ("listener", RelatedDropdownFilter))
+    empty_title = "Nothing in quarantine"
+    empty_text = "Messages from Salesforce that cannot be read are kept here, to be retried."
     list_select_related = ("listener",)
     change_form_outer_before_template = "console/quarantined.html"
 
@@ -61,20 +63,20 @@ class QuarantinedAdmin(WindowAdmin):
     @admin.display(description="state")
     def state(self, quarantined: Quarantined) -> SafeString:
         if quarantined.ingested_at:
-            return label("read after all", "success")
+            return label("recovered", "success")
         return label("answer", "warning") if quarantined.is_answer else label("unread", "danger")
 
-    @admin.action(description="Read the selected messages again", permissions=["read"])
+    @admin.action(description="Retry the selected messages", permissions=["read"])
     def read_again(self, request: HttpRequest, quarantined: QuerySet[Quarantined]) -> HttpResponse:
         ids = list(quarantined.order_by("id").values_list("pk", flat=True)[: MOST_AT_ONCE + 1])
         read, changes, unread = 0, 0, list[str]()
-        for one in (
+        for message in (
             Quarantined.objects.filter(pk__in=ids[:MOST_AT_ONCE]).defer("raw").order_by("id")
         ):
             try:
-                changes += ingest_again(one, Actor.in_console(request), timezone.now())
+                changes += ingest_again(message, Actor.in_console(request), timezone.now())
             except StillUnreadable as error:
-                unread.append(f"Message {one.pk}: {error}")
+                unread.append(f"Message {message.pk}: {error}")
                 continue
             read += 1
         if read:
@@ -82,14 +84,17 @@ class QuarantinedAdmin(WindowAdmin):
         for text in unread[:MOST_NAMED]:
             messages.warning(request, text)
         if len(unread) > MOST_NAMED:
-            messages.warning(request, f"And {len(unread) - MOST_NAMED} more cannot be read.")
+            messages.warning(request, f"{len(unread) - MOST_NAMED} more cannot be read.")
         if len(ids) > MOST_AT_ONCE:
-            messages.info(request, f"Those were the first {MOST_AT_ONCE}: do it again for more.")
+            messages.info(
+                request,
+                f"Only the first {MOST_AT_ONCE} were retried. Run the action again for more.",
+            )
         return self.back(request)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Quarantined]:
         quarantined: QuerySet[Quarantined] = super().get_queryset(request)
-        return quarantined.defer("raw")  # a message may have megabytes
+        return quarantined.defer("raw")  # a message may be megabytes long
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         if not isinstance(obj, Quarantined):

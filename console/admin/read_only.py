@@ -1,4 +1,4 @@
-"""What the console shows of the record: windows, not editors, and fast over millions of rows."""
+"""The base class of read-only pages, whose lists stay fast over millions of rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 else:
     _Paginator = Paginator
 
-#: Counted no further: past it the list says "more than".
+#: Rows counted at most; a longer list says "more than".
 COUNTED = 10_000
 
 
@@ -31,7 +31,7 @@ def _names(options: Any) -> set[str]:
 
 
 class CappedPaginator(_Paginator):
-    """Counts up to a limit, so that a page costs the same in a table of any size."""
+    """A paginator that counts up to a limit, so that a page costs the same in any table."""
 
     template_name = "console/pagination_capped.html"
 
@@ -52,17 +52,17 @@ class CappedPaginator(_Paginator):
 
 
 class WindowChangeList(ChangeList):
-    """Says how many it found where somebody searched, and only what was counted."""
+    """A list that shows the number of results of a search, unless the count was capped."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         narrowed = self.query or self.has_active_filters
         if not narrowed or self.paginator.is_capped:
-            self.full_result_count = self.result_count  # then unfold is silent about it
+            self.full_result_count = self.result_count  # unfold then shows no number
 
 
 class WindowAdmin(ConsoleAdmin):
-    """Nobody adds, changes or deletes here, superusers neither."""
+    """A page on which no user adds, changes or deletes rows, not even a superuser."""
 
     actions: Any = None
     list_filter_submit = True
@@ -70,12 +70,12 @@ class WindowAdmin(ConsoleAdmin):
     list_max_show_all = 0
     paginator = CappedPaginator
     show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER  # they would count the whole table
+    show_facets = admin.ShowFacets.NEVER  # facets count the whole table
     # Sorting by a column without an index would read the whole table.
     sortable_by: Any = ()
 
     def back(self, request: HttpRequest) -> HttpResponseRedirect:
-        """To the page that asked for it, or to the list as it was."""
+        """Redirect to the page that sent the action, or to the filtered list."""
         names = f"admin:{self.opts.app_label}_{self.opts.model_name}"
         if "from_page" in request.POST:
             pk = request.POST.get("_selected_action", "")
@@ -86,22 +86,25 @@ class WindowAdmin(ConsoleAdmin):
         )
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
-        """Of the row's own fields only those that the list filters by. Django lets an address ask
-        for any of them: sensitive values could be guessed, and whole tables read for it."""
+        """Allow, of the row's own fields, only those that the list filters by.
+
+        Django allows them all: a user could guess sensitive values, or make the database read
+        whole tables.
+        """
         name = lookup.partition(LOOKUP_SEP)[0]
         if name in _names(self.opts) - self._offered():
             return False
         return bool(super().lookup_allowed(lookup, value, request))
 
     def _offered(self) -> set[str]:
-        """What the list's filters are called in its address."""
-        found = (one[0] if isinstance(one, tuple) else one for one in self.list_filter)
-        return {str(getattr(one, "parameter_name", one)) for one in found}
+        """Return the names of the list's filters in its address."""
+        filters = (spec[0] if isinstance(spec, tuple) else spec for spec in self.list_filter)
+        return {str(getattr(spec, "parameter_name", spec)) for spec in filters}
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """What was done to it is in the action log."""
+        """Redirect to the actions on this row in the action log."""
         about = {"object_type": self.opts.model_name, "object_id": object_id}
         log = reverse("admin:audit_operatoraction_changelist")
         return HttpResponseRedirect(f"{log}?{urlencode(about)}")

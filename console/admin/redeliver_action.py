@@ -1,5 +1,4 @@
-"""Changes are sent to their handlers again from the console: it asks first, with counts, and keeps
-the reason. Otherwise nothing here is changed by hand."""
+"""The redeliver action: it asks with counts and for a reason before it starts."""
 
 from __future__ import annotations
 
@@ -23,19 +22,19 @@ from listeners.access.permissions import REDELIVER, may
 from listeners.clock import database_clock
 
 VERDICTS = {
-    Verdict.SENT_AGAIN: "sent again",
-    Verdict.FIRST_TIME: "sent for the first time",
-    Verdict.ON_ITS_WAY: "on its way already, left alone",
-    Verdict.ENDED_SINCE: "ended well meanwhile, left alone",
-    Verdict.NOT_POSSIBLE: "not possible",
+    Verdict.SENT_AGAIN: "redelivered",
+    Verdict.FIRST_TIME: "delivered for the first time",
+    Verdict.ON_ITS_WAY: "already queued or running, unchanged",
+    Verdict.ENDED_SINCE: "succeeded in the meantime, unchanged",
+    Verdict.NOT_POSSIBLE: "cannot be redelivered",
 }
-#: How many the page that asked has named.
+#: The parameter with the number of deliveries that the confirmation page showed.
 NAMED = "named"
 AS_RECORDED = "as_recorded"
 
 
 class RedeliveringAdmin(WindowAdmin):
-    """Rows whose deliveries can be sent again, by who has the permission."""
+    """A page whose rows can be redelivered by users with the permission."""
 
     actions: Any = ("redeliver",)
 
@@ -61,8 +60,10 @@ class RedeliveringAdmin(WindowAdmin):
         )
 
     def answer(self, request: HttpRequest, wish: Wish) -> HttpResponse:
-        """Ask with counts; begin it once that was confirmed, and show how far it is. More than was
-        confirmed is asked for again."""
+        """Ask with counts, then start the redelivery and show its progress.
+
+        Ask again if there are more deliveries than the user confirmed.
+        """
         if not is_confirmed(request):
             return self._ask_with_counts(request, wish)
         if AS_RECORDED in request.POST:
@@ -71,25 +72,29 @@ class RedeliveringAdmin(WindowAdmin):
         try:
             redelivery = begin(wish, database_clock.now(), at_most=_named(request))
         except Grown:
-            messages.warning(request, "They have become more meanwhile: confirm this number.")
+            messages.warning(request, "More deliveries match now. Confirm the new number.")
             return self._ask_with_counts(request, wish)
         except TooMany as error:
             messages.error(request, str(error))
             return self.back(request)
         if may_see(request, "handlers", "redelivery"):
             return redirect("admin:handlers_redelivery_change", redelivery.pk)
-        messages.success(request, f"Begun: redelivery {redelivery.pk}.")
+        messages.success(request, f"Redelivery {redelivery.pk} started.")
         return self.back(request)
 
     def _ask_with_counts(self, request: HttpRequest, wish: Wish) -> HttpResponse:
         counts, total = foreseen(wish)
-        about = "" if counts is not None else f" Those are {total}: too many to count them now."
+        about = (
+            ""
+            if counts is not None
+            else f" There are {total} deliveries, too many to count by state."
+        )
         named = None if total.is_estimate else total.number
         number = overtaken(wish, COUNT_SECONDS)
         return self.ask(
             request,
             title="Redeliver",
-            text="Recorded changes are sent to their handlers again, each record's in order."
+            text="Sends recorded changes to their handlers again, in the order of each record."
             + about,
             overtaken=fate_of_overtaken(number, as_recorded=False),
             can_be_as_recorded=number != 0,
@@ -99,12 +104,14 @@ class RedeliveringAdmin(WindowAdmin):
         )
 
     def ask(self, request: HttpRequest, more: Any = (), **context: Any) -> HttpResponse:
-        """The page before: what would be done, and a field for the reason. `more`: what comes back
-        with the answer."""
+        """Render the confirmation page with a field for the reason.
+
+        `more` are further hidden fields that the confirmation sends back.
+        """
         carried = ("action", "select_across", "_selected_action", "from_page")
-        sent = [(name, one) for name in carried for one in request.POST.getlist(name)]
-        told = {"carried": [*sent, *more], "back": self.back(request).url, **context}
-        return self.page(request, "console/ask.html", **told)
+        sent = [(name, value) for name in carried for value in request.POST.getlist(name)]
+        details = {"carried": [*sent, *more], "back": self.back(request).url, **context}
+        return self.page(request, "console/ask.html", **details)
 
     def _criteria(self, request: HttpRequest) -> dict[str, Any]:
         where = {"list": str(self.opts.verbose_name_plural), **request.GET.dict()}

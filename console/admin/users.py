@@ -1,4 +1,4 @@
-"""Users and groups in the console; what is done to them is in the action log."""
+"""The pages of users and groups; changes to them are in the action log."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 else:
     _UserAdmin = DjangoUserAdmin
 
-_LISTENERS, _CONNECTIONS = "Single listeners, by the API", "Single connections, by the API"
+_LISTENERS, _CONNECTIONS = "Listener permissions (API)", "Connection permissions (API)"
 
 
 class _Grants(TabularInline):
-    """What a user or a group may do with single rows, by the API."""
+    """Permissions of a user or group on single rows, used by the API."""
 
     extra = 0
     tab = True
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Taken away and given: a row that can be edited asks for all there is to choose."""
+        """Grants are added and removed, not edited: an editable row would query every choice."""
         return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -52,7 +52,7 @@ class _Grants(TabularInline):
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if db_field.name == "permission":
-            field.queryset = field.queryset.select_related("content_type")  # is in its name
+            field.queryset = field.queryset.select_related("content_type")  # its name contains it
         return field
 
 
@@ -84,17 +84,17 @@ class UserAdmin(_UserAdmin, NotedAdmin):  # type: ignore[misc]
     get_action_choices = NotedAdmin.get_action_choices
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
-        """An address must not ask how somebody's key of the API begins, and be that user then."""
+        """Refuse lookups of API keys, which would let a user guess the key of another."""
         if lookup.partition(LOOKUP_SEP)[0] == "auth_token":
             return False
         return bool(super().lookup_allowed(lookup, value, request))
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
-        """Not before there is a user: a new one has a name and a password only."""
+        """Hide the grants of a new user, whose form has a name and a password only."""
         return super().get_inlines(request, obj) if obj else ()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Nobody makes himself, or another, more than he is."""
+        """Only superusers make others superusers."""
         own = super().get_readonly_fields(request, obj)
         return own if request.user.is_superuser else (*own, "is_superuser")
 
@@ -105,19 +105,19 @@ class UserAdmin(_UserAdmin, NotedAdmin):  # type: ignore[misc]
         return super().has_delete_permission(request, obj) and _is_below(obj, request)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """What goes with a user, without the user's key of the API, which is its own name."""
+        """Return what is deleted with a user, with API keys masked: the key is the token's name."""
         found, *rest = super().get_deleted_objects(objs, request)
         keys = Token.objects.filter(user__in=objs).values_list("key", flat=True)
         return _without(found, set(keys)), *rest
 
 
 def _is_below(user: Any, request: HttpRequest) -> bool:
-    """Superusers are left to superusers."""
+    """Return whether the user may edit that user: only superusers edit superusers."""
     return request.user.is_superuser or not getattr(user, "is_superuser", False)
 
 
 def _without(lines: list[Any], keys: set[str]) -> list[Any]:
-    """The nested lines of a deletion, in which a key stands for itself."""
+    """Return the nested lines of a deletion with each key replaced."""
     return [
         _without(line, keys)
         if isinstance(line, list)
@@ -134,10 +134,10 @@ class GroupAdmin(DjangoGroupAdmin, NotedAdmin):  # type: ignore[misc]
 
 
 def register_users() -> None:
-    """Give the user model its console page, once every app has registered its own.
+    """Register the user model's page, after every app has registered its own.
 
-    A user model of the site (AUTH_USER_MODEL) keeps the page that the site gave it, and gets ours
-    where it is Django's with more fields; another one has none until the site registers it.
+    A custom user model (AUTH_USER_MODEL) keeps the page that its app registered. Without one it
+    gets this page if it extends Django's AbstractUser, and no page otherwise.
     """
     model = get_user_model()
     is_djangos = model._meta.label == "auth.User"

@@ -1,4 +1,4 @@
-"""Workers in the console: who is there, and what they hear."""
+"""The list of Celery workers, with their state and queues."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ class WorkerAdmin(WindowAdmin):
     list_display = (
         "name",
         "state",
-        "hears",
-        "version_said",
+        "queue_names",
+        "version_shown",
         "concurrency",
         "pid",
         "started",
         "seen",
     )
     list_display_links = None
+    empty_title = "No workers online"
+    empty_text = "Start one with: celery -A cdcproject worker"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         return Worker.objects.with_life()
@@ -36,19 +38,20 @@ class WorkerAdmin(WindowAdmin):
     @admin.display(description="state")
     def state(self, worker: Any) -> SafeString:
         if worker.is_live:
-            return label("there", "success")
-        title = f"It went without a word. After {KEPT // timedelta(minutes=1)} minutes it is "
-        return label("gone", "warning", title=f"{title}not shown any more.")
+            return label("Online", "success")
+        minutes = KEPT // timedelta(minutes=1)
+        title = f"The worker stopped sending heartbeats. It is removed after {minutes} minutes."
+        return label("Offline", "warning", title=title)
 
     @admin.display(description="queues")
-    def hears(self, worker: Worker) -> str:
+    def queue_names(self, worker: Worker) -> str:
         return ", ".join(worker.queues)
 
     @admin.display(description="version")
-    def version_said(self, worker: Worker) -> SafeString | str:
+    def version_shown(self, worker: Worker) -> SafeString | str:
         if worker.version == __version__:
             return worker.version
-        title = f"This web server is of version {__version__}."
+        title = f"This web server runs version {__version__}."
         return label(worker.version, "warning", title=title)
 
     @admin.display(description="started")

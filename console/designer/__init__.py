@@ -1,5 +1,4 @@
-"""The service designer: a listener's page draws what becomes of its changes, and each event
-handler's page shows which of the last changes it would get.
+"""The designer: the flow on a listener's page, and the preview on a handler mapping's page.
 
 facts (a fixed number of queries) → drawing (pure) → templates; routing → preview → templates
 """

@@ -1,4 +1,4 @@
-"""What waits and what has failed, by mapping of one listener; what became of its last changes."""
+"""Counts of a listener's deliveries by mapping and state, and of its recent changes."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from handlers.reporting.backlog import COUNTED, counted, plain
 
 State = Delivery.State
 
-#: What was recorded last, of which it is counted what became of it.
+#: Recent changes whose deliveries are counted.
 RECENT = 1000
-#: Found by mapping: `delivery_of_mapping`. The others are counted over all listeners.
+#: States counted by mapping, with the index `delivery_of_mapping`; others over all listeners.
 _BY_MAPPING = (State.BLOCKED, State.RETRYING, State.DEAD)
-#: Of those whose mapping was deleted, for so many it is looked up whose they are.
+#: The most deliveries without a mapping whose listener is looked up.
 _LOOKED_UP = 1000
 
-#: By state; under None what belongs to mappings that were deleted.
+#: Counts by state for each mapping; those of deleted mappings under None.
 ByMapping = dict[int | None, Counter[str]]
 
 
 @dataclass
 class Waiting:
     by_mapping: ByMapping = field(default_factory=dict)
-    #: States of which there are more than were counted: the others are lower bounds.
+    #: States with more deliveries than were counted: their numbers are lower bounds.
     capped: set[str] = field(default_factory=set)
 
     def of(self, mapping_id: int | None) -> Counter[str]:
@@ -47,7 +47,7 @@ class Waiting:
 
 
 def waiting(listener_id: int, mapping_ids: Collection[int]) -> Waiting:
-    """Three queries."""
+    """Count the waiting and dead deliveries of a listener; three queries."""
     found = Waiting()
     deleted = HandlerMapping.with_deleted.deleted().filter(listener=listener_id).order_by()
     gone = set(deleted.values_list("pk", flat=True))
@@ -74,8 +74,11 @@ def waiting(listener_id: int, mapping_ids: Collection[int]) -> Waiting:
 def _parts(
     mapping_ids: Collection[int], gone: Collection[int]
 ) -> Iterator[tuple[State, QuerySet[Any]]]:
-    """What is found by mapping, beside what deleted ones left: that is not to take the others'
-    place. What is not found by mapping is of all listeners."""
+    """Yield the queries to count, each with its state.
+
+    Deleted mappings have queries of their own, so that they do not use up the counted rows of
+    the others. Queries not by mapping count deliveries of all listeners.
+    """
     rows = Delivery.objects.all()
     for state in _BY_MAPPING:
         for ids in filter(None, (mapping_ids, gone)):
@@ -90,15 +93,15 @@ def _parts(
 
 
 def newest(listener_id: int) -> QuerySet[Any]:
-    """A listener's entries, the last recorded first."""
-    # A range of one listener, in an order that the index `entry_listener` alone has: for an
-    # equality PostgreSQL may read the whole table backwards, until it meets an idle listener's.
+    """Return a listener's entries, newest first."""
+    # A range over one listener, in an order that only the index `entry_listener` has. With an
+    # equality, PostgreSQL may read the whole table backwards to find an idle listener's rows.
     mine = AuditLogEntry.objects.filter(listener_id__gte=listener_id, listener_id__lte=listener_id)
     return mine.order_by("listener_id", "-id")
 
 
 def recent(listener_id: int) -> ByMapping:
-    """Of its last changes, what became of each delivery. One query."""
+    """Count the deliveries of a listener's recent changes by mapping and state; one query."""
     last = newest(listener_id).values("pk")[:RECENT]
     found: ByMapping = {}
     rows = Delivery.objects.filter(entry__in=last).order_by().values_list("mapping_id", "state")
@@ -108,13 +111,13 @@ def recent(listener_id: int) -> ByMapping:
 
 
 def last_failures(mapping_ids: Sequence[int]) -> dict[int, Delivery]:
-    """By mapping, the newest delivery that has failed and not succeeded since. Two queries."""
+    """Return each mapping's newest delivery that is retrying or dead; two queries."""
     mappings = HandlerMapping.objects.filter(pk__in=mapping_ids).order_by()
     pairs = mappings.values_list(_newest_in(State.DEAD), _newest_in(State.RETRYING))
     ids = {pk for pair in pairs for pk in pair if pk}
     failed = Delivery.objects.filter(pk__in=ids, state__in=(State.DEAD, State.RETRYING))
     by_age = failed.order_by("started_at", "id").select_related("entry__listener")
-    return {one.mapping_id: one for one in by_age if one.mapping_id}
+    return {delivery.mapping_id: delivery for delivery in by_age if delivery.mapping_id}
 
 
 def _newest_in(state: str) -> Subquery:

@@ -1,4 +1,4 @@
-"""What a listener's page draws: channel → listener → event handlers → tasks and queues. Pure."""
+"""The flow on a listener's page: channel → listener → handler mappings → tasks, queues. Pure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from handlers.sdk.queues import queue_of
 State = Delivery.State
 DAY = 24 * HOUR
 
-#: Of an error, so many characters of its first line.
+#: The most characters of an error's first line.
 _SHOWN = 140
 
 
 @dataclass(frozen=True)
 class Number:
-    """A count that leads to what it counts."""
+    """A count that links to what it counts."""
 
     text: str
     name: str
@@ -39,20 +39,20 @@ class LastError:
 
 @dataclass(frozen=True)
 class Route:
-    """One mapping, and the task that gets its changes."""
+    """A mapping, and the task that gets its changes."""
 
     mapping: HandlerMapping
     href: str
-    #: Which changes, in a few words each.
+    #: The mapping's restrictions, in a few words each.
     narrowed: Sequence[str]
     target: str
     summary: str
     queue: str
     numbers: Sequence[Number]
     error: LastError | None
-    #: What keeps it from working.
+    #: The problem that keeps the mapping from working; empty if none.
     trouble: str
-    #: A line from further down passes it on the way to the queues.
+    #: Whether a line from a route below passes it on the way to the queues.
     is_passed: bool
 
     @property
@@ -62,13 +62,13 @@ class Route:
 
 @dataclass(frozen=True)
 class Group:
-    """One of the four event handlers."""
+    """The mappings of one event: create, update, delete or restore."""
 
     on: str
     name: str
     routes: Sequence[Route]
     add: str
-    #: As a route is: its heading, and what follows it.
+    #: Like `Route.is_passed`, for the heading and for what follows it.
     is_passed: bool
     is_passed_below: bool
 
@@ -76,14 +76,14 @@ class Group:
 @dataclass(frozen=True)
 class Queue:
     name: str
-    #: Of this listener's.
+    #: Waiting deliveries of this listener.
     waiting: str
-    #: None: the reader may not see them, or they are not ours.
+    #: None if the user may not see them, or if the workers are of another project.
     workers: int | None
     href: str
 
     @property
-    def is_unheard(self) -> bool:
+    def has_no_worker(self) -> bool:
         return self.workers == 0
 
 
@@ -132,7 +132,7 @@ _ORDER = HandlerMapping.On.values
 
 
 def _routes(facts: Facts) -> list[Route]:
-    """As they are drawn, from the top."""
+    """Return the routes in the order in which they are drawn, from the top."""
     found: list[Route] = []
     is_passed = False
     for mapping in sorted(facts.mappings, key=lambda one: (_ORDER.index(one.on), one.pk))[::-1]:
@@ -162,14 +162,16 @@ def narrowed(mapping: HandlerMapping) -> Iterator[str]:
     if mapping.changed_fields:
         yield f"when {', '.join(mapping.changed_fields)} changed"
     if mapping.condition:
-        yield "on a condition"
+        yield "with a condition"
     if mapping.ignore_origins or mapping.ignore_users:
-        yield "without own writes"
+        yield "ignoring own writes"
 
 
 def numbers(mapping: HandlerMapping, facts: Facts) -> Iterator[Number]:
-    """What became of the mapping's deliveries. Those that ended well are of the last changes, the
-    others are all that there are."""
+    """Yield the mapping's deliveries by state.
+
+    Succeeded, sent and skipped ones are of the recent changes; the other states are complete.
+    """
     target = mapping.handler or mapping.task
     if not facts.reader.sees_deliveries:
         return
@@ -217,12 +219,12 @@ def _queues(routes: Sequence[Route], facts: Facts) -> Iterator[Queue]:
     waits, sees = facts.waiting, facts.reader.sees_workers
     for name in dict.fromkeys(route.queue for route in routes if route.target):
         mine = [route.mapping for route in routes if route.target and route.queue == name]
-        count = sum(waits.of(one.pk)[state] for one in mine for state in _SENT_SOON)
-        is_ours = any(one.handler for one in mine)
+        count = sum(waits.of(mapping.pk)[state] for mapping in mine for state in _SENT_SOON)
+        is_ours = any(mapping.handler for mapping in mine)
         yield Queue(
             name=name,
             waiting=waits.shown(count, *_SENT_SOON) if facts.reader.sees_deliveries else "",
-            workers=_hearing(name, facts) if sees and is_ours else None,
+            workers=_workers_of(name, facts) if sees and is_ours else None,
             href=links.workers() if sees else "",
         )
 
@@ -230,7 +232,7 @@ def _queues(routes: Sequence[Route], facts: Facts) -> Iterator[Queue]:
 _SENT_SOON = (State.READY, State.QUEUED)
 
 
-def _hearing(queue: str, facts: Facts) -> int:
+def _workers_of(queue: str, facts: Facts) -> int:
     return sum(
         getattr(worker, "is_live", False) and queue in worker.queues for worker in facts.workers
     )

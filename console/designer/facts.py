@@ -1,4 +1,4 @@
-"""What a listener's drawing is about, read in a fixed number of queries."""
+"""The data of a listener's drawing, read in a fixed number of queries."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Facts:
     recent: ByMapping = field(default_factory=dict)
     failures: Mapping[int, Delivery] = field(default_factory=dict)
     workers: Sequence[Worker] = ()
-    #: Why the org refused the last login; empty when it did not.
+    #: Why Salesforce refused the last login; empty if it did not.
     login: str = ""
 
     def recent_of(self, mapping_id: int) -> Counter[str]:
@@ -46,7 +46,7 @@ class Facts:
 
 
 def read(listener: Listener, reader: Reader, now: datetime) -> Facts:
-    """Reads only; each number is as of its own query. The listener's connection is loaded."""
+    """Read the facts; each number is as of its own query. The connection must be loaded."""
     found = HandlerMapping.objects.filter(listener=listener)
     mappings = list(found) if reader.sees_mappings else []
     ids = [mapping.pk for mapping in mappings]
@@ -74,6 +74,6 @@ def _received(listener_id: int, now: datetime) -> Received:
 
 
 def _refusal(listener: Listener) -> str:
-    """With the same credentials; forgotten once a login worked."""
+    """Return why the last login with these credentials was refused; empty if it worked."""
     refused = TokenState.objects.filter(connection=listener.connection_id, refusals__gt=0)
     return refused.values_list("refusal", flat=True).first() or ""

@@ -1,11 +1,12 @@
-"""The page of an event handler: what becomes of its changes, and which of the last it would get."""
+"""The page of a handler mapping: its deliveries, and a preview of matching changes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -67,7 +68,7 @@ def _route(mapping: HandlerMapping, groups: Any) -> Route | None:
 
 @dataclass(frozen=True)
 class LeftBehind:
-    """What waits for a mapping, and what has failed, which its deletion leaves behind."""
+    """Waiting deliveries and dead letters that the deletion of a mapping leaves behind."""
 
     waiting: str
     dead: str
@@ -88,19 +89,29 @@ def preview_of(request: HttpRequest, mapping: HandlerMapping) -> HttpResponse:
 
 
 def refused(request: HttpRequest, form: ModelForm[HandlerMapping]) -> HttpResponse:
-    """With what saving would say."""
+    """Answer with the form's errors; fields that are still empty are no errors yet."""
+    empty = [name for name, found in form.errors.as_data().items() if _is_missing(found)]
     errors = [
         (form[name].id_for_label, form[name].label, messages)
         if name in form.fields
         else ("", "", messages)
         for name, messages in form.errors.items()
+        if name not in empty
     ]
-    summary = "The form has to be corrected before its changes can be looked up."
+    if errors:
+        summary = "Correct the form to see the preview."
+    else:
+        labels = [str(form[name].label) for name in empty]
+        summary = f"Fill in {', '.join(labels)} to see which recent changes would match."
     return _answer(request, {"errors": errors, "summary": summary})
 
 
+def _is_missing(errors: Iterable[ValidationError]) -> bool:
+    return all(error.code == "required" for error in errors)
+
+
 def _answer(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-    """For `preview.js`."""
+    """Render the preview for `preview.js`."""
     answer = render(request, "console/designer/preview.html", context)
     answer["Cache-Control"] = "no-store"
     return answer

@@ -1,5 +1,7 @@
-"""Which of a listener's last changes a mapping would get, as it is in the form and not saved yet.
-The very code that routes judges them."""
+"""A preview of the recent changes that an unsaved mapping would match.
+
+It uses the code that routes changes.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,16 @@ from handlers.saves import Save, Saves, judging, recorded_beside, saves_among
 from listeners.models import Listener
 
 LOOKED_AT = 500
-#: Of each kind, so many are listed.
+#: The most changes listed of each pile.
 LISTED = 50
-#: Of an entry's fields, so many are named.
+#: The most fields named of an entry.
 NAMED = 6
 
-_UNSEEN = "the condition asks for a value that you may not see"
-#: Of gap events; where they are delivered as they are, they match.
+_UNSEEN = "the condition uses a value that you may not see"
+#: Why a gap event may not match; a gap event that is delivered as it is can match.
 _GAPS: dict[str, str] = {
-    Listener.GapPolicy.FETCH: "a gap event: it is known once the record is read",
-    Listener.GapPolicy.RECORD: "a gap event, which the listener records only",
+    Listener.GapPolicy.FETCH: "a gap event, unknown until the record is read",
+    Listener.GapPolicy.RECORD: "a gap event, which this listener records only",
 }
 _OPEN = (_UNSEEN, _GAPS[Listener.GapPolicy.FETCH])
 
@@ -50,7 +52,7 @@ class Line:
 
 @dataclass
 class Pile:
-    """Changes with the same fate; `why` says which."""
+    """Changes with the same result; `why` gives the reason."""
 
     why: str = ""
     count: int = 0
@@ -63,7 +65,7 @@ class Pile:
 
     @property
     def is_open(self) -> bool:
-        """Nothing is said of whether they would match."""
+        """Whether it is unknown if the changes would match."""
         return self.why in _OPEN
 
     @property
@@ -76,20 +78,20 @@ class Preview:
     mapping: HandlerMapping
     looked_at: int
     matching: Pile
-    #: The others, by why: first those that a change of the mapping would let through.
+    #: Changes that do not match, by reason.
     others: Sequence[Pile]
-    #: Nobody is chosen yet who would get them.
+    #: Whether the mapping has no handler or task yet.
     is_recorded_only: bool
 
     @property
     def summary(self) -> str:
         if not self.looked_at:
-            return "Nothing was recorded yet: there is no change to try it on."
+            return "No changes recorded yet, so there is nothing to preview."
         would = "would be recorded only" if self.is_recorded_only else "would match"
         might = sum(pile.count for pile in self.others if pile.is_open)
         found = f"{self.matching.count} {would}{f', {might} might' if might else ''}."
         if self.looked_at == 1:
-            return f"Of the one recorded change, {found}"
+            return f"Of 1 recorded change, {found}"
         last = "last " if self.looked_at == LOOKED_AT else ""
         return f"Of the {last}{self.looked_at} recorded changes, {found}"
 
@@ -97,7 +99,7 @@ class Preview:
 def preview(mapping: HandlerMapping, see: Sight) -> Preview:
     """At most two queries. The mapping need not be saved; its listener is loaded."""
     is_recorded_only = not (mapping.handler or mapping.task)
-    if is_recorded_only:  # to be told what it would match all the same
+    if is_recorded_only:  # so that routing looks for matches all the same
         mapping.task = "-"
     entries = list(_entries(mapping))
     matching, others = Pile(), {why: Pile(why) for why in _ORDER}
@@ -114,18 +116,18 @@ _ORDER: tuple[str, ...] = (*_OPEN, Miss.CONDITION, Miss.FIELDS, Miss.ENTITY)
 
 
 def _saves(entries: Sequence[AuditLogEntry], mapping: HandlerMapping) -> Saves:
-    """The oldest save may have begun before what is looked at."""
+    """Return the saves of the entries, also the part of the oldest one that lies before them."""
     if not entries or not judging([mapping]):
         return {}
     oldest = entries[-1].transaction_key
-    cut = recorded_beside([one for one in entries if one.transaction_key == oldest])
+    cut = recorded_beside([entry for entry in entries if entry.transaction_key == oldest])
     return saves_among([*cut, *entries])
 
 
 def _why_not(entry: AuditLogEntry, mapping: HandlerMapping, save: Save | None, see: Sight) -> str:
-    """Empty where it would get the change."""
+    """Return why the mapping would not match the change; empty if it would."""
     miss = router.miss(entry, mapping, save)
-    # Whether a condition is met tells something of the value that it compares.
+    # Whether a condition matches reveals something of the compared value.
     if miss in (None, Miss.CONDITION) and any(
         see.hides(path, entry) for path in conditions.fields(mapping.condition)
     ):

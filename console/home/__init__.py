@@ -1,4 +1,4 @@
-"""The console's first page: is everything all right?
+"""The home page: the health of the system at a glance.
 
-reader → facts (a fixed number of queries) → verdict, charts and tables (pure) → templates
+reader → facts (a fixed number of queries) → health summary, charts and tables (pure) → templates
 """

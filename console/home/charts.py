@@ -1,4 +1,4 @@
-"""Changes a minute as bars. Pure: counts by minute in, geometry and texts out."""
+"""Bar charts of changes per minute. Pure: counts by minute in, geometry and texts out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from django.utils.timezone import localtime
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-#: What is not nothing is seen.
+#: The least height of a bar, so that a single change is visible.
 _LEAST_HEIGHT = 1 / 60
 
 
@@ -17,17 +17,17 @@ _LEAST_HEIGHT = 1 / 60
 class Bar:
     since: datetime
     until: datetime
-    #: New in the audit log.
+    #: New audit log entries.
     changes: int
-    #: A minute, of the time that has passed.
+    #: Changes per minute of the elapsed time.
     rate: float
     is_unfinished: bool
-    #: Of the chart's height, from 0 to 1.
+    #: The height of the bar, from 0 to 1.
     share: float
 
     @property
     def top(self) -> str:
-        """In the drawing, whose y grows downwards. As a text: no language writes it otherwise."""
+        """The y coordinate of the bar's top, as text so that it is not localised."""
         return f"{1 - self.share:.4f}"
 
     @property
@@ -37,7 +37,7 @@ class Bar:
     @property
     def text(self) -> str:
         at, so_far = localtime(self.since), ", so far" if self.is_unfinished else ""
-        return f"{at:%H:%M}: {shown(self.rate)} a minute, {self.changes:,} in all{so_far}"
+        return f"{at:%H:%M}: {shown(self.rate)} per minute, {self.changes:,} in total{so_far}"
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Chart:
         if not self.total:
             return f"{self.name}: no changes."
         return (
-            f"{self.name}: {self.total:,} changes, at most {self.most_text} a minute, "
+            f"{self.name}: {self.total:,} changes, at most {self.most_text} per minute, "
             f"in steps of {_minutes(self.bars[0].until - self.bars[0].since)}."
         )
 
@@ -78,7 +78,7 @@ class Chart:
 def chart(
     name: str, counts: Mapping[datetime, int], now: datetime, *, span: timedelta, step: timedelta
 ) -> Chart:
-    """The steps that reach into `span` before now; the last one has not ended yet."""
+    """Return a chart of the `span` before now in steps; the last step is unfinished."""
     end = _floor(now, step) + step
     starts = [end - step * number for number in range(int(span / step), 0, -1)]
     changes = dict.fromkeys(starts, 0)
@@ -101,7 +101,7 @@ def shown(rate: float) -> str:
 
 
 def _passed(start: datetime, step: timedelta, now: datetime) -> float:
-    """Minutes, at least one: a minute that has just begun is no stampede."""
+    """Return the elapsed minutes of a step, at least one, so that a new step shows no peak."""
     return max(MINUTE, min(step, now - start)) / MINUTE
 
 

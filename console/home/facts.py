@@ -1,4 +1,4 @@
-"""What the page is about, read in a fixed number of queries, however much there is."""
+"""The data of the home page, read in a fixed number of queries."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from handlers.reporting.backlog import Backlog, backlog
 from handlers.sdk import registry
 from listeners.models import Listener
 
-#: Incidents that are named; the others are in their list.
+#: The most open incidents shown; a link leads to the others.
 NAMED = 5
 Minutes = Mapping[datetime, int]
 
 
 @dataclass(frozen=True)
 class Day:
-    """What is added up over the last 24 hours: with 200 listeners, of 288,000 rows."""
+    """Sums over the last 24 hours, cached: 200 listeners have 288,000 rows."""
 
     usages: Mapping[int, Usage] = field(default_factory=dict)
-    #: As in `Facts`.
+    #: Like `Facts.minutes`.
     minutes: Minutes = field(default_factory=dict)
 
 
-#: A minute of a day is nothing; the last hour is read each time.
+#: The sums of a day may be a minute old; the last hour is read each time.
 LAST_DAY: CachedReads[Day] = CachedReads(seconds=60)
 
 
@@ -48,7 +48,7 @@ class OpenIncidents:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the reader may not see is empty, or None."""
+    """The data of the home page; empty or None where the user may not see it."""
 
     now: datetime
     reader: Reader
@@ -56,13 +56,13 @@ class Facts:
     backlog: Backlog = field(default_factory=Backlog)
     incidents: OpenIncidents = field(default_factory=OpenIncidents)
     workers: Sequence[Worker] = ()
-    #: Queues that no worker hears, with how many mappings of enabled listeners send there.
+    #: Queues without a worker, with the number of mappings of enabled listeners that use them.
     unheard: Mapping[str, int] = field(default_factory=dict)
-    #: Names of handlers that are mapped and not registered.
+    #: Names of mapped handlers that are not registered.
     unregistered: Sequence[str] = ()
-    #: Redeliveries, comparisons, exports and prunings that have not ended.
+    #: Unfinished redeliveries, reconciliations, exports and pruning.
     long_work: Sequence[Item] = ()
-    #: By minute, of the last day and of all listeners: entries that were new in the audit log.
+    #: New audit log entries of all listeners by minute, over the last day.
     minutes: Minutes = field(default_factory=dict)
 
     @property
@@ -71,7 +71,7 @@ class Facts:
 
 
 def read(reader: Reader, now: datetime) -> Facts:
-    """Reads only; each number is as of its own query."""
+    """Read the facts; each number is as of its own query."""
     waiting = backlog() if reader.sees_deliveries else Backlog()
     day = _day(now) if reader.sees_listeners or reader.sees_entries else Day()
     listeners = by_listener(now, waiting.by_listener, day.usages) if reader.sees_listeners else ()

@@ -1,4 +1,4 @@
-"""Is everything all right? In one sentence, whose every part leads to where it can be mended."""
+"""The health summary: one sentence whose parts link to where each problem can be fixed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from listeners.models import Listener, Position
 
 State = Position.State
 
-#: Of listeners that do not receive, so many are named.
+#: The most listeners or handlers named one by one.
 NAMED = 3
 _DO = {
     State.FAILED.value: "has failed",
@@ -31,16 +31,16 @@ _DO = {
 class Trouble:
     text: str
     href: str
-    #: Else it mends itself, or somebody knows of it.
+    #: False if the problem recovers by itself or is known.
     is_serious: bool = True
 
 
 @dataclass(frozen=True)
 class Verdict:
     troubles: list[Trouble]
-    #: What is all right, where everything is.
+    #: The state of the system if there is no trouble.
     text: str
-    #: The reader may not see everything.
+    #: Whether the user may not see everything.
     is_partial: bool
 
     @property
@@ -76,7 +76,7 @@ def _listeners(facts: Facts) -> Iterator[Trouble]:
     lagging.sort(key=lambda pair: list(_DO).index(pair[1].state))
     for listener, status in lagging[:NAMED]:
         yield Trouble(
-            f"{listener.name} {_DO[status.state]}",
+            f"listener {listener.name} {_DO[status.state]}",
             links.listener(listener.pk),
             is_serious=status.state != State.CONNECTING.value,
         )
@@ -87,24 +87,24 @@ def _listeners(facts: Facts) -> Iterator[Trouble]:
 
 def _workers(facts: Facts) -> Iterator[Trouble]:
     if facts.unheard and not facts.live_workers:
-        yield Trouble("no worker is there", links.workers())
+        yield Trouble("no Celery worker is online", links.workers())
     else:
         for queue in facts.unheard:
-            yield Trouble(f"no worker hears the queue {queue}", links.workers())
+            yield Trouble(f"no worker consumes the queue {queue}", links.workers())
     if facts.unregistered:
         text = f"{_number(len(facts.unregistered), 'mapped handler')} not registered"
         yield Trouble(text, links.listeners())
 
 
 def _paused(facts: Facts) -> Iterator[Trouble]:
-    """Somebody wanted it so; that it is forgotten would be the trouble."""
+    """List paused handlers, which an operator may have forgotten to resume."""
     found = [
         (listener, one) for listener, status in facts.listeners for one in status.paused_handlers
     ]
     for listener, one in found[:NAMED]:
-        waiting = f", {one.waiting:,}{'+' if one.or_more else ''} wait" if one.waiting else ""
+        waiting = f", {one.waiting:,}{'+' if one.or_more else ''} waiting" if one.waiting else ""
         since = f"{localtime(one.since):%Y-%m-%d %H:%M}"
-        text = f"{one.handler} of {listener.name} is paused since {since}{waiting}"
+        text = f"{one.handler} of {listener.name} has been paused since {since}{waiting}"
         yield Trouble(text, links.listener(listener.pk), is_serious=False)
     if more := found[NAMED:]:
         yield Trouble(f"{_number(len(more), 'more handler')} paused", links.mappings(), False)
@@ -131,17 +131,15 @@ def _praise(facts: Facts) -> str:
     parts = []
     if facts.listeners:
         enabled = [status for _, status in facts.listeners if status.enabled]
-        receive = "receives" if len(enabled) == 1 else "receive"
-        parts.append(f"{_number(len(enabled), 'listener')} {receive}")
+        parts.append(f"{_number(len(enabled), 'listener')} receiving")
         if off := len(facts.listeners) - len(enabled):
-            parts.append(f"{off} switched off")
+            parts.append(f"{off} disabled")
     if facts.live_workers:
-        there = "is" if len(facts.live_workers) == 1 else "are"
-        parts.append(f"{_number(len(facts.live_workers), 'worker')} {there} there")
+        parts.append(f"{_number(len(facts.live_workers), 'worker')} online")
     if facts.reader.sees_deliveries:
-        parts.append("nothing has failed for good")
+        parts.append("no dead letters")
     if facts.reader.sees_incidents:
-        parts.append("no incident is open")
+        parts.append("no open incidents")
     return ", ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""The page and the fragment of it that refreshes itself."""
+"""The home page, and the fragment of it that refreshes itself."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from consumer.status.cached_reads import CachedReads
 from handlers.models import Delivery
 from listeners.models import Connection
 
-#: Shorter than a page waits before it asks again: nobody is shown what is older than what he saw.
+#: Cached for less than the interval of a page, so that no page goes back in time.
 PARTS: CachedReads[str] = CachedReads(seconds=2)
-#: Of the chart of a day.
+#: The step of the chart of a day.
 STEP = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
 class Card:
-    """A number that leads to what it counts."""
+    """A number that links to what it counts."""
 
     title: str
     number: str
@@ -40,14 +40,16 @@ class Card:
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """What unfold calls for the admin's index."""
+    """Return the context of the admin index; called by unfold."""
     return {**context, "title": "Home", **_context(request)}
 
 
 @gzip_page
 def fragment(request: HttpRequest) -> HttpResponse:
-    """The part that changes, for `refresh.js`: the same for all who may see the same. Who comes
-    back to the page asks for it anew."""
+    """Return the part that `refresh.js` refreshes, cached by what the user may see.
+
+    A user who comes back to the page bypasses the cache.
+    """
     html = PARTS.get(
         Reader.of(request),
         lambda: render_to_string("console/home_parts.html", _context(request), request),
@@ -64,17 +66,19 @@ def _context(request: HttpRequest) -> dict[str, Any]:
         "verdict": verdict(found),
         "begin": _beginning(found),
         "cards": list(_cards(found)),
-        "charts": [(one, tables.bars(one)) for one in _charts(found)],
+        "charts": [(drawn, tables.bars(drawn)) for drawn in _charts(found)],
         "listeners_table": tables.listeners(found),
         "more_listeners": max(0, len(found.listeners) - tables.SHOWN),
         "listeners_link": links.listeners(),
         "workers_table": tables.workers(found),
-        "open_incidents": [(one, links.incident(one.pk)) for one in found.incidents.newest],
+        "open_incidents": [
+            (incident, links.incident(incident.pk)) for incident in found.incidents.newest
+        ],
     }
 
 
 def _beginning(found: Facts) -> str:
-    """Where there is no listener yet: the first thing to add."""
+    """Return the first thing to add, "connection" or "listener", until there is a listener."""
     if not found.reader.sees_listeners or found.listeners:
         return ""
     return "listener" if Connection.objects.exists() else "connection"
@@ -95,15 +99,15 @@ def _cards(found: Facts) -> Iterator[Card]:
         changes = sum(count for minute, count in found.minutes.items() if minute > since)
         yield Card("Changes", f"{changes:,}", "in the last hour", links.entries(since))
     if found.reader.sees_deliveries:
-        yield _deliveries(found, Delivery.State.DEAD, "Dead letters", "failed for good")
-        yield _deliveries(found, Delivery.State.RETRYING, "Failures", "to be tried again")
+        yield _deliveries(found, Delivery.State.DEAD, "Dead letters", "out of retries")
+        yield _deliveries(found, Delivery.State.RETRYING, "Retrying", "waiting for retry")
     if found.reader.sees_incidents:
         count, new = found.incidents.count, found.incidents.unacknowledged
-        text = f"{count - new:,} acknowledged" if count else "none is open"
+        text = f"{count - new:,} acknowledged" if count else "none open"
         yield Card("Open incidents", f"{count:,}", text, links.incidents(), is_bad=bool(new))
     if found.reader.sees_workers:
         live = len(found.live_workers)
-        text = "seen just now" if live else "none was seen"
+        text = "online" if live else "none online"
         yield Card("Workers", f"{live:,}", text, links.workers(), is_bad=not live)
 
 

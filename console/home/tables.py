@@ -1,5 +1,7 @@
-"""The page's tables, as unfold's component takes them. On a narrow screen each cell stands on a
-line of its own and needs its heading beside it."""
+"""The tables of the home page, in the form that unfold's table component expects.
+
+Each cell repeats its heading for narrow screens, where every cell has a line of its own.
+"""
 
 from __future__ import annotations
 
@@ -35,16 +37,16 @@ _TRANSPORTS = {
     Listener.Transport.COMETD.value: "CometD",
     Listener.Transport.PUBSUB.value: "Pub/Sub",
 }
-#: Of the listeners; the others are in their list.
+#: The most listeners shown; a link leads to the others.
 SHOWN = 25
 #: A position older than 48 of the 72 hours is an incident.
 _SHORT_RUNWAY = 24
-_NO_PROCESS = "No process runs it: start manage.py run_cdc_listener."
+_NO_PROCESS = "No process runs this listener. Start one with manage.py run_cdc_listener."
 
 
 def listeners(facts: Facts) -> Table:
-    """What is in trouble comes first; of the others the first by name."""
-    headings = ["Listener", "State", "Last event", "Lag", "Runway"]
+    """Return the table of listeners, those in trouble first."""
+    headings = ["Listener", "State", "Last event", "Lag", "Time left to replay"]
     headings += ["Backlog"] if facts.reader.sees_deliveries else []
     headings += ["Open incidents"] if facts.reader.sees_incidents else []
     headings += ["Last 24 h"]
@@ -126,19 +128,19 @@ def workers(facts: Facts) -> Table:
 def _worker(worker: Worker, now: datetime) -> Iterator[Any]:
     processes = f"process {worker.pid}"
     if worker.concurrency:
-        processes += f", {worker.concurrency} at once"
+        processes += f", concurrency {worker.concurrency}"
     yield format_html('{}<br><span class="text-subtle">{}</span>', worker.name, processes)
     is_live = getattr(worker, "is_live", False)
-    yield label("there", "success") if is_live else label("gone", "warning")
-    # No labels: those are in capitals, and a queue's name is not.
+    yield label("Online", "success") if is_live else label("Offline", "warning")
+    # Not as labels, which are shown in capitals: queue names are case-sensitive.
     yield ", ".join(worker.queues)
     yield ago(worker.seen_at, now)
 
 
 def bars(chart: Chart) -> Table:
-    """What a chart shows, for whoever does not see it; the newest first."""
+    """Return the values of a chart as an accessible table, newest first."""
     return {
-        "headers": ["From", "Changes a minute", "Changes"],
+        "headers": ["From", "Changes per minute", "Changes"],
         "rows": [
             [
                 f"{localtime(bar.since):%Y-%m-%d %H:%M}",

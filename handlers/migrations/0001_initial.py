@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         default="",
-                        help_text="Optional. A configuration file identifies the mapping by this name.",
+                        help_text="Optional. Identifies the mapping in configuration files when other fields change.",
                         max_length=100,
                         validators=[
                             django.core.validators.RegexValidator(
@@ -80,7 +80,7 @@ class Migration(migrations.Migration):
                     "handler",
                     models.CharField(
                         blank=True,
-                        help_text="A registered handler. Empty: such changes are recorded only.",
+                        help_text="A registered handler. Empty: changes are recorded only.",
                         max_length=255,
                     ),
                 ),
@@ -88,7 +88,7 @@ class Migration(migrations.Migration):
                     "task",
                     models.CharField(
                         blank=True,
-                        help_text="In place of a handler: the name of a Celery task of another project. It is sent the event; its result is not tracked.",
+                        help_text="In place of a handler: the name of a Celery task of another project. The event is sent, and the result is not tracked.",
                         max_length=255,
                     ),
                 ),
@@ -97,7 +97,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=list,
-                        help_text='Updates only: deliver when one of these changed, such as ["Phone"]. Empty: any.',
+                        help_text='Updates only: deliver when one of these fields changed, such as ["Phone"]. Empty: any field.',
                         validators=[listeners.values.storable],
                     ),
                 ),
@@ -106,7 +106,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text='Deliver only changes whose values meet this, such as {"field": "StageName", "equals": "Closed Won"}. Empty: all.',
+                        help_text='Deliver only changes whose values match, such as {"field": "StageName", "equals": "Closed Won"}. Empty: all changes.',
                         validators=[listeners.values.storable],
                     ),
                 ),
@@ -115,7 +115,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=list,
-                        help_text='Ignore changes made by these clients, such as ["my-app"], or with these whole change origins, where * stands for any text.',
+                        help_text='Skip changes made by these API clients, such as ["my-app"], or by whole change origins, with * for any text.',
                         validators=[listeners.values.storable],
                     ),
                 ),
@@ -124,7 +124,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=list,
-                        help_text="Ignore changes made by these Salesforce user ids.",
+                        help_text="Skip changes made by these Salesforce users, by user id.",
                         validators=[listeners.values.storable],
                     ),
                 ),
@@ -132,7 +132,7 @@ class Migration(migrations.Migration):
                     "ordering",
                     models.CharField(
                         choices=[
-                            ("per_record", "One after the other for each record"),
+                            ("per_record", "In order for each record"),
                             ("unordered", "In any order"),
                         ],
                         default="per_record",
@@ -144,10 +144,10 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("continue", "Continue with the record's next change"),
-                            ("halt", "Hold back the record's next changes"),
+                            ("halt", "Block the record's next changes"),
                         ],
                         default="continue",
-                        help_text="How to continue after a dead letter of the same record.",
+                        help_text="What happens to the next changes of a record after a dead letter.",
                         max_length=10,
                         verbose_name="after a dead letter",
                     ),
@@ -156,7 +156,7 @@ class Migration(migrations.Migration):
                     "queue",
                     models.CharField(
                         blank=True,
-                        help_text="The Celery queue. Empty: the handler's own, or the default.",
+                        help_text="Celery queue. Empty: the queue of the handler, or the default.",
                         max_length=100,
                         validators=[
                             django.core.validators.RegexValidator(
@@ -169,7 +169,7 @@ class Migration(migrations.Migration):
                     "max_attempts",
                     models.PositiveIntegerField(
                         blank=True,
-                        help_text="Empty: the handler's own, or the default.",
+                        help_text="Empty: the limit of the handler, or the default.",
                         null=True,
                         validators=[django.core.validators.MinValueValidator(1)],
                     ),
@@ -179,7 +179,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text="The handler's options, as a JSON object.",
+                        help_text="Options of the handler, as a JSON object.",
                         validators=[listeners.values.storable],
                     ),
                 ),
@@ -278,7 +278,7 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name_plural": "deliveries",
                 "ordering": ["-id"],
-                "permissions": [("redeliver_delivery", "Can send changes to their handlers again")],
+                "permissions": [("redeliver_delivery", "Can redeliver changes")],
             },
         ),
         migrations.CreateModel(
@@ -295,20 +295,20 @@ class Migration(migrations.Migration):
                 (
                     "criteria",
                     models.JSONField(
-                        blank=True, default=dict, help_text="The filters of the request."
+                        blank=True, default=dict, help_text="Parameters of the request."
                     ),
                 ),
                 ("requested_at", models.DateTimeField()),
                 (
                     "count",
-                    models.PositiveBigIntegerField(default=0, help_text="Deliveries sent again."),
+                    models.PositiveBigIntegerField(default=0, help_text="Redelivered deliveries."),
                 ),
                 ("handler", models.CharField(blank=True, max_length=255)),
                 (
                     "as_recorded",
                     models.BooleanField(
                         default=False,
-                        help_text="Send changes unchanged, also those that later changes have overtaken.",
+                        help_text="Whether superseded changes are sent as they were recorded.",
                     ),
                 ),
                 (
@@ -327,14 +327,12 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "total",
-                    models.PositiveBigIntegerField(
-                        default=0, help_text="Targets requested in all."
-                    ),
+                    models.PositiveBigIntegerField(default=0, help_text="Requested deliveries."),
                 ),
                 (
                     "done",
                     models.PositiveBigIntegerField(
-                        default=0, help_text="Targets processed, sent or not."
+                        default=0, help_text="Processed deliveries, redelivered or not."
                     ),
                 ),
                 (
@@ -344,7 +342,7 @@ class Migration(migrations.Migration):
                 ("tries", models.PositiveIntegerField(default=0)),
                 (
                     "error",
-                    models.TextField(blank=True, help_text="Why the redelivery failed."),
+                    models.TextField(blank=True, help_text="Why the redelivery makes no progress."),
                 ),
                 ("due_at", models.DateTimeField(blank=True, null=True)),
                 ("claimed_until", models.DateTimeField(blank=True, null=True)),
@@ -380,7 +378,7 @@ class Migration(migrations.Migration):
                             ("succeeded", "Succeeded"),
                             ("skipped", "Skipped"),
                             ("failed", "Failed"),
-                            ("retry", "Requested a retry"),
+                            ("retry", "Retry requested"),
                             ("lost", "Worker lost"),
                         ],
                         max_length=10,
@@ -449,7 +447,7 @@ class Migration(migrations.Migration):
                     "state",
                     models.CharField(
                         blank=True,
-                        help_text="The delivery's state at the time of the request.",
+                        help_text="State when the redelivery was requested.",
                         max_length=10,
                     ),
                 ),
@@ -482,7 +480,12 @@ class Migration(migrations.Migration):
                 ("queues", models.JSONField(default=list)),
                 ("concurrency", models.PositiveIntegerField(null=True)),
                 ("started_at", models.DateTimeField()),
-                ("seen_at", models.DateTimeField(help_text="On the database's clock.")),
+                (
+                    "seen_at",
+                    models.DateTimeField(
+                        help_text="Time of the last heartbeat, by the database clock."
+                    ),
+                ),
                 ("version", models.CharField(max_length=50)),
             ],
             options={

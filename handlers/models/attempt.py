@@ -16,7 +16,7 @@ class DeliveryAttempt(models.Model):
         SUCCEEDED = "succeeded", "Succeeded"
         SKIPPED = "skipped", "Skipped"
         FAILED = "failed", "Failed"
-        RETRY = "retry", "Requested a retry"
+        RETRY = "retry", "Retry requested"
         LOST = "lost", "Worker lost"
 
     # The unique constraint starts with this column, so it needs no index.

@@ -87,7 +87,7 @@ class Delivery(models.Model):
     class Meta:
         ordering = ["-id"]
         verbose_name_plural = "deliveries"
-        permissions = [("redeliver_delivery", "Can send changes to their handlers again")]
+        permissions = [("redeliver_delivery", "Can redeliver changes")]
         constraints = [
             models.UniqueConstraint(fields=["entry", "mapping"], name="delivery_once_a_mapping"),
             models.CheckConstraint(
@@ -183,4 +183,4 @@ class Delivery(models.Model):
         return allowed(registry.find(self.handler), of_mapping)
 
     def __str__(self) -> str:
-        return f"{self.handler}: {self.get_state_display()}"
+        return f"{self.handler}: {self.state}"

@@ -73,12 +73,12 @@ class HandlerMapping(models.Model):
         RESTORE = "restore", "onRestore"
 
     class Ordering(models.TextChoices):
-        PER_RECORD = "per_record", "One after the other for each record"
+        PER_RECORD = "per_record", "In order for each record"
         UNORDERED = "unordered", "In any order"
 
     class OnDead(models.TextChoices):
         CONTINUE = "continue", "Continue with the record's next change"
-        HALT = "halt", "Hold back the record's next changes"
+        HALT = "halt", "Block the record's next changes"
 
     listener = models.ForeignKey(Listener, models.CASCADE, related_name="mappings")
     name = models.CharField(
@@ -86,7 +86,8 @@ class HandlerMapping(models.Model):
         blank=True,
         default="",
         validators=[_word],
-        help_text="Optional. A configuration file identifies the mapping by this name.",
+        help_text="Optional. Identifies the mapping in configuration files when other fields "
+        "change.",
     )
     on = models.CharField(max_length=10, choices=On)
     entity = models.CharField(
@@ -95,38 +96,40 @@ class HandlerMapping(models.Model):
     handler = models.CharField(
         max_length=255,
         blank=True,
-        help_text="A registered handler. Empty: such changes are recorded only.",
+        help_text="A registered handler. Empty: changes are recorded only.",
     )
     task = models.CharField(
         max_length=255,
         blank=True,
-        help_text="In place of a handler: the name of a Celery task of another project. It is sent "
-        "the event; its result is not tracked.",
+        help_text="In place of a handler: the name of a Celery task of another project. The "
+        "event is sent, and the result is not tracked.",
     )
     changed_fields = models.JSONField(
         validators=[storable],
         default=list,
         blank=True,
-        help_text='Updates only: deliver when one of these changed, such as ["Phone"]. Empty: any.',
+        help_text='Updates only: deliver when one of these fields changed, such as ["Phone"]. '
+        "Empty: any field.",
     )
     condition = models.JSONField(
         validators=[storable],
         default=dict,
         blank=True,
-        help_text=f"Deliver only changes whose values meet this, such as {EXAMPLE}. Empty: all.",
+        help_text=f"Deliver only changes whose values match, such as {EXAMPLE}. Empty: all "
+        "changes.",
     )
     ignore_origins = models.JSONField(
         validators=[storable],
         default=list,
         blank=True,
-        help_text='Ignore changes made by these clients, such as ["my-app"], or with these whole '
-        "change origins, where * stands for any text.",
+        help_text='Skip changes made by these API clients, such as ["my-app"], or by whole change '
+        "origins, with * for any text.",
     )
     ignore_users = models.JSONField(
         validators=[storable],
         default=list,
         blank=True,
-        help_text="Ignore changes made by these Salesforce user ids.",
+        help_text="Skip changes made by these Salesforce users, by user id.",
     )
     ordering = models.CharField(max_length=20, choices=Ordering, default=Ordering.PER_RECORD)
     on_dead = models.CharField(
@@ -134,25 +137,25 @@ class HandlerMapping(models.Model):
         max_length=10,
         choices=OnDead,
         default=OnDead.CONTINUE,
-        help_text="How to continue after a dead letter of the same record.",
+        help_text="What happens to the next changes of a record after a dead letter.",
     )
     queue = models.CharField(
         max_length=100,
         blank=True,
         validators=[_word],
-        help_text="The Celery queue. Empty: the handler's own, or the default.",
+        help_text="Celery queue. Empty: the queue of the handler, or the default.",
     )
     max_attempts = models.PositiveIntegerField(
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="Empty: the handler's own, or the default.",
+        help_text="Empty: the limit of the handler, or the default.",
     )
     options = models.JSONField(
         validators=[storable],
         default=dict,
         blank=True,
-        help_text="The handler's options, as a JSON object.",
+        help_text="Options of the handler, as a JSON object.",
     )
     # Not settings: only `handlers.mappings.pause` writes these, for an operator.
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)

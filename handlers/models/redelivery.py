@@ -24,23 +24,25 @@ class Redelivery(models.Model):
 
     requested_by = models.CharField(max_length=150)
     reason = models.TextField(blank=True)
-    criteria = models.JSONField(default=dict, blank=True, help_text="The filters of the request.")
+    criteria = models.JSONField(default=dict, blank=True, help_text="Parameters of the request.")
     requested_at = models.DateTimeField()
-    count = models.PositiveBigIntegerField(default=0, help_text="Deliveries sent again.")
-    # For entries sent to mappings that never had them: only to mappings with this handler.
+    count = models.PositiveBigIntegerField(default=0, help_text="Redelivered deliveries.")
+    # Of entries that go to mappings which never had them: to those with this handler alone.
     handler = models.CharField(max_length=255, blank=True)
     as_recorded = models.BooleanField(
         default=False,
-        help_text="Send changes unchanged, also those that later changes have overtaken.",
+        help_text="Whether superseded changes are sent as they were recorded.",
     )
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
-    total = models.PositiveBigIntegerField(default=0, help_text="Targets requested in all.")
-    done = models.PositiveBigIntegerField(default=0, help_text="Targets processed, sent or not.")
-    # Rows of handler, state before, verdict, reason and number, for `handlers.redelivery.request`.
+    total = models.PositiveBigIntegerField(default=0, help_text="Requested deliveries.")
+    done = models.PositiveBigIntegerField(
+        default=0, help_text="Processed deliveries, redelivered or not."
+    )
+    # Handler, state before, verdict, reason and number: `handlers.redelivery.request` reads them.
     counts = models.JSONField(default=list, blank=True)
     # The number of consecutive claims without progress.
     tries = models.PositiveIntegerField(default=0)
-    error = models.TextField(blank=True, help_text="Why the redelivery failed.")
+    error = models.TextField(blank=True, help_text="Why the redelivery makes no progress.")
     due_at = models.DateTimeField(null=True, blank=True)
     claimed_until = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -82,7 +84,7 @@ class RedeliveryTarget(models.Model):
     is_entry = models.BooleanField()
     row_id = models.BigIntegerField()
     state = models.CharField(
-        max_length=10, blank=True, help_text="The delivery's state at the time of the request."
+        max_length=10, blank=True, help_text="State when the redelivery was requested."
     )
 
     class Meta:

@@ -73,7 +73,7 @@ class Worker(models.Model):
     queues = models.JSONField(default=list)
     concurrency = models.PositiveIntegerField(null=True)
     started_at = models.DateTimeField()
-    seen_at = models.DateTimeField(help_text="On the database's clock.")
+    seen_at = models.DateTimeField(help_text="Time of the last heartbeat, by the database clock.")
     version = models.CharField(max_length=50)
 
     objects = WorkerQuerySet.as_manager()

@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
                     "login_url",
                     models.CharField(
                         blank=True,
-                        help_text="The URL of the SOAP login. Empty: https://login.salesforce.com, or https://test.salesforce.com for a sandbox.",
+                        help_text="Address of the SOAP login. Empty: https://login.salesforce.com, or https://test.salesforce.com for a sandbox.",
                         max_length=500,
                         validators=[listeners.values.origin],
                         verbose_name="login URL",
@@ -84,7 +84,7 @@ class Migration(migrations.Migration):
                     "token_url",
                     models.CharField(
                         blank=True,
-                        help_text="The OAuth token endpoint. Empty: the base URL with /services/oauth2/token.",
+                        help_text="Address of the token endpoint. Empty: the base URL with /services/oauth2/token.",
                         max_length=500,
                         validators=[listeners.values.address],
                         verbose_name="token URL",
@@ -94,7 +94,7 @@ class Migration(migrations.Migration):
                     "refresh_url",
                     models.CharField(
                         blank=True,
-                        help_text="The endpoint for refresh tokens. Empty: the base URL with /services/oauth2/token.",
+                        help_text="Address that exchanges refresh tokens. Empty: the base URL with /services/oauth2/token.",
                         max_length=500,
                         validators=[listeners.values.address],
                         verbose_name="refresh URL",
@@ -121,7 +121,7 @@ class Migration(migrations.Migration):
                     listeners.secrets.encrypted_field.EncryptedField(
                         blank=True,
                         default="",
-                        help_text="The password, directly followed by the security token if the org requires one.",
+                        help_text="The password, followed by the security token if the org requires one.",
                     ),
                 ),
                 (
@@ -146,14 +146,14 @@ class Migration(migrations.Migration):
                     listeners.secrets.encrypted_field.EncryptedField(
                         blank=True,
                         default="",
-                        help_text="The private key, in PEM, of the connected app's certificate.",
+                        help_text="The PEM private key of the connected app's certificate.",
                     ),
                 ),
                 (
                     "audience",
                     models.CharField(
                         blank=True,
-                        help_text="The audience of the JWT. Empty: https://login.salesforce.com, or https://test.salesforce.com for a sandbox.",
+                        help_text="Audience of the assertion. Empty: https://login.salesforce.com, or https://test.salesforce.com for a sandbox.",
                         max_length=500,
                     ),
                 ),
@@ -170,7 +170,7 @@ class Migration(migrations.Migration):
                     "default_token_exp_time",
                     models.FloatField(
                         default=3600,
-                        help_text="Assumed lifetime of an access token in seconds: Salesforce does not report it.",
+                        help_text="Assumed lifetime of an access token in seconds; Salesforce does not send it.",
                         validators=[
                             django.core.validators.MinValueValidator(0.1),
                             django.core.validators.MaxValueValidator(31622400),
@@ -182,7 +182,7 @@ class Migration(migrations.Migration):
                     "clock_skew",
                     models.FloatField(
                         default=0,
-                        help_text="Seconds to subtract from a token's lifetime.",
+                        help_text="Seconds by which a token is treated as expired early.",
                         validators=[
                             django.core.validators.MinValueValidator(0),
                             django.core.validators.MaxValueValidator(31622400),
@@ -194,7 +194,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text="Extra parameters of the token request. A value may be env:NAME or file:PATH.",
+                        help_text="Additional token request parameters. Values may be env:NAME or file:PATH.",
                         validators=[listeners.values.storable],
                         verbose_name="optional parameters",
                     ),
@@ -203,7 +203,7 @@ class Migration(migrations.Migration):
                     "credential_bearer",
                     models.CharField(
                         choices=[
-                            ("post_body", "In the body of the request"),
+                            ("post_body", "In the request body"),
                             ("auth_header", "In an HTTP Basic header"),
                         ],
                         default="post_body",
@@ -216,7 +216,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text="Settings of login requests: http_version, custom_headers, custom_payload, connection_timeout, read_timeout; and of all requests: tls {ca_bundle, client_certificate, client_key, verify}.",
+                        help_text="HTTP settings of the login: http_version, custom_headers, custom_payload, connection_timeout, read_timeout, and for every request tls: {ca_bundle, client_certificate, client_key, verify}.",
                         validators=[listeners.values.storable],
                         verbose_name="HTTP client",
                     ),
@@ -226,7 +226,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=None,
-                        help_text="Settings for the refresh token that a password login returns: {} to use those of the login, or any of refresh_url, scopes, optional_params, credential_bearer, client_config. Empty: log in with the password each time.",
+                        help_text="Use the refresh token that a password login returns: {} for the login's own settings, or refresh_url, scopes, optional_params, credential_bearer, client_config. Empty: log in with the password each time.",
                         null=True,
                         validators=[listeners.values.storable],
                         verbose_name="refresh",
@@ -241,7 +241,7 @@ class Migration(migrations.Migration):
                             ("memory", "The memory of each process"),
                         ],
                         default="database",
-                        help_text="Where tokens are stored, encrypted, and shared by all processes. With memory, each process logs in separately; do not use it if Salesforce rotates refresh tokens.",
+                        help_text="Where tokens are stored, encrypted and shared by all processes. In memory, each process logs in by itself; do not use memory if Salesforce rotates refresh tokens.",
                         max_length=20,
                     ),
                 ),
@@ -250,7 +250,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[("http", "HTTP"), ("https", "HTTPS")],
                         default="http",
-                        help_text="The protocol between this installation and the proxy.",
+                        help_text="Protocol of the proxy.",
                         max_length=10,
                     ),
                 ),
@@ -258,7 +258,7 @@ class Migration(migrations.Migration):
                     "proxy_host",
                     models.CharField(
                         blank=True,
-                        help_text="A proxy for all requests. Empty: no proxy.",
+                        help_text="Proxy for every request. Empty: no proxy.",
                         max_length=255,
                     ),
                 ),
@@ -312,7 +312,7 @@ class Migration(migrations.Migration):
                     "channel",
                     models.CharField(
                         default="/data/ChangeEvents",
-                        help_text="/data/ChangeEvents for all selected entities, /data/AccountChangeEvent for one, /data/Name__chn for a custom channel. Case-sensitive.",
+                        help_text="/data/ChangeEvents for every selected entity, /data/AccountChangeEvent for one, /data/Name__chn for a custom channel. Names are case-sensitive.",
                         max_length=255,
                     ),
                 ),
@@ -332,7 +332,7 @@ class Migration(migrations.Migration):
                     "pubsub_endpoint",
                     models.CharField(
                         default="api.pubsub.salesforce.com:7443",
-                        help_text="For the Pub/Sub API: host:port over TLS, or http://host:port in plain text. Orgs in the EU may use api.deu.pubsub.salesforce.com:7443.",
+                        help_text="Pub/Sub API only: host:port for TLS, http://host:port for plain text. Orgs in the EU can use api.deu.pubsub.salesforce.com:7443.",
                         max_length=255,
                         validators=[listeners.values.endpoint],
                         verbose_name="Pub/Sub endpoint",
@@ -343,7 +343,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         default="",
-                        help_text="For the Pub/Sub API: the developer name of a managed event subscription on this channel. Salesforce then stores the position. Empty: it is stored here only.",
+                        help_text="Pub/Sub API only: the developer name of a managed event subscription on this channel, whose position Salesforce stores too. Empty: the position is stored here only.",
                         max_length=100,
                         validators=[
                             django.core.validators.RegexValidator(
@@ -359,7 +359,7 @@ class Migration(migrations.Migration):
                     "replay_from",
                     models.CharField(
                         default="tip",
-                        help_text="Where to start the first time: tip (new events only), earliest (all events that Salesforce retains, 72 hours), or a replay id of either transport (52478913, 0x000000000320bf810000). Later starts continue from the stored position.",
+                        help_text="Where to start the first time: tip (new events only), earliest (all events of the last 72 hours), or a replay id of either transport (52478913, 0x000000000320bf810000). Later starts use the stored position.",
                         max_length=100,
                     ),
                 ),
@@ -367,10 +367,7 @@ class Migration(migrations.Migration):
                     "on_replay_lost",
                     models.CharField(
                         choices=[
-                            (
-                                "earliest",
-                                "Continue with the earliest event that Salesforce still has",
-                            ),
+                            ("earliest", "Continue with the earliest retained event"),
                             ("tip", "Continue with new events only"),
                             ("stop", "Stop and wait for an operator"),
                         ],
@@ -384,11 +381,11 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("fetch", "Read the record and deliver it"),
-                            ("deliver", "Deliver the gap event as it is"),
+                            ("deliver", "Deliver the gap event unchanged"),
                             ("record", "Record only"),
                         ],
                         default="fetch",
-                        help_text="What to do with a gap event, which reports that a record changed but not how.",
+                        help_text="What to do with a gap event, which names a changed record without its values.",
                         max_length=20,
                     ),
                 ),
@@ -397,7 +394,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=list,
-                        help_text="Fields whose values are masked for users without the permission to see them: Field, Entity.Field or Entity.Field.Part, such as SSN__c, Contact.Birthdate, *.Name.LastName. Handlers receive the values.",
+                        help_text="Fields whose values are masked for users without the permission to see them: Field, Entity.Field or Entity.Field.Part, such as SSN__c, Contact.Birthdate, *.Name.LastName. Handlers get the values.",
                         validators=[listeners.values.storable],
                     ),
                 ),
@@ -419,7 +416,7 @@ class Migration(migrations.Migration):
                     "connection_timeout",
                     models.FloatField(
                         default=30,
-                        help_text="Seconds allowed for each step of opening the stream: connecting, the handshake (or reading the topic), and subscribing.",
+                        help_text="Seconds allowed for each of connecting, handshake or topic, and subscribing.",
                         validators=[
                             django.core.validators.MinValueValidator(0.1),
                             django.core.validators.MaxValueValidator(3600),
@@ -430,7 +427,7 @@ class Migration(migrations.Migration):
                     "read_timeout",
                     models.FloatField(
                         default=30,
-                        help_text="Seconds of silence allowed in addition to the time that Salesforce may be silent: as long as it holds a long poll, or 270 with the Pub/Sub API.",
+                        help_text="Seconds of silence allowed beyond the time that Salesforce may hold back a response: the length of a long poll, or 270 with the Pub/Sub API.",
                         validators=[
                             django.core.validators.MinValueValidator(0.1),
                             django.core.validators.MaxValueValidator(3600),
@@ -441,7 +438,7 @@ class Migration(migrations.Migration):
                     "keep_alive_interval",
                     models.FloatField(
                         default=120,
-                        help_text="Seconds of silence after which the connection is checked: Salesforce is asked to answer a long poll by then, TCP keep-alive probes start, and a request tests whether Salesforce answers.",
+                        help_text="Seconds of silence after which the connection is checked, by the timeout of the long poll, TCP keep-alive and a request to Salesforce.",
                         validators=[
                             django.core.validators.MinValueValidator(0.1),
                             django.core.validators.MaxValueValidator(3600),
@@ -452,7 +449,7 @@ class Migration(migrations.Migration):
                     "session_timeout",
                     models.FloatField(
                         default=900,
-                        help_text="Seconds without an answer after which a session is not resumed, but replaced by a new one from the stored position. With the Pub/Sub API, the longest silence of a stream.",
+                        help_text="Seconds without a response after which the session is replaced by a new one from the stored position, rather than resumed. With the Pub/Sub API: the longest silence of a stream.",
                         validators=[
                             django.core.validators.MinValueValidator(0.1),
                             django.core.validators.MaxValueValidator(86400),
@@ -472,7 +469,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["name"],
-                "permissions": [("operate_listener", "Can start, stop and reset listeners")],
+                "permissions": [
+                    ("operate_listener", "Can start and stop listeners and forget their position")
+                ],
             },
         ),
         migrations.CreateModel(

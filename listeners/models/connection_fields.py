@@ -33,7 +33,7 @@ class ConnectionFields(models.Model):
         JWT_BEARER = "jwt_bearer", "OAuth 2.0 JWT bearer"
 
     class CredentialBearer(models.TextChoices):
-        POST_BODY = "post_body", "In the body of the request"
+        POST_BODY = "post_body", "In the request body"
         AUTH_HEADER = "auth_header", "In an HTTP Basic header"
 
     class TokenStore(models.TextChoices):
@@ -69,7 +69,7 @@ class ConnectionFields(models.Model):
         max_length=500,
         blank=True,
         validators=[origin],
-        help_text=f"The URL of the SOAP login. Empty: {PRODUCTION}, or {SANDBOX} for a sandbox.",
+        help_text=f"Address of the SOAP login. Empty: {PRODUCTION}, or {SANDBOX} for a sandbox.",
     )
     is_sandbox = models.BooleanField("sandbox", default=False)
     token_url = models.CharField(
@@ -77,14 +77,14 @@ class ConnectionFields(models.Model):
         max_length=500,
         blank=True,
         validators=[address],
-        help_text=f"The OAuth token endpoint. Empty: the base URL with {TOKEN_PATH}.",
+        help_text=f"Address of the token endpoint. Empty: the base URL with {TOKEN_PATH}.",
     )
     refresh_url = models.CharField(
         "refresh URL",
         max_length=500,
         blank=True,
         validators=[address],
-        help_text=f"The endpoint for refresh tokens. Empty: the base URL with {TOKEN_PATH}.",
+        help_text=f"Address that exchanges refresh tokens. Empty: the base URL with {TOKEN_PATH}.",
     )
     client_id = models.CharField(
         "client ID", max_length=500, blank=True, help_text="The connected app's consumer key."
@@ -92,19 +92,19 @@ class ConnectionFields(models.Model):
     client_secret = EncryptedField(help_text="The connected app's consumer secret.")
     username = models.CharField(max_length=200, blank=True)
     password = EncryptedField(
-        help_text="The password, directly followed by the security token if the org requires one."
+        help_text="The password, followed by the security token if the org requires one."
     )
     token = EncryptedField("bearer token", help_text="An access token or session ID.")
     refresh_token = EncryptedField(
         help_text="If Salesforce rotates refresh tokens, the token store keeps the current one."
     )
     private_key = EncryptedField(
-        help_text="The private key, in PEM, of the connected app's certificate."
+        help_text="The PEM private key of the connected app's certificate."
     )
     audience = models.CharField(
         max_length=500,
         blank=True,
-        help_text=f"The audience of the JWT. Empty: {PRODUCTION}, or {SANDBOX} for a sandbox.",
+        help_text=f"Audience of the assertion. Empty: {PRODUCTION}, or {SANDBOX} for a sandbox.",
     )
     scopes = models.JSONField(
         validators=[storable],
@@ -116,19 +116,19 @@ class ConnectionFields(models.Model):
         "default token lifetime",
         default=3600,
         validators=[MinValueValidator(0.1), MaxValueValidator(_YEAR)],
-        help_text="Assumed lifetime of an access token in seconds: Salesforce does not report it.",
+        help_text="Assumed lifetime of an access token in seconds; Salesforce does not send it.",
     )
     clock_skew = models.FloatField(
         default=0,
         validators=[MinValueValidator(0), MaxValueValidator(_YEAR)],
-        help_text="Seconds to subtract from a token's lifetime.",
+        help_text="Seconds by which a token is treated as expired early.",
     )
     optional_params = models.JSONField(
         "optional parameters",
         validators=[storable],
         default=dict,
         blank=True,
-        help_text="Extra parameters of the token request. A value may be env:NAME or file:PATH.",
+        help_text="Additional token request parameters. Values may be env:NAME or file:PATH.",
     )
     credential_bearer = models.CharField(
         max_length=20,
@@ -141,8 +141,8 @@ class ConnectionFields(models.Model):
         validators=[storable],
         default=dict,
         blank=True,
-        help_text="Settings of login requests: http_version, custom_headers, custom_payload, "
-        "connection_timeout, read_timeout; and of all requests: tls {ca_bundle, "
+        help_text="HTTP settings of the login: http_version, custom_headers, custom_payload, "
+        "connection_timeout, read_timeout, and for every request tls: {ca_bundle, "
         "client_certificate, client_key, verify}.",
     )
     refresh_config = models.JSONField(
@@ -151,25 +151,25 @@ class ConnectionFields(models.Model):
         null=True,
         blank=True,
         default=None,
-        help_text="Settings for the refresh token that a password login returns: {} to use those "
-        "of the login, or any of refresh_url, scopes, optional_params, credential_bearer, "
-        "client_config. Empty: log in with the password each time.",
+        help_text="Use the refresh token that a password login returns: {} for the login's own "
+        "settings, or refresh_url, scopes, optional_params, credential_bearer, client_config. "
+        "Empty: log in with the password each time.",
     )
     token_store = models.CharField(
         max_length=20,
         choices=TokenStore,
         default=TokenStore.DATABASE,
-        help_text="Where tokens are stored, encrypted, and shared by all processes. With memory, "
-        "each process logs in separately; do not use it if Salesforce rotates refresh tokens.",
+        help_text="Where tokens are stored, encrypted and shared by all processes. In memory, each "
+        "process logs in by itself; do not use memory if Salesforce rotates refresh tokens.",
     )
     proxy_scheme = models.CharField(
         max_length=10,
         choices=ProxyScheme,
         default=ProxyScheme.HTTP,
-        help_text="The protocol between this installation and the proxy.",
+        help_text="Protocol of the proxy.",
     )
     proxy_host = models.CharField(
-        max_length=255, blank=True, help_text="A proxy for all requests. Empty: no proxy."
+        max_length=255, blank=True, help_text="Proxy for every request. Empty: no proxy."
     )
     proxy_port = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(65535)]

@@ -32,13 +32,13 @@ class Listener(models.Model):
         PUBSUB = "pubsub", "Pub/Sub API (gRPC)"
 
     class ReplayLost(models.TextChoices):
-        EARLIEST = "earliest", "Continue with the earliest event that Salesforce still has"
+        EARLIEST = "earliest", "Continue with the earliest retained event"
         TIP = "tip", "Continue with new events only"
         STOP = "stop", "Stop and wait for an operator"
 
     class GapPolicy(models.TextChoices):
         FETCH = "fetch", "Read the record and deliver it"
-        DELIVER = "deliver", "Deliver the gap event as it is"
+        DELIVER = "deliver", "Deliver the gap event unchanged"
         RECORD = "record", "Record only"
 
     name = models.CharField(
@@ -48,8 +48,8 @@ class Listener(models.Model):
     channel = models.CharField(
         max_length=_LONGEST_CHANNEL,
         default="/data/ChangeEvents",
-        help_text="/data/ChangeEvents for all selected entities, /data/AccountChangeEvent for one, "
-        "/data/Name__chn for a custom channel. Case-sensitive.",
+        help_text="/data/ChangeEvents for every selected entity, /data/AccountChangeEvent for one, "
+        "/data/Name__chn for a custom channel. Names are case-sensitive.",
     )
     transport = models.CharField(
         max_length=20,
@@ -63,8 +63,8 @@ class Listener(models.Model):
         max_length=255,
         default="api.pubsub.salesforce.com:7443",
         validators=[endpoint],
-        help_text="For the Pub/Sub API: host:port over TLS, or http://host:port in plain text. "
-        "Orgs in the EU may use api.deu.pubsub.salesforce.com:7443.",
+        help_text="Pub/Sub API only: host:port for TLS, http://host:port for plain text. Orgs in "
+        "the EU can use api.deu.pubsub.salesforce.com:7443.",
     )
     managed_subscription = models.CharField(
         max_length=100,
@@ -77,36 +77,36 @@ class Listener(models.Model):
                 "letters, digits and single underscores, beginning with a letter.",
             )
         ],
-        help_text="For the Pub/Sub API: the developer name of a managed event subscription on this "
-        "channel. Salesforce then stores the position. Empty: it is stored here only.",
+        help_text="Pub/Sub API only: the developer name of a managed event subscription on this "
+        "channel, whose position Salesforce stores too. Empty: the position is stored here only.",
     )
     replay_from = models.CharField(
         max_length=100,
         default="tip",
-        help_text="Where to start the first time: tip (new events only), earliest (all events that "
-        "Salesforce retains, 72 hours), or a replay id of either transport (52478913, "
-        "0x000000000320bf810000). Later starts continue from the stored position.",
+        help_text="Where to start the first time: tip (new events only), earliest (all events of "
+        "the last 72 hours), or a replay id of either transport (52478913, "
+        "0x000000000320bf810000). Later starts use the stored position.",
     )
     on_replay_lost = models.CharField(
         max_length=20,
         choices=ReplayLost,
         default=ReplayLost.EARLIEST,
-        help_text="What to do when Salesforce refuses the stored position. "
-        "In every case an incident is opened.",
+        help_text="What to do when Salesforce refuses the stored position. An incident is opened "
+        "in any case.",
     )
     gap_policy = models.CharField(
         max_length=20,
         choices=GapPolicy,
         default=GapPolicy.FETCH,
-        help_text="What to do with a gap event, which reports that a record changed but not how.",
+        help_text="What to do with a gap event, which names a changed record without its values.",
     )
     sensitive_fields = models.JSONField(
         validators=[storable],
         default=list,
         blank=True,
         help_text="Fields whose values are masked for users without the permission to see them: "
-        f"Field, Entity.Field or Entity.Field.Part, such as {field_masking.EXAMPLES}. Handlers "
-        "receive the values.",
+        f"Field, Entity.Field or Entity.Field.Part, such as {field_masking.EXAMPLES}. Handlers get "
+        "the values.",
     )
     enabled = models.BooleanField(default=True)
     api_version = models.CharField(
@@ -118,28 +118,26 @@ class Listener(models.Model):
     connection_timeout = models.FloatField(
         default=30,
         validators=[MinValueValidator(0.1), MaxValueValidator(_HOUR)],
-        help_text="Seconds allowed for each step of opening the stream: connecting, the handshake "
-        "(or reading the topic), and subscribing.",
+        help_text="Seconds allowed for each of connecting, handshake or topic, and subscribing.",
     )
     read_timeout = models.FloatField(
         default=30,
         validators=[MinValueValidator(0.1), MaxValueValidator(_HOUR)],
-        help_text="Seconds of silence allowed in addition to the time that Salesforce may be "
-        "silent: as long as it holds a long poll, or 270 with the Pub/Sub API.",
+        help_text="Seconds of silence allowed beyond the time that Salesforce may hold back a "
+        "response: the length of a long poll, or 270 with the Pub/Sub API.",
     )
     keep_alive_interval = models.FloatField(
         default=120,
         validators=[MinValueValidator(0.1), MaxValueValidator(_HOUR)],
-        help_text="Seconds of silence after which the connection is checked: Salesforce is asked "
-        "to answer a long poll by then, TCP keep-alive probes start, and a request tests whether "
-        "Salesforce answers.",
+        help_text="Seconds of silence after which the connection is checked, by the timeout of the "
+        "long poll, TCP keep-alive and a request to Salesforce.",
     )
     session_timeout = models.FloatField(
         default=900,
         validators=[MinValueValidator(0.1), MaxValueValidator(_DAY)],
-        help_text="Seconds without an answer after which a session is not resumed, but replaced by "
-        "a new one from the stored position. With the Pub/Sub API, the longest silence of a "
-        "stream.",
+        help_text="Seconds without a response after which the session is replaced by a new one "
+        "from the stored position, rather than resumed. With the Pub/Sub API: the longest silence "
+        "of a stream.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -147,7 +145,7 @@ class Listener(models.Model):
     class Meta:
         ordering = ["name"]
         permissions = [
-            ("operate_listener", "Can start, stop and reset listeners"),
+            ("operate_listener", "Can start and stop listeners and forget their position"),
         ]
 
     def __str__(self) -> str:

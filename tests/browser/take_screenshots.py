@@ -118,5 +118,5 @@ def of_listeners(camera: Camera, listener) -> None:
     page.set_viewport_size(WIDE)
     page.goto("/admin/listeners/connection/1/change/")
     page.get_by_role("button", name="Test connection").click()
-    expect(page.get_by_text("It works.")).to_be_visible()
+    expect(page.get_by_text("The test passed.")).to_be_visible()
     camera.take("connection", at="#trial-findings li:last-child")

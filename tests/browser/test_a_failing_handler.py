@@ -38,14 +38,14 @@ def failed(processes, listener):
 def test_an_operator_finds_out_why_and_redelivers_all_of_it(visitor, failed):
     visitor.log_in("CDC Operator")
     page = visitor.page
-    visitor.look("Not all is well", "3 dead letters")
+    visitor.look("Needs attention", "3 dead letters")
     page.get_by_role("link", name="3 dead letters").click()
     visitor.look("crm.sync_contact", "KeyError")
     page.get_by_role("link", name=re.compile("^delivery ")).click()
     visitor.look("KeyError", "Traceback")
     page.get_by_text("Traceback", exact=True).click()
     visitor.look("countries[phone[:3]]")
-    page.get_by_role("link", name="The change in the audit log").click()
+    page.get_by_role("link", name="Show in audit log").click()
     visitor.look("Changed fields", "+49")
 
     MENDED.touch()
@@ -54,7 +54,7 @@ def test_an_operator_finds_out_why_and_redelivers_all_of_it(visitor, failed):
     visitor.look("sent again", "3")
     page.get_by_label("Reason").fill(WHY)
     page.get_by_role("button", name="Redeliver 3").click()
-    visitor.look("What was done with them", WHY, "operator")
+    visitor.look("Result", WHY, "operator")
     expect(page.get_by_role("link", name="Succeeded 3")).to_be_visible()
     assert {one.state for one in Delivery.objects.all()} == {"succeeded"}
 

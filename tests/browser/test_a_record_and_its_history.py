@@ -22,14 +22,14 @@ def test_a_record_is_found_with_what_changed_and_all_that_happened_to_it(visitor
     visitor.look("3 shown")
     page.get_by_role("search").get_by_role("textbox").fill(RECORD[:15])
     page.keyboard.press("Enter")
-    visitor.look("2 shown", f"All that happened to {RECORD[:15]}")
+    visitor.look("2 shown", f"History of {RECORD[:15]}")
     page.get_by_role("row").filter(has_text="UPDATE").get_by_role("link").first.click()
     visitor.look("Changed fields")
     phone = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="Phone"))
     expect(phone.get_by_role("cell")).to_have_text(
         [re.compile(r"^\+49 30 1234567 \d+$"), "+49 30 7654321", "string"]
     )
-    page.get_by_role("link", name="All that happened to this record").click()
+    page.get_by_role("link", name="History of this record").click()
     visitor.look("over all listeners")
     expect(page.get_by_role("listitem").filter(has_text="heard by")).to_contain_text(
         [re.compile("UPDATE.*7654321.*tests.remember", re.S), re.compile("CREATE.*Acme", re.S)]

@@ -11,8 +11,8 @@ from tests.sample_data import change, lease_of, make_mapping, received
 
 SECRET = "078-05-1120"
 BUTTONS = (
-    "Add", "Save", "Delete", "Start", "Stop", "Pause", "Resume", "Redeliver", "Go on without it",
-    "Acknowledge", "Close this incident", "Forget the position", "Test connection",
+    "Add", "Save", "Delete", "Start", "Stop", "Pause", "Resume", "Redeliver", "Skip and continue",
+    "Acknowledge", "Close this incident", "Forget position", "Test connection",
 )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ def incident(listener):
 
 def test_by_keyboard_alone_an_operator_finds_an_incident_and_closes_it(visitor, incident):
     visitor.log_in("CDC Operator")
-    visitor.look("Not all is well", "1 open incident")
+    visitor.look("Needs attention", "1 open incident")
 
     visitor.tab_to("1 open incident")
     visitor.press("Enter")

@@ -13,11 +13,11 @@ def test_an_administrator_hears_a_first_change(visitor, processes, simulator):
     processes.listener()
     visitor.log_in("CDC Administrator")
     page = visitor.page
-    visitor.look("Nothing is listened to yet")
-    page.get_by_role("link", name="Add a connection").click()
+    visitor.look("No listeners yet")
+    page.get_by_role("link", name="New connection").click()
     add_a_connection(visitor, simulator)
     visitor.go_to("Home")
-    page.get_by_role("link", name="Add a listener").click()
+    page.get_by_role("link", name="New listener").click()
     add_a_listener(visitor)
     page.get_by_role("link", name="onCreate of Every entity").click()
     choose_a_handler(visitor)
@@ -25,7 +25,7 @@ def test_an_administrator_hears_a_first_change(visitor, processes, simulator):
     visitor.look("Start accounts")
     page.get_by_label("Reason").fill("first try")
     page.get_by_role("button", name="Start").click()
-    expect(page.get_by_role("region", name="What becomes of its changes")).to_contain_text(
+    expect(page.get_by_role("region", name="Where changes go")).to_contain_text(
         "Receiving", timeout=30_000
     )
     [account] = simulator.create("Account", Name="Nordwind Logistik GmbH")
@@ -51,10 +51,10 @@ def add_a_connection(visitor, simulator) -> None:
     visitor.field("Client ID").fill(simulator.credentials["client_id"])
     visitor.field("Client secret").fill("wrong")
     page.get_by_role("button", name="Test connection").click()
-    visitor.look("One thing does not work.", "Check the client secret")
+    visitor.look("1 check failed.", "Check the client secret")
     visitor.field("Client secret").fill(simulator.credentials["client_secret"])
     page.get_by_role("button", name="Test connection").click()
-    visitor.look("It works.")
+    visitor.look("The test passed.")
     assert not Connection.objects.exists()
     page.get_by_role("button", name="Save", exact=True).click()
     visitor.look("was added successfully")
@@ -72,16 +72,16 @@ def add_a_listener(visitor) -> None:
     visitor.field("Name").fill("accounts")
     visitor.field("Enabled").uncheck()
     page.get_by_role("button", name="Test connection and channel").click()
-    expect(page.get_by_text("It works.")).to_be_visible()
+    expect(page.get_by_text("The test passed.")).to_be_visible()
     assert not Listener.objects.exists()
     page.get_by_role("button", name="Save", exact=True).click()
-    visitor.look("Next: choose what its event handlers run.", "What becomes of its changes")
+    visitor.look("Next: choose the handlers that get its changes.", "Where changes go")
     assert Listener.objects.get().channel == "/data/AccountChangeEvent"
 
 
 def choose_a_handler(visitor) -> None:
     page = visitor.page
-    visitor.look("Nothing was recorded yet")
+    visitor.look("No changes recorded yet")
     visitor.field("Handler").select_option("crm.sync_account")
     page.get_by_role("button", name="Save", exact=True).click()
-    visitor.look("crm.sync_account", "It is switched off.")
+    visitor.look("crm.sync_account", "The listener is disabled.")

@@ -48,7 +48,7 @@ def test_a_long_list_says_that_there_is_more(admin_client, monkeypatch):
             at=timezone.now(), who="ann", action="start", object_type="listener", object_id=number
         )
     with CaptureQueriesContext(connection) as queries:
-        assert "4 in all" in admin_client.get(ACTIONS).content.decode()
+        assert "4 in total" in admin_client.get(ACTIONS).content.decode()
     counts = [q["sql"] for q in queries if "COUNT(" in q["sql"] and "operatoraction" in q["sql"]]
     assert counts
     assert all(f"LIMIT {read_only.COUNTED + 1}" in sql for sql in counts)

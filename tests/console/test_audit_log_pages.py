@@ -105,7 +105,7 @@ def test_a_position_that_is_none_is_refused(admin_client, make_entry, parameters
 def test_all_that_match_can_be_redelivered_at_once(admin_client, make_delivery, monkeypatch):
     monkeypatch.setattr(AuditLogAdmin, "list_per_page", 2)
     made = [make_delivery(state="dead") for _ in range(3)]
-    assert "Select all that match" in admin_client.get(LOG).content.decode()
+    assert "Select all matching rows" in admin_client.get(LOG).content.decode()
     asked = {"action": "redeliver", "select_across": "1", "_selected_action": made[0].entry_id}
     response = admin_client.post(f"{LOG}?state=dead", {**asked, "index": "0"})
     assert sum(row["count"] for row in response.context["rows"]) == 3

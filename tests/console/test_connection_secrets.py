@@ -43,7 +43,7 @@ def stored_secret(connection: Connection, name="client_secret"):
 
 def test_the_change_page_says_that_a_secret_is_set_and_not_which(admin_client, connection):
     html = admin_client.get(page(connection)).content.decode()
-    assert "Leave empty to keep it" in html
+    assert "Leave empty to keep the stored value" in html
     assert STORED not in html
     assert stored_secret(connection).stored not in html
 
@@ -154,7 +154,7 @@ def test_a_new_connection_is_saved_with_its_secret(admin_client, db):
 def test_a_typed_secret_that_was_not_saved_is_asked_for_again(admin_client, connection):
     response = admin_client.post(page(connection), form(client_secret=TYPED, base_url="nonsense"))
     errors = response.context["adminform"].errors
-    assert errors["client_secret"] == ["Enter it once more: it was not saved, and is not shown."]
+    assert errors["client_secret"] == ["Enter it again: it was not saved and is not shown."]
     assert TYPED not in response.content.decode()
     assert stored_secret(connection).reveal() == STORED
 

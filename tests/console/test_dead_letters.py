@@ -154,7 +154,7 @@ def test_what_holds_records_back_is_given_up_by_group(admin_client, broker, fail
     assert group.halting == 2
     address = f"{PAGE}go-on/?state=dead&group={group.name}"
 
-    assert "Go on without 2" in admin_client.get(address).content.decode()
+    assert "Skip 2 and continue" in admin_client.get(address).content.decode()
     admin_client.post(address, {"confirm": "yes", "reason": "gone"})
 
     assert not Delivery.objects.filter(halts=True).exists()
@@ -189,8 +189,8 @@ def test_who_may_not_sees_no_button_and_is_refused(client_who, listener, fail):
     [group] = groups(reader := client_who("view_delivery", "view_handlermapping"))
 
     html = reader.get(PAGE).content.decode()
-    assert "Show them" in html
-    for word in ("Redeliver all", "Go on without", "Pause<"):
+    assert "Show deliveries" in html
+    for word in ("Redeliver all", "and continue", "Pause<"):
         assert word not in html
     for address in (
         f"{PAGE}redeliver/?group={group.name}",

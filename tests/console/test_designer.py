@@ -117,18 +117,18 @@ def test_a_queue_says_how_many_workers_hear_it(drawn, listener, make_delivery):
     Worker.objects.create(name="w", pid=1, queues=["cdc"], started_at=NOW, seen_at=timezone.now())
     html = drawn()
     assert "1 worker</a>" in html
-    assert "No worker</a> hears it." in html
+    assert "No worker</a> consumes this queue." in html
     assert "celery -A cdcproject worker -Q crm" in html
-    assert 'class="text-subtle">of its changes wait' in html
+    assert 'class="text-subtle">waiting' in html
 
 
 def test_a_new_listener_says_what_to_do_next(drawn, listener):
     create_default_mappings(listener)
     html = drawn()
-    assert "Choose who gets its changes" in html
+    assert "Choose a handler for the changes" in html
     assert "manage.py run_cdc_listener" in html
     HandlerMapping.objects.filter(on="create").update(handler="tests.remember")
-    assert "Choose who gets its changes" not in drawn()
+    assert "Choose a handler for the changes" not in drawn()
 
 
 def test_the_page_has_the_drawing_and_refreshes_it(admin_client, listener):
@@ -205,7 +205,7 @@ def test_what_may_not_be_seen_is_neither_counted_nor_linked(
     html = drawn(client)
     for kept in ("KeyError", "/admin/handlers/", "/admin/audit/", "/admin/listeners/connection"):
         assert kept not in html, kept
-    assert "Not shown to you" in html
+    assert "You do not have permission to view this" in html
     assert "recorded only" not in html
     shown = client.get("/admin/listeners/listener/").content.decode()
     assert listener.name in shown
@@ -221,7 +221,7 @@ def test_deleting_says_what_becomes_of_what_waits_and_is_noted(
     dead = make_delivery(mapping=mapping, state="dead")
     url = f"/admin/handlers/handlermapping/{mapping.pk}/delete/"
     html = admin_client.get(url).content.decode()
-    assert "Deliveries that wait: 1." in html
+    assert "Waiting deliveries: 1." in html
     assert "Dead letters: 1." in html
     assert b"delete_selected" not in admin_client.get("/admin/handlers/handlermapping/").content
 

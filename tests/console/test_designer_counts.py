@@ -1,4 +1,4 @@
-"""What waits for a listener's event handlers is counted, whatever waits for others."""
+"""The deliveries of a listener's handler mappings are counted, however many others wait."""
 
 import pytest
 

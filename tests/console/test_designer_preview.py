@@ -56,9 +56,9 @@ def test_it_counts_and_lists_what_the_form_would_match(tried, make_entry):
     assert phone.record_id in matching
     assert matching.count("<li") == 1
     for why in (
-        "1 not: none of the watched fields changed",
-        "1 not: another kind of change",
-        "1 not: another entity",
+        "1 would not match: none of the fields was changed",
+        "1 would not match: another kind of change",
+        "1 would not match: another entity",
     ):
         assert why in others
 
@@ -75,7 +75,7 @@ def test_nothing_of_it_is_saved(tried, listener, make_entry):
 
 def test_without_a_handler_it_says_what_would_be_recorded_only(tried, make_entry):
     make_entry()
-    assert "Of the one recorded change, 1 would be recorded only." in tried(handler="")
+    assert "Of 1 recorded change, 1 would be recorded only." in tried(handler="")
 
 
 def test_own_writes_are_left_out_with_their_reason(tried, make_entry):
@@ -88,9 +88,9 @@ def test_own_writes_are_left_out_with_their_reason(tried, make_entry):
 @pytest.mark.parametrize(
     ("policy", "said"),
     [
-        ("fetch", "Of the one recorded change, 0 would match, 1 might."),
-        ("deliver", "Of the one recorded change, 1 would match."),
-        ("record", "Of the one recorded change, 0 would match."),
+        ("fetch", "Of 1 recorded change, 0 would match, 1 might."),
+        ("deliver", "Of 1 recorded change, 1 would match."),
+        ("record", "Of 1 recorded change, 0 would match."),
     ],
 )
 def test_a_gap_event_is_judged_by_what_the_listener_does_with_it(
@@ -106,6 +106,14 @@ def test_wrong_input_is_answered_as_saving_would(tried):
     assert "condition: &quot;equals&quot; needs &quot;field&quot;." in html
     assert "Only updates have changed fields; leave this empty." in html
     assert 'href="#id_condition"' in html
+
+
+def test_a_new_form_asks_for_a_listener_without_an_error(admin_client, db):
+    page = admin_client.post("/admin/handlers/handlermapping/add/preview/", {"entity": "*"})
+    html = page.content.decode()
+    assert "Fill in Listener, On, " in html
+    assert "to see which recent changes would match." in html
+    assert "<li" not in html
 
 
 def test_the_last_changes_of_its_listener_alone_are_looked_at(
@@ -155,7 +163,7 @@ def test_the_oldest_save_is_judged_with_what_came_before_those_that_are_looked_a
 
     html = tried(condition=json.dumps({"field": "StageName", "equals": "Won"}))
 
-    assert "Of the one recorded change, 1 would match." in html
+    assert "Of 1 recorded change, 1 would match." in html
 
 
 def test_a_condition_tells_nothing_of_a_value_that_is_masked(client, tried, listener, make_entry):
@@ -171,7 +179,7 @@ def test_a_condition_tells_nothing_of_a_value_that_is_masked(client, tried, list
         for condition in (leaf, {"any": [{"all": [leaf]}]}):
             html = tried(administrator, condition=json.dumps(condition))
             assert "0 would match, 2 might." in html
-            assert "2 might: the condition asks for a value that you may not see" in html
+            assert "2 might match: the condition uses a value that you may not see" in html
 
 
 def test_a_condition_on_another_field_is_told(client, tried, listener, make_entry):

@@ -30,7 +30,7 @@ def let_the_lease_run_out() -> None:
 def test_it_asks_first(admin_client, path, position):
     let_the_lease_run_out()
     html = admin_client.get(path).content.decode()
-    assert "Forget where" in html
+    assert "Forget the position of" in html
     assert "52478913" in html
     assert Position.objects.get().replay_id == "52478913"
 
@@ -38,7 +38,7 @@ def test_it_asks_first(admin_client, path, position):
 def test_it_forgets_once_nobody_runs_the_listener(admin_client, path, position):
     let_the_lease_run_out()
     response = admin_client.post(path, follow=True)
-    assert "it begins again at earliest" in response.content.decode()
+    assert "starts again at earliest" in response.content.decode()
     position.refresh_from_db()
     assert (position.replay_id, position.tip_since) == ("", None)
 

@@ -85,8 +85,8 @@ def test_one_sentence_says_that_everything_is_all_right(home, receiving):
     make_mapping(receiving)
     make_worker("cdc")
     assert sentence(home()) == (
-        "Everything is all right: 1 listener receives, 1 worker is there, "
-        "nothing has failed for good, no incident is open."
+        "All systems normal: 1 listener receiving, 1 worker online, "
+        "no dead letters, no open incidents."
     )
 
 
@@ -98,7 +98,7 @@ def test_what_is_not_all_right_is_named_and_linked(home, listener, make_delivery
     make_incident(listener, kind="overflow", acknowledged_at=timezone.now())
     html = home()
     assert sentence(html) == (
-        f"Not all is well: {listener.name} has failed, 1 dead letter, "
+        f"Needs attention: listener {listener.name} has failed; 1 dead letter; "
         "2 open incidents (1 acknowledged)."
     )
     assert "invalid_client: &lt;b&gt;no such app" in html
@@ -112,27 +112,27 @@ def test_what_is_not_all_right_is_named_and_linked(home, listener, make_delivery
 
 
 def test_a_listener_that_no_process_runs_is_trouble_and_a_disabled_one_is_not(home, listener):
-    assert sentence(home()) == f"Not all is well: {listener.name} is not running."
+    assert sentence(home()) == f"Needs attention: listener {listener.name} is not running."
     listener.enabled = False
     listener.save()
-    assert sentence(home()).startswith("Everything is all right")
+    assert sentence(home()).startswith("All systems normal")
 
 
 def test_a_queue_that_no_living_worker_hears_is_said(home, receiving):
     make_mapping(receiving, queue="crm")
     make_mapping(receiving, on="update", handler="", task="elsewhere.sync", queue="theirs")
     make_worker("crm", ago=120)
-    assert sentence(home()) == "Not all is well: no worker is there."
+    assert sentence(home()) == "Needs attention: no Celery worker is online."
     make_worker("cdc", pid=2)
-    assert sentence(home()) == "Not all is well: no worker hears the queue crm."
+    assert sentence(home()) == "Needs attention: no worker consumes the queue crm."
     make_worker("crm", pid=3)
-    assert sentence(home()).startswith("Everything is all right")
+    assert sentence(home()).startswith("All systems normal")
 
 
 def test_a_mapped_handler_that_is_not_registered_is_said(home, receiving):
     make_mapping(receiving, handler="gone.handler")
     make_worker("cdc")
-    assert sentence(home()) == "Not all is well: 1 mapped handler not registered."
+    assert sentence(home()) == "Needs attention: 1 mapped handler not registered."
 
 
 def test_charts_count_what_was_recorded(home, receiving):
@@ -141,7 +141,7 @@ def test_charts_count_what_was_recorded(home, receiving):
         minute = (now - timedelta(minutes=minutes)).replace(second=0, microsecond=0)
         Throughput.objects.create(listener=receiving, minute=minute, events=1, entries=entries)
     html = home()
-    assert "Last hour: 47 changes, at most 40 a minute, in steps of one minute." in html
+    assert "Last hour: 47 changes, at most 40 per minute, in steps of one minute." in html
     assert "Last day: 547 changes" in html
 
 
@@ -193,9 +193,9 @@ def test_a_paused_handler_is_not_forgotten_and_no_alarm(home, receiving, make_de
     pause(mapping, Actor("ann", "api"), "their system is down", timezone.now())
     html = home()
     assert sentence(html).startswith(
-        f"Not all is well: handlers.log_change of {receiving.name} is paused since "
+        f"Needs attention: handlers.log_change of {receiving.name} has been paused since "
     )
-    assert sentence(html).endswith(", 1 wait.")
+    assert sentence(html).endswith(", 1 waiting.")
     assert "bg-orange-100" in html
     assert "bg-red-100" not in html
 
@@ -204,11 +204,11 @@ def test_work_under_way_is_shown_to_whom_may_see_it(client, django_user_model, h
     Work.objects.create(
         kind="export", through="admin", started_at=timezone.now(), seen_at=timezone.now()
     )
-    assert "Under way" in home()
+    assert "Running jobs" in home()
     reader = django_user_model.objects.create_user("reader", is_staff=True)
     reader.user_permissions.add(Permission.objects.get(codename="view_listener"))
     client.force_login(reader)
-    assert "Under way" not in client.get(FRAGMENT, headers=ANEW).content.decode()
+    assert "Running jobs" not in client.get(FRAGMENT, headers=ANEW).content.decode()
 
 
 def test_readers_with_the_same_rights_share_what_was_read(
@@ -221,7 +221,7 @@ def test_readers_with_the_same_rights_share_what_was_read(
     client.get("/admin/logout/")  # content types are cached
     client.force_login(other)
     with CaptureQueriesContext(connection) as queries:
-        assert "dead letter" not in client.get(FRAGMENT).content.decode()
+        assert "1 dead letter" not in client.get(FRAGMENT).content.decode()
     assert len(queries) <= 3  # who is it?
     assert "1 dead letter" in client.get(FRAGMENT, headers=ANEW).content.decode()
     assert "1 dead letter" in admin_client.get(FRAGMENT).content.decode()
@@ -238,7 +238,7 @@ def test_a_reader_sees_neither_numbers_nor_links_of_what_is_not_theirs(
     reader.user_permissions.add(Permission.objects.get(codename="view_incident"))
     client.force_login(reader)
     html = client.get(FRAGMENT).content.decode()
-    assert sentence(html) == "Not all is well: 1 open incident."
+    assert sentence(html) == "Needs attention: 1 open incident."
     incident = Incident.objects.get()
     assert links(html) == {
         "/admin/audit/incident/?state=open",
@@ -246,7 +246,7 @@ def test_a_reader_sees_neither_numbers_nor_links_of_what_is_not_theirs(
     }
     reader.user_permissions.set([Permission.objects.get(codename="view_delivery")])
     html = client.get(FRAGMENT).content.decode()
-    assert sentence(html) == "Not all is well: 1 dead letter."
+    assert sentence(html) == "Needs attention: 1 dead letter."
     assert all(link.startswith("/admin/handlers/delivery/") for link in links(html))
 
 
@@ -254,16 +254,14 @@ def test_all_right_is_as_far_as_the_reader_may_see(client, django_user_model, li
     make_worker("cdc")
     reader = django_user_model.objects.create_user("reader", is_staff=True)
     client.force_login(reader)
-    assert "ask an administrator for a role" in client.get(HOME).content.decode()
+    assert "Ask an administrator for a role" in client.get(HOME).content.decode()
     reader.user_permissions.add(Permission.objects.get(codename="view_delivery"))
     html = client.get(FRAGMENT).content.decode()
-    assert sentence(html) == (
-        "Everything is all right, as far as you may see: nothing has failed for good."
-    )
+    assert sentence(html) == ("All systems normal (limited to what you can view): no dead letters.")
 
 
 def test_without_a_listener_it_leads_to_what_comes_first(admin_client, home, make_listener):
-    assert "Add a connection" in home()
+    assert "New connection" in home()
     assert "/admin/listeners/connection/add/" in links(home())
     make_listener().delete()
     assert "/admin/listeners/listener/add/" in links(home())

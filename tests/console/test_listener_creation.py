@@ -1,4 +1,4 @@
-"""A new listener begins with four event handlers."""
+"""A new listener starts with four handler mappings."""
 
 import pytest
 
@@ -58,7 +58,7 @@ def test_three_steps_are_seen_and_the_rest_has_its_defaults(admin_client):
     for name in fieldsets[-1].fields:
         assert form.fields[name].help_text.rpartition("Default: ")[2], name
     html = page.content.decode()
-    assert "Default: Continue with the earliest event that Salesforce still has." in html
+    assert "Default: Continue with the earliest retained event." in html
     assert html.count('id="add_id_connection"') == 1
 
 
@@ -70,8 +70,8 @@ def test_a_wrong_advanced_setting_is_not_hidden(admin_client):
 
 def test_the_next_page_says_what_to_do(admin_client):
     html = admin_client.post(ADD, form(), follow=True).content.decode()
-    assert "Next: choose what its event handlers run." in html
-    assert "when a listener process runs: manage.py run_cdc_listener." in html
+    assert "Next: choose the handlers that get its changes." in html
+    assert "once a listener process runs: manage.py run_cdc_listener." in html
 
 
 def test_a_new_listener_gets_its_four_event_handlers(admin_client):

@@ -56,7 +56,7 @@ def test_one_whose_process_vanished_is_not_called_receiving(page, listing, liste
     lease_of(listener)
     ago = timezone.now() - timedelta(minutes=1)
     Position.objects.update(state="receiving", lease_until=ago)
-    assert "Its process ended while it was receiving" in page()
+    assert "The listener process stopped while receiving" in page()
     assert "Not running" in listing()
 
 
@@ -108,7 +108,7 @@ def test_a_listener_with_a_history_stays_and_is_not_read_to_say_so(
     address = f"/admin/listeners/listener/{listener.pk}/delete/"
     with CaptureQueriesContext(connection) as queries:
         html = admin_client.get(address).content.decode()
-    assert f"What {listener} has recorded: stop it instead" in html
+    assert f"The changes recorded by {listener}: stop it instead" in html
     assert all("LIMIT 1" in sql for sql in _reading("audit_auditlogentry", queries))
     chosen = {"action": "delete_selected", "_selected_action": [listener.pk, other.pk], "post": "1"}
 

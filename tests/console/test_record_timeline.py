@@ -50,7 +50,7 @@ def test_it_marks_what_is_missing_and_what_was_read(timeline, make_entry, listen
     DirtyRecord.objects.create(entry=gap, listener=listener, entity_name="Account", due_at=NOW)
     make_entry(record_id=LONG, source="reconcile")
     html = timeline().content.decode()
-    assert "waits to be read over REST" in html
+    assert "waiting for REST read" in html
     assert "from reconcile" in html
 
 

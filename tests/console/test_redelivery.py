@@ -59,8 +59,8 @@ def test_it_asks_first_with_counts_by_handler_and_state(admin_client, dead):
     assert page.status_code == 200
     rows = [(row["handler"], row["verdict"], row["count"]) for row in page.context["rows"]]
     assert rows == [
-        ("tests.one_try", "on its way already, left alone", 1),
-        ("tests.one_try", "sent again", 1),
+        ("tests.one_try", "already queued or running, unchanged", 1),
+        ("tests.one_try", "redelivered", 1),
     ]
     assert states() == ["dead", "blocked", "succeeded"]
     assert not Redelivery.objects.exists()
@@ -76,7 +76,7 @@ def test_confirmed_it_is_done_and_the_reason_is_kept(admin_client, dead):
     assert redelivery.criteria == {"list": "deliveries", "selected": [str(dead.pk)]}
     run_delivery(dead.pk)
     page = admin_client.get(f"{DELIVERIES}{dead.pk}/change/").content.decode()
-    assert "asked for by admin: &lt;b&gt;mended&lt;/b&gt;" in page
+    assert "requested by admin: &lt;b&gt;mended&lt;/b&gt;" in page
 
 
 def test_all_of_a_filter_is_more_than_what_was_selected(admin_client, dead):
@@ -171,9 +171,9 @@ def test_a_blocked_one_says_what_it_waits_for(admin_client, dead):
 
 def test_an_operator_goes_on_without_a_halting_one(admin_client, dead):
     page = admin_client.get(f"{DELIVERIES}{dead.pk}/change/").content.decode()
-    assert "holds back what follows" in page
+    assert "blocks next changes" in page
     question = act(admin_client, DELIVERIES, dead, action="go_on_without")
-    assert "1 dead: given up" in question.content.decode()
+    assert "1 dead letter will be skipped" in question.content.decode()
     assert states() == ["dead", "blocked", "succeeded"]
 
     act(admin_client, DELIVERIES, dead, action="go_on_without", confirm="yes", reason="it is gone")
@@ -183,7 +183,7 @@ def test_an_operator_goes_on_without_a_halting_one(admin_client, dead):
     assert "Skipped by admin" in dead.error
     assert "it is gone" in dead.error
     again = act(admin_client, DELIVERIES, dead, action="go_on_without", confirm="yes")
-    assert "None of these holds anything back." in text_of(admin_client, again)
+    assert "None of these dead letters blocks other changes." in text_of(admin_client, again)
 
 
 @pytest.mark.parametrize(

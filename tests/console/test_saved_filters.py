@@ -51,7 +51,7 @@ def test_the_page_and_what_is_left_empty_are_not_kept():
     ("name", "query"), [("", QUERY), (" ", QUERY), ("All", ""), ("All", "p=2")]
 )
 def test_a_name_and_a_filter_are_needed(admin_client, name, query):
-    assert "Give it a name" in save(admin_client, name, query).content.decode()
+    assert "Enter a name" in save(admin_client, name, query).content.decode()
     assert not SavedFilter.objects.exists()
 
 

@@ -39,7 +39,7 @@ def test_what_runs_says_how_far_it_is_and_what_ended_stays(admin_client, kinds):
     html = page.content.decode()
     assert {item.kind for item in page.context["running"]} == {
         "Pruning",
-        "Comparison with Salesforce",
+        "Reconciliation",
         "Redelivery",
     }
     for words in (
@@ -47,9 +47,9 @@ def test_what_runs_says_how_far_it_is_and_what_ended_stays(admin_client, kinds):
         "70 compared, about 50 %",
         "0 of about 1,000, 0 %",
         "the schedule",
-        "3 sent again",
+        "3 redelivered",
         "no such entity",
-        "Aborted",
+        "Interrupted",
     ):
         assert words in html
     assert 'aria-valuenow="25"' in html
@@ -101,10 +101,10 @@ def test_one_whose_process_died_is_lost_and_the_action_log_has_what_left(db):
     assert tracked.mark_lost(now) == 0
     Work.objects.update(done=7)
     [item] = running(now + timedelta(minutes=2))
-    assert "No word since" in item.state_name
+    assert "No progress since" in item.state_name
 
     assert tracked.mark_lost(now + tracked.SILENCE * 2) == 1
 
     assert Work.objects.get().state == "lost"
     ended = OperatorAction.objects.get(action="export_ended")
-    assert (ended.who, ended.details) == ("ann", {"rows": 7, "ended": "Process died"})
+    assert (ended.who, ended.details) == ("ann", {"rows": 7, "ended": "Lost: process stopped"})

@@ -1,1 +1,1 @@
-"""Pages of the audit log: the list, an entry, a record, search, filters and export."""
+"""The pages of the audit log: the list with search, filters and export, entries and records."""

@@ -1,4 +1,4 @@
-"""What the page of an audit entry shows: changed fields, header, deliveries with attempts."""
+"""The page of an audit log entry: changed fields, header, and deliveries with attempts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from handlers.redelivery.request import ON_THEIR_WAY
 from handlers.reporting.wait_reason import Wait, waits_of
 from handlers.sdk import registry
 
-#: Of one transaction, so many others are shown.
+#: The most other entries of the same transaction that are shown.
 SIBLINGS = 20
 
 
@@ -59,13 +59,13 @@ class DeliveryCard:
 
     @property
     def waited(self) -> timedelta | None:
-        """From its creation to the beginning of its last run."""
+        """The time from the creation of the delivery to the start of its last attempt."""
         started = self.delivery.started_at
         return started - self.delivery.created_at if started else None
 
     @property
     def took(self) -> timedelta | None:
-        """From its creation to its end."""
+        """The time from the creation of the delivery to its end."""
         finished = self.delivery.finished_at
         return finished - self.delivery.created_at if finished else None
 
@@ -85,7 +85,7 @@ class DeliveryCard:
             unregistered_message(delivery.handler) if unknown else "",
             waits,
             see.text(delivery.error, entry),
-            [AttemptRow.of(one, entry, see) for one in delivery.attempt_log.all()],
+            [AttemptRow.of(attempt, entry, see) for attempt in delivery.attempt_log.all()],
         )
 
 
@@ -125,19 +125,22 @@ class EntryPage:
                 DeliveryCard.of(delivery, entry, see, waits.get(delivery.pk))
                 for delivery in deliveries
             ],
-            siblings=[(one, change_type_label(one.change_type)) for one in siblings[:SIBLINGS]],
+            siblings=[(row, change_type_label(row.change_type)) for row in siblings[:SIBLINGS]],
             has_more_siblings=len(siblings) > SIBLINGS,
         )
 
 
 def prefetch_attempts(deliveries: list[Delivery]) -> None:
-    """Read at once what their cards show."""
+    """Load what the cards of the deliveries show."""
     attempts = DeliveryAttempt.objects.order_by("number").select_related("redelivery")
     prefetch_related_objects(deliveries, "redelivery", Prefetch("attempt_log", attempts))
 
 
 def _siblings(entry: AuditLogEntry) -> QuerySet[AuditLogEntry]:
-    """What else its transaction changed, one more than are shown; found by `entry_identity`."""
+    """Return the other entries of the transaction, one more than are shown.
+
+    The query uses the index `entry_identity`.
+    """
     same = AuditLogEntry.objects.filter(transaction_key=entry.transaction_key)
     shown = same.exclude(pk=entry.pk).select_related("listener").order_by("sequence_number", "id")
     return shown.defer("changed_data")[: SIBLINGS + 1]
@@ -160,7 +163,7 @@ def _header(entry: AuditLogEntry) -> list[tuple[str, Any]]:
         ("Commit number", _text(entry.commit_number)),
         ("Commit user", entry.commit_user),
         ("Change origin", entry.change_origin),
-        ("Records of the event", str(entry.record_count)),
+        ("Records in the event", str(entry.record_count)),
         ("Changed fields", _names(entry.changed_fields)),
         ("Nulled fields", _names(entry.nulled_fields)),
         ("Diff fields", _names(entry.diff_fields)),
@@ -173,7 +176,7 @@ def _text(number: int | None) -> str:
 
 
 def _names(names: list[str] | None) -> str:
-    """An event that names none differs from one that does not say."""
+    """Return the names, "none" for an empty list, or "not sent" where the event has no list."""
     if names is None:
         return "not sent"
     return ", ".join(names) or "none"

@@ -1,4 +1,4 @@
-"""What a list of the audit log shows, as a file: streamed, so that memory does not grow with it."""
+"""Exports the filtered audit log as a file, streamed so that memory use stays constant."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ _PIECE = 64 * 1024
 def export(
     request: HttpRequest, changes: KeysetChangeList, form: str, see: Sight
 ) -> StreamingHttpResponse:
-    """All that match, in the list's order, as its reader may see it. No transaction stays open over
-    it."""
+    """Stream all matching entries in the list's order, masked for the user.
+
+    No transaction stays open while the response is sent.
+    """
     if form not in _FORMATS:
         raise Http404
     lines, content_type = _FORMATS[form]
     entries = changes.rows(lambda rows: with_deliveries(rows.prefetch_related(None)))
     rows = (exported_entry(entry, see) for entry in entries)
-    wanted = {name: value for name, value in request.GET.items() if name not in (BEFORE, AFTER)}
+    filters = {name: value for name, value in request.GET.items() if name not in (BEFORE, AFTER)}
     by = Actor.in_console(request)
-    running = begin(by, form, wanted, changes.queryset, reveals=reveals(see))
+    running = begin(by, form, filters, changes.queryset, reveals=reveals(see))
     pieces = Watched(_pieces(lines(counting(rows, running))), running)
     response = StreamingHttpResponse(pieces, content_type=content_type)
     name = f"audit-log-{timezone.now():%Y%m%d-%H%M%S}.{form}"
@@ -41,7 +43,7 @@ def export(
 
 
 def _pieces(lines: Iterable[str]) -> Generator[str]:
-    """Not a write to the network for each line."""
+    """Join lines into pieces, to save writes to the network."""
     piece: list[str] = []
     size = 0
     for line in lines:

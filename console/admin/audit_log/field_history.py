@@ -1,5 +1,7 @@
-"""Field by field: what a change carries, and what was recorded of it before, as its reader may see
-it. Pure, but for `earlier`."""
+"""The fields of a change and their previously recorded values, masked for the reader.
+
+Only `earlier` reads the database.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +13,15 @@ from audit.log.masking import MASKED, Sight
 from audit.models import AuditLogEntry
 from listeners.salesforce.diffs import diff_names
 
-#: How many earlier changes of a record are looked through.
+#: Earlier changes of a record that are searched for previous values.
 LOOK_BACK = 200
 
 
 @dataclass(frozen=True)
 class Known:
-    """The last recorded value of a field, and the entry that told it.
+    """The last recorded value of a field, and the entry that recorded it.
 
-    `is_told` is false where that entry says that the field changed, and not to what.
+    `is_told` is false if that entry says that the field changed, but not to which value.
     """
 
     value: Any
@@ -29,8 +31,11 @@ class Known:
 
 @dataclass(frozen=True)
 class Change:
-    """A field, or a part of a compound field: `Name.FirstName`. `before` is None where nothing was
-    recorded of it; `is_told` is false where the event sent no value."""
+    """A field, or a part of a compound field such as `Name.FirstName`.
+
+    `before` is None if no previous value was recorded; `is_told` is false if the event sent no
+    value.
+    """
 
     name: str
     value: Any = None
@@ -40,23 +45,22 @@ class Change:
 
 
 def earlier(entry: AuditLogEntry) -> list[AuditLogEntry]:
-    """What its listener recorded of the record before, the last first; one query."""
+    """Return the listener's earlier entries of the record, newest first; one query."""
     before = AuditLogEntry.objects.filter(
         record_id=entry.record_id, listener_id=entry.listener_id, id__lt=entry.pk
     )
     names = ("entity_name", "change_type", "source", "changed_fields", "diff_fields")
     found = list(before.order_by("-id").only("listener_id", *names, "changed_data")[:LOOK_BACK])
-    for one in found:
-        one.listener = entry.listener
+    for other in found:
+        other.listener = entry.listener
     return found
 
 
 def changes(
     entry: AuditLogEntry, before: Iterable[AuditLogEntry] = (), see: Sight = MASKED
 ) -> list[Change]:
-    """What the entry carries, in its order, then what it names and does not carry. `before` is the
-    last first."""
-    past = [_Past.of(one, see) for one in before]
+    """Return the fields that the entry carries, then those it only names; `before` newest first."""
+    past = [_Past.of(other, see) for other in before]
     diffs = _diffs_of(entry)
     carried = dict(_flat(_with_texts(see.data(entry), diffs)))
     found = [
@@ -67,7 +71,7 @@ def changes(
     found += [
         Change(name, None, _known(name, past), is_told=False)
         for name in entry.changed_fields or ()
-        if not any(one == name or one.startswith(f"{name}.") for one in carried)
+        if not any(part == name or part.startswith(f"{name}.") for part in carried)
     ]
     return found
 
@@ -85,13 +89,15 @@ class _Past:
 
 
 def _diffs_of(entry: AuditLogEntry) -> tuple[str, ...]:
-    """Judged by what was recorded: a mask has no shape."""
+    """Return the fields sent as diffs; a masked value would not show that."""
     return diff_names(entry.changed_data, entry.diff_fields)
 
 
 def _with_texts(data: Mapping[str, Any], diffs: Iterable[str]) -> dict[str, Any]:
-    """Return the data with the text of each diff in place of `{"diff": text}`, so that none is
-    taken for a compound field."""
+    """Return the data with each `{"diff": text}` replaced by its text.
+
+    Otherwise it would look like a compound field.
+    """
     result = dict(data)
     for name in diffs:
         field, _, part = name.partition(".")
@@ -108,13 +114,13 @@ def _text(value: Any) -> Any:
 
 
 def _known(name: str, past: list[_Past]) -> Known | None:
-    """The last that was recorded of a field."""
-    for one in past:
-        entry = one.entry
-        told, value = _told(name, one.data)
-        if told:
-            return Known(value, entry.pk, is_told=not _is_named(name, one.diffs))
-        if _is_untold(name, one):
+    """Return the last recorded value of a field."""
+    for previous in past:
+        entry = previous.entry
+        is_carried, value = _value_in(name, previous.data)
+        if is_carried:
+            return Known(value, entry.pk, is_told=not _is_named(name, previous.diffs))
+        if _is_untold(name, previous):
             return Known(None, entry.pk, is_told=False)
         if entry.change_type == "CREATE" and entry.source == AuditLogEntry.Source.STREAM:
             return Known(None, entry.pk)  # a create carries every field that has a value
@@ -130,21 +136,24 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def _parts(name: str, value: Any, past: list[_Past]) -> list[str]:
-    """A compound field that was cleared as a whole: the parts that it had."""
+    """Return the parts that a cleared compound field had, or the name alone."""
     if value is not None:
         return [name]
     parts: dict[str, None] = {}
-    for one in past:
-        told, before = _told(name, one.data)
-        if told and before is None:
+    for previous in past:
+        is_carried, before = _value_in(name, previous.data)
+        if is_carried and before is None:
             break
         if isinstance(before, Mapping):
             parts |= dict.fromkeys(part for part, _ in _flat(before, f"{name}."))
     return list(parts) or [name]
 
 
-def _told(name: str, data: Any) -> tuple[bool, Any]:
-    """Whether the data says what a field is; a compound field that is null says it of its parts."""
+def _value_in(name: str, data: Any) -> tuple[bool, Any]:
+    """Return whether the data carries the field, and its value.
+
+    A compound field that is null carries null for each of its parts.
+    """
     for step in name.split("."):
         if not isinstance(data, Mapping) or step not in data:
             return False, None
@@ -155,11 +164,11 @@ def _told(name: str, data: Any) -> tuple[bool, Any]:
 
 
 def _is_untold(name: str, past: _Past) -> bool:
-    """Named as changed, itself or as a whole, and of the whole nothing was sent."""
-    whole = [one for one in past.entry.changed_fields or () if _is_named(name, [one])]
-    return any(not _told(one, past.data)[0] for one in whole)
+    """Return whether the entry names the field as changed without sending its value."""
+    named = [field for field in past.entry.changed_fields or () if _is_named(name, [field])]
+    return any(not _value_in(field, past.data)[0] for field in named)
 
 
 def _is_named(name: str, names: Iterable[str]) -> bool:
-    """Itself, or the compound field that it is a part of."""
-    return any(name == one or name.startswith(f"{one}.") for one in names)
+    """Return whether the names contain the field, or the compound field that it is part of."""
+    return any(name == other or name.startswith(f"{other}.") for other in names)

@@ -1,4 +1,4 @@
-"""The fields of a change as the console shows them: before and after, with their JSON types."""
+"""The fields of a change as the console shows them: values before and after, and JSON types."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from audit.models import AuditLogEntry
 from console.admin.audit_log.field_history import Change, Known, changes
 
 _KINDS = {bool: "boolean", int: "number", float: "number", str: "string", list: "array"}
-#: What every change changes.
+#: Fields that every change updates.
 BOOKKEEPING = {
     "CreatedById",
     "CreatedDate",
@@ -24,9 +24,10 @@ BOOKKEEPING = {
 
 @dataclass(frozen=True)
 class FieldRow:
-    """A field of a record, or a part of a compound field: `Name.FirstName`.
+    """A field of a record, or a part of a compound field such as `Name.FirstName`.
 
-    `before` is empty where nothing is known, and `before_note` says why; `before_entry` told it.
+    `before` is the previous value and `before_entry` the entry that recorded it. Without a
+    previous value, `before_note` says why.
     """
 
     name: str
@@ -48,8 +49,10 @@ def field_rows(
 
 
 def summary_names(entry: AuditLogEntry) -> list[str]:
-    """The fields in short: compound fields once, and without what every change changes. A create
-    names none as changed, and carries all."""
+    """Return the changed fields, compound fields once and without bookkeeping fields.
+
+    A create names no changed fields and carries all of them.
+    """
     names = dict.fromkeys(
         name.partition(".")[0] for name in entry.changed_fields or entry.changed_data
     )
@@ -59,7 +62,7 @@ def summary_names(entry: AuditLogEntry) -> list[str]:
 def _row(change: Change, *, is_new: bool, mask: str) -> FieldRow:
     value, kind, note = _after(change)
     known = change.before
-    # Two masks say nothing.
+    # Two masked values cannot be compared.
     is_comparable = change.is_told and not change.is_diff and change.value != mask
     before, before_note = _before(known, is_new=is_new)
     return FieldRow(
@@ -75,9 +78,9 @@ def _row(change: Change, *, is_new: bool, mask: str) -> FieldRow:
 
 
 def _after(change: Change) -> tuple[str, str, str]:
-    """Value, JSON type and note."""
+    """Return value, JSON type and note."""
     if not change.is_told:
-        return "", "", "named as changed, sent without a value"
+        return "", "", "changed, value not sent"
     note = "sent as a unified diff" if change.is_diff else ""
     if change.value is None:
         return "null (cleared)", "null", note
@@ -85,7 +88,7 @@ def _after(change: Change) -> tuple[str, str, str]:
 
 
 def _before(known: Known | None, *, is_new: bool) -> tuple[str, str]:
-    """Value, and a note in its place."""
+    """Return the value, or a note in its place."""
     if known is None:
         return "", "new record" if is_new else "not recorded"
     if not known.is_told:

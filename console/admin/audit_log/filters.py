@@ -1,4 +1,4 @@
-"""Search and filters of the audit log and of deliveries: what they find, an index finds."""
+"""Filters of the audit log and of deliveries, each backed by an index."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from listeners.salesforce.events import ChangeKind
 
 
 class _OneValue:
-    """A filter with one value, as unfold's drop-downs and texts are."""
+    """A filter with one value, such as unfold's drop-down and text filters."""
 
     parameter_name: str
 
@@ -35,7 +35,7 @@ class _OneValue:
     @property
     def wanted(self) -> str:
         value = (self.value() or "").strip()
-        if "\0" in value:  # PostgreSQL takes none
+        if "\0" in value:  # PostgreSQL rejects it
             raise IncorrectLookupParameters
         return value
 
@@ -58,7 +58,7 @@ class _Equal(_OneValue):
 
 
 class _Number(_OneValue, TextFilter):
-    """Filters by the id of what `parameter_name` names."""
+    """Filters by the id of a related row, named by `parameter_name`."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         wanted = self.wanted
@@ -70,16 +70,16 @@ class _Number(_OneValue, TextFilter):
 
 
 class RedeliveryFilter(_Number):
-    """Those that a redelivery was the last to send."""
+    """Filters deliveries by the last redelivery that sent them."""
 
     title = "redelivery"
     parameter_name = "redelivery"
 
 
 class MappingFilter(_Number):
-    """Those of one event handler: the numbers on its page lead here."""
+    """Filters deliveries by handler mapping; the numbers on its page link here."""
 
-    title = "event handler"
+    title = "handler mapping"
     parameter_name = "mapping"
 
 
@@ -143,7 +143,7 @@ class SourceFilter(_Matching, DropdownFilter):
 
 
 class ReceivedFilter(RangeDateTimeFilter):
-    """From a day or a moment, to a day or a moment; a day alone is meant whole."""
+    """Filters by a range of days or times; an end day without a time is included."""
 
     orders_by = "received_at"
     bounds = ("since", "until")
@@ -168,19 +168,23 @@ class ReceivedFilter(RangeDateTimeFilter):
 
 
 class CommittedFilter(ReceivedFilter):
-    """By the time of the commit, which is kept in milliseconds."""
+    """Filters by the time of the commit, which is stored in milliseconds."""
 
     orders_by = "commit_timestamp"
     bounds = ("committed_since", "committed_until")
 
     def __init__(self, field: Any, *args: Any, **kwargs: Any) -> None:
-        # unfold takes fields of dates only, and asks this one for nothing.
+        # unfold accepts date fields only, and does not use the field otherwise.
         super().__init__(models.DateTimeField("committed", name=field.name), *args, **kwargs)
 
 
 class DeliveryListenerFilter(_OneValue, _Listeners):
-    """In the order of the listener's entries, which have an index: in that of deliveries, an idle
-    one's are behind all others. Where another filter finds few, its own index is better."""
+    """Filters deliveries by listener, in the order of the listener's entries.
+
+    Entries have an index by listener. In the order of deliveries, the database would read past
+    all other listeners' rows to reach those of an idle one. If another filter is selective, its
+    own index is used.
+    """
 
     within = "entry__listener_id"
     narrow = ("group", "redelivery", "created_at_from_0", "created_at_to_0")
@@ -191,7 +195,7 @@ class DeliveryListenerFilter(_OneValue, _Listeners):
         self.orders_by = "" if finds_few else "entry_id"
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """By its id: of that one the database knows how many entries it has."""
+        """Filter by the listener's id, for which the database has statistics."""
         if not self.wanted:
             return queryset
         found = Listener.objects.filter(name=self.wanted).values_list("pk", flat=True).first()
@@ -210,7 +214,7 @@ class HandlerFilter(_Equal, _Handlers):
 
 
 class ErrorGroupFilter(_OneValue, TextFilter):
-    """What failed alike: the groups of the dead letters lead here."""
+    """Filters by error group; the groups of dead letters link here."""
 
     title = "error group"
     parameter_name = "group"
@@ -218,7 +222,7 @@ class ErrorGroupFilter(_OneValue, TextFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if not self.wanted:
             return queryset
-        # Named twice, so that the index of what failed is taken.
+        # The condition on the state makes the database use the index of failed deliveries.
         return queryset.filter(error_group=self.wanted, state__in=FAILED)
 
 

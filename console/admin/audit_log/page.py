@@ -1,4 +1,4 @@
-"""The audit log with what became of each change. Read-only, but for sending changes again."""
+"""The pages of the audit log, with the deliveries of each change and a redeliver action."""
 
 from __future__ import annotations
 
@@ -69,6 +69,8 @@ class AuditLogAdmin(RedeliveringAdmin):
     list_select_related = ("listener",)
     search_fields = ("record_id",)
     search_help_text = ENTRY_SEARCH_HELP
+    empty_title = "No changes recorded yet"
+    empty_text = "Every change that a listener receives appears here, one row for each record."
     list_before_template = "console/audit_log_tools.html"
     change_form_outer_before_template = "console/entry_page.html"
     pages = (
@@ -105,7 +107,7 @@ class AuditLogAdmin(RedeliveringAdmin):
         return super().changelist_view(request, context)
 
     def record_view(self, request: HttpRequest, record_id: str) -> HttpResponse:
-        """All that happened to one record: by its ID of 18 or 15 characters."""
+        """Show the history of a record, by its ID of 18 or 15 characters."""
         self._refuse_blind(request)
         before = request.GET.get(BEFORE, "")
         if before and not (before.isascii() and before.isdecimal() and len(before) < 19):
@@ -117,7 +119,7 @@ class AuditLogAdmin(RedeliveringAdmin):
         return self.page(request, "console/record_page.html", title=title, page=found)
 
     def export_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
-        """What the list shows with the same search and filters, on all pages."""
+        """Export all entries that match the list's search and filters."""
         self._refuse_blind(request)
         try:
             changes = self.get_changelist_instance(request)
@@ -138,7 +140,7 @@ class AuditLogAdmin(RedeliveringAdmin):
             raise PermissionDenied
 
     def deliveries_of(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Delivery]:
-        """Of a list that is filtered by their state, those in that state."""
+        """Return the deliveries of the entries, in the state that the list is filtered by."""
         found = Delivery.objects.filter(entry__in=rows.order_by().values("pk"))
         state = request.GET.get(EntryStateFilter.parameter_name)
         return found.filter(state=state) if state else found.exclude(LEFT_OUT)
@@ -159,7 +161,10 @@ class AuditLogAdmin(RedeliveringAdmin):
 
     @admin.display(description="deliveries")
     def delivery_states(self, entry: Any) -> SafeString | str:
-        labels = [state_label(one.state, title=one.handler) for one in entry.deliveries.all()]
+        labels = [
+            state_label(delivery.state, title=delivery.handler)
+            for delivery in entry.deliveries.all()
+        ]
         return joined(labels) if labels else "recorded only"
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:

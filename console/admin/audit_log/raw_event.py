@@ -1,4 +1,4 @@
-"""An audit entry in the form in which its event came: the Streaming API's, as far as it is kept."""
+"""Rebuilds the event of an audit log entry in the format of the Streaming API."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HEADER = {
 
 
 def raw_event(entry: AuditLogEntry, see: Sight = MASKED) -> dict[str, Any]:
-    """What the event left out is left out here; it named all of its records."""
+    """Return the event as JSON, without header fields that the event left out."""
     header: dict[str, Any] = {"recordIds": list(entry.record_ids())}
     values = {name: getattr(entry, own) for name, own in _HEADER.items()}
     header |= {name: value for name, value in values.items() if value not in (None, "")}

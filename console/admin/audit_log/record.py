@@ -1,4 +1,4 @@
-"""All that happened to one Salesforce record, over all listeners, the newest first."""
+"""The history of a Salesforce record over all listeners, newest first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIELDS = 8
 
 @dataclass(frozen=True)
 class Happening:
-    """One entry, as the timeline shows it."""
+    """An audit log entry on the timeline of its record."""
 
     entry: AuditLogEntry
     change_type: SafeString
@@ -41,13 +41,18 @@ class Happening:
             marks=list(_marks(entry)),
             fields=own[:FIELDS],
             more_fields=len(own[FIELDS:]),
-            deliveries=[(one, state_label(one.state)) for one in entry.deliveries.all()],
+            deliveries=[
+                (delivery, state_label(delivery.state)) for delivery in entry.deliveries.all()
+            ],
         )
 
 
 @dataclass(frozen=True)
 class RecordPage:
-    """`older`: the id that the next page ends before, or None. `before`: where this one does."""
+    """A page of a record's history.
+
+    The page shows entries with ids below `before`; `older` is the same of the next page, or None.
+    """
 
     record_id: str
     entity: str
@@ -69,7 +74,7 @@ class RecordPage:
 
 
 def _entries(record_id: str, before: int | None) -> QuerySet[AuditLogEntry]:
-    """Found by `entry_record`, in its order: one form of the ID is one look-up."""
+    """Return the record's entries in the order of the index `entry_record`, newest first."""
     names = forms(record_id)
     which = {"record_id": names[0]} if len(names) == 1 else {"record_id__in": names}
     entries = AuditLogEntry.objects.filter(**which).order_by("-id")
@@ -80,10 +85,10 @@ def _entries(record_id: str, before: int | None) -> QuerySet[AuditLogEntry]:
 
 
 def _marks(entry: AuditLogEntry) -> Iterable[SafeString]:
-    """How it was learnt, where that was not from the stream; and what is known to be missing."""
+    """Yield labels of an entry that is not from the stream, or not complete yet."""
     if entry.source != AuditLogEntry.Source.STREAM:
-        title = "Read from Salesforce over REST, and not received as an event"
+        title = "Read from Salesforce over REST, not received as an event"
         yield label(f"from {entry.get_source_display().lower()}", "warning", title=title)
     if hasattr(entry, "dirty"):
-        title = entry.dirty.error or "The event told of a change and not what it was"
-        yield label("waits to be read over REST", "warning", title=title)
+        title = entry.dirty.error or "The event named the change without its values"
+        yield label("waiting for REST read", "warning", title=title)

@@ -1,4 +1,4 @@
-"""Searches and filters of a list, kept under a name: links above it."""
+"""Saved searches and filters of a list, shown as links above it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django.http.request import QueryDict
 from audit.models import SavedFilter
 from console.admin.keyset_list import AFTER, BEFORE
 
-#: Of a list's address, where one is in it and what one does with it, and not what it shows.
+#: Parameters of a list's address that are not search or filters.
 _NOT_KEPT = (BEFORE, AFTER, "p", "e", "o", "all")
 
 
@@ -28,7 +28,7 @@ class SavedLink:
 
 
 def links(request: HttpRequest, list_name: str) -> Iterator[SavedLink]:
-    """What the reader sees above a list; one query."""
+    """Yield the saved filters that the user sees above a list; one query."""
     current = kept(request.GET.urlencode())
     for saved in _seen(request, list_name).select_related("owner"):
         yield SavedLink(
@@ -37,13 +37,13 @@ def links(request: HttpRequest, list_name: str) -> Iterator[SavedLink]:
 
 
 def save(request: HttpRequest, list_name: str, back: str) -> HttpResponse:
-    """One of that name is replaced. By POST only."""
+    """Save a filter, replacing the user's own of that name; POST only."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     query = kept(request.POST.get("query", ""))
     name = request.POST.get("name", "").replace("\0", "").strip()[:60]
     if not name or not query:
-        messages.error(request, "Give it a name, and search or filter before you save.")
+        messages.error(request, "Enter a name, and search or filter the list before saving.")
     else:
         SavedFilter.objects.update_or_create(
             owner_id=_pk(request),
@@ -51,24 +51,24 @@ def save(request: HttpRequest, list_name: str, back: str) -> HttpResponse:
             name=name,
             defaults={"query": query, "is_shared": "is_shared" in request.POST},
         )
-        messages.success(request, f"Saved: {name}.")
+        messages.success(request, f"Filter {name} saved.")
     return HttpResponseRedirect(f"{back}?{query}" if query else back)
 
 
 def delete(request: HttpRequest, list_name: str, back: str) -> HttpResponse:
-    """One's own. By POST only."""
+    """Delete one of the user's own filters; POST only."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     mine = SavedFilter.objects.filter(owner_id=_pk(request), list=list_name)
     pk = request.POST.get("id", "")
     if not pk.isdecimal() or not mine.filter(pk=pk[:18]).delete()[0]:
         raise PermissionDenied
-    messages.success(request, "The saved filter is gone.")
+    messages.success(request, "Saved filter deleted.")
     return HttpResponseRedirect(back)
 
 
 def kept(query: str) -> str:
-    """A list's address in one form, whatever the order and however it was reached."""
+    """Return the search and filters of a list's address in canonical order."""
     given = QueryDict(query.replace("%00", ""), mutable=True)
     for name in _NOT_KEPT:
         given.pop(name, None)

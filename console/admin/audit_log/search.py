@@ -1,4 +1,4 @@
-"""What the search of the audit log and of deliveries takes, and the look-ups that find it."""
+"""The search terms of the audit log and of deliveries, and their look-ups."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from django.db.models import Q
 
 from listeners.salesforce.rest.records import long_id
 
-ENTRY_SEARCH_HELP = "Record, user: or tx: ID, entity:Name"
-RECORD_SEARCH_HELP = "Record ID: 18 or 15 characters, or its beginning"
+ENTRY_SEARCH_HELP = "Record ID, user:ID, tx:ID or entity:Name"
+RECORD_SEARCH_HELP = "Record ID (18 or 15 characters) or its beginning"
 WHOLE_ID = 15
 _TRANSACTION_KEY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-#: A user's ID. `record:005…` finds the changes of a user, and not those by one.
+#: A user's ID, which finds changes by the user; `record:005…` finds changes of the user record.
 _USER_ID = re.compile(r"005[0-9A-Za-z]{12}([0-9A-Za-z]{3})?")
 _RECORD_ID = re.compile(r"[0-9A-Za-z]{15}([0-9A-Za-z]{3})?")
 _KINDS = {
@@ -26,7 +26,7 @@ _KINDS = {
 
 
 def entries(search: str) -> Q:
-    """Entries that were asked for: of any of the terms of a kind, and of every kind."""
+    """Return the condition of a search: any term of each kind, and all kinds."""
     terms = _by_kind(search)
     condition = Q()
     if records := terms["record"]:
@@ -41,7 +41,7 @@ def entries(search: str) -> Q:
 
 
 def record_ids(field: str, search: str) -> Q:
-    """Records that were typed: whole IDs of 18 or 15 characters, or the beginning of one."""
+    """Return the condition of record IDs: of 18 or 15 characters, or the beginning of one."""
     condition = Q()
     for term in search.split():
         if len(term) < WHOLE_ID:
@@ -52,19 +52,19 @@ def record_ids(field: str, search: str) -> Q:
 
 
 def whole_records(search: str) -> list[str]:
-    """The whole record IDs of a search, in their long form."""
+    """Return the complete record IDs of a search, in their long form."""
     terms = _by_kind(search)
     found = [*terms["record"], *terms["user"]]
     return list(dict.fromkeys(long_id(term) for term in found if _RECORD_ID.fullmatch(term)))
 
 
 def forms(record_id: str) -> list[str]:
-    """In which an ID may be recorded."""
+    """Return the forms in which an ID may be recorded."""
     return list(dict.fromkeys([record_id, long_id(record_id)]))
 
 
 def _by_kind(search: str) -> defaultdict[str, list[str]]:
-    """`tx:…`, `user:…`, `entity:…`, `record:…`; without one its shape tells."""
+    """Group terms by their prefix (`tx:`, `user:`, `entity:`, `record:`) or else by their shape."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for term in search.split():
         prefix, _, rest = term.partition(":")

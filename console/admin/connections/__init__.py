@@ -1,1 +1,1 @@
-"""Pages of connections: the form, its fields, and trying it out before it is saved."""
+"""The pages of connections: the list, the form and the connection test."""

@@ -1,4 +1,4 @@
-"""Findings on their way to a page of the console, each as soon as it is there."""
+"""Streams the findings of a connection test to the page, one by one."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from django.http import StreamingHttpResponse
 
 from consumer.diagnostics.findings import Finding
 
-#: What the form of a connection says of typed secrets, which the page still has after a test.
-_ENTER_AGAIN = "Enter it once more"
+#: The form's error about typed secrets; after a test the page still has them.
+_ENTER_AGAIN = "Enter it again"
 
 
 def answer(findings: Iterable[Finding]) -> StreamingHttpResponse:
-    """JSON Lines: `{"text", "failed", "step"}`, and `{"end": true, "works"}` as the last."""
+    """Return JSON Lines: `{"text", "failed", "step"}` each, then `{"end": true, "works"}`."""
     return StreamingHttpResponse(
         _lines(findings),
         content_type="application/x-ndjson",
@@ -34,7 +34,7 @@ def _lines(findings: Iterable[Finding]) -> Iterator[str]:
 
 
 def flaws(form: BaseForm, *, besides: Iterable[str] = ()) -> list[Finding]:
-    """Why a form cannot be tried; `besides`: fields that do not matter for that."""
+    """Return the errors that keep a form from being tested, except of the fields in `besides`."""
     return [
         Finding(f"{_label(form, name)}{text}", is_failure=True)
         for name, texts in form.errors.items()

@@ -1,4 +1,4 @@
-"""The form of a connection: secrets go in and do not come out."""
+"""The form of a connection; stored secrets are never shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from console.admin.connections.secret_fields import SecretField, SecretTextarea
 from listeners.models import Connection
 from listeners.models.connection_rules import KINDS, OF_A_KIND
 
-REFERENCE_HELP = "Or a reference that is looked up when used and never stored: env:NAME, file:PATH."
+REFERENCE_HELP = "Or a reference, resolved when used and not stored: env:NAME or file:PATH."
 
 
 class ConnectionForm(WithDefaults):
@@ -23,18 +23,18 @@ class ConnectionForm(WithDefaults):
     password = SecretField(
         label="Password",
         is_token=False,
-        help_text="The password, with the security token right after it where the org wants one. "
+        help_text="The password, followed by the security token if the org requires one. "
         + REFERENCE_HELP,
     )
     token = SecretField(
         label="Bearer token",
-        help_text="An access token or session id. When it ends the listener stops until there is "
-        f"a new one. {REFERENCE_HELP}",
+        help_text="An access token or session id. When it expires, the listener stops until you "
+        f"enter a new one. {REFERENCE_HELP}",
     )
     refresh_token = SecretField(
         label="Refresh token",
-        help_text="Where Salesforce rotates it, the token store keeps the one that is due; enter "
-        f"one here again only after it was revoked. {REFERENCE_HELP}",
+        help_text="If Salesforce rotates refresh tokens, the token store keeps the current one; "
+        f"enter a new one here only after it was revoked. {REFERENCE_HELP}",
     )
     private_key = SecretField(
         label="Private key",
@@ -46,28 +46,28 @@ class ConnectionForm(WithDefaults):
     scopes = NamesField(
         required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text="Asked for at the login, such as api, refresh_token. Empty: the app's own.",
+        help_text="Scopes to request, such as api, refresh_token. Empty: all scopes of the app.",
     )
     optional_params = ObjectField(
         nothing={},
         label="Optional parameters",
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
-        help_text='Further parameters of the token request, such as {"device_id": "cdc"}. A value '
-        "may be env:NAME or file:PATH.",
+        help_text='Additional parameters of the token request, such as {"device_id": "cdc"}. A '
+        "value may be env:NAME or file:PATH.",
     )
     client_config = ObjectField(
         nothing={},
         label="HTTP client",
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
-        help_text="Of the login: http_version (1.0, 1.1, 2), custom_headers, custom_payload, "
-        "connection_timeout, read_timeout. Of every request: tls with ca_bundle, "
-        'client_certificate, client_key, verify. Such as {"tls": {"ca_bundle": "/etc/ca.pem"}}.',
+        help_text="For the login: http_version (1.0, 1.1, 2), custom_headers, custom_payload, "
+        "connection_timeout, read_timeout. For every request: tls with ca_bundle, "
+        'client_certificate, client_key, verify. Example: {"tls": {"ca_bundle": "/etc/ca.pem"}}.',
     )
     refresh_config = ObjectField(
         nothing=None,
         label="Refresh",
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
-        help_text="Use the refresh token of the login's answer: {} like the login itself, or "
+        help_text="Use the refresh token that the login returns: {} with the login's settings, or "
         "refresh_url, scopes, optional_params, credential_bearer, client_config. Empty: log in "
         "with the password each time.",
     )
@@ -85,7 +85,7 @@ class ConnectionForm(WithDefaults):
         if "auth" in self.fields:
             self.fields["auth"].widget.attrs["data-kinds"] = NEEDS
         for name in Connection.SECRETS:
-            field = self.fields.get(name)  # absent for who may only look
+            field = self.fields.get(name)  # absent for read-only users
             if isinstance(field, SecretField):
                 field.remember(getattr(self.instance, name))
                 self.initial.pop(name, None)
@@ -96,20 +96,20 @@ class ConnectionForm(WithDefaults):
             self._say_what_is_not_seen()
 
     def _say_what_is_not_seen(self) -> None:
-        """A typed secret is not shown again, and a field of another kind not at all."""
-        heeded = KINDS[self.data["auth"]].heeded if self.data.get("auth") in KINDS else OF_A_KIND
+        """Report errors of hidden fields, and ask for typed secrets again: neither is shown."""
+        used = KINDS[self.data["auth"]].heeded if self.data.get("auth") in KINDS else OF_A_KIND
         for name in list(self.errors):
-            if name in OF_A_KIND - heeded:
+            if name in OF_A_KIND - used:
                 label = self.fields[name].label or name
                 for message in self.errors[name]:
                     self.add_error(None, f"{label}: {message}")
         for name in Connection.SECRETS:
             field = self.fields.get(name)
             if isinstance(field, SecretField) and field.was_typed(self[name].data):
-                self.add_error(name, "Enter it once more: it was not saved, and is not shown.")
+                self.add_error(name, "Enter it again: it was not saved and is not shown.")
 
 
-#: For the form's script.
+#: Fields of each authentication kind, for `connection_form.js`.
 NEEDS = json.dumps(
     {
         kind: {"required": needs.required, "heeded": sorted(needs.heeded)}
@@ -119,7 +119,7 @@ NEEDS = json.dumps(
 
 
 def conditions() -> dict[str, str]:
-    """Alpine's condition for each field that not all kinds heed."""
+    """Return Alpine's condition for each field that not every authentication kind uses."""
     return {name: _condition(name) for name in sorted(OF_A_KIND)}
 
 
@@ -129,7 +129,7 @@ def _condition(name: str) -> str:
 
 
 def of_kind(fieldsets: Any, auth: str) -> list[Any]:
-    """The fieldsets with what that kind heeds, and no heading over nothing."""
+    """Return the fieldsets reduced to the fields of an authentication kind, without empty ones."""
     others = OF_A_KIND - KINDS[auth].heeded if auth in KINDS else set()
     kept = [
         (title, {**options, "fields": [name for name in options["fields"] if name not in others]})

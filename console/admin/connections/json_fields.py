@@ -14,7 +14,7 @@ else:
 
 
 class WithDefaults(_Form):
-    """What is left empty, and has a default, gets it."""
+    """A form whose empty fields get their defaults."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -38,7 +38,7 @@ class WithDefaults(_Form):
 
 
 class NamesField(forms.CharField):
-    """A list of names, written with commas."""
+    """A list of names, separated by commas."""
 
     def prepare_value(self, value: Any) -> Any:
         return ", ".join(map(str, value)) if isinstance(value, list) else value
@@ -51,7 +51,7 @@ class NamesField(forms.CharField):
 
 
 class ObjectField(forms.JSONField):
-    """A JSON object; empty is `nothing`."""
+    """A JSON object; an empty field means `nothing`."""
 
     def __init__(self, *, nothing: Any, **kwargs: Any) -> None:
         super().__init__(required=False, **kwargs)

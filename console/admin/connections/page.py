@@ -1,4 +1,4 @@
-"""The page of a connection, and the list of them."""
+"""The pages of connections."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ class ConnectionAdmin(TryingOutAdmin):
     form = ConnectionForm
     list_display = ("name", "auth", "base_url", "credentials", "listener_count")
     list_filter = ("auth",)
+    empty_title = "No connections yet"
+    empty_text = "A connection holds the address of a Salesforce org and the credentials to log in."
     search_fields = ("name", "base_url")
     fieldsets = (
         (None, {"fields": ("name", "auth")}),
         (
             "Salesforce",
             {
-                "description": "The org's own domain is found under Setup, My Domain. Name another "
-                "address only where yours differs.",
+                "description": "Find your org's domain in Salesforce under Setup, My Domain. Leave "
+                "the other addresses empty unless yours differ.",
                 "fields": ("base_url", "login_url", "is_sandbox", "token_url", "refresh_url"),
             },
         ),
         (
             "Credentials",
             {
-                "description": "Secrets are stored encrypted and never shown.",
+                "description": "Secrets are encrypted in the database and never shown.",
                 "fields": (
                     "client_id",
                     "client_secret",
@@ -68,7 +70,7 @@ class ConnectionAdmin(TryingOutAdmin):
             "Network",
             {
                 "classes": ("collapse",),
-                "description": "A proxy carries every request of this connection.",
+                "description": "A proxy is used for every request of this connection.",
                 "fields": (
                     "client_config",
                     "proxy_scheme",
@@ -88,7 +90,7 @@ class ConnectionAdmin(TryingOutAdmin):
         return response
 
     def get_fieldsets(self, request: HttpRequest, obj: Connection | None = None) -> Any:
-        """For a reader those of the kind: nothing there can choose another."""
+        """Show a read-only user the fields of the authentication kind alone."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
@@ -97,7 +99,7 @@ class ConnectionAdmin(TryingOutAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        if "auth" not in context["adminform"].form.fields:  # the conditions ask for it
+        if "auth" not in context["adminform"].form.fields:  # the conditions need this field
             readers = context["adminform"].model_admin = copy.copy(self)
             readers.conditional_fields = {}
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
@@ -114,7 +116,7 @@ class ConnectionAdmin(TryingOutAdmin):
 
     @admin.display(description="credentials")
     def credentials(self, connection: Connection) -> str:
-        """The state of each secret that the login needs."""
+        """Return the state of each secret that the login needs."""
         return ", ".join(
             f"{name.replace('_', ' ')} {described(getattr(connection, name))}"
             for name in KINDS[connection.auth].required

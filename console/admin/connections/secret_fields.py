@@ -1,4 +1,4 @@
-"""A form field for a secret: what is stored never leaves, what is typed is never shown again."""
+"""Form fields for secrets: neither stored nor typed values are ever shown."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from listeners.secrets.encrypted_field import REFERENCES, Secret, described
 
 
 class Entry(Enum):
-    """What was entered, where it is not a new value."""
+    """What the user did with a stored secret, other than entering a new one."""
 
     KEEP = "keep"
     CLEAR = "clear"
 
 
 class SecretInput(forms.PasswordInput):
-    """An input that is always empty, the state of what is stored, and a box to clear it."""
+    """An input that is always empty, the state of the stored secret, and a box to clear it."""
 
     template_name = "console/secret_input.html"
     stored = Secret("")
@@ -55,7 +55,7 @@ class SecretInput(forms.PasswordInput):
 
 
 class SecretTextarea(SecretInput):
-    """The same for a secret of several lines, such as a key in PEM."""
+    """A `SecretInput` of several lines, such as for a PEM key."""
 
     template_name = "console/secret_textarea.html"
 
@@ -68,13 +68,13 @@ class SecretField(forms.Field):
     widget: forms.Widget | type[forms.Widget] = SecretInput
 
     def __init__(self, *, is_token: bool = True, **kwargs: Any) -> None:
-        """`is_token`: blanks around it came with the pasting; a password may begin with one."""
+        """`is_token`: strip blanks, which come from pasting; a password may begin with one."""
         super().__init__(required=False, **kwargs)
         self.stored = Secret("")
         self._is_token = is_token
 
     def remember(self, stored: Secret) -> None:
-        """What the row holds: kept when nothing is entered."""
+        """Set the stored secret, which is kept if the user enters nothing."""
         self.stored = stored
         if isinstance(self.widget, SecretInput):
             self.widget.stored = stored

@@ -1,4 +1,4 @@
-"""A connection's settings are tried out before they are saved: the views, and the button."""
+"""The connection test: the button, and the views that test unsaved settings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TryingOutAdmin(NotedAdmin):
 
     @method_decorator((require_POST, sensitive_post_parameters(*Connection.SECRETS)))
     def try_stored(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        """With what is entered; for who may not change it, as it is stored."""
+        """Test the entered settings, or the stored ones for a user who may not change them."""
         stored = self.get_object(request, str(pk))
         if stored is None:
             raise Http404
@@ -46,9 +46,11 @@ class TryingOutAdmin(NotedAdmin):
             raise PermissionDenied
         if self.has_change_permission(request, stored):
             return self._tried(request, stored)
-        hasty = with_short_timeouts(stored)
-        heard = [listener_with_short_timeouts(one, hasty) for one in _listeners(stored)]
-        return answer(checked(hasty, heard, Actor.in_console(request)))
+        impatient = with_short_timeouts(stored)
+        listeners = [
+            listener_with_short_timeouts(listener, impatient) for listener in _listeners(stored)
+        ]
+        return answer(checked(impatient, listeners, Actor.in_console(request)))
 
     def _tried(self, request: HttpRequest, stored: Connection | None) -> HttpResponseBase:
         entered = Connection.objects.get(pk=stored.pk) if stored else Connection()
@@ -84,7 +86,7 @@ class TryingOutAdmin(NotedAdmin):
         }
 
     def _test_url(self, request: HttpRequest, connection: Connection | None) -> str:
-        """Empty for who may not."""
+        """Return the address of the test; empty for a user who may not run it."""
         if connection is None:
             return reverse("admin:listeners_connection_try_new")
         if self._may_try(request, connection):

@@ -1,1 +1,1 @@
-"""Pages of deliveries: the list, dead letters, and sending changes again."""
+"""The pages of deliveries: the list, dead letters and redelivery."""

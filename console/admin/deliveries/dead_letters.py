@@ -1,4 +1,4 @@
-"""What failed, by handler and error: seen, sent again and given up a group at a time."""
+"""The page of dead letters, grouped by handler and error: redeliver or skip a whole group."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from handlers.redelivery.request import Wish
 from listeners.access.permissions import OPERATE, may
 
 State = Delivery.State
-TITLES = {State.DEAD: "Dead letters", State.RETRYING: "To be tried again"}
-#: A web server gives up on long requests.
+TITLES = {State.DEAD: "Dead letters", State.RETRYING: "Waiting for retry"}
+#: The most dead letters skipped in one request, which the web server would otherwise time out.
 AT_ONCE = 2000
 _NAME = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
 class Card:
-    """A group, and where its buttons lead; an empty address: no button."""
+    """A group with the addresses of its buttons; no button where the address is empty."""
 
     group: Group
     deliveries: str
@@ -61,13 +61,13 @@ class DeadLettersAdmin(RedeliveringAdmin):
         found = page_of(state, _number(request), Sight.in_console(request.user))
         here = reverse("admin:handlers_delivery_dead_letters")
         context = {
-            **self.admin_site.each_context(request),  # and no "opts": the title is shown instead
+            **self.admin_site.each_context(request),  # without "opts", so that the title is shown
             "title": TITLES[State(state)],
             "state": state,
             "cards": [self._card(request, group) for group in found.groups],
             "tabs": [
-                (TITLES[one], f"{here}?{urlencode({'state': one.value})}", one == state)
-                for one in STATES
+                (TITLES[known], f"{here}?{urlencode({'state': known.value})}", known == state)
+                for known in STATES
             ],
             "pages": _beside(here, state, found.number, found.has_more),
         }
@@ -88,7 +88,7 @@ class DeadLettersAdmin(RedeliveringAdmin):
         )
 
     def redeliver_group(self, request: HttpRequest) -> HttpResponse:
-        """Asks first, with counts; does it when asked by POST."""
+        """Redeliver a group, after a page that asks with counts."""
         if not self.has_redeliver_permission(request):
             raise PermissionDenied
         state, name = _state(request), _name(request)
@@ -101,24 +101,24 @@ class DeadLettersAdmin(RedeliveringAdmin):
         return self.answer(request, wish)
 
     def go_on_group(self, request: HttpRequest) -> HttpResponse:
-        """Give up those that hold their records back."""
+        """Skip the dead letters of a group that block the next changes of their records."""
         if not self.has_redeliver_permission(request):
             raise PermissionDenied
         rows = deliveries_of(State.DEAD, _name(request)).filter(halts=True).order_by("id")
         ids = list(rows.values_list("pk", flat=True)[:AT_ONCE])
         if not ids:
-            messages.info(request, "None of these holds anything back.")
+            messages.info(request, "None of these dead letters blocks other changes.")
         elif not is_confirmed(request):
             return self.ask(
                 request,
-                title="Go on without them",
-                text=f"{_counted(ids)}: given up, so that the next change of each record begins. "
-                "The reason is kept with the error.",
-                button=f"Go on without {len(ids):,}",
+                title="Skip and continue",
+                text=f"{counted(ids)} will be skipped, so that the next change of each record "
+                "runs. The reason is stored with the error.",
+                button=f"Skip {len(ids):,} and continue",
             )
         else:
             by, reason = Actor.in_console(request), reason_of(request)
-            messages.success(request, f"Given up: {give_up(ids, by, reason, timezone.now()):,}.")
+            messages.success(request, f"Skipped: {give_up(ids, by, reason, timezone.now()):,}.")
         return self.back(request)
 
     def back(self, request: HttpRequest) -> HttpResponseRedirect:
@@ -155,8 +155,9 @@ def _number(request: HttpRequest) -> int:
     return int(number)
 
 
-def _counted(ids: list[int]) -> str:
-    return f"The oldest {AT_ONCE:,} dead" if len(ids) == AT_ONCE else f"{len(ids):,} dead"
+def counted(ids: list[int]) -> str:
+    noun = "dead letter" if len(ids) == 1 else "dead letters"
+    return f"The oldest {AT_ONCE:,} {noun}" if len(ids) == AT_ONCE else f"{len(ids):,} {noun}"
 
 
 def _beside(here: str, state: str, number: int, has_more: bool) -> dict[str, str]:

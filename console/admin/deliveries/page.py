@@ -1,4 +1,4 @@
-"""Deliveries in the console: what became of each change for each of its handlers."""
+"""The pages of deliveries: one for each change and handler."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ from console.admin.audit_log.filters import (
     RedeliveryFilter,
 )
 from console.admin.audit_log.search import RECORD_SEARCH_HELP, record_ids
-from console.admin.deliveries.dead_letters import DeadLettersAdmin
+from console.admin.deliveries.dead_letters import DeadLettersAdmin, counted
+from console.admin.deliveries.redeliver_action import is_confirmed, reason_of
+from console.admin.delivery_labels import state_label
 from console.admin.keyset_list import KeysetChangeList
 from console.admin.mappings.pause import pause_label
 from console.admin.redeliver_action import is_confirmed, reason_of
@@ -63,6 +65,11 @@ class DeliveryAdmin(DeadLettersAdmin):
     list_select_related = ("entry__listener", "mapping")
     search_fields = ("entry__record_id",)
     search_help_text = RECORD_SEARCH_HELP
+    empty_title = "No deliveries yet"
+    empty_text = (
+        "A delivery is one change for one handler. Choose a handler on a listener's page, and its "
+        "deliveries appear here when changes arrive."
+    )
     change_form_outer_before_template = "console/delivery_page.html"
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
@@ -74,7 +81,7 @@ class DeliveryAdmin(DeadLettersAdmin):
         return queryset.filter(record_ids("entry__record_id", search_term)), False
 
     def deliveries_of(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Delivery]:
-        """What was left out from the start has to be chosen itself, or by its state."""
+        """Leave skipped deliveries out of "select all", unless the list is filtered by state."""
         is_across = request.POST.get("select_across") == "1"
         by_state = DeliveryStateFilter.parameter_name in request.GET
         return rows.exclude(LEFT_OUT) if is_across and not by_state else rows
@@ -86,28 +93,28 @@ class DeliveryAdmin(DeadLettersAdmin):
         icon="replay",
     )
     def redeliver_dead(self, request: HttpRequest) -> HttpResponse:
-        """Asks first; does it when asked by POST."""
+        """Redeliver all dead letters, after a page that asks."""
         dead = AuditLogFilter(state=Delivery.State.DEAD)
         return self.answer(
             request, wish(dead, Actor.in_console(request), reason=reason_of(request))
         )
 
-    @admin.action(description="Go on without it, where it halts", permissions=["redeliver"])
+    @admin.action(description="Skip and continue", permissions=["redeliver"])
     def go_on_without(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse:
         ids = list(rows.order_by().filter(halts=True).values_list("pk", flat=True))
         if not ids:
-            messages.info(request, "None of these holds anything back.")
+            messages.info(request, "None of these dead letters blocks other changes.")
             return self.back(request)
         if not is_confirmed(request):
             return self.ask(
                 request,
-                title="Go on without it",
-                text=f"{len(ids)} dead: given up, so that the next change of each record begins. "
-                "The reason is kept with the error.",
-                button="Go on without it",
+                title="Skip and continue",
+                text=f"{counted(ids)} will be skipped, so that the next change of each record "
+                "runs. The reason is stored with the error.",
+                button=f"Skip {len(ids):,} and continue",
             )
         by, reason = Actor.in_console(request), reason_of(request)
-        messages.success(request, f"Given up: {give_up(ids, by, reason, timezone.now()):,}.")
+        messages.success(request, f"Skipped: {give_up(ids, by, reason, timezone.now()):,}.")
         return self.back(request)
 
     @admin.display(description="created")
@@ -117,15 +124,15 @@ class DeliveryAdmin(DeadLettersAdmin):
     @admin.display(description="ended")
     def ended(self, delivery: Delivery) -> SafeString | str:
         if delivery.state == Delivery.State.RETRYING:
-            return format_html("again {}", moment(delivery.due_at))
+            return format_html("retry at {}", moment(delivery.due_at))
         return moment(delivery.finished_at)
 
     @admin.display(description="state")
     def state_shown(self, delivery: Delivery) -> SafeString:
         marks = [state_label(delivery.state)]
         if delivery.halts:
-            title = "The next changes of its record wait until it is redelivered or given up."
-            marks.append(label("halts", "danger", title=title))
+            title = "The next changes of the record wait until this one is redelivered or skipped."
+            marks.append(label("blocks record", "danger", title=title))
         if delivery.state in WAITING and delivery.mapping and delivery.mapping.paused_at:
             marks.append(pause_label(delivery.mapping))
         return format_html('<span class="whitespace-nowrap">{}</span>', joined(marks))
@@ -148,7 +155,7 @@ class DeliveryAdmin(DeadLettersAdmin):
 
 
 def _failure(see: Sight) -> Callable[[Delivery], str]:
-    """A column: the first line of the error, as its reader may see it."""
+    """Return a column with the first line of the error, masked for its reader."""
 
     @admin.display(description="error")
     def failure(delivery: Delivery) -> str:

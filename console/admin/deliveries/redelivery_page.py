@@ -1,4 +1,4 @@
-"""A redelivery's page: who, why, how far, and what became of what it sent."""
+"""The pages of redeliveries: who asked and why, progress, and the outcome."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ from handlers.reporting import queue_coverage
 from handlers.sdk.queues import queue_of
 from listeners.access.permissions import REDELIVER, may
 
-#: What became of its deliveries is counted for so many seconds.
+#: Seconds after which counting the deliveries of a redelivery is cancelled.
 COUNT_SECONDS = 0.5
 
 
 class RedeliveryAdmin(LongWorkAdmin):
+    empty_title = "No redeliveries yet"
+    empty_text = "Start one from the audit log, the deliveries or the dead letters."
     change_form_outer_before_template = "console/redelivery_page.html"
     pages = (
         ("<int:pk>/parts/", "parts", "parts"),
@@ -46,7 +48,7 @@ class RedeliveryAdmin(LongWorkAdmin):
         return {**super().page_context(request, obj), **own}
 
     def parts(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The part of its page that changes, for `refresh.js`."""
+        """Return the part of the page that `refresh.js` refreshes."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         row = get_object_or_404(Redelivery, pk=pk)
@@ -56,25 +58,25 @@ class RedeliveryAdmin(LongWorkAdmin):
         return answer
 
     def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        text = "What was sent stays sent; the rest is not."
+        text = "Deliveries that were already redelivered stay so. The rest is not redelivered."
         return self._asked(request, pk, cancel, "Cancel", text)
 
     def take_up_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        text = "A worker goes on where it was left."
-        return self._asked(request, pk, take_up, "Take up again", text)
+        text = "A worker continues where the redelivery stopped."
+        return self._asked(request, pk, take_up, "Resume", text)
 
     def _asked(self, request: HttpRequest, pk: int, act: Any, verb: str, text: str) -> HttpResponse:
-        """Asks first, and why; does it when asked by POST."""
+        """Run the action, after a page that asks for confirmation and a reason."""
         if not may(request.user, REDELIVER):
             raise PermissionDenied
         row = get_object_or_404(Redelivery, pk=pk)
         back = reverse("admin:handlers_redelivery_change", args=[pk])
         if request.method != "POST":
-            title = f"{verb}: redelivery {pk}"
+            title = f"{verb} redelivery {pk}"
             asked = {"original": row, "title": title, "text": text, "button": verb, "back": back}
             return self.page(request, "console/ask.html", **asked)
         if not act(pk, Actor.in_console(request), reason_of(request), timezone.now()):
-            messages.info(request, "It has ended meanwhile, or goes on already.")
+            messages.info(request, f"Redelivery {pk} has already finished or is running.")
         return HttpResponseRedirect(back)
 
 
@@ -83,8 +85,8 @@ def _facts(request: HttpRequest, row: Redelivery) -> dict[str, Any]:
     return {
         "rows": shown(counts_of(row)),
         "since": since,
-        # Nothing on its page changes any more, or not soon.
-        "settled": row.is_over and not any(one["is_open"] for one in since or ()),
+        # The page no longer changes and need not refresh.
+        "settled": row.is_over and not any(row["is_open"] for row in since or ()),
         "waits": _waits(row),
         "left": f"{row.total - row.done:,}" if row.done < row.total else "",
         "can_cancel": may(request.user, REDELIVER) and not row.is_over,
@@ -93,7 +95,7 @@ def _facts(request: HttpRequest, row: Redelivery) -> dict[str, Any]:
 
 
 def _since(row: Redelivery) -> list[dict[str, Any]] | None:
-    """What became of those that it was the last to send; None: they are too many to count now."""
+    """Count its deliveries by state, those of a later redelivery aside; None if too many."""
     list_of_them = reverse("admin:handlers_delivery_changelist")
     rows = Delivery.objects.filter(redelivery=row.pk).order_by("state")
     try:
@@ -114,10 +116,10 @@ def _since(row: Redelivery) -> list[dict[str, Any]] | None:
 
 
 def _waits(row: Redelivery) -> str:
-    """What it waits for, if it does."""
+    """Return what the redelivery waits for; empty if it does not wait."""
     if row.state != Redelivery.State.WAITING:
         return ""
     queue = queue_of(TASK, "")
     if queue not in queue_coverage.queues_heard(queue_coverage.seen()):
-        return f"It waits for a worker: none hears the queue {queue}."
-    return "A worker takes it up soon."
+        return f"Waiting for a worker: no worker consumes the queue {queue}."
+    return "A worker starts it soon."

@@ -1,1 +1,1 @@
-"""Pages of listeners: creating one, its state, starting and stopping it."""
+"""The pages of listeners: create, edit, start and stop them, and see their state."""

@@ -1,5 +1,4 @@
-"""Creates listeners: offers the channels of an org, and tries a new listener out before it is
-saved."""
+"""The page that creates a listener: it offers the org's channels and tests before saving."""
 
 from __future__ import annotations
 
@@ -34,11 +33,11 @@ class CreatingAdmin(OperatingAdmin):
     add_fieldsets = FIELDSETS
     pages = (("channels/", "channels", "channels"), ("test/", "try_new", "try_new"))
 
-    # What the page asks for
+    # Requests of the page's scripts
 
     @method_decorator(require_POST)
     def channels(self, request: HttpRequest) -> JsonResponse:
-        """What the org of a connection offers. By POST: it may log in."""
+        """Return the channels of a connection's org; by POST, since it may log in."""
         if not (self.has_add_permission(request) or self.has_change_permission(request)):
             raise PermissionDenied
         connection = get_object_or_404(Connection, pk=_number(request.POST.get("connection")))
@@ -52,9 +51,9 @@ class CreatingAdmin(OperatingAdmin):
         if found := flaws(form, besides=("name",)):
             return answer(found)
         listener: Listener = form.instance
-        hasty = with_short_timeouts(listener.connection)
-        heard = [listener_with_short_timeouts(listener, hasty)]
-        return answer(checked(hasty, heard, Actor.in_console(request)))
+        impatient = with_short_timeouts(listener.connection)
+        listeners = [listener_with_short_timeouts(listener, impatient)]
+        return answer(checked(impatient, listeners, Actor.in_console(request)))
 
     # The page
 
@@ -76,20 +75,19 @@ class CreatingAdmin(OperatingAdmin):
         return {"test_url": reverse("admin:listeners_listener_try_new")}
 
     def response_post_save_add(self, request: HttpRequest, obj: Listener) -> HttpResponse:
-        messages.info(request, f"Next: choose what its event handlers run. {_when(obj)}")
-        # On to the new listener's page, where its handlers are chosen.
+        messages.info(request, f"Next: choose the handlers that get its changes. {_when(obj)}")
         return HttpResponseRedirect(reverse("admin:listeners_listener_change", args=[obj.pk]))
 
 
 def _when(listener: Listener) -> str:
-    """It begins to receive."""
+    """Say when the listener starts to receive."""
     if not listener.enabled:
-        return "It is not enabled: start it when you are ready."
+        return "The listener is disabled: start it when you are ready."
     if ListenerProcess.objects.present():
-        return "A listener process runs, and takes it up within seconds."
-    return "It begins to receive when a listener process runs: manage.py run_cdc_listener."
+        return "A listener process is running and starts it within seconds."
+    return "It starts to receive once a listener process runs: manage.py run_cdc_listener."
 
 
 def _number(text: str | None) -> int:
-    """Of a row that there may be."""
+    """Return a row's id, or 0 if the text is none."""
     return int(text) if text and text.isdecimal() and len(text) < 19 else 0

@@ -1,5 +1,4 @@
-"""The forms of a listener. A new one's: three steps, and all else with its default under one
-heading."""
+"""The forms of a listener; the one for a new listener has three steps and advanced settings."""
 
 from __future__ import annotations
 
@@ -41,8 +40,7 @@ FIELDSETS: Any = (
         "Advanced configuration",
         {
             "classes": ("collapse",),
-            "description": "Nothing here needs to be changed. Each field has its default, and all "
-            "can be changed later.",
+            "description": "Every setting has a default, and you can change all of them later.",
             "fields": ADVANCED,
         },
     ),
@@ -50,16 +48,15 @@ FIELDSETS: Any = (
 _ADD_PAGE = "admin:listeners_connection_add"
 _ADD = (
     '{} <a id="add_id_connection" class="related-widget-wrapper-link add-related connecting-add" '
-    'data-popup="yes" href="{}?_to_field=id&amp;_popup=1">Add a connection</a>'
+    'data-popup="yes" href="{}?_to_field=id&amp;_popup=1">New connection</a>'
 )
 _HELP = {
-    "connection": "The Salesforce org, and how to log in to it.",
-    "channel": "What the org offers is listed; any other channel can be typed. "
-    "/data/ChangeEvents carries every entity that is selected in Setup under Change Data Capture, "
-    "/data/AccountChangeEvent one, /data/Name__chn is a custom channel. Upper and lower case "
-    "matter.",
-    "name": "Under this name it is found in the console, in files and by commands.",
-    "enabled": "It starts as soon as it is saved and a listener process runs.",
+    "connection": "The Salesforce org and its credentials.",
+    "channel": "Choose a channel of the org, or type one. /data/ChangeEvents carries every entity "
+    "selected in Setup under Change Data Capture, /data/AccountChangeEvent a single entity, "
+    "/data/Name__chn is a custom channel. Names are case-sensitive.",
+    "name": "Identifies the listener in the console, in configuration files and in commands.",
+    "enabled": "Start receiving as soon as the listener is saved and a listener process runs.",
 }
 
 
@@ -67,7 +64,7 @@ class ListenerForm(WithDefaults):
     sensitive_fields = NamesField(
         required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text=f"Such as {EXAMPLES}: masked in the console, the API and exports.",
+        help_text=f"Fields such as {EXAMPLES}, whose values the console, the API and exports mask.",
     )
 
     class Meta:
@@ -76,9 +73,9 @@ class ListenerForm(WithDefaults):
 
 
 class ChannelForm(ListenerForm):
-    """Offers the channels of the connection's org."""
+    """A form that offers the channels of the connection's org."""
 
-    #: Of whoever fills it in; the page says so.
+    #: Whether the user may change connections; set by the page.
     may_change_connections = False
 
     class Media:
@@ -87,11 +84,11 @@ class ChannelForm(ListenerForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if field := self.fields.get("channel"):  # absent for who may only look
+        if field := self.fields.get("channel"):  # absent for read-only users
             field.widget.attrs |= {
                 "data-channels": reverse("admin:listeners_listener_channels"),
                 "data-channels-of": "id_connection",
-                # To look at a listener is no reason to ask its org.
+                # Opening a listener's page should not send a request to its org.
                 "data-channels-on": "focus" if self.instance.pk else "load",
             }
 
@@ -120,7 +117,7 @@ class NewListenerForm(ChannelForm):
         self._offer_to_add_one()
 
     def _offer_to_add_one(self) -> None:
-        """A link in plain sight in place of a menu; the form stays as it is meanwhile."""
+        """Show a link to add a connection in place of unfold's menu; it opens a pop-up."""
         field = self.fields["connection"]
         wrapper: Any = field.widget
         if getattr(wrapper, "can_add_related", False):
@@ -137,8 +134,7 @@ def _shown_default(name: str) -> str:
 
 
 def beginning() -> dict[str, Any]:
-    """What the form begins with, beside the defaults: a name that is free, and the connection
-    where there is but one."""
+    """Return the initial values besides the defaults: an unused name, and the only connection."""
     wanted = str(default_of(Listener(), "name"))
     taken = set(Listener.objects.filter(name__startswith=wanted).values_list("name", flat=True))
     number = next(n for n in range(1, len(taken) + 2) if _numbered(wanted, n) not in taken)

@@ -1,4 +1,4 @@
-"""Listeners: where each stands, and on its page the drawing of what becomes of its changes."""
+"""The pages of listeners: the list with states, and a page with the flow of changes."""
 
 from __future__ import annotations
 
@@ -48,29 +48,34 @@ class ListenerAdmin(CreatingAdmin):
     )
     list_filter = ("enabled", "transport", "connection")
     list_select_related = ("connection", "position")
+    empty_title = "No listeners yet"
+    empty_text = (
+        "A listener subscribes to one channel of a Salesforce org, records its changes and passes "
+        "them to handlers. It needs a connection."
+    )
     search_fields = ("name", "channel")
     fieldsets = (
         (None, {"fields": ("name", "connection", "channel", "enabled")}),
         (
             "Position",
             {
-                "description": "Where to begin, and what to do when Salesforce no longer has what "
-                "comes next. It retains changes for 72 hours.",
+                "description": "Where to start, and what to do when Salesforce no longer has the "
+                "next change. Salesforce retains changes for 72 hours.",
                 "fields": ("replay_from", "on_replay_lost"),
             },
         ),
         (
             "Gap events",
             {
-                "description": "Salesforce sends a gap event instead of a change that was too "
-                "large, or was made outside its application servers.",
+                "description": "Salesforce sends a gap event in place of a change that was too "
+                "large or was made outside its application servers.",
                 "fields": ("gap_policy",),
             },
         ),
         (
             "Transport",
             {
-                "description": "Both bring the same changes to the same handlers.",
+                "description": "Both APIs deliver the same changes to the same handlers.",
                 "fields": ("transport", "pubsub_endpoint", "managed_subscription"),
             },
         ),
@@ -78,13 +83,13 @@ class ListenerAdmin(CreatingAdmin):
             "Sensitive fields",
             {
                 "classes": ("collapse",),
-                "description": "Whoever has the permission to see the values of sensitive fields "
-                "sees them; handlers always get them.",
+                "description": "Masked for users without the permission to see sensitive values. "
+                "Handlers always get the values.",
                 "fields": ("sensitive_fields",),
             },
         ),
         (
-            "Version and times",
+            "API version and timeouts",
             {
                 "classes": ("collapse",),
                 "fields": (
@@ -105,7 +110,7 @@ class ListenerAdmin(CreatingAdmin):
         js: ClassVar = [Script("console/refresh.js", defer=True)]
 
     def get_list_display(self, request: HttpRequest) -> list[str]:
-        """Without what its reader may not see."""
+        """Leave out columns that the user may not see."""
         unseen = {
             column
             for column, app, model in (
@@ -139,7 +144,7 @@ class ListenerAdmin(CreatingAdmin):
         unknown = {m.handler for m in chosen if m.handler and registry.find(m.handler) is None}
         if not unknown:
             return kinds or "recorded only"
-        title = f"{', '.join(sorted(unknown))}: deliveries wait until there is such a handler."
+        title = f"{', '.join(sorted(unknown))}: deliveries wait until the handler is registered."
         mark = label(f"{len(unknown)} not registered", "warning", title=title)
         return format_html("{} {}", kinds, mark)
 
@@ -164,7 +169,7 @@ class ListenerAdmin(CreatingAdmin):
 
     @method_decorator(gzip_page)
     def drawing(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """The part of the page that changes, for `refresh.js`."""
+        """Return the part of the page that `refresh.js` refreshes."""
         listener = self.row(request, object_id)
         if not self.has_view_permission(request, listener):
             raise PermissionDenied
@@ -186,16 +191,23 @@ class ListenerAdmin(CreatingAdmin):
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
-        """A listener's incidents go with it, though nobody may delete one by itself. Where it is
-        done, this is in that transaction."""
+        """Refuse to delete listeners with recorded changes; incidents are deleted with a listener.
+
+        Called again in the transaction that deletes.
+        """
         if kept := with_history(objs):
-            return [], {}, set(), [f"What {one} has recorded: stop it instead" for one in kept]
+            return (
+                [],
+                {},
+                set(),
+                [f"The changes recorded by {listener}: stop it instead" for listener in kept],
+            )
         found, counts, lacking, protected = super().get_deleted_objects(objs, request)
         return found, counts, lacking - {str(Incident._meta.verbose_name)}, protected
 
 
 def _drawn(request: HttpRequest, listener: Listener) -> dict[str, Any]:
-    """What the templates of the page draw, and of the part of it that refreshes itself."""
+    """Return the template context of the page and of the part that refreshes."""
     found = facts.read(listener, Reader.of(request), timezone.now())
     drawing = draw(found)
     return {

@@ -1,4 +1,4 @@
-"""A listener's page starts it, stops it, and makes it begin anew: each asks first, and why."""
+"""Actions that start and stop a listener and forget its position; each asks for confirmation."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from listeners.listener_state import position_of
 from listeners.models import Listener
 from listeners.salesforce.events import PRESETS
 
+_DONE = {"Start": "started", "Stop": "stopped"}
+
 
 class OperatingAdmin(NotedAdmin):
     actions = ("start_listeners", "stop_listeners")
@@ -31,35 +33,35 @@ class OperatingAdmin(NotedAdmin):
         return may(request.user, OPERATE)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Of start and stop, the one that does something."""
+        """Show start or stop, whichever applies."""
         found: list[Any] = super().get_actions_detail(request, object_id)
         known = str(object_id).isdecimal()
         is_on = known and Listener.objects.filter(pk=object_id, enabled=True).exists()
         idle = "start" if is_on else "stop"
-        return [one for one in found if one.method.original_function_name != idle]
+        return [entry for entry in found if entry.method.original_function_name != idle]
 
     @admin.action(description="Start the selected listeners", permissions=["operate"])
     def start_listeners(self, request: HttpRequest, listeners: QuerySet[Listener]) -> None:
         by, now = Actor.in_console(request), timezone.now()
-        started = sum(listener_control.start(one, by, "", now) for one in listeners)
+        started = sum(listener_control.start(listener, by, "", now) for listener in listeners)
         messages.success(request, f"Started: {started}.")
 
     @admin.action(description="Stop the selected listeners", permissions=["operate"])
     def stop_listeners(self, request: HttpRequest, listeners: QuerySet[Listener]) -> None:
         by, now = Actor.in_console(request), timezone.now()
-        stopped = sum(listener_control.stop(one, by, "", now) for one in listeners)
+        stopped = sum(listener_control.stop(listener, by, "", now) for listener in listeners)
         messages.success(request, f"Stopped: {stopped}.")
 
     @action(description="Start", url_path="start", permissions=["operate"], icon="play_arrow")
     def start(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        text = "It begins to receive as soon as a listener process takes it up."
+        text = "The listener receives as soon as a listener process picks it up."
         return self._switch(request, object_id, listener_control.start, "Start", text)
 
     @action(description="Stop", url_path="stop", permissions=["operate"], icon="stop")
     def stop(self, request: HttpRequest, object_id: str) -> HttpResponse:
         text = (
-            "What it has received is recorded, and its position kept. Salesforce keeps what comes "
-            "meanwhile for 72 hours."
+            "Received changes are recorded and the position is kept. Salesforce retains new "
+            "changes for 72 hours."
         )
         return self._switch(request, object_id, listener_control.stop, "Stop", text)
 
@@ -72,19 +74,21 @@ class OperatingAdmin(NotedAdmin):
             asked = {"title": title, "text": f"{title}? {text}", "button": verb, "back": back}
             return self.page(request, "console/ask.html", original=listener, **asked)
         if act(listener, Actor.in_console(request), reason_of(request), timezone.now()):
-            messages.success(request, f"{listener}: done. A running process takes it up.")
+            messages.success(
+                request, f"{listener} {_DONE[verb]}. Listener processes apply this within seconds."
+            )
         else:
-            messages.info(request, f"{listener} is {'' if listener.enabled else 'not '}enabled.")
+            messages.info(request, f"{listener} was already {_DONE[verb]}.")
         return HttpResponseRedirect(links.listener(listener.pk))
 
     @action(
-        description="Forget the position",
+        description="Forget position",
         url_path="forget-position",
         permissions=["operate"],
         icon="history_toggle_off",
     )
     def forget_position(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Asks first; does it when asked by POST."""
+        """Forget the position, after a page that asks for confirmation."""
         listener: Listener = self.row(request, object_id)
         now = timezone.now()
         try:
@@ -94,7 +98,7 @@ class OperatingAdmin(NotedAdmin):
                 return self._ask_to_forget(request, listener, cost)
             by, reason = Actor.in_console(request), reason_of(request)
             begins = listener_control.forget_position(listener, by, reason, now)
-            messages.success(request, f"Forgotten: it begins again {begins} when it starts.")
+            messages.success(request, f"Position forgotten: {listener} starts again {begins}.")
         except NotNow as why:
             messages.error(request, str(why))
         return HttpResponseRedirect(links.listener(listener.pk))
@@ -107,5 +111,5 @@ class OperatingAdmin(NotedAdmin):
             listener=listener,
             position=position_of(listener),
             cost=cost,
-            title="Forget the position",
+            title="Forget position",
         )

@@ -1,4 +1,4 @@
-"""A listener's state as the console shows it: where it stands, what waits, what is wrong."""
+"""The state of a listener as the console shows it: position, backlog and open incidents."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from listeners.listener_state import standing as standing_of
 from listeners.models import Listener, Position
 
 State = Position.State
-#: Open incidents that are named; the others are in their list.
+#: The most open incidents shown; a link leads to the others.
 NAMED = 10
 
 _VARIANTS = {
@@ -34,7 +34,7 @@ _VARIANTS = {
 
 @dataclass(frozen=True)
 class Standing:
-    """The state in a word, its colour, and why."""
+    """The state in a word, its colour, and the reason."""
 
     text: str
     variant: str
@@ -53,7 +53,7 @@ class ListenerState:
     listener: Listener
     position: Position | None
     standing: Standing
-    #: None: the reader may not see them.
+    #: None if the user may not see them.
     backlog: list[Backlog] | None
     incidents: list[Incident] | None
     has_more_incidents: bool
@@ -65,7 +65,7 @@ class ListenerState:
     def runway_text(self) -> str:
         if self.runway is None:
             return ""
-        return f"{self.runway:.1f} h until Salesforce forgets the position"
+        return f"{self.runway:.1f} h until the position expires in Salesforce"
 
     @classmethod
     def of(cls, facts: Facts) -> ListenerState:
@@ -93,7 +93,7 @@ def standing(listener: Listener, position: Position | None, now: datetime) -> St
         return Standing(
             "Not running",
             "warning",
-            f"Its process ended while it was {state.label.lower()}, and none has taken over.",
+            f"The listener process stopped while {state.label.lower()}, and no other took over.",
         )
     stands = standing_of(listener, position, now, is_live=is_held(position, now))
     if stands.state == STALLED:
@@ -102,7 +102,7 @@ def standing(listener: Listener, position: Position | None, now: datetime) -> St
 
 
 def _open_incidents(listener: Listener) -> list[Incident]:
-    """The newest, and one more if there is one."""
+    """Return the newest open incidents, and one more that tells whether others follow."""
     return list(Incident.objects.filter(listener=listener, closed_at=None)[: NAMED + 1])
 
 

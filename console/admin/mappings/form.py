@@ -1,4 +1,4 @@
-"""The form of an event handler."""
+"""The form of a handler mapping."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ else:
 
 
 class OptionsField(ObjectField):
-    """A plain secret that was refused is not shown again."""
+    """Handler options as JSON; a rejected plain-text secret is not shown again."""
 
     def bound_data(self, data: Any, initial: Any) -> Any:
         value = super().bound_data(data, initial)
@@ -35,8 +35,10 @@ class OptionsField(ObjectField):
 
 
 def handler_choices(current: str) -> Iterator[tuple[str, str]]:
-    """The registered handlers, and the current one, whatever it is: a mapping whose handler is
-    gone can still be saved, and no other such mapping can be made."""
+    """Yield the registered handlers and the current one.
+
+    A mapping whose handler is no longer registered can still be saved.
+    """
     yield "", "None: recorded only"
     for handler in registry.all_handlers():
         yield (
@@ -52,31 +54,31 @@ class HandlerMappingForm(_MappingForm):
     changed_fields = NamesField(
         required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text="Updates only: deliver when one of these changed, such as Phone, Name. "
-        "Empty: any.",
+        help_text="Updates only: deliver when one of these fields changed, such as Phone, Name. "
+        "Empty: any field.",
     )
     condition = ObjectField(
         nothing={},
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text=f"Deliver only changes whose values meet this, such as {EXAMPLE}; or in, exists, "
-        'changed_to. Combine with {"all": […]} and {"any": […]}. Empty: all changes.',
+        help_text=f"Deliver only changes whose values match, such as {EXAMPLE}. Operators: in, "
+        'exists, changed_to. Combine with {"all": […]} and {"any": […]}. Empty: all changes.',
     )
     ignore_origins = NamesField(
         required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text="Leave out what these clients wrote (client=… in Sforce-Call-Options), such as "
-        "my-app; or whole change origins with * for any text. Recorded as skipped.",
+        help_text="Skip changes made by these API clients (client=… in Sforce-Call-Options), such "
+        "as my-app, or by whole change origins, with * for any text.",
     )
     ignore_users = NamesField(
         required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text="Leave out what these users wrote: Salesforce user ids. Recorded as skipped.",
+        help_text="Skip changes made by these Salesforce users, by user id.",
     )
     options = OptionsField(
         nothing={},
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text="What the handler takes, as a JSON object. A secret is a reference, env:NAME or "
-        "file:PATH.",
+        help_text="Options of the handler, as a JSON object. Write secrets as references: env:NAME "
+        "or file:PATH.",
     )
 
     class Meta:
@@ -97,11 +99,11 @@ class HandlerMappingForm(_MappingForm):
             "on_dead",
             "options",
         )
-        help_texts = {"entity": "Such as Account. * for all."}
+        help_texts = {"entity": "An entity such as Account, or * for all."}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        handler = self.fields.get("handler")  # absent for who may only look
+        handler = self.fields.get("handler")  # absent for read-only users
         if isinstance(handler, forms.ChoiceField):
             handler.choices = list(handler_choices(self.instance.handler))
 

@@ -1,4 +1,4 @@
-"""Event handlers: which changes of a listener go to which handler or task."""
+"""The pages of handler mappings: which changes of a listener go to which handler or task."""
 
 from __future__ import annotations
 
@@ -27,26 +27,32 @@ from handlers.sdk import registry
 
 
 class HandlerMappingAdmin(PausingAdmin):
-    """One event handler: which changes, who gets them, and which of the last it would be."""
+    """A handler mapping with a preview of the changes that it would match."""
 
     form = HandlerMappingForm
     list_display = ("event", "entity", "listener", "target", "ordering", "queue")
     list_display_links = ("event", "entity")
     list_filter = (("listener", RelatedDropdownFilter), "on")
     list_select_related = ("listener",)
+    empty_title = "No handler mappings yet"
+    empty_text = (
+        "A handler mapping sends a listener's changes to a handler or a Celery task. Every new "
+        "listener starts with four: create, update, delete and restore."
+    )
     search_fields = ("name", "entity", "handler", "task")
-    search_help_text = "A name, an entity, a handler or a task."
+    search_help_text = "Name, entity, handler or task"
     fieldsets = (
         (
             "Which changes",
             {"fields": ("listener", "name", "on", "entity", "changed_fields", "condition")},
         ),
-        ("Who gets them", {"fields": ("handler", "options", "task")}),
-        ("Order and attempts", {"fields": ("ordering", "on_dead", "max_attempts", "queue")}),
+        ("Handler", {"fields": ("handler", "options", "task")}),
+        ("Ordering and retries", {"fields": ("ordering", "on_dead", "max_attempts", "queue")}),
         (
-            "One's own writes",
+            "Ignore our own writes",
             {
-                "description": "What a handler writes to Salesforce comes back as a change.",
+                "description": "Writes of a handler to Salesforce come back as changes. These are "
+                "recorded as skipped.",
                 "fields": ("ignore_origins", "ignore_users"),
             },
         ),
@@ -83,18 +89,18 @@ class HandlerMappingAdmin(PausingAdmin):
         return ("listener",) if obj else ()
 
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
-        """Deleted is one at a time, with what that means for what waits."""
+        """Remove bulk deletion: the page that deletes a mapping shows its waiting deliveries."""
         place = {"action_location": action_location} if action_location else {}  # Django 6.1
         actions = super().get_actions(request, **place)
         actions.pop("delete_selected", None)
         return actions
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """The listener is one of those that there are."""
+        """Remove unfold's menu to add or change the listener."""
         form = super().get_form(request, *args, **kwargs)
         if listener := form.base_fields.get("listener"):
-            for what in ("add", "change", "delete", "view"):
-                setattr(listener.widget, f"can_{what}_related", False)
+            for verb in ("add", "change", "delete", "view"):
+                setattr(listener.widget, f"can_{verb}_related", False)
         return form
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
@@ -102,14 +108,14 @@ class HandlerMappingAdmin(PausingAdmin):
 
     @method_decorator([require_POST, gzip_page])
     def preview(self, request: HttpRequest, object_id: str | None = None) -> HttpResponse:
-        """Which of the last changes it would get, as the form says and is not saved."""
+        """Return which recent changes the unsaved form would match."""
         if not mapping_page.may_preview(request):
             raise PermissionDenied
         mapping = self.row(request, object_id) if object_id else None
         if mapping and not self.has_change_permission(request, mapping):
             if not self.has_view_permission(request, mapping):
                 raise PermissionDenied
-            return mapping_page.preview_of(request, mapping)  # as it is
+            return mapping_page.preview_of(request, mapping)  # as saved
         if not mapping and not self.has_add_permission(request):
             raise PermissionDenied
         form_class = self.get_form(request, mapping, change=bool(mapping))
@@ -137,12 +143,12 @@ class HandlerMappingAdmin(PausingAdmin):
         if not change or not retarget.ADDRESS.intersection(form.changed_data):
             return
         if moved := retarget.move_waiting(obj, timezone.now()):
-            what = (
+            text = (
                 "1 waiting delivery moves" if moved == 1 else f"{moved:,} waiting deliveries move"
             )
-            messages.info(request, f"{what} to {obj.handler or obj.task}.")
+            messages.info(request, f"{text} to {obj.handler or obj.task}.")
 
-    # Back to the drawing that it is a part of
+    # Back to the listener's page
 
     def response_post_save_add(self, request: HttpRequest, obj: HandlerMapping) -> HttpResponse:
         return HttpResponseRedirect(links.listener(obj.listener_id))

@@ -1,4 +1,4 @@
-"""Handlers are paused and resumed from the console: a page asks first, and why; a list does not."""
+"""Actions that pause and resume handler mappings; on a mapping's page they ask for a reason."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from handlers.models import HandlerMapping
 from listeners.access.permissions import OPERATE, may
 
 PAUSING = (
-    "Its changes are recorded, and their deliveries wait, in order. Nothing of it starts; what "
-    "runs ends. What waits behind it in a record's order waits too."
+    "Changes are still recorded, and their deliveries wait in order. Running deliveries finish. "
+    "Later changes of the same records wait too."
 )
-RESUMING = "What waits goes on within seconds, each record's in order."
+RESUMING = "Waiting deliveries continue within seconds, in the order of each record."
 _ACTS: dict[str, Callable[..., int]] = {
     "pause": mappings_pause.pause_all,
     "resume": mappings_pause.resume_all,
@@ -35,7 +35,7 @@ _ACTS: dict[str, Callable[..., int]] = {
 
 
 class PausingAdmin(NotedAdmin):
-    """Of handler mappings: each has its button, and so has a handler with all its mappings."""
+    """Pause and resume one handler mapping, or all mappings of a handler."""
 
     actions = ("pause_mappings", "resume_mappings")
     actions_detail = ("pause", "resume")
@@ -52,20 +52,20 @@ class PausingAdmin(NotedAdmin):
         return [*routes, *super().get_urls()]
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Of the two, the one that does something."""
+        """Show pause or resume, whichever applies."""
         found: list[Any] = super().get_actions_detail(request, object_id)
         mapping = _found(object_id)
         idle = {"pause", "resume"}
         if mapping is not None and (mapping.handler or mapping.task):
             idle.remove("resume" if mapping.paused_at else "pause")
-        return [one for one in found if one.method.original_function_name not in idle]
+        return [entry for entry in found if entry.method.original_function_name not in idle]
 
-    @admin.action(description="Pause the selected", permissions=["operate"])
+    @admin.action(description="Pause the selected mappings", permissions=["operate"])
     def pause_mappings(self, request: HttpRequest, rows: QuerySet[HandlerMapping]) -> None:
         count = mappings_pause.pause_all(rows, Actor.in_console(request), "", timezone.now())
         messages.success(request, f"Paused: {count}.")
 
-    @admin.action(description="Resume the selected", permissions=["operate"])
+    @admin.action(description="Resume the selected mappings", permissions=["operate"])
     def resume_mappings(self, request: HttpRequest, rows: QuerySet[HandlerMapping]) -> None:
         count = mappings_pause.resume_all(rows, Actor.in_console(request), "", timezone.now())
         messages.success(request, f"Resumed: {count}.")
@@ -81,7 +81,7 @@ class PausingAdmin(NotedAdmin):
         return self._switch(request, "resume", [mapping], str(mapping), links.mapping(mapping.pk))
 
     def handler_view(self, request: HttpRequest, verb: str) -> HttpResponse:
-        """Every mapping to the handler that `name` names; then back to the dead letters."""
+        """Pause or resume every mapping of a handler, then return to the dead letters."""
         if not self.has_operate_permission(request):
             raise PermissionDenied
         name = request.GET.get("name", "")
@@ -111,7 +111,7 @@ class PausingAdmin(NotedAdmin):
         if changed:
             messages.success(request, f"{what}: {done}.")
         else:
-            messages.info(request, f"{what} was {done} already.")
+            messages.info(request, f"{what} was already {done}.")
         return HttpResponseRedirect(back)
 
     def _ask(self, request: HttpRequest, verb: str, what: str, back: str) -> HttpResponse:
@@ -122,7 +122,7 @@ class PausingAdmin(NotedAdmin):
 
 
 def pause_label(mapping: HandlerMapping) -> SafeString:
-    """A mark beside its name, with who, when and why; empty: it is not paused."""
+    """Return a label that says who paused the mapping, when and why; empty if not paused."""
     if mapping.paused_at is None:
         return SafeString()
     title = f"Since {mapping.paused_at:%Y-%m-%d %H:%M:%S} UTC, by {mapping.paused_by}"

@@ -1,4 +1,4 @@
-// The channel's field offers what the connection's org has: a combobox, and free text always.
+// The channel field as a combobox: it offers the channels of the connection's org, and accepts any text.
 "use strict";
 
 (() => {
@@ -34,7 +34,7 @@
         const text = wanted.trim().toLowerCase();
         let left = MOST;
         return groups.map(({ label, channels }) => {
-            const found = channels.filter((one) => `${one.channel} ${one.label}`.toLowerCase().includes(text)).slice(0, left);
+            const found = channels.filter((offer) => `${offer.channel} ${offer.label}`.toLowerCase().includes(text)).slice(0, left);
             left -= found.length;
             return { label, channels: found };
         }).filter(({ channels }) => channels.length);
@@ -55,7 +55,7 @@
             make("div", { role: "group", "aria-label": label }, make("div", { class: "connecting-heading", "aria-hidden": "true" }, label), ...channels.map(option))));
         list.hidden = options.length === 0;
         input.setAttribute("aria-expanded", String(isOpen()));
-        move(wanted ? -1 : options.findIndex((one) => one.dataset.channel === input.value));
+        move(wanted ? -1 : options.findIndex((made) => made.dataset.channel === input.value));
     }
 
     function close() {
@@ -97,12 +97,12 @@
         } else if (event.key === "Tab") close();
     }
 
-    function tell({ notes, problem }) {
+    function report({ notes, problem }) {
         const count = groups.reduce((sum, { channels }) => sum + channels.length, 0);
         opener.hidden = count === 0;
         status.classList.toggle("connecting-problem", Boolean(problem));
         status.textContent = problem
-            ? `The org's channels cannot be listed: ${problem.replace(/\.*$/, ".")} You can type one all the same.`
+            ? `Could not list the org's channels: ${problem.replace(/\.*$/, ".")} You can still type a channel.`
             : [`The org offers ${count} channels.`, ...notes].join(" ");
     }
 
@@ -113,23 +113,23 @@
         opener.hidden = true;
         status.classList.remove("connecting-problem");
         if (!connection.value) {
-            status.textContent = "Choose a connection first, and its channels are offered here.";
+            status.textContent = "Choose a connection to see its channels.";
             return;
         }
-        status.textContent = "Asking the org which channels it has…";
+        status.textContent = "Loading the org's channels…";
         const body = new FormData();
         body.set("connection", connection.value);
         body.set("csrfmiddlewaretoken", input.form.elements.csrfmiddlewaretoken.value);
-        let told;
+        let offered;
         try {
             const answer = await fetch(input.dataset.channels, { method: "POST", body, credentials: "same-origin", redirect: "error" });
-            told = answer.ok ? await answer.json() : { problem: `the server answered with ${answer.status}` };
+            offered = answer.ok ? await answer.json() : { problem: `the server answered with ${answer.status}` };
         } catch {
-            told = { problem: "the server does not answer" };
+            offered = { problem: "the server does not respond" };
         }
         if (mine !== asked) return;
-        groups = told.groups || [];
-        tell(told);
+        groups = offered.groups || [];
+        report(offered);
     }
 
     input.addEventListener("keydown", press);
@@ -147,8 +147,8 @@
         if (isOpen()) close();
         else open();
     });
-    // A connection that was just added is chosen by jQuery, whose events are its own; and Django
-    // sends one when the page is there, though nothing has changed.
+    // Django selects a newly added connection through jQuery, whose events native listeners do not
+    // receive. It also sends one event on load, when nothing has changed.
     let last = connection.value;
     django.jQuery(connection).on("change", () => {
         if (connection.value === last) return;

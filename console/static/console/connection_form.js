@@ -1,5 +1,5 @@
-// Of a connection's form, what depends on the kind of authentication and Alpine does not do: which
-// fields it cannot do without, and headings that stand over nothing.
+// The parts of the connection form that depend on the authentication kind and that Alpine does not
+// handle: it marks required fields and hides headings without visible fields.
 "use strict";
 
 (() => {
@@ -8,20 +8,20 @@
     const kinds = JSON.parse(auth.dataset.kinds);
     const ofAKind = new Set(Object.values(kinds).flatMap(({ heeded }) => heeded));
 
-    function mark(name, isNeeded) {
+    function mark(name, isRequired) {
         const label = document.querySelector(`label[for="id_${name}"]`);
         const field = document.getElementById(`id_${name}`);
         if (!label || !field) return;
         label.querySelector(".connection-needed")?.remove();
         field.removeAttribute("aria-required");
-        if (!isNeeded) return;
+        if (!isRequired) return;
         const star = Object.assign(document.createElement("span"), { className: "connection-needed", textContent: "*" });
         star.setAttribute("aria-hidden", "true");
         label.append(star);
         field.setAttribute("aria-required", "true");
     }
 
-    function fit() {
+    function update() {
         const { required, heeded } = kinds[auth.value] || { required: [], heeded: [...ofAKind] };
         ofAKind.forEach((name) => mark(name, required.includes(name)));
         for (const fieldset of auth.form.querySelectorAll("fieldset.module")) {
@@ -31,6 +31,6 @@
         }
     }
 
-    auth.addEventListener("change", fit);
-    fit();
+    auth.addEventListener("change", update);
+    update();
 })();

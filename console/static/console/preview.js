@@ -1,5 +1,4 @@
-// An event handler's form tries itself out: which of the last changes it would get, as it is typed
-// and not saved.
+// The preview of a handler mapping: which recent changes the unsaved form would match.
 "use strict";
 
 (() => {
@@ -30,7 +29,7 @@
         } catch {
             if (mine.signal.aborted) return;
             area.replaceChildren();
-            summary.textContent = "The server does not answer. Try it again, or log in anew in another tab.";
+            summary.textContent = "The server does not respond. Try again, or log in again in another tab.";
         }
     }
 

@@ -1,12 +1,12 @@
-// What unfold leaves to the mouse and to the eye, for keyboards and screen readers: what can be
-// clicked is a button with a name, the page has a main part, and there is a way past the side bar.
+// Accessibility of unfold's pages for keyboards and screen readers: clickable elements become named
+// buttons, the page gets a main landmark, and a link skips the side bar.
 "use strict";
 
 (() => {
     const SYMBOL = ".material-symbols-outlined";
     const CLICKED = "[x-on\\:click]:not(a[href], button, input, select, textarea, label, summary, [class*='inset-0'])";
     const REACHED = "a[href], button, input:not([type=hidden]), select, textarea, [tabindex='0']";
-    // What has a picture only, by what it does.
+    // Names of controls that have an icon only.
     const NAMES = [
         ["[x-on\\:click*='sidebarToggle']", "Side bar"],
         ["[x-on\\:click*='openTheme']", "Light or dark"],
@@ -28,14 +28,14 @@
         control.setAttribute("aria-label", known ? known[1] : control.textContent.trim().replaceAll("_", " "));
     }
 
-    // A field that has nothing but a placeholder, by that and the heading above it.
+    // Label a field that has only a placeholder, by the placeholder and the heading above.
     function label(field) {
         if (field.labels?.length || field.getAttribute("aria-label") || !field.placeholder) return;
         const heading = field.closest("div:has(> h3)")?.querySelector("h3").textContent.trim();
         field.setAttribute("aria-label", [heading, field.placeholder].filter(Boolean).join(": "));
     }
 
-    // A table that is moved sideways, and has nothing in it to go to.
+    // Make a table that scrolls sideways focusable, unless it contains a focusable element.
     function makeScrollable(box) {
         if (box.querySelector(REACHED) || !box.querySelector("table")) return;
         box.tabIndex = 0;
@@ -43,7 +43,7 @@
         box.setAttribute("aria-label", "Table");
     }
 
-    // The menu or panel that it opens, if it does.
+    // The menu or panel that the control opens, if any.
     function opened(control) {
         if (control.matches(".filter-open-button")) return document.getElementById("changelist-filter");
         return control.parentElement.querySelector(":scope > nav");
@@ -57,9 +57,9 @@
         if (!panel) return;
         name(control);
         if (panel.nodeName === "NAV") panel.setAttribute("aria-label", control.getAttribute("aria-label") || words(control));
-        const tell = () => control.setAttribute("aria-expanded", String(panel.style.display !== "none"));
-        new MutationObserver(tell).observe(panel, { attributes: true, attributeFilter: ["style"] });
-        tell();
+        const update = () => control.setAttribute("aria-expanded", String(panel.style.display !== "none"));
+        new MutationObserver(update).observe(panel, { attributes: true, attributeFilter: ["style"] });
+        update();
         panel.addEventListener("keydown", (event) => {
             if (event.key !== "Escape") return;
             setTimeout(() => {
@@ -69,7 +69,7 @@
         });
     }
 
-    function mend(root) {
+    function enhance(root) {
         root.querySelectorAll(CLICKED).forEach(makeButton);
         root.querySelectorAll("input, textarea").forEach(label);
         root.querySelectorAll(".overflow-x-auto").forEach(makeScrollable);
@@ -87,18 +87,18 @@
         event.target.click();
         const panel = opened(event.target);
         if (!panel) return;
-        // Alpine shows it a moment later.
+        // Alpine shows the panel a moment later.
         setTimeout(() => {
-            const first = [...panel.querySelectorAll(REACHED)].find((one) => one.checkVisibility());
+            const first = [...panel.querySelectorAll(REACHED)].find((element) => element.checkVisibility());
             if (first) first.focus();
         }, 100);
     }
 
-    function wayPast(main) {
+    function addSkipLink(main) {
         const link = document.createElement("a");
         link.className = "reach-past";
         link.href = "#content";
-        link.textContent = "Skip to the content";
+        link.textContent = "Skip to main content";
         document.getElementById("content").tabIndex = -1;
         link.addEventListener("click", (event) => {
             event.preventDefault();
@@ -109,14 +109,14 @@
     }
 
     document.addEventListener("DOMContentLoaded", () => {
-        mend(document.body);
+        enhance(document.body);
         const [side, whole] = [document.getElementById("main"), document.getElementById("page")];
-        if (side) wayPast(side);
+        if (side) addSkipLink(side);
         else if (whole) whole.setAttribute("role", "main");
         document.addEventListener("keydown", press);
         new MutationObserver((changes) => {
             for (const { addedNodes } of changes)
-                for (const node of addedNodes) if (node.nodeType === Node.ELEMENT_NODE && node.parentElement) mend(node.parentElement);
+                for (const node of addedNodes) if (node.nodeType === Node.ELEMENT_NODE && node.parentElement) enhance(node.parentElement);
         }).observe(document.body, { childList: true, subtree: true });
     });
 })();

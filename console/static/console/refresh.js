@@ -1,14 +1,14 @@
 // Parts of a page that refresh themselves: <div data-refresh="address">. The fragment at that address
-// is fetched again, and only what differs is touched, so that nothing flickers and focus, scrolling
-// and opened tables stay. Hidden or paused, it rests.
-//   data-refresh-every    on a part: seconds between two, 8 unless said
-//   data-refresh-done     on anything in a part: it has ended, and rests for good
-//   data-refresh-status   once on a page, a role="status": says when nothing could be fetched
-//   data-refresh-pause    once on a page, a hidden button that stops and goes on; shown by this script
+// is fetched repeatedly, and only differences are applied, so that nothing flickers and focus,
+// scrolling and opened tables stay. A hidden or paused page does not refresh.
+//   data-refresh-every    on a part: seconds between two refreshes, 8 by default
+//   data-refresh-done     on any element of a part: the part is final and stops refreshing
+//   data-refresh-status   once on a page, a role="status": shows when a fetch fails
+//   data-refresh-pause    once on a page, a hidden button that pauses and resumes; shown by this script
 "use strict";
 
 (() => {
-    // Elements with an id are found again wherever they have moved; others by their place.
+    // Elements with an id are matched wherever they have moved, others by their position.
     function match(now, wanted) {
         const isSame = (node) =>
             node && node.nodeType === wanted.nodeType && node.nodeName === wanted.nodeName && (node.id || "") === (wanted.id || "");
@@ -72,7 +72,7 @@
             return Boolean(this.element.querySelector("[data-refresh-done]"));
         }
 
-        // `cache`: "reload" for who has been elsewhere, and may have changed something there.
+        // `cache`: "reload" after the user was on another page and may have changed something there.
         async refresh(cache = "default") {
             let answer = null;
             let text = "";
@@ -80,14 +80,14 @@
                 answer = await fetch(this.element.dataset.refresh, { cache, credentials: "same-origin", redirect: "manual" });
                 text = await answer.text();
             } catch {
-                answer = null; // it may break off in the middle, too
+                answer = null; // the response may also be cut off
             }
             if (answer && answer.type === "opaqueredirect") {
-                location.reload(); // the session has ended: the login page says so
+                location.reload(); // the session has ended: show the login page
                 return;
             }
             if (!answer || !answer.ok) {
-                say(`The server does not answer. What is shown is of ${this.shownAt.toLocaleTimeString()}.`);
+                say(`The server does not respond. Showing data from ${this.shownAt.toLocaleTimeString()}.`);
                 return;
             }
             const wanted = document.createElement("div");
@@ -105,7 +105,7 @@
             this.timer = setTimeout(() => this.refresh().then(() => this.schedule()), this.every);
         }
 
-        goOn() {
+        resume() {
             if (isPaused || document.hidden || this.isDone) this.schedule();
             else this.refresh("reload").then(() => this.schedule());
         }
@@ -118,11 +118,11 @@
             isPaused = !isPaused;
             button.setAttribute("aria-pressed", String(isPaused));
             say(isPaused ? `Paused at ${new Date().toLocaleTimeString()}.` : "");
-            for (const part of parts) part.goOn();
+            for (const part of parts) part.resume();
         });
     }
     document.addEventListener("visibilitychange", () => {
-        for (const part of parts) part.goOn();
+        for (const part of parts) part.resume();
     });
     for (const part of parts) part.schedule();
 })();

@@ -1,4 +1,4 @@
-// "Test connection": sends the form as it is, and shows each finding as it comes.
+// "Test connection": sends the unsaved form and shows each finding as it arrives.
 "use strict";
 
 (() => {
@@ -44,8 +44,8 @@
         const answer = await fetch(trial.dataset.url, {
             method: "POST", body: new FormData(form), credentials: "same-origin", redirect: "manual",
         });
-        if (answer.type === "opaqueredirect") return "Your session has ended: log in again.";
-        if (!answer.ok) return answer.status === 403 ? "You may not do this, or the page is too old: reload it." : `The server answered with ${answer.status}.`;
+        if (answer.type === "opaqueredirect") return "Your session has ended. Log in again.";
+        if (!answer.ok) return answer.status === 403 ? "Permission denied, or the page has expired. Reload the page." : `The server responded with status ${answer.status}.`;
         let failures = 0;
         let end = null;
         await read(answer, (line) => {
@@ -53,21 +53,21 @@
             else show(line);
             if (line.failed) failures += 1;
         });
-        if (!end) return "The test broke off before its end.";
-        if (end.works) return "It works.";
-        return failures === 1 ? "One thing does not work." : `${failures} things do not work.`;
+        if (!end) return "The test was interrupted.";
+        if (end.works) return "The test passed.";
+        return failures === 1 ? "1 check failed." : `${failures} checks failed.`;
     }
 
     async function run() {
         if (button.getAttribute("aria-disabled") === "true") return;
-        // Not disabled: it would lose the focus.
+        // A disabled button would lose the focus.
         button.setAttribute("aria-disabled", "true");
         findings.replaceChildren();
         status.textContent = "Testing…";
         try {
             status.textContent = await ask();
         } catch {
-            status.textContent = "The server does not answer.";
+            status.textContent = "The server does not respond.";
         } finally {
             button.removeAttribute("aria-disabled");
             (findings.lastElementChild || status).scrollIntoView({ block: "nearest" });
