@@ -372,7 +372,7 @@ class Migration(migrations.Migration):
                             ("stop", "Stop and wait for an operator"),
                         ],
                         default="earliest",
-                        help_text="What to do when Salesforce refuses the stored position. In every case an incident is opened.",
+                        help_text="What to do when Salesforce refuses the stored position. An incident is opened in any case.",
                         max_length=20,
                     ),
                 ),

@@ -137,4 +137,29 @@ def test_one_that_its_reader_broke_off_says_so(admin_client, make_entry, monkeyp
 
     row = Work.objects.get()
     assert (row.state, row.done, row.total) == ("broken_off", 1, 6)
-    assert OperatorAction.objects.first().details == {"rows": 1, "ended": "Interrupted"}
+    assert OperatorAction.objects.first().details == {"rows": 1, "ended": "Aborted"}
+
+
+def test_one_that_fails_says_so_with_the_kind_of_its_error(db):
+    def pieces():
+        yield "{}"
+        raise LookupError("the value 42 is secret")
+
+    watched = Watched(pieces(), TrackedJob.begin(Work.Kind.EXPORT, ANN, {}, Total(None)))
+    with pytest.raises(LookupError):
+        list(watched)
+
+    assert Work.objects.values_list("state", "error").get() == ("failed", "LookupError")
+    assert OperatorAction.objects.get().details["ended"] == "Failed"
+
+
+def test_one_that_the_action_log_does_not_take_does_not_begin(db, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise DataError("no")
+
+    monkeypatch.setattr("handlers.reporting.export.note", refuse)
+
+    with pytest.raises(DataError):
+        begin(ANN, "csv", {}, AuditLogEntry.objects.all(), reveals=False)
+
+    assert not Work.objects.exists()

@@ -28,8 +28,6 @@ from console.admin.audit_log.filters import (
 )
 from console.admin.audit_log.search import RECORD_SEARCH_HELP, record_ids
 from console.admin.deliveries.dead_letters import DeadLettersAdmin, counted
-from console.admin.deliveries.redeliver_action import is_confirmed, reason_of
-from console.admin.delivery_labels import state_label
 from console.admin.keyset_list import KeysetChangeList
 from console.admin.mappings.pause import pause_label
 from console.admin.redeliver_action import is_confirmed, reason_of
