@@ -24,7 +24,7 @@ _NONE = "none"
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """What references to secrets may name.
+    """The names that references to secrets may use.
 
     variables   names, in which * at the end matches any suffix
     folders     folders whose files may be read, at any depth

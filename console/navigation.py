@@ -62,7 +62,7 @@ def _item(
 
 @dataclass(frozen=True)
 class Reader:
-    """What a user may see and change; pages show neither numbers nor links of the rest."""
+    """The objects that a user may see and change; pages hide numbers and links of all others."""
 
     sight: Sight
     sees_listeners: bool

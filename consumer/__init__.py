@@ -1,1 +1,1 @@
-"""What joins listeners, record and handlers: from ingest to reconciliation and configuration."""
+"""The listener processes, and what joins listeners, audit log and handlers."""

@@ -1,1 +1,1 @@
-"""What comes in: connections, listeners, tokens and the Salesforce wire."""
+"""Connections, listeners, tokens and the Salesforce wire protocols."""

@@ -28,8 +28,8 @@ Row = TypeVar("Row", bound=Model)
 Values = Callable[[Sequence[Model]], Iterator[Sequence[Any]]]
 
 
-def nothing() -> None:
-    """A no-op, the default for `meanwhile`."""
+def no_op() -> None:
+    """A no-op, the default for `while_writing`."""
 
 
 def maker(model: type[Row]) -> Callable[[dict[str, Any]], Row]:
@@ -49,10 +49,10 @@ def maker(model: type[Row]) -> Callable[[dict[str, Any]], Row]:
     return make
 
 
-def insert(rows: Sequence[Row], meanwhile: Callable[[], None] = nothing) -> Sequence[Row]:
+def insert(rows: Sequence[Row], while_writing: Callable[[], None] = no_op) -> Sequence[Row]:
     """Insert new rows of one model in order, and set their ids, which ascend in that order.
 
-    Inside the caller's transaction. Raises what an INSERT raises. `meanwhile` is called while
+    Inside the caller's transaction. Raises what an INSERT raises. `while_writing` is called while
     PostgreSQL processes a COPY; it is not called for other inserts.
     """
     if not rows:
@@ -64,7 +64,7 @@ def insert(rows: Sequence[Row], meanwhile: Callable[[], None] = nothing) -> Sequ
     else:
         _number(rows)
         with connection.wrap_database_errors:
-            _copy(rows, meanwhile)
+            _copy(rows, while_writing)
     for row in rows:
         row._state.adding, row._state.db = False, connection.alias
     return rows
@@ -105,13 +105,13 @@ def _number(rows: Sequence[Model]) -> None:
             setattr(row, key.attname, int(number))
 
 
-def _copy(rows: Sequence[Model], meanwhile: Callable[[], None]) -> None:
+def _copy(rows: Sequence[Model], while_writing: Callable[[], None]) -> None:
     sql, types, values = _plan(type(rows[0]))
     with connection.cursor() as cursor, cursor.copy(sql) as copy:
         copy.set_types(types)
         for row in values(rows):
             copy.write_row(row)
-        meanwhile()
+        while_writing()
 
 
 @cache

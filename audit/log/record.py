@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from django.db import IntegrityError, transaction
 
-from audit.db.bulk_insert import insert, nothing
+from audit.db.bulk_insert import insert, no_op
 from audit.db.prepared import Given, Prepared
 from audit.models import AuditLogEntry
 
@@ -17,23 +17,23 @@ FEW = 20
 
 def record(
     entries: Sequence[AuditLogEntry],
-    meanwhile: Callable[[], None] = nothing,
+    while_writing: Callable[[], None] = no_op,
     *,
-    may_be_known: bool = True,
+    expect_repeats: bool = True,
 ) -> list[AuditLogEntry]:
     """Insert the entries of one listener that are not recorded yet, in order; return these.
 
     Inside the caller's transaction, which has locked the listener's position, so that no other
-    process adds entries. `meanwhile`: see `insert`. When `may_be_known` is false, many entries are
-    looked up only after a unique constraint has refused them.
+    process adds entries. `while_writing`: see `insert`. When `expect_repeats` is false, many
+    entries are looked up only after a unique constraint has refused them.
     """
-    if may_be_known or len(entries) <= FEW:
-        return _insert_new(_known(entries), entries, meanwhile)
+    if expect_repeats or len(entries) <= FEW:
+        return _insert_new(_known(entries), entries, while_writing)
     with suppress(IntegrityError), transaction.atomic():
-        return _insert_new(set(), entries, meanwhile)
+        return _insert_new(set(), entries, while_writing)
     for entry in entries:
         entry.pk = None
-    return _insert_new(_known(entries), entries, meanwhile)
+    return _insert_new(_known(entries), entries, while_writing)
 
 
 _IDENTITIES = Prepared(
@@ -49,7 +49,7 @@ Identity = tuple[str, int, str, str, str]
 
 
 def _insert_new(
-    known: set[Identity], entries: Sequence[AuditLogEntry], meanwhile: Callable[[], None]
+    known: set[Identity], entries: Sequence[AuditLogEntry], while_writing: Callable[[], None]
 ) -> list[AuditLogEntry]:
     """Insert each entry once, except the known ones."""
     new: list[AuditLogEntry] = []
@@ -58,7 +58,7 @@ def _insert_new(
         if identity not in known:
             known.add(identity)
             new.append(entry)
-    insert(new, meanwhile)
+    insert(new, while_writing)
     return new
 
 

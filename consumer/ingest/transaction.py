@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db import DataError, transaction
 
-from audit.db.bulk_insert import maker, nothing
+from audit.db.bulk_insert import maker, no_op
 from audit.db.errors import describe
 from audit.db.prepared import Given, Prepared
 from audit.log import throughput
@@ -72,7 +72,7 @@ class Moment:
 
 @dataclass(slots=True)
 class Ingested:
-    """What a batch added.
+    """The counts and results of a recorded batch.
 
     `entries`, `repeated`, `quarantined`: counts. `parcel`: the deliveries to publish now. `reads`:
     whether records are to be read over REST. `replay_id`: the new position, empty if it did not
@@ -107,7 +107,7 @@ def ingest(
     mappings: Sequence[HandlerMapping] | None = None,
     follows: str | None = None,
     *,
-    while_writing: Callable[[], None] = nothing,
+    while_writing: Callable[[], None] = no_op,
     expect_repeats: bool = True,
 ) -> Ingested:
     """Record a batch of messages with their deliveries. Never inside a transaction.
@@ -120,7 +120,7 @@ def ingest(
     is quarantined raw; then the rest of the batch is recorded in several transactions, in order.
     """
     try:
-        insert = partial(record, meanwhile=while_writing, may_be_known=expect_repeats)
+        insert = partial(record, while_writing=while_writing, expect_repeats=expect_repeats)
         return _ingest_whole(listener, lease, messages, mappings, follows=follows, insert=insert)
     except (DataError, Undecodable, UnicodeError) as error:
         if len(messages) == 1:

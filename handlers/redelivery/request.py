@@ -38,7 +38,7 @@ _AS_RECORDED = (
 
 
 class Verdict(StrEnum):
-    """What a redelivery does with a delivery."""
+    """The way in which a redelivery treats a delivery."""
 
     SENT_AGAIN = "sent_again"
     FIRST_TIME = "first_time"

@@ -25,7 +25,7 @@ UNKNOWN: Final = _Unknown.UNKNOWN
 
 
 class Others(Enum):
-    """What is known about the fields that no later change names."""
+    """How much is known about the fields that no later change names."""
 
     KEPT = "kept"
     NULL = "null"

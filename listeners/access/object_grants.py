@@ -1,4 +1,4 @@
-"""What grants on single listeners and connections (`listeners.models.grants`) allow.
+"""Rights that grants on single listeners and connections (`listeners.models.grants`) give.
 
 A user with any grant on a listener may view its mappings, audit log entries, deliveries and
 incidents. A user who may operate the listener may also redeliver and close incidents; a user who

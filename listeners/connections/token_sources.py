@@ -151,7 +151,7 @@ def _revealed(connection: Connection, name: str) -> str:
     A reference left over from another authentication may no longer exist.
     """
     secret: Secret = getattr(connection, name)
-    return secret.reveal() if name in KINDS[connection.auth].heeded else ""
+    return secret.reveal() if name in KINDS[connection.auth].used_fields else ""
 
 
 def seed_of(connection: Connection) -> str:

@@ -36,7 +36,7 @@ class Kind:
     optional: tuple[str, ...]
 
     @property
-    def heeded(self) -> frozenset[str]:
+    def used_fields(self) -> frozenset[str]:
         return frozenset(self.required + self.optional)
 
 
@@ -67,7 +67,7 @@ _UNUSED_CLIENT_KEYS: dict[str, set[str]] = {
 URLS = ("base_url", "login_url", "token_url", "refresh_url")
 _SHOWN = frozenset({"scopes", "optional_params", "client_config", "refresh_config"})
 #: Fields that only some authentications use; all other fields apply to every connection.
-OF_A_KIND = frozenset().union(*(kind.heeded for kind in KINDS.values()))
+OF_A_KIND = frozenset().union(*(kind.used_fields for kind in KINDS.values()))
 
 SOAP_RETIRES = (
     "Salesforce is retiring SOAP login: API versions from 65.0 do not have it, so the login uses "
@@ -103,7 +103,7 @@ def warnings(connection: ConnectionFields, *, alone: bool = False) -> list[tuple
         return []
     found = [
         (name, f"{name} does nothing with {connection.auth}")
-        for name in sorted(OF_A_KIND - kind.heeded)
+        for name in sorted(OF_A_KIND - kind.used_fields)
         if getattr(connection, name) != default_of(connection, name)
         and not (isinstance(getattr(connection, name), Secret) and not getattr(connection, name))
     ]
@@ -140,7 +140,7 @@ def _settings(connection: ConnectionFields, kind: Kind) -> dict[str, str]:
     mine = {
         name: text
         for name, text in found.items()
-        if text and (name in kind.heeded or name in _SHOWN)
+        if text and (name in kind.used_fields or name in _SHOWN)
     }
     return {**mine, **_proxy_problems(connection)}
 
@@ -202,7 +202,7 @@ def _references(connection: ConnectionFields) -> dict[str, str]:
 
 def _address_problems(connection: ConnectionFields, kind: Kind) -> dict[str, str]:
     """Return errors of the URLs that this authentication uses."""
-    found = {name: url_flaw(getattr(connection, name)) for name in URLS if name in kind.heeded}
+    found = {name: url_flaw(getattr(connection, name)) for name in URLS if name in kind.used_fields}
     return {name: text for name, text in found.items() if text}
 
 

@@ -27,7 +27,7 @@ RAW_LIMIT = 10 * 1024 * 1024  # characters of a refused payload that are kept fo
 
 
 class Reaction(StrEnum):
-    """What the caller does next. Consecutive repetitions need growing pauses."""
+    """The caller's next step. Consecutive repetitions need growing pauses."""
 
     RETRY = auto()  # back off with full jitter, then continue the session if it is still open
     REHANDSHAKE = auto()  # reopen from the stored position immediately

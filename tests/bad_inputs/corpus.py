@@ -24,7 +24,7 @@ class Becomes(Enum):
     #: One database stores it, the other refuses it.
     EITHER = "recorded or quarantined"
     #: Part of the protocol: it says nothing of a change.
-    NOTHING = "heeded"
+    NOTHING = "used_fields"
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def test_what_else_the_database_refuses_is_not_taken_for_known(listener):
     entries[-1].record_count = -1
 
     with pytest.raises(IntegrityError), transaction.atomic():
-        record(entries, may_be_known=False)
+        record(entries, expect_repeats=False)
 
     assert not recorded()
 

@@ -84,13 +84,13 @@ def of_every_kind(
 def listener_of(kind: str, org: SimulatorProcess, fields: Fields) -> Listener:
     """`kind`: a kind of login, and more words for a name of its own."""
     auth = kind.partition(" ")[0]
-    heeded = KINDS[auth].heeded
+    used_fields = KINDS[auth].used_fields
     given = {**org.credentials, "base_url": org.url, "login_url": org.url, **fields}
     known = {field.name for field in Connection._meta.fields}
     own = {
         name: value
         for name, value in given.items()
-        if name in known and (name in heeded or (name in fields and name != "token"))
+        if name in known and (name in used_fields or (name in fields and name != "token"))
     }
     name = kind.replace(" ", "-")
     connection = Connection(name=name, auth=auth, **own)

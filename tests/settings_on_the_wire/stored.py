@@ -25,7 +25,7 @@ def stored(org: Org, auth: str = "client_credentials", **fields: Any) -> Connect
     """
     known = credentials_of(org)
     where = {"login_url": org.url} if auth == "soap" else {"base_url": org.url}
-    told = {name: known[name] for name in known.keys() & KINDS[auth].heeded}
+    told = {name: known[name] for name in known.keys() & KINDS[auth].used_fields}
     values = {"base_url": "", **where, **told, **fields}
     connection = connection_to(values.pop("base_url"), {}, auth=auth, **values)
     connection.full_clean()

@@ -97,7 +97,7 @@ class ConnectionForm(WithDefaults):
 
     def _say_what_is_not_seen(self) -> None:
         """Report errors of hidden fields, and ask for typed secrets again: neither is shown."""
-        used = KINDS[self.data["auth"]].heeded if self.data.get("auth") in KINDS else OF_A_KIND
+        used = KINDS[self.data["auth"]].used_fields if self.data.get("auth") in KINDS else OF_A_KIND
         for name in list(self.errors):
             if name in OF_A_KIND - used:
                 label = self.fields[name].label or name
@@ -112,7 +112,7 @@ class ConnectionForm(WithDefaults):
 #: Fields of each authentication kind, for `connection_form.js`.
 NEEDS = json.dumps(
     {
-        kind: {"required": needs.required, "heeded": sorted(needs.heeded)}
+        kind: {"required": needs.required, "used_fields": sorted(needs.used_fields)}
         for kind, needs in KINDS.items()
     }
 )
@@ -124,13 +124,13 @@ def conditions() -> dict[str, str]:
 
 
 def _condition(name: str) -> str:
-    kinds = [kind for kind, needs in KINDS.items() if name in needs.heeded]
+    kinds = [kind for kind, needs in KINDS.items() if name in needs.used_fields]
     return " || ".join(f"auth == '{kind}'" for kind in kinds)
 
 
 def of_kind(fieldsets: Any, auth: str) -> list[Any]:
     """Return the fieldsets reduced to the fields of an authentication kind, without empty ones."""
-    others = OF_A_KIND - KINDS[auth].heeded if auth in KINDS else set()
+    others = OF_A_KIND - KINDS[auth].used_fields if auth in KINDS else set()
     kept = [
         (title, {**options, "fields": [name for name in options["fields"] if name not in others]})
         for title, options in fieldsets

@@ -13,7 +13,7 @@ from listeners.secrets.encrypted_field import REFERENCES, Secret, described
 
 
 class Entry(Enum):
-    """What the user did with a stored secret, other than entering a new one."""
+    """The user's choice for a stored secret, other than entering a new one."""
 
     KEEP = "keep"
     CLEAR = "clear"

@@ -6,7 +6,7 @@
     const auth = document.querySelector("select[data-kinds]");
     if (!auth) return;
     const kinds = JSON.parse(auth.dataset.kinds);
-    const ofAKind = new Set(Object.values(kinds).flatMap(({ heeded }) => heeded));
+    const ofAKind = new Set(Object.values(kinds).flatMap((kind) => kind.used_fields));
 
     function mark(name, isRequired) {
         const label = document.querySelector(`label[for="id_${name}"]`);
@@ -22,11 +22,11 @@
     }
 
     function update() {
-        const { required, heeded } = kinds[auth.value] || { required: [], heeded: [...ofAKind] };
+        const { required, used_fields: used } = kinds[auth.value] || { required: [], used_fields: [...ofAKind] };
         ofAKind.forEach((name) => mark(name, required.includes(name)));
         for (const fieldset of auth.form.querySelectorAll("fieldset.module")) {
             const hidden = [...fieldset.querySelectorAll(".field-line")].every((line) =>
-                [...ofAKind].some((name) => line.classList.contains(`field-${name}`) && !heeded.includes(name)));
+                [...ofAKind].some((name) => line.classList.contains(`field-${name}`) && !used.includes(name)));
             fieldset.classList.toggle("connection-empty", hidden);
         }
     }
