@@ -24,9 +24,9 @@ REMEDIES = {
     "Salesforce.",
     Kind.UNKNOWN_CHANGE_TYPE: "The change is recorded, but was sent to no handler. Look up its "
     "change type in Salesforce's release notes.",
-    Kind.UNDECODABLE: "See the error under Quarantined, where the raw event is kept. After an "
+    Kind.UNDECODABLE: "See the error under Quarantine, where the raw event is kept. After an "
     "upgrade, read it again there. This incident closes when no unread event is left.",
-    Kind.MALFORMED_ANSWER: "The raw response is kept under Quarantined. Its events are requested "
+    Kind.MALFORMED_ANSWER: "The raw response is kept under Quarantine. Its events are requested "
     "again. If this repeats, check the proxies between this system and Salesforce.",
 }
 
@@ -96,7 +96,7 @@ def unreadable(kind: Kind) -> Trouble:
     if kind is Kind.MALFORMED_ANSWER:
         action = "The stream was reopened from the stored position."
     else:
-        action = "The listener skipped the event and continued. Read it again under Quarantined."
+        action = "The listener skipped the event and continued. Retry it under Quarantine."
     summary = f"{kind.label}: kept in quarantine"
     return Trouble(kind, "", summary, REMEDIES[kind], action=action)
 

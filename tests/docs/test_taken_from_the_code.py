@@ -69,5 +69,5 @@ def test_a_bar_in_a_cell_is_no_end_of_it():
 def test_the_options_of_a_command_have_their_values_and_defaults():
     text = options("run_salesforce_simulator")
 
-    assert "| `--port PORT` | the port to listen on; 0 picks a free one (default 0) |" in text
+    assert "| `--port PORT` | port to listen on; 0 picks a free port (default 0) |" in text
     assert "--settings" not in text
