@@ -51,7 +51,7 @@ def test_an_operator_finds_out_why_and_redelivers_all_of_it(visitor, failed):
     MENDED.touch()
     visitor.go_to("Dead letters")
     page.get_by_role("link", name="Redeliver all 3").click()
-    visitor.look("sent again", "3")
+    visitor.look("redelivered", "3")
     page.get_by_label("Reason").fill(WHY)
     page.get_by_role("button", name="Redeliver 3").click()
     visitor.look("Result", WHY, "operator")

@@ -30,7 +30,7 @@ def test_a_record_is_found_with_what_changed_and_all_that_happened_to_it(visitor
         [re.compile(r"^\+49 30 1234567 \d+$"), "+49 30 7654321", "string"]
     )
     page.get_by_role("link", name="History of this record").click()
-    visitor.look("over all listeners")
-    expect(page.get_by_role("listitem").filter(has_text="heard by")).to_contain_text(
+    visitor.look("changes of all listeners")
+    expect(page.get_by_role("listitem").filter(has_text="received by")).to_contain_text(
         [re.compile("UPDATE.*7654321.*tests.remember", re.S), re.compile("CREATE.*Acme", re.S)]
     )

@@ -81,7 +81,7 @@ def test_a_form_is_taken_from_the_site_alone(site, django_user_model):
     own = browser.post("/admin/login/", form, headers={"origin": f"https://{SITE}"})
 
     assert foreign.status_code == 403
-    assert "Form refused" in foreign.content.decode()
+    assert "Form rejected" in foreign.content.decode()
     assert own.status_code == 302
     session = own.cookies["sessionid"]
     assert session["secure"]

@@ -152,5 +152,5 @@ def test_a_soap_login_is_noted_to_end(org):
 
     output = run("check_cdc_connection", connection.name)
 
-    assert "note: Salesforce retires SOAP login" in output.out
+    assert "note: Salesforce is retiring SOAP login" in output.out
     assert "login: accepted (SOAP login)" in output.out

@@ -34,11 +34,11 @@ def connection(extra: str = "", **changed: str) -> str:
         ),
         (
             LISTENER + "    pubsub_endpoint: x\n",
-            "9: pubsub_endpoint: Give host and port, such as api.pubsub.salesforce.com:7443",
+            "9: pubsub_endpoint: Enter host and port, such as api.pubsub.salesforce.com:7443",
         ),
         (
             LISTENER + "    transport: pubsub\n    managed_subscription: CRM Sync\n",
-            "10: managed_subscription: Give the developer name of a managed event subscription",
+            "10: managed_subscription: Enter the developer name of a managed event subscription",
         ),
         (LISTENER + "    gap_policy: fech\n", "9: gap_policy: 'fech' is not valid; did you mean"),
         (
@@ -70,13 +70,13 @@ def connection(extra: str = "", **changed: str) -> str:
         (connection(client_secret='""'), "6: client_secret is empty: OAuth 2.0 client credentials"),
         (connection(client_secret="[hush]"), "6: client_secret: give text, not a list"),
         (connection(client_secret="true"), "6: client_secret: give text; put true in quotes"),
-        (connection(base_url="example.com"), "4: base_url: Give an address such as"),
+        (connection(base_url="example.com"), "4: base_url: Enter a URL such as"),
         (LISTENER + "    enabled: 1\n", "9: enabled: write true or false, not this number"),
         (LISTENER + "    read_timeout: soon\n", "9: read_timeout: give a number, not this text"),
         (LISTENER + "    read_timeout: .inf\n", "9: read_timeout: give a finite number"),
         (LISTENER + "    read_timeout: 0\n", "9: read_timeout: Ensure this value is greater than"),
         (LISTENER + "    api_version: summer\n", "9: api_version: write a version such as 67.0"),
-        (LISTENER + "    api_version: 20.0\n", "9: api_version: The Streaming API serves changes"),
+        (LISTENER + "    api_version: 20.0\n", "9: api_version: Use version 37.0 or later"),
         (LISTENER + "    replay_from: -3\n", "9: replay_from: Use tip, earliest, or a replay id"),
         (
             LISTENER + "    channel: /data/accountchangeevent\n",

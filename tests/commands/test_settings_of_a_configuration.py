@@ -256,9 +256,12 @@ def test_a_wrong_setting_is_said_at_its_line(refusal, lines, expected):
     ("refresh_config", "expected"),
     [
         ("{refresh_url: nonsense}", "refresh_url: Enter a URL such as"),
-        ("{scope: [api]}", "There is no 'scope'; did you mean scopes?"),
+        ("{scope: [api]}", "Unknown key 'scope'; did you mean scopes?"),
         ("{credential_bearer: x}", "credential_bearer: use one of auth_header, post_body."),
-        ("{client_config: {tls: {}}}", "client_config.tls: TLS is the connection's"),
+        (
+            "{client_config: {tls: {}}}",
+            "client_config.tls: TLS settings apply to the whole connection",
+        ),
     ],
 )
 def test_a_wrong_refresh_config_is_said_at_its_line(refusal, refresh_config, expected):
@@ -279,7 +282,7 @@ def test_a_private_key_must_be_rsa_in_pem(refusal, secret, tmp_path):
 
     [line] = refusal(key)
 
-    assert line.startswith("8: private_key: Give an RSA private key in PEM")
+    assert line.startswith("8: private_key: Enter an RSA private key in PEM")
     assert secret.splitlines()[-2:][0] not in line
 
 

@@ -137,7 +137,7 @@ def test_one_that_its_reader_broke_off_says_so(admin_client, make_entry, monkeyp
 
     row = Work.objects.get()
     assert (row.state, row.done, row.total) == ("broken_off", 1, 6)
-    assert OperatorAction.objects.first().details == {"rows": 1, "ended": "Aborted"}
+    assert OperatorAction.objects.first().details == {"rows": 1, "ended": "Interrupted"}
 
 
 def test_one_that_fails_says_so_with_the_kind_of_its_error(db):

@@ -69,7 +69,7 @@ def test_who_may_not_view_setup_is_offered_all_that_may_be_seen(admin_client, or
 
     assert list(by_heading(told)) == ["Several entities", "Single entities"]
     assert len(by_heading(told)["Single entities"]) == 6
-    assert "takes the permission View Setup and Configuration (INSUFFICIENT" in told["notes"][0]
+    assert "requires the permission View Setup and Configuration (INSUFFICIENT" in told["notes"][0]
 
 
 def test_an_org_that_refuses_is_said_and_not_asked_again_at_once(admin_client, org, connection):

@@ -169,7 +169,7 @@ def test_what_is_wrong_in_a_field_of_another_kind_is_said_where_it_is_seen(
 ):
     response = admin_client.post(page(connection), form(refresh_config='{"scope": []}'))
     form_errors = response.context["adminform"].errors["__all__"]
-    assert form_errors == ["Refresh: There is no 'scope'; did you mean scopes?"]
+    assert form_errors == ["Refresh: Unknown key 'scope'; did you mean scopes?"]
 
 
 @pytest.mark.parametrize("text", ['{"read_timeout": Infinity}', '{"custom_payload": "\\u0000=1"}'])

@@ -209,7 +209,7 @@ def test_who_may_not_change_a_connection_sends_its_token_nowhere_else(
     refused = client.post(page(connection))
 
     assert elsewhere == [
-        "Pub/Sub endpoint: To name it takes the permission to change connection prod."
+        "Pub/Sub endpoint: Only users who may change connection prod may use another endpoint."
     ]
     assert asked
     assert refused.status_code == 403

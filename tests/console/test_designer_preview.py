@@ -56,7 +56,7 @@ def test_it_counts_and_lists_what_the_form_would_match(tried, make_entry):
     assert phone.record_id in matching
     assert matching.count("<li") == 1
     for why in (
-        "1 would not match: none of the fields was changed",
+        "1 would not match: none of the watched fields changed",
         "1 would not match: another kind of change",
         "1 would not match: another entity",
     ):

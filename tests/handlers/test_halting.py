@@ -226,7 +226,7 @@ def test_the_file_chooses_it_and_refuses_another_word(tmp_path):
     file.apply(text.replace("WORD", "halt"))
     assert HandlerMapping.objects.get(handler="tests.fail").on_dead == "halt"
 
-    with pytest.raises(CommandError, match="on_dead: 'stop' is not known"):
+    with pytest.raises(CommandError, match="on_dead: 'stop' is not valid"):
         file.apply(text.replace("WORD", "stop"))
 
 

@@ -272,14 +272,14 @@ class Broken(Sampler):
 def test_a_sampler_that_fails_keeps_no_change_from_its_handler(listener, monkeypatch, caplog):
     made = Made(Broken())
     monkeypatch.setattr(tracing, "spans", made.spans)
-    monkeypatch.setattr(fail_safe, "_told", set())
+    monkeypatch.setattr(fail_safe, "_logged", set())
     ids = deliver(listener, "tests.remember", 2)
 
     assert [run_delivery(one) for one in ids] == ["succeeded", "succeeded"]
 
     assert ids_of(state="succeeded") == ids
     told = [line for line in caplog.text.splitlines() if "this sampler is broken" in line]
-    assert len(told) == len(fail_safe._told) > 1  # once for each place, not for each change
+    assert len(told) == len(fail_safe._logged) > 1  # once for each place, not for each change
 
 
 def test_two_installations_have_no_trace_in_common():

@@ -57,6 +57,7 @@ def of_redis(client: redis.Redis) -> dict[str, str]:
         b"list": lambda key: client.lrange(key, 0, -1),
         b"set": client.smembers,
         b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
+        b"none": lambda key: "",  # it has expired since it was listed
     }
     return {
         f"Redis {key!r}": as_text(key) + as_text(str(readers[client.type(key)](key)))

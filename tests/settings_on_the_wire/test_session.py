@@ -163,7 +163,7 @@ def test_a_version_that_the_org_does_not_serve_is_not_tried(org: SimulatorProces
 
     [reason] = failures(connection, listener)
 
-    assert "API version 99.0 is not served" in reason
+    assert "the org does not serve API version 99.0" in reason
     assert not any(path.startswith("/cometd/") for path in paths(org))
 
 

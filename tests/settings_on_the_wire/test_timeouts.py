@@ -27,7 +27,7 @@ def test_a_host_that_takes_no_connection_is_given_up_after_the_connection_timeou
         with (
             socket.create_connection(address),
             stream_of(listener) as stream,
-            pytest.raises(TransportFailed, match=r"took no connection for 0\.3 s"),
+            pytest.raises(TransportFailed, match=r"did not accept a connection within 0\.3 s"),
         ):
             stream.open("-1")
 

@@ -59,7 +59,7 @@ def test_an_atomic_handler_may_call_back_too(processes, simulator, org_listener)
 def test_an_event_of_no_listener_says_so():
     event = EventData(1, "l", "5", {}, None)
 
-    with pytest.raises(RuntimeError, match="no org to call back"):
+    with pytest.raises(RuntimeError, match="no Salesforce org to call"):
         _ = event.salesforce
 
 

@@ -16,7 +16,7 @@ def test_a_worker_is_seen_with_its_queues_until_it_ends(processes):
         2,
     )
     assert worker.is_live
-    assert run("cdc_status").lines[-1] == "workers: 1 seen, queues: cdc, special"
+    assert run("cdc_status").lines[-1] == "Celery workers online: 1 (queues: cdc, special)"
 
     assert process.terminate() == 0
 

@@ -165,7 +165,7 @@ class ListenerAdmin(CreatingAdmin):
     # The page
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        return _drawn(request, obj) if obj else {}
+        return _drawn(request, obj) if obj else super().page_context(request, obj)
 
     @method_decorator(gzip_page)
     def drawing(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -300,7 +300,7 @@ def test_a_former_store_is_where_the_line_goes_on(given: Setting) -> None:
 
 def test_an_operator_can_ask_for_a_login_though_the_token_is_good(given: Setting) -> None:
     given.source().get()
-    source = given.source(anew=True)
+    source = given.source(must_log_in=True)
 
     assert [source.get().access_token, source.get().access_token] == ["access-2", "access-2"]
 
