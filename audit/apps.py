@@ -4,7 +4,7 @@ from django.db.models import BigAutoField, CharField, ForeignKey
 
 class AuditConfig(AppConfig):
     name = "audit"
-    verbose_name = "Record"
+    verbose_name = "Activity"
 
     def ready(self) -> None:
         from audit.db.lookups import Among, Begins

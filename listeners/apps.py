@@ -3,7 +3,7 @@ from django.apps import AppConfig
 
 class ListenersConfig(AppConfig):
     name = "listeners"
-    verbose_name = "Listen"
+    verbose_name = "Sources"
 
     def ready(self) -> None:
         from listeners import checks

@@ -201,7 +201,7 @@ class Migration(migrations.Migration):
                             ("reveal", "Export with sensitive values started"),
                             ("export_ended", "Export finished"),
                             ("cancel", "Cancelled"),
-                            ("take_up", "Resumed"),
+                            ("take_up", "Redelivery resumed"),
                         ],
                         max_length=20,
                     ),

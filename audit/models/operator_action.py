@@ -39,7 +39,7 @@ class OperatorAction(models.Model):
         REVEAL = "reveal", "Export with sensitive values started"
         EXPORT_ENDED = "export_ended", "Export finished"
         CANCEL = "cancel", "Cancelled"
-        TAKE_UP = "take_up", "Resumed"
+        TAKE_UP = "take_up", "Redelivery resumed"
 
     at = models.DateTimeField()
     user = models.ForeignKey(

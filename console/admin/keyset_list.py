@@ -44,6 +44,8 @@ class KeysetChangeList(ChangeList):
     """
 
     older = newer = newest = ""
+    #: Whether the query took too long, so that nothing is known about its rows.
+    is_cancelled = False
 
     def get_filters(self, request: HttpRequest) -> Any:
         """Remove the position from the filters: a new search or filter starts at the newest row."""
@@ -68,6 +70,7 @@ class KeysetChangeList(ChangeList):
                 found = list(self.page_query())
         except TookTooLong:
             messages.warning(request, _GIVEN_UP)
+            self.is_cancelled = True
             found = []
         page = found[: self.list_per_page]
         has_more = len(found) > len(page)
