@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, Max, OuterRef, Q
 
 from audit.jobs import tracked
 from consumer.gaps import plan
@@ -27,7 +27,6 @@ from handlers.models.delivery_queryset import HOLDS_CHAIN, DeliveryQuerySet
 from handlers.outbox import handover, publish
 from handlers.outbox.message_size import MOST
 from handlers.redelivery import job
-from handlers.reporting import queue_coverage
 from handlers.sdk import registry
 from handlers.sdk.outcomes import Failed
 from handlers.sdk.queues import queue_of
@@ -38,9 +37,10 @@ from listeners import crash_points
 
 log = structlog.get_logger(__name__)
 
-#: Time after which a queued delivery counts as lost although its queue is not empty, or its length
-#: is unknown.
+#: Time after which a queued delivery counts as lost where the length of its queue is unknown.
 QUEUED_AGE_BLIND = timedelta(hours=1)
+#: Queued this much earlier than a delivery that runs: several workers start messages out of order.
+OVERTAKEN_AGE = timedelta(minutes=5)
 LIMIT = 5000
 LOST = "Worker crashed or stopped responding while running this handler"
 #: The number of deliveries that a log line names.
@@ -158,17 +158,20 @@ def requeue_lost(now: datetime) -> int:
     """Publish again the deliveries whose messages the broker lost; return how many.
 
     A message counts as lost when its delivery has been queued for CDC_QUEUED_SECONDS and the queue
-    is empty, or for an hour while workers consume a queue that is never empty. Deliveries that
-    workers refused, since they do not know the handler, first move to their mapping's current
-    handler. Never inside a transaction. Raises BrokerUnavailable.
+    is empty; or, in a queue that is never empty, when deliveries run that were queued long after
+    it. Deliveries that workers refused, since they do not know the handler, first move to their
+    mapping's current handler. Never inside a transaction. Raises BrokerUnavailable.
     """
     old = Delivery.objects.queued_before(now - timedelta(seconds=settings.CDC_QUEUED_SECONDS))
     ids: list[int] = []
     for queue, in_queue in _queues_of(old).items():
-        length = publish.queue_length(queue)
-        if length and queue not in queue_coverage.queues_heard(queue_coverage.seen()):
-            continue  # no worker consumes the queue, so its messages still wait there
-        lost = old if length == 0 else Delivery.objects.queued_before(now - QUEUED_AGE_BLIND)
+        match publish.queue_length(queue):
+            case 0:
+                lost = old
+            case None:
+                lost = Delivery.objects.queued_before(now - QUEUED_AGE_BLIND)
+            case _:
+                lost = _overtaken(old, in_queue)
         rows = lost.filter(in_queue).order_by("queued_at", "id")
         ids += rows.values_list("id", flat=True)[:LIMIT]
     if not ids:
@@ -178,6 +181,16 @@ def requeue_lost(now: datetime) -> int:
     if published:
         _log_requeued(ids, published)
     return published
+
+
+def _overtaken(queued: DeliveryQuerySet, in_queue: Q) -> DeliveryQuerySet:
+    """Return the deliveries that were queued long before one of the same queue that runs now.
+
+    Workers take a queue's messages in their order, so the messages of these are not in it.
+    """
+    running = Delivery.objects.filter(in_queue, state=Delivery.State.RUNNING)
+    newest = running.aggregate(newest=Max("queued_at"))["newest"]
+    return queued.none() if newest is None else queued.filter(queued_at__lt=newest - OVERTAKEN_AGE)
 
 
 def _queues_of(deliveries: DeliveryQuerySet) -> dict[str, Q]:

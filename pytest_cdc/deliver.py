@@ -20,6 +20,8 @@ from handlers.sdk.registry import Handler
 from listeners.models import Listener, Position
 from pytest_cdc.broker import MemoryBroker
 
+State = Delivery.State
+
 
 class Deliver:
     """The fixture `cdc_deliver`. A failed delivery is retried only by `again`."""
@@ -62,15 +64,15 @@ class Deliver:
         """Run every delivery that waits for a retry, as if it were due, and the deliveries behind
         it. Call `refresh_from_db()` on the rows to see their states.
         """
-        retrying = Delivery.objects.filter(state=Delivery.State.RETRYING)
+        retrying = Delivery.objects.filter(state=State.RETRYING)
         begun = list(retrying.values_list("id", flat=True))
         retrying.update(due_at=timezone.now())
         rows = list(Delivery.objects.filter(pk__in=begun).values_list("id", "handler"))
         while rows:
             for handler in dict.fromkeys(handler for _, handler in sorted(rows)):
                 self._publish([pk for pk, name in sorted(rows) if name == handler], handler)
-            ready = Delivery.objects.filter(state=Delivery.State.READY).exclude(pk__in=begun)
-            rows = list(ready.values_list("id", "handler"))
+            waiting = Delivery.objects.filter(state__in=(State.READY, State.QUEUED))
+            rows = list(waiting.exclude(pk__in=begun).values_list("id", "handler"))
             begun += [pk for pk, _ in rows]
 
     def _mapping(

@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 
 BACKOFF = Backoff(0.2, 10.0)
-#: Less than the claim of a delivery lasts: what was done under it can still be recorded.
+#: For work under a claim that is renewed, such as settling.
 LIMIT_SECONDS = 60.0
 
 
@@ -42,17 +42,17 @@ def retry(
     wait    a function that waits for some seconds; an exception that it raises ends the retries
     """
     _refuse_transaction()
-    tries, ends_at = 0, 0.0
+    ends_at, may_renew_session = 0.0, True
     delays = BACKOFF.delays()
     while True:
         try:
             return work()
         except (DatabaseError, InterfaceError) as error:
-            tries += 1
             ends_at = ends_at or time.monotonic() + limit
             left = ends_at - time.monotonic()
-            if left <= 0 or not _is_retried(error, also, tries):
+            if left <= 0 or not _is_retried(error, also, may_renew_session=may_renew_session):
                 raise
+            may_renew_session = may_renew_session and not isinstance(error, SESSION)
             delay = min(next(delays), left)
             _log("retrying after a database error", what, error, seconds=round(delay, 1))
         _connection().close()
@@ -75,13 +75,15 @@ def suppress_transient_errors(what: str) -> Iterator[None]:
         _connection().close()
 
 
-def _is_retried(error: Exception, also: tuple[type[Exception], ...], tries: int) -> bool:
+def _is_retried(
+    error: Exception, also: tuple[type[Exception], ...], *, may_renew_session: bool
+) -> bool:
     """Return whether to retry after an error: a transient one, or once with a new session.
 
     Inside a test's transaction nothing is retried, since that would end it.
     """
     may_pass = isinstance(error, (*UNAVAILABLE, *also))
-    may_be_session = isinstance(error, SESSION) and tries == 1
+    may_be_session = isinstance(error, SESSION) and may_renew_session
     return (may_pass or may_be_session) and not _connection().in_atomic_block
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from functools import partial
+from typing import TypeVar
 
 from audit.db.retry import retry
 from handlers.mappings.retarget import is_misdirected, move_left_behind
@@ -14,6 +16,13 @@ from handlers.worker.claim_heartbeat import claim_span
 from listeners import crash_points
 from listeners.clock import database_clock
 
+Result = TypeVar("Result")
+
+#: Seconds for which a claim is retried: no other worker has the message.
+CLAIM_RETRY_SECONDS = 120.0
+#: Seconds for which work between a claim and its first renewal is retried, at most.
+UNRENEWED_RETRY_SECONDS = 20.0
+
 
 def claim(ids: Sequence[int], handler: str = "") -> list[Claim]:
     """Claim the runnable deliveries among `ids`, in this order, with entry, listener and mapping.
@@ -22,21 +31,27 @@ def claim(ids: Sequence[int], handler: str = "") -> list[Claim]:
     that the message names (`handler`) are given back. Database errors are retried, because no other
     worker has the message. Never inside a transaction.
     """
-    now = retry(database_clock.now, "read the clock")
+    now = retry(database_clock.now, "read the clock", limit=CLAIM_RETRY_SECONDS)
     claims = _one(ids[0], now) if len(ids) == 1 else _many(ids, now)
     if len(claims) < len(ids):
         unclaimed = set(ids) - {claim.delivery.pk for claim in claims}
-        retry(lambda: Delivery.objects.set_aside(unclaimed), "set aside")
+        _retry_unrenewed(lambda: Delivery.objects.set_aside(unclaimed), "set aside")
     # The mapping was read after the claim's commit, so a pause committed before it is seen here.
     paused = [claim for claim in claims if _is_paused(claim.delivery)]
-    retry(lambda: give_back(paused, paused=True), "give back")
+    _retry_unrenewed(lambda: give_back(paused, paused=True), "give back")
     active = [claim for claim in claims if claim not in paused]
     moved = [claim for claim in active if _is_moved(claim.delivery, handler)]
     if moved:
-        retry(lambda: give_back(moved), "give back")
+        _retry_unrenewed(lambda: give_back(moved), "give back")
         left_behind = Delivery.objects.filter(pk__in=[claim.delivery.pk for claim in moved])
-        retry(lambda: move_left_behind(left_behind, now), "move")
+        _retry_unrenewed(lambda: move_left_behind(left_behind, now), "move")
     return [claim for claim in active if claim not in moved] if moved else active
+
+
+def _retry_unrenewed(work: Callable[[], Result], what: str) -> Result:
+    """Retry for so short a time that the claim is renewed before it expires."""
+    limit = min(UNRENEWED_RETRY_SECONDS, claim_span().total_seconds() / 4)
+    return retry(work, what, limit=limit)
 
 
 def _is_paused(delivery: Delivery) -> bool:
@@ -56,17 +71,19 @@ def give_back(claims: Collection[Claim], *, paused: bool = False) -> None:
 
 
 def _one(delivery_id: int, now: datetime) -> list[Claim]:
-    if not retry(lambda: hot_sql.begin(delivery_id, now, claim_span()), "claim"):
+    begin = partial(hot_sql.begin, delivery_id, now, claim_span())
+    if not retry(begin, "claim", limit=CLAIM_RETRY_SECONDS):
         return []
     crash_points.reach("claimed")
-    delivery = retry(lambda: hot_sql.load(delivery_id), "load")
+    delivery = _retry_unrenewed(lambda: hot_sql.load(delivery_id), "load")
     return [Claim(delivery, delivery.attempts, now)] if delivery is not None else []
 
 
 def _many(ids: Sequence[int], now: datetime) -> list[Claim]:
-    rows = retry(lambda: hot_sql.begin_all(ids, now, claim_span()), "claim")
+    begin = partial(hot_sql.begin_all, ids, now, claim_span())
+    rows = retry(begin, "claim", limit=CLAIM_RETRY_SECONDS)
     crash_points.reach("claimed")
     begun = {delivery.pk: delivery for delivery in rows}
     ordered = [begun[pk] for pk in dict.fromkeys(ids) if pk in begun]
-    deliveries = retry(lambda: hot_sql.load_all(ordered), "load")
+    deliveries = _retry_unrenewed(lambda: hot_sql.load_all(ordered), "load")
     return [Claim(delivery, delivery.attempts, now) for delivery in deliveries]

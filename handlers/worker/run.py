@@ -37,6 +37,9 @@ from listeners.connections import handler_clients
 
 log = structlog.get_logger(__name__)
 
+#: Seconds for which an atomic handler is run again after a database error, within one attempt.
+RUN_RETRY_SECONDS = 20.0
+
 
 def run_delivery(delivery_id: int) -> str:
     """Run a delivery once, if it can be claimed; return how it ended. Never inside a transaction.
@@ -156,7 +159,7 @@ def _run_atomically(unit: Unit) -> Run:
     _renew_token(unit[0])
     try:
         # An OperationalError is not the handler's failure and rolls everything back, so retry.
-        return retry(lambda: _try_atomically(unit), "run")
+        return retry(lambda: _try_atomically(unit), "run", limit=RUN_RETRY_SECONDS)
     except ClaimLost:
         ids = [claimed.delivery.pk for claimed in unit]
         log.warning("claim lost", deliveries=ids)

@@ -14,7 +14,7 @@ from audit.models.entry_queryset import AuditLogFilter
 from cdcproject.celery import app
 from consumer import relay
 from consumer.ingest.transaction import ingest
-from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Worker
+from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.outbox import handover, publish
 from handlers.redelivery.request import wish
 from handlers.redelivery.service import begin as begin_redelivery
@@ -255,19 +255,23 @@ def test_messages_that_wait_long_for_a_worker_are_not_published_again(listener):
     assert waiting() == 1
 
 
-def test_a_message_lost_from_a_queue_that_is_never_empty_is_published_again_after_an_hour(listener):
+def test_a_message_lost_from_a_queue_that_is_never_empty_is_published_again(listener):
+    """Workers run what was queued long after it."""
     now = timezone.now()
-    lost, newer = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(2)])
+    lost, newer, running = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(3)])
     publish.publish([lost], now - timedelta(minutes=61))
     with app.connection_for_write() as connection:
         connection.default_channel.client.flushall()
-    publish.publish([newer], now - timedelta(minutes=59))
-    Worker.objects.create(name="w", pid=1, queues=["cdc"], started_at=now, seen_at=now)
+    publish.publish([newer, running], now - timedelta(minutes=59))
+    assert claim([running])
+    assert relay.requeue_lost(now) == 0  # they may have been in the queue together
 
-    assert relay.requeue_lost(now) == 1
+    Delivery.objects.filter(pk=running).update(queued_at=now - timedelta(minutes=50))
+    assert relay.requeue_lost(now) == 2  # both, since the running one was queued after them
 
-    assert Delivery.objects.get(pk=lost).queued_at == now
-    assert waiting() == 2
+    assert set(
+        Delivery.objects.filter(pk__in=[lost, newer]).values_list("queued_at", flat=True)
+    ) == {now}
 
 
 def test_a_sweep_ends_runs_that_are_lost_and_lets_their_chains_go_on(listener):

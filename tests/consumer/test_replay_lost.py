@@ -142,9 +142,7 @@ def test_it_locks_the_position_until_its_commit(listener):
         replay_lost.record(listener, lease, LOST, timezone.now())
 
     if connection.features.has_select_for_update:
-        assert any(
-            "FOR UPDATE" in one["sql"] and "listeners_position" in one["sql"] for one in queries
-        )
+        assert any(" FOR " in one["sql"] and "listeners_position" in one["sql"] for one in queries)
 
 
 def test_it_is_refused_inside_a_transaction(listener):

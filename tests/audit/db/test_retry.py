@@ -106,6 +106,13 @@ def test_what_the_session_may_be_to_blame_for_is_tried_once_in_a_new_one(kind):
     assert work.tries == 2
 
 
+def test_a_new_session_is_tried_after_a_lost_connection_too():
+    """As when a failover leads to a standby that is still read-only."""
+    errors = [OperationalError("gone"), InternalError("read-only")]
+
+    assert retry(Failing(*errors), "work") == "done"
+
+
 def test_what_waiting_raises_ends_it():
     def wait(seconds):
         raise InterruptedError
