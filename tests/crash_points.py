@@ -1,4 +1,4 @@
-"""What a test's process does at a named point of `listeners.crash_points`.
+"""Actions of a test's process at a named point of `listeners.crash_points`.
 
     processes.listener(**at("committed:kill:3"))  # the third time: SIGKILL for itself
     processes.worker(**at("claimed:kill", "ended:kill"))  # at each of them once, in whichever child

@@ -1,4 +1,4 @@
-"""What many ask for at once is read once, and nobody is told what is too old."""
+"""Reads that many callers request at once run once, and return nothing that is too old."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event

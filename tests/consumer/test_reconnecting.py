@@ -58,7 +58,7 @@ def receive():
 
 
 def take_all(buffer: Buffer) -> None:
-    """What a recorder does, until the buffer is closed."""
+    """Take batches as a recorder does, until the buffer is closed."""
     while batch := buffer.take(10, 0):
         buffer.done(len(batch))
 
