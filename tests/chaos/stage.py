@@ -127,9 +127,7 @@ class Stage:
     def _start_servers(self, ending: ExitStack) -> None:
         self.database.start()
         ending.callback(self.database.stop)
-        # The test suite's server may forget what it was told last; this one is killed.
         with self.connect() as connection:
-            connection.execute("ALTER ROLE postgres SET synchronous_commit = on")
             connection.execute(handlers.TABLE)
         self.broker.start()
         ending.callback(self.broker.kill)
