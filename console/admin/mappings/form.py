@@ -13,8 +13,8 @@ from unfold.widgets import (
 )
 
 from console.admin.connections.json_fields import NamesField, ObjectField
+from console.admin.mappings.condition_field import ConditionField
 from handlers.models import HandlerMapping
-from handlers.routing.conditions import EXAMPLE
 from handlers.sdk import registry
 from listeners.secrets.encrypted_field import REFERENCES
 
@@ -57,12 +57,7 @@ class HandlerMappingForm(_MappingForm):
         help_text="Updates only: deliver when one of these fields changed, such as Phone, Name. "
         "Empty: any field.",
     )
-    condition = ObjectField(
-        nothing={},
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text=f"Deliver only changes whose values match, such as {EXAMPLE}. Operators: in, "
-        'exists, changed_to. Combine with {"all": […]} and {"any": […]}. Empty: all changes.',
-    )
+    condition = ConditionField()
     ignore_origins = NamesField(
         required=False,
         widget=UnfoldAdminTextInputWidget,

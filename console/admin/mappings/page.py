@@ -66,8 +66,11 @@ class HandlerMappingAdmin(PausingAdmin):
     )
 
     class Media:
-        css: ClassVar = {"all": ["console/designer.css"]}
-        js: ClassVar = [Script("console/preview.js", defer=True)]
+        css: ClassVar = {"all": ["console/designer.css", "console/condition.css"]}
+        js: ClassVar = [
+            Script("console/condition.js", defer=True),
+            Script("console/preview.js", defer=True),
+        ]
 
     # Columns
 
