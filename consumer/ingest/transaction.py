@@ -1,7 +1,8 @@
 """The ingest transaction: a batch's audit log entries, its deliveries and the new position, under
 the lease's epoch.
 
-Raises LeaseLost and CommitsLost (`consumer.ingest.position`); then nothing was written.
+Raises LeaseLost and CommitsLost (`consumer.ingest.position`); then the current transaction wrote
+nothing.
 """
 
 from __future__ import annotations
@@ -97,6 +98,11 @@ class Ingested:
         self.committed = other.committed if self.committed is None else self.committed
 
 
+def run_once(transaction: Callable[[], Ingested]) -> Ingested:
+    """Call a transaction without a retry."""
+    return transaction()
+
+
 _MAPPINGS = Prepared(lambda: HandlerMapping.objects.filter(listener=Given("listener_id")))
 
 
@@ -109,6 +115,7 @@ def ingest(
     *,
     while_writing: Callable[[], None] = no_op,
     expect_repeats: bool = True,
+    commit: Callable[[Callable[[], Ingested]], Ingested] = run_once,
 ) -> Ingested:
     """Record a batch of messages with their deliveries. Never inside a transaction.
 
@@ -118,17 +125,19 @@ def ingest(
 
     A batch takes one transaction. A message that cannot be decoded, or that the database refuses,
     is quarantined raw; then the rest of the batch is recorded in several transactions, in order.
+    `commit` calls each of the transactions, and may retry it.
     """
+    insert = partial(record, while_writing=while_writing, expect_repeats=expect_repeats)
+    whole = partial(_ingest_whole, listener, lease, messages, mappings)
     try:
-        insert = partial(record, while_writing=while_writing, expect_repeats=expect_repeats)
-        return _ingest_whole(listener, lease, messages, mappings, follows=follows, insert=insert)
+        return commit(partial(whole, follows=follows, insert=insert))
     except (DataError, Undecodable, UnicodeError) as error:
         if len(messages) == 1:
-            return _quarantine(listener, lease, messages[0], error, follows)
+            return commit(partial(_quarantine, listener, lease, messages[0], error, follows))
     half = len(messages) // 2
-    result = ingest(listener, lease, messages[:half], mappings, follows)
+    result = ingest(listener, lease, messages[:half], mappings, follows, commit=commit)
     follows = result.replay_id or follows
-    result.add(ingest(listener, lease, messages[half:], mappings, follows))
+    result.add(ingest(listener, lease, messages[half:], mappings, follows, commit=commit))
     return result
 
 

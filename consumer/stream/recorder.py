@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -64,7 +63,7 @@ class Recorder:
         self._abandon = threading.Event()
         self._took = 0.0
         self._began_at: float | None = None
-        self._expect_repeats = True  # a crash may have left changes recorded past the position
+        self._expect_repeats = True  # the position may have been moved back
         self._thread = threading.Thread(
             target=self._run, name=f"record {listener.name}", daemon=True
         )
@@ -129,9 +128,14 @@ class Recorder:
 
     def _record(self, batch: Sequence[Message]) -> None:
         follows = self._buffer.follows
-        write = partial(ingest, self._listener, self._lease, batch, follows=follows)
-        result = self._commit(
-            lambda: write(while_writing=self._decode_next, expect_repeats=self._expect_repeats)
+        result = ingest(
+            self._listener,
+            self._lease,
+            batch,
+            follows=follows,
+            while_writing=self._decode_next,
+            expect_repeats=self._expect_repeats,
+            commit=self._commit,
         )
         self._expect_repeats = bool(result.repeated)
         if result.replay_id:
@@ -161,8 +165,8 @@ class Recorder:
     def _commit(self, write: Callable[[], Result]) -> Result:
         """Call `write` until the database accepts it; return its result. Raises GivenUp.
 
-        An IntegrityError means that a row to which the batch refers was deleted; the next attempt
-        reads the rows that are left.
+        An IntegrityError means that a row to which the batch refers was deleted (a repeated entry
+        is none: `audit.log.record`); the next attempt reads the rows that are left.
         """
         also = (InternalError, IntegrityError)
         return retry(write, "record", also=also, limit=math.inf, wait=self._wait)

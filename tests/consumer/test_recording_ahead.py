@@ -3,12 +3,13 @@
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.log.record import FEW, record
 from audit.models import AuditLogEntry, Quarantined
+from consumer.ingest.quarantine import keep
 from consumer.ingest.transaction import entry_of, ingest
 from consumer.stream.buffer import Buffer
 from consumer.stream.publisher import Publisher
@@ -119,3 +120,31 @@ def test_the_next_batch_is_decoded_while_a_server_works_at_this_one(record_all):
 
     is_server = connection.vendor == "postgresql"
     assert (set(first.inside), set(second.inside)) == ({False}, {is_server})
+
+
+def test_a_part_of_a_batch_that_was_recorded_is_not_recorded_again_after_an_error(
+    listener, monkeypatch
+):
+    """A bad message divides a batch into several transactions, each retried by itself."""
+    lease, errors = lease_of(listener), [OperationalError("server closed the connection")]
+    messages = changes(1, 5)
+    del messages[3]["data"]["payload"]["ChangeEventHeader"]["entityName"]
+    buffer = Buffer(10)
+    buffer.put(received(*messages))
+    buffer.follows = ""
+    buffer.close()
+
+    def fail_once(*args):
+        if errors:
+            raise errors.pop()
+        return keep(*args)
+
+    monkeypatch.setattr("consumer.ingest.transaction.keep", fail_once)
+    recorder = Recorder(listener, lease, buffer, Publisher())
+    recorder.start()
+    wait_for(lambda: not recorder.is_alive)
+
+    assert not errors
+    assert recorded() == ["1", "2", "3", "5"]
+    assert Quarantined.objects.get().replay_id == "4"
+    assert Position.objects.get().replay_id == "5"
