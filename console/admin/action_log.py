@@ -16,7 +16,7 @@ from unfold.contrib.filters.admin import (
 )
 
 from audit.models import OperatorAction
-from console.admin.read_only import WindowAdmin
+from console.admin.read_only import ReadOnlyAdmin
 from console.labels import label, moment
 
 _Action = OperatorAction.Action
@@ -31,8 +31,8 @@ _VARIANTS = {
 }
 
 
-class OperatorActionAdmin(WindowAdmin):
-    list_display = ("when", "who", "what", "about", "through", "why")
+class OperatorActionAdmin(ReadOnlyAdmin):
+    list_display = ("when", "who", "what", "about", "fields_changed", "through", "why")
     list_filter = (
         ("action", ChoicesDropdownFilter),
         ("who", FieldTextFilter),
@@ -67,9 +67,13 @@ class OperatorActionAdmin(WindowAdmin):
     def about(self, action: OperatorAction) -> str:
         return f"{action.object_type} {action.object_name}".strip() or "-"
 
+    @admin.display(description="fields")
+    def fields_changed(self, action: OperatorAction) -> str:
+        return _shortened(", ".join(map(str, action.details.get("fields") or ())))
+
     @admin.display(description="reason")
     def why(self, action: OperatorAction) -> str:
-        return action.reason if len(action.reason) <= 80 else f"{action.reason[:79]}…"
+        return _shortened(action.reason)
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         if not isinstance(obj, OperatorAction):
@@ -81,6 +85,10 @@ class OperatorActionAdmin(WindowAdmin):
             "details": details if obj.details else "",
             "show_history": False,
         }
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def what(action: OperatorAction) -> SafeString:

@@ -12,13 +12,13 @@ from django.utils import timezone
 from django.utils.cache import patch_cache_control
 
 from api.models import ApiToken
-from console.admin.logged import NotedAdmin
+from console.admin.logged import LoggedAdmin
 
 #: The suggested lifetime of a new token.
 LIFE = timedelta(days=365)
 
 
-class ApiTokenAdmin(NotedAdmin):
+class ApiTokenAdmin(LoggedAdmin):
     list_display = ("name", "user", "begins_with", "created_at", "expires_at", "last_used_on")
     empty_title = "No API tokens yet"
     empty_text = "Create a token for each program that calls the REST API."

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import path
+from django.urls import path, reverse
 from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 
@@ -66,6 +67,17 @@ class ConsoleAdmin(ModelAdmin):
         context = {"title": f"New {self.opts.verbose_name}", **(extra_context or {})}
         response: HttpResponse = super().add_view(request, form_url, context)
         return response
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Redirect to the actions on this row in the action log.
+
+        Django's own history has no actions of the REST API, of commands and of configuration files.
+        """
+        about = {"object_type": self.opts.model_name, "object_id": object_id}
+        log = reverse("admin:audit_operatoraction_changelist")
+        return HttpResponseRedirect(f"{log}?{urlencode(about)}")
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

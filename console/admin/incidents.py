@@ -17,7 +17,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from audit.action_log import Actor
 from audit.incidents import acknowledge
 from audit.models import Incident
-from console.admin.read_only import WindowAdmin
+from console.admin.read_only import ReadOnlyAdmin
 from console.labels import label, moment
 from listeners.access.permissions import CLOSE, may
 
@@ -39,7 +39,7 @@ class OpenFilter(admin.SimpleListFilter):
                 return queryset
 
 
-class IncidentAdmin(WindowAdmin):
+class IncidentAdmin(ReadOnlyAdmin):
     actions = ("acknowledge_incidents", "close_incidents")
     list_display = ("kind", "state", "listener", "summary", "count", "opened", "last_seen")
     list_filter = (

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from audit.models import Reconciliation, Work
-from console.admin.read_only import WindowAdmin
+from console.admin.read_only import ReadOnlyAdmin
 from console.job_items import Item, finished, of_comparison, of_work, running
 from console.labels import label, moment
 from console.navigation import may_see
@@ -27,7 +27,7 @@ LISTS = (
 )
 
 
-class LongWorkAdmin(WindowAdmin):
+class LongWorkAdmin(ReadOnlyAdmin):
     """The base class of the pages of jobs, which show progress."""
 
     list_display: Any = ("begun", "state_shown", "who", "about", "progress")

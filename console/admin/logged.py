@@ -12,7 +12,7 @@ from audit.action_log import Action, Actor, note, note_change
 from console.admin.base import ConsoleAdmin
 
 
-class NotedAdmin(ConsoleAdmin):
+class LoggedAdmin(ConsoleAdmin):
     """Write the action log in the transaction that saves the change."""
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:

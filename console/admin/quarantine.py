@@ -14,7 +14,7 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 from audit.action_log import Actor
 from audit.log.masking import Sight
 from audit.models import Quarantined
-from console.admin.read_only import WindowAdmin
+from console.admin.read_only import ReadOnlyAdmin
 from console.labels import label, moment
 from consumer.ingest.quarantine_retry import StillUnreadable, ingest_again
 from listeners.access.permissions import READ_AGAIN, may
@@ -44,7 +44,7 @@ class UnreadFilter(admin.SimpleListFilter):
                 return queryset
 
 
-class QuarantinedAdmin(WindowAdmin):
+class QuarantinedAdmin(ReadOnlyAdmin):
     actions = ("read_again",)
     list_display = ("received", "state", "listener", "channel", "replay_id", "error")
     list_filter = (UnreadFilter, ("listener", RelatedDropdownFilter))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.db.models.constants import LOOKUP_SEP
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.functional import cached_property
 from unfold.views import ChangeList
@@ -51,7 +50,7 @@ class CappedPaginator(_Paginator):
         return len(rows)
 
 
-class WindowChangeList(ChangeList):
+class ReadOnlyChangeList(ChangeList):
     """A list that shows the number of results of a search, unless the count was capped."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -61,7 +60,7 @@ class WindowChangeList(ChangeList):
             self.full_result_count = self.result_count  # unfold then shows no number
 
 
-class WindowAdmin(ConsoleAdmin):
+class ReadOnlyAdmin(ConsoleAdmin):
     """A page on which no user adds, changes or deletes rows, not even a superuser."""
 
     actions: Any = None
@@ -101,16 +100,8 @@ class WindowAdmin(ConsoleAdmin):
         filters = (spec[0] if isinstance(spec, tuple) else spec for spec in self.list_filter)
         return {str(getattr(spec, "parameter_name", spec)) for spec in filters}
 
-    def history_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Redirect to the actions on this row in the action log."""
-        about = {"object_type": self.opts.model_name, "object_id": object_id}
-        log = reverse("admin:audit_operatoraction_changelist")
-        return HttpResponseRedirect(f"{log}?{urlencode(about)}")
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[WindowChangeList]:
-        return WindowChangeList
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ReadOnlyChangeList]:
+        return ReadOnlyChangeList
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from audit.action_log import Actor
-from console.admin.read_only import WindowAdmin
+from console.admin.read_only import ReadOnlyAdmin
 from console.delivery_labels import state_label
 from console.navigation import may_see
 from handlers.models import Delivery
@@ -33,7 +33,7 @@ NAMED = "named"
 AS_RECORDED = "as_recorded"
 
 
-class RedeliveringAdmin(WindowAdmin):
+class RedeliveringAdmin(ReadOnlyAdmin):
     """A page whose rows can be redelivered by users with the permission."""
 
     actions: Any = ("redeliver",)

@@ -16,7 +16,7 @@ from rest_framework.authtoken.models import Token
 from unfold.admin import TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from console.admin.logged import NotedAdmin
+from console.admin.logged import LoggedAdmin
 from listeners.models import (
     ConnectionGroupGrant,
     ConnectionUserGrant,
@@ -76,12 +76,12 @@ class GroupConnections(_Grants):
     verbose_name_plural = _CONNECTIONS
 
 
-class UserAdmin(_UserAdmin, NotedAdmin):  # type: ignore[misc]
+class UserAdmin(_UserAdmin, LoggedAdmin):  # type: ignore[misc]
     inlines = (UserListeners, UserConnections)
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    get_action_choices = NotedAdmin.get_action_choices
+    get_action_choices = LoggedAdmin.get_action_choices
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
         """Refuse lookups of API keys, which would let a user guess the key of another."""
@@ -128,9 +128,9 @@ def _without(lines: list[Any], keys: set[str]) -> list[Any]:
     ]
 
 
-class GroupAdmin(DjangoGroupAdmin, NotedAdmin):  # type: ignore[misc]
+class GroupAdmin(DjangoGroupAdmin, LoggedAdmin):  # type: ignore[misc]
     inlines = (GroupListeners, GroupConnections)
-    get_action_choices = NotedAdmin.get_action_choices
+    get_action_choices = LoggedAdmin.get_action_choices
 
 
 def register_users() -> None:

@@ -11,13 +11,13 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from cdcproject.version import __version__
-from console.admin.read_only import WindowAdmin
+from console.admin.read_only import ReadOnlyAdmin
 from console.labels import label, moment
 from handlers.models import Worker
 from handlers.models.worker import KEPT
 
 
-class WorkerAdmin(WindowAdmin):
+class WorkerAdmin(ReadOnlyAdmin):
     list_display = (
         "name",
         "state",

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 
 from audit.action_log import Actor
 from console.admin.connections.check_stream import answer, flaws
-from console.admin.logged import NotedAdmin
+from console.admin.logged import LoggedAdmin
 from consumer.diagnostics.connection_check import checked
 from consumer.diagnostics.short_timeouts import listener_with_short_timeouts, with_short_timeouts
 from consumer.diagnostics.unsaved_connection import SuccessorTokens, spent, try_out
@@ -22,7 +22,7 @@ from listeners.access.permissions import OPERATE, may
 from listeners.models import Connection
 
 
-class TryingOutAdmin(NotedAdmin):
+class TryingOutAdmin(LoggedAdmin):
     change_form_after_template = "console/connection_test.html"
     pages = (("test/", "try_new", "try_new"), ("<int:pk>/test/", "try", "try_stored"))
 

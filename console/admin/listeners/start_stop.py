@@ -13,7 +13,7 @@ from unfold.decorators import action
 from audit.action_log import Actor
 from audit.log.throughput import replay_cost
 from console import links
-from console.admin.logged import NotedAdmin
+from console.admin.logged import LoggedAdmin
 from console.admin.redeliver_action import reason_of
 from consumer import listener_control
 from consumer.listener_control import NotNow
@@ -25,7 +25,7 @@ from listeners.salesforce.events import PRESETS
 _DONE = {"Start": "started", "Stop": "stopped"}
 
 
-class OperatingAdmin(NotedAdmin):
+class OperatingAdmin(LoggedAdmin):
     actions = ("start_listeners", "stop_listeners")
     actions_detail = ("start", "stop", "forget_position")
 

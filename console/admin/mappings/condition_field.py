@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES, UnfoldAdminTextareaWidget
+from django import forms
+from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES, TEXTAREA_CLASSES
 
 from console.admin.connections.json_fields import ObjectField
 from handlers.routing.conditions import EXAMPLE
@@ -26,13 +27,14 @@ VALUE_TYPES = (
 )
 
 
-class ConditionWidget(UnfoldAdminTextareaWidget):
+class ConditionWidget(forms.Textarea):
     """The JSON in a text area. The browser shows it as rows where rows can express it."""
 
     template_name = "console/condition.html"
 
     def __init__(self) -> None:
-        super().__init__(attrs={"rows": 3, "spellcheck": "false"})
+        style = " ".join(TEXTAREA_CLASSES)
+        super().__init__(attrs={"rows": 3, "class": style, "spellcheck": "false"})
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
         context = super().get_context(name, value, attrs)

@@ -16,7 +16,7 @@ from unfold.decorators import action
 
 from audit.action_log import Actor
 from console import links
-from console.admin.logged import NotedAdmin
+from console.admin.logged import LoggedAdmin
 from console.admin.redeliver_action import reason_of
 from console.labels import label
 from handlers.mappings import pause as mappings_pause
@@ -34,7 +34,7 @@ _ACTS: dict[str, Callable[..., int]] = {
 }
 
 
-class PausingAdmin(NotedAdmin):
+class PausingAdmin(LoggedAdmin):
     """Pause and resume one handler mapping, or all mappings of a handler."""
 
     actions = ("pause_mappings", "resume_mappings")
