@@ -99,6 +99,6 @@ def test_its_page_shows_it_among_the_rest(admin_client, listener):
 
     assert "&quot;changed_to&quot;: &quot;Closed Won&quot;" in html
     assert 'value="my-app, b"' in html
-    assert f"such as {EXAMPLE}" in html
+    assert f"As JSON: {EXAMPLE}" in html
     shown = {name for _, options in HandlerMappingAdmin.fieldsets for name in options["fields"]}
     assert shown == {"listener", *HandlerMappingForm.Meta.fields}
