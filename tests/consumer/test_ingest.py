@@ -59,8 +59,9 @@ def test_the_position_knows_the_newest_commit_that_is_recorded(listener):
 def test_recording_ends_a_standstill_of_its_own_listener_alone(make_listener, message):
     listener, other = make_listener(), make_listener()
     leases = [lease_of(listener), lease_of(other)]
-    for lease in leases:
-        note_unrecorded(lease, 30)
+    note_unrecorded(leases[0], 30)
+    assert Position.objects.get(listener=other).unrecorded_since is None
+    note_unrecorded(leases[1], 30)
     since = {one.listener_id: one.unrecorded_since for one in Position.objects.all()}
     assert 25 < (timezone.now() - since[listener.pk]).total_seconds() < 300
 
@@ -183,6 +184,16 @@ def test_a_message_that_the_database_refuses_is_quarantined(listener):
 
     assert (result.entries, result.quarantined) == (2, 1)
     assert "\\ud800" in Quarantined.objects.get().raw
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite stores a NUL")
+def test_a_value_that_postgresql_does_not_store_is_quarantined(listener):
+    refused = change(data={"Name": "a NUL \0 in a name"})
+
+    result = ingest(listener, lease_of(listener), received(change(), refused, change()), [])
+
+    assert (result.entries, result.quarantined) == (2, 1)
+    assert Quarantined.objects.get().error.startswith("the database refused it: ")
 
 
 def test_a_quarantined_message_that_comes_again_is_kept_once(listener):

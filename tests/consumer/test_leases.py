@@ -183,3 +183,18 @@ def test_a_process_that_takes_a_lease_again_cannot_write_under_the_old_one(liste
     with pytest.raises(LeaseLost):
         ingest(listener, old, received(change()), [])
     assert Position.objects.held(new).exists()
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite locks the whole file")
+def test_a_locked_listener_stays_locked_until_the_transaction_ends(listener):
+    lease_of(listener)
+    free = Position.objects.filter(listener=listener)
+
+    def unlocked():
+        with transaction.atomic():
+            return list(free.locked(skip_locked=True))
+
+    with transaction.atomic():
+        Position.objects.lock_listener(listener.pk)
+        assert elsewhere(unlocked) == []
+    assert elsewhere(unlocked) == [Position.objects.get()]

@@ -149,3 +149,14 @@ def test_only_who_may_change_quarantined_messages_reads_them_again(
     asked = {"action": "read_again", "_selected_action": [row.pk], "index": "0"}
     assert client.post("/admin/audit/quarantined/", asked).status_code == 403
     assert not AuditLogEntry.objects.exists()
+
+
+def test_a_message_that_is_nested_too_deeply_stays_in_quarantine(listener):
+    row = kept(listener, "[" * 200_000)
+
+    with pytest.raises(StillUnreadable, match="still cannot be read: maximum recursion depth"):
+        ingest_again(row, ANN, timezone.now())
+
+    row.refresh_from_db()
+    assert row.ingested_at is None
+    assert row.error.startswith("maximum recursion depth")

@@ -62,19 +62,20 @@ def test_one_that_was_to_begin_at_a_replay_id_is_compared_as_far_back_as_that_ma
 
 
 @pytest.mark.parametrize(
-    ("policy", "position", "says"),
+    ("policy", "position", "next_step", "says"),
     [
-        ("earliest", "-2", "when the listener has caught up"),
-        ("tip", "-1", "when the listener has caught up"),
-        ("stop", "7", "while the listener is stopped"),
+        ("earliest", "-2", "with the earliest event", "when the listener has caught up"),
+        ("tip", "-1", "with new events only", "when the listener has caught up"),
+        ("stop", "7", "has stopped", "while the listener is stopped"),
     ],
 )
-def test_each_policy_is_followed_and_the_window_is_compared(db, policy, position, says):
+def test_each_policy_is_followed_and_the_window_is_compared(db, policy, position, next_step, says):
     listener = make_listener(on_replay_lost=policy)
 
     incident = lose(listener, tip_since=NOON)
 
     assert Position.objects.get().replay_id == position
+    assert next_step in incident.summary
     assert says in incident.action
     assert ("Restart the listener" in incident.remedy) == (policy == "stop")
     assert Reconciliation.objects.count() == 1
@@ -91,6 +92,12 @@ def test_it_says_why_the_position_cannot_be_resumed(listener):
     incident = Incident.objects.get()
     assert "The position 0x0123456789 cannot be resumed" in incident.summary
     assert "the Pub/Sub replay id 0x0123456789 has no CometD form" in incident.remedy
+
+
+def test_a_stopped_listener_with_a_managed_subscription_says_that_it_stopped(db):
+    listener = make_listener(transport="pubsub", managed_subscription="Crm", on_replay_lost="stop")
+
+    assert "The listener has stopped" in lose(listener, tip_since=NOON).summary
 
 
 @pytest.mark.parametrize(("policy", "position"), [("earliest", "-2"), ("tip", "-1")])
