@@ -93,6 +93,7 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
     class Meta:
         model = Worker
         exclude = ("id",)
+        read_only_fields = ("version",)
 
 
 class StatusSerializer(serializers.Serializer[Any]):
