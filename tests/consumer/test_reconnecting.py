@@ -40,8 +40,8 @@ def receive():
     """Starts a receiver of a scripted server, with nothing that records what it receives."""
     started: list[tuple[Receiver, Buffer]] = []
 
-    def start(server: ScriptedPubSub, tokens: Any = None) -> tuple[Receiver, Buffer]:
-        listener = make_listener(transport="pubsub", pubsub_endpoint=server.endpoint)
+    def start(server: ScriptedPubSub, tokens: Any = None, **fields: str) -> tuple[Receiver, Buffer]:
+        listener = make_listener(transport="pubsub", pubsub_endpoint=server.endpoint, **fields)
         tokens = tokens or NumberedTokens()
         buffer, stream = Buffer(1000), stream_for(listener, tokens)
         receiver = Receiver(listener, lease_of(listener), tokens, stream, buffer)
@@ -169,6 +169,51 @@ def test_a_secret_that_is_missing_stops_the_listener_with_the_reason(receive):
         wait_for(lambda: receiver.status.state == Position.State.FAILED, seconds=30)
 
     assert "SF_CLIENT_SECRET is not set" in receiver.status.reason
+
+
+class BrokenTokens:
+    """Tokens that cannot be had because of a defect, counted."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def get(self) -> Any:
+        self.calls += 1
+        raise RuntimeError("a defect")
+
+
+def test_after_an_unexpected_error_it_waits_and_says_so(receive, monkeypatch):
+    monkeypatch.setattr(random, "uniform", lambda low, high: 60)
+    tokens = BrokenTokens()
+    with ScriptedPubSub() as server:
+        receiver, _ = receive(server, tokens)
+
+        wait_for(lambda: receiver.status.reason, seconds=30)
+        time.sleep(0.5)  # a receiver that does not wait has tried many times by now
+
+        assert receiver.status.state == Position.State.CONNECTING
+        assert "unexpected error RuntimeError" in receiver.status.reason
+        assert tokens.calls == 1
+
+
+def test_stopping_while_it_waits_for_messages_is_no_error(receive, caplog):
+    with ScriptedPubSub(playing()) as server:
+        receiver, _ = receive(server)
+        wait_for(lambda: receiver.status.state == Position.State.RECEIVING, seconds=30)
+
+        receiver.stop()
+
+        wait_for(lambda: not receiver.is_alive, seconds=30)
+    assert "unexpected error" not in caplog.text
+
+
+@pytest.mark.parametrize(("replay_from", "is_tip"), [("tip", True), ("earliest", False)])
+def test_only_a_subscription_at_the_tip_is_noted_as_one(receive, replay_from, is_tip):
+    with ScriptedPubSub(playing()) as server:
+        receiver, _ = receive(server, replay_from=replay_from)
+        wait_for(lambda: receiver.status.state == Position.State.RECEIVING, seconds=30)
+
+        assert (Position.objects.get().tip_since is not None) == is_tip
 
 
 def test_a_position_that_is_refused_again_and_again_is_tried_less_and_less_often(

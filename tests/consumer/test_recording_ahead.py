@@ -1,5 +1,6 @@
 """What a backlog spares: look-ups of what nobody recorded before, and waiting for the database."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -148,3 +149,26 @@ def test_a_part_of_a_batch_that_was_recorded_is_not_recorded_again_after_an_erro
     assert recorded() == ["1", "2", "3", "5"]
     assert Quarantined.objects.get().replay_id == "4"
     assert Position.objects.get().replay_id == "5"
+
+
+def test_it_says_for_how_long_a_batch_is_uncommitted(listener, monkeypatch):
+    may_commit = threading.Event()
+
+    def wait_and_ingest(*args, **options):
+        assert may_commit.wait(30)
+        return ingest(*args, **options)
+
+    monkeypatch.setattr("consumer.stream.recorder.ingest", wait_and_ingest)
+    buffer = Buffer(10)
+    buffer.put(received(*changes(1, 1)))
+    recorder = Recorder(listener, lease_of(listener), buffer, Publisher())
+    recorder.start()
+    try:
+        wait_for(lambda: recorder.blocked_for > 0)
+        assert not recorder.is_stuck
+    finally:
+        may_commit.set()
+        buffer.close()
+    wait_for(lambda: not recorder.is_alive)
+    assert recorder.blocked_for == 0
+    assert recorded() == ["1"]

@@ -46,12 +46,13 @@ def names():
 
 
 @pytest.mark.parametrize("kind", [OperationalError, InterfaceError])
-def test_work_is_done_again_until_the_database_lets_it(kind):
+def test_work_is_done_again_until_the_database_lets_it(kind, caplog):
     work, delays = Failing(*[kind("away")] * 12), []
 
     assert retry(work, "work", limit=math.inf, wait=delays.append) == "done"
 
     assert len(delays) == 12
+    assert caplog.text.count("retrying after a database error") == 12
     assert all(delay <= 0.2 * 2**n for n, delay in enumerate(delays))
     assert max(delays) <= 10
 
