@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 import pytest
 
+from consumer.stream import metrics
 from consumer.stream.buffer import Buffer
 from consumer.stream.receiver import Receiver
 from consumer.stream.reconnect_delay import pause_after
@@ -194,6 +195,11 @@ def test_after_an_unexpected_error_it_waits_and_says_so(receive, monkeypatch):
         assert receiver.status.state == Position.State.CONNECTING
         assert "unexpected error RuntimeError" in receiver.status.reason
         assert tokens.calls == 1
+        assert "RuntimeError" in {
+            sample.labels["error"]
+            for metric in metrics.INTERRUPTED.collect()
+            for sample in metric.samples
+        }
 
 
 def test_stopping_while_it_waits_for_messages_is_no_error(receive, caplog):

@@ -31,6 +31,15 @@ class Answerer(LoopServer):
         writer.close()
 
 
+class Undecodable(LoopServer):
+    """Says that its answer is compressed, which it is not."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope")
+        await writer.drain()
+
+
 class Silent(LoopServer):
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10_000)
@@ -63,6 +72,7 @@ def test_a_request_without_a_connection_was_not_sent(address: str, why: str) -> 
         (Answerer, "http", "closed the connection before the answer was complete"),
         (Answerer, "https", "no trusted TLS connection"),
         (Silent, "http", "sent nothing for 0.3 s"),
+        (Undecodable, "http", "failed (DecodeError)"),
     ],
 )
 def test_a_request_over_an_open_connection_may_have_been_sent(
