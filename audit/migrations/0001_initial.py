@@ -105,7 +105,7 @@ class Migration(migrations.Migration):
                             ("quota", "Daily event limit"),
                             ("back_off", "Salesforce asks to wait"),
                             ("dead_letters", "Dead letters"),
-                            ("reconciliation", "Comparison failed"),
+                            ("reconciliation", "Reconciliation failed"),
                             ("unknown_task", "Unknown task"),
                         ],
                         max_length=30,

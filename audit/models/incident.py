@@ -111,7 +111,7 @@ class Incident(models.Model):
         QUOTA = "quota", "Daily event limit"
         BACK_OFF = "back_off", "Salesforce asks to wait"
         DEAD_LETTERS = "dead_letters", "Dead letters"
-        RECONCILIATION = "reconciliation", "Comparison failed"
+        RECONCILIATION = "reconciliation", "Reconciliation failed"
         UNKNOWN_TASK = "unknown_task", "Unknown task"
 
     # None: the incident concerns all listeners, as an outage of the broker does.
