@@ -1,0 +1,77 @@
+"""What a worker counts of the runs of one message."""
+
+import pytest
+from django.utils import timezone
+
+from handlers.models import DeliveryAttempt
+from handlers.worker import message_run, metrics
+from handlers.worker.message_run import Bundle
+from handlers.worker.run import run_deliveries
+from tests.handlers.bundling import deliver, without_haste
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+
+FAMILIES = (
+    metrics.ATTEMPTS,
+    metrics.HANDLED,
+    metrics.RUN_SECONDS,
+    metrics.START_SECONDS,
+    metrics.END_TO_END_SECONDS,
+)
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    without_haste(monkeypatch)
+
+
+def counted(listener) -> dict[str, float]:
+    """The counters of a listener by name and, where there is one, outcome or state."""
+    found = {}
+    for sample in (
+        sample for family in FAMILIES for one in family.collect() for sample in one.samples
+    ):
+        labels = sample.labels
+        if labels["listener"] == listener.name and sample.name.endswith(("_total", "_count")):
+            how = labels.get("outcome") or labels.get("state") or ""
+            found[f"{sample.name} {how}".strip()] = sample.value
+    return found
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_each_run_of_a_message_is_counted_and_timed(make_listener, number):
+    listener = make_listener(name=f"counted-{number}")
+
+    run_deliveries(deliver(listener, "tests.remember", number), "tests.remember")
+
+    assert counted(listener) == {
+        "cdc_attempts_total succeeded": number,
+        "cdc_deliveries_handled_total succeeded": number,
+        "cdc_handler_seconds_count": number,
+        "cdc_start_seconds_count": number,
+        "cdc_end_to_end_seconds_count": number,
+    }
+
+
+def test_a_run_whose_claim_was_lost_is_not_counted_as_settled(make_listener):
+    listener, now = make_listener(name="counted-lost"), timezone.now()
+    ids = deliver(listener, "tests.remember", 3)
+    DeliveryAttempt.objects.create(delivery_id=ids[0], number=1, started_at=now, finished_at=now)
+
+    run_deliveries(ids, "tests.remember")
+
+    assert counted(listener)["cdc_deliveries_handled_total succeeded"] == 2
+    assert counted(listener)["cdc_handler_seconds_count"] == 3
+
+
+def test_claims_are_late_a_second_after_they_were_made(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(message_run, "LATE_SECONDS", 1.0)
+    monkeypatch.setattr(message_run, "monotonic", lambda: now)
+    bundle = Bundle([1, 2])
+    now += 1.5
+    assert bundle.is_late
+
+    bundle.begin([])
+
+    assert not bundle.is_late
