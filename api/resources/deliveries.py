@@ -93,7 +93,7 @@ class DeliveryDetailSerializer(DeliverySerializer):
 
     @extend_schema_field(WaitSerializer(allow_null=True))
     def get_waits_for(self, delivery: Delivery) -> Any:
-        """Why a blocked delivery waits."""
+        """Why the delivery waits; null if it does not."""
         wait = waits_for(delivery)
         return WaitSerializer(wait).data if wait else None
 
