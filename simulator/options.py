@@ -61,18 +61,18 @@ class Options:
         "each refresh returns a new single-use refresh token; its reuse revokes all tokens",
     )
     password_refresh_tokens: bool = _option(
-        False, "the password grant also returns the current refresh token"
+        False, "the password login also returns the current refresh token"
     )
     no_client_check: bool = _option(
         False,
-        "the password grant does not require client id and secret; if sent, they must be valid",
+        "the password login does not require client id and secret; if sent, they must be valid",
     )
     no_client_credentials_user: bool = _option(
-        False, "refuse the client credentials grant, as an org without a run-as user does"
+        False, "refuse the client credentials login, as an org without a run-as user does"
     )
     jwt_public_key: str = _option(
         "",
-        "PEM file with the public key or certificate of the JWT bearer grant; default: create a "
+        "PEM file with the public key or certificate of the JWT bearer login; default: create a "
         "key pair and announce its private key",
     )
     tls_cert: str = _option("", "PEM file with a certificate, to serve HTTPS")

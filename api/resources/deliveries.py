@@ -93,7 +93,7 @@ class DeliveryDetailSerializer(DeliverySerializer):
 
     @extend_schema_field(WaitSerializer(allow_null=True))
     def get_waits_for(self, delivery: Delivery) -> Any:
-        """Why a blocked delivery waits."""
+        """Why the delivery waits; null if it does not."""
         wait = waits_for(delivery)
         return WaitSerializer(wait).data if wait else None
 
@@ -159,7 +159,7 @@ class DeliveryViewSet(Redeliverable[Delivery]):
     @extend_schema(request=ReasonSerializer, responses=DeliveryDetailSerializer)
     @action(detail=True, methods=["post"], url_path="go-on")
     def go_on(self, request: Request, **_: Any) -> Response:
-        """Skip a dead delivery that halts, and continue with the next change of its record."""
+        """Release the next changes of a record that a dead delivery holds back; it stays dead."""
         delivery = self.get_object()
         by, reason = Actor.by_api(request), asked(ReasonSerializer, request)["reason"]
         try:

@@ -15,7 +15,7 @@ from handlers.routing.router import GAPS, overtakable_mappings, route, route_wit
 from handlers.saves import Saves, judging, recorded_beside, saves_among
 from listeners.models import Listener
 
-AWAITS_RECORD = "waits until the record is read from Salesforce"
+AWAITS_RECORD = "waits until its record is read from Salesforce"
 
 GapPolicy = Listener.GapPolicy
 #: A change, a mapping that matches it, and why the mapping ignores it ("" if it does not).

@@ -10,11 +10,16 @@ from django.db.models import OuterRef, Q, Subquery
 from handlers.mappings.pause import WAITING
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import HOLDS_CHAIN
+from handlers.outbox.create import AWAITS_RECORD
+from handlers.sdk import registry
 
 State = Delivery.State
 
-FOR_ITS_RECORD = "It waits until its record is read from Salesforce."
-FOR_ITS_TURN = "It is next in its record's order and becomes ready within seconds."
+FOR_ITS_RECORD = f"It {AWAITS_RECORD}."
+FOR_ITS_TURN = (
+    "Nothing holds it back; the relay makes it ready within seconds. If it stays blocked, check "
+    "that a listener process or beat runs."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +33,11 @@ class Wait:
 _NEXT = Wait(None, FOR_ITS_TURN)
 
 _WHY = {
-    State.READY: "is ready",
+    State.READY: "has not been published yet",
     State.QUEUED: "waits for a worker",
     State.RUNNING: "is running",
     State.DEAD: "failed for good and holds back the next changes: "
     "redeliver it, or skip it and continue",
-    State.BLOCKED: "waits until its record is read from Salesforce",
 }
 
 
@@ -98,8 +102,18 @@ def _before(deliveries: list[Delivery]) -> dict[int, Delivery]:
 
 def _what(delivery: Delivery) -> str:
     mapping = delivery.mapping
+    if delivery.awaits_record:  # resuming a paused handler would not make it start
+        return AWAITS_RECORD
     if delivery.state in WAITING and mapping is not None and mapping.paused_at is not None:
         return f"does not start: its handler is paused {_since(mapping)}"
+    if _is_unpublishable(delivery):
+        return f"is not published, because no handler {delivery.handler!r} is registered"
     if delivery.state == State.RETRYING and delivery.due_at is not None:
         return f"failed and will be retried at {delivery.due_at:%Y-%m-%d %H:%M:%S} UTC"
     return _WHY[State(delivery.state)]
+
+
+def _is_unpublishable(delivery: Delivery) -> bool:
+    """Return whether the relay passes over a delivery until its handler is registered."""
+    is_to_publish = delivery.state in (State.READY, State.RETRYING) and not delivery.is_external
+    return is_to_publish and registry.find(delivery.handler) is None

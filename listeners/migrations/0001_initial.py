@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
                         ],
                         default="soap",
                         max_length=30,
-                        verbose_name="authentication",
+                        verbose_name="kind of login",
                     ),
                 ),
                 (

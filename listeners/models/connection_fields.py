@@ -56,7 +56,7 @@ class ConnectionFields(models.Model):
     )
 
     name = models.CharField(max_length=100, unique=True, validators=[name_validator])
-    auth = models.CharField("authentication", max_length=30, choices=Auth, default=Auth.SOAP)
+    auth = models.CharField("kind of login", max_length=30, choices=Auth, default=Auth.SOAP)
     base_url = models.CharField(
         "base URL",
         max_length=500,

@@ -45,7 +45,7 @@ def add_a_connection(visitor, simulator) -> None:
     """Tried before it is saved; nothing of it is stored until then."""
     page = visitor.page
     visitor.field("Name").fill("prod")
-    visitor.field("Authentication").select_option("OAuth 2.0 client credentials")
+    visitor.field("Kind of login").select_option("OAuth 2.0 client credentials")
     expect(visitor.field("Username")).not_to_be_visible()
     visitor.field("Base URL").fill(simulator.url)
     visitor.field("Client ID").fill(simulator.credentials["client_id"])

@@ -13,6 +13,7 @@ from audit.models import AuditLogEntry
 from console.admin.audit_log.page import AuditLogAdmin
 from console.admin.deliveries.page import DeliveryAdmin
 from handlers.models import Delivery
+from handlers.outbox.create import AWAITS_RECORD
 from tests.console.conftest import NOW
 from tests.sample_data import make_listener, make_mapping
 
@@ -49,6 +50,17 @@ def test_deliveries_are_filtered_by_time_and_in_that_times_order(listed, make_de
     found = listed(DELIVERIES, created_at_from_0="2025-11-25", created_at_to_0="2025-11-27")
 
     assert found == [days[0], days[2], days[1]]
+
+
+def test_a_delivery_that_waits_for_its_record_says_so_once_and_not_as_an_error(
+    admin_client, make_delivery
+):
+    waiting = make_delivery(state="blocked", awaits_record=True, error=AWAITS_RECORD)
+
+    html = admin_client.get(f"{DELIVERIES}{waiting.pk}/change/").content.decode()
+
+    assert html.count(AWAITS_RECORD) == 1
+    assert f"It {AWAITS_RECORD}." in html
 
 
 def test_each_delivery_is_on_one_page(admin_client, make_delivery, monkeypatch):

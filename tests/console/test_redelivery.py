@@ -171,9 +171,9 @@ def test_a_blocked_one_says_what_it_waits_for(admin_client, dead):
 
 def test_an_operator_goes_on_without_a_halting_one(admin_client, dead):
     page = admin_client.get(f"{DELIVERIES}{dead.pk}/change/").content.decode()
-    assert "blocks next changes" in page
+    assert "holds back next changes" in page
     question = act(admin_client, DELIVERIES, dead, action="go_on_without")
-    assert "1 dead letter will be skipped" in question.content.decode()
+    assert "1 dead letter will stay dead" in question.content.decode()
     assert states() == ["dead", "blocked", "succeeded"]
 
     act(admin_client, DELIVERIES, dead, action="go_on_without", confirm="yes", reason="it is gone")
@@ -183,7 +183,7 @@ def test_an_operator_goes_on_without_a_halting_one(admin_client, dead):
     assert "Skipped by admin" in dead.error
     assert "it is gone" in dead.error
     again = act(admin_client, DELIVERIES, dead, action="go_on_without", confirm="yes")
-    assert "None of these dead letters blocks other changes." in text_of(admin_client, again)
+    assert "None of these dead letters holds back next changes." in text_of(admin_client, again)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_until_the_record_is_read_its_delivery_waits_and_what_follows_behind_it(
 
     waiting, behind = deliveries()
     assert (waiting.state, waiting.awaits_record) == ("blocked", True)
-    assert waiting.error == "waits until the record is read from Salesforce"
+    assert waiting.error == "waits until its record is read from Salesforce"
     assert (behind.state, behind.chain) == ("blocked", waiting.chain)
     assert (result.parcel.ids, result.reads) == ([], True)
     assert DirtyRecord.objects.get().entry_id == waiting.entry_id

@@ -8,6 +8,7 @@ import jwt
 import pytest
 from cryptography import x509
 
+from docs.generator.logins import ORDER
 from listeners.models import Connection
 from tests.docs.examples import DOCS, blocks
 
@@ -38,3 +39,11 @@ def test_the_certificate_verifies_what_the_key_signs(tmp_path):
     certificate = x509.load_pem_x509_certificate((tmp_path / "cdc-certificate.pem").read_bytes())
     key = certificate.public_key()
     assert jwt.decode(signed, key, ["RS256"]) == {"sub": "cdc"}
+
+
+def test_the_sections_and_the_rows_of_the_kinds_have_one_order():
+    kinds = "|".join(ORDER)
+    rows = re.findall(rf"^\| \[`({kinds})`\]", TEXT, re.MULTILINE)
+    sections = re.findall(rf"^### `({kinds})`$", TEXT, re.MULTILINE)
+
+    assert rows == sections == list(ORDER)

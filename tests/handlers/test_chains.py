@@ -2,7 +2,7 @@
 run that, for as long as there is time."""
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -57,6 +57,14 @@ def test_all_of_a_record_run_one_after_the_other_in_one_task(listener):
 
 def ids_of_entries():
     return list(Delivery.objects.order_by("id").values_list("entry", flat=True))
+
+
+def test_the_database_refuses_a_second_open_delivery_of_a_chain(listener):
+    make_mapping(listener)
+    [first] = record(listener, 0, 0)
+
+    with pytest.raises(IntegrityError):
+        Delivery.objects.exclude(pk=first).update(state="ready")
 
 
 def test_of_many_records_one_of_each_is_claimed_and_settled_together(listener):

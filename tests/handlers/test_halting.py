@@ -179,8 +179,9 @@ def test_a_blocked_one_says_what_it_waits_for(mapping):
     assert "failed for good and holds back the next changes" in waits_for(second).reason
     Delivery.objects.filter(pk=first.pk).update(state="dead", halts=False)
     assert waits_for(second).delivery is None
-    assert "It is next" in waits_for(second).reason
+    assert "Nothing holds it back" in waits_for(second).reason
     Delivery.objects.filter(pk=first.pk).update(state="blocked", awaits_record=True)
+    HandlerMapping.objects.update(paused_at=now)
     assert waits_for(second).reason.endswith("until its record is read from Salesforce.")
     first.refresh_from_db()
     assert (waits_for(first).delivery, waits_for(first).reason) == (

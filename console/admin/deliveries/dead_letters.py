@@ -101,19 +101,19 @@ class DeadLettersAdmin(RedeliveringAdmin):
         return self.answer(request, wish)
 
     def go_on_group(self, request: HttpRequest) -> HttpResponse:
-        """Skip the dead letters of a group that block the next changes of their records."""
+        """Skip the dead letters of a group that hold back the next changes of their records."""
         if not self.has_redeliver_permission(request):
             raise PermissionDenied
         rows = deliveries_of(State.DEAD, _name(request)).filter(halts=True).order_by("id")
         ids = list(rows.values_list("pk", flat=True)[:AT_ONCE])
         if not ids:
-            messages.info(request, "None of these dead letters blocks other changes.")
+            messages.info(request, "None of these dead letters holds back next changes.")
         elif not is_confirmed(request):
             return self.ask(
                 request,
                 title="Skip and continue",
-                text=f"{counted(ids)} will be skipped, so that the next change of each record "
-                "runs. The reason is stored with the error.",
+                text=f"{counted(ids)} will stay dead, and the next change of each record runs. The "
+                "reason is stored with the error.",
                 button=f"Skip {len(ids):,} and continue",
             )
         else:

@@ -101,14 +101,14 @@ class DeliveryAdmin(DeadLettersAdmin):
     def go_on_without(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse:
         ids = list(rows.order_by().filter(halts=True).values_list("pk", flat=True))
         if not ids:
-            messages.info(request, "None of these dead letters blocks other changes.")
+            messages.info(request, "None of these dead letters holds back next changes.")
             return self.back(request)
         if not is_confirmed(request):
             return self.ask(
                 request,
                 title="Skip and continue",
-                text=f"{counted(ids)} will be skipped, so that the next change of each record "
-                "runs. The reason is stored with the error.",
+                text=f"{counted(ids)} will stay dead, and the next change of each record runs. The "
+                "reason is stored with the error.",
                 button=f"Skip {len(ids):,} and continue",
             )
         by, reason = Actor.in_console(request), reason_of(request)
@@ -130,7 +130,7 @@ class DeliveryAdmin(DeadLettersAdmin):
         marks = [state_label(delivery.state)]
         if delivery.halts:
             title = "The next changes of the record wait until this one is redelivered or skipped."
-            marks.append(label("blocks record", "danger", title=title))
+            marks.append(label("holds back next changes", "danger", title=title))
         if delivery.state in WAITING and delivery.mapping and delivery.mapping.paused_at:
             marks.append(pause_label(delivery.mapping))
         return format_html('<span class="whitespace-nowrap">{}</span>', joined(marks))

@@ -1,0 +1,101 @@
+"""docs/failover.md says of each reason why a delivery waits what to do."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from consumer.ingest.transaction import entry_of
+from handlers.models import Delivery
+from handlers.reporting.wait_reason import waits_for
+from listeners.salesforce.decode import decode
+from tests.docs.examples import DOCS
+from tests.sample_data import change, make_listener, make_mapping
+
+PAGE = (DOCS / "failover.md").read_text()
+SECTION = PAGE.partition("\n## A delivery waits: why, and what to do\n")[2].partition("\n## ")[0]
+NOW = timezone.now()
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The delivery that another one of its record waits for."""
+
+    state: str
+    fields: dict[str, Any] = field(default_factory=dict)
+    is_paused: bool = False
+
+
+#: Each delivery that can hold its chain, and how.
+EARLIER = {
+    "ready": Earlier("ready"),
+    "unregistered": Earlier("ready", {"handler": "crm.sync"}),
+    "queued": Earlier("queued"),
+    "running": Earlier("running", {"claim_deadline": NOW}),
+    "retrying": Earlier("retrying", {"due_at": NOW}),
+    "dead": Earlier("dead", {"halts": True}),
+    "unread": Earlier("blocked", {"awaits_record": True}),
+    "paused": Earlier("ready", is_paused=True),
+}
+
+
+def delivery(mapping, state, **fields) -> Delivery:
+    [event] = decode(change())
+    entry = entry_of(mapping.listener, event, NOW)
+    entry.save()
+    given = {"handler": mapping.handler, "chain": "1:record", "created_at": NOW, **fields}
+    return Delivery.objects.create(entry=entry, mapping=mapping, state=state, **given)
+
+
+def pages_words(reason: str) -> str:
+    """The reason as the page writes it: N for the delivery, TIME for a time, NAME for a handler."""
+    text = re.sub(r"delivery \d+", "delivery N", reason)
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "TIME", text)
+    return re.sub(r"'[\w.]+'", "NAME", text)
+
+
+def told() -> list[str]:
+    """The first cell of each row."""
+    rows = re.findall(r"^\| (It|Its|Nothing) (.+?) \| ", SECTION, re.MULTILINE)
+    return [" ".join(row) for row in rows]
+
+
+@pytest.fixture
+def mapping(db):
+    return make_mapping(make_listener())
+
+
+@pytest.fixture
+def paused(mapping):
+    return make_mapping(mapping.listener, on="update", paused_at=NOW)
+
+
+def test_it_has_each_state_that_holds_a_chain():
+    holding = {earlier.state for earlier in EARLIER.values()}
+
+    assert holding == {*Delivery.UNENDED, Delivery.State.DEAD}
+
+
+@pytest.mark.parametrize("earlier", EARLIER.values(), ids=EARLIER)
+def test_it_has_what_a_delivery_says_that_waits_for_an_earlier_one(mapping, paused, earlier):
+    delivery(paused if earlier.is_paused else mapping, earlier.state, **earlier.fields)
+    wait = waits_for(delivery(mapping, "blocked"))
+
+    assert pages_words(wait.reason) in told()
+
+
+def test_it_has_what_a_delivery_says_that_waits_for_no_other(mapping, paused):
+    unread = delivery(mapping, "blocked", awaits_record=True, chain="")
+    following = delivery(mapping, "blocked", chain="1:other")
+    aside = delivery(paused, "ready", chain="", paused=True)
+
+    reasons = {pages_words(waits_for(row).reason) for row in (unread, following, aside)}
+
+    assert len(reasons) == 3
+    assert reasons <= set(told())
+
+
+def test_it_has_no_other_rows():
+    assert len(told()) == len(set(told())) == len(EARLIER) + 3
