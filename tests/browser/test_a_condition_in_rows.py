@@ -1,5 +1,7 @@
 """A handler mapping's condition is edited as rows of field, operator and value, or as JSON."""
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import expect
 
@@ -29,7 +31,7 @@ def fill(page, number: int, field: str, operator: str, kind: str = "", value: st
         row.get_by_label("Value", exact=True).fill(value)
 
 
-def save(page) -> dict:
+def save(page) -> dict[str, Any]:
     with page.expect_navigation():
         page.get_by_role("button", name="Save and continue editing").click()
     return HandlerMapping.objects.get().condition
