@@ -34,6 +34,20 @@ def test_when_the_time_of_a_message_is_over_the_rest_is_published_again(listener
     assert list(rows)[1:] == [("queued", 0)] * 5
 
 
+def test_the_rest_is_published_in_messages_of_as_many_as_this_one_ended(listener, monkeypatch):
+    """As many as fit into the time of a message."""
+    ids = deliver(listener, "tests.remember", 9)
+    monkeypatch.setattr(
+        message_run,
+        "monotonic",
+        lambda: 400.0 * Delivery.objects.filter(state="succeeded").count(),
+    )
+
+    assert run_deliveries(ids, "tests.remember") == "3 succeeded"
+
+    assert messages() == [ids[3:6], ids[6:]]
+
+
 def test_what_is_left_waits_for_the_relay_while_the_broker_is_away(listener, broker, monkeypatch):
     monkeypatch.setattr(message_run, "MESSAGE_SECONDS", 0)
     ids = deliver(listener, "tests.remember", 6)

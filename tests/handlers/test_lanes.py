@@ -160,3 +160,21 @@ def test_mappings_that_are_as_they_were_cost_one_query(listener, django_assert_n
     with django_assert_num_queries(1):
         assert follow(listener.pk, mappings) == {mappings[0].pk: mappings[0].pk}
     assert Position.objects.get().lanes == {str(mappings[0].pk): mappings[0].pk}
+
+
+def test_two_that_may_begin_take_each_others_places(listener):
+    """One leaves the chain that the other one enters."""
+    first = make_mapping(listener, "update", handler="tests.remember", entity="*")
+    second = make_mapping(listener, "update", handler="tests.skip", entity="Account")
+    third = make_mapping(listener, "update", handler="tests.remember", entity="Account")
+    done, entering, leaving = record(listener, change("UPDATE"))
+    Delivery.objects.filter(pk=done.pk).update(state="succeeded")
+    Delivery.objects.filter(pk=leaving.pk).update(state="ready")
+    chain = leaving.chain
+    assert entering.chain == chain.replace(str(first.pk), str(second.pk), 1)
+    HandlerMapping.objects.filter(pk=first.pk).update(handler="tests.skip")
+
+    record(listener, change("UPDATE"))
+
+    assert chains()[1:3] == [chain, chain.replace(str(first.pk), str(third.pk), 1)]
+    assert states()[1:3] == ["queued", "ready"]

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from consumer import relay
 from consumer.ingest.transaction import ingest
+from handlers.mappings import retarget
 from handlers.mappings.retarget import move_waiting
 from handlers.models import Delivery, HandlerMapping
 from handlers.worker.run import run_deliveries, run_delivery
@@ -224,3 +225,16 @@ def test_two_mappings_that_now_share_a_handler_share_an_order(listener):
 
     assert {chain.partition(":")[0] for (chain,) in rows("chain")} == {str(one.pk)}
     assert sorted(state for (state,) in rows("state")) == ["blocked", "queued"]
+
+
+def test_the_relay_finds_what_was_left_behind_among_many_mappings(listener, monkeypatch):
+    monkeypatch.setattr(retarget, "LIMIT", 1)
+    right = make_mapping(listener, "create", handler="tests.remember")
+    wrong = make_mapping(listener, "update", handler="not.there")
+    record(listener, change(), change("UPDATE", ["001000000000002AAA"]))
+    Delivery.objects.update(state="ready")
+    HandlerMapping.objects.filter(pk=wrong.pk).update(handler="tests.skip")
+
+    assert retarget.move_left_behind(Delivery.objects.filter(state="ready"), timezone.now()) == 1
+
+    assert rows("mapping", "handler") == [(right.pk, "tests.remember"), (wrong.pk, "tests.skip")]
