@@ -238,3 +238,12 @@ def test_the_relay_finds_what_was_left_behind_among_many_mappings(listener, monk
     assert retarget.move_left_behind(Delivery.objects.filter(state="ready"), timezone.now()) == 1
 
     assert rows("mapping", "handler") == [(right.pk, "tests.remember"), (wrong.pk, "tests.skip")]
+
+
+def test_what_was_left_behind_is_not_moved_inside_a_transaction(listener):
+    wrong = make_mapping(listener, handler="not.there")
+    record(listener, change())
+    HandlerMapping.objects.filter(pk=wrong.pk).update(handler="tests.skip")
+
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable atomic block"):
+        retarget.move_left_behind(Delivery.objects.all(), timezone.now())

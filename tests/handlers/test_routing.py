@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from handlers.routing.router import Routed, lanes, route
+from handlers.routing.router import Routed, lanes, overtakable_mappings, route
 
 _numbers = itertools.count(1)
 
@@ -176,3 +176,12 @@ def test_handlers_of_different_entities_never_meet():
 
 def test_unordered_mappings_and_tasks_have_no_lane():
     assert lanes([mapping(ordering="unordered"), mapping(handler="", task="t")]) == {}
+
+
+def test_only_an_ordered_mapping_that_shares_a_handler_with_an_unordered_one_is_overtaken():
+    alone = mapping(handler="a")
+    ordered = mapping(handler="b")
+    unordered = mapping(handler="b", entity="Account", ordering="unordered")
+
+    assert overtakable_mappings([alone, ordered]) == frozenset()
+    assert overtakable_mappings([alone, ordered, unordered]) == {ordered.pk}
