@@ -19,7 +19,7 @@ from consumer.diagnostics.short_timeouts import listener_with_short_timeouts, wi
 from listeners.connections.login_attempts import LoginLedger
 from listeners.connections.token_sources import TrialLogin
 from listeners.models import Connection, Listener
-from listeners.models.connection_rules import twins
+from listeners.models.connection_rules import sharing_the_refresh_token
 from listeners.salesforce.tokens.store import digest
 from listeners.secrets.encrypted_field import Secret, SecretUnavailable
 
@@ -113,7 +113,7 @@ def try_out(
             yield _not_tried(_CHANGED_BESIDE_IT)
     elif connection.refresh_token.reference:
         yield _not_tried(_A_REFERENCE)
-    elif others := twins(connection):
+    elif others := sharing_the_refresh_token(connection):
         yield _not_tried(_OF_ANOTHER.format(others[0]))
     else:
         yield from _with_typed_token(trying, check, successors or SuccessorTokens({}))

@@ -11,7 +11,7 @@ from listeners.salesforce.auth.endpoint import CredentialBearer, OAuthOptions
 from listeners.salesforce.auth.password import Password
 from listeners.salesforce.auth.refresh_token import RefreshToken
 from listeners.salesforce.errors import LoginRefused, LoginUnavailable, Reaction
-from listeners.salesforce.tokens.tokens import Grant, Granted
+from listeners.salesforce.tokens.tokens import Grant, LoginResult
 from tests.listeners.salesforce.messages import token_answer
 from tests.listeners.salesforce.scripted import (
     SECRET,
@@ -38,7 +38,7 @@ def grant(org: ScriptedOrg) -> ClientCredentials:
     )
 
 
-def login(org: ScriptedOrg, way: Grant | None = None) -> Granted:
+def login(org: ScriptedOrg, way: Grant | None = None) -> LoginResult:
     return (way or grant(org)).login(plain_http())
 
 

@@ -20,7 +20,7 @@ from listeners.salesforce.errors import SalesforceError
 from listeners.salesforce.protocol import StreamOptions
 from listeners.salesforce.rest.client import RestClient
 from listeners.salesforce.tokens.source import TokenSource
-from listeners.salesforce.tokens.tokens import Granted, Token
+from listeners.salesforce.tokens.tokens import LoginResult, Token
 from tests.listeners.salesforce.messages import CHANNEL, CONNECT, HANDSHAKE, refused
 from tests.listeners.salesforce.scripted import TOKEN_PATH, Reply, ScriptedOrg, of_json, plain_http
 
@@ -82,8 +82,8 @@ def test_a_login_that_fails_in_any_way_says_no_secret(org: ScriptedOrg, which: i
 
 def test_a_stream_or_rest_call_that_fails_in_any_way_says_no_token(org: ScriptedOrg) -> None:
     class Fixed:
-        def login(self, http: Any) -> Granted:
-            return Granted(Token(HUSH, org.url), f"refresh-{HUSH}")
+        def login(self, http: Any) -> LoginResult:
+            return LoginResult(Token(HUSH, org.url), f"refresh-{HUSH}")
 
         refresh_token = ""
 
