@@ -143,6 +143,8 @@ def request_token(
 
 
 _FORM = "application/x-www-form-urlencoded"
+# Form fields that an error message may quote; every other one is masked.
+_PUBLIC = ("grant_type", "username")
 
 
 def _in_body(client: tuple[str, str] | None) -> dict[str, str]:
@@ -152,7 +154,7 @@ def _in_body(client: tuple[str, str] | None) -> dict[str, str]:
 
 
 def _secrets(form: Mapping[str, str], client: tuple[str, str] | None) -> Iterator[str]:
-    yield from (form[name] for name in ("password", "refresh_token", "assertion") if name in form)
+    yield from (value for name, value in form.items() if name not in _PUBLIC)
     if client:
         yield client[1]
 
