@@ -73,6 +73,10 @@ SOAP_RETIRES = (
     "Salesforce is retiring SOAP login: API versions from 65.0 do not have it, so the login uses "
     "version 64.0 at most. Switch to client_credentials or jwt_bearer before it ends."
 )
+_MEMORY_STORE_WARNING = (
+    "with token_store memory, a refresh token that Salesforce rotates is lost when the process "
+    "ends; use the token store database or redis"
+)
 
 
 def problems(connection: ConnectionFields) -> dict[str, str]:
@@ -219,12 +223,6 @@ def sharing_the_refresh_token(connection: ConnectionFields) -> list[ConnectionFi
     """Return the other connections with the same refresh token."""
     rows = type(connection)._default_manager.filter(auth="refresh_token").exclude(pk=connection.pk)
     return [row for row in rows if _same_token(connection.refresh_token, row.refresh_token)]
-
-
-_MEMORY_STORE_WARNING = (
-    "with token_store memory, a refresh token that Salesforce rotates is lost when the process "
-    "ends; use the token store database or redis"
-)
 
 
 def _same_token(token: Secret, other: Secret) -> bool:
