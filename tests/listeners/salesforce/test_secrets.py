@@ -64,11 +64,13 @@ def grants(url: str) -> dict[str, Grant]:
     header = replace(short, bearer=CredentialBearer.AUTH_HEADER)
     user = "me@example.com"
     return {
-        "client_credentials": ClientCredentials(url, "the-client", HUSH, short),
-        "client_credentials in header": ClientCredentials(url, "the-client", HUSH, header),
-        "password": Password(url, "the-client", HUSH, user, f"pass-{HUSH}", short),
-        "refresh_token": RefreshToken(url, "the-client", HUSH, f"refresh-{HUSH}", short),
-        "jwt_bearer": JwtBearer(url, "the-client", HUSH, user, KEY, "https://x.example", short),
+        "client_credentials": ClientCredentials(url, "the-client", HUSH, options=short),
+        "client_credentials in header": ClientCredentials(url, "the-client", HUSH, options=header),
+        "password": Password(url, "the-client", HUSH, user, f"pass-{HUSH}", options=short),
+        "refresh_token": RefreshToken(url, "the-client", HUSH, f"refresh-{HUSH}", options=short),
+        "jwt_bearer": JwtBearer(
+            url, "the-client", HUSH, user, KEY, "https://x.example", options=short
+        ),
         "soap": Soap(url, user, f"pass-{HUSH}", timeout=short.timeout),
     }
 
