@@ -55,7 +55,7 @@ def main(name: str) -> None:
 
     from audit.incidents.login import report
     from listeners.connections.login_attempts import LoginLedger
-    from listeners.connections.token_sources import grant_of, seed_of
+    from listeners.connections.token_sources import credentials_digest, grant_of
     from listeners.models import Connection
     from listeners.salesforce.errors import SalesforceError
     from listeners.salesforce.tokens.source import TokenSource
@@ -66,7 +66,7 @@ def main(name: str) -> None:
     clock = [0.0]
     source = TokenSource(
         grant_of(connection),
-        seed=seed_of(connection),
+        seed=credentials_digest(connection),
         store=store,
         ledger=LoginLedger(connection, report),
         now=lambda: clock[0],

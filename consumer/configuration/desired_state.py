@@ -9,13 +9,13 @@ from typing import Any
 from consumer.configuration.errors import Problems, suggestion
 from consumer.configuration.schema import (
     CONNECTION,
+    CONNECTION_KEY,
     FILE,
     HANDLER,
     HANDLERS,
     LISTENER,
+    NAMES_IN_FILE,
     NESTED,
-    REFERENCE,
-    WRITTEN,
     Keys,
     written,
 )
@@ -32,11 +32,11 @@ class Item:
     values: dict[str, Any]
     lines: dict[str, int]
     #: Keys whose values were refused. Further problems with them are not reported.
-    spoiled: frozenset[str]
+    refused_keys: frozenset[str]
 
     def line_of(self, key: str) -> int:
         """Return the line of the key, of the nested mapping it belongs to, or of the item."""
-        _, outer = WRITTEN.get(key, ("", ""))
+        _, outer = NAMES_IN_FILE.get(key, ("", ""))
         return self.lines.get(key, self.lines.get(outer, self.line))
 
 
@@ -86,16 +86,16 @@ class _Reading:
         return Wanted(named, {name: by_item[id(item)] for name, item in items.items()})
 
     def _listener(self, node: Mapping) -> WantedListener:
-        keys = {**LISTENER, REFERENCE: text}
+        keys = {**LISTENER, CONNECTION_KEY: text}
         item = self._item(node, keys, "a listener", apart=(HANDLERS,))
-        if REFERENCE not in (item.values.keys() | item.spoiled):
+        if CONNECTION_KEY not in (item.values.keys() | item.refused_keys):
             self._problems.add(item.line, "a listener needs a connection; name one")
         entry = node.entries.get(HANDLERS)
         if entry is None or _is_null(entry.value):
             return WantedListener(item, None)
         handlers = [self._item(each, HANDLER, "a handler") for each in self._list(entry, HANDLERS)]
         for handler in handlers:
-            if "on" not in (handler.values.keys() | handler.spoiled):
+            if "on" not in (handler.values.keys() | handler.refused_keys):
                 self._problems.add(handler.line, "a handler needs on: create, update, …")
         self._refuse_same_names(handlers)
         return WantedListener(item, handlers)
@@ -130,19 +130,19 @@ class _Reading:
         node = self._flattened(node, keys)
         self._refuse_unknown(node, [*keys, *apart], what)
         values: dict[str, Any] = {}
-        spoiled: set[str] = set()
+        refused_keys: set[str] = set()
         for key, entry in node.entries.items():
             if key not in keys or _is_null(entry.value):
                 continue
             try:
                 values[key] = _usable(keys, key, entry.value)
             except AlreadyReported:
-                spoiled.add(key)
+                refused_keys.add(key)
             except Wrong as wrong:
-                spoiled.add(key)
+                refused_keys.add(key)
                 self._problems.add(entry.line, f"{written(key)}: {wrong}")
         lines = outer | {key: entry.line for key, entry in node.entries.items()}
-        return Item(node.line, values, lines, frozenset(spoiled))
+        return Item(node.line, values, lines, frozenset(refused_keys))
 
     def _flattened(self, node: Mapping, keys: Keys) -> Mapping:
         """Return the mapping with the parts of nested mappings as keys of their own."""
@@ -171,7 +171,7 @@ class _Reading:
     def _by_name(self, items: Sequence[Item], what: str, default: str) -> dict[str, Item]:
         named: dict[str, Item] = {}
         for item in items:
-            if "name" in item.spoiled:
+            if "name" in item.refused_keys:
                 continue
             name = item.values.setdefault("name", default)
             if not name:

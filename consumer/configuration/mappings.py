@@ -182,7 +182,7 @@ def _label(listener: Listener, on: str, entity: str, handler: str, task: str) ->
 def _check_options(mapping: HandlerMapping, item: Item, problems: Problems) -> None:
     handler = registry.find(mapping.handler)
     line = item.line_of("options")
-    if handler is None or handler.check_options is None or "options" in item.spoiled:
+    if handler is None or handler.check_options is None or "options" in item.refused_keys:
         return
     if problems.has(line, "options"):
         return  # the model's validation has reported a problem with the options

@@ -54,7 +54,7 @@ def match(items: Sequence[Item], stored: Sequence[HandlerMapping], problems: Pro
     matching = Matching(items, list(stored))
     _by_name(matching)
     _by_handler(matching)
-    if not any(item.spoiled.intersection(_IDENTITY) for item in items):
+    if not any(item.refused_keys.intersection(_IDENTITY) for item in items):
         _by_position(matching, problems)
     return matching
 

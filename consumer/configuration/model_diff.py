@@ -14,7 +14,7 @@ from django.db import models
 from audit.action_log import Action, Actor, note, note_change
 from consumer.configuration.desired_state import Item
 from consumer.configuration.errors import Problems
-from consumer.configuration.schema import REFERENCE, Keys, written
+from consumer.configuration.schema import CONNECTION_KEY, Keys, written
 from listeners.models import Connection
 from listeners.models.connection_rules import default_of
 from listeners.secrets.encrypted_field import Secret
@@ -37,15 +37,15 @@ def assign(instance: models.Model, fields: Iterable[str], item: Item) -> None:
 
 def validate(instance: models.Model, item: Item, problems: Problems) -> None:
     """Add the model's validation errors to `problems`, at the line of each field."""
-    exclude = {*_REFERENCES, *item.spoiled}
+    exclude = {*_REFERENCES, *item.refused_keys}
     try:
-        if item.spoiled & _DECIDING:
+        if item.refused_keys & _DECIDING:
             instance.clean_fields(exclude=exclude)
         else:
             instance.full_clean(exclude=exclude)
     except ValidationError as error:
         for field, messages in error.message_dict.items():
-            if field not in item.spoiled:
+            if field not in item.refused_keys:
                 problems.add(item.line_of(field), _worded(field, messages, item))
 
 
@@ -139,11 +139,11 @@ def row_steps(
     """Return the step that makes a row match its item, or an empty list. `connection` may not be
     stored yet."""
     is_new = instance.pk is None
-    fields = [*keys, REFERENCE] if connection else [*keys]
+    fields = [*keys, CONNECTION_KEY] if connection else [*keys]
     before = {} if is_new else snapshot(instance, fields)
     assign(instance, keys, item)
     if connection:
-        setattr(instance, REFERENCE, connection)
+        setattr(instance, CONNECTION_KEY, connection)
     validate(instance, item, problems)
     if is_new:
         return [Step(f"+ {label}", instance.save, instance)]

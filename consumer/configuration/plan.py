@@ -11,7 +11,7 @@ from consumer.configuration.desired_state import Item, Wanted, WantedListener
 from consumer.configuration.errors import Problem, Problems, suggestion
 from consumer.configuration.mappings import mapping_plan, refuse_unregistered, unregistered
 from consumer.configuration.model_diff import Step, row_steps
-from consumer.configuration.schema import CONNECTION, LISTENER, REFERENCE
+from consumer.configuration.schema import CONNECTION, CONNECTION_KEY, LISTENER
 from handlers.mappings.defaults import create_default_mappings
 from listeners.connections.listener_warnings import warnings as listener_warnings
 from listeners.models import Connection, Listener
@@ -108,13 +108,13 @@ class _Planner:
         return []
 
     def _referred(self, item: Item) -> Connection | None:
-        name = item.values.get(REFERENCE)
+        name = item.values.get(CONNECTION_KEY)
         if name is None:
             return None
         if name not in self._connections:
             hint = suggestion(name, sorted(self._connections))
             self._problems.add(
-                item.line_of(REFERENCE), f"connection: there is no connection {name!r}; {hint}"
+                item.line_of(CONNECTION_KEY), f"connection: there is no connection {name!r}; {hint}"
             )
         return self._connections.get(name)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from consumer.configuration.value_parsers import (
-    Reader,
+    Parser,
     api_version,
     boolean,
     choice,
@@ -23,7 +23,7 @@ from consumer.configuration.value_parsers import (
 from handlers.models import HandlerMapping
 from listeners.models import Connection, Listener
 
-Keys = Mapping[str, Reader]
+Keys = Mapping[str, Parser]
 
 FILE = ("connections", "listeners")
 
@@ -71,7 +71,7 @@ NESTED = {
     "proxy_config": Nested("proxy_", ("scheme", "host", "port", "username", "password")),
 }
 #: The fields that are parts of a nested mapping: their name in the file, and the mapping's key.
-WRITTEN = {
+NAMES_IN_FILE = {
     nested.prefix + part: (f"{key}.{part}", key)
     for key, nested in NESTED.items()
     for part in nested.parts
@@ -80,7 +80,7 @@ WRITTEN = {
 
 def written(field: str) -> str:
     """Return the key of the field as written in the file."""
-    return WRITTEN[field][0] if field in WRITTEN else field
+    return NAMES_IN_FILE[field][0] if field in NAMES_IN_FILE else field
 
 
 LISTENER: Keys = {
@@ -101,7 +101,7 @@ LISTENER: Keys = {
     "session_timeout": number,
 }
 #: Keys of a listener that are read separately: a reference and a list.
-REFERENCE, HANDLERS = "connection", "handlers"
+CONNECTION_KEY, HANDLERS = "connection", "handlers"
 
 HANDLER: Keys = {
     "name": text,

@@ -16,7 +16,7 @@ from django.db.models import Choices
 from consumer.configuration.errors import suggestion
 from consumer.configuration.yaml_tree import Items, Mapping, Node, Scalar, Unusable
 
-Reader = Callable[[Node], Any]
+Parser = Callable[[Node], Any]
 
 
 class Wrong(Exception):
@@ -37,7 +37,7 @@ def text(node: Node) -> str:
             raise Wrong(f"give text, not {_described(node)}")
 
 
-def choice(choices: type[Choices]) -> Reader:
+def choice(choices: type[Choices]) -> Parser:
     def read(node: Node) -> str:
         value = text(node)
         if value not in choices.values:
@@ -82,7 +82,7 @@ def api_version(node: Node) -> str:
     return value if "." in value else f"{value}.0"
 
 
-def names_like(example: str) -> Reader:
+def names_like(example: str) -> Parser:
     """Return a parser of a list of texts, which names `example` in its error message."""
 
     def read(node: Node) -> list[str]:
@@ -93,7 +93,7 @@ def names_like(example: str) -> Reader:
     return read
 
 
-def object_like(example: str) -> Reader:
+def object_like(example: str) -> Parser:
     """Return a parser of a JSON object, which names `example` in its error message."""
 
     def read(node: Node) -> Any:
@@ -122,7 +122,7 @@ def _json(node: Node) -> Any:
             raise AlreadyReported
 
 
-_PLAIN: dict[str, Reader] = {"bool": boolean, "int": whole_number, "float": number, "text": text}
+_PLAIN: dict[str, Parser] = {"bool": boolean, "int": whole_number, "float": number, "text": text}
 
 
 def _is_unusable(node: Node) -> bool:

@@ -21,7 +21,7 @@ from consumer.monitoring.org_limits import LIMIT, keep, keep_failure
 from listeners.connections.token_sources import TrialLogin, session_for, token_source
 from listeners.models import Connection, Listener, Position
 from listeners.models.connection_rules import warnings
-from listeners.salesforce.auth.soap import LAST_VERSION
+from listeners.salesforce.auth.soap import LAST_SOAP_VERSION
 from listeners.salesforce.errors import (
     LoginRefused,
     LoginUnavailable,
@@ -78,11 +78,11 @@ def check_connection(
         yield Finding(f"note: {warning}")
     try:
         http = session_for(connection)
-        version = listeners[0].api_version if listeners else LAST_VERSION
+        version = listeners[0].api_version if listeners else LAST_SOAP_VERSION
         tokens = (
             trial.tokens(version)
             if trial
-            else token_source(connection, version, report=report, is_forced=True)
+            else token_source(connection, version, report=report, must_log_in=True)
         )
         yield from _login(connection, tokens)
         rest = RestClient(tokens, timeout=REST_TIMEOUT, http=http)

@@ -19,29 +19,18 @@ from consumer.diagnostics.short_timeouts import listener_with_short_timeouts, wi
 from listeners.connections.login_attempts import LoginLedger
 from listeners.connections.token_sources import TrialLogin
 from listeners.models import Connection, Listener
-from listeners.models.connection_rules import twins
+from listeners.models.connection_rules import KINDS, sharing_the_refresh_token
 from listeners.salesforce.tokens.store import digest
 from listeners.secrets.encrypted_field import Secret, SecretUnavailable
+from listeners.values import is_same
 
 _KEY = "successors_of_tested_refresh_tokens"
 _REMEMBERED = 10
 
-#: Fields that a login with a refresh token depends on.
-_OF_A_REFRESH = (
-    "auth",
-    "base_url",
-    "refresh_url",
-    "client_id",
-    "scopes",
-    "optional_params",
-    "credential_bearer",
-    "client_config",
-    "token_store",
-    "proxy_scheme",
-    "proxy_host",
-    "proxy_port",
-    "proxy_username",
-)
+#: Fields on which the outcome of a login with a refresh token depends, beside the token itself.
+_FIELDS_OF_A_REFRESH = (
+    KINDS["refresh_token"].used_fields - {"refresh_token", "default_token_exp_time", "clock_skew"}
+) | {"auth", "proxy_scheme", "proxy_host", "proxy_port", "proxy_username", "proxy_password"}
 
 
 class SuccessorTokens:
@@ -113,7 +102,7 @@ def try_out(
             yield _not_tried(_CHANGED_BESIDE_IT)
     elif connection.refresh_token.reference:
         yield _not_tried(_A_REFERENCE)
-    elif others := twins(connection):
+    elif others := sharing_the_refresh_token(connection):
         yield _not_tried(_OF_ANOTHER.format(others[0]))
     else:
         yield from _with_typed_token(trying, check, successors or SuccessorTokens({}))
@@ -158,7 +147,4 @@ _REPLACED = (
 
 
 def _refreshes_alike(one: Connection, other: Connection) -> bool:
-    return all(getattr(one, name) == getattr(other, name) for name in _OF_A_REFRESH) and all(
-        getattr(one, name).same_as(getattr(other, name))
-        for name in ("client_secret", "proxy_password")
-    )
+    return all(is_same(getattr(one, name), getattr(other, name)) for name in _FIELDS_OF_A_REFRESH)

@@ -32,13 +32,13 @@ def no_report(connection_id: int, trouble: Trouble, *, is_open: bool) -> None:
 
 class LoginLedger:
     def __init__(
-        self, connection: Connection, report: Reporter = no_report, *, is_forced: bool = False
+        self, connection: Connection, report: Reporter = no_report, *, must_log_in: bool = False
     ) -> None:
-        """`is_forced`: an operator requested this login, so earlier refusals do not delay it."""
+        """`must_log_in`: an operator requested this login, so earlier refusals do not delay it."""
         self._connection_id = connection.pk
         self._saved_at = connection.updated_at.isoformat()
         self._report = report
-        self._is_forced = is_forced
+        self._must_log_in = must_log_in
 
     def check(self, seed: str) -> None:
         """Raise an error if these credentials must not be tried yet.
@@ -47,7 +47,7 @@ class LoginLedger:
         settings.CDC_LOGIN_WAITS, and then once every COOLDOWN_SECONDS. Raises LoginUnavailable
         during a wait, and LoginRefused during the cooldown.
         """
-        if self._is_forced:
+        if self._must_log_in:
             return
         seed = self._attempt(seed)
         state = answered(TokenState.objects.filter(connection_id=self._connection_id).first)

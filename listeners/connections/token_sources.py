@@ -18,7 +18,7 @@ from listeners.salesforce.auth.client_credentials import ClientCredentials
 from listeners.salesforce.auth.jwt_bearer import JwtBearer
 from listeners.salesforce.auth.password import Password
 from listeners.salesforce.auth.refresh_token import RefreshToken
-from listeners.salesforce.auth.soap import LAST_VERSION, Soap
+from listeners.salesforce.auth.soap import LAST_SOAP_VERSION, Soap
 from listeners.salesforce.http.session import session_of
 from listeners.salesforce.tokens.login import Lifetime
 from listeners.salesforce.tokens.source import TokenSource
@@ -33,8 +33,8 @@ from listeners.token_stores.memory import ProcessStore
 Auth = Connection.Auth
 
 
-def grant_of(connection: Connection, api_version: str = LAST_VERSION) -> Grant:
-    """Return the grant for the connection's authentication, with its secrets revealed.
+def grant_of(connection: Connection, api_version: str = LAST_SOAP_VERSION) -> Grant:
+    """Return the grant for the connection's kind of login, with its secrets revealed.
 
     The SOAP login uses `api_version`, or the last version that supports SOAP if that is lower.
     Raises SecretUnavailable.
@@ -45,7 +45,7 @@ def grant_of(connection: Connection, api_version: str = LAST_VERSION) -> Grant:
     match Auth(connection.auth):
         case Auth.SOAP:
             return Soap(
-                connection.login_url or connection.login_host,
+                connection.login_url or connection.default_login_url,
                 connection.username,
                 connection.password.reveal(),
                 api_version=api_version,
@@ -67,7 +67,7 @@ def grant_of(connection: Connection, api_version: str = LAST_VERSION) -> Grant:
                 *client,
                 connection.username,
                 pem_of(connection.private_key.reveal()),
-                connection.audience or connection.login_host,
+                connection.audience or connection.default_login_url,
                 options,
             )
         case Auth.BEARER_TOKEN:
@@ -92,15 +92,15 @@ def _refresh_of(
 
 def token_source(
     connection: Connection,
-    api_version: str = LAST_VERSION,
+    api_version: str = LAST_SOAP_VERSION,
     *,
     report: Reporter = no_report,
-    is_forced: bool = False,
+    must_log_in: bool = False,
     isolated: tuple[TokenStore, Ledger] | None = None,
 ) -> Tokens:
     """Return the tokens of a connection, shared with every process that uses the same store.
 
-    `report` opens and closes incidents about a rotated refresh token. `is_forced`: an operator
+    `report` opens and closes incidents about a rotated refresh token. `must_log_in`: an operator
     requested a new login, regardless of earlier refusals and of a stored token. `isolated`: a store
     and ledger to use instead of those that the connection's processes share. Raises
     SecretUnavailable and ClientFileMissing.
@@ -109,17 +109,17 @@ def token_source(
         return BearerToken(connection.token.reveal(), connection.base_url)
     store, ledger = isolated or (
         store_of(connection),
-        LoginLedger(connection, report, is_forced=is_forced),
+        LoginLedger(connection, report, must_log_in=must_log_in),
     )
     return TokenSource(
         grant_of(connection, api_version),
-        seed=seed_of(connection),
+        seed=credentials_digest(connection),
         store=store,
         former_stores=() if isolated else former_stores(connection),
         ledger=ledger,
         lifetime=_lifetime(connection),
         http=_login_session(connection),
-        must_log_in=is_forced,
+        must_log_in=must_log_in,
     )
 
 
@@ -146,15 +146,15 @@ def _login_session(
 
 
 def _revealed(connection: Connection, name: str) -> str:
-    """Return a secret; empty if this authentication does not use it.
+    """Return a secret; empty if this kind of login does not use it.
 
-    A reference left over from another authentication may no longer exist.
+    A reference left over from another kind of login may no longer exist.
     """
     secret: Secret = getattr(connection, name)
     return secret.reveal() if name in KINDS[connection.auth].used_fields else ""
 
 
-def seed_of(connection: Connection) -> str:
+def credentials_digest(connection: Connection) -> str:
     """Return a digest of the credentials, from which no secret can be guessed.
 
     For a configured refresh token, the digest covers the token alone, so that its stored successors
@@ -163,7 +163,7 @@ def seed_of(connection: Connection) -> str:
     if connection.auth == Auth.REFRESH_TOKEN:
         # No HMAC: the token is long and random, and a new SECRET_KEY must not hide its successors.
         return digest(connection.refresh_token.reveal())
-    parts = [
+    parts = [  # add each new credential field here
         connection.auth,
         connection.base_url,
         connection.token_url,
@@ -206,5 +206,5 @@ class TrialLogin:
         """Return the refresh token that replaced the connection's; empty if it was not replaced."""
         if self._connection.auth != Connection.Auth.REFRESH_TOKEN:
             return ""
-        kept = self._store.load(seed_of(self._connection)).refresh_token
+        kept = self._store.load(credentials_digest(self._connection)).refresh_token
         return "" if kept == self._connection.refresh_token.reveal() else kept

@@ -27,7 +27,7 @@ class Connection(ConnectionFields):
             raise ValidationError(errors)
 
     @property
-    def login_host(self) -> str:
+    def default_login_url(self) -> str:
         """The default login URL, for a production org or a sandbox."""
         return SANDBOX if self.is_sandbox else PRODUCTION
 

@@ -1,4 +1,4 @@
-"""Validation of a connection: the fields that each authentication requires and uses."""
+"""Validation of a connection: the fields that each kind of login requires and uses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OAUTH = (
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The required and the optional fields of a kind of authentication."""
+    """The required and the optional fields of a kind of login."""
 
     required: tuple[str, ...]
     optional: tuple[str, ...]
@@ -58,20 +58,24 @@ KINDS: dict[str, Kind] = {
         ("token_url", "client_secret", "audience", "is_sandbox", *_OAUTH),
     ),
 }
-#: Keys of client_config that an authentication does not use.
+#: Keys of client_config that a kind of login does not use.
 _UNUSED_CLIENT_KEYS: dict[str, set[str]] = {
     "bearer_token": set(client_config_rules.CLIENT_KEYS) - {"tls"},
     "soap": {"custom_payload"},
 }
-#: Fields whose URLs receive requests.
+#: Fields that hold a URL to which requests go.
 URLS = ("base_url", "login_url", "token_url", "refresh_url")
-_SHOWN = frozenset({"scopes", "optional_params", "client_config", "refresh_config"})
-#: Fields that only some authentications use; all other fields apply to every connection.
-OF_A_KIND = frozenset().union(*(kind.used_fields for kind in KINDS.values()))
+_JSON_FIELDS = frozenset({"scopes", "optional_params", "client_config", "refresh_config"})
+#: Fields that only some kinds of login use; all other fields apply to every connection.
+FIELDS_OF_SOME_KINDS = frozenset().union(*(kind.used_fields for kind in KINDS.values()))
 
 SOAP_RETIRES = (
     "Salesforce is retiring SOAP login: API versions from 65.0 do not have it, so the login uses "
     "version 64.0 at most. Switch to client_credentials or jwt_bearer before it ends."
+)
+_MEMORY_STORE_WARNING = (
+    "with token_store memory, a refresh token that Salesforce rotates is lost when the process "
+    "ends; use the token store database or redis"
 )
 
 
@@ -86,9 +90,9 @@ def problems(connection: ConnectionFields) -> dict[str, str]:
         if not getattr(connection, name)
     }
     return {
-        **_settings(connection, kind),
+        **_value_problems(connection, kind),
         **_address_problems(connection, kind),
-        **_references(connection),
+        **_reference_problems(connection),
         **missing,
     }
 
@@ -103,7 +107,7 @@ def warnings(connection: ConnectionFields, *, alone: bool = False) -> list[tuple
         return []
     found = [
         (name, f"{name} does nothing with {connection.auth}")
-        for name in sorted(OF_A_KIND - kind.used_fields)
+        for name in sorted(FIELDS_OF_SOME_KINDS - kind.used_fields)
         if getattr(connection, name) != default_of(connection, name)
         and not (isinstance(getattr(connection, name), Secret) and not getattr(connection, name))
     ]
@@ -125,7 +129,7 @@ def default_of(row: Model | type[Model], name: str) -> Any:
     return field.get_default()
 
 
-def _settings(connection: ConnectionFields, kind: Kind) -> dict[str, str]:
+def _value_problems(connection: ConnectionFields, kind: Kind) -> dict[str, str]:
     found = {
         "scopes": client_config_rules.scopes_problem(connection.scopes),
         "optional_params": client_config_rules.params_problem(connection.optional_params),
@@ -137,12 +141,12 @@ def _settings(connection: ConnectionFields, kind: Kind) -> dict[str, str]:
         "token": _token_problem(connection.token),
     }
     # The console shows JSON settings even if they are unused: they must not hold plain secrets.
-    mine = {
+    relevant = {
         name: text
         for name, text in found.items()
-        if text and (name in kind.used_fields or name in _SHOWN)
+        if text and (name in kind.used_fields or name in _JSON_FIELDS)
     }
-    return {**mine, **_proxy_problems(connection)}
+    return {**relevant, **_proxy_problems(connection)}
 
 
 def _store_problem(connection: ConnectionFields) -> str:
@@ -190,7 +194,7 @@ def _proxy_problems(connection: ConnectionFields) -> dict[str, str]:
     return found
 
 
-def _references(connection: ConnectionFields) -> dict[str, str]:
+def _reference_problems(connection: ConnectionFields) -> dict[str, str]:
     references = {name: getattr(connection, name).reference for name in connection.SECRETS}
     refused = {name: reference_rules.flaw(reference) for name, reference in references.items()}
     return {name: sentence(text) for name, text in refused.items() if text} | {
@@ -201,7 +205,7 @@ def _references(connection: ConnectionFields) -> dict[str, str]:
 
 
 def _address_problems(connection: ConnectionFields, kind: Kind) -> dict[str, str]:
-    """Return errors of the URLs that this authentication uses."""
+    """Return errors of the URLs that this kind of login uses."""
     found = {name: url_flaw(getattr(connection, name)) for name in URLS if name in kind.used_fields}
     return {name: text for name, text in found.items() if text}
 
@@ -210,21 +214,15 @@ def _refresh_token_warnings(connection: ConnectionFields, alone: bool) -> list[s
     found = [
         f"connection {other.name} has the same refresh token: if Salesforce rotates it, each use "
         "by one connection revokes the other's; use one connection for several listeners"
-        for other in ([] if alone else twins(connection))
+        for other in ([] if alone else sharing_the_refresh_token(connection))
     ]
-    return [_FORGETFUL, *found] if connection.token_store == "memory" else found
+    return [_MEMORY_STORE_WARNING, *found] if connection.token_store == "memory" else found
 
 
-def twins(connection: ConnectionFields) -> list[ConnectionFields]:
+def sharing_the_refresh_token(connection: ConnectionFields) -> list[ConnectionFields]:
     """Return the other connections with the same refresh token."""
     rows = type(connection)._default_manager.filter(auth="refresh_token").exclude(pk=connection.pk)
     return [row for row in rows if _same_token(connection.refresh_token, row.refresh_token)]
-
-
-_FORGETFUL = (
-    "with token_store memory, a refresh token that Salesforce rotates is lost when the process "
-    "ends; use the token store database or redis"
-)
 
 
 def _same_token(token: Secret, other: Secret) -> bool:

@@ -151,8 +151,10 @@ class TokenService:
             case "client_credentials":
                 if not self.rules.has_run_as_user:
                     raise TokenError(*NO_RUN_AS_USER)
-            case _:
+            case jwt_bearer.GRANT_TYPE:
                 self._check_assertion(call)
+            case _:
+                raise TokenError(*UNSUPPORTED_GRANT)
         return {}
 
     def _by_password(self, form: Mapping[str, str]) -> JsonObject:

@@ -3,7 +3,14 @@
 import pytest
 from rest_framework.test import APIClient
 
-from consumer.configuration.schema import CONNECTION, HANDLER, HANDLERS, LISTENER, NESTED, REFERENCE
+from consumer.configuration.schema import (
+    CONNECTION,
+    CONNECTION_KEY,
+    HANDLER,
+    HANDLERS,
+    LISTENER,
+    NESTED,
+)
 
 
 @pytest.fixture
@@ -25,7 +32,7 @@ def test_of_a_connection(fields):
 
 
 def test_of_a_listener(fields):
-    assert fields("ListenerRequest") == {*LISTENER, REFERENCE, HANDLERS}
+    assert fields("ListenerRequest") == {*LISTENER, CONNECTION_KEY, HANDLERS}
 
 
 def test_of_a_handler(fields):

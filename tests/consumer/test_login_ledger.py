@@ -62,7 +62,7 @@ def test_a_saved_connection_is_tried_at_once(connection):
 def test_an_operator_may_force_a_login(connection):
     refused_before(connection, 3, 0)
 
-    LoginLedger(connection, is_forced=True).check("seed")
+    LoginLedger(connection, must_log_in=True).check("seed")
 
 
 def test_a_login_that_works_forgets_the_refusals(connection):

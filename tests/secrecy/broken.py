@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from listeners.models import Connection, Listener
+from tests.kinds_of_login import kinds_of
 from tests.sample_data import make_listener
 from tests.secrecy.planted import Planted
 from tests.servers import free_port
@@ -42,7 +43,7 @@ def every_secret(planted: Planted, name: str) -> Fields:
 def wrong_credentials(org: SimulatorProcess) -> dict[str, Fields]:
     """Each kind of login, refused by Salesforce."""
     right = {name: org.credentials[name] for name in ("client_secret", "username", "client_id")}
-    return {
+    kinds: dict[str, Fields] = {
         "soap": {},
         "bearer_token": {},
         "password": right,
@@ -53,6 +54,8 @@ def wrong_credentials(org: SimulatorProcess) -> dict[str, Fields]:
         "client_credentials in header": {"credential_bearer": "auth_header"},
         "jwt_bearer": right,
     }
+    assert kinds_of(kinds) == set(Connection.Auth.values), "add the new kind above"
+    return kinds
 
 
 def unreachable(org: SimulatorProcess) -> dict[str, Fields]:

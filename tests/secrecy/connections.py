@@ -11,6 +11,7 @@ from listeners.models import Connection, KeptTokens, Listener
 from listeners.models.connection_rules import KINDS
 from listeners.salesforce.tokens.store import Kept
 from listeners.secrets.encrypted_field import Secret
+from tests.kinds_of_login import kinds_of
 from tests.sample_data import make_listener, make_mapping
 from tests.secrecy.places import as_text
 from tests.secrecy.planted import Planted
@@ -75,6 +76,7 @@ def of_every_kind(
         "jwt_bearer": {**several, **proxy},
         "jwt_bearer by reference": {"private_key": f"file:{key_file}", "client_secret": ""},
     }
+    assert kinds_of(of_kind) == set(Connection.Auth.values), "add the new kind above"
     listeners = [
         listener_of(kind, org, {"token": token, **fields}) for kind, fields in of_kind.items()
     ]

@@ -7,6 +7,7 @@ import pytest
 from audit.models import Incident, Quarantined
 from listeners.models import Connection, KeptTokens, Position, SpentToken
 from listeners.secrets.encrypted_field import Secret
+from tests.kinds_of_login import KINDS_WITH_A_LOGIN
 from tests.secrecy.connections import (
     listener_of,
     map_to,
@@ -17,20 +18,18 @@ from tests.secrecy.connections import (
 from tests.secrecy.scene import Scene
 from tests.servers import wait_for
 
-KINDS = ("soap", "client_credentials", "jwt_bearer", "password", "refresh_token")
-
 
 @pytest.mark.parametrize("token_store", ["database", "redis"])
 def test_no_secret_is_left_anywhere(processes, store, tap, planted, tmp_path, token_store):
     with org_with_secrets(planted, "--rotate-refresh-tokens") as org, tap:
         planted.add_key("private_key", org.credentials["private_key"])
-        for kind in KINDS:
+        for kind in KINDS_WITH_A_LOGIN:
             listener = listener_of(kind, org, {"token_store": token_store})
             map_to(listener, "tests.call_back")
         scene = Scene(processes, planted, tmp_path)
         process = scene.start("listener", "manage.py", "run_cdc_listener")
         scene.worker()
-        wait_for(lambda: receiving() == len(KINDS), what="receiving")
+        wait_for(lambda: receiving() == len(KINDS_WITH_A_LOGIN), what="receiving")
         plant_what_is_kept(planted, store)
 
         for target in ("token", "cometd", "rest"):
@@ -54,7 +53,7 @@ def test_no_secret_is_left_anywhere(processes, store, tap, planted, tmp_path, to
         refused = Incident.objects.filter(kind__in=["login", "configuration"])
         wait_for(refused.exists, what="an incident")
         said = scene.commands(
-            *(["check_cdc_connection", kind] for kind in KINDS),
+            *(["check_cdc_connection", kind] for kind in KINDS_WITH_A_LOGIN),
             ["cdc_status"],
             ["export_audit_log"],
         )

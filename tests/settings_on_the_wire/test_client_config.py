@@ -14,6 +14,7 @@ import pytest
 from listeners.connections.token_sources import token_source
 from listeners.models.connection_rules import problems, warnings
 from listeners.salesforce.errors import LoginUnavailable
+from tests.kinds_of_login import KINDS_WITH_A_LOGIN, OAUTH_KINDS
 from tests.listeners.salesforce.hostile import MIB, packed
 from tests.listeners.salesforce.scripted import ScriptedOrg
 from tests.settings_on_the_wire.http2_server import INSTANCE, Http2Server
@@ -22,8 +23,6 @@ from tests.settings_on_the_wire.stored import failure, failures, stored
 from tests.settings_on_the_wire.test_logins import form_at
 from tests.simulator.certificates import Authority
 from tests.simulator.process import SimulatorProcess
-
-KINDS = ["soap", "password", "refresh_token", "client_credentials", "jwt_bearer"]
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def deaf() -> Iterator[str]:
 
 
 # HTTP versions
-@pytest.mark.parametrize("auth", KINDS)
+@pytest.mark.parametrize("auth", KINDS_WITH_A_LOGIN)
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_the_login_speaks_the_http_version_that_is_set(
     org: SimulatorProcess, auth: str, version: str
@@ -122,7 +121,7 @@ def test_a_host_without_http_2_is_a_reason(org: SimulatorProcess) -> None:
 # Headers and payload
 
 
-@pytest.mark.parametrize("auth", KINDS)
+@pytest.mark.parametrize("auth", KINDS_WITH_A_LOGIN)
 def test_custom_headers_go_with_the_login_and_with_nothing_else(
     org: SimulatorProcess, auth: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -143,7 +142,7 @@ def test_custom_headers_go_with_the_login_and_with_nothing_else(
     assert not any("X-Tenant" in seen["headers"] for seen in org.api_requests())
 
 
-@pytest.mark.parametrize("auth", ["password", "refresh_token", "client_credentials", "jwt_bearer"])
+@pytest.mark.parametrize("auth", OAUTH_KINDS)
 def test_the_custom_payload_is_part_of_the_form(
     org: SimulatorProcess, auth: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,7 +207,7 @@ def test_a_tls_handshake_that_nobody_answers_is_given_up_after_the_connection_ti
     assert not failed.value.may_have_worked
 
 
-@pytest.mark.parametrize("auth", KINDS)
+@pytest.mark.parametrize("auth", KINDS_WITH_A_LOGIN)
 def test_a_host_that_does_not_answer_is_given_up_after_the_read_timeout(
     org: SimulatorProcess, auth: str
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from listeners.connections.token_sources import token_source
 from listeners.models import Position
+from tests.kinds_of_login import KINDS_WITH_A_LOGIN, OAUTH_KINDS
 from tests.listeners.salesforce.messages import HANDSHAKE, token_answer
 from tests.listeners.salesforce.scripted import Call, ScriptedOrg
 from tests.servers import wait_for
@@ -48,18 +49,9 @@ def form_at(org: ScriptedOrg, path: str = TOKEN_PATH) -> dict[str, str]:
 # Kinds
 
 
-@pytest.mark.parametrize(
-    ("auth", "grant_type"),
-    [
-        ("soap", "soap"),
-        ("password", "password"),
-        ("refresh_token", "refresh_token"),
-        ("client_credentials", "client_credentials"),
-        ("jwt_bearer", JWT),
-    ],
-)
+@pytest.mark.parametrize("auth", KINDS_WITH_A_LOGIN)
 def test_each_kind_logs_in_in_its_own_way_and_its_token_is_used(
-    org: SimulatorProcess, auth: str, grant_type: str
+    org: SimulatorProcess, auth: str
 ) -> None:
     connection = stored(org, auth)
 
@@ -67,7 +59,7 @@ def test_each_kind_logs_in_in_its_own_way_and_its_token_is_used(
 
     assert f"login: accepted ({connection.get_auth_display()})" in texts
     assert texts[-1].endswith("channel /data/ChangeEvents: permitted")
-    assert grant_types(org) == [grant_type]
+    assert grant_types(org) == [JWT if auth == "jwt_bearer" else auth]
     assert len(bearers(org)) == 1
 
 
@@ -218,7 +210,7 @@ def test_the_password_login_sends_username_and_password_as_they_are(scripted: Sc
     assert (form["username"], form["password"]) == ("m&m+1@x.y", "pä&ss=+ 1")
 
 
-@pytest.mark.parametrize("auth", ["client_credentials", "password", "refresh_token", "jwt_bearer"])
+@pytest.mark.parametrize("auth", OAUTH_KINDS)
 def test_client_id_and_secret_travel_in_the_body(org: SimulatorProcess, auth: str) -> None:
     token_source(stored(org, auth, credential_bearer="post_body")).get()
 
@@ -229,7 +221,7 @@ def test_client_id_and_secret_travel_in_the_body(org: SimulatorProcess, auth: st
     assert "Authorization" not in request["headers"]
 
 
-@pytest.mark.parametrize("auth", ["client_credentials", "password", "refresh_token", "jwt_bearer"])
+@pytest.mark.parametrize("auth", OAUTH_KINDS)
 def test_client_id_and_secret_travel_in_a_header(org: SimulatorProcess, auth: str) -> None:
     token_source(stored(org, auth, credential_bearer="auth_header")).get()
 

@@ -13,6 +13,7 @@ from listeners.connections.login_attempts import no_report
 from listeners.connections.token_sources import token_source
 from listeners.models import Connection
 from listeners.salesforce.errors import LoginRefused, SalesforceError, StreamClosed
+from tests.kinds_of_login import KINDS_WITH_A_LOGIN
 from tests.servers import wait_for
 from tests.settings_on_the_wire.counting_proxy import CountingProxy
 from tests.settings_on_the_wire.http2_server import Http2Server
@@ -37,7 +38,6 @@ from tests.settings_on_the_wire.stored import (
 from tests.simulator.certificates import Authority
 from tests.simulator.process import SimulatorProcess
 
-KINDS = ["soap", "password", "refresh_token", "client_credentials", "jwt_bearer"]
 LIMITS_PATH = "/services/data/v67.0/limits/"
 LOGIN = "me@corp:pa:ss @/%"
 
@@ -87,7 +87,7 @@ def other(monkeypatch: pytest.MonkeyPatch) -> Any:
 # Through it
 
 
-@pytest.mark.parametrize("auth", KINDS)
+@pytest.mark.parametrize("auth", KINDS_WITH_A_LOGIN)
 def test_a_login_of_each_kind_and_all_that_follows_goes_through_it(
     org: SimulatorProcess, proxy: CountingProxy, auth: str
 ) -> None:

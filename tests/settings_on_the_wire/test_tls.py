@@ -13,6 +13,7 @@ from listeners.connections.handler_clients import client_for
 from listeners.connections.login_attempts import no_report
 from listeners.connections.token_sources import token_source
 from listeners.salesforce.errors import LoginUnavailable
+from tests.kinds_of_login import KINDS_WITH_A_LOGIN
 from tests.settings_on_the_wire.http2_server import Http2Server
 from tests.settings_on_the_wire.orgs import VERSIONS_PATH, grant_types, issue_token, paths
 from tests.settings_on_the_wire.secure import SecureOrg
@@ -26,8 +27,6 @@ from tests.settings_on_the_wire.stored import (
 )
 from tests.simulator.certificates import Authority
 from tests.simulator.process import SimulatorProcess
-
-KINDS = ["soap", "password", "refresh_token", "client_credentials", "jwt_bearer"]
 
 
 @pytest.fixture
@@ -52,7 +51,7 @@ def stranger(tmp_path: Path) -> Authority:
 # Whom it trusts
 
 
-@pytest.mark.parametrize("auth", KINDS)
+@pytest.mark.parametrize("auth", KINDS_WITH_A_LOGIN)
 def test_a_host_of_the_ca_bundle_is_trusted_by_requests_of_every_kind(
     secure: SecureOrg, auth: str
 ) -> None:

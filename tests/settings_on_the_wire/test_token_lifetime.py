@@ -8,6 +8,7 @@ import pytest
 
 from listeners.connections.token_sources import token_source
 from listeners.models import Connection
+from tests.kinds_of_login import KINDS_WITH_A_LOGIN
 from tests.listeners.salesforce.messages import token_answer
 from tests.listeners.salesforce.scripted import ScriptedOrg
 from tests.servers import wait_for
@@ -183,8 +184,8 @@ def test_a_refresh_waits_as_long_as_its_own_time_out_says(org: SimulatorProcess)
     assert grant_types(org) == ["password", "refresh_token"]
 
 
-@pytest.mark.parametrize("auth", ["client_credentials", "refresh_token", "jwt_bearer", "soap"])
-def test_another_kind_is_renewed_by_itself(org: SimulatorProcess, auth: str) -> None:
+@pytest.mark.parametrize("auth", KINDS_WITH_A_LOGIN)
+def test_each_kind_is_renewed_by_itself(org: SimulatorProcess, auth: str) -> None:
     renew(stored(org, auth))
 
     first, second = grant_types(org)

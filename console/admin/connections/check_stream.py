@@ -33,12 +33,12 @@ def _lines(findings: Iterable[Finding]) -> Iterator[str]:
     yield f"{json.dumps({'end': True, 'works': works})}\n"
 
 
-def flaws(form: BaseForm, *, besides: Iterable[str] = ()) -> list[Finding]:
-    """Return the errors that keep a form from being tested, except of the fields in `besides`."""
+def flaws(form: BaseForm, *, ignoring: Iterable[str] = ()) -> list[Finding]:
+    """Return the errors that keep a form from being tested, except of the fields in `ignoring`."""
     return [
         Finding(f"{_label(form, name)}{text}", is_failure=True)
         for name, texts in form.errors.items()
-        if name not in besides
+        if name not in ignoring
         for text in map(str, texts)
         if not text.startswith(_ENTER_AGAIN)
     ]

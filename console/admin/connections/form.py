@@ -8,21 +8,28 @@ from typing import Any, ClassVar
 from django.forms.widgets import Script
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from console.admin.connections.json_fields import NamesField, ObjectField, WithDefaults
+from console.admin.connections.json_fields import FormWithDefaults, NamesField, ObjectField
 from console.admin.connections.secret_fields import SecretField, SecretTextarea
 from listeners.models import Connection
-from listeners.models.connection_rules import KINDS, OF_A_KIND
+from listeners.models.connection_rules import FIELDS_OF_SOME_KINDS, KINDS
 
 REFERENCE_HELP = "Or a reference, resolved when used and not stored: env:NAME or file:PATH."
+#: Fields of each kind of login, for `connection_form.js`.
+FIELDS_BY_KIND_JSON = json.dumps(
+    {
+        kind: {"required": needs.required, "used_fields": sorted(needs.used_fields)}
+        for kind, needs in KINDS.items()
+    }
+)
 
 
-class ConnectionForm(WithDefaults):
+class ConnectionForm(FormWithDefaults):
     client_secret = SecretField(
         label="Client secret", help_text=f"The connected app's consumer secret. {REFERENCE_HELP}"
     )
     password = SecretField(
         label="Password",
-        is_token=False,
+        strips_blanks=False,
         help_text="The password, followed by the security token if the org requires one. "
         + REFERENCE_HELP,
     )
@@ -38,25 +45,27 @@ class ConnectionForm(WithDefaults):
     )
     private_key = SecretField(
         label="Private key",
-        is_token=False,
+        strips_blanks=False,
         widget=SecretTextarea,
         help_text=f"RSA, in PEM, without a passphrase. {REFERENCE_HELP}",
     )
-    proxy_password = SecretField(label="Proxy password", is_token=False, help_text=REFERENCE_HELP)
+    proxy_password = SecretField(
+        label="Proxy password", strips_blanks=False, help_text=REFERENCE_HELP
+    )
     scopes = NamesField(
         required=False,
         widget=UnfoldAdminTextInputWidget,
         help_text="Scopes to request, such as api, refresh_token. Empty: all scopes of the app.",
     )
     optional_params = ObjectField(
-        nothing={},
+        when_empty={},
         label="Optional parameters",
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
         help_text='Additional parameters of the token request, such as {"device_id": "cdc"}. A '
         "value may be env:NAME or file:PATH.",
     )
     client_config = ObjectField(
-        nothing={},
+        when_empty={},
         label="HTTP client",
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
         help_text="For the login: http_version (1.0, 1.1, 2), custom_headers, custom_payload, "
@@ -64,7 +73,7 @@ class ConnectionForm(WithDefaults):
         'client_certificate, client_key, verify. Example: {"tls": {"ca_bundle": "/etc/ca.pem"}}.',
     )
     refresh_config = ObjectField(
-        nothing=None,
+        when_empty=None,
         label="Refresh",
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
         help_text="Use the refresh token that the login returns: {} with the login's settings, or "
@@ -83,7 +92,7 @@ class ConnectionForm(WithDefaults):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "auth" in self.fields:
-            self.fields["auth"].widget.attrs["data-kinds"] = NEEDS
+            self.fields["auth"].widget.attrs["data-kinds"] = FIELDS_BY_KIND_JSON
         for name in Connection.SECRETS:
             field = self.fields.get(name)  # absent for read-only users
             if isinstance(field, SecretField):
@@ -97,9 +106,13 @@ class ConnectionForm(WithDefaults):
 
     def _say_what_is_not_seen(self) -> None:
         """Report errors of hidden fields, and ask for typed secrets again: neither is shown."""
-        used = KINDS[self.data["auth"]].used_fields if self.data.get("auth") in KINDS else OF_A_KIND
+        used = (
+            KINDS[self.data["auth"]].used_fields
+            if self.data.get("auth") in KINDS
+            else FIELDS_OF_SOME_KINDS
+        )
         for name in list(self.errors):
-            if name in OF_A_KIND - used:
+            if name in FIELDS_OF_SOME_KINDS - used:
                 label = self.fields[name].label or name
                 for message in self.errors[name]:
                     self.add_error(None, f"{label}: {message}")
@@ -109,18 +122,9 @@ class ConnectionForm(WithDefaults):
                 self.add_error(name, "Enter it again: it was not saved and is not shown.")
 
 
-#: Fields of each authentication kind, for `connection_form.js`.
-NEEDS = json.dumps(
-    {
-        kind: {"required": needs.required, "used_fields": sorted(needs.used_fields)}
-        for kind, needs in KINDS.items()
-    }
-)
-
-
-def conditions() -> dict[str, str]:
-    """Return Alpine's condition for each field that not every authentication kind uses."""
-    return {name: _condition(name) for name in sorted(OF_A_KIND)}
+def visibility_conditions() -> dict[str, str]:
+    """Return Alpine's condition for each field that not every kind of login uses."""
+    return {name: _condition(name) for name in sorted(FIELDS_OF_SOME_KINDS)}
 
 
 def _condition(name: str) -> str:
@@ -129,8 +133,8 @@ def _condition(name: str) -> str:
 
 
 def of_kind(fieldsets: Any, auth: str) -> list[Any]:
-    """Return the fieldsets reduced to the fields of an authentication kind, without empty ones."""
-    others = OF_A_KIND - KINDS[auth].used_fields if auth in KINDS else set()
+    """Return the fieldsets reduced to the fields of a kind of login, without empty ones."""
+    others = FIELDS_OF_SOME_KINDS - KINDS[auth].used_fields if auth in KINDS else set()
     kept = [
         (title, {**options, "fields": [name for name in options["fields"] if name not in others]})
         for title, options in fieldsets

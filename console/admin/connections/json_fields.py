@@ -13,7 +13,7 @@ else:
     _Form = forms.ModelForm
 
 
-class WithDefaults(_Form):
+class FormWithDefaults(_Form):
     """A form whose empty fields get their defaults."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -51,18 +51,18 @@ class NamesField(forms.CharField):
 
 
 class ObjectField(forms.JSONField):
-    """A JSON object; an empty field means `nothing`."""
+    """A JSON object; an empty field becomes `when_empty`."""
 
-    def __init__(self, *, nothing: Any, **kwargs: Any) -> None:
+    def __init__(self, *, when_empty: Any, **kwargs: Any) -> None:
         super().__init__(required=False, **kwargs)
-        self._nothing = nothing
+        self._when_empty = when_empty
 
     def clean(self, value: Any) -> Any:
         cleaned = super().clean(value)
-        return self._nothing if cleaned is None else cleaned
+        return self._when_empty if cleaned is None else cleaned
 
     def prepare_value(self, value: Any) -> Any:
-        if value is None or (value == {} and self._nothing == {}):
+        if value is None or (value == {} and self._when_empty == {}):
             return ""
         return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
 

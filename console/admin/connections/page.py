@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 
-from console.admin.connections.form import ConnectionForm, conditions, of_kind
+from console.admin.connections.form import ConnectionForm, of_kind, visibility_conditions
 from console.admin.connections.try_out import TryingOutAdmin
 from listeners.models import Connection
 from listeners.models.connection_rules import KINDS, warnings
@@ -82,7 +82,7 @@ class ConnectionAdmin(TryingOutAdmin):
             },
         ),
     )
-    conditional_fields = conditions()
+    conditional_fields = visibility_conditions()
 
     @method_decorator(sensitive_post_parameters(*Connection.SECRETS))
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -90,7 +90,7 @@ class ConnectionAdmin(TryingOutAdmin):
         return response
 
     def get_fieldsets(self, request: HttpRequest, obj: Connection | None = None) -> Any:
-        """Show a read-only user the fields of the authentication kind alone."""
+        """Show a read-only user the fields of the kind of login alone."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
@@ -100,8 +100,8 @@ class ConnectionAdmin(TryingOutAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         if "auth" not in context["adminform"].form.fields:  # the conditions need this field
-            readers = context["adminform"].model_admin = copy.copy(self)
-            readers.conditional_fields = {}
+            without_conditions = context["adminform"].model_admin = copy.copy(self)
+            without_conditions.conditional_fields = {}
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
 

@@ -67,11 +67,11 @@ class SecretTextarea(SecretInput):
 class SecretField(forms.Field):
     widget: forms.Widget | type[forms.Widget] = SecretInput
 
-    def __init__(self, *, is_token: bool = True, **kwargs: Any) -> None:
-        """`is_token`: strip blanks, which come from pasting; a password may begin with one."""
+    def __init__(self, *, strips_blanks: bool = True, **kwargs: Any) -> None:
+        """`strips_blanks`: blanks come from pasting; but a password may begin with one."""
         super().__init__(required=False, **kwargs)
         self.stored = Secret("")
-        self._is_token = is_token
+        self._strips_blanks = strips_blanks
 
     def remember(self, stored: Secret) -> None:
         """Set the stored secret, which is kept if the user enters nothing."""
@@ -86,7 +86,7 @@ class SecretField(forms.Field):
             case str() if value.strip().startswith(REFERENCES):
                 return Secret.of(value.strip())
             case str() if value:
-                return Secret.of(value.strip() if self._is_token else value)
+                return Secret.of(value.strip() if self._strips_blanks else value)
             case _:
                 return self.stored
 

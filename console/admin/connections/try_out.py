@@ -56,7 +56,7 @@ class TryingOutAdmin(LoggedAdmin):
         entered = Connection.objects.get(pk=stored.pk) if stored else Connection()
         form_class = self.get_form(request, stored, change=stored is not None)
         form = form_class(request.POST, instance=entered)
-        if found := flaws(form, besides=("name",)):
+        if found := flaws(form, ignoring=("name",)):
             return answer(found)
         findings = try_out(
             entered,

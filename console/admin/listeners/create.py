@@ -48,7 +48,7 @@ class CreatingAdmin(OperatingAdmin):
         if not self.has_add_permission(request):
             raise PermissionDenied
         form = self.get_form(request)(request.POST)
-        if found := flaws(form, besides=("name",)):
+        if found := flaws(form, ignoring=("name",)):
             return answer(found)
         listener: Listener = form.instance
         impatient = with_short_timeouts(listener.connection)

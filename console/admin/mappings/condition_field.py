@@ -50,7 +50,7 @@ class ConditionWidget(forms.Textarea):
 class ConditionField(ObjectField):
     def __init__(self) -> None:
         super().__init__(
-            nothing={},
+            when_empty={},
             widget=ConditionWidget(),
             help_text="Deliver only changes whose values match. Without a condition: all changes. "
             f"As JSON: {EXAMPLE}, with the operators equals, in, exists and changed_to; combine "

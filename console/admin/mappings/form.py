@@ -70,7 +70,7 @@ class HandlerMappingForm(_MappingForm):
         help_text="Skip changes made by these Salesforce users, by user id.",
     )
     options = OptionsField(
-        nothing={},
+        when_empty={},
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
         help_text="Options of the handler, as a JSON object. Write secrets as references: env:NAME "
         "or file:PATH.",

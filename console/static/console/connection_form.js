@@ -1,4 +1,4 @@
-// The parts of the connection form that depend on the authentication kind and that Alpine does not
+// The parts of the connection form that depend on the kind of login and that Alpine does not
 // handle: it marks required fields and hides headings without visible fields.
 "use strict";
 

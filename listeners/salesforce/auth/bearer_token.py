@@ -22,7 +22,7 @@ class BearerToken:
         if self._ended.is_set():
             raise LoginRefused(
                 "the bearer token expired or was revoked",
-                remedy="Enter a new token, or choose an authentication that renews its tokens.",
+                remedy="Enter a new token, or choose a kind of login that renews its tokens.",
                 is_final=True,
             )
         return Token(header_safe(self._access_token, "the connection"), self._instance_url)

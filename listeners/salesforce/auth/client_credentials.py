@@ -8,7 +8,7 @@ from typing import Self
 import requests
 
 from listeners.salesforce.auth.endpoint import DEFAULTS, OAuthOptions, request_token
-from listeners.salesforce.tokens.tokens import Granted
+from listeners.salesforce.tokens.tokens import LoginResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +24,16 @@ class ClientCredentials:
     def refresh_token(self) -> str:
         return ""
 
-    def login(self, http: requests.Session) -> Granted:
+    def login(self, http: requests.Session) -> LoginResult:
         """Log in once. Raises ``LoginRefused`` or ``LoginUnavailable``."""
-        granted = request_token(
+        result = request_token(
             http,
             self.token_url,
             {"grant_type": "client_credentials"},
             client=(self.client_id, self.client_secret),
             options=self.options,
         )
-        return Granted(granted.token)
+        return LoginResult(result.token)
 
     def with_refresh_token(self, refresh_token: str) -> Self:
         """Return this grant: it uses no refresh token."""

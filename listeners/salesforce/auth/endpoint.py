@@ -28,12 +28,12 @@ from listeners.salesforce.http.request import (
     header_safe,
     login_exchange,
 )
-from listeners.salesforce.tokens.tokens import Granted, Token, life_of
+from listeners.salesforce.tokens.tokens import LoginResult, Token, lifetime_of
 
 DEFAULT_TIMEOUT: Timeout = (10.0, 30.0)
 
 # Phrases in error or error_description of temporary failures, after which a retry may succeed.
-_PASSING = (
+_TEMPORARY = (
     "token request is already being processed",
     "login rate exceeded",
     "retry your request",
@@ -114,8 +114,8 @@ def request_token(
     *,
     client: tuple[str, str] | None,
     options: OAuthOptions,
-) -> Granted:
-    """Post ``form``, with the ``client`` (id, secret) if given, and return the granted tokens.
+) -> LoginResult:
+    """Post ``form``, with the ``client`` (id, secret) if given, and return the answer's tokens.
 
     Raises ``LoginRefused`` with Salesforce's error text, or ``LoginUnavailable``.
     """
@@ -139,10 +139,12 @@ def request_token(
         raise LoginUnavailable(answer.why, may_have_worked=answer.sent)
     basic = ":".join(client) if client else ""
     sent = (*_secrets(form, client), *options.params.values(), *options.headers.values(), basic)
-    return _granted(answer, answer.hiding(*sent), host_of(token_url), options.instance_url)
+    return _result(answer, answer.hiding(*sent), host_of(token_url), options.instance_url)
 
 
 _FORM = "application/x-www-form-urlencoded"
+# Form fields that an error message may quote; every other one is masked.
+_PUBLIC = ("grant_type", "username")
 
 
 def _in_body(client: tuple[str, str] | None) -> dict[str, str]:
@@ -152,15 +154,15 @@ def _in_body(client: tuple[str, str] | None) -> dict[str, str]:
 
 
 def _secrets(form: Mapping[str, str], client: tuple[str, str] | None) -> Iterator[str]:
-    yield from (form[name] for name in ("password", "refresh_token", "assertion") if name in form)
+    yield from (value for name, value in form.items() if name not in _PUBLIC)
     if client:
         yield client[1]
 
 
-def _granted(answer: Answer, hidden: Answer, host: str, fallback: str) -> Granted:
-    """Return what the answer grants; errors quote ``hidden``, the answer without sent secrets."""
+def _result(answer: Answer, masked: Answer, host: str, fallback: str) -> LoginResult:
+    """Return the answer's tokens; errors quote ``masked``, the answer without the sent secrets."""
     if answer.status != 200:
-        raise _failure(hidden, host)
+        raise _failure(masked, host)
     try:
         body = answer.json()
     except ValueError:
@@ -169,7 +171,7 @@ def _granted(answer: Answer, hidden: Answer, host: str, fallback: str) -> Grante
         why = f"{host} answered HTTP 200, but not with a token response"
         raise LoginUnavailable(why, may_have_worked=True)
     if "access_token" not in body and "error" in body:
-        raise _failure(replace(hidden, status=400), host)
+        raise _failure(replace(masked, status=400), host)
     instance_url = str(body.get("instance_url") or fallback).rstrip("/")
     if not is_web_url(instance_url):
         raise LoginRefused(f"{host} returned no usable instance_url", may_have_worked=True)
@@ -182,9 +184,9 @@ def _granted(answer: Answer, hidden: Answer, host: str, fallback: str) -> Grante
         user_id=user_id,
         issued_at=_milliseconds(body.get("issued_at")),
         scope=_text_or_none(body.get("scope")),
-        expires_in=life_of(body.get("expires_in")),  # only for a JWT-based access token
+        expires_in=lifetime_of(body.get("expires_in")),  # only for a JWT-based access token
     )
-    return Granted(token, _text_or_none(refresh_token))
+    return LoginResult(token, _text_or_none(refresh_token))
 
 
 def _failure(answer: Answer, host: str) -> SalesforceError:
@@ -211,7 +213,7 @@ def _refusal(body: Mapping[str, Any], answer: Answer) -> SalesforceError:
     error = str(body.get("error"))
     description = str(body.get("error_description") or "")
     words = f"{error} {description}".casefold()
-    if any(phrase in words for phrase in _PASSING):
+    if any(phrase in words for phrase in _TEMPORARY):
         return LoginUnavailable(f"{error}: {description}", retry_after=answer.retry_after())
     remedy = next((remedy for phrase, remedy in _REMEDIES if phrase in words), "")
     return LoginRefused(

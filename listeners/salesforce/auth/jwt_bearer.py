@@ -11,10 +11,10 @@ import requests
 
 from listeners.salesforce.auth.endpoint import DEFAULTS, OAuthOptions, request_token
 from listeners.salesforce.errors import LoginRefused
-from listeners.salesforce.tokens.tokens import Granted
+from listeners.salesforce.tokens.tokens import LoginResult
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-_LIFE = 120  # seconds; Salesforce accepts 3 minutes at most, and clocks differ
+_ASSERTION_SECONDS = 120  # Salesforce accepts 3 minutes at most, and clocks differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +33,16 @@ class JwtBearer:
     def refresh_token(self) -> str:
         return ""
 
-    def login(self, http: requests.Session) -> Granted:
+    def login(self, http: requests.Session) -> LoginResult:
         """Log in once. Raises ``LoginRefused`` or ``LoginUnavailable``."""
-        granted = request_token(
+        result = request_token(
             http,
             self.token_url,
             {"grant_type": GRANT_TYPE, "assertion": self._assertion()},
             client=(self.client_id, self.client_secret) if self.client_secret else None,
             options=self.options,
         )
-        return Granted(granted.token)
+        return LoginResult(result.token)
 
     def with_refresh_token(self, refresh_token: str) -> Self:
         """Return this grant: it uses no refresh token."""
@@ -53,7 +53,7 @@ class JwtBearer:
             "iss": self.client_id,
             "sub": self.username,
             "aud": self.audience,
-            "exp": int(time.time()) + _LIFE,
+            "exp": int(time.time()) + _ASSERTION_SECONDS,
         }
         try:
             return jwt.encode(claims, self.private_key, algorithm="RS256")

@@ -8,7 +8,7 @@ import requests
 
 from listeners.salesforce.auth.endpoint import DEFAULTS, OAuthOptions, request_token
 from listeners.salesforce.auth.refresh_token import RefreshToken
-from listeners.salesforce.tokens.tokens import Grant, Granted
+from listeners.salesforce.tokens.tokens import Grant, LoginResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +31,16 @@ class Password:
     def refresh_token(self) -> str:
         return ""
 
-    def login(self, http: requests.Session) -> Granted:
+    def login(self, http: requests.Session) -> LoginResult:
         """Log in once. Raises ``LoginRefused`` or ``LoginUnavailable``."""
-        granted = request_token(
+        result = request_token(
             http,
             self.token_url,
             {"grant_type": "password", "username": self.username, "password": self.password},
             client=(self.client_id, self.client_secret) if self.client_id else None,
             options=self.options,
         )
-        return granted if self.refresh else Granted(granted.token)
+        return result if self.refresh else LoginResult(result.token)
 
     def with_refresh_token(self, refresh_token: str) -> Grant:
         """Return the grant that uses the refresh token; this grant if ``refresh`` is not set."""

@@ -27,9 +27,9 @@ from listeners.salesforce.http.request import (
     header_safe,
     login_exchange,
 )
-from listeners.salesforce.tokens.tokens import Granted, Token, life_of
+from listeners.salesforce.tokens.tokens import LoginResult, Token, lifetime_of
 
-LAST_VERSION = "64.0"
+LAST_SOAP_VERSION = "64.0"
 
 _ENVELOPE = """<?xml version="1.0" encoding="utf-8"?>
 <soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/">
@@ -41,12 +41,14 @@ _ENVELOPE = """<?xml version="1.0" encoding="utf-8"?>
   </soapenv:Body>
 </soapenv:Envelope>"""
 _HEADERS = {"Content-Type": "text/xml; charset=UTF-8", "SOAPAction": "login"}
+# Fault codes of temporary failures, after which a retry may succeed.
+_TEMPORARY = ("SERVER_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "LOGIN_RATE_EXCEEDED")
 _REMEDY = "Check the user name, and the password with its security token right after it."
 
 
 def login_version(api_version: str) -> str:
     """Return the API version for the login: ``api_version``, or the last with SOAP login."""
-    return api_version if float(api_version) <= float(LAST_VERSION) else LAST_VERSION
+    return api_version if float(api_version) <= float(LAST_SOAP_VERSION) else LAST_SOAP_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Soap:
     login_url: str = field(repr=False)
     username: str
     password: str = field(repr=False)
-    api_version: str = LAST_VERSION
+    api_version: str = LAST_SOAP_VERSION
     timeout: Timeout = (10.0, 30.0)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -64,7 +66,7 @@ class Soap:
     def refresh_token(self) -> str:
         return ""
 
-    def login(self, http: requests.Session) -> Granted:
+    def login(self, http: requests.Session) -> LoginResult:
         """Log in once. Raises ``LoginRefused`` or ``LoginUnavailable``."""
         if not is_web_url(self.login_url):
             remedy = "Correct the login URL."
@@ -84,7 +86,7 @@ class Soap:
             raise LoginUnavailable(answer.why)
         if answer.status != 200:
             answer = answer.hiding(self.password, *self.headers.values())
-        return Granted(_token(answer, host_of(self.login_url)))
+        return LoginResult(_token(answer, host_of(self.login_url)))
 
     def with_refresh_token(self, refresh_token: str) -> Self:
         """Return this grant: it uses no refresh token."""
@@ -110,7 +112,7 @@ def _token(answer: Answer, host: str) -> Token:
         instance_url=instance_url,
         org_id=_text(root, "organizationId"),
         user_id=_text(root, "userId"),
-        expires_in=life_of(_text(root, "sessionSecondsValid")),
+        expires_in=lifetime_of(_text(root, "sessionSecondsValid")),
     )
 
 
@@ -140,8 +142,7 @@ def _text(root: ElementTree.Element, name: str) -> str | None:
 
 
 def _refusal(code: str, words: str, answer: Answer) -> SalesforceError:
-    passing = ("SERVER_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "LOGIN_RATE_EXCEEDED")
-    if code in passing or "login rate exceeded" in words.casefold():
+    if code in _TEMPORARY or "login rate exceeded" in words.casefold():
         return LoginUnavailable(f"{code}: {words}", retry_after=answer.retry_after())
     words = words.removeprefix(f"{code}: ")
     remedy = _REMEDY if code == "INVALID_LOGIN" else "Check the user and its permissions."

@@ -10,7 +10,7 @@ import requests
 
 from listeners.salesforce.errors import AUTHORIZE_AGAIN, LoginRefused, LoginUnavailable
 from listeners.salesforce.tokens.store import Kept, Ledger, TokenStore, Trouble, digest
-from listeners.salesforce.tokens.tokens import Grant, Granted
+from listeners.salesforce.tokens.tokens import Grant, LoginResult
 
 #: Longer than a long poll is held, so that an idle stream renews its token before it expires.
 _AHEAD_SECONDS = 150.0
@@ -75,7 +75,7 @@ class Login:
                 self._ledger.refused(self._seed, str(refused))
             raise
 
-    def _sent(self, grant: Grant, kept: Kept, fence: int) -> tuple[Granted, Grant, Kept]:
+    def _sent(self, grant: Grant, kept: Kept, fence: int) -> tuple[LoginResult, Grant, Kept]:
         """Return the answer, the grant that was used, and the still valid stored values."""
         if not grant.refresh_token:
             return grant.login(self._http), grant, kept
@@ -99,7 +99,7 @@ class Login:
         self._store.save(fence, kept)
         return kept
 
-    def _refreshed(self, grant: Grant, kept: Kept, fence: int) -> Granted:
+    def _refreshed(self, grant: Grant, kept: Kept, fence: int) -> LoginResult:
         """Refresh once. The attempt is stored before it is sent.
 
         If this process is killed, other processes then know that the token may be spent.
@@ -136,7 +136,7 @@ class Login:
             # If the refresh token is spent, sending it again would also revoke the access token.
             raise LoginUnavailable("the last refresh was interrupted")
 
-    def _to_keep(self, granted: Granted, grant: Grant, kept: Kept) -> tuple[Kept, str]:
+    def _to_keep(self, granted: LoginResult, grant: Grant, kept: Kept) -> tuple[Kept, str]:
         new = granted.refresh_token or ""
         spent = grant.refresh_token if new and new != grant.refresh_token else ""
         return Kept(

@@ -23,7 +23,7 @@ class Token:
     expires_in: float | None = None
 
 
-def life_of(value: Any) -> float | None:
+def lifetime_of(value: Any) -> float | None:
     """Return a lifetime in seconds from a number or a text; None for anything else."""
     try:
         seconds = float(value)
@@ -33,7 +33,7 @@ def life_of(value: Any) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class LoginResult:
     """The result of a login: the token, and a refresh token that replaces the spent one."""
 
     token: Token
@@ -41,13 +41,13 @@ class Granted:
 
 
 class Grant(Protocol):
-    """A way to log in; ``listeners.salesforce.auth`` has a module for each."""
+    """A kind of login; ``listeners.salesforce.auth`` has a module for each."""
 
     @property
     def refresh_token(self) -> str:
         """The refresh token that the next login sends; empty if it sends none."""
 
-    def login(self, http: requests.Session) -> Granted:
+    def login(self, http: requests.Session) -> LoginResult:
         """Log in once. Raises ``LoginRefused`` or ``LoginUnavailable``."""
 
     def with_refresh_token(self, refresh_token: str) -> Grant:

@@ -10,21 +10,36 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from listeners.salesforce.auth.client_credentials import ClientCredentials
 from listeners.salesforce.auth.endpoint import CredentialBearer, OAuthOptions
+from listeners.salesforce.auth.jwt_bearer import JwtBearer
 from listeners.salesforce.auth.password import Password
 from listeners.salesforce.auth.refresh_token import RefreshToken
+from listeners.salesforce.auth.soap import Soap
 from listeners.salesforce.cometd.stream import CometdStream
 from listeners.salesforce.errors import SalesforceError
 from listeners.salesforce.protocol import StreamOptions
 from listeners.salesforce.rest.client import RestClient
 from listeners.salesforce.tokens.source import TokenSource
-from listeners.salesforce.tokens.tokens import Granted, Token
+from listeners.salesforce.tokens.tokens import Grant, LoginResult, Token
+from tests.kinds_of_login import KINDS_WITH_A_LOGIN, kinds_of
 from tests.listeners.salesforce.messages import CHANNEL, CONNECT, HANDSHAKE, refused
 from tests.listeners.salesforce.scripted import TOKEN_PATH, Reply, ScriptedOrg, of_json, plain_http
 
 HUSH = "hush-hush"
+KEY = (
+    rsa.generate_private_key(65537, 2048)
+    .private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    .decode()
+)
+LINE_OF_KEY = KEY.splitlines()[5]
 
 
 def everything_said(failure: SalesforceError) -> str:
@@ -43,47 +58,70 @@ def failure_of(call: Callable[[], object]) -> SalesforceError:
     return caught.value
 
 
-def grants(url: str) -> list[Any]:
+def grants(url: str) -> dict[str, Grant]:
+    """Grants of every kind of login, by the kind's name and a word that tells two apart."""
     short = OAuthOptions(timeout=(2, 0.2))
     header = replace(short, bearer=CredentialBearer.AUTH_HEADER)
-    return [
-        ClientCredentials(url, "the-client", HUSH, short),
-        ClientCredentials(url, "the-client", HUSH, header),
-        Password(url, "the-client", HUSH, "me@example.com", f"pass-{HUSH}", short),
-        RefreshToken(url, "the-client", HUSH, f"refresh-{HUSH}", short),
-    ]
+    user = "me@example.com"
+    return {
+        "client_credentials": ClientCredentials(url, "the-client", HUSH, options=short),
+        "client_credentials in header": ClientCredentials(url, "the-client", HUSH, options=header),
+        "password": Password(url, "the-client", HUSH, user, f"pass-{HUSH}", options=short),
+        "refresh_token": RefreshToken(url, "the-client", HUSH, f"refresh-{HUSH}", options=short),
+        "jwt_bearer": JwtBearer(
+            url, "the-client", HUSH, user, KEY, "https://x.example", options=short
+        ),
+        "soap": Soap(url, user, f"pass-{HUSH}", timeout=short.timeout),
+    }
 
 
-@pytest.mark.parametrize("which", range(4))
-def test_a_login_that_fails_in_any_way_says_no_secret(org: ScriptedOrg, which: int) -> None:
+def test_there_is_a_grant_of_each_kind() -> None:
+    assert kinds_of(grants("")) == set(KINDS_WITH_A_LOGIN)
+
+
+OAUTH_ANSWERS = (
+    of_json({"error": "invalid_grant", "error_description": "authentication failure"}, 400),
+    Reply(b"", 503),
+    Reply(b"<html>"),
+    of_json({"access_token": HUSH + "\n", "instance_url": "https://x.example"}),
+    of_json({"access_token": HUSH}),
+    Reply(b"{", missing=10),
+)
+SOAP_ANSWERS = (
+    Reply(b"<e><faultcode>INVALID_LOGIN</faultcode></e>", 500),
+    Reply(b"", 503),
+    Reply(b"<html>"),
+    Reply(f"<e><serverUrl>https://x/</serverUrl><sessionId>{HUSH}\nx</sessionId></e>".encode()),
+    Reply(f"<e><sessionId>{HUSH}</sessionId></e>".encode()),
+    Reply(b"<", missing=10),
+)
+
+
+@pytest.mark.parametrize("which", grants(""))
+def test_a_login_that_fails_in_any_way_says_no_secret(org: ScriptedOrg, which: str) -> None:
     with ScriptedOrg() as gone:
         nobody = gone.url
-    urls = {"there": org.url + TOKEN_PATH, "gone": nobody, "absent": "http://x.invalid/t"}
-    way = grants(urls["there"])[which]
-    org.tell(
-        TOKEN_PATH,
-        of_json({"error": "invalid_grant", "error_description": "authentication failure"}, 400),
-        Reply(b"", 503),
-        Reply(b"<html>"),
-        of_json({"access_token": HUSH + "\n", "instance_url": "https://x.example"}),
-        of_json({"access_token": HUSH}),
-        Reply(b"{", missing=10),
-    )
+    grant = grants(org.url if which == "soap" else org.url + TOKEN_PATH)[which]
+    is_soap = which == "soap"
+    answers = SOAP_ANSWERS if is_soap else OAUTH_ANSWERS
+    org.tell("/services/Soap/u/64.0" if is_soap else TOKEN_PATH, *answers)
 
-    failures = [failure_of(lambda: way.login(plain_http())) for _ in range(6)]
-    for url in (urls["gone"], urls["absent"], f"http://me:{HUSH}@x.invalid/t"):
+    failures = [failure_of(lambda: grant.login(plain_http())) for _ in answers]
+    for url in (nobody, "http://x.invalid/t", f"http://me:{HUSH}@x.invalid/t"):
         failures.append(failure_of(partial(grants(url)[which].login, plain_http())))
 
     assert len({str(failure) for failure in failures}) == 9
     for failure in failures:
         assert HUSH not in everything_said(failure)
-    assert HUSH not in repr(way)
+        assert LINE_OF_KEY not in everything_said(failure)
+    assert HUSH not in repr(grant)
+    assert LINE_OF_KEY not in repr(grant)
 
 
 def test_a_stream_or_rest_call_that_fails_in_any_way_says_no_token(org: ScriptedOrg) -> None:
     class Fixed:
-        def login(self, http: Any) -> Granted:
-            return Granted(Token(HUSH, org.url), f"refresh-{HUSH}")
+        def login(self, http: Any) -> LoginResult:
+            return LoginResult(Token(HUSH, org.url), f"refresh-{HUSH}")
 
         refresh_token = ""
 

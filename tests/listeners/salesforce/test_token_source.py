@@ -20,7 +20,7 @@ from listeners.salesforce.tokens.store import (
     TokenStoreUnavailable,
     Trouble,
 )
-from listeners.salesforce.tokens.tokens import Granted, Token
+from listeners.salesforce.tokens.tokens import LoginResult, Token
 
 LIFE = Lifetime(1000.0)
 
@@ -31,9 +31,9 @@ class Org:
 
     valid: str = "refresh-0"
     sent: list[str] = field(default_factory=list)
-    answers: list[Callable[[Granted], Granted]] = field(default_factory=list)
+    answers: list[Callable[[LoginResult], LoginResult]] = field(default_factory=list)
 
-    def refresh(self, refresh_token: str) -> Granted:
+    def refresh(self, refresh_token: str) -> LoginResult:
         self.sent.append(refresh_token)
         if refresh_token != self.valid:
             self.valid = ""
@@ -41,7 +41,7 @@ class Org:
                 "invalid_grant", "expired access/refresh token", ends_refresh_token=True
             )
         number = len(self.sent)
-        granted = Granted(Token(f"access-{number}", "https://x.example"), f"refresh-{number}")
+        granted = LoginResult(Token(f"access-{number}", "https://x.example"), f"refresh-{number}")
         if not self.answers:
             self.valid = f"refresh-{number}"
             return granted
@@ -55,7 +55,7 @@ class Refresh:
     org: Org
     refresh_token: str = "refresh-0"
 
-    def login(self, http: requests.Session) -> Granted:
+    def login(self, http: requests.Session) -> LoginResult:
         return self.org.refresh(self.refresh_token)
 
     def with_refresh_token(self, refresh_token: str) -> Self:
@@ -142,9 +142,9 @@ def test_what_was_refused_counts_again_when_a_later_login_gives_the_same(given: 
         logins: list[int] = field(default_factory=list)
         refresh_token = ""
 
-        def login(self, http: requests.Session) -> Granted:
+        def login(self, http: requests.Session) -> LoginResult:
             self.logins.append(1)
-            return Granted(Token("the same", "https://x.example"))
+            return LoginResult(Token("the same", "https://x.example"))
 
         def with_refresh_token(self, refresh_token: str) -> Self:
             return self
@@ -356,21 +356,21 @@ def cut_off(store: MemoryStore) -> None:
     store.unlock(fence)
 
 
-def _rotate(org: Org, granted: Granted, slow: threading.Event) -> Granted:
+def _rotate(org: Org, granted: LoginResult, slow: threading.Event) -> LoginResult:
     assert granted.refresh_token
     org.valid = granted.refresh_token
     slow.wait(20)
     return granted
 
 
-def _raising(failure: Exception) -> Callable[[Granted], Granted]:
-    def answer(granted: Granted) -> Granted:
+def _raising(failure: Exception) -> Callable[[LoginResult], LoginResult]:
+    def answer(granted: LoginResult) -> LoginResult:
         raise failure
 
     return answer
 
 
-def _unavailable(*, may_have_worked: bool) -> Callable[[Granted], Granted]:
+def _unavailable(*, may_have_worked: bool) -> Callable[[LoginResult], LoginResult]:
     return _raising(LoginUnavailable("no answer", may_have_worked=may_have_worked))
 
 

@@ -10,7 +10,7 @@ import requests
 
 from listeners.salesforce.errors import LoginRefused
 from listeners.salesforce.tokens.source import TokenSource
-from listeners.salesforce.tokens.tokens import Granted, Token
+from listeners.salesforce.tokens.tokens import LoginResult, Token
 
 
 @dataclass
@@ -21,11 +21,11 @@ class CountingGrant:
     used: list[str] = field(default_factory=list)
     refresh_token: str = "refresh-0"
 
-    def login(self, http: requests.Session) -> Granted:
+    def login(self, http: requests.Session) -> LoginResult:
         self.used.append(self.refresh_token)
         number = len(self.used)
         token = Token(f"access-{number}", "https://x.example")
-        return Granted(token, f"refresh-{number}" if self.rotates else None)
+        return LoginResult(token, f"refresh-{number}" if self.rotates else None)
 
     def with_refresh_token(self, refresh_token: str) -> Self:
         return replace(self, refresh_token=refresh_token)
@@ -83,11 +83,11 @@ def test_many_threads_share_one_login() -> None:
 
 
 def test_a_failed_login_is_raised_and_nothing_is_kept() -> None:
-    def outcomes() -> Iterator[Granted]:
-        yield Granted(Token("access-1", "https://x.example"))
+    def outcomes() -> Iterator[LoginResult]:
+        yield LoginResult(Token("access-1", "https://x.example"))
 
     class FailsFirst(CountingGrant):
-        def login(self, http: requests.Session) -> Granted:
+        def login(self, http: requests.Session) -> LoginResult:
             self.used.append(self.refresh_token)
             if len(self.used) == 1:
                 raise LoginRefused("invalid_grant", "authentication failure")
