@@ -54,6 +54,16 @@ def run_what_waits():
     return read_journal()[-1]
 
 
+def test_changes_that_another_listener_recorded_overtake_nothing(make_listener):
+    other, listener = make_listener(), make_listener()
+    make_mapping(listener, "update", "tests.note_fields", max_attempts=1)
+    record(listener, update(Fail=1))
+    run_delivery(Delivery.objects.get().pk)
+    record(other, update(Phone="2"))
+
+    assert overtaken(Wish(ANN, Delivery.objects.filter(state="dead"))) == 0
+
+
 def test_what_waits_behind_a_halting_one_has_not_overtaken_it(listener):
     make_mapping(listener, "update", "tests.note_fields", max_attempts=1, on_dead="halt")
     record(listener, update(Fail=1), update(Phone="2"))

@@ -73,6 +73,17 @@ def test_after_a_gap_event(org, copied, account, dead):
     assert len(composites(org)) == 1
 
 
+def test_a_record_that_was_deleted_after_the_gap_event_is_not_read(org, copied, account, dead):
+    org.gap("GAP_UPDATE", "Account", account, apply=True, Phone="42")
+    org.delete("Account", account)
+    heard_and_run(org, copied)
+
+    again(dead)
+
+    assert dead.state == "skipped"
+    assert not composites(org)
+
+
 def test_what_was_changed_after_the_gap_event_is_known(org, copied, account, dead):
     org.gap("GAP_UPDATE", "Account", account, apply=True, Phone="42")
     org.update("Account", account, Phone="43", Industry="Banking", Description="New")

@@ -1,6 +1,7 @@
 """A redelivery is a job: fixed when it is asked for, done in steps, taken up again by others."""
 
 import pytest
+from django.db import transaction
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
@@ -13,7 +14,7 @@ from handlers.redelivery import steps as redelivery_steps
 from handlers.redelivery.claim import MOST_TRIES, RedeliveryClaim
 from handlers.redelivery.job import cancel, run, start_due, take_up
 from handlers.redelivery.request import PRUNED, Row, TooMany, Verdict, Wish, counts_of, wish
-from handlers.redelivery.service import begin, foreseen
+from handlers.redelivery.service import begin, claimed, foreseen
 from handlers.redelivery.steps import work
 from tests.clock import a_moment_ago
 from tests.commands.running import record
@@ -207,3 +208,9 @@ def test_nothing_is_done_at_once(listener):
     redelivery, counts = redeliver(wish(AuditLogFilter(state="dead"), ANN), timezone.now())
 
     assert (redelivery.state, redelivery.total, counts) == ("done", 0, {})
+
+
+@pytest.mark.parametrize("start", [begin, claimed])
+def test_it_is_not_started_inside_a_transaction(dead, start):
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable atomic block"):
+        start(Wish(ANN, Delivery.objects.filter(state="dead")), timezone.now())

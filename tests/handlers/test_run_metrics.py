@@ -4,10 +4,11 @@ import pytest
 from django.utils import timezone
 
 from handlers.models import DeliveryAttempt
+from handlers.outbox.metrics import PUBLISHED
 from handlers.worker import message_run, metrics
 from handlers.worker.message_run import Bundle
 from handlers.worker.run import run_deliveries
-from tests.handlers.bundling import deliver, without_haste
+from tests.handlers.bundling import deliver, publish, without_haste
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
 
@@ -62,6 +63,20 @@ def test_a_run_whose_claim_was_lost_is_not_counted_as_settled(make_listener):
 
     assert counted(listener)["cdc_deliveries_handled_total succeeded"] == 2
     assert counted(listener)["cdc_handler_seconds_count"] == 3
+
+
+def test_the_deliveries_of_published_messages_are_counted_by_queue(make_listener):
+    ids = deliver(make_listener(), "tests.remember", 3, queue="counted")
+
+    publish(ids)
+
+    [published] = [
+        sample.value
+        for family in PUBLISHED.collect()
+        for sample in family.samples
+        if sample.labels["queue"] == "counted" and sample.name.endswith("_total")
+    ]
+    assert published == 3
 
 
 def test_claims_are_late_a_second_after_they_were_made(monkeypatch):
