@@ -256,6 +256,12 @@ def test_another_process_waits_for_who_has_sent_the_refresh_token(given: Setting
     assert given.org.sent == ["refresh-0", "refresh-1"]
 
 
+def test_it_waits_for_the_lock_of_another_process(given: Setting) -> None:
+    given.store.lock("another process", 0.5)
+
+    assert given.source().get().access_token == "access-1"
+
+
 def test_a_token_that_could_not_be_stored_is_stored_later_under_a_new_lock(
     given: Setting,
 ) -> None:
