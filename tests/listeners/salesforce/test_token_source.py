@@ -136,19 +136,22 @@ def test_a_renewal_ahead_of_time_that_fails_leaves_the_token_in_use(given: Setti
     assert len(given.org.sent) == 2, "not again before a pause"
 
 
+@dataclass(frozen=True)
+class Same:
+    """A grant without a refresh token, whose org always gives the same token."""
+
+    logins: list[int] = field(default_factory=list)
+    refresh_token = ""
+
+    def login(self, http: requests.Session) -> LoginResult:
+        self.logins.append(1)
+        return LoginResult(Token("the same", "https://x.example"))
+
+    def with_refresh_token(self, refresh_token: str) -> Self:
+        return self
+
+
 def test_what_was_refused_counts_again_when_a_later_login_gives_the_same(given: Setting) -> None:
-    @dataclass(frozen=True)
-    class Same:
-        logins: list[int] = field(default_factory=list)
-        refresh_token = ""
-
-        def login(self, http: requests.Session) -> LoginResult:
-            self.logins.append(1)
-            return LoginResult(Token("the same", "https://x.example"))
-
-        def with_refresh_token(self, refresh_token: str) -> Self:
-            return self
-
     grant = Same()
     source = TokenSource(grant, now=given.clock)
     source.invalidate(source.get())
@@ -256,10 +259,25 @@ def test_another_process_waits_for_who_has_sent_the_refresh_token(given: Setting
     assert given.org.sent == ["refresh-0", "refresh-1"]
 
 
+def test_a_token_that_another_login_can_replace_is_not_held_for_the_store(given: Setting) -> None:
+    store = Failing(given.store, fails_from_save=1)
+    source = TokenSource(Same(), store=store, now=given.clock)
+
+    assert source.get().access_token == "the same"
+
+    assert given.store.lock("another process", 10) is not None
+    assert not given.ledger.troubles
+
+
 def test_it_waits_for_the_lock_of_another_process(given: Setting) -> None:
     given.store.lock("another process", 0.5)
+    looks = []
+    load = given.store.load
+    given.store.load = lambda seed: looks.append(seed) or load(seed)  # type: ignore[method-assign]
 
     assert given.source().get().access_token == "access-1"
+
+    assert len(looks) < 50  # it waits between two looks
 
 
 def test_a_token_that_could_not_be_stored_is_stored_later_under_a_new_lock(
@@ -274,6 +292,7 @@ def test_a_token_that_could_not_be_stored_is_stored_later_under_a_new_lock(
     assert source.get().access_token == "access-2"
 
     cut_off(given.store)
+    _until(lambda: given.ledger.troubles == [Trouble.NOT_STORED])
     store.fails_from_save = None
     _until(lambda: given.store.load("configured").refresh_token == "refresh-2")
     _until(lambda: Trouble.NOT_STORED in given.ledger.mends)
