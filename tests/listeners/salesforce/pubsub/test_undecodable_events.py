@@ -131,6 +131,16 @@ def test_a_payload_near_the_limit_is_kept_without_a_schema_that_has_no_room() ->
     assert "cannot be used: KeyError" in flaw.reason
 
 
+def test_a_schema_that_leaves_no_room_for_the_rest_of_the_message_is_not_kept() -> None:
+    payload_text = RAW_LIMIT // 2 // 3 * 3
+    schema_text = RAW_LIMIT - payload_text * 4 // 3 - 1_000
+    large = json.dumps([{"doc": "x" * schema_text}])
+
+    kept = json.loads(flaw_of(bytes(payload_text), parse_schema("s-1", large)).raw)
+
+    assert kept["pubsub"]["schema"] is None
+
+
 SPOILT: tuple[Any, ...] = (7, ["x"], {}, "é")
 
 
