@@ -40,6 +40,15 @@ def test_plain_http_is_for_listed_hosts_alone():
         assert listed.flaw(f"http://{host}") != ""
 
 
+def test_a_wildcard_lists_the_names_below_it_and_not_itself():
+    listed = parsed(["*.corp.example"])
+
+    assert listed.trusts("crm.corp.example")
+    assert listed.trusts("eu.crm.corp.example.")
+    assert not listed.trusts("corp.example")
+    assert not listed.trusts("othercorp.example")
+
+
 def test_debugging_takes_plain_http_and_still_nothing_link_local():
     debugging = parsed(["loopback", "private"], allows_http=True)
 
