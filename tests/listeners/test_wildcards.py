@@ -8,7 +8,7 @@ from django.core.management import CommandError
 from rest_framework.test import APIClient
 
 from handlers.routing.ignored_authors import left_out, origin_flaws
-from listeners.field_masking import fields_of, flaws, is_meant, masked, redacted
+from listeners.field_masking import MOST_PATTERNS, fields_of, flaws, is_meant, masked, redacted
 from simulator.rest.soql_where import _like
 from tests.api.requests import LISTENERS, sent
 from tests.commands.running import ConfigurationFile
@@ -148,3 +148,10 @@ def test_a_masked_field_stays_masked_under_a_pattern_that_was_stored_before():
     hidden = fields_of((f"{'*' * 32}__c",), "Contact")
 
     assert masked({"SSN__c": "1", "Name": "2"}, hidden, "***") == {"SSN__c": "***", "Name": "2"}
+
+
+def test_a_list_may_have_as_many_patterns_as_the_error_says():
+    most = [f"Field{number}" for number in range(MOST_PATTERNS)]
+
+    assert flaws(most) == []
+    assert flaws([*most, "Phone"]) == ["The list has 501 patterns; the maximum is 500."]
