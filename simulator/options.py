@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
-from simulator.auth.oauth import Credentials, Rules
-
 POSITIVE, NOT_NEGATIVE = "must be greater than 0", "must not be negative"
 
 
@@ -110,26 +108,6 @@ class Options:
         "managed event subscription of the Pub/Sub API; may be repeated",
         metavar="NAME=/data/TOPIC[:earliest]",
     )
-
-    @property
-    def credentials(self) -> Credentials:
-        """The credentials that a client needs to log in."""
-        return Credentials(
-            client_id=self.client_id,
-            client_secret=self.client_secret,
-            username=self.username,
-            password=self.password,
-            refresh_token=self.refresh_token,
-        )
-
-    @property
-    def rules(self) -> Rules:
-        """The rules of the token endpoint."""
-        return Rules(
-            checks_client=not self.no_client_check,
-            has_run_as_user=not self.no_client_credentials_user,
-            password_gives_refresh_token=self.password_refresh_tokens,
-        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

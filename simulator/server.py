@@ -25,9 +25,7 @@ def application(simulator: Simulator) -> web.Application:
     app = web.Application(
         client_max_size=MAX_BODY_BYTES, middlewares=[watching(simulator.requests, simulator.clock)]
     )
-    logins = Logins(
-        simulator.tokens, simulator.faults, simulator.clock, simulator.options.token_seconds
-    )
+    logins = Logins(simulator.tokens, simulator.faults, simulator.clock)
     app.router.add_post("/services/oauth2/token", logins.oauth)
     for path in ("/services/Soap/u/{version}", "/services/Soap/u/{version}/"):
         app.router.add_post(path, logins.soap)

@@ -1,19 +1,17 @@
 """The parts of one simulated org, connected."""
 
 import ssl
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulator.auth.jwt_bearer import AppKey
 from simulator.auth.oauth import TokenService
-from simulator.auth.refresh_tokens import RefreshTokens
-from simulator.auth.user import Access, Door
 from simulator.evidence import Log, SeenRequest
 from simulator.faults import Faults
 from simulator.options import Options
 from simulator.org.clock import Clock
-from simulator.org.org import ORG_ID, USER_ID, Org
+from simulator.org.org import ORG_ID, Org
 from simulator.org.records import JsonObject
 from simulator.pubsub.hub import Hub
 from simulator.streaming.bayeux import Bayeux
@@ -22,6 +20,14 @@ from simulator.traffic.generator import MIX, SPLIT_MIX, Pump, Traffic
 
 if TYPE_CHECKING:
     from simulator.pubsub.server import PubSubServer
+
+
+@dataclass(slots=True)
+class Access:
+    """The user permissions *API Enabled* and *View Setup and Configuration*."""
+
+    api_enabled: bool = True
+    view_setup: bool = True
 
 
 class Simulator:
@@ -33,9 +39,8 @@ class Simulator:
         self.faults = Faults()
         self.access = Access()
         self.org = _org(options, self.clock.now())
-        self.app_key = AppKey(options.jwt_public_key)
         self.tls = server_context(options.tls_cert, options.tls_key, options.tls_client_ca)
-        self.tokens = _tokens(options, self.org, self.app_key)
+        self.tokens = TokenService(options, self.org.opaque)
         self.requests: Log[SeenRequest] = Log()
         waiters = Waiters()
         self.bayeux = Bayeux(
@@ -69,23 +74,19 @@ class Simulator:
 
     def announcement(self, port: int) -> JsonObject:
         """Return the address and the credentials."""
-        credentials = self.options.credentials
         scheme, host = "https" if self.tls else "http", _name(self.options.host)
+        credentials = ("client_id", "client_secret", "username", "password", "refresh_token")
         announced = {
             "url": f"{scheme}://{host}:{port}",
             "port": port,
-            "client_id": credentials.client_id,
-            "client_secret": credentials.client_secret,
-            "username": credentials.username,
-            "password": credentials.password,
-            "refresh_token": credentials.refresh_token,
+            **{name: getattr(self.options, name) for name in credentials},
             "org_id": ORG_ID,
         }
         if self.pubsub_server:
             address = f"{host}:{self.pubsub_server.port}"
             announced["grpc_endpoint"] = address if self.tls else f"http://{address}"
             announced["grpc_port"] = self.pubsub_server.port
-        if private_key := self.app_key.private_pem:
+        if private_key := self.tokens.app_key.private_pem:
             announced["private_key"] = private_key
         return announced
 
@@ -104,23 +105,6 @@ def _org(options: Options, now: int) -> Org:
         name, _, entities = definition.partition("=")
         org.channels.define(name, entities.split(","))
     return org
-
-
-def _tokens(options: Options, org: Org, app_key: AppKey) -> TokenService:
-    credentials = options.credentials
-    return TokenService(
-        credentials=credentials,
-        org_id=ORG_ID,
-        user_id=USER_ID,
-        opaque=org.opaque,
-        lifetime_ms=int(options.session_seconds * 1000),
-        refresh_tokens=RefreshTokens(
-            org.opaque, credentials.refresh_token, options.rotate_refresh_tokens
-        ),
-        door=Door(credentials.username, credentials.password, options.lock_after),
-        app_key=app_key,
-        rules=options.rules,
-    )
 
 
 def _name(host: str) -> str:

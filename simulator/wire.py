@@ -36,6 +36,11 @@ def arrival(request: web.Request, now: int) -> Arrival:
     )
 
 
+def base_url(request: web.Request) -> str:
+    """Return the address that the client used."""
+    return f"{request.scheme}://{request.host}"
+
+
 def bearer_token(request: web.Request) -> str:
     """The access token of a request; empty if it has none."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")

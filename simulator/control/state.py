@@ -60,7 +60,7 @@ def logins_state(tokens: TokenService) -> JsonObject:
     return {
         "refresh_requests": tokens.log.refreshes,
         "refresh_reuses": tokens.log.reuses,
-        "refreshes_in_progress": tokens.refresh_tokens.in_progress,
+        "refreshes_in_progress": len(tokens.refresh_tokens.in_progress),
         "failed_logins": tokens.door.failed,
         "failed_logins_in_a_row": tokens.door.failed_in_a_row,
         "locked": tokens.door.locked,

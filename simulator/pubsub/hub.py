@@ -13,7 +13,7 @@ from simulator.evidence import MAX_ENTRIES
 from simulator.faults import Fault, Faults
 from simulator.org.clock import Clock
 from simulator.org.events import StoredEvent
-from simulator.org.org import Org
+from simulator.org.org import ORG_ID, Org
 from simulator.org.records import JsonObject
 from simulator.pubsub.managed import ManagedSubscriptions
 from simulator.pubsub_codes import PubSubError
@@ -183,8 +183,7 @@ class Hub:
                 "service.auth.headers.invalid",
                 "The metadata must have accesstoken, instanceurl and tenantid.",
             )
-        org_id = self.tokens.org_id
-        if tenant not in (org_id, org_id[:15]) or self.token_seconds(call) <= 0:
+        if tenant not in (ORG_ID, ORG_ID[:15]) or self.token_seconds(call) <= 0:
             raise PubSubError("service.auth.error")
 
     def token_seconds(self, call: Call) -> float:

@@ -9,6 +9,7 @@ import grpc
 from grpc import aio
 
 from simulator.options import Options
+from simulator.org.org import ORG_ID
 from simulator.pubsub import positions
 from simulator.pubsub.delivery import Stream, Times
 from simulator.pubsub.hub import Call, Hub, error_of
@@ -139,7 +140,7 @@ class PubSubServer:
         entity = org.catalogue.by_change_event(request.topic_name.removeprefix("/data/"))
         return pb.TopicInfo(
             topic_name=request.topic_name,
-            tenant_guid=f"core/simulator/{self._hub.tokens.org_id}",
+            tenant_guid=f"core/simulator/{ORG_ID}",
             can_publish=False,
             can_subscribe=positions.is_subscribable(org, request.topic_name),
             schema_id=org.schemas.current(entity.name).schema_id if entity else "",

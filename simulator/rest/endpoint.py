@@ -57,7 +57,8 @@ class RestEndpoint:
         try:
             if not self._sim.tokens.is_valid(wire.bearer_token(request), self._sim.clock.now()):
                 raise RestError("INVALID_SESSION_ID")
-            self._sim.access.check_api()
+            if not self._sim.access.api_enabled:
+                raise RestError("API_DISABLED_FOR_ORG")
             response = _response(self._resources.answer(_read(request, body)))
         except RestError as refused:
             response = _refusal(refused)
@@ -86,7 +87,7 @@ def _read(request: web.Request, body: bytes) -> RestRequest:
         query=request.query,
         headers=request.headers,
         body=body,
-        base_url=f"{request.scheme}://{request.host}",
+        base_url=wire.base_url(request),
     )
 
 

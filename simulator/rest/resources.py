@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from simulator.auth.identity import identity_url
+from simulator.auth.oauth import identity_url
 from simulator.org.records import JsonObject
 from simulator.rest.collections import Collections
 from simulator.rest.composite import Composite, Trees
@@ -111,7 +111,8 @@ class Resources:
         return RestAnswer(self._tooling(request).row(kind, record_id))
 
     def _tooling(self, request: RestRequest) -> Tooling:
-        self._sim.access.check_setup()
+        if not self._sim.access.view_setup:
+            raise RestError("INSUFFICIENT_ACCESS")
         return Tooling(self._org, self._sim.pubsub.managed, request.version)
 
     def _describe_all(self, request: RestRequest) -> RestAnswer:
