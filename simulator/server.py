@@ -8,9 +8,7 @@ from aiohttp import web
 
 from simulator.auth.identity import Identity
 from simulator.auth.logins import Logins
-from simulator.control.api import Control
-from simulator.control.evidence_api import EvidenceControl
-from simulator.control.pubsub_api import PubSubControl
+from simulator.control import operations
 from simulator.rest.endpoint import RestEndpoint
 from simulator.simulator import Simulator
 from simulator.wire import watching
@@ -33,9 +31,7 @@ def application(simulator: Simulator) -> web.Application:
         app.router.add_post(path, simulator.cometd.post)
     Identity(simulator.tokens, simulator.clock, simulator.wake).add_routes(app)
     RestEndpoint(simulator).add_routes(app)
-    EvidenceControl(simulator).add_routes(app)
-    PubSubControl(simulator).add_routes(app)
-    Control(simulator).add_routes(app)
+    operations.add_routes(app, simulator)
     return app
 
 

@@ -1,13 +1,14 @@
 """The parts of one simulated org, connected."""
 
 import ssl
+from collections import deque
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulator.auth.oauth import TokenService
-from simulator.evidence import Log, SeenRequest
+from simulator.evidence import MAX_ENTRIES, SeenRequest
 from simulator.faults import Faults
 from simulator.options import Options
 from simulator.org.clock import Clock
@@ -41,7 +42,7 @@ class Simulator:
         self.org = _org(options, self.clock.now())
         self.tls = server_context(options.tls_cert, options.tls_key, options.tls_client_ca)
         self.tokens = TokenService(options, self.org.opaque)
-        self.requests: Log[SeenRequest] = Log()
+        self.requests: deque[SeenRequest] = deque(maxlen=MAX_ENTRIES)
         waiters = Waiters()
         self.bayeux = Bayeux(
             self.org,

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Mapping
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from simulator.evidence import Arrival, Log, SeenRequest
+from simulator.evidence import Arrival, SeenRequest
 from simulator.faults import ON_ANSWER, ON_ARRIVAL, Fault, Faults
 from simulator.org.clock import Clock
 
@@ -99,7 +100,7 @@ async def _cut_short(request: web.Request, response: web.Response) -> web.Stream
 UNWATCHED = ("/_simulator/", "/services/oauth2/token", "/services/Soap/u/")
 
 
-def watching(log: Log[SeenRequest], clock: Clock) -> Middleware:
+def watching(log: deque[SeenRequest], clock: Clock) -> Middleware:
     """Return the middleware that writes to this log."""
 
     @web.middleware
@@ -107,7 +108,8 @@ def watching(log: Log[SeenRequest], clock: Clock) -> Middleware:
         if request.path.startswith(UNWATCHED):
             return await handler(request)
         query = request.rel_url.raw_query_string
-        seen = log.add(SeenRequest(arrival(request, clock.now()), request.method, query))
+        seen = SeenRequest(arrival(request, clock.now()), request.method, query)
+        log.append(seen)
         try:
             response = await handler(request)
         except web.HTTPException as refused:

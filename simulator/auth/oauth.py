@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from simulator.auth.credentials import (
     RefreshTokens,
     TokenError,
 )
-from simulator.evidence import Arrival, TokenLog, TokenRequest
+from simulator.evidence import MAX_ENTRIES, Arrival, TokenRequest
 from simulator.options import Options
 from simulator.org.ids import OpaqueIds
 from simulator.org.org import ORG_ID, USER_ID
@@ -68,7 +69,9 @@ class TokenService:
         )
         self.door = Door(options.username, options.password, options.lock_after)
         self.app_key = jwt_bearer.AppKey(options.jwt_public_key)
-        self.log = TokenLog()
+        self.log: deque[TokenRequest] = deque(maxlen=MAX_ENTRIES)
+        self.refreshes = 0
+        self.reuses = 0
         self._opaque = opaque
         self._expires_at: dict[str, int] = {}
 
@@ -95,9 +98,11 @@ class TokenService:
     def note(self, call: TokenCall, outcome: str, *, reused: bool = False) -> None:
         """Log a token request."""
         bearer = "basic" if call.basic else "body"
-        self.log.add(
+        self.log.append(
             TokenRequest(call.arrival, dict(call.form), call.grant_type, bearer, outcome, reused)
         )
+        self.refreshes += call.grant_type == "refresh_token"
+        self.reuses += reused
 
     def oauth(self, call: TokenCall, now: int) -> JsonObject:
         """Answer a request to the token endpoint. Raises TokenError."""

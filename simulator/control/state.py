@@ -58,8 +58,8 @@ def org_state(org: Org, *, events: int | None, records: int | None) -> JsonObjec
 def logins_state(tokens: TokenService) -> JsonObject:
     """Return the login counters, and whether the user is locked."""
     return {
-        "refresh_requests": tokens.log.refreshes,
-        "refresh_reuses": tokens.log.reuses,
+        "refresh_requests": tokens.refreshes,
+        "refresh_reuses": tokens.reuses,
         "refreshes_in_progress": len(tokens.refresh_tokens.in_progress),
         "failed_logins": tokens.door.failed,
         "failed_logins_in_a_row": tokens.door.failed_in_a_row,
@@ -70,6 +70,7 @@ def logins_state(tokens: TokenService) -> JsonObject:
 def traffic_state(bayeux: Bayeux, tokens: TokenService, faults: Faults, now: int) -> JsonObject:
     """Return sessions, token requests and waiting faults; `delivered` counts CometD events."""
     bayeux.sessions.sweep(now)
+    token_requests = [request.line() for request in tokens.log]
     sessions = list(bayeux.sessions.by_client.values())
     return {
         "now": now,
@@ -86,8 +87,8 @@ def traffic_state(bayeux: Bayeux, tokens: TokenService, faults: Faults, now: int
             for session in sessions
         ],
         "delivered": bayeux.delivered,
-        "token_requests": [request.line() for request in tokens.log.entries],
-        "token_requests_last_minute": len(tokens.log.since(now - MINUTE_MS)),
+        "token_requests": token_requests,
+        "token_requests_last_minute": sum(line["at"] >= now - MINUTE_MS for line in token_requests),
         "logins": logins_state(tokens),
         "faults": [
             {"kind": fault.kind, "remaining": fault.remaining, **fault.options}
