@@ -7,12 +7,6 @@ from simulator import pubsub_codes as codes
 from simulator.org.records import JsonObject
 
 TARGETS = ("cometd", "token", "rest", "pubsub")
-CONNECTION_LIMIT = (
-    "403::To protect all customers from excessive use and Denial of Service attacks, we limit the "
-    "number of simultaneous connections per server.  Your request has been denied because this "
-    "limit has been exceeded.  Please try your request again later."
-)
-TOO_BUSY = "503::Server is too busy.  Please try your request again later."
 KINDS: Mapping[str, JsonObject] = {
     "http_status": {"target": "cometd", "channel": "", "status": 503, "retry_after": None},
     "close": {"target": "cometd", "channel": "", "events_only": False, "keep_events": False},

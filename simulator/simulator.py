@@ -16,7 +16,7 @@ from simulator.org.org import ORG_ID, Org
 from simulator.org.records import JsonObject
 from simulator.pubsub.hub import Hub
 from simulator.streaming.bayeux import Bayeux
-from simulator.streaming.cometd import CometdEndpoint, Waiters
+from simulator.streaming.cometd import CometdEndpoint
 from simulator.traffic.generator import MIX, SPLIT_MIX, Pump, Traffic
 
 if TYPE_CHECKING:
@@ -43,18 +43,8 @@ class Simulator:
         self.tls = server_context(options.tls_cert, options.tls_key, options.tls_client_ca)
         self.tokens = TokenService(options, self.org.opaque)
         self.requests: deque[SeenRequest] = deque(maxlen=MAX_ENTRIES)
-        waiters = Waiters()
-        self.bayeux = Bayeux(
-            self.org,
-            self.tokens,
-            self.faults,
-            connect_timeout_ms=int(options.connect_timeout * 1000),
-            max_events_per_answer=options.max_events_per_answer,
-            wake=waiters.wake,
-        )
-        self.cometd = CometdEndpoint(
-            self.bayeux, self.faults, self.clock, waiters, options.connect_timeout
-        )
+        self.bayeux = Bayeux(self.org, self.tokens, self.faults, options)
+        self.cometd = CometdEndpoint(self.bayeux, self.faults, self.clock, options.connect_timeout)
         self.pubsub = Hub(self.org, self.tokens, self.faults, self.clock)
         for definition in options.managed_subscription:
             self.pubsub.managed.read(definition)
@@ -70,7 +60,7 @@ class Simulator:
 
     def wake(self) -> None:
         """Make every held connect and every stream check whether it can continue."""
-        self.cometd.wake()
+        self.bayeux.sessions.wake()
         self.pubsub.wake()
 
     def announcement(self, port: int) -> JsonObject:
