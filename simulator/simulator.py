@@ -89,9 +89,9 @@ def _org(options: Options, now: int) -> Org:
         retention_ms=int(options.retention_hours * 3_600_000),
         retention_events=options.retention_events,
         seed=options.seed,
+        overflow_after=options.overflow_after,
+        username=options.username,
     )
-    org.overflow_after = options.overflow_after
-    org.setup.set_username(options.username)
     for definition in options.channel:
         name, _, entities = definition.partition("=")
         org.channels.define(name, entities.split(","))

@@ -102,10 +102,7 @@ class EventLog:
 
     def knows(self, replay_id: int) -> bool:
         """Return whether a replay after this id misses no event."""
-        if replay_id == self._last_lost_id:
-            return True
-        at = bisect_left(self._ids, replay_id)
-        return at < len(self._ids) and self._ids[at] == replay_id
+        return replay_id == self._last_lost_id or self.find(replay_id) is not None
 
     def after(self, replay_id: int) -> list[StoredEvent]:
         """Return the retained events after this id."""
@@ -120,6 +117,3 @@ class EventLog:
         at = bisect_left(self._ids, replay_id)
         found = at < len(self._ids) and self._ids[at] == replay_id
         return self._events[at] if found else None
-
-    def __len__(self) -> int:
-        return len(self._events)

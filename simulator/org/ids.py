@@ -35,9 +35,9 @@ def base62(number: int, width: int) -> str:
     return digits.rjust(width, "0")
 
 
-def schema_id(entity: str) -> str:
-    """Return 22 characters, stable for an entity, like the schema ids of a real org."""
-    digest = hashlib.sha256(entity.encode()).digest()[:16]
+def schema_id(schema: str) -> str:
+    """Return 22 characters, stable for a schema's text, like the schema ids of a real org."""
+    digest = hashlib.sha256(schema.encode()).digest()[:16]
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 

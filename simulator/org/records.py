@@ -1,6 +1,6 @@
 """The records of the org and its Recycle Bin."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,9 +41,17 @@ class RecordStore:
     moves: int = 0
 
     def insert(self, record: Record) -> None:
-        """Add a new live record."""
+        """Add a live record. Raises UnknownRecordError if its id is taken."""
+        entity, record_id = record.entity, record.record_id
+        if record_id in self.live.get(entity, {}) or self.is_deleted(entity, record_id):
+            raise UnknownRecordError(f"the id {record_id!r} is taken")
         self.moves += 1
-        self.live.setdefault(record.entity, {})[record.record_id] = record
+        self.live.setdefault(entity, {})[record_id] = record
+
+    def remove(self, record: Record) -> None:
+        """Undo an insert."""
+        self.moves += 1
+        del self.live[record.entity][record.record_id]
 
     def get(self, entity: str, record_id: str) -> Record:
         """Return the live record. Raises UnknownRecordError."""
@@ -78,15 +86,6 @@ class RecordStore:
         self.moves += 1
         return count
 
-    def snapshot(self) -> "RecordStore":
-        """Return a copy to `restore` from; later changes do not affect it."""
-        return RecordStore(_copied(self.live), _copied(self.recycle_bin), self.moves)
-
-    def restore(self, snapshot: "RecordStore") -> None:
-        """Undo the changes since the snapshot."""
-        self.moves += 1
-        self.live, self.recycle_bin = snapshot.live, snapshot.recycle_bin
-
     def is_deleted(self, entity: str, record_id: str) -> bool:
         """Return whether the record is in the Recycle Bin."""
         return record_id in self.recycle_bin.get(entity, {})
@@ -94,11 +93,3 @@ class RecordStore:
     def count(self) -> int:
         """Return the number of live records."""
         return sum(len(records) for records in self.live.values())
-
-
-def _copied(records: dict[str, dict[str, Record]]) -> dict[str, dict[str, Record]]:
-    """Copy the records. Their fields are shared, because they are only replaced as a whole."""
-    return {
-        entity: {record_id: replace(record) for record_id, record in of_entity.items()}
-        for entity, of_entity in records.items()
-    }

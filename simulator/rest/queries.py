@@ -92,7 +92,7 @@ def select(org: Org, text: str, version: str, *, deleted: bool) -> Found:
         query = parse(text)
     except SoqlError as error:
         raise RestError("MALFORMED_QUERY", str(error)) from None
-    entity = org.catalogue.find(query.entity) or org.setup.find(query.entity)
+    entity = org.catalogue.find(query.entity)
     if entity is None:
         message = (
             f"sObject type '{query.entity}' is not supported. If you are attempting to use a "
@@ -116,7 +116,7 @@ def _rows(
     org: Org, entity: Entity, where: Where, version: str, deleted: bool
 ) -> Iterator[JsonObject]:
     wanted = ids_wanted(where)
-    live = org.setup.records_of(entity) or org.store.live.get(entity.name, {})
+    live = org.records_of(entity)
     stores = [(False, live), (True, org.store.recycle_bin.get(entity.name, {}))]
     for is_deleted, of_entity in stores if deleted else stores[:1]:
         for record in of_entity.values() if wanted is None else _present(of_entity, wanted):
@@ -162,7 +162,7 @@ class _Names:
     """Replaces each field name of a query by the org's spelling. Raises RestError."""
 
     def __init__(self, org: Org, entity: Entity, text: str) -> None:
-        live = org.setup.records_of(entity) or org.store.live.get(entity.name, {})
+        live = org.records_of(entity)
         self._fields = Fields(entity, live.values())
         self._entity = entity
         self._text = text

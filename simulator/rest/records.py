@@ -1,9 +1,9 @@
 """Records over REST: read, describe, and the changes of write requests."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from simulator.org.catalogue import Entity
+from simulator.org.catalogue import SETUP, Entity
 from simulator.org.changes import Create, Delete, Update
 from simulator.org.description import (
     Fields,
@@ -50,7 +50,7 @@ class Records:
         if len(ids) > MAX_IDS:
             raise RestError("EXCEEDED_ID_LIMIT", f"cannot specify more than {MAX_IDS} ids")
         known = self._known(entity, fields)
-        live = self._live(entity)
+        live = self._org.records_of(entity)
         found = [live.get(self._valid_id(entity, record_id)) for record_id in ids]
         return [
             chosen_fields(record_json(record, self._version), known) if record else None
@@ -121,43 +121,41 @@ class Records:
     def describe_all(self) -> JsonObject:
         """`GET …/sobjects`."""
         listed = []
-        entities = self._org.catalogue.entities.values()
-        for entity in (*entities, *self._org.setup.entities.values()):
+        for entity in (*self._org.catalogue.entities.values(), *SETUP.values()):
             described = describe(entity, self._version)
             del described["fields"]
             listed.append(described)
-            if entity.visible and entity.name not in self._org.setup.entities:
+            if entity.visible and entity.name not in SETUP:
                 listed.append(describe_change_event(entity))
         return {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": listed}
 
     def entity(self, name: str) -> Entity:
         """Return the entity of this name, ignoring case."""
-        entity = self._org.catalogue.find(name) or self._org.setup.find(name)
+        entity = self._org.catalogue.find(name)
         if entity is None:
             raise RestError("NOT_FOUND")
         return entity
 
     def _writable_entity(self, name: str) -> Entity:
         entity = self.entity(name)
-        if entity.name in self._org.setup.entities:
+        if entity.name in SETUP:
             raise RestError("INSUFFICIENT_ACCESS")
         return entity
-
-    def _live(self, entity: Entity) -> Mapping[str, Record]:
-        return self._org.setup.records_of(entity) or self._org.store.live.get(entity.name, {})
 
     def _record(self, entity: Entity, record_id: str) -> Record:
         store = self._org.store
         known_id = self._valid_id(entity, record_id)
         if store.is_deleted(entity.name, known_id):
             raise RestError("ENTITY_IS_DELETED", fields=[])
-        if (record := self._live(entity).get(known_id)) is None:
+        if (record := self._org.records_of(entity).get(known_id)) is None:
             raise RestError("NOT_FOUND")
         return record
 
     def _valid_id(self, entity: Entity, record_id: str) -> str:
         """Return the 18-character form; an id set through the control API is returned unchanged."""
-        if record_id in self._live(entity) or self._org.store.is_deleted(entity.name, record_id):
+        if record_id in self._org.records_of(entity) or self._org.store.is_deleted(
+            entity.name, record_id
+        ):
             return record_id
         long = with_checksum(record_id[:15]) if RECORD_ID.fullmatch(record_id) else ""
         if not long or record_id not in (long, long[:15]):
@@ -169,11 +167,11 @@ class Records:
 
     def _all_fields(self, entity: Entity) -> list[str]:
         """Return the described fields, and fields that a record has through the control API."""
-        live = self._live(entity).values()
+        live = self._org.records_of(entity).values()
         return [*field_names(entity), *sorted({name for record in live for name in record.fields})]
 
     def _known(self, entity: Entity, names: Iterable[str]) -> list[str]:
-        fields = Fields(entity, self._live(entity).values())
+        fields = Fields(entity, self._org.records_of(entity).values())
         known = []
         for name in names:
             canonical = fields.canonical(name.strip())
@@ -217,7 +215,7 @@ class Records:
 
     def _having(self, entity: Entity, name: str, value: str) -> list[Record]:
         wanted = value.casefold()
-        records = self._live(entity).values()
+        records = self._org.records_of(entity).values()
         return [
             record for record in records if str(record.fields.get(name, "")).casefold() == wanted
         ]

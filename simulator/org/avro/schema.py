@@ -4,8 +4,6 @@ version.
 UnfitError: Avro cannot hold the event or the field.
 """
 
-import base64
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +20,7 @@ from simulator.org.avro.avro_types import (
     plain_type,
     takes,
 )
+from simulator.org.ids import schema_id
 from simulator.org.records import JsonObject
 
 HEADER = "ChangeEventHeader"
@@ -73,8 +72,7 @@ class Schema:
     @cached_property
     def schema_id(self) -> str:
         """The schema id, 22 characters."""
-        digest = hashlib.sha256(self.text.encode()).digest()[:16]
-        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        return schema_id(self.text)
 
     def _field(self, field: Field, defined: set[str]) -> JsonObject:
         types: list[object] = ["null", *field.plain]
