@@ -13,13 +13,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from multidict import CIMultiDict
 
-from simulator.org.clock import Clock
-from simulator.org.org import Org
 from simulator.org.records import JsonObject
-from simulator.rest.records import Records, changed_id
-from simulator.rest_messages import RestAnswer, RestError, RestRequest, objects_of
+from simulator.rest.errors import RestError
+from simulator.rest.records import changed_id
+from simulator.rest.request import RestAnswer, RestRequest, objects_of
 
 MAX_SUBREQUESTS = 25
+MAX_RECORDS = 200
 REFERENCE = re.compile(r"@\{(\w+)((?:\.\w+|\[\d+\])*)\}")
 STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 RESOURCE = re.compile(r"(?:/services/data/)?v?([\d.]+)/(.*)")
@@ -30,15 +30,13 @@ HALTED = "Batch processing halted per request"
 
 
 class _RolledBack(Exception):
-    """A subrequest failed in a request with all-or-none."""
+    """A part of the request failed, and undoes the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """Both resources; `answer` returns the response to a subrequest, or raises RestError."""
+    """Several subrequests; `answer` returns the response to one, or raises RestError."""
 
-    org: Org
-    clock: Clock
     answer: Callable[[RestRequest], RestAnswer]
 
     def composite(self, request: RestRequest) -> RestAnswer:
@@ -50,7 +48,7 @@ class Composite:
             self._run(request, parts, lines)
             return RestAnswer({"compositeResponse": lines})
         try:
-            with self.org.all_or_none(now=self.clock.now(), writer=request.writer):
+            with request.all_or_none():
                 self._run(request, parts, lines)
                 if any(line["httpStatusCode"] >= 400 for line in lines):
                     raise _RolledBack
@@ -62,16 +60,15 @@ class Composite:
         """`POST …/composite/batch`: independent subrequests."""
         body = request.json()
         results: list[JsonObject] = []
+        has_errors = False
         for part in _checked(objects_of(body, "batchRequests")):
-            if body.get("haltOnError") is True and any(
-                result["statusCode"] >= 400 for result in results
-            ):
+            if has_errors and body.get("haltOnError") is True:
                 halted = {"errorCode": "BATCH_PROCESSING_HALTED", "message": HALTED}
                 results.append({"statusCode": 412, "result": [halted]})
                 continue
             answer = self._answered(_subrequest(request, part, part.get("richInput")))
             results.append({"statusCode": answer.status, "result": answer.body})
-        has_errors = any(result["statusCode"] >= 400 for result in results)
+            has_errors = has_errors or answer.status >= 400
         return RestAnswer({"hasErrors": has_errors, "results": results})
 
     def _run(self, request: RestRequest, parts: list[JsonObject], lines: list[JsonObject]) -> None:
@@ -167,45 +164,28 @@ def _undone(line: JsonObject) -> JsonObject:
     return {**line, "body": body, "httpHeaders": {}, "httpStatusCode": 400}
 
 
-MAX_RECORDS = 200
-
-
-class _Refused(Exception):
-    """A record of the tree cannot be created."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trees:
-    """`/composite/tree/{Entity}`."""
-
-    org: Org
-    clock: Clock
-
-    def create(self, request: RestRequest) -> RestAnswer:
-        """`POST`."""
-        records = objects_of(request.json(), "records")
-        if not 0 < len(records) <= MAX_RECORDS:
-            raise RestError("LIMIT_EXCEEDED", f"a tree has 1 to {MAX_RECORDS} records at its top")
-        growth = _Growth(Records(self.org, request.version), self.org, self.clock.now(), request)
-        try:
-            with self.org.all_or_none(now=growth.now, writer=request.writer):
-                for record in records:
-                    growth.add(record, {})
-                if growth.refused:
-                    raise _Refused
-        except _Refused:
-            return RestAnswer({"hasErrors": True, "results": growth.refused}, 400)
-        return RestAnswer({"hasErrors": False, "results": growth.made}, 201)
+def tree(request: RestRequest) -> RestAnswer:
+    """`POST …/composite/tree/{Entity}`."""
+    records = objects_of(request.json(), "records")
+    if not 0 < len(records) <= MAX_RECORDS:
+        raise RestError("LIMIT_EXCEEDED", f"a tree has 1 to {MAX_RECORDS} records at its top")
+    growth = _Growth(request)
+    try:
+        with request.all_or_none():
+            for record in records:
+                growth.add(record, {})
+            if growth.refused:
+                raise _RolledBack
+    except _RolledBack:
+        return RestAnswer({"hasErrors": True, "results": growth.refused}, 400)
+    return RestAnswer({"hasErrors": False, "results": growth.made}, 201)
 
 
 class _Growth:
     """Creates the records of a tree, parents before their children."""
 
-    def __init__(self, records: Records, org: Org, now: int, request: RestRequest) -> None:
-        self._records = records
-        self._org = org
-        self._writer = request.writer
-        self.now = now
+    def __init__(self, request: RestRequest) -> None:
+        self._request = request
         self.made: list[JsonObject] = []
         self.refused: list[JsonObject] = []
 
@@ -216,11 +196,11 @@ class _Growth:
         entity, reference = str(described.get("type", "")), str(described.get("referenceId", ""))
         fields = {name: value for name, value in record.items() if not _has_children(value)}
         try:
-            change = self._records.creation(entity, {**fields, **parent})
+            change = self._request.records.creation(entity, {**fields, **parent})
         except RestError as refused:
             self.refused.append({"referenceId": reference, "errors": [refused.line()]})
             return
-        self._org.commit([change], now=self.now, writer=self._writer)
+        self._request.commit(change)
         self.made.append({"referenceId": reference, "id": changed_id(change)})
         for children in filter(_has_children, record.values()):
             for child in objects_of(children, "records"):

@@ -2,15 +2,16 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from simulator.org.catalogue import Entity
 from simulator.org.description import DATETIMES, Fields, chosen_fields, record_json
 from simulator.org.ids import base62
 from simulator.org.org import Org
-from simulator.org.records import JsonObject, Record
-from simulator.rest.soql import Order, Query, SoqlError, located, parse
+from simulator.org.records import JsonObject
+from simulator.rest.errors import RestError
+from simulator.rest.soql import Order, Query, located, parse
 from simulator.rest.soql_where import (
     All,
     Comparison,
@@ -22,7 +23,6 @@ from simulator.rest.soql_where import (
     ids_wanted,
     sort_key,
 )
-from simulator.rest_messages import RestError
 
 SMALLEST_BATCH, LARGEST_BATCH = 200, 2_000
 MAX_CURSORS = 50
@@ -40,14 +40,14 @@ class Queries:
 
     def run(self, text: str, version: str, options: str, *, deleted: bool) -> JsonObject:
         """`GET …/query?q=…`, or with `deleted` `…/queryAll?q=…`. Raises RestError."""
-        found = select(self.org, text, version, deleted=deleted)
-        if found.is_count:
-            return {"totalSize": found.count, "done": True, "records": []}
+        query, rows = select(self.org, text, version, deleted=deleted)
+        if not query.names:
+            return {"totalSize": len(rows), "done": True, "records": []}
         size = self._size(options)
-        if len(found.rows) <= size:
-            return {"totalSize": len(found.rows), "done": True, "records": found.rows}
+        if len(rows) <= size:
+            return {"totalSize": len(rows), "done": True, "records": rows}
         cursor = f"01g5g{base62(next(self._numbers), 10)}AAA"
-        self._cursors[cursor] = found.rows
+        self._cursors[cursor] = rows
         if len(self._cursors) > MAX_CURSORS:
             del self._cursors[next(iter(self._cursors))]
         return self._batch(cursor, 0, size, version)
@@ -74,24 +74,12 @@ class Queries:
         return min(max(wanted, SMALLEST_BATCH), LARGEST_BATCH, self.batch_size)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The rows of a query, or only their number."""
-
-    rows: list[JsonObject]
-    count: int
-    is_count: bool
-
-
-def select(org: Org, text: str, version: str, *, deleted: bool) -> Found:
-    """Return the rows, by default in order of creation. Raises RestError.
+def select(org: Org, text: str, version: str, *, deleted: bool) -> tuple[Query, list[JsonObject]]:
+    """Return the parsed query and its rows, by default in order of creation. Raises RestError.
 
     With `deleted`, records in the Recycle Bin are included.
     """
-    try:
-        query = parse(text)
-    except SoqlError as error:
-        raise RestError("MALFORMED_QUERY", str(error)) from None
+    query = parse(text)
     entity = org.catalogue.find(query.entity)
     if entity is None:
         message = (
@@ -100,31 +88,30 @@ def select(org: Org, text: str, version: str, *, deleted: bool) -> Found:
             "your WSDL or the describe call for the appropriate names."
         )
         raise RestError("INVALID_TYPE", located(text, text.find(query.entity), message))
-    query = _Names(org, entity, text).checked(query)
-    rows = [
-        row for row in _rows(org, entity, query.where, version, deleted) if holds(query.where, row)
-    ]
+    query = _checked(org, entity, query, text)
+    return query, matching(query, _rows(org, entity, query.where, version, deleted))
+
+
+def matching(query: Query, rows: Iterable[JsonObject]) -> list[JsonObject]:
+    """Return the rows that the query selects, in its order, with its fields."""
+    found = [row for row in rows if holds(query.where, row)]
     for order in reversed(query.order):
-        rows = _sorted(rows, order)
+        found = _sorted(found, order)
     end = None if query.limit is None else query.offset + query.limit
-    rows = rows[query.offset : end]
-    chosen = [chosen_fields(row, query.names) for row in rows] if query.names else []
-    return Found(chosen, len(rows), is_count=not query.names)
+    return [chosen_fields(row, query.names) for row in found[query.offset : end]]
 
 
 def _rows(
     org: Org, entity: Entity, where: Where, version: str, deleted: bool
 ) -> Iterator[JsonObject]:
     wanted = ids_wanted(where)
-    live = org.records_of(entity)
-    stores = [(False, live), (True, org.store.recycle_bin.get(entity.name, {}))]
-    for is_deleted, of_entity in stores if deleted else stores[:1]:
-        for record in of_entity.values() if wanted is None else _present(of_entity, wanted):
-            yield record_json(record, version, deleted=is_deleted)
-
-
-def _present(records: Mapping[str, Record], ids: Iterable[str]) -> Iterator[Record]:
-    return (records[record_id] for record_id in ids if record_id in records)
+    stores = [(False, org.records_of(entity))]
+    if deleted:
+        stores.append((True, org.store.recycle_bin.get(entity.name, {})))
+    for is_deleted, records in stores:
+        for record_id in records if wanted is None else wanted:
+            if record := records.get(record_id):
+                yield record_json(record, version, deleted=is_deleted)
 
 
 def _sorted(rows: list[JsonObject], order: Order) -> list[JsonObject]:
@@ -158,37 +145,26 @@ def with_names(query: Query, canonical: Callable[[str], str]) -> Query:
     )
 
 
-class _Names:
-    """Replaces each field name of a query by the org's spelling. Raises RestError."""
+def _checked(org: Org, entity: Entity, query: Query, text: str) -> Query:
+    """Return the query with each field name in the org's spelling. Raises RestError."""
+    fields = Fields(entity, org.records_of(entity).values())
 
-    def __init__(self, org: Org, entity: Entity, text: str) -> None:
-        live = org.records_of(entity)
-        self._fields = Fields(entity, live.values())
-        self._entity = entity
-        self._text = text
-
-    def checked(self, query: Query) -> Query:
-        for comparison in comparisons(query.where):
-            self._check_type(comparison)
-        return with_names(query, self._canonical)
-
-    def _canonical(self, name: str) -> str:
-        canonical = self._fields.canonical(name)
-        if canonical is None:
+    def canonical(name: str) -> str:
+        if (known := fields.canonical(name)) is None:
             message = (
-                f"No such column '{name}' on entity '{self._entity.name}'. If you are attempting "
+                f"No such column '{name}' on entity '{entity.name}'. If you are attempting "
                 "to use a custom field, be sure to append the '__c' after the custom field name. "
                 "Please reference your WSDL or the describe call for the appropriate names."
             )
-            raise RestError("INVALID_FIELD", located(self._text, self._text.find(name), message))
-        return canonical
+            raise RestError("INVALID_FIELD", located(text, text.find(name), message))
+        return known
 
-    def _check_type(self, comparison: Comparison) -> None:
-        if self._fields.canonical(comparison.name) not in DATETIMES:
-            return
-        if any(literal.kind not in ("moment", "word") for literal in comparison.literals):
+    for comparison in comparisons(query.where):
+        is_time = fields.canonical(comparison.name) in DATETIMES
+        if is_time and any(one.kind not in ("moment", "word") for one in comparison.literals):
             message = (
                 f"value of filter criterion for field '{comparison.name}' must be of type dateTime "
                 "and should not be enclosed in quotes"
             )
-            raise RestError("INVALID_FIELD", located(self._text, comparison.at, message))
+            raise RestError("INVALID_FIELD", located(text, comparison.at, message))
+    return with_names(query, canonical)

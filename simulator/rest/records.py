@@ -19,7 +19,7 @@ from simulator.org.description import (
 from simulator.org.ids import with_checksum
 from simulator.org.org import Org
 from simulator.org.records import JsonObject, Record
-from simulator.rest_messages import RestError
+from simulator.rest.errors import RestError
 
 MAX_IDS = 2_000
 RECORD_ID = re.compile(r"[0-9A-Za-z]{15}(?:[A-Z0-5]{3})?")

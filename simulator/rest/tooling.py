@@ -10,15 +10,13 @@ from collections.abc import Callable, Iterator
 from simulator.org.catalogue import CUSTOM_SUFFIX, Entity
 from simulator.org.channels import ALL
 from simulator.org.channels import CUSTOM_SUFFIX as CHANNEL_SUFFIX
-from simulator.org.description import chosen_fields
 from simulator.org.ids import POD, base62, with_checksum
 from simulator.org.org import Org
 from simulator.org.records import JsonObject
 from simulator.pubsub.managed import ManagedSubscriptions
-from simulator.rest.queries import with_names
-from simulator.rest.soql import SoqlError, located, parse
-from simulator.rest.soql_where import holds
-from simulator.rest_messages import RestError
+from simulator.rest.errors import RestError
+from simulator.rest.queries import matching, with_names
+from simulator.rest.soql import located, parse
 
 CHANNEL, MEMBER = "PlatformEventChannel", "PlatformEventChannelMember"
 SUBSCRIPTION = "ManagedEventSubscription"
@@ -44,37 +42,28 @@ class Tooling:
 
     def query(self, text: str) -> JsonObject:
         """`GET …/tooling/query?q=…`."""
-        try:
-            query = parse(text)
-        except SoqlError as error:
-            raise RestError("MALFORMED_QUERY", str(error)) from None
-        kind = next(
-            (known for known in FIELDS if known.casefold() == query.entity.casefold()), None
-        )
+        query = parse(text)
+        kind = _kind(query.entity)
         if kind is None:
             message = f"sObject type '{query.entity}' is not supported."
             raise RestError("INVALID_TYPE", located(text, text.find(query.entity), message))
         query = with_names(query, _spelling(kind, text))
-        found = [row for row in self._rows(kind) if holds(query.where, row)]
-        for order in reversed(query.order):
-            found.sort(key=lambda row: str(row[order.name] or ""), reverse=order.descending)
-        found = found[query.offset : None if query.limit is None else query.offset + query.limit]
+        rows = matching(query, self._rows(kind))
         if not query.names:
-            return {"size": len(found), "totalSize": len(found), "done": True, "records": []}
-        if len(found) > 1 and any(name in WHOLE for name in query.names):
+            return {"size": len(rows), "totalSize": len(rows), "done": True, "records": []}
+        if len(rows) > 1 and any(name in WHOLE for name in query.names):
             message = (
                 "When retrieving results with Metadata or FullName fields, the query "
                 "qualifications must specify no more than one row for retrieval. "
-                f"Result size: {len(found)}"
+                f"Result size: {len(rows)}"
             )
             raise RestError("MALFORMED_QUERY", message)
-        rows = [chosen_fields(row, query.names) for row in found]
         answer = {"size": len(rows), "totalSize": len(rows), "done": True, "queryLocator": None}
         return {**answer, "entityTypeName": kind, "records": rows}
 
     def row(self, name: str, record_id: str) -> JsonObject:
         """`GET …/tooling/sobjects/{Object}/{Id}`."""
-        kind = next((known for known in FIELDS if known.casefold() == name.casefold()), None)
+        kind = _kind(name)
         for row in self._rows(kind) if kind else ():
             if record_id in (row["Id"], row["Id"][:15]):
                 return row
@@ -153,6 +142,11 @@ class Tooling:
         if not entity.name.endswith(CUSTOM_SUFFIX):
             return entity.change_event
         return _id("CustomObject", list(self._org.catalogue.entities).index(entity.name) + 1)
+
+
+def _kind(name: str) -> str | None:
+    """Return the object of this name, ignoring case."""
+    return next((kind for kind in FIELDS if kind.casefold() == name.casefold()), None)
 
 
 def _bare(path: str) -> str:
