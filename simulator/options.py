@@ -111,7 +111,7 @@ class Options:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declare the options, and `--json`."""
     for option in fields(Options):
         kind, text = option.metadata["kind"], option.metadata["help"]
         if kind is bool:
@@ -126,6 +126,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 text if option.default in ("", None) else f"{text} (default {option.default})"
             )
             parser.add_argument(_flag(option), type=kind, default=option.default, help=described)
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="announce the address, the credentials and the private key of JWT logins as JSON",
+    )
 
 
 def from_arguments(arguments: Mapping[str, Any]) -> Options:

@@ -53,11 +53,6 @@ class Simulator:
         self.traffic = Traffic(self.org, options.seed, mix)
         self.pump = Pump(self.traffic, self.clock)
 
-    @property
-    def delivered(self) -> int:
-        """The number of events delivered to clients, over both APIs."""
-        return self.bayeux.delivered + self.pubsub.delivered
-
     def wake(self) -> None:
         """Make every held connect and every stream check whether it can continue."""
         self.bayeux.sessions.wake()

@@ -1,6 +1,6 @@
 """Operations on the org's clients: faults, logins, permissions, and what the clients sent.
 
-The first line of each docstring is the operation's description in `--help` and the documentation.
+An operation's docstring is its description in `--help` and in the documentation.
 """
 
 from collections import deque

@@ -1,6 +1,6 @@
 """Operations on the org: its records, events, traffic, objects, channels and clock.
 
-The first line of each docstring is the operation's description in `--help` and the documentation.
+An operation's docstring is its description in `--help` and in the documentation.
 """
 
 import base64

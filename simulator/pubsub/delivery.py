@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 from simulator.faults import Fault
+from simulator.options import Options
 from simulator.org.avro.schema import UNREADABLE
-from simulator.org.events import StoredEvent
 from simulator.pubsub import positions
 from simulator.pubsub.hub import Call, Hub, Subscriber, error_of
 from simulator.pubsub.positions import replay_bytes
@@ -17,26 +17,17 @@ NOTHING_REQUESTED = "No events were requested for too long."
 FETCH_REQUEST = ("topic_name", "replay_preset", "replay_id", "num_requested")
 
 
-class Times:
-    """Seconds between keep-alives, and until a stream without credits is closed."""
-
-    def __init__(self, keep_alive: float, idle: float) -> None:
-        self.keep_alive = keep_alive
-        self.idle = idle
-
-
 class Stream:
     """A Subscribe call. `context` is that of grpc.aio; PubSubError ends the stream."""
 
     response: Any = pb.FetchResponse
 
-    def __init__(self, hub: Hub, call: Call, context: Any, times: Times) -> None:
+    def __init__(self, hub: Hub, call: Call, context: Any, options: Options) -> None:
         self.hub = hub
         self.call = call
         self.subscriber = Subscriber(call)
-        self.flow = self.subscriber.flow
         self._context = context
-        self._times = times
+        self._options = options
         self._now = asyncio.get_running_loop().time
         self._sent_at = self._now()
         self._refused: PubSubError | None = None
@@ -60,7 +51,7 @@ class Stream:
     async def _first(self) -> Any:
         """Return the first request, or None if the client leaves without one."""
         try:
-            async with asyncio.timeout(self._times.idle):
+            async with asyncio.timeout(self._options.grpc_idle_credits):
                 first = await self._context.read()
         except TimeoutError:
             raise PubSubError("service.unavailable", NOTHING_REQUESTED) from None
@@ -86,12 +77,12 @@ class Stream:
             start = positions.replay_number(org, request.replay_id)
         elif backlog:
             start = org.log.begins_after
-        self.flow.begin(topic, start, backlog)
+        self.subscriber.begin(topic, start, backlog)
 
     def later(self, request: Any) -> None:
         """Check the parts that only a later request can get wrong. Raises PubSubError."""
         self.call.note(_shown(request))
-        if request.topic_name not in ("", self.flow.topic):
+        if request.topic_name not in ("", self.subscriber.topic):
             raise PubSubError("subscription.fetch.topic.mismatch", "The topic has changed.")
         if request.replay_id:
             raise PubSubError("subscription.fetch.replay.repeated", "The Replay ID is repeated.")
@@ -100,7 +91,7 @@ class Stream:
         """Grant the credits of a request. Raises PubSubError."""
         if request.auth_refresh:
             raise PubSubError("service.auth.refresh.invalid", "auth_refresh is not for clients.")
-        self.flow.grant(request.num_requested)
+        self.subscriber.grant(request.num_requested)
 
     def extra(self) -> Any:
         """Return another due message, if any."""
@@ -153,19 +144,23 @@ class Stream:
             return self._response(events)
         idle_since = self._now() - self._sent_at
         if (
-            self.flow.credits
-            and idle_since >= self._times.keep_alive
+            self.subscriber.credits
+            and idle_since >= self._options.grpc_keep_alive
             and self.subscriber.keeps_alive
         ):
             return self._response([])
-        if not self.flow.credits and idle_since >= self._times.idle and not stalled:
+        if (
+            not self.subscriber.credits
+            and idle_since >= self._options.grpc_idle_credits
+            and not stalled
+        ):
             raise PubSubError("service.unavailable", NOTHING_REQUESTED)
         return None
 
     def _due_fault(self) -> Fault | None:
         """Return the fault that waits for events. Raises its error once enough were delivered."""
         fault = self.hub.fault_in_stream(self.call)
-        if fault and self.flow.delivered >= fault.options["after_events"]:
+        if fault and self.subscriber.delivered >= fault.options["after_events"]:
             self.hub.faults.use(fault)
             raise error_of(fault)
         return fault
@@ -181,15 +176,16 @@ class Stream:
         """Return as many events as the credits, the size of a message and the fault allow."""
         events: list[Any] = []
         size = 0
-        last = self.flow.delivered + self.flow.credits
+        last = self.subscriber.delivered + self.subscriber.credits
         if fault:
             last = min(last, int(fault.options["after_events"]))
-        while self.flow.queue and self.flow.delivered < last:
-            payload = _payload(self.flow.queue[0])
+        while self.subscriber.queue and self.subscriber.delivered < last:
+            avro = self.subscriber.queue[0].avro
+            payload = UNREADABLE if avro is None else avro
             size += len(payload) + 256
             if events and size > MAX_MESSAGE_BYTES:
                 break
-            stored = self.flow.next()
+            stored = self.subscriber.next()
             event = pb.ProducerEvent(id=stored.event_uuid, schema_id=stored.schema, payload=payload)
             events.append(pb.ConsumerEvent(event=event, replay_id=replay_bytes(stored.replay_id)))
         self.hub.delivered += len(events)
@@ -198,19 +194,23 @@ class Stream:
     def _response(self, events: list[Any]) -> Any:
         """Return the response. Its latest id is that of the last event, or the log's newest in a
         keep-alive."""
-        if not events and not self.flow.queue:
-            self.flow.position = self.hub.org.log.newest_id
+        if not events and not self.subscriber.queue:
+            self.subscriber.position = self.hub.org.log.newest_id
         return self.response(
             events=events,
-            latest_replay_id=replay_bytes(self.flow.position),
+            latest_replay_id=replay_bytes(self.subscriber.position),
             rpc_id=self.call.rpc_id,
-            pending_num_requested=self.flow.credits,
+            pending_num_requested=self.subscriber.credits,
         )
 
     async def _wait(self) -> None:
         """Wait for news, or until something is due."""
         now = self._now()
-        quiet = self._times.keep_alive if self.flow.credits else self._times.idle
+        quiet = (
+            self._options.grpc_keep_alive
+            if self.subscriber.credits
+            else self._options.grpc_idle_credits
+        )
         due = [self._sent_at + quiet, now + self.hub.token_seconds(self.call)]
         if self.subscriber.stalled_until > now:
             due = [
@@ -223,11 +223,6 @@ class Stream:
                 await self.subscriber.awake.wait()
         except TimeoutError:
             return
-
-
-def _payload(event: StoredEvent) -> bytes:
-    """Return the payload, or unreadable bytes if the event has none."""
-    return UNREADABLE if event.avro is None else event.avro
 
 
 def _shown(request: Any) -> dict[str, Any]:

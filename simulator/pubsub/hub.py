@@ -5,7 +5,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from urllib.parse import urlsplit
 
 from simulator.auth.oauth import TokenService
@@ -19,46 +19,8 @@ from simulator.pubsub.managed import ManagedSubscriptions
 from simulator.pubsub_codes import PubSubError
 
 MAX_REQUESTS_SHOWN = 100
+MAX_REQUESTED = 100
 TOKEN = "accesstoken"
-
-
-@dataclass(slots=True)
-class Flow:
-    """The flow control of one stream; it continues after the id `position`."""
-
-    topic: str
-    position: int
-    queue: deque[StoredEvent] = field(default_factory=deque)
-    credits: int = 0
-    delivered: int = 0
-
-    def begin(self, topic: str, position: int, backlog: Iterable[StoredEvent]) -> None:
-        """Start the flow after the first request."""
-        self.topic = topic
-        self.position = position
-        self.queue.extend(backlog)
-
-    def grant(self, requested: int) -> None:
-        """Grant the requested credits. Raises PubSubError for too many or none."""
-        if not 0 < requested <= MAX_REQUESTED:
-            raise PubSubError(
-                "subscription.fetch.requested.events.invalid",
-                f"num_requested must be between 1 and {MAX_REQUESTED}, and is {requested}.",
-            )
-        if self.credits + requested > MAX_REQUESTED:
-            raise PubSubError(
-                "subscription.fetch.overflow",
-                f"{self.credits + requested} events would be outstanding; {MAX_REQUESTED} may be.",
-            )
-        self.credits += requested
-
-    def next(self) -> StoredEvent:
-        """Return the next requested event, counted as delivered."""
-        event = self.queue.popleft()
-        self.position = event.replay_id
-        self.credits -= 1
-        self.delivered += 1
-        return event
 
 
 @dataclass(slots=True, eq=False)
@@ -85,44 +47,64 @@ class Call:
 
     def line(self) -> JsonObject:
         """Return the call as the control API shows it, without the token."""
-        return {
-            "method": self.method,
-            "at": self.at,
-            "peer": self.peer,
-            "metadata": self.metadata,
-            "has_token": bool(self.token),
-            "rpc_id": self.rpc_id,
-            "topic": self.topic,
-            "requests": self.requests,
-            "request_count": self.request_count,
-            "status": self.status,
-            "code": self.code,
-        }
+        shown = asdict(self)
+        has_token = bool(shown.pop("token"))
+        return {**shown, "has_token": has_token}
 
 
 @dataclass(slots=True, eq=False)
 class Subscriber:
-    """A running stream, and the means to wake it."""
+    """A running stream: its flow control, and the means to wake it. It continues after the id
+    `position`."""
 
     call: Call
-    flow: Flow = field(default_factory=lambda: Flow("", 0))
+    topic: str = ""
+    position: int = 0
+    queue: deque[StoredEvent] = field(default_factory=deque)
+    credits: int = 0
+    delivered: int = 0
     awake: asyncio.Event = field(default_factory=asyncio.Event)
     subscription: str = ""
     stalled_until: float = 0.0
     keeps_alive: bool = True
 
+    def begin(self, topic: str, position: int, backlog: Iterable[StoredEvent]) -> None:
+        """Start the stream after its first request."""
+        self.topic = topic
+        self.position = position
+        self.queue.extend(backlog)
+
+    def grant(self, requested: int) -> None:
+        """Grant the requested credits. Raises PubSubError for too many or none."""
+        if not 0 < requested <= MAX_REQUESTED:
+            raise PubSubError(
+                "subscription.fetch.requested.events.invalid",
+                f"num_requested must be between 1 and {MAX_REQUESTED}, and is {requested}.",
+            )
+        if self.credits + requested > MAX_REQUESTED:
+            raise PubSubError(
+                "subscription.fetch.overflow",
+                f"{self.credits + requested} events would be outstanding; {MAX_REQUESTED} may be.",
+            )
+        self.credits += requested
+
+    def next(self) -> StoredEvent:
+        """Return the next requested event, counted as delivered."""
+        event = self.queue.popleft()
+        self.position = event.replay_id
+        self.credits -= 1
+        self.delivered += 1
+        return event
+
     def line(self) -> JsonObject:
         """Return the stream as the control API shows it."""
+        names = ("topic", "subscription", "credits", "delivered", "position")
         return {
             "method": self.call.method,
             "rpc_id": self.call.rpc_id,
             "peer": self.call.peer,
-            "topic": self.flow.topic,
-            "subscription": self.subscription,
-            "credits": self.flow.credits,
-            "queued": len(self.flow.queue),
-            "delivered": self.flow.delivered,
-            "position": self.flow.position,
+            "queued": len(self.queue),
+            **{name: getattr(self, name) for name in names},
         }
 
 
@@ -143,8 +125,8 @@ class Hub:
     def publish(self, event: StoredEvent) -> None:
         """Queue an event for every stream whose topic carries it."""
         for subscriber in self.subscribers:
-            if self.org.channels.carries(subscriber.flow.topic, event.entity):
-                subscriber.flow.queue.append(event)
+            if self.org.channels.carries(subscriber.topic, event.entity):
+                subscriber.queue.append(event)
                 subscriber.awake.set()
 
     def wake(self) -> None:
@@ -218,6 +200,3 @@ def error_of(fault: Fault) -> PubSubError:
     """Return the error of a `grpc_status` fault."""
     options = fault.options
     return PubSubError(options["code"], options["details"], options["status"])
-
-
-MAX_REQUESTED = 100

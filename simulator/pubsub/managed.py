@@ -1,6 +1,6 @@
 """Managed event subscriptions: the org keeps the position that clients commit."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from simulator.org.events import StoredEvent
 from simulator.org.ids import base62, with_checksum
@@ -42,15 +42,7 @@ class ManagedSubscription:
 
     def line(self) -> JsonObject:
         """Return the subscription as the control API shows it."""
-        return {
-            "subscription_id": self.subscription_id,
-            "name": self.name,
-            "topic": self.topic,
-            "replay": self.replay,
-            "state": self.state,
-            "committed": self.committed,
-            "active": self.active,
-        }
+        return asdict(self)
 
 
 @dataclass(slots=True)

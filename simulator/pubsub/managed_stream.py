@@ -37,7 +37,7 @@ class ManagedStream(Stream):
         backlog = found.backlog(self.hub.org)
         log = self.hub.org.log
         start = found.committed or (log.begins_after if backlog else log.newest_id)
-        self.flow.begin(found.topic, start, backlog)
+        self.subscriber.begin(found.topic, start, backlog)
         self.subscriber.subscription = found.name
         self._subscription = found
         found.active = True
@@ -75,9 +75,9 @@ class ManagedStream(Stream):
             answer.error.msg = refused.details
         return pb.ManagedFetchResponse(
             commit_response=answer,
-            latest_replay_id=positions.replay_bytes(self.flow.position),
+            latest_replay_id=positions.replay_bytes(self.subscriber.position),
             rpc_id=self.call.rpc_id,
-            pending_num_requested=self.flow.credits,
+            pending_num_requested=self.subscriber.credits,
         )
 
     def check(self) -> None:

@@ -11,7 +11,7 @@ from grpc import aio
 from simulator.options import Options
 from simulator.org.org import ORG_ID
 from simulator.pubsub import positions
-from simulator.pubsub.delivery import Stream, Times
+from simulator.pubsub.delivery import Stream
 from simulator.pubsub.hub import Call, Hub, error_of
 from simulator.pubsub.managed_stream import ManagedStream
 from simulator.pubsub.wire import pubsub_api_pb2 as pb
@@ -27,7 +27,6 @@ class PubSubServer:
     def __init__(self, hub: Hub, options: Options) -> None:
         self._hub = hub
         self._options = options
-        self._times = Times(options.grpc_keep_alive, options.grpc_idle_credits)
         self._server: aio.Server | None = None
         self._coming_up: asyncio.Task[None] | None = None
         self.port = options.grpc_port or 0
@@ -105,7 +104,7 @@ class PubSubServer:
         async def handle(_requests: Any, context: Any) -> None:
             async def run(call: Call) -> None:
                 await context.send_initial_metadata(())
-                await kind(self._hub, call, context, self._times).run()
+                await kind(self._hub, call, context, self._options).run()
 
             await self._answered(method, context, run)
 

@@ -133,9 +133,10 @@ class RestEndpoint:
         return RestAnswer({"identity": identity_url(request.base_url), **urls})
 
     def _limits(self, _request: RestRequest) -> RestAnswer:
+        delivered = self._sim.bayeux.delivered + self._sim.pubsub.delivered
         left = {
             "DailyApiRequests": (DAILY_REQUESTS, self._served),
-            "DailyDeliveredPlatformEvents": (DAILY_EVENTS, self._sim.delivered),
+            "DailyDeliveredPlatformEvents": (DAILY_EVENTS, delivered),
         }
         return RestAnswer(
             {name: {"Max": most, "Remaining": max(most - n, 0)} for name, (most, n) in left.items()}
