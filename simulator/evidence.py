@@ -12,8 +12,6 @@ MINUTE_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """The arrival of a request."""
-
     at: int
     path: str
     http_version: str
@@ -33,7 +31,6 @@ class TokenRequest:
     refresh_token_reused: bool
 
     def line(self) -> JsonObject:
-        """Return the entry as the control API shows it."""
         shown = asdict(self)
         return {**shown.pop("arrival"), **shown, "minute": self.arrival.at // MINUTE_MS}
 
@@ -48,7 +45,6 @@ class SeenRequest:
     status: int | None = None
 
     def line(self) -> JsonObject:
-        """Return the entry as the control API shows it."""
         shown = asdict(self)
         headers = {name.lower(): value for name, value in self.arrival.headers.items()}
         authorization = headers.get("authorization", "")

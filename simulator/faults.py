@@ -111,7 +111,6 @@ class Faults:
         ]
 
     def use(self, fault: Fault) -> None:
-        """Count one use of the fault."""
         if fault.remaining is None:
             return
         fault.remaining -= 1

@@ -19,7 +19,6 @@ SHUTDOWN_SECONDS = 0.1
 
 
 def application(simulator: Simulator) -> web.Application:
-    """Return the application with its routes."""
     app = web.Application(
         client_max_size=MAX_BODY_BYTES, middlewares=[watching(simulator.requests, simulator.clock)]
     )

@@ -18,7 +18,6 @@ NO_HEADERS: Mapping[str, str] = {}
 def json_response(
     body: object, status: int = 200, headers: Mapping[str, str] = NO_HEADERS
 ) -> web.Response:
-    """Return a JSON response."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     return web.Response(
         text=text, status=status, headers=dict(headers), content_type="application/json"
@@ -101,7 +100,6 @@ UNWATCHED = ("/_simulator/", "/services/oauth2/token", "/services/Soap/u/")
 
 
 def watching(log: deque[SeenRequest], clock: Clock) -> Middleware:
-    """Return the middleware that writes to this log."""
 
     @web.middleware
     async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -96,7 +96,6 @@ class TokenService:
             self.note(call, outcome, reused=reused)
 
     def note(self, call: TokenCall, outcome: str, *, reused: bool = False) -> None:
-        """Log a token request."""
         bearer = "basic" if call.basic else "body"
         self.log.append(
             TokenRequest(call.arrival, dict(call.form), call.grant_type, bearer, outcome, reused)
@@ -191,7 +190,6 @@ class TokenService:
         }
 
     def is_valid(self, token: str, now: int) -> bool:
-        """Return whether the access token is valid."""
         return self.milliseconds_left(token, now) > 0
 
     def milliseconds_left(self, token: str, now: int) -> int:

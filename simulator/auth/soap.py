@@ -68,7 +68,6 @@ def as_fault(error: TokenError) -> TokenError:
 
 
 def fault_xml(fault: TokenError) -> str:
-    """Return the envelope of a fault."""
     text, code = escape(fault.description), escape(fault.error)
     if fault.error == CLIENT:
         inner = f"<faultcode>{CLIENT}</faultcode><faultstring>{text}</faultstring>"
@@ -84,7 +83,6 @@ def fault_xml(fault: TokenError) -> str:
 
 
 def login_xml(*, base_url: str, version: str, username: str, token: str, seconds: int) -> str:
-    """Return the envelope of a successful login."""
     where = f"{base_url}/services/Soap/{{}}/{version}/{ORG_ID[:15]}"
     result = {
         "metadataServerUrl": where.format("m"),
@@ -101,7 +99,6 @@ def login_xml(*, base_url: str, version: str, username: str, token: str, seconds
 
 
 def logout_xml() -> str:
-    """Return the envelope of a logout."""
     return _envelope(f'xmlns="{PARTNER}"', "<logoutResponse/>")
 
 

@@ -179,7 +179,6 @@ OPERATIONS: Mapping[str, Callable[[Body, str], changes.Change]] = {
 
 
 def read_writer(body: Body) -> Writer:
-    """Read the writer of the change."""
     return Writer(
         user=body.text("user", SOMEBODY.user),
         api=body.text("api", SOMEBODY.api),

@@ -105,7 +105,6 @@ class EventLog:
         return replay_id == self._last_lost_id or self.find(replay_id) is not None
 
     def after(self, replay_id: int) -> list[StoredEvent]:
-        """Return the retained events after this id."""
         return self._events[bisect_right(self._ids, replay_id) :]
 
     def retained(self) -> list[StoredEvent]:
@@ -113,7 +112,6 @@ class EventLog:
         return list(self._events)
 
     def find(self, replay_id: int) -> StoredEvent | None:
-        """Return the retained event with this id."""
         at = bisect_left(self._ids, replay_id)
         found = at < len(self._ids) and self._ids[at] == replay_id
         return self._events[at] if found else None

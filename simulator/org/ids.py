@@ -65,11 +65,9 @@ class OpaqueIds:
         return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
     def event_uuid(self) -> str:
-        """Return an EventUuid."""
         return str(uuid.UUID(int=self._entropy.getrandbits(128), version=4))
 
     def client_id(self) -> str:
-        """Return a Bayeux clientId."""
         alphabet = string.ascii_lowercase + string.digits
         return "".join(self._entropy.choice(alphabet) for _ in range(29))
 

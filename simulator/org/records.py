@@ -91,5 +91,4 @@ class RecordStore:
         return record_id in self.recycle_bin.get(entity, {})
 
     def count(self) -> int:
-        """Return the number of live records."""
         return sum(len(records) for records in self.live.values())

@@ -226,6 +226,5 @@ class Stream:
 
 
 def _shown(request: Any) -> dict[str, Any]:
-    """Return a request as the control API shows it."""
     values = {name: getattr(request, name) for name in FETCH_REQUEST}
     return {**values, "replay_id": request.replay_id.hex()}

@@ -40,13 +40,11 @@ class Call:
     code: str = ""
 
     def note(self, request: JsonObject) -> None:
-        """Record a request of the client."""
         self.request_count += 1
         if len(self.requests) < MAX_REQUESTS_SHOWN:
             self.requests.append(request)
 
     def line(self) -> JsonObject:
-        """Return the call as the control API shows it, without the token."""
         shown = asdict(self)
         has_token = bool(shown.pop("token"))
         return {**shown, "has_token": has_token}
@@ -97,7 +95,6 @@ class Subscriber:
         return event
 
     def line(self) -> JsonObject:
-        """Return the stream as the control API shows it."""
         names = ("topic", "subscription", "credits", "delivered", "position")
         return {
             "method": self.call.method,
@@ -188,7 +185,6 @@ class Hub:
         return None
 
     def state(self) -> JsonObject:
-        """Return the state for the control API."""
         return {
             "streams": [subscriber.line() for subscriber in self.subscribers],
             "managed_subscriptions": [item.line() for item in self.managed.by_name.values()],

@@ -41,7 +41,6 @@ class ManagedSubscription:
         return positions.backlog(org, self.topic, PRESETS[self.replay], b"")
 
     def line(self) -> JsonObject:
-        """Return the subscription as the control API shows it."""
         return asdict(self)
 
 

@@ -92,7 +92,6 @@ class ManagedStream(Stream):
 
 
 def _shown(request: Any) -> dict[str, Any]:
-    """Return a request as the control API shows it."""
     commit = request.commit_replay_id_request
     return {
         "subscription_id": request.subscription_id,

@@ -190,7 +190,6 @@ class _Growth:
         self.refused: list[JsonObject] = []
 
     def add(self, record: JsonObject, parent: JsonObject) -> None:
-        """Create a record and its children."""
         attributes = record.get("attributes")
         described = attributes if isinstance(attributes, dict) else {}
         entity, reference = str(described.get("type", "")), str(described.get("referenceId", ""))

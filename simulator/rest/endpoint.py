@@ -72,7 +72,6 @@ class RestEndpoint:
         }
 
     def answer(self, request: RestRequest) -> RestAnswer:
-        """Return the response of the resource. Raises RestError."""
         for pattern, methods in self._resources.items():
             if _fits(pattern, request.path):
                 if (handler := methods.get(request.method)) is None:

@@ -46,7 +46,6 @@ class RestError(Exception):
         return STATUSES.get(self.code, 400)
 
     def body(self) -> list[JsonObject]:
-        """Return the JSON of the response."""
         error: JsonObject = {"message": self.message, "errorCode": self.code}
         return [error if self.fields is None else {**error, "fields": self.fields}]
 

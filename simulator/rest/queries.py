@@ -2,8 +2,8 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from simulator.org.catalogue import Entity
 from simulator.org.description import DATETIMES, Fields, chosen_fields, record_json
@@ -12,17 +12,7 @@ from simulator.org.org import Org
 from simulator.org.records import JsonObject
 from simulator.rest.errors import RestError
 from simulator.rest.soql import Order, Query, located, parse
-from simulator.rest.soql_where import (
-    All,
-    Comparison,
-    Negation,
-    Some,
-    Where,
-    comparisons,
-    holds,
-    ids_wanted,
-    sort_key,
-)
+from simulator.rest.soql_where import Where, comparisons, holds, ids_wanted, sort_key
 
 SMALLEST_BATCH, LARGEST_BATCH = 200, 2_000
 MAX_CURSORS = 50
@@ -88,17 +78,23 @@ def select(org: Org, text: str, version: str, *, deleted: bool) -> tuple[Query, 
             "your WSDL or the describe call for the appropriate names."
         )
         raise RestError("INVALID_TYPE", located(text, text.find(query.entity), message))
-    query = _checked(org, entity, query, text)
-    return query, matching(query, _rows(org, entity, query.where, version, deleted))
+    spelt = _spelt(org, entity, query, text)
+    return query, matching(query, _rows(org, entity, query.where, version, deleted), spelt)
 
 
-def matching(query: Query, rows: Iterable[JsonObject]) -> list[JsonObject]:
-    """Return the rows that the query selects, in its order, with its fields."""
-    found = [row for row in rows if holds(query.where, row)]
+def matching(
+    query: Query, rows: Iterable[JsonObject], spelt: Mapping[str, str]
+) -> list[JsonObject]:
+    """Return the rows that the query selects, in its order, with its fields.
+
+    `spelt` has the rows' name of each field.
+    """
+    found = [row for row in rows if holds(query.where, row, spelt)]
     for order in reversed(query.order):
-        found = _sorted(found, order)
+        found = _sorted(found, spelt[order.name], order)
     end = None if query.limit is None else query.offset + query.limit
-    return [chosen_fields(row, query.names) for row in found[query.offset : end]]
+    names = [spelt[name] for name in query.names]
+    return [chosen_fields(row, names) for row in found[query.offset : end]]
 
 
 def _rows(
@@ -114,39 +110,15 @@ def _rows(
                 yield record_json(record, version, deleted=is_deleted)
 
 
-def _sorted(rows: list[JsonObject], order: Order) -> list[JsonObject]:
-    empty = [row for row in rows if row.get(order.name) is None]
-    full = [row for row in rows if row.get(order.name) is not None]
-    full.sort(key=lambda row: sort_key(row[order.name]), reverse=order.descending)
+def _sorted(rows: list[JsonObject], name: str, order: Order) -> list[JsonObject]:
+    empty = [row for row in rows if row.get(name) is None]
+    full = [row for row in rows if row.get(name) is not None]
+    full.sort(key=lambda row: sort_key(row[name]), reverse=order.descending)
     return full + empty if order.nulls_last else empty + full
 
 
-def with_names(query: Query, canonical: Callable[[str], str]) -> Query:
-    """Return the query with each field name spelt as `canonical` says. Raises RestError."""
-
-    def where_of(where: Where) -> Where:
-        match where:
-            case All(parts):
-                return All(tuple(map(where_of, parts)))
-            case Some(parts):
-                return Some(tuple(map(where_of, parts)))
-            case Negation(part):
-                return Negation(where_of(part))
-            case Comparison(name):
-                return replace(where, name=canonical(name))
-            case None:
-                return None
-
-    return replace(
-        query,
-        names=tuple(map(canonical, query.names)),
-        where=where_of(query.where),
-        order=tuple(replace(key, name=canonical(key.name)) for key in query.order),
-    )
-
-
-def _checked(org: Org, entity: Entity, query: Query, text: str) -> Query:
-    """Return the query with each field name in the org's spelling. Raises RestError."""
+def _spelt(org: Org, entity: Entity, query: Query, text: str) -> dict[str, str]:
+    """Return the org's spelling of each field name of the query. Raises RestError."""
     fields = Fields(entity, org.records_of(entity).values())
 
     def canonical(name: str) -> str:
@@ -167,4 +139,4 @@ def _checked(org: Org, entity: Entity, query: Query, text: str) -> Query:
                 "and should not be enclosed in quotes"
             )
             raise RestError("INVALID_FIELD", located(text, comparison.at, message))
-    return with_names(query, canonical)
+    return {name: canonical(name) for name in query.all_names}

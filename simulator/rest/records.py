@@ -68,7 +68,6 @@ class Records:
         return Create(entity.name, (stored(entity, values),), self._org.ids.next(entity.prefix))
 
     def update(self, name: str, record_id: str, body: JsonObject) -> Update:
-        """Return the change that writes this body to a record."""
         entity = self._writable_entity(name)
         record = self._record(entity, record_id)
         if "Id" in body:
@@ -86,7 +85,6 @@ class Records:
         return Update(entity.name, (record.record_id,), stored(entity, values))
 
     def deletion(self, name: str, record_id: str) -> Delete:
-        """Return the change that deletes a record."""
         entity = self._writable_entity(name)
         return Delete(entity.name, (self._record(entity, record_id).record_id,))
 

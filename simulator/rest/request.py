@@ -46,7 +46,6 @@ class RestRequest:
         return Writer(api="rest", client=client, version=self.version)
 
     def commit(self, *changes: Change) -> None:
-        """Commit the changes as one transaction."""
         self.sim.org.commit(changes, now=self.sim.clock.now(), writer=self.writer)
 
     def all_or_none(self) -> AbstractContextManager[None]:

@@ -7,7 +7,15 @@ from datetime import UTC, date, datetime
 from typing import TypeVar
 
 from simulator.rest.errors import RestError
-from simulator.rest.soql_where import All, Comparison, Literal, Negation, Some, Value, Where
+from simulator.rest.soql_where import (
+    Comparison,
+    Joined,
+    Literal,
+    Negation,
+    Value,
+    Where,
+    comparisons,
+)
 
 TOKEN = re.compile(
     r"\s*(?:(?P<string>'(?:[^'\\]|\\.)*')"
@@ -43,6 +51,12 @@ class Query:
     order: tuple[Order, ...]
     limit: int | None
     offset: int
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """The field names of the whole query."""
+        wheres = (comparison.name for comparison in comparisons(self.where))
+        return (*self.names, *wheres, *(order.name for order in self.order))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +117,11 @@ class _Parser:
         """Parse conditions joined by AND or by OR; both together need parentheses, as in
         Salesforce."""
         parts = [self._condition()]
-        for word, kind in (("AND", All), ("OR", Some)):
-            if self._take(word):
+        for word in ("AND", "OR"):
+            while self._take(word):
                 parts.append(self._condition())
-                while self._take(word):
-                    parts.append(self._condition())
-                return kind(tuple(parts))
+            if len(parts) > 1:
+                return Joined(word, tuple(parts))
         return parts[0]
 
     def _condition(self) -> Where:

@@ -5,7 +5,7 @@ named by the id of its definition, as Salesforce does; its name is left in Devel
 double underscores are single ones.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from simulator.org.catalogue import CUSTOM_SUFFIX, Entity
 from simulator.org.channels import ALL
@@ -15,7 +15,7 @@ from simulator.org.org import Org
 from simulator.org.records import JsonObject
 from simulator.pubsub.managed import ManagedSubscriptions
 from simulator.rest.errors import RestError
-from simulator.rest.queries import matching, with_names
+from simulator.rest.queries import matching
 from simulator.rest.soql import located, parse
 
 CHANNEL, MEMBER = "PlatformEventChannel", "PlatformEventChannelMember"
@@ -47,11 +47,11 @@ class Tooling:
         if kind is None:
             message = f"sObject type '{query.entity}' is not supported."
             raise RestError("INVALID_TYPE", located(text, text.find(query.entity), message))
-        query = with_names(query, _spelling(kind, text))
-        rows = matching(query, self._rows(kind))
+        spelt = {name: _spelt(name, kind, text) for name in query.all_names}
+        rows = matching(query, self._rows(kind), spelt)
         if not query.names:
             return {"size": len(rows), "totalSize": len(rows), "done": True, "records": []}
-        if len(rows) > 1 and any(name in WHOLE for name in query.names):
+        if len(rows) > 1 and any(spelt[name] in WHOLE for name in query.names):
             message = (
                 "When retrieving results with Metadata or FullName fields, the query "
                 "qualifications must specify no more than one row for retrieval. "
@@ -157,12 +157,9 @@ def _id(kind: str, number: int) -> str:
     return with_checksum(PREFIXES[kind] + POD + base62(number, 9))
 
 
-def _spelling(kind: str, text: str) -> Callable[[str], str]:
-    def canonical(name: str) -> str:
-        for known in FIELDS[kind]:
-            if known.casefold() == name.casefold():
-                return known
-        message = f"No such column '{name}' on entity '{kind}'."
-        raise RestError("INVALID_FIELD", located(text, text.find(name), message))
-
-    return canonical
+def _spelt(name: str, kind: str, text: str) -> str:
+    for known in FIELDS[kind]:
+        if known.casefold() == name.casefold():
+            return known
+    message = f"No such column '{name}' on entity '{kind}'."
+    raise RestError("INVALID_FIELD", located(text, text.find(name), message))

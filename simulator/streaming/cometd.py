@@ -32,7 +32,6 @@ class CometdEndpoint:
         self._bayeux.sessions.wake()
 
     async def post(self, request: web.Request) -> web.StreamResponse:
-        """Answer a request."""
         body = await request.read()
         if len(body) > MAX_REQUEST_BYTES:
             return web.Response(status=413, text="413 Maximum Request Size Exceeded")

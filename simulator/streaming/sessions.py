@@ -36,7 +36,6 @@ class Session:
     awake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, message: JsonObject) -> None:
-        """Queue a message for the client."""
         self.queue.append(message)
         self.awake.set()
 
@@ -73,16 +72,13 @@ class SessionTable:
         return session
 
     def find(self, client_id: str, now: int) -> Session | None:
-        """Return the live session with this id."""
         self.sweep(now)
         return self.by_client.get(client_id)
 
     def is_live(self, session: Session) -> bool:
-        """Return whether the session still exists."""
         return self.by_client.get(session.client_id) is session
 
     def drop(self, session: Session) -> None:
-        """End one session."""
         self.by_client.pop(session.client_id, None)
         session.awake.set()
 

@@ -198,7 +198,6 @@ class Pump:
 
     @property
     def is_running(self) -> bool:
-        """Whether more events are due."""
         return self._task is not None and not self._task.done()
 
     async def start(self, rate: float, count: int | None) -> None:
@@ -211,7 +210,6 @@ class Pump:
             self.produced += len(self._traffic.burst(count, self._clock.now()))
 
     async def stop(self) -> None:
-        """End the run."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])

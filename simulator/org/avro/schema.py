@@ -51,7 +51,6 @@ class Schema:
         return {f.name: tuple(self.compounds[f.compound]) for f in self.fields if f.compound}
 
     def field(self, name: str) -> Field | None:
-        """Return the field of this name."""
         at = self.positions.get(name)
         return self.fields[at - 1] if at else None
 
@@ -177,7 +176,6 @@ def widened(schema: Schema, name: str, value: object, fixed: int) -> Schema:
 
 
 def with_field(schema: Schema, field: Field, fixed: int) -> Schema:
-    """Return the schema with one more field."""
     first, others = schema.fields[:fixed], (*schema.fields[fixed:], field)
     fields = (*first, *sorted(others, key=lambda other: other.name))
     known = {field.compound: COMPOUNDS.get(field.compound, {})} if field.compound else {}
