@@ -16,8 +16,7 @@ from simulator.simulator import Simulator
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `python -m simulator`, and return the exit code: 2 for wrong options, 1 for a port in
-    use."""
+    """Run `python -m simulator`, and return the exit code: 2: wrong options, 1: port in use."""
     parser = argparse.ArgumentParser(
         prog="simulator",
         description="A simulated Salesforce org, for development and tests.",

@@ -38,8 +38,7 @@ INVALID_LOGIN = (
 
 @dataclass(slots=True)
 class Door:
-    """Checks the user's logins. After `lock_after` wrong passwords in a row the user is locked (0:
-    never)."""
+    """Checks the user's logins; `lock_after` wrong passwords in a row lock the user (0: never)."""
 
     username: str
     password: str
@@ -53,8 +52,7 @@ class Door:
         return username.casefold() == self.username.casefold()
 
     def admits(self, username: str, password: str) -> bool:
-        """Return whether the login is valid. A locked user gets the same answer as a wrong
-        password."""
+        """Return whether the login is valid; to a locked user, no password is."""
         if not self.is_user(username):
             self.failed += 1
             return False
@@ -98,8 +96,7 @@ class RefreshTokens:
 
     @contextmanager
     def processing(self, token: str) -> Iterator[TokenError | None]:
-        """Mark a refresh with this token as in progress; yields the refusal for a concurrent
-        one."""
+        """Mark a refresh as in progress, and yield the refusal of a concurrent one."""
         if token in self.in_progress:
             yield TokenError(*BUSY)
             return

@@ -20,8 +20,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class Logins:
-    """Both endpoints. Each request takes `--token-seconds`, and completes even if the client
-    disconnects."""
+    """Both endpoints. A request takes `--token-seconds`, even if its client disconnects."""
 
     def __init__(self, tokens: TokenService, faults: Faults, clock: Clock) -> None:
         self._tokens = tokens
@@ -112,8 +111,7 @@ class Logins:
     async def _answer(
         self, call: TokenCall, grant: Grant, refusal: TokenError | None
     ) -> JsonObject:
-        """Return the response, or raise TokenError. A client's disconnect does not cancel the
-        work."""
+        """Return the response. Raises TokenError. A disconnect does not cancel the work."""
         task = asyncio.create_task(self._take_time(call, grant, refusal))
         self._running.add(task)
         task.add_done_callback(self._running.discard)

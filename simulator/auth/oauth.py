@@ -197,8 +197,7 @@ class TokenService:
         return max(self._expires_at.get(token, 0) - now, 0)
 
     def revoke(self, token: str) -> bool:
-        """Revoke an access token, or the refresh token and all access tokens. Returns False for
-        neither."""
+        """Revoke an access token, or the refresh token and with it all access tokens."""
         if token and token == self.refresh_tokens.current:
             self.refresh_tokens.revoke()
             self.revoke_all()

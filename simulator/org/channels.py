@@ -21,8 +21,7 @@ class Channels:
     custom: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def define(self, name: str, entities: Iterable[str]) -> str:
-        """Add or replace a custom channel, and return its path. Raises LookupError or
-        ValueError."""
+        """Add or replace a custom channel, and return its path. Raises LookupError, ValueError."""
         if not name.endswith(CUSTOM_SUFFIX):
             raise ValueError(f"a custom channel's name ends with {CUSTOM_SUFFIX}: {name!r}")
         path = "/data/" + name.removeprefix("/data/")

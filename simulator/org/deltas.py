@@ -65,8 +65,7 @@ def nulled(delta: JsonObject) -> list[str]:
 
 
 def unified_diff(before: str, after: str) -> JsonObject:
-    """Return the unified diff of a large text; its first two lines have the digests of both
-    texts."""
+    """Return the diff of a large text; its first two lines have the digests of both texts."""
     lines = difflib.unified_diff(
         before.split("\n"), after.split("\n"), _digest(before), _digest(after), lineterm=""
     )

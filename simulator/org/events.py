@@ -60,8 +60,7 @@ class EventLog:
     total: int = 0
 
     def __post_init__(self) -> None:
-        """Set the start: before the first event, the newest id is a valid position (sent in
-        keep-alives)."""
+        """Make the newest id a valid position before the first event, for keep-alives."""
         self._last_lost_id = self.newest_id
 
     @property

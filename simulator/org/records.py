@@ -33,8 +33,7 @@ class Record:
 
 @dataclass(slots=True)
 class RecordStore:
-    """Live and deleted records by entity and id; `moves` grows with every insert, delete and
-    undelete."""
+    """Live and deleted records by entity and id; `moves` counts their moves between the two."""
 
     live: dict[str, dict[str, Record]] = field(default_factory=dict)
     recycle_bin: dict[str, dict[str, Record]] = field(default_factory=dict)

@@ -110,8 +110,7 @@ class Transaction:
         return [*grouped.values(), *separate]
 
     def _completed(self, draft: Draft) -> list[Draft]:
-        """Complete the fields of a draft, and return its separate fields as an event of their
-        own."""
+        """Complete the fields of a draft, and return the event of its separate fields."""
         if draft.change_type in WITH_ALL_FIELDS:
             record = self._touched[(draft.entity, draft.record_ids[0])]
             draft.fields = deltas.non_empty(record.fields)
@@ -211,8 +210,7 @@ class Transaction:
         self._drafts.append(Draft(change.entity, record_ids, change.change_type, alone=True))
 
     def _note(self, record: Record, change_type: str) -> Draft:
-        """Return the draft of a record. Several writes give one event: the first type, the final
-        data."""
+        """Return the draft of a record; several writes give the first type and the final data."""
         key = (record.entity, record.record_id)
         self._touched[key] = record
         draft = self._by_record.get(key)

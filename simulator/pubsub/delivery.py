@@ -192,8 +192,7 @@ class Stream:
         return events
 
     def _response(self, events: list[Any]) -> Any:
-        """Return the response. Its latest id is that of the last event, or the log's newest in a
-        keep-alive."""
+        """Return the response; the latest id of a keep-alive is the newest of the log."""
         if not events and not self.subscriber.queue:
             self.subscriber.position = self.hub.org.log.newest_id
         return self.response(

@@ -29,8 +29,7 @@ def encoder(schemas: Schemas) -> Callable[[JsonObject, str], bytes | None]:
 
 
 def encoded(payload: JsonObject, schema: Schema) -> bytes:
-    """Return the payload of an event; one that cannot be encoded becomes bytes that no schema
-    reads."""
+    """Return the payload of an event, or UNREADABLE if it cannot be encoded."""
     written = io.BytesIO()
     try:
         fastavro.schemaless_writer(written, _parsed(schema.text), _datum(payload, schema))

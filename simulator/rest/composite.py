@@ -107,8 +107,7 @@ class _Answers:
     by_reference: dict[str, Any] = field(default_factory=dict)
 
     def filled(self, value: Any) -> Any:
-        """Return the value with each reference replaced. Raises RestError for an unknown
-        reference."""
+        """Return the value with each reference replaced. Raises RestError."""
         match value:
             case str():
                 if whole := REFERENCE.fullmatch(value):

@@ -175,8 +175,7 @@ def _query_options(request: RestRequest) -> str:
 
 
 def _read(simulator: Simulator, request: web.Request, body: bytes) -> RestRequest:
-    """Parse the request, with its path split and decoded. Raises RestError for an unknown
-    version."""
+    """Parse the request. Raises RestError for an unknown version."""
     parts = [unquote(part) for part in request.rel_url.raw_path.split("/")[3:]]
     version = VERSION.fullmatch(parts[0])
     if version is None or not OLDEST <= int(version[1]) <= NEWEST:
@@ -206,7 +205,6 @@ def _refusal(error: RestError) -> web.Response:
 
 
 def _label(number: int) -> str:
-    """Return the release name of a version: 60 is Spring '24, 61 is Summer '24, 62 is Winter
-    '25."""
+    """Return the release name of a version: 60 is Spring '24, 62 is Winter '25."""
     years, season = divmod(number - 60, len(SEASONS))
     return f"{SEASONS[season]} '{24 + years + (season == 2)}"

@@ -79,8 +79,7 @@ def upsert(request: RestRequest) -> RestAnswer:
 def upsertion(
     records: Records, entity: str, field: str, value: str, body: JsonObject
 ) -> Create | Update:
-    """Return the change that creates or updates the record with this external id. Raises
-    RestError."""
+    """Return the change that creates or updates the record of an external id. Raises RestError."""
     found = records.with_value(entity, field, value)
     if any(name.casefold() == field.casefold() for name in body):
         message = f"The {field} field should not be specified in the sobject data."

@@ -114,8 +114,7 @@ class _Parser:
         return (first, *self._after_commas(self._word))
 
     def _any_of(self) -> Where:
-        """Parse conditions joined by AND or by OR; both together need parentheses, as in
-        Salesforce."""
+        """Parse conditions joined by AND or OR; both need parentheses, as in Salesforce."""
         parts = [self._condition()]
         for word in ("AND", "OR"):
             while self._take(word):

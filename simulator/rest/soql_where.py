@@ -125,8 +125,7 @@ def _matches(sign: str, name: str, value: object, literal: Literal) -> bool:
 
 
 def _alike(name: str, value: object, wanted: Value) -> tuple[object, object]:
-    """Return both values in comparable form: times as times, text without case, ids in long
-    form."""
+    """Return both values in comparable form, such as text without case."""
     match wanted:
         case datetime():
             return _moment(str(value)), wanted

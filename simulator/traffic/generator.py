@@ -69,8 +69,7 @@ class Traffic:
         mix: Mapping[str, float] | None = None,
         entities: Mapping[str, float] = ENTITIES,
     ) -> list[StoredEvent]:
-        """Commit one transaction: one event if the entity is selected, or several if it is
-        split."""
+        """Commit one transaction: one event of a selected entity, or several of a split one."""
         entity = self._pick(entities)
         self._follow_what_others_moved()
         kind = self._pick(self.mix if mix is None else mix)
