@@ -7,6 +7,7 @@ Subrequests of a composite request can refer to the responses of earlier ones.
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -43,14 +44,12 @@ class Composite:
         """`POST …/composite`: subrequests that may refer to each other's responses."""
         body = request.json()
         parts = _checked(objects_of(body, "compositeRequest"))
+        all_or_none = body.get("allOrNone") is True
         lines: list[JsonObject] = []
-        if body.get("allOrNone") is not True:
-            self._run(request, parts, lines)
-            return RestAnswer({"compositeResponse": lines})
         try:
-            with request.all_or_none():
+            with request.all_or_none() if all_or_none else nullcontext():
                 self._run(request, parts, lines)
-                if any(line["httpStatusCode"] >= 400 for line in lines):
+                if all_or_none and any(line["httpStatusCode"] >= 400 for line in lines):
                     raise _RolledBack
         except _RolledBack:
             lines = [_undone(line) for line in lines]

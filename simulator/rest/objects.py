@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
+from simulator.org import description
+from simulator.org.catalogue import SETUP, Entity
 from simulator.org.changes import Create, Update
 from simulator.org.description import rest_time
 from simulator.org.records import JsonObject, Record, iso
@@ -18,15 +20,31 @@ DAY_MS = 86_400_000
 
 
 def describe_all(request: RestRequest) -> RestAnswer:
-    return RestAnswer(request.records.describe_all())
+    listed = []
+    for entity in (*request.sim.org.catalogue.entities.values(), *SETUP.values()):
+        listed.append(_without_fields(entity, request))
+        if entity.visible and entity.name not in SETUP:
+            listed.append(description.describe_change_event(entity))
+    return RestAnswer({"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": listed})
 
 
 def about(request: RestRequest) -> RestAnswer:
-    return RestAnswer(request.records.about(request.path[1]))
+    described = _without_fields(request.records.entity(request.path[1]), request)
+    return RestAnswer({"objectDescribe": described, "recentItems": []})
+
+
+def _without_fields(entity: Entity, request: RestRequest) -> JsonObject:
+    described = description.describe(entity, request.version)
+    del described["fields"]
+    return described
 
 
 def describe(request: RestRequest) -> RestAnswer:
-    return RestAnswer(request.records.describe(request.path[1]))
+    """`GET …/describe`, also for a change event."""
+    name, records = request.path[1], request.records
+    if event_of := request.sim.org.catalogue.by_change_event(name):
+        return RestAnswer(description.describe_event(event_of, records.all_fields(event_of)))
+    return RestAnswer(description.describe(records.entity(name), request.version))
 
 
 def create(request: RestRequest) -> RestAnswer:

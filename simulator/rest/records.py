@@ -1,4 +1,4 @@
-"""Records over REST: read, describe, and the changes of write requests."""
+"""Records over REST: reading them, and the changes of write requests."""
 
 import re
 from collections.abc import Iterable
@@ -8,9 +8,6 @@ from simulator.org.changes import Create, Delete, Update
 from simulator.org.description import (
     Fields,
     chosen_fields,
-    describe,
-    describe_change_event,
-    describe_event,
     field_names,
     is_writable,
     record_json,
@@ -40,7 +37,7 @@ class Records:
         shown = record_json(self._record(entity, record_id), self._version)
         if fields:
             return chosen_fields(shown, self._known(entity, fields.split(",")))
-        return {**dict.fromkeys(("attributes", *self._all_fields(entity))), **shown}
+        return {**dict.fromkeys(("attributes", *self.all_fields(entity))), **shown}
 
     def read_many(self, name: str, ids: list[str], fields: list[str]) -> list[object]:
         """`…/composite/sobjects/{Entity}`: the records in the order asked for, null where none."""
@@ -104,29 +101,6 @@ class Records:
             raise RestError("NOT_FOUND", message)
         return self._having(entity, known, value)
 
-    def describe(self, name: str) -> JsonObject:
-        """`GET …/sobjects/{Entity}/describe`, also for a change event."""
-        if event_of := self._org.catalogue.by_change_event(name):
-            return describe_event(event_of, self._all_fields(event_of))
-        return describe(self.entity(name), self._version)
-
-    def about(self, name: str) -> JsonObject:
-        """`GET …/sobjects/{Entity}`."""
-        described = describe(self.entity(name), self._version)
-        del described["fields"]
-        return {"objectDescribe": described, "recentItems": []}
-
-    def describe_all(self) -> JsonObject:
-        """`GET …/sobjects`."""
-        listed = []
-        for entity in (*self._org.catalogue.entities.values(), *SETUP.values()):
-            described = describe(entity, self._version)
-            del described["fields"]
-            listed.append(described)
-            if entity.visible and entity.name not in SETUP:
-                listed.append(describe_change_event(entity))
-        return {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": listed}
-
     def entity(self, name: str) -> Entity:
         """Return the entity of this name, ignoring case."""
         entity = self._org.catalogue.find(name)
@@ -163,7 +137,7 @@ class Records:
             raise RestError("MALFORMED_ID", message, ["Id"])
         return long
 
-    def _all_fields(self, entity: Entity) -> list[str]:
+    def all_fields(self, entity: Entity) -> list[str]:
         """Return the described fields, and fields that a record has through the control API."""
         live = self._org.records_of(entity).values()
         return [*field_names(entity), *sorted({name for record in live for name in record.fields})]
