@@ -52,8 +52,10 @@ class Call:
 
 @dataclass(slots=True, eq=False)
 class Subscriber:
-    """A running stream: its flow control, and the means to wake it. It continues after the id
-    `position`."""
+    """The state of a stream: its flow control, and the means to wake it.
+
+    It continues after the id `position`; `name` is that of a managed subscription.
+    """
 
     call: Call
     topic: str = ""
@@ -62,11 +64,11 @@ class Subscriber:
     credits: int = 0
     delivered: int = 0
     awake: asyncio.Event = field(default_factory=asyncio.Event)
-    subscription: str = ""
+    name: str = ""
     stalled_until: float = 0.0
     keeps_alive: bool = True
 
-    def begin(self, topic: str, position: int, backlog: Iterable[StoredEvent]) -> None:
+    def start(self, topic: str, position: int, backlog: Iterable[StoredEvent]) -> None:
         """Start the stream after its first request."""
         self.topic = topic
         self.position = position
@@ -95,11 +97,12 @@ class Subscriber:
         return event
 
     def line(self) -> JsonObject:
-        names = ("topic", "subscription", "credits", "delivered", "position")
+        names = ("topic", "credits", "delivered", "position")
         return {
             "method": self.call.method,
             "rpc_id": self.call.rpc_id,
             "peer": self.call.peer,
+            "subscription": self.name,
             "queued": len(self.queue),
             **{name: getattr(self, name) for name in names},
         }

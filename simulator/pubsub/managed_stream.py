@@ -37,8 +37,8 @@ class ManagedStream(Stream):
         backlog = found.backlog(self.hub.org)
         log = self.hub.org.log
         start = found.committed or (log.begins_after if backlog else log.newest_id)
-        self.subscriber.begin(found.topic, start, backlog)
-        self.subscriber.subscription = found.name
+        self.start(found.topic, start, backlog)
+        self.name = found.name
         self._subscription = found
         found.active = True
 
@@ -75,9 +75,9 @@ class ManagedStream(Stream):
             answer.error.msg = refused.details
         return pb.ManagedFetchResponse(
             commit_response=answer,
-            latest_replay_id=positions.replay_bytes(self.subscriber.position),
+            latest_replay_id=positions.replay_bytes(self.position),
             rpc_id=self.call.rpc_id,
-            pending_num_requested=self.subscriber.credits,
+            pending_num_requested=self.credits,
         )
 
     def check(self) -> None:

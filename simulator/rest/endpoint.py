@@ -8,12 +8,11 @@ from aiohttp import web
 
 from simulator import wire
 from simulator.auth.oauth import identity_url
-from simulator.rest import collections, objects
+from simulator.rest import collections, objects, tooling
 from simulator.rest.composite import Composite, tree
 from simulator.rest.errors import RestError, method_not_allowed
 from simulator.rest.queries import Queries
 from simulator.rest.request import RestAnswer, RestRequest
-from simulator.rest.tooling import Tooling
 from simulator.simulator import Simulator
 
 OLDEST, NEWEST = 31, 67
@@ -31,19 +30,19 @@ class RestEndpoint:
 
     def __init__(self, simulator: Simulator) -> None:
         self._sim = simulator
-        self._queries = Queries(simulator.org, simulator.options.query_batch_size)
+        queries = Queries(simulator.options.query_batch_size)
         self._served = 0
         composite = Composite(self.answer)
         #: The first pattern that matches a path is its resource.
         self._resources: Mapping[tuple[str, ...], Mapping[str, Resource]] = {
             (): {"GET": self._named},
             ("limits",): {"GET": self._limits},
-            ("query",): {"GET": self._query},
-            ("query", ANY): {"GET": self._more},
-            ("queryAll",): {"GET": self._query},
-            ("queryAll", ANY): {"GET": self._more},
-            ("tooling", "query"): {"GET": self._tooling_query},
-            ("tooling", "sobjects", ANY, ANY): {"GET": self._tooling_row},
+            ("query",): {"GET": queries.run},
+            ("query", ANY): {"GET": queries.more},
+            ("queryAll",): {"GET": queries.run},
+            ("queryAll", ANY): {"GET": queries.more},
+            ("tooling", "query"): {"GET": tooling.query},
+            ("tooling", "sobjects", ANY, ANY): {"GET": tooling.row},
             ("composite",): {"POST": composite.composite},
             ("composite", "batch"): {"POST": composite.batch},
             ("composite", "tree", ANY): {"POST": tree},
@@ -141,37 +140,11 @@ class RestEndpoint:
             {name: {"Max": most, "Remaining": max(most - n, 0)} for name, (most, n) in left.items()}
         )
 
-    def _query(self, request: RestRequest) -> RestAnswer:
-        text, options = request.query.get("q", ""), _query_options(request)
-        deleted = request.path[0] == "queryAll"
-        found = self._queries.run(text, request.version, options, deleted=deleted)
-        return RestAnswer(found)
-
-    def _more(self, request: RestRequest) -> RestAnswer:
-        options = _query_options(request)
-        return RestAnswer(self._queries.more(request.path[1], request.version, options))
-
-    def _tooling_query(self, request: RestRequest) -> RestAnswer:
-        return RestAnswer(self._tooling(request).query(request.query.get("q", "")))
-
-    def _tooling_row(self, request: RestRequest) -> RestAnswer:
-        *_, kind, record_id = request.path
-        return RestAnswer(self._tooling(request).row(kind, record_id))
-
-    def _tooling(self, request: RestRequest) -> Tooling:
-        if not self._sim.access.view_setup:
-            raise RestError("INSUFFICIENT_ACCESS")
-        return Tooling(self._sim.org, self._sim.pubsub.managed, request.version)
-
 
 def _fits(pattern: tuple[str, ...], path: tuple[str, ...]) -> bool:
     return len(pattern) == len(path) and all(
         wanted in (ANY, given) for wanted, given in zip(pattern, path, strict=True)
     )
-
-
-def _query_options(request: RestRequest) -> str:
-    return request.headers.get("Sforce-Query-Options", "")
 
 
 def _read(simulator: Simulator, request: web.Request, body: bytes) -> RestRequest:

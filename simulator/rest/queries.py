@@ -11,6 +11,7 @@ from simulator.org.ids import base62
 from simulator.org.org import Org
 from simulator.org.records import JsonObject
 from simulator.rest.errors import RestError
+from simulator.rest.request import RestAnswer, RestRequest
 from simulator.rest.soql import Order, Query, located, parse
 from simulator.rest.soql_where import Where, comparisons, holds, ids_wanted, sort_key
 
@@ -23,52 +24,53 @@ LOCATOR = re.compile(r"(01g\w{15})-(\d+)")
 class Queries:
     """Runs queries, and keeps the remaining rows of those answered in part."""
 
-    org: Org
-    batch_size: int = LARGEST_BATCH
+    batch_size: int
     _cursors: dict[str, list[JsonObject]] = field(default_factory=dict)
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
-    def run(self, text: str, version: str, options: str, *, deleted: bool) -> JsonObject:
-        """`GET …/query?q=…`, or with `deleted` `…/queryAll?q=…`. Raises RestError."""
-        query, rows = select(self.org, text, version, deleted=deleted)
+    def run(self, request: RestRequest) -> RestAnswer:
+        """`GET …/query?q=…` and `…/queryAll?q=…`."""
+        deleted = request.path[0] == "queryAll"
+        query, rows = select(request, deleted=deleted)
         if not query.names:
-            return {"totalSize": len(rows), "done": True, "records": []}
-        size = self._size(options)
-        if len(rows) <= size:
-            return {"totalSize": len(rows), "done": True, "records": rows}
+            return RestAnswer({"totalSize": len(rows), "done": True, "records": []})
+        if len(rows) <= self._size(request):
+            return RestAnswer({"totalSize": len(rows), "done": True, "records": rows})
         cursor = f"01g5g{base62(next(self._numbers), 10)}AAA"
         self._cursors[cursor] = rows
         if len(self._cursors) > MAX_CURSORS:
             del self._cursors[next(iter(self._cursors))]
-        return self._batch(cursor, 0, size, version)
+        return self._batch(request, cursor, 0)
 
-    def more(self, locator: str, version: str, options: str) -> JsonObject:
-        """`GET …/query/{locator}`. Raises RestError."""
-        match = LOCATOR.fullmatch(locator)
+    def more(self, request: RestRequest) -> RestAnswer:
+        """`GET …/query/{locator}`."""
+        match = LOCATOR.fullmatch(request.path[1])
         if match is None or match[1] not in self._cursors:
             raise RestError("INVALID_QUERY_LOCATOR", "invalid query locator")
-        return self._batch(match[1], int(match[2]), self._size(options), version)
+        return self._batch(request, match[1], int(match[2]))
 
-    def _batch(self, cursor: str, start: int, size: int, version: str) -> JsonObject:
+    def _batch(self, request: RestRequest, cursor: str, start: int) -> RestAnswer:
         rows = self._cursors[cursor]
-        end = start + size
+        end = start + self._size(request)
         answer: JsonObject = {"totalSize": len(rows), "done": end >= len(rows)}
         if not answer["done"]:
-            answer["nextRecordsUrl"] = f"/services/data/v{version}/query/{cursor}-{end}"
-        return {**answer, "records": rows[start:end]}
+            answer["nextRecordsUrl"] = f"/services/data/v{request.version}/query/{cursor}-{end}"
+        return RestAnswer({**answer, "records": rows[start:end]})
 
-    def _size(self, options: str) -> int:
+    def _size(self, request: RestRequest) -> int:
         """Return the batch size of `Sforce-Query-Options: batchSize=N`, up to the org's limit."""
+        options = request.headers.get("Sforce-Query-Options", "")
         asked = re.search(r"batchSize\s*=\s*(\d+)", options, re.IGNORECASE)
         wanted = int(asked[1]) if asked else LARGEST_BATCH
         return min(max(wanted, SMALLEST_BATCH), LARGEST_BATCH, self.batch_size)
 
 
-def select(org: Org, text: str, version: str, *, deleted: bool) -> tuple[Query, list[JsonObject]]:
+def select(request: RestRequest, *, deleted: bool) -> tuple[Query, list[JsonObject]]:
     """Return the parsed query and its rows, by default in order of creation. Raises RestError.
 
     With `deleted`, records in the Recycle Bin are included.
     """
+    text, org = request.query.get("q", ""), request.sim.org
     query = parse(text)
     entity = org.catalogue.find(query.entity)
     if entity is None:
@@ -79,7 +81,8 @@ def select(org: Org, text: str, version: str, *, deleted: bool) -> tuple[Query, 
         )
         raise RestError("INVALID_TYPE", located(text, text.find(query.entity), message))
     spelt = _spelt(org, entity, query, text)
-    return query, matching(query, _rows(org, entity, query.where, version, deleted), spelt)
+    rows = _rows(org, entity, query.where, request.version, deleted)
+    return query, matching(query, rows, spelt)
 
 
 def matching(
