@@ -5,10 +5,11 @@ An operation's docstring is its description in `--help` and in the documentation
 
 from collections import deque
 
+from simulator.auth.oauth import TokenService
 from simulator.control.requests import Body, ControlError
-from simulator.control.state import logins_state, org_state, traffic_state
-from simulator.evidence import SeenRequest, TokenRequest
+from simulator.evidence import MINUTE_MS, SeenRequest, TokenRequest
 from simulator.faults import GRPC, META
+from simulator.org.org import Org
 from simulator.org.records import JsonObject
 from simulator.pubsub.hub import Call
 from simulator.simulator import Simulator
@@ -66,7 +67,7 @@ def access(sim: Simulator, body: Body) -> JsonObject:
 def unlock(sim: Simulator, _body: Body) -> JsonObject:
     """Unlock the integration user after too many wrong passwords."""
     sim.tokens.door.unlock()
-    return logins_state(sim.tokens)
+    return _logins(sim.tokens)
 
 
 def refresh_token(sim: Simulator, _body: Body) -> JsonObject:
@@ -85,9 +86,23 @@ async def restart_pubsub(sim: Simulator, body: Body) -> JsonObject:
 
 def state(sim: Simulator, body: Body) -> JsonObject:
     """Show records, events, sessions, streams, logins and waiting faults."""
+    now = sim.clock.now()
+    sim.bayeux.sessions.sweep(now)
+    token_requests = [request.line() for request in sim.tokens.log]
+    sessions = list(sim.bayeux.sessions.by_client.values())
     return {
-        **org_state(sim.org, events=body.limit("events"), records=body.limit("records")),
-        **traffic_state(sim.bayeux, sim.tokens, sim.faults, sim.clock.now()),
+        **_org_state(sim.org, events=body.limit("events"), records=body.limit("records")),
+        "now": now,
+        "session_count": len(sessions),
+        "sessions": [session.line() for session in sessions],
+        "delivered": sim.bayeux.delivered,
+        "token_requests": token_requests,
+        "token_requests_last_minute": sum(line["at"] >= now - MINUTE_MS for line in token_requests),
+        "logins": _logins(sim.tokens),
+        "faults": [
+            {"kind": fault.kind, "remaining": fault.remaining, **fault.options}
+            for fault in sim.faults.waiting
+        ],
         "pubsub": sim.pubsub.state(),
         "traffic": {
             "running": sim.pump.is_running,
@@ -97,9 +112,42 @@ def state(sim: Simulator, body: Body) -> JsonObject:
     }
 
 
+def _org_state(org: Org, *, events: int | None, records: int | None) -> JsonObject:
+    """Return the records and the newest events, up to these numbers."""
+    retained = org.log.retained()
+    newest = retained if events is None else retained[max(len(retained) - events, 0) :]
+    return {
+        "records": {
+            entity: {
+                record_id: record.fields for record_id, record in list(of_entity.items())[:records]
+            }
+            for entity, of_entity in org.store.live.items()
+        },
+        "recycle_bin": {entity: list(ids) for entity, ids in org.store.recycle_bin.items()},
+        "record_count": org.store.count(),
+        "events": [event.line() for event in newest],
+        "event_count": len(retained),
+        "events_published": org.log.total,
+        "newest_replay_id": org.log.newest_id if org.log.total else None,
+        "oldest_replay_id": retained[0].replay_id if retained else None,
+    }
+
+
+def _logins(tokens: TokenService) -> JsonObject:
+    """Return the login counters, and whether the user is locked."""
+    return {
+        "refresh_requests": tokens.refreshes,
+        "refresh_reuses": tokens.reuses,
+        "refreshes_in_progress": len(tokens.refresh_tokens.in_progress),
+        "failed_logins": tokens.door.failed,
+        "failed_logins_in_a_row": tokens.door.failed_in_a_row,
+        "locked": tokens.door.locked,
+    }
+
+
 def token_requests(sim: Simulator, body: Body) -> JsonObject:
     """Show the token requests, including SOAP logins."""
-    return {"token_requests": _since(sim.tokens.log, body), **logins_state(sim.tokens)}
+    return {"token_requests": _since(sim.tokens.log, body), **_logins(sim.tokens)}
 
 
 def clear_token_requests(sim: Simulator, _body: Body) -> JsonObject:

@@ -7,7 +7,6 @@ import base64
 import binascii
 
 from simulator.control.requests import Body, ControlError, read_change, read_writer
-from simulator.control.state import published
 from simulator.org.events import HEADER, StoredEvent
 from simulator.org.records import JsonObject
 from simulator.simulator import Simulator
@@ -25,7 +24,7 @@ def changes(sim: Simulator, body: Body) -> JsonObject:
     else:
         parsed = [read_change(body.rest())]
     body.done()
-    return published(sim.org.commit(parsed, now=sim.clock.now(), writer=writer))
+    return _published(sim.org.commit(parsed, now=sim.clock.now(), writer=writer))
 
 
 def events(sim: Simulator, body: Body) -> JsonObject:
@@ -44,7 +43,7 @@ def events(sim: Simulator, body: Body) -> JsonObject:
     entity = body.text("entity", str(named or ""))
     schema, avro = body.text("schema_id", ""), _avro(body)
     body.done()
-    return published(
+    return _published(
         [org.publish_payload(payload, entity=entity, now=now, schema=schema, avro=avro)]
     )
 
@@ -84,7 +83,7 @@ def duplicates(sim: Simulator, body: Body) -> JsonObject:
     for event in again:
         sim.bayeux.publish(event)
         sim.pubsub.publish(event)
-    return published(again)
+    return _published(again)
 
 
 def bursts(sim: Simulator, body: Body) -> JsonObject:
@@ -94,7 +93,7 @@ def bursts(sim: Simulator, body: Body) -> JsonObject:
     entities = body.weights("entities", ENTITIES)
     quiet = body.flag("quiet")
     body.done()
-    answer = published(sim.traffic.burst(count, sim.clock.now(), mix, entities))
+    answer = _published(sim.traffic.burst(count, sim.clock.now(), mix, entities))
     return {"count": answer["count"], "changes": answer["changes"]} if quiet else answer
 
 
@@ -142,3 +141,17 @@ def clock(sim: Simulator, body: Body) -> JsonObject:
 def empty_recycle_bin(sim: Simulator, _body: Body) -> JsonObject:
     """Permanently delete everything in the Recycle Bin."""
     return {"deleted": sim.org.store.empty_recycle_bin()}
+
+
+def _published(events: list[StoredEvent]) -> JsonObject:
+    """Return the response to a request that published events."""
+    lines = [event.line() for event in events]
+    record_ids = [
+        record_id for line in lines for record_id in (line["header"] or {}).get("recordIds") or []
+    ]
+    return {
+        "events": lines,
+        "count": len(lines),
+        "changes": len(record_ids),
+        "record_ids": record_ids,
+    }

@@ -27,6 +27,16 @@ class StoredEvent:
     payload: JsonObject
     avro: bytes | None = None
 
+    def line(self) -> JsonObject:
+        """Return the event as the control API shows it, without its fields."""
+        return {
+            "replay_id": self.replay_id,
+            "event_uuid": self.event_uuid,
+            "entity": self.entity,
+            "at": self.at,
+            "header": self.payload.get(HEADER),
+        }
+
     def data(self, api_version: float) -> JsonObject:
         """Return the `data` of a message for a client of this API version."""
         event: JsonObject = {"replayId": self.replay_id}

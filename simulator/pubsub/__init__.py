@@ -2,5 +2,5 @@
 
 Calls need the metadata `accesstoken`, `instanceurl` and `tenantid` (the announced `org_id`). An
 event that Avro cannot hold, such as one without a header, is sent as bytes that no schema reads.
-`hub`, `positions` and `managed` need no gRPC.
+`hub` and `positions` need no gRPC.
 """

@@ -15,7 +15,7 @@ from simulator.org.clock import Clock
 from simulator.org.events import StoredEvent
 from simulator.org.org import ORG_ID, Org
 from simulator.org.records import JsonObject
-from simulator.pubsub.managed import ManagedSubscriptions
+from simulator.pubsub.positions import ManagedSubscriptions
 from simulator.pubsub_codes import PubSubError
 
 MAX_REQUESTS_SHOWN = 100

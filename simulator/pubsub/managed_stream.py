@@ -4,7 +4,7 @@ from typing import Any
 
 from simulator.pubsub import positions
 from simulator.pubsub.delivery import Stream
-from simulator.pubsub.managed import ManagedSubscription
+from simulator.pubsub.positions import ManagedSubscription
 from simulator.pubsub.wire import pubsub_api_pb2 as pb
 from simulator.pubsub_codes import PubSubError
 

@@ -35,6 +35,17 @@ class Session:
     delivered: int = 0
     awake: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def line(self) -> JsonObject:
+        """Return the session as the control API shows it."""
+        return {
+            "client_id": self.client_id,
+            "api_version": self.api_version,
+            "subscriptions": sorted(self.subscriptions),
+            "held": self.held,
+            "queued": len(self.queue),
+            "delivered": self.delivered,
+        }
+
     def put(self, message: JsonObject) -> None:
         self.queue.append(message)
         self.awake.set()
