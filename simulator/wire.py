@@ -12,16 +12,12 @@ from simulator.evidence import Arrival, SeenRequest
 from simulator.faults import ON_ANSWER, ON_ARRIVAL, Fault, Faults
 from simulator.org.clock import Clock
 
-NO_HEADERS: Mapping[str, str] = {}
-
 
 def json_response(
-    body: object, status: int = 200, headers: Mapping[str, str] = NO_HEADERS
+    body: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return web.Response(
-        text=text, status=status, headers=dict(headers), content_type="application/json"
-    )
+    return web.json_response(text=text, status=status, headers=headers)
 
 
 def arrival(request: web.Request, now: int) -> Arrival:
@@ -52,10 +48,8 @@ def fault_on_arrival(faults: Faults, target: str, channel: str = "") -> web.Resp
     fault = faults.take(ON_ARRIVAL, target=target, channel=channel)
     if fault is None:
         return None
-    status = int(fault.options["status"])
-    headers = {}
-    if fault.options["retry_after"] is not None:
-        headers["Retry-After"] = str(fault.options["retry_after"])
+    status, retry_after = int(fault.options["status"]), fault.options["retry_after"]
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     return web.Response(status=status, headers=headers, text=f"<html><h1>{status}</h1></html>")
 
 

@@ -127,11 +127,8 @@ class Logins:
         with self._tokens.refresh_tokens.processing(call.refresh_token) as busy:
             if seconds and not busy:
                 await asyncio.sleep(seconds)
-            try:
-                now = self._clock.now()
-                return self._tokens.answer(call, grant, now=now, refusal=refusal or busy)
-            except TokenError as refused:
-                return refused
+            now = self._clock.now()
+            return self._tokens.outcome(call, grant, now=now, refusal=refusal or busy)
 
     async def _send(self, request: web.Request, response: web.Response) -> web.StreamResponse:
         return await wire.send(request, response, wire.fault_on_answer(self._faults, "token"))

@@ -75,25 +75,21 @@ class TokenService:
         self._opaque = opaque
         self._expires_at: dict[str, int] = {}
 
-    def answer(
-        self, call: TokenCall, grant: Grant, *, now: int, refusal: TokenError | None = None
-    ) -> JsonObject:
-        """The answer to a token request; raises TokenError. Either way it is logged.
+    def outcome(
+        self, call: TokenCall, grant: Grant, *, now: int, refusal: TokenError | None
+    ) -> JsonObject | TokenError:
+        """Return the answer to a token request, and log it.
 
         `grant` is one of this service's methods. With `refusal`, the request is refused even
         if it is valid.
         """
-        outcome = "ok"
         reused = refusal is None and self.refresh_tokens.is_spent(call.refresh_token)
         try:
-            if refusal:
-                raise refusal
-            return grant(call, now)
-        except TokenError as error:
-            outcome = str(error)
-            raise
-        finally:
-            self.note(call, outcome, reused=reused)
+            outcome = refusal or grant(call, now)
+        except TokenError as refused:
+            outcome = refused
+        self.note(call, str(outcome) if isinstance(outcome, TokenError) else "ok", reused=reused)
+        return outcome
 
     def note(self, call: TokenCall, outcome: str, *, reused: bool = False) -> None:
         bearer = "basic" if call.basic else "body"

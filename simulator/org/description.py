@@ -204,17 +204,13 @@ def record_json(record: Record, version: str, *, deleted: bool = False) -> JsonO
     for name, value in record.fields.items():
         shown |= _shown(name, value)
     shown["SystemModstamp"] = rest_time(iso(record.modified_at))
-    return {"attributes": _attributes(record, version), **shown}
+    url = f"/services/data/v{version}/sobjects/{record.entity}/{record.record_id}"
+    return {"attributes": {"type": record.entity, "url": url}, **shown}
 
 
 def chosen_fields(shown: JsonObject, names: Iterable[str]) -> JsonObject:
     """Return only these fields, in this order, null if empty."""
     return {"attributes": shown["attributes"], **{name: shown.get(name) for name in names}}
-
-
-def _attributes(record: Record, version: str) -> JsonObject:
-    url = f"/services/data/v{version}/sobjects/{record.entity}/{record.record_id}"
-    return {"type": record.entity, "url": url}
 
 
 def _shown(name: str, value: object) -> JsonObject:

@@ -46,7 +46,9 @@ def check_topic(org: Org, topic: str) -> None:
     """Raise PubSubError if there is no such topic."""
     if not topic:
         raise PubSubError("topic.validation.empty", "The topic name is empty.")
-    if not is_subscribable(org, topic) and not _entity_is_hidden(org, topic):
+    entity = org.catalogue.by_change_event(topic.removeprefix("/data/"))
+    is_hidden = entity is not None and entity.selected and not entity.visible
+    if not is_hidden and not is_subscribable(org, topic):
         raise PubSubError("topic.not.found", f"The topic {topic} was not found.")
 
 
@@ -57,11 +59,6 @@ def is_subscribable(org: Org, topic: str) -> bool:
     except SubscriptionRefusedError:
         return False
     return topic.startswith("/data/")
-
-
-def _entity_is_hidden(org: Org, topic: str) -> bool:
-    entity = org.catalogue.by_change_event(topic.removeprefix("/data/"))
-    return entity is not None and entity.selected and not entity.visible
 
 
 def backlog(org: Org, topic: str, preset: int, replay_id: bytes) -> list[StoredEvent]:

@@ -104,7 +104,9 @@ def _write(
     *,
     tells_created: bool = False,
 ) -> RestAnswer:
-    _check_size(items)
+    if not 0 < len(items) <= MAX_RECORDS:
+        message = f"records must have 1 to {MAX_RECORDS} items, not {len(items)}"
+        raise RestError("EXCEEDED_ID_LIMIT" if items else "MISSING_ARGUMENT", message)
     outcomes = [_outcome(change, item) for item in items]
     changes = [outcome for outcome in outcomes if not isinstance(outcome, RestError)]
     if str(all_or_none).casefold() == "true" and len(changes) < len(outcomes):
@@ -129,12 +131,6 @@ def _line(outcome: Written | RestError, tells_created: bool) -> JsonObject:
         return {"success": False, "errors": [outcome.line()]}
     line: JsonObject = {"id": changed_id(outcome), "success": True, "errors": []}
     return {**line, "created": isinstance(outcome, Create)} if tells_created else line
-
-
-def _check_size(records: Sequence[object]) -> None:
-    if not 0 < len(records) <= MAX_RECORDS:
-        message = f"records must have 1 to {MAX_RECORDS} items, not {len(records)}"
-        raise RestError("EXCEEDED_ID_LIMIT" if records else "MISSING_ARGUMENT", message)
 
 
 def _type(record: JsonObject) -> str:

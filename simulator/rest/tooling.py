@@ -80,7 +80,9 @@ def _rows(request: RestRequest, kind: str) -> Iterator[JsonObject]:
 
 def _channels(request: RestRequest) -> Iterator[JsonObject]:
     for number, path in enumerate(request.sim.org.channels.custom, 1):
-        namespace, _, name = _bare(path).rpartition("__")
+        namespace, _, name = (
+            path.removeprefix("/data/").removesuffix(CHANNEL_SUFFIX).rpartition("__")
+        )
         yield {
             "Id": _id(CHANNEL, number),
             "DeveloperName": name,
@@ -147,10 +149,6 @@ def _selected_entity(catalogue: Catalogue, entity: Entity) -> str:
 def _kind(name: str) -> str | None:
     """Return the object of this name, ignoring case."""
     return next((kind for kind in FIELDS if kind.casefold() == name.casefold()), None)
-
-
-def _bare(path: str) -> str:
-    return path.removeprefix("/data/").removesuffix(CHANNEL_SUFFIX)
 
 
 def _id(kind: str, number: int) -> str:

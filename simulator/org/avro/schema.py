@@ -20,10 +20,10 @@ from simulator.org.avro.avro_types import (
     plain_type,
     takes,
 )
+from simulator.org.events import HEADER
 from simulator.org.ids import schema_id
 from simulator.org.records import JsonObject
 
-HEADER = "ChangeEventHeader"
 CHANGE_TYPES = (
     *("CREATE", "UPDATE", "DELETE", "UNDELETE", "GAP_CREATE", "GAP_UPDATE", "GAP_DELETE"),
     *("GAP_UNDELETE", "GAP_OVERFLOW", "SNAPSHOT"),
