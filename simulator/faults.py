@@ -100,16 +100,6 @@ class Faults:
             return fault
         return None
 
-    def matching(self, kind: str, *, method: str, channel: str) -> list[Fault]:
-        """Return the faults of a kind for a method and a topic of the Pub/Sub API, oldest first."""
-        return [
-            fault
-            for fault in self.waiting
-            if fault.kind == kind
-            and fault.options["method"] in ("", method)
-            and fault.applies("pubsub", channel, "")
-        ]
-
     def use(self, fault: Fault) -> None:
         if fault.remaining is None:
             return

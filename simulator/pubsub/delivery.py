@@ -150,7 +150,7 @@ class Stream(Subscriber):
 
     def _due_fault(self) -> Fault | None:
         """Return the fault that waits for events. Raises its error once enough were delivered."""
-        fault = self.hub.fault_in_stream(self.call)
+        fault = self.hub.fault("grpc_status", self.call, waits_for_events=True)
         if fault and self.delivered >= fault.options["after_events"]:
             self.hub.faults.use(fault)
             raise error_of(fault)

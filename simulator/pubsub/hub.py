@@ -172,18 +172,18 @@ class Hub:
         """Return how many seconds the token of the call stays valid."""
         return self.tokens.milliseconds_left(call.token, self.clock.now()) / 1000
 
-    def fault(self, kind: str, call: Call) -> Fault | None:
-        """Return the oldest fault of a kind for this call, except those that wait for events."""
-        for fault in self.faults.matching(kind, method=call.method, channel=call.topic):
-            if fault.options.get("after_events") is None:
-                self.faults.use(fault)
-                return fault
-        return None
-
-    def fault_in_stream(self, call: Call) -> Fault | None:
-        """Return the oldest fault that waits for events of such a stream."""
-        for fault in self.faults.matching("grpc_status", method=call.method, channel=call.topic):
-            if fault.options["after_events"] is not None:
+    def fault(self, kind: str, call: Call, *, waits_for_events: bool = False) -> Fault | None:
+        """Return the oldest fault of a kind for this call, and count its use unless it waits."""
+        for fault in self.faults.waiting:
+            options = fault.options
+            if (
+                fault.kind == kind
+                and options["method"] in ("", call.method)
+                and fault.applies("pubsub", call.topic, "")
+                and waits_for_events == (options.get("after_events") is not None)
+            ):
+                if not waits_for_events:
+                    self.faults.use(fault)
                 return fault
         return None
 

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -71,16 +71,16 @@ class Composite:
         return RestAnswer({"hasErrors": has_errors, "results": results})
 
     def _run(self, request: RestRequest, parts: list[JsonObject], lines: list[JsonObject]) -> None:
-        answers = _Answers()
+        answers: dict[str, Any] = {}
         for part in parts:
             reference = str(part.get("referenceId"))
             try:
-                filled = answers.filled({**part, "referenceId": reference})
+                filled = _filled({**part, "referenceId": reference}, answers)
                 answer = self._answered(_subrequest(request, filled, filled.get("body")))
             except RestError as refused:
                 answer = RestAnswer(refused.body(), refused.status)
             if answer.status < 400:
-                answers.by_reference[reference] = answer.body
+                answers[reference] = answer.body
             lines.append(
                 {
                     "body": answer.body,
@@ -99,36 +99,31 @@ class Composite:
             return RestAnswer(refused.body(), refused.status)
 
 
-@dataclass(slots=True)
-class _Answers:
-    """The values of `@{reference.field}` in later subrequests."""
+def _filled(value: Any, answers: Mapping[str, Any]) -> Any:
+    """Return the value with each `@{reference.field}` replaced. Raises RestError."""
+    match value:
+        case str():
+            if whole := REFERENCE.fullmatch(value):
+                return _found(whole, answers)
+            return REFERENCE.sub(lambda match: str(_found(match, answers)), value)
+        case dict():
+            return {name: _filled(part, answers) for name, part in value.items()}
+        case list():
+            return [_filled(part, answers) for part in value]
+        case _:
+            return value
 
-    by_reference: dict[str, Any] = field(default_factory=dict)
 
-    def filled(self, value: Any) -> Any:
-        """Return the value with each reference replaced. Raises RestError."""
-        match value:
-            case str():
-                if whole := REFERENCE.fullmatch(value):
-                    return self._found(whole)
-                return REFERENCE.sub(lambda match: str(self._found(match)), value)
-            case dict():
-                return {name: self.filled(part) for name, part in value.items()}
-            case list():
-                return [self.filled(part) for part in value]
-            case _:
-                return value
-
-    def _found(self, match: "re.Match[str]") -> Any:
-        try:
-            found = self.by_reference[match[1]]
-            for name, index in STEP.findall(match[2]):
-                found = found[name] if name else found[int(index)]
-        except (LookupError, TypeError):
-            path = match[2].lstrip(".")
-            message = f"Invalid reference specified. No value for {match[1]}.{path} found"
-            raise RestError("PROCESSING_HALTED", message) from None
-        return found
+def _found(match: "re.Match[str]", answers: Mapping[str, Any]) -> Any:
+    try:
+        found = answers[match[1]]
+        for name, index in STEP.findall(match[2]):
+            found = found[name] if name else found[int(index)]
+    except (LookupError, TypeError):
+        path = match[2].lstrip(".")
+        message = f"Invalid reference specified. No value for {match[1]}.{path} found"
+        raise RestError("PROCESSING_HALTED", message) from None
+    return found
 
 
 def _checked(parts: list[JsonObject]) -> list[JsonObject]:
