@@ -36,10 +36,10 @@ def application(simulator: Simulator) -> web.Application:
 
 async def _start_pubsub(simulator: Simulator) -> None:
     """Start the Pub/Sub API. gRPC is imported here, because its import is slow."""
-    from simulator.pubsub.payloads import encoder
+    from simulator.pubsub.payloads import encoded
     from simulator.pubsub.server import PubSubServer
 
-    simulator.org.encode = encoder(simulator.org.schemas)
+    simulator.org.encode = encoded
     server = PubSubServer(simulator.pubsub, simulator.options)
     await server.start()
     simulator.pubsub_server = server

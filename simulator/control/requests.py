@@ -124,9 +124,9 @@ def read_change(value: object, where: str = "the body") -> changes.Change:
     """Parse one change of a transaction."""
     body = Body(value, where)
     op, entity = body.text("op"), body.text("entity")
-    if op not in OPERATIONS:
-        raise ControlError(f"unknown op {op!r}; known are {', '.join(OPERATIONS)}")
-    change = OPERATIONS[op](body, entity)
+    if op not in CHANGES:
+        raise ControlError(f"unknown op {op!r}; known are {', '.join(CHANGES)}")
+    change = CHANGES[op](body, entity)
     body.done()
     return change
 
@@ -167,7 +167,7 @@ def _ids(body: Body) -> tuple[str, ...]:
     return record_ids
 
 
-OPERATIONS: Mapping[str, Callable[[Body, str], changes.Change]] = {
+CHANGES: Mapping[str, Callable[[Body, str], changes.Change]] = {
     "create": _create,
     "update": _update,
     "delete": lambda body, entity: changes.Delete(entity, _ids(body)),

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from simulator.org import deltas
+from simulator.org.avro.schema import Schema
 from simulator.org.avro.schemas import Schemas
 from simulator.org.catalogue import Catalogue, Entity, setup_records
 from simulator.org.changes import OVERFLOW_ID, Change
@@ -74,8 +75,8 @@ class Org:
         self._commit_number = now * COMMITS_PER_MS
         self._open: Transaction | None = None
         self._observers: list[Callable[[StoredEvent], None]] = []
-        #: Encodes a payload with its schema for the Pub/Sub API; returns None without it.
-        self.encode: Callable[[JsonObject, str], bytes | None] = lambda payload, schema: None
+        #: Encodes an event once, when it is published, for the Pub/Sub API; None without it.
+        self.encode: Callable[[JsonObject, Schema], bytes | None] = lambda payload, schema: None
 
     def observe(self, observer: Callable[[StoredEvent], None]) -> None:
         """Call `observer` with each event from now on."""
@@ -131,8 +132,8 @@ class Org:
         if not schema:
             schema, unfit = self.schemas.for_event(entity, payload)
             avro = unfit if avro is None else avro
-        if avro is None:
-            avro = self.encode(payload, schema)
+        if avro is None and schema in self.schemas.by_id:
+            avro = self.encode(payload, self.schemas.by_id[schema])
         event = StoredEvent(
             replay_id=self.log.next_id(),
             at=now,

@@ -57,12 +57,8 @@ class Records:
     def creation(self, name: str, body: JsonObject) -> Create:
         """Return the change that creates a record from this body; its id is already chosen."""
         entity = self._writable_entity(name)
-        values = self._writable(entity, body)
-        self._check_required(
-            entity, [required for required in entity.required if values.get(required) is None]
-        )
-        self._check_unique(entity, values)
-        return Create(entity.name, (stored(entity, values),), self._org.ids.next(entity.prefix))
+        values = self._values(entity, body)
+        return Create(entity.name, (values,), self._org.ids.next(entity.prefix))
 
     def update(self, name: str, record_id: str, body: JsonObject) -> Update:
         entity = self._writable_entity(name)
@@ -71,15 +67,8 @@ class Records:
             raise RestError(
                 "INVALID_FIELD", "The Id field should not be specified in the sobject data."
             )
-        values = self._writable(entity, body)
-        cleared = [
-            required
-            for required in entity.required
-            if required in values and values[required] is None
-        ]
-        self._check_required(entity, cleared)
-        self._check_unique(entity, values, record.record_id)
-        return Update(entity.name, (record.record_id,), stored(entity, values))
+        values = self._values(entity, body, record.record_id)
+        return Update(entity.name, (record.record_id,), values)
 
     def deletion(self, name: str, record_id: str) -> Delete:
         entity = self._writable_entity(name)
@@ -153,7 +142,8 @@ class Records:
             known.append(canonical)
         return known
 
-    def _writable(self, entity: Entity, body: JsonObject) -> JsonObject:
+    def _values(self, entity: Entity, body: JsonObject, record_id: str = "") -> JsonObject:
+        """Return what to write to this or to a new record, in the form that a record stores."""
         given = {name: value for name, value in body.items() if name != "attributes"}
         values = dict(zip(self._known(entity, given), given.values(), strict=True))
         if refused := [name for name in values if not is_writable(entity, name)]:
@@ -163,27 +153,24 @@ class Records:
                 "permission set."
             )
             raise RestError("INVALID_FIELD_FOR_INSERT_UPDATE", message, refused)
-        return values
-
-    def _check_required(self, entity: Entity, missing: list[str]) -> None:
-        if missing:
+        absent = "" if record_id else None  # an update may leave out a required field
+        if missing := [name for name in entity.required if values.get(name, absent) is None]:
             message = f"Required fields are missing: [{', '.join(missing)}]"
             raise RestError("REQUIRED_FIELD_MISSING", message, missing)
+        self._check_unique(entity, values, record_id)
+        return stored(entity, values)
 
-    def _check_unique(self, entity: Entity, values: JsonObject, record_id: str = "") -> None:
+    def _check_unique(self, entity: Entity, values: JsonObject, record_id: str) -> None:
         for name in entity.external_ids:
             if values.get(name) is None:
                 continue
-            others = [
-                record.record_id
-                for record in self._having(entity, name, str(values[name]))
-                if record.record_id != record_id
-            ]
-            if others:
-                message = (
-                    f"duplicate value found: {name} duplicates value on record with id: {others[0]}"
-                )
-                raise RestError("DUPLICATE_VALUE", message, [])
+            for record in self._having(entity, name, str(values[name])):
+                if record.record_id != record_id:
+                    message = (
+                        f"duplicate value found: {name} duplicates value on record with id: "
+                        f"{record.record_id}"
+                    )
+                    raise RestError("DUPLICATE_VALUE", message, [])
 
     def _having(self, entity: Entity, name: str, value: str) -> list[Record]:
         wanted = value.casefold()

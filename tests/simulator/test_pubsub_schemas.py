@@ -13,7 +13,7 @@ from simulator.org.avro.schema import UnfitError
 from simulator.org.changes import Create, Update
 from simulator.org.events import StoredEvent
 from simulator.org.org import Org
-from simulator.pubsub.payloads import encoder
+from simulator.pubsub.payloads import encoded
 from simulator.traffic.generator import Traffic
 from tests.samples import samples_folder
 
@@ -25,7 +25,7 @@ UNREADABLE = (EOFError, IndexError, ValueError)  # fastavro's answers to garbage
 @pytest.fixture
 def org() -> Org:
     org = Org(now=NOW, seed=1)
-    org.encode = encoder(org.schemas)
+    org.encode = encoded
     return org
 
 
