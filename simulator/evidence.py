@@ -1,13 +1,11 @@
 """The requests of clients, kept so that a test can inspect them."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from simulator.org.records import JsonObject
 
 #: Each log keeps this many of the newest requests.
 MAX_ENTRIES = 5_000
-MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,22 +15,6 @@ class Arrival:
     http_version: str
     headers: dict[str, str]
     peer: str
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRequest:
-    """A token request in the log; `form` has no password of a SOAP login."""
-
-    arrival: Arrival
-    form: Mapping[str, str]
-    grant_type: str
-    credential_bearer: str
-    outcome: str
-    refresh_token_reused: bool
-
-    def line(self) -> JsonObject:
-        shown = asdict(self)
-        return {**shown.pop("arrival"), **shown, "minute": self.arrival.at // MINUTE_MS}
 
 
 @dataclass(slots=True)

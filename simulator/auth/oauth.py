@@ -4,7 +4,7 @@ import base64
 import hmac
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from simulator.auth import jwt_bearer
 from simulator.auth.credentials import (
@@ -19,12 +19,13 @@ from simulator.auth.credentials import (
     RefreshTokens,
     TokenError,
 )
-from simulator.evidence import MAX_ENTRIES, Arrival, TokenRequest
+from simulator.evidence import MAX_ENTRIES, Arrival
 from simulator.options import Options
 from simulator.org.ids import OpaqueIds
 from simulator.org.org import ORG_ID, USER_ID
 from simulator.org.records import JsonObject
 
+MINUTE_MS = 60_000
 GRANT_TYPES = ("password", "refresh_token", "client_credentials", jwt_bearer.GRANT_TYPE)
 
 
@@ -33,11 +34,11 @@ def identity_url(base_url: str) -> str:
     return f"{base_url}/id/{ORG_ID}/{USER_ID}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TokenCall:
-    """A token request at `client_now`, the time of the org's clients.
+    """A token request at `client_now`, the time of the org's clients, and its entry in the log.
 
-    `password` is that of a SOAP login, which is not logged.
+    `password` is that of a SOAP login, which the log does not show.
     """
 
     arrival: Arrival
@@ -47,11 +48,25 @@ class TokenCall:
     client_now: int
     basic: tuple[str, str] | None = None
     password: str = ""
+    outcome: str = ""
+    refresh_token_reused: bool = False
 
     @property
     def refresh_token(self) -> str:
         """The refresh token, empty for any other grant."""
         return self.form.get("refresh_token", "") if self.grant_type == "refresh_token" else ""
+
+    def line(self) -> JsonObject:
+        """Return the entry as the control API shows it."""
+        return {
+            **asdict(self.arrival),
+            "form": self.form,
+            "grant_type": self.grant_type,
+            "credential_bearer": "basic" if self.basic else "body",
+            "outcome": self.outcome,
+            "refresh_token_reused": self.refresh_token_reused,
+            "minute": self.arrival.at // MINUTE_MS,
+        }
 
 
 Grant = Callable[[TokenCall, int], JsonObject]
@@ -69,7 +84,7 @@ class TokenService:
         )
         self.door = Door(options.username, options.password, options.lock_after)
         self.app_key = jwt_bearer.AppKey(options.jwt_public_key)
-        self.log: deque[TokenRequest] = deque(maxlen=MAX_ENTRIES)
+        self.log: deque[TokenCall] = deque(maxlen=MAX_ENTRIES)
         self.refreshes = 0
         self.reuses = 0
         self._opaque = opaque
@@ -83,21 +98,19 @@ class TokenService:
         `grant` is one of this service's methods. With `refusal`, the request is refused even
         if it is valid.
         """
-        reused = refusal is None and self.refresh_tokens.is_spent(call.refresh_token)
+        call.refresh_token_reused = not refusal and self.refresh_tokens.is_spent(call.refresh_token)
         try:
             outcome = refusal or grant(call, now)
         except TokenError as refused:
             outcome = refused
-        self.note(call, str(outcome) if isinstance(outcome, TokenError) else "ok", reused=reused)
+        self.note(call, str(outcome) if isinstance(outcome, TokenError) else "ok")
         return outcome
 
-    def note(self, call: TokenCall, outcome: str, *, reused: bool = False) -> None:
-        bearer = "basic" if call.basic else "body"
-        self.log.append(
-            TokenRequest(call.arrival, dict(call.form), call.grant_type, bearer, outcome, reused)
-        )
+    def note(self, call: TokenCall, outcome: str) -> None:
+        call.outcome = outcome
+        self.log.append(call)
         self.refreshes += call.grant_type == "refresh_token"
-        self.reuses += reused
+        self.reuses += call.refresh_token_reused
 
     def oauth(self, call: TokenCall, now: int) -> JsonObject:
         """Answer a request to the token endpoint. Raises TokenError."""

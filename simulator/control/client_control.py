@@ -5,9 +5,9 @@ An operation's docstring is its description in `--help` and in the documentation
 
 from collections import deque
 
-from simulator.auth.oauth import TokenService
+from simulator.auth.oauth import MINUTE_MS, TokenCall, TokenService
 from simulator.control.requests import Body, ControlError
-from simulator.evidence import MINUTE_MS, SeenRequest, TokenRequest
+from simulator.evidence import SeenRequest
 from simulator.faults import GRPC, META
 from simulator.org.org import Org
 from simulator.org.records import JsonObject
@@ -176,7 +176,7 @@ def clear_pubsub_calls(sim: Simulator, _body: Body) -> JsonObject:
     return _cleared(sim.pubsub.calls)
 
 
-Requests = deque[TokenRequest] | deque[SeenRequest] | deque[Call]
+Requests = deque[TokenCall] | deque[SeenRequest] | deque[Call]
 
 
 def _since(log: Requests, body: Body) -> list[JsonObject]:
