@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from simulator.control.operations import listed
 from simulator.options import add_arguments, from_arguments
@@ -15,7 +15,7 @@ from simulator.server import serving
 from simulator.simulator import Simulator
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Run `python -m simulator`, and return the exit code: 2: wrong options, 1: port in use."""
     parser = argparse.ArgumentParser(
         prog="simulator",
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="store_true",
         help="exit when standard input is closed, so that no process outlives its parent",
     )
-    parsed = vars(parser.parse_args(arguments))
+    parsed = vars(parser.parse_args())
     try:
         simulator = Simulator(from_arguments(parsed))
     except (ValueError, LookupError) as error:

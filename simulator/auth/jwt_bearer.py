@@ -29,7 +29,7 @@ TOO_LATE = ("invalid_grant", "expired authorization code")
 class AppKey:
     """The connected app's public key: from a file, or of a key pair created when first needed."""
 
-    def __init__(self, path: str = "") -> None:
+    def __init__(self, path: str) -> None:
         """Load the key. Raises ValueError for a file without an RSA key."""
         self._given = _read(path) if path else None
 

@@ -21,10 +21,6 @@ SYSTEM_FIELDS = (
 )
 
 
-class UnknownEntityError(LookupError):
-    """The org has no such entity. Check its spelling, or add it with the control API."""
-
-
 @dataclass(slots=True)
 class Entity:
     """One entity; `selected` for Change Data Capture, `visible` to the integration user."""
@@ -147,11 +143,11 @@ class Catalogue:
     )
 
     def get(self, name: str) -> Entity:
-        """Return the entity. Raises UnknownEntityError."""
+        """Return the entity. Raises LookupError."""
         try:
             return self.entities[name]
         except KeyError:
-            raise UnknownEntityError(
+            raise LookupError(
                 f"unknown entity {name!r}; the org has {', '.join(sorted(self.entities))}"
             ) from None
 

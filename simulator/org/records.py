@@ -7,14 +7,6 @@ from typing import Any
 JsonObject = dict[str, Any]
 
 
-class UnknownRecordError(LookupError):
-    """No live record has this id: it never existed, or is in the Recycle Bin."""
-
-
-class NotInRecycleBinError(LookupError):
-    """The record cannot be undeleted, because it is not in the Recycle Bin."""
-
-
 def iso(at_ms: int) -> str:
     """Return the time in whole seconds UTC, as in change events."""
     moment = datetime.fromtimestamp(at_ms // 1000, UTC)
@@ -40,10 +32,10 @@ class RecordStore:
     moves: int = 0
 
     def insert(self, record: Record) -> None:
-        """Add a live record. Raises UnknownRecordError if its id is taken."""
+        """Add a live record. Raises LookupError if its id is taken."""
         entity, record_id = record.entity, record.record_id
         if record_id in self.live.get(entity, {}) or self.is_deleted(entity, record_id):
-            raise UnknownRecordError(f"the id {record_id!r} is taken")
+            raise LookupError(f"the id {record_id!r} is taken")
         self.moves += 1
         self.live.setdefault(entity, {})[record_id] = record
 
@@ -53,11 +45,11 @@ class RecordStore:
         del self.live[record.entity][record.record_id]
 
     def get(self, entity: str, record_id: str) -> Record:
-        """Return the live record. Raises UnknownRecordError."""
+        """Return the live record. Raises LookupError."""
         try:
             return self.live[entity][record_id]
         except KeyError:
-            raise UnknownRecordError(f"no live {entity} has the id {record_id!r}") from None
+            raise LookupError(f"no live {entity} has the id {record_id!r}") from None
 
     def delete(self, entity: str, record_id: str) -> Record:
         """Move a live record to the Recycle Bin."""
@@ -72,9 +64,7 @@ class RecordStore:
         try:
             record = self.recycle_bin[entity].pop(record_id)
         except KeyError:
-            raise NotInRecycleBinError(
-                f"no {entity} in the Recycle Bin has the id {record_id!r}"
-            ) from None
+            raise LookupError(f"no {entity} in the Recycle Bin has the id {record_id!r}") from None
         self.insert(record)
         return record
 

@@ -32,7 +32,7 @@ def refusal(message: JsonObject, error: str, **fields: object) -> JsonObject:
     return {**answer(message, **fields), "error": error, "successful": False}
 
 
-def unknown_client(message: JsonObject, error: str = UNKNOWN_CLIENT) -> JsonObject:
+def unknown_client(message: JsonObject, error: str) -> JsonObject:
     """Return the response to a client without a session here."""
     reply = refusal(message, error, advice={"interval": 0, "reconnect": "handshake"})
     reply.pop("clientId", None)
