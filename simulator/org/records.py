@@ -25,7 +25,7 @@ class Record:
 
 @dataclass(slots=True)
 class RecordStore:
-    """Live and deleted records by entity and id; `moves` counts their moves between the two."""
+    """Live and deleted records by entity and id; `moves` grows when either set changes."""
 
     live: dict[str, dict[str, Record]] = field(default_factory=dict)
     recycle_bin: dict[str, dict[str, Record]] = field(default_factory=dict)

@@ -197,13 +197,12 @@ class Stream(Subscriber):
         """Wait for news, or until something is due."""
         now = self._now()
         quiet = self._options.grpc_keep_alive if self.credits else self._options.grpc_idle_credits
-        due = [self._sent_at + quiet, now + self.hub.token_seconds(self.call)]
-        if self.stalled_until > now:
-            due = [
-                self.stalled_until,
-                due[1],
-                *(due[:1] if self.keeps_alive else ()),
-            ]
+        due = [now + self.hub.token_seconds(self.call)]
+        is_stalled = self.stalled_until > now
+        if is_stalled:
+            due.append(self.stalled_until)
+        if not is_stalled or self.keeps_alive:
+            due.append(self._sent_at + quiet)
         try:
             async with asyncio.timeout(max(min(due) - now, 0.001)):
                 await self.awake.wait()
