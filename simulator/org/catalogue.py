@@ -169,7 +169,4 @@ class Catalogue:
 
     def by_change_event(self, change_event: str) -> Entity | None:
         """Return the entity whose change event has this name (case-sensitive)."""
-        for entity in self.entities.values():
-            if entity.change_event == change_event:
-                return entity
-        return None
+        return next((e for e in self.entities.values() if e.change_event == change_event), None)

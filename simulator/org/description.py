@@ -112,6 +112,7 @@ def _field(entity: Entity, name: str) -> JsonObject:
     writable, kind = is_writable(entity, name), _type(name)
     is_external_id = name in entity.external_ids
     referred = _referred(name) if kind == "reference" else ""
+    compound = next((field for field in entity.all_fields if name in _parts(entity, field)), None)
     return {
         "name": name,
         "label": name.removesuffix("__c").replace("_", " "),
@@ -130,7 +131,7 @@ def _field(entity: Entity, name: str) -> JsonObject:
         "unique": is_external_id,
         "caseSensitive": False,
         "idLookup": is_external_id or name == "Id",
-        "compoundFieldName": _compound_of(entity, name),
+        "compoundFieldName": compound,
         "referenceTo": [referred] if referred else [],
         "relationshipName": name.removesuffix("Id") if referred else None,
         "picklistValues": [],
@@ -141,11 +142,6 @@ def _referred(name: str) -> str:
     """Return the object that a reference field points to."""
     bare = name.removesuffix("Id")
     return "User" if bare in ("Owner", "CreatedBy", "LastModifiedBy") else bare
-
-
-def _compound_of(entity: Entity, name: str) -> str | None:
-    """Return the compound field that the field is a part of."""
-    return next((field for field in entity.all_fields if name in _parts(entity, field)), None)
 
 
 def _type(name: str) -> str:

@@ -162,41 +162,41 @@ def tree(request: RestRequest) -> RestAnswer:
     records = objects_of(request.json(), "records")
     if not 0 < len(records) <= MAX_RECORDS:
         raise RestError("LIMIT_EXCEEDED", f"a tree has 1 to {MAX_RECORDS} records at its top")
-    growth = _Growth(request)
+    made: list[JsonObject] = []
+    refused: list[JsonObject] = []
     try:
         with request.all_or_none():
             for record in records:
-                growth.add(record, {})
-            if growth.refused:
+                _grow(request, record, {}, made, refused)
+            if refused:
                 raise _RolledBack
     except _RolledBack:
-        return RestAnswer({"hasErrors": True, "results": growth.refused}, 400)
-    return RestAnswer({"hasErrors": False, "results": growth.made}, 201)
+        return RestAnswer({"hasErrors": True, "results": refused}, 400)
+    return RestAnswer({"hasErrors": False, "results": made}, 201)
 
 
-class _Growth:
-    """Creates the records of a tree, parents before their children."""
-
-    def __init__(self, request: RestRequest) -> None:
-        self._request = request
-        self.made: list[JsonObject] = []
-        self.refused: list[JsonObject] = []
-
-    def add(self, record: JsonObject, parent: JsonObject) -> None:
-        attributes = record.get("attributes")
-        described = attributes if isinstance(attributes, dict) else {}
-        entity, reference = str(described.get("type", "")), str(described.get("referenceId", ""))
-        fields = {name: value for name, value in record.items() if not _has_children(value)}
-        try:
-            change = self._request.records.creation(entity, {**fields, **parent})
-        except RestError as refused:
-            self.refused.append({"referenceId": reference, "errors": [refused.line()]})
-            return
-        self._request.commit(change)
-        self.made.append({"referenceId": reference, "id": changed_id(change)})
-        for children in filter(_has_children, record.values()):
-            for child in objects_of(children, "records"):
-                self.add(child, {f"{entity}Id": changed_id(change)})
+def _grow(
+    request: RestRequest,
+    record: JsonObject,
+    parent: JsonObject,
+    made: list[JsonObject],
+    refused: list[JsonObject],
+) -> None:
+    """Create a record of a tree, and then its children."""
+    attributes = record.get("attributes")
+    described = attributes if isinstance(attributes, dict) else {}
+    entity, reference = str(described.get("type", "")), str(described.get("referenceId", ""))
+    fields = {name: value for name, value in record.items() if not _has_children(value)}
+    try:
+        change = request.records.creation(entity, {**fields, **parent})
+    except RestError as error:
+        refused.append({"referenceId": reference, "errors": [error.line()]})
+        return
+    request.commit(change)
+    made.append({"referenceId": reference, "id": changed_id(change)})
+    for children in filter(_has_children, record.values()):
+        for child in objects_of(children, "records"):
+            _grow(request, child, {f"{entity}Id": changed_id(change)}, made, refused)
 
 
 def _has_children(value: object) -> bool:
