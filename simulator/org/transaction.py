@@ -36,6 +36,7 @@ class Draft:
     fields: JsonObject = field(default_factory=dict)
     diffs: JsonObject = field(default_factory=dict)
     alone: bool = False
+    record: Record | None = None
     texts_before: dict[str, str] = field(default_factory=dict)
     separate: set[str] = field(default_factory=set)
     is_stamped: bool = False
@@ -62,7 +63,6 @@ class Transaction:
         self._user = user
         self._drafts: list[Draft] = []
         self._by_record: dict[tuple[str, str], Draft] = {}
-        self._touched: dict[tuple[str, str], Record] = {}
         self._undo: list[Callable[[], object]] = []
 
     def __enter__(self) -> Self:
@@ -111,9 +111,8 @@ class Transaction:
 
     def _completed(self, draft: Draft) -> list[Draft]:
         """Complete the fields of a draft, and return the event of its separate fields."""
-        if draft.change_type in WITH_ALL_FIELDS:
-            record = self._touched[(draft.entity, draft.record_ids[0])]
-            draft.fields = deltas.non_empty(record.fields)
+        if draft.record and draft.change_type in WITH_ALL_FIELDS:
+            draft.fields = deltas.non_empty(draft.record.fields)
         if draft.change_type != "UPDATE" or draft.alone:
             return []
         for name, before in draft.texts_before.items():
@@ -212,10 +211,9 @@ class Transaction:
     def _note(self, record: Record, change_type: str) -> Draft:
         """Return the draft of a record; several writes give the first type and the final data."""
         key = (record.entity, record.record_id)
-        self._touched[key] = record
         draft = self._by_record.get(key)
         if draft is None:
-            draft = Draft(record.entity, [record.record_id], change_type)
+            draft = Draft(record.entity, [record.record_id], change_type, record=record)
             self._by_record[key] = draft
             self._drafts.append(draft)
         return draft
