@@ -4,7 +4,6 @@ import ssl
 from collections import deque
 from dataclasses import dataclass
 from ipaddress import ip_address
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulator.auth.oauth import TokenService
@@ -39,8 +38,8 @@ class Simulator:
         self.clock = Clock()
         self.faults = Faults()
         self.access = Access()
-        self.org = _org(options, self.clock.now())
-        self.tls = server_context(options.tls_cert, options.tls_key, options.tls_client_ca)
+        self.org = Org(options, now=self.clock.now())
+        self.tls = _server_context(options)
         self.tokens = TokenService(options, self.org.opaque)
         self.requests: deque[SeenRequest] = deque(maxlen=MAX_ENTRIES)
         self.bayeux = Bayeux(self.org, self.tokens, self.faults, options)
@@ -77,22 +76,6 @@ class Simulator:
         return announced
 
 
-def _org(options: Options, now: int) -> Org:
-    """Return an empty org. Raises LookupError or ValueError for an invalid custom channel."""
-    org = Org(
-        now=now,
-        retention_ms=int(options.retention_hours * 3_600_000),
-        retention_events=options.retention_events,
-        seed=options.seed,
-        overflow_after=options.overflow_after,
-        username=options.username,
-    )
-    for definition in options.channel:
-        name, _, entities = definition.partition("=")
-        org.channels.define(name, entities.split(","))
-    return org
-
-
 def _name(host: str) -> str:
     """Return `localhost` for a local address, because strict cookie jars refuse bare addresses."""
     try:
@@ -102,21 +85,22 @@ def _name(host: str) -> str:
     return "localhost" if address.is_loopback or address.is_unspecified else host
 
 
-def server_context(cert: str, key: str, client_ca: str) -> ssl.SSLContext | None:
+def _server_context(options: Options) -> ssl.SSLContext | None:
     """Return the TLS context to listen with, or None without a certificate.
 
-    With `client_ca`, a client must present a certificate signed by this authority. Raises
+    With `--tls-client-ca`, a client must present a certificate signed by this authority. Raises
     ValueError for unusable files.
     """
-    if not cert:
+    files = (options.tls_cert, options.tls_key, options.tls_client_ca)
+    if not options.tls_cert:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(Path(cert), Path(key) if key else None)
-        if client_ca:
-            context.load_verify_locations(Path(client_ca))
+        context.load_cert_chain(options.tls_cert, options.tls_key or None)
+        if options.tls_client_ca:
+            context.load_verify_locations(options.tls_client_ca)
             context.verify_mode = ssl.CERT_REQUIRED
     except OSError as error:
-        named = ", ".join(path for path in (cert, key, client_ca) if path)
+        named = ", ".join(filter(None, files))
         raise ValueError(f"cannot use the TLS files {named}: {error}") from error
     return context

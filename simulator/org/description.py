@@ -150,24 +150,18 @@ def _type(name: str) -> str:
     return TYPES.get(name, "reference" if name.endswith("Id") else "string")
 
 
-class Fields:
-    """The valid field names of an entity.
+def spelt(entity: Entity, records: Iterable[Record], name: str) -> str | None:
+    """Return the name of a field as the org spells it, or None if there is no such field.
 
-    They are the described fields, fields that a record has through the control API, and any name
-    for an entity that was added there, because its fields are not defined.
+    Valid names are the described fields, fields that a record has through the control API, and any
+    name for an entity that was added there, because its fields are not defined.
     """
-
-    def __init__(self, entity: Entity, records: Iterable[Record]) -> None:
-        self._described = {name.casefold(): name for name in field_names(entity)}
-        self._records = records
-        self._any = not entity.fields
-
-    def canonical(self, name: str) -> str | None:
-        """Return the name as the org spells it, or None if there is no such field."""
-        found = self._described.get(name.casefold())
-        if found is None and any(name in record_json(record, "") for record in self._records):
-            found = name
-        return found or (name if self._any else None)
+    for known in field_names(entity):
+        if known.casefold() == name.casefold():
+            return known
+    if not entity.fields or any(name in record_json(record, "") for record in records):
+        return name
+    return None
 
 
 def stored(entity: Entity, fields: JsonObject) -> JsonObject:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from simulator.options import Options
 from simulator.org import deltas
 from simulator.org.avro.schema import Schema
 from simulator.org.avro.schemas import Schemas
@@ -46,32 +47,27 @@ SOMEBODY = Writer()
 class Org:
     """The complete state of the org, except for its clients."""
 
-    def __init__(
-        self,
-        *,
-        now: int,
-        retention_ms: int = 72 * 3_600_000,
-        retention_events: int = 1_000_000,
-        seed: int | None = None,
-        overflow_after: int = 100_000,
-        username: str = "integration@simulator.example",
-    ) -> None:
+    def __init__(self, options: Options, *, now: int) -> None:
+        """Raises LookupError or ValueError for an invalid custom channel."""
         self.opaque = OpaqueIds(random.Random())
-        self.ids = RecordIds(random.Random(seed))
+        self.ids = RecordIds(random.Random(options.seed))
         self.catalogue = Catalogue()
         self.channels = Channels(self.catalogue)
+        for definition in options.channel:
+            name, _, entities = definition.partition("=")
+            self.channels.define(name, entities.split(","))
         self.schemas = Schemas(self.catalogue)
         self.store = RecordStore()
         self._setup_records = setup_records(
-            org_id=ORG_ID, user_id=USER_ID, username=username, now=now
+            org_id=ORG_ID, user_id=USER_ID, username=options.username, now=now
         )
         self.log = EventLog(
             newest_id=max(now - FIRST_REPLAY_ID_AFTER, 1_000),
             steps=self.opaque.replay_steps(),
-            retention_ms=retention_ms,
-            retention_events=retention_events,
+            retention_ms=int(options.retention_hours * 3_600_000),
+            retention_events=options.retention_events,
         )
-        self.overflow_after = overflow_after
+        self.overflow_after = options.overflow_after
         self._commit_number = now * COMMITS_PER_MS
         self._open: Transaction | None = None
         self._observers: list[Callable[[StoredEvent], None]] = []

@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from simulator.org import description
 from simulator.org.catalogue import Entity
-from simulator.org.description import DATETIMES, Fields, chosen_fields, record_json
+from simulator.org.description import chosen_fields, record_json
 from simulator.org.ids import base62
 from simulator.org.org import Org
 from simulator.org.records import JsonObject
@@ -122,10 +123,10 @@ def _sorted(rows: list[JsonObject], name: str, order: Order) -> list[JsonObject]
 
 def _spelt(org: Org, entity: Entity, query: Query, text: str) -> dict[str, str]:
     """Return the org's spelling of each field name of the query. Raises RestError."""
-    fields = Fields(entity, org.records_of(entity).values())
+    records = org.records_of(entity).values()
 
     def canonical(name: str) -> str:
-        if (known := fields.canonical(name)) is None:
+        if (known := description.spelt(entity, records, name)) is None:
             message = (
                 f"No such column '{name}' on entity '{entity.name}'. If you are attempting "
                 "to use a custom field, be sure to append the '__c' after the custom field name. "
@@ -135,7 +136,7 @@ def _spelt(org: Org, entity: Entity, query: Query, text: str) -> dict[str, str]:
         return known
 
     for comparison in comparisons(query.where):
-        is_time = fields.canonical(comparison.name) in DATETIMES
+        is_time = description.spelt(entity, records, comparison.name) in description.DATETIMES
         if is_time and any(one.kind not in ("moment", "word") for one in comparison.literals):
             message = (
                 f"value of filter criterion for field '{comparison.name}' must be of type dateTime "

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from simulator.org.catalogue import SETUP, Entity
 from simulator.org.changes import Create, Delete, Update
 from simulator.org.description import (
-    Fields,
     chosen_fields,
     field_names,
     is_writable,
     record_json,
+    spelt,
     stored,
 )
 from simulator.org.ids import with_checksum
@@ -132,10 +132,10 @@ class Records:
         return [*field_names(entity), *sorted({name for record in live for name in record.fields})]
 
     def _known(self, entity: Entity, names: Iterable[str]) -> list[str]:
-        fields = Fields(entity, self._org.records_of(entity).values())
+        records = self._org.records_of(entity).values()
         known = []
         for name in names:
-            canonical = fields.canonical(name.strip())
+            canonical = spelt(entity, records, name.strip())
             if canonical is None:
                 message = f"No such column '{name}' on sobject of type {entity.name}"
                 raise RestError("INVALID_FIELD", message)

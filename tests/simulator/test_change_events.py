@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from simulator.org.changes import Create, Delete, Gap, Overflow, Undelete, Update, Wildcard
+from simulator.options import Options
+from simulator.org.changes import Change, Create, Delete, Gap, Overflow, Undelete, Update, Wildcard
 from simulator.org.events import HEADER
 from simulator.org.org import Org, Writer
 
@@ -17,7 +18,7 @@ LATER = NOW + 60_000
 
 @pytest.fixture
 def org() -> Org:
-    return Org(now=NOW, seed=1)
+    return Org(Options(seed=1), now=NOW)
 
 
 def create(org: Org, entity: str = "Account", **fields: Any) -> str:
@@ -352,7 +353,7 @@ def test_a_transaction_that_fails_leaves_every_record_as_it_was(org: Org) -> Non
     kept, binned = create(org, Name="Kept"), create(org, Name="Binned")
     org.commit([Delete("Account", (binned,))], now=NOW)
     before = deepcopy((org.store.live, org.store.recycle_bin, org.log.total))
-    changes = [
+    changes: list[Change] = [
         Create("Account", ({"Name": "New"},), "001000000000009AAA"),
         Update("Account", (kept, "001000000000009AAA"), {"Phone": "1"}),
         Gap("Account", "GAP_UPDATE", (kept,), {"Phone": "2"}, apply=True),
