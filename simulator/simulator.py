@@ -11,7 +11,8 @@ from simulator.evidence import MAX_ENTRIES, SeenRequest
 from simulator.faults import Faults
 from simulator.options import Options
 from simulator.org.clock import Clock
-from simulator.org.org import ORG_ID, Org
+from simulator.org.ids import ORG_ID
+from simulator.org.org import Org
 from simulator.org.records import JsonObject
 from simulator.pubsub.hub import Hub
 from simulator.streaming.bayeux import Bayeux

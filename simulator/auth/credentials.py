@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from simulator.options import Options
 from simulator.org.ids import OpaqueIds
 from simulator.org.records import JsonObject
 
@@ -38,30 +39,28 @@ INVALID_LOGIN = (
 
 @dataclass(slots=True)
 class Door:
-    """Checks the user's logins; `lock_after` wrong passwords in a row lock the user (0: never)."""
+    """Checks the user's logins, and locks the user after as many failures as `--lock-after`."""
 
-    username: str
-    password: str
-    lock_after: int = 0
+    options: Options
     failed: int = 0
     failed_in_a_row: int = 0
     locked: bool = False
 
     def is_user(self, username: str) -> bool:
         """Return whether this is the user, ignoring case."""
-        return username.casefold() == self.username.casefold()
+        return username.casefold() == self.options.username.casefold()
 
     def admits(self, username: str, password: str) -> bool:
         """Return whether the login is valid; to a locked user, no password is."""
         if not self.is_user(username):
             self.failed += 1
             return False
-        if password == self.password and not self.locked:
+        if password == self.options.password and not self.locked:
             self.failed_in_a_row = 0
             return True
         self.failed += 1
         self.failed_in_a_row += 1
-        self.locked = self.locked or 0 < self.lock_after <= self.failed_in_a_row
+        self.locked = self.locked or 0 < self.options.lock_after <= self.failed_in_a_row
         return False
 
     def unlock(self) -> None:

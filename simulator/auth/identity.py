@@ -9,8 +9,7 @@ from simulator import wire
 from simulator.auth.oauth import TokenService, identity_url
 from simulator.org.clock import Clock
 from simulator.org.description import rest_time
-from simulator.org.ids import long_id
-from simulator.org.org import ORG_ID, USER_ID
+from simulator.org.ids import ORG_ID, USER_ID, long_id
 from simulator.org.records import JsonObject, iso
 
 MISSING_TOKEN, BAD_TOKEN = "Missing_OAuth_Token", "Bad_OAuth_Token"

@@ -21,8 +21,7 @@ from simulator.auth.credentials import (
 )
 from simulator.evidence import MAX_ENTRIES, Arrival
 from simulator.options import Options
-from simulator.org.ids import OpaqueIds
-from simulator.org.org import ORG_ID, USER_ID
+from simulator.org.ids import ORG_ID, USER_ID, OpaqueIds
 from simulator.org.records import JsonObject
 
 MINUTE_MS = 60_000
@@ -82,7 +81,7 @@ class TokenService:
         self.refresh_tokens = RefreshTokens(
             opaque, options.refresh_token, options.rotate_refresh_tokens
         )
-        self.door = Door(options.username, options.password, options.lock_after)
+        self.door = Door(options)
         self.app_key = jwt_bearer.AppKey(options.jwt_public_key)
         self.log: deque[TokenCall] = deque(maxlen=MAX_ENTRIES)
         self.refreshes = 0

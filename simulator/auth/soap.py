@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 from simulator.auth.credentials import INVALID_LOGIN, TokenError
 from simulator.org.catalogue import PROFILE_ID
-from simulator.org.org import ORG_ID, USER_ID
+from simulator.org.ids import ORG_ID, USER_ID
 
 CLIENT = "soapenv:Client"
 OLDEST, NEWEST = 31.0, 64.0

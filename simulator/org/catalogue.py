@@ -7,7 +7,7 @@ queried over REST, but not written, and have no change events.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from simulator.org.ids import with_checksum
+from simulator.org.ids import ORG_ID, USER_ID, with_checksum
 from simulator.org.records import JsonObject, Record, iso
 
 CUSTOM_SUFFIX = "__c"
@@ -117,20 +117,18 @@ SETUP: Mapping[str, Entity] = {
 }
 
 
-def setup_records(
-    *, org_id: str, user_id: str, username: str, now: int
-) -> dict[str, dict[str, Record]]:
+def setup_records(username: str, now: int) -> dict[str, dict[str, Record]]:
     """Return the one record of each setup object, by object and id."""
     stamp = {
         "CreatedDate": iso(now),
-        "CreatedById": user_id,
+        "CreatedById": USER_ID,
         "LastModifiedDate": iso(now),
-        "LastModifiedById": user_id,
+        "LastModifiedById": USER_ID,
     }
     user = {**USER, "Username": username, "Email": username, **stamp}
     return {
-        "Organization": {org_id: Record("Organization", org_id, {**ORGANIZATION, **stamp}, now)},
-        "User": {user_id: Record("User", user_id, user, now)},
+        "Organization": {ORG_ID: Record("Organization", ORG_ID, {**ORGANIZATION, **stamp}, now)},
+        "User": {USER_ID: Record("User", USER_ID, user, now)},
     }
 
 

@@ -21,6 +21,10 @@ def with_checksum(id15: str) -> str:
     )
 
 
+ORG_ID = with_checksum("00D5g000004QxWv")
+USER_ID = with_checksum("0055g000009mLcT")
+
+
 def long_id(text: str) -> str:
     """Return an id in its 18-character form; text without 15 characters is returned unchanged."""
     return with_checksum(text) if len(text) == 15 else text

@@ -13,12 +13,10 @@ from simulator.org.catalogue import Catalogue, Entity, setup_records
 from simulator.org.changes import OVERFLOW_ID, Change
 from simulator.org.channels import Channels
 from simulator.org.events import HEADER, EventLog, StoredEvent
-from simulator.org.ids import OpaqueIds, RecordIds, with_checksum
+from simulator.org.ids import USER_ID, OpaqueIds, RecordIds
 from simulator.org.records import JsonObject, Record, RecordStore
 from simulator.org.transaction import Draft, Transaction
 
-ORG_ID = with_checksum("00D5g000004QxWv")
-USER_ID = with_checksum("0055g000009mLcT")
 MAX_EVENT_CHARACTERS = 1_000_000
 FIRST_REPLAY_ID_AFTER = 1_700_000_000_000
 #: Commit numbers grow with time, and exceed 2^53 like those of orgs on Hyperforce.
@@ -58,9 +56,7 @@ class Org:
             self.channels.define(name, entities.split(","))
         self.schemas = Schemas(self.catalogue)
         self.store = RecordStore()
-        self._setup_records = setup_records(
-            org_id=ORG_ID, user_id=USER_ID, username=options.username, now=now
-        )
+        self._setup_records = setup_records(options.username, now)
         self.log = EventLog(
             newest_id=max(now - FIRST_REPLAY_ID_AFTER, 1_000),
             steps=self.opaque.replay_steps(),

@@ -13,7 +13,8 @@ from simulator.evidence import MAX_ENTRIES
 from simulator.faults import Fault, Faults
 from simulator.org.clock import Clock
 from simulator.org.events import StoredEvent
-from simulator.org.org import ORG_ID, Org
+from simulator.org.ids import ORG_ID
+from simulator.org.org import Org
 from simulator.org.records import JsonObject
 from simulator.pubsub.positions import ManagedSubscriptions
 from simulator.pubsub_codes import PubSubError

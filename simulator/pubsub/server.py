@@ -9,7 +9,7 @@ import grpc
 from grpc import aio
 
 from simulator.options import Options
-from simulator.org.org import ORG_ID
+from simulator.org.ids import ORG_ID
 from simulator.pubsub import positions
 from simulator.pubsub.delivery import Stream
 from simulator.pubsub.hub import Call, Hub, error_of
