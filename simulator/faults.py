@@ -61,7 +61,7 @@ class Faults:
 
     waiting: list[Fault] = field(default_factory=list)
 
-    def add(self, kind: str, times: int | None, options: JsonObject) -> Fault:
+    def add(self, kind: str, times: int | None, options: JsonObject) -> None:
         """Add a fault for the next `times` requests. Raises ValueError for an unknown one."""
         if kind not in KINDS:
             raise ValueError(f"unknown kind {kind!r}; known are {', '.join(KINDS)}")
@@ -77,9 +77,7 @@ class Faults:
             raise ValueError(f"{kind} needs the error string to answer with")
         if kind == "grpc_status":
             _check_grpc(merged)
-        fault = Fault(kind, times, merged)
-        self.waiting.append(fault)
-        return fault
+        self.waiting.append(Fault(kind, times, merged))
 
     def take(
         self,

@@ -132,7 +132,7 @@ class ManagedSubscriptions:
         subscription.state = state
         return subscription
 
-    def read(self, definition: str) -> ManagedSubscription:
+    def read(self, definition: str) -> None:
         """Add a subscription from `NAME=/data/TOPIC[:earliest]`. Raises ValueError."""
         name, _, rest = definition.partition("=")
         topic, _, replay = rest.partition(":")
@@ -140,7 +140,7 @@ class ManagedSubscriptions:
             raise ValueError(
                 f"--managed-subscription wants NAME=/data/TOPIC[:earliest], not {definition!r}"
             )
-        return self.define(name, topic, replay or "latest")
+        self.define(name, topic, replay or "latest")
 
     def find(self, subscription_id: str, name: str) -> ManagedSubscription:
         """Return the subscription of a request. Raises PubSubError."""
