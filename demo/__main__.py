@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from demo.environment import prepare
+from cryptography.fernet import Fernet
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,10 +29,39 @@ def main() -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return _stop("another demo is already running in this folder; stop it first.")
-        prepare(folder)
+        _prepare(folder)
         from demo.stage import play
 
         return play(folder, seconds)
+
+
+def _prepare(folder: Path) -> None:
+    """Set up Django for this process and its children: a new database and broker in the folder, and
+    secrets that are kept."""
+    for stale in folder.glob("db.sqlite3*"):
+        stale.unlink()  # it describes the simulated org of the last run, which is gone
+    shutil.rmtree(folder / "broker", ignore_errors=True)
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "cdcproject.settings",
+        "VAR_DIR": str(folder),
+        "SECRET_KEY": _secret(folder / "secret_key", lambda: secrets.token_urlsafe(50)),
+        "CDC_ENCRYPTION_KEYS": _secret(
+            folder / "encryption_keys", lambda: Fernet.generate_key().decode()
+        ),
+        "PYTHONUNBUFFERED": "1",
+    }
+    for name in ("DATABASE_URL", "CELERY_BROKER_URL", "REDIS_URL", "DEBUG", "CDC_HANDLER_MODULES"):
+        os.environ.pop(name, None)
+    import django
+
+    django.setup()
+
+
+def _secret(path: Path, make: Callable[[], str]) -> str:
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(make())
+    return path.read_text()
 
 
 def _stop(message: str) -> int:

@@ -8,8 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 STOP_SECONDS = 15.0
 
@@ -23,24 +21,13 @@ class ChildDied(Exception):
 
 
 class Children:
-    """Starts processes, and stops all of them at the end of its `with` block."""
+    """Starts processes; `stop` ends all of them."""
 
     def __init__(self, folder: Path) -> None:
         self._logs = folder / "logs"
+        self._logs.mkdir(exist_ok=True)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._is_interrupted = False
-
-    def __enter__(self) -> Self:
-        self._logs.mkdir(exist_ok=True)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self, name: str, *arguments: str) -> None:
         """Start Python with these arguments."""
@@ -57,8 +44,8 @@ class Children:
     def log_of(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 
-    def interrupt(self) -> None:
-        """Raise Interrupted in a signal handler. `check` raises it again, because Python drops
+    def interrupt(self, *_signal: object) -> None:
+        """Raise Interrupted, as a signal handler. `check` raises it again, because Python drops
         exceptions raised in a finalizer."""
         self._is_interrupted = True
         raise Interrupted

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import requests
@@ -35,28 +34,26 @@ CATCH_UP_SECONDS = 60.0
 
 def play(folder: Path, seconds: float) -> int:
     """Run the demo for `seconds` (0: until Ctrl-C), and return the exit code."""
-
     children = Children(folder)
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        children.interrupt()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
+    _on_signals(children.interrupt)
     try:
-        with children:
-            try:
-                return _play(children, seconds)
-            finally:
-                # A second Ctrl-C must not interrupt the stopping of the processes.
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    signal.signal(number, signal.SIG_IGN)
+        try:
+            return _play(children, seconds)
+        finally:
+            # A second Ctrl-C must not interrupt the stopping of the processes.
+            _on_signals(signal.SIG_IGN)
+            children.stop()
     except Interrupted:
         _say("\nAll processes are stopped.")
         return 0
     except ChildDied as died:
         _say(f"\nThe demo failed: {died}")
         return 1
+
+
+def _on_signals(handler: Callable[..., None] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 def _play(children: Children, seconds: float) -> int:

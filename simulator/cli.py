@@ -6,20 +6,17 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from simulator.control.operations import listed
-from simulator.options import Options, add_arguments, from_arguments
+from simulator.options import add_arguments, from_arguments
 from simulator.org.records import JsonObject
 from simulator.server import serving
 from simulator.simulator import Simulator
 
-Write = Callable[[str], object]
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `python -m simulator`, and return the exit code: 2 for wrong options, 1 for a port in
-    use."""
+def main() -> int:
+    """Run `python -m simulator`, and return the exit code: 2: wrong options, 1: port in use."""
     parser = argparse.ArgumentParser(
         prog="simulator",
         description="A simulated Salesforce org, for development and tests.",
@@ -27,49 +24,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_arguments(parser)
-    add_announcing(parser)
     parser.add_argument(
         "--exit-with-stdin",
         action="store_true",
         help="exit when standard input is closed, so that no process outlives its parent",
     )
-    parsed = vars(parser.parse_args(arguments))
+    parsed = vars(parser.parse_args())
     try:
         simulator = Simulator(from_arguments(parsed))
     except (ValueError, LookupError) as error:
         parser.error(str(error))
-    announce = announce_json if parsed["json"] else announce_text
     try:
-        run(simulator, announce, sys.stdout.write, follow_stdin=parsed["exit_with_stdin"])
+        run(
+            simulator,
+            sys.stdout.write,
+            as_json=parsed["json"],
+            follow_stdin=parsed["exit_with_stdin"],
+        )
     except OSError as error:
         sys.stderr.write(f"cannot listen: {error}\n")
         return 1
     return 0
 
 
-def add_announcing(parser: argparse.ArgumentParser) -> None:
-    """Declare the option for the format of the announcement."""
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="announce the address, the credentials and the private key of JWT logins as JSON",
-    )
-
-
-def start(options: Options, write: Write, *, as_json: bool = False) -> None:
-    """Run with these options and announce with `write`. Returns after SIGINT or SIGTERM."""
-    announce = announce_json if as_json else announce_text
-    run(Simulator(options), announce, write, follow_stdin=False)
-
-
 def run(
     simulator: Simulator,
-    announce: Callable[[JsonObject, Write], None],
-    write: Write,
+    write: Callable[[str], object],
     *,
-    follow_stdin: bool,
+    as_json: bool,
+    follow_stdin: bool = False,
 ) -> None:
-    """Serve until a signal arrives or, with `follow_stdin`, standard input is closed."""
+    """Announce the simulator with `write`, and serve until a signal arrives or, with
+    `follow_stdin`, standard input is closed."""
 
     async def serve() -> None:
         ended = asyncio.Event()
@@ -79,7 +65,8 @@ def run(
         if follow_stdin:
             _at_end_of_stdin(loop, ended)
         async with serving(simulator) as port:
-            announce(simulator.announcement(port), write)
+            announcement = simulator.announcement(port)
+            write(json.dumps(announcement) + "\n" if as_json else _text(announcement))
             sys.stdout.flush()
             await ended.wait()
 
@@ -95,18 +82,12 @@ def _at_end_of_stdin(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> N
     loop.add_reader(sys.stdin, read)
 
 
-def announce_json(announcement: JsonObject, write: Write) -> None:
-    """Announce as one line of JSON, for a program that started the simulator."""
-    write(json.dumps(announcement) + "\n")
-
-
-def announce_text(announcement: JsonObject, write: Write) -> None:
-    """Announce as text, for a person."""
+def _text(announcement: JsonObject) -> str:
     url = announcement["url"]
     hidden = ("url", "port", "grpc_port", "private_key")
     shown = {name: value for name, value in announcement.items() if name not in hidden}
     credentials = "".join(f"  {name:14} {value}\n" for name, value in shown.items())
-    write(
+    return (
         f"Salesforce simulator at {url} (stop it with Ctrl-C)\n{credentials}"
         f"  control API    {url}/_simulator/state\n"
         "  private key    for JWT logins: shown with --json\n"

@@ -1,7 +1,4 @@
-"""The faults that wait for the next requests.
-
-UnknownFaultError: the requested fault is not in KINDS.
-"""
+"""The faults that wait for the next requests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,12 +7,6 @@ from simulator import pubsub_codes as codes
 from simulator.org.records import JsonObject
 
 TARGETS = ("cometd", "token", "rest", "pubsub")
-CONNECTION_LIMIT = (
-    "403::To protect all customers from excessive use and Denial of Service attacks, we limit the "
-    "number of simultaneous connections per server.  Your request has been denied because this "
-    "limit has been exceeded.  Please try your request again later."
-)
-TOO_BUSY = "503::Server is too busy.  Please try your request again later."
 KINDS: Mapping[str, JsonObject] = {
     "http_status": {"target": "cometd", "channel": "", "status": 503, "retry_after": None},
     "close": {"target": "cometd", "channel": "", "events_only": False, "keep_events": False},
@@ -46,10 +37,6 @@ GRPC = ("grpc_status", "grpc_stall")
 META = ("too_busy", "connection_limit", "refuse_subscribe", "meta_error")
 
 
-class UnknownFaultError(ValueError):
-    """An unknown fault. The message names the wrong part and the known values."""
-
-
 @dataclass(slots=True, eq=False)
 class Fault:
     """One fault; with `remaining` None it lasts until it is cleared."""
@@ -74,27 +61,23 @@ class Faults:
 
     waiting: list[Fault] = field(default_factory=list)
 
-    def add(self, kind: str, times: int | None, options: JsonObject) -> Fault:
-        """Add a fault for the next `times` requests. Raises UnknownFaultError."""
+    def add(self, kind: str, times: int | None, options: JsonObject) -> None:
+        """Add a fault for the next `times` requests. Raises ValueError for an unknown one."""
         if kind not in KINDS:
-            raise UnknownFaultError(f"unknown kind {kind!r}; known are {', '.join(KINDS)}")
+            raise ValueError(f"unknown kind {kind!r}; known are {', '.join(KINDS)}")
         defaults = KINDS[kind]
         for name, value in options.items():
             if name not in defaults:
-                raise UnknownFaultError(
-                    f"{kind} has no option {name!r}; it has {', '.join(defaults)}"
-                )
+                raise ValueError(f"{kind} has no option {name!r}; it has {', '.join(defaults)}")
             _check_type(name, value, defaults[name])
         merged = {**defaults, **options}
         if merged.get("target", "cometd") not in TARGETS:
-            raise UnknownFaultError(f"target must be one of {', '.join(TARGETS)}")
+            raise ValueError(f"target must be one of {', '.join(TARGETS)}")
         if merged.get("error") == "":
-            raise UnknownFaultError(f"{kind} needs the error string to answer with")
+            raise ValueError(f"{kind} needs the error string to answer with")
         if kind == "grpc_status":
             _check_grpc(merged)
-        fault = Fault(kind, times, merged)
-        self.waiting.append(fault)
-        return fault
+        self.waiting.append(Fault(kind, times, merged))
 
     def take(
         self,
@@ -115,18 +98,7 @@ class Faults:
             return fault
         return None
 
-    def matching(self, kind: str, *, method: str, channel: str) -> list[Fault]:
-        """Return the faults of a kind for a method and a topic of the Pub/Sub API, oldest first."""
-        return [
-            fault
-            for fault in self.waiting
-            if fault.kind == kind
-            and fault.options["method"] in ("", method)
-            and fault.applies("pubsub", channel, "")
-        ]
-
     def use(self, fault: Fault) -> None:
-        """Count one use of the fault."""
         if fault.remaining is None:
             return
         fault.remaining -= 1
@@ -143,9 +115,9 @@ class Faults:
 def _check_grpc(options: JsonObject) -> None:
     options["code"] = options["code"].removeprefix(codes.PREFIX)
     if options["code"] and options["code"] not in codes.STATUSES:
-        raise UnknownFaultError(f"unknown code; known are {', '.join(codes.STATUSES)}")
+        raise ValueError(f"unknown code; known are {', '.join(codes.STATUSES)}")
     if options["status"] and options["status"] not in codes.GRPC_STATUSES:
-        raise UnknownFaultError(f"unknown status; known are {', '.join(codes.GRPC_STATUSES)}")
+        raise ValueError(f"unknown status; known are {', '.join(codes.GRPC_STATUSES)}")
 
 
 def _check_type(name: str, value: object, default: object) -> None:
@@ -157,4 +129,4 @@ def _check_type(name: str, value: object, default: object) -> None:
         case _:
             good = isinstance(value, str)
     if not good:
-        raise UnknownFaultError(f"option {name!r} has a value of the wrong type: {value!r}")
+        raise ValueError(f"option {name!r} has a value of the wrong type: {value!r}")

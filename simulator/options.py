@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
-from simulator.auth.oauth import Credentials, Rules
-
 POSITIVE, NOT_NEGATIVE = "must be greater than 0", "must not be negative"
 
 
@@ -111,29 +109,9 @@ class Options:
         metavar="NAME=/data/TOPIC[:earliest]",
     )
 
-    @property
-    def credentials(self) -> Credentials:
-        """The credentials that a client needs to log in."""
-        return Credentials(
-            client_id=self.client_id,
-            client_secret=self.client_secret,
-            username=self.username,
-            password=self.password,
-            refresh_token=self.refresh_token,
-        )
-
-    @property
-    def rules(self) -> Rules:
-        """The rules of the token endpoint."""
-        return Rules(
-            checks_client=not self.no_client_check,
-            has_run_as_user=not self.no_client_credentials_user,
-            password_gives_refresh_token=self.password_refresh_tokens,
-        )
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declare the options, and `--json`."""
     for option in fields(Options):
         kind, text = option.metadata["kind"], option.metadata["help"]
         if kind is bool:
@@ -148,6 +126,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 text if option.default in ("", None) else f"{text} (default {option.default})"
             )
             parser.add_argument(_flag(option), type=kind, default=option.default, help=described)
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="announce the address, the credentials and the private key of JWT logins as JSON",
+    )
 
 
 def from_arguments(arguments: Mapping[str, Any]) -> Options:

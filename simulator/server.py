@@ -8,9 +8,7 @@ from aiohttp import web
 
 from simulator.auth.identity import Identity
 from simulator.auth.logins import Logins
-from simulator.control.api import Control
-from simulator.control.evidence_api import EvidenceControl
-from simulator.control.pubsub_api import PubSubControl
+from simulator.control import operations
 from simulator.rest.endpoint import RestEndpoint
 from simulator.simulator import Simulator
 from simulator.wire import watching
@@ -21,13 +19,10 @@ SHUTDOWN_SECONDS = 0.1
 
 
 def application(simulator: Simulator) -> web.Application:
-    """Return the application with its routes."""
     app = web.Application(
         client_max_size=MAX_BODY_BYTES, middlewares=[watching(simulator.requests, simulator.clock)]
     )
-    logins = Logins(
-        simulator.tokens, simulator.faults, simulator.clock, simulator.options.token_seconds
-    )
+    logins = Logins(simulator.tokens, simulator.faults, simulator.clock)
     app.router.add_post("/services/oauth2/token", logins.oauth)
     for path in ("/services/Soap/u/{version}", "/services/Soap/u/{version}/"):
         app.router.add_post(path, logins.soap)
@@ -35,18 +30,16 @@ def application(simulator: Simulator) -> web.Application:
         app.router.add_post(path, simulator.cometd.post)
     Identity(simulator.tokens, simulator.clock, simulator.wake).add_routes(app)
     RestEndpoint(simulator).add_routes(app)
-    EvidenceControl(simulator).add_routes(app)
-    PubSubControl(simulator).add_routes(app)
-    Control(simulator).add_routes(app)
+    operations.add_routes(app, simulator)
     return app
 
 
 async def _start_pubsub(simulator: Simulator) -> None:
     """Start the Pub/Sub API. gRPC is imported here, because its import is slow."""
-    from simulator.pubsub.payloads import encoder
+    from simulator.pubsub.payloads import encoded
     from simulator.pubsub.server import PubSubServer
 
-    simulator.org.encode = encoder(simulator.org.schemas)
+    simulator.org.encode = encoded
     server = PubSubServer(simulator.pubsub, simulator.options)
     await server.start()
     simulator.pubsub_server = server

@@ -1,27 +1,34 @@
 """The parts of one simulated org, connected."""
 
 import ssl
+from collections import deque
+from dataclasses import dataclass
 from ipaddress import ip_address
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulator.auth.jwt_bearer import AppKey
 from simulator.auth.oauth import TokenService
-from simulator.auth.refresh_tokens import RefreshTokens
-from simulator.auth.user import Access, Door
-from simulator.evidence import Log, SeenRequest
+from simulator.evidence import MAX_ENTRIES, SeenRequest
 from simulator.faults import Faults
 from simulator.options import Options
 from simulator.org.clock import Clock
-from simulator.org.org import ORG_ID, USER_ID, Org
+from simulator.org.ids import ORG_ID
+from simulator.org.org import Org
 from simulator.org.records import JsonObject
 from simulator.pubsub.hub import Hub
 from simulator.streaming.bayeux import Bayeux
-from simulator.streaming.cometd import CometdEndpoint, Waiters
+from simulator.streaming.cometd import CometdEndpoint
 from simulator.traffic.generator import MIX, SPLIT_MIX, Pump, Traffic
 
 if TYPE_CHECKING:
     from simulator.pubsub.server import PubSubServer
+
+
+@dataclass(slots=True)
+class Access:
+    """The user permissions *API Enabled* and *View Setup and Configuration*."""
+
+    api_enabled: bool = True
+    view_setup: bool = True
 
 
 class Simulator:
@@ -32,23 +39,12 @@ class Simulator:
         self.clock = Clock()
         self.faults = Faults()
         self.access = Access()
-        self.org = _org(options, self.clock.now())
-        self.app_key = AppKey(options.jwt_public_key)
-        self.tls = server_context(options.tls_cert, options.tls_key, options.tls_client_ca)
-        self.tokens = _tokens(options, self.org, self.app_key)
-        self.requests: Log[SeenRequest] = Log()
-        waiters = Waiters()
-        self.bayeux = Bayeux(
-            self.org,
-            self.tokens,
-            self.faults,
-            connect_timeout_ms=int(options.connect_timeout * 1000),
-            max_events_per_answer=options.max_events_per_answer,
-            wake=waiters.wake,
-        )
-        self.cometd = CometdEndpoint(
-            self.bayeux, self.faults, self.clock, waiters, options.connect_timeout
-        )
+        self.org = Org(options, now=self.clock.now())
+        self.tls = _server_context(options)
+        self.tokens = TokenService(options, self.org.opaque)
+        self.requests: deque[SeenRequest] = deque(maxlen=MAX_ENTRIES)
+        self.bayeux = Bayeux(self.org, self.tokens, self.faults, options)
+        self.cometd = CometdEndpoint(self.bayeux, self.faults, self.clock, options.connect_timeout)
         self.pubsub = Hub(self.org, self.tokens, self.faults, self.clock)
         for definition in options.managed_subscription:
             self.pubsub.managed.read(definition)
@@ -57,70 +53,28 @@ class Simulator:
         self.traffic = Traffic(self.org, options.seed, mix)
         self.pump = Pump(self.traffic, self.clock)
 
-    @property
-    def delivered(self) -> int:
-        """The number of events delivered to clients, over both APIs."""
-        return self.bayeux.delivered + self.pubsub.delivered
-
     def wake(self) -> None:
         """Make every held connect and every stream check whether it can continue."""
-        self.cometd.wake()
+        self.bayeux.sessions.wake()
         self.pubsub.wake()
 
     def announcement(self, port: int) -> JsonObject:
         """Return the address and the credentials."""
-        credentials = self.options.credentials
         scheme, host = "https" if self.tls else "http", _name(self.options.host)
+        credentials = ("client_id", "client_secret", "username", "password", "refresh_token")
         announced = {
             "url": f"{scheme}://{host}:{port}",
             "port": port,
-            "client_id": credentials.client_id,
-            "client_secret": credentials.client_secret,
-            "username": credentials.username,
-            "password": credentials.password,
-            "refresh_token": credentials.refresh_token,
+            **{name: getattr(self.options, name) for name in credentials},
             "org_id": ORG_ID,
         }
         if self.pubsub_server:
             address = f"{host}:{self.pubsub_server.port}"
             announced["grpc_endpoint"] = address if self.tls else f"http://{address}"
             announced["grpc_port"] = self.pubsub_server.port
-        if private_key := self.app_key.private_pem:
+        if private_key := self.tokens.app_key.private_pem:
             announced["private_key"] = private_key
         return announced
-
-
-def _org(options: Options, now: int) -> Org:
-    """Return an empty org. Raises LookupError or ValueError for an invalid custom channel."""
-    org = Org(
-        now=now,
-        retention_ms=int(options.retention_hours * 3_600_000),
-        retention_events=options.retention_events,
-        seed=options.seed,
-    )
-    org.overflow_after = options.overflow_after
-    org.setup.set_username(options.username)
-    for definition in options.channel:
-        name, _, entities = definition.partition("=")
-        org.channels.define(name, entities.split(","))
-    return org
-
-
-def _tokens(options: Options, org: Org, app_key: AppKey) -> TokenService:
-    credentials = options.credentials
-    return TokenService(
-        credentials=credentials,
-        org_id=ORG_ID,
-        user_id=USER_ID,
-        opaque=org.opaque,
-        lifetime_ms=int(options.session_seconds * 1000),
-        refresh_tokens=RefreshTokens(
-            org.opaque, credentials.refresh_token, options.rotate_refresh_tokens
-        ),
-        door=Door(credentials.username, credentials.password, options.lock_after),
-        app_key=app_key,
-        rules=options.rules,
-    )
 
 
 def _name(host: str) -> str:
@@ -132,21 +86,22 @@ def _name(host: str) -> str:
     return "localhost" if address.is_loopback or address.is_unspecified else host
 
 
-def server_context(cert: str, key: str, client_ca: str) -> ssl.SSLContext | None:
+def _server_context(options: Options) -> ssl.SSLContext | None:
     """Return the TLS context to listen with, or None without a certificate.
 
-    With `client_ca`, a client must present a certificate signed by this authority. Raises
+    With `--tls-client-ca`, a client must present a certificate signed by this authority. Raises
     ValueError for unusable files.
     """
-    if not cert:
+    files = (options.tls_cert, options.tls_key, options.tls_client_ca)
+    if not options.tls_cert:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(Path(cert), Path(key) if key else None)
-        if client_ca:
-            context.load_verify_locations(Path(client_ca))
+        context.load_cert_chain(options.tls_cert, options.tls_key or None)
+        if options.tls_client_ca:
+            context.load_verify_locations(options.tls_client_ca)
             context.verify_mode = ssl.CERT_REQUIRED
     except OSError as error:
-        named = ", ".join(path for path in (cert, key, client_ca) if path)
+        named = ", ".join(filter(None, files))
         raise ValueError(f"cannot use the TLS files {named}: {error}") from error
     return context

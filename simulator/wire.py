@@ -2,26 +2,22 @@
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Mapping
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from simulator.evidence import Arrival, Log, SeenRequest
+from simulator.evidence import Arrival, SeenRequest
 from simulator.faults import ON_ANSWER, ON_ARRIVAL, Fault, Faults
 from simulator.org.clock import Clock
 
-NO_HEADERS: Mapping[str, str] = {}
-
 
 def json_response(
-    body: object, status: int = 200, headers: Mapping[str, str] = NO_HEADERS
+    body: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Return a JSON response."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return web.Response(
-        text=text, status=status, headers=dict(headers), content_type="application/json"
-    )
+    return web.json_response(text=text, status=status, headers=headers)
 
 
 def arrival(request: web.Request, now: int) -> Arrival:
@@ -36,6 +32,11 @@ def arrival(request: web.Request, now: int) -> Arrival:
     )
 
 
+def base_url(request: web.Request) -> str:
+    """Return the address that the client used."""
+    return f"{request.scheme}://{request.host}"
+
+
 def bearer_token(request: web.Request) -> str:
     """The access token of a request; empty if it has none."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -47,10 +48,8 @@ def fault_on_arrival(faults: Faults, target: str, channel: str = "") -> web.Resp
     fault = faults.take(ON_ARRIVAL, target=target, channel=channel)
     if fault is None:
         return None
-    status = int(fault.options["status"])
-    headers = {}
-    if fault.options["retry_after"] is not None:
-        headers["Retry-After"] = str(fault.options["retry_after"])
+    status, retry_after = int(fault.options["status"]), fault.options["retry_after"]
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     return web.Response(status=status, headers=headers, text=f"<html><h1>{status}</h1></html>")
 
 
@@ -94,15 +93,15 @@ async def _cut_short(request: web.Request, response: web.Response) -> web.Stream
 UNWATCHED = ("/_simulator/", "/services/oauth2/token", "/services/Soap/u/")
 
 
-def watching(log: Log[SeenRequest], clock: Clock) -> Middleware:
-    """Return the middleware that writes to this log."""
+def watching(log: deque[SeenRequest], clock: Clock) -> Middleware:
 
     @web.middleware
     async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith(UNWATCHED):
             return await handler(request)
         query = request.rel_url.raw_query_string
-        seen = log.add(SeenRequest(arrival(request, clock.now()), request.method, query))
+        seen = SeenRequest(arrival(request, clock.now()), request.method, query)
+        log.append(seen)
         try:
             response = await handler(request)
         except web.HTTPException as refused:

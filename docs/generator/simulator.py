@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from docs.generator.blocks import table
-from simulator.control.operations import OPERATIONS
+from simulator.control.operations import described
 
 
 def control(_argument: str) -> str:
     """Return a table of the operations, each linked to its section."""
-    rows = [(f"[`{name}`](#{_anchor(name)})", summary) for name, summary in OPERATIONS.items()]
+    rows = [(f"[`{name}`](#{_anchor(name)})", summary) for name, summary in described().items()]
     return table(("operation", ""), rows)
 
 

@@ -6,22 +6,16 @@ from urllib.parse import parse_qsl, urlencode
 from aiohttp import web
 
 from simulator import wire
-from simulator.auth.oauth import TokenService
+from simulator.auth.oauth import TokenService, identity_url
 from simulator.org.clock import Clock
 from simulator.org.description import rest_time
-from simulator.org.ids import long_id
-from simulator.org.org import ORG_ID, USER_ID
+from simulator.org.ids import ORG_ID, USER_ID, long_id
 from simulator.org.records import JsonObject, iso
 
 MISSING_TOKEN, BAD_TOKEN = "Missing_OAuth_Token", "Bad_OAuth_Token"
 WRONG_ORG, BAD_ID = "Wrong_Org", "Bad_Id"
 INVALID_TOKEN = {"error": "invalid_token", "error_description": "token is invalid or expired"}
 FORM = "application/x-www-form-urlencoded"
-
-
-def identity_url(base_url: str) -> str:
-    """Return the URL that identifies the user everywhere in OAuth."""
-    return f"{base_url}/id/{ORG_ID}/{USER_ID}"
 
 
 class Identity:
@@ -33,7 +27,6 @@ class Identity:
         self._wake = wake
 
     def add_routes(self, app: web.Application) -> None:
-        """Add the routes."""
         for method in ("GET", "POST"):
             app.router.add_route(method, "/services/oauth2/userinfo", self.userinfo)
             app.router.add_route(method, "/services/oauth2/revoke", self.revoke)
@@ -43,11 +36,11 @@ class Identity:
         """Answer with the user, in OpenID Connect's names."""
         if refused := self._refusal(wire.bearer_token(request)):
             return refused
-        base_url = _base_url(request)
+        base_url = wire.base_url(request)
         return wire.json_response(
             {
                 "sub": identity_url(base_url),
-                "preferred_username": self._tokens.credentials.username,
+                "preferred_username": self._tokens.options.username,
                 "nickname": "integration",
                 "name": "Integration User",
                 "given_name": "Integration",
@@ -67,12 +60,12 @@ class Identity:
             return web.Response(status=403, text=WRONG_ORG)
         if long_id(request.match_info["user"]) != USER_ID:
             return web.Response(status=404, text=BAD_ID)
-        base_url = _base_url(request)
+        base_url = wire.base_url(request)
         return wire.json_response(
             {
                 "id": identity_url(base_url),
                 "asserted_user": True,
-                "username": self._tokens.credentials.username,
+                "username": self._tokens.options.username,
                 "nick_name": "integration",
                 "display_name": "Integration User",
                 "first_name": "Integration",
@@ -87,7 +80,7 @@ class Identity:
         return {
             "user_id": USER_ID,
             "organization_id": ORG_ID,
-            "email": self._tokens.credentials.username,
+            "email": self._tokens.options.username,
             "email_verified": True,
             "language": "en_US",
             "locale": "en_US",
@@ -125,7 +118,3 @@ def _urls(base_url: str) -> JsonObject:
         "tooling_rest": f"{data}tooling/",
         "custom_domain": base_url,
     }
-
-
-def _base_url(request: web.Request) -> str:
-    return f"{request.scheme}://{request.host}"

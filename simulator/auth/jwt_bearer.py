@@ -1,9 +1,7 @@
 """The JWT bearer grant: an assertion signed with the connected app's private key."""
 
 import base64
-import binascii
 import json
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -12,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509 import load_pem_x509_certificate
 
-from simulator.auth.token_errors import UNKNOWN_CLIENT, TokenError
+from simulator.auth.credentials import UNKNOWN_CLIENT, TokenError
 from simulator.org.records import JsonObject
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -31,7 +29,7 @@ TOO_LATE = ("invalid_grant", "expired authorization code")
 class AppKey:
     """The connected app's public key: from a file, or of a key pair created when first needed."""
 
-    def __init__(self, path: str = "") -> None:
+    def __init__(self, path: str) -> None:
         """Load the key. Raises ValueError for a file without an RSA key."""
         self._given = _read(path) if path else None
 
@@ -74,51 +72,42 @@ def _read(path: str) -> rsa.RSAPublicKey:
             raise ValueError(f"--jwt-public-key {path}: not an RSA key")
 
 
-@dataclass(frozen=True, slots=True)
-class Assertion:
-    """A parsed JWT, not yet checked."""
+def checked_subject(text: str, key: AppKey, *, client_id: str, base_url: str, now: int) -> str:
+    """Return the user of a valid assertion, with `now` in milliseconds. Raises TokenError."""
+    try:
+        header, claims, signature = (_decoded(part) for part in text.split("."))
+        described, claimed = json.loads(header), json.loads(claims)
+    except ValueError:
+        raise TokenError(*INVALID) from None
+    if not isinstance(described, dict) or not isinstance(claimed, dict):
+        raise TokenError(*INVALID)
+    if claimed.get("iss") != client_id:
+        raise TokenError(*UNKNOWN_CLIENT)
+    if described.get("alg") != "RS256":
+        raise TokenError(*INVALID)
+    signed = text.rpartition(".")[0].encode()
+    try:
+        key.public.verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
+    except InvalidSignature:
+        raise TokenError(*INVALID) from None
+    _check_claims(claimed, (*AUDIENCES, base_url), now)
+    return str(claimed.get("sub", ""))
 
-    header: JsonObject
-    claims: JsonObject
-    signed: bytes
-    signature: bytes
 
-    @classmethod
-    def parse(cls, text: str) -> "Assertion":
-        """Parse the text. Raises TokenError if it is not a JWT."""
-        try:
-            header, claims, signature = (_decoded(part) for part in text.split("."))
-            parsed = (json.loads(header), json.loads(claims))
-        except (ValueError, binascii.Error):
-            raise TokenError(*INVALID) from None
-        if not all(isinstance(part, dict) for part in parsed):
-            raise TokenError(*INVALID)
-        return cls(*parsed, text.rpartition(".")[0].encode(), signature)
-
-    def check_signature(self, key: rsa.RSAPublicKey) -> None:
-        """Check the RS256 signature. Raises TokenError."""
-        if self.header.get("alg") != "RS256":
-            raise TokenError(*INVALID)
-        try:
-            key.verify(self.signature, self.signed, padding.PKCS1v15(), hashes.SHA256())
-        except InvalidSignature:
-            raise TokenError(*INVALID) from None
-
-    def check_claims(self, audiences: tuple[str, ...], now: int) -> None:
-        """Check audience and lifetime, with `now` in milliseconds. Raises TokenError."""
-        audience = self.claims.get("aud")
-        if not any(
-            name in audiences for name in (audience if isinstance(audience, list) else [audience])
-        ):
-            raise TokenError(*WRONG_AUDIENCE)
-        try:
-            left = _seconds_left(float(self.claims.get("exp", "")), now)
-        except (TypeError, ValueError):
-            raise TokenError(*INVALID) from None
-        if not left > 0:
-            raise TokenError(*TOO_LATE)
-        if left > LONGEST_SECONDS + SKEW_SECONDS:
-            raise TokenError(*INVALID)
+def _check_claims(claims: JsonObject, audiences: tuple[str, ...], now: int) -> None:
+    """Check audience and lifetime. Raises TokenError."""
+    audience = claims.get("aud")
+    named = audience if isinstance(audience, list) else [audience]
+    if not any(name in audiences for name in named):
+        raise TokenError(*WRONG_AUDIENCE)
+    try:
+        left = _seconds_left(float(claims.get("exp", "")), now)
+    except (TypeError, ValueError):
+        raise TokenError(*INVALID) from None
+    if not left > 0:
+        raise TokenError(*TOO_LATE)
+    if left > LONGEST_SECONDS + SKEW_SECONDS:
+        raise TokenError(*INVALID)
 
 
 def _seconds_left(expires_at: float, now: int) -> float:
@@ -129,16 +118,6 @@ def _seconds_left(expires_at: float, now: int) -> float:
     if expires_at < MILLISECONDS_FROM:
         return expires_at - now / 1000
     return (expires_at - now) / 1000 + SKEW_SECONDS
-
-
-def checked_subject(text: str, key: AppKey, *, client_id: str, base_url: str, now: int) -> str:
-    """Return the user of a valid assertion. Raises TokenError."""
-    assertion = Assertion.parse(text)
-    if assertion.claims.get("iss") != client_id:
-        raise TokenError(*UNKNOWN_CLIENT)
-    assertion.check_signature(key.public)
-    assertion.check_claims((*AUDIENCES, base_url), now)
-    return str(assertion.claims.get("sub", ""))
 
 
 def _decoded(part: str) -> bytes:

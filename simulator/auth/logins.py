@@ -10,8 +10,8 @@ from aiohttp import web
 
 from simulator import wire
 from simulator.auth import soap
+from simulator.auth.credentials import TokenError
 from simulator.auth.oauth import Grant, TokenCall, TokenService
-from simulator.auth.token_errors import TokenError
 from simulator.faults import Faults
 from simulator.org.clock import Clock
 from simulator.org.records import JsonObject
@@ -20,19 +20,20 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class Logins:
-    """Both endpoints. Each request takes `seconds`, and completes even if the client
-    disconnects."""
+    """Both endpoints. A request takes `--token-seconds`, even if its client disconnects."""
 
-    def __init__(self, tokens: TokenService, faults: Faults, clock: Clock, seconds: float) -> None:
+    def __init__(self, tokens: TokenService, faults: Faults, clock: Clock) -> None:
         self._tokens = tokens
         self._faults = faults
         self._clock = clock
-        self._seconds = seconds
         self._running: set[asyncio.Task[JsonObject | TokenError]] = set()
 
     async def oauth(self, request: web.Request) -> web.StreamResponse:
         """`POST /services/oauth2/token`."""
-        call = await self._oauth_call(request)
+        body = (await request.read()).decode("utf-8", "replace")
+        is_form = request.content_type == FORM
+        form = dict(parse_qsl(body, keep_blank_values=True)) if is_form else {}
+        call = self._call(request, form, form.get("grant_type", ""), basic=_basic(request))
         if spoilt := self._spoilt(call):
             return spoilt
         try:
@@ -54,16 +55,23 @@ class Logins:
                     return self._logout(session_id)
         except TokenError as fault:
             refusal = fault
-        call = self._call(
-            request, {"username": login.username, "version": version}, grant_type="soap"
-        )
+        form = {"username": login.username, "version": version}
+        call = self._call(request, form, "soap", password=login.password)
         if spoilt := self._spoilt(call):
             return spoilt
         if refused := self._refusal():
             refusal = soap.as_fault(refused)
         try:
-            answer = await self._answer(call, self._tokens.soap(login.password), refusal)
-            response = _xml(self._welcome(answer, version))
+            answer = await self._answer(call, self._tokens.soap, refusal)
+            response = _xml(
+                soap.login_xml(
+                    base_url=answer["instance_url"],
+                    version=version,
+                    username=self._tokens.options.username,
+                    token=answer["access_token"],
+                    seconds=self._tokens.lifetime_ms // 1000,
+                )
+            )
         except TokenError as fault:
             response = _xml(soap.fault_xml(fault), 500)
         return await self._send(request, response)
@@ -73,40 +81,19 @@ class Logins:
             return _xml(soap.logout_xml())
         return _xml(soap.fault_xml(TokenError(*soap.NO_SESSION)), 500)
 
-    def _welcome(self, answer: JsonObject, version: str) -> str:
-        return soap.login_xml(
-            base_url=answer["instance_url"],
-            version=version,
-            org_id=self._tokens.org_id,
-            user_id=self._tokens.user_id,
-            username=self._tokens.credentials.username,
-            token=answer["access_token"],
-            seconds=self._tokens.lifetime_ms // 1000,
-        )
-
-    async def _oauth_call(self, request: web.Request) -> TokenCall:
-        body = (await request.read()).decode("utf-8", "replace")
-        is_form = request.content_type == FORM
-        form = dict(parse_qsl(body, keep_blank_values=True)) if is_form else {}
-        return self._call(
-            request, form, grant_type=form.get("grant_type", ""), basic=_basic(request)
-        )
-
     def _call(
         self,
         request: web.Request,
         form: dict[str, str],
-        *,
         grant_type: str,
+        *,
         basic: tuple[str, str] | None = None,
+        password: str = "",
     ) -> TokenCall:
+        arrival = wire.arrival(request, self._clock.now())
+        client_now = self._clock.machine_now()
         return TokenCall(
-            arrival=wire.arrival(request, self._clock.now()),
-            base_url=f"{request.scheme}://{request.host}",
-            form=form,
-            basic=basic,
-            grant_type=grant_type,
-            client_now=self._clock.machine_now(),
+            arrival, wire.base_url(request), form, grant_type, client_now, basic, password
         )
 
     def _spoilt(self, call: TokenCall) -> web.Response | None:
@@ -124,8 +111,7 @@ class Logins:
     async def _answer(
         self, call: TokenCall, grant: Grant, refusal: TokenError | None
     ) -> JsonObject:
-        """Return the response, or raise TokenError. A client's disconnect does not cancel the
-        work."""
+        """Return the response. Raises TokenError. A disconnect does not cancel the work."""
         task = asyncio.create_task(self._take_time(call, grant, refusal))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -137,15 +123,12 @@ class Logins:
     async def _take_time(
         self, call: TokenCall, grant: Grant, refusal: TokenError | None
     ) -> JsonObject | TokenError:
-        token = call.form.get("refresh_token", "") if call.grant_type == "refresh_token" else ""
-        with self._tokens.refresh_tokens.processing(token) as busy:
-            if self._seconds and not busy:
-                await asyncio.sleep(self._seconds)
-            try:
-                now = self._clock.now()
-                return self._tokens.answer(call, grant, now=now, refusal=refusal or busy)
-            except TokenError as refused:
-                return refused
+        seconds = self._tokens.options.token_seconds
+        with self._tokens.refresh_tokens.processing(call.refresh_token) as busy:
+            if seconds and not busy:
+                await asyncio.sleep(seconds)
+            now = self._clock.now()
+            return self._tokens.outcome(call, grant, now=now, refusal=refusal or busy)
 
     async def _send(self, request: web.Request, response: web.Response) -> web.StreamResponse:
         return await wire.send(request, response, wire.fault_on_answer(self._faults, "token"))

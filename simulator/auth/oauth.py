@@ -2,12 +2,12 @@
 
 import base64
 import hmac
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 
 from simulator.auth import jwt_bearer
-from simulator.auth.refresh_tokens import RefreshTokens
-from simulator.auth.token_errors import (
+from simulator.auth.credentials import (
     EXPIRED,
     INVALID_LOGIN,
     NO_RUN_AS_USER,
@@ -15,100 +15,101 @@ from simulator.auth.token_errors import (
     UNSUPPORTED_GRANT,
     WRONG_PASSWORD,
     WRONG_SECRET,
+    Door,
+    RefreshTokens,
     TokenError,
 )
-from simulator.auth.user import Door
-from simulator.evidence import Arrival, TokenLog, TokenRequest
-from simulator.org.ids import OpaqueIds
+from simulator.evidence import MAX_ENTRIES, Arrival
+from simulator.options import Options
+from simulator.org.ids import ORG_ID, USER_ID, OpaqueIds
 from simulator.org.records import JsonObject
 
+MINUTE_MS = 60_000
 GRANT_TYPES = ("password", "refresh_token", "client_credentials", jwt_bearer.GRANT_TYPE)
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """The credentials of a client."""
-
-    client_id: str
-    client_secret: str
-    username: str
-    password: str
-    refresh_token: str
+def identity_url(base_url: str) -> str:
+    """Return the URL that identifies the user everywhere in OAuth."""
+    return f"{base_url}/id/{ORG_ID}/{USER_ID}"
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The org's settings for token requests."""
-
-    checks_client: bool = True
-    has_run_as_user: bool = True
-    password_gives_refresh_token: bool = False
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TokenCall:
-    """A token request; `now` is the org's time, `client_now` the time of its clients."""
+    """A token request at `client_now`, the time of the org's clients, and its entry in the log.
+
+    `password` is that of a SOAP login, which the log does not show.
+    """
 
     arrival: Arrival
     base_url: str
     form: Mapping[str, str]
+    grant_type: str
+    client_now: int
     basic: tuple[str, str] | None = None
-    grant_type: str = ""
-    client_now: int = 0
+    password: str = ""
+    outcome: str = ""
+    refresh_token_reused: bool = False
 
     @property
-    def bearer(self) -> str:
-        """Where the request had the client's id and secret: `basic` or `body`."""
-        return "basic" if self.basic else "body"
+    def refresh_token(self) -> str:
+        """The refresh token, empty for any other grant."""
+        return self.form.get("refresh_token", "") if self.grant_type == "refresh_token" else ""
+
+    def line(self) -> JsonObject:
+        """Return the entry as the control API shows it."""
+        return {
+            **asdict(self.arrival),
+            "form": self.form,
+            "grant_type": self.grant_type,
+            "credential_bearer": "basic" if self.basic else "body",
+            "outcome": self.outcome,
+            "refresh_token_reused": self.refresh_token_reused,
+            "minute": self.arrival.at // MINUTE_MS,
+        }
 
 
 Grant = Callable[[TokenCall, int], JsonObject]
 
 
-@dataclass(slots=True)
 class TokenService:
     """Issues, checks and revokes tokens."""
 
-    credentials: Credentials
-    org_id: str
-    user_id: str
-    opaque: OpaqueIds
-    lifetime_ms: int
-    refresh_tokens: RefreshTokens
-    door: Door
-    app_key: jwt_bearer.AppKey
-    rules: Rules = Rules()
-    log: TokenLog = field(default_factory=TokenLog)
-    _expires_at: dict[str, int] = field(default_factory=dict)
+    def __init__(self, options: Options, opaque: OpaqueIds) -> None:
+        """Raises ValueError for an unusable public key."""
+        self.options = options
+        self.lifetime_ms = int(options.session_seconds * 1000)
+        self.refresh_tokens = RefreshTokens(
+            opaque, options.refresh_token, options.rotate_refresh_tokens
+        )
+        self.door = Door(options)
+        self.app_key = jwt_bearer.AppKey(options.jwt_public_key)
+        self.log: deque[TokenCall] = deque(maxlen=MAX_ENTRIES)
+        self.refreshes = 0
+        self.reuses = 0
+        self._opaque = opaque
+        self._expires_at: dict[str, int] = {}
 
-    def answer(
-        self, call: TokenCall, grant: Grant, *, now: int, refusal: TokenError | None = None
-    ) -> JsonObject:
-        """The answer to a token request; raises TokenError. Either way it is logged.
+    def outcome(
+        self, call: TokenCall, grant: Grant, *, now: int, refusal: TokenError | None
+    ) -> JsonObject | TokenError:
+        """Return the answer to a token request, and log it.
 
         `grant` is one of this service's methods. With `refusal`, the request is refused even
         if it is valid.
         """
-        outcome = "ok"
-        token = call.form.get("refresh_token", "") if call.grant_type == "refresh_token" else ""
-        reused = refusal is None and self.refresh_tokens.is_spent(token)
+        call.refresh_token_reused = not refusal and self.refresh_tokens.is_spent(call.refresh_token)
         try:
-            if refusal:
-                raise refusal
-            return grant(call, now)
-        except TokenError as error:
-            outcome = str(error)
-            raise
-        finally:
-            self.note(call, outcome, reused=reused)
+            outcome = refusal or grant(call, now)
+        except TokenError as refused:
+            outcome = refused
+        self.note(call, str(outcome) if isinstance(outcome, TokenError) else "ok")
+        return outcome
 
-    def note(self, call: TokenCall, outcome: str, *, reused: bool = False) -> None:
-        """Log a token request."""
-        self.log.add(
-            TokenRequest(
-                call.arrival, dict(call.form), call.grant_type, call.bearer, outcome, reused
-            )
-        )
+    def note(self, call: TokenCall, outcome: str) -> None:
+        call.outcome = outcome
+        self.log.append(call)
+        self.refreshes += call.grant_type == "refresh_token"
+        self.reuses += call.refresh_token_reused
 
     def oauth(self, call: TokenCall, now: int) -> JsonObject:
         """Answer a request to the token endpoint. Raises TokenError."""
@@ -120,21 +121,17 @@ class TokenService:
         extra = self._authorize(call)
         return {**self._issue(call.base_url, now, scope), **extra}
 
-    def soap(self, password: str) -> Grant:
-        """Return the grant of a SOAP login with this password, which is not logged."""
-
-        def grant(call: TokenCall, now: int) -> JsonObject:
-            if not self.door.admits(call.form.get("username", ""), password):
-                raise TokenError(*INVALID_LOGIN)
-            return self._issue(call.base_url, now, "")
-
-        return grant
+    def soap(self, call: TokenCall, now: int) -> JsonObject:
+        """Answer a SOAP login. Raises TokenError."""
+        if not self.door.admits(call.form["username"], call.password):
+            raise TokenError(*INVALID_LOGIN)
+        return self._issue(call.base_url, now, "")
 
     def _check_client(self, call: TokenCall) -> None:
         names = ("client_id", "client_secret")
         sent = call.basic or tuple(call.form.get(name) for name in names)
-        optional = call.grant_type == "password" and not self.rules.checks_client
-        expected = (self.credentials.client_id, self.credentials.client_secret)
+        optional = call.grant_type == "password" and self.options.no_client_check
+        expected = (self.options.client_id, self.options.client_secret)
         for value, wanted, error in zip(
             sent, expected, (UNKNOWN_CLIENT, WRONG_SECRET), strict=True
         ):
@@ -147,9 +144,9 @@ class TokenService:
             case "password":
                 return self._by_password(call.form)
             case "refresh_token":
-                return self._refresh(call.form.get("refresh_token", ""))
+                return self._refresh(call.refresh_token)
             case "client_credentials":
-                if not self.rules.has_run_as_user:
+                if self.options.no_client_credentials_user:
                     raise TokenError(*NO_RUN_AS_USER)
             case jwt_bearer.GRANT_TYPE:
                 self._check_assertion(call)
@@ -160,7 +157,7 @@ class TokenService:
     def _by_password(self, form: Mapping[str, str]) -> JsonObject:
         if not self.door.admits(form.get("username", ""), form.get("password", "")):
             raise TokenError(*WRONG_PASSWORD)
-        if not self.rules.password_gives_refresh_token:
+        if not self.options.password_refresh_tokens:
             return {}
         return {"refresh_token": self.refresh_tokens.current or self.refresh_tokens.renew()}
 
@@ -168,7 +165,7 @@ class TokenService:
         subject = jwt_bearer.checked_subject(
             call.form.get("assertion", ""),
             self.app_key,
-            client_id=self.credentials.client_id,
+            client_id=self.options.client_id,
             base_url=call.base_url,
             now=call.client_now,
         )
@@ -180,17 +177,17 @@ class TokenService:
             self.revoke_all()
             self.refresh_tokens.revoke()
             raise TokenError(*EXPIRED)
-        self.refresh_tokens.check(refresh_token)
+        if not refresh_token or refresh_token != self.refresh_tokens.current:
+            raise TokenError(*EXPIRED)
         if not self.refresh_tokens.rotate:
             return {}
         return {"refresh_token": self.refresh_tokens.renew()}
 
     def _issue(self, base_url: str, now: int, scope: str) -> JsonObject:
-        token = f"{self.org_id[:15]}!AQ{self.opaque.secret(94)}"
+        token = f"{ORG_ID[:15]}!AQ{self._opaque.secret(94)}"
         self._expires_at[token] = now + self.lifetime_ms
-        identity = f"{base_url}/id/{self.org_id}/{self.user_id}"
-        issued_at = str(now)
-        key = self.credentials.client_secret.encode()
+        identity, issued_at = identity_url(base_url), str(now)
+        key = self.options.client_secret.encode()
         digest = hmac.digest(key, (identity + issued_at).encode(), "sha256")
         return {
             "access_token": token,
@@ -203,16 +200,14 @@ class TokenService:
         }
 
     def is_valid(self, token: str, now: int) -> bool:
-        """Return whether the access token is valid."""
-        return self._expires_at.get(token, 0) > now
+        return self.milliseconds_left(token, now) > 0
 
     def milliseconds_left(self, token: str, now: int) -> int:
         """Return how long the access token is still valid."""
         return max(self._expires_at.get(token, 0) - now, 0)
 
     def revoke(self, token: str) -> bool:
-        """Revoke an access token, or the refresh token and all access tokens. Returns False for
-        neither."""
+        """Revoke an access token, or the refresh token and with it all access tokens."""
         if token and token == self.refresh_tokens.current:
             self.refresh_tokens.revoke()
             self.revoke_all()
@@ -242,10 +237,8 @@ def granted(asked: str) -> str:
 
     Raises TokenError for an unknown scope, and if no requested scope is granted.
     """
-    names = asked.split()
-    if not names:
-        return " ".join(GRANTED)
-    if any(name not in KNOWN for name in names):
+    names = asked.split() or GRANTED
+    if not KNOWN.issuperset(names):
         raise TokenError("invalid_scope", "the requested scope is invalid, unknown, or malformed")
     allowed = [name for name in names if name in GRANTED]
     if not allowed:

@@ -6,12 +6,13 @@ is not a login.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
-from simulator.auth.token_errors import INVALID_LOGIN, TokenError
+from simulator.auth.credentials import INVALID_LOGIN, TokenError
 from simulator.org.catalogue import PROFILE_ID
+from simulator.org.ids import ORG_ID, USER_ID
 
 CLIENT = "soapenv:Client"
 OLDEST, NEWEST = 31.0, 64.0
@@ -32,10 +33,6 @@ class Login:
 
     username: str = ""
     password: str = ""
-
-
-class _Forbidden(Exception):
-    """A document type declaration, which could define entities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,6 @@ def as_fault(error: TokenError) -> TokenError:
 
 
 def fault_xml(fault: TokenError) -> str:
-    """Return the envelope of a fault."""
     text, code = escape(fault.description), escape(fault.error)
     if fault.error == CLIENT:
         inner = f"<faultcode>{CLIENT}</faultcode><faultstring>{text}</faultstring>"
@@ -86,38 +82,27 @@ def fault_xml(fault: TokenError) -> str:
     return _envelope(fault_space, f"<soapenv:Fault>{inner}</soapenv:Fault>")
 
 
-def login_xml(
-    *,
-    base_url: str,
-    version: str,
-    org_id: str,
-    user_id: str,
-    username: str,
-    token: str,
-    seconds: int,
-) -> str:
-    """Return the envelope of a successful login."""
-    where = f"{base_url}/services/Soap/{{}}/{version}/{org_id[:15]}"
+def login_xml(*, base_url: str, version: str, username: str, token: str, seconds: int) -> str:
+    where = f"{base_url}/services/Soap/{{}}/{version}/{ORG_ID[:15]}"
     result = {
         "metadataServerUrl": where.format("m"),
         "passwordExpired": "false",
         "sandbox": "false",
         "serverUrl": where.format("u"),
         "sessionId": token,
-        "userId": user_id,
+        "userId": USER_ID,
     }
-    user = _elements(_user_info(org_id, user_id, username, seconds))
+    user = _elements(_user_info(username, seconds))
     inner = f"{_elements(result)}<userInfo>{user}</userInfo>"
     response = f"<loginResponse><result>{inner}</result></loginResponse>"
     return _envelope(f'xmlns="{PARTNER}"', response)
 
 
 def logout_xml() -> str:
-    """Return the envelope of a logout."""
     return _envelope(f'xmlns="{PARTNER}"', "<logoutResponse/>")
 
 
-def _user_info(org_id: str, user_id: str, username: str, seconds: int) -> dict[str, str | None]:
+def _user_info(username: str, seconds: int) -> dict[str, str | None]:
     return {
         "accessibilityMode": "false",
         "chatterExternal": "false",
@@ -127,7 +112,7 @@ def _user_info(org_id: str, user_id: str, username: str, seconds: int) -> dict[s
         "orgDefaultCurrencyLocale": "en_US",
         "orgDisallowHtmlAttachments": "false",
         "orgHasPersonAccounts": "false",
-        "organizationId": org_id,
+        "organizationId": ORG_ID,
         "organizationMultiCurrency": "false",
         "organizationName": "Simulator",
         "profileId": PROFILE_ID,
@@ -136,7 +121,7 @@ def _user_info(org_id: str, user_id: str, username: str, seconds: int) -> dict[s
         "userDefaultCurrencyIsoCode": None,
         "userEmail": username,
         "userFullName": "Integration User",
-        "userId": user_id,
+        "userId": USER_ID,
         "userLanguage": "en_US",
         "userLocale": "en_US",
         "userName": username,
@@ -156,28 +141,12 @@ def _check_version(version: str) -> None:
 
 
 def _parse(body: bytes) -> Element:
-    builder = TreeBuilder()
-    parser = expat.ParserCreate(namespace_separator="}")
-    parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = _refuse_doctype
-    parser.StartElementHandler = lambda tag, attributes: builder.start(_name(tag), attributes)
-    parser.EndElementHandler = lambda tag: builder.end(_name(tag))
-    parser.CharacterDataHandler = builder.data
+    if b"<!DOCTYPE" in body:  # it could define entities
+        raise TokenError(CLIENT, "DOCTYPE is not allowed")
     try:
-        parser.Parse(body, True)
-    except _Forbidden:
-        raise TokenError(CLIENT, "DOCTYPE is not allowed") from None
-    except (expat.ExpatError, ValueError) as error:
+        return ElementTree.fromstring(body)
+    except (ElementTree.ParseError, ValueError) as error:
         raise TokenError(CLIENT, f"malformed XML: {error}") from None
-    return builder.close()
-
-
-def _refuse_doctype(*_declaration: object) -> None:
-    raise _Forbidden
-
-
-def _name(tag: str) -> str:
-    return f"{{{tag}" if "}" in tag else tag
 
 
 def _text(operation: Element, name: str) -> str:

@@ -1,41 +1,89 @@
-"""The operations of the control API, one sentence each, for `--help` and the documentation."""
+"""The operations of the control API, and how they are served.
 
-from collections.abc import Mapping
+It is for tests and demonstrations: JSON without authentication, meant for a loopback address.
+Invalid input is answered with 400 and `{"error": …}`, which names the wrong part.
+`docs/simulator.md` describes each operation with an example.
+"""
 
-#: One sentence for each operation, by method and path below `/_simulator/`.
-OPERATIONS: Mapping[str, str] = {
-    "POST changes": "Commit changes to records as one transaction; gaps and overflows too.",
-    "POST events": "Publish an event with any header and body.",
-    "POST messages": "Send any message to the current CometD subscribers of a channel.",
-    "POST duplicates": "Deliver retained events again.",
-    "POST bursts": "Generate a number of events at once.",
-    "POST traffic": "Generate events at a rate from now on.",
-    "POST faults": "Make the next requests fail, or drop tokens, sessions or events at once.",
-    "DELETE faults": "Clear the waiting faults.",
-    "POST entities": "Add an object, or change its fields, selection and visibility.",
-    "POST channels": "Add a custom channel, or change its objects.",
-    "POST managed-subscriptions": "Add, change, stop or delete a managed event subscription.",
-    "POST clock": "Move the org's clock ahead, so that tokens, sessions and events expire.",
-    "POST access": "Give or take permissions of the integration user.",
-    "POST unlock": "Unlock the integration user after too many wrong passwords.",
-    "POST refresh-token": "Issue a new refresh token, as a new authorization does.",
-    "POST recycle-bin/empty": "Permanently delete everything in the Recycle Bin.",
-    "POST pubsub-restart": "Close every connection of the Pub/Sub API, and its port for a while.",
-    "GET state": "Show records, events, sessions, streams, logins and waiting faults.",
-    "GET token-requests": "Show the token requests, including SOAP logins.",
-    "DELETE token-requests": "Clear the token requests and their counters.",
-    "GET requests": "Show the other HTTP requests of clients.",
-    "DELETE requests": "Clear the other HTTP requests.",
-    "GET pubsub-calls": "Show the calls of the Pub/Sub API.",
-    "DELETE pubsub-calls": "Clear the calls of the Pub/Sub API.",
+import json
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from simulator import wire
+from simulator.control import client_control as client
+from simulator.control import org_control as org
+from simulator.control.requests import Body
+from simulator.org.records import JsonObject
+from simulator.simulator import Simulator
+
+Operation = Callable[[Simulator, Body], JsonObject | Awaitable[JsonObject]]
+#: By method and path below `/_simulator/`.
+OPERATIONS: Mapping[str, Operation] = {
+    "POST changes": org.changes,
+    "POST events": org.events,
+    "POST messages": org.messages,
+    "POST duplicates": org.duplicates,
+    "POST bursts": org.bursts,
+    "POST traffic": org.traffic,
+    "POST faults": client.faults,
+    "DELETE faults": client.clear_faults,
+    "POST entities": org.entities,
+    "POST channels": org.channels,
+    "POST managed-subscriptions": client.managed_subscriptions,
+    "POST clock": org.clock,
+    "POST access": client.access,
+    "POST unlock": client.unlock,
+    "POST refresh-token": client.refresh_token,
+    "POST recycle-bin/empty": org.empty_recycle_bin,
+    "POST pubsub-restart": client.restart_pubsub,
+    "GET state": client.state,
+    "GET token-requests": client.token_requests,
+    "DELETE token-requests": client.clear_token_requests,
+    "GET requests": client.requests,
+    "DELETE requests": client.clear_requests,
+    "GET pubsub-calls": client.pubsub_calls,
+    "DELETE pubsub-calls": client.clear_pubsub_calls,
 }
+
+
+def described() -> dict[str, str]:
+    """Return one sentence for each operation."""
+    return {name: operation.__doc__ or "" for name, operation in OPERATIONS.items()}
 
 
 def listed() -> str:
     """Return the operations as text for `--help`."""
     width = max(len(name) for name in OPERATIONS)
-    lines = (f"  {name:{width}}  {text}" for name, text in OPERATIONS.items())
+    lines = (f"  {name:{width}}  {text}" for name, text in described().items())
     return (
         "control API (JSON over HTTP below /_simulator/, without authentication; "
         "examples in docs/simulator.md):\n" + "\n".join(lines)
     )
+
+
+def add_routes(app: web.Application, simulator: Simulator) -> None:
+    for name, operation in OPERATIONS.items():
+        method, _, path = name.partition(" ")
+        app.router.add_route(method, f"/_simulator/{path}", _handler(simulator, operation))
+
+
+def _handler(simulator: Simulator, operation: Operation) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        text = await request.text()
+        try:
+            if request.method == "GET":
+                body = Body(dict(request.query), "the query")
+            else:
+                body = Body(json.loads(text or "{}"))
+            answer = operation(simulator, body)
+            if not isinstance(answer, dict):
+                answer = await answer
+            if request.method == "POST":
+                body.done()
+        except (ValueError, LookupError) as error:
+            return wire.json_response({"error": str(error.args[0])}, 400)
+        return wire.json_response(answer)
+
+    return handle

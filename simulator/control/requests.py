@@ -3,17 +3,11 @@
 ControlError: the body is invalid; the message names the part, and is the response's "error".
 """
 
-import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
-from aiohttp import web
-
-from simulator import wire
-from simulator.faults import UnknownFaultError
 from simulator.org import changes
 from simulator.org.org import SOMEBODY, Writer
 from simulator.org.records import JsonObject
-from simulator.traffic.generator import UnknownMixError
 
 
 class ControlError(ValueError):
@@ -64,6 +58,14 @@ class Body:
             self._left.pop(name, None)
             return None
         return self.count(name, default)
+
+    def limit(self, name: str) -> int | None:
+        """Read an integer from the query of a URL; None if it is absent."""
+        value = self._left.pop(name, None)
+        try:
+            return None if value is None else int(value)
+        except ValueError:
+            raise self._wrong(name, "a number") from None
 
     def flag(self, name: str, *, default: bool = False) -> bool:
         """Read true or false."""
@@ -121,15 +123,12 @@ class Body:
 def read_change(value: object, where: str = "the body") -> changes.Change:
     """Parse one change of a transaction."""
     body = Body(value, where)
-    change = _change(body, body.text("op"), body.text("entity"))
+    op, entity = body.text("op"), body.text("entity")
+    if op not in CHANGES:
+        raise ControlError(f"unknown op {op!r}; known are {', '.join(CHANGES)}")
+    change = CHANGES[op](body, entity)
     body.done()
     return change
-
-
-def _change(body: Body, op: str, entity: str) -> changes.Change:
-    if op not in OPERATIONS:
-        raise ControlError(f"unknown op {op!r}; known are {', '.join(OPERATIONS)}")
-    return OPERATIONS[op](body, entity)
 
 
 def _update(body: Body, entity: str) -> changes.Update:
@@ -168,7 +167,7 @@ def _ids(body: Body) -> tuple[str, ...]:
     return record_ids
 
 
-OPERATIONS: Mapping[str, Callable[[Body, str], changes.Change]] = {
+CHANGES: Mapping[str, Callable[[Body, str], changes.Change]] = {
     "create": _create,
     "update": _update,
     "delete": lambda body, entity: changes.Delete(entity, _ids(body)),
@@ -180,49 +179,8 @@ OPERATIONS: Mapping[str, Callable[[Body, str], changes.Change]] = {
 
 
 def read_writer(body: Body) -> Writer:
-    """Read the writer of the change."""
     return Writer(
         user=body.text("user", SOMEBODY.user),
         api=body.text("api", SOMEBODY.api),
         client=body.text("client", SOMEBODY.client),
     )
-
-
-Action = Callable[[Body], JsonObject | Awaitable[JsonObject]]
-Numbers = Mapping[str, int | None]
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-def json_handler(action: Action) -> Handler:
-    """Return the action as an aiohttp handler."""
-
-    async def handler(request: web.Request) -> web.StreamResponse:
-        text = await request.text()
-        try:
-            body = Body(json.loads(text or "{}"))
-            answer = action(body)
-            if not isinstance(answer, dict):
-                answer = await answer
-            body.done()
-        except (ControlError, UnknownFaultError, UnknownMixError, LookupError) as error:
-            return wire.json_response({"error": str(error.args[0])}, 400)
-        except ValueError as error:
-            return wire.json_response({"error": f"bad request: {error}"}, 400)
-        return wire.json_response(answer)
-
-    return handler
-
-
-def query_handler(names: tuple[str, ...], action: Callable[[Numbers], JsonObject]) -> Handler:
-    """Return an aiohttp handler for an action on integers of the query, None if absent."""
-
-    async def handler(request: web.Request) -> web.StreamResponse:
-        given = request.query
-        try:
-            numbers = {name: int(given[name]) if name in given else None for name in names}
-        except ValueError:
-            listed = " and ".join(repr(name) for name in names)
-            return wire.json_response({"error": f"{listed} must be numbers"}, 400)
-        return wire.json_response(action(numbers))
-
-    return handler

@@ -7,7 +7,7 @@ queried over REST, but not written, and have no change events.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from simulator.org.ids import with_checksum
+from simulator.org.ids import ORG_ID, USER_ID, with_checksum
 from simulator.org.records import JsonObject, Record, iso
 
 CUSTOM_SUFFIX = "__c"
@@ -19,10 +19,6 @@ SYSTEM_FIELDS = (
     "LastModifiedDate",
     "LastModifiedById",
 )
-
-
-class UnknownEntityError(LookupError):
-    """The org has no such entity. Check its spelling, or add it with the control API."""
 
 
 @dataclass(slots=True)
@@ -92,6 +88,50 @@ def standard_entities() -> list[Entity]:
     ]
 
 
+PROFILE_ID = with_checksum("00e5g000001NbZs")
+ORGANIZATION: JsonObject = {
+    "Name": "Simulator",
+    "InstanceName": "SIM1",
+    "IsSandbox": False,
+    "TrialExpirationDate": None,
+    "NamespacePrefix": None,
+    "OrganizationType": "Developer Edition",
+    "LanguageLocaleKey": "en_US",
+    "TimeZoneSidKey": "America/Los_Angeles",
+}
+USER: JsonObject = {
+    "Name": {"FirstName": "Integration", "LastName": "User"},
+    "Username": "",
+    "Email": "",
+    "Alias": "integ",
+    "IsActive": True,
+    "UserType": "Standard",
+    "ProfileId": PROFILE_ID,
+    "LanguageLocaleKey": "en_US",
+    "LocaleSidKey": "en_US",
+    "TimeZoneSidKey": "America/Los_Angeles",
+}
+SETUP: Mapping[str, Entity] = {
+    "Organization": Entity("Organization", "00D", tuple(ORGANIZATION), selected=False),
+    "User": Entity("User", "005", tuple(USER), has_person_name=True, selected=False),
+}
+
+
+def setup_records(username: str, now: int) -> dict[str, dict[str, Record]]:
+    """Return the one record of each setup object, by object and id."""
+    stamp = {
+        "CreatedDate": iso(now),
+        "CreatedById": USER_ID,
+        "LastModifiedDate": iso(now),
+        "LastModifiedById": USER_ID,
+    }
+    user = {**USER, "Username": username, "Email": username, **stamp}
+    return {
+        "Organization": {ORG_ID: Record("Organization", ORG_ID, {**ORGANIZATION, **stamp}, now)},
+        "User": {USER_ID: Record("User", USER_ID, user, now)},
+    }
+
+
 @dataclass(slots=True)
 class Catalogue:
     """Entities by name."""
@@ -101,20 +141,19 @@ class Catalogue:
     )
 
     def get(self, name: str) -> Entity:
-        """Return the entity. Raises UnknownEntityError."""
+        """Return the entity. Raises LookupError."""
         try:
             return self.entities[name]
         except KeyError:
-            raise UnknownEntityError(
+            raise LookupError(
                 f"unknown entity {name!r}; the org has {', '.join(sorted(self.entities))}"
             ) from None
 
     def find(self, name: str) -> Entity | None:
-        """Return the entity of this name, ignoring case."""
-        if name in self.entities:
-            return self.entities[name]
+        """Return the entity or setup object of this name, ignoring case."""
         wanted = name.casefold()
-        return next((e for e in self.entities.values() if e.name.casefold() == wanted), None)
+        known = (*self.entities.values(), *SETUP.values())
+        return next((entity for entity in known if entity.name.casefold() == wanted), None)
 
     def define(self, name: str, prefix: str = "") -> Entity:
         """Return the entity, after adding it if it is new."""
@@ -128,81 +167,4 @@ class Catalogue:
 
     def by_change_event(self, change_event: str) -> Entity | None:
         """Return the entity whose change event has this name (case-sensitive)."""
-        for entity in self.entities.values():
-            if entity.change_event == change_event:
-                return entity
-        return None
-
-
-PROFILE_ID = with_checksum("00e5g000001NbZs")
-ORGANIZATION = "Organization"
-USER = "User"
-
-
-class SetupObjects:
-    """The objects Organization and User, with one record each."""
-
-    def __init__(self, *, org_id: str, user_id: str, now: int) -> None:
-        self._stamp: JsonObject = {
-            "CreatedDate": iso(now),
-            "CreatedById": user_id,
-            "LastModifiedDate": iso(now),
-            "LastModifiedById": user_id,
-        }
-        self._now = now
-        self.entities: dict[str, Entity] = {}
-        self.records: dict[str, dict[str, Record]] = {}
-        self._add(ORGANIZATION, "00D", org_id, _organization())
-        self._add(USER, "005", user_id, _user("integration@simulator.example"))
-
-    def _add(self, name: str, prefix: str, record_id: str, fields: JsonObject) -> None:
-        has_person_name = isinstance(fields["Name"], dict)
-        self.entities[name] = Entity(
-            name, prefix, tuple(fields), selected=False, has_person_name=has_person_name
-        )
-        record = Record(name, record_id, {**fields, **self._stamp}, self._now)
-        self.records[name] = {record_id: record}
-
-    def find(self, name: str) -> Entity | None:
-        """Return the object of this name, ignoring case."""
-        wanted = name.casefold()
-        return next(
-            (entity for entity in self.entities.values() if entity.name.casefold() == wanted), None
-        )
-
-    def set_username(self, username: str) -> None:
-        """Set the user's login name."""
-        for record in self.records[USER].values():
-            record.fields |= _user(username)
-
-    def records_of(self, entity: Entity) -> Mapping[str, Record]:
-        """Return the records of one of these objects; empty for another."""
-        return self.records.get(entity.name, {})
-
-
-def _organization() -> JsonObject:
-    return {
-        "Name": "Simulator",
-        "InstanceName": "SIM1",
-        "IsSandbox": False,
-        "TrialExpirationDate": None,
-        "NamespacePrefix": None,
-        "OrganizationType": "Developer Edition",
-        "LanguageLocaleKey": "en_US",
-        "TimeZoneSidKey": "America/Los_Angeles",
-    }
-
-
-def _user(username: str) -> JsonObject:
-    return {
-        "Name": {"FirstName": "Integration", "LastName": "User"},
-        "Username": username,
-        "Email": username,
-        "Alias": "integ",
-        "IsActive": True,
-        "UserType": "Standard",
-        "ProfileId": PROFILE_ID,
-        "LanguageLocaleKey": "en_US",
-        "LocaleSidKey": "en_US",
-        "TimeZoneSidKey": "America/Los_Angeles",
-    }
+        return next((e for e in self.entities.values() if e.change_event == change_event), None)

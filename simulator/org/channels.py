@@ -1,5 +1,6 @@
 """Channel names, and the events that each channel carries."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from simulator.org.catalogue import Catalogue
@@ -19,9 +20,8 @@ class Channels:
     catalogue: Catalogue
     custom: dict[str, frozenset[str]] = field(default_factory=dict)
 
-    def define(self, name: str, entities: list[str]) -> str:
-        """Add or replace a custom channel, and return its path. Raises LookupError or
-        ValueError."""
+    def define(self, name: str, entities: Iterable[str]) -> str:
+        """Add or replace a custom channel, and return its path. Raises LookupError, ValueError."""
         if not name.endswith(CUSTOM_SUFFIX):
             raise ValueError(f"a custom channel's name ends with {CUSTOM_SUFFIX}: {name!r}")
         path = "/data/" + name.removeprefix("/data/")

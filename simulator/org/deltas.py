@@ -1,7 +1,7 @@
 """Deltas: the changed fields of a record, with the children of compound fields."""
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from hashlib import sha256
 
 from simulator.org.records import JsonObject
@@ -44,29 +44,24 @@ def non_empty(fields: JsonObject) -> JsonObject:
 
 def names(delta: JsonObject) -> list[str]:
     """Return the names for changedFields; children as `Name.FirstName`."""
-    result: list[str] = []
-    for name, value in delta.items():
-        if isinstance(value, dict):
-            result.extend(f"{name}.{child}" for child in value)
-        else:
-            result.append(name)
-    return result
+    return [name for name, _ in _flat(delta)]
 
 
 def nulled(delta: JsonObject) -> list[str]:
     """Return the names for nulledFields."""
-    result: list[str] = []
+    return [name for name, value in _flat(delta) if value is None]
+
+
+def _flat(delta: JsonObject) -> Iterator[tuple[str, object]]:
     for name, value in delta.items():
-        if value is None:
-            result.append(name)
-        elif isinstance(value, dict):
-            result.extend(f"{name}.{child}" for child, new in value.items() if new is None)
-    return result
+        if isinstance(value, dict):
+            yield from ((f"{name}.{child}", new) for child, new in value.items())
+        else:
+            yield name, value
 
 
 def unified_diff(before: str, after: str) -> JsonObject:
-    """Return the unified diff of a large text; its first two lines have the digests of both
-    texts."""
+    """Return the diff of a large text; its first two lines have the digests of both texts."""
     lines = difflib.unified_diff(
         before.split("\n"), after.split("\n"), _digest(before), _digest(after), lineterm=""
     )

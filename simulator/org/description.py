@@ -112,6 +112,7 @@ def _field(entity: Entity, name: str) -> JsonObject:
     writable, kind = is_writable(entity, name), _type(name)
     is_external_id = name in entity.external_ids
     referred = _referred(name) if kind == "reference" else ""
+    compound = next((field for field in entity.all_fields if name in _parts(entity, field)), None)
     return {
         "name": name,
         "label": name.removesuffix("__c").replace("_", " "),
@@ -130,7 +131,7 @@ def _field(entity: Entity, name: str) -> JsonObject:
         "unique": is_external_id,
         "caseSensitive": False,
         "idLookup": is_external_id or name == "Id",
-        "compoundFieldName": _compound_of(entity, name),
+        "compoundFieldName": compound,
         "referenceTo": [referred] if referred else [],
         "relationshipName": name.removesuffix("Id") if referred else None,
         "picklistValues": [],
@@ -143,35 +144,24 @@ def _referred(name: str) -> str:
     return "User" if bare in ("Owner", "CreatedBy", "LastModifiedBy") else bare
 
 
-def _compound_of(entity: Entity, name: str) -> str | None:
-    """Return the compound field that the field is a part of."""
-    return next((field for field in entity.all_fields if name in _parts(entity, field)), None)
-
-
 def _type(name: str) -> str:
     if name.endswith("Address"):
         return "address"
     return TYPES.get(name, "reference" if name.endswith("Id") else "string")
 
 
-class Fields:
-    """The valid field names of an entity.
+def spelt(entity: Entity, records: Iterable[Record], name: str) -> str | None:
+    """Return the name of a field as the org spells it, or None if there is no such field.
 
-    They are the described fields, fields that a record has through the control API, and any name
-    for an entity that was added there, because its fields are not defined.
+    Valid names are the described fields, fields that a record has through the control API, and any
+    name for an entity that was added there, because its fields are not defined.
     """
-
-    def __init__(self, entity: Entity, records: Iterable[Record]) -> None:
-        self._described = {name.casefold(): name for name in field_names(entity)}
-        self._records = records
-        self._any = not entity.fields
-
-    def canonical(self, name: str) -> str | None:
-        """Return the name as the org spells it, or None if there is no such field."""
-        found = self._described.get(name.casefold())
-        if found is None and any(name in record_json(record, "") for record in self._records):
-            found = name
-        return found or (name if self._any else None)
+    for known in field_names(entity):
+        if known.casefold() == name.casefold():
+            return known
+    if not entity.fields or any(name in record_json(record, "") for record in records):
+        return name
+    return None
 
 
 def stored(entity: Entity, fields: JsonObject) -> JsonObject:
@@ -204,17 +194,13 @@ def record_json(record: Record, version: str, *, deleted: bool = False) -> JsonO
     for name, value in record.fields.items():
         shown |= _shown(name, value)
     shown["SystemModstamp"] = rest_time(iso(record.modified_at))
-    return {"attributes": _attributes(record, version), **shown}
+    url = f"/services/data/v{version}/sobjects/{record.entity}/{record.record_id}"
+    return {"attributes": {"type": record.entity, "url": url}, **shown}
 
 
 def chosen_fields(shown: JsonObject, names: Iterable[str]) -> JsonObject:
     """Return only these fields, in this order, null if empty."""
     return {"attributes": shown["attributes"], **{name: shown.get(name) for name in names}}
-
-
-def _attributes(record: Record, version: str) -> JsonObject:
-    url = f"/services/data/v{version}/sobjects/{record.entity}/{record.record_id}"
-    return {"type": record.entity, "url": url}
 
 
 def _shown(name: str, value: object) -> JsonObject:

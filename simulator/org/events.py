@@ -27,6 +27,16 @@ class StoredEvent:
     payload: JsonObject
     avro: bytes | None = None
 
+    def line(self) -> JsonObject:
+        """Return the event as the control API shows it, without its fields."""
+        return {
+            "replay_id": self.replay_id,
+            "event_uuid": self.event_uuid,
+            "entity": self.entity,
+            "at": self.at,
+            "header": self.payload.get(HEADER),
+        }
+
     def data(self, api_version: float) -> JsonObject:
         """Return the `data` of a message for a client of this API version."""
         event: JsonObject = {"replayId": self.replay_id}
@@ -60,8 +70,7 @@ class EventLog:
     total: int = 0
 
     def __post_init__(self) -> None:
-        """Set the start: before the first event, the newest id is a valid position (sent in
-        keep-alives)."""
+        """Make the newest id a valid position before the first event, for keep-alives."""
         self._last_lost_id = self.newest_id
 
     @property
@@ -102,13 +111,9 @@ class EventLog:
 
     def knows(self, replay_id: int) -> bool:
         """Return whether a replay after this id misses no event."""
-        if replay_id == self._last_lost_id:
-            return True
-        at = bisect_left(self._ids, replay_id)
-        return at < len(self._ids) and self._ids[at] == replay_id
+        return replay_id == self._last_lost_id or self.find(replay_id) is not None
 
     def after(self, replay_id: int) -> list[StoredEvent]:
-        """Return the retained events after this id."""
         return self._events[bisect_right(self._ids, replay_id) :]
 
     def retained(self) -> list[StoredEvent]:
@@ -116,10 +121,6 @@ class EventLog:
         return list(self._events)
 
     def find(self, replay_id: int) -> StoredEvent | None:
-        """Return the retained event with this id."""
         at = bisect_left(self._ids, replay_id)
         found = at < len(self._ids) and self._ids[at] == replay_id
         return self._events[at] if found else None
-
-    def __len__(self) -> int:
-        return len(self._events)

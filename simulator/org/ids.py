@@ -21,6 +21,10 @@ def with_checksum(id15: str) -> str:
     )
 
 
+ORG_ID = with_checksum("00D5g000004QxWv")
+USER_ID = with_checksum("0055g000009mLcT")
+
+
 def long_id(text: str) -> str:
     """Return an id in its 18-character form; text without 15 characters is returned unchanged."""
     return with_checksum(text) if len(text) == 15 else text
@@ -35,9 +39,9 @@ def base62(number: int, width: int) -> str:
     return digits.rjust(width, "0")
 
 
-def schema_id(entity: str) -> str:
-    """Return 22 characters, stable for an entity, like the schema ids of a real org."""
-    digest = hashlib.sha256(entity.encode()).digest()[:16]
+def schema_id(schema: str) -> str:
+    """Return 22 characters, stable for a schema's text, like the schema ids of a real org."""
+    digest = hashlib.sha256(schema.encode()).digest()[:16]
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
@@ -65,11 +69,9 @@ class OpaqueIds:
         return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
     def event_uuid(self) -> str:
-        """Return an EventUuid."""
         return str(uuid.UUID(int=self._entropy.getrandbits(128), version=4))
 
     def client_id(self) -> str:
-        """Return a Bayeux clientId."""
         alphabet = string.ascii_lowercase + string.digits
         return "".join(self._entropy.choice(alphabet) for _ in range(29))
 

@@ -1,22 +1,22 @@
 """The org: records, the event log, and the transactions that connect them."""
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from simulator.options import Options
 from simulator.org import deltas
+from simulator.org.avro.schema import Schema
 from simulator.org.avro.schemas import Schemas
-from simulator.org.catalogue import Catalogue, Entity, SetupObjects
-from simulator.org.changes import OVERFLOW_ID, Change, check
+from simulator.org.catalogue import Catalogue, Entity, setup_records
+from simulator.org.changes import OVERFLOW_ID, Change
 from simulator.org.channels import Channels
 from simulator.org.events import HEADER, EventLog, StoredEvent
-from simulator.org.ids import OpaqueIds, RecordIds, with_checksum
-from simulator.org.records import JsonObject, RecordStore
+from simulator.org.ids import USER_ID, OpaqueIds, RecordIds
+from simulator.org.records import JsonObject, Record, RecordStore
 from simulator.org.transaction import Draft, Transaction
 
-ORG_ID = with_checksum("00D5g000004QxWv")
-USER_ID = with_checksum("0055g000009mLcT")
 MAX_EVENT_CHARACTERS = 1_000_000
 FIRST_REPLAY_ID_AFTER = 1_700_000_000_000
 #: Commit numbers grow with time, and exceed 2^53 like those of orgs on Hyperforce.
@@ -45,37 +45,38 @@ SOMEBODY = Writer()
 class Org:
     """The complete state of the org, except for its clients."""
 
-    def __init__(
-        self,
-        *,
-        now: int,
-        retention_ms: int = 72 * 3_600_000,
-        retention_events: int = 1_000_000,
-        seed: int | None = None,
-    ) -> None:
+    def __init__(self, options: Options, *, now: int) -> None:
+        """Raises LookupError or ValueError for an invalid custom channel."""
         self.opaque = OpaqueIds(random.Random())
-        self.ids = RecordIds(random.Random(seed))
+        self.ids = RecordIds(random.Random(options.seed))
         self.catalogue = Catalogue()
         self.channels = Channels(self.catalogue)
+        for definition in options.channel:
+            name, _, entities = definition.partition("=")
+            self.channels.define(name, entities.split(","))
         self.schemas = Schemas(self.catalogue)
         self.store = RecordStore()
-        self.setup = SetupObjects(org_id=ORG_ID, user_id=USER_ID, now=now)
+        self._setup_records = setup_records(options.username, now)
         self.log = EventLog(
             newest_id=max(now - FIRST_REPLAY_ID_AFTER, 1_000),
             steps=self.opaque.replay_steps(),
-            retention_ms=retention_ms,
-            retention_events=retention_events,
+            retention_ms=int(options.retention_hours * 3_600_000),
+            retention_events=options.retention_events,
         )
-        self.overflow_after = 100_000
+        self.overflow_after = options.overflow_after
         self._commit_number = now * COMMITS_PER_MS
         self._open: Transaction | None = None
         self._observers: list[Callable[[StoredEvent], None]] = []
-        #: Encodes a payload with its schema for the Pub/Sub API; returns None without it.
-        self.encode: Callable[[JsonObject, str], bytes | None] = lambda payload, schema: None
+        #: Encodes an event once, when it is published, for the Pub/Sub API; None without it.
+        self.encode: Callable[[JsonObject, Schema], bytes | None] = lambda payload, schema: None
 
     def observe(self, observer: Callable[[StoredEvent], None]) -> None:
         """Call `observer` with each event from now on."""
         self._observers.append(observer)
+
+    def records_of(self, entity: Entity) -> Mapping[str, Record]:
+        """Return the live records of an entity or setup object, by id."""
+        return self._setup_records.get(entity.name) or self.store.live.get(entity.name, {})
 
     def add_external_id(self, entity: Entity, name: str) -> None:
         """Add a unique text field to an entity, unless it has this field."""
@@ -91,28 +92,21 @@ class Org:
 
         Raises LookupError, and applies nothing, if a change names an unknown entity or record.
         """
-        changes = list(changes)
-        check(self.store, self.catalogue, changes)
-        transaction = self._open or self._transaction(now, writer)
-        for change in changes:
-            transaction.apply(change)
-        if self._open:
-            return []
-        return self._publish_transaction(transaction.drafts(), now, writer)
+        with self._open or self._transaction(now, writer) as transaction:
+            for change in changes:
+                transaction.apply(change)
+        return [] if self._open else self._publish_transaction(transaction, now, writer)
 
     @contextmanager
     def all_or_none(self, *, now: int, writer: Writer = SOMEBODY) -> Iterator[None]:
         """Run several commits as one transaction, which an exception undoes."""
-        before = self.store.snapshot()
-        self._open = transaction = self._transaction(now, writer)
-        try:
-            yield
-        except BaseException:
-            self.store.restore(before)
-            raise
-        finally:
-            self._open = None
-        self._publish_transaction(transaction.drafts(), now, writer)
+        with self._transaction(now, writer) as transaction:
+            self._open = transaction
+            try:
+                yield
+            finally:
+                self._open = None
+        self._publish_transaction(transaction, now, writer)
 
     def _transaction(self, now: int, writer: Writer) -> Transaction:
         return Transaction(self.store, self.catalogue, self.ids, now=now, user=writer.user)
@@ -130,8 +124,8 @@ class Org:
         if not schema:
             schema, unfit = self.schemas.for_event(entity, payload)
             avro = unfit if avro is None else avro
-        if avro is None:
-            avro = self.encode(payload, schema)
+        if avro is None and schema in self.schemas.by_id:
+            avro = self.encode(payload, self.schemas.by_id[schema])
         event = StoredEvent(
             replay_id=self.log.next_id(),
             at=now,
@@ -159,11 +153,11 @@ class Org:
         }
 
     def _publish_transaction(
-        self, drafts: list[Draft], now: int, writer: Writer
+        self, transaction: Transaction, now: int, writer: Writer
     ) -> list[StoredEvent]:
         shared = self.header(now, writer)
         published = []
-        for sequence, draft in enumerate(self._overflowing(drafts), start=1):
+        for sequence, draft in enumerate(self._overflowing(transaction.drafts()), start=1):
             if self.catalogue.get(draft.entity).selected:
                 draft.fields, schema = self.schemas.in_order(
                     draft.entity, draft.change_type, draft.fields

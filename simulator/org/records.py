@@ -1,18 +1,10 @@
 """The records of the org and its Recycle Bin."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 JsonObject = dict[str, Any]
-
-
-class UnknownRecordError(LookupError):
-    """No live record has this id: it never existed, or is in the Recycle Bin."""
-
-
-class NotInRecycleBinError(LookupError):
-    """The record cannot be undeleted, because it is not in the Recycle Bin."""
 
 
 def iso(at_ms: int) -> str:
@@ -33,24 +25,31 @@ class Record:
 
 @dataclass(slots=True)
 class RecordStore:
-    """Live and deleted records by entity and id; `moves` grows with every insert, delete and
-    undelete."""
+    """Live and deleted records by entity and id; `moves` grows when either set changes."""
 
     live: dict[str, dict[str, Record]] = field(default_factory=dict)
     recycle_bin: dict[str, dict[str, Record]] = field(default_factory=dict)
     moves: int = 0
 
     def insert(self, record: Record) -> None:
-        """Add a new live record."""
+        """Add a live record. Raises LookupError if its id is taken."""
+        entity, record_id = record.entity, record.record_id
+        if record_id in self.live.get(entity, {}) or self.is_deleted(entity, record_id):
+            raise LookupError(f"the id {record_id!r} is taken")
         self.moves += 1
-        self.live.setdefault(record.entity, {})[record.record_id] = record
+        self.live.setdefault(entity, {})[record_id] = record
+
+    def remove(self, record: Record) -> None:
+        """Undo an insert."""
+        self.moves += 1
+        del self.live[record.entity][record.record_id]
 
     def get(self, entity: str, record_id: str) -> Record:
-        """Return the live record. Raises UnknownRecordError."""
+        """Return the live record. Raises LookupError."""
         try:
             return self.live[entity][record_id]
         except KeyError:
-            raise UnknownRecordError(f"no live {entity} has the id {record_id!r}") from None
+            raise LookupError(f"no live {entity} has the id {record_id!r}") from None
 
     def delete(self, entity: str, record_id: str) -> Record:
         """Move a live record to the Recycle Bin."""
@@ -65,9 +64,7 @@ class RecordStore:
         try:
             record = self.recycle_bin[entity].pop(record_id)
         except KeyError:
-            raise NotInRecycleBinError(
-                f"no {entity} in the Recycle Bin has the id {record_id!r}"
-            ) from None
+            raise LookupError(f"no {entity} in the Recycle Bin has the id {record_id!r}") from None
         self.insert(record)
         return record
 
@@ -78,27 +75,9 @@ class RecordStore:
         self.moves += 1
         return count
 
-    def snapshot(self) -> "RecordStore":
-        """Return a copy to `restore` from; later changes do not affect it."""
-        return RecordStore(_copied(self.live), _copied(self.recycle_bin), self.moves)
-
-    def restore(self, snapshot: "RecordStore") -> None:
-        """Undo the changes since the snapshot."""
-        self.moves += 1
-        self.live, self.recycle_bin = snapshot.live, snapshot.recycle_bin
-
     def is_deleted(self, entity: str, record_id: str) -> bool:
         """Return whether the record is in the Recycle Bin."""
         return record_id in self.recycle_bin.get(entity, {})
 
     def count(self) -> int:
-        """Return the number of live records."""
         return sum(len(records) for records in self.live.values())
-
-
-def _copied(records: dict[str, dict[str, Record]]) -> dict[str, dict[str, Record]]:
-    """Copy the records. Their fields are shared, because they are only replaced as a whole."""
-    return {
-        entity: {record_id: replace(record) for record_id, record in of_entity.items()}
-        for entity, of_entity in records.items()
-    }

@@ -1,7 +1,9 @@
 """One transaction: applies changes to the records, and derives their events."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Self
 
 from simulator.org import deltas
 from simulator.org.catalogue import Catalogue
@@ -34,6 +36,7 @@ class Draft:
     fields: JsonObject = field(default_factory=dict)
     diffs: JsonObject = field(default_factory=dict)
     alone: bool = False
+    record: Record | None = None
     texts_before: dict[str, str] = field(default_factory=dict)
     separate: set[str] = field(default_factory=set)
     is_stamped: bool = False
@@ -45,7 +48,10 @@ class Draft:
 
 
 class Transaction:
-    """A transaction, used once: apply the changes in order, then take the `drafts`."""
+    """A transaction, used once: apply the changes in order, then take the `drafts`.
+
+    An exception inside its `with` block undoes the changes.
+    """
 
     def __init__(
         self, store: RecordStore, catalogue: Catalogue, ids: RecordIds, *, now: int, user: str
@@ -57,10 +63,18 @@ class Transaction:
         self._user = user
         self._drafts: list[Draft] = []
         self._by_record: dict[tuple[str, str], Draft] = {}
-        self._touched: dict[tuple[str, str], Record] = {}
+        self._undo: list[Callable[[], object]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        while kind and self._undo:
+            self._undo.pop()()
 
     def apply(self, change: Change) -> None:
-        """Apply one change, which the caller has checked."""
+        """Apply one change. Raises LookupError if it names an unknown entity or record."""
+        self._catalogue.get(change.entity)
         match change:
             case Create():
                 for fields in change.records:
@@ -77,10 +91,10 @@ class Transaction:
             case Gap():
                 self._gap(change)
             case Overflow(entity):
-                self._add(Draft(entity, [OVERFLOW_ID], "GAP_OVERFLOW", alone=True))
+                self._drafts.append(Draft(entity, [OVERFLOW_ID], "GAP_OVERFLOW", alone=True))
             case Wildcard(entity, change_type):
                 ids = [self._catalogue.get(entity).prefix + "*"]
-                self._add(Draft(entity, ids, change_type, alone=True))
+                self._drafts.append(Draft(entity, ids, change_type, alone=True))
 
     def drafts(self) -> list[Draft]:
         """Return the events of the transaction: one for the same change on N records, then those of
@@ -96,11 +110,9 @@ class Transaction:
         return [*grouped.values(), *separate]
 
     def _completed(self, draft: Draft) -> list[Draft]:
-        """Complete the fields of a draft, and return its separate fields as an event of their
-        own."""
-        if draft.change_type in WITH_ALL_FIELDS:
-            record = self._touched[(draft.entity, draft.record_ids[0])]
-            draft.fields = deltas.non_empty(record.fields)
+        """Complete the fields of a draft, and return the event of its separate fields."""
+        if draft.record and draft.change_type in WITH_ALL_FIELDS:
+            draft.fields = deltas.non_empty(draft.record.fields)
         if draft.change_type != "UPDATE" or draft.alone:
             return []
         for name, before in draft.texts_before.items():
@@ -130,14 +142,24 @@ class Transaction:
             values["Name"] = kind.auto_name.format(len(self._store.live.get(entity, {})) + 1)
         record = Record(entity, new_id, values, self._now)
         self._store.insert(record)
+        self._undo.append(lambda: self._store.remove(record))
         return record
 
     def _write(self, record: Record, delta: JsonObject, *, is_stamped: bool = True) -> None:
         """Write the fields. SystemModstamp always changes."""
         stamp = {"LastModifiedDate": iso(self._now), "LastModifiedById": self._user}
         stamp = stamp if is_stamped else {}
+        self._keep(record)
         record.fields = deltas.non_empty(deltas.combined(record.fields, {**delta, **stamp}))
         record.modified_at = self._now
+
+    def _keep(self, record: Record) -> None:
+        fields, modified_at = record.fields, record.modified_at
+
+        def undo() -> None:
+            record.fields, record.modified_at = fields, modified_at
+
+        self._undo.append(undo)
 
     def _update(self, change: Update, record_id: str) -> None:
         record = self._store.get(change.entity, record_id)
@@ -160,47 +182,38 @@ class Transaction:
     def _delete(self, entity: str, record_id: str) -> Record:
         """Delete the record. SystemModstamp has the time of deletion, which queryAll uses."""
         record = self._store.delete(entity, record_id)
+        self._undo.append(lambda: self._store.undelete(entity, record_id))
+        self._keep(record)
         record.modified_at = self._now
         return record
 
     def _undelete(self, entity: str, record_id: str) -> Record:
         record = self._store.undelete(entity, record_id)
+        self._undo.append(lambda: self._store.delete(entity, record_id))
         self._write(record, {})
         return record
 
     def _gap(self, change: Gap) -> None:
         record_ids = list(change.record_ids)
-        if change.apply:
-            record_ids = self._apply_unseen(change)
-        self._add(Draft(change.entity, record_ids, change.change_type, alone=True))
-
-    def _apply_unseen(self, change: Gap) -> list[str]:
-        match change.change_type:
-            case "GAP_CREATE":
-                return [self._create(change.entity, change.fields).record_id]
-            case "GAP_UPDATE":
-                for record_id in change.record_ids:
+        if change.apply and change.change_type == "GAP_CREATE":
+            record_ids = [self._create(change.entity, change.fields).record_id]
+        for record_id in change.record_ids if change.apply else ():
+            match change.change_type:
+                case "GAP_UPDATE":
                     record = self._store.get(change.entity, record_id)
                     self._write(record, deltas.changed(record.fields, change.fields))
-            case "GAP_DELETE":
-                for record_id in change.record_ids:
+                case "GAP_DELETE":
                     self._delete(change.entity, record_id)
-            case "GAP_UNDELETE":
-                for record_id in change.record_ids:
+                case "GAP_UNDELETE":
                     self._undelete(change.entity, record_id)
-        return list(change.record_ids)
+        self._drafts.append(Draft(change.entity, record_ids, change.change_type, alone=True))
 
     def _note(self, record: Record, change_type: str) -> Draft:
-        """Return the draft of a record. Several writes give one event: the first type, the final
-        data."""
+        """Return the draft of a record; several writes give the first type and the final data."""
         key = (record.entity, record.record_id)
-        self._touched[key] = record
         draft = self._by_record.get(key)
         if draft is None:
-            draft = Draft(record.entity, [record.record_id], change_type)
+            draft = Draft(record.entity, [record.record_id], change_type, record=record)
             self._by_record[key] = draft
-            self._add(draft)
+            self._drafts.append(draft)
         return draft
-
-    def _add(self, draft: Draft) -> None:
-        self._drafts.append(draft)

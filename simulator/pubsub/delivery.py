@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 from simulator.faults import Fault
+from simulator.options import Options
 from simulator.org.avro.schema import UNREADABLE
-from simulator.org.events import StoredEvent
 from simulator.pubsub import positions
 from simulator.pubsub.hub import Call, Hub, Subscriber, error_of
 from simulator.pubsub.positions import replay_bytes
@@ -17,26 +17,16 @@ NOTHING_REQUESTED = "No events were requested for too long."
 FETCH_REQUEST = ("topic_name", "replay_preset", "replay_id", "num_requested")
 
 
-class Times:
-    """Seconds between keep-alives, and until a stream without credits is closed."""
-
-    def __init__(self, keep_alive: float, idle: float) -> None:
-        self.keep_alive = keep_alive
-        self.idle = idle
-
-
-class Stream:
+class Stream(Subscriber):
     """A Subscribe call. `context` is that of grpc.aio; PubSubError ends the stream."""
 
     response: Any = pb.FetchResponse
 
-    def __init__(self, hub: Hub, call: Call, context: Any, times: Times) -> None:
+    def __init__(self, hub: Hub, call: Call, context: Any, options: Options) -> None:
+        super().__init__(call)
         self.hub = hub
-        self.call = call
-        self.subscriber = Subscriber(call)
-        self.flow = self.subscriber.flow
         self._context = context
-        self._times = times
+        self._options = options
         self._now = asyncio.get_running_loop().time
         self._sent_at = self._now()
         self._refused: PubSubError | None = None
@@ -52,7 +42,7 @@ class Stream:
             if fault := self.hub.fault("grpc_status", self.call):
                 raise error_of(fault)
             self.more(first)
-            with self.hub.subscribed(self.subscriber):
+            with self.hub.subscribed(self):
                 await self._read_and_deliver()
         finally:
             self.end()
@@ -60,7 +50,7 @@ class Stream:
     async def _first(self) -> Any:
         """Return the first request, or None if the client leaves without one."""
         try:
-            async with asyncio.timeout(self._times.idle):
+            async with asyncio.timeout(self._options.grpc_idle_credits):
                 first = await self._context.read()
         except TimeoutError:
             raise PubSubError("service.unavailable", NOTHING_REQUESTED) from None
@@ -86,12 +76,12 @@ class Stream:
             start = positions.replay_number(org, request.replay_id)
         elif backlog:
             start = org.log.begins_after
-        self.flow.begin(topic, start, backlog)
+        self.start(topic, start, backlog)
 
     def later(self, request: Any) -> None:
         """Check the parts that only a later request can get wrong. Raises PubSubError."""
         self.call.note(_shown(request))
-        if request.topic_name not in ("", self.flow.topic):
+        if request.topic_name not in ("", self.topic):
             raise PubSubError("subscription.fetch.topic.mismatch", "The topic has changed.")
         if request.replay_id:
             raise PubSubError("subscription.fetch.replay.repeated", "The Replay ID is repeated.")
@@ -100,7 +90,7 @@ class Stream:
         """Grant the credits of a request. Raises PubSubError."""
         if request.auth_refresh:
             raise PubSubError("service.auth.refresh.invalid", "auth_refresh is not for clients.")
-        self.flow.grant(request.num_requested)
+        self.grant(request.num_requested)
 
     def extra(self) -> Any:
         """Return another due message, if any."""
@@ -125,15 +115,15 @@ class Stream:
             while self._is_request(request := await self._context.read()):
                 self.later(request)
                 self.more(request)
-                self.subscriber.awake.set()
+                self.awake.set()
         except PubSubError as refused:
             self._refused = refused
         self._half_closed = True
-        self.subscriber.awake.set()
+        self.awake.set()
 
     async def _deliver(self) -> None:
         while True:
-            self.subscriber.awake.clear()
+            self.awake.clear()
             self.check()
             self._take_stall()
             if message := self._next_message():
@@ -145,92 +135,81 @@ class Stream:
                 await self._wait()
 
     def _next_message(self) -> Any:
-        stalled = self._now() < self.subscriber.stalled_until
+        stalled = self._now() < self.stalled_until
         fault = None if stalled else self._due_fault()
         if not stalled and (extra := self.extra()):
             return extra
         if not stalled and (events := self._batch(fault)):
             return self._response(events)
         idle_since = self._now() - self._sent_at
-        if (
-            self.flow.credits
-            and idle_since >= self._times.keep_alive
-            and self.subscriber.keeps_alive
-        ):
+        if self.credits and idle_since >= self._options.grpc_keep_alive and self.keeps_alive:
             return self._response([])
-        if not self.flow.credits and idle_since >= self._times.idle and not stalled:
+        if not self.credits and idle_since >= self._options.grpc_idle_credits and not stalled:
             raise PubSubError("service.unavailable", NOTHING_REQUESTED)
         return None
 
     def _due_fault(self) -> Fault | None:
         """Return the fault that waits for events. Raises its error once enough were delivered."""
-        fault = self.hub.fault_in_stream(self.call)
-        if fault and self.flow.delivered >= fault.options["after_events"]:
+        fault = self.hub.fault("grpc_status", self.call, waits_for_events=True)
+        if fault and self.delivered >= fault.options["after_events"]:
             self.hub.faults.use(fault)
             raise error_of(fault)
         return fault
 
     def _take_stall(self) -> None:
         if fault := self.hub.fault("grpc_stall", self.call):
-            self.subscriber.stalled_until = self._now() + fault.options["seconds"]
-            self.subscriber.keeps_alive = fault.options["keep_alives"]
-        elif self._now() >= self.subscriber.stalled_until:
-            self.subscriber.keeps_alive = True
+            self.stalled_until = self._now() + fault.options["seconds"]
+            self.keeps_alive = fault.options["keep_alives"]
+        elif self._now() >= self.stalled_until:
+            self.keeps_alive = True
 
     def _batch(self, fault: Fault | None) -> list[Any]:
         """Return as many events as the credits, the size of a message and the fault allow."""
         events: list[Any] = []
         size = 0
-        last = self.flow.delivered + self.flow.credits
+        last = self.delivered + self.credits
         if fault:
             last = min(last, int(fault.options["after_events"]))
-        while self.flow.queue and self.flow.delivered < last:
-            payload = _payload(self.flow.queue[0])
+        while self.queue and self.delivered < last:
+            avro = self.queue[0].avro
+            payload = UNREADABLE if avro is None else avro
             size += len(payload) + 256
             if events and size > MAX_MESSAGE_BYTES:
                 break
-            stored = self.flow.next()
+            stored = self.next()
             event = pb.ProducerEvent(id=stored.event_uuid, schema_id=stored.schema, payload=payload)
             events.append(pb.ConsumerEvent(event=event, replay_id=replay_bytes(stored.replay_id)))
         self.hub.delivered += len(events)
         return events
 
     def _response(self, events: list[Any]) -> Any:
-        """Return the response. Its latest id is that of the last event, or the log's newest in a
-        keep-alive."""
-        if not events and not self.flow.queue:
-            self.flow.position = self.hub.org.log.newest_id
+        """Return the response; the latest id of a keep-alive is the newest of the log."""
+        if not events and not self.queue:
+            self.position = self.hub.org.log.newest_id
         return self.response(
             events=events,
-            latest_replay_id=replay_bytes(self.flow.position),
+            latest_replay_id=replay_bytes(self.position),
             rpc_id=self.call.rpc_id,
-            pending_num_requested=self.flow.credits,
+            pending_num_requested=self.credits,
         )
 
     async def _wait(self) -> None:
         """Wait for news, or until something is due."""
         now = self._now()
-        quiet = self._times.keep_alive if self.flow.credits else self._times.idle
-        due = [self._sent_at + quiet, now + self.hub.token_seconds(self.call)]
-        if self.subscriber.stalled_until > now:
-            due = [
-                self.subscriber.stalled_until,
-                due[1],
-                *(due[:1] if self.subscriber.keeps_alive else ()),
-            ]
+        quiet = self._options.grpc_keep_alive if self.credits else self._options.grpc_idle_credits
+        due = [now + self.hub.token_seconds(self.call)]
+        is_stalled = self.stalled_until > now
+        if is_stalled:
+            due.append(self.stalled_until)
+        if not is_stalled or self.keeps_alive:
+            due.append(self._sent_at + quiet)
         try:
             async with asyncio.timeout(max(min(due) - now, 0.001)):
-                await self.subscriber.awake.wait()
+                await self.awake.wait()
         except TimeoutError:
             return
 
 
-def _payload(event: StoredEvent) -> bytes:
-    """Return the payload, or unreadable bytes if the event has none."""
-    return UNREADABLE if event.avro is None else event.avro
-
-
 def _shown(request: Any) -> dict[str, Any]:
-    """Return a request as the control API shows it."""
     values = {name: getattr(request, name) for name in FETCH_REQUEST}
     return {**values, "replay_id": request.replay_id.hex()}

@@ -5,7 +5,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from urllib.parse import urlsplit
 
 from simulator.auth.oauth import TokenService
@@ -13,27 +13,64 @@ from simulator.evidence import MAX_ENTRIES
 from simulator.faults import Fault, Faults
 from simulator.org.clock import Clock
 from simulator.org.events import StoredEvent
+from simulator.org.ids import ORG_ID
 from simulator.org.org import Org
 from simulator.org.records import JsonObject
-from simulator.pubsub.managed import ManagedSubscriptions
+from simulator.pubsub.positions import ManagedSubscriptions
 from simulator.pubsub_codes import PubSubError
 
 MAX_REQUESTS_SHOWN = 100
+MAX_REQUESTED = 100
 TOKEN = "accesstoken"
 
 
-@dataclass(slots=True)
-class Flow:
-    """The flow control of one stream; it continues after the id `position`."""
+@dataclass(slots=True, eq=False)
+class Call:
+    """One call of a method, kept as evidence; `status` is empty while it runs."""
 
-    topic: str
-    position: int
+    method: str
+    at: int
+    peer: str
+    metadata: dict[str, str]
+    token: str
+    rpc_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    topic: str = ""
+    requests: list[JsonObject] = field(default_factory=list)
+    request_count: int = 0
+    status: str = ""
+    code: str = ""
+
+    def note(self, request: JsonObject) -> None:
+        self.request_count += 1
+        if len(self.requests) < MAX_REQUESTS_SHOWN:
+            self.requests.append(request)
+
+    def line(self) -> JsonObject:
+        shown = asdict(self)
+        has_token = bool(shown.pop("token"))
+        return {**shown, "has_token": has_token}
+
+
+@dataclass(slots=True, eq=False)
+class Subscriber:
+    """The state of a stream: its flow control, and the means to wake it.
+
+    It continues after the id `position`; `name` is that of a managed subscription.
+    """
+
+    call: Call
+    topic: str = ""
+    position: int = 0
     queue: deque[StoredEvent] = field(default_factory=deque)
     credits: int = 0
     delivered: int = 0
+    awake: asyncio.Event = field(default_factory=asyncio.Event)
+    name: str = ""
+    stalled_until: float = 0.0
+    keeps_alive: bool = True
 
-    def begin(self, topic: str, position: int, backlog: Iterable[StoredEvent]) -> None:
-        """Start the flow after the first request."""
+    def start(self, topic: str, position: int, backlog: Iterable[StoredEvent]) -> None:
+        """Start the stream after its first request."""
         self.topic = topic
         self.position = position
         self.queue.extend(backlog)
@@ -60,69 +97,15 @@ class Flow:
         self.delivered += 1
         return event
 
-
-@dataclass(slots=True, eq=False)
-class Call:
-    """One call of a method, kept as evidence; `status` is empty while it runs."""
-
-    method: str
-    at: int
-    peer: str
-    metadata: dict[str, str]
-    token: str
-    rpc_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    topic: str = ""
-    requests: list[JsonObject] = field(default_factory=list)
-    request_count: int = 0
-    status: str = ""
-    code: str = ""
-
-    def note(self, request: JsonObject) -> None:
-        """Record a request of the client."""
-        self.request_count += 1
-        if len(self.requests) < MAX_REQUESTS_SHOWN:
-            self.requests.append(request)
-
     def line(self) -> JsonObject:
-        """Return the call as the control API shows it, without the token."""
-        return {
-            "method": self.method,
-            "at": self.at,
-            "peer": self.peer,
-            "metadata": self.metadata,
-            "has_token": bool(self.token),
-            "rpc_id": self.rpc_id,
-            "topic": self.topic,
-            "requests": self.requests,
-            "request_count": self.request_count,
-            "status": self.status,
-            "code": self.code,
-        }
-
-
-@dataclass(slots=True, eq=False)
-class Subscriber:
-    """A running stream, and the means to wake it."""
-
-    call: Call
-    flow: Flow = field(default_factory=lambda: Flow("", 0))
-    awake: asyncio.Event = field(default_factory=asyncio.Event)
-    subscription: str = ""
-    stalled_until: float = 0.0
-    keeps_alive: bool = True
-
-    def line(self) -> JsonObject:
-        """Return the stream as the control API shows it."""
+        names = ("topic", "credits", "delivered", "position")
         return {
             "method": self.call.method,
             "rpc_id": self.call.rpc_id,
             "peer": self.call.peer,
-            "topic": self.flow.topic,
-            "subscription": self.subscription,
-            "credits": self.flow.credits,
-            "queued": len(self.flow.queue),
-            "delivered": self.flow.delivered,
-            "position": self.flow.position,
+            "subscription": self.name,
+            "queued": len(self.queue),
+            **{name: getattr(self, name) for name in names},
         }
 
 
@@ -143,8 +126,8 @@ class Hub:
     def publish(self, event: StoredEvent) -> None:
         """Queue an event for every stream whose topic carries it."""
         for subscriber in self.subscribers:
-            if self.org.channels.carries(subscriber.flow.topic, event.entity):
-                subscriber.flow.queue.append(event)
+            if self.org.channels.carries(subscriber.topic, event.entity):
+                subscriber.queue.append(event)
                 subscriber.awake.set()
 
     def wake(self) -> None:
@@ -183,31 +166,29 @@ class Hub:
                 "service.auth.headers.invalid",
                 "The metadata must have accesstoken, instanceurl and tenantid.",
             )
-        org_id = self.tokens.org_id
-        if tenant not in (org_id, org_id[:15]) or self.token_seconds(call) <= 0:
+        if tenant not in (ORG_ID, ORG_ID[:15]) or self.token_seconds(call) <= 0:
             raise PubSubError("service.auth.error")
 
     def token_seconds(self, call: Call) -> float:
         """Return how many seconds the token of the call stays valid."""
         return self.tokens.milliseconds_left(call.token, self.clock.now()) / 1000
 
-    def fault(self, kind: str, call: Call) -> Fault | None:
-        """Return the oldest fault of a kind for this call, except those that wait for events."""
-        for fault in self.faults.matching(kind, method=call.method, channel=call.topic):
-            if fault.options.get("after_events") is None:
-                self.faults.use(fault)
-                return fault
-        return None
-
-    def fault_in_stream(self, call: Call) -> Fault | None:
-        """Return the oldest fault that waits for events of such a stream."""
-        for fault in self.faults.matching("grpc_status", method=call.method, channel=call.topic):
-            if fault.options["after_events"] is not None:
+    def fault(self, kind: str, call: Call, *, waits_for_events: bool = False) -> Fault | None:
+        """Return the oldest fault of a kind for this call, and count its use unless it waits."""
+        for fault in self.faults.waiting:
+            options = fault.options
+            if (
+                fault.kind == kind
+                and options["method"] in ("", call.method)
+                and fault.applies("pubsub", call.topic, "")
+                and waits_for_events == (options.get("after_events") is not None)
+            ):
+                if not waits_for_events:
+                    self.faults.use(fault)
                 return fault
         return None
 
     def state(self) -> JsonObject:
-        """Return the state for the control API."""
         return {
             "streams": [subscriber.line() for subscriber in self.subscribers],
             "managed_subscriptions": [item.line() for item in self.managed.by_name.values()],
@@ -219,6 +200,3 @@ def error_of(fault: Fault) -> PubSubError:
     """Return the error of a `grpc_status` fault."""
     options = fault.options
     return PubSubError(options["code"], options["details"], options["status"])
-
-
-MAX_REQUESTED = 100

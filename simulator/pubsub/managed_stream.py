@@ -4,7 +4,7 @@ from typing import Any
 
 from simulator.pubsub import positions
 from simulator.pubsub.delivery import Stream
-from simulator.pubsub.managed import ManagedSubscription
+from simulator.pubsub.positions import ManagedSubscription
 from simulator.pubsub.wire import pubsub_api_pb2 as pb
 from simulator.pubsub_codes import PubSubError
 
@@ -37,8 +37,8 @@ class ManagedStream(Stream):
         backlog = found.backlog(self.hub.org)
         log = self.hub.org.log
         start = found.committed or (log.begins_after if backlog else log.newest_id)
-        self.flow.begin(found.topic, start, backlog)
-        self.subscriber.subscription = found.name
+        self.start(found.topic, start, backlog)
+        self.name = found.name
         self._subscription = found
         found.active = True
 
@@ -75,9 +75,9 @@ class ManagedStream(Stream):
             answer.error.msg = refused.details
         return pb.ManagedFetchResponse(
             commit_response=answer,
-            latest_replay_id=positions.replay_bytes(self.flow.position),
+            latest_replay_id=positions.replay_bytes(self.position),
             rpc_id=self.call.rpc_id,
-            pending_num_requested=self.flow.credits,
+            pending_num_requested=self.credits,
         )
 
     def check(self) -> None:
@@ -92,7 +92,6 @@ class ManagedStream(Stream):
 
 
 def _shown(request: Any) -> dict[str, Any]:
-    """Return a request as the control API shows it."""
     commit = request.commit_replay_id_request
     return {
         "subscription_id": request.subscription_id,

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -10,7 +10,6 @@ import fastavro
 
 from simulator.org.avro.avro_types import Children, Field, milliseconds, takes
 from simulator.org.avro.schema import FIELD_LISTS, UNREADABLE, Schema, diff_text
-from simulator.org.avro.schemas import Schemas
 from simulator.org.events import HEADER
 from simulator.org.records import JsonObject
 
@@ -18,19 +17,8 @@ from simulator.org.records import JsonObject
 _UNWRITABLE = (ValueError, OverflowError, LookupError, TypeError, AttributeError)
 
 
-def encoder(schemas: Schemas) -> Callable[[JsonObject, str], bytes | None]:
-    """Return the encoder for `Org.encode`: an event is encoded once, when it is published."""
-
-    def encode(payload: JsonObject, schema_id: str) -> bytes | None:
-        schema = schemas.by_id.get(schema_id)
-        return encoded(payload, schema) if schema else None
-
-    return encode
-
-
 def encoded(payload: JsonObject, schema: Schema) -> bytes:
-    """Return the payload of an event; one that cannot be encoded becomes bytes that no schema
-    reads."""
+    """Return the payload of an event, or UNREADABLE if it cannot be encoded. See `Org.encode`."""
     written = io.BytesIO()
     try:
         fastavro.schemaless_writer(written, _parsed(schema.text), _datum(payload, schema))

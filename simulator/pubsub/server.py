@@ -9,8 +9,9 @@ import grpc
 from grpc import aio
 
 from simulator.options import Options
+from simulator.org.ids import ORG_ID
 from simulator.pubsub import positions
-from simulator.pubsub.delivery import Stream, Times
+from simulator.pubsub.delivery import Stream
 from simulator.pubsub.hub import Call, Hub, error_of
 from simulator.pubsub.managed_stream import ManagedStream
 from simulator.pubsub.wire import pubsub_api_pb2 as pb
@@ -26,7 +27,6 @@ class PubSubServer:
     def __init__(self, hub: Hub, options: Options) -> None:
         self._hub = hub
         self._options = options
-        self._times = Times(options.grpc_keep_alive, options.grpc_idle_credits)
         self._server: aio.Server | None = None
         self._coming_up: asyncio.Task[None] | None = None
         self.port = options.grpc_port or 0
@@ -104,7 +104,7 @@ class PubSubServer:
         async def handle(_requests: Any, context: Any) -> None:
             async def run(call: Call) -> None:
                 await context.send_initial_metadata(())
-                await kind(self._hub, call, context, self._times).run()
+                await kind(self._hub, call, context, self._options).run()
 
             await self._answered(method, context, run)
 
@@ -139,7 +139,7 @@ class PubSubServer:
         entity = org.catalogue.by_change_event(request.topic_name.removeprefix("/data/"))
         return pb.TopicInfo(
             topic_name=request.topic_name,
-            tenant_guid=f"core/simulator/{self._hub.tokens.org_id}",
+            tenant_guid=f"core/simulator/{ORG_ID}",
             can_publish=False,
             can_subscribe=positions.is_subscribable(org, request.topic_name),
             schema_id=org.schemas.current(entity.name).schema_id if entity else "",

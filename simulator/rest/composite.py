@@ -7,19 +7,20 @@ Subrequests of a composite request can refer to the responses of earlier ones.
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from multidict import CIMultiDict
 
-from simulator.org.clock import Clock
-from simulator.org.org import Org
 from simulator.org.records import JsonObject
-from simulator.rest.records import Records, changed_id
-from simulator.rest_messages import RestAnswer, RestError, RestRequest, objects_of
+from simulator.rest.errors import RestError
+from simulator.rest.records import changed_id
+from simulator.rest.request import RestAnswer, RestRequest, objects_of
 
 MAX_SUBREQUESTS = 25
+MAX_RECORDS = 200
 REFERENCE = re.compile(r"@\{(\w+)((?:\.\w+|\[\d+\])*)\}")
 STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 RESOURCE = re.compile(r"(?:/services/data/)?v?([\d.]+)/(.*)")
@@ -30,29 +31,25 @@ HALTED = "Batch processing halted per request"
 
 
 class _RolledBack(Exception):
-    """A subrequest failed in a request with all-or-none."""
+    """A part of the request failed, and undoes the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """Both resources; `answer` returns the response to a subrequest, or raises RestError."""
+    """Several subrequests; `answer` returns the response to one, or raises RestError."""
 
-    org: Org
-    clock: Clock
     answer: Callable[[RestRequest], RestAnswer]
 
     def composite(self, request: RestRequest) -> RestAnswer:
         """`POST …/composite`: subrequests that may refer to each other's responses."""
         body = request.json()
         parts = _checked(objects_of(body, "compositeRequest"))
+        all_or_none = body.get("allOrNone") is True
         lines: list[JsonObject] = []
-        if body.get("allOrNone") is not True:
-            self._run(request, parts, lines)
-            return RestAnswer({"compositeResponse": lines})
         try:
-            with self.org.all_or_none(now=self.clock.now(), writer=request.writer):
+            with request.all_or_none() if all_or_none else nullcontext():
                 self._run(request, parts, lines)
-                if any(line["httpStatusCode"] >= 400 for line in lines):
+                if all_or_none and any(line["httpStatusCode"] >= 400 for line in lines):
                     raise _RolledBack
         except _RolledBack:
             lines = [_undone(line) for line in lines]
@@ -62,29 +59,28 @@ class Composite:
         """`POST …/composite/batch`: independent subrequests."""
         body = request.json()
         results: list[JsonObject] = []
+        has_errors = False
         for part in _checked(objects_of(body, "batchRequests")):
-            if body.get("haltOnError") is True and any(
-                result["statusCode"] >= 400 for result in results
-            ):
+            if has_errors and body.get("haltOnError") is True:
                 halted = {"errorCode": "BATCH_PROCESSING_HALTED", "message": HALTED}
                 results.append({"statusCode": 412, "result": [halted]})
                 continue
             answer = self._answered(_subrequest(request, part, part.get("richInput")))
             results.append({"statusCode": answer.status, "result": answer.body})
-        has_errors = any(result["statusCode"] >= 400 for result in results)
+            has_errors = has_errors or answer.status >= 400
         return RestAnswer({"hasErrors": has_errors, "results": results})
 
     def _run(self, request: RestRequest, parts: list[JsonObject], lines: list[JsonObject]) -> None:
-        answers = _Answers()
+        answers: dict[str, Any] = {}
         for part in parts:
             reference = str(part.get("referenceId"))
             try:
-                filled = answers.filled({**part, "referenceId": reference})
+                filled = _filled({**part, "referenceId": reference}, answers)
                 answer = self._answered(_subrequest(request, filled, filled.get("body")))
             except RestError as refused:
                 answer = RestAnswer(refused.body(), refused.status)
             if answer.status < 400:
-                answers.by_reference[reference] = answer.body
+                answers[reference] = answer.body
             lines.append(
                 {
                     "body": answer.body,
@@ -103,37 +99,31 @@ class Composite:
             return RestAnswer(refused.body(), refused.status)
 
 
-@dataclass(slots=True)
-class _Answers:
-    """The values of `@{reference.field}` in later subrequests."""
+def _filled(value: Any, answers: Mapping[str, Any]) -> Any:
+    """Return the value with each `@{reference.field}` replaced. Raises RestError."""
+    match value:
+        case str():
+            if whole := REFERENCE.fullmatch(value):
+                return _found(whole, answers)
+            return REFERENCE.sub(lambda match: str(_found(match, answers)), value)
+        case dict():
+            return {name: _filled(part, answers) for name, part in value.items()}
+        case list():
+            return [_filled(part, answers) for part in value]
+        case _:
+            return value
 
-    by_reference: dict[str, Any] = field(default_factory=dict)
 
-    def filled(self, value: Any) -> Any:
-        """Return the value with each reference replaced. Raises RestError for an unknown
-        reference."""
-        match value:
-            case str():
-                if whole := REFERENCE.fullmatch(value):
-                    return self._found(whole)
-                return REFERENCE.sub(lambda match: str(self._found(match)), value)
-            case dict():
-                return {name: self.filled(part) for name, part in value.items()}
-            case list():
-                return [self.filled(part) for part in value]
-            case _:
-                return value
-
-    def _found(self, match: "re.Match[str]") -> Any:
-        try:
-            found = self.by_reference[match[1]]
-            for name, index in STEP.findall(match[2]):
-                found = found[name] if name else found[int(index)]
-        except (LookupError, TypeError):
-            path = match[2].lstrip(".")
-            message = f"Invalid reference specified. No value for {match[1]}.{path} found"
-            raise RestError("PROCESSING_HALTED", message) from None
-        return found
+def _found(match: "re.Match[str]", answers: Mapping[str, Any]) -> Any:
+    try:
+        found = answers[match[1]]
+        for name, index in STEP.findall(match[2]):
+            found = found[name] if name else found[int(index)]
+    except (LookupError, TypeError):
+        path = match[2].lstrip(".")
+        message = f"Invalid reference specified. No value for {match[1]}.{path} found"
+        raise RestError("PROCESSING_HALTED", message) from None
+    return found
 
 
 def _checked(parts: list[JsonObject]) -> list[JsonObject]:
@@ -167,64 +157,46 @@ def _undone(line: JsonObject) -> JsonObject:
     return {**line, "body": body, "httpHeaders": {}, "httpStatusCode": 400}
 
 
-MAX_RECORDS = 200
+def tree(request: RestRequest) -> RestAnswer:
+    """`POST …/composite/tree/{Entity}`."""
+    records = objects_of(request.json(), "records")
+    if not 0 < len(records) <= MAX_RECORDS:
+        raise RestError("LIMIT_EXCEEDED", f"a tree has 1 to {MAX_RECORDS} records at its top")
+    made: list[JsonObject] = []
+    refused: list[JsonObject] = []
+    try:
+        with request.all_or_none():
+            for record in records:
+                _grow(request, record, {}, made, refused)
+            if refused:
+                raise _RolledBack
+    except _RolledBack:
+        return RestAnswer({"hasErrors": True, "results": refused}, 400)
+    return RestAnswer({"hasErrors": False, "results": made}, 201)
 
 
-class _Refused(Exception):
-    """A record of the tree cannot be created."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trees:
-    """`/composite/tree/{Entity}`."""
-
-    org: Org
-    clock: Clock
-
-    def create(self, request: RestRequest) -> RestAnswer:
-        """`POST`."""
-        records = objects_of(request.json(), "records")
-        if not 0 < len(records) <= MAX_RECORDS:
-            raise RestError("LIMIT_EXCEEDED", f"a tree has 1 to {MAX_RECORDS} records at its top")
-        growth = _Growth(Records(self.org, request.version), self.org, self.clock.now(), request)
-        try:
-            with self.org.all_or_none(now=growth.now, writer=request.writer):
-                for record in records:
-                    growth.add(record, {})
-                if growth.refused:
-                    raise _Refused
-        except _Refused:
-            return RestAnswer({"hasErrors": True, "results": growth.refused}, 400)
-        return RestAnswer({"hasErrors": False, "results": growth.made}, 201)
-
-
-class _Growth:
-    """Creates the records of a tree, parents before their children."""
-
-    def __init__(self, records: Records, org: Org, now: int, request: RestRequest) -> None:
-        self._records = records
-        self._org = org
-        self._writer = request.writer
-        self.now = now
-        self.made: list[JsonObject] = []
-        self.refused: list[JsonObject] = []
-
-    def add(self, record: JsonObject, parent: JsonObject) -> None:
-        """Create a record and its children."""
-        attributes = record.get("attributes")
-        described = attributes if isinstance(attributes, dict) else {}
-        entity, reference = str(described.get("type", "")), str(described.get("referenceId", ""))
-        fields = {name: value for name, value in record.items() if not _has_children(value)}
-        try:
-            change = self._records.creation(entity, {**fields, **parent})
-        except RestError as refused:
-            self.refused.append({"referenceId": reference, "errors": [refused.line()]})
-            return
-        self._org.commit([change], now=self.now, writer=self._writer)
-        self.made.append({"referenceId": reference, "id": changed_id(change)})
-        for children in filter(_has_children, record.values()):
-            for child in objects_of(children, "records"):
-                self.add(child, {f"{entity}Id": changed_id(change)})
+def _grow(
+    request: RestRequest,
+    record: JsonObject,
+    parent: JsonObject,
+    made: list[JsonObject],
+    refused: list[JsonObject],
+) -> None:
+    """Create a record of a tree, and then its children."""
+    attributes = record.get("attributes")
+    described = attributes if isinstance(attributes, dict) else {}
+    entity, reference = str(described.get("type", "")), str(described.get("referenceId", ""))
+    fields = {name: value for name, value in record.items() if not _has_children(value)}
+    try:
+        change = request.records.creation(entity, {**fields, **parent})
+    except RestError as error:
+        refused.append({"referenceId": reference, "errors": [error.line()]})
+        return
+    request.commit(change)
+    made.append({"referenceId": reference, "id": changed_id(change)})
+    for children in filter(_has_children, record.values()):
+        for child in objects_of(children, "records"):
+            _grow(request, child, {f"{entity}Id": changed_id(change)}, made, refused)
 
 
 def _has_children(value: object) -> bool:

@@ -1,18 +1,28 @@
-"""The REST API over HTTP, `/services/data/…`."""
+"""The REST API over HTTP, `/services/data/…`: the resources, their paths and methods."""
 
 import re
+from collections.abc import Callable, Mapping
 from urllib.parse import unquote
 
 from aiohttp import web
 
 from simulator import wire
-from simulator.rest.resources import DAILY_REQUESTS, Resources
-from simulator.rest_messages import RestAnswer, RestError, RestRequest, method_not_allowed
+from simulator.auth.oauth import identity_url
+from simulator.rest import collections, objects, tooling
+from simulator.rest.composite import Composite, tree
+from simulator.rest.errors import RestError, method_not_allowed
+from simulator.rest.queries import Queries
+from simulator.rest.request import RestAnswer, RestRequest
 from simulator.simulator import Simulator
 
 OLDEST, NEWEST = 31, 67
 VERSION = re.compile(r"v(\d\d)\.0")
 SEASONS = ("Spring", "Summer", "Winter")
+DAILY_EVENTS = 50_000
+DAILY_REQUESTS = 100_000
+NAMED = ("composite", "limits", "query", "queryAll", "sobjects", "tooling")
+ANY = "*"
+Resource = Callable[[RestRequest], RestAnswer]
 
 
 class RestEndpoint:
@@ -20,7 +30,53 @@ class RestEndpoint:
 
     def __init__(self, simulator: Simulator) -> None:
         self._sim = simulator
-        self._resources = Resources(simulator)
+        queries = Queries(simulator.options.query_batch_size)
+        self._served = 0
+        composite = Composite(self.answer)
+        #: The first pattern that matches a path is its resource.
+        self._resources: Mapping[tuple[str, ...], Mapping[str, Resource]] = {
+            (): {"GET": self._named},
+            ("limits",): {"GET": self._limits},
+            ("query",): {"GET": queries.run},
+            ("query", ANY): {"GET": queries.more},
+            ("queryAll",): {"GET": queries.run},
+            ("queryAll", ANY): {"GET": queries.more},
+            ("tooling", "query"): {"GET": tooling.query},
+            ("tooling", "sobjects", ANY, ANY): {"GET": tooling.row},
+            ("composite",): {"POST": composite.composite},
+            ("composite", "batch"): {"POST": composite.batch},
+            ("composite", "tree", ANY): {"POST": tree},
+            ("composite", "sobjects"): {
+                "POST": collections.create,
+                "PATCH": collections.update,
+                "DELETE": collections.delete,
+            },
+            ("composite", "sobjects", ANY): {"GET": collections.read, "POST": collections.read},
+            ("composite", "sobjects", ANY, ANY): {"PATCH": collections.upsert},
+            ("sobjects",): {"GET": objects.describe_all},
+            ("sobjects", ANY): {"GET": objects.about, "POST": objects.create},
+            ("sobjects", ANY, "describe"): {"GET": objects.describe},
+            ("sobjects", ANY, "updated"): {"GET": objects.updated},
+            ("sobjects", ANY, "deleted"): {"GET": objects.deleted},
+            ("sobjects", ANY, ANY): {
+                "GET": objects.read,
+                "PATCH": objects.update,
+                "DELETE": objects.delete,
+            },
+            ("sobjects", ANY, ANY, ANY): {
+                "GET": objects.read,
+                "PATCH": objects.upsert,
+                "DELETE": objects.delete,
+            },
+        }
+
+    def answer(self, request: RestRequest) -> RestAnswer:
+        for pattern, methods in self._resources.items():
+            if _fits(pattern, request.path):
+                if (handler := methods.get(request.method)) is None:
+                    raise method_not_allowed(request.method, methods)
+                return handler(request)
+        raise RestError("NOT_FOUND")
 
     def add_routes(self, app: web.Application) -> None:
         """Add the routes. Unknown paths are answered in JSON too."""
@@ -57,22 +113,42 @@ class RestEndpoint:
         try:
             if not self._sim.tokens.is_valid(wire.bearer_token(request), self._sim.clock.now()):
                 raise RestError("INVALID_SESSION_ID")
-            self._sim.access.check_api()
-            response = _response(self._resources.answer(_read(request, body)))
+            if not self._sim.access.api_enabled:
+                raise RestError("API_DISABLED_FOR_ORG")
+            response = _response(self.answer(_read(self._sim, request, body)))
         except RestError as refused:
             response = _refusal(refused)
-        self._resources.served += 1
-        usage = f"api-usage={self._resources.served}/{DAILY_REQUESTS}"
+        self._served += 1
+        usage = f"api-usage={self._served}/{DAILY_REQUESTS}"
         response.headers["Sforce-Limit-Info"] = usage
         return await self._send(request, response)
 
     async def _send(self, request: web.Request, response: web.Response) -> web.StreamResponse:
         return await wire.send(request, response, wire.fault_on_answer(self._sim.faults, "rest"))
 
+    def _named(self, request: RestRequest) -> RestAnswer:
+        urls = {name: f"{request.url}/{name}" for name in NAMED}
+        return RestAnswer({"identity": identity_url(request.base_url), **urls})
 
-def _read(request: web.Request, body: bytes) -> RestRequest:
-    """Parse the request, with its path split and decoded. Raises RestError for an unknown
-    version."""
+    def _limits(self, _request: RestRequest) -> RestAnswer:
+        delivered = self._sim.bayeux.delivered + self._sim.pubsub.delivered
+        left = {
+            "DailyApiRequests": (DAILY_REQUESTS, self._served),
+            "DailyDeliveredPlatformEvents": (DAILY_EVENTS, delivered),
+        }
+        return RestAnswer(
+            {name: {"Max": most, "Remaining": max(most - n, 0)} for name, (most, n) in left.items()}
+        )
+
+
+def _fits(pattern: tuple[str, ...], path: tuple[str, ...]) -> bool:
+    return len(pattern) == len(path) and all(
+        wanted in (ANY, given) for wanted, given in zip(pattern, path, strict=True)
+    )
+
+
+def _read(simulator: Simulator, request: web.Request, body: bytes) -> RestRequest:
+    """Parse the request. Raises RestError for an unknown version."""
     parts = [unquote(part) for part in request.rel_url.raw_path.split("/")[3:]]
     version = VERSION.fullmatch(parts[0])
     if version is None or not OLDEST <= int(version[1]) <= NEWEST:
@@ -86,7 +162,8 @@ def _read(request: web.Request, body: bytes) -> RestRequest:
         query=request.query,
         headers=request.headers,
         body=body,
-        base_url=f"{request.scheme}://{request.host}",
+        base_url=wire.base_url(request),
+        sim=simulator,
     )
 
 
@@ -101,7 +178,6 @@ def _refusal(error: RestError) -> web.Response:
 
 
 def _label(number: int) -> str:
-    """Return the release name of a version: 60 is Spring '24, 61 is Summer '24, 62 is Winter
-    '25."""
+    """Return the release name of a version: 60 is Spring '24, 62 is Winter '25."""
     years, season = divmod(number - 60, len(SEASONS))
     return f"{SEASONS[season]} '{24 + years + (season == 2)}"

@@ -2,27 +2,19 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
+from simulator.org import description
 from simulator.org.catalogue import Entity
-from simulator.org.description import DATETIMES, Fields, chosen_fields, record_json
+from simulator.org.description import chosen_fields, record_json
 from simulator.org.ids import base62
 from simulator.org.org import Org
-from simulator.org.records import JsonObject, Record
-from simulator.rest.soql import Order, Query, SoqlError, located, parse
-from simulator.rest.soql_where import (
-    All,
-    Comparison,
-    Negation,
-    Some,
-    Where,
-    comparisons,
-    holds,
-    ids_wanted,
-    sort_key,
-)
-from simulator.rest_messages import RestError
+from simulator.org.records import JsonObject
+from simulator.rest.errors import RestError
+from simulator.rest.request import RestAnswer, RestRequest
+from simulator.rest.soql import Order, Query, located, parse
+from simulator.rest.soql_where import Where, comparisons, holds, ids_wanted, sort_key
 
 SMALLEST_BATCH, LARGEST_BATCH = 200, 2_000
 MAX_CURSORS = 50
@@ -33,66 +25,55 @@ LOCATOR = re.compile(r"(01g\w{15})-(\d+)")
 class Queries:
     """Runs queries, and keeps the remaining rows of those answered in part."""
 
-    org: Org
-    batch_size: int = LARGEST_BATCH
+    batch_size: int
     _cursors: dict[str, list[JsonObject]] = field(default_factory=dict)
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
-    def run(self, text: str, version: str, options: str, *, deleted: bool) -> JsonObject:
-        """`GET …/query?q=…`, or with `deleted` `…/queryAll?q=…`. Raises RestError."""
-        found = select(self.org, text, version, deleted=deleted)
-        if found.is_count:
-            return {"totalSize": found.count, "done": True, "records": []}
-        size = self._size(options)
-        if len(found.rows) <= size:
-            return {"totalSize": len(found.rows), "done": True, "records": found.rows}
+    def run(self, request: RestRequest) -> RestAnswer:
+        """`GET …/query?q=…` and `…/queryAll?q=…`."""
+        deleted = request.path[0] == "queryAll"
+        query, rows = select(request, deleted=deleted)
+        if not query.names:
+            return RestAnswer({"totalSize": len(rows), "done": True, "records": []})
+        if len(rows) <= self._size(request):
+            return RestAnswer({"totalSize": len(rows), "done": True, "records": rows})
         cursor = f"01g5g{base62(next(self._numbers), 10)}AAA"
-        self._cursors[cursor] = found.rows
+        self._cursors[cursor] = rows
         if len(self._cursors) > MAX_CURSORS:
             del self._cursors[next(iter(self._cursors))]
-        return self._batch(cursor, 0, size, version)
+        return self._batch(request, cursor, 0)
 
-    def more(self, locator: str, version: str, options: str) -> JsonObject:
-        """`GET …/query/{locator}`. Raises RestError."""
-        match = LOCATOR.fullmatch(locator)
+    def more(self, request: RestRequest) -> RestAnswer:
+        """`GET …/query/{locator}`."""
+        match = LOCATOR.fullmatch(request.path[1])
         if match is None or match[1] not in self._cursors:
             raise RestError("INVALID_QUERY_LOCATOR", "invalid query locator")
-        return self._batch(match[1], int(match[2]), self._size(options), version)
+        return self._batch(request, match[1], int(match[2]))
 
-    def _batch(self, cursor: str, start: int, size: int, version: str) -> JsonObject:
+    def _batch(self, request: RestRequest, cursor: str, start: int) -> RestAnswer:
         rows = self._cursors[cursor]
-        end = start + size
+        end = start + self._size(request)
         answer: JsonObject = {"totalSize": len(rows), "done": end >= len(rows)}
         if not answer["done"]:
-            answer["nextRecordsUrl"] = f"/services/data/v{version}/query/{cursor}-{end}"
-        return {**answer, "records": rows[start:end]}
+            answer["nextRecordsUrl"] = f"/services/data/v{request.version}/query/{cursor}-{end}"
+        return RestAnswer({**answer, "records": rows[start:end]})
 
-    def _size(self, options: str) -> int:
+    def _size(self, request: RestRequest) -> int:
         """Return the batch size of `Sforce-Query-Options: batchSize=N`, up to the org's limit."""
+        options = request.headers.get("Sforce-Query-Options", "")
         asked = re.search(r"batchSize\s*=\s*(\d+)", options, re.IGNORECASE)
         wanted = int(asked[1]) if asked else LARGEST_BATCH
         return min(max(wanted, SMALLEST_BATCH), LARGEST_BATCH, self.batch_size)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The rows of a query, or only their number."""
-
-    rows: list[JsonObject]
-    count: int
-    is_count: bool
-
-
-def select(org: Org, text: str, version: str, *, deleted: bool) -> Found:
-    """Return the rows, by default in order of creation. Raises RestError.
+def select(request: RestRequest, *, deleted: bool) -> tuple[Query, list[JsonObject]]:
+    """Return the parsed query and its rows, by default in order of creation. Raises RestError.
 
     With `deleted`, records in the Recycle Bin are included.
     """
-    try:
-        query = parse(text)
-    except SoqlError as error:
-        raise RestError("MALFORMED_QUERY", str(error)) from None
-    entity = org.catalogue.find(query.entity) or org.setup.find(query.entity)
+    text, org = request.query.get("q", ""), request.sim.org
+    query = parse(text)
+    entity = org.catalogue.find(query.entity)
     if entity is None:
         message = (
             f"sObject type '{query.entity}' is not supported. If you are attempting to use a "
@@ -100,95 +81,66 @@ def select(org: Org, text: str, version: str, *, deleted: bool) -> Found:
             "your WSDL or the describe call for the appropriate names."
         )
         raise RestError("INVALID_TYPE", located(text, text.find(query.entity), message))
-    query = _Names(org, entity, text).checked(query)
-    rows = [
-        row for row in _rows(org, entity, query.where, version, deleted) if holds(query.where, row)
-    ]
+    spelt = _spelt(org, entity, query, text)
+    rows = _rows(org, entity, query.where, request.version, deleted)
+    return query, matching(query, rows, spelt)
+
+
+def matching(
+    query: Query, rows: Iterable[JsonObject], spelt: Mapping[str, str]
+) -> list[JsonObject]:
+    """Return the rows that the query selects, in its order, with its fields.
+
+    `spelt` has the rows' name of each field.
+    """
+    found = [row for row in rows if holds(query.where, row, spelt)]
     for order in reversed(query.order):
-        rows = _sorted(rows, order)
+        found = _sorted(found, spelt[order.name], order)
     end = None if query.limit is None else query.offset + query.limit
-    rows = rows[query.offset : end]
-    chosen = [chosen_fields(row, query.names) for row in rows] if query.names else []
-    return Found(chosen, len(rows), is_count=not query.names)
+    names = [spelt[name] for name in query.names]
+    return [chosen_fields(row, names) for row in found[query.offset : end]]
 
 
 def _rows(
     org: Org, entity: Entity, where: Where, version: str, deleted: bool
 ) -> Iterator[JsonObject]:
     wanted = ids_wanted(where)
-    live = org.setup.records_of(entity) or org.store.live.get(entity.name, {})
-    stores = [(False, live), (True, org.store.recycle_bin.get(entity.name, {}))]
-    for is_deleted, of_entity in stores if deleted else stores[:1]:
-        for record in of_entity.values() if wanted is None else _present(of_entity, wanted):
-            yield record_json(record, version, deleted=is_deleted)
+    stores = [(False, org.records_of(entity))]
+    if deleted:
+        stores.append((True, org.store.recycle_bin.get(entity.name, {})))
+    for is_deleted, records in stores:
+        for record_id in records if wanted is None else wanted:
+            if record := records.get(record_id):
+                yield record_json(record, version, deleted=is_deleted)
 
 
-def _present(records: Mapping[str, Record], ids: Iterable[str]) -> Iterator[Record]:
-    return (records[record_id] for record_id in ids if record_id in records)
-
-
-def _sorted(rows: list[JsonObject], order: Order) -> list[JsonObject]:
-    empty = [row for row in rows if row.get(order.name) is None]
-    full = [row for row in rows if row.get(order.name) is not None]
-    full.sort(key=lambda row: sort_key(row[order.name]), reverse=order.descending)
+def _sorted(rows: list[JsonObject], name: str, order: Order) -> list[JsonObject]:
+    empty = [row for row in rows if row.get(name) is None]
+    full = [row for row in rows if row.get(name) is not None]
+    full.sort(key=lambda row: sort_key(row[name]), reverse=order.descending)
     return full + empty if order.nulls_last else empty + full
 
 
-def with_names(query: Query, canonical: Callable[[str], str]) -> Query:
-    """Return the query with each field name spelt as `canonical` says. Raises RestError."""
+def _spelt(org: Org, entity: Entity, query: Query, text: str) -> dict[str, str]:
+    """Return the org's spelling of each field name of the query. Raises RestError."""
+    records = org.records_of(entity).values()
 
-    def where_of(where: Where) -> Where:
-        match where:
-            case All(parts):
-                return All(tuple(map(where_of, parts)))
-            case Some(parts):
-                return Some(tuple(map(where_of, parts)))
-            case Negation(part):
-                return Negation(where_of(part))
-            case Comparison(name):
-                return replace(where, name=canonical(name))
-            case None:
-                return None
-
-    return replace(
-        query,
-        names=tuple(map(canonical, query.names)),
-        where=where_of(query.where),
-        order=tuple(replace(key, name=canonical(key.name)) for key in query.order),
-    )
-
-
-class _Names:
-    """Replaces each field name of a query by the org's spelling. Raises RestError."""
-
-    def __init__(self, org: Org, entity: Entity, text: str) -> None:
-        live = org.setup.records_of(entity) or org.store.live.get(entity.name, {})
-        self._fields = Fields(entity, live.values())
-        self._entity = entity
-        self._text = text
-
-    def checked(self, query: Query) -> Query:
-        for comparison in comparisons(query.where):
-            self._check_type(comparison)
-        return with_names(query, self._canonical)
-
-    def _canonical(self, name: str) -> str:
-        canonical = self._fields.canonical(name)
-        if canonical is None:
+    def canonical(name: str) -> str:
+        if (known := description.spelt(entity, records, name)) is None:
             message = (
-                f"No such column '{name}' on entity '{self._entity.name}'. If you are attempting "
+                f"No such column '{name}' on entity '{entity.name}'. If you are attempting "
                 "to use a custom field, be sure to append the '__c' after the custom field name. "
                 "Please reference your WSDL or the describe call for the appropriate names."
             )
-            raise RestError("INVALID_FIELD", located(self._text, self._text.find(name), message))
-        return canonical
+            raise RestError("INVALID_FIELD", located(text, text.find(name), message))
+        return known
 
-    def _check_type(self, comparison: Comparison) -> None:
-        if self._fields.canonical(comparison.name) not in DATETIMES:
-            return
-        if any(literal.kind not in ("moment", "word") for literal in comparison.literals):
+    for comparison in comparisons(query.where):
+        is_time = description.spelt(entity, records, comparison.name) in description.DATETIMES
+        if is_time and any(one.kind not in ("moment", "word") for one in comparison.literals):
             message = (
                 f"value of filter criterion for field '{comparison.name}' must be of type dateTime "
                 "and should not be enclosed in quotes"
             )
-            raise RestError("INVALID_FIELD", located(self._text, comparison.at, message))
+            raise RestError("INVALID_FIELD", located(text, comparison.at, message))
+    return {name: canonical(name) for name in query.all_names}

@@ -1,25 +1,22 @@
-"""Records over REST: read, describe, and the changes of write requests."""
+"""Records over REST: reading them, and the changes of write requests."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from simulator.org.catalogue import Entity
+from simulator.org.catalogue import SETUP, Entity
 from simulator.org.changes import Create, Delete, Update
 from simulator.org.description import (
-    Fields,
     chosen_fields,
-    describe,
-    describe_change_event,
-    describe_event,
     field_names,
     is_writable,
     record_json,
+    spelt,
     stored,
 )
 from simulator.org.ids import with_checksum
 from simulator.org.org import Org
 from simulator.org.records import JsonObject, Record
-from simulator.rest_messages import RestError
+from simulator.rest.errors import RestError
 
 MAX_IDS = 2_000
 RECORD_ID = re.compile(r"[0-9A-Za-z]{15}(?:[A-Z0-5]{3})?")
@@ -40,7 +37,7 @@ class Records:
         shown = record_json(self._record(entity, record_id), self._version)
         if fields:
             return chosen_fields(shown, self._known(entity, fields.split(",")))
-        return {**dict.fromkeys(("attributes", *self._all_fields(entity))), **shown}
+        return {**dict.fromkeys(("attributes", *self.all_fields(entity))), **shown}
 
     def read_many(self, name: str, ids: list[str], fields: list[str]) -> list[object]:
         """`…/composite/sobjects/{Entity}`: the records in the order asked for, null where none."""
@@ -50,7 +47,7 @@ class Records:
         if len(ids) > MAX_IDS:
             raise RestError("EXCEEDED_ID_LIMIT", f"cannot specify more than {MAX_IDS} ids")
         known = self._known(entity, fields)
-        live = self._live(entity)
+        live = self._org.records_of(entity)
         found = [live.get(self._valid_id(entity, record_id)) for record_id in ids]
         return [
             chosen_fields(record_json(record, self._version), known) if record else None
@@ -60,33 +57,20 @@ class Records:
     def creation(self, name: str, body: JsonObject) -> Create:
         """Return the change that creates a record from this body; its id is already chosen."""
         entity = self._writable_entity(name)
-        values = self._writable(entity, body)
-        self._check_required(
-            entity, [required for required in entity.required if values.get(required) is None]
-        )
-        self._check_unique(entity, values)
-        return Create(entity.name, (stored(entity, values),), self._org.ids.next(entity.prefix))
+        values = self._values(entity, body)
+        return Create(entity.name, (values,), self._org.ids.next(entity.prefix))
 
     def update(self, name: str, record_id: str, body: JsonObject) -> Update:
-        """Return the change that writes this body to a record."""
         entity = self._writable_entity(name)
         record = self._record(entity, record_id)
         if "Id" in body:
             raise RestError(
                 "INVALID_FIELD", "The Id field should not be specified in the sobject data."
             )
-        values = self._writable(entity, body)
-        cleared = [
-            required
-            for required in entity.required
-            if required in values and values[required] is None
-        ]
-        self._check_required(entity, cleared)
-        self._check_unique(entity, values, record.record_id)
-        return Update(entity.name, (record.record_id,), stored(entity, values))
+        values = self._values(entity, body, record.record_id)
+        return Update(entity.name, (record.record_id,), values)
 
     def deletion(self, name: str, record_id: str) -> Delete:
-        """Return the change that deletes a record."""
         entity = self._writable_entity(name)
         return Delete(entity.name, (self._record(entity, record_id).record_id,))
 
@@ -106,58 +90,33 @@ class Records:
             raise RestError("NOT_FOUND", message)
         return self._having(entity, known, value)
 
-    def describe(self, name: str) -> JsonObject:
-        """`GET …/sobjects/{Entity}/describe`, also for a change event."""
-        if event_of := self._org.catalogue.by_change_event(name):
-            return describe_event(event_of, self._all_fields(event_of))
-        return describe(self.entity(name), self._version)
-
-    def about(self, name: str) -> JsonObject:
-        """`GET …/sobjects/{Entity}`."""
-        described = describe(self.entity(name), self._version)
-        del described["fields"]
-        return {"objectDescribe": described, "recentItems": []}
-
-    def describe_all(self) -> JsonObject:
-        """`GET …/sobjects`."""
-        listed = []
-        entities = self._org.catalogue.entities.values()
-        for entity in (*entities, *self._org.setup.entities.values()):
-            described = describe(entity, self._version)
-            del described["fields"]
-            listed.append(described)
-            if entity.visible and entity.name not in self._org.setup.entities:
-                listed.append(describe_change_event(entity))
-        return {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": listed}
-
     def entity(self, name: str) -> Entity:
         """Return the entity of this name, ignoring case."""
-        entity = self._org.catalogue.find(name) or self._org.setup.find(name)
+        entity = self._org.catalogue.find(name)
         if entity is None:
             raise RestError("NOT_FOUND")
         return entity
 
     def _writable_entity(self, name: str) -> Entity:
         entity = self.entity(name)
-        if entity.name in self._org.setup.entities:
+        if entity.name in SETUP:
             raise RestError("INSUFFICIENT_ACCESS")
         return entity
-
-    def _live(self, entity: Entity) -> Mapping[str, Record]:
-        return self._org.setup.records_of(entity) or self._org.store.live.get(entity.name, {})
 
     def _record(self, entity: Entity, record_id: str) -> Record:
         store = self._org.store
         known_id = self._valid_id(entity, record_id)
         if store.is_deleted(entity.name, known_id):
             raise RestError("ENTITY_IS_DELETED", fields=[])
-        if (record := self._live(entity).get(known_id)) is None:
+        if (record := self._org.records_of(entity).get(known_id)) is None:
             raise RestError("NOT_FOUND")
         return record
 
     def _valid_id(self, entity: Entity, record_id: str) -> str:
         """Return the 18-character form; an id set through the control API is returned unchanged."""
-        if record_id in self._live(entity) or self._org.store.is_deleted(entity.name, record_id):
+        if record_id in self._org.records_of(entity) or self._org.store.is_deleted(
+            entity.name, record_id
+        ):
             return record_id
         long = with_checksum(record_id[:15]) if RECORD_ID.fullmatch(record_id) else ""
         if not long or record_id not in (long, long[:15]):
@@ -167,23 +126,24 @@ class Records:
             raise RestError("MALFORMED_ID", message, ["Id"])
         return long
 
-    def _all_fields(self, entity: Entity) -> list[str]:
+    def all_fields(self, entity: Entity) -> list[str]:
         """Return the described fields, and fields that a record has through the control API."""
-        live = self._live(entity).values()
+        live = self._org.records_of(entity).values()
         return [*field_names(entity), *sorted({name for record in live for name in record.fields})]
 
     def _known(self, entity: Entity, names: Iterable[str]) -> list[str]:
-        fields = Fields(entity, self._live(entity).values())
+        records = self._org.records_of(entity).values()
         known = []
         for name in names:
-            canonical = fields.canonical(name.strip())
+            canonical = spelt(entity, records, name.strip())
             if canonical is None:
                 message = f"No such column '{name}' on sobject of type {entity.name}"
                 raise RestError("INVALID_FIELD", message)
             known.append(canonical)
         return known
 
-    def _writable(self, entity: Entity, body: JsonObject) -> JsonObject:
+    def _values(self, entity: Entity, body: JsonObject, record_id: str = "") -> JsonObject:
+        """Return what to write to this or to a new record, in the form that a record stores."""
         given = {name: value for name, value in body.items() if name != "attributes"}
         values = dict(zip(self._known(entity, given), given.values(), strict=True))
         if refused := [name for name in values if not is_writable(entity, name)]:
@@ -193,31 +153,28 @@ class Records:
                 "permission set."
             )
             raise RestError("INVALID_FIELD_FOR_INSERT_UPDATE", message, refused)
-        return values
-
-    def _check_required(self, entity: Entity, missing: list[str]) -> None:
-        if missing:
+        absent = "" if record_id else None  # an update may leave out a required field
+        if missing := [name for name in entity.required if values.get(name, absent) is None]:
             message = f"Required fields are missing: [{', '.join(missing)}]"
             raise RestError("REQUIRED_FIELD_MISSING", message, missing)
+        self._check_unique(entity, values, record_id)
+        return stored(entity, values)
 
-    def _check_unique(self, entity: Entity, values: JsonObject, record_id: str = "") -> None:
+    def _check_unique(self, entity: Entity, values: JsonObject, record_id: str) -> None:
         for name in entity.external_ids:
             if values.get(name) is None:
                 continue
-            others = [
-                record.record_id
-                for record in self._having(entity, name, str(values[name]))
-                if record.record_id != record_id
-            ]
-            if others:
-                message = (
-                    f"duplicate value found: {name} duplicates value on record with id: {others[0]}"
-                )
-                raise RestError("DUPLICATE_VALUE", message, [])
+            for record in self._having(entity, name, str(values[name])):
+                if record.record_id != record_id:
+                    message = (
+                        f"duplicate value found: {name} duplicates value on record with id: "
+                        f"{record.record_id}"
+                    )
+                    raise RestError("DUPLICATE_VALUE", message, [])
 
     def _having(self, entity: Entity, name: str, value: str) -> list[Record]:
         wanted = value.casefold()
-        records = self._live(entity).values()
+        records = self._org.records_of(entity).values()
         return [
             record for record in records if str(record.fields.get(name, "")).casefold() == wanted
         ]

@@ -1,13 +1,21 @@
-"""Parse SOQL into a Query: fields or COUNT(), WHERE, ORDER BY, LIMIT and OFFSET, on one entity.
-
-SoqlError: the query is not supported; the message says where.
-"""
+"""Parse SOQL into a Query: fields or COUNT(), WHERE, ORDER BY, LIMIT and OFFSET, on one entity."""
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import TypeVar
 
-from simulator.rest.soql_where import All, Comparison, Literal, Negation, Some, Value, Where
+from simulator.rest.errors import RestError
+from simulator.rest.soql_where import (
+    Comparison,
+    Joined,
+    Literal,
+    Negation,
+    Value,
+    Where,
+    comparisons,
+)
 
 TOKEN = re.compile(
     r"\s*(?:(?P<string>'(?:[^'\\]|\\.)*')"
@@ -21,11 +29,7 @@ TOKEN = re.compile(
 SIGNS = ("=", "!=", "<>", "<", "<=", ">", ">=")
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 WORDS: dict[str, Value] = {"null": None, "true": True, "false": False}
-
-
-class SoqlError(ValueError):
-    """The query is not valid or not supported. The message has the place and the text found
-    there."""
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,12 @@ class Query:
     limit: int | None
     offset: int
 
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """The field names of the whole query."""
+        wheres = (comparison.name for comparison in comparisons(self.where))
+        return (*self.names, *wheres, *(order.name for order in self.order))
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -59,7 +69,7 @@ class Token:
 
 
 def parse(text: str) -> Query:
-    """Parse the query. Raises SoqlError."""
+    """Parse the query. Raises RestError, whose message has the place and the text found there."""
     return _Parser(text).query()
 
 
@@ -101,21 +111,16 @@ class _Parser:
         if first.upper() == "COUNT" and self._take("("):
             self._expect(")")
             return ()
-        names = [first]
-        while self._take(","):
-            names.append(self._word())
-        return tuple(names)
+        return (first, *self._after_commas(self._word))
 
     def _any_of(self) -> Where:
-        """Parse conditions joined by AND or by OR; both together need parentheses, as in
-        Salesforce."""
+        """Parse conditions joined by AND or OR; both need parentheses, as in Salesforce."""
         parts = [self._condition()]
-        for word, kind in (("AND", All), ("OR", Some)):
-            if self._take(word):
+        for word in ("AND", "OR"):
+            while self._take(word):
                 parts.append(self._condition())
-                while self._take(word):
-                    parts.append(self._condition())
-                return kind(tuple(parts))
+            if len(parts) > 1:
+                return Joined(word, tuple(parts))
         return parts[0]
 
     def _condition(self) -> Where:
@@ -143,11 +148,9 @@ class _Parser:
 
     def _list(self) -> tuple[Literal, ...]:
         self._expect("(")
-        literals = [self._literal()]
-        while self._take(","):
-            literals.append(self._literal())
+        literals = (self._literal(), *self._after_commas(self._literal))
         self._expect(")")
-        return tuple(literals)
+        return literals
 
     def _literal(self) -> Literal:
         token = self._advance()
@@ -175,10 +178,11 @@ class _Parser:
         if not self._take("ORDER"):
             return ()
         self._expect("BY")
-        orders = [self._order()]
+        return (self._order(), *self._after_commas(self._order))
+
+    def _after_commas(self, read: Callable[[], Part]) -> Iterator[Part]:
         while self._take(","):
-            orders.append(self._order())
-        return tuple(orders)
+            yield read()
 
     def _order(self) -> Order:
         name = self._word()
@@ -226,8 +230,9 @@ class _Parser:
             raise self._unexpected(token)
         return token.text
 
-    def _unexpected(self, token: Token) -> SoqlError:
-        return SoqlError(located(self._text, token.at, f"unexpected token: '{token.text}'"))
+    def _unexpected(self, token: Token) -> RestError:
+        message = located(self._text, token.at, f"unexpected token: '{token.text}'")
+        return RestError("MALFORMED_QUERY", message)
 
 
 def located(text: str, at: int, problem: str) -> str:

@@ -1,7 +1,7 @@
 """The WHERE clause as a tree, and its evaluation on a row."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -38,40 +38,33 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class All:
-    """AND."""
+class Joined:
+    """Conditions joined by AND or by OR."""
 
-    parts: tuple["Where", ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Some:
-    """OR."""
-
+    word: str
     parts: tuple["Where", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Negation:
-    """NOT."""
+    """A condition after NOT."""
 
     part: "Where"
 
 
-Where = Comparison | All | Some | Negation | None
+Where = Comparison | Joined | Negation | None
 
 
-def holds(where: Where, row: JsonObject) -> bool:
-    """Return whether the row, with field names as in the query, satisfies the condition."""
+def holds(where: Where, row: JsonObject, spelt: Mapping[str, str]) -> bool:
+    """Return whether the row satisfies the condition; `spelt` has the row's name of each field."""
     match where:
-        case All(parts):
-            return all(holds(part, row) for part in parts)
-        case Some(parts):
-            return any(holds(part, row) for part in parts)
+        case Joined(word, parts):
+            check = all if word == "AND" else any
+            return check(holds(part, row, spelt) for part in parts)
         case Negation(part):
-            return not holds(part, row)
+            return not holds(part, row, spelt)
         case Comparison():
-            return _compares(where, row.get(where.name))
+            return _compares(where, spelt[where.name], row)
         case None:
             return True
 
@@ -79,7 +72,7 @@ def holds(where: Where, row: JsonObject) -> bool:
 def comparisons(where: Where) -> list[Comparison]:
     """Return every comparison of the tree."""
     match where:
-        case All(parts) | Some(parts):
+        case Joined(_, parts):
             return [found for part in parts for found in comparisons(part)]
         case Negation(part):
             return comparisons(part)
@@ -92,9 +85,9 @@ def comparisons(where: Where) -> list[Comparison]:
 def ids_wanted(where: Where) -> list[str] | None:
     """Return the only ids that can satisfy the condition, or None if it does not limit them."""
     match where:
-        case All(parts):
+        case Joined("AND", parts):
             return next((ids for part in parts if (ids := ids_wanted(part)) is not None), None)
-        case Comparison("Id", "=" | "IN", literals):
+        case Comparison(name, "=" | "IN", literals) if name.casefold() == "id":
             return list(dict.fromkeys(long_id(str(literal.value)) for literal in literals))
         case _:
             return None
@@ -105,8 +98,8 @@ def sort_key(value: object) -> Any:
     return value.casefold() if isinstance(value, str) else value
 
 
-def _compares(comparison: Comparison, value: object) -> bool:
-    name, literals = comparison.name, comparison.literals
+def _compares(comparison: Comparison, name: str, row: JsonObject) -> bool:
+    value, literals = row.get(name), comparison.literals
     match comparison.sign:
         case "!=":
             return not _matches("=", name, value, literals[0])
@@ -132,8 +125,7 @@ def _matches(sign: str, name: str, value: object, literal: Literal) -> bool:
 
 
 def _alike(name: str, value: object, wanted: Value) -> tuple[object, object]:
-    """Return both values in comparable form: times as times, text without case, ids in long
-    form."""
+    """Return both values in comparable form, such as text without case."""
     match wanted:
         case datetime():
             return _moment(str(value)), wanted

@@ -4,18 +4,18 @@
 the session has messages, and then to answer with `finish`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from simulator.auth.oauth import TokenService
-from simulator.faults import CONNECTION_LIMIT, META, TOO_BUSY, Faults
+from simulator.faults import META, Faults
+from simulator.options import Options
 from simulator.org.channels import SubscriptionRefusedError
 from simulator.org.events import StoredEvent
 from simulator.org.org import Org
 from simulator.org.records import JsonObject
 from simulator.streaming import replies
-from simulator.streaming.sessions import Session, SessionTable
-from simulator.streaming.subscriptions import backlog
+from simulator.streaming.sessions import Session, SessionTable, backlog
 
 OLDEST_VERSION = 37.0
 
@@ -41,24 +41,13 @@ class Hold:
 
 
 class Bayeux:
-    """The protocol; `wake` is called with a session that has messages."""
+    """The protocol."""
 
-    def __init__(
-        self,
-        org: Org,
-        tokens: TokenService,
-        faults: Faults,
-        *,
-        connect_timeout_ms: int,
-        max_events_per_answer: int,
-        wake: Callable[[Session], None],
-    ) -> None:
+    def __init__(self, org: Org, tokens: TokenService, faults: Faults, options: Options) -> None:
         self._org = org
         self._tokens = tokens
         self._faults = faults
-        self._timeout_ms = connect_timeout_ms
-        self._limit = max_events_per_answer
-        self._wake = wake
+        self._options = options
         self.sessions = SessionTable(org.opaque)
         self.unknown_client_error = replies.UNKNOWN_CLIENT
         self.delivered = 0
@@ -67,11 +56,10 @@ class Bayeux:
     def publish(self, event: StoredEvent) -> None:
         """Queue an event for every session whose channels carry it."""
         self.sessions.sweep(event.at)
-        for session in list(self.sessions.by_client.values()):
+        for session in self.sessions.by_client.values():
             for channel in sorted(session.subscriptions):
                 if self._org.channels.carries(channel, event.entity):
-                    data = event.data(session.api_version)
-                    self._queue(session, {"data": data, "channel": channel})
+                    session.put({"data": event.data(session.api_version), "channel": channel})
 
     def inject(self, channel: str, message: JsonObject) -> int:
         """Queue any message for the subscribers of a channel, and return how many there are."""
@@ -81,12 +69,8 @@ class Bayeux:
             if channel in session.subscriptions
         ]
         for session in reached:
-            self._queue(session, message)
+            session.put(message)
         return len(reached)
-
-    def _queue(self, session: Session, message: JsonObject) -> None:
-        session.queue.append(message)
-        self._wake(session)
 
     def handle(self, message: JsonObject, caller: Caller, now: int) -> JsonObject | Hold:
         """Return the responses to a message of a client, or a Hold."""
@@ -99,7 +83,7 @@ class Bayeux:
             channel=str(channel),
             subscription=str(message.get("subscription")),
         ):
-            return replies.faulty(message, fault.kind, _meta_options(fault.kind, fault.options))
+            return replies.faulty(message, fault.kind, fault.options)
         if channel == "/meta/handshake":
             return self._handshake(message, caller, now)
         return self._in_session(message, caller, now)
@@ -140,7 +124,6 @@ class Bayeux:
             case "/meta/disconnect":
                 session.left = True
                 self.sessions.drop(session)
-                self._wake(session)
             case _:
                 return replies.refusal(message, "404::Unknown channel")
         return replies.answer(message)
@@ -168,9 +151,10 @@ class Bayeux:
         first, session.connected = not session.connected, True
         session.answered_at = now
         session.hold += 1
-        self._wake(session)
+        session.awake.set()
         if first:
-            advice = {"interval": 0, "timeout": self._timeout_ms, "reconnect": "retry"}
+            timeout = int(self._options.connect_timeout * 1000)
+            advice = {"interval": 0, "timeout": timeout, "reconnect": "retry"}
             return replies.answer(message, advice=advice)
         session.held = True
         return Hold(session, message, caller, session.hold)
@@ -184,8 +168,7 @@ class Bayeux:
         channel = message["subscription"]
         session.subscriptions.add(channel)
         for event in events:
-            data = event.data(session.api_version)
-            self._queue(session, {"data": data, "channel": channel})
+            session.put({"data": event.data(session.api_version), "channel": channel})
         return replies.answer(message)
 
     def is_ready(self, hold: Hold, now: int) -> bool:
@@ -211,7 +194,7 @@ class Bayeux:
             return [replies.unknown_client(hold.message, self.unknown_client_error)]
         if not self._tokens.is_valid(hold.caller.token, now):
             return [replies.unauthenticated(hold.message)]
-        events = session.take(self._limit)
+        events = session.take(self._options.max_events_per_answer)
         self.delivered += len(events)
         return [*events, replies.answer(hold.message)]
 
@@ -220,14 +203,3 @@ class Bayeux:
         if hold.number == hold.session.hold:
             hold.session.held = False
             hold.session.answered_at = now
-
-
-def _meta_options(kind: str, options: JsonObject) -> JsonObject:
-    match kind:
-        case "too_busy":
-            error = replies.AUTHENTICATION_INVALID
-            return {"error": error, "failure_reason": TOO_BUSY, "reconnect": "none"}
-        case "connection_limit":
-            return {"failure_reason": CONNECTION_LIMIT}
-        case _:
-            return options

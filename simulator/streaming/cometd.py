@@ -16,61 +16,22 @@ from simulator.streaming.sessions import Session
 MAX_REQUEST_BYTES = 32_768
 
 
-class Waiters:
-    """The held connects of each session."""
-
-    def __init__(self) -> None:
-        self._events: dict[str, list[asyncio.Event]] = {}
-
-    def wake(self, session: Session) -> None:
-        """Make the held connects of this session check whether they are ready."""
-        for event in self._events.get(session.client_id, ()):
-            event.set()
-
-    def wake_all(self) -> None:
-        """Make every held connect check whether it is ready."""
-        for events in self._events.values():
-            for event in events:
-                event.set()
-
-    def add(self, session: Session) -> asyncio.Event:
-        """Register a held connect."""
-        event = asyncio.Event()
-        self._events.setdefault(session.client_id, []).append(event)
-        return event
-
-    def remove(self, session: Session, event: asyncio.Event) -> None:
-        """Remove a held connect."""
-        events = self._events[session.client_id]
-        events.remove(event)
-        if not events:
-            del self._events[session.client_id]
-
-
 class CometdEndpoint:
     """Parses requests, lets `Bayeux` answer them, and holds the long polls."""
 
-    def __init__(
-        self, bayeux: Bayeux, faults: Faults, clock: Clock, waiters: Waiters, hold_seconds: float
-    ) -> None:
+    def __init__(self, bayeux: Bayeux, faults: Faults, clock: Clock, hold_seconds: float) -> None:
         self._bayeux = bayeux
         self._faults = faults
         self._clock = clock
-        self._waiters = waiters
         self._hold_seconds = hold_seconds
-        self.interruptions = 0
+        self._interruptions = 0
 
     def interrupt(self) -> None:
         """End every held connect early, so that its client meets a new fault at once."""
-        self.interruptions += 1
-        self._waiters.wake_all()
-
-    def wake(self) -> None:
-        """Make every held connect check its session and token."""
-        self._waiters.wake_all()
+        self._interruptions += 1
+        self._bayeux.sessions.wake()
 
     async def post(self, request: web.Request) -> web.StreamResponse:
-        """Answer a request."""
         body = await request.read()
         if len(body) > MAX_REQUEST_BYTES:
             return web.Response(status=413, text="413 Maximum Request Size Exceeded")
@@ -89,22 +50,19 @@ class CometdEndpoint:
 
     async def _wait(self, hold: Hold) -> None:
         """Wait until the hold is ready, its time is up, or its client disconnects."""
-        event = self._waiters.add(hold.session)
-        interruptions = self.interruptions
+        awake, interruptions = hold.session.awake, self._interruptions
         try:
             async with asyncio.timeout(self._hold_seconds):
                 while not self._bayeux.is_ready(hold, self._clock.now()):
-                    if self.interruptions != interruptions:
+                    if self._interruptions != interruptions:
                         return
-                    event.clear()
-                    await event.wait()
+                    awake.clear()
+                    await awake.wait()
         except TimeoutError:
             return
         except asyncio.CancelledError:
             self._bayeux.abandon(hold, self._clock.now())
             raise
-        finally:
-            self._waiters.remove(hold.session, event)
 
     async def _answer(
         self, request: web.Request, answers: list[JsonObject | Hold], channel: str
@@ -112,9 +70,10 @@ class CometdEndpoint:
         now = self._clock.now()
         messages: list[JsonObject] = []
         events: list[JsonObject] = []
-        session = _session(answers)
+        session: Session | None = None
         for answer in answers:
             if isinstance(answer, Hold):
+                session = session or answer.session
                 *delivered, acknowledgement = self._bayeux.finish(answer, now)
                 events += delivered
                 messages += [*delivered, acknowledgement]
@@ -137,13 +96,6 @@ class CometdEndpoint:
                     f"sfdc-stream={session.affinity}; Path=/; Max-Age=10800; HttpOnly",
                 ):
                     response.headers.add("Set-Cookie", cookie)
-
-
-def _session(answers: list[JsonObject | Hold]) -> Session | None:
-    for answer in answers:
-        if isinstance(answer, Hold):
-            return answer.session
-    return None
 
 
 def _parse(body: bytes) -> list[JsonObject] | None:

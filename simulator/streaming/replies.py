@@ -8,6 +8,12 @@ AUTHENTICATION_INVALID = "401::Authentication invalid"
 AUTHENTICATION_REQUIRED = "401::Request requires authentication"
 HANDSHAKE_DENIED = "403::Handshake denied"
 UNKNOWN_CLIENT = "403::Unknown client"
+CONNECTION_LIMIT = (
+    "403::To protect all customers from excessive use and Denial of Service attacks, we limit the "
+    "number of simultaneous connections per server.  Your request has been denied because this "
+    "limit has been exceeded.  Please try your request again later."
+)
+TOO_BUSY = "503::Server is too busy.  Please try your request again later."
 VERSION_MANDATORY = "400::API version in the URI is mandatory. URI format: '/cometd/67.0'"
 NO_COOKIE = "400::Client {} has established a session, but no BAYEUX_BROWSER cookie present"
 
@@ -26,7 +32,7 @@ def refusal(message: JsonObject, error: str, **fields: object) -> JsonObject:
     return {**answer(message, **fields), "error": error, "successful": False}
 
 
-def unknown_client(message: JsonObject, error: str = UNKNOWN_CLIENT) -> JsonObject:
+def unknown_client(message: JsonObject, error: str) -> JsonObject:
     """Return the response to a client without a session here."""
     reply = refusal(message, error, advice={"interval": 0, "reconnect": "handshake"})
     reply.pop("clientId", None)
@@ -50,12 +56,17 @@ def handshake_denied(message: JsonObject, failure_reason: str) -> JsonObject:
 
 def faulty(message: JsonObject, kind: str, options: JsonObject) -> JsonObject:
     """Return the response of a fault: its error, extension and advice."""
-    if kind == "connection_limit":
-        return handshake_denied(message, options["failure_reason"])
-    reason, reconnect = options.get("failure_reason"), options.get("reconnect")
+    match kind:
+        case "connection_limit":
+            return handshake_denied(message, CONNECTION_LIMIT)
+        case "too_busy":
+            error, reason, reconnect = AUTHENTICATION_INVALID, TOO_BUSY, "none"
+        case _:
+            names = ("error", "failure_reason", "reconnect")
+            error, reason, reconnect = (options.get(name, "") for name in names)
     fields: JsonObject = {}
     if reason:
         fields["ext"] = {"sfdc": {"failureReason": reason}}
     if reconnect:
         fields["advice"] = {"reconnect": reconnect, "interval": 0}
-    return refusal(message, options["error"], **fields)
+    return refusal(message, error, **fields)

@@ -69,8 +69,7 @@ class Traffic:
         mix: Mapping[str, float] | None = None,
         entities: Mapping[str, float] = ENTITIES,
     ) -> list[StoredEvent]:
-        """Commit one transaction: one event if the entity is selected, or several if it is
-        split."""
+        """Commit one transaction: one event of a selected entity, or several of a split one."""
         entity = self._pick(entities)
         self._follow_what_others_moved()
         kind = self._pick(self.mix if mix is None else mix)
@@ -117,7 +116,9 @@ class Traffic:
         if kind == "undelete" and pool.deleted:
             return Undelete(entity, (self._rng.choice(pool.deleted),))
         if kind in ("create", "undelete") or not pool.live:
-            return Create(entity, (self._new_fields(entity),))
+            accounts = self._pools["Account"].live
+            account_id = self._rng.choice(accounts) if accounts else None
+            return Create(entity, (people.new_record(entity, self._rng, account_id),))
         record_id = self._rng.choice(pool.live)
         match kind:
             case "delete":
@@ -129,11 +130,6 @@ class Traffic:
             case _:
                 return Update(entity, (record_id,), people.edit(entity, self._rng))
 
-    def _new_fields(self, entity: str) -> JsonObject:
-        accounts = self._pools["Account"].live
-        account_id = self._rng.choice(accounts) if accounts else None
-        return people.new_record(entity, self._rng, account_id)
-
     def _cleared(self, entity: str, record_id: str) -> JsonObject:
         fields = self._org.store.get(entity, record_id).fields
         clearable = [name for name in people.CLEARABLE[entity] if name in fields]
@@ -143,12 +139,9 @@ class Traffic:
 
     def _same_for_many(self, entity: str) -> Update:
         """Return the same change for several records, so that one event covers all of them."""
-        return Update(entity, self._several(entity), people.campaign(entity, self._rng))
-
-    def _several(self, entity: str) -> tuple[str, ...]:
         live = self._pools[entity].live
-        size = min(len(live), self._rng.randint(2, 20))
-        return tuple(self._rng.sample(live, size))
+        record_ids = self._rng.sample(live, min(len(live), self._rng.randint(2, 20)))
+        return Update(entity, tuple(record_ids), people.campaign(entity, self._rng))
 
     def _split(self, entity: str) -> list[Change]:
         """Return one save of a bulk load: a change of all records, and one for each record."""
@@ -198,7 +191,6 @@ class Pump:
 
     @property
     def is_running(self) -> bool:
-        """Whether more events are due."""
         return self._task is not None and not self._task.done()
 
     async def start(self, rate: float, count: int | None) -> None:
@@ -211,7 +203,6 @@ class Pump:
             self.produced += len(self._traffic.burst(count, self._clock.now()))
 
     async def stop(self) -> None:
-        """End the run."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])

@@ -54,8 +54,7 @@ CLEARABLE = {
 
 
 def new_record(entity: str, rng: random.Random, account_id: str | None) -> JsonObject:
-    """Return the fields of a new record; Contact and Opportunity belong to the account, if
-    given."""
+    """Return the fields of a new record, of this account if it is a Contact or Opportunity."""
     match entity:
         case "Account":
             return _account(rng)

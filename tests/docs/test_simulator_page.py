@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from simulator.control.operations import OPERATIONS
-from simulator.control.requests import OPERATIONS as CHANGES
+from simulator.control.requests import CHANGES
 from simulator.faults import KINDS
 from simulator.options import Options
 from simulator.server import application

@@ -106,8 +106,7 @@ class ControlClient:
         return self.post("traffic", rate=rate, count=count)
 
     def fault(self, kind: str, **options: Any) -> dict[str, Any]:
-        """Add a fault; see `simulator.control.api` for the kinds, `times=None` for until
-        cleared."""
+        """Add a fault; see `simulator.faults` for the kinds, `times=None` for until cleared."""
         return self.post("faults", kind=kind, **options)
 
     def clear_faults(self) -> None:

@@ -1,11 +1,13 @@
 """Each kind of change gives the event that the protocol describes."""
 
+from copy import deepcopy
 from hashlib import sha256
 from typing import Any
 
 import pytest
 
-from simulator.org.changes import Create, Delete, Gap, Overflow, Undelete, Update, Wildcard
+from simulator.options import Options
+from simulator.org.changes import Change, Create, Delete, Gap, Overflow, Undelete, Update, Wildcard
 from simulator.org.events import HEADER
 from simulator.org.org import Org, Writer
 
@@ -16,7 +18,7 @@ LATER = NOW + 60_000
 
 @pytest.fixture
 def org() -> Org:
-    return Org(now=NOW, seed=1)
+    return Org(Options(seed=1), now=NOW)
 
 
 def create(org: Org, entity: str = "Account", **fields: Any) -> str:
@@ -345,6 +347,25 @@ def test_a_transaction_applies_whole_or_not_at_all(org: Org) -> None:
         org.commit([delete, delete], now=NOW)
 
     assert org.store.get("Account", record_id).fields["Name"] == "Acme"
+
+
+def test_a_transaction_that_fails_leaves_every_record_as_it_was(org: Org) -> None:
+    kept, binned = create(org, Name="Kept"), create(org, Name="Binned")
+    org.commit([Delete("Account", (binned,))], now=NOW)
+    before = deepcopy((org.store.live, org.store.recycle_bin, org.log.total))
+    changes: list[Change] = [
+        Create("Account", ({"Name": "New"},), "001000000000009AAA"),
+        Update("Account", (kept, "001000000000009AAA"), {"Phone": "1"}),
+        Gap("Account", "GAP_UPDATE", (kept,), {"Phone": "2"}, apply=True),
+        Delete("Account", (kept, "001000000000009AAA")),
+        Undelete("Account", (binned,)),
+        Delete("Account", ("001x",)),
+    ]
+
+    with pytest.raises(LookupError, match="no live Account has the id '001x'"):
+        org.commit(changes, now=LATER)
+
+    assert (org.store.live, org.store.recycle_bin, org.log.total) == before
 
 
 def test_an_auto_number_names_a_custom_object(org: Org) -> None:

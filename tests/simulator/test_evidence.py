@@ -110,4 +110,7 @@ def test_wrong_input_is_named(shared_org: SimulatorProcess) -> None:
 
     response = requests.get(url, params={"since": "noon"}, timeout=10)
 
-    assert (response.status_code, response.json()) == (400, {"error": "'since' must be numbers"})
+    assert (response.status_code, response.json()) == (
+        400,
+        {"error": "the query: 'since' must be a number"},
+    )

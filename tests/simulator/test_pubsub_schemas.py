@@ -9,11 +9,12 @@ from typing import Any
 import fastavro
 import pytest
 
+from simulator.options import Options
 from simulator.org.avro.schema import UnfitError
 from simulator.org.changes import Create, Update
 from simulator.org.events import StoredEvent
 from simulator.org.org import Org
-from simulator.pubsub.payloads import encoder
+from simulator.pubsub.payloads import encoded
 from simulator.traffic.generator import Traffic
 from tests.samples import samples_folder
 
@@ -24,8 +25,8 @@ UNREADABLE = (EOFError, IndexError, ValueError)  # fastavro's answers to garbage
 
 @pytest.fixture
 def org() -> Org:
-    org = Org(now=NOW, seed=1)
-    org.encode = encoder(org.schemas)
+    org = Org(Options(seed=1), now=NOW)
+    org.encode = encoded
     return org
 
 
@@ -153,7 +154,7 @@ def test_an_event_of_a_schema_that_is_not_the_orgs_has_no_bytes(org: Org) -> Non
 
 
 def test_the_same_schema_has_the_same_id_in_another_org(org: Org) -> None:
-    again = Org(now=NOW + 1, seed=2)
+    again = Org(Options(seed=2), now=NOW + 1)
 
     assert wrote(org, Name="A", X__c=1).schema == wrote(again, X__c=2.5, Name="B").schema
     assert len(org.schemas.current("Account").schema_id) == 22

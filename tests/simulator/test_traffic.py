@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from simulator.options import Options
 from simulator.org.changes import Delete
 from simulator.org.org import Org
 from simulator.traffic.generator import Traffic, UnknownMixError
@@ -15,7 +16,7 @@ OPAQUE = ("transactionKey", "commitNumber")
 
 
 def burst(seed: int, count: int = 300) -> list[Any]:
-    org = Org(now=NOW, seed=seed)
+    org = Org(Options(seed=seed), now=NOW)
     return [event.payload for event in Traffic(org, seed).burst(count, NOW)]
 
 
@@ -55,14 +56,14 @@ def test_the_mix_has_everything() -> None:
 
 
 def test_each_step_is_one_event() -> None:
-    org = Org(now=NOW, seed=3)
+    org = Org(Options(seed=3), now=NOW)
     traffic = Traffic(org, 3)
 
     assert all(len(traffic.step(NOW)) == 1 for _ in range(500))  # none is split without asking
 
 
 def test_a_mix_can_be_chosen() -> None:
-    org = Org(now=NOW, seed=3)
+    org = Org(Options(seed=3), now=NOW)
 
     events = Traffic(org, 3).burst(50, NOW, {"create": 1}, {"Contact": 1})
 
@@ -72,7 +73,7 @@ def test_a_mix_can_be_chosen() -> None:
 
 
 def test_a_split_bulk_update_is_one_event_of_all_then_one_of_each() -> None:
-    org = Org(now=NOW, seed=3)
+    org = Org(Options(seed=3), now=NOW)
     traffic = Traffic(org, 3)
     traffic.burst(40, NOW, {"create": 1}, {"Contact": 1})
 
@@ -116,11 +117,11 @@ def test_a_wrong_mix_is_refused(
     mix: dict[str, float], entities: dict[str, float], message: str
 ) -> None:
     with pytest.raises(UnknownMixError, match=message):
-        Traffic(Org(now=NOW), 1).burst(1, NOW, mix, entities)
+        Traffic(Org(Options(), now=NOW), 1).burst(1, NOW, mix, entities)
 
 
 def test_nothing_selected_is_refused() -> None:
-    org = Org(now=NOW)
+    org = Org(Options(), now=NOW)
     org.catalogue.get("Account").selected = False
 
     with pytest.raises(UnknownMixError, match="selected"):
@@ -128,7 +129,7 @@ def test_nothing_selected_is_refused() -> None:
 
 
 def test_it_follows_what_others_do_to_the_records() -> None:
-    org = Org(now=NOW, seed=3)
+    org = Org(Options(seed=3), now=NOW)
     traffic = Traffic(org, 3)
     traffic.burst(50, NOW, {"create": 1})
     for entity, records in org.store.live.items():

@@ -13,6 +13,7 @@ from django.core.management.base import (
 from simulator import cli
 from simulator.control.operations import listed
 from simulator.options import add_arguments, from_arguments
+from simulator.simulator import Simulator
 
 
 class _HelpFormatter(RawDescriptionHelpFormatter, DjangoHelpFormatter):
@@ -30,11 +31,11 @@ class Command(BaseCommand):
         parser.epilog = listed()
         parser.formatter_class = _HelpFormatter
         add_arguments(parser)
-        cli.add_announcing(parser)
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Announce the address and the credentials, then serve."""
         try:
-            cli.start(from_arguments(options), self.stdout.write, as_json=bool(options["json"]))
+            simulator = Simulator(from_arguments(options))
+            cli.run(simulator, self.stdout.write, as_json=options["json"])
         except (ValueError, LookupError, OSError) as error:
             raise CommandError(str(error)) from error

@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 
 Children = Mapping[str, tuple[str, ...]]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -63,7 +63,7 @@ class Field:
     def temporal(self) -> str:
         """The temporal type of the field: `DateOnly`, `DateTime` or `TimeOnly`."""
         words = self.doc.split(":")
-        return words[1] if words[1] in MILLISECONDS else ""
+        return words[1] if words[1] in TEMPORAL else ""
 
     def takes(self, value: object) -> bool:
         """Return whether the field accepts a plain value."""
@@ -88,19 +88,10 @@ def field_for(name: str, value: object) -> Field:
 
 
 def _kind_for(value: object) -> str:
-    match value:
-        case bool():
-            return "boolean"
-        case int() | float():
-            return "double"
-        case str() if milliseconds("DateTime", value) is not None:
-            return "datetime"
-        case str() if milliseconds("DateOnly", value) is not None:
-            return "date"
-        case str() if milliseconds("TimeOnly", value) is not None:
-            return "time"
-        case _:
-            return "string"
+    for kind, temporal in (("datetime", "DateTime"), ("date", "DateOnly"), ("time", "TimeOnly")):
+        if milliseconds(temporal, value) is not None:
+            return kind
+    return plain_type(value)
 
 
 def _compound_for(name: str, children: set[str]) -> tuple[str, str]:
@@ -138,35 +129,22 @@ def takes(plain: tuple[str, ...], value: object) -> bool:
     return value is None or plain_type(value) in plain
 
 
-def _of_datetime(text: str) -> int | None:
-    if len(text) != 24 or text[10] != "T" or text[19] != "." or text[23] != "Z":
-        return None
-    return (datetime.fromisoformat(text) - EPOCH) // timedelta(milliseconds=1)
-
-
-def _of_date(text: str) -> int | None:
-    if len(text) != 10 or text[4] != "-" or text[7] != "-":
-        return None
-    return (date.fromisoformat(text) - EPOCH.date()).days * 86_400_000
-
-
-def _of_time(text: str) -> int | None:
-    if len(text) != 13 or text[8] != "." or text[12] != "Z":
-        return None
-    parsed = time.fromisoformat(text)
-    return (
-        parsed.hour * 3600 + parsed.minute * 60 + parsed.second
-    ) * 1000 + parsed.microsecond // 1000
-
-
-MILLISECONDS = {"DateTime": _of_datetime, "DateOnly": _of_date, "TimeOnly": _of_time}
+#: For each temporal type: the form of its text in CometD, and the whole time that it stands for.
+TEMPORAL: Mapping[str, tuple["re.Pattern[str]", str]] = {
+    "DateTime": (re.compile(r".{10}T.{8}\..{3}Z"), "{}"),
+    "DateOnly": (re.compile(r".{4}-.{2}-.{2}"), "{}T00:00:00.000Z"),
+    "TimeOnly": (re.compile(r".{8}\..{3}Z"), "1970-01-01T{}"),
+}
 
 
 def milliseconds(temporal: str, value: object) -> int | None:
     """Return the encoded number of a date or time, or None for another value."""
     if not temporal or not isinstance(value, str):
         return None
+    form, whole = TEMPORAL[temporal]
+    if not form.fullmatch(value):
+        return None
     try:
-        return MILLISECONDS[temporal](value)
+        return (datetime.fromisoformat(whole.format(value)) - EPOCH) // timedelta(milliseconds=1)
     except ValueError:
         return None

@@ -4,8 +4,6 @@ version.
 UnfitError: Avro cannot hold the event or the field.
 """
 
-import base64
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -22,9 +20,10 @@ from simulator.org.avro.avro_types import (
     plain_type,
     takes,
 )
+from simulator.org.events import HEADER
+from simulator.org.ids import schema_id
 from simulator.org.records import JsonObject
 
-HEADER = "ChangeEventHeader"
 CHANGE_TYPES = (
     *("CREATE", "UPDATE", "DELETE", "UNDELETE", "GAP_CREATE", "GAP_UPDATE", "GAP_DELETE"),
     *("GAP_UNDELETE", "GAP_OVERFLOW", "SNAPSHOT"),
@@ -52,7 +51,6 @@ class Schema:
         return {f.name: tuple(self.compounds[f.compound]) for f in self.fields if f.compound}
 
     def field(self, name: str) -> Field | None:
-        """Return the field of this name."""
         at = self.positions.get(name)
         return self.fields[at - 1] if at else None
 
@@ -73,8 +71,7 @@ class Schema:
     @cached_property
     def schema_id(self) -> str:
         """The schema id, 22 characters."""
-        digest = hashlib.sha256(self.text.encode()).digest()[:16]
-        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        return schema_id(self.text)
 
     def _field(self, field: Field, defined: set[str]) -> JsonObject:
         types: list[object] = ["null", *field.plain]
@@ -179,7 +176,6 @@ def widened(schema: Schema, name: str, value: object, fixed: int) -> Schema:
 
 
 def with_field(schema: Schema, field: Field, fixed: int) -> Schema:
-    """Return the schema with one more field."""
     first, others = schema.fields[:fixed], (*schema.fields[fixed:], field)
     fields = (*first, *sorted(others, key=lambda other: other.name))
     known = {field.compound: COMPOUNDS.get(field.compound, {})} if field.compound else {}

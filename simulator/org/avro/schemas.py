@@ -1,12 +1,9 @@
 """The Avro schemas of the org's change events, and their versions."""
 
-from collections.abc import Iterable, Mapping
-
 from simulator.org.avro.avro_types import (
     AVRO_NAME,
     COMPOUNDS,
     KINDS,
-    Children,
     Field,
     field_for,
     field_of_kind,
@@ -37,7 +34,10 @@ class Schemas:
                 raise UnfitError(f"no Avro record can have the name {record!r}")
             names = known.all_fields if known else ()
             fields = tuple(_described(known, name) for name in names if known)
-            self._keep(entity, Schema(record, fields, _compounds(fields)))
+            compounds = {
+                field.compound: COMPOUNDS[field.compound] for field in fields if field.compound
+            }
+            self._keep(entity, Schema(record, fields, compounds))
         return self._current[entity]
 
     def _keep(self, entity: str, schema: Schema) -> None:
@@ -112,7 +112,3 @@ def _described(entity: Entity, name: str) -> Field:
         return field_for(name, {})
     kind = "reference" if name.endswith("Id") else "picklist" if name in PICKLISTS else "string"
     return field_of_kind(name, TYPES.get(name, kind))
-
-
-def _compounds(fields: Iterable[Field]) -> Mapping[str, Children]:
-    return {field.compound: COMPOUNDS[field.compound] for field in fields if field.compound}

@@ -1,73 +1,17 @@
-"""A REST request and its response or refusal, independent of HTTP, since a composite request has
-several.
-
-RestError: sent as a JSON list with one object, with the status of its code.
-"""
+"""A REST request and its response, independent of HTTP, since a composite request has several."""
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
+from simulator.org.changes import Change
 from simulator.org.org import Writer
 from simulator.org.records import JsonObject
-
-STATUSES: Mapping[str, int] = {
-    "INVALID_SESSION_ID": 401,
-    "NOT_FOUND": 404,
-    "ENTITY_IS_DELETED": 404,
-    "METHOD_NOT_ALLOWED": 405,
-    "API_DISABLED_FOR_ORG": 403,
-    "INSUFFICIENT_ACCESS": 403,
-}
-MESSAGES: Mapping[str, str] = {
-    "INVALID_SESSION_ID": "Session expired or invalid",
-    "NOT_FOUND": "The requested resource does not exist",
-    "ENTITY_IS_DELETED": "entity is deleted",
-    "API_DISABLED_FOR_ORG": "The REST API is not enabled for this Organization.",
-    "INSUFFICIENT_ACCESS": "You do not have the level of access necessary to perform the operation "
-    "you requested. Please contact the owner of the record or your administrator if access is "
-    "necessary.",
-}
-
-
-class RestError(Exception):
-    """A refused request. Clients read `errorCode`; `fields` names the fields at fault."""
-
-    def __init__(
-        self,
-        code: str,
-        message: str = "",
-        fields: Iterable[str] | None = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        self.code = code
-        self.headers = headers or {}
-        self.message = message or MESSAGES[code]
-        self.fields = None if fields is None else list(fields)
-        super().__init__(f"{code}: {self.message}")
-
-    @property
-    def status(self) -> int:
-        """The HTTP status of the code, 400 by default."""
-        return STATUSES.get(self.code, 400)
-
-    def body(self) -> list[JsonObject]:
-        """Return the JSON of the response."""
-        error: JsonObject = {"message": self.message, "errorCode": self.code}
-        return [error if self.fields is None else {**error, "fields": self.fields}]
-
-    def line(self) -> JsonObject:
-        """Return the error of one record among several."""
-        return {"statusCode": self.code, "message": self.message, "fields": self.fields or []}
-
-
-def method_not_allowed(method: str, allowed: Iterable[str]) -> RestError:
-    """Return the error for a method that a resource does not have."""
-    names = ",".join(allowed)
-    message = f"HTTP Method '{method}' not allowed. Allowed are {names}"
-    return RestError("METHOD_NOT_ALLOWED", message, headers={"Allow": names})
+from simulator.rest.errors import RestError
+from simulator.rest.records import Records
+from simulator.simulator import Simulator
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +25,16 @@ class RestRequest:
     headers: Mapping[str, str]
     body: bytes
     base_url: str
+    sim: Simulator
+
+    @property
+    def records(self) -> Records:
+        """The org's records in the request's version."""
+        return Records(self.sim.org, self.version)
 
     @property
     def url(self) -> str:
-        """Return the path with the version, for the Location header of the response."""
+        """The path with the version, for the Location header of the response."""
         return "/".join(("/services/data", f"v{self.version}", *self.path))
 
     @property
@@ -94,6 +44,13 @@ class RestRequest:
         named = re.search(r"(?:^|,)\s*client\s*=\s*([^,]*)", options, re.IGNORECASE)
         client = named[1].strip() if named else ""
         return Writer(api="rest", client=client, version=self.version)
+
+    def commit(self, *changes: Change) -> None:
+        self.sim.org.commit(changes, now=self.sim.clock.now(), writer=self.writer)
+
+    def all_or_none(self) -> AbstractContextManager[None]:
+        """Run several commits as one transaction, which an exception undoes."""
+        return self.sim.org.all_or_none(now=self.sim.clock.now(), writer=self.writer)
 
     def json(self) -> JsonObject:
         """Return the body, which must be a JSON object. Raises RestError."""

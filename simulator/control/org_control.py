@@ -1,0 +1,157 @@
+"""Operations on the org: its records, events, traffic, objects, channels and clock.
+
+An operation's docstring is its description in `--help` and in the documentation.
+"""
+
+import base64
+import binascii
+
+from simulator.control.requests import Body, ControlError, read_change, read_writer
+from simulator.org.events import HEADER, StoredEvent
+from simulator.org.records import JsonObject
+from simulator.simulator import Simulator
+from simulator.traffic.generator import ENTITIES
+
+
+def changes(sim: Simulator, body: Body) -> JsonObject:
+    """Commit changes to records as one transaction; gaps and overflows too."""
+    writer = read_writer(body)
+    if body.has("changes"):
+        parsed = [
+            read_change(item, f"change {number}")
+            for number, item in enumerate(body.items("changes"), start=1)
+        ]
+    else:
+        parsed = [read_change(body.rest())]
+    body.done()
+    return _published(sim.org.commit(parsed, now=sim.clock.now(), writer=writer))
+
+
+def events(sim: Simulator, body: Body) -> JsonObject:
+    """Publish an event with any header and body."""
+    org, now = sim.org, sim.clock.now()
+    if body.has("payload"):
+        payload = body.mapping("payload")
+        header = payload.get(HEADER)
+    else:
+        header = body.mapping("header")
+        if body.flag("complete"):
+            usual = {"sequenceNumber": 1, "changedFields": [], "recordIds": []}
+            header = {**usual, **org.header(now), **header}
+        payload = {**body.mapping("fields", {}), HEADER: header}
+    named = header.get("entityName") if isinstance(header, dict) else None
+    entity = body.text("entity", str(named or ""))
+    schema, avro = body.text("schema_id", ""), _avro(body)
+    body.done()
+    return _published(
+        [org.publish_payload(payload, entity=entity, now=now, schema=schema, avro=avro)]
+    )
+
+
+def _avro(body: Body) -> bytes | None:
+    """Return the event's own Avro payload, or None."""
+    if not body.has("avro_payload"):
+        return None
+    try:
+        return base64.b64decode(body.text("avro_payload"), validate=True)
+    except binascii.Error as error:
+        raise ControlError(f"'avro_payload' is not base64: {error}") from None
+
+
+def messages(sim: Simulator, body: Body) -> JsonObject:
+    """Send any message to the current CometD subscribers of a channel."""
+    channel = body.text("channel")
+    if body.has("message"):
+        message = body.mapping("message")
+    elif body.has("data"):
+        message = {"channel": channel, "data": body.rest()["data"]}
+    else:
+        raise ControlError("the body lacks 'message' or 'data'")
+    return {"sessions": sim.bayeux.inject(channel, message)}
+
+
+def duplicates(sim: Simulator, body: Body) -> JsonObject:
+    """Deliver retained events again."""
+    again: list[StoredEvent] = []
+    if body.has("replay_id"):
+        replay_id = body.count("replay_id")
+        if (event := sim.org.log.find(replay_id)) is None:
+            raise ControlError(f"no retained event has the replay_id {replay_id}")
+        again = [event]
+    else:
+        again = sim.org.log.retained()[-body.count("last", 1) :]
+    for event in again:
+        sim.bayeux.publish(event)
+        sim.pubsub.publish(event)
+    return _published(again)
+
+
+def bursts(sim: Simulator, body: Body) -> JsonObject:
+    """Generate a number of events at once."""
+    count = body.count("count")
+    mix = body.weights("mix", sim.traffic.mix)
+    entities = body.weights("entities", ENTITIES)
+    quiet = body.flag("quiet")
+    body.done()
+    answer = _published(sim.traffic.burst(count, sim.clock.now(), mix, entities))
+    return {"count": answer["count"], "changes": answer["changes"]} if quiet else answer
+
+
+async def traffic(sim: Simulator, body: Body) -> JsonObject:
+    """Generate events at a rate from now on."""
+    rate, count = body.number("rate"), body.count_or_none("count", None)
+    body.done()
+    await sim.pump.start(rate, count)
+    return {"running": sim.pump.is_running}
+
+
+def entities(sim: Simulator, body: Body) -> JsonObject:
+    """Add an object, or change its fields, selection and visibility."""
+    entity = sim.org.catalogue.define(body.text("name"), body.text("prefix", ""))
+    entity.selected = body.flag("selected", default=entity.selected)
+    entity.visible = body.flag("visible", default=entity.visible)
+    for field, kind in body.mapping("fields", {}).items():
+        sim.org.schemas.add_field(entity.name, field, str(kind))
+    for field in body.texts("external_ids"):
+        sim.org.add_external_id(entity, field)
+    return {
+        "name": entity.name,
+        "prefix": entity.prefix,
+        "selected": entity.selected,
+        "visible": entity.visible,
+        "external_ids": list(entity.external_ids),
+    }
+
+
+def channels(sim: Simulator, body: Body) -> JsonObject:
+    """Add a custom channel, or change its objects."""
+    name, names = body.text("name"), body.texts("entities")
+    return {"channel": sim.org.channels.define(name, names)}
+
+
+def clock(sim: Simulator, body: Body) -> JsonObject:
+    """Move the org's clock ahead, so that tokens, sessions and events expire."""
+    sim.clock.advance(body.number("advance_seconds"))
+    now = sim.clock.now()
+    sim.org.log.expire(now)
+    sim.wake()
+    return {"now": now}
+
+
+def empty_recycle_bin(sim: Simulator, _body: Body) -> JsonObject:
+    """Permanently delete everything in the Recycle Bin."""
+    return {"deleted": sim.org.store.empty_recycle_bin()}
+
+
+def _published(events: list[StoredEvent]) -> JsonObject:
+    """Return the response to a request that published events."""
+    lines = [event.line() for event in events]
+    record_ids = [
+        record_id for line in lines for record_id in (line["header"] or {}).get("recordIds") or []
+    ]
+    return {
+        "events": lines,
+        "count": len(lines),
+        "changes": len(record_ids),
+        "record_ids": record_ids,
+    }

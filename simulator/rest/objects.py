@@ -1,0 +1,167 @@
+"""`/sobjects/…`: descriptions, one record by its id or an external id, and ids of changed ones."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from simulator.org import description
+from simulator.org.catalogue import SETUP, Entity
+from simulator.org.changes import Create, Update
+from simulator.org.description import rest_time
+from simulator.org.records import JsonObject, Record, iso
+from simulator.rest.errors import RestError
+from simulator.rest.records import Records, changed_id
+from simulator.rest.request import RestAnswer, RestRequest
+
+ANSWERS_UPDATES_SINCE = 46.0
+MINUTE_MS = 60_000
+DAYS_OF_UPDATES = 30
+DAYS_OF_DELETIONS = 15
+DAY_MS = 86_400_000
+
+
+def describe_all(request: RestRequest) -> RestAnswer:
+    listed = []
+    for entity in (*request.sim.org.catalogue.entities.values(), *SETUP.values()):
+        listed.append(_without_fields(entity, request))
+        if entity.visible and entity.name not in SETUP:
+            listed.append(description.describe_change_event(entity))
+    return RestAnswer({"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": listed})
+
+
+def about(request: RestRequest) -> RestAnswer:
+    described = _without_fields(request.records.entity(request.path[1]), request)
+    return RestAnswer({"objectDescribe": described, "recentItems": []})
+
+
+def _without_fields(entity: Entity, request: RestRequest) -> JsonObject:
+    described = description.describe(entity, request.version)
+    del described["fields"]
+    return described
+
+
+def describe(request: RestRequest) -> RestAnswer:
+    """`GET …/describe`, also for a change event."""
+    name, records = request.path[1], request.records
+    if event_of := request.sim.org.catalogue.by_change_event(name):
+        return RestAnswer(description.describe_event(event_of, records.all_fields(event_of)))
+    return RestAnswer(description.describe(records.entity(name), request.version))
+
+
+def create(request: RestRequest) -> RestAnswer:
+    change = request.records.creation(request.path[1], request.json())
+    request.commit(change)
+    made: JsonObject = {"id": changed_id(change), "success": True, "errors": []}
+    return RestAnswer(made, 201, {"Location": f"{request.url}/{made['id']}"})
+
+
+def read(request: RestRequest) -> RestAnswer:
+    fields = request.query.get("fields", "")
+    return RestAnswer(request.records.read(request.path[1], _id(request), fields))
+
+
+def update(request: RestRequest) -> RestAnswer:
+    request.commit(request.records.update(request.path[1], _id(request), request.json()))
+    return RestAnswer(status=204)
+
+
+def delete(request: RestRequest) -> RestAnswer:
+    request.commit(request.records.deletion(request.path[1], _id(request)))
+    return RestAnswer(status=204)
+
+
+def _id(request: RestRequest) -> str:
+    """Return the id of the record that the path names by its id or by an external id."""
+    _, entity, *named = request.path
+    if len(named) == 1:
+        return named[0]
+    field, value = named
+    found = request.records.with_value(entity, field, value)
+    if not found:
+        raise RestError("NOT_FOUND")
+    return found[0].record_id
+
+
+def upsert(request: RestRequest) -> RestAnswer:
+    """`PATCH` with an external id."""
+    _, entity, field, value = request.path
+    change = upsertion(request.records, entity, field, value, request.json())
+    request.commit(change)
+    is_new = isinstance(change, Create)
+    body = {"id": changed_id(change), "success": True, "errors": [], "created": is_new}
+    if is_new:
+        return RestAnswer(body, 201)
+    answers = float(request.version) >= ANSWERS_UPDATES_SINCE
+    return RestAnswer(body) if answers else RestAnswer(status=204)
+
+
+def upsertion(
+    records: Records, entity: str, field: str, value: str, body: JsonObject
+) -> Create | Update:
+    """Return the change that creates or updates the record of an external id. Raises RestError."""
+    found = records.with_value(entity, field, value)
+    if any(name.casefold() == field.casefold() for name in body):
+        message = f"The {field} field should not be specified in the sobject data."
+        raise RestError("INVALID_FIELD", message)
+    if found:
+        return records.update(entity, found[0].record_id, body)
+    return records.creation(entity, {**body, field: value})
+
+
+def updated(request: RestRequest) -> RestAnswer:
+    """`GET …/updated?start=…&end=…`."""
+    entity = request.records.entity(request.path[1])
+    start, end = _window(request, DAYS_OF_UPDATES)
+    live = request.sim.org.store.live.get(entity.name, {}).values()
+    ids = [record.record_id for record in _within(live, start, end)]
+    return RestAnswer({"ids": ids, "latestDateCovered": _covered(request, end)})
+
+
+def deleted(request: RestRequest) -> RestAnswer:
+    """`GET …/deleted?start=…&end=…`: the ids in the Recycle Bin."""
+    entity = request.records.entity(request.path[1])
+    start, end = _window(request, DAYS_OF_DELETIONS)
+    binned = request.sim.org.store.recycle_bin.get(entity.name, {}).values()
+    lines: list[JsonObject] = [
+        {"id": record.record_id, "deletedDate": rest_time(iso(record.modified_at))}
+        for record in _within(binned, start, end)
+    ]
+    earliest = request.sim.clock.now() - DAYS_OF_DELETIONS * DAY_MS
+    return RestAnswer(
+        {
+            "deletedRecords": lines,
+            "earliestDateAvailable": rest_time(iso(earliest)),
+            "latestDateCovered": _covered(request, end),
+        }
+    )
+
+
+def _window(request: RestRequest, days: int) -> tuple[int, int]:
+    start, end = (_minute(request, name) for name in ("start", "end"))
+    if start >= end:
+        raise RestError("INVALID_REPLICATION_DATE", "startDate must be before endDate")
+    if start < request.sim.clock.now() - days * DAY_MS:
+        message = f"startDate cannot be more than {days} days ago"
+        raise RestError("INVALID_REPLICATION_DATE", message)
+    return start, end
+
+
+def _minute(request: RestRequest, name: str) -> int:
+    """Return a time of the query; its seconds are ignored."""
+    text = request.query.get(name, "").replace(" ", "+")  # a plus sign that was not encoded
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        message = f"{name} must be a date and time with a time zone, not {text!r}"
+        raise RestError("INVALID_REPLICATION_DATE", message) from None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return int(aware.replace(second=0, microsecond=0).timestamp() * 1000)
+
+
+def _covered(request: RestRequest, end: int) -> str:
+    """Return the end of the window, at most the last full minute."""
+    now = request.sim.clock.now()
+    return rest_time(iso(min(end, now - now % MINUTE_MS)))
+
+
+def _within(records: Iterable[Record], start: int, end: int) -> Iterator[Record]:
+    return (record for record in records if start <= record.modified_at < end)
