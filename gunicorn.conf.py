@@ -15,7 +15,7 @@ from cdcproject.process.metrics import count_as, share
 from cdcproject.web.access_log import StructuredLog
 
 env = Env()
-workers = at_least("WEB_CONCURRENCY", env.int("WEB_CONCURRENCY", 2), 1)
+workers = at_least(env, "WEB_CONCURRENCY", 2, least=1)
 # Threads: a long export holds up neither the others nor the worker's heartbeat.
 worker_class = "gthread"
 threads = 4

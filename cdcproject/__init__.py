@@ -1,8 +1,8 @@
 """The Django project: settings, Celery, URLs. No domain code."""
 
 from cdcproject.celery import app as celery_app
-from cdcproject.conf import hidden_packages
+from cdcproject.conf.packages import refuse_shadowed
 
 __all__ = ["celery_app"]
 
-hidden_packages.refuse()
+refuse_shadowed()

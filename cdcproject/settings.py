@@ -9,15 +9,12 @@ from environs import EnvError
 from environs.exceptions import EnvValidationError
 
 from cdcproject.conf import drf, unfold
-from cdcproject.conf.alerting import NoticeError, mail, web_address, webhook
+from cdcproject.conf.alerting import mail, web_address, webhook
 from cdcproject.conf.environment import (
     alive_file,
     at_least,
-    caches,
-    database,
-    embedded_broker_socket,
     encryption_keys,
-    most_in_seconds,
+    in_seconds,
     names,
     one_of,
     port,
@@ -26,13 +23,17 @@ from cdcproject.conf.environment import (
     retention_days,
     static_files,
     stop,
-    with_password,
     with_secret_files,
 )
-from cdcproject.conf.https import https
 from cdcproject.conf.logging import LOG_FORMATS, LOG_LEVELS, logging_config, with_djangos_own
-from cdcproject.conf.redis_url import redis_address
-from cdcproject.conf.user_apps import user_apps
+from cdcproject.conf.packages import user_apps
+from cdcproject.conf.servers import (
+    caches,
+    database,
+    embedded_broker_socket,
+    redis_address,
+    with_password,
+)
 from cdcproject.egress_policy import is_local, outbound, readable
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -41,6 +42,7 @@ VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var").absolute()
 # Salesforce can replay events of the last 72 hours: pruned entries would be recorded again.
 CDC_LEAST_RETENTION_DAYS = 4
 CDC_MOST_RETENTION_DAYS = 36_500
+_MONTH = 30 * 86_400
 
 env = with_secret_files()
 try:
@@ -59,13 +61,18 @@ try:
     _is_local = is_local(ALLOWED_HOSTS, debug=DEBUG)
     CDC_OUTBOUND = outbound(env, local=_is_local, debug=DEBUG)
     CDC_SECRETS_READABLE = readable(env, local=_is_local)
-    _https = https(env, local=_is_local)
-    CDC_SESSION_HOURS = at_least("CDC_SESSION_HOURS", env.int("CDC_SESSION_HOURS", 12), 1)
-    _database_url, _database_password = (
-        env.str("DATABASE_URL", ""),
-        env.str("DATABASE_PASSWORD", ""),
-    )
-    DATABASES = {"default": database(_database_url, VAR_DIR, password=_database_password)}
+    CDC_HTTPS = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("CDC_HTTPS", not _is_local)
+    CDC_TRUSTED_PROXIES = at_least(env, "CDC_TRUSTED_PROXIES", 0, least=0)
+    SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", CDC_HTTPS)
+    SECURE_HSTS_SECONDS = at_least(env, "SECURE_HSTS_SECONDS", _MONTH if CDC_HTTPS else 0, least=0)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", False)
+    SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", False)
+    CDC_SESSION_HOURS = at_least(env, "CDC_SESSION_HOURS", 12, least=1)
+    DATABASES = {
+        "default": database(
+            env.str("DATABASE_URL", ""), VAR_DIR, password=env.str("DATABASE_PASSWORD", "")
+        )
+    }
     LOG_LEVEL = one_of("LOG_LEVEL", env.str("LOG_LEVEL", "INFO").upper(), LOG_LEVELS)
     LOG_FORMAT = one_of("LOG_FORMAT", env.str("LOG_FORMAT", "console"), LOG_FORMATS)
     CDC_HANDLER_MODULES = names(env, "CDC_HANDLER_MODULES")
@@ -73,23 +80,23 @@ try:
     CDC_QUEUE = queue(env, "CDC_QUEUE", "cdc")
     CDC_APPS = names(env, "CDC_APPS")
     # A batch is committed when it has this many changes, or when its first change is this old.
-    CDC_BATCH_MAX = at_least("CDC_BATCH_MAX", env.int("CDC_BATCH_MAX", 1000), 1)
-    CDC_BATCH_WAIT_MS = at_least("CDC_BATCH_WAIT_MS", env.int("CDC_BATCH_WAIT_MS", 20), 0)
+    CDC_BATCH_MAX = at_least(env, "CDC_BATCH_MAX", 1000, least=1)
+    CDC_BATCH_WAIT_MS = at_least(env, "CDC_BATCH_WAIT_MS", 20, least=0)
     CDC_RETENTION_DAYS = retention_days(env, CDC_LEAST_RETENTION_DAYS, CDC_MOST_RETENTION_DAYS)
     # The longest time for a run, after which its worker process is killed.
-    CDC_RUN_SECONDS = at_least("CDC_RUN_SECONDS", env.int("CDC_RUN_SECONDS", 300), 20)
+    CDC_RUN_SECONDS = at_least(env, "CDC_RUN_SECONDS", 300, least=20)
     # A worker that has not renewed its claim for this long is considered dead. Longer than a
     # failover of the database takes, during which no claim can be renewed.
-    CDC_CLAIM_SECONDS = at_least("CDC_CLAIM_SECONDS", env.int("CDC_CLAIM_SECONDS", 90), 4)
+    CDC_CLAIM_SECONDS = at_least(env, "CDC_CLAIM_SECONDS", 90, least=4)
     # An enabled listener that has not been receiving for so many seconds opens an incident.
-    CDC_OUTAGE_SECONDS = at_least("CDC_OUTAGE_SECONDS", env.int("CDC_OUTAGE_SECONDS", 300), 1)
-    _mail = mail(env)
-    _webhook = webhook(env)
+    CDC_OUTAGE_SECONDS = at_least(env, "CDC_OUTAGE_SECONDS", 300, least=1)
+    CDC_MAIL = mail(env)
+    CDC_INCIDENT_WEBHOOK, CDC_INCIDENT_WEBHOOK_SECRET = webhook(env)
     # The console's address, for links in notifications of incidents.
     CDC_PUBLIC_URL = web_address(env, "CDC_PUBLIC_URL").rstrip("/")
     # Rate limits of API requests by user, and of failed logins to the console.
     _api_user_rate = rate(env, "CDC_API_USER_RATE", "1200/min")
-    CDC_SIGN_IN_RATE = most_in_seconds(rate(env, "CDC_SIGN_IN_RATE", "20/hour"))
+    CDC_SIGN_IN_RATE = in_seconds(rate(env, "CDC_SIGN_IN_RATE", "20/hour"))
     _broker_url, _redis_url = (
         with_password(name, env.str(f"{name}_URL", ""), env.str(f"{name}_PASSWORD", ""))
         for name in ("CELERY_BROKER", "REDIS")
@@ -101,8 +108,6 @@ try:
     # May contain a key for the collector of traces.
     OTEL_EXPORTER_OTLP_HEADERS = env.str("OTEL_EXPORTER_OTLP_HEADERS", "")
     STATIC_ROOT, STORAGES = static_files(env.str("STATIC_ROOT", ""))
-except NoticeError as error:
-    stop(str(error))
 except EnvValidationError as error:
     stop(str(error).replace('"', ""))
 except EnvError as error:
@@ -148,7 +153,6 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
-CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "cdcproject.process.liveness_file:Scheduler"
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 # The messages expire, so that they do not accumulate while no worker runs.
@@ -170,11 +174,6 @@ CDC_HAND_OVER_SECONDS = 2.0
 CDC_WATCH_SECONDS = 30.0  # between two checks that open and close incidents
 # Deliveries that are queued for this long count as lost when the broker's queue is empty.
 CDC_QUEUED_SECONDS = 15.0
-
-# ── Notifications of incidents ──────────────────────────────────────────────────────────────
-CDC_MAIL = _mail
-CDC_INCIDENT_WEBHOOK = _webhook.url
-CDC_INCIDENT_WEBHOOK_SECRET = _webhook.secret
 
 # ── Attempts ────────────────────────────────────────────────────────────────────────────────
 CDC_RETRY_BASE_SECONDS = 2.0
@@ -267,17 +266,10 @@ SESSION_COOKIE_AGE = CDC_SESSION_HOURS * 3600
 CACHES = caches(REDIS_URL)
 
 # ── Browsers ────────────────────────────────────────────────────────────────────────────────
-CDC_HTTPS = _https["CDC_HTTPS"]
-CDC_TRUSTED_PROXIES = _https["CDC_TRUSTED_PROXIES"]
-SECURE_PROXY_SSL_HEADER = _https["SECURE_PROXY_SSL_HEADER"]
-SECURE_SSL_REDIRECT = _https["SECURE_SSL_REDIRECT"]
+# Trusted only behind trusted proxies, because any client can send the header.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if CDC_TRUSTED_PROXIES else None
 # Probes and Prometheus use plain HTTP inside the network.
 SECURE_REDIRECT_EXEMPT = [r"^healthz/", r"^metrics$"]
-SECURE_HSTS_SECONDS = _https["SECURE_HSTS_SECONDS"]
-SECURE_HSTS_INCLUDE_SUBDOMAINS = _https["SECURE_HSTS_INCLUDE_SUBDOMAINS"]
-SECURE_HSTS_PRELOAD = _https["SECURE_HSTS_PRELOAD"]
-SESSION_COOKIE_SECURE = _https["SESSION_COOKIE_SECURE"]
-CSRF_COOKIE_SECURE = _https["CSRF_COOKIE_SECURE"]
 # Whether HSTS may cover subdomains and preload lists depends on the domain: the operator decides it
 # with SECURE_HSTS_INCLUDE_SUBDOMAINS and SECURE_HSTS_PRELOAD.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
@@ -285,8 +277,6 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
-USE_I18N = True
-USE_TZ = True
 STATIC_URL = "static/"
 # Without STATIC_ROOT, static files are served from the packages, without collectstatic.
 WHITENOISE_USE_FINDERS = not STATIC_ROOT

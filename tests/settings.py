@@ -9,8 +9,8 @@ _folder = prepare()
 clock.install()
 crash_points.install()
 
-from cdcproject.conf.environment import SQLITE
 from cdcproject.conf.logging import logging_config
+from cdcproject.conf.servers import SQLITE
 from cdcproject.settings import *
 from cdcproject.settings import CACHES, DATABASES, LOG_LEVEL, LOGGING, REDIS_URL
 

@@ -9,17 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from environs import Env
 
-
-class NoticeError(ValueError):
-    """A variable has a wrong value. The message is one line that names the variable."""
-
-
-@dataclass(frozen=True)
-class Webhook:
-    """The webhook's URL and signing secret; empty: no webhook, no signature."""
-
-    url: str
-    secret: str = field(repr=False)
+from cdcproject.conf.environment import names, port, stop
 
 
 @dataclass(frozen=True)
@@ -39,51 +29,46 @@ class Mail:
     tls: bool
 
 
-def webhook(env: Env) -> Webhook:
-    """Return the webhook. Raises NoticeError."""
-    url, secret = (
-        web_address(env, "CDC_INCIDENT_WEBHOOK"),
-        env.str("CDC_INCIDENT_WEBHOOK_SECRET", ""),
-    )
+def webhook(env: Env) -> tuple[str, str]:
+    """Return the webhook's URL and signing secret; empty: no webhook, no signature."""
+    url = web_address(env, "CDC_INCIDENT_WEBHOOK")
+    secret = env.str("CDC_INCIDENT_WEBHOOK_SECRET", "")
     if secret and not url:
-        raise NoticeError("CDC_INCIDENT_WEBHOOK_SECRET is set, but CDC_INCIDENT_WEBHOOK is not.")
-    return Webhook(url, secret)
+        stop("CDC_INCIDENT_WEBHOOK_SECRET is set, but CDC_INCIDENT_WEBHOOK is not.")
+    return url, secret
 
 
 def mail(env: Env) -> Mail:
-    """Return the mail settings. Raises NoticeError."""
     host = env.str("EMAIL_HOST", "")
     found = Mail(
-        to=_addresses("CDC_INCIDENT_EMAILS", env.str("CDC_INCIDENT_EMAILS", "")),
+        to=_mail_addresses(env, "CDC_INCIDENT_EMAILS"),
         sender=env.str("DEFAULT_FROM_EMAIL", "") or "salesforce-cdc@localhost",
         host=host or "localhost",
-        port=_port(env),
+        port=port(env, "EMAIL_PORT") or 25,
         user=env.str("EMAIL_HOST_USER", ""),
         password=env.str("EMAIL_HOST_PASSWORD", ""),
         starttls=env.bool("EMAIL_USE_TLS", False),
         tls=env.bool("EMAIL_USE_SSL", False),
     )
     if found.to and not host:
-        raise NoticeError(
-            "CDC_INCIDENT_EMAILS is set, but EMAIL_HOST is not; give the mail server."
-        )
+        stop("CDC_INCIDENT_EMAILS is set, but EMAIL_HOST is not; give the mail server.")
     if found.starttls and found.tls:
-        raise NoticeError("EMAIL_USE_TLS and EMAIL_USE_SSL exclude each other; set one of them.")
+        stop("EMAIL_USE_TLS and EMAIL_USE_SSL exclude each other; set one of them.")
     return found
 
 
-def _addresses(name: str, text: str) -> list[str]:
-    addresses = [part.strip() for part in text.split(",") if part.strip()]
+def _mail_addresses(env: Env, name: str) -> list[str]:
+    addresses = names(env, name)
     for address in addresses:
         try:
             validate_email(address)
         except ValidationError:
-            raise NoticeError(f"{name}: {address!r} is not an e-mail address.") from None
+            stop(f"{name}: {address!r} is not an e-mail address.")
     return addresses
 
 
 def web_address(env: Env, name: str) -> str:
-    """Return an HTTP URL. Raises NoticeError, without the value: a webhook's URL may be secret."""
+    """Return an HTTP URL. An error message leaves it out: a webhook's URL may be secret."""
     url: str = env.str(name, "")
     try:
         parts = urlsplit(url)
@@ -92,12 +77,5 @@ def web_address(env: Env, name: str) -> str:
     except ValueError:
         is_usable = False
     if url and not is_usable:
-        raise NoticeError(f"{name} must be a URL that starts with http:// or https://.")
+        stop(f"{name} must be a URL that starts with http:// or https://.")
     return url
-
-
-def _port(env: Env) -> int:
-    port: int = env.int("EMAIL_PORT", 25)
-    if not 1 <= port <= 65_535:
-        raise NoticeError(f"EMAIL_PORT is {port}; give a number from 1 to 65535.")
-    return port

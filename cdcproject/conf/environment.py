@@ -7,17 +7,12 @@ import hashlib
 import os
 import re
 import sys
-import tempfile
 from pathlib import Path
-from typing import Any, NoReturn
-from urllib.parse import quote, urlsplit, urlunsplit
+from typing import NoReturn
 
-import dj_database_url
 from cryptography.fernet import Fernet
 from environs import Env, FileAwareEnv
 
-SQLITE = "django.db.backends.sqlite3"
-POSTGRESQL = "django.db.backends.postgresql"
 #: Variables that NAME_FILE can replace with a file. References to secrets cannot name them.
 SECRETS = (
     "SECRET_KEY",
@@ -66,7 +61,8 @@ def one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
     return value
 
 
-def at_least(name: str, value: int, least: int) -> int:
+def at_least(env: Env, name: str, default: int, *, least: int) -> int:
+    value: int = env.int(name, default)
     if value < least:
         stop(f"{name} is {value}; it must be {least} or more.")
     return value
@@ -85,11 +81,20 @@ def retention_days(env: Env, least: int, most: int) -> int | None:
     return days
 
 
+_SECONDS = {"sec": 1, "min": 60, "hour": 3600, "day": 86_400}
+
+
 def rate(env: Env, name: str, default: str) -> str:
     value = env.str(name, default)
     if not re.fullmatch(r"[1-9][0-9]{0,8}/(sec|min|hour|day)", value):
         stop(f"{name} is {value!r}; give a number per sec, min, hour or day, such as {default}.")
     return value
+
+
+def in_seconds(rate: str) -> tuple[int, int]:
+    """Return the number and the seconds of a rate such as 20/hour."""
+    most, _, unit = rate.partition("/")
+    return int(most), _SECONDS[unit]
 
 
 def port(env: Env, name: str) -> int | None:
@@ -119,138 +124,9 @@ def alive_file(env: Env) -> str:
     return path
 
 
-_SECONDS = {"sec": 1, "min": 60, "hour": 3600, "day": 86_400}
-
-
-def most_in_seconds(rate: str) -> tuple[int, int]:
-    """Return the number and the seconds of a rate such as 20/hour."""
-    most, _, unit = rate.partition("/")
-    return int(most), _SECONDS[unit]
-
-
 def names(env: Env, name: str) -> list[str]:
     """Return a comma-separated list."""
     return [part.strip() for part in env.str(name, "").split(",") if part.strip()]
-
-
-_POSTGRESQL_OPTIONS: dict[str, Any] = {
-    "connect_timeout": 5,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
-}
-
-
-def database(url: str, var_dir: Path, *, password: str = "") -> dict[str, Any]:
-    """Return Django's settings of the database; without a `url`, SQLite under `var_dir`.
-
-    `password` is added to a URL that has none.
-    """
-    try:
-        config: dict[str, Any] = dict(
-            dj_database_url.parse(
-                url or f"sqlite:///{quote(str(var_dir / 'db.sqlite3'))}",
-                conn_max_age=60,
-                conn_health_checks=True,
-            )
-        )
-    except ValueError as error:  # its message may hold the password
-        stop(f"DATABASE_URL is not a database URL ({type(error).__name__}).")
-    if config.get("ENGINE") not in (SQLITE, POSTGRESQL):
-        stop("DATABASE_URL must start with postgres:// or sqlite:///.")
-    if password:
-        if config["ENGINE"] != POSTGRESQL or config["PASSWORD"]:
-            stop(
-                "DATABASE_PASSWORD is set; DATABASE_URL must then start with postgres:// and have "
-                "no password."
-            )
-        config["PASSWORD"] = password
-    if config["ENGINE"] == POSTGRESQL:
-        # With timeouts, so that a lost server is detected.
-        config["OPTIONS"] = _postgresql_options(config.get("OPTIONS", {}))
-    if config["ENGINE"] == SQLITE:
-        # Listener, workers and web server write concurrently: with IMMEDIATE, writers wait for each
-        # other at BEGIN instead of failing within a transaction.
-        config["OPTIONS"] = {
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 30,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        }
-        Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
-    return config
-
-
-def _postgresql_options(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of psycopg; `prepare_threshold` is a number, or `none` in the URL."""
-    options = {**_POSTGRESQL_OPTIONS, **given}
-    threshold = options.get("prepare_threshold")
-    if threshold == "none":
-        options["prepare_threshold"] = None
-    elif threshold is not None and not isinstance(threshold, int):
-        stop("DATABASE_URL: prepare_threshold must be a number of executions, or none.")
-    return options
-
-
-def embedded_broker_socket(var_dir: Path) -> Path:
-    """Return a path under `var_dir`, or in the temporary folder if that path is too long."""
-    path = var_dir / "broker" / "broker.sock"
-    if len(str(path)) < 100:
-        return path
-    digest = hashlib.sha256(str(var_dir).encode()).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"salesforce-cdc-{digest}" / "broker.sock"
-
-
-def check_address(name: str, url: str) -> None:
-    try:
-        _ = urlsplit(url).port
-    except ValueError:  # its message may hold the password
-        stop(f"{name} is not a valid URL; write special characters of the password as %XX.")
-
-
-def broker_addresses(url: str) -> list[str]:
-    """Return the URLs in CELERY_BROKER_URL, separated by semicolons, for Celery's failover."""
-    addresses = url.split(";")
-    for address in addresses:
-        if len(addresses) > 1 and "://" not in address:
-            stop(
-                "CELERY_BROKER_URL: each of several URLs must start with its scheme, such as "
-                "amqp://; write a semicolon in a password as %3B."
-            )
-        check_address("CELERY_BROKER_URL", address)
-    return addresses
-
-
-def with_password(name: str, url: str, password: str) -> str:
-    """Return a URL with the password of `name`_PASSWORD; several brokers share the password."""
-    if not password:
-        return url
-    if name == "CELERY_BROKER":
-        return ";".join(
-            _with_password(name, address, password) for address in broker_addresses(url)
-        )
-    check_address(f"{name}_URL", url)
-    return _with_password(name, url, password)
-
-
-def _with_password(name: str, url: str, password: str) -> str:
-    parts = urlsplit(url)
-    if not parts.hostname or parts.password:
-        stop(f"{name}_PASSWORD is set; {name}_URL must have a host and no password.")
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))
-
-
-def caches(redis_url: str) -> dict[str, dict[str, Any]]:
-    """Return CACHES: Redis, or without one a table that `migrate` creates."""
-    backend: str
-    location: str | list[str]
-    if redis_url:
-        # A list, since Django would split a text at commas and semicolons in the password.
-        backend, location = "cdcproject.web.throttle_cache.SharedCache", [redis_url]
-    else:
-        backend, location = "cdcproject.web.throttle_cache.TableCache", "cdc_cache"
-    return {"default": {"BACKEND": backend, "LOCATION": location, "KEY_PREFIX": "cdc-cache"}}
 
 
 def encryption_keys(env: Env, secret_key: str, *, debug: bool) -> list[str]:

@@ -1,17 +1,20 @@
-"""Logging with structlog: readable text for a console, or one JSON object per line."""
+"""Logging with structlog: readable text for a console, or one JSON object per line.
+
+In the readable form foreign text is escaped, so that it cannot forge lines or control the terminal.
+"""
 
 import logging
 import threading
-from typing import Any
+import traceback
+from typing import Any, TextIO
 
 import structlog
 from django.utils.log import DEFAULT_LOGGING
-from structlog.typing import EventDict, Processor
-
-from cdcproject.conf.log_escaping import escape_texts, write_traceback
+from structlog.typing import EventDict, ExcInfo, Processor
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOG_FORMATS = ("console", "json")
+_INDENT = "    "
 
 
 def logging_config(level: str, fmt: str) -> dict[str, Any]:
@@ -98,6 +101,35 @@ def without_arguments(record: logging.LogRecord) -> bool:
     if record.args:
         record.msg, record.args = str(record.msg).replace("%s", "(not shown)"), ()
     return True
+
+
+def escaped(text: str) -> str:
+    """Return a text with escaped control characters: a newline becomes `\\n`."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "replace").decode()
+        for char in text
+    )
+
+
+def escape_texts(_: Any, __: str, line: EventDict) -> EventDict:
+    """Escape the event and its text fields, as a structlog processor."""
+    return {
+        escaped(str(name)): escaped(value) if isinstance(value, str) else value
+        for name, value in line.items()
+    }
+
+
+def write_traceback(out: TextIO, exc_info: ExcInfo) -> None:
+    """Write a traceback with indented lines, so that none looks like a line of the log.
+
+    Local variables are left out, since they may contain secrets.
+    """
+    for part in traceback.format_exception(*exc_info):
+        for line in part.split("\n"):
+            if line:
+                out.write(f"\n{_INDENT}{escaped(line)}")
 
 
 def without_data_of_celery(_: Any, __: str, line: EventDict) -> EventDict:

@@ -16,7 +16,7 @@ from django.utils import timezone
 from audit.db.retry import retry
 from audit.models import Incident
 from audit.models.entry_queryset import Trouble
-from cdcproject.conf.log_escaping import escaped
+from cdcproject.conf.logging import escaped
 from handlers.outbox import publish
 from handlers.sdk.queues import EXTERNAL_QUEUE
 from handlers.worker.worker_registry import writing_apart

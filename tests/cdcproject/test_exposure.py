@@ -1,5 +1,6 @@
 """An installation that others reach is closed; one that serves its own machine is open to it."""
 
+import json
 import subprocess
 import sys
 
@@ -7,15 +8,14 @@ import pytest
 from cryptography.fernet import Fernet
 from environs import Env
 
-from cdcproject.conf.https import https
 from cdcproject.egress_policy import is_local, outbound, readable
 from tests.cdcproject.test_settings import alone, refused
 from tests.nursery import ROOT
 
-NAMES = (
-    "CDC_OUTBOUND_ALLOWED", "CDC_SECRET_VARIABLES", "CDC_SECRET_FOLDERS", "CDC_HTTPS",
-    "CDC_TRUSTED_PROXIES", "SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS",
-    "SECURE_HSTS_INCLUDE_SUBDOMAINS", "SECURE_HSTS_PRELOAD",
+NAMES = ("CDC_OUTBOUND_ALLOWED", "CDC_SECRET_VARIABLES", "CDC_SECRET_FOLDERS")
+TLS = (
+    "SECURE_SSL_REDIRECT", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_HSTS_SECONDS",
+    "SECURE_PROXY_SSL_HEADER",
 )  # fmt: skip
 
 
@@ -86,23 +86,37 @@ def test_a_site_reads_what_is_meant_for_salesforce(env, monkeypatch):
     assert [str(folder) for folder in readable(env, local=False).folders] == ["/srv/a", "/srv/b"]
 
 
-def test_a_site_is_served_over_tls(env):
-    site, local = https(env, local=False), https(env, local=True)
+def settings_with(**environment: str) -> dict[str, object]:
+    """The settings of TLS that a process with these variables alone has."""
+    program = f"""
+import json
+from cdcproject import settings
+print(json.dumps({{name: getattr(settings, name) for name in {TLS}}}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        cwd=ROOT,
+        env=alone(environment),
+        capture_output=True,
+    )
+    return json.loads(done.stdout)
+
+
+def test_a_site_is_served_over_tls():
+    site, local = settings_with(ALLOWED_HOSTS="cdc.example.com"), settings_with()
 
     for name in ("SECURE_SSL_REDIRECT", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE"):
         assert site[name] is True
         assert local[name] is False
     assert site["SECURE_HSTS_SECONDS"] > 0 == local["SECURE_HSTS_SECONDS"]
+    assert site["SECURE_PROXY_SSL_HEADER"] is None
 
 
-def test_a_proxys_word_is_believed_where_proxies_are_named(env, monkeypatch):
-    assert https(env, local=False)["SECURE_PROXY_SSL_HEADER"] is None
+def test_a_proxys_word_is_believed_where_proxies_are_named():
+    site = settings_with(ALLOWED_HOSTS="cdc.example.com", CDC_TRUSTED_PROXIES="1")
 
-    monkeypatch.setenv("CDC_TRUSTED_PROXIES", "1")
-    assert https(env, local=False)["SECURE_PROXY_SSL_HEADER"] == (
-        "HTTP_X_FORWARDED_PROTO",
-        "https",
-    )
+    assert site["SECURE_PROXY_SSL_HEADER"] == ["HTTP_X_FORWARDED_PROTO", "https"]
 
 
 @pytest.mark.parametrize(

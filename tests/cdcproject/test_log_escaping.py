@@ -5,8 +5,7 @@ import logging
 
 import structlog
 
-from cdcproject.conf.log_escaping import escaped, write_traceback
-from cdcproject.conf.logging import logging_config
+from cdcproject.conf.logging import escaped, logging_config, write_traceback
 
 FORGED = "a\n2026-01-01T00:00:00Z [info] forged \x1b[31m\u2028\x85\ud800"
 

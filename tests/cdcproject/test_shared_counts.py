@@ -9,8 +9,8 @@ from django.db import connection
 from structlog.testing import capture_logs
 
 from cdcproject.celery import app
-from cdcproject.conf.environment import caches as caches_of
-from cdcproject.conf.redis_url import redis_address
+from cdcproject.conf.servers import caches as caches_of
+from cdcproject.conf.servers import redis_address
 from cdcproject.web.throttle_cache import SharedCache, TableCache
 
 AWAY = "redis://127.0.0.1:1/0"

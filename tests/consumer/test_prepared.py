@@ -11,7 +11,7 @@ from django.utils import timezone
 from audit.db.prepared import Given, Prepared, changing, deleting
 from audit.models import AuditLogEntry, Throughput
 from cdcproject.conf.db_timeouts import EXECUTED_BEFORE
-from cdcproject.conf.environment import database
+from cdcproject.conf.servers import database
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery
 from handlers.worker import hot_sql

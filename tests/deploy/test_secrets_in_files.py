@@ -9,14 +9,8 @@ import sys
 import pytest
 from environs import Env
 
-from cdcproject.conf.environment import (
-    SECRETS,
-    alive_file,
-    database,
-    with_password,
-    with_secret_files,
-)
-from cdcproject.conf.redis_url import redis_address
+from cdcproject.conf.environment import SECRETS, alive_file, with_secret_files
+from cdcproject.conf.servers import database, redis_address, with_password
 from tests.cdcproject.test_settings import alone, refused
 from tests.nursery import ROOT
 
