@@ -18,6 +18,8 @@ from celery.signals import (
 )
 
 from cdcproject.process import redis_transport
+from cdcproject.process.metrics import worker_metrics
+from cdcproject.process.opentelemetry import tracing
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cdcproject.settings")
 
@@ -67,10 +69,13 @@ def keep_good_connections(**_: Any) -> None:
 
 
 @worker_init.connect
-def restrict_control_commands(**_: Any) -> None:
+def prepare_worker(**_: Any) -> None:
+    """Prepare the main process of a worker, before it forks."""
     from cdcproject.process.control_panel import restrict
 
     restrict()
+    worker_metrics.begin()
+    tracing.load()
 
 
 @worker_init.connect
@@ -91,38 +96,19 @@ def start_embedded_broker(**_: Any) -> None:
     ensure_embedded_broker()
 
 
-@worker_init.connect
-def serve_metrics(**_: Any) -> None:
-    from cdcproject.process.worker_metrics import worker_metrics
-
-    worker_metrics.begin()
-
-
 @worker_process_init.connect
 def leave_the_metrics_port(**_: Any) -> None:
-    from cdcproject.process.worker_metrics import worker_metrics
-
     worker_metrics.leave()
 
 
 @worker_shutdown.connect
 def end_metrics(**_: Any) -> None:
-    from cdcproject.process.worker_metrics import worker_metrics
-
     worker_metrics.end()
-
-
-@worker_init.connect
-def load_tracing(**_: Any) -> None:
-    from cdcproject.process.opentelemetry import tracing
-
-    tracing.load()
 
 
 @worker_process_init.connect
 def begin_tracing(**_: Any) -> None:
     """Start tracing after the fork, since a thread sends the spans."""
-    from cdcproject.process.opentelemetry import tracing
     from handlers.tracing import record_with
 
     tracing.begin("worker", record_with)
@@ -140,8 +126,6 @@ def begin_tracing_without_a_pool(sender: Any, **_: Any) -> None:
 @worker_process_shutdown.connect
 @worker_shutdown.connect
 def end_tracing(**_: Any) -> None:
-    from cdcproject.process.opentelemetry import tracing
-
     tracing.end()
 
 

@@ -1,4 +1,4 @@
-"""The URLs of the console, the API, the probes and the metrics."""
+"""The URLs of the console and the API. `cdcproject.web.probes` answers those of the probes."""
 
 from django.contrib import admin
 from django.shortcuts import redirect
@@ -6,7 +6,6 @@ from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from cdcproject.web import probes
 from cdcproject.web.login_throttle import PasswordChange
 from console.home.page import fragment
 
@@ -18,7 +17,4 @@ urlpatterns = [
     path("admin/home/", admin.site.admin_view(fragment), name="home-fragment"),
     path("admin/", admin.site.urls),
     path("api/", include("api.urls")),
-    path("healthz/live", probes.live),
-    path("healthz/ready", probes.ready),
-    path("metrics", probes.metrics),
 ]

