@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from audit.incidents.login import report
 from listeners.connections.token_sources import session_for, token_source
 from listeners.models import Listener
 from listeners.salesforce.errors import SalesforceError
@@ -20,5 +19,5 @@ def rest_of(listener: Listener) -> RestClient:
     Raises SecretUnavailable and ClientFileMissing.
     """
     connection = listener.connection
-    tokens = token_source(connection, listener.api_version, report=report)
+    tokens = token_source(connection, listener.api_version)
     return RestClient(tokens, listener.api_version, http=session_for(connection))

@@ -53,7 +53,6 @@ class MortalStore:
 def main(name: str) -> None:
     django.setup()
 
-    from audit.incidents.login import report
     from listeners.connections.login_attempts import LoginLedger
     from listeners.connections.token_sources import credentials_digest, grant_of
     from listeners.models import Connection
@@ -68,7 +67,7 @@ def main(name: str) -> None:
         grant_of(connection),
         seed=credentials_digest(connection),
         store=store,
-        ledger=LoginLedger(connection, report),
+        ledger=LoginLedger(connection),
         now=lambda: clock[0],
         lock_seconds=1.0,
     )

@@ -15,8 +15,8 @@ from rest_framework.response import Response
 from api.protocol.problems import Conflict
 from api.protocol.views import ReadViewSet, asked
 from api.resources.redelivering import StrictSerializer
+from audit import incidents
 from audit.action_log import Actor
-from audit.incidents import acknowledge as incidents_acknowledge
 from audit.models import Incident
 from listeners.access.permissions import CLOSE
 
@@ -62,7 +62,7 @@ class IncidentViewSet(ReadViewSet[Incident]):
         """Close an incident by hand. If the problem occurs again, a new incident is opened."""
         note = asked(ClosingSerializer, request)["note"]
         incident, by = self.get_object(), Actor.by_api(request)
-        if not incidents_acknowledge.close(incident, by, note, timezone.now()):
+        if not incidents.close(incident, by, note, timezone.now()):
             raise Conflict("The incident is already closed.")
         return self.shown()
 
@@ -71,6 +71,6 @@ class IncidentViewSet(ReadViewSet[Incident]):
     def acknowledge(self, request: Request, **_: Any) -> Response:
         """Acknowledge an incident, which stays open."""
         incident, by = self.get_object(), Actor.by_api(request)
-        if not incidents_acknowledge.acknowledge(incident, by, timezone.now()):
+        if not incidents.acknowledge(incident, by, timezone.now()):
             raise Conflict("The incident is already closed or acknowledged.")
         return self.shown()

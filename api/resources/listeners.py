@@ -23,7 +23,7 @@ from api.resources.connection_tests import THROTTLES, FoundSerializer, found
 from api.resources.mappings import HandlerSerializer
 from api.resources.redelivering import ReasonSerializer
 from audit.action_log import Actor
-from audit.log.has_history import with_history
+from audit.log.record import with_history
 from consumer import listener_control
 from consumer.diagnostics.connection_check import checked
 from consumer.listener_control import NotNow

@@ -14,16 +14,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from json import dumps
+from operator import itemgetter
 from typing import Any, cast
 
 from django.db import DEFAULT_DB_ALIAS, NotSupportedError, OperationalError, connections
-from django.db.models import Expression, Field, QuerySet
+from django.db.models import Expression, Field, Model, QuerySet
+from django.db.models.base import ModelState
 from django.db.models.sql import DeleteQuery, Query, UpdateQuery
 from django.utils.duration import duration_microseconds
 
-from audit.db.row_factory import Assembly
-
 Built = QuerySet[Any] | Query
+Row = Sequence[Any]
 
 
 class Given(Expression):
@@ -53,12 +54,70 @@ def deleting(found: QuerySet[Any]) -> Built:
 
 
 @dataclass(frozen=True, slots=True)
-class _Statement:
-    """The SQL, the names of its parameters, and the converter of its rows."""
+class _Maker:
+    """Makes an object from its part of a row, like `Model.from_db` but in a fraction of its time.
 
-    sql: str
+    `relation` is the field of the object that owns it.
+    """
+
+    model: type[Model]
     names: Sequence[str]
-    assembly: Assembly
+    pick: Callable[[Row], Row]
+    key: int
+    related: Sequence[_Maker] = ()
+    relation: Any = None
+
+    def make(self, row: Row, alias: str) -> Model:
+        made = self.model.__new__(self.model)
+        made.__dict__.update(zip(self.names, self.pick(row), strict=True))
+        made._state = state = ModelState()
+        state.adding, state.db = False, alias
+        for maker in self.related:
+            related = maker.make(row, alias) if row[maker.key] is not None else None
+            maker.relation.set_cached_value(made, related)
+        return made
+
+
+def _maker(info: dict[str, Any], selected: Sequence[Any], relation: Any = None) -> _Maker:
+    """Return the maker of an object and its related ones; `info` is `klass_info` of a compiler."""
+    places = info["select_fields"]
+    fields = [selected[place].target for place in places]
+    return _Maker(
+        model=info["model"],
+        names=[field.attname for field in fields],
+        pick=itemgetter(*places),
+        key=next(place for place in places if selected[place].target.primary_key),
+        related=[
+            _maker(related, selected, related["field"])
+            for related in info.get("related_klass_infos", ())
+        ],
+        relation=relation,
+    )
+
+
+class _Statement:
+    """A compiled query: the SQL, the names of its parameters, and the converters of its rows."""
+
+    def __init__(self, query: Query) -> None:
+        self._compiler: Any = query.get_compiler(DEFAULT_DB_ALIAS)
+        sql, parameters = self._compiler.as_sql()
+        self.names = [value.name for value in parameters if isinstance(value, Given)]
+        literals = ["%s" if isinstance(value, Given) else _literal(value) for value in parameters]
+        self.sql = sql.replace("%%", "%%%%") % tuple(literals)
+        self._selected = [expression for expression, *_ in self._compiler.select or ()]
+        self._converters = self._compiler.get_converters(self._selected)
+
+    def values(self, rows: Sequence[Row]) -> Iterator[list[Any]]:
+        found: Iterator[list[Any]] = self._compiler.apply_converters(rows, self._converters)
+        return found
+
+    def objects(self, rows: Sequence[Row]) -> list[Any]:
+        make, alias = self._maker.make, self._compiler.connection.alias
+        return [make(row, alias) for row in self.values(rows)]
+
+    @cached_property
+    def _maker(self) -> _Maker:
+        return _maker(self._compiler.klass_info, self._selected)
 
 
 class Prepared:
@@ -75,12 +134,12 @@ class Prepared:
     def objects(self, **given: Any) -> list[Any]:
         """Return the selected objects, with those of `select_related`."""
         with self._executed(given) as (cursor, statement):
-            return [statement.assembly.make(row) for row in cursor.fetchall()]
+            return statement.objects(cursor.fetchall())
 
     def rows(self, **given: Any) -> list[tuple[Any, ...]]:
         """Return the selected values."""
         with self._executed(given) as (cursor, statement):
-            return [tuple(statement.assembly.values(row)) for row in cursor.fetchall()]
+            return [tuple(row) for row in statement.values(cursor.fetchall())]
 
     def execute(self, **given: Any) -> int:
         """Execute an update or delete; return the number of rows."""
@@ -97,13 +156,7 @@ class Prepared:
     @cached_property
     def _statement(self) -> _Statement:
         built = self._build()
-        query = built.query if isinstance(built, QuerySet) else built
-        compiler = query.get_compiler(DEFAULT_DB_ALIAS)
-        sql, parameters = compiler.as_sql()
-        names = [value.name for value in parameters if isinstance(value, Given)]
-        literals = ["%s" if isinstance(value, Given) else _literal(value) for value in parameters]
-        sql = sql.replace("%%", "%%%%") % tuple(literals)
-        return _Statement(sql, names, Assembly(compiler))
+        return _Statement(built.query if isinstance(built, QuerySet) else built)
 
 
 @contextmanager

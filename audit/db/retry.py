@@ -2,6 +2,14 @@
 
 The connection is closed after an error, so that the next try gets a new one. Neither is possible
 inside a transaction, which the error has ended: a unit of work is one transaction or several.
+
+OperationalError   the server or the connection failed, or the server aborted the transaction: a
+                   deadlock, a serialization failure, a lock timeout, a locked SQLite file, a lost
+                   connection, a server that is starting, stopping or full
+InterfaceError     the connection was closed
+InternalError      the session is unusable: its transaction was aborted, is read-only, or was ended
+                   by the server after idling too long
+ProgrammingError   a mistake in the code, or a session whose settings, such as its schema, changed
 """
 
 from __future__ import annotations
@@ -12,14 +20,28 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import structlog
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    DatabaseError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+    connections,
+)
 
-from audit.db.errors import SESSION, TRANSIENT, UNAVAILABLE, describe
 from listeners.salesforce.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 
 Result = TypeVar("Result")
+
+#: The database did not execute the work.
+UNAVAILABLE = (OperationalError, InterfaceError)
+#: The session may be the cause: a new session may succeed.
+SESSION = (InternalError, ProgrammingError)
+#: The same work may succeed later, on a new connection.
+TRANSIENT = (*UNAVAILABLE, InternalError)
 
 BACKOFF = Backoff(0.2, 10.0)
 #: For work under a claim that is renewed, such as settling.
@@ -73,6 +95,15 @@ def suppress_transient_errors(what: str) -> Iterator[None]:
             raise
         _log("left undone after a database error", what, error)
         _connection().close()
+
+
+def describe(error: Exception) -> str:
+    """Return the error's message without the lines in which PostgreSQL quotes data.
+
+    The data may be masked elsewhere for the people who read the message.
+    """
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return " ".join(line for line in lines if line in lines[:1] or line.startswith("DETAIL:"))
 
 
 def _is_retried(

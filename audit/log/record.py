@@ -1,15 +1,16 @@
-"""Record entries in the audit log, leaving out those that it already has."""
+"""Record new entries in the audit log, and find the listeners that have some."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from django.db import IntegrityError, transaction
 
 from audit.db.bulk_insert import insert, no_op
 from audit.db.prepared import Given, Prepared
-from audit.models import AuditLogEntry
+from audit.models import AuditLogEntry, Quarantined
+from listeners.models import Listener, Position
 
 #: Looking up so many entries takes no longer than a savepoint.
 FEW = 20
@@ -78,3 +79,20 @@ def _known(entries: Sequence[AuditLogEntry]) -> set[Identity]:
         return set()
     keys = {entry.transaction_key for entry in entries}
     return set(_IDENTITIES.rows(listener_id=entries[0].listener_id, keys=list(keys)))
+
+
+def with_history(listeners: Iterable[Listener]) -> list[Listener]:
+    """Return the listeners with recorded entries or quarantined messages, which cannot be deleted.
+
+    Inside any transaction, until whose end nothing is recorded for these listeners.
+    """
+    candidates = list(listeners)
+    with transaction.atomic():
+        Position.objects.filter(listener__in=candidates).lock()
+        return [listener for listener in candidates if _has_history(listener)]
+
+
+def _has_history(listener: Listener) -> bool:
+    # Django's own check of protected rows would read all of them.
+    entries = AuditLogEntry.objects.filter(listener=listener)
+    return entries.exists() or Quarantined.objects.filter(listener=listener).exists()

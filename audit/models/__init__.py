@@ -2,12 +2,9 @@
 
 from audit.models.entry import AuditLogEntry
 from audit.models.incident import Incident
-from audit.models.operator_action import OperatorAction
-from audit.models.quarantined import Quarantined
+from audit.models.operators import OperatorAction, SavedFilter, Work
+from audit.models.received import Quarantined, Throughput
 from audit.models.repairs import DirtyRecord, Reconciliation
-from audit.models.saved_filter import SavedFilter
-from audit.models.throughput import Throughput
-from audit.models.work import Work
 
 __all__ = [
     "AuditLogEntry",

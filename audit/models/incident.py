@@ -8,10 +8,12 @@ from typing import Any
 from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Greatest, Least
+from prometheus_client import Counter
 
-from audit import metrics
 from audit.models.entry_queryset import Trouble
 from listeners.models import Listener
+
+OPENED = Counter("cdc_incidents_opened", "Incidents opened.", ["kind"])
 
 
 class IncidentQuerySet(models.QuerySet[Any]):
@@ -51,7 +53,7 @@ class IncidentQuerySet(models.QuerySet[Any]):
                 is_new = True
             incident: Incident = open_one.get()
             if is_new:
-                metrics.opened(trouble.kind)
+                _count_opened(trouble.kind)
         return incident
 
     def close(
@@ -77,6 +79,15 @@ class IncidentQuerySet(models.QuerySet[Any]):
             .filter(acknowledged_at=None)
             .update(acknowledged_at=now, acknowledged_by=by[:150])
         )
+
+
+def _count_opened(kind: str) -> None:
+    """Count an opened incident when the transaction commits. Inside any transaction."""
+
+    def count() -> None:  # named, since Django 5.2 logs the name when it fails
+        OPENED.labels(kind).inc()
+
+    transaction.on_commit(count, robust=True)
 
 
 def _seen_again(trouble: Trouble, now: datetime) -> dict[str, object]:

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
 from audit.action_log import Actor
-from audit.incidents import acknowledge
+from audit.incidents import acknowledge, close
 from audit.models import Incident
 from console.admin.read_only import ReadOnlyAdmin
 from console.labels import label, moment
@@ -78,7 +78,7 @@ class IncidentAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         done = 0
         for incident in incidents:
-            if acknowledge.acknowledge(incident, Actor.in_console(request), timezone.now()):
+            if acknowledge(incident, Actor.in_console(request), timezone.now()):
                 done += 1
         if done:
             messages.success(request, f"Acknowledged {done} incident{'s' if done != 1 else ''}.")
@@ -99,7 +99,7 @@ class IncidentAdmin(ReadOnlyAdmin):
         closed = 0
         by, note = Actor.in_console(request), request.POST["note"].replace("\0", "").strip()
         for incident in incidents:
-            if acknowledge.close(incident, by, note, timezone.now()):
+            if close(incident, by, note, timezone.now()):
                 closed += 1
         if closed:
             messages.success(request, f"Closed {closed} incident{'s' if closed != 1 else ''}.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from audit.log.has_history import with_history
+from audit.log.record import with_history
 from consumer.configuration.desired_state import Item, Wanted, WantedListener
 from consumer.configuration.errors import Problem, Problems, suggestion
 from consumer.configuration.mappings import mapping_plan, refuse_unregistered, unregistered

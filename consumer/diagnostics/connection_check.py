@@ -13,7 +13,6 @@ import requests
 from django.utils import timezone
 
 from audit.action_log import Action, Actor, note
-from audit.incidents.login import report
 from consumer.diagnostics.channel_check import check_channel
 from consumer.diagnostics.findings import Finding, Step, within
 from consumer.diagnostics.short_timeouts import REST_TIMEOUT
@@ -80,9 +79,7 @@ def check_connection(
         http = session_for(connection)
         version = listeners[0].api_version if listeners else LAST_SOAP_VERSION
         tokens = (
-            trial.tokens(version)
-            if trial
-            else token_source(connection, version, report=report, must_log_in=True)
+            trial.tokens(version) if trial else token_source(connection, version, must_log_in=True)
         )
         yield from _login(connection, tokens)
         rest = RestClient(tokens, timeout=REST_TIMEOUT, http=http)

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.core.cache import cache
 
-from audit.incidents.login import report
 from consumer.diagnostics.connection_check import versions_of
 from consumer.diagnostics.short_timeouts import REST_TIMEOUT, with_short_timeouts
 from handlers.listener_rest_client import CANNOT_READ
@@ -56,7 +55,7 @@ def _asked(connection: Connection) -> dict[str, Any]:
 def _client(connection: Connection) -> RestClient:
     """Return a client with the newest API version that the org serves and this product supports."""
     quick_connection = with_short_timeouts(connection)
-    tokens, http = token_source(quick_connection, report=report), session_for(quick_connection)
+    tokens, http = token_source(quick_connection), session_for(quick_connection)
     client = RestClient(tokens, DEFAULT_VERSION, REST_TIMEOUT, http=http)
     try:
         served = versions_of(client)

@@ -17,7 +17,7 @@ import structlog
 from django.db import DataError, transaction
 from django.db.models import F
 
-from audit.db.errors import describe
+from audit.db.retry import describe
 from audit.log.record import record
 from audit.models import AuditLogEntry, DirtyRecord
 from consumer.gaps import plan

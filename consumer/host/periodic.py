@@ -8,8 +8,7 @@ from collections.abc import Callable
 import structlog
 from django.db import connection
 
-from audit.db.errors import TRANSIENT
-from audit.db.retry import suppress_transient_errors
+from audit.db.retry import TRANSIENT, suppress_transient_errors
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ import structlog
 from django.db import DataError, transaction
 
 from audit.action_log import Action, Actor, note
-from audit.db.errors import describe
+from audit.db.retry import describe
 from audit.log.record import record
 from audit.models import AuditLogEntry, Quarantined
 from consumer import incidents

@@ -17,8 +17,8 @@ from typing import Any
 from django.db import DataError, transaction
 
 from audit.db.bulk_insert import maker, no_op
-from audit.db.errors import describe
 from audit.db.prepared import Given, Prepared
+from audit.db.retry import describe
 from audit.log import throughput
 from audit.log.record import record
 from audit.models import AuditLogEntry

@@ -12,7 +12,6 @@ from collections.abc import Callable
 import structlog
 from django.conf import settings
 
-from audit.incidents.login import report
 from consumer.stream import metrics
 from listeners.connections.token_sources import token_source
 from listeners.models import Connection, Listener
@@ -120,7 +119,7 @@ class Logins:
             }
             if connection.auth == Connection.Auth.SOAP:
                 log.warning("SOAP login retires", connection=connection.name, reason=SOAP_RETIRES)
-            tokens = token_source(connection, listener.api_version, report=report)
+            tokens = token_source(connection, listener.api_version)
             self._sources[key] = GuardedTokens(tokens, self._pause, connection.name)
         return self._sources[key]
 

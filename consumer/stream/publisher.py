@@ -12,7 +12,7 @@ import time
 import structlog
 from django.db import connection
 
-from audit.db.errors import TRANSIENT
+from audit.db.retry import TRANSIENT
 from consumer.gaps import plan
 from handlers.outbox import handover
 from handlers.outbox import publish as outbox_publish

@@ -13,8 +13,7 @@ import structlog
 from django.db import connection
 from django.utils import timezone
 
-from audit.db.errors import TRANSIENT
-from audit.db.retry import suppress_transient_errors
+from audit.db.retry import TRANSIENT, suppress_transient_errors
 from consumer import incidents
 from consumer.ingest.transaction import Message, Moment, quarantine_answer
 from consumer.stream import metrics, replay_lost

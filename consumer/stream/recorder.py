@@ -13,8 +13,7 @@ import structlog
 from django.conf import settings
 from django.db import IntegrityError, InternalError, connection
 
-from audit.db.errors import TRANSIENT
-from audit.db.retry import retry
+from audit.db.retry import TRANSIENT, retry
 from consumer.ingest.position import CommitsLost, note_unrecorded
 from consumer.ingest.transaction import Message, Moment, ingest, move
 from consumer.stream import metrics

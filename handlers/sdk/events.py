@@ -178,12 +178,11 @@ class EventData:
         """
         # Imported on the first use: handler modules are imported before the apps are ready, and
         # simple_salesforce brings a SOAP library with it.
-        from audit.incidents.login import report
         from listeners.connections.handler_clients import client_for
 
         if self._source is None:
             raise RuntimeError("This event has no listener, so there is no Salesforce org to call.")
-        return client_for(self._source, report)
+        return client_for(self._source)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the camelCase form that is posted to URLs and sent to external tasks."""

@@ -19,7 +19,6 @@ def salesforce_client(connection: str) -> Any:
     """
     # Imported on the first call: handler modules are imported before the apps are ready, and
     # simple_salesforce brings a SOAP library with it.
-    from audit.incidents.login import report
     from listeners.connections import handler_clients
 
-    return handler_clients.client_named(connection, report)
+    return handler_clients.client_named(connection)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from audit.db.errors import UNAVAILABLE
+from audit.db.retry import UNAVAILABLE
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping, Redelivery
 from handlers.sdk.events import Present

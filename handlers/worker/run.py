@@ -15,7 +15,6 @@ import structlog
 from django.db import DatabaseError, Error, OperationalError, transaction
 
 from audit.db.retry import retry
-from audit.incidents.login import report
 from handlers import tracing
 from handlers.outbox.message_size import grouped, size_limit
 from handlers.sdk import registry
@@ -197,4 +196,4 @@ def _renew_token(claim: Claim) -> None:
 
     Inside the transaction, SQLite would keep the new token from being stored.
     """
-    handler_clients.renew(claim.delivery.entry.listener, report)
+    handler_clients.renew(claim.delivery.entry.listener)

@@ -11,8 +11,7 @@ import structlog
 from django.db import DatabaseError, transaction
 
 from audit.db.bulk_insert import insert
-from audit.db.errors import UNAVAILABLE
-from audit.db.retry import retry
+from audit.db.retry import UNAVAILABLE, retry
 from handlers.models import Delivery
 from handlers.models.chain_heads import Follower
 from handlers.sdk.outcomes import Outcome, Succeeded

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import structlog
 from django.conf import settings
 from django.db.models import F, QuerySet
+from django.dispatch import Signal
 from django.utils import timezone
 
 from listeners.models import Connection, SpentToken, TokenState
@@ -18,26 +17,16 @@ log = structlog.get_logger(__name__)
 
 #: Seconds between login attempts once all waits of settings.CDC_LOGIN_WAITS are used up.
 COOLDOWN_SECONDS = 900.0
-
-
-class Reporter(Protocol):
-    """Opens (`is_open`) or closes the incident about a connection's refresh token."""
-
-    def __call__(self, connection_id: int, trouble: Trouble, *, is_open: bool) -> None: ...
-
-
-def no_report(connection_id: int, trouble: Trouble, *, is_open: bool) -> None:
-    """Report nothing, for callers that inform the operator in another way."""
+#: Sent when a problem with a connection's refresh token begins (`is_open`) or ends, with
+#: `connection_id` and `trouble`. `audit.incidents` opens and closes the incident.
+login_trouble = Signal()
 
 
 class LoginLedger:
-    def __init__(
-        self, connection: Connection, report: Reporter = no_report, *, must_log_in: bool = False
-    ) -> None:
+    def __init__(self, connection: Connection, *, must_log_in: bool = False) -> None:
         """`must_log_in`: an operator requested this login, so earlier refusals do not delay it."""
         self._connection_id = connection.pk
         self._saved_at = connection.updated_at.isoformat()
-        self._report = report
         self._must_log_in = must_log_in
 
     def check(self, seed: str) -> None:
@@ -90,10 +79,14 @@ class LoginLedger:
 
     def trouble(self, trouble: Trouble) -> None:
         log.error("refresh token problem", connection=self._connection_id, problem=trouble)
-        answered(lambda: self._report(self._connection_id, trouble, is_open=True))
+        self._report(trouble, is_open=True)
 
     def mended(self, trouble: Trouble) -> None:
-        answered(lambda: self._report(self._connection_id, trouble, is_open=False))
+        self._report(trouble, is_open=False)
+
+    def _report(self, trouble: Trouble, *, is_open: bool) -> None:
+        about = {"connection_id": self._connection_id, "trouble": trouble, "is_open": is_open}
+        answered(lambda: login_trouble.send(Connection, **about))
 
     def _attempt(self, seed: str) -> str:
         """Return a digest of the credentials and of the time at which the connection was saved.

@@ -9,7 +9,7 @@ import requests
 from django.utils.crypto import salted_hmac
 
 from listeners.connections.client_config import client_of, http_config, oauth_options
-from listeners.connections.login_attempts import LoginLedger, Reporter, no_report
+from listeners.connections.login_attempts import LoginLedger
 from listeners.models import Connection, SpentToken
 from listeners.models.connection_fields import TOKEN_PATH
 from listeners.models.connection_rules import KINDS
@@ -94,22 +94,20 @@ def token_source(
     connection: Connection,
     api_version: str = LAST_SOAP_VERSION,
     *,
-    report: Reporter = no_report,
     must_log_in: bool = False,
     isolated: tuple[TokenStore, Ledger] | None = None,
 ) -> Tokens:
     """Return the tokens of a connection, shared with every process that uses the same store.
 
-    `report` opens and closes incidents about a rotated refresh token. `must_log_in`: an operator
-    requested a new login, regardless of earlier refusals and of a stored token. `isolated`: a store
-    and ledger to use instead of those that the connection's processes share. Raises
-    SecretUnavailable and ClientFileMissing.
+    `must_log_in`: an operator requested a new login, regardless of earlier refusals and of a stored
+    token. `isolated`: a store and ledger to use instead of those that the connection's processes
+    share. Raises SecretUnavailable and ClientFileMissing.
     """
     if connection.auth == Auth.BEARER_TOKEN:
         return BearerToken(connection.token.reveal(), connection.base_url)
     store, ledger = isolated or (
         store_of(connection),
-        LoginLedger(connection, report, must_log_in=must_log_in),
+        LoginLedger(connection, must_log_in=must_log_in),
     )
     return TokenSource(
         grant_of(connection, api_version),

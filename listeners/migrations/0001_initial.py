@@ -568,7 +568,6 @@ class Migration(migrations.Migration):
                     "content_object",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE,
-                        related_name="group_grants",
                         to="listeners.connection",
                         verbose_name="connection",
                     ),
@@ -613,7 +612,6 @@ class Migration(migrations.Migration):
                     "content_object",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE,
-                        related_name="user_grants",
                         to="listeners.connection",
                         verbose_name="connection",
                     ),
@@ -761,7 +759,6 @@ class Migration(migrations.Migration):
                     "content_object",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE,
-                        related_name="group_grants",
                         to="listeners.listener",
                         verbose_name="listener",
                     ),
@@ -811,7 +808,6 @@ class Migration(migrations.Migration):
                     "content_object",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE,
-                        related_name="user_grants",
                         to="listeners.listener",
                         verbose_name="listener",
                     ),

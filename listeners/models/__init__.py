@@ -1,7 +1,7 @@
 """Models of connections and listeners: configuration, positions, listener processes, tokens, the
 usage of an org's limits, and grants on single objects."""
 
-from listeners.models.connection import Connection
+from listeners.models.connection import Connection, OrgUsage
 from listeners.models.grants import (
     ConnectionGroupGrant,
     ConnectionUserGrant,
@@ -9,10 +9,8 @@ from listeners.models.grants import (
     ListenerUserGrant,
 )
 from listeners.models.listener import Listener
-from listeners.models.position import Position
-from listeners.models.process import ListenerProcess
+from listeners.models.position import ListenerProcess, Position
 from listeners.models.tokens import KeptTokens, SpentToken, TokenState
-from listeners.models.usage import OrgUsage
 
 __all__ = [
     "Connection",

@@ -1,8 +1,9 @@
-"""The model of a connection to a Salesforce org."""
+"""The models of a connection to a Salesforce org, and of the org's daily event limit."""
 
 from __future__ import annotations
 
 from django.core.exceptions import ValidationError
+from django.db import models
 from django.utils.crypto import salted_hmac
 
 from listeners.models import connection_rules as rules
@@ -44,3 +45,19 @@ class Connection(ConnectionFields):
     @property
     def has_proxy(self) -> bool:
         return bool(self.proxy_host)
+
+
+class OrgUsage(models.Model):
+    """The org's limit `DailyDeliveredPlatformEvents`: events to all subscribers within 24 hours."""
+
+    connection = models.OneToOneField(
+        Connection, models.CASCADE, related_name="usage", primary_key=True
+    )
+    maximum = models.BigIntegerField(null=True)
+    remaining = models.BigIntegerField(null=True)
+    read_at = models.DateTimeField(null=True)
+    # Why the last attempt to read the limit failed; empty if it succeeded.
+    error = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.connection}: {self.remaining} of {self.maximum}"

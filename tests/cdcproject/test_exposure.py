@@ -86,7 +86,7 @@ def test_a_site_reads_what_is_meant_for_salesforce(env, monkeypatch):
     assert [str(folder) for folder in readable(env, local=False).folders] == ["/srv/a", "/srv/b"]
 
 
-def settings_with(**environment: str) -> dict[str, object]:
+def settings_with(**environment: str | None) -> dict[str, object]:
     """The settings of TLS that a process with these variables alone has."""
     program = f"""
 import json

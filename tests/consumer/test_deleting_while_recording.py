@@ -6,7 +6,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from audit.log.has_history import with_history
+from audit.log.record import with_history
 from audit.models import AuditLogEntry
 from consumer.ingest.transaction import ingest
 from consumer.stream.buffer import Buffer

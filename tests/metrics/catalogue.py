@@ -7,7 +7,7 @@ from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from audit import metrics as of_incidents
+from audit.models import incident as of_incidents
 from cdcproject.process.metrics import BUILD_INFO, BUILD_LABELS
 from cdcproject.web import metrics
 from consumer.status import db_metrics

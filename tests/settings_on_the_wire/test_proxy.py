@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from listeners.connections.handler_clients import client_for
-from listeners.connections.login_attempts import no_report
 from listeners.connections.token_sources import token_source
 from listeners.models import Connection
 from listeners.salesforce.errors import LoginRefused, SalesforceError, StreamClosed
@@ -60,7 +59,7 @@ def live_a_while(org: SimulatorProcess, connection: Connection) -> None:
         stream.open("-1")
         org.fault("stall", channel="/meta/connect", seconds=0.6)
         poll_until(stream, lambda: VERSIONS_PATH in paths(org) and len(grant_types(org)) > 1)
-        client_for(listener, no_report).limits()
+        client_for(listener).limits()
         assert stream.is_open
     assert {VERSIONS_PATH, LIMITS_PATH} <= set(paths(org))
     assert len(grant_types(org)) > 1

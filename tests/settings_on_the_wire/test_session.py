@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from listeners.connections.handler_clients import client_for
-from listeners.connections.login_attempts import no_report
 from listeners.models import Position
 from listeners.salesforce.errors import CometdRefused, Reaction, TransportFailed
 from tests.listeners.salesforce.messages import CONNECT, HANDSHAKE, SUBSCRIBE, refused
@@ -141,7 +140,7 @@ def test_requests_name_the_api_version(org: SimulatorProcess, api_version: str) 
         stream.open("-1")
         stream.poll()
 
-        client_for(listener, no_report).limits()
+        client_for(listener).limits()
 
     assert set(paths(org)) == {f"/cometd/{api_version}", f"/services/data/v{api_version}/limits/"}
 

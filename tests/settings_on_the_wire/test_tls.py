@@ -10,7 +10,6 @@ import pytest
 from urllib3.exceptions import InsecureRequestWarning
 
 from listeners.connections.handler_clients import client_for
-from listeners.connections.login_attempts import no_report
 from listeners.connections.token_sources import token_source
 from listeners.salesforce.errors import LoginUnavailable
 from tests.kinds_of_login import KINDS_WITH_A_LOGIN
@@ -156,7 +155,7 @@ def test_all_that_follows_a_login_shows_the_certificate_too(
 
         poll_until(stream, lambda: VERSIONS_PATH in paths(org))
 
-        client_for(listener, no_report).limits()
+        client_for(listener).limits()
         assert stream.is_open
     assert {VERSIONS_PATH, "/services/data/v67.0/limits/"} <= set(paths(org))
     assert org.state()["sessions"] == []  # the goodbye has arrived

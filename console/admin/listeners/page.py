@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.gzip import gzip_page
 
-from audit.log.has_history import with_history
+from audit.log.record import with_history
 from audit.models import Incident
 from console.admin.listeners.create import CreatingAdmin
 from console.admin.listeners.forms import ListenerForm

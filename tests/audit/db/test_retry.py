@@ -17,8 +17,7 @@ from django.db import (
     transaction,
 )
 
-from audit.db.errors import describe
-from audit.db.retry import LIMIT_SECONDS, retry, suppress_transient_errors
+from audit.db.retry import LIMIT_SECONDS, describe, retry, suppress_transient_errors
 from tests.at_once import in_threads, somebody_waits_for_a_lock
 from tests.servers import wait_for
 

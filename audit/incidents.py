@@ -1,10 +1,14 @@
-"""Open and close login incidents, one for each listener of a connection."""
+"""Acknowledge and close incidents by hand, and open and close those of failed logins."""
 
 from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
+from audit.action_log import Action, Actor, note
 from audit.models import Incident
 from audit.models.entry_queryset import Trouble as Shown
 from listeners.models import Listener
@@ -33,19 +37,40 @@ _SHOWN = {
         action="The refused token is not sent again; the listeners of the connection are stopped.",
     ),
 }
-
-
 _OVER = "A later login succeeded, or its tokens were stored."
 
 
-def report(connection_id: int, trouble: Trouble, *, is_open: bool) -> None:
-    """Open or close the incident for each listener of the connection. One transaction."""
+def acknowledge(incident: Incident, by: Actor, now: datetime) -> bool:
+    """Acknowledge an incident; return False when it is closed or acknowledged already.
+
+    Inside any transaction.
+    """
+    with transaction.atomic():
+        if not Incident.objects.filter(pk=incident.pk).acknowledge(by.name, now):
+            return False
+        note(by, Action.ACKNOWLEDGE, incident)
+    return True
+
+
+def close(incident: Incident, by: Actor, reason: str, now: datetime) -> bool:
+    """Close an incident; return False when it is closed already. Inside any transaction."""
+    with transaction.atomic():
+        if not Incident.objects.filter(pk=incident.pk).settle(now, by=by.name, note=reason):
+            return False
+        note(by, Action.CLOSE, incident, reason=reason)
+    return True
+
+
+def report_login(connection_id: int, trouble: Trouble, *, is_open: bool, **_: Any) -> None:
+    """Open or close the incident for each listener of the connection. One transaction.
+
+    The receiver of `listeners.connections.login_attempts.login_trouble`.
+    """
     shown = _SHOWN[trouble]
     now = timezone.now()
+    listeners = Listener.objects.filter(connection_id=connection_id)
     with transaction.atomic():
-        for listener_id in Listener.objects.filter(connection_id=connection_id).values_list(
-            "pk", flat=True
-        ):
+        for listener_id in listeners.values_list("pk", flat=True):
             if is_open:
                 Incident.objects.report(listener_id, shown, now)
             else:

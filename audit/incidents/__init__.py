@@ -1,1 +1,0 @@
-"""Incidents: acknowledge and close them, and open those of failed logins."""
