@@ -7,43 +7,17 @@ SecretUnavailable for a reference that cannot be resolved.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from listeners.egress import destinations
 from listeners.models import Connection, Listener
-from listeners.models.client_config_rules import http_version as version_of
 from listeners.salesforce.auth.endpoint import CredentialBearer, OAuthOptions
-from listeners.salesforce.http.request import Timeout
 from listeners.salesforce.http.session import HttpConfig, Proxy, Tls
 from listeners.salesforce.protocol import StreamOptions
 from listeners.secrets.encrypted_field import REFERENCES, Secret
 
 CONNECTION_TIMEOUT, READ_TIMEOUT = 10.0, 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """Settings of login requests, from a `client_config`."""
-
-    http_version: str = "1.1"
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    payload: str = field(default="", repr=False)
-    timeout: Timeout = (CONNECTION_TIMEOUT, READ_TIMEOUT)
-
-
-def client_of(config: Mapping[str, Any]) -> Client:
-    payload = parse_qsl(config.get("custom_payload", ""), keep_blank_values=True)
-    return Client(
-        version_of(config.get("http_version", "1.1")),
-        _looked_up(config.get("custom_headers", {})),
-        urlencode([(name, looked_up(text)) for name, text in payload]),
-        (
-            float(config.get("connection_timeout", CONNECTION_TIMEOUT)),
-            float(config.get("read_timeout", READ_TIMEOUT)),
-        ),
-    )
 
 
 def oauth_options(
@@ -57,14 +31,17 @@ def oauth_options(
         "client_config": connection.client_config,
         **(overrides or {}),
     }
-    client = client_of(own["client_config"])
+    client = own["client_config"]
     return OAuthOptions(
         bearer=CredentialBearer(own["credential_bearer"]),
         scopes=tuple(own["scopes"]),
         params=_looked_up(own["optional_params"]),
-        headers=client.headers,
-        payload=client.payload,
-        timeout=client.timeout,
+        headers=_looked_up(client.get("custom_headers", {})),
+        payload=_payload(client.get("custom_payload", "")),
+        timeout=(
+            float(client.get("connection_timeout", CONNECTION_TIMEOUT)),
+            float(client.get("read_timeout", READ_TIMEOUT)),
+        ),
         instance_url=connection.base_url,
     )
 
@@ -89,13 +66,18 @@ def _proxy(connection: Connection) -> Proxy | None:
     )
 
 
-def looked_up(text: str) -> str:
-    """Return the text, or the value that the reference `env:NAME` or `file:PATH` names."""
-    return Secret(text).reveal() if text.startswith(REFERENCES) else text
+def _payload(text: str) -> str:
+    pairs = parse_qsl(text, keep_blank_values=True)  # a name may occur twice
+    return urlencode([(name, _resolved(value)) for name, value in pairs])
 
 
 def _looked_up(texts: Mapping[str, str]) -> dict[str, str]:
-    return {name: looked_up(text) for name, text in texts.items()}
+    return {name: _resolved(text) for name, text in texts.items()}
+
+
+def _resolved(text: str) -> str:
+    """Return the text, or the value that the reference `env:NAME` or `file:PATH` names."""
+    return Secret(text).reveal() if text.startswith(REFERENCES) else text
 
 
 def stream_options(listener: Listener) -> StreamOptions:

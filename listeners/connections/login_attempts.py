@@ -11,7 +11,7 @@ from django.utils import timezone
 from listeners.models import Connection, SpentToken, TokenState
 from listeners.salesforce.errors import LoginRefused, LoginUnavailable
 from listeners.salesforce.tokens.store import Trouble, digest
-from listeners.token_stores.errors import answered
+from listeners.token_stores.database import answered
 
 log = structlog.get_logger(__name__)
 

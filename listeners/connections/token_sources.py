@@ -8,9 +8,10 @@ from typing import Any
 import requests
 from django.utils.crypto import salted_hmac
 
-from listeners.connections.client_config import client_of, http_config, oauth_options
+from listeners.connections.client_config import http_config, oauth_options
 from listeners.connections.login_attempts import LoginLedger
 from listeners.models import Connection, SpentToken
+from listeners.models.client_config_rules import http_version
 from listeners.models.connection_fields import TOKEN_PATH
 from listeners.models.connection_rules import KINDS
 from listeners.salesforce.auth.bearer_token import BearerToken
@@ -26,9 +27,8 @@ from listeners.salesforce.tokens.store import Ledger, NoLedger, TokenStore, dige
 from listeners.salesforce.tokens.tokens import Grant, Tokens
 from listeners.secrets.encrypted_field import Secret
 from listeners.secrets.private_keys import pem_of
-from listeners.token_stores import former_stores, store_of
-from listeners.token_stores.errors import answered
-from listeners.token_stores.memory import ProcessStore
+from listeners.token_stores import ProcessStore, former_stores, store_of
+from listeners.token_stores.database import answered
 
 Auth = Connection.Auth
 
@@ -139,7 +139,7 @@ def _login_session(
     connection: Connection, overrides: Mapping[str, Any] | None = None
 ) -> requests.Session:
     config = connection.client_config if overrides is None else overrides
-    version = client_of(config).http_version
+    version = http_version(config.get("http_version", "1.1"))
     return session_of(http_config(connection, http_version=version))
 
 

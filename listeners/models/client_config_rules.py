@@ -1,12 +1,13 @@
 """Validation of a connection's JSON settings: scopes, parameters and the HTTP client.
 
-Each `…_problem` function returns an error message, or an empty text when the value is valid.
+`problem_of` applies one of the checks `scopes`, `params`, `client` and `refresh` to a setting. The
+`path` of a check is the place of the value in the setting; empty for the setting itself.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 from urllib.parse import parse_qsl
@@ -54,25 +55,10 @@ class _Problem(Exception):
     """A setting is invalid; the message says how to correct it."""
 
 
-def scopes_problem(value: Any) -> str:
-    return _problem_of(_scopes, value, "")
-
-
-def params_problem(value: Any) -> str:
-    return _problem_of(_params, value, "")
-
-
-def client_problem(value: Any) -> str:
-    return _problem_of(_client, value, "")
-
-
-def refresh_problem(value: Any) -> str:
-    return "" if value is None else _problem_of(_refresh, value, "")
-
-
-def _problem_of(check: Any, value: Any, path: str) -> str:
+def problem_of(check: Callable[[Any, str], None], value: Any) -> str:
+    """Return why the check refuses the value; empty when it is valid."""
     try:
-        check(value, path)
+        check(value, "")
     except _Problem as problem:
         return str(problem)
     return ""
@@ -82,7 +68,7 @@ def _refuse(path: str, text: str) -> None:
     raise _Problem(f"{path}: {text}" if path else text[:1].upper() + text[1:])
 
 
-def _scopes(value: Any, path: str) -> None:
+def scopes(value: Any, path: str) -> None:
     if not isinstance(value, list):
         _refuse(path, 'enter a list of scopes, such as ["api", "refresh_token"].')
     for scope in value:
@@ -90,7 +76,7 @@ def _scopes(value: Any, path: str) -> None:
             _refuse(path, f"{scope!r} is not a scope: each scope is a single word.")
 
 
-def _params(value: Any, path: str) -> None:
+def params(value: Any, path: str) -> None:
     for name, text in _texts(value, path).items():
         if name in _RESERVED:
             _refuse(path, f"the login sets the parameter {name} itself; remove it.")
@@ -98,7 +84,7 @@ def _params(value: Any, path: str) -> None:
         _refuse_reference(text, path)
 
 
-def _client(value: Any, path: str) -> None:
+def client(value: Any, path: str) -> None:
     _keys(value, path, CLIENT_KEYS)
     version = value.get("http_version", "1.1")
     if http_version(version) not in HTTP_VERSIONS:
@@ -142,7 +128,7 @@ def _payload(value: Any, path: str) -> None:
         pairs = []
         _refuse(path, "enter a text such as name=value&other=value.")
     for name, text in pairs:  # a name may occur twice
-        _params({name: text}, path)
+        params({name: text}, path)
 
 
 def _tls(value: Any, path: str) -> None:
@@ -158,7 +144,9 @@ def _tls(value: Any, path: str) -> None:
         _refuse(_at(path, "ca_bundle"), "has no effect while verify is false; use one of the two.")
 
 
-def _refresh(value: Any, path: str) -> None:
+def refresh(value: Any, path: str) -> None:
+    if value is None:
+        return
     _keys(value, path, REFRESH_KEYS)
     if "refresh_url" in value:
         url = value["refresh_url"]
@@ -170,11 +158,11 @@ def _refresh(value: Any, path: str) -> None:
             _refuse(_at(path, "refresh_url"), refused)
     if value.get("credential_bearer", BEARERS[0]) not in BEARERS:
         _refuse(_at(path, "credential_bearer"), f"use one of {', '.join(BEARERS)}.")
-    _scopes(value.get("scopes", []), _at(path, "scopes"))
-    _params(value.get("optional_params", {}), _at(path, "optional_params"))
-    client = value.get("client_config", {})
-    _client(client, _at(path, "client_config"))
-    if "tls" in client:
+    scopes(value.get("scopes", []), _at(path, "scopes"))
+    params(value.get("optional_params", {}), _at(path, "optional_params"))
+    config = value.get("client_config", {})
+    client(config, _at(path, "client_config"))
+    if "tls" in config:
         _refuse(
             _at(path, "client_config.tls"),
             "TLS settings apply to the whole connection: set them in its client_config.",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.crypto import salted_hmac
 
 from listeners.models import connection_rules as rules
 from listeners.models.connection_fields import PRODUCTION, SANDBOX, ConnectionFields
-from listeners.secrets.resolved import reference_values
+from listeners.secrets.encrypted_field import REFERENCES, Secret, SecretUnavailable
 
 
 class Connection(ConnectionFields):
@@ -36,10 +41,13 @@ class Connection(ConnectionFields):
     def fingerprint(self) -> str:
         """A digest that changes with the connection's settings and the values of its references."""
         config = self.client_config if isinstance(self.client_config, dict) else {}
-        secrets = [getattr(self, name) for name in self.SECRETS]
-        settings = [self.optional_params, config, self.refresh_config]
-        references = reference_values(secrets, settings, config.get("tls"))
-        text = repr((self.pk, self.updated_at.isoformat(), references))
+        parts = [getattr(self, name).reference for name in self.SECRETS]
+        for text in _texts([self.optional_params, config, self.refresh_config]):
+            # In a form-encoded payload a reference follows `name=`.
+            parts += [text] if text.startswith(REFERENCES) else re.split("[&=]", text)
+        values = [_looked_up(part) for part in parts if part.startswith(REFERENCES)]
+        values += [_modified(path) for path in _texts(config.get("tls"))]
+        text = repr((self.pk, self.updated_at.isoformat(), values))
         return salted_hmac("listeners.connection", text, algorithm="sha256").hexdigest()
 
     @property
@@ -61,3 +69,29 @@ class OrgUsage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.connection}: {self.remaining} of {self.maximum}"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            for item in value.values():
+                yield from _texts(item)
+        case list():
+            for item in value:
+                yield from _texts(item)
+
+
+def _looked_up(reference: str) -> str:
+    try:
+        return Secret(reference).reveal()
+    except SecretUnavailable as unavailable:
+        return str(unavailable)
+
+
+def _modified(path: str) -> str:
+    try:
+        return f"{path} {Path(path).stat().st_mtime_ns}"
+    except (OSError, ValueError):
+        return f"{path} cannot be read"

@@ -10,6 +10,7 @@ from django.db.models import Model
 
 from listeners.egress import destinations, url_flaw
 from listeners.models import client_config_rules
+from listeners.models.client_config_rules import problem_of
 from listeners.models.connection_fields import ConnectionFields
 from listeners.secrets import reference_rules
 from listeners.secrets.encrypted_field import REFERENCES, Secret, SecretUnavailable
@@ -131,10 +132,10 @@ def default_of(row: Model | type[Model], name: str) -> Any:
 
 def _value_problems(connection: ConnectionFields, kind: Kind) -> dict[str, str]:
     found = {
-        "scopes": client_config_rules.scopes_problem(connection.scopes),
-        "optional_params": client_config_rules.params_problem(connection.optional_params),
-        "client_config": client_config_rules.client_problem(connection.client_config),
-        "refresh_config": client_config_rules.refresh_problem(connection.refresh_config),
+        "scopes": problem_of(client_config_rules.scopes, connection.scopes),
+        "optional_params": problem_of(client_config_rules.params, connection.optional_params),
+        "client_config": problem_of(client_config_rules.client, connection.client_config),
+        "refresh_config": problem_of(client_config_rules.refresh, connection.refresh_config),
         "private_key": private_key_problem(connection.private_key),
         "token_store": _store_problem(connection),
         "clock_skew": _skew_problem(connection),

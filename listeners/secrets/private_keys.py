@@ -22,14 +22,9 @@ def private_key_problem(secret: Secret) -> str:
     if secret.reference or not secret:
         return ""
     try:
-        return "" if is_rsa_private_key(secret.reveal()) else _WANTED
+        key = load_pem_private_key(pem_of(secret.reveal()).encode(), None)
     except SecretUnavailable as unavailable:
         return f"The key cannot be checked: {unavailable}."
-
-
-def is_rsa_private_key(text: str) -> bool:
-    try:
-        key = load_pem_private_key(pem_of(text).encode(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: encrypted with a passphrase
-        return False
-    return isinstance(key, RSAPrivateKey)
+        return _WANTED
+    return "" if isinstance(key, RSAPrivateKey) else _WANTED

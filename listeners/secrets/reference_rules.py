@@ -25,10 +25,12 @@ def flaw(reference: str) -> str:
     Does not check whether the variable or file exists.
     """
     kind, _, name = reference.partition(":")
+    allowed = settings.CDC_SECRETS_READABLE
     if kind == "env" and name and not _may_read_variable(name):
-        return _refusal(f"the environment variable {name}", "CDC_SECRET_VARIABLES", _variables())
+        variable = f"the environment variable {name}"
+        return _refusal(variable, "CDC_SECRET_VARIABLES", allowed.variables)
     if kind == "file" and name and not _may_read_file(name):
-        return _refusal(f"the file {name}", "CDC_SECRET_FOLDERS", _folders())
+        return _refusal(f"the file {name}", "CDC_SECRET_FOLDERS", allowed.folders)
     return ""
 
 
@@ -40,7 +42,7 @@ def sentence(text: str) -> str:
 def _may_read_variable(name: str) -> bool:
     return name not in OWN_VARIABLES and any(
         name.startswith(allowed[:-1]) if allowed.endswith("*") else name == allowed
-        for allowed in _variables()
+        for allowed in settings.CDC_SECRETS_READABLE.variables
     )
 
 
@@ -51,7 +53,9 @@ def _may_read_file(name: str) -> bool:
         return False
     if path in _own_files() or any(path.is_relative_to(folder) for folder in _SYSTEM_FOLDERS):
         return False
-    return any(path.is_relative_to(folder.resolve()) for folder in _folders())
+    return any(
+        path.is_relative_to(folder.resolve()) for folder in settings.CDC_SECRETS_READABLE.folders
+    )
 
 
 def _own_files() -> set[Path]:
@@ -59,16 +63,6 @@ def _own_files() -> set[Path]:
     named = [os.environ.get(f"{variable}_FILE", "") for variable in OWN_VARIABLES]
     made = [settings.VAR_DIR / name for name in ("secret_key", "encryption_keys")]
     return {path.resolve() for path in (*map(Path, filter(None, named)), *made)}
-
-
-def _variables() -> tuple[str, ...]:
-    variables: tuple[str, ...] = settings.CDC_SECRETS_READABLE.variables
-    return variables
-
-
-def _folders() -> tuple[Path, ...]:
-    folders: tuple[Path, ...] = settings.CDC_SECRETS_READABLE.folders
-    return folders
 
 
 def _refusal(reference: str, setting: str, allowed: tuple[object, ...]) -> str:

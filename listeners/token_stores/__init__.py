@@ -1,4 +1,4 @@
-"""The token stores `memory`, `database` and `redis`, one module each.
+"""The token stores `memory`, `database` and `redis`.
 
 Each implements `listeners.salesforce.tokens.store.TokenStore` and encrypts tokens that it stores
 outside of the process. To add a store, copy a module and add the store to `store_of`.
@@ -6,13 +6,33 @@ outside of the process. To add a store, copy a module and add the store to `stor
 
 from __future__ import annotations
 
+import threading
+
 from django.conf import settings
+from django.db import connection as database_connection
 
 from listeners.models import Connection
-from listeners.salesforce.tokens.store import TokenStore
+from listeners.salesforce.tokens.store import MemoryStore, TokenStore
 from listeners.token_stores.database import DatabaseStore
-from listeners.token_stores.memory import memory_store
 from listeners.token_stores.redis import RedisStore
+
+
+class ProcessStore(MemoryStore):
+    """The token store in the memory of a process; each process logs in separately."""
+
+    def close(self) -> None:
+        """Close the database connection, which the ledger uses."""
+        database_connection.close()
+
+
+_guard = threading.Lock()
+_process_stores: dict[int, ProcessStore] = {}
+
+
+def memory_store(connection_id: int) -> ProcessStore:
+    """Return the process's store for this connection."""
+    with _guard:
+        return _process_stores.setdefault(connection_id, ProcessStore())
 
 
 def former_stores(connection: Connection) -> list[TokenStore]:

@@ -1,25 +1,42 @@
-"""The token store in the database, whose lock uses the database's clock."""
+"""The token store in the database, whose lock uses the database's clock.
+
+A login runs on its own thread (`listeners.salesforce.tokens.persist`), never in the transaction of
+the code that needs the token.
+"""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
-from django.db import connection, transaction
+from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from listeners.models import KeptTokens, TokenState
-from listeners.salesforce.tokens.store import Kept
+from listeners.salesforce.tokens.store import Kept, TokenStoreUnavailable
 from listeners.secrets.encrypted_field import Secret, SecretUnavailable
-from listeners.token_stores.errors import answered
 
 log = structlog.get_logger(__name__)
 
+Result = TypeVar("Result")
+
 #: Tokens of other credentials are deleted when they were not renewed for this long.
 _FORGET = timedelta(days=7)
+
+
+def answered(work: Callable[[], Result]) -> Result:
+    """Return the result of `work`. Raises TokenStoreUnavailable for a database error."""
+    try:
+        return work()
+    except (DatabaseError, InterfaceError) as error:
+        if not connection.in_atomic_block:
+            connection.close()  # it may be broken
+        why = str(error).strip()
+    raise TokenStoreUnavailable(why)
 
 
 class DatabaseStore:

@@ -18,8 +18,7 @@ from django.db import connection
 from listeners.models import TokenState
 from listeners.salesforce.tokens.store import Kept, TokenStoreUnavailable
 from listeners.secrets.encrypted_field import Secret
-from listeners.token_stores.database import readable
-from listeners.token_stores.errors import answered
+from listeners.token_stores.database import answered, readable
 
 Result = TypeVar("Result")
 

@@ -9,8 +9,8 @@ from django.db import DatabaseError, connection
 from listeners.models import Connection
 from listeners.salesforce.tokens.store import Kept, TokenStore, TokenStoreUnavailable
 from listeners.salesforce.tokens.tokens import Token
+from listeners.token_stores import memory_store
 from listeners.token_stores.database import DatabaseStore
-from listeners.token_stores.memory import memory_store
 from listeners.token_stores.redis import RedisStore
 from tests.sample_data import make_listener
 
