@@ -9,29 +9,28 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.action_log import Action, Actor, note
-from audit.models import Incident
-from audit.models.entry_queryset import Trouble as Shown
+from audit.models import Incident, Trouble
 from listeners.models import Listener
-from listeners.salesforce.tokens.store import Trouble
+from listeners.salesforce.tokens.store import Trouble as TokenTrouble
 
 _SHOWN = {
-    Trouble.NOT_STORED: Shown(
+    TokenTrouble.NOT_STORED: Trouble(
         Incident.Kind.LOGIN,
-        Trouble.NOT_STORED,
+        TokenTrouble.NOT_STORED,
         "A new refresh token could not be stored: only one process has it, in memory.",
         "Restore the token store before that process ends. The token is then stored automatically.",
         action="That process keeps using the token and retries to store it.",
     ),
-    Trouble.CUT_OFF: Shown(
+    TokenTrouble.CUT_OFF: Trouble(
         Incident.Kind.LOGIN,
-        Trouble.CUT_OFF,
+        TokenTrouble.CUT_OFF,
         "A process ended during a token refresh: the stored refresh token may already be used up.",
         "If logins are refused now, authorize again and enter the new refresh token.",
         action="Logins continue with the stored refresh token.",
     ),
-    Trouble.REVOKED: Shown(
+    TokenTrouble.REVOKED: Trouble(
         Incident.Kind.LOGIN,
-        Trouble.REVOKED,
+        TokenTrouble.REVOKED,
         "Salesforce refused the refresh token: it was revoked or used up elsewhere.",
         "Authorize again and enter the new refresh token in the connection.",
         action="The refused token is not sent again; the listeners of the connection are stopped.",
@@ -61,7 +60,7 @@ def close(incident: Incident, by: Actor, reason: str, now: datetime) -> bool:
     return True
 
 
-def report_login(connection_id: int, trouble: Trouble, *, is_open: bool, **_: Any) -> None:
+def report_login(connection_id: int, trouble: TokenTrouble, *, is_open: bool, **_: Any) -> None:
     """Open or close the incident for each listener of the connection. One transaction.
 
     The receiver of `listeners.connections.login_attempts.login_trouble`.

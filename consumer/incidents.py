@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from django.db import transaction
 
 from audit.db.retry import suppress_transient_errors
-from audit.models import AuditLogEntry, Incident
-from audit.models.entry_queryset import Trouble
+from audit.models import AuditLogEntry, Incident, Trouble
 from handlers.routing.router import GAPS, ON
 
 Kind = Incident.Kind

@@ -66,12 +66,11 @@ def post_to_url(event: EventData) -> None:
     headers = {"Content-Type": "application/json", **_signed(event, body)}
     seconds = event.options.get("timeout", DEFAULT_TIMEOUT)
     answer = post(event.options["url"], body, headers, seconds=seconds)
-    if answer.status in (429, 503) and answer.retry_after.isdecimal():
-        raise Retry(
-            f"the server answered {answer.status}", after=min(int(answer.retry_after[:9]), 3600)
-        )
-    if not 200 <= answer.status < 300:
-        raise RuntimeError(f"the server answered {answer.status} {answer.reason}")
+    status, retry_after = answer.status_code, answer.headers.get("Retry-After", "")
+    if status in (429, 503) and retry_after.isdecimal():
+        raise Retry(f"the server answered {status}", after=min(int(retry_after[:9]), 3600))
+    if not 200 <= status < 300:
+        raise RuntimeError(f"the server answered {status} {answer.reason}")
 
 
 def _signed(event: EventData, body: bytes) -> dict[str, str]:

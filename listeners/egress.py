@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import requests
@@ -35,15 +34,6 @@ def endpoint_flaw(endpoint: str) -> str:
     return url_flaw(endpoint if "://" in endpoint else f"https://{endpoint}")
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
-    """The status line and the Retry-After header of an answer."""
-
-    status: int
-    reason: str
-    retry_after: str
-
-
 class NotAnswered(RuntimeError):
     """A host did not answer a POST. The message names the host, but no path or secret."""
 
@@ -55,8 +45,8 @@ def post(
     *,
     seconds: float,
     within: Destinations | None = None,
-) -> Posted:
-    """POST to a URL that a user entered, and read only the head of the answer.
+) -> requests.Response:
+    """POST to a URL that a user entered, and return the answer, of which only the head is read.
 
     The whole request may take `seconds`. Redirects are not followed. `within`: the allowed
     destinations, instead of CDC_OUTBOUND_ALLOWED. Raises NotAnswered and DestinationRefused.
@@ -76,18 +66,17 @@ def post(
             http.mount("http://", adapter)
             http.mount("https://", adapter)
             timer.start()
-            with http.post(
+            answer = http.post(
                 url,
                 data=body,
                 headers=headers,
                 timeout=seconds,
                 allow_redirects=False,
                 stream=True,
-            ) as answer:
-                retry_after = answer.headers.get("Retry-After", "")
-                posted = Posted(answer.status_code, answer.reason or "", retry_after)
+            )
+            answer.close()
             if not is_late.is_set():  # otherwise the head may be incomplete
-                return posted
+                return answer
             why = f" within {seconds:g} s"
     except (requests.RequestException, HTTPError, ValueError) as error:
         # The library's message quotes the whole URL, which may hold a token.

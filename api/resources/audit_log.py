@@ -11,8 +11,7 @@ from rest_framework import serializers
 from api.protocol.filtering import MomentFilter
 from api.resources.redelivering import Redeliverable
 from audit.log.masking import Sight
-from audit.models import AuditLogEntry
-from audit.models.entry_queryset import AuditLogFilter
+from audit.models import AuditLogEntry, AuditLogFilter
 from handlers.models import Delivery
 from handlers.redelivery.request import LEFT_OUT
 from handlers.reporting.entry_json import COLUMNS, EXTRA, exported_entry, with_deliveries

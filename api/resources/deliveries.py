@@ -22,7 +22,7 @@ from api.resources.audit_log import ExportedDeliverySerializer
 from api.resources.redelivering import ReasonSerializer, Redeliverable
 from audit.action_log import Actor
 from audit.log.masking import Sight
-from audit.models.entry_queryset import FAILED
+from audit.models.entry import FAILED
 from handlers.dead_letters.halt import NotHalting, go_on_without
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.reporting.backlog import STATES

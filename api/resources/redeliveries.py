@@ -24,7 +24,7 @@ from api.resources.redelivering import (
     start,
 )
 from audit.action_log import Actor
-from audit.models.entry_queryset import AuditLogFilter
+from audit.models import AuditLogFilter
 from handlers.models import Delivery, Redelivery
 from handlers.redelivery.job import cancel
 from handlers.redelivery.request import (

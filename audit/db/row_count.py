@@ -37,14 +37,14 @@ class Total:
         return f"about {self.number:,}" if self.is_estimate else f"{self.number:,}"
 
 
-def total_of(rows: QuerySet[Any], seconds: float = SECONDS) -> Total:
+def total_of(rows: QuerySet[Any]) -> Total:
     """Return the counted number of rows; PostgreSQL's estimate or None when that takes too long."""
     unordered = rows.order_by()
     estimate = _estimate(unordered)
     if estimate is not None and estimate > COUNTED:
         return Total(estimate, is_estimate=True)
     try:
-        with time_limit(seconds):
+        with time_limit(SECONDS):
             return Total(unordered.count())
     except TookTooLong:
         return Total(estimate, is_estimate=estimate is not None)

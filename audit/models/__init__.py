@@ -1,13 +1,14 @@
 """Entries, incidents, quarantine, gaps, reconciliations, operator actions and background jobs."""
 
-from audit.models.entry import AuditLogEntry
-from audit.models.incident import Incident
+from audit.models.entry import AuditLogEntry, AuditLogFilter
+from audit.models.incident import Incident, Trouble
 from audit.models.operators import OperatorAction, SavedFilter, Work
 from audit.models.received import Quarantined, Throughput
 from audit.models.repairs import DirtyRecord, Reconciliation
 
 __all__ = [
     "AuditLogEntry",
+    "AuditLogFilter",
     "DirtyRecord",
     "Incident",
     "OperatorAction",
@@ -15,5 +16,6 @@ __all__ = [
     "Reconciliation",
     "SavedFilter",
     "Throughput",
+    "Trouble",
     "Work",
 ]

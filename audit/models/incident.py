@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,10 +11,29 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Greatest, Least
 from prometheus_client import Counter
 
-from audit.models.entry_queryset import Trouble
 from listeners.models import Listener
 
 OPENED = Counter("cdc_incidents_opened", "Incidents opened.", ["kind"])
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A problem to report as an incident.
+
+    action   what the platform does about it
+    remedy   what the operator should do
+    lasts    whether it is a lasting condition, which is not counted again when it is seen again
+    """
+
+    kind: str
+    key: str
+    summary: str
+    remedy: str
+    window_start: datetime | None = None
+    window_end: datetime | None = None
+    count: int = 1
+    action: str = ""
+    lasts: bool = False
 
 
 class IncidentQuerySet(models.QuerySet[Any]):

@@ -163,8 +163,8 @@ def _post(notice: Notice) -> None:
         answer = egress.post(url, body, headers, seconds=WEBHOOK_SECONDS, within=ANYWHERE)
     except egress.NotAnswered as error:
         raise NotTold(str(error)) from None
-    if not 200 <= answer.status < 300:
-        raise NotTold(f"{urlsplit(url).hostname} answered HTTP {answer.status}")
+    if not 200 <= answer.status_code < 300:
+        raise NotTold(f"{urlsplit(url).hostname} answered HTTP {answer.status_code}")
 
 
 def _iso(moment: datetime) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils.dateparse import parse_date, parse_datetime
 
-from audit.models.entry_queryset import AuditLogFilter
+from audit.models import AuditLogFilter
 from handlers.models import Delivery
 from handlers.reporting.export import FAILED
 from listeners.models import Listener

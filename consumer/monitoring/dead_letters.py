@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from audit.models import Incident
-from audit.models.entry_queryset import Trouble
+from audit.models import Incident, Trouble
 from consumer.monitoring.snapshot import Watched, close
 from handlers.models import Delivery
 

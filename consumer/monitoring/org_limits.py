@@ -7,8 +7,7 @@ from typing import Any
 
 import structlog
 
-from audit.models import Incident
-from audit.models.entry_queryset import Trouble
+from audit.models import Incident, Trouble
 from handlers.listener_rest_client import CANNOT_READ, rest_of
 from listeners.models import Connection, Listener, OrgUsage, Position
 

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 
-from audit.models import Incident, Reconciliation
-from audit.models.entry_queryset import Trouble
+from audit.models import Incident, Reconciliation, Trouble
 from consumer.monitoring.snapshot import Watched, close
 from consumer.reconciliation import schedule
 from listeners.listener_state import RETENTION, runway

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from audit.models import Incident
-from audit.models.entry_queryset import Trouble
+from audit.models import Incident, Trouble
 from consumer.monitoring.snapshot import Watched, close
 from listeners.listener_state import RETENTION, runway
 from listeners.models import Listener

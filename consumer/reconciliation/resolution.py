@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from audit.models import Incident, Reconciliation
-from audit.models.entry_queryset import Trouble
+from audit.models import Incident, Reconciliation, Trouble
 
 Reason = Reconciliation.Reason
 State = Reconciliation.State

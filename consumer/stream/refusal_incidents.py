@@ -12,8 +12,7 @@ from django.conf import settings
 from django.db import transaction
 
 from audit.db.retry import suppress_transient_errors
-from audit.models import Incident
-from audit.models.entry_queryset import Trouble
+from audit.models import Incident, Trouble
 from listeners.listener_state import runway
 from listeners.models import Listener, Position
 from listeners.salesforce.errors import Reaction, SalesforceError, TransportFailed

@@ -8,8 +8,7 @@ from typing import Any
 
 from django.db import transaction
 
-from audit.models import Incident, Reconciliation
-from audit.models.entry_queryset import Trouble
+from audit.models import Incident, Reconciliation, Trouble
 from consumer.ingest import position as ingest_position
 from consumer.reconciliation import schedule
 from listeners.leases import Lease

@@ -14,8 +14,7 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from audit.db.retry import retry
-from audit.models import Incident
-from audit.models.entry_queryset import Trouble
+from audit.models import Incident, Trouble
 from cdcproject.conf.logging import escaped
 from handlers.outbox import publish
 from handlers.sdk.queues import EXTERNAL_QUEUE

@@ -11,8 +11,8 @@ from typing import Any
 from django.db.models import Q
 
 from audit.action_log import Actor
-from audit.models import AuditLogEntry
-from audit.models.entry_queryset import FAILED, AuditLogFilter
+from audit.models import AuditLogEntry, AuditLogFilter
+from audit.models.entry import FAILED
 from handlers.models import Delivery, HandlerMapping, Redelivery
 from handlers.sdk import registry
 from handlers.sdk.outcomes import MAPPING_DELETED

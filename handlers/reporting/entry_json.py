@@ -9,7 +9,7 @@ from django.db.models import Prefetch
 
 from audit.log.masking import MASKED, Sight
 from audit.models import AuditLogEntry
-from audit.models.entry_queryset import AuditLogQuerySet
+from audit.models.entry import AuditLogQuerySet
 from handlers.models import Delivery
 
 COLUMNS = (

@@ -14,8 +14,7 @@ from audit.action_log import Action, Actor, note
 from audit.db.row_count import total_of
 from audit.jobs.tracked import TrackedJob
 from audit.log.masking import MASKED, Sight
-from audit.models import AuditLogEntry, Work
-from audit.models.entry_queryset import AuditLogFilter
+from audit.models import AuditLogEntry, AuditLogFilter, Work
 from handlers.reporting.entry_json import COLUMNS, EXTRA, exported_entry, with_deliveries
 from listeners.models import Listener
 

@@ -1,7 +1,6 @@
 from django.utils import timezone
 
-from audit.models import Incident
-from audit.models.entry_queryset import Trouble
+from audit.models import Incident, Trouble
 from tests.api.answers import errors, problem
 from tests.api.requests import INCIDENTS
 from tests.sample_data import make_listener

@@ -8,8 +8,7 @@ import pytest
 from django.core.management import CommandError
 from django.utils import timezone
 
-from audit.models import AuditLogEntry
-from audit.models.entry_queryset import AuditLogFilter
+from audit.models import AuditLogEntry, AuditLogFilter
 from handlers.models import Delivery
 from handlers.reporting.entry_json import COLUMNS
 from handlers.reporting.export import csv_lines, exported, json_lines

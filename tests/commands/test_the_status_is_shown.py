@@ -4,8 +4,7 @@ from datetime import datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from audit.models import Incident
-from audit.models.entry_queryset import Trouble
+from audit.models import Incident, Trouble
 from cdcproject.version import __version__
 from consumer.status.listeners import statuses
 from handlers.models import Delivery, Worker

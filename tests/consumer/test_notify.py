@@ -10,8 +10,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from audit.models import Incident
-from audit.models.entry_queryset import Trouble
+from audit.models import Incident, Trouble
 from cdcproject.conf.alerting import Mail
 from consumer.alerts.channels import SIGNATURE, signature
 from consumer.alerts.send import BACKOFF, CLAIM, LEFT_TO_OTHERS, tell_due

@@ -9,8 +9,7 @@ from audit.db.row_count import Total
 from audit.jobs import tracked
 from audit.jobs.claim import SENT_AGAIN
 from audit.jobs.tracked import TrackedJob
-from audit.models import Work
-from audit.models.entry_queryset import AuditLogFilter
+from audit.models import AuditLogFilter, Work
 from cdcproject.celery import app
 from consumer import relay
 from consumer.ingest.transaction import ingest

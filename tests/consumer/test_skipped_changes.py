@@ -3,8 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from audit.models import AuditLogEntry
-from audit.models.entry_queryset import AuditLogFilter
+from audit.models import AuditLogEntry, AuditLogFilter
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery
 from handlers.outbox import publish

@@ -6,8 +6,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from audit.models import AuditLogEntry, Incident, Quarantined, Reconciliation
-from audit.models.entry_queryset import Trouble
+from audit.models import AuditLogEntry, Incident, Quarantined, Reconciliation, Trouble
 from consumer.monitoring.checks import watch
 from handlers.models import Delivery
 from listeners.models import Listener, Position

@@ -8,8 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import CommandError
 from django.utils import timezone
 
-from audit.models import AuditLogEntry
-from audit.models.entry_queryset import AuditLogFilter
+from audit.models import AuditLogEntry, AuditLogFilter
 from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.dead_letters.halt import NotHalting, go_on_without

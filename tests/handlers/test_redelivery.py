@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from audit.models.entry_queryset import AuditLogFilter
+from audit.models import AuditLogFilter
 from cdcproject.celery import app
 from consumer import relay
 from consumer.ingest.transaction import ingest

@@ -6,8 +6,7 @@ from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from audit.jobs.claim import SENT_AGAIN, ClaimLost
-from audit.models import OperatorAction
-from audit.models.entry_queryset import AuditLogFilter
+from audit.models import AuditLogFilter, OperatorAction
 from cdcproject.celery import app
 from handlers.models import Delivery, Redelivery, RedeliveryTarget
 from handlers.redelivery import steps as redelivery_steps

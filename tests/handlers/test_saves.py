@@ -6,8 +6,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from audit.models import AuditLogEntry
-from audit.models.entry_queryset import AuditLogFilter
+from audit.models import AuditLogEntry, AuditLogFilter
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery
 from handlers.redelivery.request import Row, Verdict, Wish, wish

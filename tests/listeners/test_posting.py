@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from listeners.egress import Posted, post
+from listeners.egress import post
 from listeners.salesforce.errors import DestinationRefused
 from listeners.salesforce.http.allowlist import parsed
 from tests.settings_on_the_wire.loop_server import LoopServer
@@ -29,7 +29,8 @@ def test_it_returns_the_status_the_reason_and_the_pause():
         url = f"http://127.0.0.1:{server.port}/"
         posted = post(url, b"{}", {}, seconds=10, within=parsed(["127.0.0.1"]))
 
-    assert posted == Posted(503, "Slow down", "7")
+    assert (posted.status_code, posted.reason) == (503, "Slow down")
+    assert posted.headers["Retry-After"] == "7"
 
 
 def test_a_proxy_of_the_environment_is_trusted_wherever_it_is(monkeypatch):
@@ -40,7 +41,7 @@ def test_a_proxy_of_the_environment_is_trusted_wherever_it_is(monkeypatch):
         monkeypatch.delenv("no_proxy", raising=False)
         posted = post("http://hooks.example/x", b"{}", {}, seconds=10, within=parsed(["*.example"]))
 
-    assert posted.status == 503
+    assert posted.status_code == 503
     assert proxy.requests[0].startswith(b"POST http://hooks.example/x ")
 
 

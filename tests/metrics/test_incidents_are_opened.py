@@ -2,8 +2,7 @@ import pytest
 from django.utils import timezone
 from prometheus_client import values
 
-from audit.models import Incident
-from audit.models.entry_queryset import Trouble
+from audit.models import Incident, Trouble
 from audit.models.incident import OPENED
 from cdcproject.process.metrics import VARIABLE
 

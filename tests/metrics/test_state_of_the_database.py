@@ -8,8 +8,7 @@ from django.db import connection
 from django.utils import timezone
 from prometheus_client import generate_latest
 
-from audit.models import Incident, Throughput
-from audit.models.entry_queryset import Trouble
+from audit.models import Incident, Throughput, Trouble
 from consumer.ingest.transaction import ingest
 from consumer.status import db_metrics
 from consumer.status.db_metrics import State

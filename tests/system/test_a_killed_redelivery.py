@@ -2,8 +2,7 @@
 
 from django.utils import timezone
 
-from audit.models import AuditLogEntry
-from audit.models.entry_queryset import AuditLogFilter
+from audit.models import AuditLogEntry, AuditLogFilter
 from consumer import relay
 from handlers.models import Delivery, Redelivery
 from handlers.models.chain_heads import READY_AGE

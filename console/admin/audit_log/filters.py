@@ -14,8 +14,8 @@ from django.http import HttpRequest
 from django.utils.timezone import make_aware
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter, TextFilter
 
-from audit.models import AuditLogEntry
-from audit.models.entry_queryset import FAILED, AuditLogFilter
+from audit.models import AuditLogEntry, AuditLogFilter
+from audit.models.entry import FAILED
 from handlers.models import Delivery, HandlerMapping
 from handlers.reporting.backlog import STATES
 from handlers.sdk import registry

@@ -15,7 +15,7 @@ from unfold.decorators import action
 
 from audit.action_log import Actor
 from audit.log.masking import Sight
-from audit.models.entry_queryset import AuditLogFilter
+from audit.models import AuditLogFilter
 from console.admin.audit_log.entry import DeliveryCard, prefetch_attempts
 from console.admin.audit_log.filters import (
     CreatedFilter,

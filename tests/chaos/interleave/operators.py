@@ -9,8 +9,7 @@ from collections.abc import Callable
 from django.utils import timezone
 
 from audit.action_log import Actor, Through
-from audit.models import AuditLogEntry
-from audit.models.entry_queryset import AuditLogFilter
+from audit.models import AuditLogEntry, AuditLogFilter
 from handlers.dead_letters import halt
 from handlers.mappings import pause as mappings_pause
 from handlers.models import Delivery, HandlerMapping, Redelivery
