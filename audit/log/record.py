@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from operator import attrgetter
+from typing import Any
 
 from django.db import IntegrityError, transaction
 
@@ -37,16 +39,17 @@ def record(
     return _insert_new(_known(entries), entries, while_writing)
 
 
+#: What identifies a change of a record, among those of one listener.
+_IDENTITY = ("transaction_key", "sequence_number", "entity_name", "record_id", "change_type")
+_identity = attrgetter(*_IDENTITY)
 _IDENTITIES = Prepared(
     lambda: (
         AuditLogEntry.objects.order_by()
         .filter(listener_id=Given("listener_id"), transaction_key__among=Given("keys"))
-        .values_list(
-            "transaction_key", "sequence_number", "entity_name", "record_id", "change_type"
-        )
+        .values_list(*_IDENTITY)
     )
 )
-Identity = tuple[str, int, str, str, str]
+Identity = tuple[Any, ...]
 
 
 def _insert_new(
@@ -61,16 +64,6 @@ def _insert_new(
             new.append(entry)
     insert(new, while_writing)
     return new
-
-
-def _identity(entry: AuditLogEntry) -> Identity:
-    return (
-        entry.transaction_key,
-        entry.sequence_number,
-        entry.entity_name,
-        entry.record_id,
-        entry.change_type,
-    )
 
 
 def _known(entries: Sequence[AuditLogEntry]) -> set[Identity]:

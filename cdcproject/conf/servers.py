@@ -99,13 +99,12 @@ def with_password(name: str, url: str, password: str) -> str:
     """Return a URL with the password of `name`_PASSWORD; several brokers share the password."""
     if not password:
         return url
-    if name == "CELERY_BROKER":
-        return ";".join(_with_password(name, address, password) for address in _brokers(url))
-    _check_address(f"{name}_URL", url)
-    return _with_password(name, url, password)
+    addresses = _brokers(url) if name == "CELERY_BROKER" else [url]
+    return ";".join(_with_password(name, address, password) for address in addresses)
 
 
 def _with_password(name: str, url: str, password: str) -> str:
+    _check_address(f"{name}_URL", url)
     parts = urlsplit(url)
     if not parts.hostname or parts.password:
         stop(f"{name}_PASSWORD is set; {name}_URL must have a host and no password.")

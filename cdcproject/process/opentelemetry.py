@@ -86,12 +86,12 @@ class Tracing:
     def _log_failure(self, work: Callable[[], object]) -> None:
         try:
             work()
-        except (ImportError, NoExporter) as error:
-            remedy = "install requirements-otel.txt, or set OTEL_TRACES_EXPORTER=none"
-            log.error("tracing disabled", reason=str(error), remedy=remedy)
         except Exception as error:
+            remedy = "correct this OTEL_ variable"
+            if isinstance(error, ImportError | NoExporter):
+                remedy = "install requirements-otel.txt, or set OTEL_TRACES_EXPORTER=none"
             reason = str(error) or type(error).__name__
-            log.error("tracing disabled", reason=reason, remedy="correct this OTEL_ variable")
+            log.error("tracing disabled", reason=reason, remedy=remedy)
 
 
 def exporters() -> list[str]:

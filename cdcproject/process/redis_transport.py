@@ -30,11 +30,12 @@ class _Tolerant:
             # DataError means that a part of the message is invalid, not that Redis failed.
             if not isinstance(error, DataError):
                 raise
-            _drop(error)
+            found: Exception = error
         except Exception as error:
             if is_of_the_connection(error, redis.Transport.connection_errors):
                 raise
-            _drop(error)
+            found = error
+        _on_dropped(f"it is not a message ({type(found).__name__})")
         raise Empty
 
 
@@ -44,10 +45,6 @@ def is_of_the_connection(error: Exception, connection_errors: tuple[type[Excepti
     Kombu's list has KeyError, which also a message with a missing part raises.
     """
     return isinstance(error, connection_errors) and not isinstance(error, LookupError)
-
-
-def _drop(error: Exception) -> None:
-    _on_dropped(f"it is not a message ({type(error).__name__})")
 
 
 def _ignore(reason: str) -> None:

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -87,10 +88,8 @@ class SharedCache(RedisCache):
         return bool(self._asked(super().add, self._alone.add, *args, **kwargs))
 
     def get(self, key: Any, default: Any = None, version: Any = None) -> Any:
-        def shared(key: Any, default: Any, version: Any) -> Any:
-            return self._readable(super(SharedCache, self).get, key, default, version=version)
-
-        return self._asked(shared, self._alone.get, key, default, version)
+        shared = partial(self._readable, super().get)
+        return self._asked(shared, self._alone.get, key, default, version=version)
 
     def set(self, *args: Any, **kwargs: Any) -> None:
         self._asked(super().set, self._alone.set, *args, **kwargs)
@@ -102,10 +101,8 @@ class SharedCache(RedisCache):
         return bool(self._asked(super().delete, self._alone.delete, *args, **kwargs))
 
     def incr(self, key: Any, delta: int = 1, version: Any = None) -> int:
-        def shared(key: Any, delta: int, version: Any) -> int:
-            return int(self._readable(super(SharedCache, self).incr, key, delta, version=version))
-
-        return int(self._asked(shared, self._alone.incr, key, delta, version))
+        shared = partial(self._readable, super().incr)
+        return int(self._asked(shared, self._alone.incr, key, delta, version=version))
 
     def has_key(self, *args: Any, **kwargs: Any) -> bool:
         return bool(self._asked(super().has_key, self._alone.has_key, *args, **kwargs))
