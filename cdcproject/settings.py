@@ -14,7 +14,6 @@ from cdcproject.conf.environment import (
     alive_file,
     at_least,
     encryption_keys,
-    in_seconds,
     names,
     one_of,
     port,
@@ -96,7 +95,7 @@ try:
     CDC_PUBLIC_URL = web_address(env, "CDC_PUBLIC_URL").rstrip("/")
     # Rate limits of API requests by user, and of failed logins to the console.
     _api_user_rate = rate(env, "CDC_API_USER_RATE", "1200/min")
-    CDC_SIGN_IN_RATE = in_seconds(rate(env, "CDC_SIGN_IN_RATE", "20/hour"))
+    CDC_SIGN_IN_RATE = rate(env, "CDC_SIGN_IN_RATE", "20/hour")
     _broker_url, _redis_url = (
         with_password(name, env.str(f"{name}_URL", ""), env.str(f"{name}_PASSWORD", ""))
         for name in ("CELERY_BROKER", "REDIS")

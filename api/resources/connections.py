@@ -47,7 +47,7 @@ class ProxySerializer(FieldsSerializer[Connection]):
         return {PREFIX + part: default_of(Connection(), PREFIX + part) for part in PARTS}
 
     def to_representation(self, instance: Connection) -> Any:
-        return super().to_representation(instance) if instance.has_proxy else None
+        return super().to_representation(instance) if instance.proxy_host else None
 
 
 class ConnectionSerializer(RowSerializer[Connection]):

@@ -81,20 +81,11 @@ def retention_days(env: Env, least: int, most: int) -> int | None:
     return days
 
 
-_SECONDS = {"sec": 1, "min": 60, "hour": 3600, "day": 86_400}
-
-
 def rate(env: Env, name: str, default: str) -> str:
     value = env.str(name, default)
     if not re.fullmatch(r"[1-9][0-9]{0,8}/(sec|min|hour|day)", value):
         stop(f"{name} is {value!r}; give a number per sec, min, hour or day, such as {default}.")
     return value
-
-
-def in_seconds(rate: str) -> tuple[int, int]:
-    """Return the number and the seconds of a rate such as 20/hour."""
-    most, _, unit = rate.partition("/")
-    return int(most), _SECONDS[unit]
 
 
 def port(env: Env, name: str) -> int | None:

@@ -14,10 +14,13 @@ from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.urls import reverse_lazy
+from rest_framework.throttling import AnonRateThrottle
 from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
 
 #: The factor by which the limit of an address exceeds that of a user: an office shares an address.
 _USERS_OF_AN_ADDRESS = 10
+#: Reads rates and addresses. Any, since its types do not know Django's requests.
+_throttle: Any = AnonRateThrottle()
 
 
 class Guess:
@@ -29,7 +32,7 @@ class Guess:
 
     def __init__(self, name: str, request: HttpRequest | None, what: str) -> None:
         """Count a guess. Raises ValidationError after too many; its message starts with `what`."""
-        most, seconds = settings.CDC_SIGN_IN_RATE
+        most, seconds = _throttle.parse_rate(settings.CDC_SIGN_IN_RATE)
         address = address_of(request)
         self._of_user, self._of_address = _key("user", name, address), _key("address", address)
         if _counted(self._of_user, seconds) > most or (
@@ -88,19 +91,11 @@ class PasswordChange(PasswordChangeView):
 
 
 def address_of(request: HttpRequest | None) -> str:
-    """Return the client's address as the connection or the outermost trusted proxy gives it.
+    """Return the client's address as the API's throttles see it, from trusted proxies if there are.
 
     An IPv6 address is reduced to its /64 network, which one client controls as a whole.
     """
-    if request is None:
-        return ""
-    proxies: int = settings.CDC_TRUSTED_PROXIES
-    listed = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
-    forwarded = listed[-min(proxies, len(listed))] if proxies else ""
-    return _counted_as(forwarded or str(request.META.get("REMOTE_ADDR", "")))
-
-
-def _counted_as(address: str) -> str:
+    address = str(_throttle.get_ident(request) or "") if request else ""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -55,7 +55,7 @@ def http_config(connection: Connection, *, http_version: str = "1.1") -> HttpCon
 
 
 def _proxy(connection: Connection) -> Proxy | None:
-    if not connection.has_proxy:
+    if not connection.proxy_host:
         return None
     return Proxy(
         connection.proxy_host,

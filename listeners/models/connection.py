@@ -50,10 +50,6 @@ class Connection(ConnectionFields):
         text = repr((self.pk, self.updated_at.isoformat(), values))
         return salted_hmac("listeners.connection", text, algorithm="sha256").hexdigest()
 
-    @property
-    def has_proxy(self) -> bool:
-        return bool(self.proxy_host)
-
 
 class OrgUsage(models.Model):
     """The org's limit `DailyDeliveredPlatformEvents`: events to all subscribers within 24 hours."""

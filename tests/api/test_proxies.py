@@ -18,7 +18,7 @@ def page(api):
 
 def test_without_it_there_is_no_proxy(api, db):
     assert api.post(CONNECTIONS, connection()).json()["proxy_config"] is None
-    assert not Connection.objects.get().has_proxy
+    assert Connection.objects.get().proxy_host == ""
 
 
 def test_it_is_stored_in_the_connections_own_fields(api, page):

@@ -40,7 +40,7 @@ GARBAGE = {
 @pytest.fixture(params=GARBAGE)
 def put(request, settings, broker):
     """Puts garbage under a key of the cache."""
-    settings.CDC_SIGN_IN_RATE = (3, 600)
+    settings.CDC_SIGN_IN_RATE = "3/hour"
     shared = caches["default"]
     assert isinstance(shared, SharedCache)
     cache.clear()
