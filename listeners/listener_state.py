@@ -95,7 +95,6 @@ def runway(position: Position, now: datetime) -> timedelta | None:
 
 
 def runway_hours(position: Position, now: datetime) -> float | None:
-    """Return `runway` in hours."""
     left = runway(position, now)
     return None if left is None else round(left / timedelta(hours=1), 2)
 

@@ -146,7 +146,6 @@ def _values(fields: Sequence[Any], adapter: Callable[[JSONField], Callable[[Any]
 
 
 def _json(field: JSONField) -> Callable[[Any], str]:
-    """Return a function that encodes a value as JSON text."""
     return (field.encoder or JSONEncoder)().encode
 
 

@@ -137,7 +137,6 @@ class Prepared:
             return statement.objects(cursor.fetchall())
 
     def rows(self, **given: Any) -> list[tuple[Any, ...]]:
-        """Return the selected values."""
         with self._executed(given) as (cursor, statement):
             return [tuple(row) for row in statement.values(cursor.fetchall())]
 

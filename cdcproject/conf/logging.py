@@ -149,8 +149,6 @@ def say_what_about(_: Any, __: str, line: EventDict) -> EventDict:
 
 
 def log_thread_failures() -> None:
-    """Log the unhandled exceptions of threads."""
-
     def report(failure: threading.ExceptHookArgs) -> None:
         structlog.get_logger("threads").error(
             "thread crashed",

@@ -51,8 +51,6 @@ class Guess:
 
 
 class ThrottledForm(AuthenticationForm):
-    """The login form."""
-
     def clean(self) -> Any:
         name = self.cleaned_data.get("username")
         if not name:

@@ -81,7 +81,6 @@ def _resolved(text: str) -> str:
 
 
 def stream_options(listener: Listener) -> StreamOptions:
-    """Return the stream options of the listener."""
     return StreamOptions(
         api_version=listener.api_version,
         connection_timeout=listener.connection_timeout,

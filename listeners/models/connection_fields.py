@@ -22,8 +22,6 @@ PRODUCTION, SANDBOX = "https://login.salesforce.com", "https://test.salesforce.c
 
 
 class ConnectionFields(models.Model):
-    """The abstract model with the fields of a connection."""
-
     class Auth(models.TextChoices):
         SOAP = "soap", "SOAP login"
         BEARER_TOKEN = "bearer_token", "Bearer token"

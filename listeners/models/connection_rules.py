@@ -125,7 +125,6 @@ def warnings(connection: ConnectionFields, *, alone: bool = False) -> list[tuple
 
 
 def default_of(row: Model | type[Model], name: str) -> Any:
-    """Return the default value of a field."""
     field: Any = row._meta.get_field(name)
     return field.get_default()
 
@@ -206,7 +205,6 @@ def _reference_problems(connection: ConnectionFields) -> dict[str, str]:
 
 
 def _address_problems(connection: ConnectionFields, kind: Kind) -> dict[str, str]:
-    """Return errors of the URLs that this kind of login uses."""
     found = {name: url_flaw(getattr(connection, name)) for name in URLS if name in kind.used_fields}
     return {name: text for name, text in found.items() if text}
 

@@ -90,7 +90,6 @@ class ListenerProcessQuerySet(models.QuerySet[Any]):
     def beat(
         self, holder: str, names: Sequence[str], passes_over: Iterable[int], started_at: datetime
     ) -> None:
-        """Record a heartbeat of the process."""
         process = self.model(
             holder=holder,
             names=list(names),

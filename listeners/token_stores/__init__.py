@@ -47,7 +47,6 @@ def former_stores(connection: Connection) -> list[TokenStore]:
 
 
 def store_of(connection: Connection) -> TokenStore:
-    """Return the connection's token store."""
     match Connection.TokenStore(connection.token_store):
         case Connection.TokenStore.DATABASE:
             return DatabaseStore(connection.pk)
