@@ -6,7 +6,7 @@ In production a crash point is a call of an empty function.
 from __future__ import annotations
 
 
-def reach(milestone: str) -> None:
+def reach(name: str) -> None:
     """Do nothing. Call it as `crash_points.reach(name)`: tests replace the function.
 
     The names, in the order in which a change passes them:
