@@ -1,6 +1,6 @@
-"""How gunicorn runs the web server; read by itself from the folder that it is started in.
+"""The configuration of gunicorn, which reads it from the folder in which it is started.
 
-Options on its command line and in GUNICORN_CMD_ARGS outrank this.
+Options on the command line and in GUNICORN_CMD_ARGS take precedence.
 """
 
 import os
@@ -16,21 +16,23 @@ from cdcproject.web.access_log import StructuredLog
 
 env = Env()
 workers = at_least(env, "WEB_CONCURRENCY", 2, least=1)
-# Threads: a long export holds up neither the others nor the worker's heartbeat.
+# With threads, a long export delays neither other requests nor the worker's heartbeat.
 worker_class = "gthread"
 threads = 4
 timeout = 60
-# Between SIGTERM and the end of what is being answered.
+# Seconds that requests in progress may take after SIGTERM.
 graceful_timeout = 25
-# Longer than a proxy keeps its idle connections to here: whoever closes first loses no request.
+# Longer than a proxy keeps idle connections open, so that the proxy closes them first: otherwise it
+# may send a request on a connection that is just being closed.
 keepalive = 75
-# The heartbeat's files: on a disk, a slow one makes a worker look dead.
+# The files of the heartbeat are in memory: with a slow disk, a worker would look dead.
 _memory = Path("/dev", "shm")
 worker_tmp_dir = str(_memory) if os.access(_memory, os.W_OK) else None
-# None: a visitor's own SCRIPT_NAME, passed on by a proxy of this machine, would have /x/metrics be
-# /metrics behind the back of the proxy's rules. The variable of that name does the same rightly.
+# None, because a proxy on this machine may pass on a client's SCRIPT_NAME header: with /x in it,
+# /x/metrics would be answered like /metrics, past the proxy's rules. Set the environment variable
+# SCRIPT_NAME instead.
 forwarder_headers = ""
-# A socket for `gunicornc` in the home folder, which a container has not.
+# Without the socket for `gunicornc`: it would be in the home folder, which a container lacks.
 control_socket_disable = True
 logger_class = StructuredLog
 # Each process answers /metrics for all of them.
