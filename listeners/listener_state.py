@@ -121,10 +121,7 @@ def _latest(*moments: datetime | None) -> datetime | None:
 
 
 def _unexplained(position: Position) -> str:
+    crashed = "The listener process crashed or was killed"
     if position.lease_until is None:
-        return "The listener process crashed or was killed"
-    heartbeat = position.lease_until - LEASE
-    return (
-        "The listener process crashed or was killed "
-        f"(last heartbeat {heartbeat:%Y-%m-%d %H:%M:%S} UTC)"
-    )
+        return crashed
+    return f"{crashed} (last heartbeat {position.lease_until - LEASE:%Y-%m-%d %H:%M:%S} UTC)"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 import redis
@@ -71,10 +71,9 @@ def _client(url: str) -> redis.Redis:
 class RedisStore:
     def __init__(self, connection_id: int) -> None:
         self._connection_id = connection_id
-        self._names: list[str] = []
 
     def load(self, seed: str) -> Kept:
-        stored = self._asked(lambda: self._redis().hget(self._keys()[2], seed))
+        stored = self._asked(lambda: self._redis().hget(self._keys[2], seed))
         return readable(Secret(str(stored))) if stored else Kept()
 
     def lock(self, owner: str, seconds: float) -> int | None:
@@ -94,7 +93,7 @@ class RedisStore:
 
     def stored(self) -> dict[str, Secret]:
         """Return the connection's stored tokens by seed, still encrypted."""
-        kept: Any = self._asked(lambda: self._redis().hgetall(self._keys()[2]))
+        kept: Any = self._asked(lambda: self._redis().hgetall(self._keys[2]))
         return {str(seed): Secret(str(text)) for seed, text in kept.items()}
 
     def replace(self, seed: str, before: Secret, after: Secret) -> bool:
@@ -128,20 +127,16 @@ class RedisStore:
         return _client(settings.REDIS_URL)
 
     def _script(self, text: str, *arguments: Any) -> Any:
-        keys = self._keys()
+        keys = self._keys
         return self._asked(lambda: self._redis().eval(text, len(keys), *keys, *arguments))
 
+    @cached_property
     def _keys(self) -> list[str]:
-        """Return the Redis keys of the connection, with a random part, because several
-        installations may share one Redis."""
-        if not self._names:
-            key = answered(self._key)
-            self._names = [f"salesforce-cdc:{{{key}}}:{part}" for part in ("lock", "fence", "kept")]
-        return self._names
-
-    def _key(self) -> str:
-        row, _ = TokenState.objects.get_or_create(connection_id=self._connection_id)
-        return row.key
+        """The Redis keys of the connection, with a random part, because several installations may
+        share one Redis."""
+        states = TokenState.objects
+        row, _ = answered(lambda: states.get_or_create(connection_id=self._connection_id))
+        return [f"salesforce-cdc:{{{row.key}}}:{part}" for part in ("lock", "fence", "kept")]
 
     def _asked(self, ask: Callable[[], Result]) -> Result:
         try:
