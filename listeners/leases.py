@@ -67,12 +67,7 @@ class PositionQuerySet(models.QuerySet[Any]):
         self.bulk_create([self.model(listener_id=listener_id)], ignore_conflicts=True)
         self.filter(listener_id=listener_id).lock()
 
-    def acquire(self, listener_id: int, holder: str) -> Lease | None:
-        """Take a free or expired lease with the next epoch; None while another process holds it."""
-        leases = self.acquire_several([listener_id], holder)
-        return leases[0] if leases else None
-
-    def acquire_several(self, listener_ids: Sequence[int], holder: str) -> list[Lease]:
+    def acquire(self, listener_ids: Sequence[int], holder: str) -> list[Lease]:
         """Take the free and expired leases of these listeners, each with its next epoch.
 
         Never inside a transaction. Skips a position that another transaction has locked.

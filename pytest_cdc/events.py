@@ -68,8 +68,8 @@ class MakeEvent:
         return entry
 
     def _lease(self) -> Lease:
-        if lease := Position.objects.acquire(self._listener.pk, "pytest-cdc"):
-            return lease
+        if leases := Position.objects.acquire([self._listener.pk], "pytest-cdc"):
+            return leases[0]
         position = Position.objects.get(listener=self._listener)
         return Lease(self._listener.pk, position.holder, position.epoch)
 

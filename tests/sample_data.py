@@ -33,11 +33,10 @@ def make_mapping(listener: Listener, on="create", handler="tests.remember", **fi
 
 def lease_of(listener, holder="this test"):
     """The lease, or None while another holds it."""
-    lease = Position.objects.acquire(listener.pk, holder)
+    if leases := Position.objects.acquire([listener.pk], holder):
+        return leases[0]
     position = Position.objects.get(listener=listener)
-    return lease or (
-        Lease(listener.pk, holder, position.epoch) if position.holder == holder else None
-    )
+    return Lease(listener.pk, holder, position.epoch) if position.holder == holder else None
 
 
 def change(

@@ -117,7 +117,7 @@ class Hosting:
     def _leases(self, listener_ids: Iterable[int]) -> list[Lease]:
         wanted = sorted(listener_ids)
         try:
-            return Position.objects.acquire_several(wanted, self._holder) if wanted else []
+            return Position.objects.acquire(wanted, self._holder) if wanted else []
         except IntegrityError as error:
             log.info("a listener was deleted while starting", reason=str(error).strip())
             return []

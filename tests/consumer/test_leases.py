@@ -76,7 +76,7 @@ def test_of_several_it_gets_those_that_are_free(make_listener):
     listeners = [make_listener() for _ in range(3)]
     lease_of(listeners[1], "other")
 
-    got = Position.objects.acquire_several([one.pk for one in listeners], "one")
+    got = Position.objects.acquire([one.pk for one in listeners], "one")
 
     assert got == [Lease(listeners[0].pk, "one", 1), Lease(listeners[2].pk, "one", 1)]
 
@@ -84,7 +84,7 @@ def test_of_several_it_gets_those_that_are_free(make_listener):
 def test_of_several_it_says_which_were_lost_and_keeps_the_others(make_listener):
     mine = [lease_of(make_listener(), "one") for _ in range(3)]
     expire()
-    Position.objects.acquire(mine[1].listener_id, "other")
+    Position.objects.acquire([mine[1].listener_id], "other")
     again = Position.objects.filter(pk=mine[2].listener_id)
     again.update(epoch=7)  # lost, and taken anew by the same process
 
@@ -108,7 +108,7 @@ def test_of_a_processs_leases_only_those_named_are_renewed(make_listener):
 def test_many_are_taken_and_renewed_in_a_few_queries(make_listener, django_assert_max_num_queries):
     ids = [make_listener().pk for _ in range(40)]
     with django_assert_max_num_queries(12):
-        leases = Position.objects.acquire_several(ids, "one")
+        leases = Position.objects.acquire(ids, "one")
         assert Position.objects.renew(leases) == []
     assert len(leases) == 40
 
@@ -152,7 +152,7 @@ def test_a_position_that_is_written_to_holds_up_no_other(make_listener):
         Position.objects.held(mine[0]).lock()
 
         lost = elsewhere(lambda: Position.objects.renew(mine))
-        taken = elsewhere(lambda: Position.objects.acquire_several([busy.pk, other.pk], "two"))
+        taken = elsewhere(lambda: Position.objects.acquire([busy.pk, other.pk], "two"))
 
     assert lost == []
     assert taken == []
@@ -176,7 +176,7 @@ def test_a_process_that_takes_a_lease_again_cannot_write_under_the_old_one(liste
     """It was frozen past the lease's end, and what it began before goes on."""
     old = lease_of(listener, "one")
     expire()
-    new = Position.objects.acquire(listener.pk, "one")
+    [new] = Position.objects.acquire([listener.pk], "one")
 
     assert new.epoch == old.epoch + 1
     assert not Position.objects.release(old)
