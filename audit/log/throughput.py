@@ -66,15 +66,15 @@ def usages(now: datetime) -> dict[int, Usage]:
     """Return the usage by listener id. Reads only."""
     counted = Throughput.objects.filter(minute__gte=now - DAY).order_by().values_list("listener")
     counts = dict(counted.annotate(Sum("events")))
-    orgs = _orgs()
+    connections = dict(Listener.objects.values_list("pk", "connection_id"))
+    orgs = _orgs(connections)
     sums: dict[str, int] = {}
     for listener_id, org in orgs.items():
         sums[org] = sums.get(org, 0) + counts.get(listener_id, 0)
     limits = {usage.pk: usage for usage in OrgUsage.objects.filter(read_at__gte=now - KNOWN_FOR)}
     return {
         pk: _usage(counts.get(pk, 0), sums[orgs[pk]], limits.get(connection_id))
-        for pk, connection_id in Listener.objects.values_list("pk", "connection_id")
-        if pk in orgs
+        for pk, connection_id in connections.items()
     }
 
 
@@ -117,9 +117,11 @@ def _usage(delivered: int, org_delivered: int, limit: OrgUsage | None) -> Usage:
     return Usage(delivered, org_delivered, limit.maximum, limit.remaining, limit.read_at)
 
 
-def _orgs() -> dict[int, str]:
-    """Return the org of each listener; before the first login, one org for each connection."""
-    connections = dict(Listener.objects.values_list("pk", "connection_id"))
+def _orgs(connections: dict[int, int]) -> dict[int, str]:
+    """Return the org of each listener; before the first login, one org for each connection.
+
+    `connections` are the ids of the listeners' connections.
+    """
     named = Position.objects.exclude(org_id="").values_list("listener__connection_id", "org_id")
     org_of = {connection_id: org_id[:15] for connection_id, org_id in named}
     return {pk: org_of.get(key, f"connection {key}") for pk, key in connections.items()}

@@ -52,11 +52,8 @@ def reached(user: Any, model: type[Model], permissions: Iterable[str]) -> frozen
 
     One query per permission. A permission that cannot be granted on single rows gives no ids.
     """
-    found: frozenset[int] | None = None
-    for permission in permissions:
-        ids = _granted(user, model, permission)
-        found = ids if found is None else found & ids
-    return found or frozenset()
+    granted = [_granted(user, model, permission) for permission in permissions]
+    return frozenset.intersection(*granted) if granted else frozenset()
 
 
 def _granted(user: Any, model: type[Model], permission: str) -> frozenset[int]:
