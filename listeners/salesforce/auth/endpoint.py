@@ -25,10 +25,9 @@ from listeners.salesforce.http.request import (
     Answer,
     Timeout,
     Unanswered,
-    header_safe,
     login_exchange,
 )
-from listeners.salesforce.tokens.tokens import LoginResult, Token, lifetime_of
+from listeners.salesforce.tokens.tokens import LoginResult, Token, header_safe, lifetime_of
 
 DEFAULT_TIMEOUT: Timeout = (10.0, 30.0)
 
@@ -163,10 +162,7 @@ def _result(answer: Answer, masked: Answer, host: str, fallback: str) -> LoginRe
     """Return the answer's tokens; errors quote ``masked``, the answer without the sent secrets."""
     if answer.status != 200:
         raise _failure(masked, host)
-    try:
-        body = answer.json()
-    except ValueError:
-        body = None
+    body = answer.json_or_none()
     if not isinstance(body, dict):
         why = f"{host} answered HTTP 200, but not with a token response"
         raise LoginUnavailable(why, may_have_worked=True)
@@ -192,7 +188,7 @@ def _result(answer: Answer, masked: Answer, host: str, fallback: str) -> LoginRe
 def _failure(answer: Answer, host: str) -> SalesforceError:
     if answer.status == 407:
         return refused_by_proxy(host)
-    if answer.status >= 500 or answer.status in {408, 429}:
+    if answer.is_unavailable:
         why = f"{host} answered HTTP {answer.status}"
         return LoginUnavailable(
             why, retry_after=answer.retry_after(), may_have_worked=answer.status != 429
@@ -200,10 +196,7 @@ def _failure(answer: Answer, host: str) -> SalesforceError:
     if 300 <= answer.status < 400:
         target = host_of(answer.headers.get("Location", ""))
         return LoginRefused(f"{host} redirects to {target}", remedy="Correct the token URL.")
-    try:
-        body = answer.json()
-    except ValueError:
-        body = None
+    body = answer.json_or_none()
     if isinstance(body, dict) and body.get("error"):
         return _refusal(body, answer)
     return LoginRefused(f"{host} answered HTTP {answer.status}", remedy="Check the token URL.")

@@ -24,10 +24,9 @@ from listeners.salesforce.http.request import (
     NoAuth,
     Timeout,
     Unanswered,
-    header_safe,
     login_exchange,
 )
-from listeners.salesforce.tokens.tokens import LoginResult, Token, lifetime_of
+from listeners.salesforce.tokens.tokens import LoginResult, Token, header_safe, lifetime_of
 
 LAST_SOAP_VERSION = "64.0"
 
@@ -152,7 +151,7 @@ def _refusal(code: str, words: str, answer: Answer) -> SalesforceError:
 def _unreadable(answer: Answer, host: str) -> SalesforceError:
     if answer.status == 407:
         return refused_by_proxy(host)
-    if answer.status >= 500 or answer.status in {200, 408, 429}:
+    if answer.status == 200 or answer.is_unavailable:
         why = f"{host} answered HTTP {answer.status}, but not with a SOAP response"
         return LoginUnavailable(why, retry_after=answer.retry_after())
     remedy = "Check the login URL."

@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 
-from listeners.salesforce.errors import CometdRefused, Reaction
+from listeners.salesforce.errors import Reaction, StreamRefused
 from listeners.salesforce.http.answer_limits import EVENTS, ORG
 from listeners.salesforce.http.egress_guard import Route
 from listeners.salesforce.http.interrupt import InterruptibleAdapter
@@ -113,7 +113,7 @@ class Line:
         body = json.dumps(request).encode()
         if len(body) > REQUEST_LIMIT:
             error = f"the request has {len(body)} bytes; the maximum is {REQUEST_LIMIT}"
-            raise CometdRefused(error, None, Reaction.CONFIGURATION, str(request[0]["channel"]))
+            raise StreamRefused(str(request[0]["channel"]), error, Reaction.CONFIGURATION)
         return exchange(
             http,
             "POST",

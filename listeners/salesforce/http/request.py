@@ -27,7 +27,6 @@ from requests.auth import AuthBase
 from listeners.salesforce.errors import (
     AnswerTooLarge,
     DestinationRefused,
-    LoginRefused,
     TransportFailed,
 )
 from listeners.salesforce.http.addresses import host_of
@@ -71,6 +70,22 @@ class Answer:
         if deepest is not None and is_deeper(parsed, deepest):
             raise ValueError("nested too deeply")
         return parsed
+
+    def json_or_none(self) -> Any:
+        try:
+            return self.json()
+        except ValueError:
+            return None
+
+    @property
+    def is_unavailable(self) -> bool:
+        """Whether the server cannot answer the request now, by the status."""
+        return self.status >= 500 or self.status in {408, 429}
+
+    def unavailable(self) -> TransportFailed:
+        return TransportFailed(
+            f"HTTP {self.status}", status=self.status, retry_after=self.retry_after()
+        )
 
     def hiding(self, *secrets: str) -> Answer:
         """Return the answer without these secrets, which a server may repeat in its body."""
@@ -160,16 +175,6 @@ class NoAuth(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
-
-
-def header_safe(access_token: Any, giver: str) -> str:
-    """Return the token if it is valid in a header; otherwise ``requests`` would quote it."""
-    if isinstance(access_token, str) and access_token:
-        if access_token.isascii() and access_token.isprintable() and " " not in access_token:
-            return access_token
-        why = f"{giver} returned an access_token that cannot be sent in a header"
-        raise LoginRefused(why, may_have_worked=True)
-    raise LoginRefused(f"{giver} returned no access_token", may_have_worked=True)
 
 
 def exchange(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from listeners.salesforce.errors import PubSubRefused, Reaction
+from listeners.salesforce.errors import Reaction, StreamRefused
 
 _PORTS = {"https": 443, "http": 80}
 
@@ -27,7 +27,7 @@ class Endpoint:
 
 
 def endpoint_of(text: str) -> Endpoint:
-    """Return the endpoint. Raises ``PubSubRefused`` with CONFIGURATION if it is not valid."""
+    """Return the endpoint. Raises ``StreamRefused`` with CONFIGURATION if it is not valid."""
     written = text if "://" in text else f"https://{text}"
     try:
         parts = urlsplit(written)
@@ -36,5 +36,5 @@ def endpoint_of(text: str) -> Endpoint:
         host, port, parts = None, None, urlsplit("")
     if not host or parts.scheme not in _PORTS or parts.path.strip("/") or "@" in parts.netloc:
         why = "the endpoint is not host:port, http://host:port or https://host:port"
-        raise PubSubRefused("connecting", "endpoint", why, Reaction.CONFIGURATION)
+        raise StreamRefused("connecting", why, Reaction.CONFIGURATION, code="endpoint")
     return Endpoint(host, port or _PORTS[parts.scheme], parts.scheme == "http")

@@ -20,7 +20,7 @@ import grpc
 from grpc import aio
 from requests.utils import select_proxy, should_bypass_proxies
 
-from listeners.salesforce.errors import PubSubRefused, Reaction
+from listeners.salesforce.errors import Reaction, StreamRefused
 from listeners.salesforce.http.allowlist import ANYWHERE, Destinations
 from listeners.salesforce.http.answer_limits import MESSAGE
 from listeners.salesforce.http.egress_guard import resolved
@@ -103,7 +103,7 @@ class Way:
 def way_to(endpoint: Endpoint, config: HttpConfig) -> Way:
     """Return how to connect to the endpoint.
 
-    Raises ``ClientFileMissing``, or ``PubSubRefused`` or ``DestinationRefused`` with CONFIGURATION.
+    Raises ``ClientFileMissing``, or ``StreamRefused`` or ``DestinationRefused`` with CONFIGURATION.
     """
     config.destinations.check(endpoint.url)
     tls = config.tls
@@ -137,7 +137,7 @@ def _proxy(url: str) -> Proxy:
         port = parts.port or usual
     except (ValueError, LookupError):
         why = "the proxy in the environment variables is neither http nor https"
-        raise PubSubRefused("connecting", "proxy", why, Reaction.CONFIGURATION) from None
+        raise StreamRefused("connecting", why, Reaction.CONFIGURATION, code="proxy") from None
     return Proxy(
         parts.hostname or "",
         port,
@@ -154,7 +154,7 @@ _BUNDLES = (_ROOTS_OF_GRPC, "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 def context_of(tls: Tls) -> ssl.SSLContext:
     """Return the context for Python's TLS.
 
-    Raises ``ClientFileMissing``, or ``PubSubRefused`` for a file without a certificate or key.
+    Raises ``ClientFileMissing``, or ``StreamRefused`` for a file without a certificate or key.
     """
     authorities = _authorities(tls)
     try:
@@ -168,7 +168,7 @@ def context_of(tls: Tls) -> ssl.SSLContext:
             )
     except ssl.SSLError as error:
         why = f"a file in client_config.tls has no usable certificate or key: {error.reason}"
-        raise PubSubRefused("connecting", "tls", why, Reaction.CONFIGURATION) from None
+        raise StreamRefused("connecting", why, Reaction.CONFIGURATION, code="tls") from None
     return context
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from listeners.salesforce.errors import PubSubRefused, Reaction
+from listeners.salesforce.errors import Reaction, StreamRefused
 from listeners.salesforce.rest.records import long_id
 from listeners.salesforce.tokens.tokens import Token
 
@@ -15,7 +15,7 @@ _SENDABLE = re.compile(r"[\x20-\x7e]+", re.ASCII)
 
 
 def metadata_of(token: Token) -> Metadata:
-    """Return the metadata. Raises ``PubSubRefused`` with CONFIGURATION if a value is missing."""
+    """Return the metadata. Raises ``StreamRefused`` with CONFIGURATION if a value is missing."""
     tenant = tenant_of(token)
     if tenant is None:
         raise _misconfigured("the login did not return the org's ID, which each call requires")
@@ -38,5 +38,5 @@ def tenant_of(token: Token) -> str | None:
     return long_id(org) if mark and _ID.fullmatch(org) else None
 
 
-def _misconfigured(why: str) -> PubSubRefused:
-    return PubSubRefused("the call", "metadata", why, Reaction.CONFIGURATION)
+def _misconfigured(why: str) -> StreamRefused:
+    return StreamRefused("the call", why, Reaction.CONFIGURATION, code="metadata")

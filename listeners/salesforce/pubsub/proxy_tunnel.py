@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from listeners.salesforce.errors import (
-    PubSubRefused,
     Reaction,
     SalesforceError,
+    StreamRefused,
     TransportFailed,
 )
 from listeners.salesforce.http.allowlist import ANYWHERE, Destinations
@@ -72,7 +72,7 @@ class Tunnel:
         except OSError as error:
             why = f"cannot create a socket in a temporary folder ({error.strerror or error})"
             remedy = "set TMPDIR to a writable folder with a short path."
-            raise PubSubRefused("connecting", why, remedy, Reaction.RETRY) from None
+            raise StreamRefused("connecting", remedy, Reaction.RETRY, code=why) from None
         return path
 
     async def close(self) -> None:
@@ -174,7 +174,9 @@ class Tunnel:
             return
         if status == "407":
             why = "check the proxy's user name and password."
-            raise PubSubRefused("CONNECT", "HTTP 407 from the proxy", why, Reaction.CONFIGURATION)
+            raise StreamRefused(
+                "CONNECT", why, Reaction.CONFIGURATION, code="HTTP 407 from the proxy"
+            )
         raise TransportFailed(
             f"the proxy to {address} answered HTTP {status}",
             status=int(status) if status.isdecimal() else None,

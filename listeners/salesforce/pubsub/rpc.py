@@ -13,10 +13,10 @@ from grpc import aio
 
 from listeners.salesforce.errors import (
     AnswerTooLarge,
-    PubSubRefused,
     Reaction,
     SalesforceError,
     StreamClosed,
+    StreamRefused,
     TransportFailed,
 )
 from listeners.salesforce.http.answer_limits import MESSAGE, shown
@@ -103,7 +103,7 @@ class Calls:
         is_whole = info.tenant_guid or info.rpc_id or info.can_publish
         if is_whole and not info.can_subscribe:
             why = f"the login user may not subscribe to {topic}."
-            raise PubSubRefused("GetTopic", "can_subscribe", why, Reaction.CONFIGURATION)
+            raise StreamRefused("GetTopic", why, Reaction.CONFIGURATION, code="can_subscribe")
 
     async def is_answered(self, topic: str) -> bool:
         """Return whether the server answers a small call on the same connection, even refusing."""

@@ -12,10 +12,10 @@ import grpc
 from grpc.aio import AioRpcError
 
 from listeners.salesforce.errors import (
-    PubSubRefused,
     Reaction,
     ReplayLost,
     SalesforceError,
+    StreamRefused,
     TransportFailed,
 )
 
@@ -71,7 +71,9 @@ class Failure:
             return ReplayLost(self.method, reason)
         if reaction is Reaction.RETRY and not self.code:
             return TransportFailed(f"{self.method}: {self.status.name}: {self.details}")
-        return PubSubRefused(self.method, self.code or self.status.name, self.details, reaction)
+        return StreamRefused(
+            self.method, self.details, reaction, code=self.code or self.status.name
+        )
 
 
 def failure_of(method: str, error: AioRpcError, secret: str) -> Failure:

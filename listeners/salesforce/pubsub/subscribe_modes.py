@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from listeners.salesforce import replay_ids
-from listeners.salesforce.errors import PubSubRefused, Reaction
+from listeners.salesforce.errors import Reaction, StreamRefused
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 
 _PRESETS = {"-1": wire.ReplayPreset.LATEST, "-2": wire.ReplayPreset.EARLIEST}
@@ -32,7 +32,7 @@ class Dialect(Protocol):
         """Note that all events up to this one are durable."""
 
     def answered(self, response: Any) -> None:
-        """Process the parts of a response other than events. Raises ``PubSubRefused``."""
+        """Process the parts of a response other than events. Raises ``StreamRefused``."""
 
     def is_news(self, response: Any) -> bool:
         """Return whether a response has events or is a keep-alive, not only a commit response."""
@@ -131,7 +131,7 @@ class Managed:
             self._awaited = None
         if answer.HasField("error"):
             code = f"error {answer.error.code}"
-            raise PubSubRefused("the commit", code, answer.error.msg, Reaction.REHANDSHAKE)
+            raise StreamRefused("the commit", answer.error.msg, Reaction.REHANDSHAKE, code=code)
 
     def is_news(self, response: wire.ManagedFetchResponse) -> bool:
         return bool(response.events) or not response.HasField("commit_response")

@@ -15,10 +15,10 @@ from typing import Any
 from grpc import aio
 
 from listeners.salesforce.errors import (
-    PubSubRefused,
     Reaction,
     SalesforceError,
     StreamClosed,
+    StreamRefused,
     TransportFailed,
 )
 from listeners.salesforce.protocol import StreamOptions
@@ -150,10 +150,10 @@ class Subscription:
                 await self._until_there_is_room()
         except aio.AioRpcError as error:
             return self.calls.failure(self._dialect.method, error, has_worked=has_worked)
-        except PubSubRefused as refusal:
+        except StreamRefused as refusal:
             return refusal
         why = "the server ended the stream"
-        return PubSubRefused(self._dialect.method, "OK", why, Reaction.REHANDSHAKE)
+        return StreamRefused(self._dialect.method, why, Reaction.REHANDSHAKE, code="OK")
 
     def _greeted(self, headers: aio.Metadata) -> None:
         with suppress(ValueError, TypeError, KeyError):
@@ -163,7 +163,9 @@ class Subscription:
 
     def _received(self, response: Any) -> None:
         if response is None:
-            raise PubSubRefused(self._dialect.method, "INTERNAL", UNREADABLE, Reaction.REHANDSHAKE)
+            raise StreamRefused(
+                self._dialect.method, UNREADABLE, Reaction.REHANDSHAKE, code="INTERNAL"
+            )
         self._heard_at = self._now()
         self._credits.received(len(response.events), response.pending_num_requested, self._heard_at)
         if self._dialect.is_news(response):

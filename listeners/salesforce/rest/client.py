@@ -12,13 +12,13 @@ from urllib.parse import quote
 import requests
 
 from listeners.salesforce.channel import change_event_of
-from listeners.salesforce.cometd.parse import status_reaction
 from listeners.salesforce.errors import (
     AnswerTooLarge,
     Reaction,
     RestRefused,
     SalesforceError,
     TransportFailed,
+    status_reaction,
 )
 from listeners.salesforce.http.answer_limits import ORG, RECORDS, AnswerLimit
 from listeners.salesforce.http.request import Answer, BearerAuth, Timeout, Unanswered, exchange
@@ -321,14 +321,9 @@ def _is_about_records(refusal: RestRefused) -> bool:
 
 
 def _failure(answer: Answer) -> SalesforceError:
-    if answer.status >= 500 or answer.status in {408, 429}:
-        return TransportFailed(
-            f"HTTP {answer.status}", status=answer.status, retry_after=answer.retry_after()
-        )
-    try:
-        body = answer.json()
-    except ValueError:
-        body = None
+    if answer.is_unavailable:
+        return answer.unavailable()
+    body = answer.json_or_none()
     match body:
         case [{"errorCode": str(code), "message": str(message)}, *_]:
             pass
@@ -341,10 +336,7 @@ def _failure(answer: Answer) -> SalesforceError:
 
 
 def _typed(answer: Answer, kind: type[Kind]) -> Kind:
-    try:
-        body = answer.json()
-    except ValueError:
-        body = None
+    body = answer.json_or_none()
     if isinstance(body, kind):
         return body
     raise TransportFailed("HTTP 200, but not with a REST response", status=200)

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import requests
 
+from listeners.salesforce.errors import LoginRefused
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -30,6 +32,16 @@ def lifetime_of(value: Any) -> float | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return seconds if 0 < seconds < math.inf else None
+
+
+def header_safe(access_token: Any, giver: str) -> str:
+    """Return the token if it is valid in a header; otherwise ``requests`` would quote it."""
+    if isinstance(access_token, str) and access_token:
+        if access_token.isascii() and access_token.isprintable() and " " not in access_token:
+            return access_token
+        why = f"{giver} returned an access_token that cannot be sent in a header"
+        raise LoginRefused(why, may_have_worked=True)
+    raise LoginRefused(f"{giver} returned no access_token", may_have_worked=True)
 
 
 @dataclass(frozen=True, slots=True)

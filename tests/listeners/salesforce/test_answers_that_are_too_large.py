@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from listeners.salesforce.auth.bearer_token import BearerToken
-from listeners.salesforce.errors import AnswerTooLarge, CometdRefused, Reaction
+from listeners.salesforce.errors import AnswerTooLarge, Reaction, StreamRefused
 from listeners.salesforce.http.answer_limits import (
     EVENTS,
     LOGIN,
@@ -179,7 +179,7 @@ def test_a_refusal_that_is_nested_deeply_is_a_refusal(org: ScriptedOrg) -> None:
     org.tell("/meta/handshake", Reply(refusal.encode()))
     stream = org.stream()
 
-    with pytest.raises(CometdRefused):
+    with pytest.raises(StreamRefused):
         stream.open("-1")
 
 
