@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from listeners.models import Connection, SpentToken, TokenState
 from listeners.salesforce.errors import LoginRefused, LoginUnavailable
-from listeners.salesforce.tokens.store import Trouble, digest
+from listeners.salesforce.tokens.store import Ledger, Trouble, digest
 from listeners.token_stores.errors import answered
 
 log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ def no_report(connection_id: int, trouble: Trouble, *, is_open: bool) -> None:
     """Report nothing, for callers that inform the operator in another way."""
 
 
-class LoginLedger:
+class LoginLedger(Ledger):
     def __init__(
         self, connection: Connection, report: Reporter = no_report, *, must_log_in: bool = False
     ) -> None:

@@ -22,7 +22,7 @@ from listeners.salesforce.auth.soap import LAST_SOAP_VERSION, Soap
 from listeners.salesforce.http.session import session_of
 from listeners.salesforce.tokens.login import Lifetime
 from listeners.salesforce.tokens.source import TokenSource
-from listeners.salesforce.tokens.store import Ledger, NoLedger, TokenStore, digest
+from listeners.salesforce.tokens.store import Ledger, MemoryLedger, TokenStore, digest
 from listeners.salesforce.tokens.tokens import Grant, Tokens
 from listeners.secrets.encrypted_field import Secret
 from listeners.secrets.private_keys import pem_of
@@ -55,12 +55,15 @@ def grant_of(connection: Connection, api_version: str = LAST_SOAP_VERSION) -> Gr
         case Auth.PASSWORD:
             password = connection.password.reveal()
             refresh = _refresh_of(connection, token_url, client)
-            return Password(token_url, *client, connection.username, password, options, refresh)
+            return Password(
+                token_url, *client, connection.username, password, refresh, options=options
+            )
         case Auth.REFRESH_TOKEN:
             refresh_url = connection.refresh_url or connection.base_url + TOKEN_PATH
-            return RefreshToken(refresh_url, *client, connection.refresh_token.reveal(), options)
+            token = connection.refresh_token.reveal()
+            return RefreshToken(refresh_url, *client, token, options=options)
         case Auth.CLIENT_CREDENTIALS:
-            return ClientCredentials(token_url, *client, options)
+            return ClientCredentials(token_url, *client, options=options)
         case Auth.JWT_BEARER:
             return JwtBearer(
                 token_url,
@@ -68,7 +71,7 @@ def grant_of(connection: Connection, api_version: str = LAST_SOAP_VERSION) -> Gr
                 connection.username,
                 pem_of(connection.private_key.reveal()),
                 connection.audience or connection.default_login_url,
-                options,
+                options=options,
             )
         case Auth.BEARER_TOKEN:
             raise ValueError("a connection with a bearer token has no grant")
@@ -87,7 +90,7 @@ def _refresh_of(
     options = oauth_options(connection, config)
     url = config.get("refresh_url") or token_url
     http = _login_session(connection, config.get("client_config"))
-    return RefreshToken(url, *client, "", options, http)
+    return RefreshToken(url, *client, "", http, options=options)
 
 
 def token_source(
@@ -181,7 +184,7 @@ def credentials_digest(connection: Connection) -> str:
     return salted_hmac("listeners.logins", "\0".join(parts), algorithm="sha256").hexdigest()
 
 
-class TrialLedger(NoLedger):
+class TrialLedger(MemoryLedger):
     """A ledger that stores nothing, but knows the spent refresh tokens of all connections."""
 
     def is_spent(self, refresh_token: str) -> bool:

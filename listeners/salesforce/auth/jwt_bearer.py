@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Self
 
 import jwt
 import requests
 
-from listeners.salesforce.auth.endpoint import DEFAULTS, OAuthOptions, request_token
+from listeners.salesforce.auth.endpoint import OAuthGrant
 from listeners.salesforce.errors import LoginRefused
 from listeners.salesforce.tokens.tokens import LoginResult
 
@@ -18,35 +17,20 @@ _ASSERTION_SECONDS = 120  # Salesforce accepts 3 minutes at most, and clocks dif
 
 
 @dataclass(frozen=True, slots=True)
-class JwtBearer:
+class JwtBearer(OAuthGrant):
     """The grant. ``audience`` is the org's login URL, ``private_key`` an RSA key in PEM."""
 
-    token_url: str = field(repr=False)
-    client_id: str
-    client_secret: str = field(repr=False)
     username: str
     private_key: str = field(repr=False)
     audience: str
-    options: OAuthOptions = DEFAULTS
 
     @property
-    def refresh_token(self) -> str:
-        return ""
+    def has_client(self) -> bool:
+        return bool(self.client_secret)
 
     def login(self, http: requests.Session) -> LoginResult:
-        """Log in once. Raises ``LoginRefused`` or ``LoginUnavailable``."""
-        result = request_token(
-            http,
-            self.token_url,
-            {"grant_type": GRANT_TYPE, "assertion": self._assertion()},
-            client=(self.client_id, self.client_secret) if self.client_secret else None,
-            options=self.options,
-        )
-        return LoginResult(result.token)
-
-    def with_refresh_token(self, refresh_token: str) -> Self:
-        """Return this grant: it uses no refresh token."""
-        return self
+        form = {"grant_type": GRANT_TYPE, "assertion": self._assertion()}
+        return LoginResult(self.request(http, form).token)
 
     def _assertion(self) -> str:
         claims = {

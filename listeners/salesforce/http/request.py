@@ -27,10 +27,11 @@ from requests.auth import AuthBase
 from listeners.salesforce.errors import (
     AnswerTooLarge,
     DestinationRefused,
+    LoginUnavailable,
     TransportFailed,
 )
 from listeners.salesforce.http.addresses import host_of
-from listeners.salesforce.http.answer_limits import DEEPEST, AnswerLimit, is_deeper
+from listeners.salesforce.http.answer_limits import DEEPEST, LOGIN, AnswerLimit, is_deeper
 
 _CHUNK = 256 * 1024
 _LONGEST_NUMBER = 4000  # digits; Python parses up to 4300
@@ -214,12 +215,15 @@ def exchange(
         return _explained(failure, host_of(url), timeout)
 
 
-def login_exchange(*args: Any, **kwargs: Any) -> Answer | Unanswered:
-    """Call ``exchange`` for a login, and convert ``DestinationRefused`` to a login error."""
+def login_exchange(*args: Any, **kwargs: Any) -> Answer:
+    """Call ``exchange`` for a login, whose failures are login errors."""
     try:
-        return exchange(*args, **kwargs)
+        answer = exchange(*args, limit=LOGIN, **kwargs)
     except DestinationRefused as refused:
         raise refused.as_login_failure() from None
+    if isinstance(answer, Unanswered):
+        raise LoginUnavailable(answer.why, may_have_worked=answer.sent)
+    return answer
 
 
 def _read(

@@ -15,18 +15,20 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent import futures
+from concurrent.futures import Future
 from contextlib import suppress
 
 import requests
 
 from listeners.salesforce.errors import LoginRefused, LoginUnavailable
 from listeners.salesforce.tokens.login import Lifetime, Login
-from listeners.salesforce.tokens.persist import Heartbeat, Renewal, Safekeeper
+from listeners.salesforce.tokens.persist import Safekeeper, extended_lock, logging_in
 from listeners.salesforce.tokens.store import (
     Kept,
     Ledger,
+    MemoryLedger,
     MemoryStore,
-    NoLedger,
     TokenStore,
     TokenStoreUnavailable,
     digest,
@@ -77,7 +79,7 @@ class TokenSource:
         self._lifetime = lifetime or Lifetime()
         self._store = store or MemoryStore()
         self._former_stores = former_stores
-        self._ledger = ledger or NoLedger()
+        self._ledger = ledger or MemoryLedger()
         self._owner = uuid.uuid4().hex
         self._now = now
         self._lock_seconds = lock_seconds
@@ -86,7 +88,7 @@ class TokenSource:
         self._kept = Kept()
         self._refused: dict[str, float] = {}
         self._not_ahead_before = 0.0
-        self._renewal: Renewal | None = None
+        self._renewal: Future[Token] | None = None
         self._safekeeper = Safekeeper(self._store, self._ledger, self._owner, lock_seconds)
         self._login = Login(
             grant,
@@ -108,10 +110,10 @@ class TokenSource:
             token = self._good(self._kept)
             if token is not None and not self._is_due(self._kept):
                 return token
-            if self._renewal is None or self._renewal.is_over:
-                self._renewal = Renewal(self._renewed, self._store.close)
+            if self._renewal is None or self._renewal.done():
+                self._renewal = logging_in(self._renewed, self._store.close)
             renewal = self._renewal
-        return token or renewal.token()
+        return token or renewal.result()
 
     def invalidate(self, token: Token) -> None:
         """Do not return ``token`` again, because Salesforce refused it.
@@ -130,7 +132,7 @@ class TokenSource:
         with self._guard:
             renewal = self._renewal
         if renewal is not None:
-            renewal.wait(seconds)
+            futures.wait([renewal], seconds)
 
     # Validity
 
@@ -189,7 +191,7 @@ class TokenSource:
         """Log in, and return the token; None while the outcome of another refresh is unknown."""
         is_stored = True
         try:
-            with Heartbeat(self._store, fence, self._lock_seconds):
+            with extended_lock(self._store, fence, self._lock_seconds):
                 stored = self._store.load(self._seed)
                 if token := self._adopted(stored):
                     return token

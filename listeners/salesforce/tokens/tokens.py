@@ -58,12 +58,14 @@ class Grant(Protocol):
     @property
     def refresh_token(self) -> str:
         """The refresh token that the next login sends; empty if it sends none."""
+        return ""
 
     def login(self, http: requests.Session) -> LoginResult:
         """Log in once. Raises ``LoginRefused`` or ``LoginUnavailable``."""
 
     def with_refresh_token(self, refresh_token: str) -> Grant:
         """Return the grant that logs in with this refresh token; itself if it uses none."""
+        return self
 
 
 class Tokens(Protocol):
