@@ -77,7 +77,7 @@ AREAS: dict[str, tuple[str, ...]] = {
         "listeners/salesforce/pubsub/bitmaps.py",
         "listeners/salesforce/pubsub/to_cometd.py",
         "listeners/salesforce/pubsub/payload_reader.py",
-        "listeners/salesforce/pubsub/null_handling.py",
+        "listeners/salesforce/pubsub/values.py",
     ),
     "outbound rules": (
         "listeners/egress.py",

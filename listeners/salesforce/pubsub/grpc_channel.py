@@ -25,11 +25,10 @@ from listeners.salesforce.http.allowlist import ANYWHERE, Destinations
 from listeners.salesforce.http.answer_limits import MESSAGE
 from listeners.salesforce.http.egress_guard import resolved
 from listeners.salesforce.http.session import ClientFileMissing, HttpConfig, Proxy, Tls
-from listeners.salesforce.pubsub.endpoint import Endpoint
+from listeners.salesforce.pubsub.endpoint import PORTS, Endpoint
 from listeners.salesforce.pubsub.proxy_tunnel import Tunnel
 
 USER_AGENT = "salesforce-cdc"
-_PROXY_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ def _proxy_of_environment(endpoint: Endpoint) -> Proxy | None:
 def _proxy(url: str) -> Proxy:
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
-        usual = _PROXY_PORTS[parts.scheme]
+        usual = PORTS[parts.scheme]
         port = parts.port or usual
     except (ValueError, LookupError):
         why = "the proxy in the environment variables is neither http nor https"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import grpc
@@ -20,10 +19,10 @@ from listeners.salesforce.errors import (
     TransportFailed,
 )
 from listeners.salesforce.http.answer_limits import MESSAGE, shown
+from listeners.salesforce.pubsub.endpoint import Metadata
 from listeners.salesforce.pubsub.grpc_channel import Way
-from listeners.salesforce.pubsub.metadata import Metadata
 from listeners.salesforce.pubsub.proxy_tunnel import Tunnel
-from listeners.salesforce.pubsub.rpc_errors import Failure, failure_of
+from listeners.salesforce.pubsub.rpc_errors import CallFailed, failure_of
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 
 _T = TypeVar("_T")
@@ -40,14 +39,6 @@ _STREAMS: dict[str, tuple[Any, Any]] = {
 }
 #: The error for a message that gRPC cannot decode, for which it returns None.
 UNREADABLE = "the answer cannot be decoded"
-
-
-class CallFailed(Exception):
-    """A call was refused or not answered."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.method)
-        self.failure = failure
 
 
 class Calls:
@@ -95,9 +86,9 @@ class Calls:
         try:
             info = await self._get_topic(topic)
         except CallFailed as failed:
-            if failed.failure.is_unimplemented:
+            if failed.is_unimplemented:
                 return
-            raise self.error(failed.failure) from None
+            raise self.error(failed) from None
         # Salesforce sets all fields. If these are missing, can_subscribe is unknown too, and the
         # subscription itself will show whether it is allowed.
         is_whole = info.tenant_guid or info.rpc_id or info.can_publish
@@ -110,10 +101,10 @@ class Calls:
         try:
             await self._get_topic(topic)
         except CallFailed as failed:
-            return failed.failure.is_answer
+            return failed.is_answer
         return True
 
-    async def schema(self, schema_id: str) -> str | Failure:
+    async def schema(self, schema_id: str) -> str | CallFailed:
         """Return the schema's JSON text, or the failure if there is no such schema.
 
         Raises an error for any other failure.
@@ -124,9 +115,9 @@ class Calls:
         try:
             answer: wire.SchemaInfo = await self._answer("GetSchema", call)
         except CallFailed as failed:
-            if failed.failure.is_unknown_schema:
-                return failed.failure
-            raise self.error(failed.failure) from None
+            if failed.is_unknown_schema:
+                return failed
+            raise self.error(failed) from None
         return answer.schema_json
 
     def stream(self, method: str) -> Any:
@@ -138,7 +129,7 @@ class Calls:
     ) -> SalesforceError:
         return self.error(failure_of(method, error, self._secret), has_worked=has_worked)
 
-    def error(self, failure: Failure, *, has_worked: bool = False) -> SalesforceError:
+    def error(self, failure: CallFailed, *, has_worked: bool = False) -> SalesforceError:
         """Return the error for a failure; the tunnel's, which is more precise, if it has one."""
         if failure.is_too_large:
             host = self._way.endpoint.address
@@ -168,9 +159,9 @@ class Calls:
         except aio.AioRpcError as error:
             failure = failure_of(method, error, self._secret)
             if failure.status is grpc.StatusCode.DEADLINE_EXCEEDED and not failure.code:
-                failure = replace(failure, details=f"no answer within {self._timeout:g} s")
+                failure.details = f"no answer within {self._timeout:g} s"
         else:
             if answer is not None:
                 return answer
-            failure = Failure(method, grpc.StatusCode.INTERNAL, "", UNREADABLE)
-        raise CallFailed(failure)
+            failure = CallFailed(method, grpc.StatusCode.INTERNAL, "", UNREADABLE)
+        raise failure

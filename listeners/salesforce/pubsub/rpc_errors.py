@@ -6,7 +6,6 @@ gRPC's exceptions never become the context of these errors, because they may quo
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import grpc
 from grpc.aio import AioRpcError
@@ -27,14 +26,15 @@ _INVALID_SCHEMA = "schema.validation.failed"
 _NOT_THAT = ("permission", "unavailable")
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A failed call of ``method``; ``code`` is the ``error-code`` trailer, or empty."""
+class CallFailed(Exception):
+    """A call of ``method`` failed; ``code`` is the ``error-code`` trailer, or empty."""
 
-    method: str
-    status: grpc.StatusCode
-    code: str
-    details: str
+    def __init__(self, method: str, status: grpc.StatusCode, code: str, details: str) -> None:
+        super().__init__(method)
+        self.method = method
+        self.status = status
+        self.code = code
+        self.details = details
 
     @property
     def is_answer(self) -> bool:
@@ -76,11 +76,11 @@ class Failure:
         )
 
 
-def failure_of(method: str, error: AioRpcError, secret: str) -> Failure:
+def failure_of(method: str, error: AioRpcError, secret: str) -> CallFailed:
     """Return the failure of a call; ``secret``, the access token, is removed from its texts."""
     trailers = dict(error.trailing_metadata() or ())
     code = trailers.get("error-code", "")
-    return Failure(
+    return CallFailed(
         method,
         error.code(),
         _hidden(code if isinstance(code, str) else code.decode("latin-1"), secret),

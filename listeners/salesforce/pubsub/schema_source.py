@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError
 from listeners.salesforce.errors import StreamClosed
 from listeners.salesforce.pubsub.event_loop import LOOP
 from listeners.salesforce.pubsub.rpc import Calls
-from listeners.salesforce.pubsub.rpc_errors import Failure
+from listeners.salesforce.pubsub.rpc_errors import CallFailed
 from listeners.salesforce.pubsub.schemas import Schema, missing_schema, parse_schema
 
 
@@ -31,14 +31,14 @@ class SchemaSource:
         if known is not None:
             return known
         text = self._fetched(schema_id)
-        if isinstance(text, Failure):
+        if isinstance(text, CallFailed):
             why = f"{text.details} ({text.code})" if text.code else text.details
             return self._missing.setdefault(schema_id, missing_schema(schema_id, why))
         schema = parse_schema(schema_id, text)
         SCHEMAS.put(self._org_id, schema_id, schema)
         return schema
 
-    def _fetched(self, schema_id: str) -> str | Failure:
+    def _fetched(self, schema_id: str) -> str | CallFailed:
         try:
             return LOOP.submit(self._calls.schema(schema_id)).result()
         except CancelledError:

@@ -20,9 +20,8 @@ from fastavro.schema import SchemaParseException
 
 from listeners.salesforce.http.answer_limits import EVENT, SCHEMA, is_deeper, shown
 from listeners.salesforce.pubsub.bitmaps import Named, named
-from listeners.salesforce.pubsub.null_handling import whole_of
 from listeners.salesforce.pubsub.payload_reader import Unread, reader_of
-from listeners.salesforce.pubsub.values import Field, converter
+from listeners.salesforce.pubsub.values import Field, converter, whole_of
 
 _DEEPEST = 40  # nested types; Salesforce's schemas have two levels
 _DEEPEST_JSON = 200

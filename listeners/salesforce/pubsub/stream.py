@@ -11,15 +11,14 @@ from datetime import datetime
 from listeners.salesforce.errors import Reaction, SalesforceError, StreamClosed, StreamRefused
 from listeners.salesforce.http.session import HttpConfig
 from listeners.salesforce.protocol import EventStream, Messages, StreamOptions
-from listeners.salesforce.pubsub.endpoint import endpoint_of
+from listeners.salesforce.pubsub.endpoint import endpoint_of, metadata_of, tenant_of
 from listeners.salesforce.pubsub.event_loop import LOOP
+from listeners.salesforce.pubsub.fetch_requests import ManagedSubscribe, Subscribe
 from listeners.salesforce.pubsub.grpc_channel import way_to
 from listeners.salesforce.pubsub.inbox import KeepAlive
-from listeners.salesforce.pubsub.metadata import metadata_of, tenant_of
 from listeners.salesforce.pubsub.rpc import Calls
 from listeners.salesforce.pubsub.schema_source import SchemaSource
 from listeners.salesforce.pubsub.schemas import Schema
-from listeners.salesforce.pubsub.subscribe_modes import Dialect, Managed, from_position
 from listeners.salesforce.pubsub.subscription import Subscription
 from listeners.salesforce.pubsub.to_cometd import message_of
 from listeners.salesforce.pubsub.wire.pubsub_api_pb2 import ConsumerEvent
@@ -138,12 +137,12 @@ class PubSubStream(EventStream):
 
     def _subscribe(self, token: Token, replay: str) -> None:
         self._hang_up()
-        dialect: Dialect = (
-            Managed(self._managed) if self._managed else from_position(self._channel, replay)
+        requests = (
+            ManagedSubscribe(self._managed) if self._managed else Subscribe(self._channel, replay)
         )
         way = way_to(endpoint_of(self._endpoint), self._config)
         calls = Calls(way, metadata_of(token), self._options.connection_timeout)
-        subscription = Subscription(calls, dialect, self._channel, self._options)
+        subscription = Subscription(calls, requests, self._channel, self._options)
         schemas = SchemaSource(tenant_of(token) or "", calls)
         self._begin(_Current(token, subscription, schemas))
         try:

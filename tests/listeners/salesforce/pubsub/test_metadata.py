@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from listeners.salesforce.errors import StreamRefused
-from listeners.salesforce.pubsub.metadata import metadata_of, tenant_of
+from listeners.salesforce.pubsub.endpoint import metadata_of, tenant_of
 from listeners.salesforce.rest.records import long_id
 from listeners.salesforce.tokens.tokens import Token
 

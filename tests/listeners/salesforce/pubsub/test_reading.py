@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listeners.salesforce.pubsub.null_handling import whole_of
 from listeners.salesforce.pubsub.payload_reader import Unread
 from listeners.salesforce.pubsub.schemas import PayloadFlaw, Schema, parse_schema
+from listeners.salesforce.pubsub.values import whole_of
 from tests.listeners.salesforce.pubsub.avro_events import (
     ADDRESS,
     HEADER,
