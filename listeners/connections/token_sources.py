@@ -14,10 +14,7 @@ from listeners.models import Connection, SpentToken
 from listeners.models.connection_fields import TOKEN_PATH
 from listeners.models.connection_rules import KINDS
 from listeners.salesforce.auth.bearer_token import BearerToken
-from listeners.salesforce.auth.client_credentials import ClientCredentials
-from listeners.salesforce.auth.jwt_bearer import JwtBearer
-from listeners.salesforce.auth.password import Password
-from listeners.salesforce.auth.refresh_token import RefreshToken
+from listeners.salesforce.auth.oauth import ClientCredentials, JwtBearer, Password, RefreshToken
 from listeners.salesforce.auth.soap import LAST_SOAP_VERSION, Soap
 from listeners.salesforce.http.session import session_of
 from listeners.salesforce.tokens.login import Lifetime

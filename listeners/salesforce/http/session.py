@@ -61,6 +61,19 @@ class Tls:
     client_key: str = ""
     verify: bool = True
 
+    def check_files(self) -> None:
+        """Raise ``ClientFileMissing`` if a file cannot be read."""
+        for path in filter(None, (self.ca_bundle, self.client_certificate, self.client_key)):
+            read_file(path)
+
+
+def read_file(path: str) -> bytes:
+    """Return the contents of a file in client_config. Raises ``ClientFileMissing``."""
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        raise ClientFileMissing(path) from None
+
 
 @dataclass(frozen=True, slots=True)
 class HttpConfig:
@@ -122,8 +135,7 @@ def session_of(config: HttpConfig, session: ConfiguredSession | None = None) -> 
     """Configure the given session, or a new one, and return it. Raises ``ClientFileMissing``."""
     session = session or ConfiguredSession()
     tls = config.tls
-    for path in (tls.ca_bundle, tls.client_certificate, tls.client_key):
-        _check_readable(path)
+    tls.check_files()
     session.verify = tls.ca_bundle or tls.verify
     if tls.client_certificate:
         session.cert = (
@@ -136,16 +148,6 @@ def session_of(config: HttpConfig, session: ConfiguredSession | None = None) -> 
     session.mount("https://", adapter)
     session.destinations = config.destinations
     return session
-
-
-def _check_readable(path: str) -> None:
-    if not path:
-        return
-    try:
-        with Path(path).open("rb"):
-            pass
-    except OSError:
-        raise ClientFileMissing(path) from None
 
 
 def _adapter(config: HttpConfig) -> HTTPAdapter:

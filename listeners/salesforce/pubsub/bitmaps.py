@@ -63,8 +63,26 @@ def named(elements: Sequence[str], fields: Sequence[Field]) -> Named:
             _refuse(element, "is not a valid bitmap")
         else:
             others.append(element)
+    positions = _positions(fields) if others else {}
+    for other in others:
+        match positions.get(other):
+            case place, None:
+                top |= 1 << place
+            case place, int(child):
+                within[place] |= 1 << child
     names, places = _spelt(top, within, fields)
-    return _with_names(names, places, others, fields) if others else Named(tuple(names), places)
+    unknown = (name for name in dict.fromkeys(others) if name not in positions)
+    return Named((*names, *unknown), places)
+
+
+def _positions(fields: Sequence[Field]) -> dict[str, tuple[int, int | None]]:
+    """Return the position of each field, and for a child also its position in the field."""
+    positions: dict[str, tuple[int, int | None]] = {}
+    for place, field in enumerate(fields):
+        positions[field.name] = place, None
+        for child_place, child in enumerate(field.children):
+            positions[f"{field.name}.{child.name}"] = place, child_place
+    return positions
 
 
 def is_whole(record: Mapping[str, Any], explicit: Places) -> bool:
@@ -131,39 +149,6 @@ def _fitting(bits: int, fields: Sequence[Field], element: str, of: str) -> int:
     if bits >> len(fields):
         _refuse(element, f"names bit {bits.bit_length() - 1}, but {of} has {len(fields)} fields")
     return bits
-
-
-def _with_names(
-    names: list[str],
-    places: dict[str, frozenset[str]],
-    others: Sequence[str],
-    fields: Sequence[Field],
-) -> Named:
-    known = {
-        **{field.name: (field.name, frozenset[str]()) for field in fields},
-        **{
-            f"{field.name}.{child.name}": (field.name, frozenset((child.name,)))
-            for field in fields
-            for child in field.children
-        },
-    }
-    mentioned = {*names, *others}
-    for other in others:
-        if other in known:
-            name, children = known[other]
-            places[name] = places.get(name, frozenset()) | children
-    in_order = [name for name in _all_names(fields) if name in mentioned]
-    return Named(
-        (*in_order, *(name for name in dict.fromkeys(others) if name not in known)), places
-    )
-
-
-def _all_names(fields: Sequence[Field]) -> list[str]:
-    return [
-        name
-        for field in fields
-        for name in (field.name, *(f"{field.name}.{child.name}" for child in field.children))
-    ]
 
 
 def _refuse(element: str, why: str) -> NoReturn:

@@ -24,7 +24,7 @@ from listeners.salesforce.errors import Reaction, StreamRefused
 from listeners.salesforce.http.allowlist import ANYWHERE, Destinations
 from listeners.salesforce.http.answer_limits import MESSAGE
 from listeners.salesforce.http.egress_guard import resolved
-from listeners.salesforce.http.session import ClientFileMissing, HttpConfig, Proxy, Tls
+from listeners.salesforce.http.session import HttpConfig, Proxy, Tls, read_file
 from listeners.salesforce.pubsub.endpoint import PORTS, Endpoint
 from listeners.salesforce.pubsub.proxy_tunnel import Tunnel
 
@@ -106,7 +106,7 @@ def way_to(endpoint: Endpoint, config: HttpConfig) -> Way:
     """
     config.destinations.check(endpoint.url)
     tls = config.tls
-    check_files(tls)
+    tls.check_files()
     proxy = config.proxy or _proxy_of_environment(endpoint)
     proxy_tls = context_of(tls) if proxy is not None and proxy.scheme == "https" else None
     is_trusted = proxy is not None and config.proxy is None  # from the environment
@@ -178,26 +178,13 @@ def credentials_of(tls: Tls) -> grpc.ChannelCredentials:
     """
     key = tls.client_key or tls.client_certificate
     return grpc.ssl_channel_credentials(
-        root_certificates=_read(_authorities(tls)),
-        private_key=_read(key) if key else None,
-        certificate_chain=_read(tls.client_certificate) if tls.client_certificate else None,
+        root_certificates=read_file(_authorities(tls)),
+        private_key=read_file(key) if key else None,
+        certificate_chain=read_file(tls.client_certificate) if tls.client_certificate else None,
     )
-
-
-def check_files(tls: Tls) -> None:
-    """Raise ``ClientFileMissing`` if a file cannot be read."""
-    for path in filter(None, (tls.ca_bundle, tls.client_certificate, tls.client_key)):
-        _read(path)
 
 
 def _authorities(tls: Tls) -> str:
     """Return the path of the CA bundle: the configured one, else the environment's or certifi's."""
     named = filter(None, (tls.ca_bundle, *(os.environ.get(name) for name in _BUNDLES)))
     return next((path for path in named if Path(path).is_file()), certifi.where())
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError:
-        raise ClientFileMissing(path) from None

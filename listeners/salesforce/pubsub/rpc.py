@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 import grpc
@@ -28,11 +27,6 @@ from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 _T = TypeVar("_T")
 
 _SERVICE = "/eventbus.v1.PubSub"
-#: The request and response types of each method.
-_UNARY: dict[str, tuple[Any, Any]] = {
-    "GetTopic": (wire.TopicRequest, wire.TopicInfo),
-    "GetSchema": (wire.SchemaRequest, wire.SchemaInfo),
-}
 _STREAMS: dict[str, tuple[Any, Any]] = {
     "Subscribe": (wire.FetchRequest, wire.FetchResponse),
     "ManagedSubscribe": (wire.ManagedFetchRequest, wire.ManagedFetchResponse),
@@ -109,11 +103,9 @@ class Calls:
 
         Raises an error for any other failure.
         """
-        call = self._method("GetSchema")(
-            wire.SchemaRequest(schema_id=schema_id), metadata=self._metadata, timeout=self._timeout
-        )
+        request = wire.SchemaRequest(schema_id=schema_id)
         try:
-            answer: wire.SchemaInfo = await self._answer("GetSchema", call)
+            answer = await self._call("GetSchema", request, wire.SchemaInfo)
         except CallFailed as failed:
             if failed.is_unknown_schema:
                 return failed
@@ -122,7 +114,11 @@ class Calls:
 
     def stream(self, method: str) -> Any:
         """Start the bidirectional streaming call of that name."""
-        return self._method(method)(metadata=self._metadata)
+        request, answer = _STREAMS[method]
+        call = self._open_channel().stream_stream(
+            f"{_SERVICE}/{method}", request.SerializeToString, answer.FromString
+        )
+        return call(metadata=self._metadata)
 
     def failure(
         self, method: str, error: aio.AioRpcError, *, has_worked: bool = False
@@ -139,23 +135,22 @@ class Calls:
             return self._tunnel.trouble
         return failure.error(has_worked=has_worked)
 
-    def _method(self, name: str) -> Any:
+    def _open_channel(self) -> aio.Channel:
         if self._channel is None:
             raise StreamClosed
-        is_stream = name in _STREAMS
-        request, answer = (_STREAMS if is_stream else _UNARY)[name]
-        method = self._channel.stream_stream if is_stream else self._channel.unary_unary
-        return method(f"{_SERVICE}/{name}", request.SerializeToString, answer.FromString)
+        return self._channel
 
     async def _get_topic(self, topic: str) -> wire.TopicInfo:
-        call = self._method("GetTopic")(
-            wire.TopicRequest(topic_name=topic), metadata=self._metadata, timeout=self._timeout
-        )
-        return await self._answer("GetTopic", call)
+        return await self._call("GetTopic", wire.TopicRequest(topic_name=topic), wire.TopicInfo)
 
-    async def _answer(self, method: str, call: Awaitable[_T]) -> _T:
+    async def _call(self, method: str, request: Any, answer_type: type[_T]) -> _T:
+        """Send the request of a unary call, and return its answer. Raises ``CallFailed``."""
+        types: Any = answer_type
+        call = self._open_channel().unary_unary(
+            f"{_SERVICE}/{method}", type(request).SerializeToString, types.FromString
+        )
         try:
-            answer = await call
+            answer: _T | None = await call(request, metadata=self._metadata, timeout=self._timeout)
         except aio.AioRpcError as error:
             failure = failure_of(method, error, self._secret)
             if failure.status is grpc.StatusCode.DEADLINE_EXCEEDED and not failure.code:

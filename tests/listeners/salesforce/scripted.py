@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import requests
 
-from listeners.salesforce.auth.client_credentials import ClientCredentials
+from listeners.salesforce.auth.oauth import ClientCredentials
 from listeners.salesforce.cometd.stream import CometdStream
 from listeners.salesforce.protocol import StreamOptions
 from listeners.salesforce.tokens.source import TokenSource

@@ -6,10 +6,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from listeners.salesforce.auth.client_credentials import ClientCredentials
 from listeners.salesforce.auth.endpoint import CredentialBearer, OAuthOptions
-from listeners.salesforce.auth.password import Password
-from listeners.salesforce.auth.refresh_token import RefreshToken
+from listeners.salesforce.auth.oauth import ClientCredentials, Password, RefreshToken
 from listeners.salesforce.errors import LoginRefused, LoginUnavailable, Reaction
 from listeners.salesforce.tokens.tokens import Grant, LoginResult
 from tests.listeners.salesforce.messages import token_answer

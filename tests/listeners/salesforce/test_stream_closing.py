@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from listeners.salesforce.auth.client_credentials import ClientCredentials
+from listeners.salesforce.auth.oauth import ClientCredentials
 from listeners.salesforce.cometd.stream import CometdStream
 from listeners.salesforce.errors import SalesforceError, StreamClosed
 from listeners.salesforce.protocol import StreamOptions
