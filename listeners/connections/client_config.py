@@ -69,12 +69,10 @@ def oauth_options(
     )
 
 
-def http_config(
-    connection: Connection, *, http_version: str = "1.1", keep_alive: float | None = None
-) -> HttpConfig:
+def http_config(connection: Connection, *, http_version: str = "1.1") -> HttpConfig:
     """Return the HTTP settings of all requests of the connection."""
     tls = connection.client_config.get("tls", {})
-    return HttpConfig(_proxy(connection), Tls(**tls), keep_alive, http_version, destinations())
+    return HttpConfig(_proxy(connection), Tls(**tls), http_version, destinations())
 
 
 def _proxy(connection: Connection) -> Proxy | None:

@@ -152,9 +152,7 @@ def test_a_login_whose_host_leads_inside_is_tried_again_later(transactional_db, 
 
 def test_a_stream_is_not_opened_where_a_logins_answer_leads_inside(door):
     tokens = BearerToken("token", f"http://127.0.0.1:{door.port}")
-    stream = CometdStream(
-        tokens, "/data/ChangeEvents", http=session_of(HttpConfig(destinations=SITE))
-    )
+    stream = CometdStream(tokens, "/data/ChangeEvents", http_config=HttpConfig(destinations=SITE))
 
     with pytest.raises(DestinationRefused) as refused:
         stream.open("-1")

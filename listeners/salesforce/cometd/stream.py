@@ -8,8 +8,6 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-import requests
-
 from listeners.salesforce.cometd.answers import CONNECT, bayeux_messages
 from listeners.salesforce.cometd.peer_check import SilenceWatch
 from listeners.salesforce.cometd.protocol import BayeuxSession, SessionState
@@ -22,6 +20,7 @@ from listeners.salesforce.errors import (
     StreamRefused,
 )
 from listeners.salesforce.http.request import Answer
+from listeners.salesforce.http.session import HttpConfig
 from listeners.salesforce.protocol import EventStream, Messages, StreamOptions
 from listeners.salesforce.replay_ids import for_cometd
 from listeners.salesforce.tokens.store import TokenStoreUnavailable
@@ -42,12 +41,11 @@ class CometdStream(EventStream):
         channel: str,
         options: StreamOptions | None = None,
         *,
-        http: requests.Session | None = None,
+        http_config: HttpConfig | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``http`` is a template for proxies, TLS settings and headers; it sends no requests."""
         super().__init__(tokens, channel, options, monotonic)
-        self._line = Line(http, self._options.keep_alive_interval)
+        self._line = Line(http_config or HttpConfig(), self._options.keep_alive_interval)
         self._path = f"/cometd/{self._options.api_version}"
         self._current: tuple[Token, BayeuxSession] | None = None
         self._messages: list[Mapping[str, Any]] = []  # received, but not polled yet

@@ -17,7 +17,7 @@ from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
 from urllib3.util.ssltransport import SSLTransport
 
 from listeners.salesforce.http.egress_guard import Route
-from listeners.salesforce.http.session import KeepAliveAdapter, keep_alive_options, mixed_into
+from listeners.salesforce.http.session import GuardedAdapter, keep_alive_options, mixed_into
 
 
 class _Sockets:
@@ -78,14 +78,18 @@ class _TrackedConnection(HTTPConnection):
             self.sockets.add(opened.socket if isinstance(opened, SSLTransport) else opened)
 
 
-class InterruptibleAdapter(KeepAliveAdapter):
+class InterruptibleAdapter(GuardedAdapter):
     """Sends one request at a time without retries; ``interrupt`` aborts it and all later ones."""
 
     def __init__(self, keep_alive: float | None = None, route: Route | None = None) -> None:
         """``keep_alive``: seconds of silence before TCP keep-alive probes start."""
         self._sockets = _Sockets()
         super().__init__(
-            keep_alive_options(keep_alive), route, pool_connections=1, pool_maxsize=1, max_retries=0
+            () if keep_alive is None else keep_alive_options(keep_alive),
+            route,
+            pool_connections=1,
+            pool_maxsize=1,
+            max_retries=0,
         )
 
     def interrupt(self) -> None:

@@ -124,7 +124,7 @@ class ScriptedOrg:
         connection_timeout: float = 5,
     ) -> CometdStream:
         options = StreamOptions(connection_timeout=connection_timeout, read_timeout=read_timeout)
-        return CometdStream(tokens or self.tokens(), channel, options, http=plain_http())
+        return CometdStream(tokens or self.tokens(), channel, options)
 
     def asked(self, step: str) -> list[Call]:
         """The calls to a path, or those that carried a meta channel."""
