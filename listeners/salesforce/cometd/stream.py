@@ -11,7 +11,7 @@ from typing import Any
 from listeners.salesforce.cometd.answers import CONNECT, bayeux_messages
 from listeners.salesforce.cometd.peer_check import SilenceWatch
 from listeners.salesforce.cometd.protocol import BayeuxSession, SessionState
-from listeners.salesforce.cometd.transport import Line, Request
+from listeners.salesforce.cometd.transport import HttpTransport, Request
 from listeners.salesforce.errors import (
     LoginUnavailable,
     Reaction,
@@ -45,7 +45,7 @@ class CometdStream(EventStream):
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(tokens, channel, options, monotonic)
-        self._line = Line(http_config or HttpConfig(), self._options.keep_alive_interval)
+        self._http = HttpTransport(http_config or HttpConfig(), self._options.keep_alive_interval)
         self._path = f"/cometd/{self._options.api_version}"
         self._current: tuple[Token, BayeuxSession] | None = None
         self._messages: list[Mapping[str, Any]] = []  # received, but not polled yet
@@ -55,7 +55,7 @@ class CometdStream(EventStream):
         self.last_answer_at: float | None = None
         self._server_time: datetime | None = None
         self._watch = SilenceWatch(
-            self._options.keep_alive_interval, self._is_somebody_there, self._line.cut
+            self._options.keep_alive_interval, self._is_somebody_there, self._http.cut
         )
 
     @property
@@ -99,10 +99,10 @@ class CometdStream(EventStream):
             return
         self._closed.set()
         self._watch.end()
-        self._line.interrupt()
+        self._http.interrupt()
         if self._current is not None:
             token, session = self._current
-            self._line.hang_up(token, self._path, session.goodbye())
+            self._http.hang_up(token, self._path, session.goodbye())
 
     # Inside
 
@@ -111,7 +111,7 @@ class CometdStream(EventStream):
             self._channel, for_cometd(replay), longest_hold=self._options.longest_hold
         )
         self._current = token, session
-        self._line.forget_cookies()
+        self._http.forget_cookies()
         self._messages, self._failure, self._unpolled_bytes = [], None, 0
         steps: tuple[Callable[[], Request], ...] = (
             session.handshake,
@@ -172,7 +172,7 @@ class CometdStream(EventStream):
         if self._current is None:
             return True
         token, _ = self._current
-        return self._line.is_answered(token.instance_url, self._options.connection_timeout)
+        return self._http.is_answered(token.instance_url, self._options.connection_timeout)
 
     def _converse(self, token: Token, session: BayeuxSession, request: Request) -> None:
         """Send one request, and keep the messages and the failure of its answer."""
@@ -194,7 +194,7 @@ class CometdStream(EventStream):
         if self._closed.is_set():
             raise StreamClosed
         timeout = (self._options.connection_timeout, self._read_timeout(session, request))
-        answer = self._line.send(token, self._path, request, timeout)
+        answer = self._http.send(token, self._path, request, timeout)
         if isinstance(answer, Answer):
             return answer
         if self._closed.is_set():

@@ -33,7 +33,7 @@ _HEADERS = {"Content-Type": "application/json;charset=UTF-8", "Accept": "applica
 Request = Sequence[Mapping[str, Any]]
 
 
-class Line:
+class HttpTransport:
     """Sends one request at a time, until any thread calls ``hang_up``."""
 
     def __init__(self, config: HttpConfig, keep_alive: float) -> None:

@@ -32,22 +32,21 @@ USER_AGENT = "salesforce-cdc"
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class ConnectionPlan:
     """How to connect to the endpoint: proxy, TLS and allowed destinations."""
 
     endpoint: Endpoint
     proxy: Proxy | None
     credentials: grpc.ChannelCredentials | None  # None: gRPC itself uses no TLS
     proxy_tls: ssl.SSLContext | None
-    own_tls: ssl.SSLContext | None
+    own_tls: ssl.SSLContext | None  # None: the tunnel uses no TLS to the endpoint
     #: The allowed addresses of the endpoint, or of the proxy to it.
     destinations: Destinations = ANYWHERE
 
-    @property
-    def needs_tunnel(self) -> bool:
-        return self.proxy is not None or self.own_tls is not None
-
-    def tunnel(self, timeout: float) -> Tunnel:
+    def tunnel(self, timeout: float) -> Tunnel | None:
+        """Return a tunnel, not started yet; None if gRPC can connect by itself."""
+        if self.proxy is None and self.own_tls is None:
+            return None
         return Tunnel(
             self.endpoint,
             proxy=self.proxy,
@@ -99,7 +98,7 @@ class Way:
         return options
 
 
-def way_to(endpoint: Endpoint, config: HttpConfig) -> Way:
+def connection_plan(endpoint: Endpoint, config: HttpConfig) -> ConnectionPlan:
     """Return how to connect to the endpoint.
 
     Raises ``ClientFileMissing``, or ``StreamRefused`` or ``DestinationRefused`` with CONFIGURATION.
@@ -112,12 +111,12 @@ def way_to(endpoint: Endpoint, config: HttpConfig) -> Way:
     is_trusted = proxy is not None and config.proxy is None  # from the environment
     guard = ANYWHERE if is_trusted else config.destinations
     if endpoint.is_plain:
-        return Way(endpoint, proxy, None, proxy_tls, None, guard)
+        return ConnectionPlan(endpoint, proxy, None, proxy_tls, None, guard)
     own_tls = context_of(tls)
     if tls.verify:
-        return Way(endpoint, proxy, credentials_of(tls), proxy_tls, None, guard)
+        return ConnectionPlan(endpoint, proxy, credentials_of(tls), proxy_tls, None, guard)
     own_tls.set_alpn_protocols(["h2"])
-    return Way(endpoint, proxy, None, proxy_tls, own_tls, guard)
+    return ConnectionPlan(endpoint, proxy, None, proxy_tls, own_tls, guard)
 
 
 def _proxy_of_environment(endpoint: Endpoint) -> Proxy | None:

@@ -19,7 +19,7 @@ from listeners.salesforce.errors import (
 )
 from listeners.salesforce.http.answer_limits import MESSAGE, shown
 from listeners.salesforce.pubsub.endpoint import Metadata
-from listeners.salesforce.pubsub.grpc_channel import Way
+from listeners.salesforce.pubsub.grpc_channel import ConnectionPlan
 from listeners.salesforce.pubsub.proxy_tunnel import Tunnel
 from listeners.salesforce.pubsub.rpc_errors import CallFailed, failure_of
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
@@ -38,8 +38,8 @@ UNREADABLE = "the answer cannot be decoded"
 class Calls:
     """The calls of a stream. ``timeout`` is the seconds for a unary call, including connecting."""
 
-    def __init__(self, way: Way, metadata: Metadata, timeout: float) -> None:
-        self._way = way
+    def __init__(self, plan: ConnectionPlan, metadata: Metadata, timeout: float) -> None:
+        self._plan = plan
         self._metadata = metadata
         self._secret = dict(metadata)["accesstoken"]
         self._timeout = timeout
@@ -48,16 +48,15 @@ class Calls:
 
     async def open(self) -> None:
         """Create the channel, which connects with the first call."""
-        if self._way.needs_tunnel:
-            self._tunnel = self._way.tunnel(self._timeout)
+        self._tunnel = self._plan.tunnel(self._timeout)
         target = f"unix:{await self._tunnel.start()}" if self._tunnel else await self._target()
-        self._channel = self._way.channel(target)
+        self._channel = self._plan.channel(target)
 
     async def _target(self) -> str:
-        address = self._way.endpoint.address
+        address = self._plan.endpoint.address
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._way.target()
+                return await self._plan.target()
         except TimeoutError:
             why = f"the host name of {address} was not resolved within {self._timeout:g} s"
             raise TransportFailed(why) from None
@@ -80,7 +79,7 @@ class Calls:
         try:
             info = await self._get_topic(topic)
         except CallFailed as failed:
-            if failed.is_unimplemented:
+            if failed.status is grpc.StatusCode.UNIMPLEMENTED:
                 return
             raise self.error(failed) from None
         # Salesforce sets all fields. If these are missing, can_subscribe is unknown too, and the
@@ -128,7 +127,7 @@ class Calls:
     def error(self, failure: CallFailed, *, has_worked: bool = False) -> SalesforceError:
         """Return the error for a failure; the tunnel's, which is more precise, if it has one."""
         if failure.is_too_large:
-            host = self._way.endpoint.address
+            host = self._plan.endpoint.address
             over = f"more than {shown(MESSAGE.size)}, the limit for {MESSAGE.kind}"
             return AnswerTooLarge(f"{host} answered {failure.method} with {over}")
         if self._tunnel is not None and self._tunnel.trouble and not failure.is_answer:

@@ -48,10 +48,6 @@ class CallFailed(Exception):
         return is_limit and "message larger than max" in self.details
 
     @property
-    def is_unimplemented(self) -> bool:
-        return self.status is grpc.StatusCode.UNIMPLEMENTED
-
-    @property
     def is_unknown_schema(self) -> bool:
         """Whether the requested schema does not exist, by the code or else the status."""
         if self.code.endswith(_INVALID_SCHEMA):

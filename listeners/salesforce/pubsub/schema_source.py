@@ -30,19 +30,16 @@ class SchemaSource:
         known = self._missing.get(schema_id) or SCHEMAS.get(self._org_id, schema_id)
         if known is not None:
             return known
-        text = self._fetched(schema_id)
+        try:
+            text = LOOP.submit(self._calls.schema(schema_id)).result()
+        except CancelledError:
+            raise StreamClosed from None
         if isinstance(text, CallFailed):
             why = f"{text.details} ({text.code})" if text.code else text.details
             return self._missing.setdefault(schema_id, missing_schema(schema_id, why))
         schema = parse_schema(schema_id, text)
         SCHEMAS.put(self._org_id, schema_id, schema)
         return schema
-
-    def _fetched(self, schema_id: str) -> str | CallFailed:
-        try:
-            return LOOP.submit(self._calls.schema(schema_id)).result()
-        except CancelledError:
-            raise StreamClosed from None
 
 
 MOST = 500

@@ -14,7 +14,7 @@ from listeners.salesforce.protocol import EventStream, Messages, StreamOptions
 from listeners.salesforce.pubsub.endpoint import endpoint_of, metadata_of, tenant_of
 from listeners.salesforce.pubsub.event_loop import LOOP
 from listeners.salesforce.pubsub.fetch_requests import ManagedSubscribe, Subscribe
-from listeners.salesforce.pubsub.grpc_channel import way_to
+from listeners.salesforce.pubsub.grpc_channel import connection_plan
 from listeners.salesforce.pubsub.inbox import KeepAlive
 from listeners.salesforce.pubsub.rpc import Calls
 from listeners.salesforce.pubsub.schema_source import SchemaSource
@@ -140,11 +140,14 @@ class PubSubStream(EventStream):
         requests = (
             ManagedSubscribe(self._managed) if self._managed else Subscribe(self._channel, replay)
         )
-        way = way_to(endpoint_of(self._endpoint), self._config)
-        calls = Calls(way, metadata_of(token), self._options.connection_timeout)
+        plan = connection_plan(endpoint_of(self._endpoint), self._config)
+        calls = Calls(plan, metadata_of(token), self._options.connection_timeout)
         subscription = Subscription(calls, requests, self._channel, self._options)
         schemas = SchemaSource(tenant_of(token) or "", calls)
-        self._begin(_Current(token, subscription, schemas))
+        with self._guard:
+            if self._closed.is_set():
+                raise StreamClosed
+            self._current = _Current(token, subscription, schemas)
         try:
             LOOP.submit(subscription.open()).result()
         except CancelledError:
@@ -153,12 +156,6 @@ class PubSubStream(EventStream):
         except BaseException:
             self._hang_up()
             raise
-
-    def _begin(self, current: _Current) -> None:
-        with self._guard:
-            if self._closed.is_set():
-                raise StreamClosed
-            self._current = current
 
     def _hang_up(self) -> None:
         """End the current subscription, if another thread has not done so."""

@@ -121,9 +121,7 @@ def _payload(schema: Schema, record: dict[str, Any]) -> dict[str, Any]:
     header = record.get(HEADER)
     if header is None:
         return record
-    changed, nulled, diff = [
-        _expanded(schema, header, n) if header.get(n) else _NONE for n in _LISTS
-    ]
+    changed, nulled, diff = [_expanded(schema, header, name) for name in _LISTS]
     explicit = changed | nulled
     payload = record if is_whole(record, explicit) else with_nulls(record, schema.fields, explicit)
     if diff.places:
@@ -132,21 +130,18 @@ def _payload(schema: Schema, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _expanded(schema: Schema, header: dict[str, Any], name: str) -> Named:
-    elements = header[name]
-    if not isinstance(elements, list):
+    """Replace bitmaps in a list of the header by names, and return the fields that they name."""
+    elements = header.get(name)
+    if not elements or not isinstance(elements, list):
         return _NONE
-    named = _named(schema, name, elements)
+    named = _NONE
+    if set(map(type, elements)) == {str}:
+        try:
+            named = schema.named(tuple(elements))
+        except BitmapFlaw as flaw:
+            raise BitmapFlaw(f"{HEADER}.{name}: {flaw}") from None
     header[name] = list(named.names)
     return named
-
-
-def _named(schema: Schema, name: str, elements: list[Any]) -> Named:
-    if set(map(type, elements)) != {str}:
-        return _NONE
-    try:
-        return schema.named(tuple(elements))
-    except BitmapFlaw as flaw:
-        raise BitmapFlaw(f"{HEADER}.{name}: {flaw}") from None
 
 
 def _mark_diffs(payload: dict[str, Any], places: Places) -> None:
