@@ -132,11 +132,17 @@ class TransportFailed(SalesforceError):
         status: int | None = None,
         retry_after: float | None = None,
         is_silence: bool = False,
+        was_sent: bool = True,
     ) -> None:
-        """``status`` is None without an HTTP status; ``retry_after`` is in seconds;
-        ``is_silence``: the connection was open, but no data arrived."""
+        """``status`` is None without an HTTP status; ``retry_after`` is in seconds.
+
+        ``is_silence``: the connection was open, but no data arrived. ``was_sent``: the request may
+        have been sent.
+        """
         super().__init__(f"no usable answer: {quoted(why)}", reaction=Reaction.RETRY)
+        self.why = why
         self.is_silence = is_silence
+        self.was_sent = was_sent
         self.status = status
         self.retry_after = retry_after
 

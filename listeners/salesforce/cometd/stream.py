@@ -199,9 +199,10 @@ class CometdStream(EventStream):
             return answer
         if self._closed.is_set():
             raise StreamClosed
-        if answer.sent:
+        if answer.was_sent:
             session.end()
-        raise answer.error(is_silence=self._watch.has_given_up)
+        answer.is_silence = answer.is_silence or self._watch.has_given_up
+        raise answer
 
     def _read_timeout(self, session: BayeuxSession, request: Request) -> float:
         """Return the seconds to wait for the answer."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 
-from listeners.salesforce.errors import Reaction, StreamRefused
+from listeners.salesforce.errors import Reaction, StreamRefused, TransportFailed
 from listeners.salesforce.http.answer_limits import EVENTS, ORG
 from listeners.salesforce.http.interrupt import InterruptibleAdapter
 from listeners.salesforce.http.request import (
@@ -19,7 +19,6 @@ from listeners.salesforce.http.request import (
     BearerAuth,
     NoAuth,
     Timeout,
-    Unanswered,
     exchange,
 )
 from listeners.salesforce.http.session import ConfiguredSession, HttpConfig, session_of
@@ -48,7 +47,7 @@ class HttpTransport:
 
     def send(
         self, token: Token, path: str, request: Request, timeout: Timeout
-    ) -> Answer | Unanswered:
+    ) -> Answer | TransportFailed:
         """POST ``request`` as one JSON array, and keep the answer's cookies.
 
         The token is removed from the answer, which may be quoted and stored.
@@ -106,7 +105,7 @@ class HttpTransport:
         path: str,
         request: Request,
         timeout: Timeout,
-    ) -> Answer | Unanswered:
+    ) -> Answer | TransportFailed:
         body = json.dumps(request).encode()
         if len(body) > REQUEST_LIMIT:
             error = f"the request has {len(body)} bytes; the maximum is {REQUEST_LIMIT}"

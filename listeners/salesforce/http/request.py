@@ -1,8 +1,8 @@
 """Sends an HTTP request and returns its answer or failure as a value.
 
 ``requests`` quotes URLs, header values and proxy addresses in its exceptions. This module converts
-them to an ``Unanswered`` with its own text, so that no secret can leak through an exception, its
-context or its traceback.
+them to a ``TransportFailed`` with its own text, so that no secret can leak through an exception,
+its context or its traceback.
 """
 
 from __future__ import annotations
@@ -141,25 +141,6 @@ def _whole(digits: str) -> int | float:
     return int(digits) if len(digits) < _LONGEST_NUMBER else math.inf
 
 
-@dataclass(frozen=True, slots=True)
-class Unanswered:
-    """A request without a complete answer.
-
-    ``sent`` is False only if the request was certainly not sent. ``silent``: the connection was
-    open, but the answer did not arrive.
-    """
-
-    why: str
-    sent: bool
-    silent: bool = False
-    too_large: bool = False
-
-    def error(self, *, is_silence: bool = False) -> TransportFailed:
-        if self.too_large:
-            return AnswerTooLarge(self.why)
-        return TransportFailed(self.why, is_silence=self.silent or is_silence)
-
-
 class BearerAuth(AuthBase):
     """Sets the bearer token; passed as ``auth`` so that a .netrc entry cannot replace it."""
 
@@ -186,9 +167,9 @@ def exchange(
     auth: AuthBase,
     timeout: Timeout,
     limit: AnswerLimit,
-    data: bytes | Mapping[str, str] | None = None,
+    data: bytes | None = None,
     headers: Mapping[str, str] | None = None,
-) -> Answer | Unanswered:
+) -> Answer | TransportFailed:
     """Send a request and read the whole answer, up to ``limit``. Redirects are not followed.
 
     The whole exchange may take twice the read timeout, and longer for large answers. Raises
@@ -221,21 +202,21 @@ def login_exchange(*args: Any, **kwargs: Any) -> Answer:
         answer = exchange(*args, limit=LOGIN, **kwargs)
     except DestinationRefused as refused:
         raise refused.as_login_failure() from None
-    if isinstance(answer, Unanswered):
-        raise LoginUnavailable(answer.why, may_have_worked=answer.sent)
+    if isinstance(answer, TransportFailed):
+        raise LoginUnavailable(answer.why, may_have_worked=answer.was_sent)
     return answer
 
 
 def _read(
     response: requests.Response, deadline: float, limit: AnswerLimit, host: str
-) -> Answer | Unanswered:
+) -> Answer | TransportFailed:
     body = bytearray()
     while len(body) <= limit.size and (chunk := response.raw.read1(_CHUNK, decode_content=True)):
         body += chunk
         if time.monotonic() > deadline + len(body) / _SLOWEST:
-            return Unanswered("the answer was too slow to complete", sent=True, silent=True)
+            return TransportFailed("the answer was too slow to complete", is_silence=True)
     if over := limit.flaw(body):
-        return Unanswered(too_large(host, response.status_code, over, limit), True, too_large=True)
+        return AnswerTooLarge(too_large(host, response.status_code, over, limit))
     raw_headers = response.raw.headers
     return Answer(
         status=response.status_code,
@@ -272,12 +253,12 @@ _FAILURES: tuple[tuple[type[Exception], bool, str], ...] = (
 _SILENCES = (urllib3.exceptions.ReadTimeoutError, TimeoutError)
 
 
-def _explained(failure: Exception, host: str, timeout: Timeout) -> Unanswered:
+def _explained(failure: Exception, host: str, timeout: Timeout) -> TransportFailed:
     reason = _root(failure)
-    sent, words = next(row[1:] for row in _FAILURES if isinstance(reason, row[0]))
+    was_sent, words = next(row[1:] for row in _FAILURES if isinstance(reason, row[0]))
     kind = type(reason).__name__
     why = words.format(host=host, connect=timeout[0], read=timeout[1], kind=kind)
-    return Unanswered(why, sent, silent=isinstance(reason, _SILENCES))
+    return TransportFailed(why, is_silence=isinstance(reason, _SILENCES), was_sent=was_sent)
 
 
 def _is_refused_by_proxy(failure: Exception) -> bool:

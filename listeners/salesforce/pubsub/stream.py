@@ -15,7 +15,6 @@ from listeners.salesforce.pubsub.endpoint import endpoint_of, metadata_of, tenan
 from listeners.salesforce.pubsub.event_loop import LOOP
 from listeners.salesforce.pubsub.fetch_requests import ManagedSubscribe, Subscribe
 from listeners.salesforce.pubsub.grpc_channel import connection_plan
-from listeners.salesforce.pubsub.inbox import KeepAlive
 from listeners.salesforce.pubsub.rpc import Calls
 from listeners.salesforce.pubsub.schema_source import SchemaSource
 from listeners.salesforce.pubsub.schemas import Schema
@@ -93,14 +92,10 @@ class PubSubStream(EventStream):
             why = "the stream is not open"
             raise StreamRefused("polling", why, Reaction.REHANDSHAKE, code="closed")
         try:
-            taken = current.subscription.inbox.take(MOST_A_POLL)
-            self.newest = None
-            messages: Messages = []
-            if not isinstance(taken, KeepAlive):
-                messages = self._messages(current, taken)
-                self.polled_bytes = sum(len(event.event.payload) for event in taken)
-            elif taken.latest:
-                self.newest = text_of(taken.latest)
+            events, latest = current.subscription.inbox.take(MOST_A_POLL)
+            self.newest = text_of(latest) if latest else None
+            messages = self._messages(current, events)
+            self.polled_bytes = sum(len(event.event.payload) for event in events)
             self._refused_tokens = 0
             return messages
         except StreamClosed:

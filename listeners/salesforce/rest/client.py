@@ -17,7 +17,7 @@ from listeners.salesforce.errors import (
     TransportFailed,
 )
 from listeners.salesforce.http.answer_limits import ORG, RECORDS, AnswerLimit
-from listeners.salesforce.http.request import Answer, BearerAuth, Timeout, Unanswered, exchange
+from listeners.salesforce.http.request import Answer, BearerAuth, Timeout, exchange
 from listeners.salesforce.rest.answers import (
     CLOCK_ERROR,
     failure_of,
@@ -277,8 +277,8 @@ class RestClient:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Accept": "application/json", **json_type},
         )
-        if isinstance(answer, Unanswered):
-            raise answer.error()
+        if isinstance(answer, TransportFailed):
+            raise answer
         return answer
 
 
