@@ -189,7 +189,7 @@ def test_an_endpoint_whose_name_is_not_known_is_tried_again():
     plan = connection_plan(endpoint_of("nowhere.invalid:7443"), HttpConfig(destinations=SITE))
 
     with pytest.raises(TransportFailed, match="cannot be resolved"):
-        asyncio.run(Calls(plan, (("accesstoken", "a"),), 5.0).open())
+        asyncio.run(Calls(plan, Token("00D000000000009!a", "https://org.example"), 5.0).open())
 
 
 @pytest.fixture

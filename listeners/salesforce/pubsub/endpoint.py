@@ -10,8 +10,6 @@ from listeners.salesforce.errors import Reaction, StreamRefused
 from listeners.salesforce.rest.records import long_id
 from listeners.salesforce.tokens.tokens import Token
 
-Metadata = tuple[tuple[str, str], ...]
-
 PORTS = {"http": 80, "https": 443}
 _ID = re.compile(r"00D[0-9A-Za-z]{12}(?:[0-9A-Za-z]{3})?", re.ASCII)
 _SENDABLE = re.compile(r"[\x20-\x7e]+", re.ASCII)
@@ -50,7 +48,7 @@ def endpoint_of(text: str) -> Endpoint:
     return Endpoint(host, port or PORTS[parts.scheme], parts.scheme == "http")
 
 
-def metadata_of(token: Token) -> Metadata:
+def metadata_of(token: Token) -> tuple[tuple[str, str], ...]:
     """Return the metadata. Raises ``StreamRefused`` with CONFIGURATION if a value is missing."""
     tenant = tenant_of(token)
     if tenant is None:

@@ -18,11 +18,12 @@ from listeners.salesforce.errors import (
     TransportFailed,
 )
 from listeners.salesforce.http.answer_limits import MESSAGE, shown
-from listeners.salesforce.pubsub.endpoint import Metadata
+from listeners.salesforce.pubsub.endpoint import metadata_of
 from listeners.salesforce.pubsub.grpc_channel import ConnectionPlan
 from listeners.salesforce.pubsub.proxy_tunnel import Tunnel
 from listeners.salesforce.pubsub.rpc_errors import CallFailed, failure_of
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
+from listeners.salesforce.tokens.tokens import Token
 
 _T = TypeVar("_T")
 
@@ -38,10 +39,12 @@ UNREADABLE = "the answer cannot be decoded"
 class Calls:
     """The calls of a stream. ``timeout`` is the seconds for a unary call, including connecting."""
 
-    def __init__(self, plan: ConnectionPlan, metadata: Metadata, timeout: float) -> None:
+    def __init__(self, plan: ConnectionPlan, token: Token, timeout: float) -> None:
+        """Raises ``StreamRefused`` with CONFIGURATION if the token cannot be sent."""
         self._plan = plan
-        self._metadata = metadata
-        self._secret = dict(metadata)["accesstoken"]
+        self._metadata = metadata_of(token)
+        self._secret = token.access_token
+        self.org_id = dict(self._metadata)["tenantid"]
         self._timeout = timeout
         self._channel: aio.Channel | None = None
         self._tunnel: Tunnel | None = None

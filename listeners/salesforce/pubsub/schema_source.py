@@ -16,8 +16,7 @@ from listeners.salesforce.pubsub.schemas import Schema, missing_schema, parse_sc
 class SchemaSource:
     """The schemas of a subscription. For use on the polling thread only."""
 
-    def __init__(self, org_id: str, calls: Calls) -> None:
-        self._org_id = org_id
+    def __init__(self, calls: Calls) -> None:
         self._calls = calls
         # Not cached for longer, because Salesforce may know these schemas later.
         self._missing: dict[str, Schema] = {}
@@ -27,7 +26,7 @@ class SchemaSource:
 
         Raises ``SalesforceError`` for any other failure.
         """
-        known = self._missing.get(schema_id) or SCHEMAS.get(self._org_id, schema_id)
+        known = self._missing.get(schema_id) or SCHEMAS.get(self._calls.org_id, schema_id)
         if known is not None:
             return known
         try:
@@ -38,7 +37,7 @@ class SchemaSource:
             why = f"{text.details} ({text.code})" if text.code else text.details
             return self._missing.setdefault(schema_id, missing_schema(schema_id, why))
         schema = parse_schema(schema_id, text)
-        SCHEMAS.put(self._org_id, schema_id, schema)
+        SCHEMAS.put(self._calls.org_id, schema_id, schema)
         return schema
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from listeners.salesforce.errors import Reaction, SalesforceError, StreamClosed, StreamRefused
 from listeners.salesforce.http.session import HttpConfig
 from listeners.salesforce.protocol import EventStream, Messages, StreamOptions
-from listeners.salesforce.pubsub.endpoint import endpoint_of, metadata_of, tenant_of
+from listeners.salesforce.pubsub.endpoint import endpoint_of
 from listeners.salesforce.pubsub.event_loop import LOOP
 from listeners.salesforce.pubsub.fetch_requests import ManagedSubscribe, Subscribe
 from listeners.salesforce.pubsub.grpc_channel import connection_plan
@@ -136,13 +136,12 @@ class PubSubStream(EventStream):
             ManagedSubscribe(self._managed) if self._managed else Subscribe(self._channel, replay)
         )
         plan = connection_plan(endpoint_of(self._endpoint), self._config)
-        calls = Calls(plan, metadata_of(token), self._options.connection_timeout)
+        calls = Calls(plan, token, self._options.connection_timeout)
         subscription = Subscription(calls, requests, self._channel, self._options)
-        schemas = SchemaSource(tenant_of(token) or "", calls)
         with self._guard:
             if self._closed.is_set():
                 raise StreamClosed
-            self._current = _Current(token, subscription, schemas)
+            self._current = _Current(token, subscription, SchemaSource(calls))
         try:
             LOOP.submit(subscription.open()).result()
         except CancelledError:
