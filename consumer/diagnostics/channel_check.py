@@ -12,7 +12,6 @@ from listeners.models import Listener
 from listeners.salesforce.errors import (
     LoginRefused,
     LoginUnavailable,
-    PubSubRefused,
     Reaction,
     SalesforceError,
     StreamRefused,
@@ -49,7 +48,7 @@ def check_channel(tokens: Tokens, served: Sequence[str], listener: Listener) -> 
     except (LoginRefused, LoginUnavailable):
         raise
     except SalesforceError as error:
-        if isinstance(error, PubSubRefused) and error.code.endswith(_IN_USE):
+        if isinstance(error, StreamRefused) and error.code.endswith(_IN_USE):
             text = f"{prefix}: {_subscription(listener)}: in use, by its process or another client"
             yield Finding(text, step=Step.CHANNEL)
             return

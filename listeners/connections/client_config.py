@@ -49,9 +49,7 @@ def oauth_options(
 def http_config(connection: Connection, *, http_version: str = "1.1") -> HttpConfig:
     """Return the HTTP settings of all requests of the connection."""
     tls = connection.client_config.get("tls", {})
-    return HttpConfig(
-        _proxy(connection), Tls(**tls), http_version=http_version, destinations=destinations()
-    )
+    return HttpConfig(_proxy(connection), Tls(**tls), http_version, destinations())
 
 
 def _proxy(connection: Connection) -> Proxy | None:

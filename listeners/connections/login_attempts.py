@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from listeners.models import Connection, SpentToken, TokenState
 from listeners.salesforce.errors import LoginRefused, LoginUnavailable
-from listeners.salesforce.tokens.store import Trouble, digest
+from listeners.salesforce.tokens.store import Ledger, Trouble, digest
 from listeners.token_stores.database import answered
 
 log = structlog.get_logger(__name__)
@@ -22,7 +22,7 @@ COOLDOWN_SECONDS = 900.0
 login_trouble = Signal()
 
 
-class LoginLedger:
+class LoginLedger(Ledger):
     def __init__(self, connection: Connection, *, must_log_in: bool = False) -> None:
         """`must_log_in`: an operator requested this login, so earlier refusals do not delay it."""
         self._connection_id = connection.pk

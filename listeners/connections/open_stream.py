@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from listeners.connections.client_config import http_config, stream_options
-from listeners.connections.token_sources import session_for
 from listeners.models import Listener
 from listeners.salesforce.cometd.stream import CometdStream
 from listeners.salesforce.protocol import EventStream
@@ -15,11 +14,11 @@ def stream_for(listener: Listener, tokens: Tokens) -> EventStream:
 
     Raises SecretUnavailable and ClientFileMissing.
     """
-    http = session_for(listener.connection)
+    config = http_config(listener.connection)
     options = stream_options(listener)
     match Listener.Transport(listener.transport):
         case Listener.Transport.COMETD:
-            return CometdStream(tokens, listener.channel, options, http=http)
+            return CometdStream(tokens, listener.channel, options, http_config=config)
         case Listener.Transport.PUBSUB:
             # Imported here only, because gRPC does not survive a fork, and workers fork.
             from listeners.salesforce.pubsub.stream import PubSubStream
@@ -29,6 +28,6 @@ def stream_for(listener: Listener, tokens: Tokens) -> EventStream:
                 listener.channel,
                 options,
                 endpoint=listener.pubsub_endpoint,
-                http_config=http_config(listener.connection),
+                http_config=config,
                 managed_subscription=listener.managed_subscription,
             )

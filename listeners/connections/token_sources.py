@@ -15,15 +15,12 @@ from listeners.models.client_config_rules import http_version
 from listeners.models.connection_fields import TOKEN_PATH
 from listeners.models.connection_rules import KINDS
 from listeners.salesforce.auth.bearer_token import BearerToken
-from listeners.salesforce.auth.client_credentials import ClientCredentials
-from listeners.salesforce.auth.jwt_bearer import JwtBearer
-from listeners.salesforce.auth.password import Password
-from listeners.salesforce.auth.refresh_token import RefreshToken
+from listeners.salesforce.auth.oauth import ClientCredentials, JwtBearer, Password, RefreshToken
 from listeners.salesforce.auth.soap import LAST_SOAP_VERSION, Soap
 from listeners.salesforce.http.session import session_of
 from listeners.salesforce.tokens.login import Lifetime
 from listeners.salesforce.tokens.source import TokenSource
-from listeners.salesforce.tokens.store import Ledger, NoLedger, TokenStore, digest
+from listeners.salesforce.tokens.store import Ledger, MemoryLedger, TokenStore, digest
 from listeners.salesforce.tokens.tokens import Grant, Tokens
 from listeners.secrets.encrypted_field import Secret
 from listeners.secrets.private_keys import pem_of
@@ -55,12 +52,15 @@ def grant_of(connection: Connection, api_version: str = LAST_SOAP_VERSION) -> Gr
         case Auth.PASSWORD:
             password = connection.password.reveal()
             refresh = _refresh_of(connection, token_url, client)
-            return Password(token_url, *client, connection.username, password, options, refresh)
+            return Password(
+                token_url, *client, connection.username, password, refresh, options=options
+            )
         case Auth.REFRESH_TOKEN:
             refresh_url = connection.refresh_url or connection.base_url + TOKEN_PATH
-            return RefreshToken(refresh_url, *client, connection.refresh_token.reveal(), options)
+            token = connection.refresh_token.reveal()
+            return RefreshToken(refresh_url, *client, token, options=options)
         case Auth.CLIENT_CREDENTIALS:
-            return ClientCredentials(token_url, *client, options)
+            return ClientCredentials(token_url, *client, options=options)
         case Auth.JWT_BEARER:
             return JwtBearer(
                 token_url,
@@ -68,7 +68,7 @@ def grant_of(connection: Connection, api_version: str = LAST_SOAP_VERSION) -> Gr
                 connection.username,
                 pem_of(connection.private_key.reveal()),
                 connection.audience or connection.default_login_url,
-                options,
+                options=options,
             )
         case Auth.BEARER_TOKEN:
             raise ValueError("a connection with a bearer token has no grant")
@@ -87,7 +87,7 @@ def _refresh_of(
     options = oauth_options(connection, config)
     url = config.get("refresh_url") or token_url
     http = _login_session(connection, config.get("client_config"))
-    return RefreshToken(url, *client, "", options, http)
+    return RefreshToken(url, *client, "", http, options=options)
 
 
 def token_source(
@@ -179,7 +179,7 @@ def credentials_digest(connection: Connection) -> str:
     return salted_hmac("listeners.logins", "\0".join(parts), algorithm="sha256").hexdigest()
 
 
-class TrialLedger(NoLedger):
+class TrialLedger(MemoryLedger):
     """A ledger that stores nothing, but knows the spent refresh tokens of all connections."""
 
     def is_spent(self, refresh_token: str) -> bool:

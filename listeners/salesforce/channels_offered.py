@@ -86,14 +86,16 @@ def offered(rest: RestClient) -> Offer:
             "This user cannot see custom channels or which entities are selected: that requires "
             f"the permission View Setup and Configuration ({_code(refused)})."
         )
-        return Offer((_all(), *_single(events, labels, Group.UNKNOWN)), tuple(notes))
+        return Offer(
+            (_standard_channel(), *_entity_channels(events, labels, Group.UNKNOWN)), tuple(notes)
+        )
     selected = setup.selected
     return Offer(
         (
-            _all(_words(setup.members.get(STANDARD, ()), labels)),
-            *_custom(setup, labels),
-            *_single(selected, labels, Group.SELECTED),
-            *_single(events - selected, labels, Group.NOT_SELECTED),
+            _standard_channel(_entity_labels(setup.members.get(STANDARD, ()), labels)),
+            *_custom_channels(setup, labels),
+            *_entity_channels(selected, labels, Group.SELECTED),
+            *_entity_channels(events - selected, labels, Group.NOT_SELECTED),
         ),
         tuple(notes),
     )
@@ -105,25 +107,23 @@ def _code(refused: RestRefused) -> str:
 
 def _setup(rest: RestClient, events: Iterable[str]) -> _Setup:
     channels = {str(row.get("Id")): row for row in rest.query_setup(CHANNELS_QUERY)}
-    names = {row_id: _name(row) for row_id, row in channels.items()}
+    names = {row_id: _channel_name(row) for row_id, row in channels.items()}
     members: dict[str, list[str]] = {}
     for row in rest.query_setup(MEMBERS_QUERY):
         channel = str(row.get("EventChannel"))
         name = names.get(channel, channel)  # rows have a channel's id; the standard one's name
-        if event := _event(row, name, events):
+        if event := _event_name(row, name, events):
             members.setdefault(name, []).append(event)
     labels = {names[row_id]: str(row.get("MasterLabel") or "") for row_id, row in channels.items()}
     return _Setup(labels, members)
 
 
-def _name(row: Mapping[str, Any]) -> str:
+def _channel_name(row: Mapping[str, Any]) -> str:
     namespace = row.get("NamespacePrefix")
-    return (
-        f"{namespace}__{row['DeveloperName']}__chn" if namespace else f"{row['DeveloperName']}__chn"
-    )
+    return f"{f'{namespace}__' if namespace else ''}{row['DeveloperName']}__chn"
 
 
-def _event(member: Mapping[str, Any], channel: str, events: Iterable[str]) -> str:
+def _event_name(member: Mapping[str, Any], channel: str, events: Iterable[str]) -> str:
     """Return the name of the selected event; empty for a platform event.
 
     For a custom object, SelectedEntity is an id. Its event's name is then the end of the member's
@@ -144,35 +144,41 @@ def _flat(name: str) -> str:
     return name.replace("__", "_")
 
 
-def _all(members: str = "") -> OfferedChannel:
+def _standard_channel(members: str = "") -> OfferedChannel:
     label = f"All selected entities: {members}" if members else "All selected entities"
     return OfferedChannel(f"/data/{STANDARD}", label, Group.ALL)
 
 
-def _custom(setup: _Setup, labels: Mapping[str, str]) -> list[OfferedChannel]:
+def _custom_channels(setup: _Setup, labels: Mapping[str, str]) -> list[OfferedChannel]:
     found = []
     for name, label in sorted(setup.labels.items()):
-        members = _words(setup.members.get(name, ()), labels) or "no entity"
-        found += _valid(name, f"{label}: {members}" if label else members, Group.CUSTOM)
+        members = _entity_labels(setup.members.get(name, ()), labels) or "no entity"
+        found += _if_valid(name, f"{label}: {members}" if label else members, Group.CUSTOM)
     return found
 
 
-def _single(events: Iterable[str], labels: Mapping[str, str], group: Group) -> list[OfferedChannel]:
-    found = [channel for event in events for channel in _valid(event, _word(event, labels), group)]
+def _entity_channels(
+    events: Iterable[str], labels: Mapping[str, str], group: Group
+) -> list[OfferedChannel]:
+    found = [
+        channel
+        for event in events
+        for channel in _if_valid(event, _entity_label(event, labels), group)
+    ]
     return sorted(found, key=lambda offered: (offered.label.casefold(), offered.channel))
 
 
-def _valid(name: str, label: str, group: Group) -> list[OfferedChannel]:
+def _if_valid(name: str, label: str, group: Group) -> list[OfferedChannel]:
     try:
         return [OfferedChannel(channel_of(f"/data/{name}"), label, group)]
     except ValueError:  # an object whose name looks like that of a change event
         return []
 
 
-def _words(events: Iterable[str], labels: Mapping[str, str]) -> str:
-    return ", ".join(sorted({_word(event, labels) for event in events}, key=str.casefold))
+def _entity_labels(events: Iterable[str], labels: Mapping[str, str]) -> str:
+    return ", ".join(sorted({_entity_label(event, labels) for event in events}, key=str.casefold))
 
 
-def _word(event: str, labels: Mapping[str, str]) -> str:
+def _entity_label(event: str, labels: Mapping[str, str]) -> str:
     entity = entity_of(f"/data/{event}") or event
     return labels.get(entity) or entity

@@ -8,9 +8,7 @@
     ├── DestinationRefused          this installation may not send requests to the address
     ├── StreamClosed                this side closed the stream
     ├── MalformedAnswer             an HTTP answer is not an array of Bayeux messages
-    ├── StreamRefused               Salesforce refused a request of a stream
-    │   ├── CometdRefused           … over the Streaming API
-    │   ├── PubSubRefused           … over the Pub/Sub API
+    ├── StreamRefused               a request of a stream was refused
     │   └── ReplayLost              the stored position is no longer valid
     ├── RestRefused                 the REST API refused a request
     └── Undecodable                 (also a ValueError) a data message is not a change event
@@ -21,6 +19,7 @@ No message or ``repr`` contains a token, a secret or a URL. None of these except
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum, auto
 
 RAW_LIMIT = 10 * 1024 * 1024  # characters of a refused payload that are kept for quarantine
@@ -133,11 +132,17 @@ class TransportFailed(SalesforceError):
         status: int | None = None,
         retry_after: float | None = None,
         is_silence: bool = False,
+        was_sent: bool = True,
     ) -> None:
-        """``status`` is None without an HTTP status; ``retry_after`` is in seconds;
-        ``is_silence``: the connection was open, but no data arrived."""
+        """``status`` is None without an HTTP status; ``retry_after`` is in seconds.
+
+        ``is_silence``: the connection was open, but no data arrived. ``was_sent``: the request may
+        have been sent.
+        """
         super().__init__(f"no usable answer: {quoted(why)}", reaction=Reaction.RETRY)
+        self.why = why
         self.is_silence = is_silence
+        self.was_sent = was_sent
         self.status = status
         self.retry_after = retry_after
 
@@ -186,37 +191,41 @@ class MalformedAnswer(SalesforceError):
 
 
 class StreamRefused(SalesforceError):
-    """Salesforce refused a request of a stream; ``reaction`` says whether to retry."""
-
-    def __init__(self, what: str, error: str, reaction: Reaction, detail: str = "") -> None:
-        """``what`` is the refused request, such as /meta/connect or Subscribe; ``error`` is
-        Salesforce's reason; ``detail`` is a more detailed reason for the operator."""
-        reason = (detail or quoted(error)).removesuffix(".")
-        super().__init__(f"{what} refused: {reason}. {_REMEDY[reaction]}", reaction=reaction)
-        self.what = what
-        self.error = error
-
-
-class CometdRefused(StreamRefused):
-    """Salesforce refused a Bayeux message. Correct the configuration if ``reaction`` says so."""
+    """A request of a stream was refused. Correct the configuration if ``reaction`` says so."""
 
     def __init__(
-        self, error: str, failure_reason: str | None, reaction: Reaction, channel: str
+        self,
+        what: str,
+        error: str,
+        reaction: Reaction,
+        *,
+        code: str = "",
+        failure_reason: str = "",
     ) -> None:
-        """``channel`` is the meta channel of the refused message, such as /meta/connect."""
-        detail = f"{quoted(error)} ({quoted(failure_reason)})" if failure_reason else ""
-        super().__init__(channel, error, reaction, detail)
-        self.failure_reason = failure_reason
-        self.channel = channel
+        """``what`` is the refused request, such as /meta/connect or Subscribe.
 
-
-class PubSubRefused(StreamRefused):
-    """The Pub/Sub API refused a call. Correct the configuration if ``reaction`` says so."""
-
-    def __init__(self, method: str, code: str, details: str, reaction: Reaction) -> None:
-        """``code`` is the answer's ``error-code``, or the name of its gRPC status."""
-        super().__init__(method, details or code, reaction, quoted(f"{code}: {details}"))
+        ``error`` is the reason. Over the Pub/Sub API, ``code`` is the ``error-code`` or the gRPC
+        status; over the Streaming API, ``failure_reason`` may be more precise than ``error``.
+        """
+        reason = quoted(f"{code}: {error}" if code else error)
+        reason += f" ({quoted(failure_reason)})" if failure_reason else ""
+        super().__init__(
+            f"{what} refused: {reason.removesuffix('.')}. {_REMEDY[reaction]}", reaction=reaction
+        )
+        self.what = what
+        self.error = error
         self.code = code
+        self.failure_reason = failure_reason
+
+    def of_new_token(self) -> StreamRefused:
+        """Return the refusal of a second token: more would not help, and each costs a login."""
+        return StreamRefused(
+            self.what,
+            self.error,
+            Reaction.BACK_OFF_LONG,
+            code=self.code,
+            failure_reason=self.failure_reason,
+        )
 
 
 class ReplayLost(StreamRefused):
@@ -245,3 +254,16 @@ class Undecodable(SalesforceError, ValueError):
         self.reason = reason
         self.raw = raw[:RAW_LIMIT]
         self.replay_id = replay_id
+
+
+def status_reaction(status: int, codes: Sequence[str]) -> Reaction:
+    """Return the reaction to an HTTP status and the ``errorCode``s in the body."""
+    if "REQUEST_LIMIT_EXCEEDED" in codes:
+        return Reaction.QUOTA
+    if status == 401 or 300 <= status < 400:  # redirect of a moved org: log in for its new URL
+        return Reaction.NEW_TOKEN
+    if status == 402:
+        return Reaction.REHANDSHAKE
+    if status == 403:
+        return Reaction.BACK_OFF_LONG
+    return Reaction.CONFIGURATION

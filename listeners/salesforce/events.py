@@ -40,7 +40,7 @@ class ChangeEvent:
     replay_id: str  # opaque: no arithmetic, no order, not unique over time
     event_uuid: str | None
     entity_name: str
-    record_id: str
+    record_id: str  # ends with * for a change to every record, such as a new field type
     record_ids: tuple[str, ...]  # all records of the message, without duplicates, in its order
     change_type: str  # as sent; ``kind`` is the closed form
     change_origin: str | None
@@ -71,8 +71,3 @@ class ChangeEvent:
     def is_gap(self) -> bool:
         """Whether the change's data is missing: the record must be read."""
         return self.change_type.startswith("GAP_") and not self.is_overflow
-
-    @property
-    def is_wildcard(self) -> bool:
-        """Whether the change is to every record of the entity, such as a new field type."""
-        return self.record_id.endswith("*")

@@ -6,11 +6,11 @@ from django.utils import timezone
 from audit.models import Incident
 from consumer.stream import refusal_incidents
 from consumer.stream.refusal_incidents import Refusals
-from listeners.salesforce.errors import AnswerTooLarge, CometdRefused, Reaction, TransportFailed
+from listeners.salesforce.errors import AnswerTooLarge, Reaction, StreamRefused, TransportFailed
 
 pytestmark = pytest.mark.django_db
 Kind = Incident.Kind
-BUSY = CometdRefused("503", "busy", Reaction.BACK_OFF_LONG, "/meta/connect")
+BUSY = StreamRefused("/meta/connect", "503", Reaction.BACK_OFF_LONG, failure_reason="busy")
 SILENT = TransportFailed("nothing for 140 s", is_silence=True)
 CUT = TransportFailed("cut")
 
@@ -66,7 +66,7 @@ def test_silences_that_are_far_apart_are_not(listener, monkeypatch):
 
 
 def test_what_an_earlier_process_told_ends_too(listener):
-    quota = CometdRefused("403", "daily limit", Reaction.QUOTA, "/meta/subscribe")
+    quota = StreamRefused("/meta/subscribe", "403", Reaction.QUOTA, failure_reason="daily limit")
     note(Refusals(listener), quota)
     assert opened(Kind.QUOTA)
     Refusals(listener).received(timezone.now())

@@ -23,7 +23,7 @@ from listeners.salesforce.errors import (
 from listeners.salesforce.http.allowlist import parsed
 from listeners.salesforce.http.session import HttpConfig, Proxy, Tls, session_of
 from listeners.salesforce.pubsub.endpoint import endpoint_of
-from listeners.salesforce.pubsub.grpc_channel import way_to
+from listeners.salesforce.pubsub.grpc_channel import connection_plan
 from listeners.salesforce.pubsub.rpc import Calls
 from listeners.salesforce.pubsub.stream import PubSubStream
 from listeners.salesforce.rest.simple_salesforce import TokenSession
@@ -152,9 +152,7 @@ def test_a_login_whose_host_leads_inside_is_tried_again_later(transactional_db, 
 
 def test_a_stream_is_not_opened_where_a_logins_answer_leads_inside(door):
     tokens = BearerToken("token", f"http://127.0.0.1:{door.port}")
-    stream = CometdStream(
-        tokens, "/data/ChangeEvents", http=session_of(HttpConfig(destinations=SITE))
-    )
+    stream = CometdStream(tokens, "/data/ChangeEvents", http_config=HttpConfig(destinations=SITE))
 
     with pytest.raises(DestinationRefused) as refused:
         stream.open("-1")
@@ -182,16 +180,16 @@ def test_a_pubsub_endpoint_inside_is_not_connected_to(names, door, endpoint, ver
 
 def test_grpc_is_given_the_addresses_that_were_judged(names):
     names["pubsub.example"] = [["8.8.8.8", "10.0.0.1", "2606:4700::1", "8.8.4.4"], ["127.0.0.1"]]
-    way = way_to(endpoint_of("pubsub.example:7443"), HttpConfig(destinations=SITE))
+    plan = connection_plan(endpoint_of("pubsub.example:7443"), HttpConfig(destinations=SITE))
 
-    assert asyncio.run(way.target()) == "ipv4:8.8.8.8:7443,8.8.4.4:7443"
+    assert asyncio.run(plan.target()) == "ipv4:8.8.8.8:7443,8.8.4.4:7443"
 
 
 def test_an_endpoint_whose_name_is_not_known_is_tried_again():
-    way = way_to(endpoint_of("nowhere.invalid:7443"), HttpConfig(destinations=SITE))
+    plan = connection_plan(endpoint_of("nowhere.invalid:7443"), HttpConfig(destinations=SITE))
 
     with pytest.raises(TransportFailed, match="cannot be resolved"):
-        asyncio.run(Calls(way, (("accesstoken", "a"),), 5.0).open())
+        asyncio.run(Calls(plan, Token("00D000000000009!a", "https://org.example"), 5.0).open())
 
 
 @pytest.fixture

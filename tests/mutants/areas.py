@@ -73,11 +73,11 @@ AREAS: dict[str, tuple[str, ...]] = {
     "decoders": (
         "listeners/salesforce/decode.py",
         "listeners/salesforce/diffs.py",
-        "listeners/salesforce/cometd/parse.py",
+        "listeners/salesforce/cometd/answers.py",
         "listeners/salesforce/pubsub/bitmaps.py",
         "listeners/salesforce/pubsub/to_cometd.py",
         "listeners/salesforce/pubsub/payload_reader.py",
-        "listeners/salesforce/pubsub/null_handling.py",
+        "listeners/salesforce/pubsub/values.py",
     ),
     "outbound rules": (
         "listeners/egress.py",

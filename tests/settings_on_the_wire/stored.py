@@ -8,8 +8,8 @@ from threading import Thread
 from typing import Any
 
 from consumer.diagnostics.connection_check import Finding, check_connection
-from listeners.connections.client_config import stream_options
-from listeners.connections.token_sources import session_for, token_source
+from listeners.connections.client_config import http_config, stream_options
+from listeners.connections.token_sources import token_source
 from listeners.models import Connection, Listener
 from listeners.models.connection_rules import KINDS
 from listeners.salesforce.cometd.stream import CometdStream
@@ -45,12 +45,14 @@ def listening(connection: Connection, **fields: Any) -> Listener:
 def stream_of(listener: Listener, **more: Any) -> Iterator[CometdStream]:
     """The listener's stream, built as the receiver builds it."""
     tokens = token_source(listener.connection, listener.api_version)
-    with session_for(listener.connection) as http:
-        stream = CometdStream(tokens, listener.channel, stream_options(listener), http=http, **more)
-        try:
-            yield stream
-        finally:
-            stream.close()
+    config = http_config(listener.connection)
+    stream = CometdStream(
+        tokens, listener.channel, stream_options(listener), http_config=config, **more
+    )
+    try:
+        yield stream
+    finally:
+        stream.close()
 
 
 def poll_until(

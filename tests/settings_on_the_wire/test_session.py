@@ -8,7 +8,7 @@ import pytest
 
 from listeners.connections.handler_clients import client_for
 from listeners.models import Position
-from listeners.salesforce.errors import CometdRefused, Reaction, TransportFailed
+from listeners.salesforce.errors import Reaction, StreamRefused, TransportFailed
 from tests.listeners.salesforce.messages import CONNECT, HANDSHAKE, SUBSCRIBE, refused
 from tests.listeners.salesforce.scripted import Call, Reply, ScriptedOrg, of_json
 from tests.servers import wait_for
@@ -182,7 +182,7 @@ def test_a_session_that_was_idle_for_longer_is_not_resumed(
         if is_resumed:
             stream.poll()
         else:
-            with pytest.raises(CometdRefused, match="more than session_timeout") as refusal:
+            with pytest.raises(StreamRefused, match="more than session_timeout") as refusal:
                 stream.poll()
             assert refusal.value.reaction is Reaction.REHANDSHAKE
 
@@ -196,7 +196,7 @@ def test_in_its_place_one_is_opened_from_a_handshake_on(scripted: ScriptedOrg) -
     with stream_of(listener, monotonic=clock) as stream:
         stream.open("-1")
         clock.now += 61
-        with pytest.raises(CometdRefused):
+        with pytest.raises(StreamRefused):
             stream.poll()
 
         stream.open("4711")

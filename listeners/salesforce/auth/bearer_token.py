@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 
 from listeners.salesforce.errors import LoginRefused
-from listeners.salesforce.http.request import header_safe
-from listeners.salesforce.tokens.tokens import Token
+from listeners.salesforce.tokens.tokens import Token, header_safe
 
 
 class BearerToken:

@@ -20,15 +20,12 @@ from listeners.salesforce.errors import (
     refused_by_proxy,
 )
 from listeners.salesforce.http.addresses import host_of, is_web_url
-from listeners.salesforce.http.answer_limits import LOGIN
 from listeners.salesforce.http.request import (
     Answer,
     Timeout,
-    Unanswered,
-    header_safe,
     login_exchange,
 )
-from listeners.salesforce.tokens.tokens import LoginResult, Token, lifetime_of
+from listeners.salesforce.tokens.tokens import Grant, LoginResult, Token, header_safe, lifetime_of
 
 DEFAULT_TIMEOUT: Timeout = (10.0, 30.0)
 
@@ -104,42 +101,47 @@ class OAuthOptions:
     instance_url: str = ""
 
 
-DEFAULTS = OAuthOptions()
+@dataclass(frozen=True, slots=True)
+class OAuthGrant(Grant):
+    """A grant of the token endpoint. Subclasses post their form with ``request``."""
 
+    token_url: str = field(repr=False)
+    client_id: str
+    client_secret: str = field(repr=False)
+    options: OAuthOptions = field(default=OAuthOptions(), kw_only=True)
 
-def request_token(
-    http: requests.Session,
-    token_url: str,
-    form: Mapping[str, str],
-    *,
-    client: tuple[str, str] | None,
-    options: OAuthOptions,
-) -> LoginResult:
-    """Post ``form``, with the ``client`` (id, secret) if given, and return the answer's tokens.
+    @property
+    def has_client(self) -> bool:
+        """Whether the client id and secret are sent."""
+        return bool(self.client_id)
 
-    Raises ``LoginRefused`` with Salesforce's error text, or ``LoginUnavailable``.
-    """
-    if not is_web_url(token_url):
-        raise LoginRefused("the token URL is not an http(s) URL", remedy="Correct the token URL.")
-    in_header = options.bearer == CredentialBearer.AUTH_HEADER
-    body = {**form, **({} if in_header else _in_body(client)), **options.params}
-    if options.scopes:
-        body["scope"] = " ".join(options.scopes)
-    answer = login_exchange(
-        http,
-        "POST",
-        token_url,
-        auth=_ClientAuth(client if in_header else None),
-        timeout=options.timeout,
-        limit=LOGIN,
-        data="&".join(filter(None, (urlencode(body), options.payload))).encode(),
-        headers={**options.headers, "Accept": "application/json", "Content-Type": _FORM},
-    )
-    if isinstance(answer, Unanswered):
-        raise LoginUnavailable(answer.why, may_have_worked=answer.sent)
-    basic = ":".join(client) if client else ""
-    sent = (*_secrets(form, client), *options.params.values(), *options.headers.values(), basic)
-    return _result(answer, answer.hiding(*sent), host_of(token_url), options.instance_url)
+    def request(self, http: requests.Session, form: Mapping[str, str]) -> LoginResult:
+        """Post the form, and return the answer's tokens.
+
+        Raises ``LoginRefused`` with Salesforce's error text, or ``LoginUnavailable``.
+        """
+        if not is_web_url(self.token_url):
+            remedy = "Correct the token URL."
+            raise LoginRefused("the token URL is not an http(s) URL", remedy=remedy)
+        options = self.options
+        client = (self.client_id, self.client_secret) if self.has_client else None
+        in_header = options.bearer == CredentialBearer.AUTH_HEADER
+        body = {**form, **({} if in_header else _in_body(client)), **options.params}
+        if options.scopes:
+            body["scope"] = " ".join(options.scopes)
+        answer = login_exchange(
+            http,
+            "POST",
+            self.token_url,
+            auth=_ClientAuth(client if in_header else None),
+            timeout=options.timeout,
+            data="&".join(filter(None, (urlencode(body), options.payload))).encode(),
+            headers={**options.headers, "Accept": "application/json", "Content-Type": _FORM},
+        )
+        basic = ":".join(client) if client else ""
+        sent = (*_secrets(form, client), *options.params.values(), *options.headers.values(), basic)
+        host = host_of(self.token_url)
+        return _result(answer, answer.hiding(*sent), host, options.instance_url)
 
 
 _FORM = "application/x-www-form-urlencoded"
@@ -163,10 +165,7 @@ def _result(answer: Answer, masked: Answer, host: str, fallback: str) -> LoginRe
     """Return the answer's tokens; errors quote ``masked``, the answer without the sent secrets."""
     if answer.status != 200:
         raise _failure(masked, host)
-    try:
-        body = answer.json()
-    except ValueError:
-        body = None
+    body = answer.json_or_none()
     if not isinstance(body, dict):
         why = f"{host} answered HTTP 200, but not with a token response"
         raise LoginUnavailable(why, may_have_worked=True)
@@ -192,7 +191,7 @@ def _result(answer: Answer, masked: Answer, host: str, fallback: str) -> LoginRe
 def _failure(answer: Answer, host: str) -> SalesforceError:
     if answer.status == 407:
         return refused_by_proxy(host)
-    if answer.status >= 500 or answer.status in {408, 429}:
+    if answer.is_unavailable:
         why = f"{host} answered HTTP {answer.status}"
         return LoginUnavailable(
             why, retry_after=answer.retry_after(), may_have_worked=answer.status != 429
@@ -200,10 +199,7 @@ def _failure(answer: Answer, host: str) -> SalesforceError:
     if 300 <= answer.status < 400:
         target = host_of(answer.headers.get("Location", ""))
         return LoginRefused(f"{host} redirects to {target}", remedy="Correct the token URL.")
-    try:
-        body = answer.json()
-    except ValueError:
-        body = None
+    body = answer.json_or_none()
     if isinstance(body, dict) and body.get("error"):
         return _refusal(body, answer)
     return LoginRefused(f"{host} answered HTTP {answer.status}", remedy="Check the token URL.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
@@ -18,16 +17,13 @@ from listeners.salesforce.errors import (
     refused_by_proxy,
 )
 from listeners.salesforce.http.addresses import host_of, is_web_url
-from listeners.salesforce.http.answer_limits import LOGIN
 from listeners.salesforce.http.request import (
     Answer,
     NoAuth,
     Timeout,
-    Unanswered,
-    header_safe,
     login_exchange,
 )
-from listeners.salesforce.tokens.tokens import LoginResult, Token, lifetime_of
+from listeners.salesforce.tokens.tokens import Grant, LoginResult, Token, header_safe, lifetime_of
 
 LAST_SOAP_VERSION = "64.0"
 
@@ -52,7 +48,7 @@ def login_version(api_version: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Soap:
+class Soap(Grant):
     """The grant. ``password`` is the password directly followed by the security token."""
 
     login_url: str = field(repr=False)
@@ -62,12 +58,7 @@ class Soap:
     timeout: Timeout = (10.0, 30.0)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    @property
-    def refresh_token(self) -> str:
-        return ""
-
     def login(self, http: requests.Session) -> LoginResult:
-        """Log in once. Raises ``LoginRefused`` or ``LoginUnavailable``."""
         if not is_web_url(self.login_url):
             remedy = "Correct the login URL."
             raise LoginRefused("the login URL is not an http(s) URL", remedy=remedy)
@@ -78,19 +69,12 @@ class Soap:
             f"{self.login_url}/services/Soap/u/{login_version(self.api_version)}",
             auth=NoAuth(),
             timeout=self.timeout,
-            limit=LOGIN,
             data=body.encode(),
             headers={**self.headers, **_HEADERS},
         )
-        if isinstance(answer, Unanswered):
-            raise LoginUnavailable(answer.why)
         if answer.status != 200:
             answer = answer.hiding(self.password, *self.headers.values())
         return LoginResult(_token(answer, host_of(self.login_url)))
-
-    def with_refresh_token(self, refresh_token: str) -> Self:
-        """Return this grant: it uses no refresh token."""
-        return self
 
 
 def _token(answer: Answer, host: str) -> Token:
@@ -152,7 +136,7 @@ def _refusal(code: str, words: str, answer: Answer) -> SalesforceError:
 def _unreadable(answer: Answer, host: str) -> SalesforceError:
     if answer.status == 407:
         return refused_by_proxy(host)
-    if answer.status >= 500 or answer.status in {200, 408, 429}:
+    if answer.status == 200 or answer.is_unavailable:
         why = f"{host} answered HTTP {answer.status}, but not with a SOAP response"
         return LoginUnavailable(why, retry_after=answer.retry_after())
     remedy = "Check the login URL."

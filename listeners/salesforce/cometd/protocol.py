@@ -10,24 +10,22 @@ A driver takes a request, sends it as one JSON array, and passes the whole answe
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import Any
 
 from listeners.salesforce.backoff import Backoff
-from listeners.salesforce.cometd.advice import classify
-from listeners.salesforce.cometd.inbox import (
-    Acknowledged,
-    Message,
-    Outcome,
-    Received,
-    Refused,
-    Unclear,
+from listeners.salesforce.cometd.answers import CONNECT, classify
+from listeners.salesforce.errors import (
+    MalformedAnswer,
+    Reaction,
+    ReplayLost,
+    SalesforceError,
+    StreamRefused,
 )
-from listeners.salesforce.errors import Reaction
 
 HANDSHAKE = "/meta/handshake"
-CONNECT = "/meta/connect"
 SUBSCRIBE = "/meta/subscribe"
 UNSUBSCRIBE = "/meta/unsubscribe"
 DISCONNECT = "/meta/disconnect"
@@ -38,6 +36,18 @@ _LONGEST_INTERVAL = 30.0  # seconds: a longer pause would end the session
 _ENDINGS = ("handshake", "none")  # a tuple, because the advice may contain unhashable values
 _HASTY = 1.0  # seconds: an empty answer that comes sooner was not held by the server
 _HASTY_BACKOFF = Backoff(1 / 16, 1.0, jitter=0.0)
+
+
+Message = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The data messages of an answer, its first failure, and whether a request was accepted."""
+
+    messages: tuple[Message, ...]
+    failure: SalesforceError | None
+    is_accepted: bool
 
 
 class SessionState(StrEnum):
@@ -116,71 +126,68 @@ class BayeuxSession:
 
     # Answers
 
-    def receive(self, messages: Sequence[Message], now: float) -> list[Outcome]:
-        """Return the outcomes of the answer to the last request, data messages first."""
+    def receive(
+        self, messages: Sequence[Message], now: float, text: Callable[[], str] = str
+    ) -> Reply:
+        """Interpret the answer to the last request; ``text`` returns the text of the answer."""
         data = tuple(message for message in messages if not _is_meta(message))
         meta = [message for message in messages if _is_meta(message)]
-        outcomes: list[Outcome] = [Received(data)] if data else []
-        for message in meta:
-            self._heed(message.get("advice"))
-            outcomes.append(self._meaning(message))
-        answered = any(message["channel"] == self._expected for message in meta)
+        flaws = [flaw for message in meta if (flaw := self._failure(message, text))]
         # Some servers send an empty array as a keep-alive, without acknowledging the connect.
-        if not answered and self._expected == CONNECT and not messages:
-            outcomes.append(Acknowledged(CONNECT))
-        elif not answered and not (data and self._expected == CONNECT):
-            outcomes.append(Unclear(f"the answer has no {self._expected} message"))
+        is_keep_alive = self._expected == CONNECT and not messages
+        is_accepted = is_keep_alive or len(flaws) < len(meta)
+        is_answered = any(message["channel"] == self._expected for message in meta)
+        if not (is_answered or is_keep_alive or (data and self._expected == CONNECT)):
+            flaws.append(MalformedAnswer(f"the answer has no {self._expected} message", text()))
         if self._expected == CONNECT:
             self._pace(now, empty=not data)
-        if any(map(self._ends, outcomes)):
+        if any(flaw.reaction is not Reaction.RETRY for flaw in flaws):
             self.end()
-        return outcomes
-
-    def answer_lost(self) -> None:
-        """End the session because a request was sent and its answer was lost.
-
-        The answer may have contained events, and Bayeux does not acknowledge them: reopening from
-        the stored position delivers them again.
-        """
-        self.end()
+        return Reply(data, flaws[0] if flaws else None, is_accepted)
 
     def end(self) -> None:
-        """Mark the session as lost: the server will not continue it."""
+        """Mark the session as lost: the server will not continue it, or an answer was lost.
+
+        A lost answer may have contained events, and Bayeux does not acknowledge them: reopening
+        from the stored position delivers them again.
+        """
         self.state = SessionState.LOST
 
     def connect_delay(self, now: float) -> float:
         """Return the seconds to wait before the next connect, as the server advised."""
         return max(0.0, self._not_before - now)
 
-    def _heed(self, advice: Any) -> None:
-        if not isinstance(advice, Mapping):
-            return
+    def _heed(self, advice: Message) -> None:
         self._interval = _seconds(advice.get("interval"), self._interval, _LONGEST_INTERVAL)
         self.hold = _seconds(advice.get("timeout"), 0.0, _LONGEST_HOLD) or self.hold
 
-    def _meaning(self, message: Message) -> Outcome:
+    def _failure(self, message: Message, text: Callable[[], str]) -> SalesforceError | None:
+        """Update the session from a meta message, and return the failure that it reports."""
         channel: str = message["channel"]
-        advice = message.get("advice") if isinstance(message.get("advice"), Mapping) else None
+        sent = message.get("advice")
+        advice: Message = sent if isinstance(sent, Mapping) else {}
+        self._heed(advice)
+        is_ending = advice.get("reconnect") in _ENDINGS
         if message.get("successful") is not True:
-            if advice and advice.get("reconnect") in _ENDINGS:
+            if is_ending:
                 self.end()
             return _refusal(message, channel, advice)
-        if advice and advice.get("reconnect") in _ENDINGS and channel == CONNECT:
+        if is_ending and channel == CONNECT:
             error = f"the answer advises reconnect {advice['reconnect']}"
-            return Refused(channel, error, None, classify(None, None, advice))
+            return StreamRefused(channel, error, classify(None, None, advice))
         if channel == DISCONNECT:
-            return Refused(channel, "the server closed the session", None, Reaction.REHANDSHAKE)
+            return StreamRefused(channel, "the server closed the session", Reaction.REHANDSHAKE)
         if channel == HANDSHAKE:
             client_id = message.get("clientId")
             if not isinstance(client_id, str) or not client_id:
-                return Unclear("the handshake's answer has no clientId")
+                return MalformedAnswer("the handshake's answer has no clientId", text())
             self._client_id = client_id
             ext = message.get("ext")
             self.has_replay = isinstance(ext, Mapping) and ext.get("replay") is True
             self.state = SessionState.HANDSHAKEN
         if channel == SUBSCRIBE:
             self.state = SessionState.SUBSCRIBED
-        return Acknowledged(channel)
+        return None
 
     def _pace(self, now: float, *, empty: bool) -> None:
         """Set the pause before the next connect: the advised interval, or longer if the server
@@ -191,34 +198,29 @@ class BayeuxSession:
         pause = _HASTY_BACKOFF.delay(self._hasty_answers) if hasty else 0.0
         self._not_before = now + max(self._interval, pause)
 
-    @staticmethod
-    def _ends(outcome: Outcome) -> bool:
-        match outcome:
-            case Refused(reaction=Reaction.RETRY) | Received() | Acknowledged():
-                return False
-            case Refused() | Unclear():
-                return True
-
 
 def _is_meta(message: Message) -> bool:
     channel = message.get("channel")
     return isinstance(channel, str) and channel.startswith("/meta/")
 
 
-def _refusal(message: Message, channel: str, advice: Message | None) -> Refused:
+def _refusal(message: Message, channel: str, advice: Message) -> StreamRefused:
     error = message.get("error")
-    text = error if isinstance(error, str) else None
+    text = error if isinstance(error, str) else ""
     failure_reason = _failure_reason(message)
     reaction = classify(failure_reason, text, advice)
-    return Refused(channel, text or "no reason given", failure_reason, reaction)
+    text = text or "no reason given"
+    if reaction is Reaction.REPLAY_LOST:
+        return ReplayLost(channel, text)
+    return StreamRefused(channel, text, reaction, failure_reason=failure_reason)
 
 
-def _failure_reason(message: Message) -> str | None:
+def _failure_reason(message: Message) -> str:
     match message.get("ext"):
         case {"sfdc": {"failureReason": str() as reason}}:
             return reason
         case _:
-            return None
+            return ""
 
 
 def _as_number(replay: str) -> int | str:

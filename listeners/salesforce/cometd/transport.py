@@ -11,19 +11,17 @@ from typing import Any
 
 import requests
 
-from listeners.salesforce.errors import CometdRefused, Reaction
+from listeners.salesforce.errors import Reaction, StreamRefused, TransportFailed
 from listeners.salesforce.http.answer_limits import EVENTS, ORG
-from listeners.salesforce.http.egress_guard import Route
 from listeners.salesforce.http.interrupt import InterruptibleAdapter
 from listeners.salesforce.http.request import (
     Answer,
     BearerAuth,
     NoAuth,
     Timeout,
-    Unanswered,
     exchange,
 )
-from listeners.salesforce.http.session import ConfiguredSession, KeepAliveAdapter
+from listeners.salesforce.http.session import ConfiguredSession, HttpConfig, session_of
 from listeners.salesforce.tokens.tokens import Token
 
 REQUEST_LIMIT = 32_768  # bytes; Salesforce answers larger requests with 413
@@ -34,24 +32,22 @@ _HEADERS = {"Content-Type": "application/json;charset=UTF-8", "Accept": "applica
 Request = Sequence[Mapping[str, Any]]
 
 
-class Line:
+class HttpTransport:
     """Sends one request at a time, until any thread calls ``hang_up``."""
 
-    def __init__(self, lent: requests.Session | None, keep_alive: float | None = None) -> None:
-        """``lent`` is a template for proxies, TLS settings and headers; it sends no requests.
-
-        ``keep_alive``: seconds of silence before TCP keep-alive probes start.
-        """
-        self._lent = lent
+    def __init__(self, config: HttpConfig, keep_alive: float) -> None:
+        """``keep_alive``: seconds of silence before TCP keep-alive probes start."""
         self._cookies = RawCookies()
-        self._adapter = InterruptibleAdapter(keep_alive, _route_of(lent))
-        self._http = _session_like(lent)
+        self._adapter = InterruptibleAdapter(keep_alive, config.route)
+        self._http = _without_cookies(session_of(config))
         self._http.mount("http://", self._adapter)
         self._http.mount("https://", self._adapter)
+        #: For requests beside the one that another thread waits for, on new connections.
+        self._aside = _without_cookies(session_of(config))
 
     def send(
         self, token: Token, path: str, request: Request, timeout: Timeout
-    ) -> Answer | Unanswered:
+    ) -> Answer | TransportFailed:
         """POST ``request`` as one JSON array, and keep the answer's cookies.
 
         The token is removed from the answer, which may be quoted and stored.
@@ -83,7 +79,7 @@ class Line:
 
         Requests the list of API versions, which needs no token and counts against no limit.
         """
-        with _session_like(self._lent) as http:
+        with self._aside as http:
             answer = exchange(
                 http,
                 "GET",
@@ -98,7 +94,7 @@ class Line:
     def hang_up(self, token: Token, path: str, parting: Request) -> None:
         """Send the last requests on a separate connection, ignoring errors, and close."""
         if parting:
-            with _session_like(self._lent) as http:
+            with self._aside as http:
                 self._post(http, token, path, parting, _PARTING_TIMEOUT)
         self._http.close()
 
@@ -109,11 +105,11 @@ class Line:
         path: str,
         request: Request,
         timeout: Timeout,
-    ) -> Answer | Unanswered:
+    ) -> Answer | TransportFailed:
         body = json.dumps(request).encode()
         if len(body) > REQUEST_LIMIT:
             error = f"the request has {len(body)} bytes; the maximum is {REQUEST_LIMIT}"
-            raise CometdRefused(error, None, Reaction.CONFIGURATION, str(request[0]["channel"]))
+            raise StreamRefused(str(request[0]["channel"]), error, Reaction.CONFIGURATION)
         return exchange(
             http,
             "POST",
@@ -126,26 +122,10 @@ class Line:
         )
 
 
-def _session_like(lent: requests.Session | None) -> requests.Session:
-    session = ConfiguredSession()
-    session.cookies.set_policy(no_cookies())
-    route = _route_of(lent)
-    adapter = KeepAliveAdapter(route=route)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    session.destinations = route.destinations
-    if lent is not None:
-        session.headers.update(lent.headers)
-        session.proxies = dict(lent.proxies)
-        session.verify, session.cert = lent.verify, lent.cert
-        session.trust_env = lent.trust_env
+def _without_cookies(session: ConfiguredSession) -> ConfiguredSession:
+    """Keep the cookie jar of the session empty."""
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     return session
-
-
-def _route_of(lent: requests.Session | None) -> Route:
-    if isinstance(lent, ConfiguredSession):
-        return Route(lent.destinations, has_own_proxy=bool(lent.proxies))
-    return Route()
 
 
 class RawCookies:
@@ -175,11 +155,6 @@ class RawCookies:
         """Return the request header, ``{"Cookie": "a=b; c=d"}``; empty without cookies."""
         pairs = [f"{name}={value}" for name, value in self._values.items()]
         return {"Cookie": "; ".join(pairs)} if pairs else {}
-
-
-def no_cookies() -> DefaultCookiePolicy:
-    """Return a policy that keeps the cookie jar of a ``requests`` session empty."""
-    return DefaultCookiePolicy(allowed_domains=[])
 
 
 def _is_expired(attributes: list[str]) -> bool:

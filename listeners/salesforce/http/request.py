@@ -1,8 +1,8 @@
 """Sends an HTTP request and returns its answer or failure as a value.
 
 ``requests`` quotes URLs, header values and proxy addresses in its exceptions. This module converts
-them to an ``Unanswered`` with its own text, so that no secret can leak through an exception, its
-context or its traceback.
+them to a ``TransportFailed`` with its own text, so that no secret can leak through an exception,
+its context or its traceback.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from requests.auth import AuthBase
 from listeners.salesforce.errors import (
     AnswerTooLarge,
     DestinationRefused,
-    LoginRefused,
+    LoginUnavailable,
     TransportFailed,
 )
 from listeners.salesforce.http.addresses import host_of
-from listeners.salesforce.http.answer_limits import DEEPEST, AnswerLimit, is_deeper
+from listeners.salesforce.http.answer_limits import DEEPEST, LOGIN, AnswerLimit, is_deeper
 
 _CHUNK = 256 * 1024
 _LONGEST_NUMBER = 4000  # digits; Python parses up to 4300
@@ -71,6 +71,22 @@ class Answer:
         if deepest is not None and is_deeper(parsed, deepest):
             raise ValueError("nested too deeply")
         return parsed
+
+    def json_or_none(self) -> Any:
+        try:
+            return self.json()
+        except ValueError:
+            return None
+
+    @property
+    def is_unavailable(self) -> bool:
+        """Whether the server cannot answer the request now, by the status."""
+        return self.status >= 500 or self.status in {408, 429}
+
+    def unavailable(self) -> TransportFailed:
+        return TransportFailed(
+            f"HTTP {self.status}", status=self.status, retry_after=self.retry_after()
+        )
 
     def hiding(self, *secrets: str) -> Answer:
         """Return the answer without these secrets, which a server may repeat in its body."""
@@ -125,25 +141,6 @@ def _whole(digits: str) -> int | float:
     return int(digits) if len(digits) < _LONGEST_NUMBER else math.inf
 
 
-@dataclass(frozen=True, slots=True)
-class Unanswered:
-    """A request without a complete answer.
-
-    ``sent`` is False only if the request was certainly not sent. ``silent``: the connection was
-    open, but the answer did not arrive.
-    """
-
-    why: str
-    sent: bool
-    silent: bool = False
-    too_large: bool = False
-
-    def error(self, *, is_silence: bool = False) -> TransportFailed:
-        if self.too_large:
-            return AnswerTooLarge(self.why)
-        return TransportFailed(self.why, is_silence=self.silent or is_silence)
-
-
 class BearerAuth(AuthBase):
     """Sets the bearer token; passed as ``auth`` so that a .netrc entry cannot replace it."""
 
@@ -162,16 +159,6 @@ class NoAuth(AuthBase):
         return request
 
 
-def header_safe(access_token: Any, giver: str) -> str:
-    """Return the token if it is valid in a header; otherwise ``requests`` would quote it."""
-    if isinstance(access_token, str) and access_token:
-        if access_token.isascii() and access_token.isprintable() and " " not in access_token:
-            return access_token
-        why = f"{giver} returned an access_token that cannot be sent in a header"
-        raise LoginRefused(why, may_have_worked=True)
-    raise LoginRefused(f"{giver} returned no access_token", may_have_worked=True)
-
-
 def exchange(
     http: requests.Session,
     method: str,
@@ -180,9 +167,9 @@ def exchange(
     auth: AuthBase,
     timeout: Timeout,
     limit: AnswerLimit,
-    data: bytes | Mapping[str, str] | None = None,
+    data: bytes | None = None,
     headers: Mapping[str, str] | None = None,
-) -> Answer | Unanswered:
+) -> Answer | TransportFailed:
     """Send a request and read the whole answer, up to ``limit``. Redirects are not followed.
 
     The whole exchange may take twice the read timeout, and longer for large answers. Raises
@@ -209,24 +196,27 @@ def exchange(
         return _explained(failure, host_of(url), timeout)
 
 
-def login_exchange(*args: Any, **kwargs: Any) -> Answer | Unanswered:
-    """Call ``exchange`` for a login, and convert ``DestinationRefused`` to a login error."""
+def login_exchange(*args: Any, **kwargs: Any) -> Answer:
+    """Call ``exchange`` for a login, whose failures are login errors."""
     try:
-        return exchange(*args, **kwargs)
+        answer = exchange(*args, limit=LOGIN, **kwargs)
     except DestinationRefused as refused:
         raise refused.as_login_failure() from None
+    if isinstance(answer, TransportFailed):
+        raise LoginUnavailable(answer.why, may_have_worked=answer.was_sent)
+    return answer
 
 
 def _read(
     response: requests.Response, deadline: float, limit: AnswerLimit, host: str
-) -> Answer | Unanswered:
+) -> Answer | TransportFailed:
     body = bytearray()
     while len(body) <= limit.size and (chunk := response.raw.read1(_CHUNK, decode_content=True)):
         body += chunk
         if time.monotonic() > deadline + len(body) / _SLOWEST:
-            return Unanswered("the answer was too slow to complete", sent=True, silent=True)
+            return TransportFailed("the answer was too slow to complete", is_silence=True)
     if over := limit.flaw(body):
-        return Unanswered(too_large(host, response.status_code, over, limit), True, too_large=True)
+        return AnswerTooLarge(too_large(host, response.status_code, over, limit))
     raw_headers = response.raw.headers
     return Answer(
         status=response.status_code,
@@ -263,12 +253,12 @@ _FAILURES: tuple[tuple[type[Exception], bool, str], ...] = (
 _SILENCES = (urllib3.exceptions.ReadTimeoutError, TimeoutError)
 
 
-def _explained(failure: Exception, host: str, timeout: Timeout) -> Unanswered:
+def _explained(failure: Exception, host: str, timeout: Timeout) -> TransportFailed:
     reason = _root(failure)
-    sent, words = next(row[1:] for row in _FAILURES if isinstance(reason, row[0]))
+    was_sent, words = next(row[1:] for row in _FAILURES if isinstance(reason, row[0]))
     kind = type(reason).__name__
     why = words.format(host=host, connect=timeout[0], read=timeout[1], kind=kind)
-    return Unanswered(why, sent, silent=isinstance(reason, _SILENCES))
+    return TransportFailed(why, is_silence=isinstance(reason, _SILENCES), was_sent=was_sent)
 
 
 def _is_refused_by_proxy(failure: Exception) -> bool:

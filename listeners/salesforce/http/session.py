@@ -61,19 +61,32 @@ class Tls:
     client_key: str = ""
     verify: bool = True
 
+    def check_files(self) -> None:
+        """Raise ``ClientFileMissing`` if a file cannot be read."""
+        for path in filter(None, (self.ca_bundle, self.client_certificate, self.client_key)):
+            read_file(path)
+
+
+def read_file(path: str) -> bytes:
+    """Return the contents of a file in client_config. Raises ``ClientFileMissing``."""
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        raise ClientFileMissing(path) from None
+
 
 @dataclass(frozen=True, slots=True)
 class HttpConfig:
-    """The HTTP settings of a connection.
-
-    ``keep_alive`` is the seconds of silence before TCP keep-alive probes start.
-    """
+    """The HTTP settings of a connection."""
 
     proxy: Proxy | None = None
     tls: Tls = Tls()
-    keep_alive: float | None = None
     http_version: str = "1.1"
     destinations: Destinations = ANYWHERE
+
+    @property
+    def route(self) -> Route:
+        return Route(self.destinations, has_own_proxy=self.proxy is not None)
 
 
 class _UrlAuth(AuthBase):
@@ -122,8 +135,7 @@ def session_of(config: HttpConfig, session: ConfiguredSession | None = None) -> 
     """Configure the given session, or a new one, and return it. Raises ``ClientFileMissing``."""
     session = session or ConfiguredSession()
     tls = config.tls
-    for path in (tls.ca_bundle, tls.client_certificate, tls.client_key):
-        _check_readable(path)
+    tls.check_files()
     session.verify = tls.ca_bundle or tls.verify
     if tls.client_certificate:
         session.cert = (
@@ -138,34 +150,22 @@ def session_of(config: HttpConfig, session: ConfiguredSession | None = None) -> 
     return session
 
 
-def _check_readable(path: str) -> None:
-    if not path:
-        return
-    try:
-        with Path(path).open("rb"):
-            pass
-    except OSError:
-        raise ClientFileMissing(path) from None
-
-
 def _adapter(config: HttpConfig) -> HTTPAdapter:
-    options = keep_alive_options(config.keep_alive)
-    route = Route(config.destinations, has_own_proxy=config.proxy is not None)
     if config.http_version == "2":
         from listeners.salesforce.http.http2 import Http2Adapter
 
-        return Http2Adapter(route)
+        return Http2Adapter(config.route)
     if config.http_version == "1.0":
-        return _Http10Adapter(options, route)
-    return KeepAliveAdapter(options, route)
+        return _Http10Adapter(route=config.route)
+    return GuardedAdapter(route=config.route)
 
 
-def keep_alive_options(seconds: float | None) -> SocketOptions:
+def keep_alive_options(seconds: float) -> SocketOptions:
     """Return socket options for three keep-alive probes after ``seconds`` of silence."""
-    options: SocketOptions = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
-    if seconds is None:
-        return options
-    options.append((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
+    options: SocketOptions = [
+        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    ]
     wanted = (
         ("TCP_KEEPIDLE", min(_LONGEST_IDLE, max(1, round(seconds)))),
         ("TCP_KEEPINTVL", min(_LONGEST_IDLE, max(1, round(seconds / 3)))),
@@ -189,7 +189,7 @@ class _Connection(HTTPConnection):
             raise ConnectTimeoutError from None
 
 
-class KeepAliveAdapter(HTTPAdapter):
+class GuardedAdapter(HTTPAdapter):
     """Opens connections, also to proxies, with socket options and restricted by a ``Route``."""
 
     def __init__(
@@ -228,7 +228,7 @@ class _Http10Connection(HTTPConnection):
     _http_vsn_str = "HTTP/1.0"
 
 
-class _Http10Adapter(KeepAliveAdapter):
+class _Http10Adapter(GuardedAdapter):
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
         pool = super().get_connection_with_tls_context(*args, **kwargs)
         mixed_into(cast(HTTPConnectionPool, pool), _Http10Connection)

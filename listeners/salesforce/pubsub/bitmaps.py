@@ -1,7 +1,7 @@
-"""Decodes the bitmaps in a change event's header, which list fields by position in the schema.
+"""Decodes the bitmaps in a change event's header, and restores the nulls of fields that they name.
 
-``0xHEX`` lists fields of the record, ``POS-0xHEX`` children of the compound field at position POS.
-Bit i, from the least significant, is field i.
+They list fields by position in the schema: ``0xHEX`` fields of the record, ``POS-0xHEX`` children
+of the compound field at position POS. Bit i, from the least significant, is field i.
 """
 
 from __future__ import annotations
@@ -9,13 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from listeners.salesforce.pubsub.values import Field
+from listeners.salesforce.pubsub.values import HEADER, Field
 
 _TOP = re.compile(r"0x([0-9a-f]+)", re.ASCII | re.IGNORECASE)
 _CHILDREN = re.compile(r"([0-9]{1,9})-0x([0-9a-f]+)", re.ASCII | re.IGNORECASE)
 _MEANT_AS_BITS = re.compile(r"0x|[0-9]*-", re.ASCII | re.IGNORECASE)
+
+
+#: Named fields → their named children; empty: the field itself.
+Places = Mapping[str, frozenset[str]]
 
 
 class BitmapFlaw(ValueError):
@@ -27,9 +31,9 @@ class Named:
     """The fields that a list of bitmaps names."""
 
     names: tuple[str, ...]  # such as Name.FirstName, in the order of the schema
-    places: Mapping[str, frozenset[str]]  # field → its named children; empty: the field itself
+    places: Places
 
-    def __or__(self, other: Named) -> Mapping[str, frozenset[str]]:
+    def __or__(self, other: Named) -> Places:
         """Return the union of the places."""
         if not other.places:
             return self.places
@@ -59,8 +63,61 @@ def named(elements: Sequence[str], fields: Sequence[Field]) -> Named:
             _refuse(element, "is not a valid bitmap")
         else:
             others.append(element)
+    positions = _positions(fields) if others else {}
+    for other in others:
+        match positions.get(other):
+            case place, None:
+                top |= 1 << place
+            case place, int(child):
+                within[place] |= 1 << child
     names, places = _spelt(top, within, fields)
-    return _with_names(names, places, others, fields) if others else Named(tuple(names), places)
+    unknown = (name for name in dict.fromkeys(others) if name not in positions)
+    return Named((*names, *unknown), places)
+
+
+def _positions(fields: Sequence[Field]) -> dict[str, tuple[int, int | None]]:
+    """Return the position of each field, and for a child also its position in the field."""
+    positions: dict[str, tuple[int, int | None]] = {}
+    for place, field in enumerate(fields):
+        positions[field.name] = place, None
+        for child_place, child in enumerate(field.children):
+            positions[f"{field.name}.{child.name}"] = place, child_place
+    return positions
+
+
+def is_whole(record: Mapping[str, Any], explicit: Places) -> bool:
+    """Return whether the record has all named fields, so that no null must be added."""
+    for name, children in explicit.items():
+        if name not in record:
+            return False
+        if children and not (isinstance(record[name], dict) and children <= record[name].keys()):
+            return False
+    return True
+
+
+def with_nulls(
+    record: Mapping[str, Any], fields: Sequence[Field], explicit: Places
+) -> dict[str, Any]:
+    """Return the record in the schema's order, with null for named fields that are missing."""
+    filled = {HEADER: record[HEADER]}
+    for field in fields:
+        name = field.name
+        children = explicit.get(name)
+        if name == HEADER:
+            continue
+        if name not in record:
+            if children is not None:
+                filled[name] = _filled(field, {}, children) or None
+        elif children and field.children and isinstance(record[name], dict):
+            filled[name] = _filled(field, record[name], children)
+        else:
+            filled[name] = record[name]
+    return filled
+
+
+def _filled(field: Field, value: Mapping[str, Any], named: frozenset[str]) -> dict[str, Any]:
+    names = (child.name for child in field.children)
+    return {name: value.get(name) for name in names if name in value or name in named}
 
 
 def _spelt(
@@ -92,39 +149,6 @@ def _fitting(bits: int, fields: Sequence[Field], element: str, of: str) -> int:
     if bits >> len(fields):
         _refuse(element, f"names bit {bits.bit_length() - 1}, but {of} has {len(fields)} fields")
     return bits
-
-
-def _with_names(
-    names: list[str],
-    places: dict[str, frozenset[str]],
-    others: Sequence[str],
-    fields: Sequence[Field],
-) -> Named:
-    known = {
-        **{field.name: (field.name, frozenset[str]()) for field in fields},
-        **{
-            f"{field.name}.{child.name}": (field.name, frozenset((child.name,)))
-            for field in fields
-            for child in field.children
-        },
-    }
-    mentioned = {*names, *others}
-    for other in others:
-        if other in known:
-            name, children = known[other]
-            places[name] = places.get(name, frozenset()) | children
-    in_order = [name for name in _all_names(fields) if name in mentioned]
-    return Named(
-        (*in_order, *(name for name in dict.fromkeys(others) if name not in known)), places
-    )
-
-
-def _all_names(fields: Sequence[Field]) -> list[str]:
-    return [
-        name
-        for field in fields
-        for name in (field.name, *(f"{field.name}.{child.name}" for child in field.children))
-    ]
 
 
 def _refuse(element: str, why: str) -> NoReturn:

@@ -1,13 +1,18 @@
-"""Parses the endpoint of the Pub/Sub API: `host:port` over TLS, or an http(s) URL."""
+"""The endpoint of the Pub/Sub API, and the metadata that each call to it carries."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from listeners.salesforce.errors import PubSubRefused, Reaction
+from listeners.salesforce.errors import Reaction, StreamRefused
+from listeners.salesforce.rest.records import long_id
+from listeners.salesforce.tokens.tokens import Token
 
-_PORTS = {"https": 443, "http": 80}
+PORTS = {"http": 80, "https": 443}
+_ID = re.compile(r"00D[0-9A-Za-z]{12}(?:[0-9A-Za-z]{3})?", re.ASCII)
+_SENDABLE = re.compile(r"[\x20-\x7e]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +32,45 @@ class Endpoint:
 
 
 def endpoint_of(text: str) -> Endpoint:
-    """Return the endpoint. Raises ``PubSubRefused`` with CONFIGURATION if it is not valid."""
+    """Return the endpoint of host:port (over TLS), http://host:port or https://host:port.
+
+    Raises ``StreamRefused`` with CONFIGURATION if it is not valid.
+    """
     written = text if "://" in text else f"https://{text}"
     try:
         parts = urlsplit(written)
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port, parts = None, None, urlsplit("")
-    if not host or parts.scheme not in _PORTS or parts.path.strip("/") or "@" in parts.netloc:
+    if not host or parts.scheme not in PORTS or parts.path.strip("/") or "@" in parts.netloc:
         why = "the endpoint is not host:port, http://host:port or https://host:port"
-        raise PubSubRefused("connecting", "endpoint", why, Reaction.CONFIGURATION)
-    return Endpoint(host, port or _PORTS[parts.scheme], parts.scheme == "http")
+        raise StreamRefused("connecting", why, Reaction.CONFIGURATION, code="endpoint")
+    return Endpoint(host, port or PORTS[parts.scheme], parts.scheme == "http")
+
+
+def metadata_of(token: Token) -> tuple[tuple[str, str], ...]:
+    """Return the metadata. Raises ``StreamRefused`` with CONFIGURATION if a value is missing."""
+    tenant = tenant_of(token)
+    if tenant is None:
+        raise _misconfigured("the login did not return the org's ID, which each call requires")
+    if not _SENDABLE.fullmatch(token.access_token):
+        raise _misconfigured("the access token has characters that metadata cannot contain")
+    if not _SENDABLE.fullmatch(token.instance_url):
+        raise _misconfigured("the instance URL has characters that metadata cannot contain")
+    return (
+        ("accesstoken", token.access_token),
+        ("instanceurl", token.instance_url),
+        ("tenantid", tenant),
+    )
+
+
+def tenant_of(token: Token) -> str | None:
+    """Return the org's id of 18 characters, from the login or the token, ``00D…!``."""
+    if token.org_id:
+        return long_id(token.org_id)
+    org, mark, _ = token.access_token.partition("!")
+    return long_id(org) if mark and _ID.fullmatch(org) else None
+
+
+def _misconfigured(why: str) -> StreamRefused:
+    return StreamRefused("the call", why, Reaction.CONFIGURATION, code="metadata")

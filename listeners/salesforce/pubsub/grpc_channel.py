@@ -20,35 +20,33 @@ import grpc
 from grpc import aio
 from requests.utils import select_proxy, should_bypass_proxies
 
-from listeners.salesforce.errors import PubSubRefused, Reaction
+from listeners.salesforce.errors import Reaction, StreamRefused
 from listeners.salesforce.http.allowlist import ANYWHERE, Destinations
 from listeners.salesforce.http.answer_limits import MESSAGE
 from listeners.salesforce.http.egress_guard import resolved
-from listeners.salesforce.http.session import ClientFileMissing, HttpConfig, Proxy, Tls
-from listeners.salesforce.pubsub.endpoint import Endpoint
+from listeners.salesforce.http.session import HttpConfig, Proxy, Tls, read_file
+from listeners.salesforce.pubsub.endpoint import PORTS, Endpoint
 from listeners.salesforce.pubsub.proxy_tunnel import Tunnel
 
 USER_AGENT = "salesforce-cdc"
-_PROXY_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class ConnectionPlan:
     """How to connect to the endpoint: proxy, TLS and allowed destinations."""
 
     endpoint: Endpoint
     proxy: Proxy | None
     credentials: grpc.ChannelCredentials | None  # None: gRPC itself uses no TLS
     proxy_tls: ssl.SSLContext | None
-    own_tls: ssl.SSLContext | None
+    own_tls: ssl.SSLContext | None  # None: the tunnel uses no TLS to the endpoint
     #: The allowed addresses of the endpoint, or of the proxy to it.
     destinations: Destinations = ANYWHERE
 
-    @property
-    def needs_tunnel(self) -> bool:
-        return self.proxy is not None or self.own_tls is not None
-
-    def tunnel(self, timeout: float) -> Tunnel:
+    def tunnel(self, timeout: float) -> Tunnel | None:
+        """Return a tunnel, not started yet; None if gRPC can connect by itself."""
+        if self.proxy is None and self.own_tls is None:
+            return None
         return Tunnel(
             self.endpoint,
             proxy=self.proxy,
@@ -100,25 +98,25 @@ class Way:
         return options
 
 
-def way_to(endpoint: Endpoint, config: HttpConfig) -> Way:
+def connection_plan(endpoint: Endpoint, config: HttpConfig) -> ConnectionPlan:
     """Return how to connect to the endpoint.
 
-    Raises ``ClientFileMissing``, or ``PubSubRefused`` or ``DestinationRefused`` with CONFIGURATION.
+    Raises ``ClientFileMissing``, or ``StreamRefused`` or ``DestinationRefused`` with CONFIGURATION.
     """
     config.destinations.check(endpoint.url)
     tls = config.tls
-    check_files(tls)
+    tls.check_files()
     proxy = config.proxy or _proxy_of_environment(endpoint)
     proxy_tls = context_of(tls) if proxy is not None and proxy.scheme == "https" else None
     is_trusted = proxy is not None and config.proxy is None  # from the environment
     guard = ANYWHERE if is_trusted else config.destinations
     if endpoint.is_plain:
-        return Way(endpoint, proxy, None, proxy_tls, None, guard)
+        return ConnectionPlan(endpoint, proxy, None, proxy_tls, None, guard)
     own_tls = context_of(tls)
     if tls.verify:
-        return Way(endpoint, proxy, credentials_of(tls), proxy_tls, None, guard)
+        return ConnectionPlan(endpoint, proxy, credentials_of(tls), proxy_tls, None, guard)
     own_tls.set_alpn_protocols(["h2"])
-    return Way(endpoint, proxy, None, proxy_tls, own_tls, guard)
+    return ConnectionPlan(endpoint, proxy, None, proxy_tls, own_tls, guard)
 
 
 def _proxy_of_environment(endpoint: Endpoint) -> Proxy | None:
@@ -133,11 +131,11 @@ def _proxy_of_environment(endpoint: Endpoint) -> Proxy | None:
 def _proxy(url: str) -> Proxy:
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
-        usual = _PROXY_PORTS[parts.scheme]
+        usual = PORTS[parts.scheme]
         port = parts.port or usual
     except (ValueError, LookupError):
         why = "the proxy in the environment variables is neither http nor https"
-        raise PubSubRefused("connecting", "proxy", why, Reaction.CONFIGURATION) from None
+        raise StreamRefused("connecting", why, Reaction.CONFIGURATION, code="proxy") from None
     return Proxy(
         parts.hostname or "",
         port,
@@ -154,7 +152,7 @@ _BUNDLES = (_ROOTS_OF_GRPC, "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 def context_of(tls: Tls) -> ssl.SSLContext:
     """Return the context for Python's TLS.
 
-    Raises ``ClientFileMissing``, or ``PubSubRefused`` for a file without a certificate or key.
+    Raises ``ClientFileMissing``, or ``StreamRefused`` for a file without a certificate or key.
     """
     authorities = _authorities(tls)
     try:
@@ -168,7 +166,7 @@ def context_of(tls: Tls) -> ssl.SSLContext:
             )
     except ssl.SSLError as error:
         why = f"a file in client_config.tls has no usable certificate or key: {error.reason}"
-        raise PubSubRefused("connecting", "tls", why, Reaction.CONFIGURATION) from None
+        raise StreamRefused("connecting", why, Reaction.CONFIGURATION, code="tls") from None
     return context
 
 
@@ -179,26 +177,13 @@ def credentials_of(tls: Tls) -> grpc.ChannelCredentials:
     """
     key = tls.client_key or tls.client_certificate
     return grpc.ssl_channel_credentials(
-        root_certificates=_read(_authorities(tls)),
-        private_key=_read(key) if key else None,
-        certificate_chain=_read(tls.client_certificate) if tls.client_certificate else None,
+        root_certificates=read_file(_authorities(tls)),
+        private_key=read_file(key) if key else None,
+        certificate_chain=read_file(tls.client_certificate) if tls.client_certificate else None,
     )
-
-
-def check_files(tls: Tls) -> None:
-    """Raise ``ClientFileMissing`` if a file cannot be read."""
-    for path in filter(None, (tls.ca_bundle, tls.client_certificate, tls.client_key)):
-        _read(path)
 
 
 def _authorities(tls: Tls) -> str:
     """Return the path of the CA bundle: the configured one, else the environment's or certifi's."""
     named = filter(None, (tls.ca_bundle, *(os.environ.get(name) for name in _BUNDLES)))
     return next((path for path in named if Path(path).is_file()), certifi.where())
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError:
-        raise ClientFileMissing(path) from None

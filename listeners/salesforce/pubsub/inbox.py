@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from listeners.salesforce.errors import StreamClosed
 from listeners.salesforce.pubsub.wire.pubsub_api_pb2 import ConsumerEvent
@@ -17,13 +16,6 @@ FULL = 1.0
 OVERFULL = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class KeepAlive:
-    """The server has no events up to this replay id; empty if it did not send one."""
-
-    latest: bytes
-
-
 class Inbox:
     """Received events in order, followed by the failure that ended the stream, if any."""
 
@@ -32,7 +24,7 @@ class Inbox:
         self._changed = threading.Condition()
         self._events: deque[ConsumerEvent] = deque()
         self._bytes = 0
-        self._keep_alive: KeepAlive | None = None
+        self._keep_alive: bytes | None = None  # the latest replay id, or empty
         self._failure: BaseException | None = None
         self._is_left = False
         self._is_closed = False
@@ -60,14 +52,15 @@ class Inbox:
     def put(self, events: Sequence[ConsumerEvent], latest: bytes) -> None:
         """Add a response; ignored after a failure, which may have dropped events before it.
 
-        A response without events is a keep-alive, until events arrive.
+        A response without events is a keep-alive, until events arrive: the server has no events up
+        to ``latest``, which is empty if it did not send a replay id.
         """
         with self._changed:
             if self._failure is not None:
                 return
             self._events.extend(events)
             self._bytes += sum(len(event.event.payload) for event in events)
-            self._keep_alive = None if events else KeepAlive(latest)
+            self._keep_alive = None if events else latest
             self._changed.notify_all()
 
     def fail(self, failure: BaseException) -> None:
@@ -101,8 +94,8 @@ class Inbox:
             self._is_closed = True
             self._changed.notify_all()
 
-    def take(self, most: int) -> list[ConsumerEvent] | KeepAlive:
-        """Wait for events, and return at most ``most`` of them, or a keep-alive.
+    def take(self, most: int) -> tuple[list[ConsumerEvent], bytes]:
+        """Wait for events, and return at most ``most``; for a keep-alive none, and its replay id.
 
         Raises the failure after the last event, and StreamClosed if the inbox is closed.
         """
@@ -111,17 +104,14 @@ class Inbox:
             if self._is_closed:
                 raise StreamClosed
             if not self._events:
-                return self._rest()
+                latest, self._keep_alive = self._keep_alive, None
+                if latest is None:
+                    raise self._failure or StreamClosed()
+                return [], latest
             taken, had_room = self._taken(most)
         if not had_room:
             self._has_room()
-        return taken
-
-    def _rest(self) -> KeepAlive:
-        keep_alive, self._keep_alive = self._keep_alive, None
-        if keep_alive is None:
-            raise self._failure or StreamClosed()
-        return keep_alive
+        return taken, b""
 
     def _taken(self, most: int) -> tuple[list[ConsumerEvent], bool]:
         had_room = self._fullness() < FULL
@@ -131,7 +121,7 @@ class Inbox:
 
     def _is_ready(self) -> bool:
         is_over = self._failure or self._is_left or self._is_closed
-        return bool(self._events or self._keep_alive or is_over)
+        return bool(self._events or self._keep_alive is not None or is_over)
 
     def _fullness(self) -> float:
         least = FULL if self._is_left else 0.0

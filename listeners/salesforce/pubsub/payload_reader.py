@@ -12,9 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from listeners.salesforce.pubsub.values import Convert, Field, plain
-
-HEADER = "ChangeEventHeader"
+from listeners.salesforce.pubsub.values import HEADER, Convert, Field, plain
 
 #: Takes a payload and the offset of a value, and returns the value and the offset of its end.
 Read = Callable[[bytes, int], tuple[Any, int]]

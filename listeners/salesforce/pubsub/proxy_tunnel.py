@@ -12,15 +12,16 @@ import ssl
 import tempfile
 from collections.abc import Coroutine
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from listeners.salesforce.errors import (
-    PubSubRefused,
     Reaction,
     SalesforceError,
+    StreamRefused,
     TransportFailed,
 )
-from listeners.salesforce.http.allowlist import ANYWHERE, Destinations
+from listeners.salesforce.http.allowlist import Destinations
 from listeners.salesforce.http.egress_guard import resolved
 from listeners.salesforce.http.session import Proxy
 from listeners.salesforce.pubsub.endpoint import Endpoint
@@ -35,30 +36,20 @@ class _NotConnected(Exception):
     """The connection failed; ``Tunnel.trouble`` has the reason."""
 
 
+@dataclass(eq=False, repr=False)
 class Tunnel:
     """Forwards each connection to its socket to the endpoint. Runs on the event loop."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        *,
-        proxy: Proxy | None,
-        proxy_tls: ssl.SSLContext | None,
-        tls: ssl.SSLContext | None,
-        timeout: float,
-        destinations: Destinations = ANYWHERE,
-    ) -> None:
-        """``proxy_tls`` is for an https proxy; ``tls`` for the endpoint, unless gRPC handles it;
-        ``timeout`` is the seconds for connecting in total; ``destinations`` are the allowed
-        addresses."""
+    endpoint: Endpoint
+    proxy: Proxy | None
+    proxy_tls: ssl.SSLContext | None  # for an https proxy
+    tls: ssl.SSLContext | None  # for the endpoint, unless gRPC handles it
+    timeout: float  # seconds for connecting in total
+    destinations: Destinations
+
+    def __post_init__(self) -> None:
         #: Why the last connection failed; without secrets.
         self.trouble: SalesforceError | None = None
-        self._endpoint = endpoint
-        self._proxy = proxy
-        self._proxy_tls = proxy_tls
-        self._tls = tls
-        self._timeout = timeout
-        self._destinations = destinations
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._server: asyncio.Server | None = None
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -72,7 +63,7 @@ class Tunnel:
         except OSError as error:
             why = f"cannot create a socket in a temporary folder ({error.strerror or error})"
             remedy = "set TMPDIR to a writable folder with a short path."
-            raise PubSubRefused("connecting", why, remedy, Reaction.RETRY) from None
+            raise StreamRefused("connecting", remedy, Reaction.RETRY, code=why) from None
         return path
 
     async def close(self) -> None:
@@ -101,19 +92,19 @@ class Tunnel:
             far[1].transport.abort()
 
     async def _connected(self) -> Pipe:
-        address = self._endpoint.address
+        address = self.endpoint.address
         self.trouble = None
         trouble: SalesforceError
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self.timeout):
                 return await self._connect()
         except TimeoutError:
-            trouble = TransportFailed(f"no connection to {address} within {self._timeout:g} s")
+            trouble = TransportFailed(f"no connection to {address} within {self.timeout:g} s")
         except ssl.SSLError as error:
             why = f"no TLS connection to {address}: {error.reason}"
             trouble = TransportFailed(why)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-            proxy = "the proxy to " if self._proxy else ""
+            proxy = "the proxy to " if self.proxy else ""
             why = f"{proxy}{address} cannot be reached ({type(error).__name__})"
             trouble = TransportFailed(why)
         except SalesforceError as refusal:
@@ -122,16 +113,14 @@ class Tunnel:
         raise _NotConnected
 
     async def _connect(self) -> Pipe:
-        proxy = self._proxy
-        host, port = (
-            (proxy.host, proxy.port) if proxy else (self._endpoint.host, self._endpoint.port)
-        )
+        proxy = self.proxy
+        host, port = (proxy.host, proxy.port) if proxy else (self.endpoint.host, self.endpoint.port)
         reader, writer = await self._open_connection(host.strip("[]"), port)
         try:
             if proxy is not None:
                 await self._ask(proxy, reader, writer)
-                if self._tls is not None:
-                    await writer.start_tls(self._tls, server_hostname=self._endpoint.host)
+                if self.tls is not None:
+                    await writer.start_tls(self.tls, server_hostname=self.endpoint.host)
         except BaseException:
             writer.transport.abort()
             raise
@@ -139,10 +128,10 @@ class Tunnel:
 
     async def _open_connection(self, host: str, port: int) -> Pipe:
         """Connect to the first allowed address that accepts the connection."""
-        tls = self._proxy_tls if self._proxy else self._tls
+        tls = self.proxy_tls if self.proxy else self.tls
         addresses = [host]
-        if not self._destinations.is_anywhere:
-            addresses = await resolved(self._destinations, host, port)
+        if not self.destinations.is_anywhere:
+            addresses = await resolved(self.destinations, host, port)
         failure: OSError = OSError("the host has no address")
         for address in addresses:
             try:
@@ -162,7 +151,7 @@ class Tunnel:
     async def _ask(
         self, proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        address = self._endpoint.address
+        address = self.endpoint.address
         lines = [f"CONNECT {address} HTTP/1.1", f"Host: {address}"]
         if proxy.username:
             login = base64.b64encode(f"{proxy.username}:{proxy.password}".encode()).decode()
@@ -174,7 +163,9 @@ class Tunnel:
             return
         if status == "407":
             why = "check the proxy's user name and password."
-            raise PubSubRefused("CONNECT", "HTTP 407 from the proxy", why, Reaction.CONFIGURATION)
+            raise StreamRefused(
+                "CONNECT", why, Reaction.CONFIGURATION, code="HTTP 407 from the proxy"
+            )
         raise TransportFailed(
             f"the proxy to {address} answered HTTP {status}",
             status=int(status) if status.isdecimal() else None,

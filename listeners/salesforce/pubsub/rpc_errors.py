@@ -6,16 +6,15 @@ gRPC's exceptions never become the context of these errors, because they may quo
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import grpc
 from grpc.aio import AioRpcError
 
 from listeners.salesforce.errors import (
-    PubSubRefused,
     Reaction,
     ReplayLost,
     SalesforceError,
+    StreamRefused,
     TransportFailed,
 )
 
@@ -27,14 +26,15 @@ _INVALID_SCHEMA = "schema.validation.failed"
 _NOT_THAT = ("permission", "unavailable")
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A failed call of ``method``; ``code`` is the ``error-code`` trailer, or empty."""
+class CallFailed(Exception):
+    """A call of ``method`` failed; ``code`` is the ``error-code`` trailer, or empty."""
 
-    method: str
-    status: grpc.StatusCode
-    code: str
-    details: str
+    def __init__(self, method: str, status: grpc.StatusCode, code: str, details: str) -> None:
+        super().__init__(method)
+        self.method = method
+        self.status = status
+        self.code = code
+        self.details = details
 
     @property
     def is_answer(self) -> bool:
@@ -46,10 +46,6 @@ class Failure:
         """Whether gRPC refused a message because of its size, which only its text shows."""
         is_limit = self.status is grpc.StatusCode.RESOURCE_EXHAUSTED and not self.code
         return is_limit and "message larger than max" in self.details
-
-    @property
-    def is_unimplemented(self) -> bool:
-        return self.status is grpc.StatusCode.UNIMPLEMENTED
 
     @property
     def is_unknown_schema(self) -> bool:
@@ -71,14 +67,16 @@ class Failure:
             return ReplayLost(self.method, reason)
         if reaction is Reaction.RETRY and not self.code:
             return TransportFailed(f"{self.method}: {self.status.name}: {self.details}")
-        return PubSubRefused(self.method, self.code or self.status.name, self.details, reaction)
+        return StreamRefused(
+            self.method, self.details, reaction, code=self.code or self.status.name
+        )
 
 
-def failure_of(method: str, error: AioRpcError, secret: str) -> Failure:
+def failure_of(method: str, error: AioRpcError, secret: str) -> CallFailed:
     """Return the failure of a call; ``secret``, the access token, is removed from its texts."""
     trailers = dict(error.trailing_metadata() or ())
     code = trailers.get("error-code", "")
-    return Failure(
+    return CallFailed(
         method,
         error.code(),
         _hidden(code if isinstance(code, str) else code.decode("latin-1"), secret),

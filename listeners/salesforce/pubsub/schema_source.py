@@ -9,15 +9,14 @@ from concurrent.futures import CancelledError
 from listeners.salesforce.errors import StreamClosed
 from listeners.salesforce.pubsub.event_loop import LOOP
 from listeners.salesforce.pubsub.rpc import Calls
-from listeners.salesforce.pubsub.rpc_errors import Failure
+from listeners.salesforce.pubsub.rpc_errors import CallFailed
 from listeners.salesforce.pubsub.schemas import Schema, missing_schema, parse_schema
 
 
 class SchemaSource:
     """The schemas of a subscription. For use on the polling thread only."""
 
-    def __init__(self, org_id: str, calls: Calls) -> None:
-        self._org_id = org_id
+    def __init__(self, calls: Calls) -> None:
         self._calls = calls
         # Not cached for longer, because Salesforce may know these schemas later.
         self._missing: dict[str, Schema] = {}
@@ -27,22 +26,19 @@ class SchemaSource:
 
         Raises ``SalesforceError`` for any other failure.
         """
-        known = self._missing.get(schema_id) or SCHEMAS.get(self._org_id, schema_id)
+        known = self._missing.get(schema_id) or SCHEMAS.get(self._calls.org_id, schema_id)
         if known is not None:
             return known
-        text = self._fetched(schema_id)
-        if isinstance(text, Failure):
+        try:
+            text = LOOP.submit(self._calls.schema(schema_id)).result()
+        except CancelledError:
+            raise StreamClosed from None
+        if isinstance(text, CallFailed):
             why = f"{text.details} ({text.code})" if text.code else text.details
             return self._missing.setdefault(schema_id, missing_schema(schema_id, why))
         schema = parse_schema(schema_id, text)
-        SCHEMAS.put(self._org_id, schema_id, schema)
+        SCHEMAS.put(self._calls.org_id, schema_id, schema)
         return schema
-
-    def _fetched(self, schema_id: str) -> str | Failure:
-        try:
-            return LOOP.submit(self._calls.schema(schema_id)).result()
-        except CancelledError:
-            raise StreamClosed from None
 
 
 MOST = 500

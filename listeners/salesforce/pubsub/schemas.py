@@ -20,9 +20,8 @@ from fastavro.schema import SchemaParseException
 
 from listeners.salesforce.http.answer_limits import EVENT, SCHEMA, is_deeper, shown
 from listeners.salesforce.pubsub.bitmaps import Named, named
-from listeners.salesforce.pubsub.null_handling import whole_of
 from listeners.salesforce.pubsub.payload_reader import Unread, reader_of
-from listeners.salesforce.pubsub.values import Field, converter
+from listeners.salesforce.pubsub.values import Field, converter, whole_of
 
 _DEEPEST = 40  # nested types; Salesforce's schemas have two levels
 _DEEPEST_JSON = 200
@@ -64,8 +63,8 @@ class Schema:
     flaw: str | None = None
     fields: tuple[Field, ...] = ()
     parsed: Any = field(default=None, repr=False)
-    remembered: Callable[[tuple[str, ...]], Named] | None = field(default=None, repr=False)
-    quick: Callable[[bytes], dict[str, Any]] | None = field(default=None, repr=False)
+    cached_named: Callable[[tuple[str, ...]], Named] | None = field(default=None, repr=False)
+    fast_read: Callable[[bytes], dict[str, Any]] | None = field(default=None, repr=False)
 
     def read(self, payload: bytes) -> dict[str, Any]:
         """Return the header and the non-null fields, with values as in the Streaming API.
@@ -75,9 +74,9 @@ class Schema:
         if len(payload) > EVENT.size:
             over = f"more than {shown(EVENT.size)}, the limit for {EVENT.kind}"
             raise PayloadFlaw(f"the payload has {over}")
-        if self.quick is not None:
+        if self.fast_read is not None:
             try:
-                return self.quick(payload)
+                return self.fast_read(payload)
             except (Unread, *_UNREADABLE):
                 pass  # fastavro reads the payload, or reports what is wrong
         return whole_of(self.record(payload), self.fields)
@@ -99,8 +98,8 @@ class Schema:
 
     def named(self, elements: tuple[str, ...]) -> Named:
         """Return the fields that bitmaps name. Raises BitmapFlaw."""
-        if self.remembered and sum(map(len, elements)) <= _LONGEST_REMEMBERED:
-            return self.remembered(elements)
+        if self.cached_named and sum(map(len, elements)) <= _LONGEST_REMEMBERED:
+            return self.cached_named(elements)
         return named(elements, self.fields)
 
 
@@ -113,9 +112,9 @@ def parse_schema(schema_id: str, schema_json: str) -> Schema:
     except _UNREADABLE as error:
         flaw = f"schema {schema_id} cannot be used: {_reason(error)}"
         return Schema(schema_id, schema_json, flaw)
-    remembered = lru_cache(maxsize=_REMEMBERED)(partial(named, fields=fields))
-    quick = reader_of(parsed, fields)
-    return Schema(schema_id, schema_json, None, fields, parsed, remembered, quick)
+    cached_named = lru_cache(maxsize=_REMEMBERED)(partial(named, fields=fields))
+    fast_read = reader_of(parsed, fields)
+    return Schema(schema_id, schema_json, None, fields, parsed, cached_named, fast_read)
 
 
 def missing_schema(schema_id: str, why: str) -> Schema:

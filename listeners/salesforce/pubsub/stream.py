@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from listeners.salesforce.errors import PubSubRefused, Reaction, SalesforceError, StreamClosed
+from listeners.salesforce.errors import Reaction, SalesforceError, StreamClosed, StreamRefused
 from listeners.salesforce.http.session import HttpConfig
-from listeners.salesforce.protocol import StreamOptions
+from listeners.salesforce.protocol import EventStream, Messages, StreamOptions
 from listeners.salesforce.pubsub.endpoint import endpoint_of
 from listeners.salesforce.pubsub.event_loop import LOOP
-from listeners.salesforce.pubsub.grpc_channel import way_to
-from listeners.salesforce.pubsub.inbox import KeepAlive
-from listeners.salesforce.pubsub.metadata import metadata_of, tenant_of
+from listeners.salesforce.pubsub.fetch_requests import ManagedSubscribe, Subscribe
+from listeners.salesforce.pubsub.grpc_channel import connection_plan
 from listeners.salesforce.pubsub.rpc import Calls
 from listeners.salesforce.pubsub.schema_source import SchemaSource
 from listeners.salesforce.pubsub.schemas import Schema
-from listeners.salesforce.pubsub.subscribe_modes import Dialect, Managed, from_position
 from listeners.salesforce.pubsub.subscription import Subscription
 from listeners.salesforce.pubsub.to_cometd import message_of
 from listeners.salesforce.pubsub.wire.pubsub_api_pb2 import ConsumerEvent
 from listeners.salesforce.replay_ids import text_of
 from listeners.salesforce.tokens.tokens import Token, Tokens
 
-Messages = list[Mapping[str, Any]]
 MOST_A_POLL = 500  # messages
 
 
@@ -39,12 +34,15 @@ class _Current:
     schemas: SchemaSource
 
 
-class PubSubStream:
-    """A subscription to a channel; see ``EventStream``.
+class PubSubStream(EventStream):
+    """A subscription over the Pub/Sub API.
 
     Events are read ahead of the polls, on a thread that all streams of a process share. With a
-    managed subscription Salesforce stores the position, and ``open`` ignores its argument.
+    managed subscription Salesforce stores the position, and ``open`` ignores its argument. A
+    refusal that arrives late is raised by the first poll instead of ``open``.
     """
+
+    has_replay = True  # every subscription of the Pub/Sub API supports it
 
     def __init__(
         self,
@@ -55,25 +53,15 @@ class PubSubStream:
         endpoint: str,
         http_config: HttpConfig | None = None,
         managed_subscription: str = "",
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """``endpoint`` is host:port or a URL; ``managed_subscription`` is a developer name."""
-        self._tokens = tokens
-        self._channel = channel
-        self._options = options or StreamOptions()
+        super().__init__(tokens, channel, options)
         self._endpoint = endpoint
         self._config = http_config or HttpConfig()
         self._managed = managed_subscription
-        self._monotonic = monotonic
         self._guard = threading.Lock()  # protects _current; never held while waiting
-        self._closed = threading.Event()
         self._current: _Current | None = None
-        self._subscribed_at: float | None = None
-        self._newest: str | None = None
-        self._polled_bytes = 0
         self._refused_tokens = 0  # since the last received message
-
-    # Queries
 
     @property
     def is_open(self) -> bool:
@@ -82,18 +70,8 @@ class PubSubStream:
 
     @property
     def has_news(self) -> bool:
-        """Whether the next poll returns or raises immediately."""
         current = self._current
         return current is not None and current.subscription.inbox.has_news
-
-    @property
-    def subscribed_at(self) -> float | None:
-        return self._subscribed_at
-
-    @property
-    def has_replay(self) -> bool:
-        """Always true: every subscription of the Pub/Sub API supports replay."""
-        return True
 
     @property
     def server_time(self) -> datetime | None:
@@ -101,64 +79,34 @@ class PubSubStream:
         current = self._current
         return current.subscription.server_time if current else None
 
-    @property
-    def newest(self) -> str | None:
-        """After an empty poll: the replay id up to which there are no events, if known."""
-        return self._newest
-
-    @property
-    def polled_bytes(self) -> int:
-        return self._polled_bytes
-
-    # Mutators
-
-    def open(self, replay: str) -> None:
-        """Log in, check the topic and subscribe from ``replay``: "-1", "-2" or a replay id.
-
-        Invalidates and replaces a refused token once; if the new one is refused too, raises
-        ``PubSubRefused`` with BACK_OFF_LONG. The first poll raises a refusal that arrives late.
-        """
-        if self._closed.is_set():
-            raise StreamClosed
-        first = self._tokens.get()
-        if self._established(first, replay) is None:
-            return
-        self._tokens.invalidate(first)
-        if again := self._established(self._tokens.get(), replay):
-            raise _refused_again(again)
-
     def poll(self) -> Messages:
-        """Return the next messages; [] for a keep-alive. Earlier messages precede a failure.
+        """Return the next messages.
 
-        When NEW_TOKEN is raised, the refused token is already invalidated. A second refusal without
-        a message in between raises BACK_OFF_LONG instead.
+        A second refusal of a token without a message in between raises BACK_OFF_LONG instead of
+        NEW_TOKEN.
         """
         current = self._current
         if self._closed.is_set():
             raise StreamClosed
         if current is None:
             why = "the stream is not open"
-            raise PubSubRefused("polling", "closed", why, Reaction.REHANDSHAKE)
+            raise StreamRefused("polling", why, Reaction.REHANDSHAKE, code="closed")
         try:
-            taken = current.subscription.inbox.take(MOST_A_POLL)
-            self._newest = None
-            messages: Messages = []
-            if not isinstance(taken, KeepAlive):
-                messages = self._messages(current, taken)
-                self._polled_bytes = sum(len(event.event.payload) for event in taken)
-            elif taken.latest:
-                self._newest = text_of(taken.latest)
+            events, latest = current.subscription.inbox.take(MOST_A_POLL)
+            self.newest = text_of(latest) if latest else None
+            messages = self._messages(current, events)
+            self.polled_bytes = sum(len(event.event.payload) for event in events)
             self._refused_tokens = 0
             return messages
         except StreamClosed:
             raise  # after leave(); close() ends the subscription later
         except BaseException as failure:
             self._hang_up()
-            if isinstance(failure, PubSubRefused) and failure.reaction is Reaction.NEW_TOKEN:
+            if isinstance(failure, StreamRefused) and failure.reaction is Reaction.NEW_TOKEN:
                 self._tokens.invalidate(current.token)
                 self._refused_tokens += 1
                 if self._refused_tokens > 1:
-                    raise _refused_again(failure) from None
+                    raise failure.of_new_token() from None
             raise
 
     def recorded(self, replay_id: str) -> None:
@@ -169,7 +117,6 @@ class PubSubStream:
         self._hang_up()
 
     def leave(self) -> None:
-        """Stop receiving: polls return messages that already arrived, then raise StreamClosed."""
         current = self._current
         if current is not None and current.subscription.is_open:
             current.subscription.inbox.leave()
@@ -177,35 +124,24 @@ class PubSubStream:
             self.close()
 
     def close(self) -> None:
-        """End the stream, from any thread; a waiting poll raises StreamClosed.
-
-        Waits for the answer to a last commit, for at most a second.
-        """
+        """End the stream, and wait for the answer to a last commit, for at most a second."""
         self._closed.set()
         self._hang_up()
 
     # Inside
 
-    def _established(self, token: Token, replay: str) -> PubSubRefused | None:
-        """Return the refusal if ``token`` was refused, None after success. Raises other errors."""
-        try:
-            self._establish(token, replay)
-        except PubSubRefused as refusal:
-            if refusal.reaction is Reaction.NEW_TOKEN:
-                return refusal
-            raise
-        return None
-
-    def _establish(self, token: Token, replay: str) -> None:
+    def _subscribe(self, token: Token, replay: str) -> None:
         self._hang_up()
-        dialect: Dialect = (
-            Managed(self._managed) if self._managed else from_position(self._channel, replay)
+        requests = (
+            ManagedSubscribe(self._managed) if self._managed else Subscribe(self._channel, replay)
         )
-        way = way_to(endpoint_of(self._endpoint), self._config)
-        calls = Calls(way, metadata_of(token), self._options.connection_timeout)
-        subscription = Subscription(calls, dialect, self._channel, self._options)
-        schemas = SchemaSource(tenant_of(token) or "", calls)
-        self._begin(_Current(token, subscription, schemas))
+        plan = connection_plan(endpoint_of(self._endpoint), self._config)
+        calls = Calls(plan, token, self._options.connection_timeout)
+        subscription = Subscription(calls, requests, self._channel, self._options)
+        with self._guard:
+            if self._closed.is_set():
+                raise StreamClosed
+            self._current = _Current(token, subscription, SchemaSource(calls))
         try:
             LOOP.submit(subscription.open()).result()
         except CancelledError:
@@ -214,13 +150,6 @@ class PubSubStream:
         except BaseException:
             self._hang_up()
             raise
-        self._subscribed_at = self._monotonic()
-
-    def _begin(self, current: _Current) -> None:
-        with self._guard:
-            if self._closed.is_set():
-                raise StreamClosed
-            self._current = current
 
     def _hang_up(self) -> None:
         """End the current subscription, if another thread has not done so."""
@@ -248,8 +177,3 @@ class PubSubStream:
                 break
             messages.append(message_of(self._channel, event, schema))
         return messages
-
-
-def _refused_again(refusal: PubSubRefused) -> PubSubRefused:
-    """Return the refusal with BACK_OFF_LONG: a new token did not help, and each costs a login."""
-    return PubSubRefused(refusal.what, refusal.code, refusal.error, Reaction.BACK_OFF_LONG)

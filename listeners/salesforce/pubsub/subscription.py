@@ -15,17 +15,16 @@ from typing import Any
 from grpc import aio
 
 from listeners.salesforce.errors import (
-    PubSubRefused,
     Reaction,
     SalesforceError,
     StreamClosed,
+    StreamRefused,
     TransportFailed,
 )
 from listeners.salesforce.protocol import StreamOptions
-from listeners.salesforce.pubsub.flow_control import MOST, Credits
+from listeners.salesforce.pubsub.fetch_requests import MOST, Credits, Subscribe
 from listeners.salesforce.pubsub.inbox import FULL, OVERFULL, Inbox
 from listeners.salesforce.pubsub.rpc import UNREADABLE, Calls
-from listeners.salesforce.pubsub.subscribe_modes import Dialect
 
 #: Salesforce sends a message at least this often, while it has credits.
 HOLD_SECONDS = 270.0
@@ -39,12 +38,12 @@ class Subscription:
     """Created on any thread, and used on the event loop, except for ``inbox`` and ``record``."""
 
     def __init__(
-        self, calls: Calls, dialect: Dialect, channel: str, options: StreamOptions
+        self, calls: Calls, requests: Subscribe, channel: str, options: StreamOptions
     ) -> None:
         self.server_time: datetime | None = None
         self.inbox = Inbox(self._has_room)
         self.calls = calls
-        self._dialect = dialect
+        self._requests = requests
         self._channel = channel
         self._options = options
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -81,7 +80,7 @@ class Subscription:
         await self.calls.check_topic(self._channel)
         self._credits = Credits(self._now())
         self._heard_at = self._now()
-        self._call = self.calls.stream(self._dialect.method)
+        self._call = self.calls.stream(self._requests.method)
         self._task = asyncio.create_task(self._run())
         timeout = min(_LONGEST_WAIT, max(_SHORTEST_WAIT, 2 * (self._now() - began)))
         with suppress(TimeoutError):
@@ -112,7 +111,7 @@ class Subscription:
 
     def _record(self, replay_id: str) -> None:
         with suppress(SalesforceError):  # a position that has no Pub/Sub form
-            self._dialect.record(replay_id)
+            self._requests.record(replay_id)
             self._changed.set()
 
     def _has_room(self) -> None:
@@ -149,11 +148,11 @@ class Subscription:
                 has_worked = True
                 await self._until_there_is_room()
         except aio.AioRpcError as error:
-            return self.calls.failure(self._dialect.method, error, has_worked=has_worked)
-        except PubSubRefused as refusal:
+            return self.calls.failure(self._requests.method, error, has_worked=has_worked)
+        except StreamRefused as refusal:
             return refusal
         why = "the server ended the stream"
-        return PubSubRefused(self._dialect.method, "OK", why, Reaction.REHANDSHAKE)
+        return StreamRefused(self._requests.method, why, Reaction.REHANDSHAKE, code="OK")
 
     def _greeted(self, headers: aio.Metadata) -> None:
         with suppress(ValueError, TypeError, KeyError):
@@ -163,16 +162,18 @@ class Subscription:
 
     def _received(self, response: Any) -> None:
         if response is None:
-            raise PubSubRefused(self._dialect.method, "INTERNAL", UNREADABLE, Reaction.REHANDSHAKE)
+            raise StreamRefused(
+                self._requests.method, UNREADABLE, Reaction.REHANDSHAKE, code="INTERNAL"
+            )
         self._heard_at = self._now()
         self._credits.received(len(response.events), response.pending_num_requested, self._heard_at)
-        if self._dialect.is_news(response):
+        if self._requests.is_news(response):
             # Without open credits the server may hold back events before its latest replay id.
             is_owed = self._credits.is_owed(response.pending_num_requested, self._heard_at)
             self.inbox.put(response.events, response.latest_replay_id if is_owed else b"")
         self._changed.set()
         self._heard.set()
-        self._dialect.answered(response)
+        self._requests.answered(response)
 
     async def _until_there_is_room(self) -> None:
         while self.inbox.fullness >= OVERFULL:
@@ -183,7 +184,7 @@ class Subscription:
     async def _write(self) -> SalesforceError:
         with suppress(aio.AioRpcError, asyncio.InvalidStateError):  # the reader reports the error
             self._credits.asked(MOST, self._now())
-            await self._call.write(self._dialect.first(MOST))
+            await self._call.write(self._requests.first(MOST))
             while True:
                 self._changed.clear()
                 if not await self._send_what_is_due():
@@ -194,7 +195,7 @@ class Subscription:
     async def _send_what_is_due(self) -> bool:
         now = self._now()
         credits = self._credits.due(now, is_full=self.inbox.fullness >= FULL)
-        request = self._dialect.next(credits, now)
+        request = self._requests.next(credits, now)
         if request is None:
             return False
         if credits:
@@ -206,7 +207,7 @@ class Subscription:
         now = self._now()
         waits = (
             self._credits.wait(now, is_full=self.inbox.fullness >= FULL),
-            self._dialect.wait(now),
+            self._requests.wait(now),
         )
         with suppress(TimeoutError):
             async with asyncio.timeout(
@@ -233,7 +234,7 @@ class Subscription:
                     return TransportFailed(why, is_silence=True)
 
     async def _until_committed(self) -> None:
-        while not (self._dialect.is_settled or self._task is None or self._task.done()):
+        while not (self._requests.is_settled or self._task is None or self._task.done()):
             self._heard.clear()
             await self._heard.wait()
 

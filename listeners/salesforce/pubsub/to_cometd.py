@@ -14,38 +14,20 @@ import base64
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from listeners.salesforce.errors import RAW_LIMIT
-from listeners.salesforce.pubsub.bitmaps import BitmapFlaw, Named
-from listeners.salesforce.pubsub.null_handling import is_whole, with_nulls
-from listeners.salesforce.pubsub.payload_reader import HEADER
+from listeners.salesforce.pubsub.bitmaps import BitmapFlaw, Named, Places, is_whole, with_nulls
 from listeners.salesforce.pubsub.schemas import PayloadFlaw, Schema, parse_schema
+from listeners.salesforce.pubsub.values import HEADER
 from listeners.salesforce.replay_ids import text_of
+
+if TYPE_CHECKING:
+    from listeners.salesforce.pubsub.wire.pubsub_api_pb2 import ConsumerEvent
 
 _LISTS = ("changedFields", "nulledFields", "diffFields")
 _NONE = Named((), {})
 _ENVELOPE = 100_000  # characters, for the parts of a message other than payload and schema
-
-
-class Produced(Protocol):
-    """An event without a replay id: ProducerEvent in the .proto file."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def schema_id(self) -> str: ...
-    @property
-    def payload(self) -> bytes: ...
-
-
-class Consumed(Protocol):
-    """A received event: ConsumerEvent in the .proto file."""
-
-    @property
-    def event(self) -> Produced: ...
-    @property
-    def replay_id(self) -> bytes: ...
 
 
 class _Event(NamedTuple):
@@ -56,7 +38,7 @@ class _Event(NamedTuple):
     payload: bytes
 
 
-def message_of(channel: str, event: Consumed, schema: Schema) -> Mapping[str, Any]:
+def message_of(channel: str, event: ConsumerEvent, schema: Schema) -> Mapping[str, Any]:
     """Return the message of ``event``, whose schema is ``schema``.
 
     A payload that cannot be decoded gives the undecodable form, for which ``decode`` raises.
@@ -139,9 +121,7 @@ def _payload(schema: Schema, record: dict[str, Any]) -> dict[str, Any]:
     header = record.get(HEADER)
     if header is None:
         return record
-    changed, nulled, diff = [
-        _expanded(schema, header, n) if header.get(n) else _NONE for n in _LISTS
-    ]
+    changed, nulled, diff = [_expanded(schema, header, name) for name in _LISTS]
     explicit = changed | nulled
     payload = record if is_whole(record, explicit) else with_nulls(record, schema.fields, explicit)
     if diff.places:
@@ -150,24 +130,21 @@ def _payload(schema: Schema, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _expanded(schema: Schema, header: dict[str, Any], name: str) -> Named:
-    elements = header[name]
-    if not isinstance(elements, list):
+    """Replace bitmaps in a list of the header by names, and return the fields that they name."""
+    elements = header.get(name)
+    if not elements or not isinstance(elements, list):
         return _NONE
-    named = _named(schema, name, elements)
+    named = _NONE
+    if set(map(type, elements)) == {str}:
+        try:
+            named = schema.named(tuple(elements))
+        except BitmapFlaw as flaw:
+            raise BitmapFlaw(f"{HEADER}.{name}: {flaw}") from None
     header[name] = list(named.names)
     return named
 
 
-def _named(schema: Schema, name: str, elements: list[Any]) -> Named:
-    if set(map(type, elements)) != {str}:
-        return _NONE
-    try:
-        return schema.named(tuple(elements))
-    except BitmapFlaw as flaw:
-        raise BitmapFlaw(f"{HEADER}.{name}: {flaw}") from None
-
-
-def _mark_diffs(payload: dict[str, Any], places: Mapping[str, frozenset[str]]) -> None:
+def _mark_diffs(payload: dict[str, Any], places: Places) -> None:
     """Replace each text that is a diff by {"diff": text}, to distinguish it from a full text."""
     for name, children in places.items():
         value = None if name == HEADER else payload.get(name)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
+
+HEADER = "ChangeEventHeader"
 
 Convert = Callable[[Any], Any]
 
@@ -33,6 +35,31 @@ class Field:
     name: str
     convert: Convert | None
     children: tuple[Field, ...] = ()  # of a compound field, such as an address
+
+
+def whole_of(record: Mapping[str, Any], fields: Sequence[Field]) -> dict[str, Any]:
+    """Return the header and the non-null fields of a record, converted from Avro's types."""
+    whole: dict[str, Any] = {}
+    given = record.get(HEADER)
+    if isinstance(given, dict):
+        whole[HEADER] = {name: plain(value) for name, value in given.items()}
+    for field in fields:
+        value = record[field.name]
+        if value is not None and field.name != HEADER:
+            converted = _converted(field, value)
+            if converted != {} or not field.children:
+                whole[field.name] = converted
+    return whole
+
+
+def _converted(field: Field, value: Any) -> Any:
+    if field.children and isinstance(value, dict):
+        return {
+            child.name: _converted(child, within)
+            for child in field.children
+            if (within := value.get(child.name)) is not None
+        }
+    return field.convert(value) if field.convert else value
 
 
 def converter(types: Collection[str], name: str, doc: str) -> Convert | None:

@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import requests
 
 from listeners.salesforce.channel import change_event_of
-from listeners.salesforce.cometd.parse import status_reaction
 from listeners.salesforce.errors import (
     AnswerTooLarge,
-    Reaction,
     RestRefused,
-    SalesforceError,
     TransportFailed,
 )
 from listeners.salesforce.http.answer_limits import ORG, RECORDS, AnswerLimit
-from listeners.salesforce.http.request import Answer, BearerAuth, Timeout, Unanswered, exchange
+from listeners.salesforce.http.request import Answer, BearerAuth, Timeout, exchange
+from listeners.salesforce.rest.answers import (
+    CLOCK_ERROR,
+    failure_of,
+    is_about_records,
+    known_until,
+    typed,
+    usage_of,
+)
 from listeners.salesforce.rest.records import RecordsRead, by_id
 from listeners.salesforce.tokens.tokens import Token, Tokens
 
-Kind = TypeVar("Kind")
 DEFAULT_VERSION = "67.0"
 #: The number of records that Salesforce reads in one request.
 MAX_IDS = 2_000
-#: The possible error of the server's time, in ms: its Date header has whole seconds.
-_DATE_ERROR = 1_000
-_OUR_CLOCK_ERROR = 10_000
 #: After this many unreadable records and no readable one, the entity itself must be unreadable.
 _GIVE_UP = 20
-_USAGE = re.compile(r"\bapi-usage=(\d{1,18})/(\d{1,18})\b")
 _ANY = "SELECT Id FROM {entity} LIMIT 1"
 #: Salesforce's codes for a record that does not exist; some servers answer 404 without a code.
 _BAD_ID = frozenset({"MALFORMED_ID", "INVALID_ID_FIELD"})
@@ -66,15 +65,15 @@ class RestClient:
 
     def versions(self) -> list[dict[str, Any]]:
         """Return the instance's API versions: ``[{"label", "url", "version"}, …]``."""
-        return _typed(self._get("/services/data/", limit=ORG), list)
+        return typed(self._get("/services/data/", limit=ORG), list)
 
     def limits(self) -> dict[str, Any]:
         """Return the limits: ``{"DailyDeliveredPlatformEvents": {"Max", "Remaining"}, …}``."""
-        return _typed(self._get(f"{self._base}/limits/", limit=ORG), dict)
+        return typed(self._get(f"{self._base}/limits/", limit=ORG), dict)
 
     def sobjects(self) -> list[dict[str, Any]]:
         """Return all objects that the user may see, each with `name`, `label` and more."""
-        match _typed(self._get(f"{self._base}/sobjects/"), dict):
+        match typed(self._get(f"{self._base}/sobjects/"), dict):
             case {"sobjects": list(objects)}:
                 return [description for description in objects if isinstance(description, dict)]
         raise TransportFailed("HTTP 200, but not with a list of objects")
@@ -83,7 +82,7 @@ class RestClient:
         """Return the record's fields; None if it does not exist or the user may not see it."""
         path = f"{self._base}/sobjects/{quote(entity, safe='')}/{quote(record_id, safe='')}"
         try:
-            return _typed(self._get(path), dict)
+            return typed(self._get(path), dict)
         except RestRefused as refusal:
             if refusal.status == 404 and refusal.error_code in _ABSENT:
                 return None
@@ -97,7 +96,9 @@ class RestClient:
         """
         fields = self._described(entity)
         found = {
-            str(field["name"]) for field in fields if _is_calculated(field) or _is_encrypted(field)
+            str(field["name"])
+            for field in fields
+            if field.get("calculated") is True or field.get("type") == "encryptedstring"
         }
         carried = self._carried_fields(entity)
         if carried is None:
@@ -119,14 +120,14 @@ class RestClient:
         try:
             carried = {str(field["name"]) for field in self._described(change_event_of(entity))}
         except RestRefused as refusal:
-            if not _is_about_records(refusal):
+            if not is_about_records(refusal):
                 raise
             return None
         return carried if "LastModifiedDate" in carried else None
 
     def _described(self, name: str) -> list[dict[str, Any]]:
         path = f"{self._base}/sobjects/{quote(name, safe='')}/describe"
-        match _typed(self._get(path), dict):
+        match typed(self._get(path), dict):
             case {"fields": list(fields)}:
                 return [field for field in fields if isinstance(field, dict) and "name" in field]
         raise TransportFailed("HTTP 200, but not with a description of an object")
@@ -142,7 +143,13 @@ class RestClient:
     def _rows(self, resource: str, soql: str) -> Iterator[list[dict[str, Any]]]:
         path = f"{self._base}/{resource}?q={quote(soql, safe='')}"
         while path:
-            match _typed(self._page(path), dict):
+            try:
+                answer = self._get(path)
+            except RestRefused as refusal:
+                if refusal.error_code == "INVALID_QUERY_LOCATOR":  # the query itself is valid
+                    raise TransportFailed("Salesforce closed the query before its end") from None
+                raise
+            match typed(answer, dict):
                 # Only a path is followed, so that the token is sent to no other host.
                 case {"records": list(rows), "nextRecordsUrl": str(path)} if path[:1] == "/":
                     pass
@@ -151,14 +158,6 @@ class RestClient:
                 case _:
                     raise TransportFailed("HTTP 200, but not with a query result")
             yield rows
-
-    def _page(self, path: str) -> Answer:
-        try:
-            return self._get(path)
-        except RestRefused as refusal:
-            if refusal.error_code == "INVALID_QUERY_LOCATOR":  # the query itself is valid
-                raise TransportFailed("Salesforce closed the query before its end") from None
-            raise
 
     def read_many(self, entity: str, ids: Sequence[str]) -> RecordsRead:
         """Read at most MAX_IDS records of an entity, with all fields that the user may see.
@@ -178,7 +177,7 @@ class RestClient:
                 raise TransportFailed(f"records of {entity} were restored while they were read")
             return read
         except RestRefused as refusal:
-            if not _is_about_records(refusal):
+            if not is_about_records(refusal):
                 raise
             self._fields.pop(entity, None)
             return self._one_by_one(entity, ids, refusal)
@@ -212,32 +211,27 @@ class RestClient:
 
     def _composite(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> RecordsRead:
         """Read records, in halves if the answer would be too large."""
+        path = f"{self._base}/composite/sobjects/{quote(entity, safe='')}"
+        begun = time.monotonic()
         try:
-            return self._composite_at_once(entity, ids, fields)
+            answer = self._get(path, {"ids": list(ids), "fields": list(fields)})
         except AnswerTooLarge:
             if len(ids) == 1:
                 raise
+        else:
+            return RecordsRead(known_until(answer, begun), by_id(ids, typed(answer, list)))
         half = len(ids) // 2
         first = self._composite(entity, ids[:half], fields)
         last = self._composite(entity, ids[half:], fields)
         return RecordsRead(min(first.read_at, last.read_at), first.records | last.records)
 
-    def _composite_at_once(
-        self, entity: str, ids: Sequence[str], fields: Sequence[str]
-    ) -> RecordsRead:
-        path = f"{self._base}/composite/sobjects/{quote(entity, safe='')}"
-        begun = time.monotonic()
-        answer = self._get(path, {"ids": list(ids), "fields": list(fields)})
-        records = by_id(ids, _typed(answer, list))
-        return RecordsRead(_known_until(answer, begun), records)
-
     def _one_by_one(self, entity: str, ids: Sequence[str], refusal: RestRefused) -> RecordsRead:
-        read = RecordsRead(round(time.time() * 1000) - _OUR_CLOCK_ERROR)
+        read = RecordsRead(round(time.time() * 1000) - CLOCK_ERROR)
         for count, record_id in enumerate(ids, 1):
             try:
                 record = self.record(entity, record_id)
             except RestRefused as refused:
-                if not _is_about_records(refused):
+                if not is_about_records(refused):
                     raise
                 read.refused[record_id] = refused
             else:
@@ -264,10 +258,10 @@ class RestClient:
         if answer.status == 401:
             self._tokens.invalidate(token)
             answer = self._send(self._tokens.get(), path, body, limit)
-        self.usage = _usage(answer) or self.usage
+        self.usage = usage_of(answer) or self.usage
         if answer.status == 200:
             return answer
-        raise _failure(answer)
+        raise failure_of(answer)
 
     def _send(
         self, token: Token, path: str, body: dict[str, Any] | None, limit: AnswerLimit
@@ -283,68 +277,11 @@ class RestClient:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Accept": "application/json", **json_type},
         )
-        if isinstance(answer, Unanswered):
-            raise answer.error()
+        if isinstance(answer, TransportFailed):
+            raise answer
         return answer
-
-
-def _usage(answer: Answer) -> tuple[int, int] | None:
-    found = _USAGE.search(answer.headers.get("Sforce-Limit-Info", ""))
-    return None if found is None else (int(found[1]), int(found[2]))
-
-
-def _known_until(answer: Answer, begun: float) -> int:
-    """Return the time, in ms since 1970, up to which commits are certainly part of the answer."""
-    elapsed = round((time.monotonic() - begun) * 1000)
-    date = answer.date()
-    if date is None:
-        return round(time.time() * 1000) - elapsed - _OUR_CLOCK_ERROR
-    return round(date.timestamp() * 1000) - elapsed - _DATE_ERROR
-
-
-def _is_calculated(field: dict[str, Any]) -> bool:
-    return field.get("calculated") is True
-
-
-def _is_encrypted(field: dict[str, Any]) -> bool:
-    return field.get("type") == "encryptedstring"
 
 
 def _is_last(page: dict[str, Any]) -> bool:
     """Return whether the page is the last one of a query."""
     return page.get("done", True) is True and not page.get("nextRecordsUrl")
-
-
-def _is_about_records(refusal: RestRefused) -> bool:
-    """Return whether other records, or the same ones in another request, may still be readable."""
-    return refusal.status in (400, 404, 405) or refusal.error_code.startswith("INSUFFICIENT_ACCESS")
-
-
-def _failure(answer: Answer) -> SalesforceError:
-    if answer.status >= 500 or answer.status in {408, 429}:
-        return TransportFailed(
-            f"HTTP {answer.status}", status=answer.status, retry_after=answer.retry_after()
-        )
-    try:
-        body = answer.json()
-    except ValueError:
-        body = None
-    match body:
-        case [{"errorCode": str(code), "message": str(message)}, *_]:
-            pass
-        case _:
-            code, message = "", "without an error message from Salesforce"
-    reaction = status_reaction(answer.status, [code])
-    if reaction is Reaction.NEW_TOKEN:  # it was just replaced
-        reaction = Reaction.BACK_OFF_LONG
-    return RestRefused(answer.status, code, message, reaction)
-
-
-def _typed(answer: Answer, kind: type[Kind]) -> Kind:
-    try:
-        body = answer.json()
-    except ValueError:
-        body = None
-    if isinstance(body, kind):
-        return body
-    raise TransportFailed("HTTP 200, but not with a REST response", status=200)

@@ -27,7 +27,7 @@ _PLACE = (
 _PLACE_IN_REST = {part[0].lower() + part[1:]: part for part in _PLACE}
 _PERSON = ("Salutation", "FirstName", "MiddleName", "LastName", "Suffix")
 _REST_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000")
-_SHORT = 15  # characters of an id without the three that encode its capitals
+_SHORT, _LONG = 15, 18  # characters of an id without and with those that encode its capitals
 _CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -134,9 +134,6 @@ def _event_time(value: Any) -> Any:
     return value
 
 
-_LONG_ID, _SHORT_ID = 18, 15
-
-
 @dataclass(slots=True)
 class RecordsRead:
     """The result of reading records, by requested id.
@@ -158,10 +155,10 @@ def by_id(ids: Sequence[str], rows: Sequence[Any]) -> dict[str, dict[str, Any]]:
         match row:
             case {"Id": str(row_id)}:
                 found[row_id] = row
-                short[row_id[:_SHORT_ID]] = row
+                short[row_id[:_SHORT]] = row
     # The long form adds a checksum to the short one. Two different long ids are never one record.
     for requested in ids:
-        other = short.get(requested[:_SHORT_ID])
-        if other and {len(requested), len(other["Id"])} == {_LONG_ID, _SHORT_ID}:
+        other = short.get(requested[:_SHORT])
+        if other and {len(requested), len(other["Id"])} == {_LONG, _SHORT}:
             found.setdefault(requested, other)
     return {requested: found[requested] for requested in ids if requested in found}

@@ -35,68 +35,57 @@ class Lifetime:
         return ends, ends - min(_AHEAD_SECONDS, life / 10)
 
 
+@dataclass(frozen=True, slots=True)
 class Login:
     """Logs in for a TokenSource that holds the login lock."""
 
-    def __init__(
-        self,
-        grant: Grant,
-        seed: str,
-        store: TokenStore,
-        ledger: Ledger,
-        *,
-        http: requests.Session,
-        owner: str,
-        now: Callable[[], float],
-        is_good: Callable[[Kept], bool],
-    ) -> None:
-        self._grant = grant
-        self._seed = seed
-        self._store = store
-        self._ledger = ledger
-        self._http = http
-        self._owner = owner
-        self._now = now
-        self._is_good = is_good
+    grant: Grant
+    seed: str
+    store: TokenStore
+    ledger: Ledger
+    http: requests.Session
+    owner: str
+    now: Callable[[], float]
+    is_good: Callable[[Kept], bool]
 
     def is_marked(self, kept: Kept) -> bool:
         """Return whether the current refresh token was sent, and the outcome is not known."""
-        current = kept.refresh_token or self._grant.refresh_token
+        current = kept.refresh_token or self.grant.refresh_token
         return bool(current) and kept.sending == digest(current)
 
     def make(self, kept: Kept, fence: int) -> tuple[Kept, str]:
         """Log in, and return what to store and the refresh token that the login spent."""
-        self._ledger.check(self._seed)
-        grant = self._grant.with_refresh_token(kept.refresh_token) if kept.refresh_token else None
+        self.ledger.check(self.seed)
+        grant = self.grant.with_refresh_token(kept.refresh_token) if kept.refresh_token else None
         try:
-            return self._to_keep(*self._sent(grant or self._grant, kept, fence))
+            return self._to_keep(*self._sent(grant or self.grant, kept, fence))
         except LoginRefused as refused:
             if not refused.is_final:
-                self._ledger.refused(self._seed, str(refused))
+                self.ledger.refused(self.seed, str(refused))
             raise
 
     def _sent(self, grant: Grant, kept: Kept, fence: int) -> tuple[LoginResult, Grant, Kept]:
         """Return the answer, the grant that was used, and the still valid stored values."""
         if not grant.refresh_token:
-            return grant.login(self._http), grant, kept
+            return grant.login(self.http), grant, kept
         try:
             return self._refreshed(grant, kept, fence), grant, kept
         except LoginRefused as refused:
             if not refused.ends_refresh_token:
                 raise
             kept = self._cleared(grant, kept, fence, refused)
-            if self._grant.refresh_token:
-                self._ledger.trouble(Trouble.REVOKED)
+            if self.grant.refresh_token:
+                self.ledger.trouble(Trouble.REVOKED)
                 refused.is_final = True
                 raise
-            return self._grant.login(self._http), self._grant, kept
+            return self.grant.login(self.http), self.grant, kept
 
     def _cleared(self, grant: Grant, kept: Kept, fence: int, refused: LoginRefused) -> Kept:
         """Remove the revoked token from the store, and return the new stored values."""
         if kept.rotates or refused.is_revocation:
-            self._ledger.spend(grant.refresh_token)
-        kept = Kept(seed=self._seed, rotates=kept.rotates)
-        self._store.save(fence, kept)
+            self.ledger.spend(grant.refresh_token)
+        kept = Kept(seed=self.seed, rotates=kept.rotates)
+        self.store.save(fence, kept)
         return kept
 
     def _refreshed(self, grant: Grant, kept: Kept, fence: int) -> LoginResult:
@@ -104,7 +93,7 @@ class Login:
 
         If this process is killed, other processes then know that the token may be spent.
         """
-        if self._ledger.is_spent(grant.refresh_token):
+        if self.ledger.is_spent(grant.refresh_token):
             raise LoginRefused(
                 "this refresh token was already used or revoked",
                 remedy=AUTHORIZE_AGAIN,
@@ -115,24 +104,24 @@ class Login:
             self._found_cut_off(kept)
         marked = replace(
             kept,
-            seed=self._seed,
+            seed=self.seed,
             sending=digest(grant.refresh_token),
-            sender=self._owner,
+            sender=self.owner,
             sent_at=time.time(),
         )
-        if not self._store.save(fence, marked):
+        if not self.store.save(fence, marked):
             raise LoginUnavailable("another process took over the login")
         try:
-            return grant.login(self._http)
+            return grant.login(self.http)
         except (LoginUnavailable, LoginRefused) as failure:
             if not (was_marked or failure.may_have_worked):
-                self._store.save(fence, replace(marked, sending=""))
+                self.store.save(fence, replace(marked, sending=""))
             raise
 
     def _found_cut_off(self, kept: Kept) -> None:
         if kept.rotates:
-            self._ledger.trouble(Trouble.CUT_OFF)
-        if self._is_good(kept):
+            self.ledger.trouble(Trouble.CUT_OFF)
+        if self.is_good(kept):
             # If the refresh token is spent, sending it again would also revoke the access token.
             raise LoginUnavailable("the last refresh was interrupted")
 
@@ -140,9 +129,9 @@ class Login:
         new = granted.refresh_token or ""
         spent = grant.refresh_token if new and new != grant.refresh_token else ""
         return Kept(
-            seed=self._seed,
+            seed=self.seed,
             token=granted.token,
-            granted_at=self._now(),
+            granted_at=self.now(),
             refresh_token=new or kept.refresh_token,
             rotates=kept.rotates or bool(spent),
         ), spent

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from types import TracebackType
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 
 from listeners.salesforce.errors import LoginUnavailable, SalesforceError
 from listeners.salesforce.tokens.store import (
@@ -24,38 +24,29 @@ LONGEST_LOGIN = 90.0
 _RETRY_SECONDS = 1.0
 
 
-class Heartbeat:
-    """Extends the login lock while a login is running."""
+@contextmanager
+def extended_lock(store: TokenStore, fence: int, seconds: float) -> Iterator[None]:
+    """Extend the login lock on a separate thread, while the ``with`` block runs."""
+    done = threading.Event()
 
-    def __init__(self, store: TokenStore, fence: int, seconds: float) -> None:
-        self._store = store
-        self._fence = fence
-        self._seconds = seconds
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="login lock", daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def extend() -> None:
         ends = time.monotonic() + LONGEST_LOGIN
-        beaten = False
-        while not self._done.wait(self._seconds / 4) and time.monotonic() < ends:
-            beaten = True
+        has_extended = False
+        while not done.wait(seconds / 4) and time.monotonic() < ends:
+            has_extended = True
             with suppress(TokenStoreUnavailable):  # retried before the lock ends
-                if not self._store.extend(self._fence, self._seconds):
+                if not store.extend(fence, seconds):
                     break  # another process has the lock, and the store refuses our fence
-        if beaten:
-            self._store.close()
+        if has_extended:
+            store.close()
+
+    thread = threading.Thread(target=extend, name="login lock", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 class Safekeeper:
@@ -135,39 +126,26 @@ class Safekeeper:
         return True
 
 
-class Renewal:
-    """A login on its own thread, which starts immediately."""
+def logging_in(log_in: Callable[[], Token], close: Callable[[], None]) -> Future[Token]:
+    """Start a login on its own thread, and return a future of its token.
 
-    def __init__(self, log_in: Callable[[], Token], close: Callable[[], None]) -> None:
-        """``close`` releases the thread's resources after the login."""
-        self._log_in = log_in
-        self._close = close
-        self._over = threading.Event()
-        self._token: Token | None = None
-        self.failure: SalesforceError | None = None
-        threading.Thread(target=self._run, name="login", daemon=True).start()
+    ``close`` releases the thread's resources after the login.
+    """
+    result: Future[Token] = Future()
 
-    @property
-    def is_over(self) -> bool:
-        return self._over.is_set()
-
-    def wait(self, seconds: float | None = None) -> bool:
-        return self._over.wait(seconds)
-
-    def token(self) -> Token:
-        """Wait for the login, and return its token. Raises the exception of the login."""
-        self._over.wait()
-        if self.failure is not None:
-            raise self.failure
-        if self._token is None:  # an unexpected exception, which Python printed for the thread
-            raise LoginUnavailable("the login failed with an unexpected error")
-        return self._token
-
-    def _run(self) -> None:
+    def run() -> None:
+        token: Token | None = None
+        failure: SalesforceError = LoginUnavailable("the login failed with an unexpected error")
         try:
-            self._token = self._log_in()
-        except SalesforceError as failure:
-            self.failure = failure
-        finally:
-            self._close()
-            self._over.set()
+            token = log_in()
+        except SalesforceError as error:
+            failure = error
+        finally:  # Python prints an unexpected exception of a thread
+            close()
+            if token is None:
+                result.set_exception(failure)
+            else:
+                result.set_result(token)
+
+    threading.Thread(target=run, name="login", daemon=True).start()
+    return result

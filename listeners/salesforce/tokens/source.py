@@ -15,18 +15,20 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent import futures
+from concurrent.futures import Future
 from contextlib import suppress
 
 import requests
 
 from listeners.salesforce.errors import LoginRefused, LoginUnavailable
 from listeners.salesforce.tokens.login import Lifetime, Login
-from listeners.salesforce.tokens.persist import Heartbeat, Renewal, Safekeeper
+from listeners.salesforce.tokens.persist import Safekeeper, extended_lock, logging_in
 from listeners.salesforce.tokens.store import (
     Kept,
     Ledger,
+    MemoryLedger,
     MemoryStore,
-    NoLedger,
     TokenStore,
     TokenStoreUnavailable,
     digest,
@@ -37,12 +39,12 @@ from listeners.salesforce.tokens.tokens import Grant, Token
 LOCK_SECONDS = 10.0
 #: After so many lock lengths, a process that sent a refresh token without a result counts as dead.
 _GRACE_LOCKS = 4
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 #: How long to wait for another process's login, which may take as long as its time-outs.
 WAIT_SECONDS = 60.0
 #: The pause after a failed early renewal, while the token is still valid.
 AHEAD_PAUSE_SECONDS = 15.0
-_REMEMBERED = 20
+_MOST_REFUSED = 20
 
 
 class TokenSource:
@@ -77,7 +79,7 @@ class TokenSource:
         self._lifetime = lifetime or Lifetime()
         self._store = store or MemoryStore()
         self._former_stores = former_stores
-        self._ledger = ledger or NoLedger()
+        self._ledger = ledger or MemoryLedger()
         self._owner = uuid.uuid4().hex
         self._now = now
         self._lock_seconds = lock_seconds
@@ -85,8 +87,8 @@ class TokenSource:
         self._guard = threading.Lock()  # never held while waiting
         self._kept = Kept()
         self._refused: dict[str, float] = {}
-        self._not_ahead_before = 0.0
-        self._renewal: Renewal | None = None
+        self._no_early_renewal_before = 0.0
+        self._renewal: Future[Token] | None = None
         self._safekeeper = Safekeeper(self._store, self._ledger, self._owner, lock_seconds)
         self._login = Login(
             grant,
@@ -108,10 +110,10 @@ class TokenSource:
             token = self._good(self._kept)
             if token is not None and not self._is_due(self._kept):
                 return token
-            if self._renewal is None or self._renewal.is_over:
-                self._renewal = Renewal(self._renewed, self._store.close)
+            if self._renewal is None or self._renewal.done():
+                self._renewal = logging_in(self._renewed, self._store.close)
             renewal = self._renewal
-        return token or renewal.token()
+        return token or renewal.result()
 
     def invalidate(self, token: Token) -> None:
         """Do not return ``token`` again, because Salesforce refused it.
@@ -122,7 +124,7 @@ class TokenSource:
             mark = digest(token.access_token)
             same = self._kept.token is not None and self._kept.token == token
             self._refused[mark] = self._kept.granted_at if same else self._now()
-            while len(self._refused) > _REMEMBERED:
+            while len(self._refused) > _MOST_REFUSED:
                 del self._refused[next(iter(self._refused))]
 
     def settle(self, seconds: float) -> None:
@@ -130,7 +132,7 @@ class TokenSource:
         with self._guard:
             renewal = self._renewal
         if renewal is not None:
-            renewal.wait(seconds)
+            futures.wait([renewal], seconds)
 
     # Validity
 
@@ -148,7 +150,7 @@ class TokenSource:
 
     def _is_due(self, kept: Kept) -> bool:
         now = self._now()
-        return now >= self._lifetime.of(kept)[1] and now >= self._not_ahead_before
+        return now >= self._lifetime.of(kept)[1] and now >= self._no_early_renewal_before
 
     def _adopted(self, kept: Kept) -> Token | None:
         """Cache ``kept`` if its token is valid; return the token unless it must be renewed."""
@@ -163,16 +165,16 @@ class TokenSource:
 
     def _renewed(self) -> Token:
         try:
-            return self._taken_or_granted()
+            return self._stored_or_new()
         except LoginRefused:
-            self._not_ahead_before = self._lifetime.of(self._kept)[0]
+            self._no_early_renewal_before = self._lifetime.of(self._kept)[0]
             raise
         except LoginUnavailable as unavailable:
             pause = max(AHEAD_PAUSE_SECONDS, unavailable.retry_after or 0.0)
-            self._not_ahead_before = self._now() + pause
+            self._no_early_renewal_before = self._now() + pause
             raise
 
-    def _taken_or_granted(self) -> Token:
+    def _stored_or_new(self) -> Token:
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
             kept = self._safekeeper.held or self._store.load(self._seed)
@@ -183,13 +185,13 @@ class TokenSource:
                 return token
             if time.monotonic() > deadline:
                 raise LoginUnavailable("another process has been logging in for a minute")
-            time.sleep(_LOOK_SECONDS if fence is None else 10 * _LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS if fence is None else 10 * _POLL_SECONDS)
 
     def _under_lock(self, fence: int) -> Token | None:
         """Log in, and return the token; None while the outcome of another refresh is unknown."""
         is_stored = True
         try:
-            with Heartbeat(self._store, fence, self._lock_seconds):
+            with extended_lock(self._store, fence, self._lock_seconds):
                 stored = self._store.load(self._seed)
                 if token := self._adopted(stored):
                     return token
@@ -214,13 +216,13 @@ class TokenSource:
         """
         if held := self._safekeeper.held:
             return held
-        for kept in (stored, self._kept, *map(self._formerly, self._former_stores)):
+        for kept in (stored, self._kept, *map(self._in_former_store, self._former_stores)):
             is_ours = kept.seed == self._seed and kept.refresh_token
             if is_ours and not self._ledger.is_spent(kept.refresh_token):
                 return kept
         return stored if stored.seed else Kept(self._seed)
 
-    def _formerly(self, store: TokenStore) -> Kept:
+    def _in_former_store(self, store: TokenStore) -> Kept:
         try:
             return store.load(self._seed)
         except TokenStoreUnavailable:

@@ -147,8 +147,8 @@ class Trouble(StrEnum):
     REVOKED = auto()  # the stored token was refused: an operator must enter a new one
 
 
-class Ledger(Protocol):
-    """The record of login attempts and spent refresh tokens.
+class Ledger:
+    """The record of login attempts and spent refresh tokens; this base class does nothing.
 
     Each method may raise ``TokenStoreUnavailable``.
     """
@@ -156,14 +156,18 @@ class Ledger(Protocol):
     def check(self, seed: str) -> None:
         """Raise ``LoginRefused`` or ``LoginUnavailable`` if the credentials must not be tried."""
 
-    def refused(self, seed: str, reason: str) -> None: ...
+    def refused(self, seed: str, reason: str) -> None:
+        """Note that Salesforce refused a login with these credentials."""
 
-    def accepted(self, seed: str) -> None: ...
+    def accepted(self, seed: str) -> None:
+        """Note that Salesforce accepted a login with these credentials."""
 
     def is_spent(self, refresh_token: str) -> bool:
         """Return whether the token was used or revoked: sending it would revoke all tokens."""
+        return False
 
-    def spend(self, refresh_token: str) -> None: ...
+    def spend(self, refresh_token: str) -> None:
+        """Note that the token was used or revoked."""
 
     def trouble(self, trouble: Trouble) -> None:
         """Open an incident, unless it is open."""
@@ -172,29 +176,14 @@ class Ledger(Protocol):
         """Close the incident, if it is open."""
 
 
-class NoLedger:
-    """A ledger in memory that remembers spent tokens, limits no attempts and reports nothing."""
+class MemoryLedger(Ledger):
+    """A ledger that remembers spent tokens in memory, limits no attempts and reports nothing."""
 
     def __init__(self) -> None:
         self._spent: set[str] = set()
-
-    def check(self, seed: str) -> None:
-        pass
-
-    def refused(self, seed: str, reason: str) -> None:
-        pass
-
-    def accepted(self, seed: str) -> None:
-        pass
 
     def is_spent(self, refresh_token: str) -> bool:
         return refresh_token in self._spent
 
     def spend(self, refresh_token: str) -> None:
         self._spent.add(refresh_token)
-
-    def trouble(self, trouble: Trouble) -> None:
-        pass
-
-    def mended(self, trouble: Trouble) -> None:
-        pass

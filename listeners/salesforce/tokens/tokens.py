@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import requests
 
+from listeners.salesforce.errors import LoginRefused
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -32,6 +34,16 @@ def lifetime_of(value: Any) -> float | None:
     return seconds if 0 < seconds < math.inf else None
 
 
+def header_safe(access_token: Any, giver: str) -> str:
+    """Return the token if it is valid in a header; otherwise ``requests`` would quote it."""
+    if isinstance(access_token, str) and access_token:
+        if access_token.isascii() and access_token.isprintable() and " " not in access_token:
+            return access_token
+        why = f"{giver} returned an access_token that cannot be sent in a header"
+        raise LoginRefused(why, may_have_worked=True)
+    raise LoginRefused(f"{giver} returned no access_token", may_have_worked=True)
+
+
 @dataclass(frozen=True, slots=True)
 class LoginResult:
     """The result of a login: the token, and a refresh token that replaces the spent one."""
@@ -46,12 +58,14 @@ class Grant(Protocol):
     @property
     def refresh_token(self) -> str:
         """The refresh token that the next login sends; empty if it sends none."""
+        return ""
 
     def login(self, http: requests.Session) -> LoginResult:
         """Log in once. Raises ``LoginRefused`` or ``LoginUnavailable``."""
 
     def with_refresh_token(self, refresh_token: str) -> Grant:
         """Return the grant that logs in with this refresh token; itself if it uses none."""
+        return self
 
 
 class Tokens(Protocol):

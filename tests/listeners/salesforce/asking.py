@@ -22,7 +22,7 @@ TOKEN = "00D000000000001!token"
 def _login(url: str) -> Any:
     import requests
 
-    from listeners.salesforce.auth.client_credentials import ClientCredentials
+    from listeners.salesforce.auth.oauth import ClientCredentials
 
     return ClientCredentials(f"{url}/services/oauth2/token", "id", "secret").login(
         requests.Session()

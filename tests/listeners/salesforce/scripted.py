@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import requests
 
-from listeners.salesforce.auth.client_credentials import ClientCredentials
+from listeners.salesforce.auth.oauth import ClientCredentials
 from listeners.salesforce.cometd.stream import CometdStream
 from listeners.salesforce.protocol import StreamOptions
 from listeners.salesforce.tokens.source import TokenSource
@@ -124,7 +124,7 @@ class ScriptedOrg:
         connection_timeout: float = 5,
     ) -> CometdStream:
         options = StreamOptions(connection_timeout=connection_timeout, read_timeout=read_timeout)
-        return CometdStream(tokens or self.tokens(), channel, options, http=plain_http())
+        return CometdStream(tokens or self.tokens(), channel, options)
 
     def asked(self, step: str) -> list[Call]:
         """The calls to a path, or those that carried a meta channel."""

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from listeners.salesforce.cometd.inbox import Acknowledged, Received, Refused, Unclear
-from listeners.salesforce.cometd.protocol import BayeuxSession, SessionState
-from listeners.salesforce.errors import Reaction
+from listeners.salesforce.cometd.protocol import BayeuxSession, Reply, SessionState
+from listeners.salesforce.errors import MalformedAnswer, Reaction, StreamRefused
 from tests.listeners.salesforce.messages import (
     CHANNEL,
     CONNECT,
@@ -51,16 +50,15 @@ def test_the_real_sequence_of_answers_is_understood(sample: Any) -> None:
     session = BayeuxSession(CHANNEL, "-2")
 
     handshake = session.handshake()
-    outcomes = session.receive(meta["handshake_response"], 0.0)
+    replies = [session.receive(meta["handshake_response"], 0.0)]
     connect = session.connect(0.0)
-    outcomes += session.receive(meta["first_connect_response"], 0.0)
+    replies.append(session.receive(meta["first_connect_response"], 0.0))
     subscribe = session.subscribe()
-    outcomes += session.receive(meta["subscribe_response"], 0.0)
+    replies.append(session.receive(meta["subscribe_response"], 0.0))
     session.connect(0.0)
-    outcomes += session.receive(meta["later_connect_response"], 110.0)
+    replies.append(session.receive(meta["later_connect_response"], 110.0))
 
-    channels = [HANDSHAKE, CONNECT, SUBSCRIBE, CONNECT]
-    assert outcomes == [Acknowledged(channel) for channel in channels]
+    assert replies == 4 * [Reply((), None, is_accepted=True)]
     assert session.hold == 110.0
     assert handshake == meta["handshake_request"]
     assert connect[0] | {"advice": None} == meta["connect_request"][0] | {"advice": None}
@@ -89,12 +87,13 @@ def test_messages_come_before_what_became_of_the_connect() -> None:
     session.connect(0.0)
     unknown = refused(CONNECT, "403::Unknown client", None, "handshake")
 
-    outcomes = session.receive([unknown, change(1)], 1.0)
+    reply = session.receive([unknown, change(1)], 1.0)
 
-    assert outcomes == [
-        Received((change(1),)),
-        Refused(CONNECT, "403::Unknown client", None, Reaction.REHANDSHAKE),
-    ]
+    assert reply.messages == (change(1),)
+    assert isinstance(reply.failure, StreamRefused)
+    assert (reply.failure.what, reply.failure.error) == (CONNECT, "403::Unknown client")
+    assert reply.failure.reaction is Reaction.REHANDSHAKE
+    assert not reply.is_accepted
     assert session.state is SessionState.LOST
 
 
@@ -102,10 +101,10 @@ def test_a_refusal_that_can_be_retried_keeps_the_session() -> None:
     session = subscribed()
     session.connect(0.0)
 
-    [outcome] = session.receive([refused(CONNECT, "500::Internal error", None, "retry")], 1.0)
+    reply = session.receive([refused(CONNECT, "500::Internal error", None, "retry")], 1.0)
 
-    assert isinstance(outcome, Refused)
-    assert outcome.reaction is Reaction.RETRY
+    assert isinstance(reply.failure, StreamRefused)
+    assert reply.failure.reaction is Reaction.RETRY
     assert session.state is SessionState.SUBSCRIBED
 
 
@@ -174,7 +173,7 @@ def test_a_held_or_a_full_answer_is_followed_at_once() -> None:
 def test_a_lost_answer_ends_the_session() -> None:
     session = subscribed("37904280")
 
-    session.answer_lost()
+    session.end()
 
     assert session.state is SessionState.LOST
 
@@ -183,11 +182,12 @@ def test_a_server_that_disconnects_ends_the_session() -> None:
     session = subscribed()
     session.connect(0.0)
 
-    outcomes = session.receive([accepted(CONNECT), accepted("/meta/disconnect")], 1.0)
+    reply = session.receive([accepted(CONNECT), accepted("/meta/disconnect")], 1.0)
 
-    assert outcomes[1] == Refused(
-        "/meta/disconnect", "the server closed the session", None, Reaction.REHANDSHAKE
-    )
+    assert isinstance(reply.failure, StreamRefused)
+    assert reply.failure.error == "the server closed the session"
+    assert reply.failure.reaction is Reaction.REHANDSHAKE
+    assert reply.is_accepted
     assert session.state is SessionState.LOST
 
 
@@ -195,9 +195,11 @@ def test_an_answer_to_something_else_is_unclear() -> None:
     session = subscribed()
     session.connect(0.0)
 
-    outcomes = session.receive([accepted(SUBSCRIBE)], 1.0)
+    reply = session.receive([accepted(SUBSCRIBE)], 1.0, lambda: "the text")
 
-    assert outcomes[-1] == Unclear("the answer has no /meta/connect message")
+    assert isinstance(reply.failure, MalformedAnswer)
+    assert reply.failure.why == "the answer has no /meta/connect message"
+    assert reply.failure.raw == "the text"
 
 
 @pytest.mark.parametrize("broken", [{"ext": []}, {"ext": {"sfdc": 1}}, {"error": 7}, {}])
@@ -205,10 +207,10 @@ def test_a_refusal_of_a_strange_shape_is_still_a_refusal(broken: dict[str, Any])
     session = subscribed()
     session.connect(0.0)
 
-    [outcome] = session.receive([{"channel": CONNECT, "advice": 3, **broken}], 1.0)
+    reply = session.receive([{"channel": CONNECT, "advice": 3, **broken}], 1.0)
 
-    assert isinstance(outcome, Refused)
-    assert outcome.failure_reason is None
+    assert isinstance(reply.failure, StreamRefused)
+    assert reply.failure.failure_reason == ""
 
 
 def test_a_lost_session_needs_no_goodbye() -> None:

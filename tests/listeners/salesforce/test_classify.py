@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from listeners.salesforce.cometd.advice import classify
+from listeners.salesforce.cometd.answers import classify
 from listeners.salesforce.errors import Reaction
 
 AUTH = "401::Authentication invalid"

@@ -6,10 +6,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from listeners.salesforce.auth.client_credentials import ClientCredentials
 from listeners.salesforce.auth.endpoint import CredentialBearer, OAuthOptions
-from listeners.salesforce.auth.password import Password
-from listeners.salesforce.auth.refresh_token import RefreshToken
+from listeners.salesforce.auth.oauth import ClientCredentials, Password, RefreshToken
 from listeners.salesforce.errors import LoginRefused, LoginUnavailable, Reaction
 from listeners.salesforce.tokens.tokens import Grant, LoginResult
 from tests.listeners.salesforce.messages import token_answer
@@ -77,7 +75,7 @@ def test_client_id_and_secret_can_travel_in_the_header(org: ScriptedOrg) -> None
 
     login(
         org,
-        ClientCredentials(url, ID, "sécret", IN_HEADER),
+        ClientCredentials(url, ID, "sécret", options=IN_HEADER),
     )
 
     expected = base64.b64encode(f"{ID}:sécret".encode()).decode()
@@ -236,7 +234,7 @@ def test_a_host_that_does_not_exist_is_worth_another_try() -> None:
     url = "https://salesforce.invalid/services/oauth2/token"
 
     with pytest.raises(LoginUnavailable, match=r"salesforce\.invalid"):
-        ClientCredentials(url, ID, SECRET, PATIENT).login(plain_http())
+        ClientCredentials(url, ID, SECRET, options=PATIENT).login(plain_http())
 
 
 def test_a_host_that_does_not_answer_is_worth_another_try(org: ScriptedOrg) -> None:

@@ -13,11 +13,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from listeners.salesforce.auth.client_credentials import ClientCredentials
 from listeners.salesforce.auth.endpoint import CredentialBearer, OAuthOptions
-from listeners.salesforce.auth.jwt_bearer import JwtBearer
-from listeners.salesforce.auth.password import Password
-from listeners.salesforce.auth.refresh_token import RefreshToken
+from listeners.salesforce.auth.oauth import (
+    ClientCredentials,
+    JwtBearer,
+    Password,
+    RefreshToken,
+)
 from listeners.salesforce.auth.soap import Soap
 from listeners.salesforce.cometd.stream import CometdStream
 from listeners.salesforce.errors import SalesforceError
@@ -129,7 +131,7 @@ def test_a_stream_or_rest_call_that_fails_in_any_way_says_no_token(org: Scripted
             return self
 
     tokens = TokenSource(Fixed(), http=plain_http())
-    stream = CometdStream(tokens, CHANNEL, StreamOptions(read_timeout=0.2), http=plain_http())
+    stream = CometdStream(tokens, CHANNEL, StreamOptions(read_timeout=0.2))
     rest = RestClient(tokens, http=plain_http(), timeout=(2, 0.2))
     org.tell(
         HANDSHAKE,

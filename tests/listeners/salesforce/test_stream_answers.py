@@ -7,9 +7,9 @@ import pytest
 
 from listeners.salesforce.cometd.stream import CometdStream
 from listeners.salesforce.errors import (
-    CometdRefused,
     MalformedAnswer,
     Reaction,
+    StreamRefused,
 )
 from tests.listeners.salesforce.messages import CONNECT, HANDSHAKE, SUBSCRIBE, accepted, change
 from tests.listeners.salesforce.scripted import FIRST_CONNECT, Reply, ScriptedOrg, of_json
@@ -76,7 +76,7 @@ def test_a_page_in_place_of_an_answer_opens_the_stream_again(org: ScriptedOrg) -
     org.tell(CONNECT, Reply(b"<html>not found</html>", 404))
     stream = opened(org)
 
-    with pytest.raises(CometdRefused) as refused:
+    with pytest.raises(StreamRefused) as refused:
         stream.poll()
 
     assert refused.value.reaction is Reaction.REHANDSHAKE
@@ -86,7 +86,7 @@ def test_a_refusal_that_says_nothing_is_judged_by_its_status(org: ScriptedOrg) -
     org.tell(CONNECT, Reply(b'[{"channel": "/meta/connect", "successful": false}]', 401))
     stream = opened(org)
 
-    with pytest.raises(CometdRefused) as refused:
+    with pytest.raises(StreamRefused) as refused:
         stream.poll()
 
     assert refused.value.reaction is Reaction.NEW_TOKEN
@@ -99,7 +99,7 @@ def test_a_refusal_beside_events_is_news_after_them(org: ScriptedOrg) -> None:
 
     assert replay_ids(stream.poll()) == [1]
     assert (stream.is_open, stream.has_news) == (False, True)
-    with pytest.raises(CometdRefused) as refused:
+    with pytest.raises(StreamRefused) as refused:
         stream.poll()
 
     assert refused.value.reaction is Reaction.QUOTA
@@ -163,7 +163,7 @@ def test_a_new_session_starts_without_the_cookies_of_the_last(org: ScriptedOrg) 
 def test_a_request_past_the_limit_is_never_sent(org: ScriptedOrg) -> None:
     stream = org.stream(channel="/data/" + "x" * 33_000)
 
-    with pytest.raises(CometdRefused, match="the maximum is 32768") as refusal:
+    with pytest.raises(StreamRefused, match="the maximum is 32768") as refusal:
         stream.open("-1")
 
     assert refusal.value.reaction is Reaction.CONFIGURATION

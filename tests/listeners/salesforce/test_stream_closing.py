@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from listeners.salesforce.auth.client_credentials import ClientCredentials
+from listeners.salesforce.auth.oauth import ClientCredentials
 from listeners.salesforce.cometd.stream import CometdStream
 from listeners.salesforce.errors import SalesforceError, StreamClosed
+from listeners.salesforce.http.session import HttpConfig, Tls, session_of
 from listeners.salesforce.protocol import StreamOptions
 from listeners.salesforce.tokens.source import TokenSource
 from tests.listeners.salesforce.messages import (
@@ -35,7 +36,6 @@ from tests.listeners.salesforce.scripted import (
     TOKEN_PATH,
     ScriptedOrg,
     of_json,
-    plain_http,
 )
 
 PATIENCE = 20  # seconds: the server holds a connect for longer
@@ -81,11 +81,13 @@ def test_close_ends_a_poll_that_another_thread_waits_in(org: ScriptedOrg) -> Non
 
 def test_close_ends_a_poll_over_tls(org: ScriptedOrg, tmp_path: Path) -> None:
     certificate = _serve_tls(org, tmp_path)
-    http = plain_http()
-    http.verify = str(certificate)
     grant = ClientCredentials(f"{org.url}{TOKEN_PATH}", "the-client", SECRET)
+    config = HttpConfig(tls=Tls(ca_bundle=str(certificate)))
     stream = CometdStream(
-        TokenSource(grant, http=http), CHANNEL, StreamOptions(read_timeout=60), http=http
+        TokenSource(grant, http=session_of(config)),
+        CHANNEL,
+        StreamOptions(read_timeout=60),
+        http_config=config,
     )
     stream.open("-1")
     polling = Elsewhere(stream.poll)

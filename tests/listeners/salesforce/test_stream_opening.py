@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from listeners.salesforce.errors import (
-    CometdRefused,
     LoginRefused,
     Reaction,
     ReplayLost,
     StreamClosed,
+    StreamRefused,
     TransportFailed,
 )
 from tests.listeners.salesforce.messages import (
@@ -81,7 +81,7 @@ def test_a_token_refused_twice_is_not_tried_a_third_time(org: ScriptedOrg) -> No
     org.tell(HANDSHAKE, [DENIED], [DENIED])
     stream = org.stream()
 
-    with pytest.raises(CometdRefused) as refusal:
+    with pytest.raises(StreamRefused) as refusal:
         stream.open("-1")
 
     assert refusal.value.reaction is Reaction.BACK_OFF_LONG
@@ -139,7 +139,7 @@ def test_a_channel_that_is_not_permitted_or_absent_is_a_configuration_failure(
 ) -> None:
     org.tell(SUBSCRIBE, [refused(SUBSCRIBE, error)])
 
-    with pytest.raises(CometdRefused, match="Correct the configuration") as refusal:
+    with pytest.raises(StreamRefused, match="Correct the configuration") as refusal:
         org.stream().open("-1")
 
     assert refusal.value.reaction is Reaction.CONFIGURATION
@@ -149,7 +149,7 @@ def test_a_busy_server_is_not_answered_with_a_new_login(org: ScriptedOrg) -> Non
     reason = "503::Server is too busy.  Please try your request again later."
     org.tell(FIRST_CONNECT, [refused(CONNECT, "401::Authentication invalid", reason, "none")])
 
-    with pytest.raises(CometdRefused) as refusal:
+    with pytest.raises(StreamRefused) as refusal:
         org.stream().open("-1")
 
     assert refusal.value.reaction is Reaction.BACK_OFF_LONG
@@ -187,7 +187,7 @@ def test_a_redirect_is_not_followed(org: ScriptedOrg) -> None:
         away = Reply(b"", 302, (("Location", f"{elsewhere.url}/cometd/67.0"),))
         org.tell(HANDSHAKE, away, away)
 
-        with pytest.raises(CometdRefused, match="redirect to"):
+        with pytest.raises(StreamRefused, match="redirect to"):
             org.stream().open("-1")
 
         assert elsewhere.calls == []
@@ -227,7 +227,7 @@ def test_a_status_without_a_bayeux_answer_is_a_refusal(
 ) -> None:
     org.tell(HANDSHAKE, Reply(b"<html>no</html>", status))
 
-    with pytest.raises(CometdRefused, match=f"HTTP {status}") as refusal:
+    with pytest.raises(StreamRefused, match=f"HTTP {status}") as refusal:
         org.stream().open("-1")
 
     assert refusal.value.reaction is reaction
@@ -236,7 +236,7 @@ def test_a_status_without_a_bayeux_answer_is_a_refusal(
 def test_a_bayeux_refusal_counts_whatever_the_status(org: ScriptedOrg) -> None:
     org.tell(SUBSCRIBE, of_json([refused(SUBSCRIBE, "403::Restricted channel")], 403))
 
-    with pytest.raises(CometdRefused, match="Restricted channel") as refusal:
+    with pytest.raises(StreamRefused, match="Restricted channel") as refusal:
         org.stream().open("-1")
 
     assert refusal.value.reaction is Reaction.CONFIGURATION

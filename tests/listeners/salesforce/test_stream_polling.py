@@ -6,8 +6,8 @@ import pytest
 
 from listeners.salesforce.cometd.stream import CometdStream
 from listeners.salesforce.errors import (
-    CometdRefused,
     Reaction,
+    StreamRefused,
     TransportFailed,
 )
 from tests.listeners.salesforce.messages import (
@@ -77,7 +77,7 @@ def test_a_refusal_beside_messages_is_raised_after_them(org: ScriptedOrg) -> Non
     stream = opened(org)
 
     messages = stream.poll()
-    with pytest.raises(CometdRefused) as refusal:
+    with pytest.raises(StreamRefused) as refusal:
         stream.poll()
 
     assert replay_ids(messages) == [1]
@@ -93,7 +93,7 @@ def test_an_unknown_client_handshakes_again_whatever_the_advice(
     org.tell(CONNECT, [refused(CONNECT, error, None, reconnect)], [change(2), accepted(CONNECT)])
     stream = opened(org)
 
-    with pytest.raises(CometdRefused) as refusal:
+    with pytest.raises(StreamRefused) as refusal:
         stream.poll()
     assert refusal.value.reaction is Reaction.REHANDSHAKE
     stream.open("1")
@@ -107,7 +107,7 @@ def test_a_token_refused_in_mid_stream_is_invalidated_once(org: ScriptedOrg) -> 
     org.tell(CONNECT, [refused(CONNECT, "401::Authentication invalid", None, "none")])
     stream = opened(org)
 
-    with pytest.raises(CometdRefused) as refusal:
+    with pytest.raises(StreamRefused) as refusal:
         stream.poll()
     stream.open("7")
 
@@ -119,7 +119,7 @@ def test_a_token_refused_in_mid_stream_is_invalidated_once(org: ScriptedOrg) -> 
 def test_a_used_up_daily_limit_says_so(org: ScriptedOrg) -> None:
     org.tell(CONNECT, [refused(CONNECT, "403::Organization total events daily limit exceeded")])
 
-    with pytest.raises(CometdRefused) as refusal:
+    with pytest.raises(StreamRefused) as refusal:
         opened(org).poll()
 
     assert refusal.value.reaction is Reaction.QUOTA
@@ -132,14 +132,14 @@ def test_an_accepted_connect_that_advises_to_leave_ends_the_session(
     org.tell(CONNECT, [accepted(CONNECT, advice={"reconnect": reconnect})])
     stream = opened(org)
 
-    with pytest.raises(CometdRefused, match=f"advises reconnect {reconnect}"):
+    with pytest.raises(StreamRefused, match=f"advises reconnect {reconnect}"):
         stream.poll()
 
     assert not stream.is_open
 
 
 def test_polling_a_stream_that_is_not_open_asks_for_a_handshake(org: ScriptedOrg) -> None:
-    with pytest.raises(CometdRefused) as refusal:
+    with pytest.raises(StreamRefused) as refusal:
         org.stream().poll()
 
     assert refusal.value.reaction is Reaction.REHANDSHAKE
@@ -157,7 +157,7 @@ def test_a_failed_poll_is_opened_again_since_its_answer_may_have_held_events(
         stream.poll()
     assert (failure.value.status, failure.value.retry_after) == (status, 30.0)
     assert not stream.is_open
-    with pytest.raises(CometdRefused) as refusal:
+    with pytest.raises(StreamRefused) as refusal:
         stream.poll()
 
     assert refusal.value.reaction is Reaction.REHANDSHAKE

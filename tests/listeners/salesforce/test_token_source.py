@@ -15,8 +15,8 @@ from listeners.salesforce.tokens.login import Lifetime
 from listeners.salesforce.tokens.source import TokenSource
 from listeners.salesforce.tokens.store import (
     Kept,
+    MemoryLedger,
     MemoryStore,
-    NoLedger,
     TokenStoreUnavailable,
     Trouble,
 )
@@ -72,7 +72,7 @@ class Clock:
         return self.seconds
 
 
-class RememberingLedger(NoLedger):
+class RememberingLedger(MemoryLedger):
     def __init__(self) -> None:
         super().__init__()
         self.troubles: list[Trouble] = []

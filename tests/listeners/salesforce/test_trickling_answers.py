@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
+from listeners.salesforce.errors import TransportFailed
 from listeners.salesforce.http.answer_limits import RECORDS
-from listeners.salesforce.http.request import Answer, NoAuth, Unanswered, exchange
+from listeners.salesforce.http.request import Answer, NoAuth, exchange
 from tests.listeners.salesforce.scripted import plain_http
 from tests.settings_on_the_wire.loop_server import LoopServer
 
@@ -31,7 +32,7 @@ class Trickler(LoopServer):
             await asyncio.sleep(0.05)
 
 
-def ask(server: Trickler) -> Answer | Unanswered:
+def ask(server: Trickler) -> Answer | TransportFailed:
     url = f"http://127.0.0.1:{server.port}/"
     with plain_http() as http:
         return exchange(http, "GET", url, auth=NoAuth(), timeout=(5.0, READ), limit=RECORDS)
@@ -50,8 +51,8 @@ def test_blanks_keep_no_request_open(head: bytes, part: bytes) -> None:
     with Trickler(head, part, 10_000) as server:
         answer = ask(server)
 
-    assert isinstance(answer, Unanswered)
-    assert (answer.sent, answer.silent) == (True, True)
+    assert isinstance(answer, TransportFailed)
+    assert (answer.was_sent, answer.is_silence) == (True, True)
     assert "too slow" in answer.why
 
 

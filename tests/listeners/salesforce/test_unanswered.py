@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
+from listeners.salesforce.errors import TransportFailed
 from listeners.salesforce.http.answer_limits import RECORDS
-from listeners.salesforce.http.request import NoAuth, Unanswered, exchange
+from listeners.salesforce.http.request import NoAuth, exchange
 from tests.listeners.salesforce.scripted import plain_http
 from tests.servers import free_port
 from tests.settings_on_the_wire.loop_server import LoopServer
@@ -46,11 +47,11 @@ class Silent(LoopServer):
         await asyncio.sleep(60)
 
 
-def ask(url: str, proxy: str = "") -> Unanswered:
+def ask(url: str, proxy: str = "") -> TransportFailed:
     with plain_http() as http:
         http.proxies = {"https": proxy, "http": proxy} if proxy else {}
         answer = exchange(http, "GET", url, auth=NoAuth(), timeout=(5.0, 0.3), limit=RECORDS)
-    assert isinstance(answer, Unanswered)
+    assert isinstance(answer, TransportFailed)
     return answer
 
 
@@ -61,7 +62,7 @@ def ask(url: str, proxy: str = "") -> Unanswered:
 def test_a_request_without_a_connection_was_not_sent(address: str, why: str) -> None:
     answer = ask(f"http://{address}:{free_port()}/")
 
-    assert not answer.sent
+    assert not answer.was_sent
     assert why in answer.why
 
 
@@ -81,7 +82,7 @@ def test_a_request_over_an_open_connection_may_have_been_sent(
     with server() as there:
         answer = ask(f"{scheme}://127.0.0.1:{there.port}/")
 
-    assert answer.sent
+    assert answer.was_sent
     assert why in answer.why
 
 
@@ -97,5 +98,5 @@ def test_a_request_by_way_of_a_proxy_that_fails_may_have_been_sent() -> None:
     with FailingProxy() as proxy:
         answer = ask("https://example.invalid/", f"http://127.0.0.1:{proxy.port}")
 
-    assert answer.sent
+    assert answer.was_sent
     assert answer.why == "the proxy to example.invalid failed"

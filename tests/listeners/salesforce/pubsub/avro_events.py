@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import fastavro
 
 from listeners.salesforce.pubsub.schemas import Schema, parse_schema
 from listeners.salesforce.pubsub.to_cometd import message_of
+from listeners.salesforce.pubsub.wire.pubsub_api_pb2 import ConsumerEvent, ProducerEvent
 
 CHANNEL = "/data/ThingChangeEvent"
 KINDS = ["CREATE", "UPDATE", "DELETE", "UNDELETE", "GAP_UPDATE"]
@@ -64,19 +64,6 @@ THING = record(
 ) | {"namespace": "com.sforce.eventbus"}
 
 
-@dataclass
-class Produced:
-    id: str
-    schema_id: str
-    payload: bytes
-
-
-@dataclass
-class Consumed:
-    event: Produced
-    replay_id: bytes = bytes.fromhex("0000000000a748390000")
-
-
 def schema_of(definition: Any) -> Schema:
     return parse_schema("s-1", json.dumps(definition))
 
@@ -105,8 +92,14 @@ def payload(record: dict[str, Any], definition: Any = THING) -> bytes:
     return written.getvalue()
 
 
-def consumed(payload: bytes) -> Consumed:
-    return Consumed(Produced("e-1", "s-1", payload))
+def consumed(
+    payload: bytes,
+    event_id: str = "e-1",
+    schema_id: str = "s-1",
+    replay_id: bytes = bytes.fromhex("0000000000a748390000"),
+) -> ConsumerEvent:
+    event = ProducerEvent(id=event_id, schema_id=schema_id, payload=payload)
+    return ConsumerEvent(event=event, replay_id=replay_id)
 
 
 def message(values: dict[str, Any], definition: Any = THING, **head: Any) -> Any:

@@ -7,9 +7,8 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listeners.salesforce.pubsub import flow_control as credits_module
-from listeners.salesforce.pubsub import inbox
-from listeners.salesforce.pubsub.flow_control import LEAST, MOST, TRICKLE_SECONDS, Credits
+from listeners.salesforce.pubsub import fetch_requests, inbox
+from listeners.salesforce.pubsub.fetch_requests import LEAST, MOST, TRICKLE_SECONDS, Credits
 from tests.listeners.salesforce.pubsub.scripted_events import batch
 from tests.listeners.salesforce.pubsub.streams import names_of, polled
 from tests.servers import wait_for
@@ -118,7 +117,7 @@ def test_a_stream_that_nobody_polls_asks_for_no_more_than_it_keeps(serve, connec
 
 def test_a_stream_that_nobody_polls_is_kept_open(serve, connect, monkeypatch):
     monkeypatch.setattr(inbox, "FULL_EVENTS", 100)
-    monkeypatch.setattr(credits_module, "TRICKLE_SECONDS", 0.1)
+    monkeypatch.setattr(fetch_requests, "TRICKLE_SECONDS", 0.1)
     asked = []
 
     def script(call):

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from listeners.salesforce.errors import PubSubRefused, Reaction
+from listeners.salesforce.errors import Reaction, StreamRefused
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 from tests.listeners.salesforce.pubsub.scripted import idle
 from tests.listeners.salesforce.pubsub.scripted_events import event, replay_id, shown
@@ -104,7 +104,7 @@ def test_a_commit_that_fails_begins_the_stream_anew(serve, connect):
     stream = opened(connect, serve(script))
     stream.poll()
     stream.recorded(shown(1))
-    with pytest.raises(PubSubRefused, match="too old") as refused:
+    with pytest.raises(StreamRefused, match="too old") as refused:
         stream.poll()
 
     assert refused.value.reaction is Reaction.REHANDSHAKE

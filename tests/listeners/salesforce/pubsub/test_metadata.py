@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from listeners.salesforce.errors import PubSubRefused
-from listeners.salesforce.pubsub.metadata import metadata_of, tenant_of
+from listeners.salesforce.errors import StreamRefused
+from listeners.salesforce.pubsub.endpoint import metadata_of, tenant_of
 from listeners.salesforce.rest.records import long_id
 from listeners.salesforce.tokens.tokens import Token
 
@@ -43,7 +43,7 @@ def test_what_is_no_org_is_not_taken_for_one(access_token):
     "bad", [token("00D000000000009!a\nb"), token("x\u20ac", "00D000000000001EAA")]
 )
 def test_a_token_that_can_not_be_sent_is_told_without_it(bad):
-    with pytest.raises(PubSubRefused) as refused:
+    with pytest.raises(StreamRefused) as refused:
         metadata_of(bad)
 
     assert bad.access_token not in str(refused.value)

@@ -16,7 +16,8 @@ from listeners.salesforce.events import ChangeKind
 from listeners.salesforce.pubsub.rpc_errors import classify
 from listeners.salesforce.pubsub.schemas import parse_schema
 from listeners.salesforce.pubsub.to_cometd import message_of
-from tests.listeners.salesforce.pubsub.avro_events import Consumed, Produced
+from listeners.salesforce.pubsub.wire.pubsub_api_pb2 import ConsumerEvent
+from tests.listeners.salesforce.pubsub.avro_events import consumed
 from tests.samples import samples_folder
 
 CHANNEL = "/data/AccountChangeEvent"
@@ -26,14 +27,12 @@ def text(name: str) -> str:
     return (samples_folder() / "pubsub" / name).read_text(encoding="utf-8")
 
 
-def captured() -> list[Consumed]:
+def captured() -> list[ConsumerEvent]:
     return [
-        Consumed(
-            Produced(
-                sent["event"]["id"],
-                sent["event"]["schemaId"],
-                base64.b64decode(sent["event"]["payload"]),
-            ),
+        consumed(
+            base64.b64decode(sent["event"]["payload"]),
+            sent["event"]["id"],
+            sent["event"]["schemaId"],
             base64.b64decode(sent["replayId"]),
         )
         for sent in json.loads(text("AccountCreationEvents.json"))
@@ -108,7 +107,7 @@ def test_each_real_schema_can_be_used(name: str) -> None:
         written, fastavro.parse_schema(json.loads(text(name))), {"ChangeEventHeader": head}
     )
 
-    [event] = decode(message_of(CHANNEL, Consumed(Produced("e", "s", written.getvalue())), schema))
+    [event] = decode(message_of(CHANNEL, consumed(written.getvalue()), schema))
 
     assert schema.flaw is None
     assert event.is_gap

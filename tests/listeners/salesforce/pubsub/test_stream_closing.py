@@ -10,9 +10,9 @@ import grpc
 import pytest
 
 from listeners.salesforce.errors import (
-    PubSubRefused,
     SalesforceError,
     StreamClosed,
+    StreamRefused,
     TransportFailed,
 )
 from listeners.salesforce.pubsub.event_loop import LOOP
@@ -134,7 +134,7 @@ def test_a_forgotten_stream_is_opened_again(serve, connect):
 
     assert not stream.is_open
     assert server.calls[0].ended.wait(20)
-    with pytest.raises(PubSubRefused):
+    with pytest.raises(StreamRefused):
         stream.poll()
     stream.open(shown(1))
     assert stream.is_open

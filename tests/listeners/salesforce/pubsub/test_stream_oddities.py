@@ -6,7 +6,7 @@ import grpc
 import pytest
 from h2.errors import ErrorCodes
 
-from listeners.salesforce.errors import PubSubRefused, Reaction, TransportFailed
+from listeners.salesforce.errors import Reaction, StreamRefused, TransportFailed
 from tests.line import Line
 from tests.listeners.salesforce.pubsub.odd_server import OddServer, http_503
 from tests.listeners.salesforce.pubsub.scripted import Refusal
@@ -71,7 +71,7 @@ def test_a_stream_that_worked_is_not_given_up_for_a_word_that_is_not_of_salesfor
     for reaction in (Reaction.REHANDSHAKE, Reaction.CONFIGURATION):
         stream.open("-1")
         stream.poll()
-        with pytest.raises(PubSubRefused) as refused:
+        with pytest.raises(StreamRefused) as refused:
             stream.poll()
         assert refused.value.reaction is reaction
 

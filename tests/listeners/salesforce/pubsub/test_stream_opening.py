@@ -8,7 +8,7 @@ import threading
 import grpc
 import pytest
 
-from listeners.salesforce.errors import PubSubRefused, Reaction, ReplayLost, TransportFailed
+from listeners.salesforce.errors import Reaction, ReplayLost, StreamRefused, TransportFailed
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 from tests.listeners.salesforce.pubsub.scripted import EXPIRED, Refusal, idle
 from tests.listeners.salesforce.pubsub.scripted_events import batch, replay_id, shown
@@ -100,7 +100,7 @@ def test_a_token_that_is_refused_again_is_not_hammered_with(serve, connect):
     server.topic = lambda: EXPIRED
     tokens = NumberedTokens()
     stream = connect(server, tokens=tokens)
-    with pytest.raises(PubSubRefused) as refused:
+    with pytest.raises(StreamRefused) as refused:
         stream.open("-1")
 
     assert refused.value.reaction is Reaction.BACK_OFF_LONG
@@ -123,7 +123,7 @@ def test_a_token_that_is_refused_again_by_a_slow_answer_is_not_hammered_with(ser
     for reaction in (Reaction.NEW_TOKEN, Reaction.BACK_OFF_LONG, Reaction.BACK_OFF_LONG):
         stream.open("-1")
         is_open.release()
-        with pytest.raises(PubSubRefused) as refused:
+        with pytest.raises(StreamRefused) as refused:
             stream.poll()
         assert refused.value.reaction is reaction
 
@@ -133,7 +133,7 @@ def test_a_token_that_is_refused_again_by_a_slow_answer_is_not_hammered_with(ser
 def test_a_topic_that_may_not_be_subscribed_to_is_the_operators_business(serve, connect):
     server = serve()
     server.topic = lambda: wire.TopicInfo(rpc_id="1")
-    with pytest.raises(PubSubRefused, match=f"may not subscribe to {CHANNEL}") as refused:
+    with pytest.raises(StreamRefused, match=f"may not subscribe to {CHANNEL}") as refused:
         connect(server).open("-1")
 
     assert refused.value.reaction is Reaction.CONFIGURATION
@@ -160,7 +160,7 @@ def test_an_answer_that_tells_nothing_of_permissions_forbids_nothing(serve, conn
 def test_a_topic_that_is_refused_is_told_with_its_code(serve, connect, refusal, reaction):
     server = serve()
     server.topic = lambda: refusal
-    with pytest.raises(PubSubRefused, match=refusal.code or refusal.status.name) as refused:
+    with pytest.raises(StreamRefused, match=refusal.code or refusal.status.name) as refused:
         connect(server).open("-1")
 
     assert refused.value.reaction is reaction
@@ -191,7 +191,7 @@ def test_a_refused_position_is_told_at_once(serve, connect):
 def test_a_login_that_does_not_tell_the_org_is_told_to_the_operator(serve, connect):
     server = serve(idle)
     stream = connect(server, tokens=NumberedTokens(org_id=None))
-    with pytest.raises(PubSubRefused, match="did not return the org's ID") as refused:
+    with pytest.raises(StreamRefused, match="did not return the org's ID") as refused:
         stream.open("-1")
 
     assert refused.value.reaction is Reaction.CONFIGURATION
@@ -228,7 +228,7 @@ def test_a_server_that_repeats_the_token_does_not_make_it_known(serve, connect):
 
 @pytest.mark.parametrize("endpoint", ["ftp://host:1", "", "host:port", "http://a:b@host:1"])
 def test_what_is_no_endpoint_is_told_to_the_operator(endpoint):
-    with pytest.raises(PubSubRefused, match="endpoint") as refused:
+    with pytest.raises(StreamRefused, match="endpoint") as refused:
         stream_to(endpoint).open("-1")
 
     assert refused.value.reaction is Reaction.CONFIGURATION

@@ -10,8 +10,8 @@ import pytest
 
 from listeners.salesforce.decode import decode
 from listeners.salesforce.errors import (
-    PubSubRefused,
     Reaction,
+    StreamRefused,
     TransportFailed,
     Undecodable,
 )
@@ -102,12 +102,12 @@ def test_what_came_before_a_failure_comes_before_it(serve, connect):
     stream = opened(connect, server, tokens=tokens)
 
     assert names_of(stream.poll()) == ["1", "2"]
-    with pytest.raises(PubSubRefused) as refused:
+    with pytest.raises(StreamRefused) as refused:
         stream.poll()
     assert refused.value.reaction is Reaction.NEW_TOKEN
     assert tokens.invalidated == [f"{SECRET}-1"]
     assert not stream.is_open
-    with pytest.raises(PubSubRefused) as refused:
+    with pytest.raises(StreamRefused) as refused:
         stream.poll()
     assert refused.value.reaction is Reaction.REHANDSHAKE
 
@@ -119,7 +119,7 @@ def test_a_failed_stream_has_news_until_it_is_told(serve, connect):
     assert stream.has_news
     stream.poll()
     assert stream.has_news
-    with pytest.raises(PubSubRefused):
+    with pytest.raises(StreamRefused):
         stream.poll()
     assert not stream.has_news
 
@@ -130,7 +130,7 @@ def test_a_stream_that_the_server_ends_is_opened_again(serve, connect):
 
     stream = opened(connect, serve(ends, idle))
     stream.poll()
-    with pytest.raises(PubSubRefused, match="the server ended the stream") as ended:
+    with pytest.raises(StreamRefused, match="the server ended the stream") as ended:
         stream.poll()
     assert ended.value.reaction is Reaction.REHANDSHAKE
     stream.open(shown(1))

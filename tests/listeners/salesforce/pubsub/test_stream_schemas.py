@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from listeners.salesforce.decode import decode
-from listeners.salesforce.errors import PubSubRefused, Reaction, Undecodable
+from listeners.salesforce.errors import Reaction, StreamRefused, Undecodable
 from listeners.salesforce.pubsub import stream as stream_module
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 from tests.listeners.salesforce.pubsub.scripted import Refusal, playing
@@ -48,7 +48,7 @@ def test_a_schema_that_can_not_be_had_now_loses_no_event(serve, connect, monkeyp
     stream = opened(connect, server)
 
     assert names_of(stream.poll()) == ["1"]
-    with pytest.raises(PubSubRefused, match="GetSchema") as refused:
+    with pytest.raises(StreamRefused, match="GetSchema") as refused:
         stream.poll()
     assert refused.value.reaction is Reaction.RETRY
     stream.open(shown(1))
@@ -58,7 +58,7 @@ def test_a_schema_that_can_not_be_had_now_loses_no_event(serve, connect, monkeyp
 def test_a_schema_that_may_not_be_read_is_the_operators_business(serve, connect):
     server = serve(playing(wire.FetchResponse(events=[event(1, schema_id="hidden")])))
     server.schemas["hidden"] = Refusal(grpc.StatusCode.PERMISSION_DENIED, "schema.meta.permission")
-    with pytest.raises(PubSubRefused) as refused:
+    with pytest.raises(StreamRefused) as refused:
         opened(connect, server).poll()
 
     assert refused.value.reaction is Reaction.CONFIGURATION

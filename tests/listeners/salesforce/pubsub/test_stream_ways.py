@@ -11,7 +11,7 @@ from contextlib import closing
 import grpc
 import pytest
 
-from listeners.salesforce.errors import PubSubRefused, Reaction, TransportFailed
+from listeners.salesforce.errors import Reaction, StreamRefused, TransportFailed
 from listeners.salesforce.http.session import ClientFileMissing, HttpConfig, Proxy, Tls
 from tests.listeners.salesforce.pubsub.odd_server import OddServer, http_503
 from tests.listeners.salesforce.pubsub.scripted import ScriptedPubSub
@@ -124,7 +124,7 @@ def test_a_file_that_is_missing_is_named(secure, tmp_path):
 
 def test_a_file_that_holds_no_certificate_is_told_to_the_operator(secure, tmp_path):
     (empty := tmp_path / "empty.pem").write_text("nothing")
-    with pytest.raises(PubSubRefused, match=r"client_config\.tls") as refused:
+    with pytest.raises(StreamRefused, match=r"client_config\.tls") as refused:
         name_through(address(secure), tls=Tls(client_certificate=str(empty)))
 
     assert refused.value.reaction is Reaction.CONFIGURATION
@@ -165,7 +165,7 @@ def test_a_proxy_that_refuses_the_login_is_the_operators_business(serve):
     server = serve(one_event)
     with CountingProxy(login="me:right") as proxy:
         way = Proxy(proxy.host, proxy.port, username="me", password="wrong-one")
-        with pytest.raises(PubSubRefused, match=r"HTTP 407.*user name and password") as refused:
+        with pytest.raises(StreamRefused, match=r"HTTP 407.*user name and password") as refused:
             name_through(server.endpoint, proxy=way)
 
     assert refused.value.reaction is Reaction.CONFIGURATION
@@ -192,7 +192,7 @@ def test_a_temporary_folder_that_does_not_do_is_told_and_tried_again(tmp_path, m
     if folder != "none":
         (tmp_path / folder).mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / folder))
-    with pytest.raises(PubSubRefused, match="TMPDIR") as refused:
+    with pytest.raises(StreamRefused, match="TMPDIR") as refused:
         name_through("http://127.0.0.1:1", proxy=Proxy("127.0.0.1", 1))
 
     assert refused.value.reaction is Reaction.RETRY
@@ -215,7 +215,7 @@ def test_a_proxy_of_the_environment_is_gone_through(serve, monkeypatch, name):
 
 def test_a_proxy_of_a_kind_that_can_not_be_gone_through_is_told(serve, monkeypatch):
     monkeypatch.setenv("http_proxy", "socks5://me:hush@127.0.0.1:1")
-    with pytest.raises(PubSubRefused, match="neither http nor https") as refused:
+    with pytest.raises(StreamRefused, match="neither http nor https") as refused:
         name_through(serve(one_event).endpoint)
 
     assert "hush" not in str(refused.value)

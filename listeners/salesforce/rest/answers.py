@@ -1,0 +1,66 @@
+"""Interprets answers of the REST API."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TypeVar
+
+from listeners.salesforce.errors import (
+    Reaction,
+    RestRefused,
+    SalesforceError,
+    TransportFailed,
+    status_reaction,
+)
+from listeners.salesforce.http.request import Answer
+
+Kind = TypeVar("Kind")
+#: The possible errors of times, in ms: the server's Date header has whole seconds.
+_DATE_ERROR = 1_000
+CLOCK_ERROR = 10_000  # of this machine
+_USAGE = re.compile(r"\bapi-usage=(\d{1,18})/(\d{1,18})\b")
+
+
+def typed(answer: Answer, kind: type[Kind]) -> Kind:
+    """Return the JSON of the answer, which must be of this type. Raises ``TransportFailed``."""
+    body = answer.json_or_none()
+    if isinstance(body, kind):
+        return body
+    raise TransportFailed("HTTP 200, but not with a REST response", status=200)
+
+
+def failure_of(answer: Answer) -> SalesforceError:
+    """Return the error for an answer with another status than 200."""
+    if answer.is_unavailable:
+        return answer.unavailable()
+    body = answer.json_or_none()
+    match body:
+        case [{"errorCode": str(code), "message": str(message)}, *_]:
+            pass
+        case _:
+            code, message = "", "without an error message from Salesforce"
+    reaction = status_reaction(answer.status, [code])
+    if reaction is Reaction.NEW_TOKEN:  # it was just replaced
+        reaction = Reaction.BACK_OFF_LONG
+    return RestRefused(answer.status, code, message, reaction)
+
+
+def is_about_records(refusal: RestRefused) -> bool:
+    """Return whether other records, or the same ones in another request, may still be readable."""
+    return refusal.status in (400, 404, 405) or refusal.error_code.startswith("INSUFFICIENT_ACCESS")
+
+
+def usage_of(answer: Answer) -> tuple[int, int] | None:
+    """Return the org's used and allowed daily requests, if the answer has them."""
+    found = _USAGE.search(answer.headers.get("Sforce-Limit-Info", ""))
+    return None if found is None else (int(found[1]), int(found[2]))
+
+
+def known_until(answer: Answer, begun: float) -> int:
+    """Return the time, in ms since 1970, up to which commits are certainly part of the answer."""
+    elapsed = round((time.monotonic() - begun) * 1000)
+    date = answer.date()
+    if date is None:
+        return round(time.time() * 1000) - elapsed - CLOCK_ERROR
+    return round(date.timestamp() * 1000) - elapsed - _DATE_ERROR
