@@ -1,4 +1,4 @@
-"""Coloured labels of states and kinds, and timestamps."""
+"""Coloured labels of states and kinds (red: dead, orange: retrying), and timestamps."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,11 +9,35 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
+from handlers.models import Delivery, DeliveryAttempt
+
+State = Delivery.State
+Outcome = DeliveryAttempt.Outcome
+
 CHANGE_VARIANTS = {
     "CREATE": "success",
     "UPDATE": "info",
     "DELETE": "danger",
     "UNDELETE": "primary",
+}
+
+STATE_VARIANTS = {
+    State.BLOCKED: "",
+    State.READY: "",
+    State.QUEUED: "info",
+    State.RUNNING: "primary",
+    State.SUCCEEDED: "success",
+    State.SKIPPED: "",
+    State.RETRYING: "warning",
+    State.DEAD: "danger",
+    State.SENT: "success",
+}
+OUTCOME_VARIANTS = {
+    Outcome.SUCCEEDED: "success",
+    Outcome.SKIPPED: "",
+    Outcome.FAILED: "danger",
+    Outcome.RETRY: "warning",
+    Outcome.LOST: "danger",
 }
 
 
@@ -30,6 +54,16 @@ def label(text: str, variant: str = "", *, href: str = "", title: str = "") -> S
 def change_type_label(change_type: str) -> SafeString:
     """Return the label of a change type: orange for gaps, overflows and unknown types."""
     return label(change_type, CHANGE_VARIANTS.get(change_type, "warning"))
+
+
+def state_label(state: str, *, title: str = "") -> SafeString:
+    known = State(state)
+    return label(known.label, STATE_VARIANTS[known], title=title)
+
+
+def outcome_label(outcome: str) -> SafeString:
+    known = Outcome(outcome)
+    return label(known.label, OUTCOME_VARIANTS[known])
 
 
 def joined(labels: Sequence[str]) -> SafeString:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.cache import patch_cache_control
 
 from api.models import ApiToken
-from console.admin.logged import LoggedAdmin
+from console.admin.base import LoggedAdmin
 
 #: The suggested lifetime of a new token.
 LIFE = timedelta(days=365)

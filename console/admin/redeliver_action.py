@@ -12,7 +12,7 @@ from django.shortcuts import redirect
 
 from audit.action_log import Actor
 from console.admin.read_only import ReadOnlyAdmin
-from console.delivery_labels import state_label
+from console.labels import state_label
 from console.navigation import may_see
 from handlers.models import Delivery
 from handlers.redelivery.request import Counts, TooMany, Verdict, Wish, fate_of_overtaken

@@ -10,13 +10,10 @@ from typing import Any
 from django.db.models import Prefetch, QuerySet, prefetch_related_objects
 from django.utils.safestring import SafeString
 
-from audit.log.masking import Sight
+from audit.log.masking import MASKED, Sight
 from audit.models import AuditLogEntry
-from console.admin.audit_log.field_history import LOOK_BACK, earlier
-from console.admin.audit_log.field_rows import FieldRow, field_rows
-from console.admin.audit_log.raw_event import raw_event
-from console.delivery_labels import outcome_label, state_label
-from console.labels import change_type_label
+from console.admin.audit_log.field_rows import LOOK_BACK, FieldRow, earlier, field_rows
+from console.labels import change_type_label, outcome_label, state_label
 from handlers.checks import unregistered_message
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.redelivery.request import ON_THEIR_WAY
@@ -180,3 +177,34 @@ def _names(names: list[str] | None) -> str:
     if names is None:
         return "not sent"
     return ", ".join(names) or "none"
+
+
+_HEADER = {
+    "entityName": "entity_name",
+    "changeType": "change_type",
+    "changeOrigin": "change_origin",
+    "transactionKey": "transaction_key",
+    "sequenceNumber": "sequence_number",
+    "commitTimestamp": "commit_timestamp",
+    "commitNumber": "commit_number",
+    "commitUser": "commit_user",
+    "changedFields": "changed_fields",
+    "nulledFields": "nulled_fields",
+    "diffFields": "diff_fields",
+}
+
+
+def raw_event(entry: AuditLogEntry, see: Sight = MASKED) -> dict[str, Any]:
+    """Return the event in the format of the Streaming API, without header fields it left out."""
+    header: dict[str, Any] = {"recordIds": list(entry.record_ids())}
+    values = {name: getattr(entry, own) for name, own in _HEADER.items()}
+    header |= {name: value for name, value in values.items() if value not in (None, "")}
+    header |= entry.header_extra or {}
+    event = {"replayId": entry.exported_replay_id, "EventUuid": entry.event_uuid or None}
+    return {
+        "channel": entry.channel,
+        "data": {
+            "payload": {**see.data(entry), "ChangeEventHeader": header},
+            "event": {name: value for name, value in event.items() if value is not None},
+        },
+    }

@@ -35,8 +35,7 @@ from console.admin.audit_log.record import RecordPage
 from console.admin.audit_log.search import ENTRY_SEARCH_HELP, entries, whole_records
 from console.admin.keyset_list import BEFORE, KeysetChangeList
 from console.admin.redeliver_action import RedeliveringAdmin
-from console.delivery_labels import state_label
-from console.labels import change_type_label, joined, moment
+from console.labels import change_type_label, joined, moment, state_label
 from handlers.models import Delivery
 from handlers.redelivery.request import LEFT_OUT
 

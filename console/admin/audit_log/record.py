@@ -12,8 +12,7 @@ from audit.log.masking import Sight
 from audit.models import AuditLogEntry
 from console.admin.audit_log.field_rows import BOOKKEEPING, FieldRow, field_rows
 from console.admin.audit_log.search import forms
-from console.delivery_labels import state_label
-from console.labels import change_type_label, label
+from console.labels import change_type_label, label, state_label
 from handlers.models import Delivery
 
 PAGE = 25

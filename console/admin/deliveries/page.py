@@ -31,8 +31,7 @@ from console.admin.deliveries.dead_letters import DeadLettersAdmin, counted
 from console.admin.keyset_list import KeysetChangeList
 from console.admin.mappings.pause import pause_label
 from console.admin.redeliver_action import is_confirmed, reason_of
-from console.delivery_labels import state_label
-from console.labels import change_type_label, joined, label, moment
+from console.labels import change_type_label, joined, label, moment, state_label
 from handlers.dead_letters.halt import give_up
 from handlers.mappings.pause import WAITING
 from handlers.models import Delivery

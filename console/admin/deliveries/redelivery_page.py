@@ -17,8 +17,8 @@ from audit.action_log import Actor
 from audit.db.row_count import TookTooLong, time_limit
 from console.admin.jobs import LongWorkAdmin
 from console.admin.redeliver_action import reason_of, shown
-from console.delivery_labels import state_label
 from console.job_items import Item, of_redelivery
+from console.labels import state_label
 from handlers.models import Delivery, Redelivery
 from handlers.redelivery.job import TASK, cancel, take_up
 from handlers.redelivery.request import counts_of

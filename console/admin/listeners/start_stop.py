@@ -13,7 +13,7 @@ from unfold.decorators import action
 from audit.action_log import Actor
 from audit.log.throughput import replay_cost
 from console import links
-from console.admin.logged import LoggedAdmin
+from console.admin.base import LoggedAdmin
 from console.admin.redeliver_action import reason_of
 from consumer import listener_control
 from consumer.listener_control import NotNow

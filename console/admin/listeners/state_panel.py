@@ -10,8 +10,8 @@ from django.utils.safestring import SafeString
 
 from audit.log.throughput import Usage, usages
 from audit.models import Incident
-from console.delivery_labels import state_label
 from console.designer.facts import Facts
+from console.labels import state_label
 from handlers.checks import unregistered_message
 from handlers.models import HandlerMapping
 from handlers.reporting.backlog import STATES

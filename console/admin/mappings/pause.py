@@ -16,7 +16,7 @@ from unfold.decorators import action
 
 from audit.action_log import Actor
 from console import links
-from console.admin.logged import LoggedAdmin
+from console.admin.base import LoggedAdmin
 from console.admin.redeliver_action import reason_of
 from console.labels import label
 from handlers.mappings import pause as mappings_pause
