@@ -1,4 +1,4 @@
-"""Addresses of the console's pages, and of its lists with filters."""
+"""Addresses of the console's pages, and of its lists with filters; the numbers in addresses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 from django.utils.timezone import localtime
+
+
+def whole_number(text: str | None) -> int | None:
+    """Return the number in a parameter of an address, such as a row's id; None if it is none."""
+    is_number = text and text.isascii() and text.isdecimal() and len(text) < 19
+    return int(text) if text and is_number else None
 
 
 def listed(name: str, **parameters: Any) -> str:

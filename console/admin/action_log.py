@@ -76,10 +76,8 @@ class OperatorActionAdmin(ReadOnlyAdmin):
         return _shortened(action.reason)
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        if not isinstance(obj, OperatorAction):
-            return {}
         details = json.dumps(obj.details, indent=2, ensure_ascii=False)
-        return {
+        return super().page_context(request, obj) | {
             "done": obj,
             "what": what(obj),
             "details": details if obj.details else "",

@@ -33,9 +33,15 @@ class ConsoleAdmin(ModelAdmin):
         return [*own, *super().get_urls()]
 
     def page(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
-        """Render a page with the console's menu and breadcrumbs."""
+        """Render a page with the console's menu, and breadcrumbs or (`opts=None`) its title."""
         frame = {**self.admin_site.each_context(request), "opts": self.opts}
         return TemplateResponse(request, template, {**frame, **context})
+
+    def fragment(
+        self, request: HttpRequest, template: str, context: dict[str, Any]
+    ) -> TemplateResponse:
+        """Render the part of a page that `refresh.js` refreshes."""
+        return TemplateResponse(request, template, context, headers={"Cache-Control": "no-store"})
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         """Return what the templates of a row's page need; `obj` is None for a new row."""

@@ -14,7 +14,7 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 from audit.action_log import Actor
 from audit.log.masking import Sight
 from audit.models import Quarantined
-from console.admin.read_only import ReadOnlyAdmin
+from console.admin.read_only import ReadOnlyAdmin, StateFilter
 from console.labels import label, moment
 from consumer.ingest.quarantine_retry import StillUnreadable, ingest_again
 from listeners.access.permissions import READ_AGAIN, may
@@ -27,21 +27,9 @@ MOST_AT_ONCE = 1000
 MOST_NAMED = 5
 
 
-class UnreadFilter(admin.SimpleListFilter):
-    title = "state"
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("unread", "Unread"), ("read", "Recovered")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        match self.value():
-            case "unread":
-                return queryset.filter(ingested_at=None)
-            case "read":
-                return queryset.exclude(ingested_at=None)
-            case _:
-                return queryset
+class UnreadFilter(StateFilter):
+    field = "ingested_at"
+    states = (("unread", "Unread"), ("read", "Recovered"))
 
 
 class QuarantinedAdmin(ReadOnlyAdmin):
@@ -97,9 +85,7 @@ class QuarantinedAdmin(ReadOnlyAdmin):
         return quarantined.defer("raw")  # a message may be megabytes long
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        if not isinstance(obj, Quarantined):
-            return {}
-        return {
+        return super().page_context(request, obj) | {
             "quarantined": obj,
             "is_hidden": Sight.in_console(request.user).hides_raw(obj.listener),
             "raw": obj.raw[:SHOWN],

@@ -60,6 +60,23 @@ class ReadOnlyChangeList(ChangeList):
             self.full_result_count = self.result_count  # unfold then shows no number
 
 
+class StateFilter(admin.SimpleListFilter):
+    """Filters by whether a field is null; `states` are the value and the label of both answers."""
+
+    title = "state"
+    parameter_name = "state"
+    field: str
+    states: tuple[tuple[str, str], tuple[str, str]]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return self.states
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() not in dict(self.states):
+            return queryset
+        return queryset.filter(**{f"{self.field}__isnull": self.value() == self.states[0][0]})
+
+
 class ReadOnlyAdmin(ConsoleAdmin):
     """A page on which no user adds, changes or deletes rows, not even a superuser."""
 

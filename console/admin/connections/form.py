@@ -8,8 +8,13 @@ from typing import Any, ClassVar
 from django.forms.widgets import Script
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from console.admin.connections.json_fields import FormWithDefaults, NamesField, ObjectField
-from console.admin.connections.secret_fields import SecretField, SecretTextarea
+from console.admin.form_fields import (
+    FormWithDefaults,
+    NamesField,
+    ObjectField,
+    SecretField,
+    SecretTextarea,
+)
 from listeners.models import Connection
 from listeners.models.connection_rules import FIELDS_OF_SOME_KINDS, KINDS
 

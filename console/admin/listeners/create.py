@@ -19,6 +19,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_POST
 
 from audit.action_log import Actor
+from console import links
 from console.admin.connections.check_stream import answer, flaws
 from console.admin.listeners.forms import FIELDSETS, ChannelForm, NewListenerForm, beginning
 from console.admin.listeners.start_stop import OperatingAdmin
@@ -40,7 +41,8 @@ class CreatingAdmin(OperatingAdmin):
         """Return the channels of a connection's org; by POST, since it may log in."""
         if not (self.has_add_permission(request) or self.has_change_permission(request)):
             raise PermissionDenied
-        connection = get_object_or_404(Connection, pk=_number(request.POST.get("connection")))
+        pk = links.whole_number(request.POST.get("connection"))
+        connection = get_object_or_404(Connection, pk=pk)
         return JsonResponse(channels_of(connection))
 
     @method_decorator(require_POST)
@@ -70,13 +72,14 @@ class CreatingAdmin(OperatingAdmin):
         return beginning() | asked
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        if obj is not None:
-            return super().page_context(request, obj)
-        return {"test_url": reverse("admin:listeners_listener_try_new")}
+        context = super().page_context(request, obj)
+        if obj is None:
+            context["test_url"] = reverse("admin:listeners_listener_try_new")
+        return context
 
     def response_post_save_add(self, request: HttpRequest, obj: Listener) -> HttpResponse:
         messages.info(request, f"Next: choose the handlers that get its changes. {_when(obj)}")
-        return HttpResponseRedirect(reverse("admin:listeners_listener_change", args=[obj.pk]))
+        return HttpResponseRedirect(links.listener(obj.pk))
 
 
 def _when(listener: Listener) -> str:
@@ -86,8 +89,3 @@ def _when(listener: Listener) -> str:
     if ListenerProcess.objects.present():
         return "A listener process is running and starts it within seconds."
     return "It starts to receive once a listener process runs: manage.py run_cdc_listener."
-
-
-def _number(text: str | None) -> int:
-    """Return a row's id, or 0 if the text is none."""
-    return int(text) if text and text.isdecimal() and len(text) < 19 else 0

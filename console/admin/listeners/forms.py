@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from console.admin.connections.json_fields import FormWithDefaults, NamesField
+from console.admin.form_fields import FormWithDefaults, NamesField
 from listeners.connections.listener_warnings import ENDPOINT_IS_CLOSED, OF_SALESFORCE
 from listeners.field_masking import EXAMPLES
 from listeners.models import Connection, Listener

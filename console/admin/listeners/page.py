@@ -9,7 +9,6 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
 from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
@@ -21,7 +20,7 @@ from audit.log.record import with_history
 from audit.models import Incident
 from console.admin.listeners.create import CreatingAdmin
 from console.admin.listeners.forms import ListenerForm
-from console.admin.listeners.state_panel import ListenerState, standing
+from console.admin.listeners.state_panel import listener_state, standing
 from console.designer import facts
 from console.designer.drawing import draw
 from console.designer.next_steps import next_steps
@@ -165,18 +164,24 @@ class ListenerAdmin(CreatingAdmin):
     # The page
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        return _drawn(request, obj) if obj else super().page_context(request, obj)
+        context = super().page_context(request, obj)
+        if obj is None:
+            return context
+        found = facts.read(obj, Reader.of(request), timezone.now())
+        drawing = draw(found)
+        return context | {
+            "drawing": drawing,
+            "steps": list(next_steps(drawing)),
+            "state": listener_state(found),
+        }
 
     @method_decorator(gzip_page)
     def drawing(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Return the part of the page that `refresh.js` refreshes."""
         listener = self.row(request, object_id)
         if not self.has_view_permission(request, listener):
             raise PermissionDenied
-        context = _drawn(request, listener)
-        answer = render(request, "console/designer/parts.html", context)
-        answer["Cache-Control"] = "no-store"
-        return answer
+        context = self.page_context(request, listener)
+        return self.fragment(request, "console/designer/parts.html", context)
 
     def save_model(self, request: HttpRequest, obj: Listener, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -204,14 +209,3 @@ class ListenerAdmin(CreatingAdmin):
             )
         found, counts, lacking, protected = super().get_deleted_objects(objs, request)
         return found, counts, lacking - {str(Incident._meta.verbose_name)}, protected
-
-
-def _drawn(request: HttpRequest, listener: Listener) -> dict[str, Any]:
-    """Return the template context of the page and of the part that refreshes."""
-    found = facts.read(listener, Reader.of(request), timezone.now())
-    drawing = draw(found)
-    return {
-        "drawing": drawing,
-        "steps": list(next_steps(drawing)),
-        "state": ListenerState.of(found),
-    }

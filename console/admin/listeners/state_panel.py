@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-
-from django.utils.safestring import SafeString
+from typing import Any
 
 from audit.log.throughput import Usage, usages
 from audit.models import Incident
@@ -41,48 +40,25 @@ class Standing:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class Backlog:
-    state: str
-    label: SafeString
-    count: str
-
-
-@dataclass(frozen=True)
-class ListenerState:
-    listener: Listener
-    position: Position | None
-    standing: Standing
-    #: None if the user may not see them.
-    backlog: list[Backlog] | None
-    incidents: list[Incident] | None
-    has_more_incidents: bool
-    warnings: list[str]
-    runway: float | None
-    usage: Usage
-
-    @property
-    def runway_text(self) -> str:
-        if self.runway is None:
-            return ""
-        return f"{self.runway:.1f} h until the position expires in Salesforce"
-
-    @classmethod
-    def of(cls, facts: Facts) -> ListenerState:
-        listener, now, reader = facts.listener, facts.now, facts.reader
-        position = position_of(listener)
-        incidents = _open_incidents(listener) if reader.sees_incidents else None
-        return cls(
-            listener=listener,
-            position=position,
-            standing=standing(listener, position, now),
-            backlog=list(_backlog(facts)) if reader.sees_deliveries else None,
-            incidents=incidents[:NAMED] if incidents is not None else None,
-            has_more_incidents=len(incidents or ()) > NAMED,
-            warnings=unregistered_warnings(facts.mappings),
-            runway=runway_hours(position, now) if position else None,
-            usage=usages(now).get(listener.pk, Usage()),
-        )
+def listener_state(facts: Facts) -> dict[str, Any]:
+    """Return what `state.html` shows; what the user may not see is None."""
+    listener, now, reader = facts.listener, facts.now, facts.reader
+    position = position_of(listener)
+    incidents = _open_incidents(listener) if reader.sees_incidents else None
+    runway = runway_hours(position, now) if position else None
+    return {
+        "listener": listener,
+        "position": position,
+        "standing": standing(listener, position, now),
+        "backlog": _backlog(facts) if reader.sees_deliveries else None,
+        "incidents": incidents[:NAMED] if incidents is not None else None,
+        "has_more_incidents": len(incidents or ()) > NAMED,
+        "warnings": unregistered_warnings(facts.mappings),
+        "runway_text": ""
+        if runway is None
+        else f"{runway:.1f} h until the position expires in Salesforce",
+        "usage": usages(now).get(listener.pk, Usage()),
+    }
 
 
 def standing(listener: Listener, position: Position | None, now: datetime) -> Standing:
@@ -106,10 +82,16 @@ def _open_incidents(listener: Listener) -> list[Incident]:
     return list(Incident.objects.filter(listener=listener, closed_at=None)[: NAMED + 1])
 
 
-def _backlog(facts: Facts) -> Iterator[Backlog]:
-    for state in STATES:
-        if count := facts.waiting.total(state):
-            yield Backlog(state.value, state_label(state), facts.waiting.shown(count, state))
+def _backlog(facts: Facts) -> list[dict[str, Any]]:
+    return [
+        {
+            "state": state.value,
+            "label": state_label(state),
+            "count": facts.waiting.shown(count, state),
+        }
+        for state in STATES
+        if (count := facts.waiting.total(state))
+    ]
 
 
 def unregistered_warnings(mappings: Iterable[HandlerMapping]) -> list[str]:

@@ -15,7 +15,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from console.admin.connections.json_fields import NamesField, ObjectField
+from console.admin.form_fields import NamesField, ObjectField
 from handlers.models import HandlerMapping
 from handlers.routing.conditions import EXAMPLE
 from handlers.sdk import registry
