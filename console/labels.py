@@ -1,9 +1,11 @@
 """Coloured labels of states and kinds (red: dead, orange: retrying), and timestamps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
+from django.contrib import admin
 from django.template.loader import render_to_string
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -68,6 +70,16 @@ def outcome_label(outcome: str) -> SafeString:
 
 def joined(labels: Sequence[str]) -> SafeString:
     return format_html_join(" ", "{}", ((text,) for text in labels))
+
+
+def moment_column(field: str, description: str) -> Callable[[Any, Any], SafeString | str]:
+    """Return the column of a list that shows the time in a field; a method of the admin class."""
+
+    @admin.display(description=description)
+    def column(page: Any, row: Any) -> SafeString | str:
+        return moment(getattr(row, field))
+
+    return column
 
 
 def moment(when: datetime | None) -> SafeString | str:

@@ -56,10 +56,6 @@ def incidents(listener_id: int | None = None) -> str:
     return listed("audit_incident", state="open", listener__id__exact=listener_id)
 
 
-def incident(pk: int) -> str:
-    return reverse("admin:audit_incident_change", args=[pk])
-
-
 def connection(pk: int) -> str:
     return reverse("admin:listeners_connection_change", args=[pk])
 

@@ -17,7 +17,7 @@ from unfold.contrib.filters.admin import (
 
 from audit.models import OperatorAction
 from console.admin.read_only import ReadOnlyAdmin
-from console.labels import label, moment
+from console.labels import label, moment_column
 
 _Action = OperatorAction.Action
 _VARIANTS = {
@@ -44,6 +44,7 @@ class OperatorActionAdmin(ReadOnlyAdmin):
     search_fields = ("object_name",)
     search_help_text = "The beginning of the object's name"
     change_form_outer_before_template = "console/operator_action.html"
+    when = moment_column("at", "when")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -54,10 +55,6 @@ class OperatorActionAdmin(ReadOnlyAdmin):
         """Also allow the object of an action, by which the history link of a row filters."""
         is_object = lookup in ("object_type", "object_id")
         return is_object or bool(super().lookup_allowed(lookup, value, request))
-
-    @admin.display(description="when")
-    def when(self, action: OperatorAction) -> SafeString | str:
-        return moment(action.at)
 
     @admin.display(description="action")
     def what(self, action: OperatorAction) -> SafeString:

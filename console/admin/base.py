@@ -17,7 +17,7 @@ from audit.action_log import Action, Actor, note, note_change
 
 
 class ConsoleAdmin(ModelAdmin):
-    #: Further pages: route, name after `app_model_`, method. A subclass adds to those of its base.
+    #: Further pages: route, name after `app_model_`, method.
     pages: Sequence[tuple[str, str, str]] = ()
     #: What an empty list says: what belongs there, and how to get it.
     empty_title = ""
@@ -27,8 +27,7 @@ class ConsoleAdmin(ModelAdmin):
         names, view = f"{self.opts.app_label}_{self.opts.model_name}", self.admin_site.admin_view
         own = [
             path(route, view(getattr(self, method)), name=f"{names}_{name}")
-            for kind in type(self).__mro__
-            for route, name, method in vars(kind).get("pages", ())
+            for route, name, method in self.pages
         ]
         return [*own, *super().get_urls()]
 

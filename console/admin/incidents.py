@@ -17,7 +17,7 @@ from audit.incidents import acknowledge, close
 from audit.models import Incident
 from console import links
 from console.admin.read_only import ReadOnlyAdmin, StateFilter
-from console.labels import label, moment
+from console.labels import label, moment_column
 from listeners.access.permissions import CLOSE, may
 
 
@@ -38,6 +38,8 @@ class IncidentAdmin(ReadOnlyAdmin):
     empty_text = "An incident opens by itself when a problem needs attention."
     list_select_related = ("listener",)
     change_form_outer_before_template = "console/incident.html"
+    opened = moment_column("opened_at", "opened")
+    last_seen = moment_column("last_seen_at", "last seen")
 
     def has_close_permission(self, request: HttpRequest) -> bool:
         return may(request.user, CLOSE)
@@ -50,14 +52,6 @@ class IncidentAdmin(ReadOnlyAdmin):
             title = f"Acknowledged by {incident.acknowledged_by}"
             return label("open, acknowledged", "warning", title=title)
         return label("open", "danger")
-
-    @admin.display(description="opened")
-    def opened(self, incident: Incident) -> SafeString | str:
-        return moment(incident.opened_at)
-
-    @admin.display(description="last seen")
-    def last_seen(self, incident: Incident) -> SafeString | str:
-        return moment(incident.last_seen_at)
 
     @admin.action(description="Acknowledge the selected incidents", permissions=["close"])
     def acknowledge_incidents(

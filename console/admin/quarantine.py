@@ -15,7 +15,7 @@ from audit.action_log import Actor
 from audit.log.masking import Sight
 from audit.models import Quarantined
 from console.admin.read_only import ReadOnlyAdmin, StateFilter
-from console.labels import label, moment
+from console.labels import label, moment_column
 from consumer.ingest.quarantine_retry import StillUnreadable, ingest_again
 from listeners.access.permissions import READ_AGAIN, may
 
@@ -40,13 +40,10 @@ class QuarantinedAdmin(ReadOnlyAdmin):
     empty_text = "Messages from Salesforce that cannot be read are kept here, to be retried."
     list_select_related = ("listener",)
     change_form_outer_before_template = "console/quarantined.html"
+    received = moment_column("received_at", "received")
 
     def has_read_permission(self, request: HttpRequest) -> bool:
         return may(request.user, READ_AGAIN)
-
-    @admin.display(description="received")
-    def received(self, quarantined: Quarantined) -> SafeString | str:
-        return moment(quarantined.received_at)
 
     @admin.display(description="state")
     def state(self, quarantined: Quarantined) -> SafeString:

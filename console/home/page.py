@@ -71,9 +71,6 @@ def _context(request: HttpRequest) -> dict[str, Any]:
         "more_listeners": max(0, len(found.listeners) - tables.SHOWN),
         "listeners_link": links.listeners(),
         "workers_table": tables.workers(found),
-        "open_incidents": [
-            (incident, links.incident(incident.pk)) for incident in found.incidents.newest
-        ],
     }
 
 

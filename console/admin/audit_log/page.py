@@ -36,7 +36,7 @@ from console.admin.audit_log.record import record_page
 from console.admin.audit_log.search import ENTRY_SEARCH_HELP, entries, whole_records
 from console.admin.keyset_list import BEFORE, KeysetChangeList
 from console.admin.redeliver_action import RedeliveringAdmin
-from console.labels import change_type_label, joined, moment, state_label
+from console.labels import change_type_label, joined, moment_column, state_label
 from console.links import whole_number
 from handlers.models import Delivery
 from handlers.redelivery.request import LEFT_OUT
@@ -78,6 +78,7 @@ class AuditLogAdmin(RedeliveringAdmin):
         ("save-filter/", "save_filter", "save_filter_view"),
         ("delete-filter/", "delete_filter", "delete_filter_view"),
     )
+    received = moment_column("received_at", "received")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditLogEntry]:
         entries: QuerySet[AuditLogEntry] = super().get_queryset(request)
@@ -143,10 +144,6 @@ class AuditLogAdmin(RedeliveringAdmin):
         found = Delivery.objects.filter(entry__in=rows.order_by().values("pk"))
         state = request.GET.get(EntryStateFilter.parameter_name)
         return found.filter(state=state) if state else found.exclude(LEFT_OUT)
-
-    @admin.display(description="received")
-    def received(self, entry: AuditLogEntry) -> SafeString | str:
-        return moment(entry.received_at)
 
     @admin.display(description="change")
     def change(self, entry: AuditLogEntry) -> SafeString:

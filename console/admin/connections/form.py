@@ -129,12 +129,12 @@ class ConnectionForm(FormWithDefaults):
 
 def visibility_conditions() -> dict[str, str]:
     """Return Alpine's condition for each field that not every kind of login uses."""
-    return {name: _condition(name) for name in sorted(FIELDS_OF_SOME_KINDS)}
-
-
-def _condition(name: str) -> str:
-    kinds = [kind for kind, needs in KINDS.items() if name in needs.used_fields]
-    return " || ".join(f"auth == '{kind}'" for kind in kinds)
+    return {
+        name: " || ".join(
+            f"auth == '{kind}'" for kind, needs in KINDS.items() if name in needs.used_fields
+        )
+        for name in sorted(FIELDS_OF_SOME_KINDS)
+    }
 
 
 def of_kind(fieldsets: Any, auth: str) -> list[Any]:

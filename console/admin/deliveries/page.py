@@ -30,7 +30,7 @@ from console.admin.deliveries.dead_letters import DeadLettersAdmin
 from console.admin.keyset_list import KeysetChangeList
 from console.admin.mappings.pause import pause_label
 from console.admin.redeliver_action import reason_of
-from console.labels import change_type_label, joined, label, moment, state_label
+from console.labels import change_type_label, joined, label, moment, moment_column, state_label
 from handlers.mappings.pause import WAITING
 from handlers.models import Delivery
 from handlers.redelivery.request import LEFT_OUT, wish
@@ -66,6 +66,7 @@ class DeliveryAdmin(DeadLettersAdmin):
         "deliveries appear here when changes arrive."
     )
     change_form_outer_before_template = "console/delivery_page.html"
+    created = moment_column("created_at", "created")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
         return KeysetChangeList
@@ -98,10 +99,6 @@ class DeliveryAdmin(DeadLettersAdmin):
     def go_on_without(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse:
         ids = list(rows.order_by().filter(halts=True).values_list("pk", flat=True))
         return self.skip(request, ids)
-
-    @admin.display(description="created")
-    def created(self, delivery: Delivery) -> SafeString | str:
-        return moment(delivery.created_at)
 
     @admin.display(description="ended")
     def ended(self, delivery: Delivery) -> SafeString | str:
