@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.urls import reverse
+from django.utils.text import Truncator
 
 from audit.db.row_count import Total
 from audit.jobs.eta import Pace
@@ -188,8 +189,7 @@ def _asked(row: Work) -> str:
 def _shown(facts: dict[str, Any]) -> str:
     """Return the parameters or the results of a job in a few words."""
     parts = [f"{name.replace('_', ' ')}: {_value(value)}" for name, value in facts.items()]
-    text = ", ".join(parts)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return Truncator(", ".join(parts)).chars(LONGEST)
 
 
 def _value(value: Any) -> str:

@@ -23,19 +23,14 @@ def listed(name: str, **parameters: Any) -> str:
     return reverse(f"admin:{name}_changelist") + query
 
 
-def received(bound: str, moment: datetime | None) -> dict[str, str]:
-    """Return the audit log's filter by time of receipt; `bound` is `from` or `to`."""
-    if moment is None:
-        return {}
-    local = localtime(moment)
-    return {
-        f"received_at_{bound}_0": f"{local:%Y-%m-%d}",
-        f"received_at_{bound}_1": f"{local:%H:%M:%S}",
-    }
-
-
 def entries(since: datetime, until: datetime | None = None, listener: str = "") -> str:
-    window = {**received("from", since), **received("to", until)}
+    """Return the address of the audit log, filtered by the time of receipt."""
+    window = {}
+    for bound, moment in (("from", since), ("to", until)):
+        if moment:
+            local = localtime(moment)
+            window[f"received_at_{bound}_0"] = f"{local:%Y-%m-%d}"
+            window[f"received_at_{bound}_1"] = f"{local:%H:%M:%S}"
     return listed("audit_auditlogentry", listener=listener, **window)
 
 

@@ -130,8 +130,7 @@ class RedeliveryViewSet(ReadViewSet[Redelivery]):
         wish = serializer.wish(Actor.by_api(request))
         if serializer.validated_data["dry_run"]:
             return Response(preview(wish))
-        counts, is_done = start(wish)
-        return Response(counts, status=201 if is_done else 202)
+        return start(wish, done_status=201)
 
     @extend_schema(request=ReasonSerializer, responses=RedeliverySerializer)
     @action(detail=True, methods=["post"])

@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
     FieldTextFilter,
@@ -66,11 +67,12 @@ class OperatorActionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="fields")
     def fields_changed(self, action: OperatorAction) -> str:
-        return _shortened(", ".join(map(str, action.details.get("fields") or ())))
+        fields = ", ".join(map(str, action.details.get("fields") or ()))
+        return Truncator(fields).chars(80)
 
     @admin.display(description="reason")
     def why(self, action: OperatorAction) -> str:
-        return _shortened(action.reason)
+        return Truncator(action.reason).chars(80)
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         details = json.dumps(obj.details, indent=2, ensure_ascii=False)
@@ -80,10 +82,6 @@ class OperatorActionAdmin(ReadOnlyAdmin):
             "details": details if obj.details else "",
             "show_history": False,
         }
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def what(action: OperatorAction) -> SafeString:

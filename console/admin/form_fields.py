@@ -89,6 +89,7 @@ class SecretInput(forms.PasswordInput):
     """An input that is always empty, the state of the stored secret, and a box to clear it."""
 
     template_name = "console/secret_input.html"
+    is_multiline = False
     stored = Secret("")
 
     def __init__(self) -> None:
@@ -102,6 +103,7 @@ class SecretInput(forms.PasswordInput):
         context["widget"] |= {
             "stored": described(self.stored),
             "is_set": bool(self.stored),
+            "is_multiline": self.is_multiline,
             "clear_name": self._clear_name(name),
         }
         return context
@@ -123,7 +125,7 @@ class SecretInput(forms.PasswordInput):
 class SecretTextarea(SecretInput):
     """A `SecretInput` of several lines, such as for a PEM key."""
 
-    template_name = "console/secret_textarea.html"
+    is_multiline = True
 
     def __init__(self) -> None:
         super().__init__()

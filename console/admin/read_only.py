@@ -24,11 +24,6 @@ else:
 COUNTED = 10_000
 
 
-def _names(options: Any) -> set[str]:
-    fields = options.concrete_fields
-    return {field.name for field in fields} | {field.attname for field in fields}
-
-
 class CappedPaginator(_Paginator):
     """A paginator that counts up to a limit, so that a page costs the same in any table."""
 
@@ -85,6 +80,7 @@ class ReadOnlyAdmin(ConsoleAdmin):
     list_per_page = 50
     list_max_show_all = 0
     paginator = CappedPaginator
+    changelist: type[ChangeList] = ReadOnlyChangeList
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # facets count the whole table
     # Sorting by a column without an index would read the whole table.
@@ -108,7 +104,9 @@ class ReadOnlyAdmin(ConsoleAdmin):
         whole tables.
         """
         name = lookup.partition(LOOKUP_SEP)[0]
-        if name in _names(self.opts) - self._offered():
+        fields = self.opts.concrete_fields
+        own = {field.name for field in fields} | {field.attname for field in fields}
+        if name in own - self._offered():
             return False
         return bool(super().lookup_allowed(lookup, value, request))
 
@@ -117,8 +115,8 @@ class ReadOnlyAdmin(ConsoleAdmin):
         filters = (spec[0] if isinstance(spec, tuple) else spec for spec in self.list_filter)
         return {str(getattr(spec, "parameter_name", spec)) for spec in filters}
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ReadOnlyChangeList]:
-        return ReadOnlyChangeList
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return self.changelist
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from django.utils.text import Truncator
 
 from audit.models import AuditLogEntry
 from console import links
@@ -31,13 +34,6 @@ class Number:
 
 
 @dataclass(frozen=True)
-class LastError:
-    text: str
-    href: str
-    is_dead: bool
-
-
-@dataclass(frozen=True)
 class Route:
     """A mapping, and the task that gets its changes."""
 
@@ -49,7 +45,8 @@ class Route:
     summary: str
     queue: str
     numbers: Sequence[Number]
-    error: LastError | None
+    #: The last error: its first line, its address, and whether it is final.
+    error: dict[str, Any] | None
     #: The problem that keeps the mapping from working; empty if none.
     trouble: str
     #: Whether a line from a route below passes it on the way to the queues.
@@ -172,47 +169,46 @@ def numbers(mapping: HandlerMapping, facts: Facts) -> Iterator[Number]:
 
     Succeeded, sent and skipped ones are of the recent changes; the other states are complete.
     """
-    target = mapping.handler or mapping.task
     if not facts.reader.sees_deliveries:
         return
 
-    def href(state: State) -> str:
-        return links.deliveries(state, facts.listener.name, mapping.pk)
-
-    def number(count: int, name: str, state: State, tone: str = "") -> Number:
-        shown = f"{count:,}" if state in _ENDED_WELL else facts.waiting.shown(count, state)
-        return Number(shown, name, href(state), tone)
+    def number(state: State, shown: str, tone: str = "") -> Number:
+        href = links.deliveries(state, facts.listener.name, mapping.pk)
+        return Number(shown, str(state.label).lower(), href, tone)
 
     recent, waits = facts.recent_of(mapping.pk), facts.waiting.of(mapping.pk)
-    if target:
+    if mapping.handler or mapping.task:
         well = State.SENT if mapping.task else State.SUCCEEDED
-        yield number(recent[well], str(well.label).lower(), well, "good")
+        yield number(well, f"{recent[well]:,}", "good")
     if count := recent[State.SKIPPED]:
-        yield number(count, "skipped", State.SKIPPED)
-    for state, name, tone in _UNENDED:
+        yield number(State.SKIPPED, f"{count:,}")
+    for state, tone in _UNENDED.items():
         if count := waits[state]:
-            yield number(count, name, state, tone)
+            yield number(state, facts.waiting.shown(count, state), tone)
 
 
-_ENDED_WELL = (State.SUCCEEDED, State.SENT, State.SKIPPED)
-_UNENDED = (
-    (State.BLOCKED, "blocked", ""),
-    (State.READY, "ready", ""),
-    (State.QUEUED, "queued", ""),
-    (State.RUNNING, "running", ""),
-    (State.RETRYING, "retrying", "warning"),
-    (State.DEAD, "dead", "bad"),
-)
+#: The tone of each state that is not final or needs attention.
+_UNENDED = {
+    State.BLOCKED: "",
+    State.READY: "",
+    State.QUEUED: "",
+    State.RUNNING: "",
+    State.RETRYING: "warning",
+    State.DEAD: "bad",
+}
 
 
-def last_error(mapping: HandlerMapping, facts: Facts) -> LastError | None:
+def last_error(mapping: HandlerMapping, facts: Facts) -> dict[str, Any] | None:
     delivery = facts.failures.get(mapping.pk)
     if delivery is None:
         return None
     entry: AuditLogEntry = delivery.entry
     first = facts.reader.sight.text(delivery.error, entry).partition("\n")[0]
-    text = first if len(first) <= _SHOWN else f"{first[: _SHOWN - 1]}…"
-    return LastError(text, links.delivery(delivery.pk), delivery.state == State.DEAD)
+    return {
+        "text": Truncator(first).chars(_SHOWN),
+        "href": links.delivery(delivery.pk),
+        "is_dead": delivery.state == State.DEAD,
+    }
 
 
 def _queues(routes: Sequence[Route], facts: Facts) -> Iterator[Queue]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -52,8 +51,7 @@ def context(request: HttpRequest, mapping: HandlerMapping | None) -> dict[str, A
 
 
 def _asked_for(request: HttpRequest) -> Listener | None:
-    asked = request.POST.get("listener") or request.GET.get("listener")
-    pk = links.whole_number(asked)
+    pk = links.whole_number(request.POST.get("listener") or request.GET.get("listener"))
     return Listener.objects.filter(pk=pk).first() if pk else None
 
 
@@ -79,7 +77,11 @@ def preview_of(request: HttpRequest, mapping: HandlerMapping) -> HttpResponse:
 
 def refused(request: HttpRequest, form: ModelForm[HandlerMapping]) -> HttpResponse:
     """Answer with the form's errors; fields that are still empty are no errors yet."""
-    empty = [name for name, found in form.errors.as_data().items() if _is_missing(found)]
+    empty = [
+        name
+        for name, found in form.errors.as_data().items()
+        if all(error.code == "required" for error in found)
+    ]
     errors = [
         (form[name].id_for_label, form[name].label, messages)
         if name in form.fields
@@ -93,10 +95,6 @@ def refused(request: HttpRequest, form: ModelForm[HandlerMapping]) -> HttpRespon
         labels = [str(form[name].label) for name in empty]
         summary = f"Fill in {', '.join(labels)} to see which recent changes would match."
     return _answer(request, {"errors": errors, "summary": summary})
-
-
-def _is_missing(errors: Iterable[ValidationError]) -> bool:
-    return all(error.code == "required" for error in errors)
 
 
 def _answer(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:

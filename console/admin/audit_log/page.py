@@ -67,6 +67,7 @@ class AuditLogAdmin(RedeliveringAdmin):
     )
     list_select_related = ("listener",)
     search_fields = ("record_id",)
+    changelist = KeysetChangeList
     search_help_text = ENTRY_SEARCH_HELP
     empty_title = "No changes recorded yet"
     empty_text = "Every change that a listener receives appears here, one row for each record."
@@ -90,9 +91,6 @@ class AuditLogAdmin(RedeliveringAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         return queryset.filter(entries(search_term)), False
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
-        return KeysetChangeList
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

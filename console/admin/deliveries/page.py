@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from unfold.decorators import action
 
 from audit.action_log import Actor
@@ -59,6 +60,7 @@ class DeliveryAdmin(DeadLettersAdmin):
     )
     list_select_related = ("entry__listener", "mapping")
     search_fields = ("entry__record_id",)
+    changelist = KeysetChangeList
     search_help_text = RECORD_SEARCH_HELP
     empty_title = "No deliveries yet"
     empty_text = (
@@ -67,9 +69,6 @@ class DeliveryAdmin(DeadLettersAdmin):
     )
     change_form_outer_before_template = "console/delivery_page.html"
     created = moment_column("created_at", "created")
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
-        return KeysetChangeList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -138,6 +137,6 @@ def _failure(see: Sight) -> Callable[[Delivery], str]:
     @admin.display(description="error")
     def failure(delivery: Delivery) -> str:
         first = see.text(delivery.error, delivery.entry).partition("\n")[0]
-        return first if len(first) <= 80 else f"{first[:79]}…"
+        return Truncator(first).chars(80)
 
     return failure

@@ -37,10 +37,9 @@ from console.admin.listeners.forms import (
     initial_values,
 )
 from console.admin.listeners.start_stop import OperatingAdmin
-from console.admin.listeners.state_panel import listener_state, standing
+from console.admin.listeners.state_panel import listener_state, next_steps, standing
 from console.designer import facts
 from console.designer.drawing import draw
-from console.designer.next_steps import next_steps
 from console.labels import joined, label, moment
 from console.navigation import Reader, may_see
 from consumer.diagnostics.connection_check import checked

@@ -1,14 +1,16 @@
-"""The state of a listener as the console shows it: position, backlog and open incidents."""
+"""The state of a listener as its page shows it, and the steps until changes reach a handler."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from audit.log.throughput import Usage, usages
 from audit.models import Incident
+from console import links
+from console.designer.drawing import Drawing
 from console.designer.facts import Facts
 from console.labels import state_label
 from handlers.checks import unregistered_message
@@ -97,3 +99,40 @@ def _backlog(facts: Facts) -> list[dict[str, Any]]:
 def unregistered_warnings(mappings: Iterable[HandlerMapping]) -> list[str]:
     names = {mapping.handler for mapping in mappings if mapping.handler}
     return [unregistered_message(name) for name in sorted(names) if registry.find(name) is None]
+
+
+@dataclass(frozen=True)
+class Step:
+    text: str
+    href: str = ""
+    link: str = ""
+    command: str = ""
+
+
+def next_steps(drawing: Drawing) -> Iterator[Step]:
+    """Yield the steps still needed until changes reach a handler."""
+    facts = drawing.facts
+    if facts.reader.sees_mappings and not any(
+        mapping.handler or mapping.task for mapping in facts.mappings
+    ):
+        yield Step(
+            "Choose a handler for the changes: open a handler mapping below. Until then changes "
+            "are recorded only."
+        )
+    listener, position = facts.listener, position_of(facts.listener)
+    if not listener.enabled:
+        yield Step(
+            "The listener is disabled.",
+            href=links.start(listener.pk),
+            link="Start it" if facts.reader.operates else "",
+        )
+    elif position is None or (not is_held(position, facts.now) and position.state != "failed"):
+        yield Step(
+            "No process runs this listener: start one.", command="manage.py run_cdc_listener"
+        )
+    for queue in drawing.queues:
+        if queue.has_no_worker:
+            yield Step(
+                f"No worker consumes the queue {queue.name}: start one.",
+                command=f"celery -A cdcproject worker -Q {queue.name}",
+            )
