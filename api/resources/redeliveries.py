@@ -130,7 +130,8 @@ class RedeliveryViewSet(ReadViewSet[Redelivery]):
         wish = serializer.wish(Actor.by_api(request))
         if serializer.validated_data["dry_run"]:
             return Response(preview(wish))
-        return start(wish, done_status=201)
+        counts, is_done = start(wish)
+        return Response(counts, status=201 if is_done else 202)
 
     @extend_schema(request=ReasonSerializer, responses=RedeliverySerializer)
     @action(detail=True, methods=["post"])

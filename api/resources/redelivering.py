@@ -82,13 +82,13 @@ class CountsSerializer(serializers.Serializer[Any]):
     counts = CountSerializer(many=True)
 
 
-def start(wish: Wish, *, done_status: int) -> Response:
-    """Start a redelivery; answer with `done_status` when all is done, 202 if workers continue."""
+def start(wish: Wish) -> tuple[dict[str, Any], bool]:
+    """Start a redelivery; return the data of a `CountsSerializer`, and whether all is done."""
     with _refused():
         redelivery = begin(wish, database_clock.now())
-    is_done = redelivery.state == Redelivery.State.DONE
-    counts = _counts_data(counts_of(redelivery), redelivery)
-    return Response(counts, status=done_status if is_done else 202)
+    return _counts_data(
+        counts_of(redelivery), redelivery
+    ), redelivery.state == Redelivery.State.DONE
 
 
 def preview(wish: Wish) -> dict[str, Any]:
@@ -153,4 +153,5 @@ class Redeliverable(ReadViewSet[M]):
             criteria={str(row._meta.verbose_name): row.pk},
             as_recorded=given["as_recorded"],
         )
-        return start(wish, done_status=200)
+        counts, is_done = start(wish)
+        return Response(counts, status=200 if is_done else 202)

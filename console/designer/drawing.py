@@ -58,39 +58,13 @@ class Route:
 
 
 @dataclass(frozen=True)
-class Group:
-    """The mappings of one event: create, update, delete or restore."""
-
-    on: str
-    name: str
-    routes: Sequence[Route]
-    add: str
-    #: Like `Route.is_passed`, for the heading and for what follows it.
-    is_passed: bool
-    is_passed_below: bool
-
-
-@dataclass(frozen=True)
-class Queue:
-    name: str
-    #: Waiting deliveries of this listener.
-    waiting: str
-    #: None if the user may not see them, or if the workers are of another project.
-    workers: int | None
-    href: str
-
-    @property
-    def has_no_worker(self) -> bool:
-        return self.workers == 0
-
-
-@dataclass(frozen=True)
 class Drawing:
     facts: Facts
     connection_href: str
     received: Sequence[Number]
-    groups: Sequence[Group]
-    queues: Sequence[Queue]
+    #: The mappings of each event: create, update, delete and restore.
+    groups: Sequence[dict[str, Any]]
+    queues: Sequence[dict[str, Any]]
     recent: int = RECENT
 
 
@@ -117,12 +91,18 @@ def _received(facts: Facts) -> Iterator[Number]:
         yield Number(f"{count:,}", text, links.entries(facts.now - span, listener=name))
 
 
-def _group(on: HandlerMapping.On, routes: Sequence[Route], facts: Facts) -> Group:
-    mine = [route for route in routes if route.mapping.on == on]
-    add = links.new_mapping(facts.listener.pk, on.value) if facts.reader.adds_mappings else ""
+def _group(on: HandlerMapping.On, routes: Sequence[Route], facts: Facts) -> dict[str, Any]:
     last = max((_ORDER.index(route.mapping.on) for route in routes if route.target), default=-1)
     place = _ORDER.index(on)
-    return Group(on.value, str(on.label), mine, add, place <= last, place < last)
+    return {
+        "on": on.value,
+        "name": on.label,
+        "routes": [route for route in routes if route.mapping.on == on],
+        "add": links.new_mapping(facts.listener.pk, on) if facts.reader.adds_mappings else "",
+        # Like `Route.is_passed`, for the heading and for what follows it.
+        "is_passed": place <= last,
+        "is_passed_below": place < last,
+    }
 
 
 _ORDER = HandlerMapping.On.values
@@ -211,18 +191,20 @@ def last_error(mapping: HandlerMapping, facts: Facts) -> dict[str, Any] | None:
     }
 
 
-def _queues(routes: Sequence[Route], facts: Facts) -> Iterator[Queue]:
+def _queues(routes: Sequence[Route], facts: Facts) -> Iterator[dict[str, Any]]:
     waits, sees = facts.waiting, facts.reader.sees_workers
     for name in dict.fromkeys(route.queue for route in routes if route.target):
         mine = [route.mapping for route in routes if route.target and route.queue == name]
         count = sum(waits.of(mapping.pk)[state] for mapping in mine for state in _SENT_SOON)
-        is_ours = any(mapping.handler for mapping in mine)
-        yield Queue(
-            name=name,
-            waiting=waits.shown(count, *_SENT_SOON) if facts.reader.sees_deliveries else "",
-            workers=_workers_of(name, facts) if sees and is_ours else None,
-            href=links.workers() if sees else "",
-        )
+        # None if the user may not see them, or if the workers are of another project.
+        workers = _workers_of(name, facts) if sees and any(m.handler for m in mine) else None
+        yield {
+            "name": name,
+            "waiting": waits.shown(count, *_SENT_SOON) if facts.reader.sees_deliveries else "",
+            "workers": workers,
+            "has_no_worker": workers == 0,
+            "href": links.workers() if sees else "",
+        }
 
 
 _SENT_SOON = (State.READY, State.QUEUED)

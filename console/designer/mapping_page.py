@@ -56,7 +56,7 @@ def _asked_for(request: HttpRequest) -> Listener | None:
 
 
 def _route(mapping: HandlerMapping, groups: Any) -> Route | None:
-    routes: Iterator[Route] = (route for group in groups for route in group.routes)
+    routes: Iterator[Route] = (route for group in groups for route in group["routes"])
     return next((route for route in routes if route.mapping.pk == mapping.pk), None)
 
 

@@ -131,8 +131,8 @@ def next_steps(drawing: Drawing) -> Iterator[Step]:
             "No process runs this listener: start one.", command="manage.py run_cdc_listener"
         )
     for queue in drawing.queues:
-        if queue.has_no_worker:
+        if queue["has_no_worker"]:
             yield Step(
-                f"No worker consumes the queue {queue.name}: start one.",
-                command=f"celery -A cdcproject worker -Q {queue.name}",
+                f"No worker consumes the queue {queue['name']}: start one.",
+                command=f"celery -A cdcproject worker -Q {queue['name']}",
             )
