@@ -13,12 +13,12 @@ from unfold.widgets import INPUT_CLASSES
 from listeners.secrets.encrypted_field import REFERENCES, Secret, described
 
 if TYPE_CHECKING:
-    _Form = forms.ModelForm[Any]
+    ModelForm = forms.ModelForm[Any]
 else:
-    _Form = forms.ModelForm
+    ModelForm = forms.ModelForm
 
 
-class FormWithDefaults(_Form):
+class FormWithDefaults(ModelForm):
     """A form whose empty fields get their defaults."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, QueryDict
 from unfold.views import ChangeList
 
 from audit.db.keyset import BadPosition, beside, position
 from audit.db.row_count import TookTooLong, time_limit
-
-if TYPE_CHECKING:
-    _Paginator = Paginator[Any]
-else:
-    _Paginator = Paginator
+from console.admin.read_only import CappedPaginator
 
 BEFORE, AFTER = "before", "after"
 #: Rows read at once when all are wanted; the first chunk is small so that output starts soon.
@@ -30,7 +25,7 @@ _GIVEN_UP = (
 )
 
 
-class PagePaginator(_Paginator):
+class PagePaginator(CappedPaginator):
     """A paginator of one page; the list links to the pages before and after it."""
 
     template_name = "console/pagination_keyset.html"

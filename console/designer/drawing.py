@@ -17,7 +17,6 @@ from handlers.sdk import registry
 from handlers.sdk.queues import queue_of
 
 State = Delivery.State
-DAY = 24 * HOUR
 
 #: The most characters of an error's first line.
 _SHOWN = 140
@@ -81,14 +80,11 @@ def draw(facts: Facts) -> Drawing:
 
 
 def _received(facts: Facts) -> Iterator[Number]:
-    if not facts.reader.sees_entries:
-        return
-    name = facts.listener.name
-    for count, span, text in (
-        (facts.received.hour, HOUR, "in the last hour"),
-        (facts.received.day, DAY, "in the last 24 h"),
-    ):
-        yield Number(f"{count:,}", text, links.entries(facts.now - span, listener=name))
+    for span, count in facts.received.items():
+        text = "in the last hour" if span == HOUR else "in the last 24 h"
+        yield Number(
+            f"{count:,}", text, links.entries(facts.now - span, listener=facts.listener.name)
+        )
 
 
 def _group(on: HandlerMapping.On, routes: Sequence[Route], facts: Facts) -> dict[str, Any]:

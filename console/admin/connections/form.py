@@ -105,12 +105,10 @@ class ConnectionForm(FormWithDefaults):
                 self.initial.pop(name, None)
 
     def full_clean(self) -> None:
-        super().full_clean()
-        if self.is_bound and self.errors:
-            self._say_what_is_not_seen()
-
-    def _say_what_is_not_seen(self) -> None:
         """Report errors of hidden fields, and ask for typed secrets again: neither is shown."""
+        super().full_clean()
+        if not (self.is_bound and self.errors):
+            return
         used = (
             KINDS[self.data["auth"]].used_fields
             if self.data.get("auth") in KINDS

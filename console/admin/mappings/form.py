@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from unfold.widgets import (
@@ -15,17 +15,11 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from console.admin.form_fields import NamesField, ObjectField
+from console.admin.form_fields import ModelForm, NamesField, ObjectField
 from handlers.models import HandlerMapping
 from handlers.routing.conditions import EXAMPLE
 from handlers.sdk import registry
 from listeners.secrets.encrypted_field import REFERENCES
-
-if TYPE_CHECKING:
-    _MappingForm = forms.ModelForm[HandlerMapping]
-else:
-    _MappingForm = forms.ModelForm
-
 
 #: What a row offers; `static/console/condition.js` turns these into JSON and back.
 OPERATORS = (
@@ -100,7 +94,7 @@ def handler_choices(current: str) -> Iterator[tuple[str, str]]:
         yield current, f"{current} (not registered)"
 
 
-class HandlerMappingForm(_MappingForm):
+class HandlerMappingForm(ModelForm):
     handler = forms.ChoiceField(required=False, widget=UnfoldAdminSelectWidget)
     changed_fields = NamesField(
         required=False,
