@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.urls import reverse
+from django.utils.text import Truncator
 
 from audit.db.row_count import Total
 from audit.jobs.eta import Pace
@@ -73,33 +73,44 @@ class Item:
         )
 
 
-def running(now: datetime, user: User | None = None) -> list[Item]:
+def running(now: datetime, user: User) -> list[Item]:
     """Return the unfinished jobs that the user may see, newest first; three queries at most."""
     found = _items(now, user, are_over=False)
     return sorted(found, key=lambda item: item.begun_at, reverse=True)
 
 
-def finished(now: datetime, user: User | None = None) -> list[Item]:
+def finished(now: datetime, user: User) -> list[Item]:
     """Return the latest finished jobs that the user may see."""
     found = _items(now, user, are_over=True)
     return sorted(found, key=lambda item: item.finished_at or item.begun_at, reverse=True)[:MOST]
 
 
-def _items(now: datetime, user: User | None, *, are_over: bool) -> list[Item]:
-    kinds: tuple[tuple[str, Any, Any, Callable[[Any, datetime], Item]], ...] = (
-        ("handlers.view_redelivery", Redelivery.objects.all(), Redelivery.UNENDED, of_redelivery),
-        ("audit.view_reconciliation", _comparisons(), _UNENDED, of_comparison),
-        ("audit.view_work", Work.objects.all(), (Work.State.RUNNING,), of_work),
+def _items(now: datetime, user: User, *, are_over: bool) -> list[Item]:
+    comparisons = Reconciliation.objects.select_related("listener").defer("cursor")
+    kinds: tuple[tuple[str, Any, Any], ...] = (
+        ("handlers.view_redelivery", Redelivery.objects.all(), Redelivery.UNENDED),
+        ("audit.view_reconciliation", comparisons, _UNENDED),
+        ("audit.view_work", Work.objects.all(), (Work.State.RUNNING,)),
     )
     found: list[Item] = []
-    for permission, rows, unended, item_of in kinds:
-        if user is None or user.has_perm(permission):
+    for permission, rows, unended in kinds:
+        if user.has_perm(permission):
             last = rows.exclude(state__in=unended) if are_over else rows.filter(state__in=unended)
             found += [item_of(row, now) for row in last[:MOST]]
     return found
 
 
-def of_redelivery(row: Redelivery, now: datetime) -> Item:
+def item_of(row: Redelivery | Reconciliation | Work, now: datetime) -> Item:
+    match row:
+        case Redelivery():
+            return _of_redelivery(row, now)
+        case Reconciliation():
+            return _of_comparison(row, now)
+        case Work():
+            return _of_work(row, now)
+
+
+def _of_redelivery(row: Redelivery, now: datetime) -> Item:
     return Item(
         key=f"redelivery-{row.pk}",
         kind="Redelivery",
@@ -116,8 +127,7 @@ def of_redelivery(row: Redelivery, now: datetime) -> Item:
     )
 
 
-def of_comparison(row: Reconciliation, now: datetime) -> Item:
-    seconds = row.finished_at or now
+def _of_comparison(row: Reconciliation, now: datetime) -> Item:
     return Item(
         key=f"comparison-{row.pk}",
         kind="Reconciliation",
@@ -126,7 +136,7 @@ def of_comparison(row: Reconciliation, now: datetime) -> Item:
         href=reverse("admin:audit_reconciliation_change", args=[row.pk]),
         state=row.state,
         state_name=row.get_state_display(),
-        pace=Pace.since(row.started_at, seconds, row.compared, Total(None)),
+        pace=Pace.since(row.started_at, row.finished_at or now, row.compared, Total(None)),
         begun_at=row.created_at,
         finished_at=row.finished_at,
         share=row.share,
@@ -144,7 +154,7 @@ def _outcome(row: Reconciliation) -> str:
     return "; ".join([", ".join(compared), *([looked_up] if row.looked_up else [])])
 
 
-def of_work(row: Work, now: datetime) -> Item:
+def _of_work(row: Work, now: datetime) -> Item:
     silent = not row.is_over and now - row.seen_at > SILENT
     total = Total(row.done) if row.state == Work.State.DONE else Total(row.total, row.is_estimate)
     return Item(
@@ -176,15 +186,10 @@ def _asked(row: Work) -> str:
             return _shown(other)
 
 
-def _comparisons() -> Any:
-    return Reconciliation.objects.select_related("listener").defer("cursor")
-
-
 def _shown(facts: dict[str, Any]) -> str:
     """Return the parameters or the results of a job in a few words."""
     parts = [f"{name.replace('_', ' ')}: {_value(value)}" for name, value in facts.items()]
-    text = ", ".join(parts)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return Truncator(", ".join(parts)).chars(LONGEST)
 
 
 def _value(value: Any) -> str:

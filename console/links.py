@@ -1,4 +1,4 @@
-"""Addresses of the console's pages, and of its lists with filters."""
+"""Addresses of the console's pages, and of its lists with filters; the numbers in addresses."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from django.urls import reverse
 from django.utils.timezone import localtime
 
 
+def whole_number(text: str | None) -> int | None:
+    """Return the number in a parameter of an address, such as a row's id; None if it is none."""
+    is_number = text and text.isascii() and text.isdecimal() and len(text) < 19
+    return int(text) if text and is_number else None
+
+
 def listed(name: str, **parameters: Any) -> str:
     """Return the address of a model's list, without empty parameters; `name` is `app_model`."""
     wanted = {key: value for key, value in parameters.items() if value not in ("", None)}
@@ -17,19 +23,14 @@ def listed(name: str, **parameters: Any) -> str:
     return reverse(f"admin:{name}_changelist") + query
 
 
-def received(bound: str, moment: datetime | None) -> dict[str, str]:
-    """Return the audit log's filter by time of receipt; `bound` is `from` or `to`."""
-    if moment is None:
-        return {}
-    local = localtime(moment)
-    return {
-        f"received_at_{bound}_0": f"{local:%Y-%m-%d}",
-        f"received_at_{bound}_1": f"{local:%H:%M:%S}",
-    }
-
-
 def entries(since: datetime, until: datetime | None = None, listener: str = "") -> str:
-    window = {**received("from", since), **received("to", until)}
+    """Return the address of the audit log, filtered by the time of receipt."""
+    window = {}
+    for bound, moment in (("from", since), ("to", until)):
+        if moment:
+            local = localtime(moment)
+            window[f"received_at_{bound}_0"] = f"{local:%Y-%m-%d}"
+            window[f"received_at_{bound}_1"] = f"{local:%H:%M:%S}"
     return listed("audit_auditlogentry", listener=listener, **window)
 
 
@@ -48,10 +49,6 @@ def dead_letters() -> str:
 
 def incidents(listener_id: int | None = None) -> str:
     return listed("audit_incident", state="open", listener__id__exact=listener_id)
-
-
-def incident(pk: int) -> str:
-    return reverse("admin:audit_incident_change", args=[pk])
 
 
 def connection(pk: int) -> str:

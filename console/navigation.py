@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
@@ -12,9 +13,50 @@ from django.urls import reverse
 
 from audit.log.masking import Sight
 from audit.models import Incident
-from console.menu import GROUPS, USER
 from listeners.access.permissions import OPERATE, may
 
+#: The user model's app and name.
+USER = tuple(settings.AUTH_USER_MODEL.lower().split("."))
+
+#: Sections of the menu and their pages: title, symbol, app, model, and the page if not the list.
+GROUPS = (
+    (
+        "Sources",
+        (
+            ("Listeners", "hearing", "listeners", "listener"),
+            ("Connections", "cloud", "listeners", "connection"),
+        ),
+    ),
+    (
+        "Handlers",
+        (
+            ("Handler mappings", "alt_route", "handlers", "handlermapping"),
+            ("Deliveries", "outbox", "handlers", "delivery"),
+            ("Dead letters", "feedback", "handlers", "delivery", "dead_letters"),
+            ("Workers", "memory", "handlers", "worker"),
+        ),
+    ),
+    (
+        "Activity",
+        (
+            ("Audit log", "history", "audit", "auditlogentry"),
+            ("Incidents", "warning", "audit", "incident"),
+            ("Quarantine", "block", "audit", "quarantined"),
+            ("Background jobs", "pending_actions", "audit", "work", "overview"),
+        ),
+    ),
+    (
+        "Access",
+        (
+            ("Users", "person", *USER),
+            ("Groups", "group", "auth", "group"),
+            ("API tokens", "key", "api", "apitoken"),
+            ("Action log", "checklist", "audit", "operatoraction"),
+        ),
+    ),
+)
+#: Sections of the models whose lists the menu does not name: the page of background jobs does.
+_UNLISTED = {("handlers", "redelivery"): "Activity", ("audit", "reconciliation"): "Activity"}
 #: Permissions to view each kind of background job.
 _LONG_WORK = ("handlers.view_redelivery", "audit.view_reconciliation", "audit.view_work")
 
@@ -28,6 +70,15 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             groups.append({"title": title, "separator": True, "items": items})
     _mark(groups, request.path)
     return groups
+
+
+def section_of(path: str) -> str:
+    """Return the menu's section of a page; empty for a page that belongs to none."""
+    root = reverse("admin:index")
+    app, _, rest = path.removeprefix(root).partition("/")
+    model = (app, rest.partition("/")[0])
+    sections = {page[2:4]: title for title, pages in GROUPS for page in pages} | _UNLISTED
+    return sections.get(model, "") if path.startswith(root) else ""
 
 
 def _is_shown(request: HttpRequest, app: str, model: str) -> bool:

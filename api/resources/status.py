@@ -131,21 +131,13 @@ class StatusViewSet(Tagged, Reached[Listener]):
             if self.sees is None or listener.pk in self.sees
         ]
         sees_workers = may(request.user, "handlers.view_worker")
-        return Response(_answer(found, waiting, queue_coverage.seen() if sees_workers else None))
-
-
-def _answer(
-    found: list[dict[str, Any]],
-    waiting: Backlog,
-    seen: list[Worker] | None,
-) -> Any:
-    answer = {
-        "listeners": found,
-        "capped": sorted(waiting.capped),
-        "version": __version__,
-        "workers": seen,
-    }
-    return StatusSerializer(answer).data
+        answer = {
+            "listeners": found,
+            "capped": sorted(waiting.capped),
+            "version": __version__,
+            "workers": queue_coverage.seen() if sees_workers else None,
+        }
+        return Response(StatusSerializer(answer).data)
 
 
 def _shown(status: ListenerStatus, *, deliveries: bool, incidents: bool) -> dict[str, Any]:

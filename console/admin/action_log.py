@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
     FieldTextFilter,
@@ -17,7 +18,7 @@ from unfold.contrib.filters.admin import (
 
 from audit.models import OperatorAction
 from console.admin.read_only import ReadOnlyAdmin
-from console.labels import label, moment
+from console.labels import label, moment_column
 
 _Action = OperatorAction.Action
 _VARIANTS = {
@@ -44,6 +45,7 @@ class OperatorActionAdmin(ReadOnlyAdmin):
     search_fields = ("object_name",)
     search_help_text = "The beginning of the object's name"
     change_form_outer_before_template = "console/operator_action.html"
+    when = moment_column("at", "when")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -55,10 +57,6 @@ class OperatorActionAdmin(ReadOnlyAdmin):
         is_object = lookup in ("object_type", "object_id")
         return is_object or bool(super().lookup_allowed(lookup, value, request))
 
-    @admin.display(description="when")
-    def when(self, action: OperatorAction) -> SafeString | str:
-        return moment(action.at)
-
     @admin.display(description="action")
     def what(self, action: OperatorAction) -> SafeString:
         return what(action)
@@ -69,26 +67,21 @@ class OperatorActionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="fields")
     def fields_changed(self, action: OperatorAction) -> str:
-        return _shortened(", ".join(map(str, action.details.get("fields") or ())))
+        fields = ", ".join(map(str, action.details.get("fields") or ()))
+        return Truncator(fields).chars(80)
 
     @admin.display(description="reason")
     def why(self, action: OperatorAction) -> str:
-        return _shortened(action.reason)
+        return Truncator(action.reason).chars(80)
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        if not isinstance(obj, OperatorAction):
-            return {}
         details = json.dumps(obj.details, indent=2, ensure_ascii=False)
-        return {
+        return super().page_context(request, obj) | {
             "done": obj,
             "what": what(obj),
             "details": details if obj.details else "",
             "show_history": False,
         }
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def what(action: OperatorAction) -> SafeString:

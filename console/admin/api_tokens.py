@@ -7,12 +7,10 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils import timezone
-from django.utils.cache import patch_cache_control
 
 from api.models import ApiToken
-from console.admin.logged import LoggedAdmin
+from console.admin.base import LoggedAdmin
 
 #: The suggested lifetime of a new token.
 LIFE = timedelta(days=365)
@@ -59,13 +57,7 @@ class ApiTokenAdmin(LoggedAdmin):
         self, request: HttpRequest, obj: ApiToken, post_url_continue: str | None = None
     ) -> HttpResponse:
         """Show the key, on this page only."""
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": "New API token",
-            "token": obj,
-            "key": obj.key,
-        }
-        answer = TemplateResponse(request, "console/new_token.html", context)
-        patch_cache_control(answer, no_store=True)
+        template, title = "console/new_token.html", "New API token"
+        answer = self.page(request, template, title=title, token=obj, key=obj.key)
+        answer["Cache-Control"] = "no-store"
         return answer

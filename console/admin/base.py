@@ -1,19 +1,23 @@
-"""The base class of the console's admin pages."""
+"""The base classes of the console's admin pages."""
 
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 
+from audit.action_log import Action, Actor, note, note_change
+
 
 class ConsoleAdmin(ModelAdmin):
-    #: Further pages: route, name after `app_model_`, method. A subclass adds to those of its base.
+    #: Further pages: route, name after `app_model_`, method.
     pages: Sequence[tuple[str, str, str]] = ()
     #: What an empty list says: what belongs there, and how to get it.
     empty_title = ""
@@ -23,15 +27,20 @@ class ConsoleAdmin(ModelAdmin):
         names, view = f"{self.opts.app_label}_{self.opts.model_name}", self.admin_site.admin_view
         own = [
             path(route, view(getattr(self, method)), name=f"{names}_{name}")
-            for kind in type(self).__mro__
-            for route, name, method in vars(kind).get("pages", ())
+            for route, name, method in self.pages
         ]
         return [*own, *super().get_urls()]
 
     def page(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
-        """Render a page with the console's menu and breadcrumbs."""
+        """Render a page with the console's menu, and breadcrumbs or (`opts=None`) its title."""
         frame = {**self.admin_site.each_context(request), "opts": self.opts}
         return TemplateResponse(request, template, {**frame, **context})
+
+    def fragment(
+        self, request: HttpRequest, template: str, context: dict[str, Any]
+    ) -> TemplateResponse:
+        """Render the part of a page that `refresh.js` refreshes."""
+        return TemplateResponse(request, template, context, headers={"Cache-Control": "no-store"})
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         """Return what the templates of a row's page need; `obj` is None for a new row."""
@@ -92,3 +101,46 @@ class ConsoleAdmin(ModelAdmin):
             request, {"title": title, **(extra_context or {})}
         )
         return response
+
+
+class LoggedAdmin(ConsoleAdmin):
+    """A page that edits rows: it writes the action log in the transaction that saves the change."""
+
+    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        note(Actor.in_console(request), Action.ADD, obj)
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        if message:
+            note_change(Actor.in_console(request), obj, **_details(message))
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Write the action log before the rows are deleted."""
+        for obj in queryset:
+            note(Actor.in_console(request), Action.DELETE, obj)
+        return super().log_deletions(request, queryset)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """Open a transaction: Django runs the actions of a list without one."""
+        if request.method != "POST":
+            return super().changelist_view(request, extra_context)
+        with transaction.atomic():
+            return super().changelist_view(request, extra_context)
+
+
+def _details(message: Any) -> dict[str, Any]:
+    """Return the names of changed fields and inline rows from Django's log message, no values."""
+    found: dict[str, Any] = {"fields": []}
+    if isinstance(message, str):
+        return found | {"message": message}
+    for item in message:
+        for verb, about in item.items():
+            fields = [str(name) for name in about.get("fields", ())]
+            if "object" not in about:
+                found["fields"] += fields
+                continue
+            row = f"{about['name']} {about['object']}"
+            words = f"{row} ({', '.join(fields)})" if fields else row
+            found.setdefault(verb, []).append(words)
+    return found

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
@@ -17,26 +15,15 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from audit.action_log import Actor
 from audit.incidents import acknowledge, close
 from audit.models import Incident
-from console.admin.read_only import ReadOnlyAdmin
-from console.labels import label, moment
+from console import links
+from console.admin.read_only import ReadOnlyAdmin, StateFilter
+from console.labels import label, moment_column
 from listeners.access.permissions import CLOSE, may
 
 
-class OpenFilter(admin.SimpleListFilter):
-    title = "state"
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("open", "Open"), ("closed", "Closed")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        match self.value():
-            case "open":
-                return queryset.filter(closed_at=None)
-            case "closed":
-                return queryset.exclude(closed_at=None)
-            case _:
-                return queryset
+class OpenFilter(StateFilter):
+    field = "closed_at"
+    states = (("open", "Open"), ("closed", "Closed"))
 
 
 class IncidentAdmin(ReadOnlyAdmin):
@@ -51,6 +38,8 @@ class IncidentAdmin(ReadOnlyAdmin):
     empty_text = "An incident opens by itself when a problem needs attention."
     list_select_related = ("listener",)
     change_form_outer_before_template = "console/incident.html"
+    opened = moment_column("opened_at", "opened")
+    last_seen = moment_column("last_seen_at", "last seen")
 
     def has_close_permission(self, request: HttpRequest) -> bool:
         return may(request.user, CLOSE)
@@ -64,27 +53,13 @@ class IncidentAdmin(ReadOnlyAdmin):
             return label("open, acknowledged", "warning", title=title)
         return label("open", "danger")
 
-    @admin.display(description="opened")
-    def opened(self, incident: Incident) -> SafeString | str:
-        return moment(incident.opened_at)
-
-    @admin.display(description="last seen")
-    def last_seen(self, incident: Incident) -> SafeString | str:
-        return moment(incident.last_seen_at)
-
     @admin.action(description="Acknowledge the selected incidents", permissions=["close"])
     def acknowledge_incidents(
         self, request: HttpRequest, incidents: QuerySet[Incident]
     ) -> HttpResponse:
-        done = 0
-        for incident in incidents:
-            if acknowledge(incident, Actor.in_console(request), timezone.now()):
-                done += 1
-        if done:
-            messages.success(request, f"Acknowledged {done} incident{'s' if done != 1 else ''}.")
-        else:
-            messages.info(request, "The selected incidents are closed or acknowledged already.")
-        return self.back(request)
+        by, now = Actor.in_console(request), timezone.now()
+        count = sum(acknowledge(incident, by, now) for incident in incidents)
+        return self._changed(request, count, "Acknowledged", "closed or acknowledged")
 
     @admin.action(description="Close the selected incidents", permissions=["close"])
     def close_incidents(self, request: HttpRequest, incidents: QuerySet[Incident]) -> HttpResponse:
@@ -96,21 +71,22 @@ class IncidentAdmin(ReadOnlyAdmin):
                 incidents=incidents.filter(closed_at=None),
                 title="Close incidents",
             )
-        closed = 0
-        by, note = Actor.in_console(request), request.POST["note"].replace("\0", "").strip()
-        for incident in incidents:
-            if close(incident, by, note, timezone.now()):
-                closed += 1
-        if closed:
-            messages.success(request, f"Closed {closed} incident{'s' if closed != 1 else ''}.")
+        by, now = Actor.in_console(request), timezone.now()
+        note = request.POST["note"].replace("\0", "").strip()
+        count = sum(close(incident, by, note, now) for incident in incidents)
+        return self._changed(request, count, "Closed", "closed")
+
+    def _changed(self, request: HttpRequest, count: int, done: str, state: str) -> HttpResponse:
+        if count:
+            messages.success(request, f"{done} {count} incident{'s' if count != 1 else ''}.")
         else:
-            messages.info(request, "The selected incidents are closed already.")
+            messages.info(request, f"The selected incidents are {state} already.")
         return self.back(request)
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        return {
+        return super().page_context(request, obj) | {
             "incident": obj,
-            "see_also": list(_links(obj)) if isinstance(obj, Incident) else [],
+            "see_also": list(_links(obj)),
             "can_close": self.has_close_permission(request),
         }
 
@@ -120,15 +96,10 @@ def _links(incident: Incident) -> Iterator[tuple[str, str]]:
     match incident.kind:
         case Incident.Kind.DEAD_LETTERS:
             name = incident.listener.name if incident.listener else ""
-            wanted = {"state": "dead", "handler": incident.key, "listener": name}
-            page = reverse("admin:handlers_delivery_changelist")
-            yield "Dead letters", f"{page}?{urlencode(wanted)}"
+            dead = {"state": "dead", "handler": incident.key, "listener": name}
+            yield "Dead letters", links.listed("handlers_delivery", **dead)
         case Incident.Kind.UNDECODABLE | Incident.Kind.MALFORMED_ANSWER:
             unread = {"state": "unread", "listener__id__exact": incident.listener_id}
-            page = reverse("admin:audit_quarantined_changelist")
-            yield "Quarantined messages", f"{page}?{urlencode(unread)}"
+            yield "Quarantined messages", links.listed("audit_quarantined", **unread)
     if incident.listener_id is not None:
-        yield (
-            "Listener",
-            reverse("admin:listeners_listener_change", args=[incident.listener_id]),
-        )
+        yield "Listener", links.listener(incident.listener_id)

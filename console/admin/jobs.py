@@ -8,14 +8,12 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
-from audit.models import Reconciliation, Work
 from console.admin.read_only import ReadOnlyAdmin
-from console.job_items import Item, finished, of_comparison, of_work, running
+from console.job_items import Item, finished, item_of, running
 from console.labels import label, moment
 from console.navigation import may_see
 
@@ -37,35 +35,31 @@ class LongWorkAdmin(ReadOnlyAdmin):
         js: ClassVar = [Script("console/refresh.js", defer=True)]
         css: ClassVar = {"all": ["console/work.css"]}
 
-    def item_of(self, row: Any) -> Item:
-        raise NotImplementedError
-
     @admin.display(description="started")
     def begun(self, row: Any) -> SafeString | str:
-        return moment(self.item_of(row).begun_at)
+        return moment(_item(row).begun_at)
 
     @admin.display(description="state")
     def state_shown(self, row: Any) -> SafeString:
-        item = self.item_of(row)
+        item = _item(row)
         return label(item.state_name, item.variant)
 
     @admin.display(description="requested by")
     def who(self, row: Any) -> str:
-        return self.item_of(row).who
+        return _item(row).who
 
     @admin.display(description="scope")
     def about(self, row: Any) -> str:
-        return self.item_of(row).about or "-"
+        return _item(row).about or "-"
 
     @admin.display(description="progress")
     def progress(self, row: Any) -> str:
-        item = self.item_of(row)
+        item = _item(row)
         return item.outcome if item.finished_at else item.progress
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        if obj is None:
-            return {}
-        return {"item": self.item_of(obj), "row": obj, "show_history": False}
+        context = super().page_context(request, obj)
+        return context | {"item": _item(obj), "row": obj, "show_history": False}
 
 
 class WorkAdmin(LongWorkAdmin):
@@ -76,20 +70,15 @@ class WorkAdmin(LongWorkAdmin):
     change_form_outer_before_template = "console/work_page.html"
     pages = (("overview/", "overview", "overview"), ("overview/parts/", "parts", "parts"))
 
-    def item_of(self, row: Work) -> Item:
-        return of_work(row, timezone.now())
-
     def overview(self, request: HttpRequest) -> HttpResponse:
         """Show the running jobs and the latest finished ones, of every kind."""
-        frame = self.admin_site.each_context(request)  # without "opts", so that the title is shown
-        context = {**frame, "title": "Background jobs", **_found(request)}
-        return TemplateResponse(request, "console/work.html", context)
+        context = _found(request)
+        return self.page(
+            request, "console/work.html", opts=None, title="Background jobs", **context
+        )
 
     def parts(self, request: HttpRequest) -> HttpResponse:
-        """Return the part of the overview that `refresh.js` refreshes."""
-        answer = TemplateResponse(request, "console/work_parts.html", _found(request))
-        answer["Cache-Control"] = "no-store"
-        return answer
+        return self.fragment(request, "console/work_parts.html", _found(request))
 
 
 class ReconciliationAdmin(LongWorkAdmin):
@@ -102,8 +91,9 @@ class ReconciliationAdmin(LongWorkAdmin):
     list_select_related = ("listener",)
     change_form_outer_before_template = "console/comparison_page.html"
 
-    def item_of(self, row: Reconciliation) -> Item:
-        return of_comparison(row, timezone.now())
+
+def _item(row: Any) -> Item:
+    return item_of(row, timezone.now())
 
 
 def _found(request: HttpRequest) -> dict[str, Any]:

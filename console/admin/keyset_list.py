@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, QueryDict
 from unfold.views import ChangeList
 
 from audit.db.keyset import BadPosition, beside, position
 from audit.db.row_count import TookTooLong, time_limit
-
-if TYPE_CHECKING:
-    _Paginator = Paginator[Any]
-else:
-    _Paginator = Paginator
+from console.admin.read_only import CappedPaginator
 
 BEFORE, AFTER = "before", "after"
 #: Rows read at once when all are wanted; the first chunk is small so that output starts soon.
@@ -30,7 +25,7 @@ _GIVEN_UP = (
 )
 
 
-class PagePaginator(_Paginator):
+class PagePaginator(CappedPaginator):
     """A paginator of one page; the list links to the pages before and after it."""
 
     template_name = "console/pagination_keyset.html"
@@ -62,9 +57,7 @@ class KeysetChangeList(ChangeList):
         return super().get_filters(request)
 
     def get_results(self, request: HttpRequest) -> None:
-        by = self._orders_by
-        after = self.position.get(AFTER)
-        before = None if after else self.position.get(BEFORE)
+        after, before = self._position
         try:
             with time_limit(SECONDS):
                 found = list(self.page_query())
@@ -79,33 +72,37 @@ class KeysetChangeList(ChangeList):
         self._show(page)
         if page:
             older, newer = (True, has_more) if after else (has_more, bool(before))
-            self._link(by, page, older=older, newer=newer)
+            self._link(page, older=older, newer=newer)
 
     def page_query(self) -> QuerySet[Any]:
         """Return the query of the page's rows and one more, which tells whether a page follows."""
-        after = self.position.get(AFTER, "")
-        before = "" if after else self.position.get(BEFORE, "")
-        where = {"before": before, "after": after, "within": self._within}
-        rows = _beside(self.queryset, self._orders_by, **where)
+        after, before = self._position
+        by, within = self._order
+        rows = _beside(self.queryset, by, before=before, after=after, within=within)
         return rows[: self.list_per_page + 1]
+
+    @property
+    def _position(self) -> tuple[str, str]:
+        """Return the position that the page starts after or before; the other one is empty."""
+        after = self.position.get(AFTER, "")
+        return after, "" if after else self.position.get(BEFORE, "")
 
     def rows(self, prepared: Callable[[Any], QuerySet[Any]]) -> Iterator[Any]:
         """Yield all matching rows in the list's order, read in chunks."""
         matching = prepared(self.queryset)
-        by, where = self._orders_by, {"within": self._within}
-        size = FIRST_CHUNK
-        while page := list(_beside(matching, by, **where)[:size]):
+        by, within = self._order
+        before, size = "", FIRST_CHUNK
+        while page := list(_beside(matching, by, before=before, within=within)[:size]):
             yield from page
-            where["before"], size = position(page[-1], by), CHUNK
+            before, size = position(page[-1], by), CHUNK
 
     @property
-    def _orders_by(self) -> str:
-        return next((spec.orders_by for spec in self.filter_specs if _orders(spec)), "")
-
-    @property
-    def _within(self) -> str:
-        ordering = (spec for spec in self.filter_specs if _orders(spec))
-        return next((getattr(spec, "within", "") for spec in ordering), "")
+    def _order(self) -> tuple[str, str]:
+        """Return `orders_by` and `within` of the active filter that sets the order."""
+        for spec in self.filter_specs:
+            if getattr(spec, "orders_by", "") and spec.used_parameters:
+                return spec.orders_by, getattr(spec, "within", "")
+        return "", ""
 
     def _show(self, page: list[Model]) -> None:
         self.result_list = page
@@ -115,16 +112,13 @@ class KeysetChangeList(ChangeList):
         self.paginator = PagePaginator(page, self.list_per_page)
         self.multi_page = False
 
-    def _link(self, by: str, page: list[Model], *, older: bool, newer: bool) -> None:
+    def _link(self, page: list[Model], *, older: bool, newer: bool) -> None:
+        by, _ = self._order
         if older:
             self.older = self.get_query_string({BEFORE: position(page[-1], by)})
         if newer:
             self.newer = self.get_query_string({AFTER: position(page[0], by)})
             self.newest = self.get_query_string()
-
-
-def _orders(spec: Any) -> bool:
-    return bool(getattr(spec, "orders_by", "") and spec.used_parameters)
 
 
 def _beside(*query: Any, **where: Any) -> QuerySet[Any]:

@@ -14,8 +14,8 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 from audit.action_log import Actor
 from audit.log.masking import Sight
 from audit.models import Quarantined
-from console.admin.read_only import ReadOnlyAdmin
-from console.labels import label, moment
+from console.admin.read_only import ReadOnlyAdmin, StateFilter
+from console.labels import label, moment_column
 from consumer.ingest.quarantine_retry import StillUnreadable, ingest_again
 from listeners.access.permissions import READ_AGAIN, may
 
@@ -27,21 +27,9 @@ MOST_AT_ONCE = 1000
 MOST_NAMED = 5
 
 
-class UnreadFilter(admin.SimpleListFilter):
-    title = "state"
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("unread", "Unread"), ("read", "Recovered")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        match self.value():
-            case "unread":
-                return queryset.filter(ingested_at=None)
-            case "read":
-                return queryset.exclude(ingested_at=None)
-            case _:
-                return queryset
+class UnreadFilter(StateFilter):
+    field = "ingested_at"
+    states = (("unread", "Unread"), ("read", "Recovered"))
 
 
 class QuarantinedAdmin(ReadOnlyAdmin):
@@ -52,13 +40,10 @@ class QuarantinedAdmin(ReadOnlyAdmin):
     empty_text = "Messages from Salesforce that cannot be read are kept here, to be retried."
     list_select_related = ("listener",)
     change_form_outer_before_template = "console/quarantined.html"
+    received = moment_column("received_at", "received")
 
     def has_read_permission(self, request: HttpRequest) -> bool:
         return may(request.user, READ_AGAIN)
-
-    @admin.display(description="received")
-    def received(self, quarantined: Quarantined) -> SafeString | str:
-        return moment(quarantined.received_at)
 
     @admin.display(description="state")
     def state(self, quarantined: Quarantined) -> SafeString:
@@ -97,9 +82,7 @@ class QuarantinedAdmin(ReadOnlyAdmin):
         return quarantined.defer("raw")  # a message may be megabytes long
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        if not isinstance(obj, Quarantined):
-            return {}
-        return {
+        return super().page_context(request, obj) | {
             "quarantined": obj,
             "is_hidden": Sight.in_console(request.user).hides_raw(obj.listener),
             "raw": obj.raw[:SHOWN],

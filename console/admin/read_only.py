@@ -24,11 +24,6 @@ else:
 COUNTED = 10_000
 
 
-def _names(options: Any) -> set[str]:
-    fields = options.concrete_fields
-    return {field.name for field in fields} | {field.attname for field in fields}
-
-
 class CappedPaginator(_Paginator):
     """A paginator that counts up to a limit, so that a page costs the same in any table."""
 
@@ -60,6 +55,23 @@ class ReadOnlyChangeList(ChangeList):
             self.full_result_count = self.result_count  # unfold then shows no number
 
 
+class StateFilter(admin.SimpleListFilter):
+    """Filters by whether a field is null; `states` are the value and the label of both answers."""
+
+    title = "state"
+    parameter_name = "state"
+    field: str
+    states: tuple[tuple[str, str], tuple[str, str]]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return self.states
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() not in dict(self.states):
+            return queryset
+        return queryset.filter(**{f"{self.field}__isnull": self.value() == self.states[0][0]})
+
+
 class ReadOnlyAdmin(ConsoleAdmin):
     """A page on which no user adds, changes or deletes rows, not even a superuser."""
 
@@ -68,6 +80,7 @@ class ReadOnlyAdmin(ConsoleAdmin):
     list_per_page = 50
     list_max_show_all = 0
     paginator = CappedPaginator
+    changelist: type[ChangeList] = ReadOnlyChangeList
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # facets count the whole table
     # Sorting by a column without an index would read the whole table.
@@ -91,7 +104,9 @@ class ReadOnlyAdmin(ConsoleAdmin):
         whole tables.
         """
         name = lookup.partition(LOOKUP_SEP)[0]
-        if name in _names(self.opts) - self._offered():
+        fields = self.opts.concrete_fields
+        own = {field.name for field in fields} | {field.attname for field in fields}
+        if name in own - self._offered():
             return False
         return bool(super().lookup_allowed(lookup, value, request))
 
@@ -100,8 +115,8 @@ class ReadOnlyAdmin(ConsoleAdmin):
         filters = (spec[0] if isinstance(spec, tuple) else spec for spec in self.list_filter)
         return {str(getattr(spec, "parameter_name", spec)) for spec in filters}
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ReadOnlyChangeList]:
-        return ReadOnlyChangeList
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return self.changelist
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

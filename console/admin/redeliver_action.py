@@ -12,7 +12,8 @@ from django.shortcuts import redirect
 
 from audit.action_log import Actor
 from console.admin.read_only import ReadOnlyAdmin
-from console.delivery_labels import state_label
+from console.labels import state_label
+from console.links import whole_number
 from console.navigation import may_see
 from handlers.models import Delivery
 from handlers.redelivery.request import Counts, TooMany, Verdict, Wish, fate_of_overtaken
@@ -45,7 +46,8 @@ class RedeliveringAdmin(ReadOnlyAdmin):
         raise NotImplementedError
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        return {"can_redeliver": self.has_redeliver_permission(request)}
+        context = super().page_context(request, obj)
+        return context | {"can_redeliver": self.has_redeliver_permission(request)}
 
     @admin.action(description="Redeliver", permissions=["redeliver"])
     def redeliver(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
@@ -70,7 +72,8 @@ class RedeliveringAdmin(ReadOnlyAdmin):
             criteria = {**wish.criteria, AS_RECORDED: True}
             wish = replace(wish, as_recorded=True, criteria=criteria)
         try:
-            redelivery = begin(wish, database_clock.now(), at_most=_named(request))
+            at_most = whole_number(request.POST.get(NAMED))
+            redelivery = begin(wish, database_clock.now(), at_most=at_most)
         except Grown:
             messages.warning(request, "More deliveries match now. Confirm the new number.")
             return self._ask_with_counts(request, wish)
@@ -126,11 +129,6 @@ def is_confirmed(request: HttpRequest) -> bool:
 
 def reason_of(request: HttpRequest) -> str:
     return storable(request.POST.get("reason", "").strip())
-
-
-def _named(request: HttpRequest) -> int | None:
-    named = request.POST.get(NAMED, "")
-    return int(named) if named.isascii() and named.isdecimal() and len(named) < 19 else None
 
 
 def shown(counts: Counts) -> list[dict[str, Any]]:

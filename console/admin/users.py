@@ -16,7 +16,7 @@ from rest_framework.authtoken.models import Token
 from unfold.admin import TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from console.admin.logged import LoggedAdmin
+from console.admin.base import LoggedAdmin
 from listeners.models import (
     ConnectionGroupGrant,
     ConnectionUserGrant,

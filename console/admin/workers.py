@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from cdcproject.version import __version__
 from console.admin.read_only import ReadOnlyAdmin
-from console.labels import label, moment
+from console.labels import label, moment_column
 from handlers.models import Worker
 from handlers.models.worker import KEPT
 
@@ -31,6 +31,8 @@ class WorkerAdmin(ReadOnlyAdmin):
     list_display_links = None
     empty_title = "No workers online"
     empty_text = "Start one with: celery -A cdcproject worker"
+    started = moment_column("started_at", "started")
+    seen = moment_column("seen_at", "last seen")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         return Worker.objects.with_life()
@@ -53,11 +55,3 @@ class WorkerAdmin(ReadOnlyAdmin):
             return worker.version
         title = f"This web server runs version {__version__}."
         return label(worker.version, "warning", title=title)
-
-    @admin.display(description="started")
-    def started(self, worker: Worker) -> SafeString | str:
-        return moment(worker.started_at)
-
-    @admin.display(description="last seen")
-    def seen(self, worker: Worker) -> SafeString | str:
-        return moment(worker.seen_at)

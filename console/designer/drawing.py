@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from django.utils.text import Truncator
 
 from audit.models import AuditLogEntry
 from console import links
@@ -14,7 +17,6 @@ from handlers.sdk import registry
 from handlers.sdk.queues import queue_of
 
 State = Delivery.State
-DAY = 24 * HOUR
 
 #: The most characters of an error's first line.
 _SHOWN = 140
@@ -31,13 +33,6 @@ class Number:
 
 
 @dataclass(frozen=True)
-class LastError:
-    text: str
-    href: str
-    is_dead: bool
-
-
-@dataclass(frozen=True)
 class Route:
     """A mapping, and the task that gets its changes."""
 
@@ -49,7 +44,8 @@ class Route:
     summary: str
     queue: str
     numbers: Sequence[Number]
-    error: LastError | None
+    #: The last error: its first line, its address, and whether it is final.
+    error: dict[str, Any] | None
     #: The problem that keeps the mapping from working; empty if none.
     trouble: str
     #: Whether a line from a route below passes it on the way to the queues.
@@ -61,39 +57,13 @@ class Route:
 
 
 @dataclass(frozen=True)
-class Group:
-    """The mappings of one event: create, update, delete or restore."""
-
-    on: str
-    name: str
-    routes: Sequence[Route]
-    add: str
-    #: Like `Route.is_passed`, for the heading and for what follows it.
-    is_passed: bool
-    is_passed_below: bool
-
-
-@dataclass(frozen=True)
-class Queue:
-    name: str
-    #: Waiting deliveries of this listener.
-    waiting: str
-    #: None if the user may not see them, or if the workers are of another project.
-    workers: int | None
-    href: str
-
-    @property
-    def has_no_worker(self) -> bool:
-        return self.workers == 0
-
-
-@dataclass(frozen=True)
 class Drawing:
     facts: Facts
     connection_href: str
     received: Sequence[Number]
-    groups: Sequence[Group]
-    queues: Sequence[Queue]
+    #: The mappings of each event: create, update, delete and restore.
+    groups: Sequence[dict[str, Any]]
+    queues: Sequence[dict[str, Any]]
     recent: int = RECENT
 
 
@@ -110,22 +80,25 @@ def draw(facts: Facts) -> Drawing:
 
 
 def _received(facts: Facts) -> Iterator[Number]:
-    if not facts.reader.sees_entries:
-        return
-    name = facts.listener.name
-    for count, span, text in (
-        (facts.received.hour, HOUR, "in the last hour"),
-        (facts.received.day, DAY, "in the last 24 h"),
-    ):
-        yield Number(f"{count:,}", text, links.entries(facts.now - span, listener=name))
+    for span, count in facts.received.items():
+        text = "in the last hour" if span == HOUR else "in the last 24 h"
+        yield Number(
+            f"{count:,}", text, links.entries(facts.now - span, listener=facts.listener.name)
+        )
 
 
-def _group(on: HandlerMapping.On, routes: Sequence[Route], facts: Facts) -> Group:
-    mine = [route for route in routes if route.mapping.on == on]
-    add = links.new_mapping(facts.listener.pk, on.value) if facts.reader.adds_mappings else ""
+def _group(on: HandlerMapping.On, routes: Sequence[Route], facts: Facts) -> dict[str, Any]:
     last = max((_ORDER.index(route.mapping.on) for route in routes if route.target), default=-1)
     place = _ORDER.index(on)
-    return Group(on.value, str(on.label), mine, add, place <= last, place < last)
+    return {
+        "on": on.value,
+        "name": on.label,
+        "routes": [route for route in routes if route.mapping.on == on],
+        "add": links.new_mapping(facts.listener.pk, on) if facts.reader.adds_mappings else "",
+        # Like `Route.is_passed`, for the heading and for what follows it.
+        "is_passed": place <= last,
+        "is_passed_below": place < last,
+    }
 
 
 _ORDER = HandlerMapping.On.values
@@ -172,61 +145,62 @@ def numbers(mapping: HandlerMapping, facts: Facts) -> Iterator[Number]:
 
     Succeeded, sent and skipped ones are of the recent changes; the other states are complete.
     """
-    target = mapping.handler or mapping.task
     if not facts.reader.sees_deliveries:
         return
 
-    def href(state: State) -> str:
-        return links.deliveries(state, facts.listener.name, mapping.pk)
-
-    def number(count: int, name: str, state: State, tone: str = "") -> Number:
-        shown = f"{count:,}" if state in _ENDED_WELL else facts.waiting.shown(count, state)
-        return Number(shown, name, href(state), tone)
+    def number(state: State, shown: str, tone: str = "") -> Number:
+        href = links.deliveries(state, facts.listener.name, mapping.pk)
+        return Number(shown, str(state.label).lower(), href, tone)
 
     recent, waits = facts.recent_of(mapping.pk), facts.waiting.of(mapping.pk)
-    if target:
+    if mapping.handler or mapping.task:
         well = State.SENT if mapping.task else State.SUCCEEDED
-        yield number(recent[well], str(well.label).lower(), well, "good")
+        yield number(well, f"{recent[well]:,}", "good")
     if count := recent[State.SKIPPED]:
-        yield number(count, "skipped", State.SKIPPED)
-    for state, name, tone in _UNENDED:
+        yield number(State.SKIPPED, f"{count:,}")
+    for state, tone in _UNENDED.items():
         if count := waits[state]:
-            yield number(count, name, state, tone)
+            yield number(state, facts.waiting.shown(count, state), tone)
 
 
-_ENDED_WELL = (State.SUCCEEDED, State.SENT, State.SKIPPED)
-_UNENDED = (
-    (State.BLOCKED, "blocked", ""),
-    (State.READY, "ready", ""),
-    (State.QUEUED, "queued", ""),
-    (State.RUNNING, "running", ""),
-    (State.RETRYING, "retrying", "warning"),
-    (State.DEAD, "dead", "bad"),
-)
+#: The tone of each state that is not final or needs attention.
+_UNENDED = {
+    State.BLOCKED: "",
+    State.READY: "",
+    State.QUEUED: "",
+    State.RUNNING: "",
+    State.RETRYING: "warning",
+    State.DEAD: "bad",
+}
 
 
-def last_error(mapping: HandlerMapping, facts: Facts) -> LastError | None:
+def last_error(mapping: HandlerMapping, facts: Facts) -> dict[str, Any] | None:
     delivery = facts.failures.get(mapping.pk)
     if delivery is None:
         return None
     entry: AuditLogEntry = delivery.entry
     first = facts.reader.sight.text(delivery.error, entry).partition("\n")[0]
-    text = first if len(first) <= _SHOWN else f"{first[: _SHOWN - 1]}…"
-    return LastError(text, links.delivery(delivery.pk), delivery.state == State.DEAD)
+    return {
+        "text": Truncator(first).chars(_SHOWN),
+        "href": links.delivery(delivery.pk),
+        "is_dead": delivery.state == State.DEAD,
+    }
 
 
-def _queues(routes: Sequence[Route], facts: Facts) -> Iterator[Queue]:
+def _queues(routes: Sequence[Route], facts: Facts) -> Iterator[dict[str, Any]]:
     waits, sees = facts.waiting, facts.reader.sees_workers
     for name in dict.fromkeys(route.queue for route in routes if route.target):
         mine = [route.mapping for route in routes if route.target and route.queue == name]
         count = sum(waits.of(mapping.pk)[state] for mapping in mine for state in _SENT_SOON)
-        is_ours = any(mapping.handler for mapping in mine)
-        yield Queue(
-            name=name,
-            waiting=waits.shown(count, *_SENT_SOON) if facts.reader.sees_deliveries else "",
-            workers=_workers_of(name, facts) if sees and is_ours else None,
-            href=links.workers() if sees else "",
-        )
+        # None if the user may not see them, or if the workers are of another project.
+        workers = _workers_of(name, facts) if sees and any(m.handler for m in mine) else None
+        yield {
+            "name": name,
+            "waiting": waits.shown(count, *_SENT_SOON) if facts.reader.sees_deliveries else "",
+            "workers": workers,
+            "has_no_worker": workers == 0,
+            "href": links.workers() if sees else "",
+        }
 
 
 _SENT_SOON = (State.READY, State.QUEUED)

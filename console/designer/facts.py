@@ -22,18 +22,13 @@ HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Received:
-    hour: int = 0
-    day: int = 0
-
-
-@dataclass(frozen=True)
 class Facts:
     now: datetime
     reader: Reader
     listener: Listener
     mappings: Sequence[HandlerMapping]
-    received: Received = Received()
+    #: Recorded changes of the last hour and the last day; empty if the user may not see them.
+    received: Mapping[timedelta, int] = field(default_factory=dict)
     waiting: Waiting = field(default_factory=Waiting)
     recent: ByMapping = field(default_factory=dict)
     failures: Mapping[int, Delivery] = field(default_factory=dict)
@@ -56,7 +51,7 @@ def read(listener: Listener, reader: Reader, now: datetime) -> Facts:
         reader=reader,
         listener=listener,
         mappings=mappings,
-        received=_received(listener.pk, now) if reader.sees_entries else Received(),
+        received=_received(listener.pk, now) if reader.sees_entries else {},
         waiting=counts.waiting(listener.pk, ids) if sees else Waiting(),
         recent=counts.recent(listener.pk) if sees else {},
         failures=counts.last_failures(ids) if sees else {},
@@ -65,12 +60,12 @@ def read(listener: Listener, reader: Reader, now: datetime) -> Facts:
     )
 
 
-def _received(listener_id: int, now: datetime) -> Received:
+def _received(listener_id: int, now: datetime) -> dict[timedelta, int]:
     minutes = Throughput.objects.filter(listener=listener_id, minute__gt=now - DAY).order_by()
     sums = minutes.aggregate(
         day=Sum("entries"), hour=Sum("entries", filter=Q(minute__gt=now - HOUR))
     )
-    return Received(sums["hour"] or 0, sums["day"] or 0)
+    return {HOUR: sums["hour"] or 0, DAY: sums["day"] or 0}
 
 
 def _refusal(listener: Listener) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -33,7 +31,9 @@ def may_preview(request: HttpRequest) -> bool:
 def context(request: HttpRequest, mapping: HandlerMapping | None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "can_preview": may_preview(request),
-        "preview_url": _preview_url(mapping),
+        "preview_url": reverse(
+            "admin:handlers_handlermapping_preview", args=[mapping.pk] if mapping else []
+        ),
     }
     listener = mapping.listener if mapping else _asked_for(request)
     if listener is None:
@@ -45,42 +45,29 @@ def context(request: HttpRequest, mapping: HandlerMapping | None) -> dict[str, A
             "mapping": mapping,
             "route": _route(mapping, drawing.groups),
             "recent": drawing.recent,
-            "left_behind": LeftBehind.of(mapping, drawing.facts.waiting),
+            "left_behind": _left_behind(mapping, drawing.facts.waiting),
         }
     return found
 
 
-def _preview_url(mapping: HandlerMapping | None) -> str:
-    name = "admin:handlers_handlermapping_preview"
-    return reverse(name, args=[mapping.pk]) if mapping else reverse(name)
-
-
 def _asked_for(request: HttpRequest) -> Listener | None:
-    pk = request.POST.get("listener") or request.GET.get("listener", "")
-    is_id = pk.isdecimal() and len(pk) < 19
-    return Listener.objects.filter(pk=pk).first() if is_id else None
+    pk = links.whole_number(request.POST.get("listener") or request.GET.get("listener"))
+    return Listener.objects.filter(pk=pk).first() if pk else None
 
 
 def _route(mapping: HandlerMapping, groups: Any) -> Route | None:
-    routes: Iterator[Route] = (route for group in groups for route in group.routes)
+    routes: Iterator[Route] = (route for group in groups for route in group["routes"])
     return next((route for route in routes if route.mapping.pk == mapping.pk), None)
 
 
-@dataclass(frozen=True)
-class LeftBehind:
-    """Waiting deliveries and dead letters that the deletion of a mapping leaves behind."""
-
-    waiting: str
-    dead: str
-
-    @classmethod
-    def of(cls, mapping: HandlerMapping, waits: Waiting) -> LeftBehind:
-        counts = waits.of(mapping.pk)
-        waiting = sum(counts[state] for state in Delivery.UNENDED)
-        return cls(
-            waits.shown(waiting, *Delivery.UNENDED) if waiting else "",
-            waits.shown(counts[State.DEAD], State.DEAD) if counts[State.DEAD] else "",
-        )
+def _left_behind(mapping: HandlerMapping, waits: Waiting) -> dict[str, str]:
+    """Return the counts of waiting deliveries and dead letters that a deletion leaves behind."""
+    counts = waits.of(mapping.pk)
+    waiting = sum(counts[state] for state in Delivery.UNENDED)
+    return {
+        "waiting": waits.shown(waiting, *Delivery.UNENDED) if waiting else "",
+        "dead": waits.shown(counts[State.DEAD], State.DEAD) if counts[State.DEAD] else "",
+    }
 
 
 def preview_of(request: HttpRequest, mapping: HandlerMapping) -> HttpResponse:
@@ -90,7 +77,11 @@ def preview_of(request: HttpRequest, mapping: HandlerMapping) -> HttpResponse:
 
 def refused(request: HttpRequest, form: ModelForm[HandlerMapping]) -> HttpResponse:
     """Answer with the form's errors; fields that are still empty are no errors yet."""
-    empty = [name for name, found in form.errors.as_data().items() if _is_missing(found)]
+    empty = [
+        name
+        for name, found in form.errors.as_data().items()
+        if all(error.code == "required" for error in found)
+    ]
     errors = [
         (form[name].id_for_label, form[name].label, messages)
         if name in form.fields
@@ -104,10 +95,6 @@ def refused(request: HttpRequest, form: ModelForm[HandlerMapping]) -> HttpRespon
         labels = [str(form[name].label) for name in empty]
         summary = f"Fill in {', '.join(labels)} to see which recent changes would match."
     return _answer(request, {"errors": errors, "summary": summary})
-
-
-def _is_missing(errors: Iterable[ValidationError]) -> bool:
-    return all(error.code == "required" for error in errors)
 
 
 def _answer(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:

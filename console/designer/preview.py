@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db.models import QuerySet
-from django.utils.safestring import SafeString
 
 from audit.log.masking import Sight
 from audit.models import AuditLogEntry
@@ -36,32 +36,18 @@ _GAPS: dict[str, str] = {
 _OPEN = (_UNSEEN, _GAPS[Listener.GapPolicy.FETCH])
 
 
-@dataclass(frozen=True)
-class Line:
-    entry: AuditLogEntry
-    change_type: SafeString
-    fields: str
-
-    @classmethod
-    def of(cls, entry: AuditLogEntry) -> Line:
-        names = entry.changed_data if entry.changed_fields is None else entry.changed_fields
-        named = list(names)
-        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
-        return cls(entry, change_type_label(entry.change_type), ", ".join(named[:NAMED]) + more)
-
-
 @dataclass
 class Pile:
     """Changes with the same result; `why` gives the reason."""
 
     why: str = ""
     count: int = 0
-    lines: list[Line] = field(default_factory=list)
+    lines: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, entry: AuditLogEntry) -> None:
         self.count += 1
         if self.count <= LISTED:
-            self.lines.append(Line.of(entry))
+            self.lines.append(_line(entry))
 
     @property
     def is_open(self) -> bool:
@@ -71,6 +57,16 @@ class Pile:
     @property
     def more(self) -> int:
         return self.count - len(self.lines)
+
+
+def _line(entry: AuditLogEntry) -> dict[str, Any]:
+    names = list(entry.changed_data if entry.changed_fields is None else entry.changed_fields)
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return {
+        "entry": entry,
+        "change_type": change_type_label(entry.change_type),
+        "fields": ", ".join(names[:NAMED]) + more,
+    }
 
 
 @dataclass(frozen=True)

@@ -44,35 +44,9 @@ class Bar:
 class Chart:
     name: str
     bars: list[Bar]
-
-    @property
-    def total(self) -> int:
-        return sum(bar.changes for bar in self.bars)
-
-    @property
-    def most(self) -> float:
-        return max((bar.rate for bar in self.bars), default=0.0)
-
-    @property
-    def most_text(self) -> str:
-        return shown(self.most)
-
-    @property
-    def since(self) -> datetime:
-        return self.bars[0].since
-
-    @property
-    def until(self) -> datetime:
-        return self.bars[-1].until
-
-    @property
-    def description(self) -> str:
-        if not self.total:
-            return f"{self.name}: no changes."
-        return (
-            f"{self.name}: {self.total:,} changes, at most {self.most_text} per minute, "
-            f"in steps of {_minutes(self.bars[0].until - self.bars[0].since)}."
-        )
+    #: The highest rate of a bar, as text.
+    most: str
+    description: str
 
 
 def chart(
@@ -93,7 +67,12 @@ def chart(
         share = max(_LEAST_HEIGHT, rates[start] / most) if changes[start] else 0.0
         until = start + step
         bars.append(Bar(start, until, changes[start], rates[start], until > now, share))
-    return Chart(name, bars)
+    total = sum(changes.values())
+    if not total:
+        return Chart(name, bars, shown(0), f"{name}: no changes.")
+    peak = shown(most)
+    description = f"{name}: {total:,} changes, at most {peak} per minute, in {_steps(step)}."
+    return Chart(name, bars, peak, description)
 
 
 def shown(rate: float) -> str:
@@ -110,6 +89,6 @@ def _floor(moment: datetime, step: timedelta) -> datetime:
     return datetime.fromtimestamp(seconds - seconds % int(step.total_seconds()), UTC)
 
 
-def _minutes(step: timedelta) -> str:
+def _steps(step: timedelta) -> str:
     count = int(step / MINUTE)
-    return f"{count} minutes" if count > 1 else "one minute"
+    return f"steps of {count} minutes" if count > 1 else "steps of one minute"

@@ -35,26 +35,8 @@ class Trouble:
     is_serious: bool = True
 
 
-@dataclass(frozen=True)
-class Verdict:
-    troubles: list[Trouble]
-    #: The state of the system if there is no trouble.
-    text: str
-    #: Whether the user may not see everything.
-    is_partial: bool
-
-    @property
-    def is_all_right(self) -> bool:
-        return not self.troubles
-
-    @property
-    def variant(self) -> str:
-        if self.is_all_right:
-            return "success"
-        return "error" if any(trouble.is_serious for trouble in self.troubles) else "warning"
-
-
-def verdict(facts: Facts) -> Verdict:
+def health_summary(facts: Facts) -> dict[str, Any]:
+    """Return what `home_verdict.html` shows; `text` is the state of a system without trouble."""
     troubles = [
         *_listeners(facts),
         *_workers(facts),
@@ -62,7 +44,14 @@ def verdict(facts: Facts) -> Verdict:
         *_deliveries(facts),
         *_incidents(facts),
     ]
-    return Verdict(troubles, _praise(facts), is_partial=not facts.reader.sees_everything)
+    is_serious = any(trouble.is_serious for trouble in troubles)
+    return {
+        "troubles": troubles,
+        "variant": "error" if is_serious else "warning" if troubles else "success",
+        "text": _praise(facts),
+        # Whether the user may not see everything.
+        "is_partial": not facts.reader.sees_everything,
+    }
 
 
 def is_in_trouble(status: ListenerStatus) -> bool:

@@ -16,7 +16,7 @@ from console import links
 from console.home import facts, tables
 from console.home.charts import HOUR, MINUTE, Chart, chart
 from console.home.facts import Facts
-from console.home.health_summary import verdict
+from console.home.health_summary import health_summary
 from console.navigation import Reader
 from consumer.status.cached_reads import CachedReads
 from handlers.models import Delivery
@@ -63,7 +63,7 @@ def _context(request: HttpRequest) -> dict[str, Any]:
     return {
         "facts": found,
         "reader": found.reader,
-        "verdict": verdict(found),
+        "verdict": health_summary(found),
         "begin": _beginning(found),
         "cards": list(_cards(found)),
         "charts": [(drawn, tables.bars(drawn)) for drawn in _charts(found)],
@@ -71,9 +71,6 @@ def _context(request: HttpRequest) -> dict[str, Any]:
         "more_listeners": max(0, len(found.listeners) - tables.SHOWN),
         "listeners_link": links.listeners(),
         "workers_table": tables.workers(found),
-        "open_incidents": [
-            (incident, links.incident(incident.pk)) for incident in found.incidents.newest
-        ],
     }
 
 

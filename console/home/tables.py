@@ -14,11 +14,10 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
 from console import links
-from console.delivery_labels import STATE_VARIANTS
 from console.home.charts import Chart, shown
 from console.home.facts import Facts
 from console.home.health_summary import is_in_trouble
-from console.labels import joined, label
+from console.labels import STATE_VARIANTS, joined, label
 from consumer.status.listeners import ListenerStatus
 from handlers.models import Delivery, Worker
 from listeners.listener_state import STALLED

@@ -9,7 +9,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.text import capfirst
 
-from console.menu import section_of
+from console.navigation import section_of
 
 register = template.Library()
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 from console.admin.connections.form import ConnectionForm
 from console.admin.connections.page import ConnectionAdmin
-from console.admin.connections.secret_fields import SecretField
+from console.admin.form_fields import SecretField
 from listeners.models import Connection
 
 

@@ -52,7 +52,7 @@ def client_who(django_user_model):
 def groups(client, **parameters):
     answer = client.get(PAGE, parameters)
     assert answer.status_code == 200
-    return [card.group for card in answer.context["cards"]]
+    return [card["group"] for card in answer.context["cards"]]
 
 
 @pytest.mark.parametrize(

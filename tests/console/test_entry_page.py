@@ -3,8 +3,8 @@
 import pytest
 
 from console.admin.audit_log import entry as audit_log_entry
+from console.admin.audit_log.entry import raw_event
 from console.admin.audit_log.field_rows import field_rows
-from console.admin.audit_log.raw_event import raw_event
 from handlers.models import DeliveryAttempt
 from tests.console.conftest import NOW
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from console.admin.audit_log.field_history import LOOK_BACK, earlier
-from console.admin.audit_log.field_rows import field_rows
+from console.admin.audit_log.field_rows import LOOK_BACK, earlier, field_rows
 from tests.sample_data import make_listener
 
 RECORD = "0015g00000EqG9GAAV"

@@ -25,7 +25,7 @@ def timeline(admin_client):
 
 
 def entries_of(response):
-    return [one.entry for one in response.context["page"].happenings]
+    return [one["entry"] for one in response.context["page"]["happenings"]]
 
 
 @pytest.mark.parametrize("typed", [LONG, SHORT])
@@ -60,7 +60,7 @@ def test_it_is_paged_without_a_hole(timeline, make_entry, monkeypatch):
     seen, page = [], timeline()
     while True:
         seen += entries_of(page)
-        older = page.context["page"].older
+        older = page.context["page"]["older"]
         if older is None:
             break
         page = timeline(before=older)

@@ -94,13 +94,13 @@ def test_who_may_see_one_kind_sees_that_alone(client, kinds):
     assert [item.kind for item in running(timezone.now(), User.objects.get())] == ["Redelivery"]
 
 
-def test_one_whose_process_died_is_lost_and_the_action_log_has_what_left(db):
+def test_one_whose_process_died_is_lost_and_the_action_log_has_what_left(admin_user):
     export = TrackedJob.begin("export", ANN, {}, Total(None))
     export.row.done = 7
     now = timezone.now()
     assert tracked.mark_lost(now) == 0
     Work.objects.update(done=7)
-    [item] = running(now + timedelta(minutes=2))
+    [item] = running(now + timedelta(minutes=2), admin_user)
     assert "No progress since" in item.state_name
 
     assert tracked.mark_lost(now + tracked.SILENCE * 2) == 1

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet, prefetch_related_objects
-from django.utils.safestring import SafeString
 
-from audit.log.masking import Sight
+from audit.log.masking import MASKED, Sight
 from audit.models import AuditLogEntry
-from console.admin.audit_log.field_history import LOOK_BACK, earlier
-from console.admin.audit_log.field_rows import FieldRow, field_rows
-from console.admin.audit_log.raw_event import raw_event
-from console.delivery_labels import outcome_label, state_label
-from console.labels import change_type_label
+from console.admin.audit_log.field_rows import LOOK_BACK, earlier, field_rows
+from console.labels import change_type_label, outcome_label, state_label
 from handlers.checks import unregistered_message
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.redelivery.request import ON_THEIR_WAY
@@ -27,107 +22,60 @@ from handlers.sdk import registry
 SIBLINGS = 20
 
 
-@dataclass(frozen=True)
-class AttemptRow:
-    attempt: DeliveryAttempt
-    outcome: SafeString
-    error: str
-    traceback: str
-
-    @classmethod
-    def of(cls, attempt: DeliveryAttempt, entry: AuditLogEntry, see: Sight) -> AttemptRow:
-        return cls(
-            attempt,
-            outcome_label(attempt.outcome),
-            see.text(attempt.error, entry),
-            see.text(attempt.traceback, entry),
-        )
-
-    @property
-    def seconds(self) -> float:
-        return (self.attempt.finished_at - self.attempt.started_at).total_seconds()
+#: The columns of the table of changed fields, with their widths.
+_COLUMNS = (("Field", "24%"), ("Before", "33%"), ("After", "33%"), ("Type", "10%"))
 
 
-@dataclass(frozen=True)
-class DeliveryCard:
-    delivery: Delivery
-    state: SafeString
-    warning: str
-    waits: Wait | None
-    error: str
-    attempts: list[AttemptRow]
-
-    @property
-    def waited(self) -> timedelta | None:
-        """The time from the creation of the delivery to the start of its last attempt."""
-        started = self.delivery.started_at
-        return started - self.delivery.created_at if started else None
-
-    @property
-    def took(self) -> timedelta | None:
-        """The time from the creation of the delivery to its end."""
-        finished = self.delivery.finished_at
-        return finished - self.delivery.created_at if finished else None
-
-    @property
-    def is_on_its_way(self) -> bool:
-        return self.delivery.state in ON_THEIR_WAY
-
-    @classmethod
-    def of(
-        cls, delivery: Delivery, entry: AuditLogEntry, see: Sight, waits: Wait | None
-    ) -> DeliveryCard:
-        is_ours = delivery.state in Delivery.UNENDED and not delivery.is_external
-        unknown = is_ours and registry.find(delivery.handler) is None
-        return cls(
-            delivery,
-            state_label(delivery.state),
-            unregistered_message(delivery.handler) if unknown else "",
-            waits,
-            see.text(delivery.error, entry),
-            [AttemptRow.of(attempt, entry, see) for attempt in delivery.attempt_log.all()],
-        )
+def entry_page(entry: AuditLogEntry, see: Sight) -> dict[str, Any]:
+    """Return what `entry_page.html` shows of an entry."""
+    deliveries = list(Delivery.objects.filter(entry=entry).order_by("id"))
+    prefetch_attempts(deliveries)
+    waits = waits_of(deliveries)
+    siblings = list(_siblings(entry))
+    return {
+        "entry": entry,
+        "change_type": change_type_label(entry.change_type),
+        "committed_at": datetime.fromtimestamp(entry.commit_timestamp / 1000, UTC),
+        "columns": _COLUMNS,
+        "fields": field_rows(entry, earlier(entry), see),
+        "look_back": LOOK_BACK,
+        "header": _header(entry),
+        "raw": json.dumps(raw_event(entry, see), indent=2, ensure_ascii=False),
+        "deliveries": [
+            delivery_card(delivery, entry, see, waits.get(delivery.pk)) for delivery in deliveries
+        ],
+        "siblings": [(row, change_type_label(row.change_type)) for row in siblings[:SIBLINGS]],
+        "has_more_siblings": len(siblings) > SIBLINGS,
+    }
 
 
-@dataclass(frozen=True)
-class EntryPage:
-    entry: AuditLogEntry
-    change_type: SafeString
-    committed_at: datetime
-    fields: list[FieldRow]
-    header: list[tuple[str, Any]]
-    raw: str
-    deliveries: list[DeliveryCard]
-    siblings: list[tuple[AuditLogEntry, SafeString]]
-    has_more_siblings: bool
-    look_back: int = LOOK_BACK
-    columns: tuple[tuple[str, str], ...] = (
-        ("Field", "24%"),
-        ("Before", "33%"),
-        ("After", "33%"),
-        ("Type", "10%"),
-    )
-
-    @classmethod
-    def of(cls, entry: AuditLogEntry, see: Sight) -> EntryPage:
-        deliveries = list(Delivery.objects.filter(entry=entry).order_by("id"))
-        prefetch_attempts(deliveries)
-        waits = waits_of(deliveries)
-        siblings = list(_siblings(entry))
-        return cls(
-            entry=entry,
-            change_type=change_type_label(entry.change_type),
-            committed_at=committed_at(entry),
-            fields=field_rows(entry, earlier(entry), see),
-            header=_header(entry),
-            raw=json.dumps(raw_event(entry, see), indent=2, ensure_ascii=False),
-            deliveries=[
-                DeliveryCard.of(delivery, entry, see, waits.get(delivery.pk))
-                for delivery in deliveries
-            ],
-            siblings=[(row, change_type_label(row.change_type)) for row in siblings[:SIBLINGS]],
-            has_more_siblings=len(siblings) > SIBLINGS,
-        )
+def delivery_card(
+    delivery: Delivery, entry: AuditLogEntry, see: Sight, waits: Wait | None
+) -> dict[str, Any]:
+    """Return what `delivery_card.html` shows of a delivery, masked for the reader."""
+    is_ours = delivery.state in Delivery.UNENDED and not delivery.is_external
+    unknown = is_ours and registry.find(delivery.handler) is None
+    created, started, finished = delivery.created_at, delivery.started_at, delivery.finished_at
+    return {
+        "delivery": delivery,
+        "state": state_label(delivery.state),
+        "warning": unregistered_message(delivery.handler) if unknown else "",
+        "waits": waits,
+        "waited": started - created if started else None,
+        "took": finished - created if finished else None,
+        "is_on_its_way": delivery.state in ON_THEIR_WAY,
+        "error": see.text(delivery.error, entry),
+        "attempts": [
+            {
+                "attempt": attempt,
+                "outcome": outcome_label(attempt.outcome),
+                "seconds": (attempt.finished_at - attempt.started_at).total_seconds(),
+                "error": see.text(attempt.error, entry),
+                "traceback": see.text(attempt.traceback, entry),
+            }
+            for attempt in delivery.attempt_log.all()
+        ],
+    }
 
 
 def prefetch_attempts(deliveries: list[Delivery]) -> None:
@@ -144,10 +92,6 @@ def _siblings(entry: AuditLogEntry) -> QuerySet[AuditLogEntry]:
     same = AuditLogEntry.objects.filter(transaction_key=entry.transaction_key)
     shown = same.exclude(pk=entry.pk).select_related("listener").order_by("sequence_number", "id")
     return shown.defer("changed_data")[: SIBLINGS + 1]
-
-
-def committed_at(entry: AuditLogEntry) -> datetime:
-    return datetime.fromtimestamp(entry.commit_timestamp / 1000, UTC)
 
 
 def _header(entry: AuditLogEntry) -> list[tuple[str, Any]]:
@@ -180,3 +124,34 @@ def _names(names: list[str] | None) -> str:
     if names is None:
         return "not sent"
     return ", ".join(names) or "none"
+
+
+_HEADER = {
+    "entityName": "entity_name",
+    "changeType": "change_type",
+    "changeOrigin": "change_origin",
+    "transactionKey": "transaction_key",
+    "sequenceNumber": "sequence_number",
+    "commitTimestamp": "commit_timestamp",
+    "commitNumber": "commit_number",
+    "commitUser": "commit_user",
+    "changedFields": "changed_fields",
+    "nulledFields": "nulled_fields",
+    "diffFields": "diff_fields",
+}
+
+
+def raw_event(entry: AuditLogEntry, see: Sight = MASKED) -> dict[str, Any]:
+    """Return the event in the format of the Streaming API, without header fields it left out."""
+    header: dict[str, Any] = {"recordIds": list(entry.record_ids())}
+    values = {name: getattr(entry, own) for name, own in _HEADER.items()}
+    header |= {name: value for name, value in values.items() if value not in (None, "")}
+    header |= entry.header_extra or {}
+    event = {"replayId": entry.exported_replay_id, "EventUuid": entry.event_uuid or None}
+    return {
+        "channel": entry.channel,
+        "data": {
+            "payload": {**see.data(entry), "ChangeEventHeader": header},
+            "event": {name: value for name, value in event.items() if value is not None},
+        },
+    }

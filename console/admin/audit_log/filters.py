@@ -16,6 +16,7 @@ from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter, Te
 
 from audit.models import AuditLogEntry, AuditLogFilter
 from audit.models.entry import FAILED
+from console.links import whole_number
 from handlers.models import Delivery, HandlerMapping
 from handlers.reporting.backlog import STATES
 from handlers.sdk import registry
@@ -64,9 +65,10 @@ class _Number(_OneValue, TextFilter):
         wanted = self.wanted
         if not wanted:
             return queryset
-        if not (wanted.isascii() and wanted.isdecimal() and len(wanted) < 19):
+        number = whole_number(wanted)
+        if number is None:
             raise IncorrectLookupParameters
-        return queryset.filter(**{self.parameter_name: int(wanted)})
+        return queryset.filter(**{self.parameter_name: number})
 
 
 class RedeliveryFilter(_Number):

@@ -12,13 +12,14 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import reverse
+from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 
 from audit.log.masking import Sight
 from audit.models import AuditLogEntry
 from console.admin.audit_log import saved_filters
-from console.admin.audit_log.entry import EntryPage
+from console.admin.audit_log.entry import entry_page
 from console.admin.audit_log.export import export
 from console.admin.audit_log.field_rows import summary_names
 from console.admin.audit_log.filters import (
@@ -31,18 +32,16 @@ from console.admin.audit_log.filters import (
     ReceivedFilter,
     SourceFilter,
 )
-from console.admin.audit_log.record import RecordPage
+from console.admin.audit_log.record import record_page
 from console.admin.audit_log.search import ENTRY_SEARCH_HELP, entries, whole_records
 from console.admin.keyset_list import BEFORE, KeysetChangeList
 from console.admin.redeliver_action import RedeliveringAdmin
-from console.delivery_labels import state_label
-from console.labels import change_type_label, joined, moment
+from console.labels import change_type_label, joined, moment_column, state_label
+from console.links import whole_number
 from handlers.models import Delivery
 from handlers.redelivery.request import LEFT_OUT
 
 NAMED = 3
-LIST = "audit.auditlogentry"
-CHANGELIST = "admin:audit_auditlogentry_changelist"
 
 
 class AuditLogAdmin(RedeliveringAdmin):
@@ -68,6 +67,7 @@ class AuditLogAdmin(RedeliveringAdmin):
     )
     list_select_related = ("listener",)
     search_fields = ("record_id",)
+    changelist = KeysetChangeList
     search_help_text = ENTRY_SEARCH_HELP
     empty_title = "No changes recorded yet"
     empty_text = "Every change that a listener receives appears here, one row for each record."
@@ -79,6 +79,7 @@ class AuditLogAdmin(RedeliveringAdmin):
         ("save-filter/", "save_filter", "save_filter_view"),
         ("delete-filter/", "delete_filter", "delete_filter_view"),
     )
+    received = moment_column("received_at", "received")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditLogEntry]:
         entries: QuerySet[AuditLogEntry] = super().get_queryset(request)
@@ -91,17 +92,13 @@ class AuditLogAdmin(RedeliveringAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         return queryset.filter(entries(search_term)), False
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
-        return KeysetChangeList
-
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        query = saved_filters.kept(request.GET.urlencode())
         context = {
             "timelines": whole_records(request.GET.get(SEARCH_VAR, "")),
-            "saved_filters": list(saved_filters.links(request, LIST)),
-            "query": query,
+            "saved_filters": saved_filters.links(request),
+            "query": saved_filters.kept(request.GET.urlencode()),
             **(extra_context or {}),
         }
         return super().changelist_view(request, context)
@@ -109,14 +106,13 @@ class AuditLogAdmin(RedeliveringAdmin):
     def record_view(self, request: HttpRequest, record_id: str) -> HttpResponse:
         """Show the history of a record, by its ID of 18 or 15 characters."""
         self._refuse_blind(request)
-        before = request.GET.get(BEFORE, "")
-        if before and not (before.isascii() and before.isdecimal() and len(before) < 19):
+        given, record_id = request.GET.get(BEFORE), unquote(record_id)
+        before = whole_number(given)
+        if given and before is None:
             raise Http404
-        found = RecordPage.of(
-            unquote(record_id), int(before) if before else None, Sight.in_console(request.user)
-        )
-        title = f"Record {found.record_id}"
-        return self.page(request, "console/record_page.html", title=title, page=found)
+        page = record_page(record_id, before, Sight.in_console(request.user))
+        title = f"Record {record_id}"
+        return self.page(request, "console/record_page.html", title=title, page=page)
 
     def export_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
         """Export all entries that match the list's search and filters."""
@@ -127,13 +123,15 @@ class AuditLogAdmin(RedeliveringAdmin):
             raise Http404 from error
         return export(request, changes, form, Sight.elsewhere(request.user))
 
+    @method_decorator(require_POST)
     def save_filter_view(self, request: HttpRequest) -> HttpResponse:
         self._refuse_blind(request)
-        return saved_filters.save(request, LIST, reverse(CHANGELIST))
+        return saved_filters.save(request)
 
+    @method_decorator(require_POST)
     def delete_filter_view(self, request: HttpRequest) -> HttpResponse:
         self._refuse_blind(request)
-        return saved_filters.delete(request, LIST, reverse(CHANGELIST))
+        return saved_filters.delete(request)
 
     def _refuse_blind(self, request: HttpRequest) -> None:
         if not self.has_view_permission(request):
@@ -144,10 +142,6 @@ class AuditLogAdmin(RedeliveringAdmin):
         found = Delivery.objects.filter(entry__in=rows.order_by().values("pk"))
         state = request.GET.get(EntryStateFilter.parameter_name)
         return found.filter(state=state) if state else found.exclude(LEFT_OUT)
-
-    @admin.display(description="received")
-    def received(self, entry: AuditLogEntry) -> SafeString | str:
-        return moment(entry.received_at)
 
     @admin.display(description="change")
     def change(self, entry: AuditLogEntry) -> SafeString:
@@ -168,7 +162,5 @@ class AuditLogAdmin(RedeliveringAdmin):
         return joined(labels) if labels else "recorded only"
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        found = super().page_context(request, obj)
-        if isinstance(obj, AuditLogEntry):
-            found["page"] = EntryPage.of(obj, Sight.in_console(request.user))
-        return found
+        page = entry_page(obj, Sight.in_console(request.user))
+        return super().page_context(request, obj) | {"page": page}

@@ -3,74 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Prefetch, QuerySet
 from django.utils.safestring import SafeString
 
 from audit.log.masking import Sight
 from audit.models import AuditLogEntry
-from console.admin.audit_log.field_rows import BOOKKEEPING, FieldRow, field_rows
+from console.admin.audit_log.field_rows import BOOKKEEPING, field_rows
 from console.admin.audit_log.search import forms
-from console.delivery_labels import state_label
-from console.labels import change_type_label, label
+from console.labels import change_type_label, label, state_label
 from handlers.models import Delivery
 
 PAGE = 25
 FIELDS = 8
 
 
-@dataclass(frozen=True)
-class Happening:
-    """An audit log entry on the timeline of its record."""
+def record_page(record_id: str, before: int | None, see: Sight) -> dict[str, Any]:
+    """Return what `record_page.html` shows: the record's entries with ids below `before`.
 
-    entry: AuditLogEntry
-    change_type: SafeString
-    marks: list[SafeString]
-    fields: list[FieldRow]
-    more_fields: int
-    deliveries: list[tuple[Delivery, SafeString]]
-
-    @classmethod
-    def of(cls, entry: AuditLogEntry, see: Sight) -> Happening:
-        rows = field_rows(entry, see=see)
-        own = [row for row in rows if row.name not in BOOKKEEPING]
-        return cls(
-            entry=entry,
-            change_type=change_type_label(entry.change_type),
-            marks=list(_marks(entry)),
-            fields=own[:FIELDS],
-            more_fields=len(own[FIELDS:]),
-            deliveries=[
-                (delivery, state_label(delivery.state)) for delivery in entry.deliveries.all()
-            ],
-        )
-
-
-@dataclass(frozen=True)
-class RecordPage:
-    """A page of a record's history.
-
-    The page shows entries with ids below `before`; `older` is the same of the next page, or None.
+    `older` is the `before` of the next page, or None.
     """
+    found = list(_entries(record_id, before)[: PAGE + 1])
+    page = found[:PAGE]
+    return {
+        "record_id": record_id,
+        "entity": page[0].entity_name if page else "",
+        "happenings": [_happening(entry, see) for entry in page],
+        "before": before,
+        "older": page[-1].pk if len(found) > PAGE else None,
+    }
 
-    record_id: str
-    entity: str
-    happenings: list[Happening]
-    before: int | None
-    older: int | None
 
-    @classmethod
-    def of(cls, record_id: str, before: int | None, see: Sight) -> RecordPage:
-        found = list(_entries(record_id, before)[: PAGE + 1])
-        page = found[:PAGE]
-        return cls(
-            record_id=record_id,
-            entity=page[0].entity_name if page else "",
-            happenings=[Happening.of(entry, see) for entry in page],
-            before=before,
-            older=page[-1].pk if len(found) > PAGE else None,
-        )
+def _happening(entry: AuditLogEntry, see: Sight) -> dict[str, Any]:
+    rows = [row for row in field_rows(entry, see=see) if row.name not in BOOKKEEPING]
+    return {
+        "entry": entry,
+        "change_type": change_type_label(entry.change_type),
+        "marks": list(_marks(entry)),
+        "fields": rows[:FIELDS],
+        "more_fields": len(rows[FIELDS:]),
+        "deliveries": [
+            (delivery, state_label(delivery.state)) for delivery in entry.deliveries.all()
+        ],
+    }
 
 
 def _entries(record_id: str, before: int | None) -> QuerySet[AuditLogEntry]:

@@ -8,8 +8,13 @@ from typing import Any, ClassVar
 from django.forms.widgets import Script
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from console.admin.connections.json_fields import FormWithDefaults, NamesField, ObjectField
-from console.admin.connections.secret_fields import SecretField, SecretTextarea
+from console.admin.form_fields import (
+    FormWithDefaults,
+    NamesField,
+    ObjectField,
+    SecretField,
+    SecretTextarea,
+)
 from listeners.models import Connection
 from listeners.models.connection_rules import FIELDS_OF_SOME_KINDS, KINDS
 
@@ -100,12 +105,10 @@ class ConnectionForm(FormWithDefaults):
                 self.initial.pop(name, None)
 
     def full_clean(self) -> None:
-        super().full_clean()
-        if self.is_bound and self.errors:
-            self._say_what_is_not_seen()
-
-    def _say_what_is_not_seen(self) -> None:
         """Report errors of hidden fields, and ask for typed secrets again: neither is shown."""
+        super().full_clean()
+        if not (self.is_bound and self.errors):
+            return
         used = (
             KINDS[self.data["auth"]].used_fields
             if self.data.get("auth") in KINDS
@@ -124,12 +127,12 @@ class ConnectionForm(FormWithDefaults):
 
 def visibility_conditions() -> dict[str, str]:
     """Return Alpine's condition for each field that not every kind of login uses."""
-    return {name: _condition(name) for name in sorted(FIELDS_OF_SOME_KINDS)}
-
-
-def _condition(name: str) -> str:
-    kinds = [kind for kind, needs in KINDS.items() if name in needs.used_fields]
-    return " || ".join(f"auth == '{kind}'" for kind in kinds)
+    return {
+        name: " || ".join(
+            f"auth == '{kind}'" for kind, needs in KINDS.items() if name in needs.used_fields
+        )
+        for name in sorted(FIELDS_OF_SOME_KINDS)
+    }
 
 
 def of_kind(fieldsets: Any, auth: str) -> list[Any]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
 from audit.action_log import Actor
 from audit.log.masking import Sight
+from console import links
 from console.admin.redeliver_action import RedeliveringAdmin, is_confirmed, reason_of
 from handlers.dead_letters.groups import STATES, Group, deliveries_of, page_of, told
 from handlers.dead_letters.halt import give_up
@@ -26,25 +26,9 @@ State = Delivery.State
 TITLES = {State.DEAD: "Dead letters", State.RETRYING: "Waiting for retry"}
 #: The most dead letters skipped in one request, which the web server would otherwise time out.
 AT_ONCE = 2000
+#: A page further on would need too large an offset.
+LAST_PAGE = 999_999
 _NAME = re.compile(r"[0-9a-f]{16}")
-
-
-@dataclass(frozen=True)
-class Card:
-    """A group with the addresses of its buttons; no button where the address is empty."""
-
-    group: Group
-    deliveries: str
-    example: str
-    redeliver: str
-    go_on: str
-    pause: str
-    resume: str
-
-    @property
-    def is_paused(self) -> bool:
-        mapping = self.group.example.mapping
-        return bool(mapping and mapping.paused_at)
 
 
 class DeadLettersAdmin(RedeliveringAdmin):
@@ -59,33 +43,36 @@ class DeadLettersAdmin(RedeliveringAdmin):
             raise PermissionDenied
         state = _state(request)
         found = page_of(state, _number(request), Sight.in_console(request.user))
-        here = reverse("admin:handlers_delivery_dead_letters")
-        context = {
-            **self.admin_site.each_context(request),  # without "opts", so that the title is shown
-            "title": TITLES[State(state)],
-            "state": state,
-            "cards": [self._card(request, group) for group in found.groups],
-            "tabs": [
-                (TITLES[known], f"{here}?{urlencode({'state': known.value})}", known == state)
+        return self.page(
+            request,
+            "console/dead_letters.html",
+            opts=None,
+            title=TITLES[State(state)],
+            state=state,
+            cards=[self._card(request, group) for group in found.groups],
+            tabs=[
+                (TITLES[known], _address("dead_letters", state=known.value), known == state)
                 for known in STATES
             ],
-            "pages": _beside(here, state, found.number, found.has_more),
-        }
-        return TemplateResponse(request, "console/dead_letters.html", context)
+            pages=_beside(state, found.number, found.has_more),
+        )
 
-    def _card(self, request: HttpRequest, group: Group) -> Card:
+    def _card(self, request: HttpRequest, group: Group) -> dict[str, Any]:
+        """Return a group with the addresses of its buttons; empty: no button."""
         known = {"state": group.state, "group": group.name}
         can_redeliver = self.has_redeliver_permission(request)
         can_pause = may(request.user, OPERATE)
-        return Card(
-            group,
-            deliveries=_address("changelist", **known),
-            example=reverse("admin:handlers_delivery_change", args=[group.example.pk]),
-            redeliver=_address("redeliver_group", **known) if can_redeliver else "",
-            go_on=_address("go_on_group", **known) if can_redeliver and group.halting else "",
-            pause=_pausing("pause", group.handler) if can_pause else "",
-            resume=_pausing("resume", group.handler) if can_pause else "",
-        )
+        mapping = group.example.mapping
+        return {
+            "group": group,
+            "is_paused": bool(mapping and mapping.paused_at),
+            "deliveries": _address("changelist", **known),
+            "example": links.delivery(group.example.pk),
+            "redeliver": _address("redeliver_group", **known) if can_redeliver else "",
+            "go_on": _address("go_on_group", **known) if can_redeliver and group.halting else "",
+            "pause": _pausing("pause", group.handler) if can_pause else "",
+            "resume": _pausing("resume", group.handler) if can_pause else "",
+        }
 
     def redeliver_group(self, request: HttpRequest) -> HttpResponse:
         """Redeliver a group, after a page that asks with counts."""
@@ -106,14 +93,18 @@ class DeadLettersAdmin(RedeliveringAdmin):
             raise PermissionDenied
         rows = deliveries_of(State.DEAD, _name(request)).filter(halts=True).order_by("id")
         ids = list(rows.values_list("pk", flat=True)[:AT_ONCE])
+        return self.skip(request, ids)
+
+    def skip(self, request: HttpRequest, ids: list[int]) -> HttpResponse:
+        """Skip dead letters, after a page that asks; the next changes of their records run."""
         if not ids:
             messages.info(request, "None of these dead letters holds back next changes.")
         elif not is_confirmed(request):
             return self.ask(
                 request,
                 title="Skip and continue",
-                text=f"{counted(ids)} will stay dead, and the next change of each record runs. The "
-                "reason is stored with the error.",
+                text=f"{_counted(ids)} will stay dead, and the next change of each record runs. "
+                "The reason is stored with the error.",
                 button=f"Skip {len(ids):,} and continue",
             )
         else:
@@ -130,10 +121,6 @@ class DeadLettersAdmin(RedeliveringAdmin):
         return super().back(request)
 
 
-def is_group(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None
-
-
 def _state(request: HttpRequest) -> str:
     state = request.GET.get("state", State.DEAD.value)
     if state not in STATES:
@@ -143,26 +130,26 @@ def _state(request: HttpRequest) -> str:
 
 def _name(request: HttpRequest) -> str:
     name = request.GET.get("group", "")
-    if not is_group(name):
+    if not _NAME.fullmatch(name):
         raise Http404
     return name
 
 
 def _number(request: HttpRequest) -> int:
-    number = request.GET.get("page", "1")
-    if not (number.isascii() and number.isdecimal() and 0 < int(number[:6]) == int(number)):
+    number = links.whole_number(request.GET.get("page", "1"))
+    if not number or number > LAST_PAGE:
         raise Http404
-    return int(number)
+    return number
 
 
-def counted(ids: list[int]) -> str:
+def _counted(ids: list[int]) -> str:
     noun = "dead letter" if len(ids) == 1 else "dead letters"
     return f"The oldest {AT_ONCE:,} {noun}" if len(ids) == AT_ONCE else f"{len(ids):,} {noun}"
 
 
-def _beside(here: str, state: str, number: int, has_more: bool) -> dict[str, str]:
+def _beside(state: str, number: int, has_more: bool) -> dict[str, str]:
     def page(other: int) -> str:
-        return f"{here}?{urlencode({'state': state, 'page': other})}"
+        return _address("dead_letters", state=state, page=other)
 
     return {
         "before": page(number - 1) if number > 1 else "",
@@ -170,7 +157,7 @@ def _beside(here: str, state: str, number: int, has_more: bool) -> dict[str, str
     }
 
 
-def _address(name: str, **parameters: str) -> str:
+def _address(name: str, **parameters: Any) -> str:
     return f"{reverse(f'admin:handlers_delivery_{name}')}?{urlencode(parameters)}"
 
 

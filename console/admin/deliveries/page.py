@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from unfold.decorators import action
 
 from audit.action_log import Actor
 from audit.log.masking import Sight
 from audit.models import AuditLogFilter
-from console.admin.audit_log.entry import DeliveryCard, prefetch_attempts
+from console.admin.audit_log.entry import delivery_card, prefetch_attempts
 from console.admin.audit_log.filters import (
     CreatedFilter,
     DeliveryListenerFilter,
@@ -27,13 +27,11 @@ from console.admin.audit_log.filters import (
     RedeliveryFilter,
 )
 from console.admin.audit_log.search import RECORD_SEARCH_HELP, record_ids
-from console.admin.deliveries.dead_letters import DeadLettersAdmin, counted
+from console.admin.deliveries.dead_letters import DeadLettersAdmin
 from console.admin.keyset_list import KeysetChangeList
 from console.admin.mappings.pause import pause_label
-from console.admin.redeliver_action import is_confirmed, reason_of
-from console.delivery_labels import state_label
-from console.labels import change_type_label, joined, label, moment
-from handlers.dead_letters.halt import give_up
+from console.admin.redeliver_action import reason_of
+from console.labels import change_type_label, joined, label, moment, moment_column, state_label
 from handlers.mappings.pause import WAITING
 from handlers.models import Delivery
 from handlers.redelivery.request import LEFT_OUT, wish
@@ -62,6 +60,7 @@ class DeliveryAdmin(DeadLettersAdmin):
     )
     list_select_related = ("entry__listener", "mapping")
     search_fields = ("entry__record_id",)
+    changelist = KeysetChangeList
     search_help_text = RECORD_SEARCH_HELP
     empty_title = "No deliveries yet"
     empty_text = (
@@ -69,9 +68,7 @@ class DeliveryAdmin(DeadLettersAdmin):
         "deliveries appear here when changes arrive."
     )
     change_form_outer_before_template = "console/delivery_page.html"
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
-        return KeysetChangeList
+    created = moment_column("created_at", "created")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -100,24 +97,7 @@ class DeliveryAdmin(DeadLettersAdmin):
     @admin.action(description="Skip and continue", permissions=["redeliver"])
     def go_on_without(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse:
         ids = list(rows.order_by().filter(halts=True).values_list("pk", flat=True))
-        if not ids:
-            messages.info(request, "None of these dead letters holds back next changes.")
-            return self.back(request)
-        if not is_confirmed(request):
-            return self.ask(
-                request,
-                title="Skip and continue",
-                text=f"{counted(ids)} will stay dead, and the next change of each record runs. The "
-                "reason is stored with the error.",
-                button=f"Skip {len(ids):,} and continue",
-            )
-        by, reason = Actor.in_console(request), reason_of(request)
-        messages.success(request, f"Skipped: {give_up(ids, by, reason, timezone.now()):,}.")
-        return self.back(request)
-
-    @admin.display(description="created")
-    def created(self, delivery: Delivery) -> SafeString | str:
-        return moment(delivery.created_at)
+        return self.skip(request, ids)
 
     @admin.display(description="ended")
     def ended(self, delivery: Delivery) -> SafeString | str:
@@ -143,13 +123,12 @@ class DeliveryAdmin(DeadLettersAdmin):
         return (*self.list_display, _failure(Sight.in_console(request.user)))
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        found = super().page_context(request, obj)
-        if isinstance(obj, Delivery):
-            prefetch_attempts([obj])
-            see = Sight.in_console(request.user)
-            found["card"] = DeliveryCard.of(obj, obj.entry, see, waits_for(obj))
-            found["change_type"] = change_type_label(obj.entry.change_type)
-        return found
+        prefetch_attempts([obj])
+        see = Sight.in_console(request.user)
+        return super().page_context(request, obj) | {
+            "card": delivery_card(obj, obj.entry, see, waits_for(obj)),
+            "change_type": change_type_label(obj.entry.change_type),
+        }
 
 
 def _failure(see: Sight) -> Callable[[Delivery], str]:
@@ -158,6 +137,6 @@ def _failure(see: Sight) -> Callable[[Delivery], str]:
     @admin.display(description="error")
     def failure(delivery: Delivery) -> str:
         first = see.text(delivery.error, delivery.entry).partition("\n")[0]
-        return first if len(first) <= 80 else f"{first[:79]}…"
+        return Truncator(first).chars(80)
 
     return failure

@@ -9,16 +9,15 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
 from audit.action_log import Actor
 from audit.db.row_count import TookTooLong, time_limit
+from console import links
 from console.admin.jobs import LongWorkAdmin
 from console.admin.redeliver_action import reason_of, shown
-from console.delivery_labels import state_label
-from console.job_items import Item, of_redelivery
+from console.labels import state_label
 from handlers.models import Delivery, Redelivery
 from handlers.redelivery.job import TASK, cancel, take_up
 from handlers.redelivery.request import counts_of
@@ -40,22 +39,25 @@ class RedeliveryAdmin(LongWorkAdmin):
         ("<int:pk>/take-up/", "take_up", "take_up_view"),
     )
 
-    def item_of(self, row: Redelivery) -> Item:
-        return of_redelivery(row, timezone.now())
-
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        own = _facts(request, obj) if isinstance(obj, Redelivery) else {}
-        return {**super().page_context(request, obj), **own}
+        since = _since(obj)
+        can_redeliver = may(request.user, REDELIVER)
+        return super().page_context(request, obj) | {
+            "rows": shown(counts_of(obj)),
+            "since": since,
+            # The page no longer changes and need not refresh.
+            "settled": obj.is_over and not any(row["is_open"] for row in since or ()),
+            "waits": _waits(obj),
+            "left": f"{obj.total - obj.done:,}" if obj.done < obj.total else "",
+            "can_cancel": can_redeliver and not obj.is_over,
+            "can_take_up": can_redeliver and obj.state == Redelivery.State.FAILED,
+        }
 
     def parts(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Return the part of the page that `refresh.js` refreshes."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        row = get_object_or_404(Redelivery, pk=pk)
-        context = {"row": row, "item": self.item_of(row), **_facts(request, row)}
-        answer = TemplateResponse(request, "console/redelivery_parts.html", context)
-        answer["Cache-Control"] = "no-store"
-        return answer
+        context = self.page_context(request, get_object_or_404(Redelivery, pk=pk))
+        return self.fragment(request, "console/redelivery_parts.html", context)
 
     def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         text = "Deliveries that were already redelivered stay so. The rest is not redelivered."
@@ -80,30 +82,15 @@ class RedeliveryAdmin(LongWorkAdmin):
         return HttpResponseRedirect(back)
 
 
-def _facts(request: HttpRequest, row: Redelivery) -> dict[str, Any]:
-    since = _since(row)
-    return {
-        "rows": shown(counts_of(row)),
-        "since": since,
-        # The page no longer changes and need not refresh.
-        "settled": row.is_over and not any(row["is_open"] for row in since or ()),
-        "waits": _waits(row),
-        "left": f"{row.total - row.done:,}" if row.done < row.total else "",
-        "can_cancel": may(request.user, REDELIVER) and not row.is_over,
-        "can_take_up": may(request.user, REDELIVER) and row.state == Redelivery.State.FAILED,
-    }
-
-
 def _since(row: Redelivery) -> list[dict[str, Any]] | None:
     """Count its deliveries by state, those of a later redelivery aside; None if too many."""
-    list_of_them = reverse("admin:handlers_delivery_changelist")
     rows = Delivery.objects.filter(redelivery=row.pk).order_by("state")
     try:
         with time_limit(COUNT_SECONDS):
             counts = list(rows.values_list("state").annotate(Count("id")))
     except TookTooLong:
         return None
-    about = f"{list_of_them}?redelivery={row.pk}"
+    about = links.listed("handlers_delivery", redelivery=row.pk)
     return [
         {
             "label": state_label(state),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any, ClassVar
 
 from django.forms.widgets import Script
@@ -9,12 +10,60 @@ from django.urls import reverse
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from console.admin.connections.json_fields import FormWithDefaults, NamesField
+from console.admin.form_fields import FormWithDefaults, NamesField
 from listeners.connections.listener_warnings import ENDPOINT_IS_CLOSED, OF_SALESFORCE
 from listeners.field_masking import EXAMPLES
 from listeners.models import Connection, Listener
 from listeners.models.connection_rules import default_of
 
+FIELDSETS: Any = (
+    (None, {"fields": ("name", "connection", "channel", "enabled")}),
+    (
+        "Position",
+        {
+            "description": "Where to start, and what to do when Salesforce no longer has the "
+            "next change. Salesforce retains changes for 72 hours.",
+            "fields": ("replay_from", "on_replay_lost"),
+        },
+    ),
+    (
+        "Gap events",
+        {
+            "description": "Salesforce sends a gap event in place of a change that was too "
+            "large or was made outside its application servers.",
+            "fields": ("gap_policy",),
+        },
+    ),
+    (
+        "Transport",
+        {
+            "description": "Both APIs deliver the same changes to the same handlers.",
+            "fields": ("transport", "pubsub_endpoint", "managed_subscription"),
+        },
+    ),
+    (
+        "Sensitive fields",
+        {
+            "classes": ("collapse",),
+            "description": "Masked for users without the permission to see sensitive values. "
+            "Handlers always get the values.",
+            "fields": ("sensitive_fields",),
+        },
+    ),
+    (
+        "API version and timeouts",
+        {
+            "classes": ("collapse",),
+            "fields": (
+                "api_version",
+                "connection_timeout",
+                "read_timeout",
+                "keep_alive_interval",
+                "session_timeout",
+            ),
+        },
+    ),
+)
 STEPS = (
     ("1. Connection", ("connection",)),
     ("2. Channel", ("channel",)),
@@ -34,7 +83,7 @@ ADVANCED = (
     "keep_alive_interval",
     "session_timeout",
 )
-FIELDSETS: Any = (
+NEW_FIELDSETS: Any = (
     *((title, {"fields": fields}) for title, fields in STEPS),
     (
         "Advanced configuration",
@@ -61,22 +110,19 @@ _HELP = {
 
 
 class ListenerForm(FormWithDefaults):
+    """A form that offers the channels of the connection's org."""
+
     sensitive_fields = NamesField(
         required=False,
         widget=UnfoldAdminTextInputWidget,
         help_text=f"Fields such as {EXAMPLES}, whose values the console, the API and exports mask.",
     )
+    #: Whether the user may change connections; set by the page.
+    may_change_connections = False
 
     class Meta:
         model = Listener
         fields = "__all__"
-
-
-class ChannelForm(ListenerForm):
-    """A form that offers the channels of the connection's org."""
-
-    #: Whether the user may change connections; set by the page.
-    may_change_connections = False
 
     class Media:
         css: ClassVar = {"all": ["console/connecting.css"]}
@@ -103,7 +149,7 @@ class ChannelForm(ListenerForm):
         return cleaned
 
 
-class NewListenerForm(ChannelForm):
+class NewListenerForm(ListenerForm):
     class Media:
         js: ClassVar = [Script("console/trial.js", defer=True)]
 
@@ -133,17 +179,13 @@ def _shown_default(name: str) -> str:
     return str(words[0] if words else default or "empty")
 
 
-def beginning() -> dict[str, Any]:
+def initial_values() -> dict[str, Any]:
     """Return the initial values besides the defaults: an unused name, and the only connection."""
     wanted = str(default_of(Listener(), "name"))
     taken = set(Listener.objects.filter(name__startswith=wanted).values_list("name", flat=True))
-    number = next(n for n in range(1, len(taken) + 2) if _numbered(wanted, n) not in taken)
-    found: dict[str, Any] = {"name": _numbered(wanted, number)}
+    names = (f"{wanted}{number}" if number > 1 else wanted for number in count(1))
+    found: dict[str, Any] = {"name": next(name for name in names if name not in taken)}
     connections = list(Connection.objects.values_list("pk", flat=True)[:2])
     if len(connections) == 1:
         found["connection"] = connections[0]
     return found
-
-
-def _numbered(name: str, number: int) -> str:
-    return name if number == 1 else f"{name}{number}"

@@ -1,4 +1,4 @@
-"""The pages of listeners: the list with states, and a page with the flow of changes."""
+"""The pages of listeners: the list with states, a page with the flow of changes, and the form."""
 
 from __future__ import annotations
 
@@ -8,33 +8,51 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
 from django.forms.widgets import Script
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    JsonResponse,
+)
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import require_POST
 
+from audit.action_log import Actor
 from audit.log.record import with_history
 from audit.models import Incident
-from console.admin.listeners.create import CreatingAdmin
-from console.admin.listeners.forms import ListenerForm
-from console.admin.listeners.state_panel import ListenerState, standing
+from console import links
+from console.admin.connections.check_stream import answer, flaws
+from console.admin.listeners.forms import (
+    FIELDSETS,
+    NEW_FIELDSETS,
+    ListenerForm,
+    NewListenerForm,
+    initial_values,
+)
+from console.admin.listeners.start_stop import OperatingAdmin
+from console.admin.listeners.state_panel import listener_state, next_steps, standing
 from console.designer import facts
 from console.designer.drawing import draw
-from console.designer.next_steps import next_steps
 from console.labels import joined, label, moment
 from console.navigation import Reader, may_see
+from consumer.diagnostics.connection_check import checked
+from consumer.diagnostics.offered_channels import channels_of
+from consumer.diagnostics.short_timeouts import listener_with_short_timeouts, with_short_timeouts
 from handlers.mappings.defaults import create_default_mappings
 from handlers.sdk import registry
 from listeners.connections.listener_warnings import warnings
 from listeners.listener_state import position_of
-from listeners.models import Listener
+from listeners.models import Connection, Listener, ListenerProcess
 
 
-class ListenerAdmin(CreatingAdmin):
+class ListenerAdmin(OperatingAdmin):
     form = ListenerForm
     list_display = (
         "name",
@@ -54,56 +72,15 @@ class ListenerAdmin(CreatingAdmin):
         "them to handlers. It needs a connection."
     )
     search_fields = ("name", "channel")
-    fieldsets = (
-        (None, {"fields": ("name", "connection", "channel", "enabled")}),
-        (
-            "Position",
-            {
-                "description": "Where to start, and what to do when Salesforce no longer has the "
-                "next change. Salesforce retains changes for 72 hours.",
-                "fields": ("replay_from", "on_replay_lost"),
-            },
-        ),
-        (
-            "Gap events",
-            {
-                "description": "Salesforce sends a gap event in place of a change that was too "
-                "large or was made outside its application servers.",
-                "fields": ("gap_policy",),
-            },
-        ),
-        (
-            "Transport",
-            {
-                "description": "Both APIs deliver the same changes to the same handlers.",
-                "fields": ("transport", "pubsub_endpoint", "managed_subscription"),
-            },
-        ),
-        (
-            "Sensitive fields",
-            {
-                "classes": ("collapse",),
-                "description": "Masked for users without the permission to see sensitive values. "
-                "Handlers always get the values.",
-                "fields": ("sensitive_fields",),
-            },
-        ),
-        (
-            "API version and timeouts",
-            {
-                "classes": ("collapse",),
-                "fields": (
-                    "api_version",
-                    "connection_timeout",
-                    "read_timeout",
-                    "keep_alive_interval",
-                    "session_timeout",
-                ),
-            },
-        ),
-    )
+    fieldsets = FIELDSETS
+    add_fieldsets = NEW_FIELDSETS
+    add_form_template = "console/listener_add.html"
     change_form_outer_before_template = "console/listener_state.html"
-    pages: Any = (("<path:object_id>/drawing/", "drawing", "drawing"),)
+    pages = (
+        ("channels/", "channels", "channels"),
+        ("test/", "try_new", "try_new"),
+        ("<path:object_id>/drawing/", "drawing", "drawing"),
+    )
 
     class Media:
         css: ClassVar = {"all": ["console/designer.css"]}
@@ -164,19 +141,62 @@ class ListenerAdmin(CreatingAdmin):
 
     # The page
 
+    def get_form(
+        self, request: HttpRequest, obj: Listener | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        kwargs["form"] = ListenerForm if obj else NewListenerForm
+        form_class = super().get_form(request, obj, change, **kwargs)
+        form_class.may_change_connections = request.user.has_perm("listeners.change_connection")
+        return form_class
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        asked: dict[str, Any] = super().get_changeform_initial_data(request)
+        return initial_values() | asked
+
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        return _drawn(request, obj) if obj else super().page_context(request, obj)
+        context = super().page_context(request, obj)
+        if obj is None:
+            return context | {"test_url": reverse("admin:listeners_listener_try_new")}
+        found = facts.read(obj, Reader.of(request), timezone.now())
+        drawing = draw(found)
+        return context | {
+            "drawing": drawing,
+            "steps": list(next_steps(drawing)),
+            "state": listener_state(found),
+        }
 
     @method_decorator(gzip_page)
     def drawing(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Return the part of the page that `refresh.js` refreshes."""
         listener = self.row(request, object_id)
         if not self.has_view_permission(request, listener):
             raise PermissionDenied
-        context = _drawn(request, listener)
-        answer = render(request, "console/designer/parts.html", context)
-        answer["Cache-Control"] = "no-store"
-        return answer
+        context = self.page_context(request, listener)
+        return self.fragment(request, "console/designer/parts.html", context)
+
+    # Requests of the form's scripts
+
+    @method_decorator(require_POST)
+    def channels(self, request: HttpRequest) -> JsonResponse:
+        """Return the channels of a connection's org; by POST, since it may log in."""
+        if not (self.has_add_permission(request) or self.has_change_permission(request)):
+            raise PermissionDenied
+        pk = links.whole_number(request.POST.get("connection"))
+        connection = get_object_or_404(Connection, pk=pk)
+        return JsonResponse(channels_of(connection))
+
+    @method_decorator(require_POST)
+    def try_new(self, request: HttpRequest) -> HttpResponseBase:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = self.get_form(request)(request.POST)
+        if found := flaws(form, ignoring=("name",)):
+            return answer(found)
+        listener: Listener = form.instance
+        impatient = with_short_timeouts(listener.connection)
+        listeners = [listener_with_short_timeouts(listener, impatient)]
+        return answer(checked(impatient, listeners, Actor.in_console(request)))
+
+    # Saving and deleting
 
     def save_model(self, request: HttpRequest, obj: Listener, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -187,6 +207,10 @@ class ListenerAdmin(CreatingAdmin):
         super().save_related(request, form, formsets, change)
         if not change:
             create_default_mappings(form.instance)
+
+    def response_post_save_add(self, request: HttpRequest, obj: Listener) -> HttpResponse:
+        messages.info(request, f"Next: choose the handlers that get its changes. {_when(obj)}")
+        return HttpResponseRedirect(links.listener(obj.pk))
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
@@ -206,12 +230,10 @@ class ListenerAdmin(CreatingAdmin):
         return found, counts, lacking - {str(Incident._meta.verbose_name)}, protected
 
 
-def _drawn(request: HttpRequest, listener: Listener) -> dict[str, Any]:
-    """Return the template context of the page and of the part that refreshes."""
-    found = facts.read(listener, Reader.of(request), timezone.now())
-    drawing = draw(found)
-    return {
-        "drawing": drawing,
-        "steps": list(next_steps(drawing)),
-        "state": ListenerState.of(found),
-    }
+def _when(listener: Listener) -> str:
+    """Say when the listener starts to receive."""
+    if not listener.enabled:
+        return "The listener is disabled: start it when you are ready."
+    if ListenerProcess.objects.present():
+        return "A listener process is running and starts it within seconds."
+    return "It starts to receive once a listener process runs: manage.py run_cdc_listener."

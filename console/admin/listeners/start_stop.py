@@ -13,7 +13,7 @@ from unfold.decorators import action
 from audit.action_log import Actor
 from audit.log.throughput import replay_cost
 from console import links
-from console.admin.logged import LoggedAdmin
+from console.admin.base import LoggedAdmin
 from console.admin.redeliver_action import reason_of
 from consumer import listener_control
 from consumer.listener_control import NotNow
@@ -94,22 +94,18 @@ class OperatingAdmin(LoggedAdmin):
         try:
             if request.method != "POST" and not listener_control.obstacle(listener, now):
                 begins_at_earliest = listener.first_replay == PRESETS[1]
-                cost = replay_cost(listener, now) if begins_at_earliest else ""
-                return self._ask_to_forget(request, listener, cost)
+                return self.page(
+                    request,
+                    "console/forget_position.html",
+                    original=listener,
+                    listener=listener,
+                    position=position_of(listener),
+                    cost=replay_cost(listener, now) if begins_at_earliest else "",
+                    title="Forget position",
+                )
             by, reason = Actor.in_console(request), reason_of(request)
             begins = listener_control.forget_position(listener, by, reason, now)
             messages.success(request, f"Position forgotten: {listener} starts again {begins}.")
         except NotNow as why:
             messages.error(request, str(why))
         return HttpResponseRedirect(links.listener(listener.pk))
-
-    def _ask_to_forget(self, request: HttpRequest, listener: Listener, cost: str) -> HttpResponse:
-        return self.page(
-            request,
-            "console/forget_position.html",
-            original=listener,
-            listener=listener,
-            position=position_of(listener),
-            cost=cost,
-            title="Forget position",
-        )

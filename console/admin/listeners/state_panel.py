@@ -1,17 +1,18 @@
-"""The state of a listener as the console shows it: position, backlog and open incidents."""
+"""The state of a listener as its page shows it, and the steps until changes reach a handler."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-
-from django.utils.safestring import SafeString
+from typing import Any
 
 from audit.log.throughput import Usage, usages
 from audit.models import Incident
-from console.delivery_labels import state_label
+from console import links
+from console.designer.drawing import Drawing
 from console.designer.facts import Facts
+from console.labels import state_label
 from handlers.checks import unregistered_message
 from handlers.models import HandlerMapping
 from handlers.reporting.backlog import STATES
@@ -41,48 +42,25 @@ class Standing:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class Backlog:
-    state: str
-    label: SafeString
-    count: str
-
-
-@dataclass(frozen=True)
-class ListenerState:
-    listener: Listener
-    position: Position | None
-    standing: Standing
-    #: None if the user may not see them.
-    backlog: list[Backlog] | None
-    incidents: list[Incident] | None
-    has_more_incidents: bool
-    warnings: list[str]
-    runway: float | None
-    usage: Usage
-
-    @property
-    def runway_text(self) -> str:
-        if self.runway is None:
-            return ""
-        return f"{self.runway:.1f} h until the position expires in Salesforce"
-
-    @classmethod
-    def of(cls, facts: Facts) -> ListenerState:
-        listener, now, reader = facts.listener, facts.now, facts.reader
-        position = position_of(listener)
-        incidents = _open_incidents(listener) if reader.sees_incidents else None
-        return cls(
-            listener=listener,
-            position=position,
-            standing=standing(listener, position, now),
-            backlog=list(_backlog(facts)) if reader.sees_deliveries else None,
-            incidents=incidents[:NAMED] if incidents is not None else None,
-            has_more_incidents=len(incidents or ()) > NAMED,
-            warnings=unregistered_warnings(facts.mappings),
-            runway=runway_hours(position, now) if position else None,
-            usage=usages(now).get(listener.pk, Usage()),
-        )
+def listener_state(facts: Facts) -> dict[str, Any]:
+    """Return what `state.html` shows; what the user may not see is None."""
+    listener, now, reader = facts.listener, facts.now, facts.reader
+    position = position_of(listener)
+    incidents = _open_incidents(listener) if reader.sees_incidents else None
+    runway = runway_hours(position, now) if position else None
+    return {
+        "listener": listener,
+        "position": position,
+        "standing": standing(listener, position, now),
+        "backlog": _backlog(facts) if reader.sees_deliveries else None,
+        "incidents": incidents[:NAMED] if incidents is not None else None,
+        "has_more_incidents": len(incidents or ()) > NAMED,
+        "warnings": unregistered_warnings(facts.mappings),
+        "runway_text": ""
+        if runway is None
+        else f"{runway:.1f} h until the position expires in Salesforce",
+        "usage": usages(now).get(listener.pk, Usage()),
+    }
 
 
 def standing(listener: Listener, position: Position | None, now: datetime) -> Standing:
@@ -106,12 +84,55 @@ def _open_incidents(listener: Listener) -> list[Incident]:
     return list(Incident.objects.filter(listener=listener, closed_at=None)[: NAMED + 1])
 
 
-def _backlog(facts: Facts) -> Iterator[Backlog]:
-    for state in STATES:
-        if count := facts.waiting.total(state):
-            yield Backlog(state.value, state_label(state), facts.waiting.shown(count, state))
+def _backlog(facts: Facts) -> list[dict[str, Any]]:
+    return [
+        {
+            "state": state.value,
+            "label": state_label(state),
+            "count": facts.waiting.shown(count, state),
+        }
+        for state in STATES
+        if (count := facts.waiting.total(state))
+    ]
 
 
 def unregistered_warnings(mappings: Iterable[HandlerMapping]) -> list[str]:
     names = {mapping.handler for mapping in mappings if mapping.handler}
     return [unregistered_message(name) for name in sorted(names) if registry.find(name) is None]
+
+
+@dataclass(frozen=True)
+class Step:
+    text: str
+    href: str = ""
+    link: str = ""
+    command: str = ""
+
+
+def next_steps(drawing: Drawing) -> Iterator[Step]:
+    """Yield the steps still needed until changes reach a handler."""
+    facts = drawing.facts
+    if facts.reader.sees_mappings and not any(
+        mapping.handler or mapping.task for mapping in facts.mappings
+    ):
+        yield Step(
+            "Choose a handler for the changes: open a handler mapping below. Until then changes "
+            "are recorded only."
+        )
+    listener, position = facts.listener, position_of(facts.listener)
+    if not listener.enabled:
+        yield Step(
+            "The listener is disabled.",
+            href=links.start(listener.pk),
+            link="Start it" if facts.reader.operates else "",
+        )
+    elif position is None or (not is_held(position, facts.now) and position.state != "failed"):
+        yield Step(
+            "No process runs this listener: start one.", command="manage.py run_cdc_listener"
+        )
+    for queue in drawing.queues:
+        if queue["has_no_worker"]:
+            yield Step(
+                f"No worker consumes the queue {queue['name']}: start one.",
+                command=f"celery -A cdcproject worker -Q {queue['name']}",
+            )

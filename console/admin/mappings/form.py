@@ -1,27 +1,72 @@
-"""The form of a handler mapping."""
+"""The form of a handler mapping; its condition is edited as rows or as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from unfold.widgets import (
+    INPUT_CLASSES,
+    SELECT_CLASSES,
+    TEXTAREA_CLASSES,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
 
-from console.admin.connections.json_fields import NamesField, ObjectField
-from console.admin.mappings.condition_field import ConditionField
+from console.admin.form_fields import ModelForm, NamesField, ObjectField
 from handlers.models import HandlerMapping
+from handlers.routing.conditions import EXAMPLE
 from handlers.sdk import registry
 from listeners.secrets.encrypted_field import REFERENCES
 
-if TYPE_CHECKING:
-    _MappingForm = forms.ModelForm[HandlerMapping]
-else:
-    _MappingForm = forms.ModelForm
+#: What a row offers; `static/console/condition.js` turns these into JSON and back.
+OPERATORS = (
+    ("equals", "equals"),
+    ("in", "is one of"),
+    ("changed_to", "changed to"),
+    ("exists", "has a value"),
+    ("missing", "has no value"),
+)
+VALUE_TYPES = (
+    ("text", "Text"),
+    ("number", "Number"),
+    ("true", "True"),
+    ("false", "False"),
+    ("null", "Empty"),
+)
+
+
+class ConditionWidget(forms.Textarea):
+    """The JSON in a text area. The browser shows it as rows where rows can express it."""
+
+    template_name = "console/condition.html"
+
+    def __init__(self) -> None:
+        style = " ".join(TEXTAREA_CLASSES)
+        super().__init__(attrs={"rows": 3, "class": style, "spellcheck": "false"})
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        context |= {
+            "operators": OPERATORS,
+            "value_types": VALUE_TYPES,
+            "input_class": " ".join(INPUT_CLASSES),
+            "select_class": " ".join(SELECT_CLASSES),
+        }
+        return context
+
+
+class ConditionField(ObjectField):
+    def __init__(self) -> None:
+        super().__init__(
+            when_empty={},
+            widget=ConditionWidget(),
+            help_text="Deliver only changes whose values match. Without a condition: all changes. "
+            f"As JSON: {EXAMPLE}, with the operators equals, in, exists and changed_to; combine "
+            'and nest with {"all": […]} and {"any": […]}.',
+        )
 
 
 class OptionsField(ObjectField):
@@ -49,7 +94,7 @@ def handler_choices(current: str) -> Iterator[tuple[str, str]]:
         yield current, f"{current} (not registered)"
 
 
-class HandlerMappingForm(_MappingForm):
+class HandlerMappingForm(ModelForm):
     handler = forms.ChoiceField(required=False, widget=UnfoldAdminSelectWidget)
     changed_fields = NamesField(
         required=False,

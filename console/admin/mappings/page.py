@@ -107,7 +107,7 @@ class HandlerMappingAdmin(PausingAdmin):
         return form
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        return mapping_page.context(request, obj)
+        return super().page_context(request, obj) | mapping_page.context(request, obj)
 
     @method_decorator([require_POST, gzip_page])
     def preview(self, request: HttpRequest, object_id: str | None = None) -> HttpResponse:

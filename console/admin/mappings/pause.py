@@ -16,7 +16,7 @@ from unfold.decorators import action
 
 from audit.action_log import Actor
 from console import links
-from console.admin.logged import LoggedAdmin
+from console.admin.base import LoggedAdmin
 from console.admin.redeliver_action import reason_of
 from console.labels import label
 from handlers.mappings import pause as mappings_pause
@@ -103,7 +103,10 @@ class PausingAdmin(LoggedAdmin):
         back: str,
     ) -> HttpResponse:
         if request.method != "POST":
-            return self._ask(request, verb, what, back)
+            title = f"{verb.capitalize()} {what}"
+            text = f"{title}? {PAUSING if verb == 'pause' else RESUMING}"
+            asked = {"title": title, "text": text, "button": verb.capitalize(), "back": back}
+            return self.page(request, "console/ask.html", **asked)
         changed = _ACTS[verb](
             mappings, Actor.in_console(request), reason_of(request), timezone.now()
         )
@@ -113,12 +116,6 @@ class PausingAdmin(LoggedAdmin):
         else:
             messages.info(request, f"{what} was already {done}.")
         return HttpResponseRedirect(back)
-
-    def _ask(self, request: HttpRequest, verb: str, what: str, back: str) -> HttpResponse:
-        title = f"{verb.capitalize()} {what}"
-        text = f"{title}? {PAUSING if verb == 'pause' else RESUMING}"
-        asked = {"title": title, "text": text, "button": verb.capitalize(), "back": back}
-        return self.page(request, "console/ask.html", **asked)
 
 
 def pause_label(mapping: HandlerMapping) -> SafeString:
