@@ -71,7 +71,7 @@ def _measure(entries: int) -> None:
     now = timezone.now()
     fill.main(entries)
     size, began = _megabytes(), time.monotonic()
-    pruned = prune.prune(DAYS, now + LATER)
+    pruned = prune(DAYS, now + LATER)
     seconds = time.monotonic() - began
     own = sum(psutil.Process().cpu_times()[:2])
     print(

@@ -5,12 +5,11 @@ import time
 from celery import shared_task
 from django.conf import settings
 
-from consumer import relay
+from consumer import relay, retention
 from consumer.gaps import complete, plan
-from consumer.monitoring.run import look
+from consumer.monitoring.checks import run_round
 from consumer.reconciliation import job as reconciliation_job
 from consumer.reconciliation import schedule
-from consumer.retention import job as retention_job
 from handlers.redelivery import job
 from listeners.clock import database_clock
 
@@ -32,7 +31,7 @@ def complete_gaps(*, listener_id: int) -> None:
 @shared_task(name="consumer.watch")
 def run_watch() -> None:
     """Open and close incidents, send notifications, and read the orgs' API limits."""
-    look()
+    run_round()
 
 
 @shared_task(name="consumer.prune")
@@ -44,11 +43,11 @@ def run_prune(*, work_id: int | None = None) -> None:
     if settings.CDC_RETENTION_DAYS is None:  # unset since this task was scheduled
         return
     end = time.monotonic() + settings.CDC_RUN_SECONDS / 2
-    is_finished, work_id = retention_job.scheduled(
+    left = retention.prune_slice(
         settings.CDC_RETENTION_DAYS, work_id, is_over=lambda: time.monotonic() > end
     )
-    if not is_finished:
-        run_prune.delay(work_id=work_id)
+    if left is not None:
+        run_prune.delay(work_id=left)
 
 
 @shared_task(name=job.TASK)

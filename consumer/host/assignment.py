@@ -1,20 +1,27 @@
-"""The listeners that are assigned to this process, by the processes and leases in the database."""
+"""The listeners that are assigned to this process, by the processes and leases in the database; and
+whether it is a standby, since other processes receive all its listeners."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+import structlog
 from django.utils import timezone
 
 from consumer.host import assignment_plan
 from consumer.host.assignment_plan import FREE, Peer, Seat
-from listeners.models import Listener, ListenerProcess
+from listeners.leases import LEASE
+from listeners.models import Listener, ListenerProcess, Position
+
+log = structlog.get_logger(__name__)
 
 #: Seconds after which any process that may run a free listener takes it, since the assigned process
 #: did not. Short, since it adds to the duration of a failover.
 FREE_SECONDS = 3.0
+#: Seconds after which the last refresh is too old to rely on: the other processes may have died.
+FRESH_SECONDS = LEASE.total_seconds()
 
 
 class Assignment:
@@ -59,10 +66,11 @@ class Assignment:
     def to_take(self) -> set[int]:
         """Return the free listeners that are assigned to this process, or that no other process has
         taken in time."""
+        now = time.monotonic()
         not_taken = {
             seat.pk
             for seat in self._seats
-            if self._me.may_run(seat) and self._free_for(seat.pk) >= FREE_SECONDS
+            if self._me.may_run(seat) and now - self._free_since.get(seat.pk, now) >= FREE_SECONDS
         }
         return not_taken | set(assignment_plan.to_take(self._me, self._peers, self._seats))
 
@@ -74,14 +82,48 @@ class Assignment:
         return listener_id in self._free_since
 
     def others_may_run(self, listener: Listener) -> bool:
-        seat = Seat(listener.pk, listener.name)
-        return assignment_plan.has_stand_in(seat, self._me, self._peers)
-
-    def _free_for(self, listener_id: int) -> float:
-        """Return for how many seconds a listener has been free."""
-        now = time.monotonic()
-        return now - self._free_since.get(listener_id, now)
+        others = (peer for peer in self._peers if peer.holder != self._me.holder)
+        return any(peer.may_run(Seat(listener.pk, listener.name)) for peer in others)
 
 
 def _holder(position: Any) -> str:
     return position.holder if position is not None and position.is_held else FREE
+
+
+class Standby:
+    """The standby state of the process that leases name `holder`."""
+
+    def __init__(self, holder: str) -> None:
+        self._holder = holder
+        self._is_served = self._is_logged = False
+        self._refreshed_at = float("-inf")
+
+    def refresh(
+        self, wanted: Collection[int], positions: Mapping[int, Position], now: float
+    ) -> None:
+        """Update the state.
+
+        `wanted`: ids of the listeners that this process may run; `positions`: their positions,
+        `with_life`; `now`: monotonic seconds.
+        """
+        self._is_served = bool(wanted) and all(
+            pk in positions and self._is_received_by_others(positions[pk]) for pk in wanted
+        )
+        self._refreshed_at = now
+        if any(position.holder == self._holder for position in positions.values()):
+            self._is_logged = False
+        elif self._is_served and not self._is_logged:
+            log.info("standing by", listeners=len(wanted))
+            self._is_logged = True
+
+    def is_served(self, now: float) -> bool:
+        """Return whether other processes receive all listeners, by a recent refresh; False if there
+        are no listeners."""
+        return self._is_served and now - self._refreshed_at < FRESH_SECONDS
+
+    def _is_received_by_others(self, position: Position) -> bool:
+        return (
+            getattr(position, "is_held", False)
+            and position.holder != self._holder
+            and position.state == Position.State.RECEIVING
+        )

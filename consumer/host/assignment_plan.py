@@ -74,11 +74,6 @@ def to_hand_over(me: Peer, peers: Sequence[Peer], seats: Sequence[Seat]) -> list
     return []
 
 
-def has_stand_in(seat: Seat, me: Peer, peers: Iterable[Peer]) -> bool:
-    """Return whether another process may run the listener."""
-    return any(peer.holder != me.holder and peer.may_run(seat) for peer in peers)
-
-
 def _with(me: Peer, peers: Iterable[Peer]) -> list[Peer]:
     """Return all processes, this one with what it knows of itself."""
     return [me, *(peer for peer in peers if peer.holder != me.holder)]

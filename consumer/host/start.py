@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -26,12 +25,8 @@ from listeners.secrets.encrypted_field import SecretUnavailable
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Kit:
-    """The tokens and the stream that a listener needs to run."""
-
-    tokens: GuardedTokens
-    stream: EventStream
+#: The tokens and the stream that a listener needs to run.
+Kit = tuple[GuardedTokens, EventStream]
 
 
 def failed_since(
@@ -91,16 +86,16 @@ class Hosting:
         left = [pk for pk, (listener, kit) in equipped.items() if self._is_left(listener, kit)]
         for lease in self._leases(equipped.keys() - set(left)):
             listener, kit = equipped[lease.listener_id]
-            if isinstance(kit, Kit):
-                yield self._begin(listener, kit, lease)
-            else:
+            if isinstance(kit, str):
                 _fail(listener, lease, kit)
+            else:
+                yield self._begin(listener, kit, lease)
 
     def _equip(self, listener: Listener) -> Kit | str:
         """Return what the listener needs to run, or the reason why it cannot run here."""
         try:
             tokens = self._logins.of(listener)
-            return Kit(tokens, stream_for(listener, tokens))
+            return tokens, stream_for(listener, tokens)
         except (SecretUnavailable, SalesforceError) as error:
             return str(error)
         except Exception as error:  # a row stored without validation must fail only its listener
@@ -108,7 +103,7 @@ class Hosting:
             return f"the connection's settings cannot be used ({type(error).__name__})"
 
     def _is_left(self, listener: Listener, kit: Kit | str) -> bool:
-        if isinstance(kit, Kit) or not self._assignment.others_may_run(listener):
+        if not isinstance(kit, str) or not self._assignment.others_may_run(listener):
             return False
         log.warning("listener left to other processes", listener=listener.name, reason=kit)
         self._unfit[listener.pk] = listener.fingerprint
@@ -124,7 +119,7 @@ class Hosting:
 
     def _begin(self, listener: Listener, kit: Kit, lease: Lease) -> HostedListener:
         log.info("listener started", listener=listener.name, channel=listener.channel)
-        hosted = HostedListener(listener, lease, kit.tokens, kit.stream, self._publisher)
+        hosted = HostedListener(listener, lease, *kit, self._publisher)
         hosted.start()
         metrics.LEASES_TAKEN.labels(listener.name).inc()
         return hosted

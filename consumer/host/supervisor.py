@@ -16,16 +16,12 @@ from django.conf import settings
 
 from audit.db.retry import suppress_transient_errors
 from consumer import relay
-from consumer.host.assignment import Assignment
+from consumer.host.assignment import Assignment, Standby
 from consumer.host.drain import GRACE_SECONDS, DrainingListeners
-from consumer.host.exit_limits import Limits
-from consumer.host.lease_renewal import lease_keeper
-from consumer.host.periodic import PeriodicThread
-from consumer.host.relay_thread import relay_thread
 from consumer.host.runtime import HostedListener
-from consumer.host.standby import Standby
 from consumer.host.start import Hosting, failed_since
-from consumer.monitoring.run import look
+from consumer.host.threads import PeriodicThread, lease_keeper, relay_thread
+from consumer.monitoring.checks import run_round
 from consumer.stream import metrics
 from consumer.stream.login_guard import Logins
 from consumer.stream.publisher import Publisher
@@ -51,12 +47,22 @@ EXIT_ALL_FAILED = 3
 
 
 class Supervisor:
-    """Runs the named listeners, or all enabled ones if `names` is empty. One per process."""
+    """Runs the named listeners, or all enabled ones if `names` is empty. One per process.
 
-    def __init__(self, names: Sequence[str] = (), limits: Limits | None = None) -> None:
+    It exits after `idle_seconds` without work, or after `max_events` recorded changes; None: no
+    limit.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str] = (),
+        *,
+        idle_seconds: float | None = None,
+        max_events: int | None = None,
+    ) -> None:
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._names = list(names)
-        self._limits = limits or Limits()
+        self._idle_seconds, self._max_events = idle_seconds, max_events
         self._asked_to_stop = False
         self._stop = threading.Event()
         self._logins = Logins(self._stop.wait)
@@ -74,7 +80,10 @@ class Supervisor:
         self._failed: set[int] = set()
         self._not_before: dict[int, float] = {}
         # In separate threads, since they may wait for the broker or for Salesforce.
-        self._helpers = (relay_thread(), PeriodicThread("watch", look, settings.CDC_WATCH_SECONDS))
+        self._helpers = (
+            relay_thread(),
+            PeriodicThread("watch", run_round, settings.CDC_WATCH_SECONDS),
+        )
         self._keeper = lease_keeper(self._holding)
 
     # Queries
@@ -255,14 +264,13 @@ class Supervisor:
         return bool(self._wanted) and not self._holding() and self._failed == self._wanted.keys()
 
     def _is_finished(self) -> bool:
-        limits = self._limits
-        if limits.max_events is not None and self.recorded >= limits.max_events:
+        if self._max_events is not None and self.recorded >= self._max_events:
             return not relay.has_work(database_clock.now())
-        if limits.idle_seconds is None:
+        if self._idle_seconds is None:
             return False
         if self._is_busy():
             self._busy_at = time.monotonic()
-        return time.monotonic() - self._busy_at >= limits.idle_seconds
+        return time.monotonic() - self._busy_at >= self._idle_seconds
 
     def _is_busy(self) -> bool:
         """Return whether a listener receives or records changes or has not started yet, or a

@@ -35,27 +35,19 @@ def _has_something_to_miss(watched: Watched) -> bool:
     """Return False for a stopped listener whose position was discarded: its next start begins from
     scratch. A listener that has never subscribed (no channel) is still expected to receive."""
     position = watched.position
-    if position is None or watched.is_live or not position.channel:
+    if watched.is_live or not position.channel:
         return True
     return bool(position.replay_id or position.tip_since)
 
 
 def _since(watched: Watched) -> datetime:
-    position = watched.position
-    if position is None:
-        return watched.listener.created_at
-    if _is_stuck(watched) and position.unrecorded_since is not None:
-        return position.unrecorded_since
-    return position.last_received_at or watched.listener.created_at
+    stuck_since = watched.position.unrecorded_since if watched.is_live else None
+    return stuck_since or watched.position.last_received_at or watched.listener.created_at
 
 
 def _is_stuck(watched: Watched) -> bool:
     """Return whether the listener receives changes but cannot record them."""
-    return (
-        watched.is_live
-        and watched.position is not None
-        and watched.position.unrecorded_since is not None
-    )
+    return watched.is_live and watched.position.unrecorded_since is not None
 
 
 def _is_long(watched: Watched, now: datetime) -> bool:
@@ -74,7 +66,7 @@ def _trouble(watched: Watched, now: datetime) -> Trouble:
         return _unrecorded(watched, now)
     since = _since(watched)
     why = f": {watched.standing.reason}" if watched.standing.reason else ""
-    if watched.is_live and watched.position:
+    if watched.is_live:
         action = f"A process keeps trying ({watched.position.holder})."
         remedy = "If the problem persists, check the network and the org."
     else:
@@ -109,14 +101,11 @@ def _unrecorded(watched: Watched, now: datetime) -> Trouble:
 
 
 def _left(watched: Watched, now: datetime) -> str:
-    left = runway(watched.position, now) if watched.position else None
+    left = runway(watched.position, now)
     if left is None:
-        in_hand = watched.position is not None and watched.position.replay_id in PRESETS
-        return (
-            "The listener then continues with the changes that Salesforce still has."
-            if in_hand
-            else ""
-        )
+        if watched.position.replay_id not in PRESETS:
+            return ""
+        return "The listener then continues with the changes that Salesforce still has."
     if not left:
         return "The stored position has expired: the missed window will be compared over REST."
     hours = left / timedelta(hours=1)
@@ -134,7 +123,7 @@ def _end(watched: Watched, incident: Incident, now: datetime) -> None:
     if end - start > RETENTION:
         _compare(watched, incident, start, end, now)
         return
-    since = (watched.position.state_since if watched.position else None) or now
+    since = watched.position.state_since or now
     if since < start:  # it received all the time
         since = now
     close(

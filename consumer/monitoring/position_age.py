@@ -23,7 +23,7 @@ _THEN = {
 def look(watched: Watched, now: datetime) -> None:
     """Open, refresh or close the incident about the position. Inside any transaction."""
     incident = watched.open(KIND)
-    left = runway(watched.position, now) if watched.position else None
+    left = runway(watched.position, now)
     if not watched.listener.enabled:
         close(incident, "The listener was disabled.", now)
     elif left is None:
@@ -41,41 +41,24 @@ def _trouble(watched: Watched, left: timedelta, now: datetime) -> Trouble:
         "window is compared over REST."
     )
     if watched.is_receiving:
-        return _idle(left, end, then)
-    if not left:
-        return _over(then)
-    return Trouble(
-        KIND,
-        "",
-        f"The stored position expires in {_hours(left)}, at {end}.",
-        "Get the listener to receive before then; another incident says what prevents it.",
-        action=f"After that Salesforce rejects the position: {then}",
-        lasts=True,
-    )
-
-
-def _idle(left: timedelta, end: str, then: str) -> Trouble:
-    more = "" if left else " or more"
-    return Trouble(
-        KIND,
-        "",
-        f"No event has arrived for {_hours(RETENTION - left)}{more}: the stored position ages.",
-        "Nothing while the listener receives. Any change in Salesforce renews the position.",
-        action="The listener receives, and misses nothing. If its session is lost after "
-        f"{end}, Salesforce rejects the position: {then}",
-        lasts=True,
-    )
-
-
-def _over(then: str) -> Trouble:
-    return Trouble(
-        KIND,
-        "",
-        "The stored position has expired: its event is older than 72 hours.",
-        "Get the listener to receive again; another incident says what prevents it.",
-        action=f"Salesforce will reject the position: {then}",
-        lasts=True,
-    )
+        age = _hours(RETENTION - left) + ("" if left else " or more")
+        summary = f"No event has arrived for {age}: the stored position ages."
+        remedy = (
+            "Nothing while the listener receives. Any change in Salesforce renews the position."
+        )
+        action = (
+            "The listener receives, and misses nothing. If its session is lost after "
+            f"{end}, Salesforce rejects the position: {then}"
+        )
+    elif left:
+        summary = f"The stored position expires in {_hours(left)}, at {end}."
+        remedy = "Get the listener to receive before then; another incident says what prevents it."
+        action = f"After that Salesforce rejects the position: {then}"
+    else:
+        summary = "The stored position has expired: its event is older than 72 hours."
+        remedy = "Get the listener to receive again; another incident says what prevents it."
+        action = f"Salesforce will reject the position: {then}"
+    return Trouble(KIND, "", summary, remedy, action=action, lasts=True)
 
 
 def _hours(span: timedelta) -> str:

@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Q
-from django.db.models.functions import Now
-
 from audit.models import Incident
 from listeners.listener_state import Standing, longest_silence, position_of, standing
 from listeners.models import Listener, Position
@@ -21,8 +18,8 @@ class Watched:
     """One listener at the time of the snapshot."""
 
     listener: Listener
-    #: None if the listener was never started.
-    position: Position | None
+    #: Unsaved if the listener was never started.
+    position: Position
     standing: Standing
     is_live: bool
     #: Whether a poll was answered recently. An accepted subscription proves nothing: a server that
@@ -40,8 +37,7 @@ class Watched:
         """Whether the listener stopped on a failure that only an operator can correct, and its
         settings have not changed since."""
         return (
-            self.position is not None
-            and self.position.state == State.FAILED
+            self.position.state == State.FAILED
             and self.position.failed_fingerprint == self.listener.fingerprint
         )
 
@@ -49,9 +45,10 @@ class Watched:
         return self.incidents.get((kind, key))
 
 
-def scene(now: datetime) -> list[Watched]:
+def snapshots(now: datetime) -> list[Watched]:
     """Return a snapshot of every listener, ordered by name. Reads only."""
-    live = set(Position.objects.filter(is_live()).values_list("pk", flat=True))
+    held = Position.objects.with_life().filter(is_held=True)
+    live = set(held.values_list("pk", flat=True))
     incidents = _open_incidents()
     return [
         _watched(listener, listener.pk in live, incidents.get(listener.pk, {}), now)
@@ -67,11 +64,6 @@ def close(incident: Incident | None, note: str, now: datetime) -> None:
         as_seen.settle(now, note=note)
 
 
-def is_live() -> Q:
-    """Return the condition for positions with a live lease, by the database's clock."""
-    return ~Q(holder="") & Q(lease_until__gt=Now())
-
-
 def _open_incidents() -> dict[int, dict[tuple[str, str], Incident]]:
     found: dict[int, dict[tuple[str, str], Incident]] = {}
     for incident in Incident.objects.opened().exclude(listener=None):
@@ -85,9 +77,8 @@ def _watched(
     incidents: Mapping[tuple[str, str], Incident],
     now: datetime,
 ) -> Watched:
-    position = position_of(listener)
-    status = standing(listener, position or Position(listener=listener), now, is_live=is_live)
-    last_received_at = position.last_received_at if position else None
-    silence = timedelta(seconds=longest_silence(listener))
-    is_answered = last_received_at is not None and now - last_received_at <= silence
+    position = position_of(listener) or Position(listener=listener)
+    status = standing(listener, position, now, is_live=is_live)
+    answered_at, silence = position.last_received_at, timedelta(seconds=longest_silence(listener))
+    is_answered = answered_at is not None and now - answered_at <= silence
     return Watched(listener, position, status, is_live, is_answered, incidents)

@@ -9,9 +9,8 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry, OperatorAction, Work
 from cdcproject.celery import app
-from consumer import tasks
+from consumer import retention, tasks
 from consumer.management.progress import Meter
-from consumer.retention import prune
 from handlers.models import Delivery, Redelivery
 from handlers.redelivery import steps
 from tests.commands.running import record, run
@@ -69,7 +68,7 @@ def test_slices_of_a_pruning_are_one_piece_of_work(dead, settings, monkeypatch):
     settings.CDC_RETENTION_DAYS = 30
     Delivery.objects.update(state="succeeded")
     AuditLogEntry.objects.update(received_at=timezone.now() - timedelta(days=40))
-    monkeypatch.setattr(prune, "ROWS", 2)
+    monkeypatch.setattr(retention, "ROWS", 2)
     settings.CDC_RUN_SECONDS = -10_000
 
     tasks.run_prune()

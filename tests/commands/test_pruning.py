@@ -18,8 +18,7 @@ from audit.models import (
     Reconciliation,
     Throughput,
 )
-from consumer import tasks
-from consumer.retention import prune
+from consumer import retention, tasks
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.worker.run import run_delivery
 from tests.commands.running import record, run
@@ -99,21 +98,21 @@ def test_what_is_still_needed_stays(old, listener):
 
 
 def test_small_steps_reach_everything_and_pass_what_stays(old, monkeypatch):
-    monkeypatch.setattr(prune, "ROWS", 2)
+    monkeypatch.setattr(retention, "ROWS", 2)
     Delivery.objects.filter(entry=of("0010")).update(state="ready")
     Delivery.objects.filter(entry=of("0013")).update(state="ready")
 
-    assert prune.prune(30, timezone.now()).rows["entries"] == 4
+    assert retention.prune(30, timezone.now()).rows["entries"] == 4
 
     assert records() == ["0010", "0013", "new"]
 
 
 def test_what_came_to_be_needed_meanwhile_stays(old):
     before = timezone.now() - timedelta(days=30)
-    [ids] = prune.retention_entries.pages(before, 10)
+    [ids] = retention.pages(before, 10)
     Delivery.objects.filter(entry=of("0010")).update(state="ready")
 
-    assert prune.retention_entries.delete(ids, before)["entries"] == 5
+    assert retention.delete_entries(ids, before)["entries"] == 5
 
     assert records() == ["0010", "new"]
 
@@ -160,10 +159,10 @@ def test_the_task_prunes_as_the_setting_says(old, settings):
 
 
 def test_what_the_task_has_no_time_for_is_left_to_another(old, monkeypatch):
-    monkeypatch.setattr(prune, "ROWS", 2)
+    monkeypatch.setattr(retention, "ROWS", 2)
     calls = count()
 
-    pruned = prune.prune(30, timezone.now(), is_over=lambda: next(calls) >= 2)
+    pruned = retention.prune(30, timezone.now(), is_over=lambda: next(calls) >= 2)
 
     assert (pruned.is_finished, pruned.rows["entries"], len(records())) == (False, 4, 3)
 
@@ -173,7 +172,7 @@ def test_what_the_task_has_no_time_for_is_left_to_another(old, monkeypatch):
     reason="SQLite takes one writer at a time; TEST_DATABASE=postgres runs this",
 )
 def test_changes_are_recorded_while_it_prunes(old, monkeypatch):
-    monkeypatch.setattr(prune, "ROWS", 2)
+    monkeypatch.setattr(retention, "ROWS", 2)
     copies = [change(records=[f"late{number}"]) for number in range(40)]
 
     def receive():
@@ -186,7 +185,7 @@ def test_changes_are_recorded_while_it_prunes(old, monkeypatch):
     receiving = threading.Thread(target=receive)
     receiving.start()
     while receiving.is_alive():
-        prune.prune(30, timezone.now())
+        retention.prune(30, timezone.now())
         AuditLogEntry.objects.filter(record_id="new").update(received_at=timezone.now() - OLD)
     receiving.join()
 

@@ -6,7 +6,6 @@ from django.db.backends.signals import connection_created
 
 from cdcproject.conf.db_timeouts import limit_sessions
 from consumer.host import supervisor
-from consumer.host.exit_limits import Limits
 from consumer.host.supervisor import Supervisor
 from tests.consumer.hearing import begin_now
 from tests.sample_data import listener_of
@@ -77,8 +76,8 @@ def run(transactional_db, broker, monkeypatch):
     monkeypatch.setattr(supervisor, "REHOST_SECONDS", 0.1)
     running: list[Hosting] = []
 
-    def start(limits: Limits | None = None) -> Hosting:
-        running.append(Hosting(Supervisor(limits=limits)))
+    def start(**limits) -> Hosting:
+        running.append(Hosting(Supervisor(**limits)))
         return running[-1]
 
     yield start

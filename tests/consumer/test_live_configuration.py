@@ -4,7 +4,6 @@ import pytest
 
 from audit.models import AuditLogEntry, Incident
 from consumer.host import supervisor
-from consumer.host.exit_limits import Limits
 from handlers.models import Delivery, HandlerMapping, Handover
 from listeners.models import Listener, Position
 from tests.sample_data import connection_to, listener_of, make_listener
@@ -99,7 +98,7 @@ def test_a_secret_that_is_not_there_ends_with_3_and_says_which(org, run):
 
 
 def test_max_events_ends_it_once_they_are_recorded_and_published(org, run, tip_listener):
-    running = run(Limits(max_events=10))
+    running = run(max_events=10)
     wait_for(lambda: is_("receiving"))
 
     org.create("Account", *[{"Name": f"Acme {n}"} for n in range(50)])

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from audit.jobs.claim import SENT_AGAIN, ClaimLost
 from audit.models import Incident, Reconciliation
-from consumer.host.relay_thread import relay_thread
+from consumer.host.threads import relay_thread
 from consumer.reconciliation import job as reconciliation_job
 from consumer.reconciliation import schedule
 from consumer.reconciliation.claim import ReconciliationClaim

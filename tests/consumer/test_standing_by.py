@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from consumer.host.standby import Standby
+from consumer.host.assignment import Standby
 from listeners.leases import LEASE
 from listeners.models import Position
 
@@ -62,7 +62,7 @@ def test_it_is_said_once_each_time_that_others_receive_all(listener, caplog):
         standby.refresh([listener.pk], positions, now=100.0)
         return caplog.text.count("standing by")
 
-    with caplog.at_level("INFO", logger="consumer.host.standby"):
+    with caplog.at_level("INFO", logger="consumer.host.assignment"):
         assert [look(one) for one in (ELSEWHERE, ELSEWHERE, HERE, ELSEWHERE)] == [1, 1, 1, 2]
 
 

@@ -6,10 +6,10 @@ import pytest
 from django.db import connection
 
 from audit.models import AuditLogEntry, Incident
-from consumer.host import lease_renewal, supervisor
+from consumer.host import supervisor
 from consumer.host.assignment import Assignment
-from consumer.host.periodic import PeriodicThread
 from consumer.host.start import Hosting
+from consumer.host.threads import PeriodicThread
 from consumer.stream import recorder
 from consumer.stream.buffer import Buffer
 from consumer.stream.login_guard import Logins
@@ -42,7 +42,7 @@ def test_a_lease_that_ran_out_while_the_process_was_paused_is_kept_and_not_taken
     org, run, monkeypatch
 ):
     # It looks at what is free before it renews again.
-    monkeypatch.setattr(lease_renewal, "RENEW_SECONDS", 2 * supervisor.REFRESH_SECONDS)
+    monkeypatch.setattr("consumer.host.threads.RENEW_SECONDS", 2 * supervisor.REFRESH_SECONDS)
     listener = listener_of(org)
     run()
     wait_for(is_receiving)

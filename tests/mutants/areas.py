@@ -21,7 +21,7 @@ AREAS: dict[str, tuple[str, ...]] = {
     ),
     "leases": (
         "listeners/leases.py",
-        "consumer/host/lease_renewal.py",
+        "consumer/host/threads.py",
         "consumer/host/assignment.py",
     ),
     "recorder": (

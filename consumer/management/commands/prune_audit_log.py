@@ -9,8 +9,7 @@ from django.utils import timezone
 
 from audit.action_log import Action, Actor, note
 from consumer.management.progress import Meter
-from consumer.retention import job
-from consumer.retention.prune import Pruned, counted, total
+from consumer.retention import Pruned, begin, counted, prune_tracked, total
 
 INTERRUPTED = 130
 
@@ -50,11 +49,11 @@ class Command(BaseCommand):
         now, by = timezone.now(), Actor.at_the_shell()
         found = total(days, now)
         with transaction.atomic():
-            work = job.begin(days, by, found)
+            work = begin(days, by, found)
             note(by, Action.PRUNE, work.row, details={"older_than_days": days})
         try:
             with Meter(self.stderr, "pruning", found) as meter:
-                return job.prune(days, now, work, watch=meter.advance)
+                return prune_tracked(days, now, work, watch=meter.advance)
         except KeyboardInterrupt:
             self.stderr.write("Interrupted. Run the command again to delete the rest.")
             sys.exit(INTERRUPTED)

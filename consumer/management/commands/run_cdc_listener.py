@@ -11,7 +11,6 @@ from cdcproject.conf.db_timeouts import limit_sessions
 from cdcproject.conf.logging import log_thread_failures
 from cdcproject.process.embedded_broker import ensure_embedded_broker
 from cdcproject.process.opentelemetry import tracing
-from consumer.host.exit_limits import Limits
 from consumer.host.probes import Probes
 from consumer.host.signals import Stopping, wait_for_database
 from consumer.host.supervisor import EXIT_OK, Supervisor
@@ -67,7 +66,9 @@ class Command(BaseCommand):
         gc.freeze()  # loaded modules stay: keep the garbage collector from scanning them each time
         sys.setswitchinterval(SWITCH_SECONDS)
         supervisor = Supervisor(
-            options["names"], Limits(options["until_idle"], options["max_events"])
+            options["names"],
+            idle_seconds=options["until_idle"],
+            max_events=options["max_events"],
         )
         stopping = Stopping(supervisor.stop)
         with self._probes(supervisor, options["metrics_port"]):

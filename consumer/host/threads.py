@@ -1,0 +1,108 @@
+"""The background threads of a listener process: one repeats a piece of work, such as renewing the
+leases or running the relay."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+from django.conf import settings
+from django.db import connection
+
+from audit.db.retry import suppress_transient_errors
+from cdcproject.process.embedded_broker import ensure_embedded_broker
+from consumer import relay
+from consumer.host.runtime import HostedListener
+from consumer.reconciliation import schedule
+from handlers.outbox import publish
+from handlers.redelivery import job
+from listeners.clock import database_clock
+from listeners.models import Position
+
+log = structlog.get_logger(__name__)
+
+RENEW_SECONDS = 3.0
+RELAY_SECONDS = 1.0
+
+
+class PeriodicThread:
+    """Calls `work` every `seconds`, first after that time.
+
+    No error ends the thread: otherwise the process would run on without renewing its leases.
+    """
+
+    def __init__(self, name: str, work: Callable[[], None], seconds: float) -> None:
+        """`name` is the thread's name, and `work` is called in it."""
+        self._name = name
+        self._work = work
+        self._seconds = seconds
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+
+    def join(self, seconds: float) -> None:
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        try:
+            while not self._ended.wait(self._seconds):
+                self._run_once()
+        finally:
+            connection.close()
+
+    def _run_once(self) -> None:
+        try:
+            with suppress_transient_errors(self._name):
+                self._work()
+        except Exception:  # it may be temporary
+            log.exception("unexpected error", thread=self._name)
+            connection.close()
+
+
+def lease_keeper(hosted: Callable[[], Sequence[HostedListener]]) -> PeriodicThread:
+    """Return the thread that renews the leases of hosted listeners, also of those being drained.
+
+    `hosted` is called from that thread.
+    """
+
+    def renew() -> None:
+        by_lease = {listener.lease: listener for listener in hosted()}
+        for lease in Position.objects.renew(list(by_lease)):
+            by_lease[lease].lease_is_lost = True
+
+    return PeriodicThread("leases", renew, RENEW_SECONDS)
+
+
+def relay_thread() -> PeriodicThread:
+    """Return the thread that publishes due deliveries and starts due jobs each second, and sweeps
+    every settings.CDC_SWEEP_SECONDS."""
+    swept_at = time.monotonic()
+
+    def run_relay() -> None:
+        nonlocal swept_at
+        try:
+            relay.publish_due(database_clock.now())
+            schedule.start_due(database_clock.now())
+            job.start_due(database_clock.now())
+            if time.monotonic() - swept_at >= settings.CDC_SWEEP_SECONDS:
+                swept_at = time.monotonic()
+                relay.sweep(database_clock.now())
+        except publish.BrokerUnavailable as error:
+            log.warning("broker unavailable; deliveries will be published later", reason=str(error))
+            _revive_broker()
+
+    return PeriodicThread("relay", run_relay, RELAY_SECONDS)
+
+
+def _revive_broker() -> None:
+    try:
+        ensure_embedded_broker()
+    except RuntimeError as error:
+        log.warning("embedded broker did not start", reason=str(error))

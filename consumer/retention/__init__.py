@@ -1,1 +1,0 @@
-"""Delete data older than the retention, in small transactions."""
